@@ -1,0 +1,50 @@
+# Everything a newcomer types. Bare `make` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint typecheck docs lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
+	@test -f $(VENV)/.dev || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(VENV)/.run  ## install what is needed, migrate, and serve on http://127.0.0.1:8000
+	@$(BIN)/booking-payments migrate
+	@$(BIN)/booking-payments serve
+
+test: $(VENV)/.dev  ## install what is needed and run the whole suite, PostgreSQL included
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(VENV)/.dev  ## style, and the arrows of the hexagon
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+typecheck: $(VENV)/.dev  ## mypy, strict
+	@$(BIN)/mypy
+
+docs: $(VENV)/.dev  ## print the diagrams in docs/ from the lifecycle tables
+	@$(BIN)/python tools/diagrams.py
+
+lock: $(VENV)/.dev  ## pin and hash the dependencies anew
+	@$(BIN)/python tools/lock.py
+
+clean:  ## remove the environment and what the tools leave behind
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

@@ -1,0 +1,1 @@
+"""booking-payments: takes payments for bookings, gives them back, and never twice."""

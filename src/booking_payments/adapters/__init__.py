@@ -1,0 +1,1 @@
+"""Adapters: each knows the inner layers and one foreign thing."""

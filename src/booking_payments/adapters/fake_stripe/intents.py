@@ -1,0 +1,466 @@
+"""PaymentIntents: create, change, confirm, capture, cancel, and the customer's own part in the browser."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from booking_payments.adapters.fake_stripe import objects, payment_methods
+from booking_payments.adapters.fake_stripe.answers import Json
+from booking_payments.adapters.fake_stripe.charging import (
+    Circumstances,
+    attempt,
+    charge_now,
+    close_as_canceled,
+    fail_authentication,
+    finish,
+    take,
+)
+from booking_payments.adapters.fake_stripe.errors import (
+    Refusal,
+    card_error,
+    invalid,
+    unexpected_state,
+)
+from booking_payments.adapters.fake_stripe.events import emit
+from booking_payments.adapters.fake_stripe.params import (
+    Field,
+    boolean,
+    choice,
+    id_text,
+    integer,
+    mapping,
+    merged_metadata,
+    metadata,
+    new_metadata,
+    opaque,
+    strings,
+    text,
+)
+from booking_payments.adapters.fake_stripe.records import Account, Record
+from booking_payments.adapters.stripe import amounts
+
+KIND: Final = "payment_intent"
+
+
+def _off_session() -> Field:
+    def read(value: Any, param: str) -> bool:
+        return True if value in ("one_off", "recurring") else bool(boolean().read(value, param))
+
+    return Field(read)
+
+
+_PLAIN: Final = ("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix")
+"""Text that is kept and answered, nothing more."""
+
+# fmt: off
+_OPAQUE: Final = dict.fromkeys([
+    "amount_details", "application_fee_amount", "customer_account", "excluded_payment_method_types", "expand",
+    "mandate", "mandate_data", "payment_details", "payment_method_configuration", "payment_method_options",
+    "radar_options", "shipping", "transfer_data", "transfer_group", "on_behalf_of", "confirmation_token",
+    "allowed_payment_method_types", "amount_to_confirm",
+], opaque())
+# fmt: on
+
+_METHOD: Final = {
+    "payment_method": id_text(),
+    "payment_method_data": mapping(payment_methods.DATA_FIELDS),
+    "payment_method_types": strings(),
+    "setup_future_usage": choice("off_session", "on_session"),
+    "capture_method": choice("automatic", "automatic_async", "manual"),
+}
+
+_CONFIRMATION: Final = {
+    "error_on_requires_action": boolean(),
+    "off_session": _off_session(),
+    "return_url": text(),
+    "use_stripe_sdk": boolean(),
+}
+
+_CONTENT: Final = {name: text() for name in _PLAIN} | {"customer": id_text(), "metadata": metadata()}
+
+CREATE_FIELDS: Final = {
+    **_OPAQUE,
+    **_METHOD,
+    **_CONFIRMATION,
+    **_CONTENT,
+    "amount": integer(minimum=1, required=True),
+    "currency": text(required=True),
+    "confirm": boolean(),
+    "confirmation_method": choice("automatic", "manual"),
+    "automatic_payment_methods": mapping(
+        {"enabled": boolean(), "allow_redirects": choice("always", "never")},
+    ),
+}
+UPDATE_FIELDS: Final = {**_OPAQUE, **_METHOD, **_CONTENT, "amount": integer(minimum=1), "currency": text()}
+CONFIRM_FIELDS: Final = {
+    **_OPAQUE,
+    **_METHOD,
+    **_CONFIRMATION,
+    "receipt_email": text(),
+    "client_secret": text(),
+}
+CAPTURE_FIELDS: Final = {
+    **_OPAQUE,
+    "amount_to_capture": integer(minimum=1),
+    "final_capture": boolean(),
+    "metadata": metadata(),
+    "statement_descriptor": text(),
+    "statement_descriptor_suffix": text(),
+}
+CANCEL_FIELDS: Final = {
+    "cancellation_reason": choice("duplicate", "fraudulent", "requested_by_customer", "abandoned"),
+    "expand": opaque(),
+}
+RETRIEVE_FIELDS: Final = {"client_secret": text(), "expand": opaque()}
+
+_UNCONFIRMED: Final = ("requires_payment_method", "requires_confirmation", "requires_action")
+LEGAL: Final[Mapping[str, tuple[str, ...]]] = {
+    "updated": _UNCONFIRMED,
+    "confirmed": _UNCONFIRMED,
+    "captured": ("requires_capture",),
+    "canceled": ("requires_payment_method", "requires_capture", "requires_confirmation", "requires_action"),
+}
+"""Statuses in which a PaymentIntent may be so changed (docs.stripe.com/payments/paymentintents/lifecycle)."""
+
+_VERBS: Final = {"updated": "update", "confirmed": "confirm", "captured": "capture", "canceled": "cancel"}
+
+_DEBIT_CURRENCIES: Final = {"eur": "sepa_debit", "usd": "us_bank_account"}
+
+_REDIRECTS: Final = (
+    "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because "
+    "some of these payment "
+    "methods might redirect your customer off of your page, you must provide a `return_url`. If "
+    "you don't want to accept "
+    "redirect-based payment methods, set `automatic_payment_methods[enabled]` to `true` and "
+    "`automatic_payment_methods[allow_redirects]` to `never` when creating Setup Intents and Payment Intents."
+)
+
+
+# --- create
+
+
+def create(account: Account, params: Json, _: str) -> Json:
+    """``POST /v1/payment_intents``. A refused confirmation leaves the intent behind, as with Stripe."""
+    currency = _currency(params["currency"])
+    _check_amount(params["amount"], currency)
+    _check_only_with_confirm(params)
+    _check_references(account, params)
+    fields = _new_fields(params, currency)
+    if params.get("confirm"):
+        _check_redirects(fields["automatic_payment_methods"], params.get("return_url"))
+    intent = _add(account, params, fields)
+    emit(account, "payment_intent.created", intent.body)
+    if params.get("confirm"):
+        _confirm(account, intent, params)
+    return intent.body
+
+
+def _currency(given: str) -> str:
+    code = given.lower()
+    if code not in amounts.SUPPORTED:
+        supported = ", ".join(sorted(amounts.SUPPORTED))
+        raise invalid(
+            f"Invalid currency: {code}. Stripe currently supports these currencies: {supported}",
+            param="currency",
+        )
+    return code
+
+
+def _check_amount(amount: int, currency: str) -> None:
+    if amount < amounts.minimum(currency):
+        raise _bad_amount("amount_too_small", f"Amount must be at least {amounts.minimum(currency)} {currency}")
+    if amount > amounts.MAXIMUM:
+        raise _bad_amount("amount_too_large", f"Amount must be no more than {amounts.MAXIMUM} {currency}")
+    if not amounts.is_round(amount, currency):
+        multiple = amounts.MULTIPLES[currency]
+        raise _bad_amount("invalid_charge_amount", f"Amounts in {currency} must be multiples of {multiple}")
+
+
+def _bad_amount(code: str, message: str) -> Refusal:
+    return invalid(message, code=code, param="amount")
+
+
+def _check_only_with_confirm(params: Json) -> None:
+    for name in ("error_on_requires_action", "off_session", "return_url"):
+        if params.get(name) and not params.get("confirm"):
+            message = f"The parameter `{name}` needs `confirm` to be set to true."
+            raise invalid(message, code="payment_intent_invalid_parameter", param=name)
+
+
+def _check_references(account: Account, params: Json) -> None:
+    if params.get("customer"):
+        account.require("customer", params["customer"], param="customer", status=400)
+    if params.get("payment_method"):
+        payment_methods.check_exists(account, params["payment_method"])
+
+
+def _new_fields(params: Json, currency: str) -> Json:
+    automatic = _automatic(params)
+    types = params.get("payment_method_types") or ["card"]
+    if automatic is not None and currency in _DEBIT_CURRENCIES:
+        types = ["card", _DEBIT_CURRENCIES[currency]]
+    kept = {name: params[name] for name in (*_KEPT, *_PLAIN) if name in params}
+    method = params.get("confirmation_method", "automatic")
+    return kept | {
+        "amount": params["amount"],
+        "currency": currency,
+        "automatic_payment_methods": automatic,
+        "confirmation_method": method,
+        "metadata": new_metadata(params),
+        "payment_method_types": types,
+    }
+
+
+_KEPT: Final = ("capture_method", "customer", "metadata", "setup_future_usage", "shipping", "transfer_group")
+
+
+def _automatic(params: Json) -> Json | None:
+    """On by default, unless the types are listed (docs.stripe.com/upgrades, 2023-08-16)."""
+    given = params.get("automatic_payment_methods")
+    if given is None:
+        return None if params.get("payment_method_types") else {"allow_redirects": "always", "enabled": True}
+    if params.get("payment_method_types"):
+        message = "You may only specify one of these parameters: automatic_payment_methods, payment_method_types."
+        raise invalid(message)
+    return (
+        {"allow_redirects": given.get("allow_redirects", "always"), "enabled": True} if given.get("enabled") else None
+    )
+
+
+def _check_redirects(automatic: Json | None, return_url: str | None) -> None:
+    if automatic is not None and automatic["allow_redirects"] == "always" and not return_url:
+        raise invalid(_REDIRECTS)
+
+
+def _add(account: Account, params: Json, fields: Json) -> Record:
+    id_ = account.new_id(KIND, "pi")
+    body = objects.payment_intent(account, id_, **fields)
+    method = _named_method(account, params)
+    if method is not None:
+        _check_usable(body, method)
+    intent = account.add(KIND, id_, body, charges=[], authenticated=False)
+    if method is not None:
+        _attach(account, intent, method)
+    return intent
+
+
+def _named_method(account: Account, params: Json) -> Record | None:
+    if params.get("payment_method_data"):
+        return payment_methods.from_data(account, params["payment_method_data"])
+    if params.get("payment_method"):
+        return payment_methods.resolve(account, params["payment_method"])
+    return None
+
+
+def _check_usable(intent: Json, method: Record) -> None:
+    allowed, type_ = _usable_types(intent), method.body["type"]
+    if type_ not in allowed:
+        message = (
+            f"The PaymentMethod provided ({type_}) is not allowed for this PaymentIntent. "
+            f"Please attach a PaymentMethod of one of the following types: {', '.join(allowed)}."
+        )
+        code = "payment_intent_incompatible_payment_method"
+        raise invalid(message, code=code, param="payment_method", executed=True)
+
+
+def _usable_types(intent: Json) -> list[str]:
+    """Bank debits cannot be held, so they do not go with manual capture."""
+    types: list[str] = intent["payment_method_types"]
+    return [type_ for type_ in types if type_ == "card"] if intent["capture_method"] == "manual" else types
+
+
+def _attach(account: Account, intent: Record, method: Record) -> None:
+    _check_usable(intent.body, method)
+    account.update(intent, payment_method=method.id, status="requires_confirmation", next_action=None)
+    account.note(intent, authenticated=False)
+
+
+# --- read and change
+
+
+def retrieve(account: Account, params: Json, id_: str) -> Json:
+    """``GET /v1/payment_intents/{id}``."""
+    intent = _require(account, id_)
+    if "client_secret" in params:
+        check_secret(intent, params["client_secret"])
+    return intent.body
+
+
+def _require(account: Account, id_: str) -> Record:
+    return account.require(KIND, id_, param="intent")
+
+
+def update(account: Account, params: Json, id_: str) -> Json:
+    """``POST /v1/payment_intents/{id}``: money and method only before confirmation succeeded."""
+    intent = _require(account, id_)
+    _check_references(account, params)
+    if set(params) - {"metadata", "description", "receipt_email", "expand"}:
+        _require_status(intent, "updated")
+    fields: Json = {name: params[name] for name in (*_KEPT, *_PLAIN) if name in params}
+    if "amount" in params or "currency" in params:
+        fields |= _new_price(intent, params)
+    if "metadata" in params:
+        fields["metadata"] = merged_metadata(intent.body["metadata"], params["metadata"])
+    account.update(intent, **fields)
+    method = _named_method(account, params)
+    if method is not None:
+        _attach(account, intent, method)
+    return intent.body
+
+
+def _new_price(intent: Record, params: Json) -> Json:
+    currency = _currency(params.get("currency") or intent.body["currency"])
+    amount: int = params["amount"] if "amount" in params else intent.body["amount"]
+    _check_amount(amount, currency)
+    return {"amount": amount, "currency": currency}
+
+
+def _require_status(intent: Record, change: str) -> None:
+    status = intent.body["status"]
+    if status not in LEGAL[change]:
+        message = (
+            f"You cannot {_VERBS[change]} this PaymentIntent because it has a status of {status}. "
+            "Only a PaymentIntent with "
+            f"one of the following statuses may be {change}: {', '.join(LEGAL[change])}."
+        )
+        raise unexpected_state(message, intent.body)
+
+
+# --- confirm
+
+
+def confirm(account: Account, params: Json, id_: str) -> Json:
+    """``POST /v1/payment_intents/{id}/confirm`` with the secret key."""
+    intent = _require(account, id_)
+    _require_status(intent, "confirmed")
+    if params.get("payment_method"):
+        payment_methods.check_exists(account, params["payment_method"])
+    _check_redirects(intent.body["automatic_payment_methods"], params.get("return_url"))
+    _confirm(account, intent, params)
+    return intent.body
+
+
+def _confirm(account: Account, intent: Record, params: Json) -> None:
+    _keep_confirmation(account, intent, params)
+    method = _named_method(account, params) if intent.body["payment_method"] is None or _renames(params) else None
+    if method is not None:
+        _attach(account, intent, method)
+    if intent.body["payment_method"] is None:
+        message = (
+            "You cannot confirm this PaymentIntent because it's missing a payment method. You can "
+            "either update the "
+            "PaymentIntent with a payment method and then confirm it again, or confirm it again "
+            "directly with a payment "
+            "method or ConfirmationToken."
+        )
+        raise unexpected_state(message, intent.body)
+    used = account.get("payment_method", intent.body["payment_method"])
+    error = attempt(account, intent, used, _circumstances(params))
+    if error is not None:
+        raise card_error({**error, "payment_intent": intent.body})
+
+
+def _renames(params: Json) -> bool:
+    """Whether a confirm call names a method; the method of create+confirm is attached by then."""
+    return "confirm" not in params and bool(params.get("payment_method") or params.get("payment_method_data"))
+
+
+def _keep_confirmation(account: Account, intent: Record, params: Json) -> None:
+    if "confirm" in params:
+        return
+    names = ("capture_method", "setup_future_usage", "receipt_email", "shipping", "payment_method_types")
+    account.update(intent, **{name: params[name] for name in names if name in params})
+
+
+def _circumstances(params: Json) -> Circumstances:
+    return Circumstances(
+        off_session=bool(params.get("off_session")),
+        error_on_requires_action=bool(params.get("error_on_requires_action")),
+        return_url=None if params.get("use_stripe_sdk") else params.get("return_url"),
+    )
+
+
+# --- capture and cancel
+
+
+def capture(account: Account, params: Json, id_: str) -> Json:
+    """``POST /v1/payment_intents/{id}/capture``: all by default; a part releases the rest."""
+    intent = _require(account, id_)
+    _require_status(intent, "captured")
+    held: int = intent.body["amount_capturable"]
+    amount: int = params.get("amount_to_capture", held)
+    if amount > held:
+        message = f"The amount_to_capture ({amount}) must not exceed the amount that can be captured ({held})."
+        raise invalid(message, code="amount_too_large", param="amount_to_capture", executed=True)
+    if params.get("final_capture") is False:
+        raise invalid("Your account does not have multicapture enabled.", param="final_capture", executed=True)
+    _capture(account, intent, amount, params.get("metadata"))
+    return intent.body
+
+
+def _capture(account: Account, intent: Record, amount: int, given: dict[str, str] | None) -> None:
+    if given is not None:
+        account.update(intent, metadata=merged_metadata(intent.body["metadata"], given))
+    charge = account.get("charge", intent.body["latest_charge"])
+    take(account, charge, amount)
+    emit(account, "charge.captured", charge.body)
+    finish(account, intent, charge)
+
+
+def cancel(account: Account, params: Json, id_: str) -> Json:
+    """``POST /v1/payment_intents/{id}/cancel``."""
+    intent = _require(account, id_)
+    _require_status(intent, "canceled")
+    close_as_canceled(account, intent, params.get("cancellation_reason"))
+    return intent.body
+
+
+# --- the customer's browser
+
+
+def check_secret(intent: Record, client_secret: str) -> None:
+    """Only who holds the client secret may act for the customer; raises 400."""
+    if client_secret != intent.body["client_secret"]:
+        message = "The client_secret provided does not match any associated PaymentIntent on this account."
+        raise invalid(message, code="payment_intent_invalid_parameter", param="client_secret", executed=True)
+
+
+def confirm_in_browser(account: Account, id_: str, client_secret: str, method: str) -> Json:
+    """The customer pays with a method id or a typed card number, with the publishable key."""
+    intent = _require(account, id_)
+    check_secret(intent, client_secret)
+    _require_status(intent, "confirmed")
+    number = method.replace(" ", "")
+    if number.isdigit():
+        method = payment_methods.typed_in(account, number).id
+    else:
+        payment_methods.check_exists(account, method)
+    _confirm(account, intent, {"payment_method": method, "use_stripe_sdk": True})
+    return intent.body
+
+
+def authenticate(account: Account, id_: str, client_secret: str, outcome: str) -> Json:
+    """The customer leaves the bank's 3-D Secure window with ``succeeded`` or ``failed``."""
+    intent = _require(account, id_)
+    check_secret(intent, client_secret)
+    if outcome not in ("succeeded", "failed"):
+        raise invalid("Invalid outcome: must be one of succeeded, failed", param="outcome")
+    if intent.body["status"] != "requires_action":
+        message = f"This PaymentIntent waits for no action: it has a status of {intent.body['status']}."
+        raise unexpected_state(message, intent.body)
+    if outcome == "failed":
+        fail_authentication(account, intent)
+    else:
+        _authenticated(account, intent)
+    return intent.body
+
+
+def _authenticated(account: Account, intent: Record) -> None:
+    account.note(intent, authenticated=True)
+    account.update(intent, next_action=None)
+    method = account.get("payment_method", intent.body["payment_method"])
+    if intent.body["setup_future_usage"] == "off_session":
+        account.note(method, set_up=True)
+    if intent.body["confirmation_method"] == "manual":
+        account.update(intent, status="requires_confirmation")
+    else:
+        charge_now(account, intent, method)

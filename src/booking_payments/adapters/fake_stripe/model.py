@@ -1,0 +1,347 @@
+"""``FakeStripe``: the whole model behind one door.
+
+``call`` is Stripe's HTTP interface without the HTTP; the other verbs play the parts that are not ours: the
+customer in the browser, the bank, the operator in Stripe's dashboard, the webhook transport, the network.
+"""
+
+import random as random_module
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from booking_payments.adapters.fake_stripe import (
+    charging,
+    disputes,
+    events,
+    follow_ups,
+    idempotency,
+    intents,
+    refunds,
+)
+from booking_payments.adapters.fake_stripe.answers import Answer, Json, copy_json
+from booking_payments.adapters.fake_stripe.cards import Opening
+from booking_payments.adapters.fake_stripe.endpoints import find_endpoint
+from booking_payments.adapters.fake_stripe.errors import (
+    Refusal,
+    invalid,
+    key_in_use,
+    lock_timeout,
+    rate_limited,
+    server_error,
+)
+from booking_payments.adapters.fake_stripe.events import Delivery
+from booking_payments.adapters.fake_stripe.faults import NETWORK_FAULTS, Fault, Faults, NetworkFault, Struck
+from booking_payments.adapters.fake_stripe.listing import expanded, expansions
+from booking_payments.adapters.fake_stripe.params import read_params
+from booking_payments.adapters.fake_stripe.records import Account, Record, RequestRef, moment
+from booking_payments.adapters.fake_stripe.store import FakeStore
+
+API_VERSION: Final = "2026-10-28.endive"
+"""The version whose shapes this model answers and sends events in."""
+
+CALLS_KEPT: Final = 100_000
+"""How many requests ``FakeStripe.calls`` remembers."""
+
+FOLLOW_UPS: Final[Mapping[str, tuple[str, Callable[[Account, Record], None]]]] = {
+    "settle_debit": ("payment_intent", charging.settle_debit),
+    "expire_authorization": ("payment_intent", charging.expire_authorization),
+    "refund_succeeds": ("refund", refunds.succeed_later),
+    "refund_fails": ("refund", refunds.fail_later),
+    "dispute_won": ("dispute", disputes.win),
+    "dispute_lost": ("dispute", disputes.lose),
+    "inquiry_escalated": ("dispute", disputes.escalate),
+    "inquiry_refunded": ("dispute", disputes.close_refunded_inquiry),
+    "dispute_deadline": ("dispute", disputes.pass_deadline),
+}
+"""What happens by itself later: action, kind of its object, who does it."""
+
+
+@frozen
+class Call:
+    """A request that reached the model.
+
+    ``key_age``: time since its key was first seen; ``None`` without a key.
+    """
+
+    method: str
+    path: str
+    key: str | None
+    key_age: timedelta | None
+
+
+class FakeStripe:
+    """A Stripe account in memory.
+
+    ``clock`` gives timezone-aware UTC times; ``random`` decides every id (the same seed gives the same
+    ids); ``follow_up_delay`` is how long banks take; ``store`` keeps the state across restarts;
+    ``deliver_in_process`` queues each event for the embedding process, besides the registered webhook
+    endpoints. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        random: random_module.Random | None = None,
+        follow_up_delay: timedelta = timedelta(seconds=2),
+        store: FakeStore | None = None,
+        *,
+        livemode: bool = False,
+        api_version: str = API_VERSION,
+        deliver_in_process: bool = True,
+    ) -> None:
+        self._account = Account(
+            clock=clock,
+            random=random or random_module.SystemRandom(),
+            follow_up_delay=follow_up_delay,
+            livemode=livemode,
+            api_version=api_version,
+            deliver_in_process=deliver_in_process,
+            store=store,
+        )
+        self._account.load()
+        follow_ups.plan_again(self._account)
+        self._first_seen: dict[str, datetime] = {}
+        self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
+
+    # --- Stripe's own interface
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Answer:
+        """Answer a request. ``params`` are decoded: nested mappings and lists of text, numbers and booleans.
+
+        Raises ``NetworkFault`` when a script says so, nothing else.
+        """
+        method, path = method.upper(), path.rstrip("/")
+        key = idempotency_key if method == "POST" and idempotency_key else None
+        self._log(method, path, key)
+        struck = self.faults.take(f"{method} {path}")
+        try:
+            self._apply_due()
+            return self._answer_with(struck, method, path, params or {}, key)
+        finally:
+            self._account.flush()
+
+    def _log(self, method: str, path: str, key: str | None) -> None:
+        age = None
+        if key is not None:
+            now = self._account.clock()
+            age = now - self._first_seen.setdefault(key, now)
+            if len(self._first_seen) > CALLS_KEPT:
+                del self._first_seen[next(iter(self._first_seen))]
+        self.calls.append(Call(method, path, key, age))
+
+    def _answer_with(
+        self, struck: Struck | None, method: str, path: str, params: Mapping[str, Any], key: str | None
+    ) -> Answer:
+        fault = struck.fault if struck else None
+        self._begin(key)
+        if fault in (Fault.TIMEOUT_BEFORE, Fault.RESET_BEFORE):
+            raise NetworkFault.of(fault)
+        if fault in _INSTEAD:
+            return self._refused(_INSTEAD[fault](key))
+        answer = self._answer(method, path, params, key, lost=fault is Fault.ERROR_AFTER)
+        if fault is not None and fault in NETWORK_FAULTS:
+            raise NetworkFault.of(fault)
+        return evolve(answer, delay=struck.delay) if struck and fault is Fault.SLOW else answer
+
+    def _begin(self, key: str | None = None) -> None:
+        self._account.request = RequestRef(f"req_{self._account.token(14)}", key)
+
+    def _answer(
+        self, method: str, path: str, params: Mapping[str, Any], key: str | None, *, lost: bool = False
+    ) -> Answer:
+        """Replay or execute.
+
+        ``lost``: Stripe breaks down after the work, and 500 is the answer that is saved.
+        """
+        print_ = idempotency.fingerprint(method, path, params)
+        try:
+            saved = self._saved(key, print_)
+            if saved is not None:
+                return evolve(saved, headers={**self._headers(), **saved.headers})
+            answer = self._answered(self._execute(method, path, params))
+            executed = True
+        except Refusal as refusal:
+            answer, executed = self._refused(refusal), refusal.executed
+        if lost and executed:
+            answer = self._refused(server_error(500, executed=True))
+        if key is not None and executed:
+            idempotency.save(self._account, key, print_, answer, answer.headers["Request-Id"])
+        return answer
+
+    def _saved(self, key: str | None, print_: str) -> Answer | None:
+        if key is None:
+            return None
+        idempotency.check_key(key)
+        return idempotency.replay(self._account, key, print_)
+
+    def _execute(self, method: str, path: str, params: Mapping[str, Any]) -> Json:
+        endpoint, id_ = find_endpoint(method, path)
+        values = read_params(params, endpoint.fields)
+        paths = expansions(values)
+        return expanded(self._account, endpoint.handler(self._account, values, id_), paths)
+
+    def _answered(self, body: Json) -> Answer:
+        return Answer(200, copy_json(body), self._headers())
+
+    def _refused(self, refusal: Refusal) -> Answer:
+        url = f"https://dashboard.stripe.com/test/logs/{self._account.request.id}?t={self._account.now()}"
+        error = copy_json({**refusal.error, "request_log_url": url})
+        return Answer(refusal.status, {"error": error}, {**self._headers(), **refusal.headers})
+
+    def _headers(self) -> dict[str, str]:
+        request = self._account.request
+        headers = {"Request-Id": str(request.id), "Stripe-Version": self._account.api_version}
+        if request.idempotency_key is not None:
+            headers["Idempotency-Key"] = request.idempotency_key
+            headers["Original-Request"] = str(request.id)
+        return headers
+
+    # --- the customer
+
+    def confirm_as_customer(self, intent_id: str, client_secret: str, payment_method: str) -> Answer:
+        """The customer pays in the browser, with a method id or a card number, under the publishable key."""
+        return self._act(lambda: intents.confirm_in_browser(self._account, intent_id, client_secret, payment_method))
+
+    def authenticate(self, intent_id: str, client_secret: str, outcome: str) -> Answer:
+        """The customer leaves the 3-D Secure window: ``succeeded`` or ``failed``.
+
+        Answers 200 with the intent.
+        """
+        return self._act(lambda: intents.authenticate(self._account, intent_id, client_secret, outcome))
+
+    # --- the dashboard and the bank
+
+    def refund_in_dashboard(self, intent_id: str, amount: int | None = None) -> Answer:
+        """An operator refunds in Stripe's dashboard: no metadata and no idempotency key of ours."""
+        params: Json = {"payment_intent": intent_id} | ({} if amount is None else {"amount": amount})
+        return self._act(lambda: refunds.create(self._account, read_params(params, refunds.CREATE_FIELDS), ""))
+
+    def open_dispute(self, intent_id: str, reason: str = "fraudulent", inquiry: bool = False) -> Answer:
+        """The customer's bank disputes, or asks about, the charge of a paid intent.
+
+        Answers 200 with the dispute.
+        """
+        return self._act(lambda: self._open_dispute(intent_id, reason, inquiry))
+
+    def _open_dispute(self, intent_id: str, reason: str, inquiry: bool) -> Json:
+        intent = self._account.require("payment_intent", intent_id, param="intent")
+        charge = refunds.successful_charge(self._account, intent)
+        if charge is None or not charge.body["captured"]:
+            raise invalid("Only a captured charge can be disputed.", executed=True)
+        if reason not in disputes.REASONS:
+            raise invalid(f"Invalid reason: {reason}", param="reason")
+        return disputes.open_dispute(self._account, charge, Opening(reason, inquiry)).body
+
+    def move_refund(self, refund_id: str, status: str, failure_reason: str = "unknown") -> Answer:
+        """The bank moves a refund to another status, if ``refunds.TRANSITIONS`` allows.
+
+        Answers 200 with the refund.
+        """
+        return self._act(lambda: self._move_refund(refund_id, status, failure_reason))
+
+    def _move_refund(self, refund_id: str, status: str, failure_reason: str) -> Json:
+        refund = self._account.require("refund", refund_id)
+        if status not in refunds.TRANSITIONS[refund.body["status"]]:
+            raise invalid(f"A refund cannot go from {refund.body['status']} to {status}.", executed=True)
+        refunds.move_to(self._account, refund, status, failure_reason)
+        return refund.body
+
+    def _act(self, work: Callable[[], Json]) -> Answer:
+        self._begin()
+        try:
+            self._apply_due()
+            self._begin()
+            return self._answered(work())
+        except Refusal as refusal:
+            return self._refused(refusal)
+        finally:
+            self._account.flush()
+
+    # --- time
+
+    def tick(self) -> int:
+        """Let everything happen that is due by now; returns how many things did."""
+        try:
+            return self._apply_due()
+        finally:
+            self._account.flush()
+
+    def _apply_due(self) -> int:
+        self._account.request = RequestRef()
+        applied = 0
+        for action, target in follow_ups.take_due(self._account):
+            kind, apply = FOLLOW_UPS[action]
+            apply(self._account, self._account.get(kind, target))
+            applied += 1
+        idempotency.prune(self._account)
+        events.prune(self._account)
+        return applied
+
+    @property
+    def next_due_at(self) -> datetime | None:
+        """When ``tick`` has something to do next; ``None`` with nothing planned."""
+        due = follow_ups.next_due_us(self._account)
+        return None if due is None else moment(due)
+
+    # --- events and their delivery
+
+    @property
+    def events(self) -> list[Json]:
+        """Every event kept, oldest first, as Stripe would send it."""
+        return [copy_json(event.body) for event in self._account.table("event").values()]
+
+    def deliveries(self) -> list[Delivery]:
+        """Everything not yet acknowledged, next attempt first."""
+        return events.queue(self._account, due_only=False)
+
+    def pending_deliveries(self, limit: int | None = None) -> list[Delivery]:
+        """What should be sent now. Report each with ``delivered``; until then it is handed out again."""
+        return events.queue(self._account, due_only=True, limit=limit)
+
+    def delivered(self, event_id: str, ok: bool, endpoint_id: str | None = None) -> bool:
+        """Say how an attempt went; a failed one comes back with backoff. False when nothing was waiting."""
+        try:
+            return events.settle(self._account, event_id, ok, endpoint_id)
+        finally:
+            self._account.flush()
+
+    def webhook_secret(self, endpoint_id: str) -> str:
+        """The signing secret of a registered endpoint; raises ``KeyError`` for an unknown one."""
+        return str(self._account.get("webhook_endpoint", endpoint_id).private["secret"])
+
+    def set_webhook_secret(self, endpoint_id: str, secret: str) -> None:
+        """Sign for this endpoint with a secret of one's own choice."""
+        self._account.note(self._account.get("webhook_endpoint", endpoint_id), secret=secret)
+        self._account.flush()
+
+    # --- for tests and invariants
+
+    @property
+    def faults(self) -> Faults:
+        """Scripted faults still to come."""
+        return self._account.faults
+
+    def successful_charges(self, intent_id: str) -> int:
+        """How many charges of an intent went through, held or captured: never more than one."""
+        intent = self._account.find("payment_intent", intent_id)
+        charges = [self._account.get("charge", id_) for id_ in intent.private["charges"]] if intent else []
+        return sum(charge.body["status"] == "succeeded" for charge in charges)
+
+
+_INSTEAD: Final[Mapping[Fault | None, Callable[[str | None], Refusal]]] = {
+    Fault.CONFLICT: key_in_use,
+    Fault.RATE_LIMIT: lambda _: rate_limited(),
+    Fault.LOCK_TIMEOUT: lambda _: lock_timeout(),
+    Fault.ERROR_BEFORE: lambda _: server_error(500),
+    Fault.UNAVAILABLE: lambda _: server_error(503),
+}
+"""Answers given in place of any work."""

@@ -1,0 +1,33 @@
+"""Clocks: the system's, and one that tests move by hand."""
+
+from datetime import UTC, datetime, timedelta
+
+import anyio
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, duration: timedelta) -> None:
+        await anyio.sleep(duration.total_seconds())
+
+
+class ManualClock:
+    """Stands still until it is moved; sleeping moves it."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, duration: timedelta) -> None:
+        """Let ``duration`` pass at once."""
+        self._now += duration
+
+    async def sleep(self, duration: timedelta) -> None:
+        self._now += duration
+        await anyio.sleep(0)

@@ -1,0 +1,26 @@
+"""Cursors of pages: the place of the last item, opaque to whoever carries it."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+from booking_payments.domain.errors import InvalidInput
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def encode_cursor(created_at: datetime, item_id: str) -> str:
+    """The cursor behind the item with this time and id."""
+    microseconds = (created_at - _EPOCH) // timedelta(microseconds=1)
+    return base64.urlsafe_b64encode(f"{microseconds}:{item_id}".encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> tuple[datetime, str]:
+    """The time and id behind which a page begins. Raises ``InvalidInput`` for a cursor that is none of ours."""
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        microseconds, _, item_id = text.partition(":")
+        return _EPOCH + timedelta(microseconds=int(microseconds)), item_id
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            "this cursor is none of ours; use next_cursor of a page as it is", code="bad_cursor"
+        ) from None

@@ -1,0 +1,31 @@
+"""Publishers inside this process."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+
+from booking_payments.ports.publisher import Message
+
+Consumer = Callable[[Message], Awaitable[None] | None]
+
+
+class MemoryPublisher:
+    """Keeps what it was given, for tests to look at."""
+
+    def __init__(self) -> None:
+        self.published: list[Message] = []
+
+    async def publish(self, message: Message) -> None:
+        self.published.append(message)
+
+
+class CallablePublisher:
+    """Hands each message to Python functions, async or not; the first that raises has it delivered again."""
+
+    def __init__(self, *consumers: Consumer) -> None:
+        self._consumers = consumers
+
+    async def publish(self, message: Message) -> None:
+        for consumer in self._consumers:
+            result = consumer(message)
+            if inspect.isawaitable(result):
+                await result

@@ -1,0 +1,288 @@
+"""Storage in memory: one dictionary per table, one transaction at a time, all rules of the port kept.
+
+A transaction works on a copy of the tables and puts it in their place when it ends well, so a rollback is exact and
+readers only ever see what was committed. Rows are frozen values, so a copy is as cheap as its dictionaries.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import anyio
+from attrs import define, evolve, field
+
+from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.events import OperationIntended, Recorded
+from booking_payments.domain.ledger import Posting
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.jobs import Job
+from booking_payments.ports.publisher import Message
+from booking_payments.ports.storage import (
+    AlreadyExists,
+    Handover,
+    InboxEntry,
+    PaymentFilter,
+    PaymentPage,
+    StoredAnswer,
+    Watch,
+    Work,
+)
+
+T = TypeVar("T")
+AnswerKey = tuple[str, str, str]
+
+
+@define
+class Tables:
+    """Everything that is stored."""
+
+    bookings: dict[str, Booking] = field(factory=dict)
+    payments: dict[str, Payment] = field(factory=dict)
+    journals: dict[str, tuple[Recorded, ...]] = field(factory=dict)
+    postings: dict[str, tuple[Posting, ...]] = field(factory=dict)
+    keys: dict[str, str] = field(factory=dict)
+    gateway_ids: dict[str, str] = field(factory=dict)
+    handovers: dict[str, Handover] = field(factory=dict)
+    watches: dict[str, Watch] = field(factory=dict)
+    inbox: dict[tuple[str, str], InboxEntry] = field(factory=dict)
+    answers: dict[AnswerKey, StoredAnswer] = field(factory=dict)
+    outbox: dict[str, Message] = field(factory=dict)
+    sequences: dict[str, int] = field(factory=dict)
+
+    def copy(self) -> "Tables":
+        return Tables(**{name: dict(getattr(self, name)) for name in Tables.__annotations__})
+
+
+class MemoryStorage:
+    """Stores everything in this process. ``on_jobs`` is called with the jobs of each committed transaction."""
+
+    def __init__(self, on_jobs: Callable[[Sequence[tuple[Job, datetime]]], None] | None = None) -> None:
+        self._tables = Tables()
+        self._lock = anyio.Lock()
+        self.on_jobs = on_jobs
+
+    async def transact(self, work: Work[T]) -> T:
+        async with self._lock:
+            uow = MemoryUnitOfWork(self._tables.copy())
+            result = await work(uow)
+            self._tables = uow.tables
+        if self.on_jobs is not None and uow.jobs.deferred:
+            self.on_jobs(tuple(uow.jobs.deferred))
+        return result
+
+    async def read(self, work: Work[T]) -> T:
+        return await work(MemoryUnitOfWork(self._tables.copy()))
+
+
+class MemoryJobs:
+    """Collects what a transaction asks for."""
+
+    def __init__(self) -> None:
+        self.deferred: list[tuple[Job, datetime]] = []
+
+    def defer(self, job: Job, run_at: datetime) -> None:
+        self.deferred.append((job, run_at))
+
+
+class MemoryUnitOfWork:
+    """One transaction over its own copy of the tables."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.bookings = MemoryBookings(tables)
+        self.payments = MemoryPayments(tables)
+        self.inbox = MemoryInbox(tables)
+        self.answers = MemoryAnswers(tables)
+        self.outbox = MemoryOutbox(tables)
+        self.jobs = MemoryJobs()
+
+
+class MemoryBookings:
+    def __init__(self, tables: Tables) -> None:
+        self._rows = tables.bookings
+        self._payments = tables.payments
+
+    async def add(self, booking: Booking) -> None:
+        if any(row.reference == booking.reference for row in self._rows.values()):
+            raise AlreadyExists(booking.reference)
+        self._rows[booking.id] = booking
+
+    async def get(self, booking_id: str) -> Booking | None:
+        return self._rows.get(booking_id)
+
+    async def by_reference(self, reference: str) -> Booking | None:
+        return next((row for row in self._rows.values() if row.reference == reference), None)
+
+    async def lock(self, booking_id: str) -> Booking | None:
+        return self._rows.get(booking_id)
+
+    async def save(self, booking: Booking) -> None:
+        self._rows[booking.id] = evolve(self._rows[booking.id], status=booking.status)
+
+    async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
+        held = {p.booking_id for p in self._payments.values() if p.status.is_open and not p.status.awaits_customer}
+        due = [row for row in self._pending() if row.expires_at <= now and row.id not in held]
+        return [row.id for row in sorted(due, key=lambda row: row.expires_at)[:limit]]
+
+    async def count_unpaid(self, customer_id: str, now: datetime) -> int:
+        return sum(row.customer_id == customer_id and row.expires_at > now for row in self._pending())
+
+    def _pending(self) -> Iterable[Booking]:
+        return (row for row in self._rows.values() if row.status is BookingStatus.PENDING)
+
+
+class MemoryPayments:
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
+        tables = self._tables
+        known = tables.journals.get(payment.id, ())
+        if [entry.sequence for entry in recorded] != list(range(len(known) + 1, payment.version + 1)):
+            raise AlreadyExists(f"{payment.id} has moved on")
+        if payment.holds_booking and any(
+            other.booking_id == payment.booking_id and other.holds_booking and other.id != payment.id
+            for other in tables.payments.values()
+        ):
+            raise AlreadyExists(payment.booking_id)
+        self._claim_keys(payment, recorded)
+        self._claim_gateway_ids(payment)
+        tables.payments[payment.id] = payment
+        tables.journals[payment.id] = (*known, *recorded)
+        tables.postings[payment.id] = (*tables.postings.get(payment.id, ()), *postings)
+
+    def _claim_keys(self, payment: Payment, recorded: Sequence[Recorded]) -> None:
+        for entry in recorded:
+            if isinstance(entry.fact, OperationIntended):
+                key = entry.fact.idempotency_key
+                if key in self._tables.keys:
+                    raise AlreadyExists(key)
+                self._tables.keys[key] = payment.id
+
+    def _claim_gateway_ids(self, payment: Payment) -> None:
+        for gateway_id in gateway_ids(payment):
+            if self._tables.gateway_ids.setdefault(gateway_id, payment.id) != payment.id:
+                raise AlreadyExists(gateway_id)
+
+    async def get(self, payment_id: str) -> Payment | None:
+        return self._tables.payments.get(payment_id)
+
+    async def of_booking(self, booking_id: str) -> Sequence[Payment]:
+        found = [payment for payment in self._tables.payments.values() if payment.booking_id == booking_id]
+        return sorted(found, key=lambda payment: payment.created_at)
+
+    async def by_gateway_id(self, gateway_id: str) -> Payment | None:
+        payment_id = self._tables.gateway_ids.get(gateway_id)
+        return self._tables.payments.get(payment_id) if payment_id else None
+
+    async def journal(self, payment_id: str) -> Sequence[Recorded]:
+        return self._tables.journals.get(payment_id, ())
+
+    async def postings(self, payment_id: str) -> Sequence[Posting]:
+        return self._tables.postings.get(payment_id, ())
+
+    async def page(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage:
+        after = decode_cursor(cursor) if cursor else None
+        found = sorted(
+            (payment for payment in self._tables.payments.values() if _matches(payment, which)),
+            key=lambda payment: (payment.created_at, payment.id),
+            reverse=True,
+        )
+        rest = [payment for payment in found if after is None or (payment.created_at, payment.id) < after]
+        last = rest[limit - 1] if len(rest) > limit else None
+        return PaymentPage(
+            items=tuple(rest[:limit]), next_cursor=encode_cursor(last.created_at, last.id) if last else None
+        )
+
+    async def handover(self, payment_id: str) -> Handover | None:
+        return self._tables.handovers.get(payment_id)
+
+    async def keep_handover(self, payment_id: str, handover: Handover) -> None:
+        self._tables.handovers[payment_id] = handover
+
+    async def watch(self, payment_id: str) -> Watch:
+        return self._tables.watches.get(payment_id, Watch())
+
+    async def set_watch(self, payment_id: str, watch: Watch) -> None:
+        self._tables.watches[payment_id] = watch
+
+    async def due(self, now: datetime, limit: int) -> Sequence[str]:
+        due = [
+            (watch.next_look_at, payment_id)
+            for payment_id, watch in self._tables.watches.items()
+            if watch.next_look_at is not None
+            and watch.next_look_at <= now
+            and (watch.lease_until is None or watch.lease_until <= now)
+        ]
+        return [payment_id for _, payment_id in sorted(due)[:limit]]
+
+
+def gateway_ids(payment: Payment) -> list[str]:
+    """All ids that the gateway has given to this payment's things."""
+    charges = [attempt.charge_id for attempt in payment.attempts]
+    refunds = [refund.gateway_refund_id for refund in payment.refunds]
+    disputes = [dispute.id for dispute in payment.disputes]
+    return [each for each in (payment.intent_id, *charges, *refunds, *disputes) if each]
+
+
+def _matches(payment: Payment, which: PaymentFilter) -> bool:
+    return (
+        which.status in (None, payment.status)
+        and which.customer_id in (None, payment.customer_id)
+        and which.reference in (None, payment.booking_reference)
+        and (which.created_from is None or payment.created_at >= which.created_from)
+        and (which.created_to is None or payment.created_at < which.created_to)
+    )
+
+
+class MemoryInbox:
+    def __init__(self, tables: Tables) -> None:
+        self._rows = tables.inbox
+
+    async def find(self, event_id: str) -> Sequence[InboxEntry]:
+        return [row for row in self._rows.values() if row.event_id == event_id]
+
+    async def put(self, entry: InboxEntry) -> None:
+        self._rows[entry.event_id, entry.type] = entry
+
+    async def unfinished(self, limit: int) -> Sequence[InboxEntry]:
+        open_rows = [row for row in self._rows.values() if not row.status.is_done]
+        return sorted(open_rows, key=lambda row: row.received_at)[:limit]
+
+
+class MemoryAnswers:
+    def __init__(self, tables: Tables) -> None:
+        self._rows = tables.answers
+
+    async def get(self, caller: str, route: str, key: str) -> StoredAnswer | None:
+        return self._rows.get((caller, route, key))
+
+    async def put(self, answer: StoredAnswer) -> None:
+        self._rows[answer.caller, answer.route, answer.key] = answer
+
+    async def remove(self, caller: str, route: str, key: str) -> None:
+        self._rows.pop((caller, route, key), None)
+
+    async def remove_older(self, than: datetime) -> int:
+        old = [key for key, row in self._rows.items() if row.created_at < than]
+        for key in old:
+            del self._rows[key]
+        return len(old)
+
+
+class MemoryOutbox:
+    def __init__(self, tables: Tables) -> None:
+        self._rows = tables.outbox
+        self._sequences = tables.sequences
+
+    async def append(self, message: Message) -> None:
+        sequence = self._sequences.get(message.booking_id, 0) + 1
+        self._sequences[message.booking_id] = sequence
+        self._rows[message.id] = evolve(message, sequence=sequence)
+
+    async def waiting(self, limit: int) -> Sequence[Message]:
+        return list(self._rows.values())[:limit]
+
+    async def delivered(self, message_id: str, at: datetime) -> None:
+        self._rows.pop(message_id, None)

@@ -1,0 +1,1 @@
+"""Everything that speaks Stripe's own language: amounts, objects, signatures."""

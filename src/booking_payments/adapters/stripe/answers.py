@@ -1,0 +1,93 @@
+"""Stripe's answers in our words: one table from statuses, types and codes to the errors of the gateway port.
+
+Sources: docs.stripe.com/error-low-level, docs.stripe.com/error-codes, docs.stripe.com/rate-limits.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from booking_payments.adapters.stripe.objects import UnreadableObject, failure_report, intent_report
+from booking_payments.domain.reports import IntentReport
+from booking_payments.ports.gateway import (
+    Declined,
+    GatewayError,
+    KeyMisused,
+    Misconfigured,
+    NotThere,
+    Refused,
+    Silent,
+    Unreachable,
+)
+
+RATE_LIMIT_REASON: Final = "stripe-rate-limited-reason"
+"""Only the rate limiter sends this header, so a 429 without it is a lock timeout."""
+
+REPLAYED: Final = "idempotent-replayed"
+
+Headers = Mapping[str, str]
+Body = Mapping[str, Any]
+
+
+def is_replayed(headers: Headers) -> bool:
+    """Whether the answer is the stored one of an earlier request with the same key. Header names in lower case."""
+    return headers.get(REPLAYED, "").lower() == "true"
+
+
+def error_from(status: int, body: object, headers: Headers) -> GatewayError:
+    """The error that an answer of 400 or above stands for. Header names in lower case."""
+    error = _error_of(body)
+    code = _text(error, "code")
+    message = _text(error, "message") or f"the payment provider answered {status}"
+    if status >= 500 or status == 409:
+        return Silent(message, code=code or f"http_{status}")
+    if status == 429 or code == "rate_limit":
+        return _too_many(code, message, headers)
+    if status in (401, 403):
+        return Misconfigured(message, code=code or f"http_{status}")
+    if _text(error, "type") == "idempotency_error":
+        return KeyMisused(message, code="idempotency_error")
+    if status == 402 and _text(error, "type") == "card_error":
+        return Declined(failure_report(error), _intent(error))
+    return _refused(status, error, code, message)
+
+
+def _too_many(code: str | None, message: str, headers: Headers) -> GatewayError:
+    if RATE_LIMIT_REASON in headers or code == "rate_limit":
+        return Unreachable(message, code="rate_limit")
+    return Silent(message, code=code or "lock_timeout")
+
+
+def _refused(status: int, error: Body, code: str | None, message: str) -> Refused:
+    param = _text(error, "param")
+    if status == 404:
+        return NotThere(message, code=code or "resource_missing", param=param)
+    named = _WITHOUT_CODE.get((code, param)) or code or "invalid_request"
+    return Refused(message, code=named, param=param, intent=_intent(error))
+
+
+_WITHOUT_CODE: Final[Mapping[tuple[str | None, str | None], str]] = {
+    ("resource_missing", "payment_method"): "payment_method_unknown",
+    ("parameter_missing", "payment_method"): "payment_method_missing",
+    (None, "amount"): "refund_exceeds_charge",
+}
+"""Refusals for which the parameter tells more than the code, in the words of the port's callers."""
+
+
+def _intent(error: Body) -> IntentReport | None:
+    intent = error.get("payment_intent")
+    if not isinstance(intent, Mapping):
+        return None
+    try:
+        return intent_report(intent)
+    except UnreadableObject:
+        return None
+
+
+def _error_of(body: object) -> Body:
+    error = body.get("error") if isinstance(body, Mapping) else None
+    return error if isinstance(error, Mapping) else {}
+
+
+def _text(error: Body, name: str) -> str | None:
+    value = error.get(name)
+    return value if isinstance(value, str) and value else None

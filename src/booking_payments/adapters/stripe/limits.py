@@ -1,0 +1,28 @@
+"""What Stripe charges and what it doesn't, told before anything is written down or sent."""
+
+from booking_payments.adapters.stripe import amounts
+from booking_payments.adapters.stripe.requests import stripe_amount
+from booking_payments.domain.errors import RefusedByRule
+from booking_payments.domain.money import Money
+
+
+def check_amount(amount: Money) -> None:
+    """Raise ``RefusedByRule`` for an amount that Stripe can't express (docs.stripe.com/currencies)."""
+    code = amount.currency.code
+    if code not in amounts.SUPPORTED:
+        raise RefusedByRule(f"payments in {code} are not supported", code="currency_not_supported")
+    try:
+        stripe_amount(amount)
+    except amounts.AmountNotRepresentable:
+        message = f"{amount} can't be charged exactly; round it as docs.stripe.com/currencies says for {code}"
+        raise RefusedByRule(message, code="amount_not_chargeable") from None
+
+
+def check_charge(amount: Money) -> None:
+    """Raise ``RefusedByRule`` for an amount that Stripe would not charge."""
+    check_amount(amount)
+    charged, minimum = stripe_amount(amount), amounts.minimum(amount.currency.code)
+    if charged < minimum:
+        raise RefusedByRule(f"{amount} is below the smallest amount that can be charged", code="amount_too_small")
+    if charged > amounts.MAXIMUM:
+        raise RefusedByRule(f"{amount} is above the largest amount that can be charged", code="amount_too_large")

@@ -1,0 +1,165 @@
+"""Stripe's objects in our words: decoded JSON in, reports out.
+
+Enums are open and fields come and go with API versions, so everything is read leniently: a status that we do not
+know becomes None, and only a missing id, amount or currency makes an object unreadable (``UnreadableObject``).
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, TypeVar
+
+from booking_payments.adapters.stripe.amounts import AmountNotRepresentable, from_stripe
+from booking_payments.domain.errors import InvalidInput
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
+from booking_payments.domain.retry import GENERIC_TEXT, Decline
+
+Object = Mapping[str, Any]
+Known = TypeVar("Known", bound=Enum)
+
+
+class UnreadableObject(ValueError):  # noqa: N818 - named like the errors of the ports
+    """The object lacks what makes it an object of its kind, or has it in a wrong type."""
+
+
+def intent_report(body: Object, *, replayed: bool = False) -> IntentReport:
+    """A PaymentIntent (docs.stripe.com/api/payment_intents/object)."""
+    amount = _money(body, "amount")
+    status = _known(PaymentStatus, body.get("status"))
+    return IntentReport(
+        id=_text(body, "id"),
+        status=None if status is PaymentStatus.FAILED else status,
+        amount=amount,
+        amount_received=_money(body, "amount_received"),
+        amount_capturable=_money(body, "amount_capturable", default=0),
+        charge_id=id_of(body.get("latest_charge")),
+        payment_method_id=id_of(body.get("payment_method")),
+        failure=_failure(body.get("last_payment_error")),
+        client_secret=_optional_text(body.get("client_secret")),
+        next_action=_mapping(body.get("next_action")) or None,
+        metadata=_metadata(body),
+        created_at=_time(body.get("created")),
+        replayed=replayed,
+    )
+
+
+def refund_report(body: Object, *, replayed: bool = False) -> RefundReport:
+    """A refund (docs.stripe.com/api/refunds/object)."""
+    return RefundReport(
+        id=_text(body, "id"),
+        intent_id=id_of(body.get("payment_intent")),
+        charge_id=id_of(body.get("charge")),
+        amount=_money(body, "amount"),
+        status=_known(RefundStatus, body.get("status")),
+        reason=_optional_text(body.get("reason")),
+        failure_reason=_optional_text(body.get("failure_reason")),
+        metadata=_metadata(body),
+        created_at=_time(body.get("created")),
+        replayed=replayed,
+    )
+
+
+def dispute_report(body: Object) -> DisputeReport:
+    """A dispute (docs.stripe.com/api/disputes/object). What is withdrawn follows from its balance transactions."""
+    amount = _money(body, "amount")
+    return DisputeReport(
+        id=_text(body, "id"),
+        intent_id=id_of(body.get("payment_intent")),
+        charge_id=id_of(body.get("charge")),
+        amount=amount,
+        status=_known(DisputeStatus, body.get("status")),
+        reason=_optional_text(body.get("reason")) or "general",
+        withdrawn=_withdrawn(body, amount),
+        evidence_due_by=_time(_mapping(body.get("evidence_details")).get("due_by")),
+        created_at=_time(body.get("created")),
+    )
+
+
+def failure_report(error: Object) -> Failure:
+    """An error object, of a 402 or of ``last_payment_error``."""
+    decline = Decline(
+        code=_optional_text(error.get("code")) or "card_declined",
+        message=_optional_text(error.get("message")) or GENERIC_TEXT,
+        decline_code=_optional_text(error.get("decline_code")),
+        advice_code=_optional_text(error.get("advice_code")),
+    )
+    return Failure(
+        decline=decline,
+        charge_id=id_of(error.get("charge")),
+        payment_method_id=id_of(error.get("payment_method")),
+    )
+
+
+def id_of(value: object) -> str | None:
+    """The id of a field that may be expanded to the whole object."""
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    return value if isinstance(value, str) and value else None
+
+
+def _failure(error: object) -> Failure | None:
+    return failure_report(error) if isinstance(error, Mapping) and error else None
+
+
+def _withdrawn(body: Object, amount: Money) -> Money:
+    """What has left our balance: transactions in another (settlement) currency tell only whether money is gone."""
+    moved = [entry for entry in body.get("balance_transactions") or () if isinstance(entry, Mapping)]
+    change = sum(entry["amount"] for entry in moved if isinstance(entry.get("amount"), int))
+    same = all(entry.get("currency") == amount.currency.code for entry in moved)
+    if change >= 0:
+        return Money.zero(amount.currency)
+    return from_minor(-change, amount.currency) if same else amount
+
+
+def from_minor(amount: int, currency: Currency) -> Money:
+    """Stripe's amount as Money; raises ``UnreadableObject`` for one that our currency can't express."""
+    try:
+        return Money(from_stripe(amount, currency.exponent, currency.code), currency)
+    except (AmountNotRepresentable, InvalidInput) as error:
+        raise UnreadableObject(f"amount {amount} {currency.code}") from error
+
+
+def _money(body: Object, name: str, *, default: int | None = None) -> Money:
+    amount, code = body.get(name, default), body.get("currency")
+    if type(amount) is not int or not isinstance(code, str):
+        raise UnreadableObject(f"{name} or currency is missing")
+    try:
+        currency = Currency.of(code.lower())
+    except InvalidInput as error:
+        raise UnreadableObject(f"currency {code}") from error
+    return from_minor(amount, currency)
+
+
+def _text(body: Object, name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= 255:
+        raise UnreadableObject(f"{name} is missing")
+    return value
+
+
+def _optional_text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _metadata(body: Object) -> dict[str, str]:
+    found = _mapping(body.get("metadata"))
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+def _known(kind: type[Known], value: object) -> Known | None:
+    try:
+        return kind(value)
+    except ValueError:
+        return None
+
+
+def _time(value: object) -> datetime | None:
+    if type(value) is not int or not 0 <= value < 2**40:
+        return None
+    return datetime.fromtimestamp(value, UTC)

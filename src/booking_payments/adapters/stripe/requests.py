@@ -1,0 +1,75 @@
+"""Our instructions as Stripe's parameters. A function of the instruction alone, so every repetition is the same."""
+
+from typing import Any, assert_never
+
+from booking_payments.adapters.stripe.amounts import to_stripe
+from booking_payments.domain.instructions import (
+    CancelIntent,
+    CaptureIntent,
+    CaptureMethod,
+    ConfirmIntent,
+    CreateIntent,
+    CreateRefund,
+    Instruction,
+)
+from booking_payments.domain.money import Money
+
+Params = dict[str, Any]
+
+
+def path_and_params(instruction: Instruction) -> tuple[str, Params]:
+    """Where an instruction is posted, and with which parameters."""
+    match instruction:
+        case CreateIntent():
+            return "/v1/payment_intents", _create(instruction)
+        case ConfirmIntent():
+            return f"/v1/payment_intents/{instruction.intent_id}/confirm", _confirm(instruction)
+        case CaptureIntent():
+            amount = stripe_amount(instruction.amount)
+            return f"/v1/payment_intents/{instruction.intent_id}/capture", {"amount_to_capture": amount}
+        case CancelIntent():
+            reason = instruction.reason.value
+            return f"/v1/payment_intents/{instruction.intent_id}/cancel", {"cancellation_reason": reason}
+        case CreateRefund():
+            return "/v1/refunds", _refund(instruction)
+    assert_never(instruction)
+
+
+def stripe_amount(amount: Money) -> int:
+    """The amount in Stripe's own minor units; raises ``AmountNotRepresentable``."""
+    return to_stripe(amount.minor, amount.currency.exponent, amount.currency.code)
+
+
+def _create(instruction: CreateIntent) -> Params:
+    manual = instruction.capture_method is CaptureMethod.MANUAL
+    redirects = "always" if instruction.return_url else "never"
+    params: Params = {
+        "amount": stripe_amount(instruction.amount),
+        "currency": instruction.amount.currency.code,
+        "capture_method": "manual" if manual else "automatic",
+        "automatic_payment_methods": {"enabled": True, "allow_redirects": redirects},
+        "metadata": dict(instruction.metadata),
+    }
+    if instruction.payment_method_id:
+        params["payment_method"] = instruction.payment_method_id
+    if instruction.confirm:
+        params |= {"confirm": True, **_return_url(instruction.return_url)}
+    return params
+
+
+def _confirm(instruction: ConfirmIntent) -> Params:
+    method = {"payment_method": instruction.payment_method_id} if instruction.payment_method_id else {}
+    return {**method, **_return_url(instruction.return_url)}
+
+
+def _return_url(url: str | None) -> Params:
+    return {"return_url": url} if url else {}
+
+
+def _refund(instruction: CreateRefund) -> Params:
+    return {
+        "payment_intent": instruction.intent_id,
+        "amount": stripe_amount(instruction.amount),
+        "reason": instruction.reason.value,
+        "metadata": dict(instruction.metadata),
+    }

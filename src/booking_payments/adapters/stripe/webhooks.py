@@ -1,0 +1,123 @@
+"""Stripe's webhooks, read: signature first, then what the event says (docs.stripe.com/api/events)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TypeGuard
+
+import msgspec
+
+from booking_payments.adapters.stripe.objects import (
+    UnreadableObject,
+    dispute_report,
+    id_of,
+    intent_report,
+    refund_report,
+)
+from booking_payments.adapters.stripe.signature import verify
+from booking_payments.ports.gateway import GatewayEvent, WebhookRefused
+
+KINDS: Final[Mapping[str, str]] = {
+    "payment_intent.created": "intent",
+    "payment_intent.requires_action": "intent",
+    "payment_intent.processing": "intent",
+    "payment_intent.amount_capturable_updated": "intent",
+    "payment_intent.succeeded": "intent",
+    "payment_intent.payment_failed": "intent",
+    "payment_intent.canceled": "intent",
+    "charge.captured": "charge",
+    "charge.expired": "charge",
+    "charge.refunded": "charge",
+    "refund.created": "refund",
+    "refund.updated": "refund",
+    "refund.failed": "refund",
+    "charge.refund.updated": "refund",
+    "charge.dispute.created": "dispute",
+    "charge.dispute.updated": "dispute",
+    "charge.dispute.closed": "dispute",
+    "charge.dispute.funds_withdrawn": "dispute",
+    "charge.dispute.funds_reinstated": "dispute",
+}
+"""The events that we act on, and what each is about. All others are stored and ignored."""
+
+_decoder = msgspec.json.Decoder()
+
+
+class StripeWebhooks:
+    """Reads webhooks that were signed with one of ``secrets``."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = tuple(secret for secret in secrets if secret)
+        if not self._secrets:
+            raise ValueError("a webhook secret is needed: without one anybody could sign")
+
+    def read(self, body: bytes, signature: str | None, now: datetime) -> GatewayEvent:
+        """The genuine event in ``body``. Raises ``WebhookRefused``."""
+        verify(body, signature, self._secrets, now)
+        return read_event(body)
+
+
+def read_event(body: bytes) -> GatewayEvent:
+    """The event in ``body``, whoever sent it. Raises ``WebhookRefused`` for a body that is no event."""
+    try:
+        event = _decoder.decode(body)
+        text = body.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WebhookRefused("the body is no JSON", code="body_malformed") from error
+    if not isinstance(event, dict):
+        raise WebhookRefused("the body is no JSON object", code="body_malformed")
+    return _event(event, text)
+
+
+def _event(event: Mapping[str, Any], body: str) -> GatewayEvent:
+    event_id, type_ = event.get("id"), event.get("type")
+    if not _is_name(event_id) or not _is_name(type_):
+        raise WebhookRefused("the event has no id or no type", code="event_malformed")
+    data = event.get("data")
+    subject = data.get("object") if isinstance(data, dict) else None
+    return _about(event, str(event_id), str(type_), subject if isinstance(subject, dict) else {}, body)
+
+
+def _about(event: Mapping[str, Any], event_id: str, type_: str, subject: Mapping[str, Any], body: str) -> GatewayEvent:
+    kind, object_id = KINDS.get(type_), id_of(subject)
+    if kind is not None and object_id is None:
+        raise WebhookRefused("the event has no data.object.id", code="event_malformed")
+    metadata = subject.get("metadata")
+    payment_id = metadata.get("payment_id") if isinstance(metadata, dict) else None
+    livemode, created = event.get("livemode"), event.get("created")
+    return GatewayEvent(
+        id=event_id,
+        type=type_,
+        created_at=datetime.fromtimestamp(created, UTC) if _is_time(created) else None,
+        livemode=livemode if isinstance(livemode, bool) else None,
+        kind=kind,
+        object_id=object_id,
+        intent_id=object_id if kind == "intent" else id_of(subject.get("payment_intent")),
+        charge_id=object_id if kind == "charge" else id_of(subject.get("charge")),
+        payment_id=payment_id if isinstance(payment_id, str) else None,
+        body=body.replace("\x00", ""),
+        **_snapshot(kind, subject),
+    )
+
+
+def _snapshot(kind: str | None, subject: Mapping[str, Any]) -> dict[str, Any]:
+    """The report that the event carries, where it is complete enough to be judged."""
+    read = _READERS.get(kind or "")
+    try:
+        return {str(kind): read(subject)} if read else {}
+    except UnreadableObject:
+        return {}
+
+
+_READERS: Final[Mapping[str, Any]] = {
+    "intent": intent_report,
+    "refund": refund_report,
+    "dispute": dispute_report,
+}
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 255 and "\x00" not in value
+
+
+def _is_time(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < 2**40

@@ -1,0 +1,1 @@
+"""Use cases: what the library does, one file each, over the ports."""

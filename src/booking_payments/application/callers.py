@@ -1,0 +1,47 @@
+"""Who asks, and why: what the journal records, and whose bookings a caller may see."""
+
+from attrs import frozen
+
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.errors import NotFound
+
+
+@frozen(kw_only=True)
+class Caller:
+    """``actor`` and ``cause`` go into the journal. With ``customer_id`` set only that customer's bookings exist."""
+
+    actor: str
+    cause: str
+    customer_id: str | None = None
+    operator: bool = False
+
+    @classmethod
+    def customer(cls, customer_id: str, cause: str) -> "Caller":
+        """Somebody who pays; sees own bookings only."""
+        return cls(actor=f"customer:{customer_id}", cause=cause, customer_id=customer_id)
+
+    @classmethod
+    def operator_of(cls, name: str, cause: str) -> "Caller":
+        """Somebody of the house; sees everything."""
+        return cls(actor=f"operator:{name}", cause=cause, operator=True)
+
+    @classmethod
+    def service(cls, name: str, cause: str) -> "Caller":
+        """The booking app itself."""
+        return cls(actor=f"service:{name}", cause=cause)
+
+    @classmethod
+    def gateway(cls, cause: str) -> "Caller":
+        """The gateway, by a webhook."""
+        return cls(actor="gateway", cause=cause)
+
+    @classmethod
+    def system(cls, cause: str) -> "Caller":
+        """Our own background work."""
+        return cls(actor="system", cause=cause)
+
+    def require(self, booking: Booking | None) -> Booking:
+        """``booking``, if there is one that this caller may see; ``NotFound`` otherwise, for both in the same way."""
+        if booking is None or self.customer_id not in (None, booking.customer_id):
+            raise NotFound()
+        return booking

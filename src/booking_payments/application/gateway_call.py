@@ -1,0 +1,120 @@
+"""One call to the gateway: tried again with the same key while that helps, and its outcome as a value.
+
+This is the only layer that retries. No transaction is open here.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from attrs import frozen
+
+from booking_payments.application.world import World
+from booking_payments.domain.instructions import (
+    CancelIntent,
+    CaptureIntent,
+    ConfirmIntent,
+    CreateIntent,
+    CreateRefund,
+)
+from booking_payments.domain.payment import Operation
+from booking_payments.domain.reports import IntentReport, RefundReport
+from booking_payments.ports.gateway import (
+    Declined,
+    GatewayError,
+    KeyMisused,
+    Misconfigured,
+    Refused,
+    Silent,
+    Unreachable,
+)
+
+T = TypeVar("T")
+Report = IntentReport | RefundReport
+
+
+@frozen
+class Done:
+    """The gateway did it; this is what it says now."""
+
+    report: Report
+
+
+@frozen
+class NotDone:
+    """Certainly nothing was done: a verdict, a refusal, or no connection."""
+
+    error: Declined | Refused | Unreachable | Misconfigured
+
+
+@frozen
+class Unknown:
+    """Nobody knows yet. ``reason`` is a short code for the journal."""
+
+    reason: str
+
+
+Outcome = Done | NotDone | Unknown
+
+
+async def call_gateway(world: World, operation: Operation) -> Outcome:
+    """Send ``operation`` until there is an outcome or the retry policy says that it is enough."""
+    try:
+        report = await with_retries(world, lambda: _send(world, operation))
+    except (Declined, Refused, Unreachable, Misconfigured) as error:
+        return NotDone(error)
+    except Silent as error:
+        return Unknown(error.code)
+    except KeyMisused:
+        return Unknown("idempotency_key_misused")
+    return await _fresh(world, report)
+
+
+async def with_retries(world: World, send: Callable[[], Awaitable[T]]) -> T:
+    """Repeat ``send`` while the gateway is unreachable or silent, backing off in between.
+
+    Raises the last error, but ``Silent`` as soon as any try went silent, since that one may have had its effect.
+    """
+    silent: Silent | None = None
+    tries = 0
+    while True:
+        tries += 1
+        last: Silent | Unreachable
+        try:
+            return await send()
+        except Silent as error:
+            silent = last = error
+        except Unreachable as error:
+            last = silent or error
+        except Misconfigured as error:
+            raise silent or error from error
+        delay = world.retry.delay_after(tries, world.random)
+        if delay is None:
+            raise last
+        await world.clock.sleep(delay)
+
+
+async def _send(world: World, operation: Operation) -> Report:
+    gateway, key, instruction = world.gateway, operation.idempotency_key, operation.instruction
+    match instruction:
+        case CreateIntent():
+            return await gateway.create_intent(instruction, key)
+        case ConfirmIntent():
+            return await gateway.confirm_intent(instruction, key)
+        case CaptureIntent():
+            return await gateway.capture_intent(instruction, key)
+        case CancelIntent():
+            return await gateway.cancel_intent(instruction, key)
+        case CreateRefund():
+            return await gateway.create_refund(instruction, key)
+
+
+async def _fresh(world: World, report: Report) -> Outcome:
+    """A replayed answer is a snapshot of the first execution: read the object as it is now."""
+    if not report.replayed:
+        return Done(report)
+    try:
+        if isinstance(report, IntentReport):
+            return Done(await with_retries(world, lambda: world.gateway.retrieve_intent(report.id)))
+        return Done(await with_retries(world, lambda: world.gateway.retrieve_refund(report.id)))
+    except GatewayError as error:
+        return Unknown(error.code)

@@ -1,0 +1,277 @@
+"""Operations: carrying out what was intended, and going on where somebody else stopped.
+
+An operation is written down first (``OperationIntended``, with key and instruction), then sent with no transaction
+open, then its outcome is written down. The three names of where it may have stopped:
+
+- *intended*: the fact is in the journal, nobody knows whether the call was made;
+- *unknown*: the call was made and the gateway did not say what became of it;
+- *settled*: the outcome is in the journal.
+
+``carry_out`` takes an operation from intended to settled; ``resume`` takes over one whose lease has lapsed: it reads
+first, and sends again with the same key only what may still be sent.
+"""
+
+from collections.abc import Sequence
+
+from attrs import evolve, field, frozen
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.gateway_call import (
+    Done,
+    NotDone,
+    Outcome,
+    Unknown,
+    call_gateway,
+    with_retries,
+)
+from booking_payments.application.recording import Recorder
+from booking_payments.application.refusals import told_to_caller
+from booking_payments.application.world import World
+from booking_payments.domain import decisions
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.errors import NotFound, OutcomeUnknown, PaymentError
+from booking_payments.domain.instructions import CreateIntent, CreateRefund
+from booking_payments.domain.payment import Operation, Payment
+from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
+from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, Refused, Unreachable
+from booking_payments.ports.storage import UnitOfWork
+
+MAX_FOLLOWING = 5
+"""How many operations may follow from each other in one run; more would be a loop of our own making."""
+
+
+@frozen(kw_only=True)
+class News:
+    """What a call or a read brought home, to be judged under the lock.
+
+    ``settles`` ends the operation (with the gateway's ``refusal`` code, if it refused); ``unknown`` says why it does
+    not. ``error`` is what the caller is told.
+    """
+
+    intent: IntentReport | None = None
+    failure: Failure | None = None
+    refunds: Sequence[RefundReport] = ()
+    disputes: Sequence[DisputeReport] = ()
+    settles: bool = True
+    refusal: str | None = None
+    unknown: str | None = None
+    error: PaymentError | None = field(default=None, eq=False)
+
+
+@frozen(kw_only=True)
+class Claimed:
+    """An operation that is ours for the length of the lease, with the state in which it was claimed."""
+
+    payment: Payment
+    booking: Booking
+    operation: Operation
+    holder: str
+
+
+def claim(recorder: Recorder, operation: Operation, holder: str) -> Claimed:
+    """``operation``, which the recorder has just saved with a lease for ``holder``."""
+    return Claimed(payment=recorder.payment, booking=recorder.booking, operation=operation, holder=holder)
+
+
+async def load(uow: UnitOfWork, payment_id: str) -> tuple[Booking, Payment]:
+    """The payment with its booking locked. Raises ``NotFound``."""
+    seen = await uow.payments.get(payment_id)
+    booking = await uow.bookings.lock(seen.booking_id) if seen else None
+    payment = await uow.payments.get(payment_id) if booking else None
+    if booking is None or payment is None:
+        raise NotFound()
+    return booking, payment
+
+
+async def stands_alone(uow: UnitOfWork, payment: Payment) -> bool:
+    """Whether no other payment holds the booking."""
+    if payment.holds_booking:
+        return True
+    others = await uow.payments.of_booking(payment.booking_id)
+    return not any(other.holds_booking for other in others if other.id != payment.id)
+
+
+async def carry_out(world: World, claimed: Claimed, caller: Caller) -> PaymentError | None:
+    """Carry out a fresh operation and whatever follows from it. Returns what the caller is to be told, if anything."""
+    news = await _perform(world, claimed)
+    return await _finish(world, claimed, news, caller)
+
+
+async def resume(world: World, claimed: Claimed, caller: Caller) -> PaymentError | None:
+    """Go on with an operation that somebody left: read, and send again only if that decides nothing."""
+    news = await _resumed(world, claimed)
+    return await _finish(world, claimed, news, caller)
+
+
+async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) -> PaymentError | None:
+    error = news.error
+    for _ in range(MAX_FOLLOWING):
+        following = await _write_down(world, claimed, news, caller)
+        if following is None:
+            break
+        claimed, news = following, await _perform(world, following)
+    return error
+
+
+# --- calling ---------------------------------------------------------------------------------------------------
+
+
+async def _perform(world: World, claimed: Claimed) -> News:
+    outcome = await call_gateway(world, claimed.operation)
+    news = await _news(world, claimed, outcome)
+    return await _read_again_if_overtaken(world, claimed, news)
+
+
+async def _news(world: World, claimed: Claimed, outcome: Outcome) -> News:
+    match outcome:
+        case Done(IntentReport() as intent):
+            return News(intent=intent)
+        case Done(RefundReport() as refund):
+            return News(refunds=(refund,))
+        case NotDone(Declined() as declined):
+            told = declined.intent is not None and declined.intent.failure is not None
+            failure = None if told else declined.failure
+            return News(intent=declined.intent, failure=failure, error=told_to_caller(declined))
+        case NotDone(Refused() as refused):
+            return await _refused(world, claimed, refused)
+        case NotDone((Unreachable() | Misconfigured()) as error):
+            return _nothing_happened(claimed.operation, error)
+        case Unknown(reason):
+            return News(settles=False, unknown=reason, error=OutcomeUnknown())
+    raise AssertionError(outcome)  # pragma: no cover - the match above is exhaustive
+
+
+def _nothing_happened(operation: Operation, error: Unreachable | Misconfigured) -> News:
+    """A charge is given up, since the customer is told to try again; the rest stays and is sent again later."""
+    told = told_to_caller(error)
+    if isinstance(operation.instruction, CreateIntent) or decisions.charges(operation.instruction):
+        return News(refusal=error.code, error=told)
+    return News(settles=False, unknown=error.code, error=told)
+
+
+async def _refused(world: World, claimed: Claimed, refused: Refused) -> News:
+    """The gateway refused the request: what it knows that we don't is read, so that our books catch up."""
+    error = told_to_caller(refused)
+    intent_id = claimed.payment.intent_id
+    if intent_id is None:
+        return News(intent=refused.intent, refusal=refused.code, error=error)
+    try:
+        read = await _read(world, intent_id)
+    except GatewayError:
+        return News(refusal=refused.code, error=error)
+    return evolve(read, refusal=refused.code, error=error)
+
+
+async def _read_again_if_overtaken(world: World, claimed: Claimed, news: News) -> News:
+    """An answer that a webhook has overtaken is older than our books: read the object as it is now."""
+    final = news.intent is not None and news.intent.status is not None and not news.intent.status.is_open
+    if final or not (news.intent or news.refunds):
+        return news
+    now = await world.storage.read(lambda uow: uow.payments.get(claimed.payment.id))
+    if now is None or now.version == claimed.payment.version:
+        return news
+    try:
+        intent = await world.gateway.retrieve_intent(news.intent.id) if news.intent else None
+        refunds = [await world.gateway.retrieve_refund(refund.id) for refund in news.refunds]
+    except GatewayError as error:
+        return News(settles=False, unknown=error.code, error=OutcomeUnknown())
+    return evolve(news, intent=intent, refunds=refunds)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------
+
+
+async def look(world: World, payment: Payment, intent_id: str | None = None) -> News:
+    """Read everything that the gateway has about this payment; ``intent_id`` helps where we have not learned it yet.
+
+    Raises ``GatewayError``.
+    """
+    known = payment.intent_id or intent_id
+    return await _read(world, known) if known else News(settles=False)
+
+
+async def _read(world: World, intent_id: str) -> News:
+    intent = await with_retries(world, lambda: world.gateway.retrieve_intent(intent_id))
+    refunds: Sequence[RefundReport] = ()
+    disputes: Sequence[DisputeReport] = ()
+    if not intent.amount_received.minor:
+        return News(intent=intent)
+    refunds = await with_retries(world, lambda: world.gateway.list_refunds(intent_id))
+    disputes = await with_retries(world, lambda: world.gateway.list_disputes(intent_id))
+    return News(intent=intent, refunds=refunds, disputes=disputes)
+
+
+async def _resumed(world: World, claimed: Claimed) -> News:
+    try:
+        read = await _read_for(world, claimed)
+    except GatewayError as error:
+        return News(settles=False, unknown=error.code, error=OutcomeUnknown())
+    if read is not None and _decides(claimed, read):
+        return read
+    if decisions.may_send(claimed.operation, claimed.booking, world.clock.now()):
+        return await _perform(world, claimed)
+    return evolve(read or News(), refusal="not_sent_again")
+
+
+async def _read_for(world: World, claimed: Claimed) -> News | None:
+    """What the gateway has about the operation; None when it knows nothing of the intent."""
+    if claimed.payment.intent_id is not None:
+        return await _read(world, claimed.payment.intent_id)
+    since = claimed.operation.intended_at
+    intents = await with_retries(world, lambda: world.gateway.list_intents(since))
+    ours = [intent for intent in intents if intent.metadata.get("payment_id") == claimed.payment.id]
+    return await _read(world, ours[0].id) if ours else None
+
+
+def _decides(claimed: Claimed, read: News) -> bool:
+    instruction = claimed.operation.instruction
+    if isinstance(instruction, CreateRefund):
+        return any(refund.metadata.get("refund_id") == instruction.refund_id for refund in read.refunds)
+    return read.intent is not None and decisions.is_conclusive(claimed.payment, claimed.operation, read.intent)
+
+
+# --- writing down ----------------------------------------------------------------------------------------------
+
+
+async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller) -> Claimed | None:
+    key = claimed.operation.idempotency_key
+
+    async def work(uow: UnitOfWork) -> Claimed | None:
+        booking, payment = await load(uow, claimed.payment.id)
+        recorder = Recorder(world, uow, booking, payment, caller)
+        await judge(uow, recorder, news)
+        _settle(recorder, claimed.operation, news)
+        new = recorder.follow_up()
+        watch = await uow.payments.watch(payment.id)
+        in_vain = news.unknown is not None and payment.operation is not None and payment.operation.unknown
+        looks = watch.looks + 1 if in_vain else 0
+        still_ours = payment.operation is not None and payment.operation.idempotency_key == key
+        await recorder.save(holder=claimed.holder if new else None, yields=still_ours, looks=looks)
+        return claim(recorder, new, claimed.holder) if new else None
+
+    return await world.storage.transact(work)
+
+
+async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:
+    """Let the facts happen that follow from what was read, and keep what the front end needs."""
+    if news.intent is not None:
+        alone = await stands_alone(uow, recorder.payment)
+        observed = decisions.observe_intent(recorder.payment, news.intent, recorder.booking, alone=alone)
+        recorder.add(observed)
+    if news.failure is not None:
+        recorder.add(decisions.observe_verdict(recorder.payment, news.failure))
+    for refund in news.refunds:
+        recorder.add(decisions.observe_refund(recorder.payment, refund))
+    for dispute in news.disputes:
+        recorder.add(decisions.observe_dispute(recorder.payment, dispute))
+    await recorder.keep_handover(news.intent)
+
+
+def _settle(recorder: Recorder, operation: Operation, news: News) -> None:
+    payment = recorder.payment
+    if news.settles:
+        recorder.add(decisions.settle(payment, operation, refusal=news.refusal))
+        recorder.add(decisions.release_after(operation, recorder.payment, recorder.booking))
+    elif payment.operation is not None and not payment.operation.unknown and news.unknown:
+        recorder.add((ev.OutcomeLeftUnknown(idempotency_key=operation.idempotency_key, reason=news.unknown),))

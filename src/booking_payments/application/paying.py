@@ -1,0 +1,270 @@
+"""Starting, confirming, capturing and canceling a payment, and looking at it."""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.operations import Claimed, carry_out, claim, judge, load, look
+from booking_payments.application.recording import Recorder
+from booking_payments.application.resolve import resolve_payment
+from booking_payments.application.views import PaymentView
+from booking_payments.application.world import World
+from booking_payments.domain import decisions
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.errors import AlreadyUnderWay, NotFound, RefusedByRule
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.lifecycle import Command, PaymentStatus, require
+from booking_payments.domain.money import Money
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.gateway import GatewayError
+from booking_payments.ports.storage import UnitOfWork
+
+Begin = Callable[[Recorder], None]
+AmountInput = str | Decimal | Money | None
+
+
+# --- starting --------------------------------------------------------------------------------------------------
+
+
+async def start_payment(
+    world: World,
+    booking_id: str,
+    caller: Caller,
+    *,
+    payment_method_id: str | None,
+    confirm_immediately: bool,
+    capture_method: CaptureMethod | None,
+    return_url: str | None,
+) -> PaymentView:
+    """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
+
+    Raises ``RefusedByRule`` or ``NotPossibleNow`` where the booking can't be paid, ``CardDeclined``, and
+    ``OutcomeUnknown`` when the gateway went silent.
+    """
+    if confirm_immediately and payment_method_id is None:
+        raise _method_required()
+
+    def begin(recorder: Recorder) -> None:
+        decisions.require_payable(recorder.booking, recorder.now)
+        if not _goes_on(recorder.payment_or_none):
+            recorder.add((_started(world, recorder, capture_method),))
+        if recorder.payment.intent_id is None:
+            recorder.add(_created(world, recorder.payment, payment_method_id, confirm_immediately, return_url))
+        elif confirm_immediately:
+            recorder.add(_confirmed(world, recorder.payment, payment_method_id, return_url))
+
+    return await _run(world, booking_id, caller, begin, must_exist=False)
+
+
+def _goes_on(payment: Payment | None) -> bool:
+    """Whether the booking's payment is gone on with; a canceled one makes room, a failed or paid one forbids."""
+    if payment is None or payment.status is PaymentStatus.CANCELED:
+        return False
+    if not payment.status.is_open:
+        require(payment.status, Command.CONFIRM)
+    return True
+
+
+def _started(world: World, recorder: Recorder, capture_method: CaptureMethod | None) -> ev.PaymentStarted:
+    started = decisions.start(
+        recorder.booking,
+        payment_id=world.ids.new("pay"),
+        now=recorder.now,
+        fee_policy=world.terms.fees,
+        refund_policy=world.terms.refunds,
+        capture_method=capture_method or world.terms.capture_method,
+        max_attempts=world.terms.max_attempts,
+    )
+    world.gateway.check_charge(started.breakdown.gross)
+    return started
+
+
+def _created(
+    world: World, payment: Payment, payment_method_id: str | None, confirm: bool, return_url: str | None
+) -> decisions.Facts:
+    return decisions.intend_create(
+        payment,
+        idempotency_key=world.ids.idempotency_key(),
+        payment_method_id=payment_method_id,
+        confirm=confirm,
+        return_url=return_url or world.terms.return_url,
+    )
+
+
+def _confirmed(
+    world: World, payment: Payment, payment_method_id: str | None, return_url: str | None
+) -> decisions.Facts:
+    return decisions.intend_confirm(
+        payment,
+        idempotency_key=world.ids.idempotency_key(),
+        payment_method_id=payment_method_id,
+        return_url=return_url or world.terms.return_url,
+    )
+
+
+def _method_required() -> RefusedByRule:
+    return RefusedByRule("choose a payment method first: send payment_method_id", code="payment_method_required")
+
+
+# --- confirming ------------------------------------------------------------------------------------------------
+
+
+async def confirm_payment(
+    world: World, booking_id: str, caller: Caller, *, payment_method_id: str | None, return_url: str | None
+) -> PaymentView:
+    """Charge the booking's payment. While the customer is to act and no other method is given, only look.
+
+    Raises as ``start_payment`` does, and ``NotFound`` when no payment was started.
+    """
+    seen = await payment_status(world, booking_id, caller)
+    if payment_method_id is None and seen.payment.status is PaymentStatus.REQUIRES_ACTION:
+        return await _look_now(world, booking_id, caller, seen.payment)
+
+    def begin(recorder: Recorder) -> None:
+        payment = recorder.payment
+        require(payment.status, Command.CONFIRM)
+        decisions.require_payable(recorder.booking, recorder.now)
+        if payment_method_id is None and payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD:
+            raise _method_required()
+        if payment.intent_id is None:
+            recorder.add(_created(world, payment, payment_method_id, True, return_url))
+        else:
+            recorder.add(_confirmed(world, payment, payment_method_id, return_url))
+
+    return await _run(world, booking_id, caller, begin)
+
+
+async def _look_now(world: World, booking_id: str, caller: Caller, seen: Payment) -> PaymentView:
+    try:
+        news = await look(world, seen)
+    except GatewayError:
+        return await payment_status(world, booking_id, caller)
+
+    async def work(uow: UnitOfWork) -> None:
+        booking, payment = await load(uow, seen.id)
+        if payment.version == seen.version:
+            recorder = Recorder(world, uow, booking, payment, caller)
+            await judge(uow, recorder, news)
+            recorder.follow_up()
+            await recorder.save()
+
+    await world.storage.transact(work)
+    if (await payment_status(world, booking_id, caller)).payment.operation is not None:
+        await resolve_payment(world, seen.id)
+    return await payment_status(world, booking_id, caller)
+
+
+# --- capturing and canceling -----------------------------------------------------------------------------------
+
+
+async def capture_payment(world: World, booking_id: str, caller: Caller, *, amount: AmountInput) -> PaymentView:
+    """Collect held money, all of it or ``amount``; the rest is released."""
+
+    def begin(recorder: Recorder) -> None:
+        wanted = amount_in(world, amount, recorder.payment)
+        key = world.ids.idempotency_key()
+        recorder.add(decisions.intend_capture(recorder.payment, idempotency_key=key, amount=wanted))
+
+    return await _run(world, booking_id, caller, begin)
+
+
+async def cancel_payment(world: World, booking_id: str, caller: Caller) -> PaymentView:
+    """Give the booking's payment up; the booking stays pending and may be paid by a new payment."""
+
+    def begin(recorder: Recorder) -> None:
+        key = world.ids.idempotency_key()
+        recorder.add(decisions.intend_cancel(recorder.payment, idempotency_key=key, purpose=ev.Purpose.CANCEL_PAYMENT))
+
+    return await _run(world, booking_id, caller, begin)
+
+
+def amount_in(world: World, amount: AmountInput, payment: Payment) -> Money | None:
+    """An amount in the payment's currency, from text, a Decimal or Money.
+
+    Raises ``InvalidAmount`` for what is no amount, ``RefusedByRule`` for one that the gateway can't express.
+    """
+    if amount is None:
+        return None
+    if not isinstance(amount, Money):
+        amount = Money.parse(amount if isinstance(amount, str) else f"{amount:f}", payment.amount.currency)
+    world.gateway.check_amount(amount)
+    return amount
+
+
+# --- looking ---------------------------------------------------------------------------------------------------
+
+
+async def payment_status(world: World, booking_id: str, caller: Caller) -> PaymentView:
+    """The booking's latest payment as our books have it. Raises ``NotFound`` when none was started."""
+
+    async def work(uow: UnitOfWork) -> PaymentView:
+        caller.require(await uow.bookings.get(booking_id))
+        payment = latest(await uow.payments.of_booking(booking_id))
+        if payment is None:
+            raise NotFound()
+        return PaymentView(payment=payment, handover=await uow.payments.handover(payment.id))
+
+    return await world.storage.read(work)
+
+
+async def journal(world: World, booking_id: str, caller: Caller) -> Sequence[ev.Recorded]:
+    """All facts of the booking's latest payment, oldest first. Raises ``NotFound`` when none was started."""
+    view = await payment_status(world, booking_id, caller)
+    return await world.storage.read(lambda uow: uow.payments.journal(view.payment.id))
+
+
+def latest(payments: Sequence[Payment]) -> Payment | None:
+    """The payment that holds the booking, or else the newest."""
+    holding = [payment for payment in payments if payment.holds_booking]
+    ordered = holding or list(payments)
+    return ordered[-1] if ordered else None
+
+
+# --- the common course -----------------------------------------------------------------------------------------
+
+
+async def _run(world: World, booking_id: str, caller: Caller, begin: Begin, *, must_exist: bool = True) -> PaymentView:
+    """Decide under the lock, carry out what was intended, and show the payment; raises what the caller is told.
+
+    When an operation was left in flight by somebody whose lease is over, it is settled first.
+    """
+    claimed = await _begin(world, booking_id, caller, begin, must_exist)
+    if isinstance(claimed, Payment):
+        await _settle_first(world, claimed)
+        claimed = await _begin(world, booking_id, caller, begin, must_exist)
+    if isinstance(claimed, Payment):
+        raise AlreadyUnderWay()
+    error = await carry_out(world, claimed, caller) if claimed is not None else None
+    if error is not None:
+        raise error
+    return await payment_status(world, booking_id, caller)
+
+
+async def _settle_first(world: World, payment: Payment) -> None:
+    error = await resolve_payment(world, payment.id)
+    if error is not None:
+        raise error
+
+
+async def _begin(
+    world: World, booking_id: str, caller: Caller, begin: Begin, must_exist: bool
+) -> Claimed | Payment | None:
+    """The operation that ``begin`` intends, claimed; None when there is nothing to ask of the gateway; the payment
+    itself when an operation on it is in flight already."""
+    holder = world.ids.new("run")
+
+    async def work(uow: UnitOfWork) -> Claimed | Payment | None:
+        booking: Booking = caller.require(await uow.bookings.lock(booking_id))
+        payment = latest(await uow.payments.of_booking(booking_id))
+        if payment is None and must_exist:
+            raise NotFound()
+        if payment is not None and payment.operation is not None:
+            return payment
+        recorder = Recorder(world, uow, booking, payment, caller)
+        begin(recorder)
+        await recorder.save(holder=holder)
+        operation = recorder.payment.operation
+        return claim(recorder, operation, holder) if operation else None
+
+    return await world.storage.transact(work)

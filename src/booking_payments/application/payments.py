@@ -1,0 +1,270 @@
+"""``BookingPayments``: the one thing that an embedding service imports.
+
+::
+
+    async with booking_payments.open() as payments:
+        result = await payments.process_booking_payment(booking_id, "pm_card_visa")
+
+Every method is a use case; ``.sync`` has the same methods for callers without an event loop.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from booking_payments.application import bookings, paying, refunding, webhooks
+from booking_payments.application.callers import Caller
+from booking_payments.application.delivering import deliver_messages
+from booking_payments.application.paying import AmountInput
+from booking_payments.application.resolve import resolve_due
+from booking_payments.application.views import (
+    NewBooking,
+    PaymentResult,
+    PaymentView,
+    RefundOnCancel,
+    RefundView,
+    Registered,
+    WebhookResult,
+)
+from booking_payments.application.world import World
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.errors import CardDeclined, PaymentError, TryAgainLater
+from booking_payments.domain.events import Recorded
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.refunds import RefundQuote, RefundReason
+from booking_payments.ports.storage import PaymentFilter, PaymentPage
+
+BACKEND = Caller.service("backend", "backend call")
+"""Who calls when an embedding service does not say."""
+
+
+class BookingPayments:
+    """Takes payments for bookings, gives them back, and never twice.
+
+    Methods raise the errors of ``domain.errors``; the three ``process_...``/``retry_...`` calls return results
+    instead. ``caller`` says who asks: it goes into the journal and limits customers to their own bookings.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    # --- bookings
+
+    async def register_booking(self, new: NewBooking, caller: Caller = BACKEND) -> Registered:
+        """Register what is to be paid for; the same reference with the same content again finds it."""
+        return await bookings.register_booking(self._world, new)
+
+    async def get_booking(self, booking_id: str, caller: Caller = BACKEND) -> Booking:
+        """The booking. Raises ``NotFound``."""
+        return await bookings.get_booking(self._world, booking_id, caller)
+
+    async def cancel_booking(
+        self,
+        booking_id: str,
+        caller: Caller = BACKEND,
+        *,
+        reason: str | None = None,
+        refund: RefundOnCancel = RefundOnCancel.POLICY,
+    ) -> Booking:
+        """Close a booking; its open payment is canceled first, a paid one refunded as ``refund`` says."""
+        return await bookings.cancel_booking(self._world, booking_id, caller, reason=reason, refund=refund)
+
+    # --- paying
+
+    async def start_payment(
+        self,
+        booking_id: str,
+        caller: Caller = BACKEND,
+        *,
+        payment_method_id: str | None = None,
+        confirm_immediately: bool = False,
+        capture_method: CaptureMethod | None = None,
+        return_url: str | None = None,
+    ) -> PaymentView:
+        """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set."""
+        return await paying.start_payment(
+            self._world,
+            booking_id,
+            caller,
+            payment_method_id=payment_method_id,
+            confirm_immediately=confirm_immediately,
+            capture_method=capture_method,
+            return_url=return_url,
+        )
+
+    async def confirm_payment(
+        self,
+        booking_id: str,
+        caller: Caller = BACKEND,
+        *,
+        payment_method_id: str | None = None,
+        return_url: str | None = None,
+    ) -> PaymentView:
+        """Charge the payment, with ``payment_method_id`` or the method that it has."""
+        return await paying.confirm_payment(
+            self._world, booking_id, caller, payment_method_id=payment_method_id, return_url=return_url
+        )
+
+    async def retry_payment(
+        self,
+        booking_id: str,
+        caller: Caller = BACKEND,
+        *,
+        payment_method_id: str,
+        return_url: str | None = None,
+    ) -> PaymentView:
+        """Try again after a decline, with another payment method."""
+        return await self.confirm_payment(
+            booking_id, caller, payment_method_id=payment_method_id, return_url=return_url
+        )
+
+    async def capture_payment(
+        self, booking_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None
+    ) -> PaymentView:
+        """Collect held money, all of it or ``amount``."""
+        return await paying.capture_payment(self._world, booking_id, caller, amount=amount)
+
+    async def cancel_payment(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
+        """Give the payment up; the booking stays pending."""
+        return await paying.cancel_payment(self._world, booking_id, caller)
+
+    async def payment_status(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
+        """The booking's latest payment. Raises ``NotFound`` when none was started."""
+        return await paying.payment_status(self._world, booking_id, caller)
+
+    async def journal(self, booking_id: str, caller: Caller = BACKEND) -> Sequence[Recorded]:
+        """All facts of the booking's latest payment, oldest first."""
+        return await paying.journal(self._world, booking_id, caller)
+
+    async def list_payments(
+        self, which: PaymentFilter | None = None, *, cursor: str | None = None, limit: int = 20
+    ) -> PaymentPage:
+        """Payments, newest first. Raises ``InvalidInput`` for a cursor that is none of ours."""
+        chosen = which or PaymentFilter()
+        return await self._world.storage.read(lambda uow: uow.payments.page(chosen, cursor, limit))
+
+    # --- refunding
+
+    async def quote_refund(
+        self, booking_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None
+    ) -> RefundQuote:
+        """What a refund of ``amount`` (None: all that can come back) would give now."""
+        return await refunding.quote_refund(self._world, booking_id, caller, amount=amount)
+
+    async def refund_payment(
+        self,
+        booking_id: str,
+        caller: Caller = BACKEND,
+        *,
+        amount: AmountInput = None,
+        reason: RefundReason = RefundReason.REQUESTED_BY_CUSTOMER,
+        note: str | None = None,
+    ) -> RefundView:
+        """Give ``amount`` (None: all that can come back) to the customer."""
+        return await refunding.refund_payment(self._world, booking_id, caller, amount=amount, reason=reason, note=note)
+
+    # --- webhooks and background work
+
+    async def receive_webhook(self, body: bytes, signature: str | None) -> WebhookResult:
+        """Take in a delivery of the gateway: the raw body and its signature header.
+
+        Raises ``WebhookRefused`` for one that is not genuine, ``WebhookFailed`` to be sent it again.
+        """
+        return await webhooks.receive_webhook(self._world, body, signature)
+
+    async def work(self) -> int:
+        """One round of background work: settle what is due, expire bookings, deliver messages. Returns how much
+        there was to do."""
+        settled = await resolve_due(self._world)
+        expired = await bookings.expire_bookings(self._world)
+        return settled + expired + await deliver_messages(self._world)
+
+    # --- the backend calls of a booking app
+
+    async def process_booking_payment(
+        self,
+        booking: Booking | str,
+        payment_method_id: str | None = None,
+        *,
+        confirm_immediately: bool = True,
+        return_url: str | None = None,
+        caller: Caller = BACKEND,
+    ) -> PaymentResult:
+        """Pay a booking: start its payment and, by default, charge it. Never raises for a decline."""
+        confirm = confirm_immediately and payment_method_id is not None
+        try:
+            view = await self.start_payment(
+                _id(booking),
+                caller,
+                payment_method_id=payment_method_id,
+                confirm_immediately=confirm,
+                return_url=return_url,
+            )
+        except PaymentError as error:
+            return await self._failed(booking, caller, error)
+        return _result(view)
+
+    async def retry_booking_payment(
+        self, booking: Booking | str, payment_method_id: str, *, caller: Caller = BACKEND
+    ) -> PaymentResult:
+        """Try a declined payment again with another method."""
+        try:
+            view = await self.retry_payment(_id(booking), caller, payment_method_id=payment_method_id)
+        except PaymentError as error:
+            return await self._failed(booking, caller, error)
+        return _result(view)
+
+    async def process_booking_refund(
+        self,
+        booking: Booking | str,
+        refund_amount: Decimal | str | None = None,
+        reason: RefundReason | str = RefundReason.REQUESTED_BY_CUSTOMER,
+        *,
+        caller: Caller = BACKEND,
+    ) -> PaymentResult:
+        """Refund a booking whole, or ``refund_amount`` of it. A reason that is none of Stripe's becomes the note."""
+        kind, note = (reason, None) if isinstance(reason, RefundReason) else RefundReason.read(reason)
+        try:
+            view = await self.refund_payment(_id(booking), caller, amount=refund_amount, reason=kind, note=note)
+        except PaymentError as error:
+            return await self._failed(booking, caller, error)
+        lost = view.refund.status.is_lost
+        return PaymentResult(
+            success=not lost,
+            payment_intent_id=view.payment.intent_id,
+            status=view.refund.status.value,
+            refund_id=view.refund.id,
+            error="the refund did not go through" if lost else None,
+            error_code=view.refund.failure_reason,
+        )
+
+    async def _failed(self, booking: Booking | str, caller: Caller, error: PaymentError) -> PaymentResult:
+        unknown = isinstance(error, TryAgainLater) and error.outcome_unknown
+        seen = None
+        if isinstance(error, CardDeclined | TryAgainLater):
+            seen = (await self.payment_status(_id(booking), caller)).payment
+        return PaymentResult(
+            success=False,
+            payment_intent_id=seen.intent_id if seen else None,
+            status=seen.status.value if seen else None,
+            error=error.message,
+            error_code=error.code,
+            outcome_unknown=unknown,
+        )
+
+
+def _id(booking: Booking | str) -> str:
+    return booking if isinstance(booking, str) else booking.id
+
+
+def _result(view: PaymentView) -> PaymentResult:
+    payment = view.payment
+    waits = payment.status.awaits_customer
+    secret = view.handover.client_secret if view.handover and waits else None
+    return PaymentResult(
+        success=payment.status not in (PaymentStatus.CANCELED, PaymentStatus.FAILED),
+        payment_intent_id=payment.intent_id,
+        status=payment.status.value,
+        requires_action=payment.status is PaymentStatus.REQUIRES_ACTION,
+        client_secret=secret,
+    )

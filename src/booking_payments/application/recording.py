@@ -1,0 +1,184 @@
+"""Recording: facts into the journal, with their postings, messages and what they mean for the booking.
+
+One ``Recorder`` lives in one transaction, over one locked booking and one of its payments. Facts are folded as they
+are added, so that the next decision sees them; ``save`` stores them all at once.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import attrs
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.messages import told_by
+from booking_payments.application.world import World
+from booking_payments.domain import decisions
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.ledger import Posting, postings
+from booking_payments.domain.payment import Operation, Payment, evolve
+from booking_payments.domain.refunds import RefundReason
+from booking_payments.domain.reports import IntentReport
+from booking_payments.domain.retry import next_look
+from booking_payments.ports.jobs import DeliverMessages, SettlePayment
+from booking_payments.ports.publisher import Message
+from booking_payments.ports.storage import Handover, UnitOfWork, Watch
+
+LOOKS_AT_WAITING = 3
+"""Where in the schedule of looks a payment begins that merely waits: ten minutes, an hour, hours, days."""
+
+
+class Recorder:
+    """Collects the facts of one transaction about ``booking`` and its ``payment`` (None until it is started)."""
+
+    def __init__(
+        self, world: World, uow: UnitOfWork, booking: Booking, payment: Payment | None, caller: Caller
+    ) -> None:
+        self._world, self._uow, self._caller = world, uow, caller
+        self.booking = booking
+        self._payment = payment
+        self._in_flight = payment.operation if payment else None
+        self._recorded: list[ev.Recorded] = []
+        self._postings: list[Posting] = []
+        self._told: list[Message] = []
+        self.now: datetime = world.clock.now()
+
+    @property
+    def payment(self) -> Payment:
+        """The payment with all facts added so far."""
+        if self._payment is None:
+            raise LookupError("no payment was started")
+        return self._payment
+
+    @property
+    def payment_or_none(self) -> Payment | None:
+        """The payment, or None while there is none."""
+        return self._payment
+
+    def add(self, facts: Sequence[ev.Fact]) -> None:
+        """Let ``facts`` have happened, in this order."""
+        for fact in facts:
+            self._add(fact)
+
+    def _add(self, fact: ev.Fact) -> None:
+        before = self._payment
+        recorded = ev.Recorded(
+            sequence=before.version + 1 if before else 1,
+            at=self.now,
+            actor=self._caller.actor,
+            cause=self._caller.cause,
+            fact=fact,
+        )
+        if before is not None:
+            self._postings.extend(postings(before, fact))
+        self._payment = evolve(before, recorded)
+        self._recorded.append(recorded)
+        self._tell(fact, self._payment)
+
+    def _tell(self, fact: ev.Fact, payment: Payment) -> None:
+        told = told_by(fact, payment)
+        if told is not None:
+            self._told.append(self._message(told[0], dict(told[1])))
+
+    def _message(self, kind: str, data: dict[str, object]) -> Message:
+        return Message(
+            id=self._world.ids.new("msg"),
+            type=kind,
+            booking_id=self.booking.id,
+            payment_id=self._payment.id if self._payment else None,
+            at=self.now,
+            data={"booking_reference": self.booking.reference, **data},
+        )
+
+    def release(self, status: str) -> None:
+        """Close the booking, in the payment's journal where there is one."""
+        fact = ev.BookingReleased(status=status)
+        if self._payment is not None:
+            self._add(fact)
+            return
+        self._told.append(self._message(f"booking.{status}", {}))
+        self._release_without_payment = fact
+
+    _release_without_payment: ev.BookingReleased | None = None
+
+    def follow_up(self) -> Operation | None:
+        """What follows by itself from the facts added: ending a payment whose attempts are used up, sending late
+        money back. Returns the operation that this begins, if it does."""
+        payment = self.payment
+        if decisions.needs_ending(payment):
+            key = self._world.ids.idempotency_key()
+            self.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=ev.Purpose.END_ATTEMPTS))
+        elif decisions.owes_late_refund(payment):
+            self._refund_late_money(payment)
+        return self.payment.operation if self.payment is not payment else None
+
+    def _refund_late_money(self, payment: Payment) -> None:
+        quote = payment.refundable.quote(self.now, None, organizer_canceled=True)
+        if quote.allowed:
+            self.add(
+                decisions.intend_refund(
+                    payment,
+                    quote,
+                    refund_id=self._world.ids.new("rf"),
+                    idempotency_key=self._world.ids.idempotency_key(),
+                    reason=RefundReason.REQUESTED_BY_CUSTOMER,
+                    note="paid after the booking was closed",
+                )
+            )
+
+    async def keep_handover(self, report: IntentReport | None) -> None:
+        """Keep what the front end needs to go on with the intent."""
+        if report is not None and report.client_secret and report.id == self.payment.intent_id:
+            action = dict(report.next_action) if report.next_action else None
+            handover = Handover(client_secret=report.client_secret, next_action=action)
+            await self._uow.payments.keep_handover(self.payment.id, handover)
+
+    async def save(self, *, holder: str | None = None, yields: bool = False, looks: int = 0) -> None:
+        """Store everything.
+
+        ``holder`` takes the lease on the operation that was begun here; ``yields`` gives up the lease on the one
+        that was in flight before. Without either, a lease of somebody else stays as it is. ``looks`` counts looks
+        that were in vain.
+        """
+        await self._save_booking()
+        if self._payment is not None:
+            await self._save_payment(self._payment, holder, yields, looks)
+        for message in self._told:
+            await self._uow.outbox.append(message)
+        if self._told:
+            self._uow.jobs.defer(DeliverMessages(), self.now)
+
+    async def take_lease(self, holder: str, looks: int) -> None:
+        """Take the lease on the operation in flight, for whoever goes on with it."""
+        await self._uow.payments.set_watch(self.payment.id, self._watch(self.payment, holder, looks))
+
+    async def _save_payment(self, payment: Payment, holder: str | None, yields: bool, looks: int) -> None:
+        if self._recorded:
+            await self._uow.payments.append(payment, self._recorded, self._postings)
+        before, now = self._in_flight, payment.operation
+        same = before is not None and now is not None and before.idempotency_key == now.idempotency_key
+        if yields or not same:
+            await self._uow.payments.set_watch(payment.id, self._watch(payment, holder, looks))
+
+    async def _save_booking(self) -> None:
+        facts: list[ev.Fact] = [recorded.fact for recorded in self._recorded]
+        if self._release_without_payment is not None:
+            facts.append(self._release_without_payment)
+        status = decisions.booking_after(self.booking, facts)
+        if status is not self.booking.status:
+            self.booking = attrs.evolve(self.booking, status=status)
+            await self._uow.bookings.save(self.booking)
+
+    def _watch(self, payment: Payment, holder: str | None, looks: int) -> Watch:
+        operation = payment.operation
+        if operation is not None and holder is not None:
+            until = self.now + self._world.terms.lease
+            return Watch(next_look_at=until, looks=looks, lease_until=until, holder=holder)
+        if operation is not None:
+            return self._look_again(payment, next_look(looks) if operation.unknown else timedelta(0), looks)
+        waits = bool(payment.refund_pending) or (payment.status.is_open and payment.intent_id is not None)
+        return self._look_again(payment, next_look(looks + LOOKS_AT_WAITING), looks) if waits else Watch()
+
+    def _look_again(self, payment: Payment, after: timedelta, looks: int) -> Watch:
+        self._uow.jobs.defer(SettlePayment(payment_id=payment.id), self.now + after)
+        return Watch(next_look_at=self.now + after, looks=looks)

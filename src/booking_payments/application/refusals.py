@@ -1,0 +1,90 @@
+"""What a caller is told when the gateway did not do what was asked: one table from its codes to our errors."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from booking_payments.domain.errors import (
+    CardDeclined,
+    GatewayRefusedUs,
+    NotPossibleNow,
+    PaymentError,
+    RefusedByRule,
+    TryAgainLater,
+)
+from booking_payments.ports.gateway import Declined, Misconfigured, Refused, Unreachable
+
+Telling = tuple[type[RefusedByRule] | type[NotPossibleNow], str, str]
+
+REFUSALS: Final[Mapping[str, Telling]] = {
+    "amount_too_small": (
+        RefusedByRule,
+        "amount_too_small",
+        "the amount is below what the card networks take",
+    ),
+    "amount_too_large": (
+        RefusedByRule,
+        "amount_too_large",
+        "the amount is above what can be charged at once",
+    ),
+    "payment_method_unknown": (
+        RefusedByRule,
+        "payment_method_unknown",
+        "no such payment method; enter the card again",
+    ),
+    "payment_method_missing": (
+        RefusedByRule,
+        "payment_method_required",
+        "choose a payment method first: send payment_method_id",
+    ),
+    "payment_intent_unexpected_state": (
+        NotPossibleNow,
+        "payment_state_changed",
+        "the payment has moved on in the meantime; look at its status",
+    ),
+    "payment_intent_authentication_failure": (
+        NotPossibleNow,
+        "payment_state_changed",
+        "the authentication failed; choose a payment method and try again",
+    ),
+    "charge_already_refunded": (RefusedByRule, "nothing_left", "everything has been refunded already"),
+    "charge_disputed": (
+        NotPossibleNow,
+        "disputed",
+        "the payment is disputed with the bank; it can't be refunded until that is settled",
+    ),
+    "refund_disputed_payment": (
+        NotPossibleNow,
+        "disputed",
+        "the payment is disputed with the bank; it can't be refunded until that is settled",
+    ),
+    "refund_exceeds_charge": (
+        RefusedByRule,
+        "exceeds_refundable",
+        "the amount is larger than what can still be refunded",
+    ),
+    "charge_already_captured": (NotPossibleNow, "already_paid", "this booking is paid already"),
+    "charge_expired_for_capture": (
+        NotPossibleNow,
+        "authorization_expired",
+        "the bank no longer holds the money; the customer has to pay again",
+    ),
+    "capture_charge_authorization_expired": (
+        NotPossibleNow,
+        "authorization_expired",
+        "the bank no longer holds the money; the customer has to pay again",
+    ),
+}
+"""The gateway's codes for which somebody can do something; adapters translate cases without a code to one of these."""
+
+
+def told_to_caller(error: Declined | Refused | Unreachable | Misconfigured) -> PaymentError:
+    """Our error for the gateway's."""
+    if isinstance(error, Declined):
+        return CardDeclined(error.failure.decline)
+    if isinstance(error, Unreachable):
+        return TryAgainLater()
+    telling = REFUSALS.get(error.code)
+    if telling is None:
+        return GatewayRefusedUs()
+    kind, code, message = telling
+    return kind(message, code=code)

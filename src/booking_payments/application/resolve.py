@@ -1,0 +1,83 @@
+"""Resolving: going on with operations that were left, and looking at payments that wait too long for news.
+
+What is due is found by a query over our own tables, so nothing that a process forgets is lost.
+"""
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.operations import Claimed, claim, judge, load, look, resume
+from booking_payments.application.recording import Recorder
+from booking_payments.application.world import World
+from booking_payments.domain.errors import AlreadyUnderWay, PaymentError
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.gateway import GatewayError
+from booking_payments.ports.storage import UnitOfWork
+
+RESOLVE_AT_ONCE = 100
+"""How many due payments one round takes up."""
+
+CALLER = Caller.system("resolve")
+
+
+async def resolve_due(world: World) -> int:
+    """Take up every payment that is due; returns how many there were."""
+    now = world.clock.now()
+    due = await world.storage.read(lambda uow: uow.payments.due(now, RESOLVE_AT_ONCE))
+    for payment_id in due:
+        await resolve_payment(world, payment_id)
+    return len(due)
+
+
+async def resolve_payment(world: World, payment_id: str) -> PaymentError | None:
+    """Go on with the payment's operation, or look at its intent when none is in flight.
+
+    Does nothing while the operation belongs to somebody whose lease still runs. Returns what a caller is to be told
+    when the outcome stays unknown.
+    """
+    try:
+        claimed = await claim_operation(world, payment_id, CALLER)
+    except AlreadyUnderWay as error:
+        return error
+    if isinstance(claimed, Claimed):
+        return await resume(world, claimed, CALLER)
+    await _look_at(world, claimed)
+    return None
+
+
+async def claim_operation(world: World, payment_id: str, caller: Caller) -> Claimed | Payment:
+    """Take the lease on the payment's operation; the payment itself when none is in flight.
+
+    Raises ``AlreadyUnderWay`` while somebody else's lease runs.
+    """
+    holder = world.ids.new("run")
+
+    async def work(uow: UnitOfWork) -> Claimed | Payment:
+        booking, payment = await load(uow, payment_id)
+        if payment.operation is None:
+            return payment
+        watch = await uow.payments.watch(payment_id)
+        if watch.lease_until is not None and watch.lease_until > world.clock.now():
+            raise AlreadyUnderWay()
+        recorder = Recorder(world, uow, booking, payment, caller)
+        await recorder.take_lease(holder, watch.looks)
+        return claim(recorder, payment.operation, holder)
+
+    return await world.storage.transact(work)
+
+
+async def _look_at(world: World, payment: Payment) -> None:
+    try:
+        news = await look(world, payment)
+    except GatewayError:
+        news = None
+
+    async def work(uow: UnitOfWork) -> None:
+        booking, now = await load(uow, payment.id)
+        watch = await uow.payments.watch(payment.id)
+        recorder = Recorder(world, uow, booking, now, CALLER)
+        if news is not None and now.version == payment.version:
+            await judge(uow, recorder, news)
+            recorder.follow_up()
+        changed = recorder.payment.version != payment.version
+        await recorder.save(yields=now.operation is None, looks=0 if changed else watch.looks + 1)
+
+    await world.storage.transact(work)

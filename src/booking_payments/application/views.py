@@ -1,0 +1,81 @@
+"""What goes into the use cases and what comes out of them."""
+
+from datetime import datetime
+from enum import Enum
+
+from attrs import frozen
+
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.money import Money
+from booking_payments.domain.payment import Payment, Refund
+from booking_payments.domain.refunds import RefundPolicy
+from booking_payments.ports.storage import Handover
+
+
+@frozen(kw_only=True)
+class NewBooking:
+    """A booking to register. ``expires_at`` is the event's start when left out."""
+
+    reference: str
+    customer_id: str
+    amount: Money
+    event_starts_at: datetime
+    expires_at: datetime | None = None
+    refund_policy: RefundPolicy | None = None
+
+
+@frozen(kw_only=True)
+class Registered:
+    """The booking, and whether it is new or was registered before."""
+
+    booking: Booking
+    created: bool
+
+
+@frozen(kw_only=True)
+class PaymentView:
+    """A payment, with what the front end needs to take the customer on (secret: for the owner only)."""
+
+    payment: Payment
+    handover: Handover | None = None
+
+
+@frozen(kw_only=True)
+class RefundView:
+    """A refund and the payment that it belongs to."""
+
+    payment: Payment
+    refund: Refund
+
+
+class RefundOnCancel(Enum):
+    """What a canceled booking gives back: nothing, what its policy says, or everything."""
+
+    NONE = "none"
+    POLICY = "policy"
+    FULL = "full"
+
+
+@frozen(kw_only=True)
+class WebhookResult:
+    """What became of a webhook: ``processed``, ``duplicate`` or ``ignored``, with the reason for the last."""
+
+    event_id: str
+    type: str
+    outcome: str
+    reason: str | None = None
+
+
+@frozen(kw_only=True)
+class PaymentResult:
+    """The answer of the backend calls. ``error`` is a text fit for the customer, None when ``success``."""
+
+    success: bool
+    payment_intent_id: str | None = None
+    status: str | None = None
+    requires_action: bool = False
+    client_secret: str | None = None
+    refund_id: str | None = None
+    error: str | None = None
+    error_code: str | None = None
+    outcome_unknown: bool = False

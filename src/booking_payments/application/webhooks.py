@@ -1,0 +1,205 @@
+"""Receiving webhooks: verify, one transaction for the row and its effect, and a fresh read where the news is not final.
+
+Stripe delivers at least once and in any order, and a snapshot may be older than our books. Two kinds of news are true
+whenever they come: that an intent succeeded, and that it was canceled. They are booked from the event itself. All
+other news only says that something has changed: the object is read as it is now, with no transaction open.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from attrs import evolve
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.operations import News, judge, load, look
+from booking_payments.application.recording import Recorder
+from booking_payments.application.views import WebhookResult
+from booking_payments.application.world import World
+from booking_payments.domain.errors import PaymentError
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.gateway import GatewayError, GatewayEvent, NotThere
+from booking_payments.ports.storage import InboxEntry, InboxStatus, StorageConflict, UnitOfWork
+
+DUPLICATE = "duplicate"
+NOT_OURS = "the event is about an object that is not ours"
+FINAL = (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
+
+MAX_READS = 3
+"""How often the object is read anew because our books moved meanwhile; then the gateway is asked to send it again."""
+
+
+class WebhookFailed(PaymentError):
+    """Our work on a genuine webhook failed; it is kept, and the gateway is asked to send it again."""
+
+    code = "webhook_failed"
+
+
+async def receive_webhook(world: World, body: bytes, signature: str | None) -> WebhookResult:
+    """Take in one delivery. Raises ``WebhookRefused`` for one that is not genuine, ``WebhookFailed`` to be sent it
+    again."""
+    event = world.webhooks.read(body, signature, world.clock.now())
+    return await take_in(world, event)
+
+
+async def take_in(world: World, event: GatewayEvent) -> WebhookResult:
+    """Process one genuine event: from a delivery, a replay, or the list of events after an outage."""
+    try:
+        return await _process(world, event)
+    except (GatewayError, StorageConflict, PaymentError) as error:
+        await _keep_failed(world, event, type(error).__name__)
+        raise WebhookFailed("the event was kept but not processed; it will be tried again") from error
+    except Exception as error:
+        await _keep_failed(world, event, type(error).__name__)
+        raise
+
+
+async def _process(world: World, event: GatewayEvent) -> WebhookResult:
+    first = await world.storage.transact(lambda uow: _take_first_step(world, uow, event))
+    if isinstance(first, WebhookResult):
+        return first
+    payment = first or await _owner(world, event)
+    if payment is None:
+        return await _ignore(world, event, NOT_OURS)
+    for _ in range(MAX_READS):
+        news = await look(world, payment, event.intent_id)
+        result = await world.storage.transact(partial(_take_second_step, world, event, payment, news))
+        if isinstance(result, WebhookResult):
+            return result
+        payment = result
+    raise StorageConflict(f"payment {payment.id} kept changing while it was read")
+
+
+async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -> WebhookResult | Payment | None:
+    """Store the row, and book what can be booked from the event alone. The payment when the object has to be read,
+    None when the gateway has to be asked whose it is."""
+    seen = await uow.inbox.find(event.id)
+    entry = _entry(world, event, seen)
+    if entry.status.is_done:
+        return _result(event, DUPLICATE)
+    reason = _why_ignored(world, event, seen)
+    payment = await _payment_of(uow, event) if reason is None else None
+    if reason is None and payment is None and not _may_be_ours(event):
+        reason = NOT_OURS
+    if reason is not None:
+        return await _close(world, uow, entry, event, InboxStatus.IGNORED, reason)
+    if payment is None or not _is_final(event):
+        await uow.inbox.put(entry)
+        return payment
+    await _book(world, uow, event, payment, News(intent=event.intent))
+    return await _close(world, uow, entry, event, InboxStatus.PROCESSED)
+
+
+def _entry(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> InboxEntry:
+    """The inbox row of this event: a new one, or the one that an earlier delivery left."""
+    for row in seen:
+        if row.type == event.type:
+            return row if row.status.is_done else evolve(row, tries=row.tries + 1)
+    return InboxEntry(
+        event_id=event.id,
+        type=event.type,
+        status=InboxStatus.RECEIVED,
+        object_id=event.object_id,
+        received_at=world.clock.now(),
+        body=event.body,
+        tries=1,
+    )
+
+
+def _why_ignored(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> str | None:
+    if any(row.type != event.type for row in seen):
+        return "this event id was seen under another type"
+    if event.livemode is not None and event.livemode is not world.gateway.livemode:
+        return "the event is of the other mode (livemode)"
+    return None if event.kind else "events of this type are not acted on"
+
+
+def _may_be_ours(event: GatewayEvent) -> bool:
+    """Whether the gateway is worth asking: a refund or dispute of an intent whose id we may not have learned yet."""
+    return event.kind != "intent" and event.intent_id is not None
+
+
+async def _owner(world: World, event: GatewayEvent) -> Payment | None:
+    """The payment that made the event's intent, as the intent's own metadata says."""
+    try:
+        intent = await world.gateway.retrieve_intent(event.intent_id or "")
+    except NotThere:
+        return None
+    payment_id = intent.metadata.get("payment_id", "")
+    return await world.storage.read(lambda uow: uow.payments.get(payment_id))
+
+
+async def _ignore(world: World, event: GatewayEvent, reason: str) -> WebhookResult:
+    async def work(uow: UnitOfWork) -> WebhookResult:
+        entry = _entry(world, event, await uow.inbox.find(event.id))
+        return await _close(world, uow, entry, event, InboxStatus.IGNORED, reason)
+
+    return await world.storage.transact(work)
+
+
+async def _payment_of(uow: UnitOfWork, event: GatewayEvent) -> Payment | None:
+    """The payment that the event is about: by what the gateway calls it, or by our id in its metadata when the event
+    was faster than the answer to our own call."""
+    for gateway_id in (event.intent_id, event.object_id, event.charge_id):
+        payment = await uow.payments.by_gateway_id(gateway_id) if gateway_id else None
+        if payment is not None:
+            return payment
+    named = await uow.payments.get(event.payment_id) if event.payment_id else None
+    return named if named and named.intent_id in (None, event.intent_id) else None
+
+
+def _is_final(event: GatewayEvent) -> bool:
+    return event.intent is not None and event.intent.status in FINAL
+
+
+async def _book(world: World, uow: UnitOfWork, event: GatewayEvent, payment: Payment, news: News) -> None:
+    booking, now = await load(uow, payment.id)
+    recorder = Recorder(world, uow, booking, now, Caller.gateway(event.id))
+    await judge(uow, recorder, news)
+    recorder.follow_up()
+    await recorder.save()
+
+
+async def _take_second_step(
+    world: World, event: GatewayEvent, seen: Payment, news: News, uow: UnitOfWork
+) -> WebhookResult | Payment:
+    """Judge what was read; the payment as it is now when our books have moved on while it was being read."""
+    entry = _entry(world, event, await uow.inbox.find(event.id))
+    if entry.status.is_done:
+        return _result(event, DUPLICATE)
+    _, payment = await load(uow, seen.id)
+    if payment.version != seen.version:
+        return payment
+    await _book(world, uow, event, payment, _without_overtaken(payment, news))
+    return await _close(world, uow, entry, event, InboxStatus.PROCESSED)
+
+
+def _without_overtaken(payment: Payment, news: News) -> News:
+    """While a call of ours is in flight, its answer is newer than what was read of the intent, unless that is final."""
+    final = news.intent is not None and news.intent.status in FINAL
+    return news if final or payment.operation is None else evolve(news, intent=None)
+
+
+async def _close(
+    world: World,
+    uow: UnitOfWork,
+    entry: InboxEntry,
+    event: GatewayEvent,
+    status: InboxStatus,
+    reason: str | None = None,
+) -> WebhookResult:
+    await uow.inbox.put(evolve(entry, status=status, reason=reason, processed_at=world.clock.now()))
+    return _result(event, status.value, reason)
+
+
+def _result(event: GatewayEvent, outcome: str, reason: str | None = None) -> WebhookResult:
+    return WebhookResult(event_id=event.id, type=event.type, outcome=outcome, reason=reason)
+
+
+async def _keep_failed(world: World, event: GatewayEvent, reason: str) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        entry = _entry(world, event, await uow.inbox.find(event.id))
+        if not entry.status.is_done:
+            await uow.inbox.put(evolve(entry, status=InboxStatus.FAILED, reason=reason))
+
+    await world.storage.transact(work)

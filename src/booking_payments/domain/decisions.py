@@ -1,0 +1,599 @@
+"""Decisions: which facts happen. Pure functions of the payment, what was asked or reported, time and new ids.
+
+Intentions (``intend_...``) check the rules and say what we are about to ask of the gateway. Observations
+(``observe_...``) judge what the gateway reports. ``settle`` ends an operation. None of them changes anything: the
+facts they return are folded by ``payment.evolve``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking, BookingStatus, Payability
+from booking_payments.domain.errors import (
+    AlreadyUnderWay,
+    CardDeclined,
+    IllegalTransition,
+    InvalidAmount,
+    NotPossibleNow,
+    RefusedByRule,
+)
+from booking_payments.domain.fees import FeePolicy
+from booking_payments.domain.instructions import (
+    CancelIntent,
+    CancellationReason,
+    CaptureIntent,
+    CaptureMethod,
+    ConfirmIntent,
+    CreateIntent,
+    CreateRefund,
+    Instruction,
+)
+from booking_payments.domain.lifecycle import (
+    COMMANDS,
+    DISPUTE,
+    PAYMENT,
+    REFUND,
+    Command,
+    Denial,
+    DisputeStatus,
+    PaymentEvent,
+    PaymentStatus,
+    RefundEvent,
+    RefundStatus,
+    move,
+    require,
+)
+from booking_payments.domain.money import Money
+from booking_payments.domain.payment import Attempt, AttemptOutcome, Operation, Payment, Refund
+from booking_payments.domain.refunds import RefundPolicy, RefundQuote, RefundReason
+from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
+from booking_payments.domain.retry import KEY_LIFETIME
+
+Facts = tuple[ev.Fact, ...]
+
+
+# --- starting --------------------------------------------------------------------------------------------------
+
+
+def start(
+    booking: Booking,
+    *,
+    payment_id: str,
+    now: datetime,
+    fee_policy: FeePolicy,
+    refund_policy: RefundPolicy,
+    capture_method: CaptureMethod,
+    max_attempts: int,
+) -> ev.PaymentStarted:
+    """A new payment for ``booking``, under the terms of this moment; raises unless the booking is payable."""
+    require_payable(booking, now)
+    return ev.PaymentStarted(
+        payment_id=payment_id,
+        booking_id=booking.id,
+        booking_reference=booking.reference,
+        customer_id=booking.customer_id,
+        booking_amount=booking.amount,
+        breakdown=fee_policy.of_booking(booking.amount),
+        fee_policy=fee_policy,
+        refund_policy=booking.refund_policy or refund_policy,
+        event_starts_at=booking.event_starts_at,
+        capture_method=capture_method,
+        max_attempts=max_attempts,
+    )
+
+
+def require_payable(booking: Booking, now: datetime) -> None:
+    """Raise the reason unless ``booking`` may be paid at ``now``."""
+    payability = booking.payability(now)
+    if payability is not Payability.PAYABLE:
+        raise payability.error()
+
+
+# --- intentions ------------------------------------------------------------------------------------------------
+
+
+def intend_create(
+    payment: Payment,
+    *,
+    idempotency_key: str,
+    payment_method_id: str | None,
+    confirm: bool,
+    return_url: str | None,
+) -> Facts:
+    """Make the intent at the gateway, and charge it in the same call when ``confirm`` is set."""
+    if confirm:
+        _require_chargeable(payment, payment_method_id)
+    _require_idle(payment)
+    instruction = CreateIntent(
+        amount=payment.amount,
+        capture_method=payment.capture_method,
+        payment_method_id=payment_method_id,
+        confirm=confirm,
+        return_url=return_url,
+        metadata=_metadata(payment),
+    )
+    intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
+    return (*_server_attempt(payment, idempotency_key, payment_method_id), intended) if confirm else (intended,)
+
+
+def intend_confirm(
+    payment: Payment, *, idempotency_key: str, payment_method_id: str | None, return_url: str | None
+) -> Facts:
+    """Charge the intent, with ``payment_method_id`` or with the method attached already."""
+    _require_chargeable(payment, payment_method_id)
+    _require_idle(payment)
+    instruction = ConfirmIntent(
+        intent_id=_intent_of(payment), payment_method_id=payment_method_id, return_url=return_url
+    )
+    intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
+    return (*_server_attempt(payment, idempotency_key, payment_method_id), intended)
+
+
+def intend_capture(payment: Payment, *, idempotency_key: str, amount: Money | None) -> Facts:
+    """Collect ``amount`` of the held money (None: all of it); the rest is released."""
+    require(payment.status, Command.CAPTURE)
+    _require_idle(payment)
+    amount = payment.authorized if amount is None else amount
+    if amount.minor <= 0:
+        raise InvalidAmount("the amount to capture must be more than zero")
+    if amount > payment.authorized:
+        raise RefusedByRule(f"only {payment.authorized} is held", code="amount_exceeds_authorized")
+    instruction = CaptureIntent(intent_id=_intent_of(payment), amount=amount)
+    return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.CAPTURE, instruction=instruction),)
+
+
+def intend_cancel(payment: Payment, *, idempotency_key: str, purpose: ev.Purpose) -> Facts:
+    """Give the intent up. Without one at the gateway the payment is canceled at once, with no call."""
+    require(payment.status, Command.CANCEL)
+    _require_idle(payment)
+    if payment.intent_id is None:
+        return (ev.PaymentFailed(),) if purpose is ev.Purpose.END_ATTEMPTS else (ev.PaymentCanceled(),)
+    asked = purpose is ev.Purpose.CANCEL_PAYMENT or purpose is ev.Purpose.CANCEL_BOOKING
+    reason = CancellationReason.REQUESTED_BY_CUSTOMER if asked else CancellationReason.ABANDONED
+    instruction = CancelIntent(intent_id=payment.intent_id, reason=reason)
+    return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=purpose, instruction=instruction),)
+
+
+def intend_refund(
+    payment: Payment,
+    quote: RefundQuote,
+    *,
+    refund_id: str,
+    idempotency_key: str,
+    reason: RefundReason,
+    note: str | None,
+) -> Facts:
+    """Give back what ``quote`` says; the amount is reserved from this moment."""
+    require(payment.status, Command.REFUND)
+    _require_idle(payment)
+    if not quote.allowed:
+        raise quote.reason.error()
+    metadata = {**_metadata(payment), "refund_id": refund_id, **({"note": note} if note else {})}
+    requested = ev.RefundRequested(
+        refund_id=refund_id,
+        amount=quote.amount,
+        fee_refunded=quote.fee_refunded,
+        reason=reason,
+        note=note,
+        idempotency_key=idempotency_key,
+    )
+    instruction = CreateRefund(
+        intent_id=_intent_of(payment),
+        refund_id=refund_id,
+        amount=quote.amount,
+        reason=reason,
+        metadata=metadata,
+    )
+    intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.REFUND, instruction=instruction)
+    return requested, intended
+
+
+def needs_ending(payment: Payment) -> bool:
+    """True when the last attempt is used up, so that the intent has to be canceled and the payment fails."""
+    admitted = COMMANDS[payment.status][Command.CANCEL] is None
+    return admitted and payment.status.awaits_customer and not payment.attempts_left and payment.operation is None
+
+
+def _require_chargeable(payment: Payment, payment_method_id: str | None) -> None:
+    require(payment.status, Command.CONFIRM)
+    if not payment.attempts_left:
+        raise Denial.ATTEMPTS_EXHAUSTED.error()
+    _refuse_burnt_card(payment, payment_method_id)
+
+
+def _refuse_burnt_card(payment: Payment, payment_method_id: str | None) -> None:
+    """Repeat the verdict instead of the charge where the bank said never again with this card.
+
+    The answer is the first one's to the letter, so that a hidden reason stays hidden.
+    """
+    for attempt in payment.attempts:
+        names = (attempt.payment_method_id, attempt.method_seen)
+        same = payment_method_id is not None and payment_method_id in names
+        if same and attempt.decline is not None and not attempt.decline.rule.same_card:
+            raise CardDeclined(attempt.decline)
+
+
+def _require_idle(payment: Payment) -> None:
+    if payment.operation is not None:
+        raise AlreadyUnderWay()
+
+
+def _intent_of(payment: Payment) -> str:
+    if payment.intent_id is None:
+        raise NotPossibleNow("this payment has not reached the payment provider yet", code="no_intent")
+    return payment.intent_id
+
+
+def _server_attempt(payment: Payment, key: str, payment_method_id: str | None) -> Facts:
+    number = len(payment.attempts) + 1
+    return (
+        ev.AttemptStarted(
+            number=number, origin=ev.Origin.SERVER, idempotency_key=key, payment_method_id=payment_method_id
+        ),
+    )
+
+
+def _metadata(payment: Payment) -> dict[str, str]:
+    return {
+        "booking_id": payment.booking_id,
+        "payment_id": payment.id,
+        "booking_reference": payment.booking_reference,
+    }
+
+
+# --- what became of an operation -------------------------------------------------------------------------------
+
+
+def may_send(operation: Operation, booking: Booking, now: datetime) -> bool:
+    """Whether an operation may be sent (again): its key is young enough, and a charge only while payable."""
+    if now - operation.intended_at >= KEY_LIFETIME:
+        return False
+    return not charges(operation.instruction) or booking.payability(now) is Payability.PAYABLE
+
+
+def charges(instruction: Instruction) -> bool:
+    """True when carrying the instruction out may take money from the customer."""
+    return isinstance(instruction, ConfirmIntent) or (isinstance(instruction, CreateIntent) and instruction.confirm)
+
+
+def settle(payment: Payment, operation: Operation, *, refusal: str | None = None) -> Facts:
+    """The operation is over: done, or refused with the gateway's ``refusal`` code, which drops what it began."""
+    if payment.operation is None or payment.operation.idempotency_key != operation.idempotency_key:
+        return ()
+    settled = ev.OperationSettled(idempotency_key=operation.idempotency_key, refusal=refusal)
+    return (settled, *_dropped(payment, operation, refusal)) if refusal else (settled,)
+
+
+def _dropped(payment: Payment, operation: Operation, refusal: str) -> Facts:
+    key = operation.idempotency_key
+    attempts = [a.number for a in payment.attempts if a.idempotency_key == key and a.is_running]
+    refunds = [
+        ev.RefundMoved(refund_id=r.id, status=RefundStatus.FAILED, failure_reason=refusal)
+        for r in payment.refunds
+        if r.idempotency_key == key and move(REFUND, r.status, RefundEvent.REFUSED) is RefundStatus.FAILED
+    ]
+    return (*(ev.AttemptDropped(number=number) for number in attempts), *refunds)
+
+
+# --- observing an intent ---------------------------------------------------------------------------------------
+
+
+def observe_intent(payment: Payment, report: IntentReport, booking: Booking, *, alone: bool = True) -> Facts:
+    """What a trusted report of the intent means: an answer of ours, a fresh read, or final news of a webhook.
+
+    ``alone`` is False when another payment of the booking holds it, which makes a success a late one. A report that
+    can't be true is recorded as drift, once, and never booked.
+    """
+    drift = _intent_drift(payment, report)
+    if drift is not None:
+        return _unless_known(payment, drift)
+    link: Facts = () if payment.intent_id else (ev.IntentLinked(intent_id=report.id),)
+    try:
+        return (*link, *_intent_news(payment, report, booking, alone))
+    except IllegalTransition as contradiction:
+        return (*link, *_contradicted(payment, report.id, contradiction))
+
+
+def observe_verdict(payment: Payment, failure: Failure) -> Facts:
+    """What a decline means that answered a call of ours; nothing when a webhook was faster."""
+    return _refused(payment, failure) if _is_news(payment, failure) else ()
+
+
+def _contradicted(payment: Payment, subject: str, contradiction: IllegalTransition) -> Facts:
+    drift = ev.DriftFound(code=contradiction.code, detail=f"{subject}: {contradiction.message}")
+    return _unless_known(payment, drift)
+
+
+def _unless_known(payment: Payment, drift: ev.DriftFound) -> Facts:
+    return () if drift in payment.drifts else (drift,)
+
+
+def _intent_drift(payment: Payment, report: IntentReport) -> ev.DriftFound | None:
+    """Why the report can't be about this payment, or can't be true: nothing of it is booked then."""
+    if payment.intent_id is not None and payment.intent_id != report.id:
+        return ev.DriftFound(code="other_intent", detail=f"{report.id} is not the intent of this payment")
+    if payment.status is PaymentStatus.SUCCEEDED and report.status is PaymentStatus.SUCCEEDED:
+        return None if report.amount_received == payment.captured else _amount_drift(payment, report)
+    asked = payment.fee_policy.of_booking(payment.booking_amount).gross
+    if report.amount != asked:
+        return _amount_drift(payment, report)
+    if report.status is None:
+        return ev.DriftFound(code="unknown_status", detail="the gateway reports a status that we do not know")
+    return _received_drift(payment, report)
+
+
+def _amount_drift(payment: Payment, report: IntentReport) -> ev.DriftFound:
+    detail = f"asked for {payment.amount}, the gateway says {report.amount}, received {report.amount_received}"
+    same = payment.amount.currency is report.amount.currency
+    return ev.DriftFound(code="amount_differs" if same else "currency_differs", detail=detail)
+
+
+def _received_drift(payment: Payment, report: IntentReport) -> ev.DriftFound | None:
+    if report.status is not PaymentStatus.SUCCEEDED:
+        return None
+    whole = report.amount_received == report.amount
+    partial = payment.capture_method is CaptureMethod.MANUAL and report.amount_received.minor > 0
+    fits = whole or (partial and report.amount_received < report.amount)
+    return None if fits else _amount_drift(payment, report)
+
+
+def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone: bool) -> Facts:
+    event = _EVENTS[report.status] if report.status else PaymentEvent.METHOD_REQUIRED
+    if event is PaymentEvent.METHOD_REQUIRED and report.failure and _is_news(payment, report.failure):
+        return _refused(payment, report.failure)
+    if move(PAYMENT, payment.status, event) is None:
+        return ()
+    if event is PaymentEvent.SUCCEEDED:
+        return _succeeded(payment, report, booking, alone)
+    if event is PaymentEvent.AUTHORIZED:
+        return _authorized(payment, report)
+    if event is PaymentEvent.CANCELED:
+        return (_ended(payment),)
+    began = _attempt_for(payment, report.payment_method_id)[0] if event in _UNDER_WAY else ()
+    return (*began, _SIMPLE_NEWS[event]())
+
+
+_UNDER_WAY = (PaymentEvent.ACTION_REQUIRED, PaymentEvent.PROCESSING)
+
+_EVENTS = {
+    PaymentStatus.REQUIRES_PAYMENT_METHOD: PaymentEvent.METHOD_REQUIRED,
+    PaymentStatus.REQUIRES_CONFIRMATION: PaymentEvent.METHOD_ATTACHED,
+    PaymentStatus.REQUIRES_ACTION: PaymentEvent.ACTION_REQUIRED,
+    PaymentStatus.PROCESSING: PaymentEvent.PROCESSING,
+    PaymentStatus.REQUIRES_CAPTURE: PaymentEvent.AUTHORIZED,
+    PaymentStatus.SUCCEEDED: PaymentEvent.SUCCEEDED,
+    PaymentStatus.CANCELED: PaymentEvent.CANCELED,
+}
+
+_SIMPLE_NEWS: Mapping[PaymentEvent, Callable[[], ev.Fact]] = {
+    PaymentEvent.METHOD_REQUIRED: ev.MethodRequired,
+    PaymentEvent.METHOD_ATTACHED: ev.MethodAttached,
+    PaymentEvent.ACTION_REQUIRED: ev.ActionRequired,
+    PaymentEvent.PROCESSING: ev.ProcessingStarted,
+}
+
+
+def _ended(payment: Payment) -> ev.Fact:
+    return ev.PaymentCanceled() if payment.attempts_left else ev.PaymentFailed()
+
+
+def _is_news(payment: Payment, failure: Failure) -> bool:
+    """Whether this failure is not in our books yet: a charge we have not seen, or the attempt that is running."""
+    if failure.charge_id is not None:
+        return all(attempt.charge_id != failure.charge_id for attempt in payment.attempts)
+    return payment.running_attempt is not None or all(
+        attempt.method_seen != failure.payment_method_id for attempt in payment.attempts if attempt.decline
+    )
+
+
+def _refused(payment: Payment, failure: Failure) -> Facts:
+    started, number = _attempt_for(payment, failure.payment_method_id)
+    refused = ev.AttemptRefused(
+        number=number,
+        decline=failure.decline,
+        charge_id=failure.charge_id,
+        payment_method_id=failure.payment_method_id,
+    )
+    return (*started, refused)
+
+
+def _attempt_for(payment: Payment, payment_method_id: str | None) -> tuple[Facts, int]:
+    """The attempt that a verdict belongs to: the running one, or else one that the customer made in the browser."""
+    running = payment.running_attempt
+    if running is not None:
+        return (), running.number
+    number = len(payment.attempts) + 1
+    started = ev.AttemptStarted(
+        number=number, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=payment_method_id
+    )
+    return (started,), number
+
+
+def _charged_attempt(payment: Payment, report: IntentReport) -> tuple[Facts, int]:
+    known = [a for a in payment.attempts if a.outcome is AttemptOutcome.DONE and _same_charge(a, report)]
+    return ((), known[0].number) if known else _attempt_for(payment, report.payment_method_id)
+
+
+def _same_charge(attempt: Attempt, report: IntentReport) -> bool:
+    return attempt.charge_id is None or report.charge_id is None or attempt.charge_id == report.charge_id
+
+
+def _authorized(payment: Payment, report: IntentReport) -> Facts:
+    started, number = _charged_attempt(payment, report)
+    authorized = ev.PaymentAuthorized(
+        amount=report.amount_capturable or report.amount, charge_id=report.charge_id, attempt=number
+    )
+    return (*started, authorized)
+
+
+def _succeeded(payment: Payment, report: IntentReport, booking: Booking, alone: bool) -> Facts:
+    """A success is always booked; what it means for the booking depends on whether that still waits for it."""
+    started, number = _charged_attempt(payment, report)
+    breakdown = payment.fee_policy.of_captured(report.amount_received, payment.breakdown)
+    late = not alone or booking.status is not BookingStatus.PENDING
+    succeeded = ev.PaymentSucceeded(breakdown=breakdown, charge_id=report.charge_id, attempt=number, late=late)
+    if late:
+        decided = ev.LatePaymentDecided(booking_status=booking.status.value)
+        return (*started, succeeded, decided)
+    return (*started, succeeded, ev.BookingConfirmed())
+
+
+# --- observing refunds and disputes ----------------------------------------------------------------------------
+
+_REFUND_EVENTS = {
+    RefundStatus.PENDING: RefundEvent.PENDING,
+    RefundStatus.REQUIRES_ACTION: RefundEvent.ACTION_REQUIRED,
+    RefundStatus.SUCCEEDED: RefundEvent.SUCCEEDED,
+    RefundStatus.FAILED: RefundEvent.FAILED,
+    RefundStatus.CANCELED: RefundEvent.CANCELED,
+}
+
+
+def observe_refund(payment: Payment, report: RefundReport) -> Facts:
+    """What a trusted report of a refund means, be it ours or one made in the gateway's dashboard."""
+    if report.status is None:
+        return _unless_known(payment, ev.DriftFound(code="unknown_refund_status", detail=report.id))
+    refund = payment.refund(report.metadata.get("refund_id", report.id)) or payment.refund(report.id)
+    if refund is None:
+        return _found_refund(payment, report, report.status)
+    try:
+        return _known_refund(payment, refund, report, report.status)
+    except IllegalTransition as contradiction:
+        return _contradicted(payment, report.id, contradiction)
+
+
+def _known_refund(payment: Payment, refund: Refund, report: RefundReport, status: RefundStatus) -> Facts:
+    if refund.amount != report.amount or refund.gateway_refund_id not in (None, report.id):
+        detail = f"{report.id}: we asked for {refund.amount}, the gateway says {report.amount}"
+        return _unless_known(payment, ev.DriftFound(code="refund_differs", detail=detail))
+    link = () if refund.gateway_refund_id else (_linked(refund.id, report.id),)
+    target = move(REFUND, refund.status, _REFUND_EVENTS[status])
+    if target is None:
+        return link
+    return (*link, ev.RefundMoved(refund_id=refund.id, status=target, failure_reason=report.failure_reason))
+
+
+def _linked(refund_id: str, gateway_refund_id: str) -> ev.RefundLinked:
+    return ev.RefundLinked(refund_id=refund_id, gateway_refund_id=gateway_refund_id)
+
+
+def _found_refund(payment: Payment, report: RefundReport, status: RefundStatus) -> Facts:
+    if report.amount.currency is not payment.amount.currency:
+        detail = f"refund {report.id} of {report.amount}"
+        return _unless_known(payment, ev.DriftFound(code="currency_differs", detail=detail))
+    reserved = payment.refunded + payment.refund_pending
+    if not status.is_lost and reserved + report.amount > payment.captured:
+        detail = f"refund {report.id} of {report.amount} goes beyond the {payment.captured} that was captured"
+        return _unless_known(payment, ev.DriftFound(code="refund_exceeds_payment", detail=detail))
+    return (
+        ev.RefundFound(
+            refund_id=report.id,
+            gateway_refund_id=report.id,
+            amount=report.amount,
+            fee_refunded=Money.zero(report.amount.currency),
+            status=move(REFUND, None, _REFUND_EVENTS[status]) or status,
+            reason=report.reason,
+        ),
+    )
+
+
+def observe_dispute(payment: Payment, report: DisputeReport) -> Facts:
+    """What a trusted report of a dispute means: its status, and what it holds of our balance."""
+    if report.status is None:
+        return _unless_known(payment, ev.DriftFound(code="unknown_dispute_status", detail=report.id))
+    if report.amount.currency is not payment.amount.currency:
+        detail = f"dispute {report.id} of {report.amount}"
+        return _unless_known(payment, ev.DriftFound(code="currency_differs", detail=detail))
+    try:
+        return (*_dispute_status(payment, report, report.status), *_dispute_funds(payment, report))
+    except IllegalTransition as contradiction:
+        return _contradicted(payment, report.id, contradiction)
+
+
+def _dispute_status(payment: Payment, report: DisputeReport, status: DisputeStatus) -> Facts:
+    known = payment.dispute_by_id(report.id)
+    if known is None:
+        return (
+            ev.DisputeOpened(
+                dispute_id=report.id,
+                status=move(DISPUTE, None, status) or status,
+                reason=report.reason,
+                amount=report.amount,
+                evidence_due_by=report.evidence_due_by,
+            ),
+        )
+    target = move(DISPUTE, known.status, status)
+    if target is None:
+        return ()
+    return (ev.DisputeMoved(dispute_id=known.id, status=target, evidence_due_by=report.evidence_due_by),)
+
+
+def _dispute_funds(payment: Payment, report: DisputeReport) -> Facts:
+    known = payment.dispute_by_id(report.id)
+    withdrawn = known.withdrawn if known else Money.zero(report.amount.currency)
+    if report.withdrawn == withdrawn:
+        return ()
+    return (ev.DisputeFundsMoved(dispute_id=report.id, withdrawn=report.withdrawn),)
+
+
+# --- what follows ----------------------------------------------------------------------------------------------
+
+
+def is_conclusive(payment: Payment, operation: Operation, report: IntentReport) -> bool:
+    """Whether a fresh read of the intent settles an operation whose outcome was unknown.
+
+    A charge is settled once the intent has left the states in which it waits for one, or tells of a failed charge
+    that we had not heard of; everything else once the intent is final. Refunds are settled by reading refunds.
+    """
+    if charges(operation.instruction):
+        return report.status not in (None, *_WAITS_FOR_CHARGE) or _tells_of_new_charge(payment, report.failure)
+    if isinstance(operation.instruction, CreateIntent):
+        return True
+    return report.status in (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
+
+
+def _tells_of_new_charge(payment: Payment, failure: Failure | None) -> bool:
+    return failure is not None and failure.charge_id is not None and _is_news(payment, failure)
+
+
+_WAITS_FOR_CHARGE = (
+    PaymentStatus.REQUIRES_PAYMENT_METHOD,
+    PaymentStatus.REQUIRES_CONFIRMATION,
+    PaymentStatus.REQUIRES_ACTION,
+)
+
+
+def owes_late_refund(payment: Payment) -> bool:
+    """True for money that came for a closed booking and that nobody has sent back yet.
+
+    Once a refund was asked for, a person decides about what became of it.
+    """
+    asked = any(refund.origin is ev.Origin.SERVER for refund in payment.refunds)
+    idle = payment.operation is None and not payment.disputed
+    return payment.late and payment.status is PaymentStatus.SUCCEEDED and idle and not asked
+
+
+def release_after(operation: Operation, payment: Payment, booking: Booking) -> Facts:
+    """Closing the booking, when the operation that has just ended was the first half of that and worked."""
+    if booking.status is not BookingStatus.PENDING or payment.status is not PaymentStatus.CANCELED:
+        return ()
+    target = _RELEASES.get(operation.purpose)
+    return (ev.BookingReleased(status=target.value),) if target else ()
+
+
+_RELEASES = {
+    ev.Purpose.CANCEL_BOOKING: BookingStatus.CANCELED,
+    ev.Purpose.EXPIRE_BOOKING: BookingStatus.EXPIRED,
+}
+
+
+def booking_after(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
+    """The booking's status after these facts of its payment."""
+    status = booking.status
+    for fact in facts:
+        if isinstance(fact, ev.BookingConfirmed):
+            status = BookingStatus.CONFIRMED
+        elif isinstance(fact, ev.BookingReleased):
+            status = BookingStatus(fact.status)
+    return status

@@ -1,0 +1,76 @@
+"""What we ask of the gateway, as values. Stored before the call, so that every repetition is the same to the byte."""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from attrs import field, frozen
+
+from booking_payments.domain.money import Money
+from booking_payments.domain.refunds import RefundReason
+
+
+class CaptureMethod(Enum):
+    """``automatic`` collects at once; ``manual`` holds the money until it is captured."""
+
+    AUTOMATIC = "automatic"
+    MANUAL = "manual"
+
+
+class CancellationReason(Enum):
+    """Why an intent is canceled, in the gateway's words."""
+
+    DUPLICATE = "duplicate"
+    FRAUDULENT = "fraudulent"
+    REQUESTED_BY_CUSTOMER = "requested_by_customer"
+    ABANDONED = "abandoned"
+
+
+@frozen(kw_only=True)
+class CreateIntent:
+    """Make an intent over ``amount``; with ``confirm`` charge it at once. Without ``return_url`` no redirects."""
+
+    amount: Money
+    capture_method: CaptureMethod
+    payment_method_id: str | None
+    confirm: bool
+    return_url: str | None
+    metadata: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class ConfirmIntent:
+    """Charge an intent, with another payment method when one is given."""
+
+    intent_id: str
+    payment_method_id: str | None
+    return_url: str | None
+
+
+@frozen(kw_only=True)
+class CaptureIntent:
+    """Collect ``amount`` of what is held; the rest is released."""
+
+    intent_id: str
+    amount: Money
+
+
+@frozen(kw_only=True)
+class CancelIntent:
+    """Give an intent up; what is held is released."""
+
+    intent_id: str
+    reason: CancellationReason
+
+
+@frozen(kw_only=True)
+class CreateRefund:
+    """Give ``amount`` of a charge back."""
+
+    intent_id: str
+    refund_id: str
+    amount: Money
+    reason: RefundReason
+    metadata: Mapping[str, str] = field(factory=dict)
+
+
+Instruction = CreateIntent | ConfirmIntent | CaptureIntent | CancelIntent | CreateRefund

@@ -1,0 +1,146 @@
+"""The ledger: double-entry postings that follow from facts. Every posting sums to zero per currency.
+
+Accounts, from the view of whoever runs the service:
+
+============== ==========================================================================
+gateway        what the gateway holds for us (it moves when money is collected or goes back)
+organizer      what we owe to the organizer of the event
+fees           the processing fees that we earned
+disputes       what banks have taken back while a dispute is argued, or for good
+============== ==========================================================================
+
+Lines are signed: a debit is positive, a credit negative, so what we owe shows as a negative balance. Balances can be
+rebuilt from the journal at any time, since ``postings`` is a function of the payment before a fact and the fact.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from enum import Enum
+
+from attrs import field, frozen
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.errors import CurrencyMismatch, OurFault
+from booking_payments.domain.lifecycle import RefundStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.payment import Payment, evolve
+
+
+class Account(Enum):
+    """The accounts of the ledger."""
+
+    GATEWAY = "gateway"
+    ORGANIZER = "organizer"
+    FEES = "fees"
+    DISPUTES = "disputes"
+
+
+class PostingKind(Enum):
+    """Why money moved."""
+
+    CHARGE = "charge"
+    PROCESSING_FEE = "processing_fee"
+    REFUND = "refund"
+    REFUND_FEE = "refund_fee"
+    REFUND_GIVEN_BACK = "refund_given_back"
+    REFUND_FEE_GIVEN_BACK = "refund_fee_given_back"
+    DISPUTE_WITHDRAWN = "dispute_withdrawn"
+    DISPUTE_REINSTATED = "dispute_reinstated"
+
+
+@frozen(kw_only=True)
+class Line:
+    """One side of a posting: a debit (positive) or a credit (negative) of an account."""
+
+    account: Account
+    amount: Money
+
+
+@frozen(kw_only=True)
+class Posting:
+    """One movement of money: lines that sum to zero. ``subject`` is the payment, refund or dispute it is about."""
+
+    kind: PostingKind
+    subject: str
+    lines: tuple[Line, ...] = field()
+
+    @lines.validator
+    def _balanced(self, _: object, lines: tuple[Line, ...]) -> None:
+        currencies = sorted({line.amount.currency.code for line in lines})
+        if len(currencies) > 1:
+            raise CurrencyMismatch(currencies[0], currencies[1])
+        if sum(line.amount.minor for line in lines):
+            raise OurFault(f"the posting {self.kind.value} of {self.subject} does not balance")
+
+
+def _entry(kind: PostingKind, subject: str, amount: Money, *, debit: Account, credit: Account) -> Posting:
+    lines = (Line(account=debit, amount=amount), Line(account=credit, amount=-amount))
+    return Posting(kind=kind, subject=subject, lines=lines)
+
+
+def postings(before: Payment, fact: ev.Fact) -> tuple[Posting, ...]:
+    """The postings of one fact that happened to ``before``; none for facts that move no money."""
+    if isinstance(fact, ev.PaymentSucceeded):
+        return _charge(before, fact)
+    if isinstance(fact, ev.RefundMoved):
+        return _refund_moved(before, fact)
+    if isinstance(fact, ev.RefundFound) and fact.status is RefundStatus.SUCCEEDED:
+        return _refund(PostingKind.REFUND, PostingKind.REFUND_FEE, fact.refund_id, fact.amount, fact.fee_refunded)
+    return _dispute(before, fact) if isinstance(fact, ev.DisputeFundsMoved) else ()
+
+
+def _charge(before: Payment, fact: ev.PaymentSucceeded) -> tuple[Posting, ...]:
+    gross, fee = fact.breakdown.gross, fact.breakdown.fee
+    charge = _entry(PostingKind.CHARGE, before.id, gross, debit=Account.GATEWAY, credit=Account.ORGANIZER)
+    if not fee:
+        return (charge,)
+    kept = _entry(PostingKind.PROCESSING_FEE, before.id, fee, debit=Account.ORGANIZER, credit=Account.FEES)
+    return charge, kept
+
+
+def _refund_moved(before: Payment, fact: ev.RefundMoved) -> tuple[Posting, ...]:
+    refund = before.refund(fact.refund_id)
+    if refund is None:
+        return ()
+    was, now = (status is RefundStatus.SUCCEEDED for status in (refund.status, fact.status))
+    if now and not was:
+        return _refund(PostingKind.REFUND, PostingKind.REFUND_FEE, refund.id, refund.amount, refund.fee_refunded)
+    if was and not now:
+        given_back = PostingKind.REFUND_GIVEN_BACK, PostingKind.REFUND_FEE_GIVEN_BACK
+        return _refund(*given_back, refund.id, -refund.amount, -refund.fee_refunded)
+    return ()
+
+
+def _refund(kind: PostingKind, fee_kind: PostingKind, subject: str, amount: Money, fee: Money) -> tuple[Posting, ...]:
+    back = _entry(kind, subject, amount, debit=Account.ORGANIZER, credit=Account.GATEWAY)
+    if not fee:
+        return (back,)
+    return back, _entry(fee_kind, subject, fee, debit=Account.FEES, credit=Account.ORGANIZER)
+
+
+def _dispute(before: Payment, fact: ev.DisputeFundsMoved) -> tuple[Posting, ...]:
+    known = before.dispute_by_id(fact.dispute_id)
+    change = fact.withdrawn - known.withdrawn if known else fact.withdrawn
+    kind = PostingKind.DISPUTE_WITHDRAWN if change.minor > 0 else PostingKind.DISPUTE_REINSTATED
+    moved = _entry(kind, fact.dispute_id, change, debit=Account.DISPUTES, credit=Account.GATEWAY)
+    return (moved,) if change else ()
+
+
+def postings_of(journal: Iterable[ev.Recorded]) -> tuple[Posting, ...]:
+    """All postings that a journal gives rise to, in order."""
+    payment: Payment | None = None
+    found: list[Posting] = []
+    for recorded in journal:
+        if payment is not None:
+            found.extend(postings(payment, recorded.fact))
+        payment = evolve(payment, recorded)
+    return tuple(found)
+
+
+def balances(of: Iterable[Posting]) -> Mapping[tuple[Account, Currency], Money]:
+    """What each account holds in each currency; the balances of a currency sum to zero."""
+    sums: dict[tuple[Account, Currency], int] = defaultdict(int)
+    for posting in of:
+        for line in posting.lines:
+            sums[line.account, line.amount.currency] += line.amount.minor
+    return {key: Money(minor, key[1]) for key, minor in sums.items()}

@@ -1,0 +1,514 @@
+"""The lifecycles of payments, refunds and disputes, each one literal table.
+
+Theory. A row is a state, a column an event: something that the gateway reports, or that we decided. Each pair is
+one of three things: a *move* to the named state, ``NO_EFFECT`` (late or repeated news that changes nothing), or
+``ILLEGAL`` (a contradiction; it is recorded and looked at by a person, never applied). Every pair is written out,
+so a missing one is a mistake that a test names. ``None`` is the state before the thing was made.
+
+Who may move what:
+
+- News may skip steps (webhooks get lost), so the open states of a payment reach each other freely. An event that is
+  not final is only believed after a fresh read of the object, so it is never older than what we know.
+- ``succeeded`` is final for a payment: refunds and disputes are lifecycles of their own. ``failed`` is the end of
+  attempts, not of money: a success from the gateway is always booked, even then, even after ``canceled``.
+- A refund may fall from ``succeeded`` to ``failed`` when the bank sends it back.
+
+Sources: docs.stripe.com/payments/paymentintents/lifecycle, docs.stripe.com/refunds, docs.stripe.com/disputes.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final, TypeVar
+
+from booking_payments.domain.errors import IllegalTransition, NotPossibleNow, PaymentError, RefusedByRule
+
+
+class Verdict(Enum):
+    """What a pair of state and event is when it is no move."""
+
+    NO_EFFECT = "no effect"
+    ILLEGAL = "illegal"
+
+
+NO_EFFECT: Final = Verdict.NO_EFFECT
+ILLEGAL: Final = Verdict.ILLEGAL
+
+
+# --- payment ---------------------------------------------------------------------------------------------------
+
+
+class PaymentStatus(Enum):
+    """Where a payment is. The first seven are the gateway's own words; ``failed`` means that no attempt is left."""
+
+    REQUIRES_PAYMENT_METHOD = "requires_payment_method"
+    REQUIRES_CONFIRMATION = "requires_confirmation"
+    REQUIRES_ACTION = "requires_action"
+    PROCESSING = "processing"
+    REQUIRES_CAPTURE = "requires_capture"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+    FAILED = "failed"
+
+    @property
+    def is_open(self) -> bool:
+        """True while money may still be collected."""
+        return self not in _CLOSED
+
+    @property
+    def awaits_customer(self) -> bool:
+        """True while the next step is the customer's."""
+        return self in _AWAITS_CUSTOMER
+
+
+class PaymentEvent(Enum):
+    """What can happen to a payment: news of its intent, and two decisions of ours (started, exhausted)."""
+
+    STARTED = "started"
+    METHOD_REQUIRED = "method required"
+    METHOD_ATTACHED = "method attached"
+    ACTION_REQUIRED = "action required"
+    PROCESSING = "processing"
+    AUTHORIZED = "authorized"
+    SUCCEEDED = "succeeded"
+    REFUSED = "attempt refused"
+    EXHAUSTED = "attempts exhausted"
+    CANCELED = "canceled"
+
+
+S = PaymentStatus
+E = PaymentEvent
+
+_CLOSED: Final = frozenset({S.SUCCEEDED, S.CANCELED, S.FAILED})
+_AWAITS_CUSTOMER: Final = frozenset({S.REQUIRES_PAYMENT_METHOD, S.REQUIRES_CONFIRMATION, S.REQUIRES_ACTION})
+
+PAYMENT: Final[Mapping[PaymentStatus | None, Mapping[PaymentEvent, PaymentStatus | Verdict]]] = {
+    None: {
+        E.STARTED: S.REQUIRES_PAYMENT_METHOD,
+        E.METHOD_REQUIRED: ILLEGAL,
+        E.METHOD_ATTACHED: ILLEGAL,
+        E.ACTION_REQUIRED: ILLEGAL,
+        E.PROCESSING: ILLEGAL,
+        E.AUTHORIZED: ILLEGAL,
+        E.SUCCEEDED: ILLEGAL,
+        E.REFUSED: ILLEGAL,
+        E.EXHAUSTED: ILLEGAL,
+        E.CANCELED: ILLEGAL,
+    },
+    S.REQUIRES_PAYMENT_METHOD: {
+        E.STARTED: ILLEGAL,
+        E.METHOD_REQUIRED: NO_EFFECT,
+        E.METHOD_ATTACHED: S.REQUIRES_CONFIRMATION,
+        E.ACTION_REQUIRED: S.REQUIRES_ACTION,
+        E.PROCESSING: S.PROCESSING,
+        E.AUTHORIZED: S.REQUIRES_CAPTURE,
+        E.SUCCEEDED: S.SUCCEEDED,
+        E.REFUSED: S.REQUIRES_PAYMENT_METHOD,
+        E.EXHAUSTED: S.FAILED,
+        E.CANCELED: S.CANCELED,
+    },
+    S.REQUIRES_CONFIRMATION: {
+        E.STARTED: ILLEGAL,
+        E.METHOD_REQUIRED: S.REQUIRES_PAYMENT_METHOD,
+        E.METHOD_ATTACHED: NO_EFFECT,
+        E.ACTION_REQUIRED: S.REQUIRES_ACTION,
+        E.PROCESSING: S.PROCESSING,
+        E.AUTHORIZED: S.REQUIRES_CAPTURE,
+        E.SUCCEEDED: S.SUCCEEDED,
+        E.REFUSED: S.REQUIRES_PAYMENT_METHOD,
+        E.EXHAUSTED: S.FAILED,
+        E.CANCELED: S.CANCELED,
+    },
+    S.REQUIRES_ACTION: {
+        E.STARTED: ILLEGAL,
+        E.METHOD_REQUIRED: S.REQUIRES_PAYMENT_METHOD,
+        E.METHOD_ATTACHED: S.REQUIRES_CONFIRMATION,
+        E.ACTION_REQUIRED: NO_EFFECT,
+        E.PROCESSING: S.PROCESSING,
+        E.AUTHORIZED: S.REQUIRES_CAPTURE,
+        E.SUCCEEDED: S.SUCCEEDED,
+        E.REFUSED: S.REQUIRES_PAYMENT_METHOD,
+        E.EXHAUSTED: S.FAILED,
+        E.CANCELED: S.CANCELED,
+    },
+    S.PROCESSING: {
+        E.STARTED: ILLEGAL,
+        E.METHOD_REQUIRED: S.REQUIRES_PAYMENT_METHOD,
+        E.METHOD_ATTACHED: S.REQUIRES_CONFIRMATION,
+        E.ACTION_REQUIRED: S.REQUIRES_ACTION,
+        E.PROCESSING: NO_EFFECT,
+        E.AUTHORIZED: S.REQUIRES_CAPTURE,
+        E.SUCCEEDED: S.SUCCEEDED,
+        E.REFUSED: S.REQUIRES_PAYMENT_METHOD,
+        E.EXHAUSTED: S.FAILED,
+        E.CANCELED: S.CANCELED,
+    },
+    S.REQUIRES_CAPTURE: {
+        E.STARTED: ILLEGAL,
+        E.METHOD_REQUIRED: NO_EFFECT,
+        E.METHOD_ATTACHED: NO_EFFECT,
+        E.ACTION_REQUIRED: NO_EFFECT,
+        E.PROCESSING: S.PROCESSING,
+        E.AUTHORIZED: NO_EFFECT,
+        E.SUCCEEDED: S.SUCCEEDED,
+        E.REFUSED: NO_EFFECT,
+        E.EXHAUSTED: ILLEGAL,
+        E.CANCELED: S.CANCELED,
+    },
+    S.SUCCEEDED: {
+        E.STARTED: ILLEGAL,
+        E.METHOD_REQUIRED: NO_EFFECT,
+        E.METHOD_ATTACHED: NO_EFFECT,
+        E.ACTION_REQUIRED: NO_EFFECT,
+        E.PROCESSING: NO_EFFECT,
+        E.AUTHORIZED: NO_EFFECT,
+        E.SUCCEEDED: NO_EFFECT,
+        E.REFUSED: NO_EFFECT,
+        E.EXHAUSTED: ILLEGAL,
+        E.CANCELED: ILLEGAL,
+    },
+    S.CANCELED: {
+        E.STARTED: ILLEGAL,
+        E.METHOD_REQUIRED: NO_EFFECT,
+        E.METHOD_ATTACHED: NO_EFFECT,
+        E.ACTION_REQUIRED: NO_EFFECT,
+        E.PROCESSING: NO_EFFECT,
+        E.AUTHORIZED: NO_EFFECT,
+        E.SUCCEEDED: S.SUCCEEDED,
+        E.REFUSED: NO_EFFECT,
+        E.EXHAUSTED: ILLEGAL,
+        E.CANCELED: NO_EFFECT,
+    },
+    S.FAILED: {
+        E.STARTED: ILLEGAL,
+        E.METHOD_REQUIRED: NO_EFFECT,
+        E.METHOD_ATTACHED: NO_EFFECT,
+        E.ACTION_REQUIRED: NO_EFFECT,
+        E.PROCESSING: NO_EFFECT,
+        E.AUTHORIZED: NO_EFFECT,
+        E.SUCCEEDED: S.SUCCEEDED,
+        E.REFUSED: NO_EFFECT,
+        E.EXHAUSTED: NO_EFFECT,
+        E.CANCELED: NO_EFFECT,
+    },
+}
+
+
+class Command(Enum):
+    """What somebody may ask of a payment."""
+
+    CONFIRM = "confirm"
+    CAPTURE = "capture"
+    CANCEL = "cancel"
+    REFUND = "refund"
+
+
+class Denial(Enum):
+    """Why a state does not admit a command: a stable code and a text fit for the customer."""
+
+    ALREADY_PAID = "already_paid", "this booking is paid already"
+    ALREADY_AUTHORIZED = "already_authorized", "the money is held already; it only has to be captured"
+    PAYMENT_PROCESSING = (
+        "payment_processing",
+        "the bank is still working on this payment; wait for its answer",
+    )
+    PAYMENT_CANCELED = "payment_canceled", "this payment was canceled; start a new one"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted", "no payment attempt is left for this booking"
+    NOT_AUTHORIZED = "not_authorized", "there is no held money to capture"
+    NOT_PAID = "not_paid", "only a payment that succeeded can be refunded"
+    NOT_CAPTURED = (
+        "not_captured",
+        "the money was not captured yet; cancel the payment instead of refunding it",
+    )
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+
+    def error(self) -> PaymentError:
+        """The error that tells the caller so."""
+        kind = RefusedByRule if self is Denial.ATTEMPTS_EXHAUSTED else NotPossibleNow
+        return kind(self.message, code=self.code)
+
+
+C = Command
+D = Denial
+
+COMMANDS: Final[Mapping[PaymentStatus, Mapping[Command, Denial | None]]] = {
+    S.REQUIRES_PAYMENT_METHOD: {
+        C.CONFIRM: None,
+        C.CAPTURE: D.NOT_AUTHORIZED,
+        C.CANCEL: None,
+        C.REFUND: D.NOT_PAID,
+    },
+    S.REQUIRES_CONFIRMATION: {
+        C.CONFIRM: None,
+        C.CAPTURE: D.NOT_AUTHORIZED,
+        C.CANCEL: None,
+        C.REFUND: D.NOT_PAID,
+    },
+    S.REQUIRES_ACTION: {C.CONFIRM: None, C.CAPTURE: D.NOT_AUTHORIZED, C.CANCEL: None, C.REFUND: D.NOT_PAID},
+    S.PROCESSING: {
+        C.CONFIRM: D.PAYMENT_PROCESSING,
+        C.CAPTURE: D.NOT_AUTHORIZED,
+        C.CANCEL: D.PAYMENT_PROCESSING,
+        C.REFUND: D.NOT_PAID,
+    },
+    S.REQUIRES_CAPTURE: {
+        C.CONFIRM: D.ALREADY_AUTHORIZED,
+        C.CAPTURE: None,
+        C.CANCEL: None,
+        C.REFUND: D.NOT_CAPTURED,
+    },
+    S.SUCCEEDED: {
+        C.CONFIRM: D.ALREADY_PAID,
+        C.CAPTURE: D.ALREADY_PAID,
+        C.CANCEL: D.ALREADY_PAID,
+        C.REFUND: None,
+    },
+    S.CANCELED: {
+        C.CONFIRM: D.PAYMENT_CANCELED,
+        C.CAPTURE: D.PAYMENT_CANCELED,
+        C.CANCEL: D.PAYMENT_CANCELED,
+        C.REFUND: D.NOT_PAID,
+    },
+    S.FAILED: {
+        C.CONFIRM: D.ATTEMPTS_EXHAUSTED,
+        C.CAPTURE: D.NOT_AUTHORIZED,
+        C.CANCEL: D.ATTEMPTS_EXHAUSTED,
+        C.REFUND: D.NOT_PAID,
+    },
+}
+"""What each state admits: ``None`` is yes, anything else the reason against it."""
+
+
+# --- refund ----------------------------------------------------------------------------------------------------
+
+
+class RefundStatus(Enum):
+    """Where a refund is, in the gateway's words."""
+
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def is_pending(self) -> bool:
+        """True while the money is neither sent nor given up."""
+        return self in (RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION)
+
+    @property
+    def is_lost(self) -> bool:
+        """True when the refund came to nothing and its amount may be refunded again."""
+        return self in (RefundStatus.FAILED, RefundStatus.CANCELED)
+
+
+class RefundEvent(Enum):
+    """What can happen to a refund: our request, its refusal, and the statuses that the gateway reports."""
+
+    REQUESTED = "requested"
+    REFUSED = "refused"
+    PENDING = "pending"
+    ACTION_REQUIRED = "action required"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+R = RefundStatus
+V = RefundEvent
+
+REFUND: Final[Mapping[RefundStatus | None, Mapping[RefundEvent, RefundStatus | Verdict]]] = {
+    # A refund made in the gateway's dashboard is first seen in any status.
+    None: {
+        V.REQUESTED: R.PENDING,
+        V.REFUSED: ILLEGAL,
+        V.PENDING: R.PENDING,
+        V.ACTION_REQUIRED: R.REQUIRES_ACTION,
+        V.SUCCEEDED: R.SUCCEEDED,
+        V.FAILED: R.FAILED,
+        V.CANCELED: R.CANCELED,
+    },
+    R.PENDING: {
+        V.REQUESTED: ILLEGAL,
+        V.REFUSED: R.FAILED,
+        V.PENDING: NO_EFFECT,
+        V.ACTION_REQUIRED: R.REQUIRES_ACTION,
+        V.SUCCEEDED: R.SUCCEEDED,
+        V.FAILED: R.FAILED,
+        V.CANCELED: R.CANCELED,
+    },
+    R.REQUIRES_ACTION: {
+        V.REQUESTED: ILLEGAL,
+        V.REFUSED: ILLEGAL,
+        V.PENDING: R.PENDING,
+        V.ACTION_REQUIRED: NO_EFFECT,
+        V.SUCCEEDED: R.SUCCEEDED,
+        V.FAILED: R.FAILED,
+        V.CANCELED: R.CANCELED,
+    },
+    # The bank may send the money back days later, or ask for the customer's details again.
+    R.SUCCEEDED: {
+        V.REQUESTED: ILLEGAL,
+        V.REFUSED: ILLEGAL,
+        V.PENDING: NO_EFFECT,
+        V.ACTION_REQUIRED: R.REQUIRES_ACTION,
+        V.SUCCEEDED: NO_EFFECT,
+        V.FAILED: R.FAILED,
+        V.CANCELED: R.CANCELED,
+    },
+    R.FAILED: {
+        V.REQUESTED: ILLEGAL,
+        V.REFUSED: NO_EFFECT,
+        V.PENDING: NO_EFFECT,
+        V.ACTION_REQUIRED: NO_EFFECT,
+        V.SUCCEEDED: ILLEGAL,
+        V.FAILED: NO_EFFECT,
+        V.CANCELED: NO_EFFECT,
+    },
+    R.CANCELED: {
+        V.REQUESTED: ILLEGAL,
+        V.REFUSED: ILLEGAL,
+        V.PENDING: NO_EFFECT,
+        V.ACTION_REQUIRED: NO_EFFECT,
+        V.SUCCEEDED: ILLEGAL,
+        V.FAILED: NO_EFFECT,
+        V.CANCELED: NO_EFFECT,
+    },
+}
+
+
+# --- dispute ---------------------------------------------------------------------------------------------------
+
+
+class DisputeStatus(Enum):
+    """Where a dispute is, in the gateway's words. An event of a dispute is the report of one of these."""
+
+    WARNING_NEEDS_RESPONSE = "warning_needs_response"
+    WARNING_UNDER_REVIEW = "warning_under_review"
+    WARNING_CLOSED = "warning_closed"
+    NEEDS_RESPONSE = "needs_response"
+    UNDER_REVIEW = "under_review"
+    WON = "won"
+    LOST = "lost"
+    PREVENTED = "prevented"
+
+    @property
+    def is_open(self) -> bool:
+        """True while refunds are frozen: any dispute that is not settled."""
+        return self in _OPEN_DISPUTE
+
+
+P = DisputeStatus
+_OPEN_DISPUTE: Final = frozenset({P.WARNING_NEEDS_RESPONSE, P.WARNING_UNDER_REVIEW, P.NEEDS_RESPONSE, P.UNDER_REVIEW})
+
+DISPUTE: Final[Mapping[DisputeStatus | None, Mapping[DisputeStatus, DisputeStatus | Verdict]]] = {
+    None: {status: status for status in P},
+    P.WARNING_NEEDS_RESPONSE: {
+        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
+        P.WARNING_UNDER_REVIEW: P.WARNING_UNDER_REVIEW,
+        P.WARNING_CLOSED: P.WARNING_CLOSED,
+        P.NEEDS_RESPONSE: P.NEEDS_RESPONSE,
+        P.UNDER_REVIEW: P.UNDER_REVIEW,
+        P.WON: P.WON,
+        P.LOST: P.LOST,
+        P.PREVENTED: P.PREVENTED,
+    },
+    P.WARNING_UNDER_REVIEW: {
+        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
+        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_CLOSED: P.WARNING_CLOSED,
+        P.NEEDS_RESPONSE: P.NEEDS_RESPONSE,
+        P.UNDER_REVIEW: P.UNDER_REVIEW,
+        P.WON: P.WON,
+        P.LOST: P.LOST,
+        P.PREVENTED: P.PREVENTED,
+    },
+    P.WARNING_CLOSED: {
+        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
+        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_CLOSED: NO_EFFECT,
+        P.NEEDS_RESPONSE: ILLEGAL,
+        P.UNDER_REVIEW: ILLEGAL,
+        P.WON: ILLEGAL,
+        P.LOST: ILLEGAL,
+        P.PREVENTED: ILLEGAL,
+    },
+    P.NEEDS_RESPONSE: {
+        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
+        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_CLOSED: ILLEGAL,
+        P.NEEDS_RESPONSE: NO_EFFECT,
+        P.UNDER_REVIEW: P.UNDER_REVIEW,
+        P.WON: P.WON,
+        P.LOST: P.LOST,
+        P.PREVENTED: P.PREVENTED,
+    },
+    P.UNDER_REVIEW: {
+        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
+        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_CLOSED: ILLEGAL,
+        P.NEEDS_RESPONSE: NO_EFFECT,
+        P.UNDER_REVIEW: NO_EFFECT,
+        P.WON: P.WON,
+        P.LOST: P.LOST,
+        P.PREVENTED: P.PREVENTED,
+    },
+    P.WON: {
+        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
+        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_CLOSED: ILLEGAL,
+        P.NEEDS_RESPONSE: NO_EFFECT,
+        P.UNDER_REVIEW: NO_EFFECT,
+        P.WON: NO_EFFECT,
+        P.LOST: ILLEGAL,
+        P.PREVENTED: ILLEGAL,
+    },
+    P.LOST: {
+        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
+        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_CLOSED: ILLEGAL,
+        P.NEEDS_RESPONSE: NO_EFFECT,
+        P.UNDER_REVIEW: NO_EFFECT,
+        P.WON: ILLEGAL,
+        P.LOST: NO_EFFECT,
+        P.PREVENTED: ILLEGAL,
+    },
+    P.PREVENTED: {
+        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
+        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_CLOSED: ILLEGAL,
+        P.NEEDS_RESPONSE: NO_EFFECT,
+        P.UNDER_REVIEW: NO_EFFECT,
+        P.WON: ILLEGAL,
+        P.LOST: ILLEGAL,
+        P.PREVENTED: NO_EFFECT,
+    },
+}
+
+
+# --- reading the tables ----------------------------------------------------------------------------------------
+
+State = TypeVar("State", bound=Enum)
+Event = TypeVar("Event", bound=Enum)
+
+
+def move(
+    table: Mapping[State | None, Mapping[Event, State | Verdict]], state: State | None, event: Event
+) -> State | None:
+    """Where ``event`` leads from ``state``: the next state, or ``None`` when it has no effect.
+
+    Raises ``IllegalTransition`` where the table says so.
+    """
+    entry = table[state][event]
+    if entry is ILLEGAL:
+        raise IllegalTransition(state.value if state else "not yet made", event.value)
+    return None if isinstance(entry, Verdict) else entry
+
+
+def require(status: PaymentStatus, command: Command) -> None:
+    """Raise the denial's error unless ``status`` admits ``command``."""
+    denial = COMMANDS[status][command]
+    if denial is not None:
+        raise denial.error()

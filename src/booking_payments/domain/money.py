@@ -1,0 +1,306 @@
+"""Money: integer minor units of an ISO 4217 currency. No float ever enters here.
+
+Rounding is half-even everywhere (``docs/decisions/0004-rounding.md``) and happens only where a rate meets an
+amount; text that is finer than its currency is an error, never rounded.
+"""
+
+import re
+from collections.abc import Iterable
+from decimal import ROUND_HALF_EVEN, Decimal
+from enum import Enum
+from fractions import Fraction
+from typing import Final, Self
+
+from attrs import field, frozen
+
+from booking_payments.domain.errors import CurrencyMismatch, InvalidAmount, UnknownCurrency
+
+MAX_DIGITS: Final = 12
+"""Digits of the largest amount, in minor units (Stripe's widest limit for a charge: docs.stripe.com/currencies)."""
+
+_AMOUNT: Final = re.compile(r"(?P<sign>-?)(?P<whole>\d{1,15})(?:\.(?P<part>\d{1,6}))?", re.ASCII)
+
+
+class Currency(Enum):
+    """An ISO 4217 currency: lower-case code and the number of its decimals (0, 2 or 3)."""
+
+    exponent: int
+
+    def __new__(cls, code: str, exponent: int) -> Self:
+        member = object.__new__(cls)
+        member._value_ = code
+        member.exponent = exponent
+        return member
+
+    @classmethod
+    def of(cls, code: str) -> "Currency":
+        """The currency with this lower-case code; raises ``UnknownCurrency`` for anything else."""
+        try:
+            return _BY_CODE[code]
+        except (KeyError, TypeError):
+            raise UnknownCurrency(code) from None
+
+    @property
+    def code(self) -> str:
+        return str(self.value)
+
+    def __repr__(self) -> str:
+        return f"Currency.{self.name}"
+
+    # ISO 4217 table A.1, funds codes and metals left out.
+    AED = "aed", 2
+    AFN = "afn", 2
+    ALL = "all", 2
+    AMD = "amd", 2
+    AOA = "aoa", 2
+    ARS = "ars", 2
+    AUD = "aud", 2
+    AWG = "awg", 2
+    AZN = "azn", 2
+    BAM = "bam", 2
+    BBD = "bbd", 2
+    BDT = "bdt", 2
+    BGN = "bgn", 2
+    BHD = "bhd", 3
+    BIF = "bif", 0
+    BMD = "bmd", 2
+    BND = "bnd", 2
+    BOB = "bob", 2
+    BRL = "brl", 2
+    BSD = "bsd", 2
+    BTN = "btn", 2
+    BWP = "bwp", 2
+    BYN = "byn", 2
+    BZD = "bzd", 2
+    CAD = "cad", 2
+    CDF = "cdf", 2
+    CHF = "chf", 2
+    CLP = "clp", 0
+    CNY = "cny", 2
+    COP = "cop", 2
+    CRC = "crc", 2
+    CUP = "cup", 2
+    CVE = "cve", 2
+    CZK = "czk", 2
+    DJF = "djf", 0
+    DKK = "dkk", 2
+    DOP = "dop", 2
+    DZD = "dzd", 2
+    EGP = "egp", 2
+    ERN = "ern", 2
+    ETB = "etb", 2
+    EUR = "eur", 2
+    FJD = "fjd", 2
+    FKP = "fkp", 2
+    GBP = "gbp", 2
+    GEL = "gel", 2
+    GHS = "ghs", 2
+    GIP = "gip", 2
+    GMD = "gmd", 2
+    GNF = "gnf", 0
+    GTQ = "gtq", 2
+    GYD = "gyd", 2
+    HKD = "hkd", 2
+    HNL = "hnl", 2
+    HTG = "htg", 2
+    HUF = "huf", 2
+    IDR = "idr", 2
+    ILS = "ils", 2
+    INR = "inr", 2
+    IQD = "iqd", 3
+    IRR = "irr", 2
+    ISK = "isk", 0
+    JMD = "jmd", 2
+    JOD = "jod", 3
+    JPY = "jpy", 0
+    KES = "kes", 2
+    KGS = "kgs", 2
+    KHR = "khr", 2
+    KMF = "kmf", 0
+    KPW = "kpw", 2
+    KRW = "krw", 0
+    KWD = "kwd", 3
+    KYD = "kyd", 2
+    KZT = "kzt", 2
+    LAK = "lak", 2
+    LBP = "lbp", 2
+    LKR = "lkr", 2
+    LRD = "lrd", 2
+    LSL = "lsl", 2
+    LYD = "lyd", 3
+    MAD = "mad", 2
+    MDL = "mdl", 2
+    MGA = "mga", 2
+    MKD = "mkd", 2
+    MMK = "mmk", 2
+    MNT = "mnt", 2
+    MOP = "mop", 2
+    MRU = "mru", 2
+    MUR = "mur", 2
+    MVR = "mvr", 2
+    MWK = "mwk", 2
+    MXN = "mxn", 2
+    MYR = "myr", 2
+    MZN = "mzn", 2
+    NAD = "nad", 2
+    NGN = "ngn", 2
+    NIO = "nio", 2
+    NOK = "nok", 2
+    NPR = "npr", 2
+    NZD = "nzd", 2
+    OMR = "omr", 3
+    PAB = "pab", 2
+    PEN = "pen", 2
+    PGK = "pgk", 2
+    PHP = "php", 2
+    PKR = "pkr", 2
+    PLN = "pln", 2
+    PYG = "pyg", 0
+    QAR = "qar", 2
+    RON = "ron", 2
+    RSD = "rsd", 2
+    RUB = "rub", 2
+    RWF = "rwf", 0
+    SAR = "sar", 2
+    SBD = "sbd", 2
+    SCR = "scr", 2
+    SDG = "sdg", 2
+    SEK = "sek", 2
+    SGD = "sgd", 2
+    SHP = "shp", 2
+    SLE = "sle", 2
+    SOS = "sos", 2
+    SRD = "srd", 2
+    SSP = "ssp", 2
+    STN = "stn", 2
+    SVC = "svc", 2
+    SYP = "syp", 2
+    SZL = "szl", 2
+    THB = "thb", 2
+    TJS = "tjs", 2
+    TMT = "tmt", 2
+    TND = "tnd", 3
+    TOP = "top", 2
+    TRY = "try", 2
+    TTD = "ttd", 2
+    TWD = "twd", 2
+    TZS = "tzs", 2
+    UAH = "uah", 2
+    UGX = "ugx", 0
+    USD = "usd", 2
+    UYU = "uyu", 2
+    UZS = "uzs", 2
+    VES = "ves", 2
+    VND = "vnd", 0
+    VUV = "vuv", 0
+    WST = "wst", 2
+    XAF = "xaf", 0
+    XCD = "xcd", 2
+    XOF = "xof", 0
+    XPF = "xpf", 0
+    YER = "yer", 2
+    ZAR = "zar", 2
+    ZMW = "zmw", 2
+    ZWG = "zwg", 2
+
+
+_BY_CODE: Final = {member.code: member for member in Currency}
+
+
+@frozen(order=False)
+class Money:
+    """An exact amount: ``minor`` units (cents, fils, yen) of one ``currency``. May be negative in arithmetic."""
+
+    minor: int = field()
+    currency: Currency
+
+    @minor.validator
+    def _within_digits(self, _: object, minor: int) -> None:
+        if type(minor) is not int or abs(minor) >= 10**MAX_DIGITS:
+            raise InvalidAmount(f"an amount has at most {MAX_DIGITS} digits")
+
+    @classmethod
+    def zero(cls, currency: Currency) -> "Money":
+        return cls(0, currency)
+
+    @classmethod
+    def parse(cls, text: str, currency: Currency, *, allow_negative: bool = False) -> "Money":
+        """Read plain decimal text in major units (``"100.00"``, JPY ``"100"``, KWD ``"5.120"``).
+
+        Raises ``InvalidAmount`` for more decimals than the currency has, NaN, infinities, exponents, signs where
+        none are allowed, spaces, and more than 12 digits. Nothing is rounded.
+        """
+        match = _AMOUNT.fullmatch(text)
+        if match is None:
+            raise InvalidAmount('write the amount as plain decimal text, for example "100.00"')
+        if match["sign"] and not allow_negative:
+            raise InvalidAmount("the amount must not be negative")
+        part = match["part"] or ""
+        if len(part) > currency.exponent:
+            raise InvalidAmount(f"{currency.code} has {currency.exponent} decimals; the amount has {len(part)}")
+        return cls(int(match["sign"] + match["whole"] + part.ljust(currency.exponent, "0")), currency)
+
+    def major(self) -> str:
+        """Decimal text in major units, with exactly the currency's decimals."""
+        exponent = self.currency.exponent
+        sign, digits = "-" if self.minor < 0 else "", str(abs(self.minor)).rjust(exponent + 1, "0")
+        return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}" if exponent else f"{sign}{digits}"
+
+    def __str__(self) -> str:
+        return f"{self.major()} {self.currency.code}"
+
+    def __add__(self, other: "Money") -> "Money":
+        return Money(self.minor + self._same(other), self.currency)
+
+    def __sub__(self, other: "Money") -> "Money":
+        return Money(self.minor - self._same(other), self.currency)
+
+    def __neg__(self) -> "Money":
+        return Money(-self.minor, self.currency)
+
+    def __lt__(self, other: "Money") -> bool:
+        return self.minor < self._same(other)
+
+    def __le__(self, other: "Money") -> bool:
+        return self.minor <= self._same(other)
+
+    def __gt__(self, other: "Money") -> bool:
+        return self.minor > self._same(other)
+
+    def __ge__(self, other: "Money") -> bool:
+        return self.minor >= self._same(other)
+
+    def __bool__(self) -> bool:
+        return self.minor != 0
+
+    def times(self, ratio: Decimal | Fraction) -> "Money":
+        """This amount times an exact ratio, rounded half-even to a whole minor unit."""
+        return Money(round_half_even(self.minor * Fraction(ratio)), self.currency)
+
+    def _same(self, other: "Money") -> int:
+        if self.currency is not other.currency:
+            raise CurrencyMismatch(self.currency.code, other.currency.code)
+        return other.minor
+
+
+def round_half_even(value: Fraction) -> int:
+    """The nearest integer; a tie goes to the even neighbour (``round`` on a Fraction is exact)."""
+    return round(value)
+
+
+def in_currency(major: Decimal, currency: Currency) -> Money:
+    """A configured major-unit amount in ``currency``, rounded half-even where it is finer than the currency.
+
+    For settings that serve several currencies, such as a fixed fee of 0.30. Amounts of customers go through
+    ``Money.parse``, which never rounds.
+    """
+    scaled = major.scaleb(currency.exponent).to_integral_value(rounding=ROUND_HALF_EVEN)
+    return Money(int(scaled), currency)
+
+
+def total(amounts: Iterable[Money], currency: Currency) -> Money:
+    """The sum of ``amounts``, zero of ``currency`` when there are none."""
+    result = Money.zero(currency)
+    for amount in amounts:
+        result = result + amount
+    return result

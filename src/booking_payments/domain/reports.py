@@ -1,0 +1,73 @@
+"""What the gateway says about its objects, in our words. A report is news, not truth: decisions judge it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from attrs import field, frozen
+
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.money import Money
+from booking_payments.domain.retry import Decline
+
+
+@frozen(kw_only=True)
+class Failure:
+    """Why the latest attempt on an intent failed; ``charge_id`` is None when it never came to a charge."""
+
+    decline: Decline
+    charge_id: str | None
+    payment_method_id: str | None
+
+
+@frozen(kw_only=True)
+class IntentReport:
+    """An intent as the gateway sees it.
+
+    ``status`` is None for a status that we do not know. ``client_secret`` and ``next_action`` let their holder go on
+    with the payment: secret, shown to the owner only. ``replayed`` marks a stored answer of an earlier call.
+    """
+
+    id: str
+    status: PaymentStatus | None
+    amount: Money
+    amount_received: Money
+    amount_capturable: Money
+    charge_id: str | None = None
+    payment_method_id: str | None = None
+    failure: Failure | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    next_action: Mapping[str, object] | None = field(default=None, repr=False)
+    metadata: Mapping[str, str] = field(factory=dict)
+    created_at: datetime | None = None
+    replayed: bool = False
+
+
+@frozen(kw_only=True)
+class RefundReport:
+    """A refund as the gateway sees it. ``status`` is None for one that we do not know."""
+
+    id: str
+    intent_id: str | None
+    charge_id: str | None
+    amount: Money
+    status: RefundStatus | None
+    reason: str | None = None
+    failure_reason: str | None = None
+    metadata: Mapping[str, str] = field(factory=dict)
+    created_at: datetime | None = None
+    replayed: bool = False
+
+
+@frozen(kw_only=True)
+class DisputeReport:
+    """A dispute as the gateway sees it. ``withdrawn`` is what has left our balance for it and not come back."""
+
+    id: str
+    intent_id: str | None
+    charge_id: str | None
+    amount: Money
+    status: DisputeStatus | None
+    reason: str
+    withdrawn: Money
+    evidence_due_by: datetime | None = None
+    created_at: datetime | None = None

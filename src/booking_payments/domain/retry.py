@@ -1,0 +1,184 @@
+"""Two things that are bounded apart: tries of one gateway call, and charge attempts of one payment.
+
+A *try* repeats the same call with the same idempotency key after a transient fault. An *attempt* is a new charge
+with a new key, and only a verdict of the gateway (a decline, a failed authentication) uses one up.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import Enum
+from random import Random
+from typing import Final
+
+from attrs import evolve, field, frozen
+
+from booking_payments.domain.errors import InvalidInput
+
+GENERIC_TEXT: Final = "Your card was declined."
+"""What the customer reads when the real reason is none of their business (docs.stripe.com/declines/codes)."""
+
+GENERIC_CODE: Final = "card_declined"
+GENERIC_DECLINE: Final = "generic_decline"
+
+KEY_LIFETIME: Final = timedelta(hours=23)
+"""After this age a key is never sent again: Stripe may prune it after 24 h and would charge anew; 1 h is margin."""
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """How one gateway call is repeated: ``max_tries`` in total, exponential backoff with full-range jitter.
+
+    The delay before try n+1 lies between half and all of ``first_delay`` x 2^(n-1), never above ``max_delay``.
+    """
+
+    max_tries: int = field(default=3)
+    first_delay: timedelta = timedelta(seconds=1)
+    max_delay: timedelta = timedelta(seconds=20)
+
+    @max_tries.validator
+    def _at_least_one(self, _: object, tries: int) -> None:
+        if tries < 1:
+            raise InvalidInput("a call is tried at least once")
+
+    def delay_after(self, tries: int, random: Random) -> timedelta | None:
+        """How long to wait after ``tries`` tries, or None when that was the last one."""
+        if tries >= self.max_tries:
+            return None
+        whole = min(self.first_delay * 2 ** (tries - 1), self.max_delay)
+        microseconds = whole // timedelta(microseconds=1)
+        return timedelta(microseconds=random.randint(microseconds // 2, microseconds))
+
+
+RESOLVE_SCHEDULE: Final = (
+    timedelta(seconds=5),
+    timedelta(seconds=30),
+    timedelta(minutes=2),
+    timedelta(minutes=10),
+    timedelta(hours=1),
+    timedelta(hours=6),
+)
+"""When an unknown outcome is looked at again: seconds, minutes, hours, then once a day, for ever."""
+
+
+def next_look(looks: int) -> timedelta:
+    """How long after the ``looks``-th look the next one is due."""
+    return RESOLVE_SCHEDULE[looks] if looks < len(RESOLVE_SCHEDULE) else timedelta(days=1)
+
+
+class Remedy(Enum):
+    """What the customer may do after a decline."""
+
+    AUTHENTICATE = "authenticate"
+    TRY_AGAIN = "try_again"
+    TRY_LATER = "try_later"
+    FIX_DATA = "fix_data"
+    ANOTHER_CARD = "another_card"
+    CONTACT_ISSUER = "contact_issuer"
+    CHECK_FIRST = "check_first"
+
+
+@frozen(kw_only=True)
+class DeclineRule:
+    """What follows from a decline code: the remedy, whether the reason is hidden, whether the card is done for."""
+
+    remedy: Remedy
+    hidden: bool = False
+    same_card: bool = True
+
+
+def _rules(rule: DeclineRule, codes: str) -> Mapping[str, DeclineRule]:
+    return dict.fromkeys(codes.split(), rule)
+
+
+DECLINES: Final[Mapping[str, DeclineRule]] = {
+    **_rules(
+        DeclineRule(remedy=Remedy.AUTHENTICATE),
+        "authentication_required authentication_not_handled mobile_device_authentication_required",
+    ),
+    **_rules(
+        DeclineRule(remedy=Remedy.TRY_AGAIN),
+        "processing_error reenter_transaction issuer_not_available approve_with_id try_again_later",
+    ),
+    **_rules(
+        DeclineRule(remedy=Remedy.TRY_LATER),
+        "insufficient_funds card_velocity_exceeded withdrawal_count_limit_exceeded",
+    ),
+    **_rules(
+        DeclineRule(remedy=Remedy.FIX_DATA),
+        "incorrect_number invalid_number incorrect_cvc invalid_cvc invalid_expiry_month invalid_expiry_year "
+        "incorrect_zip incorrect_address incorrect_pin invalid_pin offline_pin_required "
+        "online_or_offline_pin_required",
+    ),
+    **_rules(
+        DeclineRule(remedy=Remedy.ANOTHER_CARD),
+        "expired_card card_not_supported currency_not_supported invalid_account "
+        "new_account_information_available pin_try_exceeded testmode_decline",
+    ),
+    **_rules(
+        DeclineRule(remedy=Remedy.CONTACT_ISSUER),
+        "call_issuer do_not_honor generic_decline no_action_taken not_permitted restricted_card "
+        "security_violation service_not_allowed stop_payment_order invalid_amount",
+    ),
+    **_rules(
+        DeclineRule(remedy=Remedy.CONTACT_ISSUER, same_card=False),
+        "do_not_try_again transaction_not_allowed revocation_of_authorization revocation_of_all_authorizations",
+    ),
+    **_rules(
+        DeclineRule(remedy=Remedy.CONTACT_ISSUER, hidden=True, same_card=False),
+        "lost_card stolen_card pickup_card highest_risk_level",
+    ),
+    **_rules(DeclineRule(remedy=Remedy.CONTACT_ISSUER, hidden=True), "fraudulent merchant_blacklist"),
+    **_rules(DeclineRule(remedy=Remedy.CHECK_FIRST), "duplicate_transaction"),
+}
+"""Every decline code that we know (docs.stripe.com/declines/codes; the classes are ours)."""
+
+UNKNOWN_DECLINE: Final = DeclineRule(remedy=Remedy.CONTACT_ISSUER)
+"""What follows from a code that nobody told us of."""
+
+ADVICE_STOP: Final = "do_not_try_again"
+ADVICE_LATER: Final = "try_again_later"
+ADVICE_DATA: Final = "confirm_card_data"
+
+
+@frozen(kw_only=True)
+class Decline:
+    """The gateway's verdict against an attempt, in its own words.
+
+    ``code`` is its error code (``card_declined``, ``expired_card``), ``decline_code`` the issuer's reason,
+    ``advice_code`` what the network advises; it overrides our table.
+    """
+
+    code: str
+    message: str
+    decline_code: str | None = None
+    advice_code: str | None = None
+
+    @property
+    def rule(self) -> DeclineRule:
+        """What follows from this decline: the table's row, with the network's advice laid over it."""
+        row = DECLINES.get(self.decline_code or self.code, UNKNOWN_DECLINE)
+        if self.advice_code == ADVICE_STOP:
+            return evolve(row, same_card=False)
+        if row.hidden:
+            return row
+        if self.advice_code == ADVICE_DATA:
+            return evolve(row, remedy=Remedy.FIX_DATA)
+        return evolve(row, remedy=Remedy.TRY_LATER) if self.advice_code == ADVICE_LATER else row
+
+    @property
+    def customer_code(self) -> str:
+        return GENERIC_CODE if self.rule.hidden else self.code
+
+    @property
+    def customer_decline_code(self) -> str | None:
+        return GENERIC_DECLINE if self.rule.hidden else self.decline_code
+
+    @property
+    def customer_text(self) -> str:
+        return GENERIC_TEXT if self.rule.hidden else self.message
+
+    def for_customer(self) -> "Decline":
+        """This decline with a hidden reason replaced by the generic one, advice included."""
+        if not self.rule.hidden:
+            return self
+        return Decline(code=GENERIC_CODE, message=GENERIC_TEXT, decline_code=GENERIC_DECLINE)

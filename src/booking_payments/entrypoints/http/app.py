@@ -1,0 +1,123 @@
+"""``create_app``: routes made of the endpoints' declarations, with the frame, the guard and the problems around."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from litestar import Litestar, Request, route
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+
+from booking_payments.entrypoints.http import bookings, config, health, openapi, payments, refunds, sandbox, webhooks
+from booking_payments.entrypoints.http.auth import require_declared_access, rules_of
+from booking_payments.entrypoints.http.endpoint import Endpoint, as_response
+from booking_payments.entrypoints.http.frame import Frame, request_id_of
+from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.entrypoints.http.problems import Refused, Reply, as_reply, internal_error, problem
+from booking_payments.entrypoints.http.services import Services
+
+AnyRequest = Request[Any, Any, Any]
+
+RESOURCES: Final = (bookings, payments, refunds, config, webhooks, health)
+log = structlog.get_logger("booking_payments.http")
+
+
+def create_app(services: Services) -> Litestar:
+    """The HTTP API over ``services``, ready to be served by any ASGI server."""
+    declared = endpoints(sandboxed=services.sandbox is not None)
+    hidden = [*declared, *openapi.ENDPOINTS]
+    metrics = Metrics()
+    state = {
+        "services": services,
+        "metrics": metrics,
+        "token_rules": rules_of(services.settings),
+        "document": openapi.document(declared),
+    }
+    app = Litestar(
+        route_handlers=[_route(each, services) for each in hidden],
+        guards=[require_declared_access],
+        exception_handlers={HTTPException: _framework_problem, Refused: _refused, Exception: _unexpected},
+        lifespan=[_background(services)] if services.background else [],
+        state=State(state, deep_copy=False),
+        openapi_config=None,
+        logging_config=None,
+        cors_config=None,
+        debug=False,
+    )
+    app.asgi_handler = Frame(app.asgi_handler, metrics)
+    return app
+
+
+def endpoints(*, sandboxed: bool) -> list[Endpoint]:
+    """All endpoints of the API, those of the sandbox only where there is one."""
+    resources = (*RESOURCES, sandbox) if sandboxed else RESOURCES
+    return [each for resource in resources for each in resource.ENDPOINTS]
+
+
+def _route(each: Endpoint, services: Services) -> HTTPRouteHandler:
+    async def handle(request: AnyRequest) -> Response[bytes]:
+        return as_response(await each.run(request, services))
+
+    handle.__name__ = f"{each.method.lower()}_{each.path.strip('/')}"
+    declare = route(
+        each.route or "/",
+        http_method=[each.method],  # type: ignore[list-item]
+        opt={"access": each.access, "endpoint": each},
+        request_max_body_size=each.body_limit,
+        include_in_schema=False,
+    )
+    return declare(handle)
+
+
+def _background(services: Services) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        if services.background is not None:
+            async with services.background():
+                yield
+
+    return lifespan
+
+
+# --- what went wrong -------------------------------------------------------------------------------------------
+
+_FRAMEWORK: Final = {
+    404: ("not_found", "there is nothing here; see /schema for what there is"),
+    405: ("method_not_allowed", "this path does not take that method"),
+    413: ("too_large", "the request is too large; 64 KiB are allowed (512 KiB for webhooks)"),
+}
+
+
+def _refused(_: AnyRequest, refused: Refused) -> Response[bytes]:
+    return as_response(refused.reply)
+
+
+def _framework_problem(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+    """The framework's own errors, without its words: those may repeat what came in."""
+    if error.status_code >= 500:
+        return _unexpected(request, error)
+    phrase = HTTPStatus(error.status_code).phrase
+    code, detail = _FRAMEWORK.get(error.status_code, ("bad_request", f"the request cannot be understood: {phrase}"))
+    headers = dict(error.headers or {})
+    return as_response(as_reply(problem(error.status_code, code, detail), headers))
+
+
+def _unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
+    log.error(
+        "unexpected error",
+        request_id=request_id_of(request.scope),
+        method=request.method,
+        route=str(request.scope.get("path_template", "")),
+        exc_info=error,
+    )
+    reply: Reply = internal_error()
+    return as_response(reply)
+
+
+def paths(declared: Iterable[Endpoint]) -> list[str]:
+    """The documented paths, for help texts and tests."""
+    return sorted({each.path for each in declared})

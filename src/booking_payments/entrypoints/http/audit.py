@@ -1,0 +1,75 @@
+"""The audit log: one structured line for each payment operation and each webhook. It holds no secrets."""
+
+import structlog
+from attrs import frozen
+
+from booking_payments.domain.errors import PaymentError
+from booking_payments.domain.payment import Payment
+from booking_payments.entrypoints.http.metrics import outcome_of
+from booking_payments.entrypoints.http.problems import Reply
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.ports.storage import StorageConflict, UnitOfWork
+
+payments_log = structlog.get_logger("booking_payments.payments")
+webhooks_log = structlog.get_logger("booking_payments.webhooks")
+
+
+@frozen(kw_only=True)
+class Line:
+    """What is known of an operation before its outcome; ``keyed``: whether it carried an ``Idempotency-Key``."""
+
+    operation: str
+    actor: str
+    request_id: str
+    keyed: bool
+    booking_id: str | None
+    payment: Payment | None
+
+
+async def operation(services: Services, line: Line, reply: Reply) -> None:
+    """Write what somebody asked for and what came of it."""
+    reference, intent_id = await _subject(services, line, reply)
+    write = payments_log.error if reply.status >= 500 else payments_log.info
+    write(
+        "payment operation",
+        operation=line.operation,
+        outcome=outcome_of(reply.status),
+        error=reply.error,
+        status=reply.status,
+        booking_reference=reference,
+        payment_intent_id=intent_id,
+        actor=line.actor,
+        request_id=line.request_id,
+        idempotency_key=line.keyed,
+    )
+
+
+async def _subject(services: Services, line: Line, reply: Reply) -> tuple[str | None, str | None]:
+    """The booking's reference and the intent's id; nothing for a booking that the caller may not see."""
+    booking_id = line.booking_id
+    if line.payment is not None:
+        return line.payment.booking_reference, line.payment.intent_id
+    if booking_id is None or reply.status == 404:
+        return None, None
+
+    async def look(uow: UnitOfWork) -> tuple[str | None, str | None]:
+        booking = await uow.bookings.get(booking_id)
+        payments = await uow.payments.of_booking(booking_id) if booking else ()
+        return (booking.reference if booking else None), (payments[-1].intent_id if payments else None)
+
+    try:
+        return await services.storage.read(look)
+    except StorageConflict:
+        return None, None
+
+
+def explain(error: PaymentError | StorageConflict, reply: Reply) -> None:
+    """Keep what the client is not told: the reason of an error of ours."""
+    if reply.status >= 500:
+        payments_log.warning("payment operation failed", error=type(error).__name__, reason=str(error))
+
+
+def webhook(*, type_: str | None, event_id: str | None, outcome: str, error: str | None, request_id: str) -> None:
+    """Write what became of one delivery of the gateway."""
+    write = webhooks_log.info if error is None else webhooks_log.warning
+    write("webhook", type=type_, event_id=event_id, outcome=outcome, error=error, request_id=request_id)

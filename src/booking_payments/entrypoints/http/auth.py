@@ -1,0 +1,195 @@
+"""Who calls: bearer tokens, and what each route asks of them.
+
+One algorithm, fixed by the settings and never taken from the token. A route that declares no ``Access`` is refused.
+"""
+
+import base64
+import json
+import re
+import time
+from enum import Enum
+from typing import Any, Final
+
+import jwt
+from attrs import field, frozen
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from booking_payments.application.callers import Caller
+from booking_payments.entrypoints.http.problems import Refused
+
+MAX_TOKEN: Final = 4096
+"""Characters; ours have about 200."""
+MAX_SUBJECT: Final = 255
+LEEWAY_S: Final = 5
+"""How far the issuer's clock and ours may differ."""
+
+MAX_LIFETIME_S: Final = 366 * 24 * 3600
+"""A token that ends later than this was not made by somebody careful."""
+_HEADERS: Final = frozenset({"alg", "typ", "kid"})
+_TYPES: Final = frozenset({"jwt", "at+jwt"})
+
+OPERATE: Final = "payments:operate"
+WRITE_BOOKINGS: Final = "bookings:write"
+
+_BEARER: Final = re.compile(r"bearer +(?P<token>[A-Za-z0-9_\-.=]+) *", re.ASCII | re.IGNORECASE)
+
+
+class Access(Enum):
+    """Who may call a route, in words for the documentation. Whose booking it is comes on top of it."""
+
+    PUBLIC = "anybody"
+    SIGNED = "Stripe, by its signature"
+    TOKEN = "any valid token"  # noqa: S105 - no password
+    OWNER = "the booking's customer"
+    OWNER_OR_OPERATOR = "the booking's customer, or scope payments:operate"
+    READER = "the booking's customer, or scope payments:operate or bookings:write"
+    OPERATOR = "scope payments:operate"
+    BOOKING_APP = "scope bookings:write"
+
+    @property
+    def needs_token(self) -> bool:
+        return self not in (Access.PUBLIC, Access.SIGNED)
+
+
+PUBLIC_PATHS: Final = frozenset(
+    {
+        "/api/webhooks/stripe",
+        "/api/webhooks/health",
+        "/health/live",
+        "/health/ready",
+        "/metrics",
+        "/schema",
+        "/schema/openapi.json",
+        "/schema/ui/{name:str}",
+        "/_sandbox/payment_intents/{intent_id:str}/authenticate",
+    }
+)
+"""Every route that answers without a token. A test compares this list with the app."""
+
+_SCOPE_OF: Final = {Access.OPERATOR: OPERATE, Access.BOOKING_APP: WRITE_BOOKINGS}
+
+
+@frozen(kw_only=True)
+class Principal:
+    """The bearer of a valid token. ``subject`` is a customer's id, or the name of an operator or service."""
+
+    subject: str
+    issuer: str | None
+    scopes: frozenset[str]
+
+    @property
+    def is_operator(self) -> bool:
+        return OPERATE in self.scopes
+
+    @property
+    def writes_bookings(self) -> bool:
+        return WRITE_BOOKINGS in self.scopes
+
+
+def caller_for(access: Access, principal: Principal, cause: str) -> Caller:
+    """As whom ``principal`` acts on a route: the widest role that the route grants."""
+    operates = access in (Access.OPERATOR, Access.OWNER_OR_OPERATOR, Access.READER)
+    if operates and principal.is_operator:
+        return Caller.operator_of(principal.subject, cause)
+    if access in (Access.BOOKING_APP, Access.READER) and principal.writes_bookings:
+        return Caller.service(principal.subject, cause)
+    return Caller.customer(principal.subject, cause)
+
+
+def require_declared_access(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """The guard of the whole app: no declared access, no entry; a token where the route asks for one."""
+    access = handler.opt.get("access")
+    if connection.scope.get("method") == "OPTIONS":
+        return  # the framework's own list of methods
+    if not isinstance(access, Access):
+        raise Refused(403, "forbidden", "this route is not open to anybody")
+    if access.needs_token:
+        principal = authenticate(connection.headers.get("authorization"), connection.app.state["token_rules"])
+        require_scope(access, principal)
+        connection.state.principal = principal
+
+
+def require_scope(access: Access, principal: Principal) -> None:
+    """403 unless the token has the scope that ``access`` cannot do without."""
+    needed = _SCOPE_OF.get(access)
+    if needed and needed not in principal.scopes:
+        challenge = f'Bearer error="insufficient_scope", scope="{needed}"'
+        raise Refused(
+            403, "missing_scope", f"this needs a token with scope {needed}", headers={"WWW-Authenticate": challenge}
+        )
+
+
+@frozen(kw_only=True)
+class TokenRules:
+    """What a token must be: signed with ``key`` by ``algorithm``, from ``issuer`` and for ``audience`` where set."""
+
+    key: str = field(repr=False)
+    algorithm: str
+    issuer: str | None = None
+    audience: str | None = None
+
+
+def authenticate(header: str | None, rules: TokenRules) -> Principal:
+    """The bearer of the token in an ``Authorization`` header; 401 for every other header."""
+    if not header:
+        raise _unauthorized("token_missing", "send a token: Authorization: Bearer ...", challenge="Bearer")
+    match = _BEARER.fullmatch(header) if len(header) <= MAX_TOKEN else None
+    claims = _claims(match["token"], rules) if match else None
+    principal = _principal(claims) if claims is not None else None
+    if principal is None:
+        invalid = "the token is not valid or has expired; get a new one"
+        raise _unauthorized("token_invalid", invalid, challenge='Bearer error="invalid_token"')
+    return principal
+
+
+def _unauthorized(code: str, detail: str, *, challenge: str) -> Refused:
+    return Refused(401, code, detail, headers={"WWW-Authenticate": challenge})
+
+
+def _claims(token: str, rules: TokenRules) -> dict[str, Any] | None:
+    """The verified claims, or None. What exactly is wrong stays ours: it would only help to forge."""
+    try:
+        _require_plain(token)
+        return jwt.decode(
+            token,
+            rules.key,
+            algorithms=[rules.algorithm],
+            audience=rules.audience,
+            issuer=rules.issuer,
+            leeway=LEEWAY_S,
+            options={"require": ["exp", "sub"], "verify_aud": rules.audience is not None},
+        )
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError, AttributeError):
+        return None
+
+
+def _require_plain(token: str) -> None:
+    """Refuse tokens whose parts can be read in two ways, or whose header asks for more than a name of the key."""
+    header, payload = (_part(part) for part in token.split(".")[:2])
+    if not header.keys() <= _HEADERS or str(header.get("typ", "JWT")).lower() not in _TYPES:
+        raise ValueError("not a plain token")
+    expires = payload.get("exp")
+    if type(expires) not in (int, float) or expires > time.time() + MAX_LIFETIME_S:
+        raise ValueError("a token without a sensible end")
+
+
+def _part(part: str) -> dict[str, Any]:
+    content = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), object_pairs_hook=_distinct)
+    if not isinstance(content, dict):
+        raise ValueError("not an object")
+    return content
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a claim comes twice")
+    return dict(pairs)
+
+
+def _principal(claims: dict[str, Any]) -> Principal | None:
+    subject, scope, issuer = claims["sub"], claims.get("scope", ""), claims.get("iss")
+    named = isinstance(subject, str) and 0 < len(subject) <= MAX_SUBJECT and subject.isprintable()
+    if not named or not isinstance(scope, str) or not isinstance(issuer, str | None):
+        return None
+    return Principal(subject=subject, issuer=issuer, scopes=frozenset(scope.split()))

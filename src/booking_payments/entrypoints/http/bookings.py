@@ -1,0 +1,96 @@
+"""Bookings: registering, reading, canceling."""
+
+from decimal import Decimal
+from typing import Final
+
+from booking_payments.application.views import NewBooking, RefundOnCancel
+from booking_payments.domain.errors import RefusedByRule
+from booking_payments.domain.fees import FeeOnRefund
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.refunds import RefundPolicy, RefundTier
+from booking_payments.entrypoints.http import door, render
+from booking_payments.entrypoints.http.auth import Access
+from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, Call, endpoint
+from booking_payments.entrypoints.http.models import BookingAnswer, CancelBooking, Nothing, Policy, RegisterBooking
+
+_NEW: Final = {
+    "reference": "order-1001",
+    "customer_id": "ann",
+    "amount": "100.00",
+    "currency": "usd",
+    "event_starts_at": "2030-01-01T20:00:00Z",
+}
+
+
+@endpoint(
+    POST,
+    "/api/bookings/",
+    Access.BOOKING_APP,
+    summary="Register a booking; the same reference with the same content again finds it",
+    body=RegisterBooking,
+    answers={201: BookingAnswer, 200: BookingAnswer},
+    errors=frozenset({409, 422}),
+    keyed=True,
+    operation="register_booking",
+    example=_NEW,
+)
+async def register(call: Call[RegisterBooking]) -> Answer:
+    registered = await call.services.payments.register_booking(_new_booking(call.given), call.caller)
+    return Answer(content=render.booking(registered.booking), status=201 if registered.created else 200)
+
+
+def _new_booking(given: RegisterBooking) -> NewBooking:
+    starts_at = door.utc(given.event_starts_at, "event_starts_at")
+    expires_at = door.utc(given.expires_at, "expires_at") if given.expires_at else None
+    if expires_at is not None and expires_at > starts_at:
+        raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
+    return NewBooking(
+        reference=door.require_line(given.reference, "reference"),
+        customer_id=door.require_line(given.customer_id, "customer_id"),
+        amount=Money.parse(given.amount, Currency.of(given.currency)),
+        event_starts_at=starts_at,
+        expires_at=expires_at,
+        refund_policy=_policy(given.refund_policy) if given.refund_policy else None,
+    )
+
+
+def _policy(given: Policy) -> RefundPolicy:
+    tiers = [RefundTier(hours_before=tier.hours_before, percent=Decimal(tier.percent)) for tier in given.tiers]
+    return RefundPolicy(tiers=tuple(tiers), fee=FeeOnRefund(given.fee))
+
+
+@endpoint(
+    GET,
+    "/api/bookings/{booking_id}/",
+    Access.READER,
+    summary="A booking and its status",
+    answers={200: BookingAnswer},
+)
+async def read(call: Call[Nothing]) -> Answer:
+    entity = await call.services.payments.get_booking(call.booking_id, call.caller)
+    return Answer(content=render.booking(entity))
+
+
+@endpoint(
+    POST,
+    "/api/bookings/{booking_id}/cancel/",
+    Access.BOOKING_APP,
+    summary="Cancel a booking: an open payment is given up first, a paid one refunded as `refund` says",
+    body=CancelBooking,
+    answers={200: BookingAnswer},
+    errors=frozenset({409, 422, 502}),
+    keyed=True,
+    operation="cancel_booking",
+    example={"reason": "the hall is flooded", "refund": "full"},
+)
+async def cancel(call: Call[CancelBooking]) -> Answer:
+    given = call.given
+    if given.reason is not None:
+        door.require_line(given.reason, "reason")
+    entity = await call.services.payments.cancel_booking(
+        call.booking_id, call.caller, reason=given.reason, refund=RefundOnCancel(given.refund)
+    )
+    return Answer(content=render.booking(entity))
+
+
+ENDPOINTS: Final = (register, read, cancel)

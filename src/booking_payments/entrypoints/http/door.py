@@ -1,0 +1,281 @@
+"""The door: what comes in is read strictly, once, before anybody works with it.
+
+A body is JSON in UTF-8, not too deep, without repeated names, and fits its model exactly: no unknown fields, no
+conversions. What looks like a card number is turned away wherever it stands, and nothing that came in is repeated in
+an answer or a log.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import Request
+
+from booking_payments.entrypoints.http.problems import bad_request
+
+JSON_LIMIT: Final = 64 * 1024
+WEBHOOK_LIMIT: Final = 512 * 1024
+HEADERS_LIMIT: Final = 16 * 1024
+"""Bytes (our own choice; the largest honest request has about one thousandth of it)."""
+
+MAX_DEPTH: Final = 32
+MAX_NUMBER: Final = 15
+"""Digits of a JSON number: what every client can hold exactly."""
+MAX_URL: Final = 2048
+FIRST_YEAR, LAST_YEAR = 2000, 2199
+
+AnyRequest = Request[Any, Any, Any]
+M = TypeVar("M", bound=msgspec.Struct)
+
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_DIGITS: Final = re.compile(r"[0-9]+(?:[ .\-][0-9]+)*")
+_WHERE: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_FIELD: Final = re.compile(r"field `(?P<name>[A-Za-z_][A-Za-z0-9_]{0,39})`")
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,64}")
+_MONEY_FIELDS: Final = frozenset({"amount", "percent"})
+
+
+# --- bodies ----------------------------------------------------------------------------------------------------
+
+
+async def read_body(request: AnyRequest, model: type[M]) -> M:
+    """The request's body as ``model``; an empty body counts as ``{}``. Raises 400, or 413 when it is too large."""
+    raw = await request.body()
+    if raw.strip():
+        _require_json(request.headers.get("content-type"))
+    return fit(parse_json(raw) if raw.strip() else {}, model)
+
+
+def _require_json(content_type: str | None) -> None:
+    media, _, parameters = (content_type or "application/json").partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if media.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
+        raise bad_request("send the body as JSON in UTF-8 (Content-Type: application/json)", "not_json")
+
+
+def parse_json(raw: bytes) -> dict[str, Any]:
+    """The JSON object in ``raw``. Raises 400 for everything that two readers could understand differently."""
+    text = _text(raw)
+    _require_shallow(text)
+    try:
+        content = json.loads(
+            text, object_pairs_hook=_distinct, parse_int=_whole, parse_float=_fraction, parse_constant=_no_constant
+        )
+    except ValueError:
+        raise bad_request("the body is not well-formed JSON", "not_json") from None
+    if not isinstance(content, dict):
+        raise bad_request("send a JSON object: {...}", "not_json")
+    _require_clean(content)
+    return content
+
+
+def _text(raw: bytes) -> str:
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise bad_request("the body is not valid UTF-8", "not_json") from None
+    if text.startswith("\ufeff") or "\x00" in text:
+        raise bad_request("send the body without a byte order mark and without NUL characters", "not_json")
+    return text
+
+
+def _require_shallow(text: str) -> None:
+    depth = 0
+    for character in _STRING.sub("", text):
+        depth += (character in "[{") - (character in "]}")
+        if depth > MAX_DEPTH:
+            raise bad_request(f"the body is nested more than {MAX_DEPTH} levels deep", "not_json")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise bad_request("a field is given twice; give it once", "duplicate_field")
+    return dict(pairs)
+
+
+def _whole(digits: str) -> int:
+    if len(digits.lstrip("-")) > MAX_NUMBER:
+        raise bad_request("a number in the body is too large", "number_too_large")
+    return int(digits)
+
+
+def _fraction(digits: str) -> float:
+    if len(digits) > 2 * MAX_NUMBER or "e" in digits.lower():
+        raise bad_request("write numbers plainly; amounts are text, for example \"100.00\"", "number_too_large")
+    return float(digits)
+
+
+def _no_constant(name: str) -> float:
+    raise bad_request("NaN and Infinity are no JSON numbers", "not_json")
+
+
+def _require_clean(content: Any, name: str = "") -> None:
+    """Refuse text that no database takes (NUL, halves of characters) and card numbers, at any depth."""
+    for field, value in _strings(content, name):
+        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise bad_request("a text in the body holds characters that are not allowed", "invalid_text")
+        if field not in _MONEY_FIELDS:
+            refuse_card_number(value)
+
+
+def _strings(content: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Every text in ``content`` with the name of its field; names count as texts, and so do numbers."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield "", key
+            yield from _strings(value, key)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _strings(value, name)
+    elif isinstance(content, str | int | float):
+        yield name, str(content)
+
+
+# --- card numbers ----------------------------------------------------------------------------------------------
+
+
+def refuse_card_number(text: str) -> None:
+    """400 when ``text`` holds what looks like a card number (PCI DSS: card data never comes near us)."""
+    if holds_card_number(text):
+        raise bad_request(
+            "this looks like a card number; card data goes to the payment provider only, never here",
+            "card_number_refused",
+        )
+
+
+def holds_card_number(text: str) -> bool:
+    """True for 13 to 19 digits, perhaps with spaces, dots or dashes between, that pass the Luhn check."""
+    runs = _DIGITS.findall(unicodedata.normalize("NFKC", text))
+    return any(_is_card_number(digits) for run in runs for digits in _joined(re.split(r"[ .\-]", run)))
+
+
+def _joined(groups: list[str]) -> Iterator[str]:
+    for first in range(len(groups)):
+        digits = ""
+        for group in groups[first:]:
+            digits += group
+            if len(digits) > 19:
+                break
+            yield digits
+
+
+def _is_card_number(digits: str) -> bool:
+    return 13 <= len(digits) <= 19 and digits[0] in "23456789" and _luhn(digits)
+
+
+def _luhn(digits: str) -> bool:
+    """ISO/IEC 7812-1 annex B."""
+    doubled = (int(digit) * (1 + position % 2) for position, digit in enumerate(reversed(digits)))
+    return sum(value - 9 * (value > 9) for value in doubled) % 10 == 0
+
+
+# --- models ----------------------------------------------------------------------------------------------------
+
+
+def fit(content: Mapping[str, Any], model: type[M]) -> M:
+    """``content`` as ``model``, without conversions. Raises 400 that names the field, never the value."""
+    try:
+        return msgspec.convert(content, model, strict=True)
+    except msgspec.ValidationError as error:
+        raise bad_request(_explain(str(error)), _code(str(error))) from None
+
+
+def _code(message: str) -> str:
+    return "unknown_field" if "unknown field" in message else "invalid_input"
+
+
+def _explain(message: str) -> str:
+    """msgspec's message, rewritten: it names fields and types, but also repeats what came in."""
+    where = _WHERE.search(message)
+    path = where["path"] if where else ""
+    named = _FIELD.search(message)
+    if "unknown field" in message:
+        name = f" {named['name']!r}" if named and not holds_card_number(named["name"]) else ""
+        return f"there is no field{name} here; leave it out{_in(path)}"
+    if "missing required field" in message and named:
+        return f"the field {named['name']!r} is missing{_in(path)}"
+    if "Invalid enum value" in message:
+        return f"{path or 'the value'}: not one of the allowed values"
+    expected = _WHERE.sub("", message).replace("`", "")
+    return f"{path or 'the body'}: {expected[0].lower()}{expected[1:]}"
+
+
+def _in(path: str) -> str:
+    return f" (in {path})" if path else ""
+
+
+# --- query and path --------------------------------------------------------------------------------------------
+
+
+def read_query(request: AnyRequest, model: type[M]) -> M:
+    """The query parameters as ``model``. Raises 400 for unknown, repeated and ill-formed ones."""
+    given = [(name, value) for name, value in request.query_params.multi_items()]
+    names = [name for name, _ in given]
+    if len(set(names)) != len(names):
+        raise bad_request("a query parameter is given twice; give it once", "duplicate_field")
+    content = dict(given)
+    _require_clean(content)
+    return fit({name: _typed(model, name, value) for name, value in content.items()}, model)
+
+
+def _typed(model: type[msgspec.Struct], name: str, value: str) -> object:
+    """Text, but a number where the model wants one and the text is one."""
+    whole = name in getattr(model, "WHOLE_NUMBERS", ())
+    return int(value) if whole and _NUMBER.fullmatch(value) else value
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` can be an id of ours at all; anything else is simply not found."""
+    return _ID.fullmatch(text) is not None
+
+
+# --- values ----------------------------------------------------------------------------------------------------
+
+
+def utc(moment: datetime, name: str) -> datetime:
+    """``moment`` in UTC, of a year that makes sense."""
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise bad_request(f"{name}: the year lies between {FIRST_YEAR} and {LAST_YEAR}")
+    return moment.astimezone(UTC)
+
+
+def require_line(text: str, name: str) -> str:
+    """One line of visible text."""
+    if not text.isprintable() or not text.strip():
+        raise bad_request(f"{name}: use visible characters on one line")
+    return text
+
+
+def require_note(text: str | None) -> str | None:
+    """Free text: line breaks and tabs are fine, other control characters are not."""
+    if text is not None and not re.sub(r"[\r\n\t]", "", text).isprintable():
+        raise bad_request("note: leave out control characters")
+    return text
+
+
+def require_return_url(url: str | None, origins: frozenset[str]) -> str | None:
+    """``url`` when it lies in one of the allowed ``origins``; it is never fetched, only handed on."""
+    if url is not None and origin_of(url) not in origins:
+        raise bad_request("return_url: not in an allowed origin (see PAYMENT_RETURN_URL_ORIGINS)", "return_url_not_allowed")
+    return url
+
+
+def origin_of(url: str) -> str | None:
+    """Scheme, host and port of an absolute http(s) address in plain ASCII; None for anything else."""
+    if len(url) > MAX_URL or not re.fullmatch(r"https?://[!-~]+", url, re.IGNORECASE) or "\\" in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname or "@" in parts.netloc:
+        return None
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{parts.hostname}:{port or usual}"

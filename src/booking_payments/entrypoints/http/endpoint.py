@@ -1,0 +1,229 @@
+"""An endpoint as a value: what it is called, who may call it, what it takes and answers, and how it is run.
+
+``app`` makes routes of these values and ``openapi`` the document, so that neither can say what the other does not do.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from attrs import evolve, field, frozen
+from litestar import Request
+from litestar.response import Response
+
+from booking_payments.application.callers import Caller
+from booking_payments.domain.errors import NotFound, PaymentError
+from booking_payments.domain.payment import Payment
+from booking_payments.entrypoints.http import audit, door, idempotency
+from booking_payments.entrypoints.http.auth import Access, Principal, caller_for
+from booking_payments.entrypoints.http.frame import request_id_of
+from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.entrypoints.http.models import Nothing
+from booking_payments.entrypoints.http.problems import JSON_MEDIA, Reply, reply_to
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.ports.storage import StorageConflict
+
+AnyRequest = Request[Any, Any, Any]
+I = TypeVar("I", bound=msgspec.Struct)  # noqa: E741 - the input
+
+GET: Final = "GET"
+POST: Final = "POST"
+
+
+@frozen(kw_only=True)
+class Answer:
+    """What a handler answers: content, and the payment that it was about, for the audit log."""
+
+    content: msgspec.Struct
+    status: int = 200
+    payment: Payment | None = None
+
+
+@frozen(kw_only=True)
+class Call(Generic[I]):
+    """One call of an endpoint that needs a token. ``resumed`` is true when an earlier run with the same
+    idempotency key may have got somewhere; ``caller.cause`` is then that run's."""
+
+    services: Services
+    principal: Principal
+    caller: Caller
+    given: I
+    path: Mapping[str, str]
+    resumed: bool = False
+
+    @property
+    def booking_id(self) -> str:
+        """The booking of the path. Raises ``NotFound`` for text that can be no id."""
+        if not door.is_id(self.path["booking_id"]):
+            raise NotFound()
+        return self.path["booking_id"]
+
+
+Handler = Callable[[Call[I]], Awaitable[Answer]]
+Runner = Callable[[AnyRequest, Services], Awaitable[Reply]]
+
+
+@frozen(kw_only=True)
+class Endpoint:
+    """The declaration. ``answers`` and ``errors`` are the statuses that it may answer with, ``operation`` is its name
+    in the audit log when it moves money, ``keyed`` whether it takes an ``Idempotency-Key``."""
+
+    method: str
+    path: str
+    access: Access
+    summary: str
+    run: Runner = field(repr=False)
+    answers: Mapping[int, Any]
+    errors: frozenset[int] = frozenset()
+    body: type[msgspec.Struct] | None = None
+    query: type[msgspec.Struct] | None = None
+    keyed: bool = False
+    operation: str | None = None
+    body_limit: int = door.JSON_LIMIT
+    example: Mapping[str, Any] | None = None
+    media_type: str = JSON_MEDIA
+
+    @property
+    def route(self) -> str:
+        """The path as the router writes it: typed parameters, no trailing slash."""
+        return self.path.replace("}", ":str}").rstrip("/")
+
+
+def endpoint(
+    method: str,
+    path: str,
+    access: Access,
+    *,
+    summary: str,
+    answers: Mapping[int, type[msgspec.Struct]],
+    body: type[msgspec.Struct] | None = None,
+    query: type[msgspec.Struct] | None = None,
+    errors: frozenset[int] = frozenset(),
+    keyed: bool = False,
+    operation: str | None = None,
+    example: Mapping[str, Any] | None = None,
+) -> Callable[[Handler[Any]], Endpoint]:
+    """Declare the handler of an endpoint that needs a token."""
+
+    def declare(handle: Handler[Any]) -> Endpoint:
+        async def run(request: AnyRequest, services: Services) -> Reply:
+            return await _run(declared, handle, request, services)
+
+        declared = Endpoint(
+            method=method,
+            path=path,
+            access=access,
+            summary=summary,
+            run=run,
+            answers=answers,
+            errors=errors,
+            body=body,
+            query=query,
+            keyed=keyed,
+            operation=operation,
+            example=example,
+        )
+        return declared
+
+    return declare
+
+
+async def _run(declared: Endpoint, handle: Handler[Any], request: AnyRequest, services: Services) -> Reply:
+    """Read, validate, and do the work, once where the client gave a key."""
+    call = await _call(declared, request, services)
+    key = idempotency.key_of(request.headers.getall("idempotency-key", [])) if declared.keyed else None
+
+    async def work(cause: str, resumed: bool) -> Reply:
+        caller = evolve(call.caller, cause=cause)
+        return await _work(declared, handle, evolve(call, caller=caller, resumed=resumed), request, key is not None)
+
+    if key is None:
+        return await work(call.caller.cause, False)
+    asked = idempotency.asked(key, call.principal, request.method, request.scope["path"], call.given)
+    # Clients choose their request ids, so these alone would not tell this run's facts from another's.
+    cause = f"{call.caller.cause} {services.ids.new('once')}"
+    return await idempotency.once(services, asked, cause, work)
+
+
+async def _call(declared: Endpoint, request: AnyRequest, services: Services) -> Call[Any]:
+    principal: Principal = request.state.principal
+    if declared.query is not None:
+        given: msgspec.Struct = door.read_query(request, declared.query)
+    else:
+        door.read_query(request, Nothing)
+        given = await door.read_body(request, declared.body) if declared.body else Nothing()
+    return Call(
+        services=services,
+        principal=principal,
+        caller=caller_for(declared.access, principal, request_id_of(request.scope)),
+        given=given,
+        path=request.path_params,
+    )
+
+
+async def _work(declared: Endpoint, handle: Handler[Any], call: Call[Any], request: AnyRequest, keyed: bool) -> Reply:
+    payment: Payment | None = None
+    try:
+        answer = await handle(call)
+        payment, reply = answer.payment, as_reply(answer)
+    except (PaymentError, StorageConflict) as error:
+        reply = reply_to(error, raw_declines=call.principal.is_operator)
+        audit.explain(error, reply)
+    if declared.operation:
+        metrics: Metrics = request.app.state["metrics"]
+        metrics.operation(declared.operation, reply)
+        line = audit.Line(
+            operation=declared.operation,
+            actor=call.caller.actor,
+            request_id=request_id_of(request.scope),
+            keyed=keyed,
+            booking_id=call.path.get("booking_id"),
+            payment=payment,
+        )
+        await audit.operation(call.services, line, reply)
+    return reply
+
+
+def public(
+    method: str,
+    path: str,
+    *,
+    summary: str,
+    answers: Mapping[int, Any],
+    access: Access = Access.PUBLIC,
+    body: type[msgspec.Struct] | None = None,
+    errors: frozenset[int] = frozenset(),
+    body_limit: int = door.JSON_LIMIT,
+    media_type: str = JSON_MEDIA,
+    example: Mapping[str, Any] | None = None,
+) -> Callable[[Runner], Endpoint]:
+    """Declare a runner that answers without a token."""
+
+    def declare(run: Runner) -> Endpoint:
+        return Endpoint(
+            method=method,
+            path=path,
+            access=access,
+            summary=summary,
+            run=run,
+            answers=answers,
+            errors=errors,
+            body=body,
+            body_limit=body_limit,
+            media_type=media_type,
+            example=example,
+        )
+
+    return declare
+
+
+def as_reply(answer: Answer) -> Reply:
+    """The answer as JSON."""
+    return Reply(status=answer.status, body=msgspec.json.encode(answer.content))
+
+
+def as_response(reply: Reply) -> Response[bytes]:
+    """The reply as the framework sends it."""
+    return Response(
+        content=reply.body, status_code=reply.status, media_type=reply.media_type, headers=dict(reply.headers)
+    )

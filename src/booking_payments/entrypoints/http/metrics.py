@@ -1,0 +1,95 @@
+"""Prometheus metrics, in a registry of the app's own. Labels come from short closed lists, never from input."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from booking_payments.entrypoints.http.problems import Reply
+
+MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+KNOWN_EVENTS: Final = frozenset(
+    {
+        "payment_intent.created",
+        "payment_intent.requires_action",
+        "payment_intent.processing",
+        "payment_intent.amount_capturable_updated",
+        "payment_intent.payment_failed",
+        "payment_intent.succeeded",
+        "payment_intent.canceled",
+        "charge.succeeded",
+        "charge.failed",
+        "charge.captured",
+        "charge.updated",
+        "charge.refunded",
+        "charge.refund.updated",
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.closed",
+        "charge.dispute.funds_withdrawn",
+        "charge.dispute.funds_reinstated",
+        "refund.created",
+        "refund.updated",
+        "refund.failed",
+    }
+)
+"""Webhook types that get a label of their own; the rest is ``other``, so that no sender can fill our memory."""
+
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+MAX_CODES: Final = 200
+"""How many error codes get a label of their own; ours are about eighty, the gateway's decline codes fifty."""
+
+
+class Metrics:
+    """Counts what happens."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._codes: set[str] = set()
+        self._operations = Counter(
+            "booking_payments_operations",
+            "Payment operations asked for over HTTP, by outcome and error code.",
+            ("operation", "outcome", "code"),
+            registry=self._registry,
+        )
+        self._webhooks = Counter(
+            "booking_payments_webhooks",
+            "Webhooks received, by type and outcome.",
+            ("type", "outcome"),
+            registry=self._registry,
+        )
+        self._requests = Histogram(
+            "booking_payments_http_request_duration_seconds",
+            "Time from the first byte in to the last byte out.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+
+    def operation(self, name: str, reply: Reply) -> None:
+        """Count one payment operation by what came of it."""
+        self._operations.labels(name, outcome_of(reply.status), self._code(reply.error)).inc()
+
+    def webhook(self, type_: str | None, outcome: str) -> None:
+        """Count one delivery of the gateway."""
+        self._webhooks.labels(type_ if type_ in KNOWN_EVENTS else "other", outcome).inc()
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request, by the template of its route."""
+        self._requests.labels(method if method in _METHODS else "other", route, str(status)).observe(seconds)
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _code(self, code: str | None) -> str:
+        if code is None:
+            return ""
+        if len(self._codes) < MAX_CODES:
+            self._codes.add(code)
+        return code if code in self._codes else "other"
+
+
+def outcome_of(status: int) -> str:
+    """``done``, ``refused`` (the caller's move) or ``failed`` (ours)."""
+    return "done" if status < 400 else ("refused" if status < 500 else "failed")

@@ -1,0 +1,289 @@
+"""Requests and answers of the HTTP API, field by field. Requests refuse unknown fields; answers list theirs.
+
+Amounts are decimal text in major units, times RFC 3339 in UTC (``docs``: "HTTP API").
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+AmountText = Annotated[
+    str, Meta(min_length=1, max_length=24, description="decimal text in major units", examples=["100.00"])
+]
+CurrencyText = Annotated[str, Meta(pattern="^[a-z]{3}$", description="ISO 4217, lower case", examples=["usd"])]
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with a time zone", examples=["2030-01-01T20:00:00Z"])]
+MethodId = Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,255}$", examples=["pm_card_visa"])]
+Url = Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://shop.example/back"])]
+Percent = Annotated[str, Meta(pattern=r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)$", examples=["50"])]
+PaymentStatusText = Literal[
+    "requires_payment_method",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+    "requires_capture",
+    "succeeded",
+    "canceled",
+    "failed",
+]
+RefundStatusText = Literal["pending", "requires_action", "succeeded", "failed", "canceled"]
+
+
+class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What comes in."""
+
+
+class Given(msgspec.Struct, kw_only=True):
+    """What goes out."""
+
+
+# --- bookings --------------------------------------------------------------------------------------------------
+
+
+class Tier(Asked):
+    """Until ``hours_before`` hours before the event, ``percent`` of the charge comes back."""
+
+    hours_before: Annotated[int, Meta(ge=0, le=8784, examples=[48])]
+    percent: Percent
+
+
+class Policy(Asked):
+    """What comes back on a refund, and what happens to the fee."""
+
+    tiers: Annotated[list[Tier], Meta(max_length=20)] = []
+    fee: Literal["kept", "returned"] = "kept"
+
+
+class RegisterBooking(Asked):
+    """A booking to be paid."""
+
+    reference: Name
+    customer_id: Name
+    amount: AmountText
+    currency: CurrencyText
+    event_starts_at: Moment
+    expires_at: Moment | None = None
+    refund_policy: Policy | None = None
+
+
+class CancelBooking(Asked):
+    """Why a booking is canceled, and what of its payment comes back."""
+
+    reason: Annotated[str, Meta(max_length=500)] | None = None
+    refund: Literal["none", "policy", "full"] = "policy"
+
+
+class BookingAnswer(Given):
+    """A booking."""
+
+    id: str
+    reference: str
+    customer_id: str
+    amount: AmountText
+    currency: CurrencyText
+    event_starts_at: datetime
+    expires_at: datetime
+    status: Literal["pending", "confirmed", "canceled", "expired"]
+    refund_policy: Policy | None
+
+
+# --- payments --------------------------------------------------------------------------------------------------
+
+
+class StartPayment(Asked):
+    """How to begin to pay."""
+
+    payment_method_id: MethodId | None = None
+    confirm_immediately: bool = False
+    capture_method: Literal["automatic", "manual"] | None = None
+    return_url: Url | None = None
+
+
+class ConfirmPayment(Asked):
+    """What to charge."""
+
+    payment_method_id: MethodId | None = None
+    return_url: Url | None = None
+
+
+class RetryPayment(Asked):
+    """Another payment method."""
+
+    payment_method_id: MethodId
+    return_url: Url | None = None
+
+
+class CapturePayment(Asked):
+    """How much of the held money to collect; all of it by default."""
+
+    amount: AmountText | None = None
+
+
+class Nothing(Asked):
+    """No content."""
+
+
+class FeeAnswer(Given):
+    """The processing fee of a charge: ``net`` is what the organizer is left with."""
+
+    rate: str
+    amount: AmountText
+    payer: Literal["organizer", "customer"]
+    net: AmountText
+
+
+class RefundAnswer(Given):
+    """A refund. ``success`` is false when it came to nothing."""
+
+    success: bool
+    refund_id: str
+    gateway_refund_id: str | None
+    status: RefundStatusText
+    amount: AmountText
+    currency: CurrencyText
+    reason: str | None
+    refunded_amount: AmountText
+    remaining_refundable: AmountText
+
+
+class DisputeAnswer(Given):
+    """A claim of the customer's bank."""
+
+    dispute_id: str
+    status: str
+    reason: str
+    amount: AmountText
+    evidence_due_by: datetime | None
+
+
+class PaymentAnswer(Given):
+    """A payment. ``success`` is false when it was canceled or no attempt is left."""
+
+    success: bool
+    booking_id: str
+    payment_id: str
+    payment_intent_id: str | None
+    client_secret: str | None
+    status: PaymentStatusText
+    requires_action: bool
+    next_action: dict[str, Any] | None
+    outcome_unknown: bool
+    amount: AmountText
+    currency: CurrencyText
+    amount_received: AmountText
+    fee: FeeAnswer
+    refunded_amount: AmountText
+    refund_pending_amount: AmountText
+    refunds: list[RefundAnswer]
+    dispute: DisputeAnswer | None
+    attempts_made: int
+    attempts_left: int
+    error: str | None
+    error_code: str | None
+    decline_code: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class EventAnswer(Given):
+    """One line of the journal."""
+
+    sequence: int
+    type: str
+    at: datetime
+    actor: str
+    cause: str
+    data: dict[str, Any]
+
+
+class EventsAnswer(Given):
+    """The journal of a payment, oldest first."""
+
+    events: list[EventAnswer]
+
+
+class PageAnswer(Given):
+    """Payments, newest first. ``next_cursor`` is null on the last page."""
+
+    items: list[PaymentAnswer]
+    next_cursor: str | None
+
+
+class PaymentsQuery(Asked):
+    """Filters and position of a page of payments. Times are of creation, ``created_to`` is exclusive."""
+
+    WHOLE_NUMBERS: ClassVar = ("limit",)
+
+    status: PaymentStatusText | None = None
+    customer_id: Name | None = None
+    reference: Name | None = None
+    created_from: Moment | None = None
+    created_to: Moment | None = None
+    cursor: Annotated[str, Meta(min_length=1, max_length=512, pattern="^[!-~]+$")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+# --- refunds ---------------------------------------------------------------------------------------------------
+
+
+class RefundPayment(Asked):
+    """What to give back (all that can come back by default), and why."""
+
+    amount: AmountText | None = None
+    reason: Literal["requested_by_customer", "duplicate", "fraudulent"] = "requested_by_customer"
+    note: Annotated[str, Meta(max_length=500)] | None = None
+
+
+class QuoteQuery(Asked):
+    """How much would be refunded; all that can come back by default."""
+
+    amount: AmountText | None = None
+
+
+class QuoteAnswer(Given):
+    """What a refund would give now."""
+
+    allowed: bool
+    amount: AmountText
+    currency: CurrencyText
+    fee_refunded: AmountText
+    refundable_until: datetime | None
+    reason_code: str
+
+
+# --- the rest --------------------------------------------------------------------------------------------------
+
+
+class ConfigAnswer(Given):
+    """What a front end needs to know."""
+
+    publishable_key: str | None
+    gateway: str
+    processing_fee_rate: str
+    retry_attempts: int
+
+
+class WebhookAnswer(Given):
+    """What became of a webhook."""
+
+    received: bool
+    event_id: str
+    type: str
+    outcome: Literal["processed", "duplicate", "ignored"]
+    reason: str | None
+
+
+class HealthAnswer(Given):
+    """``status`` is ``ok``; the rest says what was looked at."""
+
+    status: Literal["ok"]
+    checks: dict[str, bool] | UnsetType = UNSET
+
+
+class AuthenticateCard(Asked):
+    """The customer's answer in the bank's 3-D Secure window."""
+
+    client_secret: Annotated[str, Meta(min_length=1, max_length=255)]
+    outcome: Literal["succeeded", "failed"]

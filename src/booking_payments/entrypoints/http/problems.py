@@ -1,0 +1,194 @@
+"""Problem details (RFC 9457): the one table from our errors to HTTP statuses, and the body of every error.
+
+The members: ``type`` (a stable reference), ``title``, ``status``, ``detail``, ``code``, and for clients of the old
+guide ``success: false`` and ``error`` (the same text as ``detail``). The request id travels in a header, so that two
+refusals of the same kind are the same to the byte.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from attrs import field, frozen
+
+from booking_payments.domain.errors import (
+    AlreadyUnderWay,
+    CardDeclined,
+    Contradiction,
+    GatewayRefusedUs,
+    IllegalTransition,
+    InvalidInput,
+    NotFound,
+    NotPossibleNow,
+    OurFault,
+    OutcomeUnknown,
+    PaymentError,
+    RefusedByRule,
+    TryAgainLater,
+)
+from booking_payments.domain.retry import Decline, Remedy
+from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.storage import StorageConflict
+
+PROBLEM_MEDIA: Final = "application/problem+json"
+JSON_MEDIA: Final = "application/json"
+RETRY_AFTER_S: Final = 5
+"""When a client may come again after a 503 or an operation in flight: the first step of our own resolve schedule."""
+
+STATUSES: Final[Mapping[type[Exception], int]] = {
+    InvalidInput: 400,
+    CardDeclined: 402,
+    NotFound: 404,
+    NotPossibleNow: 409,
+    RefusedByRule: 422,
+    TryAgainLater: 503,
+    OutcomeUnknown: 503,
+    StorageConflict: 503,
+    WebhookRefused: 400,
+    # The gateway refused us: 502. The other two are our own contradictions; the client did nothing wrong and can
+    # change nothing, so they are no 409.
+    GatewayRefusedUs: 502,
+    Contradiction: 502,
+    IllegalTransition: 500,
+    OurFault: 500,
+    PaymentError: 500,
+}
+"""The nearest class in an error's ancestry decides."""
+
+_RETRYABLE: Final = frozenset({Remedy.TRY_AGAIN, Remedy.TRY_LATER})
+
+
+class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The body of an error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    error: str
+    success: bool
+    decline_code: str | None = None
+    retryable: bool | None = None
+    outcome_unknown: bool | None = None
+
+
+@frozen(kw_only=True)
+class Reply:
+    """An answer ready to be sent or stored. ``error`` is its stable code when it is a problem, for log and metrics."""
+
+    status: int
+    body: bytes = field(repr=False)
+    media_type: str = JSON_MEDIA
+    headers: Mapping[str, str] = field(factory=dict)
+    error: str | None = None
+
+
+class Refused(Exception):
+    """A request that goes no further, with its problem."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.problem = problem(status, code, detail, retryable=retryable)
+        self.headers = dict(headers or {})
+
+    @property
+    def reply(self) -> Reply:
+        return as_reply(self.problem, self.headers)
+
+
+def bad_request(detail: str, code: str = "invalid_input") -> Refused:
+    """400: the request cannot be understood; ``detail`` names the field and says what to do."""
+    return Refused(400, code, detail)
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    decline_code: str | None = None,
+    retryable: bool | None = None,
+    outcome_unknown: bool | None = None,
+) -> Problem:
+    """The body for an error; its title is the status's own phrase."""
+    return Problem(
+        type=f"/problems/{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        code=code,
+        error=detail,
+        success=False,
+        decline_code=decline_code,
+        retryable=retryable,
+        outcome_unknown=outcome_unknown,
+    )
+
+
+def as_reply(content: Problem, headers: Mapping[str, str] | None = None) -> Reply:
+    """``content`` as bytes, with ``Retry-After`` where a later try may help."""
+    waits = {"Retry-After": str(RETRY_AFTER_S)} if content.status == 503 else {}
+    return Reply(
+        status=content.status,
+        body=msgspec.json.encode(content),
+        media_type=PROBLEM_MEDIA,
+        headers={**waits, **(headers or {})},
+        error=content.code,
+    )
+
+
+def status_of(error: Exception) -> int:
+    """The status of an error: that of its nearest class in the table, 500 for a stranger."""
+    return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
+
+
+def reply_to(error: Exception, *, raw_declines: bool = False) -> Reply:
+    """The answer that tells of ``error``; hidden reasons of a decline only with ``raw_declines``."""
+    if isinstance(error, CardDeclined):
+        return as_reply(_declined(error.decline if raw_declines else error.decline.for_customer()))
+    status = status_of(error)
+    if isinstance(error, StorageConflict):
+        busy = "too much is going on at once; try again in a moment"
+        return as_reply(problem(status, "busy", busy, retryable=True))
+    if status == 500 or not isinstance(error, PaymentError | WebhookRefused):
+        return internal_error()
+    return _told(status, error)
+
+
+def internal_error() -> Reply:
+    """500, with nothing of what happened in it."""
+    return as_reply(problem(500, "internal_error", "something went wrong on our side; it has been logged"))
+
+
+def _declined(decline: Decline) -> Problem:
+    return problem(
+        402,
+        decline.code,
+        decline.message,
+        decline_code=decline.decline_code,
+        retryable=decline.rule.remedy in _RETRYABLE and decline.rule.same_card,
+    )
+
+
+def _told(status: int, error: PaymentError | WebhookRefused) -> Reply:
+    later = isinstance(error, TryAgainLater | AlreadyUnderWay)
+    unknown = isinstance(error, TryAgainLater) and error.outcome_unknown
+    content = problem(
+        status,
+        error.code,
+        error.message,
+        retryable=True if later else None,
+        outcome_unknown=True if unknown else None,
+    )
+    waits = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, AlreadyUnderWay) else None
+    return as_reply(content, waits)

@@ -1,0 +1,72 @@
+"""Stripe's webhooks: the raw bytes go to the facade, which verifies them; every failure is a 400, so that Stripe
+sends the event again."""
+
+from typing import Final
+
+import structlog
+
+from booking_payments.domain.errors import PaymentError
+from booking_payments.entrypoints.http import audit, door
+from booking_payments.entrypoints.http.auth import Access
+from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, AnyRequest, as_reply, public
+from booking_payments.entrypoints.http.frame import request_id_of
+from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.entrypoints.http.models import HealthAnswer, WebhookAnswer
+from booking_payments.entrypoints.http.problems import Refused, Reply, bad_request
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.storage import StorageConflict
+
+NOT_PROCESSED: Final = "the event could not be processed; it is kept, send it again later"
+log = structlog.get_logger("booking_payments.webhooks")
+
+
+@public(
+    POST,
+    "/api/webhooks/stripe/",
+    access=Access.SIGNED,
+    summary="An event of Stripe, signed over its raw bytes",
+    answers={200: WebhookAnswer},
+    errors=frozenset({400}),
+    body_limit=door.WEBHOOK_LIMIT,
+)
+async def stripe(request: AnyRequest, services: Services) -> Reply:
+    body = await request.body()
+    signature = request.headers.get("stripe-signature")
+    try:
+        result = await services.payments.receive_webhook(body, signature)
+    except WebhookRefused as error:
+        raise _refused(request, "refused", error.code, bad_request(error.message, error.code)) from None
+    except (PaymentError, StorageConflict) as error:
+        code = type(error).__name__
+        raise _refused(request, "failed", code, bad_request(NOT_PROCESSED, "webhook_failed")) from None
+    except Exception as error:
+        log.exception("webhook processing broke")
+        broke = bad_request(NOT_PROCESSED, "webhook_failed")
+        raise _refused(request, "failed", type(error).__name__, broke) from None
+    _note(request, result.type, result.event_id, result.outcome, None)
+    content = WebhookAnswer(
+        received=True, event_id=result.event_id, type=result.type, outcome=result.outcome, reason=result.reason
+    )
+    return as_reply(Answer(content=content))
+
+
+def _refused(request: AnyRequest, outcome: str, code: str, refusal: Refused) -> Refused:
+    _note(request, None, None, outcome, code)
+    return refusal
+
+
+def _note(request: AnyRequest, type_: str | None, event_id: str | None, outcome: str, error: str | None) -> None:
+    metrics: Metrics = request.app.state["metrics"]
+    metrics.webhook(type_, outcome)
+    audit.webhook(
+        type_=type_, event_id=event_id, outcome=outcome, error=error, request_id=request_id_of(request.scope)
+    )
+
+
+@public(GET, "/api/webhooks/health/", summary="Whether webhooks are listened for", answers={200: HealthAnswer})
+async def health(request: AnyRequest, services: Services) -> Reply:
+    return as_reply(Answer(content=HealthAnswer(status="ok")))
+
+
+ENDPOINTS: Final = (stripe, health)

@@ -1,0 +1,211 @@
+"""The gateway: whoever moves the money.
+
+Each call either returns a report of the object, or raises one of the errors below, which say what is known about
+the money. Every call that changes something takes our idempotency key: the same key with the same instruction has
+one effect for at least 24 hours, however often it is sent.
+
+::
+
+    GatewayError
+    ├── Declined        the gateway's verdict went against the attempt; no money moved
+    ├── Refused         the request was understood and refused; nothing was done by it
+    │   └── NotThere    there is no such object
+    ├── Unreachable     certainly nothing happened: no connection, or a rate limit; the same key may be sent again
+    ├── Silent          we do not know: a timeout, a 5xx, a conflict; the same key may be sent again
+    ├── Misconfigured   wrong or missing keys, or rights; nothing happened until somebody mends the settings
+    └── KeyMisused      this key was used for something else: an alarm; look the object up, never swap the key
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from attrs import frozen
+
+from booking_payments.domain.instructions import (
+    CancelIntent,
+    CaptureIntent,
+    ConfirmIntent,
+    CreateIntent,
+    CreateRefund,
+)
+from booking_payments.domain.money import Money
+from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
+
+
+class GatewayError(Exception):
+    """Root of what a gateway raises. ``code`` is the gateway's own word where it has one."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class Declined(GatewayError):
+    """A decline, with the intent that it leaves behind (a refused create leaves one, too)."""
+
+    def __init__(self, failure: Failure, intent: IntentReport | None) -> None:
+        super().__init__(failure.decline.message, code=failure.decline.code)
+        self.failure = failure
+        self.intent = intent
+
+
+class Refused(GatewayError):
+    """Understood and refused. ``param`` names the wrong parameter; ``intent`` is one that exists all the same."""
+
+    def __init__(
+        self, message: str, *, code: str, param: str | None = None, intent: IntentReport | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.param = param
+        self.intent = intent
+
+
+class NotThere(Refused):
+    """The gateway knows no such object."""
+
+
+class Unreachable(GatewayError):
+    """Nothing happened. Try the same key again after a while."""
+
+
+class Silent(GatewayError):
+    """It may have happened. Try the same key again, then read."""
+
+
+class Misconfigured(GatewayError):
+    """Our keys or rights are wrong."""
+
+
+class KeyMisused(GatewayError):
+    """The key belongs to another request; the first one may have worked."""
+
+
+class Intents(Protocol):
+    """Charging: one intent per payment, at most one successful charge per intent."""
+
+    async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
+        """Make an intent, charged at once when the instruction says so."""
+        ...
+
+    async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
+        """Charge an intent."""
+        ...
+
+    async def capture_intent(self, instruction: CaptureIntent, idempotency_key: str) -> IntentReport:
+        """Collect held money."""
+        ...
+
+    async def cancel_intent(self, instruction: CancelIntent, idempotency_key: str) -> IntentReport:
+        """Give an intent up. Raises ``Refused`` where it is final already."""
+        ...
+
+    async def retrieve_intent(self, intent_id: str) -> IntentReport:
+        """The intent as it is now. Raises ``NotThere``."""
+        ...
+
+    def check_amount(self, amount: Money) -> None:
+        """Raise ``RefusedByRule`` for an amount that this gateway can't express to the minor unit."""
+        ...
+
+    def check_charge(self, amount: Money) -> None:
+        """Raise ``RefusedByRule`` for an amount that can't be charged: not expressible, too small, too large."""
+        ...
+
+
+class Refunds(Protocol):
+    """Giving money back."""
+
+    async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
+        """Give an amount of a charge back."""
+        ...
+
+    async def retrieve_refund(self, refund_id: str) -> RefundReport:
+        """The refund as it is now. Raises ``NotThere``."""
+        ...
+
+    async def list_refunds(self, intent_id: str) -> Sequence[RefundReport]:
+        """All refunds of an intent, oldest first."""
+        ...
+
+
+class Disputes(Protocol):
+    """Claims of the customers' banks."""
+
+    async def retrieve_dispute(self, dispute_id: str) -> DisputeReport:
+        """The dispute as it is now. Raises ``NotThere``."""
+        ...
+
+    async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
+        """All disputes of an intent, oldest first."""
+        ...
+
+
+class CatchUp(Protocol):
+    """Looking back: what reconciliation and recovery after an outage read."""
+
+    async def list_intents(self, since: datetime) -> Sequence[IntentReport]:
+        """All intents made at or after ``since``, oldest first."""
+        ...
+
+    async def list_events(self, since: datetime) -> "Sequence[GatewayEvent]":
+        """All events made at or after ``since``, oldest first. Gateways keep them for a while (Stripe: 30 days)."""
+        ...
+
+
+class Gateway(Intents, Refunds, Disputes, CatchUp, Protocol):
+    """All that we ask of a gateway. ``name`` is shown to clients; ``livemode`` is True where real money moves."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def livemode(self) -> bool: ...
+
+
+# --- webhooks --------------------------------------------------------------------------------------------------
+
+
+class WebhookRefused(Exception):
+    """A webhook that is not from the gateway, or not readable. ``code`` says which."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+@frozen(kw_only=True)
+class GatewayEvent:
+    """An event of the gateway, read. At most one of the reports is set: the snapshot that the event carries.
+
+    A report is None when the event is about something else, or when its snapshot is too poor to be judged (an old
+    API version, a shortened body): then the object has to be read. ``kind`` is ``intent``, ``charge``, ``refund``,
+    ``dispute`` or None for events that we do not act on; ``body`` is the event as it was received.
+    """
+
+    id: str
+    type: str
+    created_at: datetime | None
+    livemode: bool | None
+    kind: str | None
+    object_id: str | None
+    intent_id: str | None
+    charge_id: str | None
+    payment_id: str | None
+    body: str
+    intent: IntentReport | None = None
+    refund: RefundReport | None = None
+    dispute: DisputeReport | None = None
+
+
+class WebhookReader(Protocol):
+    """Tells whether a webhook is genuine, and what it says."""
+
+    def read(self, body: bytes, signature: str | None, now: datetime) -> GatewayEvent:
+        """The event in ``body``, whose ``signature`` header must fit the raw bytes and the time.
+
+        Raises ``WebhookRefused`` for a missing, wrong, stale or future signature, and for a body that is no event.
+        """
+        ...

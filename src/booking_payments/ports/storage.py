@@ -1,0 +1,283 @@
+"""Storage: transactions over bookings, payments with their journal, the inbox, stored answers and the outbox.
+
+The booking is the lock: whoever changes a booking or one of its payments locks the booking first, so that all that
+happens to one booking happens in turn.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Protocol, TypeVar
+
+from attrs import field, frozen
+
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.events import Recorded
+from booking_payments.domain.ledger import Posting
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.jobs import Jobs
+from booking_payments.ports.publisher import Message
+
+T = TypeVar("T")
+
+
+class StorageConflict(Exception):
+    """Transactions kept getting into each other's way (serialization, deadlock, locked); nothing was changed."""
+
+
+class AlreadyExists(Exception):
+    """A unique value is taken: a reference, an intent id, an idempotency key, a booking's open payment."""
+
+
+class Bookings(Protocol):
+    """The bookings."""
+
+    async def add(self, booking: Booking) -> None:
+        """Store a new booking. Raises ``AlreadyExists`` when its reference is taken."""
+        ...
+
+    async def get(self, booking_id: str) -> Booking | None: ...
+
+    async def by_reference(self, reference: str) -> Booking | None: ...
+
+    async def lock(self, booking_id: str) -> Booking | None:
+        """The booking, locked until the transaction ends; None when there is none."""
+        ...
+
+    async def save(self, booking: Booking) -> None:
+        """Store the changed ``status`` of a booking that this transaction has locked."""
+        ...
+
+    async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
+        """Ids of pending bookings whose ``expires_at`` is not after ``now``, longest overdue first."""
+        ...
+
+    async def count_unpaid(self, customer_id: str, now: datetime) -> int:
+        """How many pending bookings with ``expires_at`` after ``now`` the customer has."""
+        ...
+
+
+@frozen(kw_only=True)
+class Handover:
+    """What the front end needs to take the customer on. Secret: for the owner only, never in journal or logs."""
+
+    client_secret: str | None = field(repr=False)
+    next_action: dict[str, object] | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class Watch:
+    """When a payment is looked at again, and who works on it: operational, no part of the payment's story.
+
+    ``looks`` counts looks since the last change; until ``lease_until`` the operation in flight belongs to ``holder``.
+    """
+
+    next_look_at: datetime | None = None
+    looks: int = 0
+    lease_until: datetime | None = None
+    holder: str | None = None
+
+
+@frozen(kw_only=True)
+class PaymentFilter:
+    """Which payments a page lists: None leaves a filter out. Times are of creation, ``to`` is exclusive."""
+
+    status: PaymentStatus | None = None
+    customer_id: str | None = None
+    reference: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
+@frozen(kw_only=True)
+class PaymentPage:
+    """Payments, newest first, and the cursor of the next page (None: this was the last)."""
+
+    items: tuple[Payment, ...]
+    next_cursor: str | None
+
+
+class Payments(Protocol):
+    """The payments, each with its journal, postings, watch and handover."""
+
+    async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
+        """Store new facts, their postings, and ``payment``, which is the fold of all facts up to them.
+
+        Raises ``AlreadyExists`` for a sequence, intent id, refund id or idempotency key that is taken, and for a
+        second payment that holds its booking.
+        """
+        ...
+
+    async def get(self, payment_id: str) -> Payment | None: ...
+
+    async def of_booking(self, booking_id: str) -> Sequence[Payment]:
+        """All payments of a booking, oldest first."""
+        ...
+
+    async def by_gateway_id(self, gateway_id: str) -> Payment | None:
+        """The payment that has this intent, charge, refund or dispute at the gateway."""
+        ...
+
+    async def journal(self, payment_id: str) -> Sequence[Recorded]:
+        """All facts of a payment, oldest first."""
+        ...
+
+    async def postings(self, payment_id: str) -> Sequence[Posting]:
+        """All postings of a payment, oldest first."""
+        ...
+
+    async def page(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage:
+        """One page. Raises ``InvalidInput`` for a cursor that this storage did not make."""
+        ...
+
+    async def handover(self, payment_id: str) -> Handover | None: ...
+
+    async def keep_handover(self, payment_id: str, handover: Handover) -> None: ...
+
+    async def watch(self, payment_id: str) -> Watch:
+        """When the payment is looked at again; an empty watch when nobody has set one."""
+        ...
+
+    async def set_watch(self, payment_id: str, watch: Watch) -> None: ...
+
+    async def due(self, now: datetime, limit: int) -> Sequence[str]:
+        """Ids of payments whose ``next_look_at`` is not after ``now`` and whose lease is over, most overdue first."""
+        ...
+
+
+class InboxStatus(Enum):
+    """What became of a webhook. Only ``processed`` and ``ignored`` make a repetition a duplicate."""
+
+    RECEIVED = "received"
+    PROCESSED = "processed"
+    IGNORED = "ignored"
+    FAILED = "failed"
+
+    @property
+    def is_done(self) -> bool:
+        return self in (InboxStatus.PROCESSED, InboxStatus.IGNORED)
+
+
+@frozen(kw_only=True)
+class InboxEntry:
+    """A webhook event as received. ``reason`` says why it was ignored or how it failed; ``tries`` counts our work
+    on it. Unique by ``event_id`` and ``type`` together."""
+
+    event_id: str
+    type: str
+    status: InboxStatus
+    object_id: str | None
+    received_at: datetime
+    body: str = field(repr=False)
+    reason: str | None = None
+    processed_at: datetime | None = None
+    tries: int = 0
+
+
+class Inbox(Protocol):
+    """The webhook events received."""
+
+    async def find(self, event_id: str) -> Sequence[InboxEntry]:
+        """All entries with this event id: normally none or one; an id that came under two types has two."""
+        ...
+
+    async def put(self, entry: InboxEntry) -> None:
+        """Store an entry, or replace the one with the same event id and type."""
+        ...
+
+    async def unfinished(self, limit: int) -> Sequence[InboxEntry]:
+        """Entries that are ``received`` or ``failed``, oldest first."""
+        ...
+
+
+@frozen(kw_only=True)
+class StoredAnswer:
+    """The answer to a request that carried an ``Idempotency-Key``, or the mark that one is running.
+
+    Unique by ``caller``, ``route`` and ``key``. ``fingerprint`` is the SHA-256 of the request. ``status`` is None
+    while it runs, which counts until ``locked_until``.
+    """
+
+    caller: str
+    route: str
+    key: str
+    fingerprint: str
+    created_at: datetime
+    locked_until: datetime
+    status: int | None = None
+    media_type: str | None = None
+    body: bytes | None = field(default=None, repr=False)
+
+
+class Answers(Protocol):
+    """Stored answers of the HTTP API."""
+
+    async def get(self, caller: str, route: str, key: str) -> StoredAnswer | None:
+        """The stored answer, locked until the transaction ends."""
+        ...
+
+    async def put(self, answer: StoredAnswer) -> None:
+        """Store an answer, or replace the one with the same caller, route and key."""
+        ...
+
+    async def remove(self, caller: str, route: str, key: str) -> None: ...
+
+    async def remove_older(self, than: datetime) -> int:
+        """Remove answers created before ``than``; returns how many."""
+        ...
+
+
+class Outbox(Protocol):
+    """Messages that wait for their delivery."""
+
+    async def append(self, message: Message) -> None:
+        """Store a message behind all others of its booking; its ``sequence`` is given here."""
+        ...
+
+    async def waiting(self, limit: int) -> Sequence[Message]:
+        """Undelivered messages, oldest first; of each booking in order of their sequence."""
+        ...
+
+    async def delivered(self, message_id: str, at: datetime) -> None: ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction. All of it is committed, or nothing is."""
+
+    @property
+    def bookings(self) -> Bookings: ...
+
+    @property
+    def payments(self) -> Payments: ...
+
+    @property
+    def inbox(self) -> Inbox: ...
+
+    @property
+    def answers(self) -> Answers: ...
+
+    @property
+    def outbox(self) -> Outbox: ...
+
+    @property
+    def jobs(self) -> Jobs: ...
+
+
+Work = Callable[[UnitOfWork], Awaitable[T]]
+
+
+class Storage(Protocol):
+    """Runs work in transactions."""
+
+    async def transact(self, work: Work[T]) -> T:
+        """Run ``work`` in one transaction and commit it; anything raised rolls it back and comes through.
+
+        A conflict with another transaction is repeated from the start, so ``work`` must not touch the world
+        outside; when that does not help either, ``StorageConflict`` is raised.
+        """
+        ...
+
+    async def read(self, work: Work[T]) -> T:
+        """Run ``work``, which only reads, on one consistent view, without keeping writers out."""
+        ...

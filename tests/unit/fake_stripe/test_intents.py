@@ -1,0 +1,485 @@
+"""The life of a PaymentIntent (docs.stripe.com/payments/paymentintents/lifecycle)."""
+
+from typing import Any
+
+import pytest
+
+from .shop import Shop, error, made
+
+
+def in_status(shop: Shop, status: str) -> dict[str, Any]:
+    makers: dict[str, Any] = {
+        "requires_payment_method": shop.intent,
+        "requires_confirmation": lambda: shop.intent(payment_method="pm_card_visa"),
+        "requires_action": lambda: shop.paid("pm_card_authenticationRequired"),
+        "processing": lambda: shop.paid("pm_usBankAccount_success"),
+        "requires_capture": lambda: shop.paid(capture_method="manual"),
+        "succeeded": shop.paid,
+        "canceled": lambda: made(shop.post(f"payment_intents/{shop.intent()['id']}/cancel")),
+    }
+    intent: dict[str, Any] = makers[status]()
+    assert intent["status"] == status
+    return intent
+
+
+STATUSES = [
+    "requires_payment_method",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+    "requires_capture",
+    "succeeded",
+    "canceled",
+]
+UNCONFIRMED = STATUSES[:3]
+LEGAL = {
+    "confirm": UNCONFIRMED,
+    "cancel": [*UNCONFIRMED, "requires_capture"],
+    "capture": ["requires_capture"],
+}
+PARAMS: dict[str, dict[str, Any]] = {"confirm": {"payment_method": "pm_card_visa"}, "cancel": {}, "capture": {}}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("verb", LEGAL)
+def test_takes_exactly_the_legal_steps(shop: Shop, verb: str, status: str) -> None:
+    intent = in_status(shop, status)
+
+    answer = shop.post(f"payment_intents/{intent['id']}/{verb}", **PARAMS[verb])
+
+    if status in LEGAL[verb]:
+        assert answer.body["status"] == {"cancel": "canceled"}.get(verb, "succeeded")
+    else:
+        assert (answer.status, error(answer)["code"]) == (400, "payment_intent_unexpected_state")
+        assert error(answer)["payment_intent"]["status"] == status
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_the_amount_changes_only_before_the_payment(shop: Shop, status: str) -> None:
+    intent = in_status(shop, status)
+
+    answer = shop.post(f"payment_intents/{intent['id']}", amount=2000)
+
+    assert answer.ok == (status in UNCONFIRMED)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_metadata_can_always_change(shop: Shop, status: str) -> None:
+    intent = in_status(shop, status)
+
+    answer = shop.post(f"payment_intents/{intent['id']}", metadata={"note": "late"})
+
+    assert made(answer)["metadata"] == {"note": "late"}
+
+
+def test_a_payment_emits_its_events_in_order(shop: Shop) -> None:
+    shop.paid()
+
+    assert shop.types() == ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded"]
+
+
+def test_a_decline_emits_its_events_in_order(shop: Shop) -> None:
+    shop.pay("pm_card_chargeDeclined")
+
+    assert shop.types() == ["payment_intent.created", "charge.failed", "payment_intent.payment_failed"]
+
+
+def test_a_refused_create_leaves_the_intent(shop: Shop) -> None:
+    told = error(shop.pay("pm_card_chargeDeclined", metadata={"booking_id": "b1"}))
+
+    left = shop.read(told["payment_intent"])
+    assert left == told["payment_intent"]
+    assert (left["status"], left["payment_method"], left["metadata"]) == (
+        "requires_payment_method",
+        None,
+        {"booking_id": "b1"},
+    )
+    assert left["last_payment_error"]["charge"] == told["charge"] == left["latest_charge"]
+
+
+def test_another_card_pays_after_a_decline(shop: Shop) -> None:
+    intent = error(shop.pay("pm_card_chargeDeclined"))["payment_intent"]
+
+    paid = made(shop.post(f"payment_intents/{intent['id']}/confirm", payment_method="pm_card_visa"))
+
+    assert (paid["status"], paid["last_payment_error"]) == ("succeeded", None)
+    assert shop.stripe.successful_charges(intent["id"]) == 1
+
+
+def test_metadata_is_copied_to_the_charge_once(shop: Shop) -> None:
+    intent = shop.paid(metadata={"booking_id": "b1"})
+
+    shop.post(f"payment_intents/{intent['id']}", metadata={"booking_id": "b2"})
+
+    assert shop.charge_of(intent)["metadata"] == {"booking_id": "b1"}
+
+
+def test_a_manual_payment_is_held_then_captured(shop: Shop) -> None:
+    intent = shop.paid(capture_method="manual")
+    held = shop.charge_of(intent)
+
+    captured = made(shop.post(f"payment_intents/{intent['id']}/capture"))
+
+    assert (intent["amount_capturable"], held["captured"]) == (1000, False)
+    assert held["payment_method_details"]["card"]["capture_before"] == intent["created"] + 7 * 86400
+    assert (captured["amount_received"], captured["amount_capturable"]) == (1000, 0)
+    assert shop.types() == [
+        "payment_intent.created",
+        "charge.succeeded",
+        "payment_intent.amount_capturable_updated",
+        "charge.captured",
+        "payment_intent.succeeded",
+    ]
+
+
+def test_a_partial_capture_releases_the_rest(shop: Shop) -> None:
+    intent = shop.paid(capture_method="manual")
+
+    captured = made(shop.post(f"payment_intents/{intent['id']}/capture", amount_to_capture=400))
+
+    assert (captured["status"], captured["amount_received"], captured["amount"]) == ("succeeded", 400, 1000)
+    assert error(shop.post("refunds", payment_intent=intent["id"], amount=401))["param"] == "amount"
+
+
+def test_no_more_can_be_captured_than_is_held(shop: Shop) -> None:
+    intent = shop.paid(capture_method="manual")
+
+    answer = shop.post(f"payment_intents/{intent['id']}/capture", amount_to_capture=1001)
+
+    assert error(answer)["code"] == "amount_too_large"
+    assert shop.read(intent)["status"] == "requires_capture"
+
+
+def test_an_uncaptured_hold_expires(shop: Shop) -> None:
+    intent = shop.paid(capture_method="manual")
+
+    shop.wait(days=7)
+
+    after = shop.read(intent)
+    assert (after["status"], after["amount_capturable"]) == ("canceled", 0)
+    assert shop.types()[-2:] == ["charge.expired", "payment_intent.canceled"]
+
+
+def test_cancel_tells_when_and_why(shop: Shop) -> None:
+    intent = shop.intent()
+
+    canceled = made(shop.post(f"payment_intents/{intent['id']}/cancel", cancellation_reason="abandoned"))
+
+    assert (canceled["cancellation_reason"], canceled["canceled_at"]) == ("abandoned", intent["created"])
+    assert shop.types()[-1] == "payment_intent.canceled"
+
+
+# --- authentication
+
+
+def test_without_return_url_the_action_is_left_to_the_script(shop: Shop) -> None:
+    assert shop.paid("pm_card_authenticationRequired")["next_action"]["type"] == "use_stripe_sdk"
+
+
+def test_with_return_url_the_action_is_a_redirect(shop: Shop) -> None:
+    action = shop.paid("pm_card_authenticationRequired", return_url="https://shop.example/back")["next_action"]
+
+    assert action["type"] == "redirect_to_url"
+    assert action["redirect_to_url"]["return_url"] == "https://shop.example/back"
+
+
+def test_a_passed_authentication_completes_the_payment(shop: Shop) -> None:
+    intent = shop.paid("pm_card_authenticationRequired")
+
+    after = made(shop.stripe.authenticate(intent["id"], intent["client_secret"], "succeeded"))
+
+    assert (after["status"], after["next_action"]) == ("succeeded", None)
+    assert shop.charge_of(after)["payment_method_details"]["card"]["three_d_secure"]["result"] == "authenticated"
+    assert shop.types()[1] == "payment_intent.requires_action"
+
+
+def test_a_failed_authentication_asks_for_another_method(shop: Shop) -> None:
+    intent = shop.paid("pm_card_authenticationRequired")
+
+    after = made(shop.stripe.authenticate(intent["id"], intent["client_secret"], "failed"))
+
+    assert (after["status"], after["latest_charge"]) == ("requires_payment_method", None)
+    assert after["last_payment_error"]["code"] == "payment_intent_authentication_failure"
+    assert shop.types()[-1] == "payment_intent.payment_failed"
+
+
+def test_authentication_needs_the_client_secret_and_an_open_action(shop: Shop) -> None:
+    waiting, paid = shop.paid("pm_card_authenticationRequired"), shop.paid()
+
+    stranger = shop.stripe.authenticate(waiting["id"], paid["client_secret"], "succeeded")
+    late = shop.stripe.authenticate(paid["id"], paid["client_secret"], "succeeded")
+
+    assert (stranger.status, late.status) == (400, 400)
+    assert shop.read(waiting)["status"] == "requires_action"
+
+
+def test_manual_confirmation_comes_back_for_a_second_confirm(shop: Shop) -> None:
+    intent = shop.paid("pm_card_authenticationRequired", confirmation_method="manual")
+    after = made(shop.stripe.authenticate(intent["id"], intent["client_secret"], "succeeded"))
+
+    paid = made(shop.post(f"payment_intents/{intent['id']}/confirm"))
+
+    assert (after["status"], paid["status"]) == ("requires_confirmation", "succeeded")
+
+
+def test_off_session_authentication_is_a_decline(shop: Shop) -> None:
+    told = error(shop.pay("pm_card_authenticationRequired", off_session=True))
+
+    assert (told["code"], told["decline_code"]) == ("authentication_required", "authentication_required")
+    assert told["payment_intent"]["status"] == "requires_payment_method"
+
+
+def test_off_session_pays_with_a_card_set_up_for_it(shop: Shop) -> None:
+    intent = shop.paid("pm_card_authenticationRequiredSetupForOffSession", off_session=True)
+
+    assert intent["status"] == "succeeded"
+
+
+def test_a_card_set_up_by_us_pays_off_session_later(shop: Shop) -> None:
+    first = shop.paid("pm_card_authenticationRequiredOnSetup", setup_future_usage="off_session")
+    shop.stripe.authenticate(first["id"], first["client_secret"], "succeeded")
+
+    later = shop.paid(first["payment_method"], off_session=True)
+
+    assert later["status"] == "succeeded"
+
+
+def test_error_on_requires_action_refuses_and_leaves_the_intent(shop: Shop) -> None:
+    answer = shop.pay("pm_card_authenticationRequired", error_on_requires_action=True)
+
+    told = error(answer)
+    assert (answer.status, told["code"]) == (402, "authentication_required")
+    assert told["decline_code"] == "authentication_not_handled"
+    assert told["payment_intent"]["status"] == "requires_payment_method"
+
+
+# --- parameters
+
+
+def test_a_server_confirm_with_automatic_methods_needs_a_return_url(shop: Shop) -> None:
+    answer = shop.post("payment_intents", amount=1000, currency="usd", confirm=True, payment_method="pm_card_visa")
+
+    assert (answer.status, error(answer)["type"]) == (400, "invalid_request_error")
+    assert shop.get("payment_intents").body["data"] == []
+
+
+def test_a_later_confirm_with_automatic_methods_needs_a_return_url(shop: Shop) -> None:
+    intent = made(shop.post("payment_intents", amount=1000, currency="usd", payment_method="pm_card_visa"))
+
+    bare = shop.post(f"payment_intents/{intent['id']}/confirm")
+    led = shop.post(f"payment_intents/{intent['id']}/confirm", return_url="https://shop.example/back")
+
+    assert (bare.status, led.body["status"]) == (400, "succeeded")
+
+
+def test_a_confirm_without_method_is_refused(shop: Shop) -> None:
+    answer = shop.post(f"payment_intents/{shop.intent()['id']}/confirm")
+
+    assert error(answer)["code"] == "payment_intent_unexpected_state"
+
+
+@pytest.mark.parametrize(
+    ("params", "code", "param"),
+    [
+        ({"currency": "usd"}, "parameter_missing", "amount"),
+        ({"amount": 100}, "parameter_missing", "currency"),
+        ({"amount": "ten", "currency": "usd"}, "parameter_invalid_integer", "amount"),
+        ({"amount": 10.5, "currency": "usd"}, "parameter_invalid_integer", "amount"),
+        ({"amount": 0, "currency": "usd"}, "parameter_invalid_integer", "amount"),
+        ({"amount": 49, "currency": "usd"}, "amount_too_small", "amount"),
+        ({"amount": 100_000_000, "currency": "usd"}, "amount_too_large", "amount"),
+        ({"amount": 5125, "currency": "kwd"}, "invalid_charge_amount", "amount"),
+        ({"amount": 550, "currency": "isk"}, "invalid_charge_amount", "amount"),
+        ({"amount": 100, "currency": "zzz"}, None, "currency"),
+        ({"amount": 100, "currency": ""}, "parameter_invalid_empty", "currency"),
+        ({"amount": 100, "currency": "usd", "colour": "red"}, "parameter_unknown", "colour"),
+        (
+            {"amount": 100, "currency": "usd", "automatic_payment_methods": {"on": True}},
+            "parameter_unknown",
+            "automatic_payment_methods[on]",
+        ),
+        ({"amount": 100, "currency": "usd", "capture_method": "maybe"}, None, "capture_method"),
+        ({"amount": 100, "currency": "usd", "confirm": "perhaps"}, None, "confirm"),
+        ({"amount": 100, "currency": "usd", "metadata": {"k" * 41: "v"}}, None, f"metadata[{'k' * 41}]"),
+        ({"amount": 100, "currency": "usd", "metadata": {"k": "v" * 501}}, None, "metadata[k]"),
+        ({"amount": 100, "currency": "usd", "metadata": {str(n): "v" for n in range(51)}}, None, "metadata"),
+        ({"amount": 100, "currency": "usd", "off_session": True}, "payment_intent_invalid_parameter", "off_session"),
+        ({"amount": 100, "currency": "usd", "customer": "cus_no"}, "resource_missing", "customer"),
+    ],
+)
+def test_bad_parameters_are_named(shop: Shop, params: dict[str, Any], code: str | None, param: str) -> None:
+    answer = shop.post("payment_intents", **params)
+
+    told = error(answer)
+    assert (answer.status, told["type"]) == (400, "invalid_request_error")
+    assert (told.get("code"), told["param"]) == (code, param)
+    assert shop.stripe.events == []
+
+
+def test_form_text_is_as_good_as_numbers_and_booleans(shop: Shop) -> None:
+    automatic = {"enabled": "true", "allow_redirects": "never"}
+    answer = shop.post(
+        "payment_intents",
+        amount="1000",
+        currency="USD",
+        confirm="true",
+        payment_method="pm_card_visa",
+        automatic_payment_methods=automatic,
+    )
+
+    assert (made(answer)["amount"], answer.body["currency"]) == (1000, "usd")
+
+
+@pytest.mark.parametrize("path", ["payment_intents/pi_no", "charges/ch_no", "refunds/re_no", "disputes/du_no"])
+def test_an_unknown_object_is_404(shop: Shop, path: str) -> None:
+    answer = shop.get(path)
+
+    assert (answer.status, error(answer)["code"]) == (404, "resource_missing")
+    assert error(answer)["message"].startswith("No such ")
+
+
+def test_an_unknown_url_is_404(shop: Shop) -> None:
+    answer = shop.get("coffee")
+
+    assert (answer.status, error(answer)["message"][:24]) == (404, "Unrecognized request URL")
+
+
+# --- bank debits
+
+
+def test_a_bank_debit_settles_after_the_delay(shop: Shop) -> None:
+    intent = shop.paid("pm_usBankAccount_success")
+
+    applied = shop.wait(seconds=2)
+
+    assert (intent["status"], applied, shop.read(intent)["status"]) == ("processing", 1, "succeeded")
+    assert shop.types() == [
+        "payment_intent.created",
+        "charge.pending",
+        "payment_intent.processing",
+        "charge.succeeded",
+        "payment_intent.succeeded",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("iban", "status"),
+    [
+        ("DE89370400440532013000", "succeeded"),
+        ("DE62370400440532013001", "requires_payment_method"),
+        ("AT86 1904 3002 3547 3202", "requires_payment_method"),
+    ],
+)
+def test_a_sepa_debit_goes_by_its_iban(shop: Shop, iban: str, status: str) -> None:
+    data = {"type": "sepa_debit", "sepa_debit": {"iban": iban}, "billing_details": {"email": "a@example.com"}}
+    intent = made(
+        shop.post(
+            "payment_intents",
+            amount=1000,
+            currency="eur",
+            confirm=True,
+            payment_method_data=data,
+            payment_method_types=["sepa_debit"],
+        )
+    )
+
+    shop.wait(seconds=2)
+
+    assert (intent["status"], shop.read(intent)["status"]) == ("processing", status)
+
+
+def test_a_failed_debit_says_why_and_may_be_repeated(shop: Shop) -> None:
+    intent = shop.paid("pm_usBankAccount_insufficientFunds")
+    shop.wait(seconds=2)
+
+    failed = shop.read(intent)
+
+    assert failed["last_payment_error"]["code"] == "payment_intent_payment_attempt_failed"
+    assert shop.types()[-2:] == ["charge.failed", "payment_intent.payment_failed"]
+    assert shop.post(f"payment_intents/{intent['id']}/confirm", payment_method="pm_card_visa").ok
+
+
+def test_a_bad_iban_is_refused(shop: Shop) -> None:
+    answer = shop.post("payment_methods", type="sepa_debit", sepa_debit={"iban": "DE00370400440532013000"})
+
+    assert error(answer)["code"] == "invalid_bank_account_iban"
+
+
+def test_a_debit_cannot_be_held(shop: Shop) -> None:
+    answer = shop.pay("pm_usBankAccount_success", capture_method="manual")
+
+    assert error(answer)["code"] == "payment_intent_incompatible_payment_method"
+    assert shop.stripe.events == []
+
+
+# --- lists and expand
+
+
+def test_pages_follow_the_cursor_newest_first(shop: Shop) -> None:
+    ids = [shop.intent()["id"] for _ in range(5)][::-1]
+
+    first = shop.get("payment_intents", limit=2).body
+    second = shop.get("payment_intents", limit=2, starting_after=ids[1]).body
+    back = shop.get("payment_intents", limit=2, ending_before=ids[3]).body
+
+    assert ([each["id"] for each in first["data"]], first["has_more"]) == (ids[:2], True)
+    assert [each["id"] for each in second["data"]] == ids[2:4]
+    assert ([each["id"] for each in back["data"]], back["has_more"]) == (ids[1:3], True)
+
+
+def test_lists_filter_by_time(shop: Shop) -> None:
+    shop.intent()
+    shop.wait(minutes=1)
+    young = shop.intent()
+
+    found = shop.get("payment_intents", created={"gte": str(young["created"])}).body["data"]
+
+    assert [each["id"] for each in found] == [young["id"]]
+
+
+@pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 101}, {"starting_after": "pi_no"}, {"colour": "red"}])
+def test_bad_list_parameters_are_400(shop: Shop, params: dict[str, Any]) -> None:
+    assert shop.get("payment_intents", **params).status == 400
+
+
+def test_expand_puts_objects_in_place_of_ids(shop: Shop) -> None:
+    intent = shop.paid()
+    refund = shop.refunded(intent, amount=100)
+
+    read = shop.get(f"payment_intents/{intent['id']}", expand=["latest_charge.refunds", "payment_method"]).body
+    listed = shop.get("refunds", expand=["data.charge.balance_transaction"]).body["data"][0]
+
+    assert read["latest_charge"]["refunds"]["data"][0]["id"] == refund["id"]
+    assert read["payment_method"]["card"]["last4"] == "4242"
+    assert listed["charge"]["balance_transaction"]["net"] == 1000
+
+
+def test_what_cannot_be_expanded_is_400(shop: Shop) -> None:
+    assert shop.post("payment_intents", amount=100, currency="usd", expand=["amount"]).status == 400
+    assert shop.stripe.events == []
+
+
+def test_answers_are_snapshots(shop: Shop) -> None:
+    intent = shop.intent()
+
+    shop.post(f"payment_intents/{intent['id']}/cancel")
+    intent["metadata"]["mine"] = "only"
+
+    assert intent["status"] == "requires_payment_method"
+    assert shop.read(intent)["metadata"] == {}
+
+
+def test_the_same_seed_gives_the_same_ids() -> None:
+    first, second = Shop(seed=7), Shop(seed=7)
+
+    assert first.paid() == second.paid()
+
+
+def test_the_browser_needs_the_client_secret(shop: Shop) -> None:
+    intent = shop.intent()
+
+    refused = shop.stripe.confirm_as_customer(intent["id"], "guess", "pm_card_visa")
+    paid = shop.stripe.confirm_as_customer(intent["id"], intent["client_secret"], "pm_card_visa")
+
+    assert (refused.status, paid.body["status"]) == (400, "succeeded")
+    assert shop.stripe.events[-1]["request"]["idempotency_key"] is None
