@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import anyio
+import anyio.lowlevel
 
 
 class SystemClock:
@@ -30,4 +31,4 @@ class ManualClock:
 
     async def sleep(self, duration: timedelta) -> None:
         self._now += duration
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()

@@ -4,7 +4,6 @@ import structlog
 from attrs import frozen
 
 from booking_payments.domain.errors import PaymentError
-from booking_payments.domain.payment import Payment
 from booking_payments.entrypoints.http.metrics import outcome_of
 from booking_payments.entrypoints.http.problems import Reply
 from booking_payments.entrypoints.http.services import Services
@@ -23,7 +22,8 @@ class Line:
     request_id: str
     keyed: bool
     booking_id: str | None
-    payment: Payment | None
+    reference: str | None
+    intent_id: str | None
 
 
 async def operation(services: Services, line: Line, reply: Reply) -> None:
@@ -47,8 +47,8 @@ async def operation(services: Services, line: Line, reply: Reply) -> None:
 async def _subject(services: Services, line: Line, reply: Reply) -> tuple[str | None, str | None]:
     """The booking's reference and the intent's id; nothing for a booking that the caller may not see."""
     booking_id = line.booking_id
-    if line.payment is not None:
-        return line.payment.booking_reference, line.payment.intent_id
+    if line.reference is not None:
+        return line.reference, line.intent_id
     if booking_id is None or reply.status == 404:
         return None, None
 

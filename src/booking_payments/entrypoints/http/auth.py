@@ -17,6 +17,7 @@ from litestar.handlers import BaseRouteHandler
 
 from booking_payments.application.callers import Caller
 from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.settings import Settings
 
 MAX_TOKEN: Final = 4096
 """Characters; ours have about 200."""
@@ -128,6 +129,16 @@ class TokenRules:
     algorithm: str
     issuer: str | None = None
     audience: str | None = None
+
+
+def rules_of(settings: Settings) -> TokenRules:
+    """The rules that the settings ask for."""
+    return TokenRules(
+        key=settings.jwt_verification_key,
+        algorithm=settings.jwt_algorithm,
+        issuer=settings.jwt_issuer or None,
+        audience=settings.jwt_audience or None,
+    )
 
 
 def authenticate(header: str | None, rules: TokenRules) -> Principal:

@@ -36,7 +36,8 @@ _NEW: Final = {
 )
 async def register(call: Call[RegisterBooking]) -> Answer:
     registered = await call.services.payments.register_booking(_new_booking(call.given), call.caller)
-    return Answer(content=render.booking(registered.booking), status=201 if registered.created else 200)
+    entity, status = registered.booking, 201 if registered.created else 200
+    return Answer(content=render.booking(entity), status=status, reference=entity.reference)
 
 
 def _new_booking(given: RegisterBooking) -> NewBooking:

@@ -107,7 +107,7 @@ def _whole(digits: str) -> int:
 
 def _fraction(digits: str) -> float:
     if len(digits) > 2 * MAX_NUMBER or "e" in digits.lower():
-        raise bad_request("write numbers plainly; amounts are text, for example \"100.00\"", "number_too_large")
+        raise bad_request('write numbers plainly; amounts are text, for example "100.00"', "number_too_large")
     return float(digits)
 
 
@@ -262,7 +262,9 @@ def require_note(text: str | None) -> str | None:
 def require_return_url(url: str | None, origins: frozenset[str]) -> str | None:
     """``url`` when it lies in one of the allowed ``origins``; it is never fetched, only handed on."""
     if url is not None and origin_of(url) not in origins:
-        raise bad_request("return_url: not in an allowed origin (see PAYMENT_RETURN_URL_ORIGINS)", "return_url_not_allowed")
+        raise bad_request(
+            "return_url: not in an allowed origin (see PAYMENT_RETURN_URL_ORIGINS)", "return_url_not_allowed"
+        )
     return url
 
 

@@ -13,7 +13,6 @@ from litestar.response import Response
 
 from booking_payments.application.callers import Caller
 from booking_payments.domain.errors import NotFound, PaymentError
-from booking_payments.domain.payment import Payment
 from booking_payments.entrypoints.http import audit, door, idempotency
 from booking_payments.entrypoints.http.auth import Access, Principal, caller_for
 from booking_payments.entrypoints.http.frame import request_id_of
@@ -32,11 +31,12 @@ POST: Final = "POST"
 
 @frozen(kw_only=True)
 class Answer:
-    """What a handler answers: content, and the payment that it was about, for the audit log."""
+    """What a handler answers: content, and the booking's reference and intent that it was about, for the audit log."""
 
     content: msgspec.Struct
     status: int = 200
-    payment: Payment | None = None
+    reference: str | None = None
+    intent_id: str | None = None
 
 
 @frozen(kw_only=True)
@@ -162,10 +162,10 @@ async def _call(declared: Endpoint, request: AnyRequest, services: Services) -> 
 
 
 async def _work(declared: Endpoint, handle: Handler[Any], call: Call[Any], request: AnyRequest, keyed: bool) -> Reply:
-    payment: Payment | None = None
+    answer: Answer | None = None
     try:
         answer = await handle(call)
-        payment, reply = answer.payment, as_reply(answer)
+        reply = as_reply(answer)
     except (PaymentError, StorageConflict) as error:
         reply = reply_to(error, raw_declines=call.principal.is_operator)
         audit.explain(error, reply)
@@ -178,7 +178,8 @@ async def _work(declared: Endpoint, handle: Handler[Any], call: Call[Any], reque
             request_id=request_id_of(request.scope),
             keyed=keyed,
             booking_id=call.path.get("booking_id"),
-            payment=payment,
+            reference=answer.reference if answer else None,
+            intent_id=answer.intent_id if answer else None,
         )
         await audit.operation(call.services, line, reply)
     return reply

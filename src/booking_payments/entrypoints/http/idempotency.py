@@ -68,7 +68,8 @@ def key_of(headers: Sequence[str]) -> str | None:
     key = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else (match["bare"] if match else "")
     if not 16 <= len(key) <= 255:
         raise bad_request(
-            "Idempotency-Key: send one key of 16 to 255 visible ASCII characters, best a new UUID", "idempotency_key_invalid"
+            "Idempotency-Key: send one key of 16 to 255 visible ASCII characters, best a new UUID",
+            "idempotency_key_invalid",
         )
     door.refuse_card_number(key)
     return key
@@ -171,7 +172,7 @@ async def _end(services: Services, claim: Claim, reply: Reply | None) -> None:
 
 async def _put(services: Services, uow: UnitOfWork, mark: StoredAnswer, reply: Reply | None) -> None:
     current = await uow.answers.get(mark.caller, mark.route, mark.key)
-    if current != mark:
+    if current is None or current.status is not None or current.locked_until != mark.locked_until:
         return  # our lease lapsed and somebody else took over: the answer is theirs to give
     if reply is not None and reply.status in FORGOTTEN:
         await uow.answers.remove(mark.caller, mark.route, mark.key)

@@ -3,11 +3,11 @@
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from booking_payments.entrypoints.http.problems import Reply
 
-MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+MEDIA_TYPE: Final = "text/plain; version=0.0.4"
+"""Prometheus' text format; the framework adds the charset."""
 
 KNOWN_EVENTS: Final = frozenset(
     {

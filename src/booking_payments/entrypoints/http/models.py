@@ -31,7 +31,7 @@ PaymentStatusText = Literal[
 RefundStatusText = Literal["pending", "requires_action", "succeeded", "failed", "canceled"]
 
 
-class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What comes in."""
 
 

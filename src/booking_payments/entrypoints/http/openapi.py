@@ -63,23 +63,23 @@ _REF: Final = "#/components/schemas/{name}"
 
 
 def document(endpoints: Iterable[Endpoint]) -> Json:
-    """The OpenAPI 3.1 document of ``endpoints``."""
+    """The OpenAPI 3.0 document of ``endpoints`` (3.0, because the bundled UI reads no later one)."""
     declared = list(endpoints)
     schemas = _Schemas(declared)
     paths: dict[str, Json] = {}
     for each in declared:
         paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, schemas)
     return {
-        "openapi": "3.1.0",
+        "openapi": "3.0.3",
         "info": {
             "title": "booking-payments",
             "version": version("booking-payments"),
             "description": "Takes payments for bookings, gives them back, and never twice.",
-            "license": {"name": "MIT", "identifier": "MIT"},
+            "license": {"name": "MIT"},
         },
         "paths": paths,
         "components": {
-            "schemas": schemas.components,
+            "schemas": {name: _as_30(schema) for name, schema in schemas.components.items()},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
@@ -92,17 +92,36 @@ class _Schemas:
         models: list[Any] = [Problem]
         for each in endpoints:
             models += [*each.answers.values(), *(model for model in (each.body, each.query) if model)]
-        self._models = list(dict.fromkeys(models)) if all(map(_hashable, models)) else models
+        self._models = models
         references, self.components = msgspec.json.schema_components(self._models, ref_template=_REF)
         self._references = list(references)
 
     def of(self, model: Any) -> Json:
         """A reference to the schema of ``model``."""
-        return dict(self._references[self._models.index(model)])
+        return _as_30(self._references[self._models.index(model)])
 
 
-def _hashable(model: Any) -> bool:
-    return hasattr(model, "__hash__")
+def _as_30(schema: Any) -> Any:
+    """A JSON Schema of today in the words of OpenAPI 3.0: ``nullable``, one ``example``, no ``null`` type."""
+    if isinstance(schema, list):
+        return [_as_30(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    choices = schema.get("anyOf", [])
+    if {"type": "null"} in choices:
+        return _nullable(schema, [choice for choice in choices if choice != {"type": "null"}])
+    plain = {name: _as_30(value) for name, value in schema.items() if name != "examples"}
+    if "enum" in plain and "type" not in plain:
+        plain["type"] = "string"
+        plain |= {"nullable": True} if None in plain["enum"] else {}
+    return plain | ({"example": schema["examples"][0]} if isinstance(schema.get("examples"), list) else {})
+
+
+def _nullable(schema: Json, choices: list[Json]) -> Json:
+    rest = {name: value for name, value in schema.items() if name != "anyOf"}
+    only = _as_30(choices[0])
+    inner = {"allOf": [only]} if "$ref" in only else only
+    return {**inner, **rest, "nullable": True}
 
 
 def _operation(each: Endpoint, schemas: _Schemas) -> Json:
@@ -142,7 +161,7 @@ def _query_parameters(each: Endpoint, schemas: _Schemas) -> list[Json]:
     if each.query is None:
         return []
     properties: Json = schemas.components[each.query.__name__]["properties"]
-    return [{"name": name, "in": "query", "schema": _not_null(schema)} for name, schema in properties.items()]
+    return [{"name": name, "in": "query", "schema": _as_30(_not_null(schema))} for name, schema in properties.items()]
 
 
 def _not_null(schema: Json) -> Json:

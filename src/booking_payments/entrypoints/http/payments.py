@@ -33,7 +33,7 @@ def reader_of(call: Call[Any]) -> render.Reader:
 
 def _answer(call: Call[Any], view: PaymentView) -> Answer:
     content = render.payment(view, reader_of(call), call.services.clock.now())
-    return Answer(content=content, payment=view.payment)
+    return Answer(content=content, reference=view.payment.booking_reference, intent_id=view.payment.intent_id)
 
 
 def _return_url(call: Call[Any], url: str | None) -> str | None:

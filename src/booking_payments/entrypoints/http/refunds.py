@@ -40,7 +40,7 @@ async def refund(call: Call[RefundPayment]) -> Answer:
         )
     now, reader = call.services.clock.now(), reader_of(call)
     content = render.refund(view.payment, view.refund, reader, now, asked_by_reader=True)
-    return Answer(content=content, payment=view.payment)
+    return Answer(content=content, reference=view.payment.booking_reference, intent_id=view.payment.intent_id)
 
 
 async def _already_made(call: Call[RefundPayment]) -> RefundView | None:

@@ -145,7 +145,9 @@ def _dispute(entity: Dispute) -> DisputeAnswer:
 # --- refunds ---------------------------------------------------------------------------------------------------
 
 
-def refund(of: Payment, entity: Refund, reader: Reader, now: datetime, *, asked_by_reader: bool = False) -> RefundAnswer:
+def refund(
+    of: Payment, entity: Refund, reader: Reader, now: datetime, *, asked_by_reader: bool = False
+) -> RefundAnswer:
     """A refund of a payment. Whoever asked for it sees the reason that was given."""
     reason = entity.reason if asked_by_reader else _refund_reason(entity.reason, reader)
     return RefundAnswer(

@@ -59,9 +59,7 @@ def _refused(request: AnyRequest, outcome: str, code: str, refusal: Refused) -> 
 def _note(request: AnyRequest, type_: str | None, event_id: str | None, outcome: str, error: str | None) -> None:
     metrics: Metrics = request.app.state["metrics"]
     metrics.webhook(type_, outcome)
-    audit.webhook(
-        type_=type_, event_id=event_id, outcome=outcome, error=error, request_id=request_id_of(request.scope)
-    )
+    audit.webhook(type_=type_, event_id=event_id, outcome=outcome, error=error, request_id=request_id_of(request.scope))
 
 
 @public(GET, "/api/webhooks/health/", summary="Whether webhooks are listened for", answers={200: HealthAnswer})

@@ -1,0 +1,1 @@
+"""Storage in SQL: SQLite embedded, PostgreSQL to grow. Tables, rows, transactions, migrations."""

@@ -1,0 +1,73 @@
+"""Values of the domain as JSON text and back: what the journal and the payment's nested columns hold."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, TypeVar, get_args
+
+from cattrs import Converter
+from cattrs.preconf.json import make_converter
+from cattrs.strategies import configure_tagged_union
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.instructions import Instruction
+
+T = TypeVar("T")
+
+
+def snake_case(name: str) -> str:
+    """``PaymentSucceeded`` as ``payment_succeeded``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+FACTS: Final[Mapping[str, type]] = {snake_case(kind.__name__): kind for kind in get_args(ev.Fact)}
+"""Every kind of fact by its name in the journal."""
+
+
+def fact_name(fact: ev.Fact) -> str:
+    """The name of a fact's kind, as the journal and the API write it."""
+    return snake_case(type(fact).__name__)
+
+
+def _converter() -> Converter:
+    converter = make_converter()
+    converter.register_unstructure_hook(Decimal, str)
+    converter.register_structure_hook(Decimal, lambda value, _: Decimal(value))
+    converter.register_unstructure_hook(datetime, lambda value: value.astimezone(UTC).isoformat())
+    converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
+    configure_tagged_union(
+        Instruction, converter, tag_name="kind", tag_generator=lambda kind: snake_case(kind.__name__)
+    )
+    return converter
+
+
+_CONVERTER: Final = _converter()
+
+
+def to_json(value: Any, kind: Any) -> str:
+    """``value``, which is of type ``kind``, as JSON text."""
+    return json.dumps(_CONVERTER.unstructure(value, kind), separators=(",", ":"))
+
+
+def from_json(text: str, kind: type[T]) -> T:
+    """A value of type ``kind`` from its JSON text."""
+    return _CONVERTER.structure(json.loads(text), kind)
+
+
+def fact_to_json(fact: ev.Fact) -> str:
+    """A fact's content as JSON text; its kind is stored beside it."""
+    return to_json(fact, type(fact))
+
+
+def fact_from_json(name: str, text: str) -> ev.Fact:
+    """The fact with this name and content."""
+    fact: ev.Fact = from_json(text, FACTS[name])
+    return fact
+
+
+def fact_data(fact: ev.Fact) -> dict[str, Any]:
+    """A fact's content as plain JSON values, for the API."""
+    data: dict[str, Any] = _CONVERTER.unstructure(fact, type(fact))
+    return data

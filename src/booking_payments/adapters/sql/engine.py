@@ -1,0 +1,72 @@
+"""Engines, set up so that a commit means what it says."""
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+BUSY_TIMEOUT_MS: Final = 10_000
+"""How long SQLite waits for another process's write before it gives up."""
+
+POOL_SIZE: Final = 10
+
+READS: Final = "booking_payments_reads"
+"""Execution option of a connection that only reads."""
+
+
+def normalize_url(url: str) -> URL:
+    """Any spelling of a SQLite or PostgreSQL address as the one with the driver that we use.
+
+    Raises ``ValueError`` for other databases.
+    """
+    parsed = make_url(url)
+    backend = parsed.drivername.partition("+")[0]
+    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+    if backend not in drivers:
+        raise ValueError(f"{backend} is not supported; use a sqlite:/// or postgresql:// address")
+    return parsed.set(drivername=drivers[backend])
+
+
+def is_sqlite(url: URL) -> bool:
+    """Whether the (normalized) address is one of SQLite."""
+    return url.get_backend_name() == "sqlite"
+
+
+def open_engine(url: str) -> AsyncEngine:
+    """An engine for the database at ``url``.
+
+    SQLite: transactions are ours (``BEGIN IMMEDIATE`` for writers, so that a read-then-write never fails half-way),
+    write-ahead log, every commit on disk, foreign keys on. PostgreSQL: READ COMMITTED, with row locks where we need
+    them.
+    """
+    parsed = normalize_url(url)
+    if not is_sqlite(parsed):
+        return create_async_engine(parsed, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True)
+    engine = create_async_engine(parsed)
+    prepare_sqlite(engine.sync_engine)
+    return engine
+
+
+def prepare_sqlite(engine: Engine) -> None:
+    """Take transactions into our own hands and make commits durable."""
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
+
+
+def _on_connect(connection: Any, _: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _on_begin(connection: Connection) -> None:
+    reads = connection.get_execution_options().get(READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

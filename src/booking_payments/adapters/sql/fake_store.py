@@ -1,0 +1,71 @@
+"""Where the fake gateway keeps its state beside the database, so that a restart forgets nothing."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Column, Engine, MetaData, Table, Text, bindparam, create_engine, delete, insert, select
+from sqlalchemy.engine import URL
+
+from booking_payments.adapters.fake_stripe import Change
+from booking_payments.adapters.sql.engine import is_sqlite, normalize_url, prepare_sqlite
+
+metadata = MetaData()
+
+fake_gateway = Table(
+    "fake_gateway",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+"""No table of the service: a model of somebody else's, so it is made on the spot and has no migrations."""
+
+_KEY = (fake_gateway.c.kind == bindparam("its_kind")) & (fake_gateway.c.id == bindparam("its_id"))
+
+
+class SqlFakeStore:
+    """Documents by kind and id. With SQLite they have a file of their own, so that no lock is shared."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        metadata.create_all(engine)
+
+    @classmethod
+    def beside(cls, database_url: str) -> "SqlFakeStore":
+        """The store that belongs to the database at ``database_url``."""
+        url = normalize_url(database_url)
+        if not is_sqlite(url):
+            return cls(create_engine(url))
+        engine = create_engine(_own_file(url))
+        prepare_sqlite(engine)
+        return cls(engine)
+
+    def load(self) -> Iterable[tuple[str, str, dict[str, Any]]]:
+        """All documents."""
+        with self._engine.connect() as connection:
+            found = connection.execute(select(fake_gateway)).all()
+        return [(row.kind, row.id, json.loads(row.document)) for row in found]
+
+    def save(self, changes: list[Change]) -> None:
+        """Store all changes in one transaction; a document that is None is removed."""
+        keys = [{"its_kind": kind, "its_id": id_} for kind, id_, _ in changes]
+        kept = [
+            {"kind": kind, "id": id_, "document": json.dumps(document)}
+            for kind, id_, document in changes
+            if document is not None
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(delete(fake_gateway).where(_KEY), keys)
+            if kept:
+                connection.execute(insert(fake_gateway), kept)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._engine.dispose()
+
+
+def _own_file(url: URL) -> URL:
+    path = url.database or ":memory:"
+    own = path if path == ":memory:" else f"{path.removesuffix('.db')}.fake-gateway.db"
+    return url.set(drivername="sqlite", database=own)

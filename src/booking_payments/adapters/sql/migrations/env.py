@@ -1,0 +1,10 @@
+"""Alembic's entry: runs the revisions on the connection that ``migrate`` hands in."""
+
+from alembic import context
+
+from booking_payments.adapters.sql.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
+with context.begin_transaction():
+    context.run_migrations()

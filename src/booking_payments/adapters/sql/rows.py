@@ -1,0 +1,282 @@
+"""Rows and entities: one pair of functions for each."""
+
+import json
+from datetime import datetime
+from typing import Any, Final
+
+from attrs import evolve, frozen
+from sqlalchemy import RowMapping
+
+from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_to_json, from_json, to_json
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.events import DriftFound, Recorded
+from booking_payments.domain.fees import FeeBreakdown, FeePolicy
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.ledger import Account, Line, Posting, PostingKind
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.payment import Attempt, Dispute, Operation, Payment, Refund
+from booking_payments.domain.refunds import RefundPolicy
+from booking_payments.ports.publisher import Message
+from booking_payments.ports.storage import Handover, InboxEntry, InboxStatus, StoredAnswer, Watch
+
+Row = RowMapping
+Values = dict[str, Any]
+
+
+def booking_values(booking: Booking) -> Values:
+    """The columns of a booking's row."""
+    policy = booking.refund_policy
+    return {
+        "id": booking.id,
+        "reference": booking.reference,
+        "customer_id": booking.customer_id,
+        "amount_minor": booking.amount.minor,
+        "currency": booking.amount.currency.code,
+        "event_starts_at": booking.event_starts_at,
+        "expires_at": booking.expires_at,
+        "status": booking.status.value,
+        "refund_policy": to_json(policy, RefundPolicy) if policy else None,
+        "created_at": booking.created_at,
+    }
+
+
+def booking_from(row: Row) -> Booking:
+    """The booking in a row."""
+    policy = row["refund_policy"]
+    return Booking(
+        id=row["id"],
+        reference=row["reference"],
+        customer_id=row["customer_id"],
+        amount=Money(row["amount_minor"], Currency.of(row["currency"])),
+        event_starts_at=row["event_starts_at"],
+        expires_at=row["expires_at"],
+        status=BookingStatus(row["status"]),
+        refund_policy=from_json(policy, RefundPolicy) if policy else None,
+        created_at=row["created_at"],
+    )
+
+
+@frozen(kw_only=True)
+class _Terms:
+    """What of a payment never changes."""
+
+    booking_amount: Money
+    fee_policy: FeePolicy
+    refund_policy: RefundPolicy
+    event_starts_at: datetime
+    capture_method: CaptureMethod
+    max_attempts: int
+
+
+@frozen(kw_only=True)
+class _State:
+    """What of a payment changes and needs no column of its own."""
+
+    breakdown: FeeBreakdown
+    authorized: Money
+    attempts: tuple[Attempt, ...]
+    refunds: tuple[Refund, ...]
+    disputes: tuple[Dispute, ...]
+    operation: Operation | None
+    drifts: tuple[DriftFound, ...]
+    late: bool
+
+
+_TERMS: Final = ("booking_amount", "fee_policy", "refund_policy", "event_starts_at", "capture_method", "max_attempts")
+_STATE: Final = ("breakdown", "authorized", "attempts", "refunds", "disputes", "operation", "drifts", "late")
+
+
+def payment_values(payment: Payment) -> Values:
+    """The columns that change with the payment."""
+    state = _State(**{name: getattr(payment, name) for name in _STATE})
+    return {
+        "status": payment.status.value,
+        "intent_id": payment.intent_id,
+        "captured_minor": payment.captured.minor,
+        "refunded_minor": payment.refunded.minor,
+        "refund_pending_minor": payment.refund_pending.minor,
+        "holds_booking": int(payment.holds_booking),
+        "version": payment.version,
+        "updated_at": payment.updated_at,
+        "state": to_json(state, _State),
+    }
+
+
+def new_payment_values(payment: Payment) -> Values:
+    """All columns of a payment that is new."""
+    terms = _Terms(**{name: getattr(payment, name) for name in _TERMS})
+    return {
+        **payment_values(payment),
+        "id": payment.id,
+        "booking_id": payment.booking_id,
+        "reference": payment.booking_reference,
+        "customer_id": payment.customer_id,
+        "amount_minor": payment.amount.minor,
+        "currency": payment.amount.currency.code,
+        "created_at": payment.created_at,
+        "terms": to_json(terms, _Terms),
+    }
+
+
+def payment_from(row: Row) -> Payment:
+    """The payment in a row."""
+    terms, state = from_json(row["terms"], _Terms), from_json(row["state"], _State)
+    return Payment(
+        id=row["id"],
+        booking_id=row["booking_id"],
+        booking_reference=row["reference"],
+        customer_id=row["customer_id"],
+        status=PaymentStatus(row["status"]),
+        intent_id=row["intent_id"],
+        captured=Money(row["captured_minor"], Currency.of(row["currency"])),
+        version=row["version"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        **{name: getattr(terms, name) for name in _TERMS},
+        **{name: getattr(state, name) for name in _STATE},
+    )
+
+
+def recorded_values(payment_id: str, recorded: Recorded) -> Values:
+    """The columns of a journal row."""
+    return {
+        "payment_id": payment_id,
+        "sequence": recorded.sequence,
+        "type": fact_name(recorded.fact),
+        "at": recorded.at,
+        "actor": recorded.actor,
+        "cause": recorded.cause,
+        "data": fact_to_json(recorded.fact),
+    }
+
+
+def recorded_from(row: Row) -> Recorded:
+    """The recorded fact in a row."""
+    return Recorded(
+        sequence=row["sequence"],
+        at=row["at"],
+        actor=row["actor"],
+        cause=row["cause"],
+        fact=fact_from_json(row["type"], row["data"]),
+    )
+
+
+def posting_values(payment_id: str, sequence: int, posting: Posting) -> Values:
+    """The columns of a posting's row."""
+    debit, credit = posting.lines
+    return {
+        "payment_id": payment_id,
+        "sequence": sequence,
+        "kind": posting.kind.value,
+        "subject": posting.subject,
+        "currency": debit.amount.currency.code,
+        "debit": debit.account.value,
+        "credit": credit.account.value,
+        "amount_minor": debit.amount.minor,
+    }
+
+
+def posting_from(row: Row) -> Posting:
+    """The posting in a row."""
+    amount = Money(row["amount_minor"], Currency.of(row["currency"]))
+    lines = (Line(account=Account(row["debit"]), amount=amount), Line(account=Account(row["credit"]), amount=-amount))
+    return Posting(kind=PostingKind(row["kind"]), subject=row["subject"], lines=lines)
+
+
+def watch_values(watch: Watch) -> Values:
+    """The columns of a payment's row that hold its watch."""
+    return {
+        "next_look_at": watch.next_look_at,
+        "looks": watch.looks,
+        "lease_until": watch.lease_until,
+        "lease_holder": watch.holder,
+    }
+
+
+def watch_from(row: Row) -> Watch:
+    """The watch in a row."""
+    return Watch(
+        next_look_at=row["next_look_at"],
+        looks=row["looks"],
+        lease_until=row["lease_until"],
+        holder=row["lease_holder"],
+    )
+
+
+def handover_values(handover: Handover) -> Values:
+    """The columns of a payment's row that hold its handover."""
+    action = handover.next_action
+    return {"client_secret": handover.client_secret, "next_action": json.dumps(action) if action else None}
+
+
+def handover_from(row: Row) -> Handover | None:
+    """The handover in a row."""
+    if row["client_secret"] is None:
+        return None
+    action = row["next_action"]
+    return Handover(client_secret=row["client_secret"], next_action=json.loads(action) if action else None)
+
+
+def inbox_values(entry: InboxEntry) -> Values:
+    """The columns of an inbox row."""
+    return {
+        "event_id": entry.event_id,
+        "type": entry.type,
+        "status": entry.status.value,
+        "object_id": entry.object_id,
+        "received_at": entry.received_at,
+        "processed_at": entry.processed_at,
+        "reason": entry.reason,
+        "tries": entry.tries,
+        "body": entry.body,
+    }
+
+
+def inbox_from(row: Row) -> InboxEntry:
+    """The inbox entry in a row."""
+    names = ("event_id", "type", "object_id", "received_at", "processed_at", "reason", "tries", "body")
+    return InboxEntry(status=InboxStatus(row["status"]), **{name: row[name] for name in names})
+
+
+_ANSWER: Final = (
+    "caller",
+    "route",
+    "key",
+    "fingerprint",
+    "created_at",
+    "locked_until",
+    "status",
+    "media_type",
+    "body",
+)
+
+
+def answer_values(answer: StoredAnswer) -> Values:
+    """The columns of a stored answer's row."""
+    return {name: getattr(answer, name) for name in _ANSWER}
+
+
+def answer_from(row: Row) -> StoredAnswer:
+    """The answer in a row."""
+    found = StoredAnswer(**{name: row[name] for name in _ANSWER})
+    return found if found.body is None else evolve(found, body=bytes(found.body))
+
+
+def message_values(message: Message) -> Values:
+    """The columns of an outbox row."""
+    return {
+        "id": message.id,
+        "booking_id": message.booking_id,
+        "sequence": message.sequence,
+        "payment_id": message.payment_id,
+        "type": message.type,
+        "at": message.at,
+        "data": json.dumps(dict(message.data)),
+    }
+
+
+def message_from(row: Row) -> Message:
+    """The message in a row."""
+    names = ("id", "booking_id", "sequence", "payment_id", "type", "at")
+    return Message(data=json.loads(row["data"]), **{name: row[name] for name in names})

@@ -1,0 +1,271 @@
+"""The tables, with the constraints that hold our promises whatever the code does.
+
+- one booking per reference, one payment per intent, one operation per idempotency key;
+- at most one payment that holds its booking (``payments_one_holds_booking``);
+- amounts in range, refunds never above what was captured;
+- journal and postings only ever grow (triggers in the migrations).
+
+A payment is one row: key columns for queries and constraints, and its nested values as JSON text, so that it is
+loaded by one SELECT and stored by one UPDATE.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    TextClause,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import MAX_DIGITS
+from booking_payments.ports.storage import InboxStatus
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A moment: ``timestamptz`` on PostgreSQL, sortable text of fixed width in UTC on SQLite."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime] | TypeEngine[str]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(DateTime(timezone=True))
+        return dialect.type_descriptor(Text())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def process_result_value(self, value: datetime | str | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return datetime.fromisoformat(value) if isinstance(value, str) else value.astimezone(UTC)
+
+
+BigInt: Final = BigInteger().with_variant(Integer(), "sqlite")
+"""64 bits on both databases."""
+
+_LIMIT: Final = 10**MAX_DIGITS
+_CURRENCY: Final = "length(currency) = 3 AND currency = lower(currency)"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+
+def _one_of(column: str, values: type[BookingStatus] | type[PaymentStatus] | type[InboxStatus]) -> str:
+    return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
+
+
+def _only(condition: TextClause) -> dict[str, Any]:
+    """A partial index: only rows that fulfil the condition."""
+    return {"postgresql_where": condition, "sqlite_where": condition}
+
+
+bookings = Table(
+    "bookings",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("reference", Text, nullable=False, unique=True),
+    Column("customer_id", Text, nullable=False),
+    Column("amount_minor", BigInt, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("event_starts_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("refund_policy", Text),
+    Column("created_at", UtcTime, nullable=False),
+    CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
+    CheckConstraint(_CURRENCY, name="currency"),
+    CheckConstraint(_one_of("status", BookingStatus), name="status"),
+    CheckConstraint("expires_at <= event_starts_at", name="expires_by_start"),
+    Index(
+        "bookings_pending_expires_at",
+        "expires_at",
+        **_only(text("status = 'pending'")),
+    ),
+    Index(
+        "bookings_pending_customer",
+        "customer_id",
+        "expires_at",
+        **_only(text("status = 'pending'")),
+    ),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("booking_id", Text, ForeignKey("bookings.id"), nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("intent_id", Text, unique=True),
+    Column("amount_minor", BigInt, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("captured_minor", BigInt, nullable=False),
+    Column("refunded_minor", BigInt, nullable=False),
+    Column("refund_pending_minor", BigInt, nullable=False),
+    Column("holds_booking", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("next_look_at", UtcTime),
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("lease_until", UtcTime),
+    Column("lease_holder", Text),
+    Column("client_secret", Text),
+    Column("next_action", Text),
+    CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
+    CheckConstraint("captured_minor >= 0 AND captured_minor <= amount_minor", name="captured_in_range"),
+    CheckConstraint("refunded_minor >= 0 AND refund_pending_minor >= 0", name="refunds_not_negative"),
+    CheckConstraint("refunded_minor + refund_pending_minor <= captured_minor", name="refunds_within_captured"),
+    CheckConstraint("holds_booking IN (0, 1)", name="holds_booking"),
+    CheckConstraint(_CURRENCY, name="currency"),
+    CheckConstraint(_one_of("status", PaymentStatus), name="status"),
+    Index("payments_booking_id", "booking_id", "created_at"),
+    Index(
+        "payments_one_holds_booking",
+        "booking_id",
+        unique=True,
+        **_only(text("holds_booking = 1")),
+    ),
+    Index("payments_page", "created_at", "id"),
+    Index("payments_customer", "customer_id", "created_at", "id"),
+    Index("payments_reference", "reference"),
+    Index("payments_status", "status", "created_at", "id"),
+    Index(
+        "payments_due",
+        "next_look_at",
+        **_only(text("next_look_at IS NOT NULL")),
+    ),
+)
+
+gateway_ids = Table(
+    "gateway_ids",
+    metadata,
+    Column("gateway_id", Text, primary_key=True),
+    Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
+)
+
+operation_keys = Table(
+    "operation_keys",
+    metadata,
+    Column("idempotency_key", Text, primary_key=True),
+    Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    PrimaryKeyConstraint("payment_id", "sequence"),
+)
+
+postings = Table(
+    "postings",
+    metadata,
+    Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("debit", Text, nullable=False),
+    Column("credit", Text, nullable=False),
+    Column("amount_minor", BigInt, nullable=False),
+    PrimaryKeyConstraint("payment_id", "sequence"),
+    CheckConstraint("debit <> credit", name="two_accounts"),
+)
+"""One row is a balanced posting of two lines: ``amount_minor`` to ``debit``, the same out of ``credit``."""
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", BigInt, primary_key=True, autoincrement=True),
+    Column("event_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("object_id", Text),
+    Column("received_at", UtcTime, nullable=False),
+    Column("processed_at", UtcTime),
+    Column("reason", Text),
+    Column("tries", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("event_id", "type"),
+    CheckConstraint(_one_of("status", InboxStatus), name="status"),
+    Index(
+        "inbox_unfinished",
+        "received_at",
+        **_only(text("status IN ('received', 'failed')")),
+    ),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("caller", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("locked_until", UtcTime, nullable=False),
+    Column("status", Integer),
+    Column("media_type", Text),
+    Column("body", LargeBinary),
+    PrimaryKeyConstraint("caller", "route", "key"),
+    Index("answers_created_at", "created_at"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("position", BigInt, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("booking_id", Text, ForeignKey("bookings.id"), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("payment_id", Text),
+    Column("type", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("delivered_at", UtcTime),
+    UniqueConstraint("booking_id", "sequence"),
+    Index(
+        "outbox_waiting",
+        "position",
+        **_only(text("delivered_at IS NULL")),
+    ),
+)

@@ -1,0 +1,425 @@
+"""One transaction in SQL: the repositories over one connection.
+
+Statements are built once, as module constants, so that SQLAlchemy compiles each only once.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from sqlalchemy import (
+    CursorResult,
+    Executable,
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor
+from booking_payments.adapters.memory.stores import MemoryJobs, gateway_ids
+from booking_payments.adapters.sql import rows, tables
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.events import OperationIntended, Recorded
+from booking_payments.domain.ledger import Posting
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.publisher import Message
+from booking_payments.ports.storage import (
+    AlreadyExists,
+    Handover,
+    InboxEntry,
+    PaymentFilter,
+    PaymentPage,
+    StoredAnswer,
+    Watch,
+)
+
+
+class Retry(Exception):  # noqa: N818 - it asks for something, it is no failure
+    """Another transaction stored the same new row first: start over and see it."""
+
+
+class Execute(Protocol):
+    """Runs one statement; all that the repositories need of a connection."""
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None, /
+    ) -> CursorResult[Any]: ...
+
+
+class SqlUnitOfWork:
+    """One transaction."""
+
+    def __init__(self, connection: Execute) -> None:
+        self.bookings = SqlBookings(connection)
+        self.payments = SqlPayments(connection)
+        self.inbox = SqlInbox(connection)
+        self.answers = SqlAnswers(connection)
+        self.outbox = SqlOutbox(connection)
+        self.jobs = MemoryJobs()
+
+
+def _by(table: Table, *names: str) -> Select[Any]:
+    """All columns of the rows whose columns ``names`` have the values bound under the same names."""
+    return select(table).where(*(table.c[name] == bindparam(name) for name in names))
+
+
+async def _store(connection: Execute, statement: Executable, values: Any, what: str) -> None:
+    try:
+        await connection.execute(statement, values)
+    except IntegrityError as error:
+        raise AlreadyExists(what) from error
+
+
+# --- bookings --------------------------------------------------------------------------------------------------
+
+_PENDING = tables.bookings.c.status == BookingStatus.PENDING.value
+_HELD: Final = exists().where(
+    tables.payments.c.booking_id == tables.bookings.c.id,
+    tables.payments.c.status.in_([PaymentStatus.PROCESSING.value, PaymentStatus.REQUIRES_CAPTURE.value]),
+)
+_BOOKING: Final = _by(tables.bookings, "id")
+_BOOKING_LOCKED: Final = _BOOKING.with_for_update()
+_BOOKING_BY_REFERENCE: Final = _by(tables.bookings, "reference")
+_ADD_BOOKING: Final = insert(tables.bookings)
+_SAVE_BOOKING: Final = update(tables.bookings).where(tables.bookings.c.id == bindparam("booking_id"))
+_DUE_TO_EXPIRE: Final = (
+    select(tables.bookings.c.id)
+    .where(_PENDING, tables.bookings.c.expires_at <= bindparam("now"), ~_HELD)
+    .order_by(tables.bookings.c.expires_at)
+    .limit(bindparam("most"))
+)
+_COUNT_UNPAID: Final = (
+    select(func.count())
+    .select_from(tables.bookings)
+    .where(
+        _PENDING,
+        tables.bookings.c.customer_id == bindparam("customer_id"),
+        tables.bookings.c.expires_at > bindparam("now"),
+    )
+)
+
+
+class SqlBookings:
+    """The bookings of the port, in SQL."""
+
+    def __init__(self, connection: Execute) -> None:
+        self._connection = connection
+
+    async def add(self, booking: Booking) -> None:
+        await _store(self._connection, _ADD_BOOKING, rows.booking_values(booking), booking.reference)
+
+    async def get(self, booking_id: str) -> Booking | None:
+        return await self._one(_BOOKING, id=booking_id)
+
+    async def by_reference(self, reference: str) -> Booking | None:
+        return await self._one(_BOOKING_BY_REFERENCE, reference=reference)
+
+    async def lock(self, booking_id: str) -> Booking | None:
+        return await self._one(_BOOKING_LOCKED, id=booking_id)
+
+    async def save(self, booking: Booking) -> None:
+        await self._connection.execute(_SAVE_BOOKING, {"booking_id": booking.id, "status": booking.status.value})
+
+    async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
+        result = await self._connection.execute(_DUE_TO_EXPIRE, {"now": now, "most": limit})
+        return [row.id for row in result]
+
+    async def count_unpaid(self, customer_id: str, now: datetime) -> int:
+        result = await self._connection.execute(_COUNT_UNPAID, {"customer_id": customer_id, "now": now})
+        return int(result.scalar_one())
+
+    async def _one(self, statement: Select[Any], **values: str) -> Booking | None:
+        row = (await self._connection.execute(statement, values)).mappings().one_or_none()
+        return rows.booking_from(row) if row else None
+
+
+# --- payments --------------------------------------------------------------------------------------------------
+
+_PAYMENT: Final = _by(tables.payments, "id")
+_PAYMENTS_OF_BOOKING: Final = _by(tables.payments, "booking_id").order_by(tables.payments.c.created_at)
+_PAYMENT_BY_INTENT: Final = _by(tables.payments, "intent_id")
+_PAYMENT_BY_GATEWAY_ID: Final = (
+    select(tables.payments)
+    .join(tables.gateway_ids, tables.gateway_ids.c.payment_id == tables.payments.c.id)
+    .where(tables.gateway_ids.c.gateway_id == bindparam("gateway_id"))
+)
+_ADD_PAYMENT: Final = insert(tables.payments)
+_SAVE_PAYMENT: Final = update(tables.payments).where(
+    tables.payments.c.id == bindparam("payment_id"), tables.payments.c.version == bindparam("version_before")
+)
+_SET_OPERATIONAL: Final = update(tables.payments).where(tables.payments.c.id == bindparam("payment_id"))
+_ADD_GATEWAY_IDS: Final = insert(tables.gateway_ids)
+_ADD_KEYS: Final = insert(tables.operation_keys)
+_ADD_FACTS: Final = insert(tables.journal)
+_ADD_POSTINGS: Final = insert(tables.postings)
+_KNOWN_GATEWAY_IDS: Final = select(tables.gateway_ids.c.gateway_id).where(
+    tables.gateway_ids.c.payment_id == bindparam("payment_id")
+)
+_JOURNAL: Final = _by(tables.journal, "payment_id").order_by(tables.journal.c.sequence)
+_POSTINGS: Final = _by(tables.postings, "payment_id").order_by(tables.postings.c.sequence)
+_NEXT_POSTING: Final = select(func.coalesce(func.max(tables.postings.c.sequence), 0) + 1).where(
+    tables.postings.c.payment_id == bindparam("payment_id")
+)
+_DUE: Final = (
+    select(tables.payments.c.id)
+    .where(
+        tables.payments.c.next_look_at <= bindparam("now"),
+        or_(tables.payments.c.lease_until.is_(None), tables.payments.c.lease_until <= bindparam("now")),
+    )
+    .order_by(tables.payments.c.next_look_at)
+    .limit(bindparam("most"))
+)
+
+
+class SqlPayments:
+    """The payments of the port, in SQL."""
+
+    def __init__(self, connection: Execute) -> None:
+        self._connection = connection
+
+    async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
+        before = payment.version - len(recorded)
+        if before == 0:
+            await _store(self._connection, _ADD_PAYMENT, rows.new_payment_values(payment), payment.id)
+        else:
+            await self._update(payment, before)
+        facts = [rows.recorded_values(payment.id, entry) for entry in recorded]
+        await _store(self._connection, _ADD_FACTS, facts, payment.id)
+        await self._claim_keys(payment, recorded)
+        await self._claim_gateway_ids(payment)
+        await self._post(payment, postings)
+
+    async def _update(self, payment: Payment, before: int) -> None:
+        values = {**rows.payment_values(payment), "payment_id": payment.id, "version_before": before}
+        try:
+            changed = await self._connection.execute(_SAVE_PAYMENT, values)
+        except IntegrityError as error:
+            raise AlreadyExists(payment.id) from error
+        if changed.rowcount != 1:
+            raise AlreadyExists(f"{payment.id} has moved on")
+
+    async def _claim_keys(self, payment: Payment, recorded: Sequence[Recorded]) -> None:
+        facts = [entry.fact for entry in recorded]
+        keys = [fact.idempotency_key for fact in facts if isinstance(fact, OperationIntended)]
+        if keys:
+            values = [{"idempotency_key": key, "payment_id": payment.id} for key in keys]
+            await _store(self._connection, _ADD_KEYS, values, payment.id)
+
+    async def _claim_gateway_ids(self, payment: Payment) -> None:
+        claimed = [each for each in gateway_ids(payment) if each != payment.intent_id]
+        if not claimed:
+            return  # the intent's id has a column of its own
+        result = await self._connection.execute(_KNOWN_GATEWAY_IDS, {"payment_id": payment.id})
+        known = {row.gateway_id for row in result}
+        values = [
+            {"gateway_id": each, "payment_id": payment.id} for each in dict.fromkeys(claimed) if each not in known
+        ]
+        if values:
+            await _store(self._connection, _ADD_GATEWAY_IDS, values, payment.id)
+
+    async def _post(self, payment: Payment, postings: Sequence[Posting]) -> None:
+        if postings:
+            result = await self._connection.execute(_NEXT_POSTING, {"payment_id": payment.id})
+            first = int(result.scalar_one())
+            values = [rows.posting_values(payment.id, first + place, each) for place, each in enumerate(postings)]
+            await _store(self._connection, _ADD_POSTINGS, values, payment.id)
+
+    async def get(self, payment_id: str) -> Payment | None:
+        return await self._one(_PAYMENT, id=payment_id)
+
+    async def of_booking(self, booking_id: str) -> Sequence[Payment]:
+        result = await self._connection.execute(_PAYMENTS_OF_BOOKING, {"booking_id": booking_id})
+        return [rows.payment_from(row) for row in result.mappings()]
+
+    async def by_gateway_id(self, gateway_id: str) -> Payment | None:
+        found = await self._one(_PAYMENT_BY_INTENT, intent_id=gateway_id)
+        return found or await self._one(_PAYMENT_BY_GATEWAY_ID, gateway_id=gateway_id)
+
+    async def journal(self, payment_id: str) -> Sequence[Recorded]:
+        result = await self._connection.execute(_JOURNAL, {"payment_id": payment_id})
+        return [rows.recorded_from(row) for row in result.mappings()]
+
+    async def postings(self, payment_id: str) -> Sequence[Posting]:
+        result = await self._connection.execute(_POSTINGS, {"payment_id": payment_id})
+        return [rows.posting_from(row) for row in result.mappings()]
+
+    async def page(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage:
+        statement = _page(which, cursor).limit(limit + 1)
+        found = [rows.payment_from(row) for row in (await self._connection.execute(statement)).mappings()]
+        last = found[limit - 1] if len(found) > limit else None
+        following = encode_cursor(last.created_at, last.id) if last else None
+        return PaymentPage(items=tuple(found[:limit]), next_cursor=following)
+
+    async def handover(self, payment_id: str) -> Handover | None:
+        row = await self._row(payment_id)
+        return rows.handover_from(row) if row else None
+
+    async def keep_handover(self, payment_id: str, handover: Handover) -> None:
+        values = {**rows.handover_values(handover), "payment_id": payment_id}
+        await self._connection.execute(_SET_OPERATIONAL, values)
+
+    async def watch(self, payment_id: str) -> Watch:
+        row = await self._row(payment_id)
+        return rows.watch_from(row) if row else Watch()
+
+    async def set_watch(self, payment_id: str, watch: Watch) -> None:
+        values = {**rows.watch_values(watch), "payment_id": payment_id}
+        await self._connection.execute(_SET_OPERATIONAL, values)
+
+    async def due(self, now: datetime, limit: int) -> Sequence[str]:
+        result = await self._connection.execute(_DUE, {"now": now, "most": limit})
+        return [row.id for row in result]
+
+    async def _row(self, payment_id: str) -> RowMapping | None:
+        result = await self._connection.execute(_PAYMENT, {"id": payment_id})
+        return result.mappings().one_or_none()
+
+    async def _one(self, statement: Select[Any], **values: str) -> Payment | None:
+        row = (await self._connection.execute(statement, values)).mappings().one_or_none()
+        return rows.payment_from(row) if row else None
+
+
+def _page(which: PaymentFilter, cursor: str | None) -> Select[Any]:
+    columns = tables.payments.c
+    wanted = [
+        columns.status == which.status.value if which.status else None,
+        columns.customer_id == which.customer_id if which.customer_id else None,
+        columns.reference == which.reference if which.reference else None,
+        columns.created_at >= which.created_from if which.created_from else None,
+        columns.created_at < which.created_to if which.created_to else None,
+    ]
+    statement = select(tables.payments).where(and_(True, *(each for each in wanted if each is not None)))
+    if cursor is not None:
+        at, last_id = decode_cursor(cursor)
+        same_moment = and_(columns.created_at == at, columns.id < last_id)
+        statement = statement.where(or_(columns.created_at < at, same_moment))
+    return statement.order_by(columns.created_at.desc(), columns.id.desc())
+
+
+# --- inbox, answers, outbox ------------------------------------------------------------------------------------
+
+_INBOX: Final = _by(tables.inbox, "event_id").order_by(tables.inbox.c.id)
+_ADD_INBOX: Final = insert(tables.inbox)
+_SAVE_INBOX: Final = update(tables.inbox).where(
+    tables.inbox.c.event_id == bindparam("its_event_id"), tables.inbox.c.type == bindparam("its_type")
+)
+_UNFINISHED: Final = (
+    select(tables.inbox)
+    .where(tables.inbox.c.status.in_(["received", "failed"]))
+    .order_by(tables.inbox.c.received_at, tables.inbox.c.id)
+    .limit(bindparam("most"))
+)
+
+
+class SqlInbox:
+    """The inbox of the port, in SQL."""
+
+    def __init__(self, connection: Execute) -> None:
+        self._connection = connection
+
+    async def find(self, event_id: str) -> Sequence[InboxEntry]:
+        result = await self._connection.execute(_INBOX, {"event_id": event_id})
+        return [rows.inbox_from(row) for row in result.mappings()]
+
+    async def put(self, entry: InboxEntry) -> None:
+        values = rows.inbox_values(entry)
+        its = {"its_event_id": entry.event_id, "its_type": entry.type}
+        changed = await self._connection.execute(_SAVE_INBOX, {**values, **its})
+        if changed.rowcount == 0:
+            await _store_first(self._connection, _ADD_INBOX, values)
+
+    async def unfinished(self, limit: int) -> Sequence[InboxEntry]:
+        result = await self._connection.execute(_UNFINISHED, {"most": limit})
+        return [rows.inbox_from(row) for row in result.mappings()]
+
+
+async def _store_first(connection: Execute, statement: Executable, values: Mapping[str, Any]) -> None:
+    """Insert a row that nobody had a moment ago; when somebody has it now, start over."""
+    try:
+        await connection.execute(statement, values)
+    except IntegrityError as error:
+        raise Retry from error
+
+
+_ITS_ANSWER: Final = and_(
+    tables.answers.c.caller == bindparam("its_caller"),
+    tables.answers.c.route == bindparam("its_route"),
+    tables.answers.c.key == bindparam("its_key"),
+)
+_ANSWER: Final = select(tables.answers).where(_ITS_ANSWER).with_for_update()
+_ADD_ANSWER: Final = insert(tables.answers)
+_SAVE_ANSWER: Final = update(tables.answers).where(_ITS_ANSWER)
+_REMOVE_ANSWER: Final = delete(tables.answers).where(_ITS_ANSWER)
+_REMOVE_OLD_ANSWERS: Final = delete(tables.answers).where(tables.answers.c.created_at < bindparam("than"))
+
+
+def _its(caller: str, route: str, key: str) -> dict[str, str]:
+    return {"its_caller": caller, "its_route": route, "its_key": key}
+
+
+class SqlAnswers:
+    """The stored answers of the port, in SQL."""
+
+    def __init__(self, connection: Execute) -> None:
+        self._connection = connection
+
+    async def get(self, caller: str, route: str, key: str) -> StoredAnswer | None:
+        result = await self._connection.execute(_ANSWER, _its(caller, route, key))
+        row = result.mappings().one_or_none()
+        return rows.answer_from(row) if row else None
+
+    async def put(self, answer: StoredAnswer) -> None:
+        values = rows.answer_values(answer)
+        its = _its(answer.caller, answer.route, answer.key)
+        changed = await self._connection.execute(_SAVE_ANSWER, {**values, **its})
+        if changed.rowcount == 0:
+            await _store_first(self._connection, _ADD_ANSWER, values)
+
+    async def remove(self, caller: str, route: str, key: str) -> None:
+        await self._connection.execute(_REMOVE_ANSWER, _its(caller, route, key))
+
+    async def remove_older(self, than: datetime) -> int:
+        return (await self._connection.execute(_REMOVE_OLD_ANSWERS, {"than": than})).rowcount
+
+
+_ADD_MESSAGE: Final = insert(tables.outbox)
+_NEXT_MESSAGE: Final = select(func.coalesce(func.max(tables.outbox.c.sequence), 0) + 1).where(
+    tables.outbox.c.booking_id == bindparam("booking_id")
+)
+_WAITING: Final = (
+    select(tables.outbox)
+    .where(tables.outbox.c.delivered_at.is_(None))
+    .order_by(tables.outbox.c.position)
+    .limit(bindparam("most"))
+)
+_DELIVERED: Final = update(tables.outbox).where(tables.outbox.c.id == bindparam("message_id"))
+
+
+class SqlOutbox:
+    """The outbox of the port, in SQL."""
+
+    def __init__(self, connection: Execute) -> None:
+        self._connection = connection
+
+    async def append(self, message: Message) -> None:
+        result = await self._connection.execute(_NEXT_MESSAGE, {"booking_id": message.booking_id})
+        values = {**rows.message_values(message), "sequence": int(result.scalar_one())}
+        await _store(self._connection, _ADD_MESSAGE, values, message.id)
+
+    async def waiting(self, limit: int) -> Sequence[Message]:
+        result = await self._connection.execute(_WAITING, {"most": limit})
+        return [rows.message_from(row) for row in result.mappings()]
+
+    async def delivered(self, message_id: str, at: datetime) -> None:
+        await self._connection.execute(_DELIVERED, {"message_id": message_id, "delivered_at": at})

@@ -1,0 +1,154 @@
+"""The wiring: settings, then gateway and stores, then use cases, then what serves them. Reads top to bottom.
+
+Nothing in the domain or the use cases knows that this file exists.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from decimal import Decimal
+from random import SystemRandom
+
+from dependency_injector import containers, providers
+
+from booking_payments.adapters.fake_stripe import FakeStripe
+from booking_payments.adapters.memory.clock import SystemClock
+from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.memory.ids import RandomIds
+from booking_payments.adapters.memory.publisher import CallablePublisher
+from booking_payments.adapters.sql.fake_store import SqlFakeStore
+from booking_payments.adapters.sql.migrations import current, head
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.world import Terms, World
+from booking_payments.domain.fees import FeePolicy
+from booking_payments.domain.refunds import RefundPolicy
+from booking_payments.domain.retry import RetryPolicy
+from booking_payments.entrypoints.background import Alarm, running
+from booking_payments.entrypoints.deliveries import Deliveries
+from booking_payments.entrypoints.http.services import Readiness, Services
+from booking_payments.settings import GatewayName, Problem, Settings, SettingsError
+
+Background = Callable[[], AbstractAsyncContextManager[None]]
+
+
+def _terms(settings: Settings) -> Terms:
+    fees = FeePolicy(
+        rate=settings.processing_fee_rate,
+        fixed=settings.fee_fixed,
+        minimum=settings.fee_min,
+        maximum=settings.fee_max,
+        payer=settings.fee_payer,
+        on_refund=settings.fee_refund,
+    )
+    return Terms(
+        fees=fees,
+        refunds=RefundPolicy(fee=settings.fee_refund),
+        max_attempts=settings.retry_attempts,
+        return_url=settings.return_url,
+        lease=timedelta(seconds=settings.operation_lease_s),
+    )
+
+
+def _retry(settings: Settings) -> RetryPolicy:
+    microseconds = int(settings.retry_delay_s * Decimal(1_000_000))
+    return RetryPolicy(max_tries=settings.retry_attempts, first_delay=timedelta(microseconds=microseconds))
+
+
+def _stripe_gateway() -> FakeGateway:
+    raise SettingsError(Problem("PAYMENT_GATEWAY", "must be fake: this version has no other gateway yet"))
+
+
+class Container(containers.DeclarativeContainer):
+    """Everything that the service is made of."""
+
+    settings = providers.Dependency(instance_of=Settings)
+    database_url = settings.provided.normalized_database_url
+
+    # The world outside
+    clock = providers.Singleton(SystemClock)
+    ids = providers.Singleton(RandomIds)
+    random = providers.Singleton(SystemRandom)
+    alarm = providers.Singleton(Alarm)
+
+    # Gateway and stores
+    fake_store = providers.Singleton(SqlFakeStore.beside, database_url)
+    fake_stripe = providers.Singleton(FakeStripe, clock=clock.provided.now, store=fake_store)
+    gateway = providers.Selector(
+        settings.provided.gateway.value,
+        fake=providers.Singleton(FakeGateway, stripe=fake_stripe, clock=clock),
+        stripe=providers.Singleton(_stripe_gateway),
+    )
+    webhooks = providers.Singleton(StripeWebhooks, secrets=settings.provided.webhook_secrets)
+    storage = providers.Singleton(SqlStorage.open, database_url, on_jobs=alarm.provided.ring)
+    publisher = providers.Singleton(CallablePublisher)
+
+    # Use cases
+    world = providers.Singleton(
+        World,
+        storage=storage,
+        gateway=gateway,
+        webhooks=webhooks,
+        publisher=publisher,
+        clock=clock,
+        ids=ids,
+        random=random,
+        terms=providers.Callable(_terms, settings),
+        retry=providers.Callable(_retry, settings),
+    )
+    payments = providers.Singleton(BookingPayments, world)
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[Services]:
+    """The services of one process, closed when the context ends. Raises ``SettingsError``."""
+    container = Container(settings=settings)
+    storage: SqlStorage = container.storage()
+    fake = settings.gateway is GatewayName.FAKE
+    try:
+        yield Services(
+            payments=container.payments(),
+            storage=storage,
+            clock=container.clock(),
+            ids=container.ids(),
+            settings=settings,
+            ready=lambda: readiness(storage),
+            background=_background(container, settings),
+            sandbox=container.fake_stripe() if fake else None,
+        )
+    finally:
+        await storage.close()
+        if fake:
+            container.fake_store().close()
+
+
+async def readiness(storage: SqlStorage) -> Readiness:
+    """Whether the database can be reached and has the schema of this version."""
+    try:
+        revision = await current(storage.engine)
+    except Exception:
+        return Readiness(database=False, migrations=False, detail="the database can't be reached; check DATABASE_URL")
+    if revision != head():
+        return Readiness(database=True, migrations=False, detail="run: booking-payments migrate")
+    return Readiness(database=True, migrations=True)
+
+
+def _background(container: Container, settings: Settings) -> Background:
+    """What runs beside the HTTP app: due work, and with the fake gateway its webhooks to ourselves."""
+
+    @asynccontextmanager
+    async def background() -> AsyncIterator[None]:
+        if not settings.on_postgresql:
+            await container.storage().take_over()
+        rounds = [_deliveries(container, settings).round] if settings.gateway is GatewayName.FAKE else []
+        async with running(container.payments(), container.alarm(), *rounds):
+            yield
+
+    return background
+
+
+def _deliveries(container: Container, settings: Settings) -> Deliveries:
+    host = settings.host if settings.listens_on_loopback and settings.host != "localhost" else "127.0.0.1"
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/stripe/"
+    return Deliveries(container.fake_stripe(), container.clock(), url, settings.webhook_secrets[0])

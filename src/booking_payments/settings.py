@@ -1,0 +1,594 @@
+"""The settings: what may stand in the environment or in a ``.env`` file, and what is refused before anything starts.
+
+``load_settings`` is the one way in. Empty values count as unset; the environment wins over the file. Secrets never
+show in ``repr`` or in an error.
+"""
+
+import ipaddress
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+from urllib.parse import SplitResult, urlsplit
+
+from attrs import frozen
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from pydantic import BeforeValidator, Field, InstanceOf, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from booking_payments.domain.fees import FeeOnRefund, FeePayer
+
+DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
+"""Signs tokens where nobody but this machine can call and no real money moves."""
+DEVELOPMENT_WEBHOOK_SECRET: Final = "whsec_development"  # noqa: S105 - public by design
+DEFAULT_DATABASE: Final = "sqlite:///booking-payments.db"
+MIN_SECRET_BYTES: Final = 32
+"""RFC 7518 section 3.2: an HS256 key is at least as long as the hash."""
+MIN_RSA_BITS: Final = 2048
+"""RFC 7518 section 3.3."""
+
+_SQLITE: Final = ("sqlite:///", "sqlite+aiosqlite:///")
+_POSTGRESQL: Final = ("postgres://", "postgresql://", "postgresql+psycopg://")
+
+
+@frozen
+class Problem:
+    """One wrong setting: its name, and what to do about it. Never its value."""
+
+    setting: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.remedy}"
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message has one line for each wrong one."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class GatewayName(StrEnum):
+    """Who moves the money."""
+
+    STRIPE = "stripe"
+    FAKE = "fake"
+
+
+class JwtAlgorithm(StrEnum):
+    """How tokens are signed."""
+
+    HS256 = "HS256"
+    RS256 = "RS256"
+    ES256 = "ES256"
+
+
+class LogFormat(StrEnum):
+    """For people, or for machines."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The standard library's levels."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+@frozen
+class Rate:
+    """``requests`` in each ``period_s`` seconds."""
+
+    requests: int
+    period_s: int
+
+
+# --- how a value is read: the message of a failure is the setting's description, so these only say no --------------
+
+
+def _plain_decimal(value: Any) -> Any:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", str(value), re.ASCII):
+        raise ValueError
+    return Decimal(str(value))
+
+
+def _plain_int(value: Any) -> Any:
+    if not re.fullmatch(r"[0-9]{1,9}", str(value), re.ASCII):
+        raise ValueError
+    return int(value)
+
+
+_PERIODS_S: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+def _rate(value: Any) -> Any:
+    if isinstance(value, Rate):
+        return value
+    match = re.fullmatch(r"([0-9]{1,9})/(second|minute|hour|day)", str(value), re.ASCII)
+    if not match or int(match[1]) < 1:
+        raise ValueError
+    return Rate(int(match[1]), _PERIODS_S[match[2]])
+
+
+def _split(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _web_address(value: Any) -> Any:
+    if not re.fullmatch(r"https?://[!-~]+", str(value), re.ASCII) or not _parts(str(value)).hostname:
+        raise ValueError
+    return str(value)
+
+
+def _parts(url: str) -> SplitResult:
+    """The parts of ``url``; ValueError for one whose port is none."""
+    parts = urlsplit(url)
+    _ = parts.port
+    return parts
+
+
+def _origin(value: Any) -> Any:
+    parts = _parts(_web_address(value))
+    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError
+    return str(value).rstrip("/")
+
+
+def _return_url(value: Any) -> Any:
+    if "@" in _parts(_web_address(value)).netloc:
+        raise ValueError
+    return value
+
+
+def _origins(value: Any) -> Any:
+    return tuple(_origin(part) for part in _split(value))
+
+
+def _host(value: Any) -> Any:
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", str(value), re.ASCII):
+        raise ValueError
+    return value
+
+
+def _database(value: Any) -> Any:
+    url = str(value)
+    if url.startswith(_SQLITE):
+        path = url.split("///", 1)[1].split("?")[0]
+        in_file = bool(path) and ":memory:" not in path
+    else:
+        in_file = url.startswith(_POSTGRESQL) and bool(_parts(url).scheme)
+    if not in_file:
+        raise ValueError
+    return url
+
+
+def _store(value: Any) -> Any:
+    if value == "memory":
+        return None
+    if "://" not in str(value):
+        raise ValueError
+    return value
+
+
+def _prefixed(*prefixes: str) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if not re.fullmatch(r"[!-~]+", str(value), re.ASCII) or not str(value).startswith(prefixes):
+            raise ValueError
+        return value
+
+    return BeforeValidator(check)
+
+
+def _pem(value: Any) -> Any:
+    """A public key in PEM; a one-line spelling with ``\\n`` is taken too."""
+    text = str(value).replace("\\n", "\n")
+    try:
+        key = load_pem_public_key(text.encode())
+    except UnsupportedAlgorithm as error:
+        raise ValueError from error
+    if _algorithm_of(key) is None:
+        raise ValueError
+    return text
+
+
+def _algorithm_of(key: object) -> JwtAlgorithm | None:
+    """The algorithm that ``key`` is for, or None when it is for none of ours or too weak."""
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
+        return JwtAlgorithm.RS256
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        return JwtAlgorithm.ES256
+    return None
+
+
+Fraction = Annotated[Decimal, BeforeValidator(_plain_decimal), Field(lt=1)]
+Amount = Annotated[Decimal, BeforeValidator(_plain_decimal)]
+Count = Annotated[int, BeforeValidator(_plain_int)]
+Limit = Annotated[InstanceOf[Rate], BeforeValidator(_rate)]
+Level = Annotated[LogLevel, BeforeValidator(_upper)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
+
+_AMOUNT: Final = "must be an amount in major units and not negative, such as 0.30"
+
+
+class Settings(BaseSettings):
+    """All settings, checked. Made by ``load_settings``; reading it asks neither the environment nor a file.
+
+    A field's alias is its name in the environment, its description what an error says. Fields called ``given_...``
+    hold what was said; the property without the prefix is what follows from it.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        case_sensitive=True,
+        env_ignore_empty=True,
+        str_strip_whitespace=True,
+        hide_input_in_errors=True,
+        validate_default=False,
+    )
+
+    # The gateway
+    stripe_publishable_key: Annotated[str | None, _prefixed("pk_")] = Field(
+        None, alias="STRIPE_PUBLISHABLE_KEY", description="must be the publishable key, which begins with pk_"
+    )
+    stripe_secret_key: Annotated[SecretStr | None, _prefixed("sk_", "rk_")] = Field(
+        None, alias="STRIPE_SECRET_KEY", description="must be a secret or restricted key, which begins with sk_ or rk_"
+    )
+    given_webhook_secrets: Secrets = Field(
+        (), alias="STRIPE_WEBHOOK_SECRET", description="must be one secret, or several separated by commas"
+    )
+    stripe_api_base: Annotated[str | None, BeforeValidator(_web_address)] = Field(
+        None, alias="STRIPE_API_BASE", description="must be an address such as http://127.0.0.1:12111"
+    )
+    given_gateway: GatewayName | None = Field(None, alias="PAYMENT_GATEWAY", description="must be stripe or fake")
+
+    # The house's terms
+    processing_fee_rate: Fraction = Field(
+        Decimal("0.03"),
+        alias="PAYMENT_PROCESSING_FEE_RATE",
+        description="must be a fraction from 0 to below 1, such as 0.03 for 3 %",
+    )
+    fee_payer: FeePayer = Field(
+        FeePayer.ORGANIZER, alias="PAYMENT_FEE_PAYER", description="must be organizer or customer"
+    )
+    fee_fixed: Amount | None = Field(None, alias="PAYMENT_FEE_FIXED", description=_AMOUNT)
+    fee_min: Amount | None = Field(None, alias="PAYMENT_FEE_MIN", description=_AMOUNT)
+    fee_max: Amount | None = Field(None, alias="PAYMENT_FEE_MAX", description=_AMOUNT)
+    fee_refund: FeeOnRefund = Field(
+        FeeOnRefund.KEPT, alias="PAYMENT_FEE_REFUND", description="must be kept or returned"
+    )
+    retry_attempts: Annotated[Count, Field(ge=1, le=20)] = Field(
+        3, alias="PAYMENT_RETRY_ATTEMPTS", description="must be a whole number from 1 to 20"
+    )
+    retry_delay_s: Annotated[Amount, Field(le=20)] = Field(
+        Decimal(1), alias="PAYMENT_RETRY_DELAY", description="must be a number of seconds from 0 to 20, such as 1"
+    )
+    return_url: Annotated[str | None, BeforeValidator(_return_url)] = Field(
+        None,
+        alias="PAYMENT_RETURN_URL",
+        description="must be an absolute address such as https://example.com/paid",
+    )
+    given_return_url_origins: Origins = Field(
+        (),
+        alias="PAYMENT_RETURN_URL_ORIGINS",
+        description="must be origins separated by commas, such as https://example.com, without a path",
+    )
+    operation_lease_s: Annotated[Count, Field(ge=1, le=3600)] = Field(
+        60, alias="OPERATION_LEASE_S", description="must be a whole number of seconds from 1 to 3600"
+    )
+
+    # What callers may do, and what we may ask of the gateway
+    rate_limit_enabled: bool = Field(True, alias="RATE_LIMIT_ENABLED", description="must be true or false")
+    rate_limit_money: Limit = Field(
+        Rate(60, 60), alias="RATE_LIMIT_MONEY", description="must be a rate such as 60/minute (second, hour, day)"
+    )
+    rate_limit_address: Limit = Field(
+        Rate(600, 60), alias="RATE_LIMIT_ADDRESS", description="must be a rate such as 600/minute (second, hour, day)"
+    )
+    rate_limit_store_url: Annotated[SecretStr | None, BeforeValidator(_store)] = Field(
+        None, alias="RATE_LIMIT_STORE_URL", description="must be memory or the address of a store"
+    )
+    max_unpaid_bookings_per_customer: Count = Field(
+        10, alias="MAX_UNPAID_BOOKINGS_PER_CUSTOMER", description="must be a whole number; 0 for no bound"
+    )
+    gateway_max_per_s: Count = Field(
+        20, alias="GATEWAY_MAX_PER_S", description="must be a whole number; 0 for no bound"
+    )
+    gateway_max_concurrent: Count = Field(
+        10, alias="GATEWAY_MAX_CONCURRENT", description="must be a whole number; 0 for no bound"
+    )
+
+    # Where the books are
+    given_database_url: Annotated[SecretStr, BeforeValidator(_database)] = Field(
+        SecretStr(DEFAULT_DATABASE),
+        alias="DATABASE_URL",
+        description="must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME; one in memory would forget",
+    )
+
+    # Who may call
+    given_jwt_secret: SecretStr | None = Field(None, alias="JWT_SECRET", description="must be text")
+    jwt_public_key: Annotated[str | None, BeforeValidator(_pem)] = Field(
+        None,
+        alias="JWT_PUBLIC_KEY",
+        description="must be a public key in PEM: RSA of 2048 bits or more, or EC on P-256",
+    )
+    given_jwt_algorithm: JwtAlgorithm | None = Field(
+        None, alias="JWT_ALGORITHM", description="must be HS256, RS256 or ES256"
+    )
+    jwt_issuer: str | None = Field(None, alias="JWT_ISSUER", description="must be text")
+    jwt_audience: str | None = Field(None, alias="JWT_AUDIENCE", description="must be text")
+
+    # Where the service listens, and what it says
+    host: Annotated[str, BeforeValidator(_host)] = Field(
+        "127.0.0.1", alias="HOST", description="must be an address or host name without scheme and port"
+    )
+    port: Annotated[Count, Field(ge=1, le=65535)] = Field(
+        8000, alias="PORT", description="must be a TCP port, a whole number from 1 to 65535"
+    )
+    workers: Annotated[Count, Field(ge=1, le=256)] = Field(
+        1, alias="WORKERS", description="must be a whole number from 1 to 256"
+    )
+    log_level: Level = Field(
+        LogLevel.INFO, alias="LOG_LEVEL", description="must be DEBUG, INFO, WARNING, ERROR or CRITICAL"
+    )
+    given_log_level_payments: Level | None = Field(
+        None, alias="LOG_LEVEL_PAYMENTS", description="must be DEBUG, INFO, WARNING, ERROR or CRITICAL"
+    )
+    given_log_format: LogFormat | None = Field(None, alias="LOG_FORMAT", description="must be console or json")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment comes in through ``load_settings``, so that tests and embedders can hand in another."""
+        return init_settings, dotenv_settings
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        problems = tuple(_misfits(self))
+        if problems:
+            raise SettingsError(*problems)
+        return self
+
+    # --- what follows
+
+    @property
+    def gateway(self) -> GatewayName:
+        """Stripe when there is a key for it, unless said otherwise."""
+        return self.given_gateway or (GatewayName.STRIPE if self.stripe_secret_key else GatewayName.FAKE)
+
+    @property
+    def listens_on_loopback(self) -> bool:
+        """Whether only this machine can call."""
+        return is_loopback(self.host)
+
+    @property
+    def in_development(self) -> bool:
+        """The fake gateway on loopback: nobody else can call and no real money moves."""
+        return self.gateway is GatewayName.FAKE and self.listens_on_loopback
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The secrets that a webhook may be signed with."""
+        given = tuple(secret.get_secret_value() for secret in self.given_webhook_secrets)
+        return given or ((DEVELOPMENT_WEBHOOK_SECRET,) if self.in_development else ())
+
+    @property
+    def return_url_origins(self) -> tuple[str, ...]:
+        """Where a ``return_url`` may lie; the default one's origin always belongs to it."""
+        own = (_origin_of(self.return_url),) if self.return_url else ()
+        return tuple(dict.fromkeys((*self.given_return_url_origins, *own)))
+
+    @property
+    def normalized_database_url(self) -> str:
+        """The database in SQLAlchemy's spelling, with its async driver. It may hold a password."""
+        return normalize_database_url(self.given_database_url.get_secret_value())
+
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether the books are in PostgreSQL; otherwise they are in SQLite."""
+        return self.normalized_database_url.startswith("postgresql")
+
+    @property
+    def uses_development_jwt_secret(self) -> bool:
+        """Whether tokens are signed with a secret that everybody knows; to be announced in the log."""
+        return self.in_development and self.given_jwt_secret is None and self.jwt_public_key is None
+
+    @property
+    def jwt_algorithm(self) -> JwtAlgorithm:
+        """The one algorithm of tokens: as said, otherwise that of the key."""
+        if self.given_jwt_algorithm:
+            return self.given_jwt_algorithm
+        return _algorithm_in(self.jwt_public_key) if self.jwt_public_key else JwtAlgorithm.HS256
+
+    @property
+    def jwt_signing_key(self) -> str | None:
+        """What signs tokens, None where only somebody else can sign them."""
+        if self.jwt_algorithm is not JwtAlgorithm.HS256:
+            return None
+        if self.given_jwt_secret:
+            return self.given_jwt_secret.get_secret_value()
+        return DEVELOPMENT_JWT_SECRET if self.uses_development_jwt_secret else None
+
+    @property
+    def jwt_verification_key(self) -> str:
+        """What tokens are verified with."""
+        key = self.jwt_signing_key or self.jwt_public_key
+        if key is None:
+            raise SettingsError(_TOKENS_MISSING)
+        return key
+
+    @property
+    def log_level_payments(self) -> LogLevel:
+        """The level of the payment log, which can be turned up alone."""
+        return self.given_log_level_payments or self.log_level
+
+    @property
+    def log_format(self) -> LogFormat:
+        """As said, otherwise for people on a terminal and for machines elsewhere."""
+        return self.given_log_format or (LogFormat.CONSOLE if sys.stderr.isatty() else LogFormat.JSON)
+
+
+def load_settings(env: Mapping[str, str] | None = None, env_file: str | Path | None = ".env") -> Settings:
+    """The settings of ``env`` (None: this process's environment) over those of ``env_file`` (None: no file).
+
+    Raises ``SettingsError``, which names every wrong setting.
+    """
+    given = os.environ if env is None else env
+    known = {name: given[name] for name in SETTING_NAMES if given.get(name, "").strip()}
+    values: dict[str, Any] = {"_env_file": env_file, "_env_file_encoding": "utf-8", **known}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(*_explained(error)) from None
+    except UnicodeDecodeError:
+        raise SettingsError(Problem(str(env_file), "must be a text file in UTF-8")) from None
+
+
+_REMEDIES: Final = {field.alias or name: field.description or "" for name, field in Settings.model_fields.items()}
+SETTING_NAMES: Final = frozenset(_REMEDIES)
+"""Every name that is read, as it stands in the environment."""
+
+
+def _explained(error: ValidationError) -> Iterator[Problem]:
+    """Each wrong setting once, with our own words: the library's may repeat the value."""
+    for name in dict.fromkeys(str(each["loc"][0]) for each in error.errors(include_input=False)):
+        yield Problem(name, _REMEDIES[name])
+
+
+def normalize_database_url(url: str) -> str:
+    """Any spelling of the contract as SQLAlchemy's, with its async driver."""
+    for spellings, ours in ((_SQLITE, "sqlite+aiosqlite:///"), (_POSTGRESQL, "postgresql+psycopg://")):
+        for spelling in spellings:
+            if url.startswith(spelling):
+                return ours + url.removeprefix(spelling)
+    raise SettingsError(Problem("DATABASE_URL", _REMEDIES["DATABASE_URL"]))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is reached from this machine only. Names other than ``localhost`` are not looked up."""
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _algorithm_in(pem: str) -> JwtAlgorithm:
+    found = _algorithm_of(load_pem_public_key(pem.encode()))
+    if found is None:
+        raise SettingsError(Problem("JWT_PUBLIC_KEY", _REMEDIES["JWT_PUBLIC_KEY"]))
+    return found
+
+
+# --- settings that do not go together ------------------------------------------------------------------------------
+
+_TOKENS_MISSING: Final = Problem(
+    "JWT_SECRET", "set it to 32 bytes or more (or set JWT_PUBLIC_KEY): only the fake gateway on loopback has a default"
+)
+
+
+def _misfits(settings: Settings) -> Iterator[Problem]:
+    yield from _gateway_misfits(settings)
+    yield from _token_misfits(settings)
+    yield from _fee_misfits(settings)
+    yield from _worker_misfits(settings)
+
+
+def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
+    on_stripe = settings.gateway is GatewayName.STRIPE
+    if on_stripe and settings.stripe_secret_key is None:
+        yield Problem("STRIPE_SECRET_KEY", "set it to the secret key: the Stripe gateway cannot work without")
+    if on_stripe and not settings.webhook_secrets:
+        yield Problem("STRIPE_WEBHOOK_SECRET", "set it to the endpoint's signing secret: the Stripe gateway needs it")
+    if not on_stripe and not settings.webhook_secrets:
+        yield Problem("STRIPE_WEBHOOK_SECRET", "set it: others can reach HOST, and the default is known to everybody")
+    if _modes_differ(settings):
+        yield Problem("STRIPE_PUBLISHABLE_KEY", "must be of the same mode, live or test, as STRIPE_SECRET_KEY")
+    if _live_in_the_open(settings):
+        yield Problem("STRIPE_API_BASE", "must begin with https:// with a live key")
+
+
+def _modes_differ(settings: Settings) -> bool:
+    if settings.stripe_publishable_key is None or settings.stripe_secret_key is None:
+        return False
+    return _is_live(settings.stripe_publishable_key) != _is_live(settings.stripe_secret_key.get_secret_value())
+
+
+def _live_in_the_open(settings: Settings) -> bool:
+    base, key = settings.stripe_api_base, settings.stripe_secret_key
+    return bool(base and key and base.startswith("http://") and _is_live(key.get_secret_value()))
+
+
+def _is_live(key: str) -> bool:
+    return key.split("_")[1:2] == ["live"]
+
+
+def _token_misfits(settings: Settings) -> Iterator[Problem]:
+    secret, public_key = settings.given_jwt_secret, settings.jwt_public_key
+    if secret is None and public_key is None and not settings.in_development:
+        yield _TOKENS_MISSING
+    if secret and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+        yield Problem("JWT_SECRET", "must have 32 bytes or more; make one with: openssl rand -hex 32")
+    if secret and secret.get_secret_value().startswith("-----BEGIN"):
+        yield Problem("JWT_SECRET", "must not be a key in PEM; a public key goes into JWT_PUBLIC_KEY")
+    if secret and public_key and settings.given_jwt_algorithm is None:
+        yield Problem("JWT_ALGORITHM", "set it, since both JWT_SECRET and JWT_PUBLIC_KEY are there; or remove one")
+    yield from _algorithm_misfits(settings)
+
+
+def _algorithm_misfits(settings: Settings) -> Iterator[Problem]:
+    algorithm, public_key = settings.given_jwt_algorithm, settings.jwt_public_key
+    if algorithm is None:
+        return
+    if algorithm is JwtAlgorithm.HS256:
+        if public_key and settings.given_jwt_secret is None:
+            yield Problem("JWT_ALGORITHM", "HS256 needs JWT_SECRET; with JWT_PUBLIC_KEY choose RS256 or ES256")
+    elif public_key is None:
+        yield Problem("JWT_PUBLIC_KEY", f"set it: {algorithm} verifies tokens with a public key")
+    elif _algorithm_in(public_key) is not algorithm:
+        yield Problem("JWT_ALGORITHM", f"must be {_algorithm_in(public_key)}, which is what JWT_PUBLIC_KEY is for")
+
+
+def _fee_misfits(settings: Settings) -> Iterator[Problem]:
+    least, most = settings.fee_min, settings.fee_max
+    if least is not None and most is not None and least > most:
+        yield Problem("PAYMENT_FEE_MIN", "must not be above PAYMENT_FEE_MAX")
+
+
+def _worker_misfits(settings: Settings) -> Iterator[Problem]:
+    if settings.workers == 1:
+        return
+    if not settings.on_postgresql:
+        yield Problem("WORKERS", "must be 1 with SQLite; more need PostgreSQL in DATABASE_URL")
+    if settings.gateway is not GatewayName.STRIPE:
+        yield Problem("WORKERS", "must be 1 with the fake gateway, which lives in one process")

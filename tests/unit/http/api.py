@@ -1,0 +1,150 @@
+"""The HTTP API over a house in memory, as tests talk to it. Every answer is held against the OpenAPI document."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import jwt
+from attrs import define, field
+from litestar.testing import TestClient
+
+from booking_payments.adapters.memory.gateway import due_deliveries
+from booking_payments.adapters.stripe.signature import sign
+from booking_payments.application.world import Terms
+from booking_payments.entrypoints.http.app import create_app
+from booking_payments.entrypoints.http.services import Readiness, Services
+from booking_payments.settings import Settings
+from tests.unit.house import SECRET, House
+from tests.unit.http.truth import Truth
+
+JWT_SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
+Json = dict[str, Any]
+
+
+def settings(**changes: Any) -> Settings:
+    """The settings of the tests, read from nowhere else."""
+    given = {"jwt_secret": JWT_SECRET, "payment_return_url_origins": "https://shop.example", **changes}
+    return Settings(_env_file=None, **given)
+
+
+def token(sub: str = "ann", scope: str = "", **claims: Any) -> str:
+    content = {"sub": sub, "exp": int(time.time()) + 600, "scope": scope, **claims}
+    return jwt.encode(content, JWT_SECRET, "HS256")
+
+
+def bearer(sub: str = "ann", scope: str = "") -> dict[str, str]:
+    return {"Authorization": f"Bearer {token(sub, scope)}"}
+
+
+ANN = bearer("ann")
+BOB = bearer("bob")
+OPERATOR = bearer("olga", "payments:operate")
+BOOKING_APP = bearer("app", "bookings:write")
+
+
+def problem_of(response: httpx.Response) -> Json:
+    """The problem in an answer, after a look that it is one."""
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    content: Json = response.json()
+    assert content["status"] == response.status_code
+    assert content["success"] is False
+    assert content["error"] == content["detail"]
+    return content
+
+
+@define
+class Api:
+    """A client with the shortcuts of a booking's life."""
+
+    client: TestClient[Any]
+    house: House
+    truth: Truth
+    _references: int = field(default=0)
+
+    def send(
+        self, method: str, path: str, who: Mapping[str, str] | None = None, headers: Any = None, **more: Any
+    ) -> httpx.Response:
+        sent = [*(who or {}).items(), *(headers or {}).items()]
+        response = self.client.request(method, path, headers=sent, **more)
+        self.truth.check(method, path, response)
+        return response
+
+    def get(self, path: str, who: Mapping[str, str] | None = None, **more: Any) -> httpx.Response:
+        return self.send("GET", path, who, **more)
+
+    def post(self, path: str, who: Mapping[str, str] | None = None, **more: Any) -> httpx.Response:
+        return self.send("POST", path, who, **more)
+
+    def new_booking(self, **changes: Any) -> Json:
+        """What a booking is registered with."""
+        self._references += 1
+        return {
+            "reference": f"R-{self._references}",
+            "customer_id": "ann",
+            "amount": "100.00",
+            "currency": "usd",
+            "event_starts_at": "2026-06-01T20:00:00Z",
+            **changes,
+        }
+
+    def book(self, **changes: Any) -> str:
+        """The id of a fresh booking of Ann's."""
+        response = self.post("/api/bookings/", BOOKING_APP, json=self.new_booking(**changes))
+        assert response.status_code == 201, response.text
+        return str(response.json()["id"])
+
+    def pay(self, booking_id: str, method: str = "pm_card_visa", who: Mapping[str, str] = ANN, **more: Any) -> httpx.Response:
+        body = {"payment_method_id": method, "confirm_immediately": True, **more}
+        return self.post(f"/api/bookings/{booking_id}/payment/intent/", who, json=body)
+
+    def paid(self, **changes: Any) -> str:
+        """The id of a fresh booking that is paid."""
+        booking_id = self.book(**changes)
+        assert self.pay(booking_id).status_code == 200
+        return booking_id
+
+    def status(self, booking_id: str, who: Mapping[str, str] = ANN) -> Json:
+        content: Json = self.get(f"/api/bookings/{booking_id}/payment/status/", who).json()
+        return content
+
+    def deliver(self, body: bytes, signature: str | None = None) -> httpx.Response:
+        """One webhook, signed now unless another signature is given."""
+        signed = signature if signature is not None else sign(body, SECRET, self.house.clock.now())
+        return self.post("/api/webhooks/stripe/", headers={"Stripe-Signature": signed}, content=body)
+
+    def deliver_all(self) -> list[Json]:
+        answers = []
+        for event_id, endpoint, body in list(due_deliveries(self.house.stripe)):
+            answers.append(self.deliver(body).json())
+            self.house.stripe.delivered(event_id, True, endpoint)
+        return answers
+
+
+@contextmanager
+def open_api(
+    *,
+    readiness: Readiness | None = None,
+    terms: Terms | None = None,
+    sandboxed: bool = True,
+    house: House | None = None,
+    **setting: Any,
+) -> Iterator[Api]:
+    house = house or House(terms=terms)
+
+    async def ready() -> Readiness:
+        return readiness or Readiness(database=True, migrations=True)
+
+    services = Services(
+        payments=house.payments,
+        storage=house.storage,
+        clock=house.clock,
+        ids=house.world.ids,
+        settings=settings(**setting),
+        ready=ready,
+        sandbox=house.stripe if sandboxed else None,
+    )
+    app = create_app(services)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield Api(client=client, house=house, truth=Truth(app.state["document"]))

@@ -1,0 +1,167 @@
+"""Who may call what: every route declares it, and nobody sees what belongs to somebody else."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from litestar.routes import HTTPRoute
+
+from booking_payments.entrypoints.http.app import create_app, endpoints
+from booking_payments.entrypoints.http.auth import PUBLIC_PATHS, Access
+from booking_payments.entrypoints.http.services import Readiness, Services
+from tests.unit.house import House
+from tests.unit.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of, settings
+
+NOBODY: dict[str, str] = {}
+WHO = {"anonymous": NOBODY, "owner": ANN, "other": BOB, "operator": OPERATOR, "booking app": BOOKING_APP}
+
+INTENT = {"payment_method_id": "pm_card_visa"}
+BODIES: Mapping[str, Any] = {
+    "/api/bookings/{booking_id}/payment/retry/": INTENT,
+}
+
+# (method, path): who gets in (anonymous never does); the others get 403 where a scope is missing, else 404.
+ALLOWED: Mapping[tuple[str, str], set[str]] = {
+    ("POST", "/api/bookings/"): {"booking app"},
+    ("GET", "/api/bookings/{booking_id}/"): {"owner", "operator", "booking app"},
+    ("POST", "/api/bookings/{booking_id}/cancel/"): {"booking app"},
+    ("POST", "/api/bookings/{booking_id}/payment/intent/"): {"owner"},
+    ("POST", "/api/bookings/{booking_id}/payment/confirm/"): {"owner"},
+    ("POST", "/api/bookings/{booking_id}/payment/retry/"): {"owner"},
+    ("POST", "/api/bookings/{booking_id}/payment/capture/"): {"operator"},
+    ("POST", "/api/bookings/{booking_id}/payment/cancel/"): {"owner", "operator"},
+    ("GET", "/api/bookings/{booking_id}/payment/status/"): {"owner", "operator"},
+    ("GET", "/api/bookings/{booking_id}/payment/events/"): {"owner", "operator"},
+    ("POST", "/api/bookings/{booking_id}/payment/refund/"): {"owner", "operator"},
+    ("GET", "/api/bookings/{booking_id}/payment/refund/quote/"): {"owner", "operator"},
+    ("GET", "/api/payments/"): {"operator"},
+    ("GET", "/api/payment/config/"): {"owner", "other", "operator", "booking app"},
+}
+NEEDS_SCOPE = {
+    ("POST", "/api/bookings/"),
+    ("POST", "/api/bookings/{booking_id}/cancel/"),
+    ("POST", "/api/bookings/{booking_id}/payment/capture/"),
+    ("GET", "/api/payments/"),
+}
+MATRIX = [(method, path, who) for method, path in ALLOWED for who in WHO]
+
+
+def expected_refusal(method: str, path: str, who: str) -> int:
+    if who == "anonymous":
+        return 401
+    return 403 if (method, path) in NEEDS_SCOPE else 404
+
+
+def call(api: Api, method: str, path: str, who: str, booking_id: str) -> Any:
+    body = api.new_booking() if path == "/api/bookings/" else BODIES.get(path, {})
+    more = {"json": body} if method == "POST" else {}
+    return api.send(method, path.replace("{booking_id}", booking_id), WHO[who], **more)
+
+
+def test_every_route_with_a_token_is_in_the_matrix() -> None:
+    declared = {(each.method, each.path) for each in endpoints(sandboxed=True) if each.access.needs_token}
+
+    assert declared == set(ALLOWED)
+
+
+@pytest.mark.parametrize(("method", "path", "who"), MATRIX)
+def test_exactly_those_get_in_who_may(api: Api, method: str, path: str, who: str) -> None:
+    booking_id = api.book()
+    api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json=INTENT)
+
+    response = call(api, method, path, who, booking_id)
+
+    if who in ALLOWED[method, path]:
+        assert response.status_code not in (401, 403, 404), response.text
+    else:
+        assert response.status_code == expected_refusal(method, path, who), response.text
+
+
+@pytest.mark.parametrize(("method", "path"), [pair for pair in ALLOWED if "{booking_id}" in pair[1]])
+@pytest.mark.parametrize("missing", ["bk_0000000000000000000000", "nonsense", "%00", "..%2f..", "a" * 300])
+def test_foreign_and_missing_bookings_look_the_same(api: Api, method: str, path: str, missing: str) -> None:
+    if (method, path) in NEEDS_SCOPE:
+        pytest.skip("for those with the scope nothing is foreign")
+    foreign = call(api, method, path, "other", api.paid())
+    absent = call(api, method, path, "other", missing)
+
+    assert (foreign.status_code, foreign.content) == (404, absent.content)
+
+
+def test_a_foreign_body_is_read_no_deeper_than_a_missing_ones(api: Api) -> None:
+    booking_id = api.paid()
+
+    foreign = api.post(f"/api/bookings/{booking_id}/payment/refund/", BOB, json={"amount": "1e9"})
+
+    assert foreign.status_code == 404
+
+
+def test_a_route_that_declares_nothing_is_refused() -> None:
+    house = House()
+
+    async def ready() -> Readiness:
+        return Readiness(database=True, migrations=True)
+
+    services = Services(
+        payments=house.payments,
+        storage=house.storage,
+        clock=house.clock,
+        ids=house.world.ids,
+        settings=settings(),
+        ready=ready,
+        sandbox=house.stripe,
+    )
+    app = create_app(services)
+    routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
+    handlers = [(route.path, handler) for route in routes for handler in route.route_handlers]
+    declared = {path: handler.opt["access"] for path, handler in handlers if handler.http_methods != {"OPTIONS"}}
+
+    assert {path for path, access in declared.items() if not access.needs_token} == PUBLIC_PATHS
+    assert all(isinstance(access, Access) for access in declared.values())
+
+
+def test_an_operator_acts_as_a_customer_on_own_bookings_only(api: Api) -> None:
+    response = api.pay(api.book(), who=OPERATOR)
+
+    assert response.status_code == 404
+
+
+def test_the_secret_goes_to_the_owner(api: Api) -> None:
+    booking_id = api.book()
+    api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
+
+    assert api.status(booking_id, ANN)["client_secret"]
+
+
+def test_the_secret_does_not_go_to_operators(api: Api) -> None:
+    booking_id = api.book()
+    api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
+
+    assert api.status(booking_id, OPERATOR)["client_secret"] is None
+
+
+def test_the_secret_goes_to_an_operator_who_is_the_owner(api: Api) -> None:
+    booking_id = api.book()
+    api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
+
+    assert api.status(booking_id, bearer("ann", "payments:operate"))["client_secret"]
+
+
+def test_the_secret_is_gone_once_paid(api: Api) -> None:
+    assert api.status(api.paid())["client_secret"] is None
+
+
+def test_lists_hold_no_secrets(api: Api) -> None:
+    booking_id = api.book()
+    api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
+
+    page = api.get("/api/payments/", bearer("ann", "payments:operate"))
+
+    assert page.json()["items"][0]["client_secret"] is None
+
+
+def test_a_403_says_which_scope_is_missing(api: Api) -> None:
+    response = api.get("/api/payments/", ANN)
+
+    assert problem_of(response)["code"] == "missing_scope"
+    assert 'scope="payments:operate"' in response.headers["www-authenticate"]

@@ -1,0 +1,339 @@
+"""Payments over HTTP: what a front end sees of paying, declines, 3-D Secure, capturing and canceling."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.http.api import ANN, OPERATOR, Api, Json, bearer, problem_of
+
+FIELDS = (
+    "success booking_id payment_id payment_intent_id client_secret status requires_action next_action outcome_unknown "
+    "amount currency amount_received fee refunded_amount refund_pending_amount refunds dispute attempts_made "
+    "attempts_left error error_code decline_code created_at updated_at"
+).split()
+
+
+def intent(api: Api, booking_id: str, **body: Any) -> Json:
+    content: Json = api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json=body).json()
+    return content
+
+
+def authenticate(api: Api, payment: Json, outcome: str) -> None:
+    body = {"client_secret": payment["client_secret"], "outcome": outcome}
+    path = f"/_sandbox/payment_intents/{payment['payment_intent_id']}/authenticate"
+    assert api.post(path, json=body).status_code == 200
+
+
+def test_a_payment_has_exactly_the_fields_of_the_contract(api: Api) -> None:
+    assert list(intent(api, api.book())) == FIELDS
+
+
+def test_a_good_card_pays_at_once(api: Api) -> None:
+    payment = api.pay(api.book()).json()
+
+    assert (payment["status"], payment["amount_received"], payment["success"]) == ("succeeded", "100.00", True)
+
+
+def test_the_fee_comes_off_the_net(api: Api) -> None:
+    payment = api.pay(api.book()).json()
+
+    assert payment["fee"] == {"rate": "0.03", "amount": "3.00", "payer": "organizer", "net": "97.00"}
+
+
+def test_an_open_payment_is_the_same_payment(api: Api) -> None:
+    booking_id = api.book()
+
+    assert intent(api, booking_id)["payment_id"] == intent(api, booking_id)["payment_id"]
+
+
+def test_paying_twice_is_409(api: Api) -> None:
+    response = api.pay(api.paid())
+
+    assert (response.status_code, problem_of(response)["code"]) == (409, "already_paid")
+
+
+def test_an_event_that_has_started_is_422(api: Api) -> None:
+    response = api.pay(api.book(event_starts_at="2026-02-01T20:00:00Z"))
+
+    assert (response.status_code, problem_of(response)["code"]) == (422, "event_started")
+
+
+def test_an_amount_below_the_minimum_is_422(api: Api) -> None:
+    response = api.pay(api.book(amount="0.10"))
+
+    assert (response.status_code, problem_of(response)["code"]) == (422, "amount_too_small")
+
+
+def test_an_unknown_payment_method_is_422(api: Api) -> None:
+    response = api.pay(api.book(), "pm_unknown")
+
+    assert response.status_code == 422
+
+
+def test_a_status_before_any_payment_is_404(api: Api) -> None:
+    assert api.get(f"/api/bookings/{api.book()}/payment/status/", ANN).status_code == 404
+
+
+# --- declines
+
+
+def test_a_decline_is_402_with_its_code(api: Api) -> None:
+    response = api.pay(api.book(), "pm_card_visa_chargeDeclinedInsufficientFunds")
+
+    problem = problem_of(response)
+    assert (response.status_code, problem["decline_code"]) == (402, "insufficient_funds")
+
+
+def test_a_decline_stands_in_the_payment(api: Api) -> None:
+    booking_id = api.book()
+    api.pay(booking_id, "pm_card_visa_chargeDeclinedInsufficientFunds")
+
+    payment = api.status(booking_id)
+
+    assert (payment["decline_code"], payment["attempts_made"]) == ("insufficient_funds", 1)
+    assert payment["error"]
+
+
+def test_a_declined_payment_is_still_open(api: Api) -> None:
+    booking_id = api.book()
+    api.pay(booking_id, "pm_card_visa_chargeDeclined")
+
+    assert api.status(booking_id)["success"] is True
+
+
+def test_another_card_pays_after_a_decline(api: Api) -> None:
+    booking_id = api.book()
+    api.pay(booking_id, "pm_card_visa_chargeDeclined")
+
+    payment = api.post(
+        f"/api/bookings/{booking_id}/payment/retry/", ANN, json={"payment_method_id": "pm_card_visa"}
+    ).json()
+
+    assert (payment["status"], payment["error"]) == ("succeeded", None)
+
+
+def test_a_retry_names_a_payment_method(api: Api) -> None:
+    response = api.post(f"/api/bookings/{api.book()}/payment/retry/", ANN, json={})
+
+    assert "payment_method_id" in problem_of(response)["detail"]
+
+
+def test_after_the_last_attempt_the_payment_has_failed(api: Api) -> None:
+    booking_id = api.book()
+    for _ in range(3):
+        api.pay(booking_id, "pm_card_visa_chargeDeclined")
+
+    payment = api.status(booking_id)
+
+    assert (payment["status"], payment["success"], payment["attempts_left"]) == ("failed", False, 0)
+
+
+def test_no_attempt_left_is_422(api: Api) -> None:
+    booking_id = api.book()
+    for _ in range(3):
+        api.pay(booking_id, "pm_card_visa_chargeDeclined")
+
+    response = api.pay(booking_id)
+
+    assert (response.status_code, problem_of(response)["code"]) == (422, "attempts_exhausted")
+
+
+# --- hidden declines
+
+STOLEN = "pm_card_visa_chargeDeclinedStolenCard"
+
+
+def test_a_stolen_card_reads_like_any_decline(api: Api) -> None:
+    stolen = problem_of(api.pay(api.book(), STOLEN))
+
+    assert stolen == problem_of(api.pay(api.book(), "pm_card_visa_chargeDeclined"))
+
+
+def test_the_owner_sees_no_hidden_reason_anywhere(api: Api) -> None:
+    booking_id = api.book()
+    answers = [api.pay(booking_id, STOLEN).text]
+    for path in ("status", "events"):
+        answers.append(api.get(f"/api/bookings/{booking_id}/payment/{path}/", ANN).text)
+
+    assert "stolen" not in "".join(answers)
+
+
+@pytest.mark.parametrize("path", ["status", "events"])
+def test_an_operator_sees_the_hidden_reason(api: Api, path: str) -> None:
+    booking_id = api.book()
+    api.pay(booking_id, STOLEN)
+
+    assert "stolen_card" in api.get(f"/api/bookings/{booking_id}/payment/{path}/", OPERATOR).text
+
+
+def test_an_operator_who_pays_sees_the_hidden_reason(api: Api) -> None:
+    response = api.pay(api.book(), STOLEN, who=bearer("ann", "payments:operate"))
+
+    assert problem_of(response)["decline_code"] == "stolen_card"
+
+
+# --- 3-D Secure
+
+
+def test_a_card_that_needs_authentication_is_no_error(api: Api) -> None:
+    response = api.pay(api.book(), "pm_card_threeDSecure2Required")
+
+    payment = response.json()
+    assert (response.status_code, payment["status"], payment["requires_action"]) == (200, "requires_action", True)
+
+
+def test_the_owner_gets_what_is_to_be_done(api: Api) -> None:
+    payment = api.pay(api.book(), "pm_card_threeDSecure2Required").json()
+
+    assert payment["next_action"]["type"]
+
+
+def test_authentication_pays(api: Api) -> None:
+    booking_id = api.book()
+    authenticate(api, api.pay(booking_id, "pm_card_threeDSecure2Required").json(), "succeeded")
+    api.deliver_all()
+
+    assert api.status(booking_id)["status"] == "succeeded"
+
+
+def test_confirming_looks_what_became_of_the_authentication(api: Api) -> None:
+    booking_id = api.book()
+    authenticate(api, api.pay(booking_id, "pm_card_threeDSecure2Required").json(), "succeeded")
+
+    payment = api.post(f"/api/bookings/{booking_id}/payment/confirm/", ANN, json={}).json()
+
+    assert payment["status"] == "succeeded"
+
+
+def test_a_failed_authentication_leaves_the_payment_open(api: Api) -> None:
+    booking_id = api.book()
+    authenticate(api, api.pay(booking_id, "pm_card_threeDSecure2Required").json(), "failed")
+    api.deliver_all()
+
+    assert api.status(booking_id)["status"] == "requires_payment_method"
+
+
+@pytest.mark.parametrize(
+    ("intent_id", "status"), [("pi_missing", 404), ("pi_%00", 404), ("..", 404), ("x" * 300, 404)]
+)
+def test_the_sandbox_knows_no_other_intents(api: Api, intent_id: str, status: int) -> None:
+    body = {"client_secret": "x", "outcome": "succeeded"}
+
+    response = api.post(f"/_sandbox/payment_intents/{intent_id}/authenticate", json=body)
+
+    assert response.status_code == status
+
+
+def test_the_sandbox_wants_the_secret(api: Api) -> None:
+    payment = api.pay(api.book(), "pm_card_threeDSecure2Required").json()
+    body = {"client_secret": "wrong", "outcome": "succeeded"}
+
+    response = api.post(f"/_sandbox/payment_intents/{payment['payment_intent_id']}/authenticate", json=body)
+
+    assert 400 <= response.status_code < 500
+
+
+# --- capturing and canceling
+
+
+def held(api: Api) -> str:
+    booking_id = api.book()
+    assert api.pay(booking_id, capture_method="manual").json()["status"] == "requires_capture"
+    return booking_id
+
+
+def test_held_money_is_collected(api: Api) -> None:
+    payment = api.post(f"/api/bookings/{held(api)}/payment/capture/", OPERATOR).json()
+
+    assert (payment["status"], payment["amount_received"]) == ("succeeded", "100.00")
+
+
+def test_fee_and_amount_follow_a_partial_capture(api: Api) -> None:
+    payment = api.post(f"/api/bookings/{held(api)}/payment/capture/", OPERATOR, json={"amount": "60.00"}).json()
+
+    assert (payment["amount"], payment["fee"]["net"]) == ("60.00", "58.20")
+
+
+def test_more_than_is_held_is_422(api: Api) -> None:
+    response = api.post(f"/api/bookings/{held(api)}/payment/capture/", OPERATOR, json={"amount": "100.01"})
+
+    assert response.status_code == 422
+
+
+def test_a_canceled_payment_is_no_success(api: Api) -> None:
+    payment = api.post(f"/api/bookings/{held(api)}/payment/cancel/", ANN).json()
+
+    assert (payment["status"], payment["success"]) == ("canceled", False)
+
+
+def test_after_canceling_a_new_payment_may_begin(api: Api) -> None:
+    booking_id = api.book()
+    first = intent(api, booking_id)
+    api.post(f"/api/bookings/{booking_id}/payment/cancel/", ANN)
+
+    assert intent(api, booking_id)["payment_intent_id"] != first["payment_intent_id"]
+
+
+# --- the journal and the list
+
+
+def test_the_journal_tells_the_story(api: Api) -> None:
+    events = api.get(f"/api/bookings/{api.paid()}/payment/events/", ANN).json()["events"]
+
+    types = [event["type"] for event in events]
+    assert types[0] == "payment_started"
+    assert "payment_succeeded" in types
+
+
+def test_the_journal_counts_from_one(api: Api) -> None:
+    events = api.get(f"/api/bookings/{api.paid()}/payment/events/", ANN).json()["events"]
+
+    assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+
+
+def test_the_owner_sees_that_somebody_of_the_house_acted_not_who(api: Api) -> None:
+    booking_id = held(api)
+    api.post(f"/api/bookings/{booking_id}/payment/capture/", OPERATOR)
+
+    assert "olga" not in api.get(f"/api/bookings/{booking_id}/payment/events/", ANN).text
+
+
+def test_our_own_keys_are_for_operators(api: Api) -> None:
+    booking_id = api.paid()
+
+    assert "idempotency_key" not in api.get(f"/api/bookings/{booking_id}/payment/events/", ANN).text
+
+
+def test_pages_follow_each_other(api: Api) -> None:
+    paid = {api.paid() for _ in range(3)}
+    first = api.get("/api/payments/?limit=2", OPERATOR).json()
+
+    second = api.get(f"/api/payments/?limit=2&cursor={first['next_cursor']}", OPERATOR).json()
+
+    assert {item["booking_id"] for item in first["items"] + second["items"]} == paid
+    assert second["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("status=succeeded", 1),
+        ("status=canceled", 0),
+        ("customer_id=ann", 1),
+        ("customer_id=bob", 0),
+        ("created_from=2026-03-01T12:00:00Z", 1),
+        ("created_to=2026-03-01T12:00:00Z", 0),
+        ("created_from=2026-03-01T13:00:00%2B02:00", 1),
+        ("reference=R-1", 1),
+    ],
+)
+def test_filters_choose(api: Api, query: str, count: int) -> None:
+    api.paid()
+
+    assert len(api.get(f"/api/payments/?{query}", OPERATOR).json()["items"]) == count
+
+
+def test_the_configuration_names_gateway_and_terms(api: Api) -> None:
+    config = api.get("/api/payment/config/", ANN).json()
+
+    assert (config["gateway"], config["processing_fee_rate"], config["retry_attempts"]) == ("fake", "0.03", 3)

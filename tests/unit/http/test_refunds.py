@@ -1,0 +1,150 @@
+"""Refunds and quotes over HTTP."""
+
+import pytest
+
+from tests.unit.http.api import ANN, OPERATOR, Api, Json, problem_of
+
+FIELDS = (
+    "success refund_id gateway_refund_id status amount currency reason refunded_amount remaining_refundable".split()
+)
+
+
+def refund(api: Api, booking_id: str, **body: object) -> Json:
+    content: Json = api.post(f"/api/bookings/{booking_id}/payment/refund/", ANN, json=body).json()
+    return content
+
+
+def quote(api: Api, booking_id: str, query: str = "") -> Json:
+    content: Json = api.get(f"/api/bookings/{booking_id}/payment/refund/quote/{query}", ANN).json()
+    return content
+
+
+def test_a_refund_has_exactly_the_fields_of_the_contract(api: Api) -> None:
+    assert list(refund(api, api.paid())) == FIELDS
+
+
+def test_everything_comes_back_by_default(api: Api) -> None:
+    assert refund(api, api.paid())["amount"] == "100.00"
+
+
+def test_a_part_leaves_the_rest(api: Api) -> None:
+    made = refund(api, api.paid(), amount="25.00")
+
+    assert (made["refunded_amount"], made["remaining_refundable"]) == ("25.00", "75.00")
+
+
+def test_the_payment_lists_its_refunds(api: Api) -> None:
+    booking_id = api.paid()
+    made = refund(api, booking_id, amount="25.00")
+
+    payment = api.status(booking_id)
+
+    assert [each["refund_id"] for each in payment["refunds"]] == [made["refund_id"]]
+    assert payment["status"] == "succeeded"
+
+
+def test_more_than_is_left_is_422(api: Api) -> None:
+    booking_id = api.paid()
+
+    response = api.post(f"/api/bookings/{booking_id}/payment/refund/", ANN, json={"amount": "100.01"})
+
+    assert (response.status_code, problem_of(response)["code"]) == (422, "exceeds_refundable")
+
+
+def test_an_unpaid_booking_has_nothing_to_refund(api: Api) -> None:
+    booking_id = api.book()
+    api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
+
+    response = api.post(f"/api/bookings/{booking_id}/payment/refund/", ANN, json={})
+
+    assert (response.status_code, problem_of(response)["code"]) == (409, "not_paid")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"amount": 25},
+        {"amount": "25.001"},
+        {"amount": "0"},
+        {"amount": "-1"},
+        {"amount": None, "reason": None},
+        {"reason": "because"},
+        {"note": "x" * 501},
+        {"note": "a\x1bb"},
+        {"note": "my card is 4242 4242 4242 4242"},
+    ],
+)
+def test_a_bad_refund_is_400(api: Api, body: object) -> None:
+    response = api.post(f"/api/bookings/{api.paid()}/payment/refund/", ANN, json=body)
+
+    assert response.status_code == 400, response.text
+
+
+@pytest.mark.parametrize("reason", ["requested_by_customer", "duplicate", "fraudulent"])
+def test_whoever_asks_sees_the_reason(api: Api, reason: str) -> None:
+    assert refund(api, api.paid(), reason=reason)["reason"] == reason
+
+
+@pytest.mark.parametrize("path", ["status", "events"])
+def test_a_suspicion_of_the_house_is_not_shown_to_the_owner(api: Api, path: str) -> None:
+    booking_id = api.paid()
+    api.post(f"/api/bookings/{booking_id}/payment/refund/", OPERATOR, json={"reason": "fraudulent"})
+
+    assert "fraudulent" not in api.get(f"/api/bookings/{booking_id}/payment/{path}/", ANN).text
+
+
+def test_a_pending_refund_is_counted_apart(api: Api) -> None:
+    booking_id = api.book()
+    api.pay(booking_id, "pm_card_pendingRefund")
+    made = refund(api, booking_id, amount="25.00")
+
+    payment = api.status(booking_id)
+
+    assert made["status"] == "pending"
+    assert (payment["refunded_amount"], payment["refund_pending_amount"]) == ("0.00", "25.00")
+
+
+def test_a_quote_says_what_would_come_back(api: Api) -> None:
+    quoted = quote(api, api.paid())
+
+    assert quoted == {
+        "allowed": True,
+        "amount": "100.00",
+        "currency": "usd",
+        "fee_refunded": "0.00",
+        "refundable_until": "2026-06-01T20:00:00Z",
+        "reason_code": "refundable",
+    }
+
+
+def test_a_quote_of_too_much_says_why_not(api: Api) -> None:
+    quoted = quote(api, api.paid(), "?amount=100.01")
+
+    assert (quoted["allowed"], quoted["reason_code"]) == (False, "exceeds_refundable")
+
+
+def test_a_quote_moves_nothing(api: Api) -> None:
+    booking_id = api.paid()
+    quote(api, booking_id)
+
+    assert api.status(booking_id)["refunds"] == []
+
+
+def test_a_dispute_freezes_refunds(api: Api) -> None:
+    booking_id = api.book()
+    api.pay(booking_id, "pm_card_createDispute")
+    api.deliver_all()
+
+    response = api.post(f"/api/bookings/{booking_id}/payment/refund/", ANN, json={})
+
+    assert (response.status_code, problem_of(response)["code"]) == (409, "disputed")
+
+
+def test_the_payment_shows_its_dispute(api: Api) -> None:
+    booking_id = api.book()
+    api.pay(booking_id, "pm_card_createDispute")
+    api.deliver_all()
+
+    dispute = api.status(booking_id)["dispute"]
+
+    assert list(dispute) == ["dispute_id", "status", "reason", "amount", "evidence_due_by"]
