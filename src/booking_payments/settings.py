@@ -115,8 +115,6 @@ _PERIODS_S: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 def _rate(value: Any) -> Any:
-    if isinstance(value, Rate):
-        return value
     match = re.fullmatch(r"([0-9]{1,9})/(second|minute|hour|day)", str(value), re.ASCII)
     if not match or int(match[1]) < 1:
         raise ValueError
@@ -124,9 +122,7 @@ def _rate(value: Any) -> Any:
 
 
 def _split(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(part.strip() for part in str(value).split(",") if part.strip())
 
 
 def _upper(value: Any) -> Any:
@@ -201,13 +197,19 @@ def _prefixed(*prefixes: str) -> BeforeValidator:
 def _pem(value: Any) -> Any:
     """A public key in PEM; a one-line spelling with ``\\n`` is taken too."""
     text = str(value).replace("\\n", "\n")
-    try:
-        key = load_pem_public_key(text.encode())
-    except UnsupportedAlgorithm as error:
-        raise ValueError from error
-    if _algorithm_of(key) is None:
-        raise ValueError
+    _algorithm_in(text)
     return text
+
+
+def _algorithm_in(pem: str) -> JwtAlgorithm:
+    """The algorithm that a key in PEM is for; ValueError for a key that is for none of ours or too weak."""
+    try:
+        found = _algorithm_of(load_pem_public_key(pem.encode()))
+    except UnsupportedAlgorithm:
+        found = None
+    if found is None:
+        raise ValueError
+    return found
 
 
 def _algorithm_of(key: object) -> JwtAlgorithm | None:
@@ -439,7 +441,7 @@ class Settings(BaseSettings):
     def jwt_verification_key(self) -> str:
         """What tokens are verified with."""
         key = self.jwt_signing_key or self.jwt_public_key
-        if key is None:
+        if not key:
             raise SettingsError(_TOKENS_MISSING)
         return key
 
@@ -501,13 +503,6 @@ def is_loopback(host: str) -> bool:
 def _origin_of(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _algorithm_in(pem: str) -> JwtAlgorithm:
-    found = _algorithm_of(load_pem_public_key(pem.encode()))
-    if found is None:
-        raise SettingsError(Problem("JWT_PUBLIC_KEY", _REMEDIES["JWT_PUBLIC_KEY"]))
-    return found
 
 
 # --- settings that do not go together ------------------------------------------------------------------------------
@@ -586,9 +581,5 @@ def _fee_misfits(settings: Settings) -> Iterator[Problem]:
 
 
 def _worker_misfits(settings: Settings) -> Iterator[Problem]:
-    if settings.workers == 1:
-        return
-    if not settings.on_postgresql:
-        yield Problem("WORKERS", "must be 1 with SQLite; more need PostgreSQL in DATABASE_URL")
-    if settings.gateway is not GatewayName.STRIPE:
-        yield Problem("WORKERS", "must be 1 with the fake gateway, which lives in one process")
+    if settings.workers > 1 and not (settings.on_postgresql and settings.gateway is GatewayName.STRIPE):
+        yield Problem("WORKERS", "must be 1, unless DATABASE_URL names PostgreSQL and the gateway is stripe")

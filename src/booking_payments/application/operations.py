@@ -37,8 +37,8 @@ from booking_payments.domain.reports import DisputeReport, Failure, IntentReport
 from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, Refused, Unreachable
 from booking_payments.ports.storage import UnitOfWork
 
-MAX_FOLLOWING = 5
-"""How many operations may follow from each other in one run; more would be a loop of our own making."""
+MAX_STEPS = 8
+"""How often one run writes down, reads anew or carries on; more would be a loop of our own making."""
 
 
 @frozen(kw_only=True)
@@ -46,7 +46,8 @@ class News:
     """What a call or a read brought home, to be judged under the lock.
 
     ``settles`` ends the operation (with the gateway's ``refusal`` code, if it refused); ``unknown`` says why it does
-    not. ``error`` is what the caller is told.
+    not. ``error`` is what the caller is told. ``as_of`` is the version of the payment when this was read (None: when
+    the operation was claimed).
     """
 
     intent: IntentReport | None = None
@@ -57,6 +58,13 @@ class News:
     refusal: str | None = None
     unknown: str | None = None
     error: PaymentError | None = field(default=None, eq=False)
+    as_of: int | None = None
+
+    @property
+    def ages(self) -> bool:
+        """Whether this may be out of date as soon as our books move: everything but the end of an intent."""
+        ended = self.intent is not None and self.intent.status is not None and not self.intent.status.is_open
+        return not ended and bool(self.intent or self.refunds)
 
 
 @frozen(kw_only=True)
@@ -105,12 +113,19 @@ async def resume(world: World, claimed: Claimed, caller: Caller) -> PaymentError
 
 
 async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) -> PaymentError | None:
+    """Write the outcome down, and carry out what follows from it.
+
+    When it takes too many steps the rest is left to the resolver, which takes over when the lease has lapsed.
+    """
     error = news.error
-    for _ in range(MAX_FOLLOWING):
-        following = await _write_down(world, claimed, news, caller)
-        if following is None:
+    for _ in range(MAX_STEPS):
+        step = await _write_down(world, claimed, news, caller)
+        if step is None:
             break
-        claimed, news = following, await _perform(world, following)
+        if isinstance(step, Payment):
+            news = await _read_anew(world, step, news)
+        else:
+            claimed, news = step, await _perform(world, step)
     return error
 
 
@@ -118,9 +133,7 @@ async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) ->
 
 
 async def _perform(world: World, claimed: Claimed) -> News:
-    outcome = await call_gateway(world, claimed.operation)
-    news = await _news(world, claimed, outcome)
-    return await _read_again_if_overtaken(world, claimed, news)
+    return await _news(world, claimed, await call_gateway(world, claimed.operation))
 
 
 async def _news(world: World, claimed: Claimed, outcome: Outcome) -> News:
@@ -163,20 +176,14 @@ async def _refused(world: World, claimed: Claimed, refused: Refused) -> News:
     return evolve(read, refusal=refused.code, error=error)
 
 
-async def _read_again_if_overtaken(world: World, claimed: Claimed, news: News) -> News:
-    """An answer that a webhook has overtaken is older than our books: read the object as it is now."""
-    final = news.intent is not None and news.intent.status is not None and not news.intent.status.is_open
-    if final or not (news.intent or news.refunds):
-        return news
-    now = await world.storage.read(lambda uow: uow.payments.get(claimed.payment.id))
-    if now is None or now.version == claimed.payment.version:
-        return news
+async def _read_anew(world: World, payment: Payment, news: News) -> News:
+    """An answer that a webhook has overtaken is older than our books: read its object as it is now."""
     try:
         intent = await world.gateway.retrieve_intent(news.intent.id) if news.intent else None
         refunds = [await world.gateway.retrieve_refund(refund.id) for refund in news.refunds]
     except GatewayError as error:
         return News(settles=False, unknown=error.code, error=OutcomeUnknown())
-    return evolve(news, intent=intent, refunds=refunds)
+    return evolve(news, intent=intent, refunds=refunds, as_of=payment.version)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -234,14 +241,21 @@ def _decides(claimed: Claimed, read: News) -> bool:
 # --- writing down ----------------------------------------------------------------------------------------------
 
 
-async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller) -> Claimed | None:
+async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller) -> Claimed | Payment | None:
+    """Store what the outcome means. Returns the operation that follows from it, or the payment as it is now when our
+    books have moved on since the answer was given, so that it has to be read anew."""
     key = claimed.operation.idempotency_key
 
-    async def work(uow: UnitOfWork) -> Claimed | None:
+    async def work(uow: UnitOfWork) -> Claimed | Payment | None:
         booking, payment = await load(uow, claimed.payment.id)
+        if payment.version > (news.as_of or claimed.payment.version) and news.ages:
+            return payment
         recorder = Recorder(world, uow, booking, payment, caller)
+        if news.refusal:
+            _settle(recorder, claimed.operation, news)  # first, so that what it had reserved is free again
         await judge(uow, recorder, news)
         _settle(recorder, claimed.operation, news)
+        recorder.add(decisions.release_after(claimed.operation, recorder.payment, recorder.booking))
         new = recorder.follow_up()
         watch = await uow.payments.watch(payment.id)
         in_vain = news.unknown is not None and payment.operation is not None and payment.operation.unknown
@@ -272,6 +286,5 @@ def _settle(recorder: Recorder, operation: Operation, news: News) -> None:
     payment = recorder.payment
     if news.settles:
         recorder.add(decisions.settle(payment, operation, refusal=news.refusal))
-        recorder.add(decisions.release_after(operation, recorder.payment, recorder.booking))
     elif payment.operation is not None and not payment.operation.unknown and news.unknown:
         recorder.add((ev.OutcomeLeftUnknown(idempotency_key=operation.idempotency_key, reason=news.unknown),))

@@ -48,7 +48,7 @@ async def start_payment(
     def begin(recorder: Recorder) -> None:
         decisions.require_payable(recorder.booking, recorder.now)
         if not _goes_on(recorder.payment_or_none):
-            recorder.add((_started(world, recorder, capture_method),))
+            recorder.start(_started(world, recorder, capture_method))
         if recorder.payment.intent_id is None:
             recorder.add(_created(world, recorder.payment, payment_method_id, confirm_immediately, return_url))
         elif confirm_immediately:

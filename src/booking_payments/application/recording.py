@@ -55,6 +55,11 @@ class Recorder:
         """The payment, or None while there is none."""
         return self._payment
 
+    def start(self, started: ev.PaymentStarted) -> None:
+        """Begin a new payment; whatever the recorder was about is over and stays as it is."""
+        self._payment = None
+        self._add(started)
+
     def add(self, facts: Sequence[ev.Fact]) -> None:
         """Let ``facts`` have happened, in this order."""
         for fact in facts:

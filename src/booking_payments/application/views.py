@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import Enum
+from typing import Literal
 
 from attrs import frozen
 
@@ -62,7 +63,7 @@ class WebhookResult:
 
     event_id: str
     type: str
-    outcome: str
+    outcome: Literal["processed", "duplicate", "ignored"]
     reason: str | None = None
 
 

@@ -7,6 +7,7 @@ other news only says that something has changed: the object is read as it is now
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 from attrs import evolve
 
@@ -15,13 +16,14 @@ from booking_payments.application.operations import News, judge, load, look
 from booking_payments.application.recording import Recorder
 from booking_payments.application.views import WebhookResult
 from booking_payments.application.world import World
+from booking_payments.domain import decisions
+from booking_payments.domain import events as ev
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.gateway import GatewayError, GatewayEvent, NotThere
 from booking_payments.ports.storage import InboxEntry, InboxStatus, StorageConflict, UnitOfWork
 
-DUPLICATE = "duplicate"
 NOT_OURS = "the event is about an object that is not ours"
 FINAL = (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
 
@@ -76,18 +78,20 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
     seen = await uow.inbox.find(event.id)
     entry = _entry(world, event, seen)
     if entry.status.is_done:
-        return _result(event, DUPLICATE)
+        return WebhookResult(event_id=event.id, type=event.type, outcome="duplicate")
     reason = _why_ignored(world, event, seen)
     payment = await _payment_of(uow, event) if reason is None else None
     if reason is None and payment is None and not _may_be_ours(event):
         reason = NOT_OURS
     if reason is not None:
-        return await _close(world, uow, entry, event, InboxStatus.IGNORED, reason)
+        return await _close(world, uow, entry, event, reason)
+    if payment is not None and _is_old_news(event, payment):
+        return await _close(world, uow, entry, event)
     if payment is None or not _is_final(event):
         await uow.inbox.put(entry)
         return payment
     await _book(world, uow, event, payment, News(intent=event.intent))
-    return await _close(world, uow, entry, event, InboxStatus.PROCESSED)
+    return await _close(world, uow, entry, event)
 
 
 def _entry(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> InboxEntry:
@@ -132,7 +136,7 @@ async def _owner(world: World, event: GatewayEvent) -> Payment | None:
 async def _ignore(world: World, event: GatewayEvent, reason: str) -> WebhookResult:
     async def work(uow: UnitOfWork) -> WebhookResult:
         entry = _entry(world, event, await uow.inbox.find(event.id))
-        return await _close(world, uow, entry, event, InboxStatus.IGNORED, reason)
+        return await _close(world, uow, entry, event, reason)
 
     return await world.storage.transact(work)
 
@@ -148,13 +152,26 @@ async def _payment_of(uow: UnitOfWork, event: GatewayEvent) -> Payment | None:
     return named if named and named.intent_id in (None, event.intent_id) else None
 
 
+def _is_old_news(event: GatewayEvent, payment: Payment) -> bool:
+    if event.intent is not None:
+        return decisions.is_old_intent_news(payment, event.intent)
+    if event.refund is not None:
+        return decisions.is_old_refund_news(payment, event.refund)
+    return event.dispute is not None and decisions.is_old_dispute_news(payment, event.dispute)
+
+
 def _is_final(event: GatewayEvent) -> bool:
     return event.intent is not None and event.intent.status in FINAL
 
 
 async def _book(world: World, uow: UnitOfWork, event: GatewayEvent, payment: Payment, news: News) -> None:
+    """Let the news happen. While a call of ours is in flight, an intent that is not final is left to its answer,
+    which is newer; the fact makes sure that the answer is read anew."""
     booking, now = await load(uow, payment.id)
     recorder = Recorder(world, uow, booking, now, Caller.gateway(event.id))
+    if now.operation is not None and news.ages and news.intent is not None:
+        recorder.add((ev.NewsDeferred(),))
+        news = evolve(news, intent=None)
     await judge(uow, recorder, news)
     recorder.follow_up()
     await recorder.save()
@@ -166,18 +183,12 @@ async def _take_second_step(
     """Judge what was read; the payment as it is now when our books have moved on while it was being read."""
     entry = _entry(world, event, await uow.inbox.find(event.id))
     if entry.status.is_done:
-        return _result(event, DUPLICATE)
+        return WebhookResult(event_id=event.id, type=event.type, outcome="duplicate")
     _, payment = await load(uow, seen.id)
     if payment.version != seen.version:
         return payment
-    await _book(world, uow, event, payment, _without_overtaken(payment, news))
-    return await _close(world, uow, entry, event, InboxStatus.PROCESSED)
-
-
-def _without_overtaken(payment: Payment, news: News) -> News:
-    """While a call of ours is in flight, its answer is newer than what was read of the intent, unless that is final."""
-    final = news.intent is not None and news.intent.status in FINAL
-    return news if final or payment.operation is None else evolve(news, intent=None)
+    await _book(world, uow, event, payment, news)
+    return await _close(world, uow, entry, event)
 
 
 async def _close(
@@ -185,15 +196,13 @@ async def _close(
     uow: UnitOfWork,
     entry: InboxEntry,
     event: GatewayEvent,
-    status: InboxStatus,
-    reason: str | None = None,
+    ignored: str | None = None,
 ) -> WebhookResult:
-    await uow.inbox.put(evolve(entry, status=status, reason=reason, processed_at=world.clock.now()))
-    return _result(event, status.value, reason)
-
-
-def _result(event: GatewayEvent, outcome: str, reason: str | None = None) -> WebhookResult:
-    return WebhookResult(event_id=event.id, type=event.type, outcome=outcome, reason=reason)
+    """The end of an event: processed, or ignored for the reason given."""
+    status = InboxStatus.IGNORED if ignored else InboxStatus.PROCESSED
+    await uow.inbox.put(evolve(entry, status=status, reason=ignored, processed_at=world.clock.now()))
+    outcome: Literal["processed", "ignored"] = "ignored" if ignored else "processed"
+    return WebhookResult(event_id=event.id, type=event.type, outcome=outcome, reason=ignored)
 
 
 async def _keep_failed(world: World, event: GatewayEvent, reason: str) -> None:

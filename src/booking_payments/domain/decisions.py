@@ -295,6 +295,25 @@ def observe_intent(payment: Payment, report: IntentReport, booking: Booking, *, 
         return (*link, *_contradicted(payment, report.id, contradiction))
 
 
+def is_old_intent_news(payment: Payment, report: IntentReport) -> bool:
+    """Whether a snapshot tells nothing that our books don't have: then nothing has to be read."""
+    linked = payment.intent_id == report.id and _intent_drift(payment, report) is None
+    waits = report.status in (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_CONFIRMATION)
+    return linked and report.failure is None and (waits or report.status is payment.status)
+
+
+def is_old_refund_news(payment: Payment, report: RefundReport) -> bool:
+    """Whether a snapshot of a refund tells nothing that our books don't have."""
+    known = payment.refund(report.id)
+    return known is not None and known.status is report.status and known.amount == report.amount
+
+
+def is_old_dispute_news(payment: Payment, report: DisputeReport) -> bool:
+    """Whether a snapshot of a dispute tells nothing that our books don't have."""
+    known = payment.dispute_by_id(report.id)
+    return known is not None and (known.status, known.withdrawn) == (report.status, report.withdrawn)
+
+
 def observe_verdict(payment: Payment, failure: Failure) -> Facts:
     """What a decline means that answered a call of ours; nothing when a webhook was faster."""
     return _refused(payment, failure) if _is_news(payment, failure) else ()

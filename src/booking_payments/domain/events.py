@@ -251,6 +251,11 @@ class LatePaymentDecided:
 
 
 @frozen(kw_only=True)
+class NewsDeferred:
+    """A webhook came while a call of ours was in flight: what it is about is read when the call is over."""
+
+
+@frozen(kw_only=True)
 class DriftFound:
     """The gateway says something that does not fit our books. Nothing was booked; a person has to look."""
 
@@ -285,6 +290,7 @@ Fact = (
     | BookingConfirmed
     | BookingReleased
     | LatePaymentDecided
+    | NewsDeferred
     | DriftFound
 )
 

@@ -487,11 +487,11 @@ def _dispute_funds_moved(payment: Payment, fact: ev.DisputeFundsMoved, at: datet
 
 
 def _unchanged(payment: Payment, fact: object, at: datetime) -> Payment:
-    """Facts about the booking: part of the story, not of the payment's state."""
+    """Facts about the booking or our own work: part of the story, not of the payment's state."""
     return payment
 
 
-for _kind in (ev.BookingConfirmed, ev.BookingReleased, ev.LatePaymentDecided):
+for _kind in (ev.BookingConfirmed, ev.BookingReleased, ev.LatePaymentDecided, ev.NewsDeferred):
     _FOLDS[_kind] = _unchanged
 
 

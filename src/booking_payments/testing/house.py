@@ -1,5 +1,6 @@
 """A whole house in memory: the real use cases over the in-memory adapters, on a clock that tests move."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -13,7 +14,7 @@ from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.views import NewBooking, WebhookResult
+from booking_payments.application.views import NewBooking, PaymentView, WebhookResult
 from booking_payments.application.world import Terms, World
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.money import Currency, Money
@@ -46,6 +47,7 @@ class House:
             terms=terms or Terms(),
         )
         self.payments = BookingPayments(self.world)
+        self._made = 0
 
     async def book(
         self,
@@ -68,6 +70,20 @@ class House:
         )
         return (await self.payments.register_booking(new)).booking
 
+    def authenticate(self, view: PaymentView, outcome: str) -> None:
+        """The customer leaves the bank's 3-D Secure window: ``succeeded`` or ``failed``."""
+        secret = view.handover.client_secret if view.handover else None
+        answer = self.stripe.authenticate(view.payment.intent_id or "", secret or "", outcome)
+        if not answer.ok:
+            raise ValueError(answer.body["error"]["message"])
+
+    async def settle(self) -> None:
+        """Let time pass, and do the background work, until nothing is due any more."""
+        for _ in range(20):
+            self.clock.advance(timedelta(minutes=2))
+            await self.deliver_webhooks()
+            await self.payments.work()
+
     async def deliver_webhooks(self) -> list[WebhookResult]:
         """Deliver every event that waits, signed, in order."""
         results = []
@@ -75,6 +91,12 @@ class House:
             results.append(await self.deliver(body))
             self.stripe.delivered(event_id, True, endpoint)
         return results
+
+    async def deliver_event(self, kind: str, subject: dict[str, object]) -> WebhookResult:
+        """Deliver an event of our own making about ``subject``, properly signed."""
+        self._made += 1
+        event = {"id": f"evt_made_{self._made}", "object": "event", "type": kind, "data": {"object": subject}}
+        return await self.deliver(json.dumps(event).encode())
 
     async def deliver(self, body: bytes) -> WebhookResult:
         """Deliver one body, signed now."""

@@ -14,7 +14,7 @@ NO_REDIRECTS = {"enabled": True, "allow_redirects": "never"}
 class Shop:
     def __init__(self, store: FakeStore | None = None, seed: int = 1, start: datetime = START) -> None:
         self.now = start
-        self.stripe = FakeStripe(lambda: self.now, random.Random(seed), store=store)  # noqa: S311 - replayable ids
+        self.stripe = FakeStripe(lambda: self.now, random.Random(seed), store=store)
 
     def post(self, path: str, key: str | None = None, /, **params: Any) -> Answer:
         return self.stripe.call("POST", f"/v1/{path}", params, key)

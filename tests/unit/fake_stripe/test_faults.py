@@ -171,7 +171,7 @@ def test_junk_is_answered_never_raised(shop: Shop, endpoint: Any) -> None:
     intent = shop.paid("pm_card_createDisputeInquiry")
     ids = {"payment_intents": intent["id"], "refunds": shop.refunded(intent, amount=10)["id"]}
     ids["disputes"] = shop.dispute_of(intent)["id"]
-    dice = random.Random(endpoint.pattern.pattern)  # noqa: S311 - replayable junk
+    dice = random.Random(endpoint.pattern.pattern)
     kind = endpoint.pattern.pattern.split("/")[2]
     path = endpoint.pattern.pattern.replace("(?P<id>[^/]+)", ids.get(kind, "zz"))
 

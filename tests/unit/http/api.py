@@ -15,18 +15,18 @@ from booking_payments.adapters.stripe.signature import sign
 from booking_payments.application.world import Terms
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.http.services import Readiness, Services
-from booking_payments.settings import Settings
-from tests.unit.house import SECRET, House
+from booking_payments.settings import Settings, load_settings
+from booking_payments.testing.house import SECRET, House
 from tests.unit.http.truth import Truth
 
 JWT_SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 Json = dict[str, Any]
 
 
-def settings(**changes: Any) -> Settings:
+def settings(**changes: str) -> Settings:
     """The settings of the tests, read from nowhere else."""
-    given = {"jwt_secret": JWT_SECRET, "payment_return_url_origins": "https://shop.example", **changes}
-    return Settings(_env_file=None, **given)
+    given = {"JWT_SECRET": JWT_SECRET, "PAYMENT_RETURN_URL_ORIGINS": "https://shop.example", **changes}
+    return load_settings(given, env_file=None)
 
 
 def token(sub: str = "ann", scope: str = "", **claims: Any) -> str:

@@ -9,7 +9,7 @@ from litestar.routes import HTTPRoute
 from booking_payments.entrypoints.http.app import create_app, endpoints
 from booking_payments.entrypoints.http.auth import PUBLIC_PATHS, Access
 from booking_payments.entrypoints.http.services import Readiness, Services
-from tests.unit.house import House
+from booking_payments.testing.house import House
 from tests.unit.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of, settings
 
 NOBODY: dict[str, str] = {}
@@ -78,7 +78,7 @@ def test_exactly_those_get_in_who_may(api: Api, method: str, path: str, who: str
 
 
 @pytest.mark.parametrize(("method", "path"), [pair for pair in ALLOWED if "{booking_id}" in pair[1]])
-@pytest.mark.parametrize("missing", ["bk_0000000000000000000000", "nonsense", "%00", "..%2f..", "a" * 300])
+@pytest.mark.parametrize("missing", ["bk_0000000000000000000000", "nonsense", "%00", "%ff", "a" * 300])
 def test_foreign_and_missing_bookings_look_the_same(api: Api, method: str, path: str, missing: str) -> None:
     if (method, path) in NEEDS_SCOPE:
         pytest.skip("for those with the scope nothing is foreign")

@@ -1,5 +1,6 @@
 """Clocks: the system's, and one that tests move by hand."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -21,6 +22,11 @@ class ManualClock:
 
     def __init__(self, now: datetime) -> None:
         self._now = now
+        self._meanwhile: list[Callable[[], Awaitable[None]]] = []
+
+    def meanwhile(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Have ``act`` done during the next sleep, for example while the gateway is slow."""
+        self._meanwhile.append(act)
 
     def now(self) -> datetime:
         return self._now
@@ -31,4 +37,7 @@ class ManualClock:
 
     async def sleep(self, duration: timedelta) -> None:
         self._now += duration
+        acts, self._meanwhile = self._meanwhile, []
+        for act in acts:
+            await act()
         await anyio.lowlevel.checkpoint()

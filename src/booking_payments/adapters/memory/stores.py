@@ -99,6 +99,8 @@ class MemoryUnitOfWork:
 
 
 class MemoryBookings:
+    """The bookings of the port, in memory."""
+
     def __init__(self, tables: Tables) -> None:
         self._rows = tables.bookings
         self._payments = tables.payments
@@ -133,6 +135,8 @@ class MemoryBookings:
 
 
 class MemoryPayments:
+    """The payments of the port, in memory."""
+
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
@@ -237,6 +241,8 @@ def _matches(payment: Payment, which: PaymentFilter) -> bool:
 
 
 class MemoryInbox:
+    """The inbox of the port, in memory."""
+
     def __init__(self, tables: Tables) -> None:
         self._rows = tables.inbox
 
@@ -252,6 +258,8 @@ class MemoryInbox:
 
 
 class MemoryAnswers:
+    """The stored answers of the port, in memory."""
+
     def __init__(self, tables: Tables) -> None:
         self._rows = tables.answers
 
@@ -272,6 +280,8 @@ class MemoryAnswers:
 
 
 class MemoryOutbox:
+    """The outbox of the port, in memory."""
+
     def __init__(self, tables: Tables) -> None:
         self._rows = tables.outbox
         self._sequences = tables.sequences

@@ -135,7 +135,7 @@ def rules_of(settings: Settings) -> TokenRules:
     """The rules that the settings ask for."""
     return TokenRules(
         key=settings.jwt_verification_key,
-        algorithm=settings.jwt_algorithm,
+        algorithm=settings.jwt_algorithm.value,
         issuer=settings.jwt_issuer or None,
         audience=settings.jwt_audience or None,
     )

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
@@ -27,7 +27,7 @@ from booking_payments.domain.errors import (
     RefusedByRule,
     TryAgainLater,
 )
-from booking_payments.domain.retry import Decline, Remedy
+from booking_payments.domain.retry import GENERIC_DECLINE, Decline, Remedy
 from booking_payments.ports.gateway import WebhookRefused
 from booking_payments.ports.storage import StorageConflict
 
@@ -171,12 +171,14 @@ def internal_error() -> Reply:
 
 
 def _declined(decline: Decline) -> Problem:
+    # The network's advice on a generic decline would tell it from a hidden reason that only reads like one.
+    advised = evolve(decline, advice_code=None) if decline.decline_code == GENERIC_DECLINE else decline
     return problem(
         402,
         decline.code,
         decline.message,
         decline_code=decline.decline_code,
-        retryable=decline.rule.remedy in _RETRYABLE and decline.rule.same_card,
+        retryable=advised.rule.remedy in _RETRYABLE and advised.rule.same_card,
     )
 
 

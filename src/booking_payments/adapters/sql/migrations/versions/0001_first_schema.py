@@ -170,7 +170,8 @@ def _create_tables() -> None:
         sa.Column("client_secret", sa.Text(), nullable=True),
         sa.Column("next_action", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "status IN ('requires_payment_method', 'requires_confirmation', 'requires_action', 'processing', 'requires_capture', 'succeeded', 'canceled', 'failed')",
+            "status IN ('requires_payment_method', 'requires_confirmation', 'requires_action', 'processing', "
+            "'requires_capture', 'succeeded', 'canceled', 'failed')",
             name=op.f("payments_status"),
         ),
         sa.CheckConstraint("amount_minor >= 0 AND amount_minor < 1000000000000", name=op.f("payments_amount_in_range")),

@@ -1,0 +1,90 @@
+"""``booking create``: register a booking without the booking app."""
+
+from datetime import UTC, datetime
+
+import click
+import msgspec
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.views import NewBooking, Registered
+from booking_payments.domain.errors import PaymentError
+from booking_payments.domain.money import Currency, Money
+from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.http import render
+from booking_payments.entrypoints.http.services import Services
+
+MAX_TEXT = 255
+
+
+class Moment(click.ParamType):
+    """A time with its zone, as RFC 3339 writes it."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The time in UTC."""
+        try:
+            read = datetime.fromisoformat(str(value))
+            if read.tzinfo is not None:
+                return read.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        self.fail("write a time with its zone, such as 2030-01-01T20:00:00Z", param, ctx)
+
+
+class Line(click.ParamType):
+    """Visible text on one line."""
+
+    name = "text"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is."""
+        text = str(value)
+        if not text.strip() or len(text) > MAX_TEXT or not text.isprintable():
+            self.fail(f"use 1 to {MAX_TEXT} visible characters", param, ctx)
+        return text
+
+
+@click.group()
+def booking() -> None:
+    """Bookings: what is to be paid for."""
+
+
+@booking.command()
+@click.option("--reference", type=Line(), required=True, help="Your own name for it, unique.")
+@click.option("--customer", type=Line(), required=True, help="The customer's id: the `sub` of their tokens.")
+@click.option("--amount", required=True, help="In major units, for example 100.00.")
+@click.option("--currency", required=True, help="Lower-case ISO 4217 code, for example usd.")
+@click.option("--starts", type=Moment(), required=True, help="When the event starts.")
+@click.option("--expires", type=Moment(), help="Until when it may be paid; the event's start by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print the booking as JSON.")
+def create(
+    reference: str, customer: str, amount: str, currency: str, starts: datetime, expires: datetime | None, as_json: bool
+) -> None:
+    """Register a booking; the same reference with the same content again finds it.
+
+    \b
+    Examples:
+      booking-payments booking create --reference order-1001 --customer ann \\
+          --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z
+    """
+    try:
+        money = Money.parse(amount, Currency.of(currency))
+    except PaymentError as error:
+        raise click.BadParameter(error.message, param_hint="--amount, --currency") from None
+    new = NewBooking(
+        reference=reference, customer_id=customer, amount=money, event_starts_at=starts, expires_at=expires
+    )
+
+    async def work(services: Services) -> Registered:
+        return await services.payments.register_booking(new, Caller.service("cli", "booking create"))
+
+    registered = in_the_house(settings_or_fail(), work)
+    click.echo(_shown(registered, as_json))
+
+
+def _shown(registered: Registered, as_json: bool) -> str:
+    if as_json:
+        return msgspec.json.encode(render.booking(registered.booking)).decode()
+    found = "registered" if registered.created else "was registered already"
+    return f"{registered.booking.id} ({registered.booking.reference}, {registered.booking.amount}) {found}"

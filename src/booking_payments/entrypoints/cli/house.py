@@ -1,0 +1,55 @@
+"""What commands share: settings that are right, a house to work in, and one line on standard error for what is not."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NoReturn, TypeVar
+
+import click
+
+from booking_payments.domain.errors import PaymentError
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.logging import set_up_logging
+from booking_payments.ports.storage import StorageConflict
+from booking_payments.settings import Settings, SettingsError, load_settings
+
+T = TypeVar("T")
+
+
+def fail(message: str) -> NoReturn:
+    """End with exit status 1 and one line on standard error."""
+    raise click.ClickException(" ".join(message.split()))
+
+
+def settings_or_fail(overrides: Mapping[str, object] | None = None) -> Settings:
+    """The settings, with what flags say laid over the environment."""
+    given = {name: str(value) for name, value in (overrides or {}).items() if value is not None}
+    try:
+        settings = load_settings({**os.environ, **given})
+    except SettingsError as error:
+        fail("; ".join(str(problem) for problem in error.problems))
+    set_up_logging(settings)
+    return settings
+
+
+def in_the_house(settings: Settings, work: Callable[[Services], Awaitable[T]]) -> T:
+    """Do ``work`` with the services of ``settings``, whose database must be ready."""
+
+    async def run() -> T:
+        from booking_payments.container import build
+
+        async with build(settings) as services:
+            await require_ready(services)
+            return await work(services)
+
+    try:
+        return asyncio.run(run())
+    except (PaymentError, SettingsError, StorageConflict) as error:
+        fail(str(error))
+
+
+async def require_ready(services: Services) -> None:
+    """Fail with the remedy when the database is not ready."""
+    readiness = await services.ready()
+    if not readiness.ok:
+        fail(readiness.detail or "the database is not ready; run: booking-payments migrate")

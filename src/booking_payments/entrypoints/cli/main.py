@@ -1,0 +1,30 @@
+"""The group of commands, and what ``--help`` shows."""
+
+from importlib.metadata import version
+
+import click
+
+from booking_payments.entrypoints.cli.booking import booking
+from booking_payments.entrypoints.cli.doctor import doctor
+from booking_payments.entrypoints.cli.migrate import migrate
+from booking_payments.entrypoints.cli.serve import serve
+from booking_payments.entrypoints.cli.token import token
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(version("booking-payments"), prog_name="booking-payments")
+def main() -> None:
+    """Takes payments for bookings, gives them back, and never twice.
+
+    Settings come from the environment or a .env file; `booking-payments doctor` checks them.
+
+    \b
+    Examples:
+      booking-payments migrate
+      booking-payments serve --port 8080
+      booking-payments token --sub ann
+    """
+
+
+for command in (serve, migrate, token, booking, doctor):
+    main.add_command(command)

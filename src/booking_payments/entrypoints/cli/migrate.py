@@ -1,0 +1,26 @@
+"""``migrate``: bring the database to the newest schema."""
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from booking_payments.adapters.sql import migrations
+from booking_payments.entrypoints.cli.house import fail, settings_or_fail
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database at DATABASE_URL to the newest schema.
+
+    Running it again changes nothing.
+
+    \b
+    Examples:
+      booking-payments migrate
+      DATABASE_URL=postgresql://me@localhost/payments booking-payments migrate
+    """
+    settings = settings_or_fail()
+    try:
+        revision = migrations.migrate(settings.normalized_database_url)
+    except (SQLAlchemyError, OSError) as error:
+        fail(f"the database can't be migrated; check DATABASE_URL ({type(error).__name__})")
+    click.echo(f"the database is at revision {revision}")

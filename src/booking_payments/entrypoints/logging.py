@@ -1,0 +1,155 @@
+"""Logs: structlog and the standard library's loggers through one formatter, and no secret in any of them.
+
+Everything goes to standard error, so that what a command prints for a script stays clean. ``booking_payments`` follows
+``LOG_LEVEL``; ``booking_payments.payments``, the payment log, can be turned up alone.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from booking_payments.settings import LogFormat, Settings
+
+HIDDEN: Final = "[redacted]"
+
+_SECRET_FIELDS: Final = re.compile(
+    r"(?i)^(authorization|cookie|set-cookie|password|passwd|stripe-signature|cvc|cvv|card_number|token"
+    r"|.*(client_secret|api_key|private_key|secret_key|webhook_secret|jwt_secret))$"
+)
+_PATTERNS: Final = (
+    # What lets its holder confirm a payment; the intent's id before it may stay.
+    (re.compile(r"_secret_[A-Za-z0-9_]+"), f"_secret_{HIDDEN}"),
+    (re.compile(r"(?<![A-Za-z0-9])(sk|rk)_[A-Za-z0-9_]+"), rf"\1_{HIDDEN}"),
+    (re.compile(r"whsec_[^\s\"',;)}\]]+"), f"whsec_{HIDDEN}"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',]+"), rf"\1 {HIDDEN}"),
+    # A token of ours, wherever it stands: the header of each begins with {" in base64.
+    (re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), HIDDEN),
+    (re.compile(r"(?i)([?&](?:token|access_token)=)[^\s&\"']+"), rf"\1{HIDDEN}"),
+    # A database's password may hold anything, so it ends at the last @ of the word.
+    (re.compile(r"(?i)\b((?:postgres\w*|rediss?)(?:\+\w+)?://[^\s:/@]*):[^\s\"'<>]+@"), rf"\1:{HIDDEN}@"),
+    (re.compile(r"(://[^\s:/@]*):[^\s/@]+@"), rf"\1:{HIDDEN}@"),
+    (re.compile(r"(?i)\b(password=)('[^']*'|[^\s&]+)"), rf"\1{HIDDEN}"),
+)
+_DIGITS: Final = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
+"""As long as card numbers are (ISO/IEC 7812), in groups or not."""
+
+_HARMLESS: Final = (bool, type(None), float, Decimal, date)
+
+
+def redacted(value: Any, name: str = "") -> Any:
+    """``value`` without secrets, as deep as it goes; ``name`` is the field that it stands in."""
+    if _SECRET_FIELDS.match(name) and value not in (None, "", True, False):
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {str(key): redacted(part, str(key)) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redacted(part) for part in value]
+    if isinstance(value, _HARMLESS):
+        return value
+    return _redacted_number(value) if isinstance(value, int) else _redacted_text(_text(value))
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _redacted_number(value: int) -> int | str:
+    return HIDDEN if _DIGITS.fullmatch(str(value)) and _passes_luhn(str(value)) else value
+
+
+def _redacted_text(text: str) -> str:
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return _DIGITS.sub(_without_card, text)
+
+
+def _without_card(match: re.Match[str]) -> str:
+    """Other long numbers, such as ids and times, stay readable: nine in ten fail the check digit."""
+    return HIDDEN if _passes_luhn(match[0]) else match[0]
+
+
+def _passes_luhn(text: str) -> bool:
+    digits = [int(char) for char in reversed(text) if char.isdigit()]
+    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
+    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
+
+
+def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """The processor: every value of a log line without secrets. Comes after tracebacks have become text."""
+    return {name: value if name.startswith("_") else redacted(value, name) for name, value in event.items()}
+
+
+def set_up_logging(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send all logs of this process to ``stream`` (None: standard error). Calling it again replaces the set-up."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_formatter(settings.log_format))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    for name, level in _levels(settings):
+        logging.getLogger(name).setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        _let_through(logging.getLogger(name))
+    _configure_structlog()
+
+
+def _levels(settings: Settings) -> Iterator[tuple[str | None, str]]:
+    """Libraries never speak below WARNING: at DEBUG they print statements with parameters and headers with keys."""
+    own, quiet = settings.log_level.value, logging.getLevelName(logging.WARNING)
+    louder = max(own, quiet, key=logging.getLevelNamesMapping().__getitem__)
+    yield None, louder
+    yield "booking_payments", own
+    yield "booking_payments.payments", settings.log_level_payments.value
+    yield "uvicorn", own
+
+
+def _let_through(logger: logging.Logger) -> None:
+    """Uvicorn brings handlers of its own; without them its lines reach ours."""
+    logger.handlers[:] = []
+    logger.propagate = True
+
+
+def _shared() -> list[Processor]:
+    """What happens to a line of ours and to one of a library alike."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+
+
+def _formatter(kind: LogFormat) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_shared(),
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, _renderer(kind)],
+    )
+
+
+def _renderer(kind: LogFormat) -> Processor:
+    if kind is LogFormat.JSON:
+        return structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+
+
+def _configure_structlog() -> None:
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        # Loggers are made at import; what they do follows the latest set-up.
+        cache_logger_on_first_use=False,
+    )

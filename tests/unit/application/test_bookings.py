@@ -1,0 +1,242 @@
+"""Registering, canceling and expiring bookings."""
+
+from datetime import timedelta
+
+import pytest
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.views import RefundOnCancel
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.errors import NotFound, NotPossibleNow, OutcomeUnknown, RefusedByRule
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.testing.house import ANN, OPERATOR, House
+
+
+async def _paid(house: House, amount: str = "100.00") -> str:
+    booking = await house.book(amount)
+    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    return booking.id
+
+
+async def _status(house: House, booking_id: str) -> BookingStatus:
+    return (await house.payments.get_booking(booking_id)).status
+
+
+async def test_a_new_booking_waits_for_its_payment(house: House) -> None:
+    booking = await house.book()
+
+    assert booking.status is BookingStatus.PENDING
+
+
+async def test_a_booking_may_be_paid_until_its_event_starts_unless_said_otherwise(house: House) -> None:
+    booking = await house.book()
+
+    assert booking.expires_at == booking.event_starts_at
+
+
+async def test_the_same_reference_with_the_same_content_finds_the_booking(house: House) -> None:
+    first = await house.book()
+
+    assert (await house.book()).id == first.id
+
+
+async def test_the_same_reference_with_other_content_is_refused(house: House) -> None:
+    await house.book("100.00")
+
+    with pytest.raises(NotPossibleNow) as refusal:
+        await house.book("99.00")
+
+    assert refusal.value.code == "reference_taken"
+
+
+async def test_a_hold_beyond_the_start_of_the_event_is_refused(house: House) -> None:
+    with pytest.raises(RefusedByRule) as refusal:
+        await house.book(starts_in=timedelta(hours=1), expires_in=timedelta(hours=2))
+
+    assert refusal.value.code == "expires_after_event"
+
+
+async def test_somebody_elses_booking_does_not_exist(house: House) -> None:
+    booking = await house.book()
+
+    with pytest.raises(NotFound):
+        await house.payments.get_booking(booking.id, Caller.customer("bob", "test"))
+
+
+async def test_canceling_an_unpaid_booking_closes_it(house: House) -> None:
+    booking = await house.book()
+
+    assert (await house.payments.cancel_booking(booking.id)).status is BookingStatus.CANCELED
+
+
+async def test_canceling_a_booking_cancels_its_open_intent_first(house: House) -> None:
+    booking = await house.book()
+    view = await house.payments.start_payment(booking.id, ANN)
+
+    await house.payments.cancel_booking(booking.id)
+
+    intent = await house.world.gateway.retrieve_intent(view.payment.intent_id or "")
+    assert intent.status is PaymentStatus.CANCELED
+
+
+async def test_canceling_twice_changes_nothing(house: House) -> None:
+    booking_id = await _paid(house)
+    await house.payments.cancel_booking(booking_id)
+    await house.payments.cancel_booking(booking_id)
+
+    payment = (await house.payments.payment_status(booking_id)).payment
+    assert len(payment.refunds) == 1
+
+
+async def test_canceling_a_paid_booking_refunds_what_its_policy_says(house: House) -> None:
+    booking_id = await _paid(house)
+
+    await house.payments.cancel_booking(booking_id)
+
+    payment = (await house.payments.payment_status(booking_id)).payment
+    assert payment.refunded == Money(10000, Currency.USD)
+
+
+async def test_canceling_without_refund_keeps_the_money(house: House) -> None:
+    booking_id = await _paid(house)
+
+    await house.payments.cancel_booking(booking_id, refund=RefundOnCancel.NONE)
+
+    payment = (await house.payments.payment_status(booking_id)).payment
+    assert (payment.refunds, await _status(house, booking_id)) == ((), BookingStatus.CANCELED)
+
+
+async def test_a_full_refund_is_possible_even_after_the_event_started(house: House) -> None:
+    booking_id = await _paid(house)
+    house.clock.advance(timedelta(days=31))
+
+    await house.payments.cancel_booking(booking_id, refund=RefundOnCancel.FULL)
+
+    payment = (await house.payments.payment_status(booking_id)).payment
+    assert payment.refunded == payment.captured
+
+
+async def test_canceling_after_the_event_started_gives_nothing_back_by_policy(house: House) -> None:
+    booking_id = await _paid(house)
+    house.clock.advance(timedelta(days=31))
+
+    await house.payments.cancel_booking(booking_id)
+
+    payment = (await house.payments.payment_status(booking_id)).payment
+    assert (payment.refunds, await _status(house, booking_id)) == ((), BookingStatus.CANCELED)
+
+
+async def test_a_cancellation_whose_outcome_is_unknown_leaves_the_booking_as_it_is(house: House) -> None:
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN)
+    house.stripe.faults.script("POST /v1/payment_intents/{id}/cancel", "timeout_after", times=3)
+
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.cancel_booking(booking.id)
+
+    assert await _status(house, booking.id) is BookingStatus.PENDING
+
+
+async def test_a_cancellation_whose_outcome_was_unknown_is_finished_later(house: House) -> None:
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN)
+    house.stripe.faults.script("POST /v1/payment_intents/{id}/cancel", "timeout_after", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.cancel_booking(booking.id)
+
+    await house.settle()
+
+    assert await _status(house, booking.id) is BookingStatus.CANCELED
+
+
+async def test_canceling_refunds_when_the_payment_succeeded_in_between(house: House) -> None:
+    booking = await house.book()
+    view = await house.payments.start_payment(booking.id, ANN)
+    assert view.handover is not None
+    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", "pm_card_visa")
+
+    await house.payments.cancel_booking(booking.id)
+
+    payment = (await house.payments.payment_status(booking.id)).payment
+    assert (await _status(house, booking.id), payment.refunded) == (BookingStatus.CANCELED, payment.captured)
+
+
+async def test_a_refund_that_the_gateway_could_not_take_is_sent_later(house: House) -> None:
+    booking_id = await _paid(house)
+    house.stripe.faults.script("POST /v1/refunds", "429_limit", times=3)
+    await house.payments.cancel_booking(booking_id)
+
+    await house.settle()
+
+    payment = (await house.payments.payment_status(booking_id)).payment
+    assert [refund.status for refund in payment.refunds] == [RefundStatus.SUCCEEDED]
+
+
+async def test_a_hold_that_ran_out_is_closed(house: House) -> None:
+    booking = await house.book(expires_in=timedelta(minutes=10))
+    house.clock.advance(timedelta(minutes=10))
+
+    await house.payments.work()
+
+    assert await _status(house, booking.id) is BookingStatus.EXPIRED
+
+
+async def test_a_hold_is_kept_until_it_runs_out(house: House) -> None:
+    booking = await house.book(expires_in=timedelta(minutes=10))
+    house.clock.advance(timedelta(minutes=9))
+
+    await house.payments.work()
+
+    assert await _status(house, booking.id) is BookingStatus.PENDING
+
+
+async def test_an_expiring_booking_cancels_its_intent_at_the_gateway(house: House) -> None:
+    booking = await house.book(expires_in=timedelta(minutes=10))
+    view = await house.payments.start_payment(booking.id, ANN)
+    house.clock.advance(timedelta(minutes=11))
+
+    await house.payments.work()
+
+    intent = await house.world.gateway.retrieve_intent(view.payment.intent_id or "")
+    assert (intent.status, await _status(house, booking.id)) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
+
+
+async def test_an_expiring_booking_that_was_paid_unseen_is_confirmed(house: House) -> None:
+    booking = await house.book(expires_in=timedelta(minutes=10))
+    view = await house.payments.start_payment(booking.id, ANN)
+    assert view.handover is not None
+    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", "pm_card_visa")
+    house.clock.advance(timedelta(minutes=11))
+
+    await house.payments.work()
+
+    assert await _status(house, booking.id) is BookingStatus.CONFIRMED
+
+
+async def test_a_booking_with_held_money_does_not_expire(house: House) -> None:
+    booking = await house.book(expires_in=timedelta(minutes=10))
+    await house.payments.start_payment(
+        booking.id,
+        ANN,
+        payment_method_id="pm_card_visa",
+        confirm_immediately=True,
+        capture_method=CaptureMethod.MANUAL,
+    )
+    house.clock.advance(timedelta(minutes=11))
+
+    await house.payments.work()
+
+    assert await _status(house, booking.id) is BookingStatus.PENDING
+
+
+async def test_an_expired_booking_can_not_be_canceled(house: House) -> None:
+    booking = await house.book(expires_in=timedelta(minutes=10))
+    house.clock.advance(timedelta(minutes=11))
+    await house.payments.work()
+
+    with pytest.raises(NotPossibleNow) as refusal:
+        await house.payments.cancel_booking(booking.id, OPERATOR)
+
+    assert refusal.value.code == "booking_expired"

@@ -1,0 +1,145 @@
+"""The backend calls of a booking app, and what is told to it."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from booking_payments.domain.refunds import RefundReason
+from booking_payments.ports.publisher import Message
+from booking_payments.testing.house import House
+
+
+async def test_a_backend_pays_a_booking_in_one_call(house: House) -> None:
+    result = await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
+
+    assert (result.success, result.status, result.error) == (True, "succeeded", None)
+    assert (result.payment_intent_id or "").startswith("pi_")
+
+
+async def test_without_a_method_the_front_end_gets_a_client_secret(house: House) -> None:
+    result = await house.payments.process_booking_payment(await house.book())
+
+    assert (result.success, result.client_secret is not None) == (True, True)
+
+
+async def test_a_decline_is_a_result_and_no_exception(house: House) -> None:
+    result = await house.payments.process_booking_payment(await house.book(), "pm_card_chargeDeclined")
+
+    assert (result.success, result.error, result.error_code) == (False, "Your card was declined.", "card_declined")
+    assert result.payment_intent_id is not None
+
+
+async def test_authentication_is_told(house: House) -> None:
+    result = await house.payments.process_booking_payment(await house.book(), "pm_card_authenticationRequired")
+
+    assert (result.success, result.requires_action) == (True, True)
+
+
+async def test_a_rule_that_forbids_is_a_result(house: House) -> None:
+    result = await house.payments.process_booking_payment(await house.book("0.00"), "pm_card_visa")
+
+    assert (result.success, result.error_code) == (False, "nothing_to_pay")
+
+
+async def test_a_silent_gateway_is_a_result(house: House) -> None:
+    house.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=3)
+
+    result = await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
+
+    assert (result.success, result.outcome_unknown) == (False, True)
+
+
+async def test_a_declined_payment_is_retried_with_another_method(house: House) -> None:
+    booking = await house.book()
+    await house.payments.process_booking_payment(booking, "pm_card_chargeDeclined")
+
+    declined = await house.payments.retry_booking_payment(booking.id, "pm_card_chargeDeclined")
+    paid = await house.payments.retry_booking_payment(booking.id, "pm_card_visa")
+
+    assert (declined.success, paid.success) == (False, True)
+
+
+async def test_a_backend_refunds_whole_and_in_part(house: House) -> None:
+    booking = await house.book()
+    await house.payments.process_booking_payment(booking, "pm_card_visa")
+
+    part = await house.payments.process_booking_refund(booking, Decimal("25.00"), "Partial refund requested")
+    rest = await house.payments.process_booking_refund(booking)
+
+    payment = (await house.payments.payment_status(booking.id)).payment
+    assert (part.success, rest.success, payment.refunded) == (True, True, payment.captured)
+    assert payment.refunds[0].note == "Partial refund requested"
+
+
+async def test_a_reason_of_the_gateway_is_no_note(house: House) -> None:
+    booking = await house.book()
+    await house.payments.process_booking_payment(booking, "pm_card_visa")
+    await house.payments.process_booking_refund(booking, reason=RefundReason.DUPLICATE)
+
+    refund = (await house.payments.payment_status(booking.id)).payment.refunds[0]
+    assert (refund.reason, refund.note) == ("duplicate", None)
+
+
+async def test_a_refund_that_is_not_possible_is_a_result(house: House) -> None:
+    result = await house.payments.process_booking_refund(await house.book())
+
+    assert (result.success, result.error_code) == (False, "not_found")
+
+
+async def test_the_booking_app_is_told_in_order(house: House) -> None:
+    booking = await house.book()
+    await house.payments.process_booking_payment(booking, "pm_card_visa")
+    await house.payments.process_booking_refund(booking)
+
+    await house.payments.work()
+
+    told = [(message.sequence, message.type) for message in house.publisher.published]
+    assert told == [(1, "payment.succeeded"), (2, "booking.confirmed"), (3, "payment.refunded")]
+
+
+async def test_nothing_is_told_twice_when_all_went_well(house: House) -> None:
+    await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
+    await house.payments.work()
+    told = len(house.publisher.published)
+
+    await house.payments.work()
+
+    assert len(house.publisher.published) == told
+
+
+async def test_a_message_that_nobody_took_is_told_again_before_the_next_of_its_booking(house: House) -> None:
+    await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
+    taken: list[Message] = []
+    working = house.publisher.publish
+
+    async def broken(message: Message) -> None:
+        taken.append(message)
+        raise ConnectionError
+
+    house.publisher.publish = broken  # type: ignore[method-assign]  # a consumer that is down
+    await house.payments.work()
+    house.publisher.publish = working  # type: ignore[method-assign]
+    await house.payments.work()
+
+    assert [message.sequence for message in taken] == [1]
+    assert [message.sequence for message in house.publisher.published] == [1, 2]
+
+
+async def test_an_expired_booking_is_told(house: House) -> None:
+    await house.book(expires_in=timedelta(minutes=1))
+    house.clock.advance(timedelta(minutes=2))
+
+    await house.payments.work()
+
+    assert [message.type for message in house.publisher.published] == ["booking.expired"]
+
+
+async def test_disputes_and_failures_are_told(house: House) -> None:
+    disputed = await house.book(reference="R-1")
+    await house.payments.process_booking_payment(disputed, "pm_card_createDispute")
+    failed = await house.book(reference="R-2")
+    for _ in range(3):
+        await house.payments.process_booking_payment(failed, "pm_card_chargeDeclined")
+    await house.settle()
+
+    told = {message.type for message in house.publisher.published}
+    assert {"payment.disputed", "payment.failed"} <= told

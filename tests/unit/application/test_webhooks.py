@@ -1,0 +1,361 @@
+"""Webhooks: twice, late, early, out of order, and not ours."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from booking_payments.adapters.stripe.signature import sign
+from booking_payments.application.views import PaymentView
+from booking_payments.application.webhooks import WebhookFailed
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.errors import CardDeclined
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.storage import InboxEntry, InboxStatus
+from booking_payments.testing.house import ANN, SECRET, House
+
+Event = dict[str, Any]
+
+
+async def _start(house: House) -> PaymentView:
+    return await house.payments.start_payment((await house.book()).id, ANN)
+
+
+async def _pay(house: House, card: str = "pm_card_visa") -> PaymentView:
+    booking = await house.book()
+    return await house.payments.start_payment(booking.id, ANN, payment_method_id=card, confirm_immediately=True)
+
+
+def _browser_pays(house: House, view: PaymentView, card: str = "pm_card_visa") -> None:
+    assert view.handover is not None
+    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", card)
+
+
+def _event(house: House, kind: str) -> Event:
+    return next(event for event in house.stripe.events if event["type"] == kind)
+
+
+def _body(event: Mapping[str, Any]) -> bytes:
+    return json.dumps(event).encode()
+
+
+async def _now(house: House, view: PaymentView) -> Payment:
+    return (await house.payments.payment_status(view.payment.booking_id)).payment
+
+
+async def _row(house: House, event: Event) -> InboxEntry:
+    return (await house.storage.read(lambda uow: uow.inbox.find(event["id"])))[0]
+
+
+async def test_a_success_in_the_browser_confirms_the_booking(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view)
+
+    await house.deliver_webhooks()
+
+    booking = await house.payments.get_booking(view.payment.booking_id)
+    assert booking.status is BookingStatus.CONFIRMED
+
+
+async def test_an_attempt_in_the_browser_counts_like_one_of_ours(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view, "pm_card_chargeDeclined")
+
+    await house.deliver_webhooks()
+
+    assert (await _now(house, view)).attempts_made == 1
+
+
+async def test_the_same_event_again_has_no_second_effect(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view)
+    event = _body(_event(house, "payment_intent.succeeded"))
+    await house.deliver(event)
+    before = await _now(house, view)
+
+    again = await house.deliver(event)
+
+    assert (again.outcome, await _now(house, view)) == ("duplicate", before)
+
+
+async def test_a_twin_with_another_id_has_no_second_effect(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view)
+    event = _event(house, "payment_intent.succeeded")
+    await house.deliver(_body(event))
+    before = await _now(house, view)
+
+    await house.deliver(_body({**event, "id": "evt_twin"}))
+
+    assert await _now(house, view) == before
+
+
+async def test_a_late_failure_does_not_undo_a_paid_booking(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view, "pm_card_chargeDeclined")
+    _browser_pays(house, view)
+    await house.deliver(_body(_event(house, "payment_intent.succeeded")))
+
+    await house.deliver(_body(_event(house, "payment_intent.payment_failed")))
+
+    assert (await _now(house, view)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_news_that_is_not_final_is_read_anew(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view, "pm_card_chargeDeclined")
+    _browser_pays(house, view)
+
+    await house.deliver(_body(_event(house, "payment_intent.payment_failed")))
+
+    assert (await _now(house, view)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_old_news_asks_nothing_of_the_gateway(house: House) -> None:
+    view = await _start(house)
+    calls = len(house.stripe.calls)
+
+    await house.deliver(_body(_event(house, "payment_intent.created")))
+
+    assert (len(house.stripe.calls), (await _now(house, view)).version) == (calls, view.payment.version)
+
+
+async def test_a_final_success_is_booked_without_asking_the_gateway(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view)
+    calls = len(house.stripe.calls)
+
+    await house.deliver(_body(_event(house, "payment_intent.succeeded")))
+
+    assert len(house.stripe.calls) == calls
+
+
+async def test_all_orders_of_a_life_end_in_the_same_state() -> None:
+    async def life(order: tuple[int, ...]) -> tuple[object, ...]:
+        house = House()
+        view = await _start(house)
+        _browser_pays(house, view, "pm_card_chargeDeclined")
+        _browser_pays(house, view)
+        events = [_body(event) for event in house.stripe.events if event["type"].startswith("payment_intent.")]
+        for place in order:
+            await house.deliver(events[place])
+        payment = await _now(house, view)
+        return payment.status, payment.captured, payment.attempts_made
+
+    ends = {await life(order) for order in permutations(range(3))}
+    assert len(ends) == 1
+
+
+async def test_an_event_that_is_faster_than_the_answer_finds_its_payment(house: House) -> None:
+    booking = await house.book()
+    house.stripe.faults.script("POST /v1/payment_intents", "slow", times=1)
+    outcomes: list[str] = []
+
+    async def webhook_first() -> None:
+        outcomes.append((await house.deliver(_body(_event(house, "payment_intent.succeeded")))).outcome)
+
+    house.clock.meanwhile(webhook_first)
+    view = await house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
+    )
+
+    assert (outcomes, view.payment.status, view.payment.attempts_made) == (["processed"], PaymentStatus.SUCCEEDED, 1)
+
+
+async def test_a_dispute_that_is_faster_than_the_answer_finds_its_payment(house: House) -> None:
+    booking = await house.book()
+    house.stripe.faults.script("POST /v1/payment_intents", "slow", times=1)
+
+    async def webhook_first() -> None:
+        await house.deliver(_body(_event(house, "charge.dispute.created")))
+
+    house.clock.meanwhile(webhook_first)
+    view = await house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_card_createDispute", confirm_immediately=True
+    )
+
+    assert [dispute.status for dispute in view.payment.disputes] == [DisputeStatus.NEEDS_RESPONSE]
+
+
+async def test_an_answer_that_a_webhook_overtook_is_read_anew(house: House) -> None:
+    booking = await house.book()
+    house.stripe.faults.script("POST /v1/payment_intents", "slow", times=1)
+
+    async def customer_is_faster() -> None:
+        intent = _event(house, "payment_intent.requires_action")["data"]["object"]
+        house.stripe.authenticate(intent["id"], intent["client_secret"], "failed")
+        await house.deliver_webhooks()
+
+    house.clock.meanwhile(customer_is_faster)
+    view = await house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
+    )
+
+    assert (view.payment.status, view.payment.attempts_made) == (PaymentStatus.REQUIRES_PAYMENT_METHOD, 1)
+
+
+async def test_a_type_that_we_do_not_act_on_is_kept_and_ignored(house: House) -> None:
+    result = await house.deliver(_body({"id": "evt_1", "type": "customer.created", "data": {"object": {}}}))
+
+    row = await _row(house, {"id": "evt_1"})
+    assert (result.outcome, row.status) == ("ignored", InboxStatus.IGNORED)
+
+
+async def test_an_event_of_the_other_mode_is_ignored_with_the_reason(house: House) -> None:
+    await _start(house)
+    event = {**_event(house, "payment_intent.created"), "livemode": True}
+
+    result = await house.deliver(_body(event))
+
+    assert (result.outcome, result.reason) == ("ignored", "the event is of the other mode (livemode)")
+
+
+async def test_an_object_that_is_not_ours_is_ignored(house: House) -> None:
+    view = await _start(house)
+    event = _event(house, "payment_intent.created")
+    event["data"]["object"].update(id="pi_foreign", metadata={})
+
+    result = await house.deliver(_body({**event, "id": "evt_foreign"}))
+
+    assert (result.outcome, (await _now(house, view)).version) == ("ignored", view.payment.version)
+
+
+async def test_an_event_id_seen_under_another_type_is_ignored(house: House) -> None:
+    await _start(house)
+    event = _event(house, "payment_intent.created")
+    await house.deliver(_body(event))
+
+    result = await house.deliver(_body({**event, "type": "payment_intent.succeeded"}))
+
+    assert (result.outcome, result.reason) == ("ignored", "this event id was seen under another type")
+
+
+@pytest.mark.parametrize("changes", [{"amount": 9999, "amount_received": 9999}, {"currency": "eur"}])
+async def test_a_success_over_another_amount_is_flagged_and_never_booked(
+    house: House, changes: dict[str, object]
+) -> None:
+    view = await _start(house)
+    _browser_pays(house, view)
+    event = _event(house, "payment_intent.succeeded")
+    event["data"]["object"].update(changes)
+
+    await house.deliver(_body(event))
+
+    payment = await _now(house, view)
+    assert (payment.status, len(payment.drifts)) == (PaymentStatus.REQUIRES_PAYMENT_METHOD, 1)
+
+
+async def test_a_shortened_event_is_settled_by_reading(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view)
+    short = {"id": view.payment.intent_id, "status": "succeeded"}
+
+    await house.deliver(_body({"id": "evt_s", "type": "payment_intent.succeeded", "data": {"object": short}}))
+
+    assert (await _now(house, view)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_an_event_that_says_succeeded_while_the_gateway_does_not_books_nothing(house: House) -> None:
+    view = await _start(house)
+    short = {"id": view.payment.intent_id, "status": "succeeded"}
+
+    await house.deliver(_body({"id": "evt_s", "type": "payment_intent.succeeded", "data": {"object": short}}))
+
+    assert (await _now(house, view)).status is PaymentStatus.REQUIRES_PAYMENT_METHOD
+
+
+async def test_a_webhook_that_we_can_not_work_on_is_kept_and_asked_for_again(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view, "pm_card_chargeDeclined")
+    event = _event(house, "payment_intent.payment_failed")
+    house.stripe.faults.script("GET /v1/*", "503", times=3)
+
+    with pytest.raises(WebhookFailed):
+        await house.deliver(_body(event))
+
+    row = await _row(house, event)
+    assert (row.status, row.reason) == (InboxStatus.FAILED, "Silent")
+
+
+async def test_a_failed_webhook_is_worked_on_when_it_comes_again(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view, "pm_card_chargeDeclined")
+    event = _body(_event(house, "payment_intent.payment_failed"))
+    house.stripe.faults.script("GET /v1/*", "503", times=3)
+    with pytest.raises(WebhookFailed):
+        await house.deliver(event)
+
+    again = await house.deliver(event)
+
+    assert (again.outcome, (await _now(house, view)).attempts_made) == ("processed", 1)
+
+
+async def test_a_dispute_freezes_nothing_but_refunds(house: House) -> None:
+    view = await _pay(house, "pm_card_createDispute")
+
+    await house.deliver_webhooks()
+
+    payment = await _now(house, view)
+    assert (payment.status, payment.disputed) == (PaymentStatus.SUCCEEDED, True)
+
+
+async def test_a_won_dispute_gives_the_money_back_to_the_ledger(house: House) -> None:
+    view = await _pay(house, "pm_card_createDispute")
+    await house.deliver_webhooks()
+    dispute = (await _now(house, view)).disputes[0]
+    house.stripe.call("POST", f"/v1/disputes/{dispute.id}", {"evidence": {"uncategorized_text": "winning_evidence"}})
+    house.clock.advance(timedelta(seconds=10))
+
+    await house.deliver_webhooks()
+
+    settled = (await _now(house, view)).disputes[0]
+    assert (settled.status, settled.withdrawn.minor) == (DisputeStatus.WON, 0)
+
+
+async def test_a_refund_that_fails_late_is_seen(house: House) -> None:
+    view = await _pay(house, "pm_card_refundFail")
+    await house.payments.refund_payment(view.payment.booking_id, ANN)
+    house.clock.advance(timedelta(seconds=3))
+
+    await house.deliver_webhooks()
+
+    assert (await _now(house, view)).refunds[0].status is RefundStatus.FAILED
+
+
+async def test_the_last_failure_in_the_browser_ends_the_payment(house: House) -> None:
+    view = await _start(house)
+    for _ in range(3):
+        _browser_pays(house, view, "pm_card_chargeDeclined")
+        await house.deliver_webhooks()
+
+    await house.settle()
+
+    assert (await _now(house, view)).status is PaymentStatus.FAILED
+
+
+async def test_a_wrong_signature_is_refused(house: House) -> None:
+    with pytest.raises(WebhookRefused):
+        await house.payments.receive_webhook(b"{}", sign(b"{}", "whsec_other", house.clock.now()))
+
+
+@pytest.mark.parametrize("body", [b"[]", b"nonsense", b'"text"', b'{"id": "evt_1"}', b'{"type": "x"}', b"\xff"])
+async def test_a_body_that_is_no_event_is_refused(house: House, body: bytes) -> None:
+    with pytest.raises(WebhookRefused):
+        await house.payments.receive_webhook(body, sign(body, SECRET, house.clock.now()))
+
+
+async def test_declines_by_answer_and_by_webhook_count_once(house: House) -> None:
+    booking = await house.book()
+    with pytest.raises(CardDeclined):
+        await house.payments.start_payment(
+            booking.id, ANN, payment_method_id="pm_card_chargeDeclined", confirm_immediately=True
+        )
+
+    await house.deliver_webhooks()
+
+    assert (await house.payments.payment_status(booking.id)).payment.attempts_made == 1

@@ -1,0 +1,280 @@
+"""``Idempotency-Key``: done once, answered the same, and nobody else's answer ever."""
+
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+
+from booking_payments.adapters.fake_stripe.faults import Fault
+from booking_payments.entrypoints.http import idempotency
+from booking_payments.entrypoints.http.auth import Principal
+from booking_payments.entrypoints.http.models import RefundPayment
+from booking_payments.entrypoints.http.problems import Refused
+from tests.unit.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of
+
+KEY = "0b6f3c52-8f0e-4f0e-9b0a-000000000001"
+OTHER_KEY = "0b6f3c52-8f0e-4f0e-9b0a-000000000002"
+
+
+def with_key(key: str = KEY) -> dict[str, str]:
+    return {"Idempotency-Key": key}
+
+
+def refund(api: Api, booking_id: str, amount: str = "25.00", key: str = KEY, who: Any = ANN) -> httpx.Response:
+    path = f"/api/bookings/{booking_id}/payment/refund/"
+    return api.post(path, who, headers=with_key(key), json={"amount": amount})
+
+
+def test_the_same_request_again_is_done_once(api: Api) -> None:
+    booking_id = api.paid()
+    refund(api, booking_id)
+    refund(api, booking_id)
+
+    assert api.status(booking_id)["refunded_amount"] == "25.00"
+
+
+def test_the_same_request_again_is_answered_the_same(api: Api) -> None:
+    booking_id = api.paid()
+    first = refund(api, booking_id)
+
+    second = refund(api, booking_id)
+
+    assert (second.status_code, second.content) == (first.status_code, first.content)
+    assert second.headers["content-type"] == first.headers["content-type"]
+
+
+def test_a_repeated_answer_says_so(api: Api) -> None:
+    booking_id = api.paid()
+    first = refund(api, booking_id)
+
+    second = refund(api, booking_id)
+
+    assert "idempotent-replayed" not in first.headers
+    assert second.headers["idempotent-replayed"] == "true"
+
+
+def test_the_key_may_be_quoted(api: Api) -> None:
+    booking_id = api.paid()
+    refund(api, booking_id)
+
+    assert refund(api, booking_id, key=f'"{KEY}"').headers["idempotent-replayed"] == "true"
+
+
+def test_spelling_and_defaults_do_not_make_another_request(api: Api) -> None:
+    booking_id = api.paid()
+    refund(api, booking_id)
+
+    response = api.post(
+        f"/api/bookings/{booking_id}/payment/refund",
+        ANN,
+        headers={**with_key(), "Content-Type": "application/json"},
+        content=b'{ "reason": "requested_by_customer",  "amount": "25.00" }',
+    )
+
+    assert response.headers["idempotent-replayed"] == "true"
+
+
+def test_another_key_is_another_request(api: Api) -> None:
+    booking_id = api.paid()
+    refund(api, booking_id)
+    refund(api, booking_id, key=OTHER_KEY)
+
+    assert api.status(booking_id)["refunded_amount"] == "50.00"
+
+
+def test_the_same_key_for_another_request_is_422(api: Api) -> None:
+    booking_id = api.paid()
+    refund(api, booking_id)
+
+    response = refund(api, booking_id, amount="26.00")
+
+    assert (response.status_code, problem_of(response)["code"]) == (422, "idempotency_key_reused")
+
+
+def test_another_booking_is_another_route(api: Api) -> None:
+    refund(api, api.paid())
+
+    assert "idempotent-replayed" not in refund(api, api.paid()).headers
+
+
+def test_another_caller_gets_no_stored_answer(api: Api) -> None:
+    booking_id = api.paid()
+    refund(api, booking_id)
+
+    assert refund(api, booking_id, who=BOB).status_code == 404
+
+
+def test_an_operator_is_another_caller_than_the_customer_of_the_same_name(api: Api) -> None:
+    booking_id = api.paid()
+    refund(api, booking_id, who=bearer("ann", "payments:operate"))
+
+    assert "idempotent-replayed" not in refund(api, booking_id).headers
+
+
+def test_a_decline_is_repeated(api: Api) -> None:
+    booking_id = api.book()
+    body = {"payment_method_id": "pm_card_visa_chargeDeclined", "confirm_immediately": True}
+    path = f"/api/bookings/{booking_id}/payment/intent/"
+    api.post(path, ANN, headers=with_key(), json=body)
+
+    second = api.post(path, ANN, headers=with_key(), json=body)
+
+    assert (second.status_code, second.headers["content-type"]) == (402, "application/problem+json")
+    assert api.status(booking_id)["attempts_made"] == 1
+
+
+def test_a_refusal_by_rule_is_repeated(api: Api) -> None:
+    booking_id = api.paid()
+    refund(api, booking_id, amount="200.00")
+
+    assert refund(api, booking_id, amount="200.00").headers["idempotent-replayed"] == "true"
+
+
+def test_a_409_is_forgotten(api: Api) -> None:
+    booking_id = api.book()
+    api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
+    assert refund(api, booking_id).status_code == 409
+    api.pay(booking_id)
+
+    assert refund(api, booking_id).status_code == 200
+
+
+def test_a_400_is_forgotten(api: Api) -> None:
+    booking_id = api.paid()
+    assert refund(api, booking_id, amount="25.001").status_code == 400
+
+    assert refund(api, booking_id).status_code == 200
+
+
+def test_a_register_is_done_once(api: Api) -> None:
+    body = api.new_booking()
+    api.post("/api/bookings/", BOOKING_APP, headers=with_key(), json=body)
+
+    second = api.post("/api/bookings/", BOOKING_APP, headers=with_key(), json=body)
+
+    assert (second.status_code, second.headers["idempotent-replayed"]) == (201, "true")
+
+
+def test_after_72_hours_the_key_is_new(api: Api) -> None:
+    booking_id = api.paid()
+    refund(api, booking_id)
+    api.house.clock.advance(idempotency.LIFETIME)
+
+    assert "idempotent-replayed" not in refund(api, booking_id).headers
+
+
+BAD_KEYS = [
+    "",
+    "short",
+    "x" * 15,
+    "x" * 256,
+    '"' + "x" * 16,
+    "\u00e4" * 16,
+    "x" * 15 + "\t" + "x",
+    '"' + "x" * 256 + '"',
+    '""',
+    "4242424242424242",
+]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
+def test_a_bad_key_is_400(api: Api, key: str) -> None:
+    headers = [*ANN.items(), ("Idempotency-Key", key.encode("latin-1"))]
+
+    response = api.client.post(f"/api/bookings/{api.paid()}/payment/refund/", headers=headers, json={})
+
+    assert response.status_code == 400
+    assert problem_of(response)["code"] in ("idempotency_key_invalid", "card_number_refused")
+
+
+@pytest.mark.parametrize("key", ["x" * 16, "x" * 255, '"' + "x" * 255 + '"', KEY, 'a"b' + "x" * 16])
+def test_a_good_key_is_taken(key: str) -> None:
+    assert idempotency.key_of([key])
+
+
+def test_two_keys_are_400() -> None:
+    with pytest.raises(Refused):
+        idempotency.key_of([KEY, OTHER_KEY])
+
+
+def test_a_bad_body_is_told_before_the_key_is_looked_at(api: Api) -> None:
+    booking_id = api.paid()
+    refund(api, booking_id)
+
+    response = api.post(f"/api/bookings/{booking_id}/payment/refund/", ANN, headers=with_key(), json={"x": 1})
+
+    assert problem_of(response)["code"] == "unknown_field"
+
+
+# --- while it runs, and after a crash
+
+
+def test_while_it_runs_the_same_key_is_409(api: Api) -> None:
+    booking_id = api.paid()
+    path = f"/api/bookings/{booking_id}/payment/refund/"
+    leave_a_mark(api, path)
+
+    response = api.post(path, ANN, headers=with_key(), json={})
+
+    assert (response.status_code, problem_of(response)["code"]) == (409, "idempotency_key_in_use")
+    assert int(response.headers["retry-after"]) > 0
+
+
+def leave_a_mark(api: Api, path: str) -> None:
+    """What a process leaves behind that died in the middle of the work."""
+    principal = Principal(subject="ann", issuer=None, scopes=frozenset())
+    asked = idempotency.asked(KEY, principal, "POST", path, RefundPayment())
+    mark = idempotency._mark(asked, "req_dead", api.house.clock.now())
+
+    async def store() -> None:
+        until = api.house.clock.now() + timedelta(seconds=60)
+        await api.house.storage.transact(lambda uow: uow.answers.put(attrs.evolve(mark, locked_until=until)))
+
+    with api.client.portal() as portal:
+        portal.call(store)
+
+
+def test_a_crashed_request_is_taken_over_when_its_lease_is_over(api: Api) -> None:
+    booking_id = api.paid()
+    path = f"/api/bookings/{booking_id}/payment/refund/"
+    leave_a_mark(api, path)
+    api.house.clock.advance(timedelta(seconds=61))
+
+    assert api.post(path, ANN, headers=with_key(), json={}).status_code == 200
+
+
+def test_a_partial_refund_whose_answer_was_lost_is_not_made_twice(api: Api) -> None:
+    booking_id = api.paid()
+    api.house.stripe.faults.script("POST /v1/refunds", Fault.TIMEOUT_AFTER.value)
+    api.house.stripe.faults.script("POST /v1/refunds", Fault.TIMEOUT_BEFORE.value, times=2)
+    lost = refund(api, booking_id)
+    api.house.clock.advance(timedelta(hours=2))
+
+    again = refund(api, booking_id)
+
+    assert lost.status_code == 503
+    assert problem_of(lost)["outcome_unknown"] is True
+    assert (again.status_code, again.json()["amount"]) == (200, "25.00")
+    assert len(api.status(booking_id, OPERATOR)["refunds"]) == 1
+
+
+def test_a_request_id_that_a_client_repeats_does_not_join_two_refunds(api: Api) -> None:
+    booking_id = api.paid()
+    same = {"X-Request-Id": "always-the-same"}
+    path = f"/api/bookings/{booking_id}/payment/refund/"
+    api.post(path, ANN, headers={**with_key(), **same}, json={"amount": "25.00"})
+    api.post(path, ANN, headers={**with_key(OTHER_KEY), **same}, json={"amount": "25.00"})
+
+    assert len(api.status(booking_id)["refunds"]) == 2
+
+
+def test_the_answer_of_a_retry_after_503_is_stored(api: Api) -> None:
+    booking_id = api.paid()
+    api.house.stripe.faults.script("POST /v1/refunds", Fault.TIMEOUT_BEFORE.value, times=3)
+    refund(api, booking_id)
+    api.house.clock.advance(timedelta(hours=2))
+    refund(api, booking_id)
+
+    assert refund(api, booking_id).headers["idempotent-replayed"] == "true"

@@ -1,0 +1,106 @@
+"""The hexagon's arrows, and no float near money. import-linter holds the layers too; this names the line."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import booking_payments
+
+ROOT = Path(booking_payments.__file__).parent
+LAYERS = ("domain", "ports", "application", "adapters", "entrypoints")
+"""From the inside out: each knows those before it, and itself."""
+
+DOMAIN = sorted((ROOT / "domain").rglob("*.py"))
+PORTS = sorted((ROOT / "ports").rglob("*.py"))
+LAYERED = [(layer, path) for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, also inside functions, by its full name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{_name(path)}:{node.lineno} imports relatively"
+            yield node.module or ""
+            if node.module == "booking_payments":
+                yield from (f"booking_payments.{alias.name}" for alias in node.names)
+
+
+def _layer_of(module: str) -> str | None:
+    """``domain`` of ``booking_payments.domain.money``; None for what is not ours."""
+    head, _, rest = module.partition(".")
+    return rest.split(".")[0] if head == "booking_payments" and rest else None
+
+
+def _foreign(path: Path) -> set[str]:
+    heads = {module.split(".")[0] for module in _imports(path)}
+    return {head for head in heads if head not in sys.stdlib_module_names and head != "booking_payments"}
+
+
+@pytest.mark.parametrize("path", [*DOMAIN, *PORTS], ids=_name)
+def test_domain_and_ports_import_only_the_standard_library_and_attrs(path: Path) -> None:
+    assert _foreign(path) <= {"attrs"}
+
+
+@pytest.mark.parametrize("path", DOMAIN, ids=_name)
+def test_the_domain_knows_only_itself(path: Path) -> None:
+    assert {_layer_of(module) for module in _imports(path)} <= {None, "domain"}
+
+
+@pytest.mark.parametrize("path", PORTS, ids=_name)
+def test_ports_know_only_the_domain_and_one_another(path: Path) -> None:
+    assert {_layer_of(module) for module in _imports(path)} <= {None, "domain", "ports"}
+
+
+@pytest.mark.parametrize(
+    ("layer", "path"), LAYERED, ids=lambda value: value if isinstance(value, str) else _name(value)
+)
+def test_arrows_point_inwards(layer: str, path: Path) -> None:
+    inside = set(LAYERS[: LAYERS.index(layer) + 1])
+    # The command line starts the house, so it may open the front door; entrypoints read the settings.
+    also = {"settings", "container"} if layer == "entrypoints" else set()
+
+    known = {_layer_of(module) for module in _imports(path)} - {None}
+
+    assert known <= inside | also
+
+
+@pytest.mark.parametrize("path", DOMAIN, ids=_name)
+def test_the_domain_has_no_float(path: Path) -> None:
+    found = [f"{_name(path)}:{line} {what}" for line, what in _floats(ast.parse(path.read_text()))]
+
+    assert found == []
+
+
+def _floats(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, float | complex):
+            yield node.lineno, f"literal {node.value}"
+        elif isinstance(node, ast.Name) and node.id == "float":
+            yield node.lineno, "float"
+        elif isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Div) and not _is_exact(node):
+            yield node.lineno, "true division"
+
+
+def _is_exact(node: ast.BinOp | ast.AugAssign) -> bool:
+    """Whether a ``Fraction(...)`` is divided: that stays a fraction, to the last digit."""
+    left = node.left if isinstance(node, ast.BinOp) else None
+    return isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == "Fraction"
+
+
+@pytest.mark.parametrize("code", ["x = 1.5", "x = float('1')", "def f(x: float): ...", "x = a / b", "a /= b"])
+def test_the_search_for_floats_finds_them(code: str) -> None:
+    assert list(_floats(ast.parse(code)))
+
+
+@pytest.mark.parametrize("code", ["x = Fraction(a) / 100", "x = a // b", "x = Decimal('1.5')"])
+def test_the_search_for_floats_leaves_what_is_exact(code: str) -> None:
+    assert not list(_floats(ast.parse(code)))

@@ -1,0 +1,477 @@
+"""What the settings mean, what follows from them, and what is refused."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.settings import (
+    Rate,
+    Settings,
+    SettingsError,
+    is_loopback,
+    load_settings,
+    normalize_database_url,
+)
+
+SECRET = "s" * 32
+STRIPE = {"STRIPE_SECRET_KEY": "sk_test_abc", "STRIPE_WEBHOOK_SECRET": "whsec_abc", "JWT_SECRET": SECRET}
+
+
+def _pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+RSA_KEY = _pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+WEAK_RSA_KEY = _pem(rsa.generate_private_key(public_exponent=65537, key_size=1024))  # noqa: S505 - weak on purpose
+EC_KEY = _pem(ec.generate_private_key(ec.SECP256R1()))
+OTHER_CURVE = _pem(ec.generate_private_key(ec.SECP384R1()))
+
+
+def load(env: Mapping[str, str] | None = None, **more: str) -> Settings:
+    return load_settings({**(env or {}), **more}, env_file=None)
+
+
+def refused(env: Mapping[str, str] | None = None, **more: str) -> list[str]:
+    """The names of the settings that are refused."""
+    with pytest.raises(SettingsError) as caught:
+        load(env, **more)
+    return [problem.setting for problem in caught.value.problems]
+
+
+def message(env: Mapping[str, str] | None = None, **more: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(env, **more)
+    return str(caught.value)
+
+
+# --- where they come from
+
+
+def test_nothing_need_be_set_to_try_it_out() -> None:
+    settings = load()
+
+    assert (settings.gateway, settings.host, settings.port, settings.workers) == ("fake", "127.0.0.1", 8000, 1)
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("PORT=9000\nUNRELATED=1\n")
+
+    assert load_settings({}, file).port == 9000
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("PORT=9000\n")
+
+    assert load_settings({"PORT": "9001"}, file).port == 9001
+
+
+def test_a_missing_file_is_no_error(tmp_path: Path) -> None:
+    assert load_settings({}, tmp_path / "none").port == 8000
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"PORT=\xff\xfe")
+
+    with pytest.raises(SettingsError, match="UTF-8"):
+        load_settings({}, file)
+
+
+def test_wrong_values_in_the_file_are_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("PORT=none\n")
+
+    with pytest.raises(SettingsError, match=r"^PORT: "):
+        load_settings({}, file)
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9002")
+
+    assert load_settings(env_file=None).port == 9002
+
+
+@pytest.mark.parametrize("empty", ["", "   "])
+def test_an_empty_value_counts_as_unset(empty: str) -> None:
+    assert load(PORT=empty, PAYMENT_GATEWAY=empty, JWT_SECRET=empty).port == 8000
+
+
+def test_settings_are_read_only() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(load(), "port", 1)  # noqa: B010 - mypy would not let us
+
+
+# --- defaults of the contract
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("stripe_publishable_key", None),
+        ("stripe_api_base", None),
+        ("processing_fee_rate", Decimal("0.03")),
+        ("fee_payer", FeePayer.ORGANIZER),
+        ("fee_fixed", None),
+        ("fee_min", None),
+        ("fee_max", None),
+        ("fee_refund", FeeOnRefund.KEPT),
+        ("retry_attempts", 3),
+        ("retry_delay_s", Decimal(1)),
+        ("return_url", None),
+        ("return_url_origins", ()),
+        ("operation_lease_s", 60),
+        ("rate_limit_enabled", True),
+        ("rate_limit_money", Rate(60, 60)),
+        ("rate_limit_address", Rate(600, 60)),
+        ("rate_limit_store_url", None),
+        ("max_unpaid_bookings_per_customer", 10),
+        ("gateway_max_per_s", 20),
+        ("gateway_max_concurrent", 10),
+        ("normalized_database_url", "sqlite+aiosqlite:///booking-payments.db"),
+        ("jwt_issuer", None),
+        ("jwt_audience", None),
+        ("jwt_algorithm", "HS256"),
+        ("webhook_secrets", ("whsec_development",)),
+        ("log_level", "INFO"),
+        ("log_level_payments", "INFO"),
+    ],
+)
+def test_default(name: str, value: object) -> None:
+    assert getattr(load(), name) == value
+
+
+# --- the gateway
+
+
+def test_a_stripe_key_chooses_stripe() -> None:
+    assert load(STRIPE).gateway == "stripe"
+
+
+def test_the_fake_can_be_chosen_beside_a_stripe_key() -> None:
+    assert load(STRIPE, PAYMENT_GATEWAY="fake").gateway == "fake"
+
+
+@pytest.mark.parametrize("missing", sorted(STRIPE))
+def test_stripe_does_not_start_without(missing: str) -> None:
+    env = {name: value for name, value in STRIPE.items() if name != missing}
+
+    assert refused(env, PAYMENT_GATEWAY="stripe") == [missing]
+
+
+def test_all_that_is_missing_is_named_at_once() -> None:
+    assert refused(PAYMENT_GATEWAY="stripe") == ["STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "JWT_SECRET"]
+
+
+def test_each_problem_has_one_line() -> None:
+    assert len(message(PAYMENT_GATEWAY="stripe").splitlines()) == 3
+
+
+def test_webhook_secrets_are_separated_by_commas() -> None:
+    assert load(STRIPE, STRIPE_WEBHOOK_SECRET="whsec_a, whsec_b,").webhook_secrets == ("whsec_a", "whsec_b")
+
+
+def test_a_webhook_secret_of_commas_is_none_at_all() -> None:
+    assert refused(STRIPE, STRIPE_WEBHOOK_SECRET=" , ") == ["STRIPE_WEBHOOK_SECRET"]
+
+
+def test_a_publishable_key_is_not_taken_for_the_secret_key() -> None:
+    assert refused(STRIPE, STRIPE_SECRET_KEY="pk_test_abc") == ["STRIPE_SECRET_KEY"]
+
+
+def test_a_secret_key_is_never_published() -> None:
+    assert refused(STRIPE, STRIPE_PUBLISHABLE_KEY="sk_test_abc") == ["STRIPE_PUBLISHABLE_KEY"]
+
+
+def test_a_restricted_key_is_taken() -> None:
+    assert load(STRIPE, STRIPE_SECRET_KEY="rk_test_abc").gateway == "stripe"
+
+
+def test_live_and_test_keys_do_not_mix() -> None:
+    assert refused(STRIPE, STRIPE_PUBLISHABLE_KEY="pk_live_abc") == ["STRIPE_PUBLISHABLE_KEY"]
+
+
+def test_the_sandbox_is_another_base() -> None:
+    assert load(STRIPE, STRIPE_API_BASE="http://127.0.0.1:12111").stripe_api_base == "http://127.0.0.1:12111"
+
+
+def test_a_live_key_does_not_travel_in_the_open() -> None:
+    env = {**STRIPE, "STRIPE_SECRET_KEY": "sk_live_abc"}
+
+    assert refused(env, STRIPE_API_BASE="http://proxy.example") == ["STRIPE_API_BASE"]
+
+
+# --- the house's terms
+
+
+@pytest.mark.parametrize("value", ["NaN", "inf", "-0.01", "1", "1.5", "1e-2", "0,03", "3%", "0.03 x", "\u0660.\u0663"])
+def test_a_fee_rate_is_a_fraction_below_one(value: str) -> None:
+    assert refused(PAYMENT_PROCESSING_FEE_RATE=value) == ["PAYMENT_PROCESSING_FEE_RATE"]
+
+
+def test_a_fee_rate_may_be_nothing() -> None:
+    assert load(PAYMENT_PROCESSING_FEE_RATE="0").processing_fee_rate == 0
+
+
+@pytest.mark.parametrize("name", ["PAYMENT_FEE_FIXED", "PAYMENT_FEE_MIN", "PAYMENT_FEE_MAX"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", "1e3", "abc"])
+def test_fee_amounts_are_plain_amounts(name: str, value: str) -> None:
+    assert refused({name: value}) == [name]
+
+
+def test_fee_amounts_stay_exact() -> None:
+    assert load(PAYMENT_FEE_FIXED="0.30").fee_fixed == Decimal("0.30")
+
+
+def test_the_least_fee_is_not_above_the_most() -> None:
+    assert refused(PAYMENT_FEE_MIN="2", PAYMENT_FEE_MAX="1") == ["PAYMENT_FEE_MIN"]
+
+
+def test_who_pays_the_fee_and_whether_it_comes_back() -> None:
+    settings = load(PAYMENT_FEE_PAYER="customer", PAYMENT_FEE_REFUND="returned")
+
+    assert (settings.fee_payer, settings.fee_refund) == (FeePayer.CUSTOMER, FeeOnRefund.RETURNED)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PAYMENT_GATEWAY", "paypal"),
+        ("PAYMENT_FEE_PAYER", "nobody"),
+        ("PAYMENT_FEE_REFUND", "maybe"),
+        ("PAYMENT_RETRY_ATTEMPTS", "0"),
+        ("PAYMENT_RETRY_ATTEMPTS", "1.5"),
+        ("PAYMENT_RETRY_DELAY", "-1"),
+        ("PAYMENT_RETRY_DELAY", "21"),
+        ("PAYMENT_RETURN_URL", "/paid"),
+        ("PAYMENT_RETURN_URL", "javascript:alert(1)"),
+        ("PAYMENT_RETURN_URL", "https://user@example.com/"),
+        ("PAYMENT_RETURN_URL_ORIGINS", "https://example.com/path"),
+        ("PAYMENT_RETURN_URL_ORIGINS", "example.com"),
+        ("PAYMENT_RETURN_URL_ORIGINS", "https://example.com:x"),
+        ("OPERATION_LEASE_S", "0"),
+        ("RATE_LIMIT_ENABLED", "perhaps"),
+        ("RATE_LIMIT_MONEY", "60"),
+        ("RATE_LIMIT_MONEY", "0/minute"),
+        ("RATE_LIMIT_ADDRESS", "60/fortnight"),
+        ("RATE_LIMIT_STORE_URL", "somewhere"),
+        ("MAX_UNPAID_BOOKINGS_PER_CUSTOMER", "-1"),
+        ("GATEWAY_MAX_PER_S", "many"),
+        ("GATEWAY_MAX_CONCURRENT", "1_000"),
+        ("STRIPE_API_BASE", "ftp://example.com"),
+        ("HOST", "http://127.0.0.1"),
+        ("HOST", "a b"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "http"),
+        ("WORKERS", "0"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_LEVEL_PAYMENTS", "1"),
+        ("LOG_FORMAT", "xml"),
+        ("JWT_ALGORITHM", "none"),
+        ("JWT_PUBLIC_KEY", "no key"),
+    ],
+)
+def test_refuses(name: str, value: str) -> None:
+    assert refused({name: value}) == [name]
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("5/second", Rate(5, 1)), ("60/minute", Rate(60, 60)), ("7/hour", Rate(7, 3600)), ("9/day", Rate(9, 86400))],
+)
+def test_reads_rates(text: str, rate: Rate) -> None:
+    assert load(RATE_LIMIT_MONEY=text).rate_limit_money == rate
+
+
+def test_the_memory_store_can_be_named() -> None:
+    assert load(RATE_LIMIT_STORE_URL="memory").rate_limit_store_url is None
+
+
+def test_the_default_return_url_lies_in_an_allowed_origin() -> None:
+    settings = load(PAYMENT_RETURN_URL="https://a.example/paid", PAYMENT_RETURN_URL_ORIGINS="https://b.example:8443/")
+
+    assert settings.return_url_origins == ("https://b.example:8443", "https://a.example")
+
+
+# --- the database
+
+
+@pytest.mark.parametrize(
+    ("url", "normalized"),
+    [
+        ("sqlite:///a.db", "sqlite+aiosqlite:///a.db"),
+        ("sqlite:////var/a.db", "sqlite+aiosqlite:////var/a.db"),
+        ("sqlite+aiosqlite:///a.db", "sqlite+aiosqlite:///a.db"),
+        ("postgres://u:p@h:5432/n", "postgresql+psycopg://u:p@h:5432/n"),
+        ("postgresql://h/n?sslmode=require", "postgresql+psycopg://h/n?sslmode=require"),
+        ("postgresql+psycopg://h/n", "postgresql+psycopg://h/n"),
+    ],
+)
+def test_every_spelling_of_the_database_is_understood(url: str, normalized: str) -> None:
+    assert load(DATABASE_URL=url).normalized_database_url == normalized
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://h/n", "a.db", "sqlite://", "sqlite:///", "sqlite:///:memory:", "postgres://u:p@h:99999/n"]
+)
+def test_other_databases_are_refused(url: str) -> None:
+    assert refused(DATABASE_URL=url) == ["DATABASE_URL"]
+
+
+def test_a_url_that_was_never_checked_is_refused_too() -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        normalize_database_url("mysql://h/n")
+
+
+def test_more_workers_need_postgresql() -> None:
+    assert refused(STRIPE, WORKERS="2") == ["WORKERS"]
+
+
+def test_more_workers_need_the_stripe_gateway() -> None:
+    assert refused(WORKERS="2", DATABASE_URL="postgres://h/n") == ["WORKERS"]
+
+
+def test_more_workers_run_with_both() -> None:
+    assert load(STRIPE, WORKERS="4", DATABASE_URL="postgres://h/n").workers == 4
+
+
+# --- tokens
+
+
+def test_development_has_a_secret_that_is_announced() -> None:
+    settings = load()
+
+    assert settings.uses_development_jwt_secret
+    assert len(settings.jwt_verification_key) >= 32
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "::1"])
+def test_loopback(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com"])
+def test_not_loopback(host: str) -> None:
+    assert not is_loopback(host)
+
+
+def test_where_others_can_call_the_development_secrets_are_refused() -> None:
+    assert refused(HOST="0.0.0.0") == ["STRIPE_WEBHOOK_SECRET", "JWT_SECRET"]
+
+
+def test_where_others_can_call_the_fake_runs_with_secrets_of_its_own() -> None:
+    settings = load(HOST="0.0.0.0", JWT_SECRET=SECRET, STRIPE_WEBHOOK_SECRET="whsec_x")
+
+    assert not settings.uses_development_jwt_secret
+
+
+def test_a_secret_of_31_bytes_is_too_short() -> None:
+    assert refused(JWT_SECRET="s" * 31) == ["JWT_SECRET"]
+
+
+def test_the_length_of_a_secret_is_counted_in_bytes() -> None:
+    assert load(JWT_SECRET="é" * 16).jwt_signing_key == "é" * 16
+
+
+def test_a_key_file_is_no_secret() -> None:
+    assert refused(JWT_SECRET=RSA_KEY) == ["JWT_SECRET"]
+
+
+@pytest.mark.parametrize(("key", "algorithm"), [(RSA_KEY, "RS256"), (EC_KEY, "ES256")])
+def test_the_public_key_says_the_algorithm(key: str, algorithm: str) -> None:
+    settings = load(JWT_PUBLIC_KEY=key)
+
+    assert settings.jwt_algorithm == algorithm
+    assert settings.jwt_verification_key == key.strip()
+    assert settings.jwt_signing_key is None
+
+
+def test_a_public_key_fits_on_one_line() -> None:
+    assert load(JWT_PUBLIC_KEY=EC_KEY.replace("\n", "\\n")).jwt_algorithm == "ES256"
+
+
+@pytest.mark.parametrize("key", [WEAK_RSA_KEY, OTHER_CURVE])
+def test_weak_and_foreign_keys_are_refused(key: str) -> None:
+    assert refused(JWT_PUBLIC_KEY=key) == ["JWT_PUBLIC_KEY"]
+
+
+def test_the_algorithm_fits_the_key() -> None:
+    assert refused(JWT_PUBLIC_KEY=RSA_KEY, JWT_ALGORITHM="ES256") == ["JWT_ALGORITHM"]
+
+
+def test_a_public_key_is_never_a_shared_secret() -> None:
+    assert refused(JWT_PUBLIC_KEY=RSA_KEY, JWT_ALGORITHM="HS256") == ["JWT_ALGORITHM"]
+
+
+def test_a_public_algorithm_needs_a_public_key() -> None:
+    assert refused(JWT_SECRET=SECRET, JWT_ALGORITHM="RS256") == ["JWT_PUBLIC_KEY"]
+
+
+def test_with_both_keys_the_algorithm_is_said() -> None:
+    assert refused(JWT_SECRET=SECRET, JWT_PUBLIC_KEY=RSA_KEY) == ["JWT_ALGORITHM"]
+
+
+def test_with_both_keys_the_algorithm_decides() -> None:
+    settings = load(JWT_SECRET=SECRET, JWT_PUBLIC_KEY=RSA_KEY, JWT_ALGORITHM="HS256")
+
+    assert settings.jwt_verification_key == SECRET
+
+
+def test_settings_that_were_never_checked_verify_no_token() -> None:
+    unchecked = Settings.model_construct(host="10.0.0.1")
+
+    with pytest.raises(SettingsError, match="JWT_SECRET"):
+        _ = unchecked.jwt_verification_key
+
+
+# --- logs
+
+
+@pytest.mark.parametrize("text", ["debug", "DEBUG"])
+def test_levels_are_read_in_any_case(text: str) -> None:
+    assert load(LOG_LEVEL=text).log_level == "DEBUG"
+
+
+def test_the_payment_log_follows_unless_told_otherwise() -> None:
+    assert load(LOG_LEVEL="WARNING").log_level_payments == "WARNING"
+    assert load(LOG_LEVEL_PAYMENTS="DEBUG").log_level_payments == "DEBUG"
+
+
+def test_logs_are_json_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert load().log_format == "json"
+
+
+def test_the_format_can_be_said() -> None:
+    assert load(LOG_FORMAT="console").log_format == "console"
+
+
+# --- secrets stay secret
+
+CANARIES = {
+    "STRIPE_SECRET_KEY": "sk_test_canary",
+    "STRIPE_WEBHOOK_SECRET": "whsec_canary1,whsec_canary2",
+    "JWT_SECRET": "canary" * 6,
+    "DATABASE_URL": "postgres://user:canary@db/name",
+    "RATE_LIMIT_STORE_URL": "redis://:canary@cache",
+}
+
+
+def test_no_secret_shows_when_settings_are_printed() -> None:
+    settings = load(CANARIES)
+
+    assert "canary" not in f"{settings!r} {settings} {settings.model_dump()}"
+
+
+@pytest.mark.parametrize("name", ["STRIPE_SECRET_KEY", "DATABASE_URL", "JWT_SECRET", "JWT_PUBLIC_KEY", "PORT"])
+def test_no_value_shows_in_an_error(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({**CANARIES, name: "canary"})
+
+    assert "canary" not in f"{caught.value} {caught.value!r} {caught.value.problems} {caught.value.__cause__}"
