@@ -12,8 +12,8 @@ from litestar.testing import TestClient
 
 from booking_payments.adapters.memory.gateway import due_deliveries
 from booking_payments.adapters.stripe.signature import sign
-from booking_payments.application.world import Terms
 from booking_payments.entrypoints.http.app import create_app
+from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.settings import Settings, load_settings
 from booking_payments.testing.house import SECRET, House
@@ -95,7 +95,9 @@ class Api:
         assert response.status_code == 201, response.text
         return str(response.json()["id"])
 
-    def pay(self, booking_id: str, method: str = "pm_card_visa", who: Mapping[str, str] = ANN, **more: Any) -> httpx.Response:
+    def pay(
+        self, booking_id: str, method: str = "pm_card_visa", who: Mapping[str, str] = ANN, **more: Any
+    ) -> httpx.Response:
         body = {"payment_method_id": method, "confirm_immediately": True, **more}
         return self.post(f"/api/bookings/{booking_id}/payment/intent/", who, json=body)
 
@@ -122,29 +124,36 @@ class Api:
         return answers
 
 
-@contextmanager
-def open_api(
-    *,
-    readiness: Readiness | None = None,
-    terms: Terms | None = None,
-    sandboxed: bool = True,
-    house: House | None = None,
-    **setting: Any,
-) -> Iterator[Api]:
-    house = house or House(terms=terms)
+def services_of(house: House, *, readiness: Readiness | None = None) -> Services:
+    """The services of a house in memory."""
 
     async def ready() -> Readiness:
         return readiness or Readiness(database=True, migrations=True)
 
-    services = Services(
+    return Services(
         payments=house.payments,
         storage=house.storage,
         clock=house.clock,
         ids=house.world.ids,
-        settings=settings(**setting),
+        settings=settings(),
         ready=ready,
-        sandbox=house.stripe if sandboxed else None,
+        sandbox=house.stripe,
     )
-    app = create_app(services)
+
+
+@contextmanager
+def open_api(*, readiness: Readiness | None = None, house: House | None = None) -> Iterator[Api]:
+    """An app of its own over ``house``."""
+    house = house or House()
+    app = create_app(services_of(house, readiness=readiness))
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Api(client=client, house=house, truth=Truth(app.state["document"]))
+
+
+def moved_in(shared: Api) -> Api:
+    """The shared app over a fresh house: making an app costs more than most tests."""
+    house = House()
+    state = shared.client.app.state
+    state["services"], state["metrics"] = services_of(house), Metrics()
+    shared.client.cookies.clear()
+    return Api(client=shared.client, house=house, truth=shared.truth)

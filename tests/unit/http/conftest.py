@@ -2,10 +2,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.http.api import Api, open_api
+from tests.unit.http.api import Api, moved_in, open_api
+
+
+@pytest.fixture(scope="package")
+def shared_api() -> Iterator[Api]:
+    with open_api() as opened:
+        yield opened
 
 
 @pytest.fixture
-def api() -> Iterator[Api]:
-    with open_api() as opened:
-        yield opened
+def api(shared_api: Api) -> Api:
+    return moved_in(shared_api)

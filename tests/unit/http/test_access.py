@@ -8,9 +8,8 @@ from litestar.routes import HTTPRoute
 
 from booking_payments.entrypoints.http.app import create_app, endpoints
 from booking_payments.entrypoints.http.auth import PUBLIC_PATHS, Access
-from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.testing.house import House
-from tests.unit.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of, settings
+from tests.unit.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of, services_of
 
 NOBODY: dict[str, str] = {}
 WHO = {"anonymous": NOBODY, "owner": ANN, "other": BOB, "operator": OPERATOR, "booking app": BOOKING_APP}
@@ -97,21 +96,7 @@ def test_a_foreign_body_is_read_no_deeper_than_a_missing_ones(api: Api) -> None:
 
 
 def test_a_route_that_declares_nothing_is_refused() -> None:
-    house = House()
-
-    async def ready() -> Readiness:
-        return Readiness(database=True, migrations=True)
-
-    services = Services(
-        payments=house.payments,
-        storage=house.storage,
-        clock=house.clock,
-        ids=house.world.ids,
-        settings=settings(),
-        ready=ready,
-        sandbox=house.stripe,
-    )
-    app = create_app(services)
+    app = create_app(services_of(House()))
     routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
     handlers = [(route.path, handler) for route in routes for handler in route.route_handlers]
     declared = {path: handler.opt["access"] for path, handler in handlers if handler.http_methods != {"OPTIONS"}}

@@ -66,7 +66,9 @@ HOSTILE = {
     "another algorithm": jwt.encode({"sub": "ann", "exp": soon()}, "x" * 64, "HS512"),
     "HS384 with our key": jwt.encode({"sub": "ann", "exp": soon()}, JWT_SECRET + "-" * 16, "HS384"),
     "elliptic": jwt.encode({"sub": "ann", "exp": soon()}, PRIVATE, "ES256"),
-    "changed payload": ".".join([signed({}).split(".")[0], part({"sub": "bob", "exp": soon()}), signed({}).split(".")[2]]),
+    "changed payload": ".".join(
+        [signed({}).split(".")[0], part({"sub": "bob", "exp": soon()}), signed({}).split(".")[2]]
+    ),
     "no exp": without("exp"),
     "no sub": without("sub"),
     "expired": signed({"exp": int(time.time()) - 60}),

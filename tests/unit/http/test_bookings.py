@@ -49,7 +49,10 @@ def test_times_come_back_in_utc(api: Api) -> None:
 
 
 def test_the_refund_policy_comes_back(api: Api) -> None:
-    policy = {"tiers": [{"hours_before": 48, "percent": "100"}, {"hours_before": 24, "percent": "50"}], "fee": "returned"}
+    policy = {
+        "tiers": [{"hours_before": 48, "percent": "100"}, {"hours_before": 24, "percent": "50"}],
+        "fee": "returned",
+    }
 
     booking_id = api.book(refund_policy=policy)
 

@@ -181,10 +181,28 @@ def test_what_came_in_does_not_come_back(api: Api, body: bytes) -> None:
     assert "canary" not in response.text
 
 
-PRIVILEGED = (
-    "id user_id customer_id amount amount_paid amount_received status success role scope fee refunded_amount currency "
-    "payment_intent_id client_secret attempts_left max_attempts created_at livemode operator"
-).split()
+PRIVILEGED = [
+    "id",
+    "user_id",
+    "customer_id",
+    "amount",
+    "amount_paid",
+    "amount_received",
+    "status",
+    "success",
+    "role",
+    "scope",
+    "fee",
+    "refunded_amount",
+    "currency",
+    "payment_intent_id",
+    "client_secret",
+    "attempts_left",
+    "max_attempts",
+    "created_at",
+    "livemode",
+    "operator",
+]
 
 
 @pytest.mark.parametrize("field", PRIVILEGED)
@@ -201,7 +219,14 @@ def test_nobody_assigns_what_is_ours(api: Api, action: str, field: str) -> None:
 
 @pytest.mark.parametrize(
     "media",
-    ["text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data", "application/json; charset=utf-16", "nonsense"],
+    [
+        "text/plain",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "application/json; charset=utf-16",
+        "nonsense",
+    ],
 )
 def test_a_body_of_another_type_is_refused(api: Api, media: str) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, headers={"Content-Type": media}, content=changed())
@@ -209,7 +234,9 @@ def test_a_body_of_another_type_is_refused(api: Api, media: str) -> None:
     assert problem_of(response)["code"] == "not_json"
 
 
-@pytest.mark.parametrize("media", ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8"])
+@pytest.mark.parametrize(
+    "media", ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8"]
+)
 def test_json_may_be_announced_in_several_ways(api: Api, media: str) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, headers={"Content-Type": media}, content=changed())
 
@@ -370,7 +397,14 @@ def test_large_headers_are_413(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["4242424242424242", "4242 4242 4242 4242", "4242-4242-4242-4242", "6011111111111117", "4222222222222", "a4000056655665556b"],
+    [
+        "4242424242424242",
+        "4242 4242 4242 4242",
+        "4242-4242-4242-4242",
+        "6011111111111117",
+        "4222222222222",
+        "a4000056655665556b",
+    ],
 )
 def test_knows_a_card_number(text: str) -> None:
     assert door.holds_card_number(text)
@@ -378,7 +412,16 @@ def test_knows_a_card_number(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["4242424242424241", "424242424242", "42424242424242424242424242", "2026-06-01 20:00", "1732360000000", "order 17", "", "pm_card_visa"],
+    [
+        "4242424242424241",
+        "424242424242",
+        "42424242424242424242424242",
+        "2026-06-01 20:00",
+        "1732360000000",
+        "order 17",
+        "",
+        "pm_card_visa",
+    ],
 )
 def test_knows_what_is_none(text: str) -> None:
     assert not door.holds_card_number(text)

@@ -6,11 +6,32 @@ import pytest
 
 from tests.unit.http.api import ANN, OPERATOR, Api, Json, bearer, problem_of
 
-FIELDS = (
-    "success booking_id payment_id payment_intent_id client_secret status requires_action next_action outcome_unknown "
-    "amount currency amount_received fee refunded_amount refund_pending_amount refunds dispute attempts_made "
-    "attempts_left error error_code decline_code created_at updated_at"
-).split()
+FIELDS = [
+    "success",
+    "booking_id",
+    "payment_id",
+    "payment_intent_id",
+    "client_secret",
+    "status",
+    "requires_action",
+    "next_action",
+    "outcome_unknown",
+    "amount",
+    "currency",
+    "amount_received",
+    "fee",
+    "refunded_amount",
+    "refund_pending_amount",
+    "refunds",
+    "dispute",
+    "attempts_made",
+    "attempts_left",
+    "error",
+    "error_code",
+    "decline_code",
+    "created_at",
+    "updated_at",
+]
 
 
 def intent(api: Api, booking_id: str, **body: Any) -> Json:
@@ -213,9 +234,7 @@ def test_a_failed_authentication_leaves_the_payment_open(api: Api) -> None:
     assert api.status(booking_id)["status"] == "requires_payment_method"
 
 
-@pytest.mark.parametrize(
-    ("intent_id", "status"), [("pi_missing", 404), ("pi_%00", 404), ("..", 404), ("x" * 300, 404)]
-)
+@pytest.mark.parametrize(("intent_id", "status"), [("pi_missing", 404), ("pi_%00", 404), ("..", 404), ("x" * 300, 404)])
 def test_the_sandbox_knows_no_other_intents(api: Api, intent_id: str, status: int) -> None:
     body = {"client_secret": "x", "outcome": "succeeded"}
 

@@ -4,9 +4,17 @@ import pytest
 
 from tests.unit.http.api import ANN, OPERATOR, Api, Json, problem_of
 
-FIELDS = (
-    "success refund_id gateway_refund_id status amount currency reason refunded_amount remaining_refundable".split()
-)
+FIELDS = [
+    "success",
+    "refund_id",
+    "gateway_refund_id",
+    "status",
+    "amount",
+    "currency",
+    "reason",
+    "refunded_amount",
+    "remaining_refundable",
+]
 
 
 def refund(api: Api, booking_id: str, **body: object) -> Json:

@@ -187,7 +187,7 @@ class MemoryPayments:
         return self._tables.postings.get(payment_id, ())
 
     async def page(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage:
-        after = decode_cursor(cursor) if cursor else None
+        after = decode_cursor(cursor) if cursor is not None else None
         found = sorted(
             (payment for payment in self._tables.payments.values() if _matches(payment, which)),
             key=lambda payment: (payment.created_at, payment.id),

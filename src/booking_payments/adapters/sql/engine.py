@@ -6,8 +6,8 @@ from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-BUSY_TIMEOUT_MS: Final = 10_000
-"""How long SQLite waits for another process's write before it gives up."""
+BUSY_TIMEOUT_MS: Final = 2_000
+"""How long SQLite waits for another process's write before the transaction is begun again."""
 
 POOL_SIZE: Final = 10
 

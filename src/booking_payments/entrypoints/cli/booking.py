@@ -16,7 +16,7 @@ from booking_payments.entrypoints.http.services import Services
 MAX_TEXT = 255
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime]):
     """A time with its zone, as RFC 3339 writes it."""
 
     name = "time"
@@ -32,7 +32,7 @@ class Moment(click.ParamType):
         self.fail("write a time with its zone, such as 2030-01-01T20:00:00Z", param, ctx)
 
 
-class Line(click.ParamType):
+class Line(click.ParamType[str]):
     """Visible text on one line."""
 
     name = "text"

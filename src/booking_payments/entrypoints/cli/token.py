@@ -13,7 +13,7 @@ from booking_payments.entrypoints.http.auth import MAX_LIFETIME_S, MAX_SUBJECT
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[int]):
     """A number with a unit: 30s, 15m, 8h, 7d."""
 
     name = "duration"

@@ -30,15 +30,14 @@ def create_app(services: Services) -> Litestar:
     """The HTTP API over ``services``, ready to be served by any ASGI server."""
     declared = endpoints(sandboxed=services.sandbox is not None)
     hidden = [*declared, *openapi.ENDPOINTS]
-    metrics = Metrics()
     state = {
         "services": services,
-        "metrics": metrics,
+        "metrics": Metrics(),
         "token_rules": rules_of(services.settings),
         "document": openapi.document(declared),
     }
     app = Litestar(
-        route_handlers=[_route(each, services) for each in hidden],
+        route_handlers=[_route(each) for each in hidden],
         guards=[require_declared_access],
         exception_handlers={HTTPException: _framework_problem, Refused: _refused, Exception: _unexpected},
         lifespan=[_background(services)] if services.background else [],
@@ -48,7 +47,7 @@ def create_app(services: Services) -> Litestar:
         cors_config=None,
         debug=False,
     )
-    app.asgi_handler = Frame(app.asgi_handler, metrics)
+    app.asgi_handler = Frame(app.asgi_handler)
     return app
 
 
@@ -58,9 +57,9 @@ def endpoints(*, sandboxed: bool) -> list[Endpoint]:
     return [each for resource in resources for each in resource.ENDPOINTS]
 
 
-def _route(each: Endpoint, services: Services) -> HTTPRouteHandler:
+def _route(each: Endpoint) -> HTTPRouteHandler:
     async def handle(request: AnyRequest) -> Response[bytes]:
-        return as_response(await each.run(request, services))
+        return as_response(await each.run(request, request.app.state["services"]))
 
     handle.__name__ = f"{each.method.lower()}_{each.path.strip('/')}"
     declare = route(

@@ -181,7 +181,7 @@ def _require_plain(token: str) -> None:
     if not header.keys() <= _HEADERS or str(header.get("typ", "JWT")).lower() not in _TYPES:
         raise ValueError("not a plain token")
     expires = payload.get("exp")
-    if type(expires) not in (int, float) or expires > time.time() + MAX_LIFETIME_S:
+    if not isinstance(expires, int | float) or isinstance(expires, bool) or expires > time.time() + MAX_LIFETIME_S:
         raise ValueError("a token without a sensible end")
 
 

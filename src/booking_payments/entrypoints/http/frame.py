@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from booking_payments.entrypoints.http.door import HEADERS_LIMIT
@@ -39,11 +40,11 @@ def request_id_of(scope: Scope) -> str:
 class Frame:
     """Wraps the whole app, so that the framework's own answers are framed too."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         began, statuses = time.perf_counter(), [500]
@@ -58,7 +59,8 @@ class Frame:
             await self._serve(scope, receive, framed)
         finally:
             template = str(scope.get("path_template") or "other")
-            self._metrics.request(scope["method"], template, statuses[0], time.perf_counter() - began)
+            metrics: Metrics = scope["litestar_app"].state["metrics"]
+            metrics.request(str(scope.get("method")), template, statuses[0], time.perf_counter() - began)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADERS_LIMIT:

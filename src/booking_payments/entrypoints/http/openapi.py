@@ -98,7 +98,8 @@ class _Schemas:
 
     def of(self, model: Any) -> Json:
         """A reference to the schema of ``model``."""
-        return _as_30(self._references[self._models.index(model)])
+        reference: Json = _as_30(self._references[self._models.index(model)])
+        return reference
 
 
 def _as_30(schema: Any) -> Any:

@@ -20,7 +20,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import AttemptOutcome, Dispute, Payment, Refund
 from booking_payments.domain.refunds import RefundPolicy, RefundQuote, RefundReason
-from booking_payments.domain.retry import DECLINES, Decline
+from booking_payments.domain.retry import Decline
 from booking_payments.entrypoints.http.models import (
     BookingAnswer,
     DisputeAnswer,
@@ -188,6 +188,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.OperationIntended: "purpose",
     ev.OutcomeLeftUnknown: "reason",
     ev.OperationSettled: "",
+    ev.NewsDeferred: "",
     ev.IntentLinked: "intent_id",
     ev.AttemptStarted: "number origin payment_method_id",
     ev.AttemptRefused: "number decline charge_id payment_method_id",

@@ -1,4 +1,4 @@
-"""The same house, with its books in SQL."""
+"""Databases for the tests: SQLite files and a real PostgreSQL, each test with an empty one of its own."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -44,14 +44,24 @@ def postgres_copy(postgres_server: Server, postgres_template: str) -> Iterator[s
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
-    """A house whose books are in SQL."""
-    if request.param == "sqlite":
-        path = tmp_path / "books.db"
-        path.write_bytes(request.getfixturevalue("sqlite_template").read_bytes())
-        url = f"sqlite:///{path}"
-    else:
-        url = request.getfixturevalue("postgres_copy")
-    storage = SqlStorage.open(url)
-    yield House(storage=storage)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty, migrated database of the test's own."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_copy"))
+    path = tmp_path / "books.db"
+    path.write_bytes(request.getfixturevalue("sqlite_template").read_bytes())
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+async def storage(database_url: str) -> AsyncIterator[SqlStorage]:
+    """Storage over an empty database."""
+    storage = SqlStorage.open(database_url)
+    yield storage
     await storage.close()
+
+
+@pytest.fixture
+def house(storage: SqlStorage) -> House:
+    """A house whose books are in SQL."""
+    return House(storage=storage)

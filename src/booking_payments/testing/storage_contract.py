@@ -1,0 +1,629 @@
+"""What every storage adapter has to keep: the contract of ``ports.storage`` as tests.
+
+Subclass ``StorageContract`` in a test module and give it a ``storage`` fixture: an empty storage.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import anyio
+import anyio.lowlevel
+import attrs
+import pytest
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.decisions import start
+from booking_payments.domain.errors import InvalidInput
+from booking_payments.domain.fees import FeePolicy
+from booking_payments.domain.instructions import (
+    CancelIntent,
+    CancellationReason,
+    CaptureIntent,
+    CaptureMethod,
+    ConfirmIntent,
+    CreateIntent,
+    CreateRefund,
+    Instruction,
+)
+from booking_payments.domain.ledger import Posting, postings, postings_of
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.payment import Payment, evolve, fold
+from booking_payments.domain.refunds import RefundPolicy, RefundReason, RefundTier
+from booking_payments.domain.retry import Decline
+from booking_payments.ports.jobs import DeliverMessages
+from booking_payments.ports.publisher import Message
+from booking_payments.ports.storage import (
+    AlreadyExists,
+    Handover,
+    InboxEntry,
+    InboxStatus,
+    PaymentFilter,
+    Storage,
+    StoredAnswer,
+    UnitOfWork,
+    Watch,
+)
+from booking_payments.testing.house import NOW
+
+USD_100 = Money(10000, Currency.USD)
+POLICY = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal("99.5")),))
+
+
+def booking(number: int = 1, *, customer_id: str = "ann", expires_in: timedelta = timedelta(hours=1)) -> Booking:
+    """A booking that was never stored."""
+    return Booking(
+        id=f"bk_{number}",
+        reference=f"R-{number}",
+        customer_id=customer_id,
+        amount=USD_100,
+        event_starts_at=NOW + timedelta(days=30),
+        expires_at=NOW + expires_in,
+        created_at=NOW,
+        refund_policy=POLICY,
+    )
+
+
+class Life:
+    """A payment that facts happen to, kept as storage wants it."""
+
+    def __init__(self, of: Booking, number: int = 1, at: datetime = NOW) -> None:
+        self.at = at
+        self.payment: Payment | None = None
+        self.recorded: list[ev.Recorded] = []
+        self.postings: list[Posting] = []
+        terms = {"fee_policy": FeePolicy(), "refund_policy": RefundPolicy(), "capture_method": CaptureMethod.MANUAL}
+        self.happen(start(of, payment_id=f"pay_{number}", now=NOW, max_attempts=3, **terms))  # type: ignore[arg-type]
+
+    def happen(self, *facts: ev.Fact) -> "Life":
+        """Let facts happen to the payment."""
+        for fact in facts:
+            sequence = self.payment.version + 1 if self.payment else 1
+            recorded = ev.Recorded(sequence=sequence, at=self.at, actor="customer:ann", cause="test", fact=fact)
+            if self.payment is not None:
+                self.postings.extend(postings(self.payment, fact))
+            self.payment = evolve(self.payment, recorded)
+            self.recorded.append(recorded)
+        return self
+
+    async def save(self, uow: UnitOfWork) -> Payment:
+        """Store what has happened since the last time."""
+        assert self.payment is not None
+        await uow.payments.append(self.payment, self.recorded, self.postings)
+        self.recorded, self.postings = [], []
+        return self.payment
+
+
+def whole_life(of: Booking) -> Life:
+    """A payment to which every kind of fact has happened."""
+    decline = Decline(code="card_declined", message="No.", decline_code="lost_card", advice_code="do_not_try_again")
+    create = CreateIntent(
+        amount=USD_100,
+        capture_method=CaptureMethod.MANUAL,
+        payment_method_id="pm_1",
+        confirm=True,
+        return_url="https://shop.example",
+        metadata={"payment_id": "pay_1"},
+    )
+    confirm = ConfirmIntent(intent_id="pi_1", payment_method_id=None, return_url=None)
+    capture = CaptureIntent(intent_id="pi_1", amount=Money(6000, Currency.USD))
+    cancel = CancelIntent(intent_id="pi_1", reason=CancellationReason.ABANDONED)
+    reason = RefundReason.DUPLICATE
+    part = Money(1000, Currency.USD)
+    refund = CreateRefund(intent_id="pi_1", refund_id="rf_1", amount=part, reason=reason, metadata={"note": "rain"})
+    zero = Money(0, Currency.USD)
+    captured = FeePolicy().of_booking(Money(6000, Currency.USD))
+    due = NOW + timedelta(days=7)
+    operations: tuple[tuple[Instruction, ev.Purpose], ...] = (
+        (create, ev.Purpose.PAY),
+        (confirm, ev.Purpose.PAY),
+        (cancel, ev.Purpose.EXPIRE_BOOKING),
+    )
+    life = Life(of)
+    for place, (instruction, purpose) in enumerate(operations):
+        key = f"key-{place}"
+        life.happen(
+            ev.AttemptStarted(number=place + 1, origin=ev.Origin.SERVER, idempotency_key=key, payment_method_id="pm_1"),
+            ev.OperationIntended(idempotency_key=key, purpose=purpose, instruction=instruction),
+            ev.OutcomeLeftUnknown(idempotency_key=key, reason="timeout"),
+            ev.NewsDeferred(),
+            ev.OperationSettled(idempotency_key=key, refusal="why"),
+            ev.AttemptDropped(number=place + 1),
+        )
+    return life.happen(
+        ev.IntentLinked(intent_id="pi_1"),
+        ev.MethodAttached(),
+        ev.MethodRequired(),
+        ev.ActionRequired(),
+        ev.AttemptStarted(number=4, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None),
+        ev.AttemptRefused(number=4, decline=decline, charge_id="ch_1", payment_method_id="pm_2"),
+        ev.ProcessingStarted(),
+        ev.AttemptStarted(number=5, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id="pm_3"),
+        ev.PaymentAuthorized(amount=USD_100, charge_id="ch_2", attempt=5),
+        ev.OperationIntended(idempotency_key="key-9", purpose=ev.Purpose.CAPTURE, instruction=capture),
+        ev.OperationSettled(idempotency_key="key-9"),
+        ev.PaymentSucceeded(breakdown=captured, charge_id="ch_2", attempt=5, late=False),
+        ev.BookingConfirmed(),
+        ev.LatePaymentDecided(booking_status="expired"),
+        ev.BookingReleased(status="canceled"),
+        ev.RefundRequested(
+            refund_id="rf_1", amount=part, fee_refunded=zero, reason=reason, note="rain", idempotency_key="key-10"
+        ),
+        ev.OperationIntended(idempotency_key="key-10", purpose=ev.Purpose.REFUND, instruction=refund),
+        ev.RefundLinked(refund_id="rf_1", gateway_refund_id="re_1"),
+        ev.RefundMoved(refund_id="rf_1", status=RefundStatus.SUCCEEDED),
+        ev.RefundMoved(refund_id="rf_1", status=RefundStatus.FAILED, failure_reason="declined"),
+        ev.RefundFound(
+            refund_id="re_2",
+            gateway_refund_id="re_2",
+            amount=part,
+            fee_refunded=zero,
+            status=RefundStatus.SUCCEEDED,
+            reason=None,
+        ),
+        ev.DisputeOpened(
+            dispute_id="du_1",
+            status=DisputeStatus.NEEDS_RESPONSE,
+            reason="fraudulent",
+            amount=part,
+            evidence_due_by=due,
+        ),
+        ev.DisputeFundsMoved(dispute_id="du_1", withdrawn=part),
+        ev.DisputeMoved(dispute_id="du_1", status=DisputeStatus.UNDER_REVIEW, evidence_due_by=due),
+        ev.DriftFound(code="amount_differs", detail="one cent"),
+    )
+
+
+def message(number: int, of: str = "bk_1") -> Message:
+    """A message that was never stored."""
+    return Message(id=f"msg_{number}", type="payment.succeeded", booking_id=of, payment_id=None, at=NOW, data={"n": 1})
+
+
+def entry(number: int = 1, *, kind: str = "charge.refunded", status: InboxStatus = InboxStatus.RECEIVED) -> InboxEntry:
+    """An inbox row that was never stored."""
+    return InboxEntry(
+        event_id=f"evt_{number}",
+        type=kind,
+        status=status,
+        object_id="ch_1",
+        received_at=NOW + timedelta(seconds=number),
+        body='{"id": "evt_1"}',
+        tries=1,
+    )
+
+
+def answer(key: str = "key-1", *, caller: str = "ann", status: int | None = None) -> StoredAnswer:
+    """A stored answer that was never stored."""
+    body = b'{"success":true}' if status else None
+    return StoredAnswer(
+        caller=caller,
+        route="POST /api/bookings/",
+        key=key,
+        fingerprint="f" * 64,
+        created_at=NOW,
+        locked_until=NOW + timedelta(minutes=1),
+        status=status,
+        media_type="application/json" if status else None,
+        body=body,
+    )
+
+
+async def store(storage: Storage, *bookings: Booking) -> None:
+    """Store bookings."""
+
+    async def work(uow: UnitOfWork) -> None:
+        for each in bookings:
+            await uow.bookings.add(each)
+
+    await storage.transact(work)
+
+
+async def stored(storage: Storage, life: Life) -> Payment:
+    """Store what happened to a payment."""
+    return await storage.transact(life.save)
+
+
+class StorageContract:
+    """The tests."""
+
+    # --- transactions
+
+    async def test_what_was_stored_is_found(self, storage: Storage) -> None:
+        await store(storage, booking())
+
+        assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == booking()
+
+    async def test_a_transaction_that_raises_leaves_nothing_behind(self, storage: Storage) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            await uow.bookings.add(booking())
+            raise RuntimeError("power cut")
+
+        with pytest.raises(RuntimeError, match="power cut"):
+            await storage.transact(work)
+
+        assert await storage.read(lambda uow: uow.bookings.get("bk_1")) is None
+
+    async def test_an_open_transaction_is_not_seen_by_readers(self, storage: Storage) -> None:
+        seen: list[Booking | None] = []
+
+        async def work(uow: UnitOfWork) -> None:
+            await uow.bookings.add(booking())
+            seen.append(await storage.read(lambda reader: reader.bookings.get("bk_1")))
+
+        await storage.transact(work)
+
+        assert seen == [None]
+
+    async def test_whoever_locks_a_booking_works_alone_on_it(self, storage: Storage) -> None:
+        await store(storage, booking())
+
+        async def count(uow: UnitOfWork) -> None:
+            await uow.bookings.lock("bk_1")
+            seen = await uow.inbox.find("evt_1")
+            await anyio.lowlevel.checkpoint()
+            tries = seen[0].tries + 1 if seen else 1
+            await uow.inbox.put(attrs.evolve(entry(), tries=tries))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(storage.transact, count)
+
+        found = await storage.read(lambda uow: uow.inbox.find("evt_1"))
+        assert found[0].tries == 10
+
+    async def test_the_same_new_row_of_two_transactions_is_stored_once(self, storage: Storage) -> None:
+        async def receive(uow: UnitOfWork) -> None:
+            if not await uow.inbox.find("evt_1"):
+                await anyio.lowlevel.checkpoint()
+                await uow.inbox.put(entry())
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(storage.transact, receive)
+
+        assert len(await storage.read(lambda uow: uow.inbox.find("evt_1"))) == 1
+
+    # --- bookings
+
+    async def test_a_reference_is_taken_once(self, storage: Storage) -> None:
+        await store(storage, booking())
+
+        with pytest.raises(AlreadyExists):
+            await store(storage, attrs.evolve(booking(2), reference="R-1"))
+
+    async def test_a_booking_is_found_by_its_reference(self, storage: Storage) -> None:
+        await store(storage, booking(1), booking(2))
+
+        assert await storage.read(lambda uow: uow.bookings.by_reference("R-2")) == booking(2)
+
+    async def test_a_booking_without_a_policy_of_its_own_has_none(self, storage: Storage) -> None:
+        plain = attrs.evolve(booking(), refund_policy=None)
+        await store(storage, plain)
+
+        assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == plain
+
+    async def test_the_status_of_a_booking_is_saved(self, storage: Storage) -> None:
+        await store(storage, booking())
+        confirmed = attrs.evolve(booking(), status=BookingStatus.CONFIRMED)
+
+        await storage.transact(lambda uow: uow.bookings.save(confirmed))
+
+        assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == confirmed
+
+    async def test_there_is_nothing_to_lock_where_there_is_no_booking(self, storage: Storage) -> None:
+        assert await storage.transact(lambda uow: uow.bookings.lock("bk_9")) is None
+
+    async def test_overdue_bookings_come_longest_overdue_first(self, storage: Storage) -> None:
+        hours = [timedelta(hours=hour) for hour in (3, 1, 2, 9)]
+        await store(storage, *(booking(place, expires_in=hour) for place, hour in enumerate(hours)))
+
+        due = await storage.read(lambda uow: uow.bookings.due_to_expire(NOW + timedelta(hours=3), 2))
+
+        assert due == ["bk_1", "bk_2"]
+
+    async def test_a_booking_whose_payment_is_on_its_way_is_not_overdue(self, storage: Storage) -> None:
+        await store(storage, booking())
+        await stored(storage, Life(booking()).happen(ev.ProcessingStarted()))
+
+        due = await storage.read(lambda uow: uow.bookings.due_to_expire(NOW + timedelta(days=1), 10))
+
+        assert due == []
+
+    async def test_unpaid_bookings_are_counted_by_customer(self, storage: Storage) -> None:
+        lapsed = booking(3, expires_in=timedelta(0))
+        paid = attrs.evolve(booking(4), status=BookingStatus.CONFIRMED)
+        await store(storage, booking(1), booking(2, customer_id="bob"), lapsed, paid)
+
+        assert await storage.read(lambda uow: uow.bookings.count_unpaid("ann", NOW)) == 1
+
+    # --- payments
+
+    async def test_every_fact_survives_its_storage(self, storage: Storage) -> None:
+        await store(storage, booking())
+        life = whole_life(booking())
+        told = list(life.recorded)
+
+        payment = await stored(storage, life)
+
+        journal = await storage.read(lambda uow: uow.payments.journal("pay_1"))
+        assert list(journal) == told
+        assert fold(journal) == payment
+
+    async def test_a_payment_is_found_as_it_was_stored(self, storage: Storage) -> None:
+        await store(storage, booking())
+
+        payment = await stored(storage, whole_life(booking()))
+
+        assert await storage.read(lambda uow: uow.payments.get("pay_1")) == payment
+
+    async def test_postings_are_stored_with_their_facts(self, storage: Storage) -> None:
+        await store(storage, booking())
+        await stored(storage, whole_life(booking()))
+
+        kept = await storage.read(lambda uow: uow.payments.postings("pay_1"))
+        journal = await storage.read(lambda uow: uow.payments.journal("pay_1"))
+        assert tuple(kept) == postings_of(journal) != ()
+
+    async def test_facts_are_added_to_those_that_were_there(self, storage: Storage) -> None:
+        await store(storage, booking())
+        life = Life(booking())
+        await stored(storage, life)
+        payment = await stored(storage, life.happen(ev.IntentLinked(intent_id="pi_1"), ev.ActionRequired()))
+
+        assert await storage.read(lambda uow: uow.payments.get("pay_1")) == payment
+
+    async def test_a_payment_that_has_moved_on_is_not_overwritten(self, storage: Storage) -> None:
+        await store(storage, booking())
+        first, second = Life(booking()), Life(booking())
+        await stored(storage, first)
+        second.recorded = []
+        await stored(storage, first.happen(ev.ActionRequired()))
+
+        with pytest.raises(AlreadyExists):
+            await stored(storage, second.happen(ev.ProcessingStarted()))
+
+    async def test_a_booking_is_held_by_one_payment(self, storage: Storage) -> None:
+        await store(storage, booking())
+        await stored(storage, Life(booking(), 1))
+
+        with pytest.raises(AlreadyExists):
+            await stored(storage, Life(booking(), 2))
+
+    async def test_a_canceled_payment_makes_room_for_the_next(self, storage: Storage) -> None:
+        await store(storage, booking())
+        await stored(storage, Life(booking(), 1).happen(ev.PaymentCanceled()))
+        await stored(storage, Life(booking(), 2, NOW + timedelta(seconds=1)))
+
+        payments = await storage.read(lambda uow: uow.payments.of_booking("bk_1"))
+        assert [payment.id for payment in payments] == ["pay_1", "pay_2"]
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            (ev.IntentLinked(intent_id="pi_1"),),
+            (
+                ev.OperationIntended(
+                    idempotency_key="key-1",
+                    purpose=ev.Purpose.PAY,
+                    instruction=ConfirmIntent(intent_id="pi_1", payment_method_id=None, return_url=None),
+                ),
+            ),
+            (
+                ev.DisputeOpened(
+                    dispute_id="du_1",
+                    status=DisputeStatus.WON,
+                    reason="general",
+                    amount=USD_100,
+                    evidence_due_by=None,
+                ),
+            ),
+        ],
+    )
+    async def test_what_belongs_to_one_payment_is_no_other_payments(
+        self, storage: Storage, facts: Sequence[ev.Fact]
+    ) -> None:
+        await store(storage, booking(1), booking(2))
+        await stored(storage, Life(booking(1), 1).happen(*facts))
+
+        with pytest.raises(AlreadyExists):
+            await stored(storage, Life(booking(2), 2).happen(*facts))
+
+    @pytest.mark.parametrize("gateway_id", ["pi_1", "ch_1", "ch_2", "re_1", "re_2", "du_1"])
+    async def test_a_payment_is_found_by_what_the_gateway_calls_its_things(
+        self, storage: Storage, gateway_id: str
+    ) -> None:
+        await store(storage, booking())
+        payment = await stored(storage, whole_life(booking()))
+
+        assert await storage.read(lambda uow: uow.payments.by_gateway_id(gateway_id)) == payment
+
+    async def test_what_the_gateway_never_named_is_not_found(self, storage: Storage) -> None:
+        assert await storage.read(lambda uow: uow.payments.by_gateway_id("pi_9")) is None
+
+    async def test_pages_go_from_the_newest_to_the_oldest(self, storage: Storage) -> None:
+        await self._many(storage, 5)
+
+        first = await storage.read(lambda uow: uow.payments.page(PaymentFilter(), None, 2))
+        second = await storage.read(lambda uow: uow.payments.page(PaymentFilter(), first.next_cursor, 2))
+        third = await storage.read(lambda uow: uow.payments.page(PaymentFilter(), second.next_cursor, 2))
+
+        listed = [payment.id for page in (first, second, third) for payment in page.items]
+        assert (listed, third.next_cursor) == (["pay_5", "pay_4", "pay_3", "pay_2", "pay_1"], None)
+
+    @pytest.mark.parametrize(
+        ("which", "found"),
+        [
+            (PaymentFilter(status=PaymentStatus.CANCELED), []),
+            (PaymentFilter(status=PaymentStatus.REQUIRES_PAYMENT_METHOD), ["pay_2", "pay_1"]),
+            (PaymentFilter(customer_id="ann"), ["pay_2", "pay_1"]),
+            (PaymentFilter(customer_id="bob"), []),
+            (PaymentFilter(reference="R-2"), ["pay_2"]),
+            (PaymentFilter(created_from=NOW + timedelta(seconds=2)), ["pay_2"]),
+            (PaymentFilter(created_to=NOW + timedelta(seconds=2)), ["pay_1"]),
+        ],
+    )
+    async def test_a_page_lists_what_was_asked_for(
+        self, storage: Storage, which: PaymentFilter, found: list[str]
+    ) -> None:
+        await self._many(storage, 2)
+
+        page = await storage.read(lambda uow: uow.payments.page(which, None, 10))
+
+        assert [payment.id for payment in page.items] == found
+
+    @pytest.mark.parametrize("cursor", ["nonsense", "", "!!!", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTp4"])
+    async def test_a_foreign_cursor_is_refused(self, storage: Storage, cursor: str) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            await storage.read(lambda uow: uow.payments.page(PaymentFilter(), cursor, 2))
+
+        assert refused.value.code == "bad_cursor"
+
+    async def _many(self, storage: Storage, count: int) -> None:
+        for number in range(1, count + 1):
+            await store(storage, booking(number))
+            await stored(storage, Life(booking(number), number, NOW + timedelta(seconds=number)))
+
+    async def test_a_handover_is_kept_apart(self, storage: Storage) -> None:
+        await store(storage, booking())
+        await stored(storage, Life(booking()))
+        handover = Handover(client_secret="pi_1_secret_x", next_action={"type": "use_stripe_sdk"})  # noqa: S106
+        assert await storage.read(lambda uow: uow.payments.handover("pay_1")) is None
+
+        await storage.transact(lambda uow: uow.payments.keep_handover("pay_1", handover))
+
+        assert await storage.read(lambda uow: uow.payments.handover("pay_1")) == handover
+
+    async def test_a_watch_is_kept(self, storage: Storage) -> None:
+        await store(storage, booking())
+        await stored(storage, Life(booking()))
+        watch = Watch(next_look_at=NOW, looks=3, lease_until=NOW + timedelta(minutes=1), holder="run_1")
+        assert await storage.read(lambda uow: uow.payments.watch("pay_1")) == Watch()
+
+        await storage.transact(lambda uow: uow.payments.set_watch("pay_1", watch))
+
+        assert await storage.read(lambda uow: uow.payments.watch("pay_1")) == watch
+
+    async def test_what_is_due_comes_most_overdue_first_and_without_a_running_lease(self, storage: Storage) -> None:
+        await self._many(storage, 4)
+        watches = {
+            "pay_1": Watch(next_look_at=NOW),
+            "pay_2": Watch(next_look_at=NOW - timedelta(hours=1), lease_until=NOW),
+            "pay_3": Watch(next_look_at=NOW - timedelta(hours=2), lease_until=NOW + timedelta(seconds=1)),
+            "pay_4": Watch(next_look_at=NOW + timedelta(seconds=1)),
+        }
+
+        async def work(uow: UnitOfWork) -> None:
+            for payment_id, watch in watches.items():
+                await uow.payments.set_watch(payment_id, watch)
+
+        await storage.transact(work)
+
+        assert await storage.read(lambda uow: uow.payments.due(NOW, 10)) == ["pay_2", "pay_1"]
+
+    # --- inbox, answers, outbox
+
+    async def test_an_inbox_row_is_replaced_by_its_next_state(self, storage: Storage) -> None:
+        done = attrs.evolve(entry(), status=InboxStatus.PROCESSED, processed_at=NOW, tries=2)
+        await storage.transact(lambda uow: uow.inbox.put(entry()))
+        await storage.transact(lambda uow: uow.inbox.put(done))
+
+        assert await storage.read(lambda uow: uow.inbox.find("evt_1")) == [done]
+
+    async def test_the_same_event_id_under_another_type_is_a_row_of_its_own(self, storage: Storage) -> None:
+        await storage.transact(lambda uow: uow.inbox.put(entry()))
+        await storage.transact(lambda uow: uow.inbox.put(entry(kind="refund.created")))
+
+        assert len(await storage.read(lambda uow: uow.inbox.find("evt_1"))) == 2
+
+    async def test_unfinished_rows_come_oldest_first(self, storage: Storage) -> None:
+        statuses = [InboxStatus.FAILED, InboxStatus.PROCESSED, InboxStatus.RECEIVED, InboxStatus.IGNORED]
+
+        async def work(uow: UnitOfWork) -> None:
+            for number, status in reversed(list(enumerate(statuses))):
+                await uow.inbox.put(entry(number, status=status))
+
+        await storage.transact(work)
+
+        rows = await storage.read(lambda uow: uow.inbox.unfinished(10))
+        assert [row.event_id for row in rows] == ["evt_0", "evt_2"]
+
+    async def test_an_answer_belongs_to_its_caller(self, storage: Storage) -> None:
+        await storage.transact(lambda uow: uow.answers.put(answer(status=200)))
+
+        mine = await storage.transact(lambda uow: uow.answers.get("ann", "POST /api/bookings/", "key-1"))
+        foreign = await storage.transact(lambda uow: uow.answers.get("bob", "POST /api/bookings/", "key-1"))
+        assert (mine, foreign) == (answer(status=200), None)
+
+    async def test_an_answer_takes_the_place_of_its_running_mark(self, storage: Storage) -> None:
+        await storage.transact(lambda uow: uow.answers.put(answer()))
+        await storage.transact(lambda uow: uow.answers.put(answer(status=402)))
+
+        found = await storage.transact(lambda uow: uow.answers.get("ann", "POST /api/bookings/", "key-1"))
+        assert found == answer(status=402)
+
+    async def test_an_answer_can_be_removed(self, storage: Storage) -> None:
+        await storage.transact(lambda uow: uow.answers.put(answer()))
+        await storage.transact(lambda uow: uow.answers.remove("ann", "POST /api/bookings/", "key-1"))
+
+        assert await storage.transact(lambda uow: uow.answers.get("ann", "POST /api/bookings/", "key-1")) is None
+
+    async def test_old_answers_are_cleared_away(self, storage: Storage) -> None:
+        new = attrs.evolve(answer("key-2"), created_at=NOW + timedelta(hours=1))
+        await storage.transact(lambda uow: uow.answers.put(answer("key-1")))
+        await storage.transact(lambda uow: uow.answers.put(new))
+
+        removed = await storage.transact(lambda uow: uow.answers.remove_older(NOW + timedelta(minutes=1)))
+
+        assert removed == 1
+        assert await storage.transact(lambda uow: uow.answers.get("ann", new.route, "key-2")) == new
+
+    async def test_messages_are_numbered_within_their_booking(self, storage: Storage) -> None:
+        await self._tell(storage, message(1), message(2, "bk_2"), message(3))
+
+        waiting = await storage.read(lambda uow: uow.outbox.waiting(10))
+        numbers = [(each.id, each.sequence) for each in waiting]
+        assert numbers == [("msg_1", 1), ("msg_2", 1), ("msg_3", 2)]
+
+    async def test_a_message_comes_out_as_it_went_in(self, storage: Storage) -> None:
+        await self._tell(storage, message(1))
+
+        waiting = await storage.read(lambda uow: uow.outbox.waiting(10))
+        assert list(waiting) == [attrs.evolve(message(1), sequence=1)]
+
+    async def test_a_delivered_message_waits_no_longer(self, storage: Storage) -> None:
+        await self._tell(storage, message(1), message(2))
+
+        await storage.transact(lambda uow: uow.outbox.delivered("msg_1", NOW))
+
+        assert [each.id for each in await storage.read(lambda uow: uow.outbox.waiting(10))] == ["msg_2"]
+
+    async def test_numbers_go_on_after_a_delivery(self, storage: Storage) -> None:
+        await self._tell(storage, message(1))
+        await storage.transact(lambda uow: uow.outbox.delivered("msg_1", NOW))
+        await storage.transact(lambda uow: uow.outbox.append(message(2)))
+
+        waiting = await storage.read(lambda uow: uow.outbox.waiting(10))
+        assert [each.sequence for each in waiting] == [2]
+
+    async def _tell(self, storage: Storage, *messages: Message) -> None:
+        await store(storage, booking(1), booking(2))
+
+        async def work(uow: UnitOfWork) -> None:
+            for each in messages:
+                await uow.outbox.append(each)
+
+        await storage.transact(work)
+
+    # --- jobs
+
+    async def test_jobs_of_a_transaction_that_fails_are_dropped(self, storage: Storage) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            uow.jobs.defer(DeliverMessages(), NOW)
+            raise RuntimeError("power cut")
+
+        with pytest.raises(RuntimeError, match="power cut"):
+            await storage.transact(work)
+
+        assert await storage.read(lambda uow: uow.outbox.waiting(1)) == []

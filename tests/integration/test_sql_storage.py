@@ -1,0 +1,212 @@
+"""Storage in SQL keeps the contract of the port, and the database itself holds the promises."""
+
+from collections.abc import Iterator
+
+import anyio
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from booking_payments.adapters.sql.engine import normalize_url
+from booking_payments.adapters.sql.migrations import current, head, migrate
+from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
+from booking_payments.adapters.sql.tables import metadata
+from booking_payments.adapters.sql.unit_of_work import Retry
+from booking_payments.ports.jobs import DeliverMessages
+from booking_payments.ports.storage import StorageConflict, UnitOfWork
+from booking_payments.testing.house import NOW
+from booking_payments.testing.storage_contract import StorageContract, booking, store, stored, whole_life
+
+
+class TestSqlStorage(StorageContract):
+    """The contract, over SQLite and PostgreSQL."""
+
+
+async def _run(storage: SqlStorage, statement: str) -> None:
+    async with storage.engine.begin() as connection:
+        await connection.execute(text(statement))
+
+
+async def _paid(storage: SqlStorage) -> None:
+    await store(storage, booking())
+    await stored(storage, whole_life(booking()))
+
+
+@pytest.mark.parametrize("table", ["journal", "postings"])
+@pytest.mark.parametrize("change", ["UPDATE {} SET sequence = sequence + 100", "DELETE FROM {}"])
+async def test_what_happened_can_not_be_changed(storage: SqlStorage, table: str, change: str) -> None:
+    await _paid(storage)
+
+    with pytest.raises(DBAPIError, match="append-only"):
+        await _run(storage, change.format(table))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE payments SET refunded_minor = captured_minor + 1",
+        "UPDATE payments SET captured_minor = amount_minor + 1",
+        "UPDATE payments SET amount_minor = -1",
+        "UPDATE payments SET amount_minor = 1000000000000",
+        "UPDATE payments SET status = 'lost'",
+        "UPDATE payments SET currency = 'USD'",
+        "UPDATE bookings SET status = 'paid'",
+        "UPDATE bookings SET amount_minor = -1",
+        "UPDATE inbox SET status = 'odd'",
+        "UPDATE payments SET booking_id = 'bk_9'",
+    ],
+)
+async def test_the_database_refuses_what_can_not_be(storage: SqlStorage, change: str) -> None:
+    await _paid(storage)
+    await _run(
+        storage,
+        "INSERT INTO inbox (event_id, type, status, received_at, tries, body) "
+        "VALUES ('evt_1', 'x', 'received', '2026-01-01T00:00:00.000000Z', 1, '{}')",
+    )
+
+    with pytest.raises(IntegrityError):
+        await _run(storage, change)
+
+
+async def test_a_conflict_is_begun_again_until_it_works(storage: SqlStorage) -> None:
+    begun: list[int] = []
+
+    async def work(uow: UnitOfWork) -> str:
+        begun.append(1)
+        if len(begun) < 3:
+            raise Retry
+        return "done"
+
+    assert (await storage.transact(work), len(begun)) == ("done", 3)
+
+
+async def test_a_conflict_that_stays_is_told(storage: SqlStorage) -> None:
+    begun: list[int] = []
+
+    async def work(uow: UnitOfWork) -> None:
+        begun.append(1)
+        raise Retry
+
+    with pytest.raises(StorageConflict):
+        await storage.transact(work)
+
+    assert len(begun) == MAX_BEGINS
+
+
+async def test_a_database_error_that_is_no_conflict_comes_through(storage: SqlStorage) -> None:
+    begun: list[int] = []
+
+    async def work(uow: UnitOfWork) -> None:
+        begun.append(1)
+        raise OperationalError("SELECT", {}, Exception("disk I/O error"))
+
+    with pytest.raises(DBAPIError):
+        await storage.transact(work)
+
+    assert len(begun) == 1
+
+
+async def test_a_deadlock_is_begun_again(postgres_copy: str) -> None:
+    storage = SqlStorage.open(postgres_copy)
+    await store(storage, booking(1), booking(2))
+    begun: list[str] = []
+
+    async def lock(*ids: str) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            begun.append(ids[0])
+            for booking_id in ids:
+                await uow.bookings.lock(booking_id)
+                await anyio.sleep(0.05)
+
+        await storage.transact(work)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lock, "bk_1", "bk_2")
+        tasks.start_soon(lock, "bk_2", "bk_1")
+    await storage.close()
+
+    assert len(begun) == 3
+
+
+async def test_jobs_are_handed_over_after_the_commit(storage: SqlStorage) -> None:
+    handed: list[object] = []
+    storage.on_jobs = handed.extend
+
+    async def work(uow: UnitOfWork) -> None:
+        uow.jobs.defer(DeliverMessages(), NOW)
+
+    await storage.transact(work)
+
+    assert handed == [(DeliverMessages(), NOW)]
+
+
+async def test_a_process_that_starts_on_sqlite_takes_over(storage: SqlStorage) -> None:
+    await _paid(storage)
+    await _run(storage, "UPDATE payments SET lease_until = '2999-01-01T00:00:00.000000Z', lease_holder = 'run_1'")
+
+    await storage.take_over()
+
+    watch = await storage.read(lambda uow: uow.payments.watch("pay_1"))
+    assert (watch.lease_until, watch.holder, watch.next_look_at is not None) == (None, None, True)
+
+
+# --- migrations
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database without any schema."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('empty') / 'empty.db'}"
+    else:
+        with request.getfixturevalue("postgres_server").database() as url:
+            yield url
+
+
+async def test_an_empty_database_has_no_revision(empty_url: str) -> None:
+    storage = SqlStorage.open(empty_url)
+
+    assert await current(storage.engine) is None
+    await storage.close()
+
+
+async def test_migrating_twice_changes_nothing(empty_url: str) -> None:
+    migrate(empty_url)
+    migrate(empty_url)
+    storage = SqlStorage.open(empty_url)
+
+    assert await current(storage.engine) == head()
+    await storage.close()
+
+
+def test_the_migrated_schema_is_the_one_that_the_code_knows(empty_url: str) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    migrate(empty_url)
+    url = normalize_url(empty_url)
+    engine = create_engine(url.set(drivername="sqlite") if url.get_backend_name() == "sqlite" else url)
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    engine.dispose()
+
+    assert differences == []
+
+
+@pytest.mark.parametrize(
+    ("spelling", "driver"),
+    [
+        ("sqlite:///x.db", "sqlite+aiosqlite"),
+        ("sqlite+aiosqlite:///x.db", "sqlite+aiosqlite"),
+        ("postgres://u@h/d", "postgresql+psycopg"),
+        ("postgresql://u@h/d", "postgresql+psycopg"),
+        ("postgresql+psycopg://u@h/d", "postgresql+psycopg"),
+    ],
+)
+def test_every_spelling_of_an_address_is_understood(spelling: str, driver: str) -> None:
+    assert normalize_url(spelling).drivername == driver
+
+
+def test_another_database_is_refused() -> None:
+    with pytest.raises(ValueError, match="not supported"):
+        normalize_url("mysql://u@h/d")

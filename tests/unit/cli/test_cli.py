@@ -1,0 +1,142 @@
+"""The command line: exit statuses, one line on standard error, answers that scripts can read."""
+
+import json
+from pathlib import Path
+
+import jwt
+import pytest
+from click.testing import CliRunner, Result
+
+from booking_payments.entrypoints.cli import main
+from booking_payments.settings import DEVELOPMENT_JWT_SECRET, SETTING_NAMES
+
+BOOKING = "booking create --reference R-1 --customer ann --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z"
+
+
+@pytest.fixture(autouse=True)
+def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in SETTING_NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def run(line: str, **env: str) -> Result:
+    return CliRunner().invoke(main, line.split(), env=env)
+
+
+@pytest.mark.parametrize("command", ["", "serve", "migrate", "token", "booking create", "doctor"])
+def test_help_has_examples(command: str) -> None:
+    result = run(f"{command} --help")
+
+    assert result.exit_code == 0
+    assert "Examples:" in result.output
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "serve --port 0",
+        "serve --port x",
+        "serve --workers 0",
+        "token",
+        "token --sub",
+        "token --sub ann --ttl soon",
+        "token --sub ann --ttl 9999d",
+        "booking",
+        "booking create",
+        BOOKING.replace("100.00", "100.001"),
+        BOOKING.replace("usd", "USD"),
+        BOOKING.replace("2030-01-01T20:00:00Z", "tomorrow"),
+        BOOKING.replace("2030-01-01T20:00:00Z", "2030-01-01T20:00:00"),
+        "migrate now",
+        "doctor --xml",
+    ],
+)
+def test_wrong_usage_is_exit_status_2(line: str) -> None:
+    assert run(line).exit_code == 2
+
+
+def test_a_token_is_for_its_subject() -> None:
+    claims = jwt.decode(run("token --sub ann").stdout.strip(), DEVELOPMENT_JWT_SECRET, ["HS256"])
+
+    assert (claims["sub"], claims["exp"] - claims["iat"]) == ("ann", 12 * 3600)
+
+
+def test_a_token_has_its_scope() -> None:
+    result = CliRunner().invoke(main, ["token", "--sub", "olga", "--scope", "payments:operate bookings:write"])
+
+    claims = jwt.decode(result.stdout.strip(), DEVELOPMENT_JWT_SECRET, ["HS256"])
+    assert claims["scope"] == "payments:operate bookings:write"
+
+
+def test_a_token_has_the_configured_issuer_and_audience() -> None:
+    printed = run("token --sub ann", JWT_ISSUER="me", JWT_AUDIENCE="payments").stdout.strip()
+
+    assert jwt.decode(printed, DEVELOPMENT_JWT_SECRET, ["HS256"], audience="payments", issuer="me")["sub"] == "ann"
+
+
+def test_a_wrong_setting_is_one_line_that_names_it() -> None:
+    result = run("token --sub ann", JWT_SECRET="short")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: JWT_SECRET")
+    assert result.stderr.count("\n") == 1
+
+
+def test_serving_an_empty_database_names_the_remedy() -> None:
+    result = run("serve --port 18473")
+
+    assert result.exit_code == 1
+    assert "run: booking-payments migrate" in result.stderr
+
+
+def test_migrating_twice_changes_nothing() -> None:
+    assert run("migrate").output == run("migrate").output
+
+
+def test_the_doctor_is_content_after_migrating() -> None:
+    run("migrate")
+
+    assert run("doctor").exit_code == 0
+
+
+def test_the_doctor_names_what_is_missing() -> None:
+    result = run("doctor --json")
+
+    failing = [check["name"] for check in json.loads(result.stdout)["checks"] if not check["ok"]]
+    assert (result.exit_code, failing) == (1, ["migrations"])
+
+
+def test_the_doctor_looks_without_making_a_database(tmp_path: Path) -> None:
+    run("doctor")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_names_a_wrong_setting() -> None:
+    result = run("doctor", PORT="x")
+
+    assert result.exit_code == 1
+    assert "PORT" in result.stdout
+
+
+def test_a_booking_is_registered() -> None:
+    run("migrate")
+
+    booking = json.loads(run(f"{BOOKING} --json").stdout)
+    assert (booking["reference"], booking["amount"], booking["status"]) == ("R-1", "100.00", "pending")
+
+
+def test_the_same_booking_again_is_found() -> None:
+    run("migrate")
+    run(BOOKING)
+
+    assert "was registered already" in run(BOOKING).stdout
+
+
+def test_the_same_reference_with_other_content_is_refused() -> None:
+    run("migrate")
+    run(BOOKING)
+
+    assert run(BOOKING.replace("100.00", "50.00")).exit_code == 1

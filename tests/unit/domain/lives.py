@@ -1,0 +1,204 @@
+"""Bookings, reports and whole lives of payments to test with: 100.00 usd, an event in thirty days, noon of 1 June."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from attrs import define, evolve, field
+
+from booking_payments.domain import decisions as decide
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.fees import FeePolicy
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.payment import Operation, Payment, fold
+from booking_payments.domain.refunds import RefundPolicy, RefundReason
+from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
+from booking_payments.domain.retry import Decline
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+STARTS = NOW + timedelta(days=30)
+TICK = timedelta(microseconds=1)
+EXPONENTS = {0: Currency.JPY, 2: Currency.USD, 3: Currency.KWD}
+
+
+def usd(text: str) -> Money:
+    return Money.parse(text, Currency.USD, allow_negative=True)
+
+
+def eur(text: str) -> Money:
+    return Money.parse(text, Currency.EUR, allow_negative=True)
+
+
+PRICE = usd("100.00")
+
+
+def a_booking(**changes: Any) -> Booking:
+    usual = Booking(
+        id="bk_1",
+        reference="ref-1",
+        customer_id="ann",
+        amount=PRICE,
+        event_starts_at=STARTS,
+        expires_at=NOW + timedelta(days=1),
+        created_at=NOW - timedelta(hours=1),
+    )
+    return evolve(usual, **changes)
+
+
+def a_start(booking: Booking | None = None, **changes: Any) -> ev.PaymentStarted:
+    terms: dict[str, Any] = {
+        "payment_id": "pay_1",
+        "now": NOW,
+        "fee_policy": FeePolicy(rate=Decimal("0.03")),
+        "refund_policy": RefundPolicy(),
+        "capture_method": CaptureMethod.AUTOMATIC,
+        "max_attempts": 3,
+    }
+    return decide.start(booking or a_booking(), **{**terms, **changes})
+
+
+def a_decline(code: str = "card_declined", decline_code: str | None = "generic_decline", **more: Any) -> Decline:
+    return Decline(code=code, message="The bank's own words.", decline_code=decline_code, **more)
+
+
+def a_failure(charge: str | None = "ch_1", method: str | None = "pm_1", decline: Decline | None = None) -> Failure:
+    return Failure(decline=decline or a_decline(), charge_id=charge, payment_method_id=method)
+
+
+def an_intent(status: PaymentStatus | None, amount: Money = PRICE, **changes: Any) -> IntentReport:
+    zero = Money.zero(amount.currency)
+    usual = IntentReport(
+        id="pi_1",
+        status=status,
+        amount=amount,
+        amount_received=amount if status is PaymentStatus.SUCCEEDED else zero,
+        amount_capturable=amount if status is PaymentStatus.REQUIRES_CAPTURE else zero,
+        charge_id="ch_1" if status in (PaymentStatus.SUCCEEDED, PaymentStatus.REQUIRES_CAPTURE) else None,
+        payment_method_id="pm_1",
+    )
+    return evolve(usual, **changes)
+
+
+def a_refund(status: RefundStatus | None, amount: str = "100.00", **changes: Any) -> RefundReport:
+    usual = RefundReport(id="re_1", intent_id="pi_1", charge_id="ch_1", amount=usd(amount), status=status)
+    return evolve(usual, **changes)
+
+
+def a_dispute(status: DisputeStatus | None, withdrawn: str = "0.00", **changes: Any) -> DisputeReport:
+    usual = DisputeReport(
+        id="du_1",
+        intent_id="pi_1",
+        charge_id="ch_1",
+        amount=PRICE,
+        status=status,
+        reason="fraudulent",
+        withdrawn=usd(withdrawn),
+    )
+    return evolve(usual, **changes)
+
+
+@define
+class Life:
+    """One payment as it goes along; each verb records the facts that the domain decided and returns them."""
+
+    booking: Booking = field(factory=a_booking)
+    journal: list[ev.Recorded] = field(factory=list)
+
+    @property
+    def payment(self) -> Payment:
+        return fold(self.journal)
+
+    @property
+    def operation(self) -> Operation:
+        operation = self.payment.operation
+        assert operation is not None
+        return operation
+
+    def happens(self, *facts: ev.Fact, at: datetime = NOW) -> decide.Facts:
+        for fact in facts:
+            sequence = len(self.journal) + 1
+            self.journal.append(ev.Recorded(sequence=sequence, at=at, actor="system", cause="a test", fact=fact))
+        return facts
+
+    def charges(self, key: str = "key_1", method: str | None = "pm_1") -> decide.Facts:
+        if self.payment.intent_id is None:
+            how = decide.intend_create(
+                self.payment, idempotency_key=key, payment_method_id=method, confirm=True, return_url=None
+            )
+        else:
+            how = decide.intend_confirm(self.payment, idempotency_key=key, payment_method_id=method, return_url=None)
+        return self.happens(*how)
+
+    def sees(self, report: IntentReport, *, alone: bool = True) -> decide.Facts:
+        return self.happens(*decide.observe_intent(self.payment, report, self.booking, alone=alone))
+
+    def sees_refund(self, report: RefundReport) -> decide.Facts:
+        return self.happens(*decide.observe_refund(self.payment, report))
+
+    def sees_dispute(self, report: DisputeReport) -> decide.Facts:
+        return self.happens(*decide.observe_dispute(self.payment, report))
+
+    def settles(self, refusal: str | None = None) -> decide.Facts:
+        return self.happens(*decide.settle(self.payment, self.operation, refusal=refusal))
+
+    def is_declined(self, number: int = 1, method: str = "pm_1", decline: Decline | None = None) -> None:
+        """One attempt of ours, start to verdict."""
+        self.charges(key=f"key_{number}", method=method)
+        failure = a_failure(charge=f"ch_no_{number}", method=method, decline=decline)
+        self.sees(an_intent(PaymentStatus.REQUIRES_PAYMENT_METHOD, failure=failure))
+        self.settles()
+
+    def refunds(self, amount: str | None = None, *, refund_id: str = "rf_1", key: str = "key_rf_1") -> decide.Facts:
+        quote = self.payment.refundable.quote(NOW, usd(amount) if amount else None)
+        return self.happens(
+            *decide.intend_refund(
+                self.payment,
+                quote,
+                refund_id=refund_id,
+                idempotency_key=key,
+                reason=RefundReason.REQUESTED_BY_CUSTOMER,
+                note=None,
+            )
+        )
+
+
+def a_life(booking: Booking | None = None, **terms: Any) -> Life:
+    """A payment that has just been started."""
+    life = Life(booking=booking or a_booking())
+    life.happens(a_start(life.booking, **terms))
+    return life
+
+
+def a_paid_life(**terms: Any) -> Life:
+    """A payment that was charged by us, at once, for the whole price."""
+    life = a_life(**terms)
+    life.charges()
+    life.sees(an_intent(PaymentStatus.SUCCEEDED))
+    life.settles()
+    return life
+
+
+def a_held_life(**terms: Any) -> Life:
+    """A payment with manual capture, whose money is held."""
+    life = a_life(capture_method=CaptureMethod.MANUAL, **terms)
+    life.charges()
+    life.sees(an_intent(PaymentStatus.REQUIRES_CAPTURE))
+    life.settles()
+    return life
+
+
+def a_refunded_life(status: RefundStatus = RefundStatus.SUCCEEDED, amount: str | None = None) -> Life:
+    """A paid life with one refund of ours in ``status``."""
+    life = a_paid_life()
+    life.refunds(amount)
+    life.sees_refund(a_refund(status, amount or "100.00", metadata={"refund_id": "rf_1"}))
+    life.settles()
+    return life
+
+
+def kinds(facts: decide.Facts) -> list[str]:
+    """The names of the facts, in order."""
+    return [type(fact).__name__ for fact in facts]

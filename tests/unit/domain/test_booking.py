@@ -1,0 +1,96 @@
+"""Booking: payable or not, and why."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from booking_payments.domain.booking import Booking, BookingStatus, Payability
+from booking_payments.domain.errors import NotPossibleNow, PaymentError, RefusedByRule
+from booking_payments.domain.refunds import RefundPolicy
+from tests.unit.domain.lives import NOW, STARTS, TICK, a_booking, usd
+
+FREE = usd("0.00")
+ENDS = NOW + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("status", "payability"),
+    [
+        (BookingStatus.PENDING, Payability.PAYABLE),
+        (BookingStatus.CONFIRMED, Payability.ALREADY_PAID),
+        (BookingStatus.CANCELED, Payability.CANCELED),
+        (BookingStatus.EXPIRED, Payability.EXPIRED),
+    ],
+)
+def test_only_a_pending_booking_is_payable(status: BookingStatus, payability: Payability) -> None:
+    assert a_booking(status=status).payability(NOW) is payability
+
+
+def test_the_hold_may_be_paid_until_the_microsecond_before_it_expires() -> None:
+    assert a_booking().payability(ENDS - TICK) is Payability.PAYABLE
+
+
+def test_the_hold_is_over_at_the_moment_it_expires() -> None:
+    assert a_booking().payability(ENDS) is Payability.EXPIRED
+
+
+def test_nothing_is_payable_from_the_moment_the_event_starts() -> None:
+    assert a_booking(expires_at=STARTS).payability(STARTS) is Payability.EVENT_STARTED
+
+
+def test_the_hold_may_last_until_the_event_starts() -> None:
+    assert a_booking(expires_at=STARTS).payability(STARTS - TICK) is Payability.PAYABLE
+
+
+def test_a_booking_that_costs_nothing_has_nothing_to_pay() -> None:
+    assert a_booking(amount=FREE).payability(NOW) is Payability.NOTHING_TO_PAY
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"status": BookingStatus.CANCELED, "event_starts_at": NOW}, Payability.CANCELED),
+        ({"event_starts_at": NOW, "expires_at": NOW}, Payability.EVENT_STARTED),
+        ({"expires_at": NOW, "amount": FREE}, Payability.EXPIRED),
+    ],
+)
+def test_of_several_reasons_the_first_one_is_named(changes: dict[str, Any], reason: Payability) -> None:
+    assert a_booking(**changes).payability(NOW) is reason
+
+
+@pytest.mark.parametrize(
+    ("payability", "kind", "code"),
+    [
+        (Payability.ALREADY_PAID, NotPossibleNow, "already_paid"),
+        (Payability.CANCELED, NotPossibleNow, "booking_canceled"),
+        (Payability.EXPIRED, NotPossibleNow, "booking_expired"),
+        (Payability.EVENT_STARTED, RefusedByRule, "event_started"),
+        (Payability.NOTHING_TO_PAY, RefusedByRule, "nothing_to_pay"),
+    ],
+)
+def test_each_reason_is_an_error_of_its_own(payability: Payability, kind: type[PaymentError], code: str) -> None:
+    error = payability.error()
+
+    assert (type(error), error.code, error.message) == (kind, code, payability.message)
+
+
+@pytest.mark.parametrize("changes", [{"id": "bk_2"}, {"status": BookingStatus.CONFIRMED}, {"created_at": NOW}])
+def test_what_the_house_decides_is_not_content(changes: dict[str, Any]) -> None:
+    assert a_booking().same_content(a_booking(**changes))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        a_booking(reference="ref-2"),
+        a_booking(customer_id="bob"),
+        a_booking(amount=usd("100.01")),
+        a_booking(event_starts_at=STARTS + TICK),
+        a_booking(expires_at=ENDS + TICK),
+        a_booking(refund_policy=RefundPolicy()),
+    ],
+    ids=["reference", "customer", "amount", "event", "expiry", "policy"],
+)
+def test_what_was_asked_for_is_content(other: Booking) -> None:
+    assert not a_booking().same_content(other)

@@ -1,0 +1,179 @@
+"""Fees: they add up to the minor unit, whoever pays them and whatever of them comes back."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booking_payments.domain.errors import InvalidInput
+from booking_payments.domain.fees import FeeBreakdown, FeePayer, FeePolicy, round_share
+from booking_payments.domain.money import Currency, Money
+from tests.unit.domain.lives import EXPONENTS, usd
+
+PARTS = st.none() | st.decimals(0, 500, places=3)
+CURRENCIES = st.sampled_from(list(EXPONENTS.values()))
+
+
+def _policy(rate: Decimal, fixed: Decimal | None, bounds: list[Decimal | None], payer: FeePayer) -> FeePolicy:
+    low, high = bounds
+    if low is not None and high is not None:
+        low, high = min(low, high), max(low, high)
+    return FeePolicy(rate=rate, fixed=fixed, minimum=low, maximum=high, payer=payer)
+
+
+POLICIES = st.builds(
+    _policy,
+    st.decimals(0, Decimal("0.9999"), places=4),
+    PARTS,
+    st.lists(PARTS, min_size=2, max_size=2),
+    st.sampled_from(FeePayer),
+)
+AMOUNTS = st.builds(Money, st.integers(0, 10**10), CURRENCIES)
+
+
+def _adds_up(breakdown: FeeBreakdown) -> bool:
+    zero = Money.zero(breakdown.gross.currency)
+    return breakdown.gross == breakdown.fee + breakdown.net and zero <= breakdown.fee <= breakdown.gross
+
+
+@given(POLICIES, AMOUNTS)
+def test_gross_is_fee_plus_net_to_the_minor_unit(policy: FeePolicy, amount: Money) -> None:
+    assert _adds_up(policy.of_booking(amount))
+
+
+@given(POLICIES, AMOUNTS)
+def test_the_payer_decides_which_side_is_the_price_of_the_booking(policy: FeePolicy, amount: Money) -> None:
+    breakdown = policy.of_booking(amount)
+
+    assert amount == (breakdown.net if policy.payer is FeePayer.CUSTOMER else breakdown.gross)
+
+
+@given(POLICIES, AMOUNTS, st.integers(0, 100))
+def test_a_partial_capture_adds_up_too(policy: FeePolicy, amount: Money, percent: int) -> None:
+    authorized = policy.of_booking(amount)
+    captured = authorized.gross.times(Decimal(percent).scaleb(-2))
+    breakdown = policy.of_captured(captured, authorized)
+
+    assert _adds_up(breakdown)
+    assert breakdown.gross == captured
+
+
+@given(POLICIES, AMOUNTS)
+def test_the_fee_keeps_its_bounds(policy: FeePolicy, amount: Money) -> None:
+    unbounded = FeePolicy(rate=policy.rate, fixed=policy.fixed, payer=FeePayer.CUSTOMER).of_booking(amount).fee
+    fee = policy.of_booking(amount).fee
+    capped = min(unbounded, amount) if policy.payer is FeePayer.ORGANIZER else unbounded
+
+    assert fee == capped or policy.minimum is not None or policy.maximum is not None
+
+
+@given(st.data(), AMOUNTS.filter(bool), POLICIES)
+def test_any_split_into_refunds_returns_exactly_the_fee(data: st.DataObject, amount: Money, policy: FeePolicy) -> None:
+    breakdown = policy.of_booking(amount)
+    cuts = data.draw(st.lists(st.integers(0, breakdown.gross.minor), max_size=6))
+    marks = [Money(minor, amount.currency) for minor in sorted({0, *cuts, breakdown.gross.minor})]
+    parts = [breakdown.fee_in(end).minor - breakdown.fee_in(start).minor for start, end in zip(marks, marks[1:])]  # noqa: B905
+
+    assert sum(parts) == breakdown.fee.minor
+    assert min(parts) >= 0
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 10**6))
+def test_a_share_is_rounded_as_an_exact_quotient_would_be(whole: int, part: int, of: int) -> None:
+    exact = Decimal(whole * part)
+
+    assert abs(exact - round_share(whole, part, of) * of) * 2 <= of
+
+
+@pytest.mark.parametrize(("whole", "part", "share"), [(1, 1, 0), (3, 1, 2), (5, 1, 2), (7, 1, 4)])
+def test_a_share_half_way_goes_to_the_even_neighbour(whole: int, part: int, share: int) -> None:
+    assert round_share(whole, part, 2) == share
+
+
+@pytest.mark.parametrize(
+    ("terms", "price", "gross", "fee", "net"),
+    [
+        ({}, "100.00", "100.00", "3.00", "97.00"),
+        ({"fixed": Decimal("0.30")}, "100.00", "100.00", "3.30", "96.70"),
+        ({"minimum": Decimal("5")}, "100.00", "100.00", "5.00", "95.00"),
+        ({"maximum": Decimal("2")}, "100.00", "100.00", "2.00", "98.00"),
+        ({"payer": FeePayer.CUSTOMER}, "100.00", "103.00", "3.00", "100.00"),
+        ({"payer": FeePayer.CUSTOMER, "fixed": Decimal("0.30")}, "100.00", "103.30", "3.30", "100.00"),
+        ({"minimum": Decimal("5")}, "2.00", "2.00", "2.00", "0.00"),
+        ({"minimum": Decimal("5"), "payer": FeePayer.CUSTOMER}, "2.00", "7.00", "5.00", "2.00"),
+        ({}, "0.50", "0.50", "0.02", "0.48"),
+        ({"rate": Decimal(0)}, "100.00", "100.00", "0.00", "100.00"),
+    ],
+)
+def test_a_booking_divides_as_in_the_example(terms: dict[str, Any], price: str, gross: str, fee: str, net: str) -> None:
+    breakdown = FeePolicy(**terms).of_booking(usd(price))
+
+    assert (breakdown.gross, breakdown.fee, breakdown.net) == (usd(gross), usd(fee), usd(net))
+
+
+def test_the_usual_fee_is_three_percent_that_the_organizer_pays() -> None:
+    breakdown = FeePolicy().of_booking(usd("100.00"))
+
+    assert (breakdown.rate, breakdown.payer) == (Decimal("0.03"), FeePayer.ORGANIZER)
+
+
+@pytest.mark.parametrize(("exponent", "fee"), [(0, 30), (2, 30), (3, 30)])
+def test_the_rate_works_in_minor_units_of_every_exponent(exponent: int, fee: int) -> None:
+    assert FeePolicy().of_booking(Money(1000, EXPONENTS[exponent])).fee.minor == fee
+
+
+def test_a_fixed_part_is_rounded_to_a_currency_without_decimals() -> None:
+    assert FeePolicy(fixed=Decimal("0.60")).of_booking(Money(1000, Currency.JPY)).fee.minor == 31
+
+
+def test_capturing_all_keeps_the_breakdown() -> None:
+    policy = FeePolicy(fixed=Decimal("0.30"))
+    authorized = FeePolicy().of_booking(usd("100.00"))
+
+    assert policy.of_captured(usd("100.00"), authorized) is authorized
+
+
+def test_the_organizers_fee_is_that_of_the_captured_amount() -> None:
+    policy = FeePolicy(fixed=Decimal("0.30"))
+
+    assert policy.of_captured(usd("50.00"), policy.of_booking(usd("100.00"))).fee == usd("1.80")
+
+
+def test_the_organizers_fee_is_never_more_than_was_captured() -> None:
+    policy = FeePolicy(minimum=Decimal("5.00"))
+
+    assert policy.of_captured(usd("1.00"), policy.of_booking(usd("100.00"))).net == usd("0.00")
+
+
+def test_the_customers_fee_is_captured_in_proportion() -> None:
+    policy = FeePolicy(payer=FeePayer.CUSTOMER, fixed=Decimal("0.30"))
+
+    assert policy.of_captured(usd("51.65"), policy.of_booking(usd("100.00"))).fee == usd("1.65")
+
+
+def test_there_is_no_fee_in_a_charge_of_nothing() -> None:
+    assert FeePolicy(payer=FeePayer.CUSTOMER).of_booking(usd("0")).fee_in(usd("0")) == usd("0")
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"rate": Decimal("-0.01")},
+        {"rate": Decimal(1)},
+        {"rate": Decimal("NaN")},
+        {"fixed": Decimal("Infinity")},
+        {"fixed": Decimal(-1)},
+        {"minimum": Decimal(-1)},
+        {"maximum": Decimal("-0.01")},
+        {"minimum": Decimal(2), "maximum": Decimal(1)},
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused(terms: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        FeePolicy(**terms)
+
+
+def test_the_smallest_fee_may_equal_the_largest() -> None:
+    assert FeePolicy(minimum=Decimal(1), maximum=Decimal(1)).of_booking(usd("100.00")).fee == usd("1.00")

@@ -1,0 +1,258 @@
+"""The ledger: every posting sums to zero, and balances are the same whether kept or rebuilt."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.errors import CurrencyMismatch, NotPossibleNow, OurFault, RefusedByRule
+from booking_payments.domain.fees import FeeOnRefund, FeePolicy
+from booking_payments.domain.ledger import (
+    Account,
+    Line,
+    Posting,
+    PostingKind,
+    balances,
+    postings,
+    postings_of,
+)
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.money import Currency
+from booking_payments.domain.payment import evolve
+from booking_payments.domain.refunds import RefundPolicy
+from tests.unit.domain.lives import (
+    Life,
+    a_dispute,
+    a_held_life,
+    a_life,
+    a_paid_life,
+    a_refund,
+    a_refunded_life,
+    an_intent,
+    eur,
+    usd,
+)
+
+
+def _kinds(life: Life) -> list[str]:
+    return [posting.kind.value for posting in postings_of(life.journal)]
+
+
+def _holds(life: Life) -> dict[str, str]:
+    sums = balances(postings_of(life.journal))
+    return {account.value: money.major() for (account, _), money in sums.items() if money}
+
+
+def _returning() -> Life:
+    """A paid life whose policy gives the fee back."""
+    return a_paid_life(refund_policy=RefundPolicy(fee=FeeOnRefund.RETURNED))
+
+
+def _refunded_with_fee(status: RefundStatus = RefundStatus.SUCCEEDED) -> Life:
+    life = _returning()
+    life.refunds()
+    life.sees_refund(a_refund(status, metadata={"refund_id": "rf_1"}))
+    life.settles()
+    return life
+
+
+def _disputed(*steps: tuple[DisputeStatus, str]) -> Life:
+    life = a_paid_life()
+    for status, withdrawn in steps:
+        life.sees_dispute(a_dispute(status, withdrawn))
+    return life
+
+
+def _given_back() -> Life:
+    life = _refunded_with_fee()
+    life.sees_refund(a_refund(RefundStatus.FAILED, metadata={"refund_id": "rf_1"}))
+    return life
+
+
+def _lost() -> Life:
+    return _disputed((DisputeStatus.NEEDS_RESPONSE, "100.00"), (DisputeStatus.LOST, "100.00"))
+
+
+def _won() -> Life:
+    return _disputed((DisputeStatus.NEEDS_RESPONSE, "100.00"), (DisputeStatus.WON, "0.00"))
+
+
+CHARGED = {"gateway": "100.00", "organizer": "-97.00", "fees": "-3.00"}
+STORIES: list[tuple[Callable[[], Life], list[str], dict[str, str]]] = [
+    (a_life, [], {}),
+    (a_held_life, [], {}),
+    (a_paid_life, ["charge", "processing_fee"], CHARGED),
+    (a_refunded_life, ["charge", "processing_fee", "refund"], {"organizer": "3.00", "fees": "-3.00"}),
+    (_refunded_with_fee, ["charge", "processing_fee", "refund", "refund_fee"], {}),
+    (
+        _given_back,
+        ["charge", "processing_fee", "refund", "refund_fee", "refund_given_back", "refund_fee_given_back"],
+        CHARGED,
+    ),
+    (
+        _lost,
+        ["charge", "processing_fee", "dispute_withdrawn"],
+        {"organizer": "-97.00", "fees": "-3.00", "disputes": "100.00"},
+    ),
+    (_won, ["charge", "processing_fee", "dispute_withdrawn", "dispute_reinstated"], CHARGED),
+]
+
+
+@pytest.mark.parametrize(("life", "kinds", "held"), STORIES)
+def test_a_life_gives_rise_to_its_postings(life: Callable[[], Life], kinds: list[str], held: dict[str, str]) -> None:
+    assert _kinds(life()) == kinds
+
+
+@pytest.mark.parametrize(("life", "kinds", "held"), STORIES)
+def test_a_life_leaves_its_balances(life: Callable[[], Life], kinds: list[str], held: dict[str, str]) -> None:
+    assert _holds(life()) == held
+
+
+def test_without_a_fee_the_charge_is_the_only_posting() -> None:
+    life = a_paid_life(fee_policy=FeePolicy(rate=Decimal(0)))
+
+    assert _kinds(life) == ["charge"]
+
+
+@pytest.mark.parametrize(
+    "status", [RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, RefundStatus.FAILED, RefundStatus.CANCELED]
+)
+def test_only_a_refund_that_succeeded_moves_money(status: RefundStatus) -> None:
+    assert _kinds(a_refunded_life(status)) == ["charge", "processing_fee"]
+
+
+def test_a_refund_made_in_the_dashboard_is_posted() -> None:
+    life = a_paid_life()
+    life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "10.00"))
+
+    assert _kinds(life)[2:] == ["refund"]
+
+
+def test_a_refund_found_pending_is_posted_when_it_succeeds() -> None:
+    life = a_paid_life()
+    life.sees_refund(a_refund(RefundStatus.PENDING, "10.00"))
+    before = _kinds(life)
+    life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "10.00"))
+
+    assert (before[2:], _kinds(life)[2:]) == ([], ["refund"])
+
+
+def test_only_the_change_of_what_a_dispute_holds_is_posted() -> None:
+    life = _disputed((DisputeStatus.NEEDS_RESPONSE, "40.00"), (DisputeStatus.NEEDS_RESPONSE, "100.00"))
+
+    assert [str(p.lines[0].amount) for p in postings_of(life.journal)][2:] == ["40.00 usd", "60.00 usd"]
+
+
+def test_funds_of_a_dispute_that_nobody_opened_are_posted_whole() -> None:
+    fact = ev.DisputeFundsMoved(dispute_id="du_9", withdrawn=usd("5.00"))
+
+    assert [p.kind for p in postings(a_paid_life().payment, fact)] == [PostingKind.DISPUTE_WITHDRAWN]
+
+
+def test_funds_that_did_not_change_are_not_posted() -> None:
+    life = _disputed((DisputeStatus.NEEDS_RESPONSE, "40.00"))
+    fact = ev.DisputeFundsMoved(dispute_id="du_1", withdrawn=usd("40.00"))
+
+    assert postings(life.payment, fact) == ()
+
+
+def test_moving_a_refund_that_nobody_made_is_not_posted() -> None:
+    fact = ev.RefundMoved(refund_id="rf_9", status=RefundStatus.SUCCEEDED)
+
+    assert postings(a_paid_life().payment, fact) == ()
+
+
+def test_a_posting_names_what_it_is_about() -> None:
+    assert [posting.subject for posting in postings_of(_lost().journal)] == ["pay_1", "pay_1", "du_1"]
+
+
+def test_a_posting_that_does_not_balance_cannot_be_made() -> None:
+    with pytest.raises(OurFault, match="does not balance"):
+        Posting(
+            kind=PostingKind.CHARGE,
+            subject="pay_1",
+            lines=(
+                Line(account=Account.GATEWAY, amount=usd("1.00")),
+                Line(account=Account.ORGANIZER, amount=usd("-0.99")),
+            ),
+        )
+
+
+def test_a_posting_in_two_currencies_cannot_be_made() -> None:
+    with pytest.raises(CurrencyMismatch):
+        Posting(
+            kind=PostingKind.CHARGE,
+            subject="pay_1",
+            lines=(
+                Line(account=Account.GATEWAY, amount=usd("1.00")),
+                Line(account=Account.ORGANIZER, amount=eur("-1.00")),
+            ),
+        )
+
+
+# --- random lives ------------------------------------------------------------------------------------------------
+
+CENTS = st.integers(1, 12_000).map(lambda minor: f"{minor // 100}.{minor % 100:02d}")
+REFUNDS = st.tuples(st.just("refund"), st.sampled_from(RefundStatus), CENTS)
+FOUND = st.tuples(st.just("found"), st.sampled_from(RefundStatus), CENTS)
+DISPUTES = st.tuples(st.just("dispute"), st.sampled_from(DisputeStatus), CENTS)
+
+
+def _live(life: Life, steps: list[tuple[str, RefundStatus | DisputeStatus, str]]) -> None:
+    """Let each step happen that the rules allow."""
+    for number, (_, status, amount) in enumerate(steps):
+        if isinstance(status, DisputeStatus):
+            life.sees_dispute(a_dispute(status, amount))
+        elif steps[number][0] == "found":
+            life.sees_refund(a_refund(status, amount, id=f"re_{number % 2}"))
+        else:
+            _refund(life, status, amount, f"rf_{number}")
+
+
+def _refund(life: Life, status: RefundStatus, amount: str, name: str) -> None:
+    try:
+        life.refunds(amount, refund_id=name, key=f"key_{name}")
+    except (RefusedByRule, NotPossibleNow):
+        return
+    life.sees_refund(a_refund(status, amount, id=f"re_{name}", metadata={"refund_id": name}))
+    life.settles()
+
+
+@given(st.lists(REFUNDS | FOUND | DISPUTES, max_size=8))
+def test_every_life_balances_and_its_books_can_be_rebuilt(
+    steps: list[tuple[str, RefundStatus | DisputeStatus, str]],
+) -> None:
+    life = _returning()
+    _live(life, steps)
+    kept: list[Posting] = []
+    payment = None
+    for recorded in life.journal:
+        kept += postings(payment, recorded.fact) if payment else ()
+        payment = evolve(payment, recorded)
+
+    assert tuple(kept) == postings_of(life.journal)
+    assert sum(money.minor for money in balances(kept).values()) == 0
+    assert all(sum(line.amount.minor for line in posting.lines) == 0 for posting in kept)
+
+
+@given(st.lists(REFUNDS | FOUND, max_size=8))
+def test_no_life_gives_back_more_than_was_captured(
+    steps: list[tuple[str, RefundStatus | DisputeStatus, str]],
+) -> None:
+    life = _returning()
+    _live(life, steps)
+    payment = life.payment
+    gateway = balances(postings_of(life.journal))[Account.GATEWAY, Currency.USD]
+
+    assert gateway == payment.captured - payment.refunded
+    assert usd("0") <= payment.refunded + payment.refund_pending <= payment.captured
+
+
+def test_a_late_payment_is_posted_like_any_other() -> None:
+    life = a_life()
+    life.sees(an_intent(PaymentStatus.SUCCEEDED), alone=False)
+
+    assert _holds(life) == CHARGED

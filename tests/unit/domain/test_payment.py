@@ -1,0 +1,389 @@
+"""Payment: each fact folds into the next value, and the value counts what it is asked about."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import get_args
+
+import attrs
+import pytest
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.errors import IllegalTransition
+from booking_payments.domain.fees import FeePolicy
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.payment import _FOLDS, AttemptOutcome, evolve, fold
+from tests.unit.domain.lives import (
+    NOW,
+    PRICE,
+    STARTS,
+    Life,
+    a_decline,
+    a_dispute,
+    a_held_life,
+    a_life,
+    a_paid_life,
+    a_refund,
+    a_refunded_life,
+    a_start,
+    an_intent,
+    usd,
+)
+
+S = PaymentStatus
+LATER = NOW + timedelta(hours=1)
+
+
+def test_a_started_payment_waits_for_a_method_and_holds_nothing() -> None:
+    payment = a_life().payment
+
+    assert payment.status is S.REQUIRES_PAYMENT_METHOD
+    assert (payment.amount, payment.captured, payment.authorized) == (PRICE, usd("0"), usd("0"))
+    assert (payment.version, payment.created_at, payment.event_starts_at) == (1, NOW, STARTS)
+
+
+def test_each_fact_raises_the_version_and_the_time() -> None:
+    life = a_life()
+    life.happens(ev.IntentLinked(intent_id="pi_1"), at=LATER)
+
+    assert (life.payment.version, life.payment.updated_at, life.payment.created_at) == (2, LATER, NOW)
+
+
+def test_a_journal_begins_with_the_start() -> None:
+    first = ev.Recorded(sequence=1, at=NOW, actor="a", cause="b", fact=ev.MethodRequired())
+
+    with pytest.raises(ValueError, match="begins with PaymentStarted"):
+        evolve(None, first)
+
+
+def test_an_empty_journal_tells_of_no_payment() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        fold([])
+
+
+def test_every_fact_but_the_start_has_a_fold() -> None:
+    assert set(_FOLDS) == set(get_args(ev.Fact)) - {ev.PaymentStarted}
+
+
+@pytest.mark.parametrize("life", [a_life, a_paid_life, a_held_life, a_refunded_life])
+def test_the_fold_of_a_journal_is_the_same_step_by_step(life: Callable[[], Life]) -> None:
+    journal = life().journal
+    payment = None
+    for recorded in journal:
+        payment = evolve(payment, recorded)
+
+    assert payment == fold(journal)
+
+
+@pytest.mark.parametrize(
+    ("fact", "status"),
+    [
+        (ev.MethodRequired(), S.REQUIRES_PAYMENT_METHOD),
+        (ev.MethodAttached(), S.REQUIRES_CONFIRMATION),
+        (ev.ActionRequired(), S.REQUIRES_ACTION),
+        (ev.ProcessingStarted(), S.PROCESSING),
+        (ev.PaymentAuthorized(amount=PRICE, charge_id="ch_1", attempt=None), S.REQUIRES_CAPTURE),
+        (
+            ev.PaymentSucceeded(breakdown=FeePolicy().of_booking(PRICE), charge_id="ch_1", attempt=None, late=False),
+            S.SUCCEEDED,
+        ),
+        (ev.PaymentCanceled(), S.CANCELED),
+        (ev.PaymentFailed(), S.FAILED),
+    ],
+)
+def test_a_fact_about_the_intent_moves_the_payment(fact: ev.Fact, status: PaymentStatus) -> None:
+    life = a_life()
+    life.happens(fact)
+
+    assert life.payment.status is status
+
+
+def test_a_fact_that_contradicts_the_table_is_not_folded() -> None:
+    life = a_paid_life()
+    life.happens(ev.PaymentCanceled())
+
+    with pytest.raises(IllegalTransition):
+        _ = life.payment
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        ev.BookingConfirmed(),
+        ev.BookingReleased(status="canceled"),
+        ev.LatePaymentDecided(booking_status="canceled"),
+        ev.NewsDeferred(),
+        ev.OutcomeLeftUnknown(idempotency_key="another", reason="timeout"),
+        ev.OperationSettled(idempotency_key="another"),
+    ],
+)
+def test_some_facts_change_nothing_but_the_version(fact: ev.Fact) -> None:
+    life = a_life()
+    life.charges()
+    before = life.payment
+    life.happens(fact)
+
+    assert attrs.evolve(life.payment, version=before.version) == before
+
+
+# --- operations and attempts -------------------------------------------------------------------------------------
+
+
+def test_an_intended_operation_is_in_flight_with_its_key() -> None:
+    life = a_life()
+    life.charges(key="key_1")
+
+    assert (life.operation.idempotency_key, life.operation.intended_at, life.operation.unknown) == ("key_1", NOW, False)
+
+
+def test_a_settled_operation_is_no_longer_in_flight() -> None:
+    life = a_life()
+    life.charges()
+    life.settles()
+
+    assert life.payment.operation is None
+
+
+def test_an_unknown_outcome_marks_the_operation_and_its_attempt() -> None:
+    life = a_life()
+    life.charges(key="key_1")
+    life.happens(ev.OutcomeLeftUnknown(idempotency_key="key_1", reason="timeout"))
+
+    assert life.operation.unknown
+    assert life.payment.attempts[0].outcome is AttemptOutcome.UNKNOWN
+
+
+def test_an_unknown_outcome_of_another_kind_of_call_leaves_the_attempt_alone() -> None:
+    life = a_paid_life()
+    life.refunds()
+    life.happens(ev.OutcomeLeftUnknown(idempotency_key="key_rf_1", reason="timeout"))
+
+    assert life.operation.unknown
+    assert life.payment.attempts[0].outcome is AttemptOutcome.DONE
+
+
+def test_settling_an_unknown_charge_opens_its_attempt_again() -> None:
+    life = a_life()
+    life.charges(key="key_1")
+    life.happens(ev.OutcomeLeftUnknown(idempotency_key="key_1", reason="timeout"))
+    life.settles()
+
+    assert life.payment.attempts[0].outcome is AttemptOutcome.OPEN
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict", "running"),
+    [
+        (AttemptOutcome.OPEN, False, True),
+        (AttemptOutcome.UNKNOWN, False, True),
+        (AttemptOutcome.DONE, True, False),
+        (AttemptOutcome.REFUSED, True, False),
+        (AttemptOutcome.DROPPED, False, False),
+    ],
+)
+def test_an_attempt_runs_until_it_ends(outcome: AttemptOutcome, verdict: bool, running: bool) -> None:
+    life = a_life()
+    life.charges()
+    attempt = attrs.evolve(life.payment.attempts[0], outcome=outcome)
+
+    assert (attempt.has_verdict, attempt.is_running) == (verdict, running)
+
+
+def test_a_refused_attempt_remembers_the_verdict() -> None:
+    life = a_life()
+    life.is_declined(decline=a_decline(decline_code="do_not_honor"))
+    attempt = life.payment.attempts[0]
+
+    assert (attempt.outcome, attempt.charge_id, attempt.method_seen) == (AttemptOutcome.REFUSED, "ch_no_1", "pm_1")
+    assert life.payment.last_decline == a_decline(decline_code="do_not_honor")
+
+
+def test_a_later_attempt_hides_the_last_decline() -> None:
+    life = a_life()
+    life.is_declined()
+    life.charges(key="key_2")
+
+    assert life.payment.last_decline is None
+
+
+def test_without_attempts_there_is_no_decline_and_none_runs() -> None:
+    payment = a_life().payment
+
+    assert (payment.last_decline, payment.running_attempt) == (None, None)
+
+
+def test_a_dropped_attempt_does_not_run_any_more() -> None:
+    life = a_life()
+    life.charges()
+    life.happens(ev.AttemptDropped(number=1))
+
+    assert life.payment.running_attempt is None
+
+
+def test_attempts_left_never_go_below_nothing() -> None:
+    life = a_life(max_attempts=1)
+    life.is_declined()
+    life.happens(
+        ev.AttemptStarted(number=2, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None),
+        ev.AttemptRefused(number=2, decline=a_decline(), charge_id="ch_x", payment_method_id=None),
+    )
+
+    assert (life.payment.attempts_made, life.payment.attempts_left) == (2, 0)
+
+
+# --- money -------------------------------------------------------------------------------------------------------
+
+
+def test_held_money_is_authorized_and_not_captured() -> None:
+    payment = a_held_life().payment
+
+    assert (payment.authorized, payment.captured) == (PRICE, usd("0"))
+
+
+def test_collected_money_is_captured_and_no_longer_held() -> None:
+    life = a_held_life()
+    life.sees(an_intent(S.SUCCEEDED, amount_received=usd("40.00")))
+
+    assert (life.payment.captured, life.payment.authorized, life.payment.amount) == (usd("40"), usd("0"), usd("40"))
+
+
+def test_canceling_releases_what_was_held() -> None:
+    life = a_held_life()
+    life.sees(an_intent(S.CANCELED))
+
+    assert (life.payment.status, life.payment.authorized) == (S.CANCELED, usd("0"))
+
+
+@pytest.mark.parametrize(
+    ("status", "refunded", "pending"),
+    [
+        (RefundStatus.PENDING, "0", "30.00"),
+        (RefundStatus.REQUIRES_ACTION, "0", "30.00"),
+        (RefundStatus.SUCCEEDED, "30.00", "0"),
+        (RefundStatus.FAILED, "0", "0"),
+        (RefundStatus.CANCELED, "0", "0"),
+    ],
+)
+def test_a_refund_counts_by_its_status(status: RefundStatus, refunded: str, pending: str) -> None:
+    payment = a_refunded_life(status, "30.00").payment
+
+    assert (payment.refunded, payment.refund_pending) == (usd(refunded), usd(pending))
+    assert payment.refundable.reserved == usd(refunded) + usd(pending)
+
+
+def test_a_payment_stays_succeeded_when_all_of_it_is_refunded() -> None:
+    assert a_refunded_life().payment.status is S.SUCCEEDED
+
+
+@pytest.mark.parametrize("name", ["rf_1", "re_1"])
+def test_a_refund_is_found_by_our_id_and_by_the_gateways(name: str) -> None:
+    refund = a_refunded_life().payment.refund(name)
+
+    assert refund is not None
+    assert (refund.id, refund.gateway_refund_id, refund.origin) == ("rf_1", "re_1", ev.Origin.SERVER)
+
+
+def test_a_refund_nobody_made_is_not_found() -> None:
+    assert a_refunded_life().payment.refund("rf_2") is None
+
+
+def test_moving_one_refund_leaves_the_other_alone() -> None:
+    life = a_refunded_life(amount="10.00")
+    life.refunds("20.00", refund_id="rf_2", key="key_rf_2")
+    life.sees_refund(a_refund(RefundStatus.FAILED, "20.00", id="re_2", metadata={"refund_id": "rf_2"}))
+
+    assert [refund.status for refund in life.payment.refunds] == [RefundStatus.SUCCEEDED, RefundStatus.FAILED]
+
+
+# --- disputes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "disputed"),
+    [
+        (DisputeStatus.WARNING_NEEDS_RESPONSE, True),
+        (DisputeStatus.WARNING_UNDER_REVIEW, True),
+        (DisputeStatus.WARNING_CLOSED, False),
+        (DisputeStatus.NEEDS_RESPONSE, True),
+        (DisputeStatus.UNDER_REVIEW, True),
+        (DisputeStatus.WON, False),
+        (DisputeStatus.LOST, True),
+        (DisputeStatus.PREVENTED, False),
+    ],
+)
+def test_an_open_or_lost_dispute_freezes_refunds(status: DisputeStatus, disputed: bool) -> None:
+    life = a_paid_life()
+    life.sees_dispute(a_dispute(status))
+
+    assert (life.payment.disputed, life.payment.refundable.disputed) == (disputed, disputed)
+    assert life.payment.status is S.SUCCEEDED
+
+
+def test_an_open_dispute_is_shown_before_a_newer_settled_one() -> None:
+    life = a_paid_life()
+    life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, id="du_open"))
+    later = a_dispute(DisputeStatus.WON, id="du_won")
+    life.happens(
+        ev.DisputeOpened(dispute_id=later.id, status=DisputeStatus.WON, reason="x", amount=PRICE, evidence_due_by=None),
+        at=LATER,
+    )
+
+    assert life.payment.dispute == life.payment.dispute_by_id("du_open")
+
+
+def test_of_settled_disputes_the_newest_is_shown() -> None:
+    life = a_paid_life()
+    for day, name in enumerate(["du_1", "du_2"]):
+        opened = ev.DisputeOpened(
+            dispute_id=name, status=DisputeStatus.WON, reason="x", amount=PRICE, evidence_due_by=None
+        )
+        life.happens(opened, at=NOW + timedelta(days=day))
+
+    assert life.payment.dispute == life.payment.dispute_by_id("du_2")
+
+
+def test_without_a_dispute_none_is_shown() -> None:
+    assert (a_paid_life().payment.dispute, a_paid_life().payment.dispute_by_id("du_1")) == (None, None)
+
+
+# --- holding the booking -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fact", [None, ev.ProcessingStarted()])
+def test_an_open_payment_holds_its_booking(fact: ev.Fact | None) -> None:
+    life = a_life()
+    life.happens(*([fact] if fact else []))
+
+    assert life.payment.holds_booking
+
+
+@pytest.mark.parametrize("fact", [ev.PaymentCanceled(), ev.PaymentFailed()])
+def test_a_payment_that_came_to_nothing_holds_nothing(fact: ev.Fact) -> None:
+    life = a_life()
+    life.happens(fact)
+
+    assert not life.payment.holds_booking
+
+
+def test_a_payment_in_time_holds_its_booking() -> None:
+    assert a_paid_life().payment.holds_booking
+
+
+def test_a_late_payment_does_not_hold_its_booking() -> None:
+    life = a_life()
+    life.sees(an_intent(S.SUCCEEDED), alone=False)
+
+    assert (life.payment.late, life.payment.holds_booking) == (True, False)
+
+
+def test_drifts_are_kept_for_a_person() -> None:
+    life = a_life()
+    drift = ev.DriftFound(code="amount_differs", detail="why")
+    life.happens(drift)
+
+    assert life.payment.drifts == (drift,)
+
+
+def test_a_start_keeps_the_terms_of_its_moment() -> None:
+    start = a_start(max_attempts=7)
+
+    assert (start.booking_amount, start.breakdown.fee, start.max_attempts) == (PRICE, usd("3.00"), 7)

@@ -1,0 +1,279 @@
+"""Refunds: what comes back, until when, and why not."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booking_payments.domain.errors import InvalidAmount, InvalidInput, NotPossibleNow, PaymentError, RefusedByRule
+from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.refunds import (
+    MAX_TIER_HOURS,
+    MAX_TIERS,
+    QuoteReason,
+    Refundable,
+    RefundPolicy,
+    RefundReason,
+    RefundTier,
+)
+from tests.unit.domain.lives import NOW, STARTS, TICK, usd
+
+HOUR = timedelta(hours=1)
+
+
+def a_tier(hours: int, percent: str) -> RefundTier:
+    return RefundTier(hours_before=hours, percent=Decimal(percent))
+
+
+STEPS = (a_tier(24, "50"), a_tier(48, "100"))
+
+
+def refundable(
+    *, payer: FeePayer = FeePayer.ORGANIZER, fee: FeeOnRefund = FeeOnRefund.KEPT, tiers: Any = (), **changes: Any
+) -> Refundable:
+    usual: dict[str, Any] = {
+        "breakdown": FeePolicy(payer=payer).of_booking(usd("100.00")),
+        "reserved": usd("0"),
+        "policy": RefundPolicy(tiers=tiers, fee=fee),
+        "event_starts_at": STARTS,
+        "paid": True,
+        "disputed": False,
+    }
+    return Refundable(**{**usual, **changes})
+
+
+# --- each reason -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("money", "now", "amount", "reason"),
+    [
+        (refundable(), NOW, None, QuoteReason.REFUNDABLE),
+        (refundable(paid=False), NOW, None, QuoteReason.NOT_PAID),
+        (refundable(disputed=True), NOW, None, QuoteReason.DISPUTED),
+        (refundable(), STARTS, None, QuoteReason.EVENT_STARTED),
+        (refundable(tiers=STEPS), STARTS - HOUR, None, QuoteReason.TOO_LATE),
+        (refundable(reserved=usd("100.00")), NOW, None, QuoteReason.NOTHING_LEFT),
+        (refundable(reserved=usd("100.00")), NOW, "1.00", QuoteReason.NOTHING_LEFT),
+        (refundable(reserved=usd("60.00")), NOW, "40.01", QuoteReason.EXCEEDS_REFUNDABLE),
+        (refundable(), NOW, "100.01", QuoteReason.EXCEEDS_REFUNDABLE),
+    ],
+)
+def test_a_quote_gives_its_reason(money: Refundable, now: datetime, amount: str | None, reason: QuoteReason) -> None:
+    assert money.quote(now, usd(amount) if amount else None).reason is reason
+
+
+def test_a_refused_quote_offers_nothing() -> None:
+    quote = refundable(paid=False).quote(NOW, usd("1.00"))
+
+    assert (quote.allowed, quote.amount, quote.fee_refunded, quote.refundable_until) == (
+        False,
+        usd("0"),
+        usd("0"),
+        None,
+    )
+
+
+@pytest.mark.parametrize("reason", QuoteReason)
+def test_only_two_reasons_allow_a_refund(reason: QuoteReason) -> None:
+    assert reason.allows is (reason.code in ("refundable", "organizer_canceled"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (QuoteReason.NOT_PAID, NotPossibleNow),
+        (QuoteReason.DISPUTED, NotPossibleNow),
+        (QuoteReason.EVENT_STARTED, RefusedByRule),
+        (QuoteReason.TOO_LATE, RefusedByRule),
+        (QuoteReason.NOTHING_LEFT, RefusedByRule),
+        (QuoteReason.EXCEEDS_REFUNDABLE, RefusedByRule),
+    ],
+)
+def test_each_refusal_is_an_error_of_its_own(reason: QuoteReason, kind: type[PaymentError]) -> None:
+    error = reason.error()
+
+    assert (type(error), error.code, error.message) == (kind, reason.code, reason.message)
+
+
+# --- amounts -----------------------------------------------------------------------------------------------------
+
+
+def test_without_an_amount_all_that_is_left_comes_back() -> None:
+    assert refundable(reserved=usd("30.00")).quote(NOW, None).amount == usd("70.00")
+
+
+def test_a_part_may_come_back() -> None:
+    assert refundable().quote(NOW, usd("12.34")).amount == usd("12.34")
+
+
+def test_exactly_what_is_left_may_come_back() -> None:
+    assert refundable(reserved=usd("60.00")).quote(NOW, usd("40.00")).allowed
+
+
+@pytest.mark.parametrize("amount", ["0.00", "-1.00"])
+def test_a_refund_is_more_than_nothing(amount: str) -> None:
+    with pytest.raises(InvalidAmount):
+        refundable().quote(NOW, usd(amount))
+
+
+def test_what_remains_is_what_a_quote_without_amount_gives() -> None:
+    assert refundable(reserved=usd("1.00")).remaining(NOW) == usd("99.00")
+
+
+def test_nothing_remains_where_no_refund_is_possible() -> None:
+    assert refundable(disputed=True).remaining(NOW) == usd("0")
+
+
+# --- time and tiers ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "percent"),
+    [
+        (48 * HOUR + TICK, 100),
+        (48 * HOUR, 50),
+        (24 * HOUR + TICK, 50),
+        (24 * HOUR, 0),
+        (TICK, 0),
+    ],
+)
+def test_each_tier_holds_to_the_microsecond(before: timedelta, percent: int) -> None:
+    share, _ = RefundPolicy(tiers=STEPS).share_at(STARTS - before, STARTS)
+
+    assert share == Fraction(percent, 100)
+
+
+@pytest.mark.parametrize(("before", "until"), [(72 * HOUR, 48 * HOUR), (30 * HOUR, 24 * HOUR)])
+def test_a_quote_holds_until_its_tier_ends(before: timedelta, until: timedelta) -> None:
+    assert refundable(tiers=STEPS).quote(STARTS - before, None).refundable_until == STARTS - until
+
+
+def test_without_tiers_all_comes_back_until_the_microsecond_before_the_event() -> None:
+    quote = refundable().quote(STARTS - TICK, None)
+
+    assert (quote.amount, quote.refundable_until) == (usd("100.00"), STARTS)
+
+
+def test_the_share_is_of_the_charge_and_counts_what_came_back_before() -> None:
+    quote = refundable(tiers=STEPS, reserved=usd("20.00")).quote(STARTS - 30 * HOUR, None)
+
+    assert quote.amount == usd("30.00")
+
+
+def test_having_had_more_than_the_present_share_leaves_nothing() -> None:
+    quote = refundable(tiers=STEPS, reserved=usd("80.00")).quote(STARTS - 30 * HOUR, None)
+
+    assert quote.reason is QuoteReason.NOTHING_LEFT
+
+
+def test_tiers_are_kept_widest_first() -> None:
+    assert [tier.hours_before for tier in RefundPolicy(tiers=STEPS).tiers] == [48, 24]
+
+
+@pytest.mark.parametrize(
+    ("hours", "percent"), [(-1, "50"), (MAX_TIER_HOURS + 1, "50"), (1, "-1"), (1, "100.1"), (1, "NaN")]
+)
+def test_a_tier_that_cannot_be_is_refused(hours: int, percent: str) -> None:
+    with pytest.raises(InvalidInput):
+        a_tier(hours, percent)
+
+
+@pytest.mark.parametrize(("hours", "percent"), [(0, "0"), (MAX_TIER_HOURS, "100")])
+def test_a_tier_may_lie_on_its_bounds(hours: int, percent: str) -> None:
+    assert a_tier(hours, percent).hours_before == hours
+
+
+def test_two_tiers_at_the_same_hour_are_refused() -> None:
+    with pytest.raises(InvalidInput):
+        RefundPolicy(tiers=(a_tier(24, "50"), a_tier(24, "60")))
+
+
+def test_a_policy_has_a_bounded_number_of_tiers() -> None:
+    tiers = [a_tier(hours, "50") for hours in range(MAX_TIERS + 1)]
+
+    assert len(RefundPolicy(tiers=tiers[:-1]).tiers) == MAX_TIERS
+    with pytest.raises(InvalidInput):
+        RefundPolicy(tiers=tiers)
+
+
+# --- the fee -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("payer", "fee", "amount", "fee_refunded"),
+    [
+        (FeePayer.ORGANIZER, FeeOnRefund.KEPT, "100.00", "0.00"),
+        (FeePayer.ORGANIZER, FeeOnRefund.RETURNED, "100.00", "3.00"),
+        (FeePayer.CUSTOMER, FeeOnRefund.KEPT, "100.00", "0.00"),
+        (FeePayer.CUSTOMER, FeeOnRefund.RETURNED, "103.00", "3.00"),
+    ],
+)
+def test_the_fee_is_kept_or_returned(payer: FeePayer, fee: FeeOnRefund, amount: str, fee_refunded: str) -> None:
+    quote = refundable(payer=payer, fee=fee).quote(NOW, None)
+
+    assert (quote.amount, quote.fee_refunded) == (usd(amount), usd(fee_refunded))
+
+
+def test_a_part_brings_its_part_of_the_fee() -> None:
+    assert refundable(fee=FeeOnRefund.RETURNED).quote(NOW, usd("50.00")).fee_refunded == usd("1.50")
+
+
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=8), st.integers(1, 20000))
+def test_many_partial_refunds_return_the_fee_to_the_cent(parts: list[int], price: int) -> None:
+    breakdown = FeePolicy(rate=Decimal("0.0333")).of_booking(Money(price, Currency.USD))
+    reserved = fees = usd("0")
+    for part in (*parts, None):
+        money = refundable(breakdown=breakdown, reserved=reserved, fee=FeeOnRefund.RETURNED)
+        quote = money.quote(NOW, None if part is None else Money(part, Currency.USD))
+        reserved, fees = reserved + quote.amount, fees + quote.fee_refunded
+
+    assert (reserved, fees) == (breakdown.gross, breakdown.fee)
+
+
+# --- the organizer cancels ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("payer", FeePayer)
+def test_when_the_organizer_cancels_everything_comes_back_with_the_fee(payer: FeePayer) -> None:
+    money = refundable(payer=payer, tiers=STEPS)
+    quote = money.quote(STARTS - HOUR, None, organizer_canceled=True)
+
+    assert (quote.reason, quote.amount) == (QuoteReason.ORGANIZER_CANCELED, money.breakdown.gross)
+    assert quote.fee_refunded == usd("3.00")
+
+
+@pytest.mark.parametrize(("now", "until"), [(NOW, STARTS), (STARTS + HOUR, STARTS + HOUR)])
+def test_a_canceled_event_is_refunded_whatever_the_clock_says(now: datetime, until: datetime) -> None:
+    quote = refundable().quote(now, None, organizer_canceled=True)
+
+    assert (quote.allowed, quote.refundable_until) == (True, until)
+
+
+@pytest.mark.parametrize(
+    ("money", "reason"),
+    [
+        (refundable(paid=False), QuoteReason.NOT_PAID),
+        (refundable(disputed=True), QuoteReason.DISPUTED),
+        (refundable(reserved=usd("100.00")), QuoteReason.NOTHING_LEFT),
+    ],
+)
+def test_the_organizer_cannot_give_back_what_is_not_there(money: Refundable, reason: QuoteReason) -> None:
+    assert money.quote(NOW, None, organizer_canceled=True).reason is reason
+
+
+# --- reasons given by people -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", RefundReason)
+def test_the_gateways_reasons_are_read_as_they_are(reason: RefundReason) -> None:
+    assert RefundReason.read(reason.value) == (reason, None)
+
+
+def test_any_other_reason_is_a_note() -> None:
+    assert RefundReason.read("it rained") == (RefundReason.REQUESTED_BY_CUSTOMER, "it rained")

@@ -1,0 +1,121 @@
+"""Webhooks over HTTP: genuine ones are taken in, everything else is a 400, and nothing is a 500."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from booking_payments.adapters.memory.gateway import due_deliveries
+from booking_payments.adapters.stripe.signature import sign
+from booking_payments.domain.errors import TryAgainLater
+from booking_payments.ports.storage import StorageConflict
+from booking_payments.testing.house import SECRET, House
+from tests.unit.http.api import ANN, Api, open_api, problem_of
+
+EVENT = {
+    "id": "evt_1",
+    "object": "event",
+    "type": "invoice.paid",
+    "livemode": False,
+    "data": {"object": {"id": "in_1"}},
+}
+
+
+def test_an_event_we_do_not_know_is_ignored_with_200(api: Api) -> None:
+    response = api.deliver(json.dumps(EVENT).encode())
+
+    assert response.json() | {"reason": None} == {
+        "received": True,
+        "event_id": "evt_1",
+        "type": "invoice.paid",
+        "outcome": "ignored",
+        "reason": None,
+    }
+
+
+def test_the_same_event_again_is_a_duplicate(api: Api) -> None:
+    api.paid()
+    body = next(iter(due_deliveries(api.house.stripe)))[2]
+    api.deliver(body)
+
+    assert api.deliver(body).json()["outcome"] == "duplicate"
+
+
+def test_paying_in_the_browser_reaches_the_books_by_webhook(api: Api) -> None:
+    booking_id = api.book()
+    payment = api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={}).json()
+    api.house.stripe.confirm_as_customer(payment["payment_intent_id"], payment["client_secret"], "pm_card_visa")
+    api.deliver_all()
+
+    assert api.status(booking_id)["status"] == "succeeded"
+
+
+BODY = json.dumps(EVENT).encode()
+
+
+def test_without_a_signature_it_is_400(api: Api) -> None:
+    response = api.post("/api/webhooks/stripe/", content=BODY)
+
+    assert response.status_code == 400
+    assert problem_of(response)["code"]
+
+
+@pytest.mark.parametrize(
+    "signature",
+    ["", "t=1", "v1=abc", "t=x,v1=y", "t=1,v1=", "t=-1,v1=00", "nonsense", "t=99999999999999999999,v1=00", "\u00e4"],
+)
+def test_a_bad_signature_is_400(api: Api, signature: str) -> None:
+    headers = [(b"Stripe-Signature", signature.encode("latin-1"))]
+
+    response = api.client.post("/api/webhooks/stripe/", headers=headers, content=BODY)
+
+    assert response.status_code == 400
+
+
+def test_a_signature_of_another_body_is_400(api: Api) -> None:
+    signature = sign(BODY, SECRET, api.house.clock.now())
+
+    assert api.deliver(BODY + b" ", signature).status_code == 400
+
+
+@pytest.mark.parametrize("off", [timedelta(minutes=-6), timedelta(minutes=6)])
+def test_a_stale_or_future_signature_is_400(api: Api, off: timedelta) -> None:
+    assert api.deliver(BODY, sign(BODY, SECRET, api.house.clock.now() + off)).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 5000, b"{}", b'{"id": 5}', b'{"id": "evt_1", "type": 7}'],
+)
+def test_a_signed_body_that_is_no_event_is_400(api: Api, body: bytes) -> None:
+    response = api.deliver(body)
+
+    assert response.status_code == 400, response.text
+    assert problem_of(response)["detail"]
+
+
+class Broken(House):
+    """A house whose intake raises."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+        async def receive(body: bytes, signature: str | None) -> Any:
+            raise self.error
+
+        self.payments.receive_webhook = receive  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("error", [TryAgainLater(), StorageConflict("busy"), RuntimeError("canary")])
+def test_failed_work_is_400_so_that_the_event_comes_again(error: Exception) -> None:
+    with open_api(house=Broken(error)) as api:
+        response = api.deliver(BODY)
+
+    assert (response.status_code, problem_of(response)["code"]) == (400, "webhook_failed")
+    assert "canary" not in response.text
+
+
+def test_the_health_of_webhooks_is_public(api: Api) -> None:
+    assert api.get("/api/webhooks/health/").json() == {"status": "ok"}

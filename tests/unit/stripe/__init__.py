@@ -1,0 +1,1 @@
+"""Stripe's language in ours: objects, answers, requests, signatures, webhooks."""

@@ -1,0 +1,98 @@
+"""Every kind of answer of Stripe is one of the port's errors (docs.stripe.com/error-low-level)."""
+
+from typing import Any
+
+import pytest
+
+from booking_payments.adapters.stripe.answers import error_from, is_replayed
+from booking_payments.ports.gateway import (
+    Declined,
+    GatewayError,
+    KeyMisused,
+    Misconfigured,
+    NotThere,
+    Refused,
+    Silent,
+    Unreachable,
+)
+
+LIMITED = {"stripe-rate-limited-reason": "endpoint-rate"}
+
+
+def _body(**error: Any) -> dict[str, Any]:
+    return {"error": {"type": "invalid_request_error", "message": "as Stripe says", **error}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "kind", "code"),
+    [
+        (400, _body(code="parameter_unknown", param="x"), {}, Refused, "parameter_unknown"),
+        (400, _body(), {}, Refused, "invalid_request"),
+        (400, _body(type="idempotency_error"), {}, KeyMisused, "idempotency_error"),
+        (400, _body(code="rate_limit"), {}, Unreachable, "rate_limit"),
+        (400, _body(code="resource_missing", param="payment_method"), {}, Refused, "payment_method_unknown"),
+        (400, _body(code="amount_too_small"), {}, Refused, "amount_too_small"),
+        (400, _body(param="amount"), {}, Refused, "refund_exceeds_charge"),
+        (400, _body(code="charge_already_refunded"), {}, Refused, "charge_already_refunded"),
+        (401, _body(), {}, Misconfigured, "http_401"),
+        (401, _body(code="api_key_expired"), {}, Misconfigured, "api_key_expired"),
+        (402, _body(type="card_error", code="card_declined"), {}, Declined, "card_declined"),
+        (402, _body(code="card_declined"), {}, Refused, "card_declined"),
+        (403, _body(code="secret_key_required"), {}, Misconfigured, "secret_key_required"),
+        (404, _body(code="resource_missing", param="id"), {}, NotThere, "resource_missing"),
+        (409, _body(code="idempotency_key_in_use"), {}, Silent, "idempotency_key_in_use"),
+        (429, _body(code="lock_timeout"), {}, Silent, "lock_timeout"),
+        (429, _body(code="rate_limit"), {}, Unreachable, "rate_limit"),
+        (429, _body(), LIMITED, Unreachable, "rate_limit"),
+        (500, _body(type="api_error"), {}, Silent, "http_500"),
+        (502, "<html>", {}, Silent, "http_502"),
+        (503, None, {}, Silent, "http_503"),
+        (400, {"error": "text"}, {}, Refused, "invalid_request"),
+    ],
+)
+def test_an_answer_is_an_error_of_ours(
+    status: int, body: object, headers: dict[str, str], kind: type[GatewayError], code: str
+) -> None:
+    error = error_from(status, body, headers)
+
+    assert (type(error), error.code) == (kind, code)
+
+
+def test_a_decline_brings_its_reason_and_its_charge() -> None:
+    body = _body(
+        type="card_error",
+        code="card_declined",
+        decline_code="lost_card",
+        advice_code="do_not_try_again",
+        charge="ch_1",
+        payment_method={"id": "pm_1"},
+    )
+
+    error = error_from(402, body, {})
+
+    assert isinstance(error, Declined)
+    failure = error.failure
+    assert (failure.decline.decline_code, failure.decline.advice_code) == ("lost_card", "do_not_try_again")
+    assert (failure.charge_id, failure.payment_method_id, error.intent) == ("ch_1", "pm_1", None)
+
+
+def test_a_refusal_brings_the_intent_that_exists_all_the_same() -> None:
+    intent = {"id": "pi_1", "amount": 100, "amount_received": 0, "currency": "usd", "status": "canceled"}
+
+    error = error_from(400, _body(code="payment_intent_unexpected_state", payment_intent=intent), {})
+
+    assert isinstance(error, Refused)
+    assert error.intent is not None
+    assert error.intent.id == "pi_1"
+
+
+def test_an_unreadable_intent_in_an_error_is_left_out() -> None:
+    error = error_from(400, _body(code="payment_intent_unexpected_state", payment_intent={"id": "pi_1"}), {})
+
+    assert isinstance(error, Refused)
+    assert error.intent is None
+
+
+@pytest.mark.parametrize(("headers", "replayed"), [({"idempotent-replayed": "true"}, True), ({}, False)])
+def test_a_replay_is_marked(headers: dict[str, str], replayed: bool) -> None:
+    assert is_replayed(headers) is replayed

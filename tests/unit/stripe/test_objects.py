@@ -1,0 +1,141 @@
+"""Stripe's objects are read leniently: what is new or unknown never breaks us."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from booking_payments.adapters.stripe.objects import (
+    UnreadableObject,
+    dispute_report,
+    id_of,
+    intent_report,
+    refund_report,
+)
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.money import Currency, Money
+
+INTENT: dict[str, Any] = {
+    "id": "pi_1",
+    "amount": 1099,
+    "amount_received": 0,
+    "currency": "usd",
+    "status": "processing",
+    "created": 1_700_000_000,
+}
+REFUND: dict[str, Any] = {"id": "re_1", "amount": 500, "currency": "usd", "status": "pending", "payment_intent": "pi_1"}
+DISPUTE: dict[str, Any] = {
+    "id": "du_1",
+    "amount": 1099,
+    "currency": "usd",
+    "status": "needs_response",
+    "charge": "ch_1",
+}
+
+
+def test_an_intent_is_read() -> None:
+    report = intent_report(INTENT)
+
+    assert (report.status, report.amount.minor, report.created_at) == (
+        PaymentStatus.PROCESSING,
+        1099,
+        datetime.fromtimestamp(1_700_000_000, UTC),
+    )
+
+
+@pytest.mark.parametrize("status", ["failed", "requires_source", "quantum", None, 7, ["succeeded"]])
+def test_an_unknown_status_is_no_status(status: object) -> None:
+    assert intent_report({**INTENT, "status": status}).status is None
+
+
+def test_new_fields_are_no_trouble() -> None:
+    assert intent_report({**INTENT, "brand_new": {"deep": [1]}}).id == "pi_1"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": None},
+        {"id": ""},
+        {"id": "x" * 256},
+        {"amount": None},
+        {"amount": "1099"},
+        {"amount": True},
+        {"amount": 10**12},
+        {"currency": None},
+        {"currency": "xxx"},
+        {"amount_received": None},
+    ],
+)
+def test_what_makes_an_intent_must_be_there(changes: dict[str, object]) -> None:
+    with pytest.raises(UnreadableObject):
+        intent_report({**INTENT, **changes})
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "ours"),
+    [("jpy", 500, 500), ("isk", 500, 5), ("ugx", 500, 5), ("mga", 5, 500), ("kwd", 5120, 5120), ("USD", 7, 7)],
+)
+def test_amounts_go_through_stripes_own_exponents(currency: str, amount: int, ours: int) -> None:
+    report = intent_report({**INTENT, "currency": currency, "amount": amount})
+
+    assert report.amount == Money(ours, Currency.of(currency.lower()))
+
+
+def test_an_amount_that_our_currency_can_not_express_is_unreadable() -> None:
+    with pytest.raises(UnreadableObject):
+        intent_report({**INTENT, "currency": "isk", "amount": 501})
+
+
+@pytest.mark.parametrize(("value", "found"), [("ch_1", "ch_1"), ({"id": "ch_1"}, "ch_1"), (None, None), ({}, None)])
+def test_a_field_may_be_expanded(value: object, found: str | None) -> None:
+    assert id_of(value) == found
+
+
+def test_a_failure_is_read_from_the_last_payment_error() -> None:
+    error = {"code": "card_declined", "decline_code": "generic_decline", "charge": "ch_1", "message": "No."}
+
+    failure = intent_report({**INTENT, "last_payment_error": error}).failure
+
+    assert failure is not None
+    assert (failure.decline.message, failure.charge_id) == ("No.", "ch_1")
+
+
+def test_a_refund_is_read() -> None:
+    report = refund_report({**REFUND, "metadata": {"refund_id": "rf_1", "odd": 1}})
+
+    assert (report.status, report.intent_id, report.metadata) == (RefundStatus.PENDING, "pi_1", {"refund_id": "rf_1"})
+
+
+def test_a_dispute_without_balance_transactions_holds_nothing() -> None:
+    report = dispute_report(DISPUTE)
+
+    assert (report.status, report.withdrawn.minor) == (DisputeStatus.NEEDS_RESPONSE, 0)
+
+
+def test_what_a_dispute_holds_is_the_sum_of_its_balance_transactions() -> None:
+    moved = [{"amount": -1099, "currency": "usd"}, {"amount": 99, "currency": "usd"}]
+
+    assert dispute_report({**DISPUTE, "balance_transactions": moved}).withdrawn.minor == 1000
+
+
+def test_a_withdrawal_in_another_settlement_currency_counts_as_the_whole() -> None:
+    moved = [{"amount": -950, "currency": "eur"}]
+
+    assert dispute_report({**DISPUTE, "balance_transactions": moved}).withdrawn.minor == 1099
+
+
+def test_money_that_came_back_is_not_held() -> None:
+    moved = [{"amount": -1099, "currency": "usd"}, {"amount": 1099, "currency": "usd"}]
+
+    assert dispute_report({**DISPUTE, "balance_transactions": moved}).withdrawn.minor == 0
+
+
+def test_the_day_by_which_evidence_is_due_is_read() -> None:
+    report = dispute_report({**DISPUTE, "evidence_details": {"due_by": 1_700_000_000}})
+
+    assert report.evidence_due_by == datetime.fromtimestamp(1_700_000_000, UTC)
+
+
+def test_a_time_beyond_reason_is_no_time() -> None:
+    assert intent_report({**INTENT, "created": 2**60}).created_at is None

@@ -1,0 +1,107 @@
+"""Our instructions as Stripe's parameters."""
+
+import pytest
+
+from booking_payments.adapters.stripe.limits import check_amount, check_charge
+from booking_payments.adapters.stripe.requests import path_and_params
+from booking_payments.domain.errors import RefusedByRule
+from booking_payments.domain.instructions import (
+    CancelIntent,
+    CancellationReason,
+    CaptureIntent,
+    CaptureMethod,
+    ConfirmIntent,
+    CreateIntent,
+    CreateRefund,
+)
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.refunds import RefundReason
+
+USD_10 = Money(1000, Currency.USD)
+
+
+def _creation(*, confirm: bool, return_url: str | None = None) -> CreateIntent:
+    return CreateIntent(
+        amount=USD_10,
+        capture_method=CaptureMethod.AUTOMATIC,
+        payment_method_id="pm_1",
+        confirm=confirm,
+        return_url=return_url,
+        metadata={"payment_id": "pay_1"},
+    )
+
+
+def test_without_a_return_url_methods_that_redirect_are_left_out() -> None:
+    _, params = path_and_params(_creation(confirm=True))
+
+    assert params["automatic_payment_methods"] == {"enabled": True, "allow_redirects": "never"}
+    assert "return_url" not in params
+
+
+def test_with_a_return_url_methods_may_redirect() -> None:
+    _, params = path_and_params(_creation(confirm=True, return_url="https://shop.example/paid"))
+
+    assert params["automatic_payment_methods"]["allow_redirects"] == "always"
+    assert params["return_url"] == "https://shop.example/paid"
+
+
+def test_a_return_url_is_only_sent_with_a_confirmation() -> None:
+    _, params = path_and_params(_creation(confirm=False, return_url="https://shop.example/paid"))
+
+    assert ("return_url" in params, "confirm" in params) == (False, False)
+
+
+def test_the_same_instruction_gives_the_same_request() -> None:
+    assert path_and_params(_creation(confirm=True)) == path_and_params(_creation(confirm=True))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "path", "params"),
+    [
+        (
+            ConfirmIntent(intent_id="pi_1", payment_method_id="pm_1", return_url=None),
+            "/v1/payment_intents/pi_1/confirm",
+            {"payment_method": "pm_1"},
+        ),
+        (
+            CaptureIntent(intent_id="pi_1", amount=USD_10),
+            "/v1/payment_intents/pi_1/capture",
+            {"amount_to_capture": 1000},
+        ),
+        (
+            CancelIntent(intent_id="pi_1", reason=CancellationReason.ABANDONED),
+            "/v1/payment_intents/pi_1/cancel",
+            {"cancellation_reason": "abandoned"},
+        ),
+        (
+            CreateRefund(intent_id="pi_1", refund_id="rf_1", amount=USD_10, reason=RefundReason.DUPLICATE),
+            "/v1/refunds",
+            {"payment_intent": "pi_1", "amount": 1000, "reason": "duplicate", "metadata": {}},
+        ),
+    ],
+)
+def test_each_instruction_has_its_request(
+    instruction: ConfirmIntent | CaptureIntent | CancelIntent | CreateRefund, path: str, params: dict[str, object]
+) -> None:
+    assert path_and_params(instruction) == (path, params)
+
+
+@pytest.mark.parametrize(
+    ("amount", "code"),
+    [
+        (Money(49, Currency.USD), "amount_too_small"),
+        (Money(100_000_000, Currency.USD), "amount_too_large"),
+        (Money(5124, Currency.KWD), "amount_not_chargeable"),
+        (Money(501, Currency.MGA), "amount_not_chargeable"),
+        (Money(500, Currency.KPW), "currency_not_supported"),
+    ],
+)
+def test_what_stripe_would_not_charge_is_named(amount: Money, code: str) -> None:
+    with pytest.raises(RefusedByRule) as refused:
+        check_charge(amount)
+
+    assert refused.value.code == code
+
+
+def test_a_part_may_be_smaller_than_a_charge() -> None:
+    assert check_amount(Money(1, Currency.USD)) is None  # type: ignore[func-returns-value]  # it does not raise

@@ -1,0 +1,69 @@
+"""The fake gateway keeps the contract of the gateway port."""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+
+from booking_payments.adapters.fake_stripe import FakeStripe
+from booking_payments.adapters.memory.clock import ManualClock
+from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.memory.ids import RandomIds
+from booking_payments.domain.reports import IntentReport
+from booking_payments.ports.gateway import Misconfigured, Silent, Unreachable
+from booking_payments.testing.gateway_contract import LONG_AGO, GatewayContract, charged, creation
+
+
+class FakeStage:
+    """The fake gateway on a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
+        self.stripe = FakeStripe(self.clock.now, Random(1))
+        self.gateway = FakeGateway(self.stripe, self.clock)
+        self._ids = RandomIds(Random(2))
+
+    def new_key(self) -> str:
+        return self._ids.idempotency_key()
+
+    async def authenticate(self, intent: IntentReport, outcome: str) -> None:
+        assert self.stripe.authenticate(intent.id, intent.client_secret or "", outcome).ok
+
+    async def wait(self, duration: timedelta) -> None:
+        self.clock.advance(duration)
+
+
+@pytest.fixture
+def stage() -> FakeStage:
+    return FakeStage()
+
+
+class TestFakeGateway(GatewayContract):
+    """The contract, over the model directly."""
+
+
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "409", "429_lock", "500_before", "503"])
+async def test_silence_is_no_verdict(stage: FakeStage, fault: str) -> None:
+    stage.stripe.faults.script("POST /v1/payment_intents", fault)
+
+    with pytest.raises(Silent):
+        await stage.gateway.create_intent(creation("pm_card_visa"), stage.new_key())
+
+
+async def test_the_rate_limiter_lets_nothing_happen(stage: FakeStage) -> None:
+    stage.stripe.faults.script("POST /v1/payment_intents", "429_limit")
+
+    with pytest.raises(Unreachable):
+        await stage.gateway.create_intent(creation("pm_card_visa"), stage.new_key())
+
+    assert await stage.gateway.list_intents(LONG_AGO) == []
+
+
+async def test_more_than_one_page_is_listed(stage: FakeStage) -> None:
+    made = [(await charged(stage)).id for _ in range(101)]
+
+    assert [intent.id for intent in await stage.gateway.list_intents(LONG_AGO)] == made
+
+
+def test_misconfiguration_is_an_error_of_its_own() -> None:
+    assert not issubclass(Misconfigured, Unreachable)

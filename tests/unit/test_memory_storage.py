@@ -1,0 +1,35 @@
+"""Storage in memory keeps the contract of the storage port."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pytest
+
+from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.ports.jobs import DeliverMessages, Job
+from booking_payments.ports.storage import UnitOfWork
+from booking_payments.testing.house import NOW
+from booking_payments.testing.storage_contract import StorageContract
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage()
+
+
+class TestMemoryStorage(StorageContract):
+    """The contract, over dictionaries."""
+
+
+async def test_jobs_are_handed_over_when_the_transaction_is_committed() -> None:
+    handed: list[tuple[Job, datetime]] = []
+
+    def take(jobs: Sequence[tuple[Job, datetime]]) -> None:
+        handed.extend(jobs)
+
+    async def work(uow: UnitOfWork) -> None:
+        uow.jobs.defer(DeliverMessages(), NOW)
+
+    await MemoryStorage(take).transact(work)
+
+    assert handed == [(DeliverMessages(), NOW)]
