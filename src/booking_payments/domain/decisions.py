@@ -394,7 +394,9 @@ _SIMPLE_NEWS: Mapping[PaymentEvent, Callable[[], ev.Fact]] = {
 
 
 def _ended(payment: Payment) -> ev.Fact:
-    return ev.PaymentCanceled() if payment.attempts_left else ev.PaymentFailed()
+    """Failed where the attempts were used up; held money that is given up was canceled, whatever came before it."""
+    exhausted = not payment.attempts_left and payment.status is not PaymentStatus.REQUIRES_CAPTURE
+    return ev.PaymentFailed() if exhausted else ev.PaymentCanceled()
 
 
 def _is_news(payment: Payment, failure: Failure) -> bool:

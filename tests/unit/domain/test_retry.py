@@ -38,11 +38,19 @@ CLASSES = {
     Remedy.CHECK_FIRST: "duplicate_transaction",
 }
 REMEDIES = [(code, remedy) for remedy, codes in CLASSES.items() for code in codes.split()]
-HIDDEN = set("fraudulent lost_card stolen_card pickup_card merchant_blacklist highest_risk_level".split())
-BURNT = set(
-    "do_not_try_again transaction_not_allowed revocation_of_authorization revocation_of_all_authorizations "
-    "lost_card stolen_card pickup_card highest_risk_level".split()
-)
+HIDDEN = {*["fraudulent", "lost_card", "stolen_card", "pickup_card", "merchant_blacklist", "highest_risk_level"]}
+BURNT = {
+    *[
+        "do_not_try_again",
+        "transaction_not_allowed",
+        "revocation_of_authorization",
+        "revocation_of_all_authorizations",
+        "lost_card",
+        "stolen_card",
+        "pickup_card",
+        "highest_risk_level",
+    ]
+}
 
 
 def a_decline(decline_code: str | None, advice_code: str | None = None, code: str = "card_declined") -> Decline:

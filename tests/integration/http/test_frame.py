@@ -12,7 +12,7 @@ from booking_payments.entrypoints.http.problems import STATUSES, reply_to, statu
 from booking_payments.entrypoints.http.services import Readiness
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.testing.house import House
-from tests.unit.http.api import ANN, BOOKING_APP, Api, open_api, problem_of
+from tests.integration.http.api import ANN, BOOKING_APP, Api, open_api, problem_of
 
 EVERYWHERE = ["/health/live", "/api/payments/", "/nope", "/schema", "/metrics"]
 

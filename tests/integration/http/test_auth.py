@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from booking_payments.entrypoints.http.auth import TokenRules, authenticate
 from booking_payments.entrypoints.http.problems import Refused
-from tests.unit.http.api import JWT_SECRET, Api, problem_of
+from tests.integration.http.api import JWT_SECRET, Api, problem_of
 
 RULES = TokenRules(key=JWT_SECRET, algorithm="HS256")
 STRICT = TokenRules(key=JWT_SECRET, algorithm="HS256", issuer="https://issuer.example", audience="payments")

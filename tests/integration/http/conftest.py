@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.http.api import Api, moved_in, open_api
+from tests.integration.http.api import Api, moved_in, open_api
 
 
 @pytest.fixture(scope="package")

@@ -7,7 +7,7 @@ import pytest
 
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.problems import Refused
-from tests.unit.http.api import ANN, BOOKING_APP, OPERATOR, Api, problem_of
+from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, problem_of
 
 JSON = {"Content-Type": "application/json"}
 BOOKING = {

@@ -12,7 +12,7 @@ from booking_payments.entrypoints.http import idempotency
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.models import RefundPayment
 from booking_payments.entrypoints.http.problems import Refused
-from tests.unit.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of
+from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of
 
 KEY = "0b6f3c52-8f0e-4f0e-9b0a-000000000001"
 OTHER_KEY = "0b6f3c52-8f0e-4f0e-9b0a-000000000002"

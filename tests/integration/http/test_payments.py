@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.http.api import ANN, OPERATOR, Api, Json, bearer, problem_of
+from tests.integration.http.api import ANN, OPERATOR, Api, Json, bearer, problem_of
 
 FIELDS = [
     "success",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.http.api import ANN, OPERATOR, Api, Json, problem_of
+from tests.integration.http.api import ANN, OPERATOR, Api, Json, problem_of
 
 FIELDS = [
     "success",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.http.api import ANN, BOOKING_APP, Api, problem_of
+from tests.integration.http.api import ANN, BOOKING_APP, Api, problem_of
 
 
 def test_a_new_booking_is_201_with_its_id(api: Api) -> None:

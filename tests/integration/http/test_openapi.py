@@ -12,8 +12,8 @@ from litestar.routes import HTTPRoute
 from booking_payments.domain import events
 from booking_payments.entrypoints.http import openapi, render
 from booking_payments.entrypoints.http.app import endpoints
-from tests.unit.http.api import Api
-from tests.unit.http.truth import _current
+from tests.integration.http.api import Api
+from tests.integration.http.truth import _current
 
 DOCUMENT = openapi.document(endpoints(sandboxed=True))
 OPERATIONS = [

@@ -9,7 +9,7 @@ from litestar.routes import HTTPRoute
 from booking_payments.entrypoints.http.app import create_app, endpoints
 from booking_payments.entrypoints.http.auth import PUBLIC_PATHS, Access
 from booking_payments.testing.house import House
-from tests.unit.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of, services_of
+from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of, services_of
 
 NOBODY: dict[str, str] = {}
 WHO = {"anonymous": NOBODY, "owner": ANN, "other": BOB, "operator": OPERATOR, "booking app": BOOKING_APP}

@@ -11,7 +11,7 @@ from booking_payments.adapters.stripe.signature import sign
 from booking_payments.domain.errors import TryAgainLater
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.testing.house import SECRET, House
-from tests.unit.http.api import ANN, Api, open_api, problem_of
+from tests.integration.http.api import ANN, Api, open_api, problem_of
 
 EVENT = {
     "id": "evt_1",

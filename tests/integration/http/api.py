@@ -17,7 +17,7 @@ from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.settings import Settings, load_settings
 from booking_payments.testing.house import SECRET, House
-from tests.unit.http.truth import Truth
+from tests.integration.http.truth import Truth
 
 JWT_SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 Json = dict[str, Any]

@@ -1,0 +1,1137 @@
+"""Decisions: what is asked of the gateway, what its news means, and what follows from it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from booking_payments.domain import decisions as decide
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.errors import (
+    AlreadyUnderWay,
+    CardDeclined,
+    InvalidAmount,
+    NotPossibleNow,
+    PaymentError,
+    RefusedByRule,
+)
+from booking_payments.domain.fees import FeePayer, FeePolicy
+from booking_payments.domain.instructions import (
+    CancelIntent,
+    CancellationReason,
+    CaptureIntent,
+    CaptureMethod,
+    ConfirmIntent,
+    CreateIntent,
+    CreateRefund,
+    Instruction,
+)
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.money import Money
+from booking_payments.domain.payment import AttemptOutcome, Operation
+from booking_payments.domain.refunds import RefundPolicy, RefundReason
+from booking_payments.domain.reports import IntentReport, RefundReport
+from booking_payments.domain.retry import KEY_LIFETIME
+from tests.unit.domain.lives import (
+    NOW,
+    PRICE,
+    TICK,
+    Life,
+    a_booking,
+    a_decline,
+    a_dispute,
+    a_failure,
+    a_held_life,
+    a_life,
+    a_paid_life,
+    a_refund,
+    a_refunded_life,
+    a_start,
+    an_intent,
+    eur,
+    kinds,
+    usd,
+)
+
+S = PaymentStatus
+CREATE = CreateIntent(
+    amount=PRICE, capture_method=CaptureMethod.AUTOMATIC, payment_method_id=None, confirm=False, return_url=None
+)
+CREATE_AND_CHARGE = attrs.evolve(CREATE, confirm=True)
+CONFIRM = ConfirmIntent(intent_id="pi_1", payment_method_id=None, return_url=None)
+CAPTURE = CaptureIntent(intent_id="pi_1", amount=PRICE)
+CANCEL = CancelIntent(intent_id="pi_1", reason=CancellationReason.ABANDONED)
+REFUND = CreateRefund(intent_id="pi_1", refund_id="rf_1", amount=PRICE, reason=RefundReason.REQUESTED_BY_CUSTOMER)
+INSTRUCTIONS = [CREATE, CREATE_AND_CHARGE, CONFIRM, CAPTURE, CANCEL, REFUND]
+NAMES = ["create", "create and charge", "confirm", "capture", "cancel", "refund"]
+
+
+def an_operation(instruction: Instruction, purpose: ev.Purpose = ev.Purpose.PAY) -> Operation:
+    return Operation(idempotency_key="key_1", purpose=purpose, instruction=instruction, intended_at=NOW)
+
+
+def linked(**terms: Any) -> Life:
+    """A payment whose intent exists at the gateway and was not charged yet."""
+    life = a_life(**terms)
+    life.sees(an_intent(S.REQUIRES_PAYMENT_METHOD))
+    return life
+
+
+def intended(facts: decide.Facts) -> ev.OperationIntended:
+    last = facts[-1]
+    assert isinstance(last, ev.OperationIntended)
+    return last
+
+
+def drift_codes(facts: decide.Facts) -> list[str]:
+    return [fact.code for fact in facts if isinstance(fact, ev.DriftFound)]
+
+
+# --- starting ----------------------------------------------------------------------------------------------------
+
+
+def test_a_payment_starts_with_the_bookings_terms() -> None:
+    start = a_start()
+
+    assert (start.booking_id, start.booking_reference, start.customer_id) == ("bk_1", "ref-1", "ann")
+    assert (start.booking_amount, start.breakdown.gross, start.event_starts_at) == (
+        PRICE,
+        PRICE,
+        a_booking().event_starts_at,
+    )
+
+
+def test_the_bookings_own_refund_policy_goes_before_the_houses() -> None:
+    own = RefundPolicy(tiers=())
+
+    assert a_start(a_booking(refund_policy=own)).refund_policy is own
+
+
+def test_without_one_the_houses_refund_policy_holds() -> None:
+    house = RefundPolicy(tiers=())
+
+    assert a_start(refund_policy=house).refund_policy is house
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [({"status": BookingStatus.CONFIRMED}, "already_paid"), ({"expires_at": NOW}, "booking_expired")],
+)
+def test_a_booking_that_is_not_payable_starts_no_payment(changes: dict[str, Any], code: str) -> None:
+    with pytest.raises(NotPossibleNow) as refused:
+        a_start(a_booking(**changes))
+
+    assert refused.value.code == code
+
+
+# --- creating and confirming -------------------------------------------------------------------------------------
+
+
+def create(life: Life, *, confirm: bool = False, method: str | None = None) -> decide.Facts:
+    return decide.intend_create(
+        life.payment, idempotency_key="key_1", payment_method_id=method, confirm=confirm, return_url="https://shop"
+    )
+
+
+def confirm(life: Life, method: str | None = "pm_1") -> decide.Facts:
+    return decide.intend_confirm(life.payment, idempotency_key="key_2", payment_method_id=method, return_url=None)
+
+
+def test_making_an_intent_is_not_an_attempt() -> None:
+    assert kinds(create(a_life())) == ["OperationIntended"]
+
+
+def test_making_and_charging_in_one_call_is_an_attempt_of_ours() -> None:
+    facts = create(a_life(), confirm=True, method="pm_1")
+    attempt = ev.AttemptStarted(number=1, origin=ev.Origin.SERVER, idempotency_key="key_1", payment_method_id="pm_1")
+
+    assert (facts[0], kinds(facts)) == (attempt, ["AttemptStarted", "OperationIntended"])
+
+
+def test_the_intent_asks_for_what_the_customer_is_charged_and_carries_our_ids() -> None:
+    life = a_life(fee_policy=FeePolicy(payer=FeePayer.CUSTOMER), capture_method=CaptureMethod.MANUAL)
+
+    assert intended(create(life, confirm=True, method="pm_1")).instruction == CreateIntent(
+        amount=usd("103.00"),
+        capture_method=CaptureMethod.MANUAL,
+        payment_method_id="pm_1",
+        confirm=True,
+        return_url="https://shop",
+        metadata={"booking_id": "bk_1", "payment_id": "pay_1", "booking_reference": "ref-1"},
+    )
+
+
+def test_confirming_is_an_attempt_of_ours_on_the_linked_intent() -> None:
+    facts = confirm(linked())
+
+    assert kinds(facts) == ["AttemptStarted", "OperationIntended"]
+    assert intended(facts).instruction == ConfirmIntent(intent_id="pi_1", payment_method_id="pm_1", return_url=None)
+
+
+def test_an_intent_that_does_not_exist_cannot_be_confirmed() -> None:
+    with pytest.raises(NotPossibleNow) as refused:
+        confirm(a_life())
+
+    assert refused.value.code == "no_intent"
+
+
+def in_flight() -> Life:
+    life = linked()
+    life.happens(*create(a_life()))
+    return life
+
+
+def held_in_flight() -> Life:
+    life = a_held_life()
+    life.happens(*decide.intend_capture(life.payment, idempotency_key="key_c", amount=None))
+    return life
+
+
+def paid_in_flight() -> Life:
+    life = a_paid_life()
+    life.refunds("10.00")
+    return life
+
+
+@pytest.mark.parametrize(
+    ("life", "ask"),
+    [
+        (in_flight, create),
+        (in_flight, lambda life: create(life, confirm=True)),
+        (in_flight, confirm),
+        (in_flight, lambda life: cancel(life)),
+        (held_in_flight, lambda life: capture(life)),
+        (paid_in_flight, lambda life: life.refunds("10.00")),
+    ],
+)
+def test_one_call_at_a_time(life: Callable[[], Life], ask: Callable[[Life], object]) -> None:
+    busy = life()
+
+    with pytest.raises(AlreadyUnderWay):
+        ask(busy)
+
+
+@pytest.mark.parametrize("ask", [confirm, lambda life: create(life, confirm=True)])
+def test_a_paid_payment_is_not_charged_again(ask: Callable[[Life], object]) -> None:
+    life = a_paid_life()
+
+    with pytest.raises(NotPossibleNow) as refused:
+        ask(life)
+
+    assert refused.value.code == "already_paid"
+
+
+@pytest.mark.parametrize("ask", [confirm, lambda life: create(life, confirm=True)])
+def test_when_the_attempts_are_used_up_nothing_is_charged(ask: Callable[[Life], object]) -> None:
+    life = a_life(max_attempts=1)
+    life.is_declined()
+
+    with pytest.raises(RefusedByRule) as refused:
+        ask(life)
+
+    assert refused.value.code == "attempts_exhausted"
+
+
+# --- burnt cards -------------------------------------------------------------------------------------------------
+
+
+def burnt(decline_code: str = "stolen_card", seen: str = "pm_1") -> Life:
+    life = a_life()
+    life.charges(method="pm_1")
+    failure = a_failure(method=seen, decline=a_decline(decline_code=decline_code))
+    life.sees(an_intent(S.REQUIRES_PAYMENT_METHOD, failure=failure))
+    life.settles()
+    return life
+
+
+@pytest.mark.parametrize("method", ["pm_1", "pm_copy"])
+def test_a_burnt_card_gets_the_first_verdict_again_by_either_name(method: str) -> None:
+    life = burnt(seen="pm_copy")
+
+    with pytest.raises(CardDeclined) as refused:
+        confirm(life, method)
+
+    assert refused.value.decline == life.payment.attempts[0].decline
+
+
+@pytest.mark.parametrize(("decline_code", "method"), [("stolen_card", "pm_2"), ("insufficient_funds", "pm_1")])
+def test_another_card_or_a_milder_verdict_may_be_charged(decline_code: str, method: str) -> None:
+    assert kinds(confirm(burnt(decline_code), method)) == ["AttemptStarted", "OperationIntended"]
+
+
+def test_without_a_named_method_no_card_counts_as_burnt() -> None:
+    life = a_life()
+    life.charges(method=None)
+    life.sees(
+        an_intent(
+            S.REQUIRES_PAYMENT_METHOD, failure=a_failure(method=None, decline=a_decline(decline_code="stolen_card"))
+        )
+    )
+    life.settles()
+
+    assert kinds(confirm(life, None)) == ["AttemptStarted", "OperationIntended"]
+
+
+# --- capturing ---------------------------------------------------------------------------------------------------
+
+
+def capture(life: Life, amount: Money | None = None) -> decide.Facts:
+    return decide.intend_capture(life.payment, idempotency_key="key_c", amount=amount)
+
+
+@pytest.mark.parametrize(("amount", "asked"), [(None, PRICE), (usd("40.00"), usd("40.00")), (PRICE, PRICE)])
+def test_all_or_a_part_of_held_money_is_captured(amount: Money | None, asked: Money) -> None:
+    fact = intended(capture(a_held_life(), amount))
+
+    assert (fact.purpose, fact.instruction) == (ev.Purpose.CAPTURE, CaptureIntent(intent_id="pi_1", amount=asked))
+
+
+@pytest.mark.parametrize("amount", ["0.00", "-1.00"])
+def test_nothing_cannot_be_captured(amount: str) -> None:
+    with pytest.raises(InvalidAmount):
+        capture(a_held_life(), usd(amount))
+
+
+def test_more_than_is_held_cannot_be_captured() -> None:
+    with pytest.raises(RefusedByRule) as refused:
+        capture(a_held_life(), usd("100.01"))
+
+    assert refused.value.code == "amount_exceeds_authorized"
+
+
+def test_money_that_is_not_held_cannot_be_captured() -> None:
+    with pytest.raises(NotPossibleNow) as refused:
+        capture(a_life())
+
+    assert refused.value.code == "not_authorized"
+
+
+# --- canceling ---------------------------------------------------------------------------------------------------
+
+
+def cancel(life: Life, purpose: ev.Purpose = ev.Purpose.CANCEL_PAYMENT) -> decide.Facts:
+    return decide.intend_cancel(life.payment, idempotency_key="key_x", purpose=purpose)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "reason"),
+    [
+        (ev.Purpose.CANCEL_PAYMENT, CancellationReason.REQUESTED_BY_CUSTOMER),
+        (ev.Purpose.CANCEL_BOOKING, CancellationReason.REQUESTED_BY_CUSTOMER),
+        (ev.Purpose.EXPIRE_BOOKING, CancellationReason.ABANDONED),
+        (ev.Purpose.END_ATTEMPTS, CancellationReason.ABANDONED),
+    ],
+)
+def test_the_gateway_is_told_why_an_intent_is_given_up(purpose: ev.Purpose, reason: CancellationReason) -> None:
+    fact = intended(cancel(linked(), purpose))
+
+    assert (fact.purpose, fact.instruction) == (purpose, CancelIntent(intent_id="pi_1", reason=reason))
+
+
+@pytest.mark.parametrize(
+    ("purpose", "fact"),
+    [(ev.Purpose.CANCEL_PAYMENT, ev.PaymentCanceled()), (ev.Purpose.END_ATTEMPTS, ev.PaymentFailed())],
+)
+def test_without_an_intent_the_payment_ends_with_no_call(purpose: ev.Purpose, fact: ev.Fact) -> None:
+    assert cancel(a_life(), purpose) == (fact,)
+
+
+def test_what_the_bank_works_on_cannot_be_canceled() -> None:
+    life = a_life()
+    life.sees(an_intent(S.PROCESSING))
+
+    with pytest.raises(NotPossibleNow) as refused:
+        cancel(life)
+
+    assert refused.value.code == "payment_processing"
+
+
+def test_a_payment_without_attempts_left_needs_ending() -> None:
+    life = a_life(max_attempts=1)
+    life.is_declined()
+
+    assert decide.needs_ending(life.payment)
+
+
+def test_a_payment_with_an_attempt_left_needs_no_ending() -> None:
+    life = a_life(max_attempts=2)
+    life.is_declined()
+
+    assert not decide.needs_ending(life.payment)
+
+
+def test_a_payment_with_a_call_in_flight_is_not_ended_yet() -> None:
+    life = a_life(max_attempts=1)
+    life.is_declined()
+    life.happens(*cancel(life))
+
+    assert not decide.needs_ending(life.payment)
+
+
+@pytest.mark.parametrize("life", [a_held_life, a_paid_life])
+def test_a_charge_that_worked_needs_no_ending(life: Callable[..., Life]) -> None:
+    assert not decide.needs_ending(life(max_attempts=1).payment)
+
+
+# --- refunding ---------------------------------------------------------------------------------------------------
+
+
+def test_a_refund_is_reserved_and_then_asked_for() -> None:
+    life = a_paid_life()
+    facts = life.refunds("40.00")
+
+    assert kinds(facts) == ["RefundRequested", "OperationIntended"]
+    assert (life.payment.refund_pending, life.payment.refundable.remaining(NOW)) == (usd("40.00"), usd("60.00"))
+
+
+@pytest.mark.parametrize(("note", "extra"), [(None, {}), ("it rained", {"note": "it rained"})])
+def test_a_refund_carries_our_ids_and_the_note(note: str | None, extra: dict[str, str]) -> None:
+    payment = a_paid_life().payment
+    facts = decide.intend_refund(
+        payment,
+        payment.refundable.quote(NOW, usd("40.00")),
+        refund_id="rf_1",
+        idempotency_key="key_rf",
+        reason=RefundReason.DUPLICATE,
+        note=note,
+    )
+    ours = {"booking_id": "bk_1", "payment_id": "pay_1", "booking_reference": "ref-1", "refund_id": "rf_1"}
+
+    assert intended(facts).instruction == CreateRefund(
+        intent_id="pi_1",
+        refund_id="rf_1",
+        amount=usd("40.00"),
+        reason=RefundReason.DUPLICATE,
+        metadata={**ours, **extra},
+    )
+
+
+@pytest.mark.parametrize(
+    ("life", "kind", "code"),
+    [
+        (a_life, NotPossibleNow, "not_paid"),
+        (a_held_life, NotPossibleNow, "not_captured"),
+        (a_refunded_life, RefusedByRule, "nothing_left"),
+    ],
+)
+def test_a_refund_that_cannot_be_is_refused(life: Callable[[], Life], kind: type[PaymentError], code: str) -> None:
+    asked = life()
+
+    with pytest.raises(kind) as refused:
+        asked.refunds()
+
+    assert refused.value.code == code
+
+
+# --- sending and settling ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("instruction", "charging"),
+    list(zip(INSTRUCTIONS, [False, True, True, False, False, False], strict=True)),
+    ids=NAMES,
+)
+def test_two_calls_may_take_money_from_the_customer(instruction: Instruction, charging: bool) -> None:
+    assert decide.charges(instruction) is charging
+
+
+@pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=NAMES)
+def test_a_young_key_may_be_sent_while_the_booking_is_payable(instruction: Instruction) -> None:
+    assert decide.may_send(an_operation(instruction), a_booking(), NOW)
+
+
+@pytest.mark.parametrize(("age", "sent"), [(KEY_LIFETIME - TICK, True), (KEY_LIFETIME, False)])
+def test_an_old_key_is_not_sent_again(age: timedelta, sent: bool) -> None:
+    assert decide.may_send(an_operation(REFUND), a_booking(), NOW + age) is sent
+
+
+@pytest.mark.parametrize(
+    ("instruction", "sent"), list(zip(INSTRUCTIONS, [True, False, False, True, True, True], strict=True)), ids=NAMES
+)
+def test_a_closed_booking_is_not_charged_any_more(instruction: Instruction, sent: bool) -> None:
+    canceled = a_booking(status=BookingStatus.CANCELED)
+
+    assert decide.may_send(an_operation(instruction), canceled, NOW) is sent
+
+
+def test_a_call_that_worked_is_settled_and_drops_nothing() -> None:
+    life = a_life()
+    life.charges()
+
+    assert life.settles() == (ev.OperationSettled(idempotency_key="key_1"),)
+
+
+def test_a_refused_charge_drops_its_attempt() -> None:
+    life = a_life()
+    life.charges()
+    facts = life.settles(refusal="parameter_invalid")
+
+    assert facts == (
+        ev.OperationSettled(idempotency_key="key_1", refusal="parameter_invalid"),
+        ev.AttemptDropped(number=1),
+    )
+
+
+def test_a_refused_charge_keeps_an_attempt_that_has_its_verdict() -> None:
+    life = a_life()
+    life.charges()
+    life.sees(an_intent(S.REQUIRES_PAYMENT_METHOD, failure=a_failure()))
+
+    assert kinds(life.settles(refusal="card_declined")) == ["OperationSettled"]
+
+
+def test_a_refused_refund_fails_and_frees_its_amount() -> None:
+    life = a_paid_life()
+    life.refunds("40.00")
+    facts = life.settles(refusal="charge_disputed")
+
+    assert facts[1:] == (
+        ev.RefundMoved(refund_id="rf_1", status=RefundStatus.FAILED, failure_reason="charge_disputed"),
+    )
+    assert life.payment.refundable.remaining(NOW) == PRICE
+
+
+def test_a_refused_refund_leaves_earlier_refunds_alone() -> None:
+    life = a_refunded_life(amount="10.00")
+    life.refunds("20.00", refund_id="rf_2", key="key_rf_2")
+    life.settles(refusal="charge_disputed")
+
+    assert [refund.status for refund in life.payment.refunds] == [RefundStatus.SUCCEEDED, RefundStatus.FAILED]
+
+
+@pytest.mark.parametrize("life", [a_life, in_flight])
+def test_an_operation_that_is_not_in_flight_is_not_settled(life: Callable[[], Life]) -> None:
+    other = attrs.evolve(an_operation(CREATE), idempotency_key="key_other")
+
+    assert decide.settle(life().payment, other) == ()
+
+
+# --- news of an intent -------------------------------------------------------------------------------------------
+
+
+def test_the_first_report_links_the_intent() -> None:
+    assert a_life().sees(an_intent(S.REQUIRES_PAYMENT_METHOD)) == (ev.IntentLinked(intent_id="pi_1"),)
+
+
+@pytest.mark.parametrize(
+    ("status", "names"),
+    [
+        (S.REQUIRES_PAYMENT_METHOD, []),
+        (S.REQUIRES_CONFIRMATION, ["MethodAttached"]),
+        (S.REQUIRES_ACTION, ["AttemptStarted", "ActionRequired"]),
+        (S.PROCESSING, ["AttemptStarted", "ProcessingStarted"]),
+        (S.REQUIRES_CAPTURE, ["AttemptStarted", "PaymentAuthorized"]),
+        (S.SUCCEEDED, ["AttemptStarted", "PaymentSucceeded", "BookingConfirmed"]),
+        (S.CANCELED, ["PaymentCanceled"]),
+    ],
+)
+def test_each_status_means_its_facts(status: PaymentStatus, names: list[str]) -> None:
+    assert kinds(linked(capture_method=CaptureMethod.MANUAL).sees(an_intent(status))) == names
+
+
+@pytest.mark.parametrize("status", [status for status in S if status is not S.FAILED])
+def test_the_same_news_twice_is_booked_once(status: PaymentStatus) -> None:
+    life = a_life()
+    life.sees(an_intent(status))
+
+    assert life.sees(an_intent(status)) == ()
+
+
+def test_an_attempt_that_failed_to_authenticate_waits_for_a_method_again() -> None:
+    life = a_life()
+    life.sees(an_intent(S.REQUIRES_ACTION))
+
+    assert kinds(life.sees(an_intent(S.REQUIRES_PAYMENT_METHOD))) == ["MethodRequired"]
+
+
+def test_our_own_attempt_is_not_counted_as_the_customers_too() -> None:
+    life = a_life()
+    life.charges()
+    life.sees(an_intent(S.REQUIRES_ACTION))
+    life.sees(an_intent(S.SUCCEEDED))
+
+    assert [(a.number, a.origin, a.outcome) for a in life.payment.attempts] == [
+        (1, ev.Origin.SERVER, AttemptOutcome.DONE)
+    ]
+
+
+def test_an_attempt_made_in_the_browser_is_the_customers() -> None:
+    life = linked()
+    life.sees(an_intent(S.SUCCEEDED))
+    attempt = life.payment.attempts[0]
+
+    assert (attempt.origin, attempt.idempotency_key, attempt.payment_method_id) == (ev.Origin.CLIENT, None, "pm_1")
+
+
+def test_a_captured_hold_is_the_attempt_that_was_authorized() -> None:
+    life = a_held_life()
+    life.sees(an_intent(S.SUCCEEDED))
+
+    assert len(life.payment.attempts) == 1
+
+
+def test_a_success_with_another_charge_is_another_attempt() -> None:
+    life = a_held_life()
+    life.sees(an_intent(S.SUCCEEDED, charge_id="ch_2"))
+
+    assert [attempt.charge_id for attempt in life.payment.attempts] == ["ch_1", "ch_2"]
+
+
+@pytest.mark.parametrize(("capturable", "held"), [(PRICE, PRICE), (usd("60.00"), usd("60.00")), (usd("0"), PRICE)])
+def test_what_is_held_is_what_may_be_captured(capturable: Money, held: Money) -> None:
+    life = linked(capture_method=CaptureMethod.MANUAL)
+    life.sees(an_intent(S.REQUIRES_CAPTURE, amount_capturable=capturable))
+
+    assert life.payment.authorized == held
+
+
+def test_a_success_in_time_confirms_the_booking() -> None:
+    life = linked()
+    facts = life.sees(an_intent(S.SUCCEEDED))
+
+    assert decide.booking_after(life.booking, facts) is BookingStatus.CONFIRMED
+
+
+def test_a_partial_capture_makes_the_fee_that_of_the_part() -> None:
+    life = a_held_life()
+    life.sees(an_intent(S.SUCCEEDED, amount_received=usd("40.00")))
+
+    assert (life.payment.breakdown.gross, life.payment.breakdown.fee) == (usd("40.00"), usd("1.20"))
+
+
+def test_a_partial_capture_is_not_news_twice() -> None:
+    life = a_held_life()
+    report = an_intent(S.SUCCEEDED, amount_received=usd("40.00"))
+    life.sees(report)
+
+    assert life.sees(report) == ()
+
+
+# --- late money --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [BookingStatus.CANCELED, BookingStatus.EXPIRED, BookingStatus.CONFIRMED])
+def test_money_for_a_closed_booking_is_booked_as_late(status: BookingStatus) -> None:
+    life = linked()
+    life.booking = a_booking(status=status)
+    facts = life.sees(an_intent(S.SUCCEEDED))
+
+    assert kinds(facts) == ["AttemptStarted", "PaymentSucceeded", "LatePaymentDecided"]
+    assert facts[-1] == ev.LatePaymentDecided(booking_status=status.value)
+    assert (life.payment.late, life.payment.captured) == (True, PRICE)
+
+
+def test_money_of_a_second_payment_is_late_while_another_holds_the_booking() -> None:
+    life = linked()
+    facts = life.sees(an_intent(S.SUCCEEDED), alone=False)
+
+    assert kinds(facts)[-1] == "LatePaymentDecided"
+    assert life.payment.late
+
+
+@pytest.mark.parametrize("end", [ev.PaymentCanceled(), ev.PaymentFailed()])
+def test_a_success_is_booked_even_after_the_end(end: ev.Fact) -> None:
+    life = linked()
+    life.happens(end)
+    life.sees(an_intent(S.SUCCEEDED))
+
+    assert (life.payment.status, life.payment.captured) == (S.SUCCEEDED, PRICE)
+
+
+def a_late_life() -> Life:
+    life = linked()
+    life.sees(an_intent(S.SUCCEEDED), alone=False)
+    return life
+
+
+def test_late_money_is_owed_back() -> None:
+    assert decide.owes_late_refund(a_late_life().payment)
+
+
+@pytest.mark.parametrize("life", [a_life, a_paid_life])
+def test_money_in_time_is_not_owed_back(life: Callable[[], Life]) -> None:
+    assert not decide.owes_late_refund(life().payment)
+
+
+def test_late_money_is_sent_back_once() -> None:
+    life = a_late_life()
+    life.refunds()
+    asked = decide.owes_late_refund(life.payment)
+    life.settles(refusal="charge_disputed")
+
+    assert (asked, decide.owes_late_refund(life.payment)) == (False, False)
+
+
+def test_late_money_is_not_sent_back_while_a_call_is_in_flight() -> None:
+    life = a_late_life()
+    life.happens(ev.OperationIntended(idempotency_key="key_9", purpose=ev.Purpose.PAY, instruction=CREATE))
+
+    assert not decide.owes_late_refund(life.payment)
+
+
+def test_disputed_late_money_is_not_sent_back() -> None:
+    life = a_late_life()
+    life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE))
+
+    assert not decide.owes_late_refund(life.payment)
+
+
+def test_a_refund_from_the_dashboard_does_not_settle_what_is_owed() -> None:
+    life = a_late_life()
+    life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "10.00"))
+
+    assert decide.owes_late_refund(life.payment)
+
+
+# --- counting attempts -------------------------------------------------------------------------------------------
+
+
+def refused(**changes: Any) -> IntentReport:
+    return an_intent(S.REQUIRES_PAYMENT_METHOD, failure=a_failure(**changes))
+
+
+def test_a_decline_ends_the_running_attempt() -> None:
+    life = a_life()
+    life.charges()
+    facts = life.sees(refused())
+
+    assert kinds(facts) == ["IntentLinked", "AttemptRefused"]
+    assert (life.payment.attempts_made, life.payment.status) == (1, S.REQUIRES_PAYMENT_METHOD)
+
+
+def test_a_decline_in_the_browser_counts_as_an_attempt() -> None:
+    life = linked()
+    facts = life.sees(refused())
+
+    assert kinds(facts) == ["AttemptStarted", "AttemptRefused"]
+    assert (life.payment.attempts[0].origin, life.payment.attempts_made) == (ev.Origin.CLIENT, 1)
+
+
+@pytest.mark.parametrize("charge", ["ch_1", None])
+def test_the_same_decline_is_counted_once(charge: str | None) -> None:
+    life = linked()
+    life.sees(refused(charge=charge))
+
+    assert (life.sees(refused(charge=charge)), life.payment.attempts_made) == ((), 1)
+
+
+@pytest.mark.parametrize("charge", ["ch_1", None])
+def test_a_decline_told_by_answer_and_webhook_is_counted_once(charge: str | None) -> None:
+    life = linked()
+    life.charges()
+    life.sees(refused(charge=charge))
+    twin = decide.observe_verdict(life.payment, a_failure(charge=charge))
+
+    assert twin == ()
+
+
+def test_a_decline_that_answers_our_call_is_booked() -> None:
+    life = linked()
+    life.charges()
+
+    assert kinds(decide.observe_verdict(life.payment, a_failure())) == ["AttemptRefused"]
+
+
+@pytest.mark.parametrize(("charge", "method"), [("ch_2", "pm_1"), (None, "pm_2")])
+def test_another_decline_counts_again(charge: str | None, method: str) -> None:
+    life = linked()
+    life.sees(refused(charge="ch_1" if charge else None))
+    life.sees(refused(charge=charge, method=method))
+
+    assert life.payment.attempts_made == 2
+
+
+def test_an_unknown_outcome_does_not_count_as_an_attempt() -> None:
+    life = linked()
+    life.charges(key="key_1")
+    life.happens(ev.OutcomeLeftUnknown(idempotency_key="key_1", reason="timeout"))
+
+    assert (life.payment.attempts_made, life.payment.attempts_left) == (0, 3)
+
+
+def test_a_dropped_attempt_does_not_count() -> None:
+    life = linked()
+    life.charges()
+    life.settles(refusal="parameter_invalid")
+
+    assert (life.payment.attempts_made, life.payment.attempts_left) == (0, 3)
+
+
+def test_canceled_with_attempts_left_is_canceled() -> None:
+    life = linked(max_attempts=2)
+    life.sees(refused())
+    life.sees(an_intent(S.CANCELED))
+
+    assert life.payment.status is S.CANCELED
+
+
+def test_canceled_without_attempts_left_is_failed() -> None:
+    life = linked(max_attempts=1)
+    life.sees(refused())
+    life.sees(an_intent(S.CANCELED))
+
+    assert life.payment.status is S.FAILED
+
+
+def test_a_hold_of_the_last_attempt_that_is_given_up_is_canceled() -> None:
+    life = a_held_life(max_attempts=1)
+    life.sees(an_intent(S.CANCELED))
+
+    assert (life.payment.status, life.payment.authorized) == (S.CANCELED, usd("0"))
+
+
+# --- drift -------------------------------------------------------------------------------------------------------
+
+DRIFTS: list[tuple[Callable[[], Life], IntentReport, str]] = [
+    (linked, an_intent(S.SUCCEEDED, usd("99.99")), "amount_differs"),
+    (linked, an_intent(S.REQUIRES_ACTION, usd("99.99")), "amount_differs"),
+    (linked, an_intent(S.SUCCEEDED, eur("100.00")), "currency_differs"),
+    (linked, an_intent(S.SUCCEEDED, id="pi_2"), "other_intent"),
+    (linked, an_intent(None), "unknown_status"),
+    (linked, an_intent(S.SUCCEEDED, amount_received=usd("40.00")), "amount_differs"),
+    (linked, an_intent(S.SUCCEEDED, amount_received=usd("100.01")), "amount_differs"),
+    (a_held_life, an_intent(S.SUCCEEDED, amount_received=usd("0")), "amount_differs"),
+    (a_held_life, an_intent(S.SUCCEEDED, amount_received=usd("100.01")), "amount_differs"),
+    (a_paid_life, an_intent(S.SUCCEEDED, amount_received=usd("99.00")), "amount_differs"),
+    (a_paid_life, an_intent(S.CANCELED), "illegal_transition"),
+]
+
+
+@pytest.mark.parametrize(("life", "report", "code"), DRIFTS)
+def test_a_report_that_cannot_be_true_is_drift(life: Callable[[], Life], report: IntentReport, code: str) -> None:
+    assert drift_codes(life().sees(report)) == [code]
+
+
+@pytest.mark.parametrize(("life", "report", "code"), DRIFTS)
+def test_drift_is_recorded_once(life: Callable[[], Life], report: IntentReport, code: str) -> None:
+    drifted = life()
+    drifted.sees(report)
+
+    assert drifted.sees(report) == ()
+
+
+@pytest.mark.parametrize(("life", "report", "code"), DRIFTS)
+def test_drift_is_never_booked(life: Callable[[], Life], report: IntentReport, code: str) -> None:
+    drifted = life()
+    before = drifted.payment
+    drifted.sees(report)
+    after = drifted.payment
+
+    assert attrs.evolve(after, drifts=before.drifts, version=before.version) == before
+
+
+def test_the_first_report_must_fit_before_it_links() -> None:
+    assert kinds(a_life().sees(an_intent(S.SUCCEEDED, usd("1.00")))) == ["DriftFound"]
+
+
+# --- old news ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("life", "report", "old"),
+    [
+        (linked, an_intent(S.REQUIRES_PAYMENT_METHOD), True),
+        (linked, an_intent(S.REQUIRES_CONFIRMATION), True),
+        (linked, an_intent(S.REQUIRES_ACTION), False),
+        (linked, refused(), False),
+        (linked, an_intent(S.REQUIRES_PAYMENT_METHOD, id="pi_2"), False),
+        (linked, an_intent(S.REQUIRES_PAYMENT_METHOD, usd("1.00")), False),
+        (a_life, an_intent(S.REQUIRES_PAYMENT_METHOD), False),
+        (a_paid_life, an_intent(S.SUCCEEDED), True),
+        (a_paid_life, an_intent(S.CANCELED), False),
+    ],
+)
+def test_a_snapshot_of_an_intent_is_old_when_it_tells_nothing_new(
+    life: Callable[[], Life], report: IntentReport, old: bool
+) -> None:
+    assert decide.is_old_intent_news(life().payment, report) is old
+
+
+@pytest.mark.parametrize(
+    ("report", "old"),
+    [
+        (a_refund(RefundStatus.SUCCEEDED), True),
+        (a_refund(RefundStatus.FAILED), False),
+        (a_refund(RefundStatus.SUCCEEDED, "1.00"), False),
+        (a_refund(RefundStatus.SUCCEEDED, id="re_2"), False),
+    ],
+)
+def test_a_snapshot_of_a_refund_is_old_when_it_tells_nothing_new(report: RefundReport, old: bool) -> None:
+    assert decide.is_old_refund_news(a_refunded_life().payment, report) is old
+
+
+@pytest.mark.parametrize(
+    ("status", "withdrawn", "name", "old"),
+    [
+        (DisputeStatus.NEEDS_RESPONSE, "100.00", "du_1", True),
+        (DisputeStatus.UNDER_REVIEW, "100.00", "du_1", False),
+        (DisputeStatus.NEEDS_RESPONSE, "0.00", "du_1", False),
+        (DisputeStatus.NEEDS_RESPONSE, "100.00", "du_2", False),
+    ],
+)
+def test_a_snapshot_of_a_dispute_is_old_when_it_tells_nothing_new(
+    status: DisputeStatus, withdrawn: str, name: str, old: bool
+) -> None:
+    life = a_paid_life()
+    life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00"))
+
+    assert decide.is_old_dispute_news(life.payment, a_dispute(status, withdrawn, id=name)) is old
+
+
+# --- news of refunds ---------------------------------------------------------------------------------------------
+
+
+def ours(status: RefundStatus | None, amount: str = "100.00", **changes: Any) -> RefundReport:
+    return a_refund(status, amount, metadata={"refund_id": "rf_1"}, **changes)
+
+
+def test_the_answer_links_our_refund_and_moves_it() -> None:
+    life = a_paid_life()
+    life.refunds()
+
+    assert kinds(life.sees_refund(ours(RefundStatus.SUCCEEDED))) == ["RefundLinked", "RefundMoved"]
+
+
+def test_a_refund_that_is_still_pending_is_only_linked() -> None:
+    life = a_paid_life()
+    life.refunds()
+
+    assert life.sees_refund(ours(RefundStatus.PENDING)) == (
+        ev.RefundLinked(refund_id="rf_1", gateway_refund_id="re_1"),
+    )
+
+
+def test_the_same_news_of_a_refund_is_booked_once() -> None:
+    assert a_refunded_life().sees_refund(ours(RefundStatus.SUCCEEDED)) == ()
+
+
+def test_a_linked_refund_is_known_without_our_metadata() -> None:
+    life = a_refunded_life()
+
+    assert kinds(life.sees_refund(a_refund(RefundStatus.FAILED))) == ["RefundMoved"]
+
+
+def test_a_refund_that_the_bank_sends_back_may_be_refunded_again() -> None:
+    life = a_refunded_life()
+    life.sees_refund(ours(RefundStatus.FAILED, failure_reason="expired_or_canceled_card"))
+
+    assert life.payment.refunds[0].failure_reason == "expired_or_canceled_card"
+    assert life.payment.refundable.remaining(NOW) == PRICE
+
+
+@pytest.mark.parametrize(
+    ("status", "made"), [(status, status) for status in RefundStatus], ids=[status.value for status in RefundStatus]
+)
+def test_a_refund_made_in_the_dashboard_is_found_in_any_status(status: RefundStatus, made: RefundStatus) -> None:
+    life = a_paid_life()
+    facts = life.sees_refund(a_refund(status, "10.00", reason="duplicate"))
+    refund = life.payment.refunds[0]
+
+    assert kinds(facts) == ["RefundFound"]
+    assert (refund.status, refund.origin, refund.amount, refund.reason) == (
+        made,
+        ev.Origin.GATEWAY,
+        usd("10.00"),
+        "duplicate",
+    )
+
+
+def test_a_dashboard_refund_with_a_strange_id_of_ours_is_found_by_the_gateways() -> None:
+    life = a_paid_life()
+    life.sees_refund(a_refund(RefundStatus.PENDING, "10.00"))
+    facts = life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "10.00", metadata={"refund_id": "rf_other"}))
+
+    assert kinds(facts) == ["RefundMoved"]
+
+
+def test_dashboard_refunds_may_give_back_all_that_was_captured() -> None:
+    life = a_refunded_life(amount="60.00")
+
+    assert kinds(life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "40.00", id="re_2"))) == ["RefundFound"]
+
+
+def test_a_lost_refund_may_be_found_whatever_is_left() -> None:
+    life = a_refunded_life()
+
+    assert kinds(life.sees_refund(a_refund(RefundStatus.FAILED, id="re_2"))) == ["RefundFound"]
+
+
+REFUND_DRIFTS: list[tuple[Callable[[], Life], RefundReport, str]] = [
+    (a_paid_life, a_refund(None), "unknown_refund_status"),
+    (a_paid_life, a_refund(RefundStatus.SUCCEEDED, "100.01"), "refund_exceeds_payment"),
+    (
+        lambda: a_refunded_life(amount="60.00"),
+        a_refund(RefundStatus.PENDING, "40.01", id="re_2"),
+        "refund_exceeds_payment",
+    ),
+    (
+        lambda: a_refunded_life(RefundStatus.PENDING, "60.00"),
+        a_refund(RefundStatus.SUCCEEDED, "40.01", id="re_2"),
+        "refund_exceeds_payment",
+    ),
+    (a_paid_life, attrs.evolve(a_refund(RefundStatus.SUCCEEDED), amount=eur("1.00")), "currency_differs"),
+    (a_refunded_life, ours(RefundStatus.SUCCEEDED, "99.00"), "refund_differs"),
+    (a_refunded_life, ours(RefundStatus.SUCCEEDED, id="re_2"), "refund_differs"),
+    (lambda: a_refunded_life(RefundStatus.FAILED), ours(RefundStatus.SUCCEEDED), "illegal_transition"),
+]
+
+
+@pytest.mark.parametrize(("life", "report", "code"), REFUND_DRIFTS)
+def test_a_refund_that_cannot_be_true_is_drift_once(life: Callable[[], Life], report: RefundReport, code: str) -> None:
+    drifted = life()
+    before = drifted.payment
+    found = drift_codes(drifted.sees_refund(report))
+
+    assert (found, drifted.sees_refund(report)) == ([code], ())
+    assert drifted.payment.refunds == before.refunds
+
+
+# --- news of disputes --------------------------------------------------------------------------------------------
+
+
+def test_a_dispute_opens_and_takes_its_money() -> None:
+    life = a_paid_life()
+    facts = life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW))
+    dispute = life.payment.dispute
+
+    assert kinds(facts) == ["DisputeOpened", "DisputeFundsMoved"]
+    assert dispute is not None
+    assert (dispute.status, dispute.withdrawn, dispute.amount) == (DisputeStatus.NEEDS_RESPONSE, PRICE, PRICE)
+    assert (dispute.evidence_due_by, dispute.reason) == (NOW, "fraudulent")
+
+
+def test_an_inquiry_takes_no_money() -> None:
+    assert kinds(a_paid_life().sees_dispute(a_dispute(DisputeStatus.WARNING_NEEDS_RESPONSE))) == ["DisputeOpened"]
+
+
+def test_a_dispute_may_come_before_the_news_of_success() -> None:
+    assert kinds(linked().sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE)))[0] == "DisputeOpened"
+
+
+def a_disputed_life(withdrawn: str = "100.00") -> Life:
+    life = a_paid_life()
+    life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, withdrawn))
+    return life
+
+
+@pytest.mark.parametrize(
+    ("report", "names"),
+    [
+        (a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00"), []),
+        (a_dispute(DisputeStatus.UNDER_REVIEW, "100.00"), ["DisputeMoved"]),
+        (a_dispute(DisputeStatus.WON, "0.00"), ["DisputeMoved", "DisputeFundsMoved"]),
+        (a_dispute(DisputeStatus.LOST, "100.00"), ["DisputeMoved"]),
+        (a_dispute(DisputeStatus.NEEDS_RESPONSE, "0.00"), ["DisputeFundsMoved"]),
+    ],
+)
+def test_a_dispute_moves_and_gives_its_money_back(report: Any, names: list[str]) -> None:
+    life = a_disputed_life()
+    facts = life.sees_dispute(report)
+    dispute = life.payment.dispute_by_id("du_1")
+
+    assert kinds(facts) == names
+    assert dispute is not None
+    assert (dispute.status, dispute.withdrawn) == (report.status, report.withdrawn)
+
+
+@pytest.mark.parametrize(
+    ("report", "code"),
+    [
+        (a_dispute(None), "unknown_dispute_status"),
+        (a_dispute(DisputeStatus.NEEDS_RESPONSE, amount=eur("100.00")), "currency_differs"),
+        (a_dispute(DisputeStatus.WARNING_CLOSED), "illegal_transition"),
+    ],
+)
+def test_a_dispute_that_cannot_be_true_is_drift_once(report: Any, code: str) -> None:
+    life = a_disputed_life()
+    before = life.payment.disputes
+    found = drift_codes(life.sees_dispute(report))
+
+    assert (found, life.sees_dispute(report), life.payment.disputes) == ([code], (), before)
+
+
+# --- what follows ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("instruction", "conclusive"),
+    [
+        (CREATE_AND_CHARGE, {S.PROCESSING, S.REQUIRES_CAPTURE, S.SUCCEEDED, S.CANCELED}),
+        (CONFIRM, {S.PROCESSING, S.REQUIRES_CAPTURE, S.SUCCEEDED, S.CANCELED}),
+        (CREATE, {None, *S} - {S.FAILED}),
+        (CAPTURE, {S.SUCCEEDED, S.CANCELED}),
+        (CANCEL, {S.SUCCEEDED, S.CANCELED}),
+    ],
+    ids=["create and charge", "confirm", "create", "capture", "cancel"],
+)
+def test_a_fresh_read_settles_an_unknown_outcome_in_these_states(
+    instruction: Instruction, conclusive: set[PaymentStatus | None]
+) -> None:
+    payment, operation = linked().payment, an_operation(instruction)
+    settles = {
+        status
+        for status in (None, *S)
+        if status is not S.FAILED and decide.is_conclusive(payment, operation, an_intent(status))
+    }
+
+    assert settles == conclusive
+
+
+@pytest.mark.parametrize(("charge", "conclusive"), [("ch_9", True), ("ch_1", False), (None, False)])
+def test_a_failed_charge_settles_a_charge_only_when_it_is_a_new_one(charge: str | None, conclusive: bool) -> None:
+    life = linked()
+    life.sees(refused(charge="ch_1"))
+    life.charges(key="key_2")
+
+    assert decide.is_conclusive(life.payment, an_operation(CONFIRM), refused(charge=charge)) is conclusive
+
+
+def a_canceled_life() -> Life:
+    life = linked()
+    life.sees(an_intent(S.CANCELED))
+    return life
+
+
+@pytest.mark.parametrize(
+    ("purpose", "facts"),
+    [
+        (ev.Purpose.CANCEL_BOOKING, (ev.BookingReleased(status="canceled"),)),
+        (ev.Purpose.EXPIRE_BOOKING, (ev.BookingReleased(status="expired"),)),
+        (ev.Purpose.CANCEL_PAYMENT, ()),
+        (ev.Purpose.END_ATTEMPTS, ()),
+    ],
+)
+def test_a_booking_is_closed_when_its_payment_was_canceled_for_that(purpose: ev.Purpose, facts: decide.Facts) -> None:
+    life = a_canceled_life()
+
+    assert decide.release_after(an_operation(CANCEL, purpose), life.payment, life.booking) == facts
+
+
+def test_a_booking_is_not_closed_while_its_payment_was_not_canceled() -> None:
+    life = a_paid_life()
+
+    assert decide.release_after(an_operation(CANCEL, ev.Purpose.CANCEL_BOOKING), life.payment, life.booking) == ()
+
+
+def test_a_closed_booking_is_not_closed_again() -> None:
+    expired = a_booking(status=BookingStatus.EXPIRED)
+    operation = an_operation(CANCEL, ev.Purpose.CANCEL_BOOKING)
+
+    assert decide.release_after(operation, a_canceled_life().payment, expired) == ()
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        ((), BookingStatus.PENDING),
+        ((ev.MethodRequired(),), BookingStatus.PENDING),
+        ((ev.BookingConfirmed(),), BookingStatus.CONFIRMED),
+        ((ev.BookingReleased(status="canceled"),), BookingStatus.CANCELED),
+        ((ev.BookingReleased(status="expired"), ev.MethodRequired()), BookingStatus.EXPIRED),
+    ],
+)
+def test_a_booking_follows_the_facts_of_its_payment(facts: decide.Facts, status: BookingStatus) -> None:
+    assert decide.booking_after(a_booking(), facts) is status
