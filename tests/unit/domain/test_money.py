@@ -25,9 +25,10 @@ def test_what_is_printed_is_read_back_the_same(amount: Money) -> None:
     assert Money.parse(amount.major(), amount.currency, allow_negative=True) == amount
 
 
-@pytest.mark.parametrize("currency", Currency)
-def test_one_major_unit_is_ten_to_the_exponent(currency: Currency) -> None:
-    assert Money.parse("1", currency).minor == 10**currency.exponent
+def test_one_major_unit_is_ten_to_the_exponent_in_every_currency() -> None:
+    units = {currency: Money.parse("1", currency).minor for currency in Currency}
+
+    assert units == {currency: 10**currency.exponent for currency in Currency}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_plain_decimal_text_is_an_amount(text: str, code: str, minor: int) -> No
     "text",
     [
         "100.001", "NaN", "nan", "inf", "Infinity", "-inf", "1e5", "1E5", "+1", " 1", "1 ", "1 000", "1,000", "1_000",
-        "", ".", ".5", "5.", "-1.00", "-0", "--1", "0x10", "١٠٠", "１００", "²", "1\n", "$1", "10000000000.00",
+        "", ".", ".5", "5.", "-1.00", "-0", "--1", "0x10", "\u0661\u0660\u0660", "\uff11\uff10\uff10", "\u00b2", "1\n", "$1", "10000000000.00",
         "1234567890123", "9" * 400, "1.00 usd",
     ],
 )  # fmt: skip
@@ -172,9 +173,8 @@ def test_an_unknown_currency_is_refused(code: str) -> None:
         Currency.of(code)
 
 
-@pytest.mark.parametrize("currency", Currency)
-def test_a_currency_is_found_by_its_code(currency: Currency) -> None:
-    assert Currency.of(currency.code) is currency
+def test_every_currency_is_found_by_its_code() -> None:
+    assert [Currency.of(currency.code) for currency in Currency] == list(Currency)
 
 
 def test_a_currency_shows_its_name() -> None:
@@ -182,13 +182,11 @@ def test_a_currency_shows_its_name() -> None:
 
 
 def test_currencies_without_and_with_three_decimals_are_those_of_iso_4217() -> None:
-    none = {c.code for c in Currency if c.exponent == 0}
-    three = {c.code for c in Currency if c.exponent == 3}
+    none = " ".join(c.code for c in Currency if c.exponent == 0)
+    three = " ".join(c.code for c in Currency if c.exponent == 3)
 
-    assert none == set(
-        ["bif", "clp", "djf", "gnf", "isk", "jpy", "kmf", "krw", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"]
-    )
-    assert three == set(["bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"])
+    assert none == "bif clp djf gnf isk jpy kmf krw pyg rwf ugx vnd vuv xaf xof xpf"
+    assert three == "bhd iqd jod kwd lyd omr tnd"
     assert {c.exponent for c in Currency} == set(EXPONENTS)
 
 

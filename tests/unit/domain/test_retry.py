@@ -38,18 +38,16 @@ CLASSES = {
     Remedy.CHECK_FIRST: "duplicate_transaction",
 }
 REMEDIES = [(code, remedy) for remedy, codes in CLASSES.items() for code in codes.split()]
-HIDDEN = {*["fraudulent", "lost_card", "stolen_card", "pickup_card", "merchant_blacklist", "highest_risk_level"]}
+HIDDEN = {"fraudulent", "lost_card", "stolen_card", "pickup_card", "merchant_blacklist", "highest_risk_level"}
 BURNT = {
-    *[
-        "do_not_try_again",
-        "transaction_not_allowed",
-        "revocation_of_authorization",
-        "revocation_of_all_authorizations",
-        "lost_card",
-        "stolen_card",
-        "pickup_card",
-        "highest_risk_level",
-    ]
+    "do_not_try_again",
+    "transaction_not_allowed",
+    "revocation_of_authorization",
+    "revocation_of_all_authorizations",
+    "lost_card",
+    "stolen_card",
+    "pickup_card",
+    "highest_risk_level",
 }
 
 
