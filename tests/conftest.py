@@ -30,4 +30,4 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session", autouse=True)
 async def one_event_loop(anyio_backend: str) -> AsyncIterator[None]:
     """Keep one event loop for the whole run: a new one for each test would cost more than most tests."""
-    yield
+    yield  # noqa: PT022 - the open generator is what keeps the loop

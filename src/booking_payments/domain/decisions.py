@@ -597,7 +597,8 @@ def owes_late_refund(payment: Payment) -> bool:
 
 def release_after(operation: Operation, payment: Payment, booking: Booking) -> Facts:
     """Closing the booking, when the operation that has just ended was the first half of that and worked."""
-    if booking.status is not BookingStatus.PENDING or payment.status is not PaymentStatus.CANCELED:
+    given_up = payment.status in (PaymentStatus.CANCELED, PaymentStatus.FAILED)
+    if booking.status is not BookingStatus.PENDING or not given_up:
         return ()
     target = _RELEASES.get(operation.purpose)
     return (ev.BookingReleased(status=target.value),) if target else ()

@@ -19,8 +19,14 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
         microseconds, _, item_id = text.partition(":")
-        return _EPOCH + timedelta(microseconds=int(microseconds)), item_id
+        place = _EPOCH + timedelta(microseconds=int(microseconds)), item_id
     except (ValueError, OverflowError):
-        raise InvalidInput(
-            "this cursor is none of ours; use next_cursor of a page as it is", code="bad_cursor"
-        ) from None
+        raise _bad_cursor() from None
+    # What int() and base64 let pass besides our own spelling is refused, and so is what no database takes as text.
+    if not item_id or not item_id.isprintable() or encode_cursor(*place) != cursor:
+        raise _bad_cursor()
+    return place
+
+
+def _bad_cursor() -> InvalidInput:
+    return InvalidInput("this cursor is none of ours; use next_cursor of a page as it is", code="bad_cursor")

@@ -106,7 +106,7 @@ class MemoryBookings:
         self._payments = tables.payments
 
     async def add(self, booking: Booking) -> None:
-        if any(row.reference == booking.reference for row in self._rows.values()):
+        if booking.id in self._rows or any(row.reference == booking.reference for row in self._rows.values()):
             raise AlreadyExists(booking.reference)
         self._rows[booking.id] = booking
 

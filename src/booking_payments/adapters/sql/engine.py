@@ -7,7 +7,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 BUSY_TIMEOUT_MS: Final = 2_000
-"""How long SQLite waits for another process's write before the transaction is begun again."""
+"""How long a lock of somebody else is waited for before the transaction is begun again."""
 
 POOL_SIZE: Final = 10
 
@@ -38,14 +38,29 @@ def open_engine(url: str) -> AsyncEngine:
 
     SQLite: transactions are ours (``BEGIN IMMEDIATE`` for writers, so that a read-then-write never fails half-way),
     write-ahead log, every commit on disk, foreign keys on. PostgreSQL: READ COMMITTED, with row locks where we need
-    them.
+    them, and no endless waiting for one.
     """
     parsed = normalize_url(url)
     if not is_sqlite(parsed):
-        return create_async_engine(parsed, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True)
+        return _open_postgresql(parsed)
     engine = create_async_engine(parsed)
     prepare_sqlite(engine.sync_engine)
     return engine
+
+
+def _open_postgresql(url: URL) -> AsyncEngine:
+    engine = create_async_engine(
+        url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True, isolation_level="READ COMMITTED"
+    )
+    event.listen(engine.sync_engine, "connect", _on_connect_postgresql)
+    return engine
+
+
+def _on_connect_postgresql(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET lock_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.close()
+    connection.commit()  # what is set in a transaction goes with its rollback
 
 
 def prepare_sqlite(engine: Engine) -> None:
@@ -62,6 +77,7 @@ def _on_connect(connection: Any, _: object) -> None:
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
+        "recursive_triggers = ON",  # without it INSERT OR REPLACE would get past the append-only triggers
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -1,18 +1,20 @@
 """Storage in SQL: transactions, begun again while others get in their way."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 from sqlalchemy import bindparam, update
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from booking_payments.adapters.sql.engine import READS, open_engine
+from booking_payments.adapters.sql.failures import is_conflict, is_unstorable
 from booking_payments.adapters.sql.tables import payments
 from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
+from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import StorageConflict, Work
 
@@ -25,14 +27,21 @@ MAX_BEGINS: Final = 8
 PAUSE_S: Final = 0.01
 """Pause before the second begin; it doubles each time."""
 
+CLEAN_UP_S: Final = 5
+"""How long a canceled task may take to roll its transaction back."""
+
 _END_LEASES: Final = (
     update(payments)
     .where(payments.c.lease_until.is_not(None))
     .values(lease_until=None, lease_holder=None, next_look_at=bindparam("now"))
 )
 
-_CONFLICTS: Final = frozenset({"40001", "40P01", "55P03"})
-"""PostgreSQL's serialization_failure, deadlock_detected and lock_not_available (its documentation, appendix A)."""
+
+_ONE_VIEW: Final[dict[str, dict[str, Any]]] = {
+    "sqlite": {READS: True},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+"""How a connection only reads, and sees one state of the data in all its statements."""
 
 
 class SqlStorage:
@@ -45,6 +54,7 @@ class SqlStorage:
         self._writer: AbstractAsyncContextManager[object] = (
             anyio.Lock() if engine.dialect.name == "sqlite" else nullcontext()
         )
+        self._read_options = _ONE_VIEW[engine.dialect.name]
 
     @classmethod
     def open(cls, url: str, on_jobs: OnJobs | None = None) -> "SqlStorage":
@@ -61,9 +71,15 @@ class SqlStorage:
             await connection.execute(_END_LEASES, {"now": datetime.now(UTC)})
 
     async def transact(self, work: Work[T]) -> T:
+        return await self._until_it_works(lambda: self._once(work))
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._until_it_works(lambda: self._read_once(work))
+
+    async def _until_it_works(self, once: Callable[[], Awaitable[T]]) -> T:
         for begin in range(MAX_BEGINS):
             try:
-                return await self._once(work)
+                return await once()
             except Retry:
                 conflict: Exception | None = None
             except DBAPIError as error:
@@ -74,20 +90,30 @@ class SqlStorage:
         raise StorageConflict("the database is too busy; try again") from conflict
 
     async def _once(self, work: Work[T]) -> T:
-        async with self._writer, self.engine.begin() as connection:
+        async with self._writer, self._connection() as connection:
+            await connection.begin()
             uow = SqlUnitOfWork(connection)
             result = await work(uow)
+            await connection.commit()
         if self.on_jobs is not None and uow.jobs.deferred:
             self.on_jobs(tuple(uow.jobs.deferred))
         return result
 
-    async def read(self, work: Work[T]) -> T:
-        async with self.engine.connect() as connection:
-            await connection.execution_options(**{READS: True})
+    async def _read_once(self, work: Work[T]) -> T:
+        async with self._connection() as connection:
+            await connection.execution_options(**self._read_options)
             return await work(SqlUnitOfWork(connection))
 
-
-def is_conflict(error: DBAPIError) -> bool:
-    """Whether the database only says that another transaction was in the way."""
-    sqlstate = getattr(error.orig, "sqlstate", None)
-    return sqlstate in _CONFLICTS or "database is locked" in str(error.orig)
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection; what was not committed on it is rolled back in the end, even when the task is canceled."""
+        connection = await self.engine.connect()
+        try:
+            yield connection
+        except Exception as error:
+            if is_unstorable(error):
+                raise InvalidInput("this text has characters that can't be stored", code="invalid_text") from error
+            raise
+        finally:
+            with anyio.move_on_after(CLEAN_UP_S, shield=True):
+                await connection.close()

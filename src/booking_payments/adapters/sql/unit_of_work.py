@@ -28,6 +28,7 @@ from sqlalchemy.exc import IntegrityError
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor
 from booking_payments.adapters.memory.stores import MemoryJobs, gateway_ids
 from booking_payments.adapters.sql import rows, tables
+from booking_payments.adapters.sql.failures import is_taken
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.ledger import Posting
@@ -78,6 +79,8 @@ async def _store(connection: Execute, statement: Executable, values: Any, what: 
     try:
         await connection.execute(statement, values)
     except IntegrityError as error:
+        if not is_taken(error):
+            raise
         raise AlreadyExists(what) from error
 
 
@@ -205,6 +208,8 @@ class SqlPayments:
         try:
             changed = await self._connection.execute(_SAVE_PAYMENT, values)
         except IntegrityError as error:
+            if not is_taken(error):
+                raise
             raise AlreadyExists(payment.id) from error
         if changed.rowcount != 1:
             raise AlreadyExists(f"{payment.id} has moved on")
@@ -294,8 +299,8 @@ def _page(which: PaymentFilter, cursor: str | None) -> Select[Any]:
     columns = tables.payments.c
     wanted = [
         columns.status == which.status.value if which.status else None,
-        columns.customer_id == which.customer_id if which.customer_id else None,
-        columns.reference == which.reference if which.reference else None,
+        columns.customer_id == which.customer_id if which.customer_id is not None else None,
+        columns.reference == which.reference if which.reference is not None else None,
         columns.created_at >= which.created_from if which.created_from else None,
         columns.created_at < which.created_to if which.created_to else None,
     ]
@@ -349,6 +354,8 @@ async def _store_first(connection: Execute, statement: Executable, values: Mappi
     try:
         await connection.execute(statement, values)
     except IntegrityError as error:
+        if not is_taken(error):
+            raise
         raise Retry from error
 
 

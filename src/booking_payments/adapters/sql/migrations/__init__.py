@@ -7,12 +7,16 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from booking_payments.adapters.sql.engine import is_sqlite, normalize_url
+from booking_payments.adapters.sql.engine import is_sqlite, normalize_url, prepare_sqlite
 
 _HERE: Final = Path(__file__).parent
+
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('booking_payments.migrate'))"
+"""PostgreSQL's lock for processes that start at once; SQLite has its write lock."""
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -29,16 +33,27 @@ def head() -> str:
 
 
 def migrate(url: str) -> str:
-    """Bring the database at ``url`` to the newest revision; returns it. Running it twice changes nothing."""
-    parsed = normalize_url(url)
-    sync = parsed.set(drivername="sqlite") if is_sqlite(parsed) else parsed
-    engine = create_engine(sync)
+    """Bring the database at ``url`` to the newest revision; returns it. All of it happens, or nothing.
+
+    Running it twice changes nothing; of several processes that run it at once, one does the work.
+    """
+    engine = _engine(normalize_url(url))
     try:
         with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(_ONE_AT_A_TIME)
             command.upgrade(_config(connection), "head")
     finally:
         engine.dispose()
     return head()
+
+
+def _engine(url: URL) -> Engine:
+    if not is_sqlite(url):
+        return create_engine(url)
+    engine = create_engine(url.set(drivername="sqlite"))
+    prepare_sqlite(engine)
+    return engine
 
 
 async def current(engine: AsyncEngine) -> str | None:
