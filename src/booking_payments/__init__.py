@@ -1,1 +1,44 @@
-"""booking-payments: takes payments for bookings, gives them back, and never twice."""
+"""booking-payments: takes payments for bookings, gives them back, and never twice.
+
+The names below are loaded when they are first asked for, so that ``booking_payments.domain`` stays light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from booking_payments.application.callers import Caller
+    from booking_payments.application.payments import BookingPayments
+    from booking_payments.application.views import NewBooking, PaymentResult
+    from booking_payments.domain.money import Currency, Money
+    from booking_payments.embedding import SyncBookingPayments, open_payments, open_payments_sync
+
+_HOMES: Final = {
+    "BookingPayments": "booking_payments.application.payments",
+    "Caller": "booking_payments.application.callers",
+    "Currency": "booking_payments.domain.money",
+    "Money": "booking_payments.domain.money",
+    "NewBooking": "booking_payments.application.views",
+    "PaymentResult": "booking_payments.application.views",
+    "SyncBookingPayments": "booking_payments.embedding",
+    "open_payments": "booking_payments.embedding",
+    "open_payments_sync": "booking_payments.embedding",
+}
+
+__all__ = [
+    "BookingPayments",
+    "Caller",
+    "Currency",
+    "Money",
+    "NewBooking",
+    "PaymentResult",
+    "SyncBookingPayments",
+    "open_payments",
+    "open_payments_sync",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

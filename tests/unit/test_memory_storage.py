@@ -33,3 +33,16 @@ async def test_jobs_are_handed_over_when_the_transaction_is_committed() -> None:
     await MemoryStorage(take).transact(work)
 
     assert handed == [(DeliverMessages(), NOW)]
+
+
+async def test_jobs_of_a_transaction_that_fails_are_dropped() -> None:
+    handed: list[Sequence[tuple[Job, datetime]]] = []
+
+    async def work(uow: UnitOfWork) -> None:
+        uow.jobs.defer(DeliverMessages(), NOW)
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        await MemoryStorage(handed.append).transact(work)
+
+    assert handed == []

@@ -11,7 +11,7 @@ from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, PaymentError, RefusedByRule
+from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, RefusedByRule
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import RefundReason
@@ -190,8 +190,6 @@ async def _expire(world: World, booking_id: str) -> None:
     except AlreadyUnderWay:
         payments = await world.storage.read(lambda uow: uow.payments.of_booking(booking_id))
         await resolve_payment(world, payments[-1].id)
-    except PaymentError:
-        return  # the next round looks again; what happened is in the journal
 
 
 async def _begin_expiry(world: World, booking_id: str, caller: Caller) -> Claimed | None:

@@ -3,6 +3,7 @@
 Subclass ``StorageContract`` in a test module and give it a ``storage`` fixture: an empty storage.
 """
 
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -33,7 +34,6 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, evolve, fold
 from booking_payments.domain.refunds import RefundPolicy, RefundReason, RefundTier
 from booking_payments.domain.retry import Decline
-from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import (
     AlreadyExists,
@@ -256,6 +256,31 @@ class StorageContract:
 
         assert seen == [None]
 
+    async def test_a_reader_sees_one_state_whatever_is_written_meanwhile(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+
+        async def work(uow: UnitOfWork) -> tuple[int, int]:
+            before = await uow.bookings.count_unpaid("ann", NOW)
+            await store(storage, booking(2))
+            return before, await uow.bookings.count_unpaid("ann", NOW)
+
+        assert await storage.read(work) == (1, 1)
+
+    async def test_a_canceled_transaction_leaves_nothing_behind_and_holds_nobody_up(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+
+        async def work(uow: UnitOfWork) -> None:
+            await uow.bookings.lock("bk_1")
+            await uow.bookings.add(booking(2))
+            await anyio.sleep_forever()
+
+        with anyio.move_on_after(0.1):
+            await storage.transact(work)
+
+        with anyio.fail_after(1):
+            assert await storage.transact(lambda uow: uow.bookings.lock("bk_1")) == booking(1)
+        assert await storage.read(lambda uow: uow.bookings.get("bk_2")) is None
+
     async def test_whoever_locks_a_booking_works_alone_on_it(self, storage: Storage) -> None:
         await store(storage, booking())
 
@@ -292,6 +317,12 @@ class StorageContract:
 
         with pytest.raises(AlreadyExists):
             await store(storage, attrs.evolve(booking(2), reference="R-1"))
+
+    async def test_an_id_is_taken_once(self, storage: Storage) -> None:
+        await store(storage, booking())
+
+        with pytest.raises(AlreadyExists):
+            await store(storage, attrs.evolve(booking(), reference="R-2"))
 
     async def test_a_booking_is_found_by_its_reference(self, storage: Storage) -> None:
         await store(storage, booking(1), booking(2))
@@ -391,6 +422,23 @@ class StorageContract:
         with pytest.raises(AlreadyExists):
             await stored(storage, Life(booking(), 2))
 
+    async def test_of_payments_started_at_once_one_holds_the_booking(self, storage: Storage) -> None:
+        await store(storage, booking())
+        refused: list[int] = []
+
+        async def begin(number: int) -> None:
+            try:
+                await stored(storage, Life(booking(), number))
+            except AlreadyExists:
+                refused.append(number)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(5):
+                tasks.start_soon(begin, number)
+
+        assert len(refused) == 4
+        assert len(await storage.read(lambda uow: uow.payments.of_booking("bk_1"))) == 1
+
     async def test_a_canceled_payment_makes_room_for_the_next(self, storage: Storage) -> None:
         await store(storage, booking())
         await stored(storage, Life(booking(), 1).happen(ev.PaymentCanceled()))
@@ -459,6 +507,8 @@ class StorageContract:
             (PaymentFilter(status=PaymentStatus.REQUIRES_PAYMENT_METHOD), ["pay_2", "pay_1"]),
             (PaymentFilter(customer_id="ann"), ["pay_2", "pay_1"]),
             (PaymentFilter(customer_id="bob"), []),
+            (PaymentFilter(customer_id=""), []),
+            (PaymentFilter(reference=""), []),
             (PaymentFilter(reference="R-2"), ["pay_2"]),
             (PaymentFilter(created_from=NOW + timedelta(seconds=2)), ["pay_2"]),
             (PaymentFilter(created_to=NOW + timedelta(seconds=2)), ["pay_1"]),
@@ -473,7 +523,19 @@ class StorageContract:
 
         assert [payment.id for payment in page.items] == found
 
-    @pytest.mark.parametrize("cursor", ["nonsense", "", "!!!", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTp4"])
+    @pytest.mark.parametrize(
+        "place",
+        [b"99999999999999999999999:x", b"1:\0", b"1:", b"1", b"1_0:x", b" 1:x", b"+1:x", b"\xd9\xa1:x", b"\xff"],
+    )
+    async def test_a_forged_place_is_refused(self, storage: Storage, place: bytes) -> None:
+        cursor = urlsafe_b64encode(place).decode().rstrip("=")
+
+        with pytest.raises(InvalidInput) as refused:
+            await storage.read(lambda uow: uow.payments.page(PaymentFilter(), cursor, 2))
+
+        assert refused.value.code == "bad_cursor"
+
+    @pytest.mark.parametrize("cursor", ["nonsense", "", "!!!", "MTp4=", "MTp4\n"])
     async def test_a_foreign_cursor_is_refused(self, storage: Storage, cursor: str) -> None:
         with pytest.raises(InvalidInput) as refused:
             await storage.read(lambda uow: uow.payments.page(PaymentFilter(), cursor, 2))
@@ -615,15 +677,3 @@ class StorageContract:
                 await uow.outbox.append(each)
 
         await storage.transact(work)
-
-    # --- jobs
-
-    async def test_jobs_of_a_transaction_that_fails_are_dropped(self, storage: Storage) -> None:
-        async def work(uow: UnitOfWork) -> None:
-            uow.jobs.defer(DeliverMessages(), NOW)
-            raise RuntimeError("power cut")
-
-        with pytest.raises(RuntimeError, match="power cut"):
-            await storage.transact(work)
-
-        assert await storage.read(lambda uow: uow.outbox.waiting(1)) == []

@@ -2,12 +2,19 @@
 
 from datetime import timedelta
 
+import anyio
 import pytest
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.views import RefundOnCancel
+from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.domain.errors import NotFound, NotPossibleNow, OutcomeUnknown, RefusedByRule
+from booking_payments.domain.errors import (
+    AlreadyUnderWay,
+    NotFound,
+    NotPossibleNow,
+    OutcomeUnknown,
+    RefusedByRule,
+)
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
@@ -240,3 +247,47 @@ async def test_an_expired_booking_can_not_be_canceled(house: House) -> None:
         await house.payments.cancel_booking(booking.id, OPERATOR)
 
     assert refusal.value.code == "booking_expired"
+
+
+async def test_the_same_booking_registered_many_times_at_once_exists_once(house: House) -> None:
+    ids: list[str] = []
+
+    async def register() -> None:
+        ids.append((await house.book()).id)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(register)
+
+    assert (len(ids), len(set(ids))) == (5, 1)
+
+
+async def test_a_negative_amount_is_refused(house: House) -> None:
+    new = NewBooking(
+        reference="R-1",
+        customer_id="ann",
+        amount=Money(-1, Currency.USD),
+        event_starts_at=house.clock.now() + timedelta(days=1),
+    )
+
+    with pytest.raises(RefusedByRule) as refusal:
+        await house.payments.register_booking(new)
+
+    assert refusal.value.code == "negative_amount"
+
+
+async def test_a_booking_is_neither_canceled_nor_expired_while_a_call_is_in_flight(house: House) -> None:
+    booking = await house.book(expires_in=timedelta(seconds=2))
+    house.stripe.faults.script("POST /v1/payment_intents", "slow")
+    refused: list[str] = []
+
+    async def meanwhile() -> None:
+        with pytest.raises(AlreadyUnderWay):
+            await house.payments.cancel_booking(booking.id)
+        await house.payments.work()
+        refused.append((await _status(house, booking.id)).value)
+
+    house.clock.meanwhile(meanwhile)
+    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+
+    assert (refused, await _status(house, booking.id)) == (["pending"], BookingStatus.CONFIRMED)

@@ -3,7 +3,8 @@
 - one booking per reference, one payment per intent, one operation per idempotency key;
 - at most one payment that holds its booking (``payments_one_holds_booking``);
 - amounts in range, refunds never above what was captured;
-- journal and postings only ever grow (triggers in the migrations).
+- journal and postings only ever grow (triggers in the migrations);
+- a column holds its type only, on SQLite too (``sqlite_strict``).
 
 A payment is one row: key columns for queries and constraints, and its nested values as JSON text, so that it is
 loaded by one SELECT and stored by one UPDATE.
@@ -116,6 +117,7 @@ bookings = Table(
         "expires_at",
         **_only(text("status = 'pending'")),
     ),
+    sqlite_strict=True,
 )
 
 payments = Table(
@@ -167,6 +169,7 @@ payments = Table(
         "next_look_at",
         **_only(text("next_look_at IS NOT NULL")),
     ),
+    sqlite_strict=True,
 )
 
 gateway_ids = Table(
@@ -174,6 +177,7 @@ gateway_ids = Table(
     metadata,
     Column("gateway_id", Text, primary_key=True),
     Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
+    sqlite_strict=True,
 )
 
 operation_keys = Table(
@@ -181,6 +185,7 @@ operation_keys = Table(
     metadata,
     Column("idempotency_key", Text, primary_key=True),
     Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
+    sqlite_strict=True,
 )
 
 journal = Table(
@@ -194,6 +199,7 @@ journal = Table(
     Column("cause", Text, nullable=False),
     Column("data", Text, nullable=False),
     PrimaryKeyConstraint("payment_id", "sequence"),
+    sqlite_strict=True,
 )
 
 postings = Table(
@@ -209,6 +215,7 @@ postings = Table(
     Column("amount_minor", BigInt, nullable=False),
     PrimaryKeyConstraint("payment_id", "sequence"),
     CheckConstraint("debit <> credit", name="two_accounts"),
+    sqlite_strict=True,
 )
 """One row is a balanced posting of two lines: ``amount_minor`` to ``debit``, the same out of ``credit``."""
 
@@ -232,6 +239,7 @@ inbox = Table(
         "received_at",
         **_only(text("status IN ('received', 'failed')")),
     ),
+    sqlite_strict=True,
 )
 
 answers = Table(
@@ -248,6 +256,7 @@ answers = Table(
     Column("body", LargeBinary),
     PrimaryKeyConstraint("caller", "route", "key"),
     Index("answers_created_at", "created_at"),
+    sqlite_strict=True,
 )
 
 outbox = Table(
@@ -268,4 +277,5 @@ outbox = Table(
         "position",
         **_only(text("delivered_at IS NULL")),
     ),
+    sqlite_strict=True,
 )

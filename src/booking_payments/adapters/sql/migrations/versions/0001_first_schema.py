@@ -59,6 +59,7 @@ def _create_tables() -> None:
         sa.Column("media_type", sa.Text(), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("caller", "route", "key", name=op.f("answers_pkey")),
+        sqlite_strict=True,
     )
     op.create_index("answers_created_at", "answers", ["created_at"], unique=False)
     op.create_table(
@@ -79,6 +80,7 @@ def _create_tables() -> None:
         sa.CheckConstraint("length(currency) = 3 AND currency = lower(currency)", name=op.f("bookings_currency")),
         sa.PrimaryKeyConstraint("id", name=op.f("bookings_pkey")),
         sa.UniqueConstraint("reference", name=op.f("bookings_reference_key")),
+        sqlite_strict=True,
     )
     op.create_index(
         "bookings_pending_customer",
@@ -111,6 +113,7 @@ def _create_tables() -> None:
         sa.CheckConstraint("status IN ('received', 'processed', 'ignored', 'failed')", name=op.f("inbox_status")),
         sa.PrimaryKeyConstraint("id", name=op.f("inbox_pkey")),
         sa.UniqueConstraint("event_id", "type", name=op.f("inbox_event_id_type_key")),
+        sqlite_strict=True,
     )
     op.create_index(
         "inbox_unfinished",
@@ -135,6 +138,7 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("position", name=op.f("outbox_pkey")),
         sa.UniqueConstraint("booking_id", "sequence", name=op.f("outbox_booking_id_sequence_key")),
         sa.UniqueConstraint("id", name=op.f("outbox_id_key")),
+        sqlite_strict=True,
     )
     op.create_index(
         "outbox_waiting",
@@ -189,6 +193,7 @@ def _create_tables() -> None:
         sa.ForeignKeyConstraint(["booking_id"], ["bookings.id"], name=op.f("payments_booking_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("payments_pkey")),
         sa.UniqueConstraint("intent_id", name=op.f("payments_intent_id_key")),
+        sqlite_strict=True,
     )
     op.create_index("payments_booking_id", "payments", ["booking_id", "created_at"], unique=False)
     op.create_index("payments_customer", "payments", ["customer_id", "created_at", "id"], unique=False)
@@ -217,6 +222,7 @@ def _create_tables() -> None:
         sa.Column("payment_id", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("gateway_ids_payment_id_fkey")),
         sa.PrimaryKeyConstraint("gateway_id", name=op.f("gateway_ids_pkey")),
+        sqlite_strict=True,
     )
     op.create_table(
         "journal",
@@ -229,6 +235,7 @@ def _create_tables() -> None:
         sa.Column("data", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("journal_payment_id_fkey")),
         sa.PrimaryKeyConstraint("payment_id", "sequence", name=op.f("journal_pkey")),
+        sqlite_strict=True,
     )
     op.create_table(
         "operation_keys",
@@ -236,6 +243,7 @@ def _create_tables() -> None:
         sa.Column("payment_id", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("operation_keys_payment_id_fkey")),
         sa.PrimaryKeyConstraint("idempotency_key", name=op.f("operation_keys_pkey")),
+        sqlite_strict=True,
     )
     op.create_table(
         "postings",
@@ -250,6 +258,7 @@ def _create_tables() -> None:
         sa.CheckConstraint("debit <> credit", name=op.f("postings_two_accounts")),
         sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("postings_payment_id_fkey")),
         sa.PrimaryKeyConstraint("payment_id", "sequence", name=op.f("postings_pkey")),
+        sqlite_strict=True,
     )
 
 

@@ -1,0 +1,103 @@
+"""Embedding: ``BookingPayments`` inside another service, with or without an event loop.
+
+::
+
+    async with open_payments() as payments:
+        await payments.process_booking_payment(booking_id, "pm_card_visa")
+
+    with open_payments_sync() as payments:
+        payments.process_booking_payment(booking_id, "pm_card_visa")
+
+Both read the same settings as the service does.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from booking_payments.adapters.sql.migrations import migrate as bring_up_to_date
+from booking_payments.application.payments import BookingPayments
+from booking_payments.container import build
+from booking_payments.settings import Problem, SettingsError, load_settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def open_payments(
+    env: Mapping[str, str] | None = None,
+    *,
+    env_file: str | Path | None = ".env",
+    migrate: bool = False,
+    background: bool = True,
+) -> AsyncIterator[BookingPayments]:
+    """The facade over the database and gateway of the settings, closed when the context ends.
+
+    ``env`` stands in for the environment; ``migrate`` brings the database's schema up to date first; ``background``
+    settles, expires and delivers while the context is open (leave it out where ``booking-payments serve`` runs, too).
+    Raises ``SettingsError`` for wrong settings, a database that can't be reached, or an old schema.
+    """
+    settings = load_settings(env, env_file)
+    if migrate:
+        bring_up_to_date(settings.normalized_database_url)
+    async with AsyncExitStack() as stack:
+        services = await stack.enter_async_context(build(settings))
+        ready = await services.ready()
+        if not ready.ok:
+            raise SettingsError(Problem("DATABASE_URL", ready.detail or "must be ready"))
+        if background and services.background is not None:
+            await stack.enter_async_context(services.background())
+        yield services.payments
+
+
+class SyncBookingPayments:
+    """``BookingPayments`` for callers without an event loop: the same methods, run on one loop in a thread.
+
+    May be called from any number of threads. See ``BookingPayments`` for what each method does.
+    """
+
+    def __init__(self, payments: BookingPayments, portal: BlockingPortal) -> None:
+        def blocking(method: Callable[P, Awaitable[T]]) -> Callable[P, T]:
+            @wraps(method)
+            def call(*args: P.args, **kwargs: P.kwargs) -> T:
+                return portal.call(lambda: method(*args, **kwargs))
+
+            return call
+
+        self.register_booking = blocking(payments.register_booking)
+        self.get_booking = blocking(payments.get_booking)
+        self.cancel_booking = blocking(payments.cancel_booking)
+        self.start_payment = blocking(payments.start_payment)
+        self.confirm_payment = blocking(payments.confirm_payment)
+        self.retry_payment = blocking(payments.retry_payment)
+        self.capture_payment = blocking(payments.capture_payment)
+        self.cancel_payment = blocking(payments.cancel_payment)
+        self.payment_status = blocking(payments.payment_status)
+        self.journal = blocking(payments.journal)
+        self.list_payments = blocking(payments.list_payments)
+        self.quote_refund = blocking(payments.quote_refund)
+        self.refund_payment = blocking(payments.refund_payment)
+        self.receive_webhook = blocking(payments.receive_webhook)
+        self.work = blocking(payments.work)
+        self.process_booking_payment = blocking(payments.process_booking_payment)
+        self.retry_booking_payment = blocking(payments.retry_booking_payment)
+        self.process_booking_refund = blocking(payments.process_booking_refund)
+
+
+@contextmanager
+def open_payments_sync(
+    env: Mapping[str, str] | None = None,
+    *,
+    env_file: str | Path | None = ".env",
+    migrate: bool = False,
+    background: bool = True,
+) -> Iterator[SyncBookingPayments]:
+    """``open_payments`` for scripts, Flask and Django: the loop runs in a thread of its own while the context lasts."""
+    opening = open_payments(env, env_file=env_file, migrate=migrate, background=background)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(opening) as payments:
+        yield SyncBookingPayments(payments, portal)

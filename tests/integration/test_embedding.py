@@ -1,0 +1,111 @@
+"""The library inside another service: with an event loop, and without one."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from inspect import iscoroutinefunction
+from pathlib import Path
+
+import pytest
+
+import booking_payments
+from booking_payments import (
+    BookingPayments,
+    Currency,
+    Money,
+    NewBooking,
+    SyncBookingPayments,
+    open_payments,
+    open_payments_sync,
+)
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.settings import SettingsError
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Mapping[str, str]:
+    return {"DATABASE_URL": f"sqlite:///{tmp_path / 'books.db'}"}
+
+
+def _seat(number: int = 1) -> NewBooking:
+    starts = datetime.now(UTC) + timedelta(days=30)
+    return NewBooking(
+        reference=f"SEAT-{number}", customer_id="ann", amount=Money(10000, Currency.USD), event_starts_at=starts
+    )
+
+
+async def test_a_service_with_a_loop_pays_a_booking(env: Mapping[str, str]) -> None:
+    async with open_payments(env, env_file=None, migrate=True) as payments:
+        booking = (await payments.register_booking(_seat())).booking
+        result = await payments.process_booking_payment(booking, "pm_card_visa")
+
+    assert (result.success, result.status) == (True, "succeeded")
+
+
+def test_a_script_without_a_loop_pays_a_booking(env: Mapping[str, str]) -> None:
+    with open_payments_sync(env, env_file=None, migrate=True) as payments:
+        booking = payments.register_booking(_seat()).booking
+        paid = payments.process_booking_payment(booking, "pm_card_visa")
+        refunded = payments.process_booking_refund(booking, "25.00", "rain")
+
+    assert (paid.success, refunded.success) == (True, True)
+
+
+def test_what_was_paid_is_still_paid_after_a_restart(env: Mapping[str, str]) -> None:
+    with open_payments_sync(env, env_file=None, migrate=True) as payments:
+        booking = payments.register_booking(_seat()).booking
+        payments.process_booking_payment(booking, "pm_card_visa")
+
+    with open_payments_sync(env, env_file=None) as payments:
+        again = payments.process_booking_refund(booking)
+        status = payments.get_booking(booking.id).status
+
+    assert (again.success, status) == (True, BookingStatus.CONFIRMED)
+
+
+def test_many_threads_may_call_at_once(env: Mapping[str, str]) -> None:
+    with open_payments_sync(env, env_file=None, migrate=True) as payments:
+
+        def pay(number: int) -> bool:
+            booking = payments.register_booking(_seat(number)).booking
+            return payments.process_booking_payment(booking, "pm_card_visa").success
+
+        with ThreadPoolExecutor(4) as threads:
+            results = list(threads.map(pay, range(8)))
+
+    assert results == [True] * 8
+
+
+async def test_an_old_schema_is_named_before_anything_is_done(env: Mapping[str, str]) -> None:
+    with pytest.raises(SettingsError, match="booking-payments migrate"):
+        async with open_payments(env, env_file=None):
+            pytest.fail("it opened")
+
+
+def test_the_sync_face_has_every_method() -> None:
+    methods = {name for name, value in vars(BookingPayments).items() if iscoroutinefunction(value)}
+    names = set(SyncBookingPayments.__init__.__code__.co_names)
+
+    assert {name for name in methods if not name.startswith("_")} <= names
+
+
+@pytest.mark.parametrize("name", booking_payments.__all__)
+def test_every_promised_name_is_there(name: str) -> None:
+    assert getattr(booking_payments, name).__name__ == name
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        booking_payments.nothing  # noqa: B018 - asking is the test
+
+
+def test_the_domain_is_imported_without_the_rest() -> None:
+    code = (
+        "import sys, booking_payments.domain.decisions; print('sqlalchemy' in sys.modules, 'litestar' in sys.modules)"
+    )
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert loaded.split() == ["False", "False"]

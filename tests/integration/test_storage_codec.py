@@ -1,0 +1,103 @@
+"""Facts and values survive their way to JSON text and back, whatever they hold."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from cattrs.errors import ClassValidationError
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from booking_payments.adapters.sql.codec import (
+    FACTS,
+    fact_data,
+    fact_from_json,
+    fact_name,
+    fact_to_json,
+    from_json,
+    to_json,
+)
+from booking_payments.domain import events as ev
+from booking_payments.domain.errors import InvalidAmount
+from booking_payments.domain.fees import FeeBreakdown, FeePayer, FeePolicy
+from booking_payments.domain.lifecycle import DisputeStatus
+from booking_payments.domain.money import MAX_DIGITS, Currency, Money
+from booking_payments.domain.refunds import RefundPolicy, RefundTier
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+MOMENTS = st.datetimes(timezones=st.just(UTC))
+MINORS = st.integers(-(10**MAX_DIGITS) + 1, 10**MAX_DIGITS - 1)
+MONIES = st.builds(Money, MINORS, st.sampled_from(Currency))
+
+
+@st.composite
+def breakdowns(draw: st.DrawFn) -> FeeBreakdown:
+    """Whatever a fee policy can make of an amount."""
+    amount = Money(draw(st.integers(0, 10**9)), draw(st.sampled_from(Currency)))
+    rate = draw(st.sampled_from([Decimal("0"), Decimal("0.029")]))
+    return FeePolicy(rate=rate, payer=draw(st.sampled_from(FeePayer))).of_booking(amount)
+
+
+@st.composite
+def refund_policies(draw: st.DrawFn) -> RefundPolicy:
+    """Up to three tiers, each with hours of its own."""
+    hours = draw(st.lists(st.integers(0, 1000), max_size=3, unique=True))
+    percents = st.decimals(0, 100, places=3)
+    return RefundPolicy(tiers=tuple(RefundTier(hours_before=each, percent=draw(percents)) for each in hours))
+
+
+st.register_type_strategy(str, TEXTS)
+st.register_type_strategy(datetime, MOMENTS)
+st.register_type_strategy(Money, MONIES)
+st.register_type_strategy(FeeBreakdown, breakdowns())
+st.register_type_strategy(FeePolicy, st.builds(FeePolicy, rate=st.decimals(0, "0.5", places=4)))
+st.register_type_strategy(RefundPolicy, refund_policies())
+FACT: SearchStrategy[ev.Fact] = st.one_of([st.from_type(kind) for kind in FACTS.values()])
+
+
+@given(MONIES)
+def test_any_money_comes_back_as_it_was(money: Money) -> None:
+    assert from_json(to_json(money, Money), Money) == money
+
+
+@given(FACT)
+def test_any_fact_comes_back_as_it_was(fact: ev.Fact) -> None:
+    assert fact_from_json(fact_name(fact), fact_to_json(fact)) == fact
+
+
+@given(FACT)
+def test_a_fact_is_shown_as_it_is_stored(fact: ev.Fact) -> None:
+    assert json.loads(fact_to_json(fact)) == json.loads(json.dumps(fact_data(fact)))
+
+
+def test_every_kind_of_fact_has_a_name_of_its_own() -> None:
+    kinds = set(ev.Fact.__args__)
+
+    assert set(FACTS.values()) == kinds
+    assert all(name == name.lower() and name.isidentifier() for name in FACTS)
+
+
+def test_money_is_written_in_minor_units_with_its_currency() -> None:
+    assert json.loads(to_json(Money(10000, Currency.USD), Money)) == {"minor": 10000, "currency": "usd"}
+
+
+def test_an_amount_that_can_not_be_is_not_read() -> None:
+    with pytest.raises(ClassValidationError) as refused:
+        from_json('{"minor": 10000000000000, "currency": "usd"}', Money)
+
+    assert [type(error) for error in refused.value.exceptions] == [InvalidAmount]
+
+
+def test_a_moment_is_written_in_utc() -> None:
+    noon = datetime.fromisoformat("2026-03-01T12:00:00+02:00")
+    local = ev.DisputeMoved(dispute_id="du_1", status=DisputeStatus.WON, evidence_due_by=noon)
+
+    assert fact_data(local)["evidence_due_by"] == "2026-03-01T10:00:00+00:00"
+
+
+def test_names_stay_as_the_journal_has_them() -> None:
+    old = "payment_started operation_intended payment_succeeded refund_moved dispute_funds_moved drift_found"
+
+    assert set(old.split()) <= set(FACTS)

@@ -1,0 +1,57 @@
+"""Migrations happen wholly or not at all, and once, however many processes start at the same time."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from alembic import op
+from sqlalchemy import create_engine, inspect
+
+from booking_payments.adapters.sql.engine import normalize_url
+from booking_payments.adapters.sql.migrations import head, migrate
+from booking_payments.adapters.sql.tables import metadata
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database without any schema."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('bare') / 'bare.db'}"
+    else:
+        with request.getfixturevalue("postgres_server").database() as url:
+            yield url
+
+
+def _tables(url: str) -> set[str]:
+    parsed = normalize_url(url)
+    engine = create_engine(parsed.set(drivername="sqlite") if parsed.get_backend_name() == "sqlite" else parsed)
+    names = set(inspect(engine).get_table_names())
+    engine.dispose()
+    return names
+
+
+def test_a_migration_that_is_cut_short_leaves_nothing_and_can_be_run_again(
+    bare_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(op, "create_index", _power_cut)
+        with pytest.raises(RuntimeError, match="power cut"):
+            migrate(bare_url)
+
+    assert _tables(bare_url) == set()
+    assert migrate(bare_url) == head()
+    assert set(metadata.tables) < _tables(bare_url)
+
+
+def _power_cut(*_: object, **__: object) -> None:
+    raise RuntimeError("power cut")
+
+
+def test_processes_that_migrate_at_once_do_not_get_into_each_others_way(bare_url: str) -> None:
+    code = "import sys; from booking_payments.adapters.sql.migrations import migrate; migrate(sys.argv[1])"
+    started = [subprocess.Popen([sys.executable, "-c", code, bare_url], stderr=subprocess.PIPE) for _ in range(3)]
+
+    ended = [(process.communicate(timeout=60)[1], process.returncode) for process in started]
+
+    assert ended == [(b"", 0)] * 3

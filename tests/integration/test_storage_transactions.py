@@ -1,0 +1,226 @@
+"""What transactions in SQL promise beyond the contract: between processes, under faults, and against our own bugs."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import anyio
+import attrs
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from booking_payments.adapters.sql.engine import BUSY_TIMEOUT_MS
+from booking_payments.adapters.sql.failures import is_conflict
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.domain.errors import InvalidInput
+from booking_payments.ports.jobs import DeliverMessages
+from booking_payments.ports.storage import InboxEntry, UnitOfWork
+from booking_payments.testing.house import NOW
+from booking_payments.testing.storage_contract import booking, entry, store, stored, whole_life
+
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+
+@pytest.fixture
+async def other(database_url: str, storage: SqlStorage) -> AsyncIterator[SqlStorage]:
+    """A second process's storage over the same database."""
+    other = SqlStorage.open(database_url)
+    yield other
+    await other.close()
+
+
+async def _ask(storage: SqlStorage, question: str) -> object:
+    async with storage.engine.connect() as connection:
+        return (await connection.execute(text(question))).scalar_one()
+
+
+async def test_two_processes_take_turns_on_a_booking(storage: SqlStorage, other: SqlStorage) -> None:
+    await store(storage, booking())
+
+    async def count(uow: UnitOfWork) -> None:
+        await uow.bookings.lock("bk_1")
+        seen = await uow.inbox.find("evt_1")
+        await anyio.sleep(0.001)
+        await uow.inbox.put(attrs.evolve(entry(), tries=seen[0].tries + 1 if seen else 1))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(storage.transact, count)
+            tasks.start_soon(other.transact, count)
+
+    assert (await storage.read(lambda uow: uow.inbox.find("evt_1")))[0].tries == 10
+
+
+async def test_a_reader_is_not_kept_out_by_another_process_that_writes(storage: SqlStorage, other: SqlStorage) -> None:
+    await store(storage, booking())
+
+    async def work(uow: UnitOfWork) -> None:
+        await uow.bookings.lock("bk_1")
+        await uow.bookings.add(booking(2))
+        with anyio.fail_after(1):
+            assert await other.read(lambda reader: reader.bookings.get("bk_1")) == booking(1)
+            assert await other.read(lambda reader: reader.bookings.get("bk_2")) is None
+
+    await storage.transact(work)
+
+
+@ON_POSTGRESQL
+async def test_a_reader_can_not_write(storage: SqlStorage) -> None:
+    with pytest.raises(DBAPIError, match="read-only"):
+        await storage.read(lambda uow: uow.bookings.add(booking()))
+
+
+@ON_SQLITE
+async def test_what_a_reader_writes_is_never_committed(storage: SqlStorage) -> None:
+    await storage.read(lambda uow: uow.bookings.add(booking()))
+
+    assert await storage.read(lambda uow: uow.bookings.get("bk_1")) is None
+
+
+async def test_a_connection_that_has_read_can_write_again(storage: SqlStorage) -> None:
+    for number in range(1, 4):
+        await storage.read(lambda uow: uow.bookings.get("bk_1"))
+        await store(storage, booking(number))
+
+    assert await storage.read(lambda uow: uow.bookings.count_unpaid("ann", NOW)) == 3
+
+
+async def test_a_lock_is_not_waited_for_without_end(storage: SqlStorage) -> None:
+    on_postgresql = "SELECT setting::int FROM pg_settings WHERE name = 'lock_timeout'"
+    question = "PRAGMA busy_timeout" if storage.engine.dialect.name == "sqlite" else on_postgresql
+
+    assert await _ask(storage, question) == BUSY_TIMEOUT_MS
+
+
+@ON_POSTGRESQL
+async def test_a_lock_that_was_waited_for_in_vain_is_a_conflict(storage: SqlStorage) -> None:
+    await store(storage, booking())
+
+    async def work(uow: UnitOfWork) -> None:
+        await uow.bookings.lock("bk_1")
+        async with storage.engine.connect() as late:
+            await late.execute(text("SET LOCAL lock_timeout = 10"))
+            with pytest.raises(OperationalError) as failed:
+                await late.execute(text("SELECT 1 FROM bookings WHERE id = 'bk_1' FOR UPDATE"))
+            assert is_conflict(failed.value)
+
+    await storage.transact(work)
+
+
+async def test_what_breaks_another_rule_does_not_pass_for_taken(storage: SqlStorage) -> None:
+    late = attrs.evolve(booking(), expires_at=booking().event_starts_at + timedelta(days=1))
+
+    with pytest.raises(IntegrityError, match="expires_by_start"):
+        await store(storage, late)
+
+
+async def test_what_belongs_to_nothing_does_not_pass_for_taken(storage: SqlStorage) -> None:
+    with pytest.raises(IntegrityError, match=r"(?i)foreign key"):
+        await stored(storage, whole_life(booking()))
+
+
+async def test_a_text_that_no_database_can_hold_is_refused(storage: SqlStorage) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await store(storage, attrs.evolve(booking(), reference="\ud800"))
+
+    assert refused.value.code == "invalid_text"
+
+
+@ON_POSTGRESQL
+async def test_a_nul_is_refused_where_the_database_can_not_hold_it(storage: SqlStorage) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await store(storage, attrs.evolve(booking(), reference="R\0"))
+
+    assert refused.value.code == "invalid_text"
+
+
+async def test_any_other_text_comes_back_as_it_was(storage: SqlStorage) -> None:
+    odd = attrs.evolve(booking(), reference="Ünïcødé 🎟 'quoted' \"twice\" \\ % :name\n\t")
+    await store(storage, odd)
+
+    assert await storage.read(lambda uow: uow.bookings.by_reference(odd.reference)) == odd
+
+
+async def test_jobs_of_a_transaction_that_fails_are_dropped(storage: SqlStorage) -> None:
+    handed: list[object] = []
+    storage.on_jobs = handed.append
+
+    async def work(uow: UnitOfWork) -> None:
+        uow.jobs.defer(DeliverMessages(), NOW)
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        await storage.transact(work)
+
+    assert handed == []
+
+
+async def test_moments_are_kept_to_the_microsecond(storage: SqlStorage) -> None:
+    exact: InboxEntry = attrs.evolve(entry(), received_at=NOW + timedelta(microseconds=1))
+    await storage.transact(lambda uow: uow.inbox.put(exact))
+
+    assert await storage.read(lambda uow: uow.inbox.find("evt_1")) == [exact]
+
+
+# --- the database itself
+
+_REWRITES = {
+    "sqlite": "INSERT OR REPLACE INTO journal "
+    "SELECT payment_id, sequence, 'forged', at, actor, cause, data FROM journal WHERE sequence = 1",
+    "postgresql": "INSERT INTO journal SELECT * FROM journal WHERE sequence = 1 "
+    "ON CONFLICT (payment_id, sequence) DO UPDATE SET type = 'forged'",
+}
+
+
+async def test_what_happened_can_not_be_written_over(storage: SqlStorage) -> None:
+    await store(storage, booking())
+    await stored(storage, whole_life(booking()))
+
+    with pytest.raises(DBAPIError, match="append-only"):
+        async with storage.engine.begin() as connection:
+            await connection.execute(text(_REWRITES[storage.engine.dialect.name]))
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("table", ["journal", "postings"])
+async def test_what_happened_can_not_be_emptied(storage: SqlStorage, table: str) -> None:
+    with pytest.raises(DBAPIError, match="append-only"):
+        async with storage.engine.begin() as connection:
+            await connection.execute(text(f"TRUNCATE {table}"))
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("change", ["UPDATE payments SET looks = 'abc'", "UPDATE payments SET looks = 1.5"])
+async def test_a_column_of_sqlite_holds_its_type_only(storage: SqlStorage, change: str) -> None:
+    await store(storage, booking())
+    await stored(storage, whole_life(booking()))
+
+    with pytest.raises(DBAPIError):
+        async with storage.engine.begin() as connection:
+            await connection.execute(text(change))
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("recursive_triggers", 1)]
+)
+async def test_sqlite_is_set_up_to_be_trusted(storage: SqlStorage, pragma: str, value: object) -> None:
+    assert await _ask(storage, f"PRAGMA {pragma}") == value
+
+
+@ON_POSTGRESQL
+async def test_postgresql_works_at_read_committed_and_reads_at_repeatable_read(storage: SqlStorage) -> None:
+    assert await _ask(storage, "SHOW transaction_isolation") == "read committed"
+
+    seen: list[object] = []
+
+    async def work(uow: UnitOfWork) -> None:
+        # The repositories' own connection, asked through the one door that they have.
+        connection = uow.bookings._connection  # type: ignore[attr-defined]
+        seen.append((await connection.execute(text("SHOW transaction_isolation"))).scalar_one())
+
+    await storage.read(work)
+    await storage.transact(work)
+
+    assert seen == ["repeatable read", "read committed"]

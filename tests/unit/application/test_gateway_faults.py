@@ -1,0 +1,154 @@
+"""Errors of the gateway that are rare, and the worse for it."""
+
+import attrs
+import pytest
+
+from booking_payments.application.payments import BookingPayments
+from booking_payments.domain.errors import GatewayRefusedUs, NotPossibleNow, OutcomeUnknown, TryAgainLater
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.gateway import KeyMisused, Misconfigured, Refused, Silent, Unreachable
+from booking_payments.ports.storage import InboxStatus
+from booking_payments.testing.house import ANN, House
+from tests.unit.application.saboteur import Saboteur
+
+SILENT = Silent("nothing came back", code="timeout")
+AWAY = Unreachable("no connection", code="connect")
+LOCKED_OUT = Misconfigured("wrong key", code="http_401")
+MISUSED = KeyMisused("used for something else", code="idempotency_error")
+
+
+def _sabotage(house: House, **failures: list[Exception]) -> None:
+    """Have the house's gateway fail from now on."""
+    house.world = attrs.evolve(house.world, gateway=Saboteur(house, **failures))
+    house.payments = BookingPayments(house.world)
+
+
+async def _pay(house: House) -> Payment:
+    booking = await house.book()
+    view = await house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
+    )
+    return view.payment
+
+
+async def _only_payment(house: House) -> Payment:
+    page = await house.payments.list_payments()
+    return page.items[0]
+
+
+async def test_wrong_keys_are_our_fault_and_leave_no_operation(house: House) -> None:
+    _sabotage(house, create_intent=[LOCKED_OUT])
+
+    with pytest.raises(GatewayRefusedUs):
+        await _pay(house)
+
+    payment = await _only_payment(house)
+    assert (payment.operation, payment.attempts_made) == (None, 0)
+
+
+async def test_wrong_keys_after_a_silence_leave_the_outcome_unknown(house: House) -> None:
+    _sabotage(house, create_intent=[SILENT, LOCKED_OUT])
+
+    with pytest.raises(OutcomeUnknown):
+        await _pay(house)
+
+
+async def test_no_connection_after_a_silence_leaves_the_outcome_unknown(house: House) -> None:
+    _sabotage(house, create_intent=[SILENT, AWAY, AWAY])
+
+    with pytest.raises(OutcomeUnknown):
+        await _pay(house)
+
+
+async def test_no_connection_at_all_is_no_unknown_outcome(house: House) -> None:
+    _sabotage(house, create_intent=[AWAY, AWAY, AWAY])
+
+    with pytest.raises(TryAgainLater) as refusal:
+        await _pay(house)
+
+    assert not refusal.value.outcome_unknown
+
+
+async def test_a_misused_key_is_an_unknown_outcome(house: House) -> None:
+    _sabotage(house, create_intent=[MISUSED])
+
+    with pytest.raises(OutcomeUnknown):
+        await _pay(house)
+
+    await house.settle()
+    assert (await _only_payment(house)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_a_replay_that_can_not_be_read_anew_is_an_unknown_outcome(house: House) -> None:
+    house.stripe.faults.script("POST /v1/payment_intents", "timeout_after")
+    _sabotage(house, retrieve_intent=[SILENT] * 3)
+
+    with pytest.raises(OutcomeUnknown):
+        await _pay(house)
+
+    await house.settle()
+    assert (await _only_payment(house)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_a_refund_that_was_replayed_is_read_anew(house: House) -> None:
+    payment = await _pay(house)
+    house.stripe.faults.script("POST /v1/refunds", "timeout_after")
+
+    view = await house.payments.refund_payment(payment.booking_id, ANN)
+
+    paths = [call.path for call in house.stripe.calls if call.method == "GET"]
+    assert (view.refund.status, len(paths)) == (RefundStatus.SUCCEEDED, 1)
+
+
+async def test_a_refusal_is_told_even_when_nothing_can_be_read(house: House) -> None:
+    payment = await _pay(house)
+    refused = Refused("disputed", code="charge_disputed")
+    _sabotage(house, create_refund=[refused], retrieve_intent=[SILENT] * 3)
+
+    with pytest.raises(NotPossibleNow) as refusal:
+        await house.payments.refund_payment(payment.booking_id, ANN)
+
+    payment = (await house.payments.payment_status(payment.booking_id)).payment
+    assert (refusal.value.code, payment.refund_pending.minor) == ("disputed", 0)
+
+
+async def test_a_mistake_in_our_own_work_keeps_the_webhook(house: House) -> None:
+    payment = await _pay(house)
+    house.stripe.open_dispute(payment.intent_id or "")
+    _sabotage(house, list_disputes=[RuntimeError("a bug")])
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        await house.deliver_webhooks()
+
+    rows = await house.storage.read(lambda uow: uow.inbox.unfinished(10))
+    assert [(row.type, row.status) for row in rows] == [("charge.dispute.created", InboxStatus.FAILED)]
+
+
+async def test_a_dispute_over_a_charge_that_is_not_ours_is_ignored(house: House) -> None:
+    foreign = house.stripe.call(
+        "POST",
+        "/v1/payment_intents",
+        {
+            "amount": 500,
+            "currency": "usd",
+            "payment_method": "pm_card_visa",
+            "confirm": True,
+            "return_url": "https://x.example",
+        },
+    )
+    assert foreign.ok
+    await house.deliver_webhooks()
+    house.stripe.open_dispute(str(foreign.body["id"]))
+
+    results = await house.deliver_webhooks()
+
+    assert {result.outcome for result in results} == {"ignored"}
+
+
+async def test_a_dispute_over_an_intent_that_nobody_knows_is_ignored(house: House) -> None:
+    dispute = {"id": "du_9", "payment_intent": "pi_9", "amount": 1, "currency": "usd", "status": "needs_response"}
+
+    result = await house.deliver_event("charge.dispute.created", dispute)
+
+    assert (result.outcome, result.reason) == ("ignored", "the event is about an object that is not ours")
