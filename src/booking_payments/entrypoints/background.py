@@ -18,6 +18,9 @@ from booking_payments.ports.jobs import Job
 TICK: Final = timedelta(seconds=1)
 """How long the loop sleeps when nobody wakes it."""
 
+OFTEN: Final = timedelta(milliseconds=100)
+"""How long the other rounds pause in between."""
+
 log = structlog.get_logger("booking_payments.background")
 
 Round = Callable[[], Awaitable[int]]
@@ -42,31 +45,43 @@ class Alarm:
 
 @asynccontextmanager
 async def running(payments: BookingPayments, alarm: Alarm, *rounds: Round) -> AsyncIterator[None]:
-    """Work in the background while the context lasts; ``rounds`` are done beside the payments' own."""
+    """Work in the background while the context lasts; ``rounds`` are done beside the payments' own.
+
+    At the end the rounds that are under way are finished, so that no call to the gateway is cut off.
+    """
+    stopping = anyio.Event()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_repeat, payments.work, alarm)
+        tasks.start_soon(_repeat, payments.work, alarm, stopping)
         for each in rounds:
-            tasks.start_soon(_repeat_often, each)
-        yield
-        tasks.cancel_scope.cancel()
+            tasks.start_soon(_repeat_often, each, stopping)
+        try:
+            yield
+        finally:
+            stopping.set()
+            alarm.ring()
 
 
-async def _repeat(work: Round, alarm: Alarm) -> None:
-    while True:
-        await _safely(work)
+async def _repeat(work: Round, alarm: Alarm, stopping: anyio.Event) -> None:
+    while not stopping.is_set():
+        await _safely(work, stopping)
         await alarm.wait(TICK)
 
 
-async def _repeat_often(work: Round) -> None:
-    while True:
-        await _safely(work)
-        await anyio.sleep(0.1)
+async def _repeat_often(work: Round, stopping: anyio.Event) -> None:
+    while not stopping.is_set():
+        await _safely(work, stopping)
+        await _pause(stopping, OFTEN)
 
 
-async def _safely(work: Round) -> None:
-    """A failing round is logged and the next one tried: the loop itself never ends."""
+async def _pause(stopping: anyio.Event, at_most: timedelta) -> None:
+    with anyio.move_on_after(at_most.total_seconds()):
+        await stopping.wait()
+
+
+async def _safely(work: Round, stopping: anyio.Event) -> None:
+    """A failing round is logged and the next one tried: the loop itself never ends before it is told to."""
     try:
         await work()
     except Exception as error:
         log.error("background_round_failed", error=type(error).__name__)
-        await anyio.sleep(TICK.total_seconds())
+        await _pause(stopping, TICK)

@@ -77,9 +77,12 @@ class SqlStorage:
         return await self._until_it_works(lambda: self._read_once(work))
 
     async def _until_it_works(self, once: Callable[[], Awaitable[T]]) -> T:
+        """Begin until it works. A task that is canceled meanwhile ends its transaction first: cut off in the middle,
+        a driver may be left in a state that nobody can clean up."""
         for begin in range(MAX_BEGINS):
             try:
-                return await once()
+                with anyio.CancelScope(shield=True):
+                    return await once()
             except Retry:
                 conflict: Exception | None = None
             except DBAPIError as error:
