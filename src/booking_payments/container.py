@@ -19,6 +19,8 @@ from booking_payments.adapters.memory.publisher import CallablePublisher
 from booking_payments.adapters.sql.fake_store import SqlFakeStore
 from booking_payments.adapters.sql.migrations import current, head
 from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.adapters.stripe.gateway import StripeGateway
+from booking_payments.adapters.stripe.sdk import SdkTransport
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import Terms, World
@@ -28,6 +30,7 @@ from booking_payments.domain.retry import RetryPolicy
 from booking_payments.entrypoints.background import Alarm, running
 from booking_payments.entrypoints.deliveries import Deliveries
 from booking_payments.entrypoints.http.services import Readiness, Services
+from booking_payments.ports.gateway import Gateway
 from booking_payments.settings import GatewayName, Problem, Settings, SettingsError
 
 Background = Callable[[], AbstractAsyncContextManager[None]]
@@ -56,8 +59,10 @@ def _retry(settings: Settings) -> RetryPolicy:
     return RetryPolicy(max_tries=settings.retry_attempts, first_delay=timedelta(microseconds=microseconds))
 
 
-def _stripe_gateway() -> FakeGateway:
-    raise SettingsError(Problem("PAYMENT_GATEWAY", "must be fake: this version has no other gateway yet"))
+def _stripe_transport(settings: Settings) -> SdkTransport:
+    if settings.stripe_secret_key is None:
+        raise SettingsError(Problem("STRIPE_SECRET_KEY", "must be set for the Stripe gateway"))
+    return SdkTransport(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
 
 
 class Container(containers.DeclarativeContainer):
@@ -75,10 +80,11 @@ class Container(containers.DeclarativeContainer):
     # Gateway and stores
     fake_store = providers.Singleton(SqlFakeStore.beside, database_url)
     fake_stripe = providers.Singleton(FakeStripe, clock=clock.provided.now, store=fake_store)
+    stripe_transport = providers.Singleton(_stripe_transport, settings)
     gateway = providers.Selector(
         settings.provided.gateway.value,
         fake=providers.Singleton(FakeGateway, stripe=fake_stripe, clock=clock),
-        stripe=providers.Singleton(_stripe_gateway),
+        stripe=providers.Singleton(StripeGateway, stripe_transport, livemode=settings.provided.livemode),
     )
     webhooks = providers.Singleton(StripeWebhooks, secrets=settings.provided.webhook_secrets)
     storage = providers.Singleton(SqlStorage.open, database_url, on_jobs=alarm.provided.ring)
@@ -109,6 +115,7 @@ async def build(settings: Settings) -> AsyncIterator[Services]:
     try:
         yield Services(
             payments=container.payments(),
+            gateway=container.gateway(),
             storage=storage,
             clock=container.clock(),
             ids=container.ids(),
@@ -119,8 +126,24 @@ async def build(settings: Settings) -> AsyncIterator[Services]:
         )
     finally:
         await storage.close()
-        if fake:
-            container.fake_store().close()
+        await _close_gateway(container, settings)
+
+
+@asynccontextmanager
+async def gateway_alone(settings: Settings) -> AsyncIterator[Gateway]:
+    """The gateway without the rest of the house, closed when the context ends."""
+    container = Container(settings=settings)
+    try:
+        yield container.gateway()
+    finally:
+        await _close_gateway(container, settings)
+
+
+async def _close_gateway(container: Container, settings: Settings) -> None:
+    if settings.gateway is GatewayName.FAKE:
+        container.fake_store().close()
+    else:
+        await container.stripe_transport().close()
 
 
 async def readiness(storage: SqlStorage) -> Readiness:

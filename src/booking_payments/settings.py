@@ -385,6 +385,12 @@ class Settings(BaseSettings):
         return self.given_gateway or (GatewayName.STRIPE if self.stripe_secret_key else GatewayName.FAKE)
 
     @property
+    def livemode(self) -> bool:
+        """Whether real money moves."""
+        key = self.stripe_secret_key
+        return self.gateway is GatewayName.STRIPE and key is not None and is_live(key.get_secret_value())
+
+    @property
     def listens_on_loopback(self) -> bool:
         """Whether only this machine can call."""
         return is_loopback(self.host)
@@ -523,6 +529,8 @@ def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
     on_stripe = settings.gateway is GatewayName.STRIPE
     if on_stripe and settings.stripe_secret_key is None:
         yield Problem("STRIPE_SECRET_KEY", "set it to the secret key: the Stripe gateway cannot work without")
+    if on_stripe and settings.stripe_publishable_key is None:
+        yield Problem("STRIPE_PUBLISHABLE_KEY", "set it to the publishable key: browsers cannot pay without")
     if on_stripe and not settings.webhook_secrets:
         yield Problem("STRIPE_WEBHOOK_SECRET", "set it to the endpoint's signing secret: the Stripe gateway needs it")
     if not on_stripe and not settings.webhook_secrets:
@@ -536,15 +544,16 @@ def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
 def _modes_differ(settings: Settings) -> bool:
     if settings.stripe_publishable_key is None or settings.stripe_secret_key is None:
         return False
-    return _is_live(settings.stripe_publishable_key) != _is_live(settings.stripe_secret_key.get_secret_value())
+    return is_live(settings.stripe_publishable_key) != is_live(settings.stripe_secret_key.get_secret_value())
 
 
 def _live_in_the_open(settings: Settings) -> bool:
     base, key = settings.stripe_api_base, settings.stripe_secret_key
-    return bool(base and key and base.startswith("http://") and _is_live(key.get_secret_value()))
+    return bool(base and key and base.startswith("http://") and is_live(key.get_secret_value()))
 
 
-def _is_live(key: str) -> bool:
+def is_live(key: str) -> bool:
+    """Whether a key of Stripe's moves real money: its second part says so (docs.stripe.com/keys)."""
     return key.split("_")[1:2] == ["live"]
 
 

@@ -19,7 +19,12 @@ from booking_payments.settings import (
 )
 
 SECRET = "s" * 32
-STRIPE = {"STRIPE_SECRET_KEY": "sk_test_abc", "STRIPE_WEBHOOK_SECRET": "whsec_abc", "JWT_SECRET": SECRET}
+STRIPE = {
+    "STRIPE_SECRET_KEY": "sk_test_abc",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_abc",
+    "STRIPE_WEBHOOK_SECRET": "whsec_abc",
+    "JWT_SECRET": SECRET,
+}
 
 
 def _pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
@@ -166,11 +171,16 @@ def test_stripe_does_not_start_without(missing: str) -> None:
 
 
 def test_all_that_is_missing_is_named_at_once() -> None:
-    assert refused(PAYMENT_GATEWAY="stripe") == ["STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "JWT_SECRET"]
+    assert refused(PAYMENT_GATEWAY="stripe") == [
+        "STRIPE_SECRET_KEY",
+        "STRIPE_PUBLISHABLE_KEY",
+        "STRIPE_WEBHOOK_SECRET",
+        "JWT_SECRET",
+    ]
 
 
 def test_each_problem_has_one_line() -> None:
-    assert len(message(PAYMENT_GATEWAY="stripe").splitlines()) == 3
+    assert len(message(PAYMENT_GATEWAY="stripe").splitlines()) == 4
 
 
 def test_webhook_secrets_are_separated_by_commas() -> None:
@@ -202,7 +212,7 @@ def test_the_sandbox_is_another_base() -> None:
 
 
 def test_a_live_key_does_not_travel_in_the_open() -> None:
-    env = {**STRIPE, "STRIPE_SECRET_KEY": "sk_live_abc"}
+    env = {**STRIPE, "STRIPE_SECRET_KEY": "sk_live_abc", "STRIPE_PUBLISHABLE_KEY": "pk_live_abc"}
 
     assert refused(env, STRIPE_API_BASE="http://proxy.example") == ["STRIPE_API_BASE"]
 
@@ -456,6 +466,7 @@ def test_the_format_can_be_said() -> None:
 
 CANARIES = {
     "STRIPE_SECRET_KEY": "sk_test_canary",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_known_to_browsers",
     "STRIPE_WEBHOOK_SECRET": "whsec_canary1,whsec_canary2",
     "JWT_SECRET": "canary" * 6,
     "DATABASE_URL": "postgres://user:canary@db/name",

@@ -59,12 +59,16 @@ class RefundOnCancel(Enum):
 
 @frozen(kw_only=True)
 class WebhookResult:
-    """What became of a webhook: ``processed``, ``duplicate`` or ``ignored``, with the reason for the last."""
+    """What became of a webhook: ``processed``, ``duplicate`` or ``ignored``, with the reason for the last.
+
+    ``alert``: a human should look at it, though nothing changes in our books.
+    """
 
     event_id: str
     type: str
     outcome: Literal["processed", "duplicate", "ignored"]
     reason: str | None = None
+    alert: bool = False
 
 
 @frozen(kw_only=True)

@@ -115,7 +115,7 @@ def _why_ignored(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) 
         return "this event id was seen under another type"
     if event.livemode is not None and event.livemode is not world.gateway.livemode:
         return "the event is of the other mode (livemode)"
-    return None if event.kind else "events of this type are not acted on"
+    return None if event.kind else event.remark or "events of this type are not acted on"
 
 
 def _may_be_ours(event: GatewayEvent) -> bool:
@@ -202,7 +202,7 @@ async def _close(
     status = InboxStatus.IGNORED if ignored else InboxStatus.PROCESSED
     await uow.inbox.put(evolve(entry, status=status, reason=ignored, processed_at=world.clock.now()))
     outcome: Literal["processed", "ignored"] = "ignored" if ignored else "processed"
-    return WebhookResult(event_id=event.id, type=event.type, outcome=outcome, reason=ignored)
+    return WebhookResult(event_id=event.id, type=event.type, outcome=outcome, reason=ignored, alert=event.alert)
 
 
 async def _keep_failed(world: World, event: GatewayEvent, reason: str) -> None:

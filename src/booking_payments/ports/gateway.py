@@ -182,7 +182,8 @@ class GatewayEvent:
 
     A report is None when the event is about something else, or when its snapshot is too poor to be judged (an old
     API version, a shortened body): then the object has to be read. ``kind`` is ``intent``, ``charge``, ``refund``,
-    ``dispute`` or None for events that we do not act on; ``body`` is the event as it was received.
+    ``dispute`` or None for events that we do not act on, of which ``remark`` may say why; ``alert`` is True where a
+    human should look. ``body`` is the event as it was received.
     """
 
     id: str
@@ -198,6 +199,8 @@ class GatewayEvent:
     intent: IntentReport | None = None
     refund: RefundReport | None = None
     dispute: DisputeReport | None = None
+    remark: str | None = None
+    alert: bool = False
 
 
 class WebhookReader(Protocol):

@@ -132,6 +132,7 @@ def services_of(house: House, *, readiness: Readiness | None = None) -> Services
 
     return Services(
         payments=house.payments,
+        gateway=house.world.gateway,
         storage=house.storage,
         clock=house.clock,
         ids=house.world.ids,

@@ -47,7 +47,14 @@ def _body(**error: Any) -> dict[str, Any]:
         (500, _body(type="api_error"), {}, Silent, "http_500"),
         (502, "<html>", {}, Silent, "http_502"),
         (503, None, {}, Silent, "http_503"),
-        (400, {"error": "text"}, {}, Refused, "invalid_request"),
+        (401, None, {}, Misconfigured, "http_401"),
+        # No verdict of Stripe's: a page of something on the way.
+        (400, {"error": "text"}, {}, Silent, "http_400"),
+        (404, "<html>", {}, Silent, "http_404"),
+        (402, None, {}, Silent, "http_402"),
+        (429, None, {}, Silent, "http_429"),
+        (302, None, {}, Silent, "http_302"),
+        (200, "<html>", {}, Silent, "http_200"),
     ],
 )
 def test_an_answer_is_an_error_of_ours(

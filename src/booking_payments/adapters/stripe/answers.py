@@ -34,16 +34,25 @@ def is_replayed(headers: Headers) -> bool:
 
 
 def error_from(status: int, body: object, headers: Headers) -> GatewayError:
-    """The error that an answer of 400 or above stands for. Header names in lower case."""
+    """The error that an answer outside 2xx, or without a body that can be read, stands for. Header names in lower case.
+
+    Only Stripe's own error object is a verdict: a page that something on the way put in its place tells nothing.
+    """
     error = _error_of(body)
+    if status in (401, 403):
+        return Misconfigured(_message(error, status), code=_text(error, "code") or f"http_{status}")
+    if not error or status < 400:
+        return Silent(_message(error, status), code=f"http_{status}")
+    return _from_object(status, error, headers)
+
+
+def _from_object(status: int, error: Body, headers: Headers) -> GatewayError:
     code = _text(error, "code")
-    message = _text(error, "message") or f"the payment provider answered {status}"
+    message = _message(error, status)
     if status >= 500 or status == 409:
         return Silent(message, code=code or f"http_{status}")
     if status == 429 or code == "rate_limit":
         return _too_many(code, message, headers)
-    if status in (401, 403):
-        return Misconfigured(message, code=code or f"http_{status}")
     if _text(error, "type") == "idempotency_error":
         return KeyMisused(message, code="idempotency_error")
     if status == 402 and _text(error, "type") == "card_error":
@@ -71,6 +80,10 @@ _WITHOUT_CODE: Final[Mapping[tuple[str | None, str | None], str]] = {
     (None, "amount"): "refund_exceeds_charge",
 }
 """Refusals for which the parameter tells more than the code, in the words of the port's callers."""
+
+
+def _message(error: Body, status: int) -> str:
+    return _text(error, "message") or f"the payment provider answered {status}"
 
 
 def _intent(error: Body) -> IntentReport | None:

@@ -1,6 +1,7 @@
 """Our instructions as Stripe's parameters. A function of the instruction alone, so every repetition is the same."""
 
 from typing import Any, assert_never
+from urllib.parse import quote
 
 from booking_payments.adapters.stripe.amounts import to_stripe
 from booking_payments.domain.instructions import (
@@ -23,16 +24,21 @@ def path_and_params(instruction: Instruction) -> tuple[str, Params]:
         case CreateIntent():
             return "/v1/payment_intents", _create(instruction)
         case ConfirmIntent():
-            return f"/v1/payment_intents/{instruction.intent_id}/confirm", _confirm(instruction)
+            return f"/v1/payment_intents/{escaped(instruction.intent_id)}/confirm", _confirm(instruction)
         case CaptureIntent():
             amount = stripe_amount(instruction.amount)
-            return f"/v1/payment_intents/{instruction.intent_id}/capture", {"amount_to_capture": amount}
+            return f"/v1/payment_intents/{escaped(instruction.intent_id)}/capture", {"amount_to_capture": amount}
         case CancelIntent():
             reason = instruction.reason.value
-            return f"/v1/payment_intents/{instruction.intent_id}/cancel", {"cancellation_reason": reason}
+            return f"/v1/payment_intents/{escaped(instruction.intent_id)}/cancel", {"cancellation_reason": reason}
         case CreateRefund():
             return "/v1/refunds", _refund(instruction)
     assert_never(instruction)
+
+
+def escaped(id_: str) -> str:
+    """An id as a part of a path. Ids come from webhooks, too: none may lead elsewhere."""
+    return quote(id_, safe="")
 
 
 def stripe_amount(amount: Money) -> int:

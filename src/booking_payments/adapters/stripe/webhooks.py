@@ -39,6 +39,31 @@ KINDS: Final[Mapping[str, str]] = {
 }
 """The events that we act on, and what each is about. All others are stored and ignored."""
 
+REMARKS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ["charge.succeeded", "charge.failed", "charge.pending", "charge.updated"],
+        "kept as evidence: the intent's own events move the payment",
+    ),
+    "payment_intent.partially_funded": "partly funded bank transfers are not supported",
+    **dict.fromkeys(
+        [
+            "checkout.session.completed",
+            "checkout.session.async_payment_succeeded",
+            "checkout.session.async_payment_failed",
+            "checkout.session.expired",
+        ],
+        "hosted checkout is not used",
+    ),
+}
+"""Why some of the others change nothing (what Stripe says of them: docs.stripe.com/api/events/types)."""
+
+ALERTS: Final[Mapping[str, str]] = {
+    "radar.early_fraud_warning.created": "a bank suspects fraud: look at the payment; a refund may spare a dispute",
+    "review.opened": "Stripe holds the payment for review: wait with what can't be taken back",
+    "review.closed": "Stripe's review of the payment has ended: look at its result",
+}
+"""What changes nothing in our books but needs a human's eyes."""
+
 _decoder = msgspec.json.Decoder()
 
 
@@ -95,6 +120,8 @@ def _about(event: Mapping[str, Any], event_id: str, type_: str, subject: Mapping
         charge_id=object_id if kind == "charge" else id_of(subject.get("charge")),
         payment_id=payment_id if isinstance(payment_id, str) else None,
         body=body.replace("\x00", ""),
+        remark=ALERTS.get(type_) or REMARKS.get(type_),
+        alert=type_ in ALERTS,
         **_snapshot(kind, subject),
     )
 

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+from typing import Final
 
 import click
 from attrs import asdict, frozen
 
 from booking_payments.entrypoints.http.services import Readiness
+from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
 from booking_payments.settings import GatewayName, Settings, SettingsError, load_settings
 
 
@@ -52,17 +54,31 @@ def _checks() -> list[Check]:
         settings = load_settings()
     except SettingsError as error:
         return [Check("settings", False, str(problem.setting), problem.remedy) for problem in error.problems]
-    return [Check("settings", True, "all settings are valid"), *_database(settings), _gateway(settings)]
+    return [Check("settings", True, "all settings are valid"), *_house(settings)]
 
 
-def _database(settings: Settings) -> list[Check]:
+def _house(settings: Settings) -> list[Check]:
     if not _exists(settings):
         missing = Readiness(database=True, migrations=False, detail="run: booking-payments migrate")
-        return _readiness_checks(missing)
-    try:
-        return _readiness_checks(asyncio.run(_readiness(settings)))
-    except SettingsError as error:
-        return [Check("gateway", False, error.problems[0].setting, error.problems[0].remedy)]
+        return [*_readiness_checks(missing), asyncio.run(_gateway_alone(settings))]
+    return asyncio.run(_looked_at(settings))
+
+
+async def _looked_at(settings: Settings) -> list[Check]:
+    from booking_payments.container import build
+
+    async with build(settings) as services:
+        return [*_readiness_checks(await services.ready()), await _gateway(settings, services.gateway)]
+
+
+async def _gateway_alone(settings: Settings) -> Check:
+    """The gateway, without opening the database: looking must not make its file."""
+    if settings.gateway is GatewayName.FAKE:
+        return _FAKE
+    from booking_payments.container import gateway_alone
+
+    async with gateway_alone(settings) as gateway:
+        return await _gateway(settings, gateway)
 
 
 def _exists(settings: Settings) -> bool:
@@ -70,13 +86,6 @@ def _exists(settings: Settings) -> bool:
     if settings.on_postgresql:
         return True
     return os.path.exists(settings.normalized_database_url.partition("///")[2].partition("?")[0])
-
-
-async def _readiness(settings: Settings) -> Readiness:
-    from booking_payments.container import build
-
-    async with build(settings) as services:
-        return await services.ready()
 
 
 def _readiness_checks(readiness: Readiness) -> list[Check]:
@@ -88,7 +97,20 @@ def _readiness_checks(readiness: Readiness) -> list[Check]:
     return [database, Check("migrations", True, "current")]
 
 
-def _gateway(settings: Settings) -> Check:
+async def _gateway(settings: Settings, gateway: Gateway) -> Check:
+    """Asks for an intent that can't exist: whoever answers that there is none took our key."""
     if settings.gateway is GatewayName.FAKE:
-        return Check("gateway", True, "fake: no money moves")
-    return Check("gateway", False, "stripe: not in this version", "set PAYMENT_GATEWAY=fake")
+        return _FAKE
+    mode = "live mode: real money moves" if settings.livemode else "test mode: no money moves"
+    try:
+        await gateway.retrieve_intent("pi_doctor")
+    except NotThere:
+        return Check("gateway", True, f"stripe, {mode}")
+    except Misconfigured as error:
+        return Check("gateway", False, f"stripe refuses the key ({error.code})", "check STRIPE_SECRET_KEY")
+    except GatewayError as error:
+        return Check("gateway", False, f"stripe cannot be reached ({error.code})", "check the network, STRIPE_API_BASE")
+    return Check("gateway", False, "stripe knows an intent that can't exist", "check STRIPE_API_BASE")
+
+
+_FAKE: Final = Check("gateway", True, "fake: no money moves")

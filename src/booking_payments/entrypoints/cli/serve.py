@@ -33,7 +33,7 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
     """
     settings = settings_or_fail({"HOST": host, "PORT": port, "WORKERS": workers})
     if settings.workers > 1:
-        fail("WORKERS: more than one needs the Stripe gateway, which is not in this version")
+        fail("WORKERS: this version serves with one process; start it again on another port for more")
     listening = _listen(settings)
     if settings.uses_development_jwt_secret:
         log.warning("tokens are signed with the development secret; set JWT_SECRET before anybody else can call")

@@ -73,3 +73,8 @@ def webhook(*, type_: str | None, event_id: str | None, outcome: str, error: str
     """Write what became of one delivery of the gateway."""
     write = webhooks_log.info if error is None else webhooks_log.warning
     write("webhook", type=type_, event_id=event_id, outcome=outcome, error=error, request_id=request_id)
+
+
+def alert(*, type_: str, event_id: str, reason: str | None) -> None:
+    """Call for a human: the gateway says something that no rule of ours can settle."""
+    webhooks_log.warning("look at this", type=type_, event_id=event_id, reason=reason)

@@ -8,6 +8,7 @@ from attrs import field, frozen
 from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
+from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.storage import Storage
 from booking_payments.settings import Settings
@@ -36,6 +37,7 @@ class Services:
     """
 
     payments: BookingPayments
+    gateway: Gateway
     storage: Storage
     clock: Clock
     ids: Ids

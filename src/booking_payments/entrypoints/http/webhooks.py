@@ -45,6 +45,8 @@ async def stripe(request: AnyRequest, services: Services) -> Reply:
         broke = bad_request(NOT_PROCESSED, "webhook_failed")
         raise _refused(request, "failed", type(error).__name__, broke) from None
     _note(request, result.type, result.event_id, result.outcome, None)
+    if result.alert:
+        audit.alert(type_=result.type, event_id=result.event_id, reason=result.reason)
     content = WebhookAnswer(
         received=True, event_id=result.event_id, type=result.type, outcome=result.outcome, reason=result.reason
     )

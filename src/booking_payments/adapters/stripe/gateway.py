@@ -1,0 +1,147 @@
+"""The gateway port in Stripe's language, over any transport: the SDK, or the model in memory.
+
+All translation happens here, so whatever carries the requests, what comes out of them means the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+from attrs import frozen
+
+from booking_payments.adapters.stripe import limits
+from booking_payments.adapters.stripe.objects import (
+    UnreadableObject,
+    dispute_report,
+    intent_report,
+    refund_report,
+)
+from booking_payments.adapters.stripe.requests import Params, escaped, path_and_params
+from booking_payments.adapters.stripe.webhooks import KINDS, read_event
+from booking_payments.domain.instructions import (
+    CancelIntent,
+    CaptureIntent,
+    ConfirmIntent,
+    CreateIntent,
+    CreateRefund,
+    Instruction,
+)
+from booking_payments.domain.money import Money
+from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
+from booking_payments.ports.gateway import GatewayEvent, Silent
+
+API_VERSION: Final = "2026-10-28.endive"
+"""The version of Stripe's API whose shapes we ask for."""
+
+PAGE: Final = 100
+"""Most objects that Stripe lists at once (docs.stripe.com/api/pagination)."""
+
+Report = TypeVar("Report")
+
+
+@frozen
+class Reply:
+    """A good answer: the decoded body, and whether it is the stored one of an earlier request with the same key."""
+
+    body: Any
+    replayed: bool = False
+
+
+class Transport(Protocol):
+    """Carries requests to Stripe."""
+
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+        """One request, sent once. Raises the errors of ``ports.gateway`` for everything but a good answer."""
+        ...
+
+
+class StripeGateway:
+    """The gateway port. ``livemode`` is True where real money moves."""
+
+    def __init__(self, transport: Transport, *, livemode: bool, name: str = "stripe") -> None:
+        self.name = name
+        self.livemode = livemode
+        self._transport = transport
+
+    async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
+        return await self._post_intent(instruction, idempotency_key)
+
+    async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
+        return await self._post_intent(instruction, idempotency_key)
+
+    async def capture_intent(self, instruction: CaptureIntent, idempotency_key: str) -> IntentReport:
+        return await self._post_intent(instruction, idempotency_key)
+
+    async def cancel_intent(self, instruction: CancelIntent, idempotency_key: str) -> IntentReport:
+        return await self._post_intent(instruction, idempotency_key)
+
+    async def retrieve_intent(self, intent_id: str) -> IntentReport:
+        return await self._get("/v1/payment_intents", intent_id, intent_report)
+
+    def check_amount(self, amount: Money) -> None:
+        limits.check_amount(amount)
+
+    def check_charge(self, amount: Money) -> None:
+        limits.check_charge(amount)
+
+    async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
+        path, params = path_and_params(instruction)
+        reply = await self._transport.call("POST", path, params, idempotency_key)
+        return _read(lambda: refund_report(reply.body, replayed=reply.replayed))
+
+    async def retrieve_refund(self, refund_id: str) -> RefundReport:
+        return await self._get("/v1/refunds", refund_id, refund_report)
+
+    async def list_refunds(self, intent_id: str) -> Sequence[RefundReport]:
+        return await self._list("/v1/refunds", {"payment_intent": intent_id}, refund_report)
+
+    async def retrieve_dispute(self, dispute_id: str) -> DisputeReport:
+        return await self._get("/v1/disputes", dispute_id, dispute_report)
+
+    async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
+        return await self._list("/v1/disputes", {"payment_intent": intent_id}, dispute_report)
+
+    async def list_intents(self, since: datetime) -> Sequence[IntentReport]:
+        return await self._list("/v1/payment_intents", _created_since(since), intent_report)
+
+    async def list_events(self, since: datetime) -> Sequence[GatewayEvent]:
+        return await self._list("/v1/events", {"types": list(KINDS), **_created_since(since)}, _event)
+
+    async def _post_intent(self, instruction: Instruction, idempotency_key: str) -> IntentReport:
+        path, params = path_and_params(instruction)
+        reply = await self._transport.call("POST", path, params, idempotency_key)
+        return _read(lambda: intent_report(reply.body, replayed=reply.replayed))
+
+    async def _get(self, path: str, id_: str, read: Callable[[Mapping[str, Any]], Report]) -> Report:
+        reply = await self._transport.call("GET", f"{path}/{escaped(id_)}", {}, None)
+        return _read(lambda: read(reply.body))
+
+    async def _list(self, path: str, params: Params, read: Callable[[Mapping[str, Any]], Report]) -> Sequence[Report]:
+        """All pages, oldest first; Stripe lists the newest first."""
+        found: list[Report] = []
+        after: Params = {}
+        while True:
+            body = (await self._transport.call("GET", path, {"limit": PAGE, **params, **after}, None)).body
+            items, has_more = _read(lambda body=body: (list(body["data"]), body["has_more"]))  # type: ignore[misc]
+            found.extend(_read(lambda item=item: read(item)) for item in items)  # type: ignore[misc]
+            if not has_more or not items:
+                return found[::-1]
+            after = {"starting_after": items[-1]["id"]}
+
+
+def _read(read: Callable[[], Report]) -> Report:
+    """What an answer says. One that can't be read tells nothing about the money, so it is no verdict."""
+    try:
+        return read()
+    except (UnreadableObject, AttributeError, KeyError, TypeError) as error:
+        raise Silent("the payment provider's answer can't be read", code="unreadable_answer") from error
+
+
+def _event(body: Mapping[str, Any]) -> GatewayEvent:
+    return read_event(msgspec.json.encode(body))
+
+
+def _created_since(since: datetime) -> Params:
+    """Stripe's times have whole seconds, so the second in which ``since`` lies is taken in."""
+    return {"created": {"gte": int(since.timestamp())}}

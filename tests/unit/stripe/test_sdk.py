@@ -1,0 +1,367 @@
+"""Every way in which a call through Stripe's SDK can end, and what it tells about the money.
+
+The answers go through the SDK itself, so its exceptions are the real ones; the network's faults are real sockets.
+"""
+
+import inspect
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import pytest
+import stripe
+from anyio.abc import SocketAttribute, SocketStream
+
+from booking_payments.adapters.stripe.gateway import API_VERSION, StripeGateway
+from booking_payments.adapters.stripe.objects import intent_report
+from booking_payments.adapters.stripe.sdk import MEANINGS, SdkTransport, gateway_error
+from booking_payments.domain.instructions import CreateRefund
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.retry import DECLINES
+from booking_payments.ports.gateway import (
+    Declined,
+    GatewayError,
+    KeyMisused,
+    Misconfigured,
+    NotThere,
+    Refused,
+    Silent,
+    Unreachable,
+)
+from booking_payments.testing.gateway_contract import creation, refund_of
+
+KEY = "sk_test_canary"
+INTENT = {
+    "id": "pi_1",
+    "object": "payment_intent",
+    "amount": 10000,
+    "amount_received": 10000,
+    "currency": "usd",
+    "status": "succeeded",
+    "metadata": {},
+}
+LIMITED = {"Stripe-Rate-Limited-Reason": "global-rate"}
+
+
+class CannedAnswer(stripe.HTTPClient):
+    """Answers every request with the same bytes, and remembers what was asked."""
+
+    name = "canned"
+
+    def __init__(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._answer = body, status, dict(headers or {})
+        self.asked: list[tuple[str, str, Mapping[str, str], Any]] = []
+
+    async def request_async(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        self.asked.append((method, url, headers, post_data))
+        return self._answer
+
+    async def close_async(self) -> None:
+        pass
+
+
+def over(http: stripe.HTTPClient) -> StripeGateway:
+    return StripeGateway(SdkTransport(KEY, "http://127.0.0.1:9", http=http), livemode=False)
+
+
+def canned(status: int, body: object, headers: Mapping[str, str] | None = None) -> CannedAnswer:
+    return CannedAnswer(status, body if isinstance(body, bytes) else json.dumps(body).encode(), headers)
+
+
+def error(**fields: Any) -> dict[str, Any]:
+    return {"error": {"type": "invalid_request_error", "message": "as Stripe says", **fields}}
+
+
+async def failure(http: stripe.HTTPClient) -> GatewayError:
+    with pytest.raises(GatewayError) as failed:
+        await over(http).create_intent(creation("pm_card_visa"), "key_1")
+    return failed.value
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "kind", "code"),
+    [
+        (400, error(code="parameter_unknown", param="x"), {}, Refused, "parameter_unknown"),
+        (400, error(type="idempotency_error"), {}, KeyMisused, "idempotency_error"),
+        (400, error(code="rate_limit"), {}, Unreachable, "rate_limit"),
+        (401, error(), {}, Misconfigured, "http_401"),
+        (401, error(code="api_key_expired"), {}, Misconfigured, "api_key_expired"),
+        (402, error(type="card_error", code="card_declined"), {}, Declined, "card_declined"),
+        (402, error(message="a raw card number"), {}, Refused, "invalid_request"),
+        (403, error(code="secret_key_required"), {}, Misconfigured, "secret_key_required"),
+        (404, error(code="resource_missing"), {}, NotThere, "resource_missing"),
+        (409, error(code="idempotency_key_in_use"), {}, Silent, "idempotency_key_in_use"),
+        (429, error(code="lock_timeout"), {}, Silent, "lock_timeout"),
+        (429, error(code="rate_limit"), LIMITED, Unreachable, "rate_limit"),
+        (429, error(), LIMITED, Unreachable, "rate_limit"),
+        (500, error(type="api_error"), {}, Silent, "http_500"),
+        (502, b"<html>", {}, Silent, "http_502"),
+        (503, b"", {}, Silent, "http_503"),
+        (504, error(type="api_error"), {}, Silent, "http_504"),
+        (404, b"<html>not found</html>", {}, Silent, "http_404"),
+        (302, b"", {"Location": "http://127.0.0.1:9/"}, Silent, "http_302"),
+        (200, b"<html>", {}, Silent, "http_200"),
+        (200, b'{"id": "pi_1", "amou', {}, Silent, "http_200"),
+        (200, b"\xff\xfe", {}, Silent, "sdk_UnicodeDecodeError"),
+        (200, [], {}, Silent, "unreadable_answer"),
+        (200, {}, {}, Silent, "unreadable_answer"),
+        (200, {**INTENT, "amount": "100"}, {}, Silent, "unreadable_answer"),
+    ],
+)
+async def test_an_answer_means(
+    status: int, body: object, headers: Mapping[str, str], kind: type[GatewayError], code: str
+) -> None:
+    failed = await failure(canned(status, body, headers))
+
+    assert (type(failed), failed.code) == (kind, code)
+
+
+@pytest.mark.parametrize("decline_code", sorted(DECLINES))
+async def test_every_decline_arrives_with_its_codes(decline_code: str) -> None:
+    body = error(
+        type="card_error",
+        code="card_declined",
+        decline_code=decline_code,
+        advice_code="try_again_later",
+        charge="ch_1",
+        payment_intent={**INTENT, "status": "requires_payment_method"},
+    )
+
+    failed = await failure(canned(402, body))
+
+    assert isinstance(failed, Declined)
+    decline = failed.failure.decline
+    assert (decline.code, decline.decline_code, decline.advice_code) == (
+        "card_declined",
+        decline_code,
+        "try_again_later",
+    )
+    assert failed.intent is not None
+    assert (failed.intent.id, failed.intent.status) == ("pi_1", PaymentStatus.REQUIRES_PAYMENT_METHOD)
+
+
+async def test_a_refused_create_tells_of_the_intent_that_it_left_behind() -> None:
+    failed = await failure(canned(400, error(payment_intent={**INTENT, "status": "requires_payment_method"})))
+
+    assert isinstance(failed, Refused)
+    assert failed.intent is not None
+
+
+def test_every_exception_of_the_sdk_has_a_meaning_or_belongs_to_an_interface_that_we_do_not_call() -> None:
+    elsewhere = {
+        "SignatureVerificationError",
+        # Of the second generation of the interface ("v2") only.
+        "AlreadyCanceledError",
+        "BlockedByStripeError",
+        "CannotProceedError",
+        "CapabilityNotEnabledError",
+        "ControlledByAlternateResourceError",
+        "FeatureNotEnabledError",
+        "FinancialAccountNotOpenError",
+        "FxQuoteNeedsRefreshError",
+        "InsufficientFundsError",
+        "InvalidPaymentMethodError",
+        "InvalidPayoutMethodError",
+        "InvalidVaultedCredentialError",
+        "NotCancelableError",
+        "QuotaExceededError",
+        "RecipientNotNotifiableError",
+        "StripeErrorWithParamCode",
+        "TemporarySessionExpiredError",
+        "VerificationAttemptFailedError",
+        "VerificationExpiredError",
+        "VerificationNotInitiatedError",
+    }
+    known = {kind.__name__ for kind in MEANINGS} | elsewhere
+
+    assert {kind.__name__ for kind in _descendants(stripe.StripeError)} - known == set()
+
+
+def _descendants(kind: type[stripe.StripeError]) -> set[type[stripe.StripeError]]:
+    below: set[type[stripe.StripeError]] = {
+        child for child in kind.__subclasses__() if child.__module__.startswith("stripe._")
+    }
+    return below.union(*(_descendants(child) for child in below))
+
+
+@pytest.mark.parametrize("kind", sorted(_descendants(stripe.StripeError), key=str))
+def test_an_exception_without_an_answer_is_never_a_verdict(kind: type[stripe.StripeError]) -> None:
+    needed = [name for name, one in inspect.signature(kind).parameters.items() if one.default is one.empty]
+    named: dict[str, Any] = {name: "anything" for name in needed if name not in ("args", "kwargs")}
+
+    assert isinstance(gateway_error(kind(**named)), Silent)
+
+
+# --- what is sent
+
+
+async def test_a_request_carries_our_key_the_version_and_the_secret() -> None:
+    http = canned(200, INTENT)
+
+    await over(http).create_intent(creation("pm_card_visa"), "key_1")
+
+    [(method, url, headers, body)] = http.asked
+    assert (method, url) == ("post", "http://127.0.0.1:9/v1/payment_intents")
+    assert headers["Idempotency-Key"] == "key_1"
+    assert headers["Stripe-Version"] == API_VERSION
+    assert headers["Authorization"] == f"Bearer {KEY}"
+    assert "automatic_payment_methods[allow_redirects]=never" in body
+    assert "metadata[payment_id]=pay_1" in body
+
+
+async def test_a_repetition_sends_the_same_bytes() -> None:
+    http = canned(200, INTENT)
+    gateway = over(http)
+
+    for _ in range(2):
+        await gateway.create_intent(creation("pm_card_visa"), "key_1")
+
+    assert http.asked[0][3] == http.asked[1][3]
+
+
+async def test_a_failed_call_is_sent_once() -> None:
+    http = canned(500, error(type="api_error"))
+
+    await failure(http)
+
+    assert len(http.asked) == 1
+
+
+async def test_a_replayed_answer_is_marked() -> None:
+    report = await over(canned(200, INTENT, {"Idempotent-Replayed": "true"})).create_intent(creation(), "key_1")
+
+    assert report.replayed
+
+
+@pytest.mark.parametrize("id_", ["../refunds/re_1", "pi_1/cancel", "pi_1?expand[]=x", "pi_1#", "pi 1", "%2e%2e"])
+async def test_an_id_never_leads_to_another_path(id_: str) -> None:
+    http = canned(404, error(code="resource_missing"))
+
+    with pytest.raises(NotThere):
+        await over(http).retrieve_intent(id_)
+
+    path = http.asked[0][1].removeprefix("http://127.0.0.1:9/v1/payment_intents/")
+    assert not set(path) & set("/?# ")
+
+
+async def test_all_pages_are_listed_oldest_first() -> None:
+    class Pages(CannedAnswer):
+        async def request_async(self, method: str, url: str, *rest: Any) -> tuple[bytes, int, Mapping[str, str]]:
+            first = "starting_after" not in url
+            item = {**INTENT, "id": "pi_new" if first else "pi_old"}
+            return json.dumps({"data": [item], "has_more": first}).encode(), 200, {}
+
+    found = await over(Pages(200, b"")).list_intents(datetime(2026, 1, 1, tzinfo=UTC))
+
+    assert [intent.id for intent in found] == ["pi_old", "pi_new"]
+
+
+async def test_a_list_that_is_none_tells_nothing() -> None:
+    with pytest.raises(Silent):
+        await over(canned(200, {"data": None})).list_refunds("pi_1")
+
+
+async def test_the_key_never_shows_in_an_error() -> None:
+    failed = await failure(canned(401, error(message="Invalid API Key provided")))
+
+    assert KEY not in repr(failed) + str(failed) + repr(vars(failed))
+
+
+# --- the network
+
+
+Talk = Callable[[SocketStream], Awaitable[None]]
+
+
+@asynccontextmanager
+async def listening(talk: Talk) -> AsyncIterator[str]:
+    """The address of a server that does with each connection as told."""
+
+    async def answer(stream: SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            await talk(stream)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, answer)
+        yield f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"  # noqa: S610 - no Django here
+        tasks.cancel_scope.cancel()
+
+
+async def broken(address: str, **options: Any) -> GatewayError:
+    transport = SdkTransport(KEY, address, **options)
+    try:
+        with pytest.raises(GatewayError) as failed:
+            await StripeGateway(transport, livemode=False).create_refund(_refund(), "key_1")
+    finally:
+        await transport.close()
+    return failed.value
+
+
+def _refund() -> CreateRefund:
+    return refund_of(intent_report(INTENT), 100)
+
+
+async def test_nobody_there_means_that_nothing_happened() -> None:
+    async with listening(lambda stream: stream.aclose()) as address:
+        pass
+
+    failed = await broken(address)
+
+    assert (type(failed), failed.code) == (Unreachable, "unreachable")
+
+
+async def test_a_line_that_breaks_tells_nothing() -> None:
+    async with listening(lambda stream: stream.aclose()) as address:
+        failed = await broken(address)
+
+    assert (type(failed), failed.code) == (Silent, "connection_lost")
+
+
+async def test_a_body_that_breaks_off_tells_nothing() -> None:
+    async with listening(lambda stream: stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")) as address:
+        failed = await broken(address)
+
+    assert (type(failed), failed.code) == (Silent, "connection_lost")
+
+
+async def test_an_answer_that_trickles_is_cut_off() -> None:
+    async def trickle(stream: SocketStream) -> None:
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+        with anyio.move_on_after(5):
+            while True:
+                await stream.send(b" ")
+                await anyio.sleep(0.01)
+
+    async with listening(trickle) as address:
+        failed = await broken(address, call_timeout=timedelta(milliseconds=100))
+
+    assert (type(failed), failed.code) == (Silent, "timeout")
+
+
+async def test_connections_are_used_again() -> None:
+    opened: list[SocketStream] = []
+    answer = json.dumps({**INTENT}).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer)
+
+    async def talk(stream: SocketStream) -> None:
+        opened.append(stream)
+        await stream.send(head + answer)
+        await stream.receive()
+        await stream.send(head + answer)
+
+    async with listening(talk) as address:
+        transport = SdkTransport(KEY, address)
+        gateway = StripeGateway(transport, livemode=False)
+        for _ in range(2):
+            await gateway.retrieve_intent("pi_1")
+        await transport.close()
+
+    assert len(opened) == 1

@@ -1,0 +1,255 @@
+"""Stripe's events, read: every type has its reaction, and nothing that Stripe may send one day breaks the reader."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booking_payments.adapters.stripe.signature import sign
+from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS, REMARKS, StripeWebhooks, read_event
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.ports.gateway import GatewayEvent, WebhookRefused
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+INTENT = {
+    "id": "pi_1",
+    "object": "payment_intent",
+    "amount": 10000,
+    "amount_received": 10000,
+    "currency": "usd",
+    "status": "succeeded",
+    "latest_charge": "ch_1",
+    "metadata": {"payment_id": "pay_1"},
+}
+REFUND = {
+    "id": "re_1",
+    "object": "refund",
+    "amount": 2500,
+    "currency": "usd",
+    "status": "pending",
+    "charge": "ch_1",
+    "payment_intent": "pi_1",
+}
+DISPUTE = {
+    "id": "du_1",
+    "object": "dispute",
+    "amount": 10000,
+    "currency": "usd",
+    "status": "needs_response",
+    "reason": "fraudulent",
+    "charge": "ch_1",
+    "payment_intent": "pi_1",
+}
+CHARGE = {"id": "ch_1", "object": "charge", "payment_intent": "pi_1", "amount": 10000, "currency": "usd"}
+SUBJECTS = {"intent": INTENT, "refund": REFUND, "dispute": DISPUTE, "charge": CHARGE}
+
+# Every type of Stripe's that concerns a payment (docs.stripe.com/api/events/types).
+OF_PAYMENTS = [
+    "payment_intent.created",
+    "payment_intent.requires_action",
+    "payment_intent.processing",
+    "payment_intent.amount_capturable_updated",
+    "payment_intent.succeeded",
+    "payment_intent.payment_failed",
+    "payment_intent.canceled",
+    "payment_intent.partially_funded",
+    "charge.succeeded",
+    "charge.failed",
+    "charge.pending",
+    "charge.captured",
+    "charge.expired",
+    "charge.updated",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.refund.updated",
+    "charge.dispute.created",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "radar.early_fraud_warning.created",
+    "review.opened",
+    "review.closed",
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+]
+
+
+def event(type_: str, subject: object, **more: Any) -> dict[str, Any]:
+    return {
+        "id": "evt_1",
+        "object": "event",
+        "type": type_,
+        "created": 1767225600,
+        "livemode": False,
+        "data": {"object": subject},
+        **more,
+    }
+
+
+def read(body: Mapping[str, Any]) -> GatewayEvent:
+    return read_event(json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("type_", OF_PAYMENTS)
+def test_every_event_of_a_payment_has_its_reaction(type_: str) -> None:
+    assert (type_ in KINDS) + (type_ in REMARKS) + (type_ in ALERTS) == 1
+
+
+@pytest.mark.parametrize(("type_", "kind"), KINDS.items())
+def test_an_event_that_we_act_on_says_what_it_is_about(type_: str, kind: str) -> None:
+    seen = read(event(type_, SUBJECTS[kind]))
+
+    assert (seen.type, seen.kind, seen.object_id, seen.intent_id) == (type_, kind, SUBJECTS[kind]["id"], "pi_1")
+    assert seen.charge_id in ("ch_1", None)
+
+
+def test_an_intent_brings_its_snapshot_and_our_id() -> None:
+    seen = read(event("payment_intent.succeeded", INTENT))
+
+    assert seen.intent is not None
+    assert (seen.intent.status, seen.intent.amount.minor, seen.payment_id) == (PaymentStatus.SUCCEEDED, 10000, "pay_1")
+
+
+def test_a_refund_and_a_dispute_bring_their_snapshots() -> None:
+    refund, dispute = read(event("refund.updated", REFUND)), read(event("charge.dispute.created", DISPUTE))
+
+    assert refund.refund is not None
+    assert dispute.dispute is not None
+    assert (refund.refund.status, dispute.dispute.status) == (RefundStatus.PENDING, DisputeStatus.NEEDS_RESPONSE)
+
+
+@pytest.mark.parametrize("type_", sorted(ALERTS))
+def test_an_alert_tells_a_human_what_to_do(type_: str) -> None:
+    seen = read(event(type_, {"id": "issfr_1", "charge": "ch_1"}))
+
+    assert seen.alert
+    assert seen.kind is None
+    assert seen.remark == ALERTS[type_]
+
+
+@pytest.mark.parametrize("field", ["payment_intent", "charge"])
+def test_an_expanded_field_is_read_like_its_id(field: str) -> None:
+    seen = read(event("refund.created", {**REFUND, field: {"id": REFUND[field], "object": field}}))
+
+    assert (seen.intent_id, seen.charge_id) == ("pi_1", "ch_1")
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {**INTENT, "status": "requires_source_action"},
+        {**INTENT, "status": "a_status_of_tomorrow"},
+        {**INTENT, "charges": {"data": [{"id": "ch_1"}]}, "latest_charge": None},
+        {**INTENT, "next_action": "not an object"},
+        {**INTENT, "metadata": None},
+        {**INTENT, "a_field_of_tomorrow": [{}]},
+    ],
+)
+def test_other_versions_of_the_interface_break_nothing(subject: dict[str, Any]) -> None:
+    seen = read(event("payment_intent.payment_failed", subject, api_version="2019-02-11", pending_webhooks=1))
+
+    assert (seen.kind, seen.intent_id) == ("intent", "pi_1")
+
+
+def test_an_unknown_status_is_no_status() -> None:
+    seen = read(event("payment_intent.processing", {**INTENT, "status": "a_status_of_tomorrow"}))
+
+    assert seen.intent is not None
+    assert seen.intent.status is None
+
+
+@pytest.mark.parametrize(
+    "subject", [{"id": "pi_1"}, {**INTENT, "amount": "10000"}, {**INTENT, "currency": "xyz"}, {**INTENT, "amount": 1.5}]
+)
+def test_a_snapshot_that_can_not_be_judged_is_left_out_so_that_the_object_is_read(subject: dict[str, Any]) -> None:
+    seen = read(event("payment_intent.succeeded", subject))
+
+    assert (seen.intent, seen.intent_id) == (None, "pi_1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"7",
+        b"\xff\xfe{}",
+        b"[" * 100_000,
+        b'{"id": "evt_1"}',
+        b'{"type": "x"}',
+        b'{"id": 1, "type": "x"}',
+        b'{"id": "", "type": "x"}',
+        b'{"id": "evt_1", "type": null}',
+        json.dumps({"id": "e" * 256, "type": "x"}).encode(),
+        json.dumps({"id": "evt\x00", "type": "x"}).encode(),
+        b'{"id": "evt_1", "type": "payment_intent.succeeded"}',
+        b'{"id": "evt_1", "type": "payment_intent.succeeded", "data": []}',
+        b'{"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": []}}',
+        b'{"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": {"id": 7}}}',
+    ],
+)
+def test_a_body_that_is_no_event_is_refused(body: bytes) -> None:
+    with pytest.raises(WebhookRefused):
+        read_event(body)
+
+
+def test_an_event_of_no_interest_needs_no_object() -> None:
+    seen = read({"id": "evt_1", "type": "ping.tomorrow", "data": None})
+
+    assert (seen.kind, seen.object_id, seen.livemode, seen.created_at) == (None, None, None, None)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    type_=st.sampled_from(sorted(KINDS)),
+    spoilt=st.sampled_from(
+        ["id", "amount", "currency", "status", "metadata", "payment_intent", "charge", "reason", "last_payment_error"]
+    ),
+    value=_JSON,
+    created=_JSON,
+)
+def test_no_value_of_any_field_breaks_the_reader(type_: str, spoilt: str, value: object, created: object) -> None:
+    subject = {**SUBJECTS[KINDS[type_]], spoilt: value}
+    body = event(type_, subject, created=created)
+
+    assert _outcome(body) in (type_, "event_malformed")
+
+
+def _outcome(body: Mapping[str, Any]) -> str:
+    try:
+        return read(body).type
+    except WebhookRefused as refused:
+        return refused.code
+
+
+def test_only_signed_bodies_are_read() -> None:
+    body = json.dumps(event("payment_intent.succeeded", INTENT)).encode()
+    webhooks = StripeWebhooks(["whsec_new", "whsec_old"])
+
+    assert webhooks.read(body, sign(body, "whsec_old", NOW), NOW).id == "evt_1"
+    with pytest.raises(WebhookRefused):
+        webhooks.read(body, sign(body, "whsec_other", NOW), NOW)
+
+
+@pytest.mark.parametrize("secrets", [[], [""], ["", ""]])
+def test_without_a_secret_nobody_can_listen(secrets: list[str]) -> None:
+    with pytest.raises(ValueError, match="secret is needed"):
+        StripeWebhooks(secrets)
