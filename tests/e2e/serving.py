@@ -1,11 +1,11 @@
-"""A service of the test's own: a process with its books in a folder, on a free port."""
+"""Processes of the test's own: the service with its books in a folder, and a sandbox, each on a free port."""
 
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import pytest
 from booking_payments.settings import SETTING_NAMES
 
 READY_S = 20
+STOP_S = 40
+"""Longer than the service takes to finish what is under way."""
 
 
 def command(*words: str) -> list[str]:
@@ -22,45 +24,69 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "booking_payments", *words]
 
 
-def environment() -> dict[str, str]:
-    """This process's environment without any setting of ours."""
-    return {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
+def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment with ``settings`` as the only ones of ours."""
+    own = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
+    return own | dict(settings or {})
 
 
-def printed(directory: Path, *words: str) -> str:
+def printed(directory: Path, *words: str, settings: Mapping[str, str] | None = None) -> str:
     """What a command prints that is run in ``directory``."""
-    done = subprocess.run(command(*words), cwd=directory, env=environment(), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command(*words), cwd=directory, env=environment(settings), capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[str]:
-    """The address of a migrated, empty service whose books are in ``directory``; it ends with the block."""
-    printed(directory, "migrate")
-    port = _free_port()
-    process = subprocess.Popen(
-        command("serve", "--port", str(port)), cwd=directory, env=environment(), stderr=subprocess.DEVNULL
-    )
-    try:
-        _wait_until_ready(f"http://127.0.0.1:{port}", process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+def serving(directory: Path, settings: Mapping[str, str] | None = None, port: int | None = None) -> Iterator[str]:
+    """The address of a migrated service whose books are in ``directory``; it ends with the block."""
+    printed(directory, "migrate", settings=settings)
+    port = port or free_port()
+    with process("serve", "--port", str(port), directory=directory, settings=settings) as started:
+        address = f"http://127.0.0.1:{port}"
+        wait_until_ready(f"{address}/health/ready", started)
+        yield address
 
 
-def _free_port() -> int:
+@contextmanager
+def sandboxed(directory: Path, *words: str) -> Iterator[str]:
+    """The address of an empty sandbox; it ends with the block."""
+    port = free_port()
+    with process("sandbox", "--port", str(port), *words, directory=directory) as started:
+        address = f"http://127.0.0.1:{port}"
+        wait_until_ready(f"{address}/_sandbox/faults", started)
+        yield address
+
+
+@contextmanager
+def process(
+    *words: str, directory: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that runs until the block ends. What it logs goes to ``<its name>.log`` in ``directory``."""
+    with (directory / f"{words[0]}.log").open("ab") as log:
+        started = subprocess.Popen(command(*words), cwd=directory, env=environment(settings), stderr=log)
+        try:
+            yield started
+        finally:
+            started.terminate()
+            started.wait(timeout=STOP_S)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
-def _wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_ready(url: str, started: subprocess.Popen[bytes]) -> None:
+    """Return when ``url`` answers 200; fail when it never does."""
     until = time.monotonic() + READY_S
-    with httpx.Client(base_url=address, trust_env=False) as client:
-        while time.monotonic() < until and process.poll() is None:
+    with httpx.Client(trust_env=False) as client:
+        while time.monotonic() < until and started.poll() is None:
             try:
-                if client.get("/health/ready").status_code == 200:
+                if client.get(url).status_code == 200:
                     return
             except httpx.TransportError:
                 time.sleep(0.05)
-    pytest.fail("the service did not become ready")
+    pytest.fail(f"{url} did not become ready")

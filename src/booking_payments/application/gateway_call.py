@@ -70,7 +70,7 @@ async def call_gateway(world: World, operation: Operation) -> Outcome:
 
 
 async def with_retries(world: World, send: Callable[[], Awaitable[T]]) -> T:
-    """Repeat ``send`` while the gateway is unreachable or silent, backing off in between.
+    """Repeat ``send`` while the gateway is unreachable or silent and does not forbid it, backing off in between.
 
     Raises the last error, but ``Silent`` as soon as any try went silent, since that one may have had its effect.
     """
@@ -81,14 +81,13 @@ async def with_retries(world: World, send: Callable[[], Awaitable[T]]) -> T:
         last: Silent | Unreachable
         try:
             return await send()
-        except Silent as error:
-            silent = last = error
-        except Unreachable as error:
-            last = silent or error
+        except (Silent, Unreachable) as error:
+            silent = error if isinstance(error, Silent) else silent
+            last, hopeless = silent or error, not error.worth_another_try
         except Misconfigured as error:
             raise silent or error from error
         delay = world.retry.delay_after(tries, world.random)
-        if delay is None:
+        if delay is None or hopeless:
             raise last
         await world.clock.sleep(delay)
 

@@ -12,6 +12,8 @@ first, and sends again with the same key only what may still be sent.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
 from attrs import evolve, field, frozen
 
@@ -39,6 +41,9 @@ from booking_payments.ports.storage import UnitOfWork
 
 MAX_STEPS = 8
 """How often one run writes down, reads anew or carries on; more would be a loop of our own making."""
+
+CLOCKS_APART: Final = timedelta(hours=1)
+"""How far the gateway's clock may lie behind ours. Not finding an intent that exists could mean losing a charge."""
 
 
 @frozen(kw_only=True)
@@ -225,7 +230,7 @@ async def _read_for(world: World, claimed: Claimed) -> News | None:
     """What the gateway has about the operation; None when it knows nothing of the intent."""
     if claimed.payment.intent_id is not None:
         return await _read(world, claimed.payment.intent_id)
-    since = claimed.operation.intended_at
+    since = claimed.operation.intended_at - CLOCKS_APART
     intents = await with_retries(world, lambda: world.gateway.list_intents(since))
     ours = [intent for intent in intents if intent.metadata.get("payment_id") == claimed.payment.id]
     return await _read(world, ours[0].id) if ours else None

@@ -36,6 +36,9 @@ from booking_payments.domain.reports import DisputeReport, Failure, IntentReport
 class GatewayError(Exception):
     """Root of what a gateway raises. ``code`` is the gateway's own word where it has one."""
 
+    worth_another_try = True
+    """False where the gateway itself says that the same request would end in the same way."""
+
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.message = message

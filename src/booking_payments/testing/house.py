@@ -28,12 +28,22 @@ OPERATOR = Caller.operator_of("olga", "test")
 
 
 class House:
-    """Everything that a test needs to pay a booking; nothing in it is a stand-in."""
+    """Everything that a test needs to pay a booking; nothing in it is a stand-in.
 
-    def __init__(self, *, terms: Terms | None = None, storage: Storage | None = None, seed: int = 1) -> None:
+    The gateway's clock runs ``gateway_behind`` ours.
+    """
+
+    def __init__(
+        self,
+        *,
+        terms: Terms | None = None,
+        storage: Storage | None = None,
+        seed: int = 1,
+        gateway_behind: timedelta = timedelta(0),
+    ) -> None:
         random = Random(seed)  # noqa: S311 - repeatable on purpose
         self.clock = ManualClock(NOW)
-        self.stripe = FakeStripe(self.clock.now, random)
+        self.stripe = FakeStripe(lambda: self.clock.now() - gateway_behind, random)
         self.publisher = MemoryPublisher()
         self.storage: Storage = storage or MemoryStorage()
         self.world = World(

@@ -47,6 +47,17 @@ async def test_wrong_keys_are_our_fault_and_leave_no_operation(house: House) -> 
     assert (payment.operation, payment.attempts_made) == (None, 0)
 
 
+async def test_what_the_gateway_calls_hopeless_is_not_tried_again(house: House) -> None:
+    hopeless = Silent("the same answer will come", code="http_500")
+    hopeless.worth_another_try = False
+    _sabotage(house, create_intent=[hopeless])
+
+    with pytest.raises(OutcomeUnknown):
+        await _pay(house)
+
+    assert [call.path for call in house.stripe.calls] == []
+
+
 async def test_wrong_keys_after_a_silence_leave_the_outcome_unknown(house: House) -> None:
     _sabotage(house, create_intent=[SILENT, LOCKED_OUT])
 

@@ -186,3 +186,14 @@ async def test_a_misused_key_is_never_swapped_but_looked_up(house: House) -> Non
 
     payment = await _payment(house, booking.id)
     assert (payment.status, _charges(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+
+
+async def test_an_intent_is_found_though_the_gateways_clock_is_behind_ours() -> None:
+    house = House(gateway_behind=timedelta(minutes=10))
+    booking_id = await _fails(house, "timeout_after")
+    house.clock.advance(timedelta(hours=23, minutes=30))  # too late to send the key again: only reading is left
+
+    await house.payments.work()
+
+    payment = await _payment(house, booking_id)
+    assert (payment.status, _charges(house, payment)) == (PaymentStatus.SUCCEEDED, 1)

@@ -103,3 +103,10 @@ def test_an_unreadable_intent_in_an_error_is_left_out() -> None:
 @pytest.mark.parametrize(("headers", "replayed"), [({"idempotent-replayed": "true"}, True), ({}, False)])
 def test_a_replay_is_marked(headers: dict[str, str], replayed: bool) -> None:
     assert is_replayed(headers) is replayed
+
+
+@pytest.mark.parametrize(("hint", "worth"), [("true", True), ("false", False), ("False", False), ("", True)])
+def test_stripes_hint_says_whether_another_try_is_worth_it(hint: str, worth: bool) -> None:
+    error = error_from(500, _body(type="api_error"), {"stripe-should-retry": hint})
+
+    assert error.worth_another_try is worth

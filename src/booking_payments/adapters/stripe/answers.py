@@ -24,6 +24,9 @@ RATE_LIMIT_REASON: Final = "stripe-rate-limited-reason"
 
 REPLAYED: Final = "idempotent-replayed"
 
+SHOULD_RETRY: Final = "stripe-should-retry"
+"""Stripe's own hint; without it the status decides."""
+
 Headers = Mapping[str, str]
 Body = Mapping[str, Any]
 
@@ -38,6 +41,12 @@ def error_from(status: int, body: object, headers: Headers) -> GatewayError:
 
     Only Stripe's own error object is a verdict: a page that something on the way put in its place tells nothing.
     """
+    error = _error(status, body, headers)
+    error.worth_another_try = headers.get(SHOULD_RETRY, "").lower() != "false"
+    return error
+
+
+def _error(status: int, body: object, headers: Headers) -> GatewayError:
     error = _error_of(body)
     if status in (401, 403):
         return Misconfigured(_message(error, status), code=_text(error, "code") or f"http_{status}")

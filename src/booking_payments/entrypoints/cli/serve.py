@@ -38,11 +38,16 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
     if settings.uses_development_jwt_secret:
         log.warning("tokens are signed with the development secret; set JWT_SECRET before anybody else can call")
     try:
-        asyncio.run(_serve(settings, listening))
+        serve_until_stopped(settings, listening)
     except SettingsError as error:
         fail(str(error))
     except KeyboardInterrupt:
         pass
+
+
+def serve_until_stopped(settings: Settings, listening: socket.socket) -> None:
+    """Serve on ``listening``, which is closed at the end. Raises ``SettingsError``."""
+    asyncio.run(_serve(settings, listening))
 
 
 def _listen(settings: Settings) -> socket.socket:
