@@ -1,12 +1,14 @@
 """``serve``: the HTTP API."""
 
 import asyncio
+import os
 import socket
-from typing import Final
+from typing import Any, Final
 
 import click
 import structlog
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from booking_payments.entrypoints.cli.house import fail, require_ready, settings_or_fail
 from booking_payments.settings import Settings, SettingsError
@@ -32,13 +34,14 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
       HOST=0.0.0.0 JWT_SECRET=... booking-payments serve
     """
     settings = settings_or_fail({"HOST": host, "PORT": port, "WORKERS": workers})
-    if settings.workers > 1:
-        fail("WORKERS: this version serves with one process; start it again on another port for more")
     listening = _listen(settings)
     if settings.uses_development_jwt_secret:
         log.warning("tokens are signed with the development secret; set JWT_SECRET before anybody else can call")
     try:
-        serve_until_stopped(settings, listening)
+        if settings.workers > 1:
+            _serve_with_workers(settings, listening)
+        else:
+            serve_until_stopped(settings, listening)
     except SettingsError as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -48,6 +51,28 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
 def serve_until_stopped(settings: Settings, listening: socket.socket) -> None:
     """Serve on ``listening``, which is closed at the end. Raises ``SettingsError``."""
     asyncio.run(_serve(settings, listening))
+
+
+def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
+    """One process per worker on one socket; a worker that dies is replaced. They read the settings for themselves."""
+    asyncio.run(_check(settings))
+    os.environ.update(HOST=settings.host, PORT=str(settings.port), WORKERS=str(settings.workers))
+    config = _config("booking_payments.asgi:app", factory=True, workers=settings.workers)
+    click.echo(_announcement(settings), err=True)
+    with listening:
+        Multiprocess(config, sockets=[listening]).run()
+
+
+async def _check(settings: Settings) -> None:
+    from booking_payments.container import build
+
+    async with build(settings) as services:
+        await require_ready(services)
+
+
+def _announcement(settings: Settings) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"booking-payments listens on http://{host}:{settings.port} (API: /schema)"
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -65,18 +90,18 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     with listening:
         async with build(settings) as services:
             await require_ready(services)
-            host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            click.echo(f"booking-payments listens on http://{host}:{settings.port} (API: /schema)", err=True)
+            click.echo(_announcement(settings), err=True)
             await uvicorn.Server(_config(create_app(services))).serve(sockets=[listening])
 
 
-def _config(app: object) -> uvicorn.Config:
+def _config(app: Any, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=True,
         proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
+        **more,
     )

@@ -1,0 +1,51 @@
+"""The HTTP API for any ASGI server: ``uvicorn --factory booking_payments.asgi:app``.
+
+``booking-payments serve`` is the same with one process and the settings' host and port; with more workers each of its
+processes begins here.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from litestar import Litestar
+
+from booking_payments.container import build
+from booking_payments.entrypoints.http.app import create_app
+from booking_payments.entrypoints.logging import set_up_logging
+from booking_payments.settings import Problem, Settings, SettingsError, load_settings
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+def app() -> "Application":
+    """The application of the settings in the environment. Raises ``SettingsError`` for wrong ones."""
+    settings = load_settings()
+    set_up_logging(settings)
+    return Application(settings)
+
+
+class Application:
+    """Opens database and gateway when the server starts it, and closes them when the server stops it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._app: Litestar | None = None
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if self._app is not None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        else:
+            raise RuntimeError("the server has to run the lifespan protocol: the database is opened there")
+
+    async def _live(self, scope: Any, receive: Receive, send: Send) -> None:
+        """The lifespan call lasts as long as the server, and so does the house."""
+        async with build(self._settings) as services:
+            readiness = await services.ready()
+            if not readiness.ok:
+                raise SettingsError(Problem("DATABASE_URL", readiness.detail or "must be ready"))
+            self._app = create_app(services)
+            await self._app(scope, receive, send)
+            self._app = None

@@ -1,0 +1,54 @@
+"""Several worker processes on one port: they share the database, and one that dies is replaced."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.serving import READY_S, free_port, printed, process, wait_until_ready
+from tests.integration.postgres import Server
+
+STRIPE = {
+    "STRIPE_SECRET_KEY": "sk_test_workers",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_workers",
+    "STRIPE_WEBHOOK_SECRET": "whsec_workers",
+    "STRIPE_API_BASE": "http://127.0.0.1:9",
+    "JWT_SECRET": "0123456789abcdef0123456789abcdef",
+    "WORKERS": "2",
+}
+
+
+def _workers(of: int) -> set[int]:
+    found = subprocess.run(["pgrep", "-P", str(of), "-f", "spawn_main"], capture_output=True, text=True)
+    return {int(pid) for pid in found.stdout.split()}
+
+
+def test_a_worker_that_dies_is_replaced_and_all_end_together(postgres_server: Server, tmp_path: Path) -> None:
+    with postgres_server.database() as url:
+        settings = {**STRIPE, "DATABASE_URL": url}
+        printed(tmp_path, "migrate", settings=settings)
+        port = free_port()
+        with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as service:
+            wait_until_ready(f"http://127.0.0.1:{port}/health/ready", service)
+            before = _until(lambda: _workers(service.pid))
+            os.kill(min(before), signal.SIGKILL)
+            after = _until(lambda: found if (found := _workers(service.pid)) != before else set())
+            ready = httpx.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).status_code
+
+    assert (len(before), len(after), ready) == (2, 2, 200)
+    assert _workers(service.pid) == set()
+    assert service.returncode == 0
+
+
+def _until(look: Callable[[], set[int]]) -> set[int]:
+    until = time.monotonic() + READY_S
+    while time.monotonic() < until:
+        if len(found := look()) == 2:
+            return found
+        time.sleep(0.05)
+    pytest.fail("the workers did not come up")
