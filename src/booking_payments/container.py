@@ -3,7 +3,7 @@
 Nothing in the domain or the use cases knows that this file exists.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
@@ -27,8 +27,9 @@ from booking_payments.application.world import Terms, World
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.domain.retry import RetryPolicy
-from booking_payments.entrypoints.background import Alarm, running
+from booking_payments.entrypoints.background import Alarm, Every, running
 from booking_payments.entrypoints.deliveries import Deliveries
+from booking_payments.entrypoints.http.idempotency import LIFETIME
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.ports.gateway import Gateway
 from booking_payments.settings import GatewayName, Problem, Settings, SettingsError
@@ -164,11 +165,19 @@ def _background(container: Container, settings: Settings) -> Background:
     async def background() -> AsyncIterator[None]:
         if not settings.on_postgresql:
             await container.storage().take_over()
-        rounds = [_deliveries(container, settings).round] if settings.gateway is GatewayName.FAKE else []
-        async with running(container.payments(), container.alarm(), *rounds):
+        async with running(container.payments(), container.alarm(), *_rounds(container, settings)):
             yield
 
     return background
+
+
+def _rounds(container: Container, settings: Settings) -> Iterator[Every]:
+    async def forget_answers() -> int:
+        return await container.payments().forget_answers(container.clock().now() - LIFETIME)
+
+    yield Every(timedelta(hours=1), forget_answers)
+    if settings.gateway is GatewayName.FAKE:
+        yield Every(timedelta(milliseconds=100), _deliveries(container, settings).round)
 
 
 def _deliveries(container: Container, settings: Settings) -> Deliveries:

@@ -1,6 +1,7 @@
 """Storage in SQL keeps the contract of the port, and the database itself holds the promises."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import anyio
 import pytest
@@ -13,7 +14,7 @@ from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
 from booking_payments.adapters.sql.tables import metadata
 from booking_payments.adapters.sql.unit_of_work import Retry
 from booking_payments.ports.jobs import DeliverMessages
-from booking_payments.ports.storage import StorageConflict, UnitOfWork
+from booking_payments.ports.storage import StorageConflict, StoredAnswer, UnitOfWork
 from booking_payments.testing.house import NOW
 from booking_payments.testing.storage_contract import StorageContract, booking, store, stored, whole_life
 
@@ -148,6 +149,18 @@ async def test_a_process_that_starts_on_sqlite_takes_over(storage: SqlStorage) -
 
     watch = await storage.read(lambda uow: uow.payments.watch("pay_1"))
     assert (watch.lease_until, watch.holder, watch.next_look_at is not None) == (None, None, True)
+
+
+async def test_a_process_that_starts_on_sqlite_takes_over_requests_with_a_key(storage: SqlStorage) -> None:
+    far = NOW + timedelta(days=9999)
+    mark = StoredAnswer(caller="a", route="r", key="k", fingerprint="f", created_at=NOW, locked_until=far)
+    await storage.transact(lambda uow: uow.answers.put(mark))
+
+    await storage.take_over()
+
+    now = await storage.transact(lambda uow: uow.answers.get("a", "r", "k"))
+    assert now is not None
+    assert now.locked_until < far
 
 
 # --- migrations

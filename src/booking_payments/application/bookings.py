@@ -1,11 +1,14 @@
 """Registering, reading, canceling and expiring bookings."""
 
+from functools import partial
+
 import attrs
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, carry_out, claim
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
+from booking_payments.application.rounds import each_by_itself
 from booking_payments.application.views import NewBooking, RefundOnCancel, Registered
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
@@ -172,12 +175,12 @@ def _refund_canceled(world: World, recorder: Recorder, refund: RefundOnCancel) -
 async def expire_bookings(world: World) -> int:
     """Close the bookings whose hold has run out; returns how many were looked at.
 
-    A booking whose payment is being processed or is authorized stays held: the customer has done their part.
+    A booking whose payment is being processed or is authorized stays held: the customer has done their part. Raises an
+    ``ExceptionGroup`` in the end of what broke.
     """
     now = world.clock.now()
     overdue = await world.storage.read(lambda uow: uow.bookings.due_to_expire(now, EXPIRE_AT_ONCE))
-    for booking_id in overdue:
-        await _expire(world, booking_id)
+    await each_by_itself(overdue, partial(_expire, world))
     return len(overdue)
 
 

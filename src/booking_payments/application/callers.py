@@ -8,12 +8,16 @@ from booking_payments.domain.errors import NotFound
 
 @frozen(kw_only=True)
 class Caller:
-    """``actor`` and ``cause`` go into the journal. With ``customer_id`` set only that customer's bookings exist."""
+    """``actor`` and ``cause`` go into the journal. With ``customer_id`` set only that customer's bookings exist.
+
+    ``resumed``: an earlier run of the same request, under the same cause, may have got somewhere.
+    """
 
     actor: str
     cause: str
     customer_id: str | None = None
     operator: bool = False
+    resumed: bool = False
 
     @classmethod
     def customer(cls, customer_id: str, cause: str) -> "Caller":

@@ -70,12 +70,14 @@ async def call_gateway(world: World, operation: Operation) -> Outcome:
 
 
 async def with_retries(world: World, send: Callable[[], Awaitable[T]]) -> T:
-    """Repeat ``send`` while the gateway is unreachable or silent and does not forbid it, backing off in between.
+    """Repeat ``send`` while the gateway is unreachable or silent and does not forbid it, backing off in between, and
+    while the lease would outlast another try.
 
     Raises the last error, but ``Silent`` as soon as any try went silent, since that one may have had its effect.
     """
     silent: Silent | None = None
     tries = 0
+    until = world.clock.now() + world.terms.patience
     while True:
         tries += 1
         last: Silent | Unreachable
@@ -87,7 +89,7 @@ async def with_retries(world: World, send: Callable[[], Awaitable[T]]) -> T:
         except Misconfigured as error:
             raise silent or error from error
         delay = world.retry.delay_after(tries, world.random)
-        if delay is None or hopeless:
+        if delay is None or hopeless or world.clock.now() + delay > until:
             raise last
         await world.clock.sleep(delay)
 

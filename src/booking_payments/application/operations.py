@@ -74,17 +74,23 @@ class News:
 
 @frozen(kw_only=True)
 class Claimed:
-    """An operation that is ours for the length of the lease, with the state in which it was claimed."""
+    """An operation that is ours for the length of the lease, with the state in which it was claimed.
+
+    ``resumed``: somebody else had it before, who may have sent it.
+    """
 
     payment: Payment
     booking: Booking
     operation: Operation
     holder: str
+    resumed: bool = False
 
 
-def claim(recorder: Recorder, operation: Operation, holder: str) -> Claimed:
+def claim(recorder: Recorder, operation: Operation, holder: str, *, resumed: bool = False) -> Claimed:
     """``operation``, which the recorder has just saved with a lease for ``holder``."""
-    return Claimed(payment=recorder.payment, booking=recorder.booking, operation=operation, holder=holder)
+    return Claimed(
+        payment=recorder.payment, booking=recorder.booking, operation=operation, holder=holder, resumed=resumed
+    )
 
 
 async def load(uow: UnitOfWork, payment_id: str) -> tuple[Booking, Payment]:
@@ -138,6 +144,9 @@ async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) ->
 
 
 async def _perform(world: World, claimed: Claimed) -> News:
+    if not decisions.may_send(claimed.operation, claimed.booking, world.clock.now()):
+        # This process stood still since it wrote down what it intended, so somebody else may have gone on with it.
+        return News(settles=False, unknown="not_sent_in_time", error=OutcomeUnknown())
     return await _news(world, claimed, await call_gateway(world, claimed.operation))
 
 
@@ -154,16 +163,20 @@ async def _news(world: World, claimed: Claimed, outcome: Outcome) -> News:
         case NotDone(Refused() as refused):
             return await _refused(world, claimed, refused)
         case NotDone((Unreachable() | Misconfigured()) as error):
-            return _nothing_happened(claimed.operation, error)
+            return _nothing_happened(claimed, error)
         case Unknown(reason):
             return News(settles=False, unknown=reason, error=OutcomeUnknown())
     raise AssertionError(outcome)  # pragma: no cover - the match above is exhaustive
 
 
-def _nothing_happened(operation: Operation, error: Unreachable | Misconfigured) -> News:
-    """A charge is given up, since the customer is told to try again; the rest stays and is sent again later."""
+def _nothing_happened(claimed: Claimed, error: Unreachable | Misconfigured) -> News:
+    """A charge that was never sent before is given up, since the customer is told to try again; the rest stays and
+    is sent again later. Of a resumed one this sending alone had no effect: nobody knows what became of the first."""
+    instruction = claimed.operation.instruction
+    if claimed.resumed:
+        return News(settles=False, unknown=error.code, error=OutcomeUnknown())
     told = told_to_caller(error)
-    if isinstance(operation.instruction, CreateIntent) or decisions.charges(operation.instruction):
+    if isinstance(instruction, CreateIntent) or decisions.charges(instruction):
         return News(refusal=error.code, error=told)
     return News(settles=False, unknown=error.code, error=told)
 

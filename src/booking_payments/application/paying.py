@@ -7,6 +7,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, carry_out, claim, judge, load, look
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
+from booking_payments.application.resuming import earlier_run
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
@@ -229,6 +230,8 @@ async def _run(world: World, booking_id: str, caller: Caller, begin: Begin, *, m
 
     When an operation was left in flight by somebody whose lease is over, it is settled first.
     """
+    if await earlier_run(world, booking_id, caller) is not None:
+        return await payment_status(world, booking_id, caller)
     claimed = await _begin(world, booking_id, caller, begin, must_exist)
     if isinstance(claimed, Payment):
         await _settle_first(world, claimed)

@@ -2,20 +2,26 @@
 
 ::
 
-    async with booking_payments.open() as payments:
+    async with open_payments() as payments:
         result = await payments.process_booking_payment(booking_id, "pm_card_visa")
 
-Every method is a use case; ``.sync`` has the same methods for callers without an event loop.
+Every method is a use case; ``SyncBookingPayments`` has the same methods for callers without an event loop.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 
 from booking_payments.application import bookings, paying, refunding, webhooks
+from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
 from booking_payments.application.callers import Caller
 from booking_payments.application.delivering import deliver_messages
 from booking_payments.application.paying import AmountInput
+from booking_payments.application.progress import Progress, in_silence
+from booking_payments.application.reconcile import Reconciliation, reconcile
+from booking_payments.application.replaying import Replayed, catch_up, list_webhooks, replay_webhooks
 from booking_payments.application.resolve import resolve_due
+from booking_payments.application.rounds import each_by_itself
 from booking_payments.application.views import (
     NewBooking,
     PaymentResult,
@@ -32,7 +38,7 @@ from booking_payments.domain.events import Recorded
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.refunds import RefundQuote, RefundReason
-from booking_payments.ports.storage import PaymentFilter, PaymentPage
+from booking_payments.ports.storage import InboxEntry, InboxFilter, PaymentFilter, PaymentPage
 
 BACKEND = Caller.service("backend", "backend call")
 """Who calls when an embedding service does not say."""
@@ -174,10 +180,61 @@ class BookingPayments:
 
     async def work(self) -> int:
         """One round of background work: settle what is due, expire bookings, deliver messages. Returns how much
-        there was to do."""
-        settled = await resolve_due(self._world)
-        expired = await bookings.expire_bookings(self._world)
-        return settled + expired + await deliver_messages(self._world)
+        there was to do.
+
+        Raises an ``ExceptionGroup`` of what broke when everything had its turn; the next round tries it again.
+        """
+        done: list[int] = []
+
+        async def part(round_of: Callable[[World], Awaitable[int]]) -> None:
+            done.append(await round_of(self._world))
+
+        await each_by_itself((resolve_due, bookings.expire_bookings, deliver_messages), part)
+        return sum(done)
+
+    async def forget_answers(self, before: datetime) -> int:
+        """Remove the stored answers of requests that were made before then; returns how many."""
+        return await self._world.storage.transact(lambda uow: uow.answers.remove_older(before))
+
+    # --- going through the books
+
+    async def reconcile(self, since: datetime | None = None, progress: Progress = in_silence) -> Reconciliation:
+        """Compare our books with the gateway's, heal what is safe, and list what is left for a person.
+
+        First everything in flight is settled, and events that never came are taken in. Then everything that is not
+        final is compared, and what has changed since ``since`` (None: in the last 30 days).
+        """
+        return await reconcile(self._world, since, progress)
+
+    async def catch_up(self, since: datetime | None = None) -> Sequence[Replayed]:
+        """Take in the gateway's events that never came, from ``since`` (None: the last one seen) on.
+
+        Raises ``GatewayError`` when they can't be read.
+        """
+        return await catch_up(self._world, since)
+
+    async def check_ledger(self, progress: Progress = in_silence) -> LedgerCheck:
+        """Whether every posting balances, and snapshots and postings are what the journals tell of."""
+        return await check_ledger(self._world, progress)
+
+    async def list_webhooks(self, which: InboxFilter | None = None, limit: int = 50) -> Sequence[InboxEntry]:
+        """Webhook events received, newest first."""
+        return await list_webhooks(self._world, which or InboxFilter(), limit)
+
+    async def replay_webhooks(
+        self,
+        event_ids: Sequence[str] = (),
+        which: InboxFilter | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Progress = in_silence,
+    ) -> Sequence[Replayed]:
+        """Process received events again, oldest first: those named (none: all) that ``which`` means.
+
+        An event that was processed already has no second effect. ``dry_run`` only says which they are.
+        """
+        filter_ = which or InboxFilter()
+        return await replay_webhooks(self._world, filter_, event_ids, dry_run=dry_run, progress=progress)
 
     # --- the backend calls of a booking app
 

@@ -5,6 +5,7 @@ from booking_payments.application.operations import Claimed, carry_out, claim
 from booking_payments.application.paying import AmountInput, amount_in, latest, payment_status
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
+from booking_payments.application.resuming import Earlier, earlier_run
 from booking_payments.application.views import RefundView
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
@@ -35,6 +36,9 @@ async def refund_payment(
     operation runs, and ``OutcomeUnknown`` or ``TryAgainLater`` when the gateway did not answer: the refund then
     stays reserved and is settled later by itself.
     """
+    earlier = await earlier_run(world, booking_id, caller)
+    if earlier is not None:
+        return _refund_of(earlier)
     refund_id = world.ids.new("rf")
     claimed = await _begin(world, booking_id, caller, refund_id, amount, reason, note)
     if isinstance(claimed, Payment):
@@ -48,6 +52,11 @@ async def refund_payment(
     if error is not None:
         raise error
     return await _view(world, booking_id, caller, refund_id)
+
+
+def _refund_of(earlier: Earlier) -> RefundView:
+    made = [r for r in earlier.payment.refunds if r.idempotency_key == earlier.idempotency_key]
+    return RefundView(payment=earlier.payment, refund=made[0])
 
 
 async def _begin(

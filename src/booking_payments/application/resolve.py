@@ -3,14 +3,21 @@
 What is due is found by a query over our own tables, so nothing that a process forgets is lost.
 """
 
+from contextlib import suppress
+from functools import partial
+
+from attrs import evolve
+
 from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, claim, judge, load, look, resume
 from booking_payments.application.recording import Recorder
+from booking_payments.application.rounds import each_by_itself
 from booking_payments.application.world import World
 from booking_payments.domain.errors import AlreadyUnderWay, PaymentError
 from booking_payments.domain.payment import Payment
+from booking_payments.domain.retry import next_look
 from booking_payments.ports.gateway import GatewayError
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.storage import StorageConflict, UnitOfWork
 
 RESOLVE_AT_ONCE = 100
 """How many due payments one round takes up."""
@@ -19,12 +26,33 @@ CALLER = Caller.system("resolve")
 
 
 async def resolve_due(world: World) -> int:
-    """Take up every payment that is due; returns how many there were."""
+    """Take up every payment that is due; returns how many there were.
+
+    One that breaks holds up no other: it is looked at later again. Raises an ``ExceptionGroup`` in the end of what
+    broke.
+    """
     now = world.clock.now()
     due = await world.storage.read(lambda uow: uow.payments.due(now, RESOLVE_AT_ONCE))
-    for payment_id in due:
-        await resolve_payment(world, payment_id)
+    await each_by_itself(due, partial(_resolve_or_put_off, world))
     return len(due)
+
+
+async def _resolve_or_put_off(world: World, payment_id: str) -> None:
+    try:
+        await resolve_payment(world, payment_id)
+    except Exception:
+        await _put_off(world, payment_id)
+        raise
+
+
+async def _put_off(world: World, payment_id: str) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        watch = await uow.payments.watch(payment_id)
+        later = world.clock.now() + next_look(watch.looks)
+        await uow.payments.set_watch(payment_id, evolve(watch, next_look_at=later, looks=watch.looks + 1))
+
+    with suppress(StorageConflict):
+        await world.storage.transact(work)
 
 
 async def resolve_payment(world: World, payment_id: str) -> PaymentError | None:
@@ -59,7 +87,7 @@ async def claim_operation(world: World, payment_id: str, caller: Caller) -> Clai
             raise AlreadyUnderWay()
         recorder = Recorder(world, uow, booking, payment, caller)
         await recorder.take_lease(holder, watch.looks)
-        return claim(recorder, payment.operation, holder)
+        return claim(recorder, payment.operation, holder, resumed=True)
 
     return await world.storage.transact(work)
 

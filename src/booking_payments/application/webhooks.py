@@ -107,6 +107,7 @@ def _entry(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> Inb
         received_at=world.clock.now(),
         body=event.body,
         tries=1,
+        created_at=event.created_at,
     )
 
 
@@ -148,8 +149,8 @@ async def _payment_of(uow: UnitOfWork, event: GatewayEvent) -> Payment | None:
         payment = await uow.payments.by_gateway_id(gateway_id) if gateway_id else None
         if payment is not None:
             return payment
-    named = await uow.payments.get(event.payment_id) if event.payment_id else None
-    return named if named and named.intent_id in (None, event.intent_id) else None
+    # Of another intent than the payment's own it is a contradiction, which the payment's journal has to keep.
+    return await uow.payments.get(event.payment_id) if event.payment_id else None
 
 
 def _is_old_news(event: GatewayEvent, payment: Payment) -> bool:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from random import Random
+from typing import Final
 
 from attrs import field, frozen
 
@@ -14,6 +15,9 @@ from booking_payments.ports.gateway import Gateway, WebhookReader
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.publisher import Publisher
 from booking_payments.ports.storage import Storage
+
+LONGEST_TRY: Final = timedelta(seconds=20)
+"""No single request to a gateway takes longer."""
 
 
 @frozen(kw_only=True)
@@ -30,6 +34,11 @@ class Terms:
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     return_url: str | None = None
     lease: timedelta = timedelta(seconds=60)
+
+    @property
+    def patience(self) -> timedelta:
+        """How long one call to the gateway is tried again, so that its last try still ends within the lease."""
+        return max(self.lease - LONGEST_TRY, self.lease / 2)
 
 
 @frozen(kw_only=True)

@@ -152,6 +152,12 @@ class Payment:
         return self.status.is_open or (self.status is PaymentStatus.SUCCEEDED and not self.late)
 
     @property
+    def is_final(self) -> bool:
+        """True when nothing is under way any more: closed, with no operation, refund or dispute that may move."""
+        moving = bool(self.refund_pending) or any(dispute.status.is_open for dispute in self.disputes)
+        return not (self.status.is_open or self.operation or moving)
+
+    @property
     def attempts_made(self) -> int:
         """Attempts that got a verdict of the gateway. Unknown outcomes and our own mistakes do not count."""
         return sum(attempt.has_verdict for attempt in self.attempts)

@@ -11,6 +11,7 @@ from typing import Final
 
 import anyio
 import structlog
+from attrs import frozen
 
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.jobs import Job
@@ -18,12 +19,17 @@ from booking_payments.ports.jobs import Job
 TICK: Final = timedelta(seconds=1)
 """How long the loop sleeps when nobody wakes it."""
 
-OFTEN: Final = timedelta(milliseconds=100)
-"""How long the other rounds pause in between."""
-
 log = structlog.get_logger("booking_payments.background")
 
 Round = Callable[[], Awaitable[int]]
+
+
+@frozen
+class Every:
+    """A round of work that is done again after each ``pause``."""
+
+    pause: timedelta
+    work: Round
 
 
 class Alarm:
@@ -44,16 +50,16 @@ class Alarm:
 
 
 @asynccontextmanager
-async def running(payments: BookingPayments, alarm: Alarm, *rounds: Round) -> AsyncIterator[None]:
-    """Work in the background while the context lasts; ``rounds`` are done beside the payments' own.
+async def running(payments: BookingPayments, alarm: Alarm, *others: Every) -> AsyncIterator[None]:
+    """Work in the background while the context lasts; ``others`` are done beside the payments' own round.
 
     At the end the rounds that are under way are finished, so that no call to the gateway is cut off.
     """
     stopping = anyio.Event()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_repeat, payments.work, alarm, stopping)
-        for each in rounds:
-            tasks.start_soon(_repeat_often, each, stopping)
+        for each in others:
+            tasks.start_soon(_repeat_every, each, stopping)
         try:
             yield
         finally:
@@ -67,10 +73,10 @@ async def _repeat(work: Round, alarm: Alarm, stopping: anyio.Event) -> None:
         await alarm.wait(TICK)
 
 
-async def _repeat_often(work: Round, stopping: anyio.Event) -> None:
+async def _repeat_every(each: Every, stopping: anyio.Event) -> None:
     while not stopping.is_set():
-        await _safely(work, stopping)
-        await _pause(stopping, OFTEN)
+        await _safely(each.work, stopping)
+        await _pause(stopping, each.pause)
 
 
 async def _pause(stopping: anyio.Event, at_most: timedelta) -> None:
@@ -83,5 +89,5 @@ async def _safely(work: Round, stopping: anyio.Event) -> None:
     try:
         await work()
     except Exception as error:
-        log.error("background_round_failed", error=type(error).__name__)
+        log.error("background_round_failed", error=type(error).__name__, exc_info=error)
         await _pause(stopping, TICK)

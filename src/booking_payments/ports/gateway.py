@@ -148,12 +148,21 @@ class Disputes(Protocol):
 class CatchUp(Protocol):
     """Looking back: what reconciliation and recovery after an outage read."""
 
-    async def list_intents(self, since: datetime) -> Sequence[IntentReport]:
-        """All intents made at or after ``since``, oldest first."""
+    async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport]:
+        """All intents made at or after ``since`` (and before ``until``), oldest first."""
         ...
 
-    async def list_events(self, since: datetime) -> "Sequence[GatewayEvent]":
-        """All events made at or after ``since``, oldest first. Gateways keep them for a while (Stripe: 30 days)."""
+    async def list_refunds_made(self, since: datetime, until: datetime | None = None) -> Sequence[RefundReport]:
+        """All refunds made at or after ``since`` (and before ``until``), oldest first."""
+        ...
+
+    async def list_disputes_opened(self, since: datetime, until: datetime | None = None) -> Sequence[DisputeReport]:
+        """All disputes opened at or after ``since`` (and before ``until``), oldest first."""
+        ...
+
+    async def list_events(self, since: datetime, until: datetime | None = None) -> "Sequence[GatewayEvent]":
+        """All events made at or after ``since`` (and before ``until``), oldest first. Gateways keep them for a while
+        (Stripe: 30 days)."""
         ...
 
 
@@ -214,4 +223,8 @@ class WebhookReader(Protocol):
 
         Raises ``WebhookRefused`` for a missing, wrong, stale or future signature, and for a body that is no event.
         """
+        ...
+
+    def read_again(self, body: str) -> GatewayEvent:
+        """The event in a body that was found genuine when it came. Raises ``WebhookRefused`` for what is no event."""
         ...

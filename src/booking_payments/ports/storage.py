@@ -4,7 +4,7 @@ The booking is the lock: whoever changes a booking or one of its payments locks 
 happens to one booking happens in turn.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Protocol, TypeVar
@@ -146,6 +146,46 @@ class Payments(Protocol):
         ...
 
 
+@frozen(kw_only=True)
+class Story:
+    """A payment with all that is kept of it. ``stale`` names the copies of its values, kept apart for queries, that
+    disagree with it."""
+
+    payment: Payment
+    journal: tuple[Recorded, ...]
+    postings: tuple[Posting, ...]
+    stale: tuple[str, ...] = ()
+
+
+class Books(Protocol):
+    """Reading many payments at once, for whoever goes through the books."""
+
+    async def count(self, since: datetime | None = None) -> int:
+        """How many ids ``ids`` goes through."""
+        ...
+
+    async def ids(self, after: str, limit: int, since: datetime | None = None) -> Sequence[str]:
+        """Ids of payments behind ``after`` (``""``: from the first), in order.
+
+        With ``since`` only those that are not final or have changed at or after it. Final is a payment that is
+        closed, with no operation, refund or dispute under way.
+        """
+        ...
+
+    async def payments(self, ids: Collection[str]) -> Mapping[str, Payment]:
+        """The payments with these ids, as far as there are any."""
+        ...
+
+    async def of_intents(self, intent_ids: Collection[str]) -> Mapping[str, Payment]:
+        """The payments with these intents, by intent id."""
+        ...
+
+    async def stories(self, ids: Collection[str]) -> Mapping[str, Story]:
+        """The payments with these ids, with their journals and postings. Raises whatever comes of content that
+        nobody could have stored here."""
+        ...
+
+
 class InboxStatus(Enum):
     """What became of a webhook. Only ``processed`` and ``ignored`` make a repetition a duplicate."""
 
@@ -162,7 +202,7 @@ class InboxStatus(Enum):
 @frozen(kw_only=True)
 class InboxEntry:
     """A webhook event as received. ``reason`` says why it was ignored or how it failed; ``tries`` counts our work
-    on it. Unique by ``event_id`` and ``type`` together."""
+    on it; ``created_at`` is when the gateway made it. Unique by ``event_id`` and ``type`` together."""
 
     event_id: str
     type: str
@@ -173,6 +213,24 @@ class InboxEntry:
     reason: str | None = None
     processed_at: datetime | None = None
     tries: int = 0
+    created_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class InboxFilter:
+    """Which events are meant: None leaves a filter out. ``received_from`` is inclusive."""
+
+    statuses: frozenset[InboxStatus] | None = None
+    type: str | None = None
+    received_from: datetime | None = None
+
+    def takes(self, entry: InboxEntry) -> bool:
+        """Whether ``entry`` is meant."""
+        return (
+            (self.statuses is None or entry.status in self.statuses)
+            and self.type in (None, entry.type)
+            and (self.received_from is None or entry.received_at >= self.received_from)
+        )
 
 
 class Inbox(Protocol):
@@ -188,6 +246,22 @@ class Inbox(Protocol):
 
     async def unfinished(self, limit: int) -> Sequence[InboxEntry]:
         """Entries that are ``received`` or ``failed``, oldest first."""
+        ...
+
+    async def latest(self, which: InboxFilter, limit: int) -> Sequence[InboxEntry]:
+        """Entries, newest first."""
+        ...
+
+    async def names(self, which: InboxFilter) -> Sequence[tuple[str, str]]:
+        """Event id and type of all entries, oldest first."""
+        ...
+
+    async def done(self, event_ids: Collection[str]) -> Collection[str]:
+        """Those of ``event_ids`` that were processed or ignored."""
+        ...
+
+    async def newest(self) -> datetime | None:
+        """The latest ``created_at`` of all entries."""
         ...
 
 
@@ -250,6 +324,9 @@ class UnitOfWork(Protocol):
 
     @property
     def payments(self) -> Payments: ...
+
+    @property
+    def books(self) -> Books: ...
 
     @property
     def inbox(self) -> Inbox: ...

@@ -39,6 +39,7 @@ from booking_payments.ports.storage import (
     AlreadyExists,
     Handover,
     InboxEntry,
+    InboxFilter,
     InboxStatus,
     PaymentFilter,
     Storage,
@@ -191,6 +192,7 @@ def entry(number: int = 1, *, kind: str = "charge.refunded", status: InboxStatus
         received_at=NOW + timedelta(seconds=number),
         body='{"id": "evt_1"}',
         tries=1,
+        created_at=NOW,
     )
 
 
@@ -591,7 +593,148 @@ class StorageContract:
 
         assert await storage.read(lambda uow: uow.payments.due(NOW, 10)) == ["pay_2", "pay_1"]
 
+    # --- books
+
+    async def test_the_books_are_gone_through_in_pieces(self, storage: Storage) -> None:
+        await self._pay_three(storage)
+
+        first = await storage.read(lambda uow: uow.books.ids("", 2))
+        rest = await storage.read(lambda uow: uow.books.ids(first[-1], 2))
+        end = await storage.read(lambda uow: uow.books.ids(rest[-1], 2))
+        assert ([*first, *rest], end) == (["pay_1", "pay_2", "pay_3"], [])
+
+    async def test_payments_are_read_many_at_once(self, storage: Storage) -> None:
+        await self._pay_three(storage)
+
+        found = await storage.read(lambda uow: uow.books.payments(["pay_1", "pay_3", "pay_9"]))
+        alone = await storage.read(lambda uow: uow.payments.get("pay_3"))
+        assert (sorted(found), found["pay_3"]) == (["pay_1", "pay_3"], alone)
+
+    async def test_payments_are_found_by_their_intents(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+        payment = await stored(storage, Life(booking(1)).happen(ev.IntentLinked(intent_id="pi_1")))
+
+        found = await storage.read(lambda uow: uow.books.of_intents(["pi_1", "pi_2"]))
+        assert found == {"pi_1": payment}
+
+    async def test_a_charge_is_no_intent(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+        await stored(storage, whole_life(booking(1)))
+        charges = await storage.read(lambda uow: uow.books.of_intents(["ch_1", "re_1", "du_1"]))
+
+        assert charges == {}
+
+    async def test_a_story_is_all_that_is_kept_of_a_payment(self, storage: Storage) -> None:
+        await store(storage, booking(1), booking(2))
+        await stored(storage, Life(booking(2), 2))
+        payment = await stored(storage, whole_life(booking(1)))
+
+        story = (await storage.read(lambda uow: uow.books.stories(["pay_1", "pay_2"])))["pay_1"]
+        assert (story.payment, fold(story.journal), story.stale) == (payment, payment, ())
+        assert story.postings == postings_of(story.journal)
+
+    async def test_no_names_are_no_payments(self, storage: Storage) -> None:
+        await self._pay_three(storage)
+
+        assert await storage.read(lambda uow: uow.books.stories([])) == {}
+
+    async def test_what_is_final_is_left_out_unless_it_has_changed_since(self, storage: Storage) -> None:
+        await store(storage, booking(1), booking(2))
+        await stored(storage, Life(booking(1), 1).happen(ev.PaymentCanceled()))
+        await stored(storage, Life(booking(2), 2))
+
+        assert await self._since(storage, NOW) == ["pay_1", "pay_2"]
+        assert await self._since(storage, NOW + timedelta(seconds=1)) == ["pay_2"]
+
+    async def test_a_payment_with_an_operation_refund_or_dispute_under_way_is_not_final(self, storage: Storage) -> None:
+        part = Money(1000, Currency.USD)
+        paid = ev.PaymentSucceeded(breakdown=FeePolicy().of_booking(USD_100), charge_id=None, attempt=None, late=False)
+        refund = ev.RefundFound(
+            refund_id="re_1",
+            gateway_refund_id="re_1",
+            amount=part,
+            fee_refunded=Money(0, Currency.USD),
+            status=RefundStatus.PENDING,
+            reason=None,
+        )
+        opened = ev.DisputeOpened(
+            dispute_id="du_1",
+            status=DisputeStatus.WARNING_NEEDS_RESPONSE,
+            reason="general",
+            amount=part,
+            evidence_due_by=None,
+        )
+        closed = attrs.evolve(opened, dispute_id="du_2", status=DisputeStatus.WARNING_CLOSED)
+        await store(storage, *(booking(number) for number in range(1, 5)))
+        lives: list[tuple[ev.Fact, ...]] = [(paid,), (paid, refund), (paid, opened), (paid, closed)]
+        for number, facts in enumerate(lives, start=1):
+            await stored(storage, Life(booking(number), number).happen(*facts))
+
+        assert await self._since(storage, NOW + timedelta(days=1)) == ["pay_2", "pay_3"]
+
+    async def _since(self, storage: Storage, since: datetime) -> Sequence[str]:
+        ids = await storage.read(lambda uow: uow.books.ids("", 10, since))
+        assert await storage.read(lambda uow: uow.books.count(since)) == len(ids)
+        return ids
+
+    async def _pay_three(self, storage: Storage) -> None:
+        await store(storage, *(booking(number) for number in (1, 2, 3)))
+        for number in (3, 1, 2):
+            await stored(storage, Life(booking(number), number))
+
     # --- inbox, answers, outbox
+
+    async def test_inbox_rows_are_listed_newest_first(self, storage: Storage) -> None:
+        await self._receive(storage, *(entry(number) for number in (1, 2, 3)))
+
+        rows = await storage.read(lambda uow: uow.inbox.latest(InboxFilter(), 2))
+        assert list(rows) == [entry(3), entry(2)]
+
+    async def test_inbox_rows_are_named_oldest_first(self, storage: Storage) -> None:
+        await self._receive(storage, entry(1), entry(2, kind="refund.created"))
+
+        names = await storage.read(lambda uow: uow.inbox.names(InboxFilter()))
+        assert list(names) == [("evt_1", "charge.refunded"), ("evt_2", "refund.created")]
+
+    @pytest.mark.parametrize(
+        ("which", "meant"),
+        [
+            (InboxFilter(), ["evt_1", "evt_2", "evt_3"]),
+            (InboxFilter(statuses=frozenset({InboxStatus.FAILED})), ["evt_2"]),
+            (InboxFilter(statuses=frozenset()), []),
+            (InboxFilter(type="refund.created"), ["evt_3"]),
+            (InboxFilter(received_from=NOW + timedelta(seconds=2)), ["evt_2", "evt_3"]),
+            (InboxFilter(type="refund.created", statuses=frozenset({InboxStatus.FAILED})), []),
+        ],
+    )
+    async def test_a_filter_says_which_rows_are_meant(
+        self, storage: Storage, which: InboxFilter, meant: list[str]
+    ) -> None:
+        await self._receive(storage, entry(1), entry(2, status=InboxStatus.FAILED), entry(3, kind="refund.created"))
+
+        assert [name for name, _ in await storage.read(lambda uow: uow.inbox.names(which))] == meant
+
+    async def test_events_that_are_done_are_known_by_their_ids(self, storage: Storage) -> None:
+        statuses = [InboxStatus.FAILED, InboxStatus.PROCESSED, InboxStatus.RECEIVED, InboxStatus.IGNORED]
+        await self._receive(storage, *(entry(number, status=status) for number, status in enumerate(statuses)))
+
+        done = await storage.read(lambda uow: uow.inbox.done(["evt_0", "evt_1", "evt_2", "evt_9"]))
+        assert set(done) == {"evt_1"}
+
+    async def test_the_newest_event_is_the_one_made_last(self, storage: Storage) -> None:
+        made = [NOW, NOW + timedelta(hours=1), NOW - timedelta(hours=1), None]
+        before = await storage.read(lambda uow: uow.inbox.newest())
+        await self._receive(storage, *(attrs.evolve(entry(n), created_at=at) for n, at in enumerate(made)))
+
+        newest = await storage.read(lambda uow: uow.inbox.newest())
+        assert (before, newest) == (None, NOW + timedelta(hours=1))
+
+    async def _receive(self, storage: Storage, *entries: InboxEntry) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            for each in entries:
+                await uow.inbox.put(each)
+
+        await storage.transact(work)
 
     async def test_an_inbox_row_is_replaced_by_its_next_state(self, storage: Storage) -> None:
         done = attrs.evolve(entry(), status=InboxStatus.PROCESSED, processed_at=NOW, tries=2)

@@ -12,6 +12,7 @@ from booking_payments.entrypoints.http import idempotency
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.models import RefundPayment
 from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.ports.storage import Watch
 from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of
 
 KEY = "0b6f3c52-8f0e-4f0e-9b0a-000000000001"
@@ -278,3 +279,33 @@ def test_the_answer_of_a_retry_after_503_is_stored(api: Api) -> None:
     refund(api, booking_id)
 
     assert refund(api, booking_id).headers["idempotent-replayed"] == "true"
+
+
+def test_a_conflict_on_the_way_does_not_make_the_key_forget_its_first_run(api: Api) -> None:
+    booking_id = api.book()
+    path = f"/api/bookings/{booking_id}/payment/intent/"
+    card = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
+    api.house.stripe.faults.script("POST /v1/payment_intents", Fault.TIMEOUT_AFTER.value, times=3)
+    lost = api.post(path, ANN, headers=with_key(), json=card)
+    somebody_elses_lease(api, booking_id)
+
+    conflict = api.post(path, ANN, headers=with_key(), json=card)
+    api.house.clock.advance(timedelta(minutes=2))
+    found = api.post(path, ANN, headers=with_key(), json=card)
+
+    assert (lost.status_code, conflict.status_code, found.status_code) == (503, 409, 200)
+    assert found.json()["status"] == "succeeded"
+
+
+def somebody_elses_lease(api: Api, booking_id: str) -> None:
+    """Another process works on the payment for a minute."""
+    payment_id = api.status(booking_id)["payment_id"]
+    until = api.house.clock.now() + timedelta(minutes=1)
+
+    async def take() -> None:
+        await api.house.storage.transact(
+            lambda uow: uow.payments.set_watch(payment_id, Watch(lease_until=until, holder="another"))
+        )
+
+    with api.client.portal() as portal:
+        portal.call(take)

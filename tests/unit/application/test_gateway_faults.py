@@ -1,12 +1,16 @@
 """Errors of the gateway that are rare, and the worse for it."""
 
+from datetime import timedelta
+
 import attrs
 import pytest
 
 from booking_payments.application.payments import BookingPayments
+from booking_payments.application.world import LONGEST_TRY
 from booking_payments.domain.errors import GatewayRefusedUs, NotPossibleNow, OutcomeUnknown, TryAgainLater
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Payment
+from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.gateway import KeyMisused, Misconfigured, Refused, Silent, Unreachable
 from booking_payments.ports.storage import InboxStatus
 from booking_payments.testing.house import ANN, House
@@ -56,6 +60,19 @@ async def test_what_the_gateway_calls_hopeless_is_not_tried_again(house: House) 
         await _pay(house)
 
     assert [call.path for call in house.stripe.calls] == []
+
+
+async def test_the_last_try_ends_within_the_lease(house: House) -> None:
+    house.world = attrs.evolve(house.world, retry=RetryPolicy(max_tries=9, first_delay=timedelta(seconds=16)))
+    house.payments = BookingPayments(house.world)
+    house.stripe.faults.script("POST /v1/payment_intents", "timeout_before", times=9)
+    began = house.clock.now()
+
+    with pytest.raises(OutcomeUnknown):
+        await _pay(house)
+
+    assert 1 < len(house.stripe.calls) < 9
+    assert house.clock.now() - began <= house.world.terms.lease - LONGEST_TRY
 
 
 async def test_wrong_keys_after_a_silence_leave_the_outcome_unknown(house: House) -> None:

@@ -250,6 +250,29 @@ async def test_a_success_over_another_amount_is_flagged_and_never_booked(
     assert (payment.status, len(payment.drifts)) == (PaymentStatus.REQUIRES_PAYMENT_METHOD, 1)
 
 
+async def test_money_on_another_intent_that_names_our_payment_is_flagged(house: House) -> None:
+    view = await _pay(house)
+    other = house.stripe.call(
+        "POST",
+        "/v1/payment_intents",
+        {
+            "amount": 10000,
+            "currency": "usd",
+            "payment_method": "pm_card_visa",
+            "confirm": True,
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+            "metadata": {"payment_id": view.payment.id, "booking_id": view.payment.booking_id},
+        },
+    )
+    assert other.ok
+
+    await house.deliver_webhooks()
+
+    payment = await _now(house, view)
+    assert [drift.code for drift in payment.drifts] == ["other_intent"]
+    assert payment.intent_id == view.payment.intent_id
+
+
 async def test_a_shortened_event_is_settled_by_reading(house: House) -> None:
     view = await _start(house)
     _browser_pays(house, view)

@@ -4,7 +4,7 @@ A transaction works on a copy of the tables and puts it in their place when it e
 readers only ever see what was committed. Rows are frozen values, so a copy is as cheap as its dictionaries.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -22,9 +22,11 @@ from booking_payments.ports.storage import (
     AlreadyExists,
     Handover,
     InboxEntry,
+    InboxFilter,
     PaymentFilter,
     PaymentPage,
     StoredAnswer,
+    Story,
     Watch,
     Work,
 )
@@ -92,6 +94,7 @@ class MemoryUnitOfWork:
         self.tables = tables
         self.bookings = MemoryBookings(tables)
         self.payments = MemoryPayments(tables)
+        self.books = MemoryBooks(tables)
         self.inbox = MemoryInbox(tables)
         self.answers = MemoryAnswers(tables)
         self.outbox = MemoryOutbox(tables)
@@ -222,6 +225,49 @@ class MemoryPayments:
         return [payment_id for _, payment_id in sorted(due)[:limit]]
 
 
+class MemoryBooks:
+    """The books of the port, in memory."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def count(self, since: datetime | None = None) -> int:
+        return len(self._ids(since))
+
+    async def ids(self, after: str, limit: int, since: datetime | None = None) -> Sequence[str]:
+        return [payment_id for payment_id in self._ids(since) if payment_id > after][:limit]
+
+    def _ids(self, since: datetime | None) -> list[str]:
+        watches = self._tables.watches
+        return sorted(
+            payment.id
+            for payment in self._tables.payments.values()
+            if since is None
+            or payment.updated_at >= since
+            or not payment.is_final
+            or watches.get(payment.id, Watch()).next_look_at is not None
+        )
+
+    async def payments(self, ids: Collection[str]) -> Mapping[str, Payment]:
+        return {each: self._tables.payments[each] for each in ids if each in self._tables.payments}
+
+    async def of_intents(self, intent_ids: Collection[str]) -> Mapping[str, Payment]:
+        found = {each: self._tables.gateway_ids.get(each, "") for each in intent_ids}
+        payments = await self.payments(found.values())
+        return {
+            intent_id: payments[payment_id]
+            for intent_id, payment_id in found.items()
+            if payment_id in payments and payments[payment_id].intent_id == intent_id
+        }
+
+    async def stories(self, ids: Collection[str]) -> Mapping[str, Story]:
+        return {each: self._story(payment) for each, payment in (await self.payments(ids)).items()}
+
+    def _story(self, payment: Payment) -> Story:
+        journal, postings = self._tables.journals[payment.id], self._tables.postings.get(payment.id, ())
+        return Story(payment=payment, journal=journal, postings=postings)
+
+
 def gateway_ids(payment: Payment) -> list[str]:
     """All ids that the gateway has given to this payment's things."""
     charges = [attempt.charge_id for attempt in payment.attempts]
@@ -255,6 +301,21 @@ class MemoryInbox:
     async def unfinished(self, limit: int) -> Sequence[InboxEntry]:
         open_rows = [row for row in self._rows.values() if not row.status.is_done]
         return sorted(open_rows, key=lambda row: row.received_at)[:limit]
+
+    async def latest(self, which: InboxFilter, limit: int) -> Sequence[InboxEntry]:
+        return self._found(which)[::-1][:limit]
+
+    async def names(self, which: InboxFilter) -> Sequence[tuple[str, str]]:
+        return [(row.event_id, row.type) for row in self._found(which)]
+
+    def _found(self, which: InboxFilter) -> Sequence[InboxEntry]:
+        return [row for row in self._rows.values() if which.takes(row)]
+
+    async def done(self, event_ids: Collection[str]) -> Collection[str]:
+        return {row.event_id for row in self._rows.values() if row.status.is_done and row.event_id in event_ids}
+
+    async def newest(self) -> datetime | None:
+        return max((row.created_at for row in self._rows.values() if row.created_at), default=None)
 
 
 class MemoryAnswers:

@@ -138,6 +138,12 @@ def payment_from(row: Row) -> Payment:
     )
 
 
+def stale_columns(row: Row, payment: Payment) -> tuple[str, ...]:
+    """The columns of a payment's row that disagree with the payment. Its JSON may be spelled in more than one way."""
+    values = payment_values(payment)
+    return tuple(name for name, value in values.items() if name != "state" and row[name] != value)
+
+
 def recorded_values(payment_id: str, recorded: Recorded) -> Values:
     """The columns of a journal row."""
     return {
@@ -230,12 +236,13 @@ def inbox_values(entry: InboxEntry) -> Values:
         "reason": entry.reason,
         "tries": entry.tries,
         "body": entry.body,
+        "created_at": entry.created_at,
     }
 
 
 def inbox_from(row: Row) -> InboxEntry:
     """The inbox entry in a row."""
-    names = ("event_id", "type", "object_id", "received_at", "processed_at", "reason", "tries", "body")
+    names = ("event_id", "type", "object_id", "received_at", "processed_at", "reason", "tries", "body", "created_at")
     return InboxEntry(status=InboxStatus(row["status"]), **{name: row[name] for name in names})
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.adapters.sql.failures import is_conflict, is_unstorable
-from booking_payments.adapters.sql.tables import payments
+from booking_payments.adapters.sql.tables import answers, payments
 from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import Job
@@ -33,8 +33,10 @@ CLEAN_UP_S: Final = 5
 _END_LEASES: Final = (
     update(payments)
     .where(payments.c.lease_until.is_not(None))
-    .values(lease_until=None, lease_holder=None, next_look_at=bindparam("now"))
+    .values(lease_until=None, lease_holder=None, next_look_at=bindparam("now")),
+    update(answers).where(answers.c.status.is_(None)).values(locked_until=bindparam("now")),
 )
+"""Of operations, and of requests with an idempotency key."""
 
 
 _ONE_VIEW: Final[dict[str, dict[str, Any]]] = {
@@ -68,7 +70,8 @@ class SqlStorage:
     async def take_over(self) -> None:
         """End all leases: for a process that starts on SQLite, where nobody else can be working."""
         async with self._writer, self.engine.begin() as connection:
-            await connection.execute(_END_LEASES, {"now": datetime.now(UTC)})
+            for statement in _END_LEASES:
+                await connection.execute(statement, {"now": datetime.now(UTC)})
 
     async def transact(self, work: Work[T]) -> T:
         return await self._until_it_works(lambda: self._once(work))

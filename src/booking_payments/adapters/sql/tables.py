@@ -232,6 +232,7 @@ inbox = Table(
     Column("reason", Text),
     Column("tries", Integer, nullable=False),
     Column("body", Text, nullable=False),
+    Column("created_at", UtcTime),
     UniqueConstraint("event_id", "type"),
     CheckConstraint(_one_of("status", InboxStatus), name="status"),
     Index(
@@ -239,6 +240,7 @@ inbox = Table(
         "received_at",
         **_only(text("status IN ('received', 'failed')")),
     ),
+    Index("inbox_created_at", "created_at"),
     sqlite_strict=True,
 )
 

@@ -3,11 +3,13 @@
 Statements are built once, as module constants, so that SQLAlchemy compiles each only once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
 from sqlalchemy import (
+    ColumnElement,
     CursorResult,
     Executable,
     RowMapping,
@@ -32,16 +34,19 @@ from booking_payments.adapters.sql.failures import is_taken
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.ledger import Posting
-from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import (
     AlreadyExists,
     Handover,
     InboxEntry,
+    InboxFilter,
+    InboxStatus,
     PaymentFilter,
     PaymentPage,
     StoredAnswer,
+    Story,
     Watch,
 )
 
@@ -64,6 +69,7 @@ class SqlUnitOfWork:
     def __init__(self, connection: Execute) -> None:
         self.bookings = SqlBookings(connection)
         self.payments = SqlPayments(connection)
+        self.books = SqlBooks(connection)
         self.inbox = SqlInbox(connection)
         self.answers = SqlAnswers(connection)
         self.outbox = SqlOutbox(connection)
@@ -312,6 +318,85 @@ def _page(which: PaymentFilter, cursor: str | None) -> Select[Any]:
     return statement.order_by(columns.created_at.desc(), columns.id.desc())
 
 
+# --- books ----------------------------------------------------------------------------------------------------
+
+
+def _among(column: ColumnElement[str]) -> ColumnElement[bool]:
+    return column.in_(bindparam("ids", expanding=True))
+
+
+def _may_move(since: datetime) -> ColumnElement[bool]:
+    """Payments that are not final, or changed since then. Disputes have no column: their statuses are looked for in
+    the JSON, which may find a few too many."""
+    columns = tables.payments.c
+    disputed = [
+        columns.state.contains(f'"{status.value}"', autoescape=True) for status in DisputeStatus if status.is_open
+    ]
+    is_open = columns.status.in_([status.value for status in PaymentStatus if status.is_open])
+    watched = columns.next_look_at.is_not(None)
+    return or_(columns.updated_at >= since, is_open, watched, columns.refund_pending_minor > 0, *disputed)
+
+
+_MANY_PAYMENTS: Final = select(tables.payments).where(_among(tables.payments.c.id))
+_MANY_BY_INTENT: Final = select(tables.payments).where(_among(tables.payments.c.intent_id))
+_MANY_JOURNALS: Final = (
+    select(tables.journal)
+    .where(_among(tables.journal.c.payment_id))
+    .order_by(tables.journal.c.payment_id, tables.journal.c.sequence)
+)
+_MANY_POSTINGS: Final = (
+    select(tables.postings)
+    .where(_among(tables.postings.c.payment_id))
+    .order_by(tables.postings.c.payment_id, tables.postings.c.sequence)
+)
+
+
+class SqlBooks:
+    """The books of the port, in SQL."""
+
+    def __init__(self, connection: Execute) -> None:
+        self._connection = connection
+
+    async def count(self, since: datetime | None = None) -> int:
+        statement = select(func.count()).select_from(tables.payments)
+        result = await self._connection.execute(statement.where(_may_move(since)) if since else statement)
+        return int(result.scalar_one())
+
+    async def ids(self, after: str, limit: int, since: datetime | None = None) -> Sequence[str]:
+        columns = tables.payments.c
+        statement = select(columns.id).where(columns.id > after).order_by(columns.id).limit(limit)
+        result = await self._connection.execute(statement.where(_may_move(since)) if since else statement)
+        return [row.id for row in result]
+
+    async def payments(self, ids: Collection[str]) -> Mapping[str, Payment]:
+        return {row["id"]: rows.payment_from(row) for row in await self._rows(_MANY_PAYMENTS, ids)}
+
+    async def of_intents(self, intent_ids: Collection[str]) -> Mapping[str, Payment]:
+        return {row["intent_id"]: rows.payment_from(row) for row in await self._rows(_MANY_BY_INTENT, intent_ids)}
+
+    async def stories(self, ids: Collection[str]) -> Mapping[str, Story]:
+        journals: dict[str, list[Recorded]] = defaultdict(list)
+        for row in await self._rows(_MANY_JOURNALS, ids):
+            journals[row["payment_id"]].append(rows.recorded_from(row))
+        postings: dict[str, list[Posting]] = defaultdict(list)
+        for row in await self._rows(_MANY_POSTINGS, ids):
+            postings[row["payment_id"]].append(rows.posting_from(row))
+        found = {row["id"]: (row, rows.payment_from(row)) for row in await self._rows(_MANY_PAYMENTS, ids)}
+        return {
+            payment_id: Story(
+                payment=payment,
+                journal=tuple(journals[payment_id]),
+                postings=tuple(postings[payment_id]),
+                stale=rows.stale_columns(row, payment),
+            )
+            for payment_id, (row, payment) in found.items()
+        }
+
+    async def _rows(self, statement: Select[Any], ids: Collection[str]) -> Sequence[RowMapping]:
+        result = await self._connection.execute(statement, {"ids": list(ids)})
+        return result.mappings().all()
+
+
 # --- inbox, answers, outbox ------------------------------------------------------------------------------------
 
 _INBOX: Final = _by(tables.inbox, "event_id").order_by(tables.inbox.c.id)
@@ -325,6 +410,10 @@ _UNFINISHED: Final = (
     .order_by(tables.inbox.c.received_at, tables.inbox.c.id)
     .limit(bindparam("most"))
 )
+_DONE_EVENTS: Final = select(tables.inbox.c.event_id).where(
+    _among(tables.inbox.c.event_id), tables.inbox.c.status.in_([each.value for each in InboxStatus if each.is_done])
+)
+_NEWEST_EVENT: Final = select(func.max(tables.inbox.c.created_at))
 
 
 class SqlInbox:
@@ -347,6 +436,33 @@ class SqlInbox:
     async def unfinished(self, limit: int) -> Sequence[InboxEntry]:
         result = await self._connection.execute(_UNFINISHED, {"most": limit})
         return [rows.inbox_from(row) for row in result.mappings()]
+
+    async def latest(self, which: InboxFilter, limit: int) -> Sequence[InboxEntry]:
+        statement = select(tables.inbox).where(_is_meant(which)).order_by(tables.inbox.c.id.desc()).limit(limit)
+        return [rows.inbox_from(row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def names(self, which: InboxFilter) -> Sequence[tuple[str, str]]:
+        columns = tables.inbox.c
+        statement = select(columns.event_id, columns.type).where(_is_meant(which)).order_by(columns.id)
+        return [(row.event_id, row.type) for row in await self._connection.execute(statement)]
+
+    async def done(self, event_ids: Collection[str]) -> Collection[str]:
+        result = await self._connection.execute(_DONE_EVENTS, {"ids": list(event_ids)})
+        return {row.event_id for row in result}
+
+    async def newest(self) -> datetime | None:
+        newest: datetime | None = (await self._connection.execute(_NEWEST_EVENT)).scalar_one()
+        return newest
+
+
+def _is_meant(which: InboxFilter) -> ColumnElement[bool]:
+    columns = tables.inbox.c
+    wanted = [
+        columns.status.in_([status.value for status in which.statuses]) if which.statuses is not None else None,
+        columns.type == which.type if which.type is not None else None,
+        columns.received_at >= which.received_from if which.received_from else None,
+    ]
+    return and_(True, *(each for each in wanted if each is not None))
 
 
 async def _store_first(connection: Execute, statement: Executable, values: Mapping[str, Any]) -> None:

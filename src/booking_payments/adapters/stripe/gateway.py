@@ -102,11 +102,17 @@ class StripeGateway:
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
         return await self._list("/v1/disputes", {"payment_intent": intent_id}, dispute_report)
 
-    async def list_intents(self, since: datetime) -> Sequence[IntentReport]:
-        return await self._list("/v1/payment_intents", _created_since(since), intent_report)
+    async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport]:
+        return await self._list("/v1/payment_intents", _created(since, until), intent_report)
 
-    async def list_events(self, since: datetime) -> Sequence[GatewayEvent]:
-        return await self._list("/v1/events", {"types": list(KINDS), **_created_since(since)}, _event)
+    async def list_refunds_made(self, since: datetime, until: datetime | None = None) -> Sequence[RefundReport]:
+        return await self._list("/v1/refunds", _created(since, until), refund_report)
+
+    async def list_disputes_opened(self, since: datetime, until: datetime | None = None) -> Sequence[DisputeReport]:
+        return await self._list("/v1/disputes", _created(since, until), dispute_report)
+
+    async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
+        return await self._list("/v1/events", {"types": list(KINDS), **_created(since, until)}, _event)
 
     async def _post_intent(self, instruction: Instruction, idempotency_key: str) -> IntentReport:
         path, params = path_and_params(instruction)
@@ -142,6 +148,7 @@ def _event(body: Mapping[str, Any]) -> GatewayEvent:
     return read_event(msgspec.json.encode(body))
 
 
-def _created_since(since: datetime) -> Params:
-    """Stripe's times have whole seconds, so the second in which ``since`` lies is taken in."""
-    return {"created": {"gte": int(since.timestamp())}}
+def _created(since: datetime, until: datetime | None) -> Params:
+    """Stripe's times have whole seconds, so the second in which ``since`` lies is taken in, that of ``until`` not."""
+    before = {"lt": int(until.timestamp())} if until else {}
+    return {"created": {"gte": int(since.timestamp()), **before}}

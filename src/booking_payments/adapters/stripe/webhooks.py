@@ -80,6 +80,10 @@ class StripeWebhooks:
         verify(body, signature, self._secrets, now)
         return read_event(body)
 
+    def read_again(self, body: str) -> GatewayEvent:
+        """The event in a body that is kept. Raises ``WebhookRefused``."""
+        return read_event(body.encode())
+
 
 def read_event(body: bytes) -> GatewayEvent:
     """The event in ``body``, whoever sent it. Raises ``WebhookRefused`` for a body that is no event."""

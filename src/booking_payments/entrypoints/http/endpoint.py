@@ -134,8 +134,8 @@ async def _run(declared: Endpoint, handle: Handler[Any], request: AnyRequest, se
     key = idempotency.key_of(request.headers.getall("idempotency-key", [])) if declared.keyed else None
 
     async def work(cause: str, resumed: bool) -> Reply:
-        caller = evolve(call.caller, cause=cause)
-        return await _work(declared, handle, evolve(call, caller=caller, resumed=resumed), request, key is not None)
+        caller = evolve(call.caller, cause=cause, resumed=resumed)
+        return await _work(declared, handle, evolve(call, caller=caller), request, key is not None)
 
     if key is None:
         return await work(call.caller.cause, False)

@@ -3,7 +3,8 @@
 A mark is stored before the work, and the answer in its place afterwards. Which answers are kept:
 
 - 2xx, 402, 404, 422: kept, and repeated to the byte with ``Idempotent-Replayed: true``;
-- 400, 401, 409, 429: nothing was done, so the mark is removed and the next try is a first one;
+- 400, 401, 409, 429: nothing was done, so the mark is removed and the next try is a first one (unless this one was
+  not the first: what an earlier one has done must not be forgotten, so its mark stays, lapsed);
 - 5xx, and a crash: the work may have got somewhere. The mark stays, lapsed, with the id of the request that began:
   the next try goes on under that id, which stands in the journal as the cause of whatever was done already.
 
@@ -165,18 +166,20 @@ async def _end(services: Services, claim: Claim, reply: Reply | None) -> None:
     """Put the answer in place of the mark. When that fails the mark lapses by itself: the work is done all the same,
     and the client gets its answer."""
     try:
-        await services.storage.transact(lambda uow: _put(services, uow, claim.mark, reply))
+        await services.storage.transact(lambda uow: _put(services, uow, claim, reply))
     except StorageConflict:
         log.warning("idempotency answer not stored", route=claim.mark.route)
 
 
-async def _put(services: Services, uow: UnitOfWork, mark: StoredAnswer, reply: Reply | None) -> None:
+async def _put(services: Services, uow: UnitOfWork, claim: Claim, reply: Reply | None) -> None:
+    mark = claim.mark
     current = await uow.answers.get(mark.caller, mark.route, mark.key)
     if current is None or current.status is not None or current.locked_until != mark.locked_until:
         return  # our lease lapsed and somebody else took over: the answer is theirs to give
-    if reply is not None and reply.status in FORGOTTEN:
+    nothing_done = reply is not None and reply.status in FORGOTTEN
+    if nothing_done and not claim.resumed:
         await uow.answers.remove(mark.caller, mark.route, mark.key)
-    elif reply is None or reply.status >= 500:
+    elif reply is None or nothing_done or reply.status >= 500:
         await uow.answers.put(evolve(mark, locked_until=services.clock.now()))
     else:
         await uow.answers.put(evolve(mark, status=reply.status, media_type=reply.media_type, body=reply.body))

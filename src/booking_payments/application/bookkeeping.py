@@ -1,0 +1,215 @@
+"""Checking the books: every posting balances, and snapshots and postings are what the journals tell of.
+
+Payments are gone through in batches, each read on one consistent view, so that neither traffic nor their number
+matters.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import attrs
+from attrs import define, field, frozen
+
+from booking_payments.application.progress import Progress, in_silence
+from booking_payments.application.world import World
+from booking_payments.domain.ledger import Account, Posting, balances, postings_of
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.payment import Payment, fold
+from booking_payments.ports.storage import Story, UnitOfWork
+
+AT_ONCE = 200
+"""How many payments are in memory at a time."""
+
+MOST_KEPT = 1000
+"""How many faults are listed in full; all are counted."""
+
+
+@frozen(kw_only=True)
+class Fault:
+    """What is wrong with the books of a payment, and where. ``code`` is for scripts, ``text`` for people."""
+
+    payment_id: str
+    code: str
+    text: str
+
+
+@frozen(kw_only=True)
+class LedgerCheck:
+    """What was gone through, what each account holds, and what is wrong (the first faults of ``faults_found``)."""
+
+    payments: int
+    facts: int
+    postings: int
+    balances: Mapping[tuple[Account, Currency], Money]
+    faults_found: int
+    faults: tuple[Fault, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.faults_found
+
+
+async def check_ledger(world: World, progress: Progress = in_silence) -> LedgerCheck:
+    """Go through all books. Changes nothing."""
+    tally = _Tally()
+    total = await world.storage.read(lambda uow: uow.books.count())
+    last = ""
+    while True:
+        ids = await _ids_after(world, last)
+        if not ids:
+            return tally.result()
+        for payment_id, story in (await _stories(world, ids)).items():
+            tally.add(payment_id, story)
+        last = ids[-1]
+        progress("checking the books", tally.payments, max(total, tally.payments))
+
+
+async def _ids_after(world: World, last: str) -> Sequence[str]:
+    return await world.storage.read(lambda uow: uow.books.ids(last, AT_ONCE))
+
+
+async def _stories(world: World, ids: Sequence[str]) -> Mapping[str, Story | Exception]:
+    """The stories of these payments. Where one can't be read, they are read one at a time to find out which."""
+    try:
+        return await world.storage.read(lambda uow: uow.books.stories(ids))
+    except Exception:
+        return {each: await _story(world, each) for each in ids}
+
+
+async def _story(world: World, payment_id: str) -> Story | Exception:
+    async def work(uow: UnitOfWork) -> Story:
+        return (await uow.books.stories([payment_id]))[payment_id]
+
+    try:
+        return await world.storage.read(work)
+    except Exception as error:  # whatever a row that nobody could have written makes a reader raise
+        return error
+
+
+@define
+class _Tally:
+    """What has been found so far."""
+
+    payments: int = 0
+    facts: int = 0
+    postings: int = 0
+    sums: dict[tuple[Account, Currency], int] = field(factory=lambda: defaultdict(int))
+    faults: list[Fault] = field(factory=list)
+    faults_found: int = 0
+
+    def add(self, payment_id: str, story: Story | Exception) -> None:
+        self.payments += 1
+        if isinstance(story, Story):
+            self.facts += len(story.journal)
+            self.postings += len(story.postings)
+            for account, amount in balances(story.postings).items():
+                self.sums[account] += amount.minor
+        self._keep(tuple(faults_of(payment_id, story)))
+
+    def _keep(self, faults: tuple[Fault, ...]) -> None:
+        self.faults_found += len(faults)
+        self.faults.extend(faults[: MOST_KEPT - len(self.faults)])
+
+    def result(self) -> LedgerCheck:
+        return LedgerCheck(
+            payments=self.payments,
+            facts=self.facts,
+            postings=self.postings,
+            balances={key: Money(minor, key[1]) for key, minor in self.sums.items()},
+            faults_found=self.faults_found,
+            faults=tuple(self.faults),
+        )
+
+
+# --- one payment -----------------------------------------------------------------------------------------------
+
+
+def faults_of(payment_id: str, story: Story | Exception) -> Iterator[Fault]:
+    """What is wrong with one payment's books."""
+    if isinstance(story, Exception):
+        yield Fault(payment_id=payment_id, code="unreadable", text=f"can't be read ({type(story).__name__}: {story})")
+        return
+    for code, check in _CHECKS.items():
+        for text in check(story):
+            yield Fault(payment_id=payment_id, code=code, text=text)
+
+
+def _gaps(story: Story) -> Iterator[str]:
+    for place, recorded in enumerate(story.journal, start=1):
+        if recorded.sequence != place:
+            yield f"fact {place} of the journal is missing; the next one is {recorded.sequence}"
+            return
+
+
+def _snapshot(story: Story) -> Iterator[str]:
+    told = _told(story)
+    if isinstance(told, Exception):
+        yield f"the journal can't be folded ({type(told).__name__}: {told})"
+    elif told != story.payment:
+        yield "the journal tells of another " + ", ".join(_differing(told, story.payment))
+
+
+def _told(story: Story) -> Payment | Exception:
+    try:
+        return fold(story.journal)
+    except Exception as error:  # facts that can't follow each other break the fold in their own ways
+        return error
+
+
+def _differing(told: Payment, kept: Payment) -> list[str]:
+    names = [each.name for each in attrs.fields(Payment)]
+    return [name for name in names if getattr(told, name) != getattr(kept, name)]
+
+
+def _columns(story: Story) -> Iterator[str]:
+    if story.stale:
+        yield "kept for queries and out of date: " + ", ".join(story.stale)
+
+
+def _unbalanced(story: Story) -> Iterator[str]:
+    for place, posting in enumerate(story.postings, start=1):
+        if any(amount for amount in _sums(posting).values()):
+            yield f"posting {place} ({posting.kind.value} of {posting.subject}) does not balance"
+
+
+def _sums(posting: Posting) -> Mapping[Currency, int]:
+    sums: dict[Currency, int] = defaultdict(int)
+    for line in posting.lines:
+        sums[line.amount.currency] += line.amount.minor
+    return sums
+
+
+def _postings(story: Story) -> Iterator[str]:
+    """Compared with what the journal gives rise to; nothing is said where the journal itself is broken."""
+    if isinstance(_told(story), Exception):
+        return
+    due = postings_of(story.journal)
+    for place, (kept, expected) in enumerate(zip(story.postings, due, strict=False), start=1):
+        if kept != expected:
+            yield f"posting {place} is {_shown(kept)}; the journal gives {_shown(expected)}"
+            return
+    if len(story.postings) != len(due):
+        yield f"there are {len(story.postings)} postings; the journal gives {len(due)}"
+
+
+def _shown(posting: Posting) -> str:
+    return f"{posting.kind.value} of {posting.subject} over {posting.lines[0].amount}"
+
+
+def _conservation(story: Story) -> Iterator[str]:
+    payment = story.payment
+    given = payment.refunded + payment.refund_pending
+    if given > payment.captured:
+        yield f"{given} is refunded or reserved for it, of {payment.captured} captured"
+
+
+_CHECKS: Mapping[str, Callable[[Story], Iterator[str]]] = {
+    "journal_gap": _gaps,
+    "snapshot_differs": _snapshot,
+    "columns_differ": _columns,
+    "posting_unbalanced": _unbalanced,
+    "postings_differ": _postings,
+    "refunds_exceed": _conservation,
+}
+"""The checks, by the code of what they find."""

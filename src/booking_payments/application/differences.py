@@ -1,0 +1,147 @@
+"""Comparing: where a payment in our books and what the gateway says about it differ. Pure functions.
+
+What they find is a suspicion when the gateway's side comes from a list, which may be older than our books, and drift
+when it was read for the purpose.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from attrs import frozen
+
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Money
+from booking_payments.domain.payment import Payment, Refund
+from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
+
+
+@frozen(kw_only=True)
+class Difference:
+    """Where the two sides differ: a code for scripts, a text for people, and the object of the gateway."""
+
+    code: str
+    text: str
+    gateway_id: str | None
+
+
+Differences = Iterator[Difference]
+
+
+def all_differences(
+    payment: Payment, intent: IntentReport, refunds: Sequence[RefundReport], disputes: Sequence[DisputeReport]
+) -> Differences:
+    """Where our payment and everything that the gateway has of it differ."""
+    yield from of_intent(payment, intent)
+    for refund in refunds:
+        yield from of_refund(payment, refund)
+    for dispute in disputes:
+        yield from of_dispute(payment, dispute)
+    yield from _missing(payment, refunds, disputes)
+
+
+# --- intents ---------------------------------------------------------------------------------------------------
+
+_SAME: Final[Mapping[PaymentStatus, PaymentStatus]] = {PaymentStatus.FAILED: PaymentStatus.CANCELED}
+"""Our statuses that the gateway has no word for: the end of all attempts is a canceled intent there."""
+
+
+def of_intent(payment: Payment, intent: IntentReport) -> Differences:
+    """Where our payment and its intent differ."""
+    if intent.amount.currency is not payment.amount.currency:
+        text = f"we asked for {payment.amount}, the gateway has {intent.amount}"
+        yield Difference(code="currency_differs", text=text, gateway_id=intent.id)
+    elif intent.status is not _SAME.get(payment.status, payment.status):
+        yield _status(intent.id, payment.status.value, intent.status.value if intent.status else "one we don't know")
+    elif _amounts(payment, intent):
+        yield Difference(code="amount_differs", text=_amounts(payment, intent), gateway_id=intent.id)
+    elif _tells_of_unknown_charge(payment, intent):
+        text = "the gateway tells of a failed charge that our books don't have"
+        yield Difference(code="attempt_unknown", text=text, gateway_id=intent.id)
+
+
+def _status(gateway_id: str, ours: str, theirs: str) -> Difference:
+    return Difference(
+        code="status_differs", text=f"our books say {ours}, the gateway says {theirs}", gateway_id=gateway_id
+    )
+
+
+def _amounts(payment: Payment, intent: IntentReport) -> str:
+    """How the amounts differ; empty when they don't."""
+    ours, theirs = _compared(payment, intent)
+    return "" if ours == theirs else f"our books have {ours}, the gateway {theirs}"
+
+
+def _compared(payment: Payment, intent: IntentReport) -> tuple[Money, Money]:
+    if payment.status is PaymentStatus.SUCCEEDED:
+        return payment.captured, intent.amount_received
+    if payment.status is PaymentStatus.REQUIRES_CAPTURE:
+        return payment.authorized, intent.amount_capturable
+    return (payment.amount, intent.amount) if payment.status.is_open else (payment.captured, intent.amount_received)
+
+
+def _tells_of_unknown_charge(payment: Payment, intent: IntentReport) -> bool:
+    charge_id = intent.failure.charge_id if intent.failure else None
+    open_for_it = payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD
+    return open_for_it and charge_id is not None and all(each.charge_id != charge_id for each in payment.attempts)
+
+
+# --- refunds and disputes --------------------------------------------------------------------------------------
+
+
+def of_refund(payment: Payment, report: RefundReport) -> Differences:
+    """Where a refund at the gateway and ours differ."""
+    refund = _refund_of(payment, report)
+    if refund is None:
+        text = f"the gateway has a refund of {report.amount} that our books don't have"
+        yield Difference(code="refund_unknown", text=text, gateway_id=report.id)
+    elif refund.amount != report.amount or refund.gateway_refund_id != report.id:
+        text = f"our refund {refund.id} is over {refund.amount}, the gateway's over {report.amount}"
+        yield Difference(code="refund_differs", text=text, gateway_id=report.id)
+    elif refund.status is not report.status:
+        theirs = report.status.value if report.status else "one we don't know"
+        text = f"refund {refund.id}: our books say {refund.status.value}, the gateway says {theirs}"
+        yield Difference(code="refund_status_differs", text=text, gateway_id=report.id)
+
+
+def _refund_of(payment: Payment, report: RefundReport) -> Refund | None:
+    return payment.refund(report.id) or payment.refund(report.metadata.get("refund_id", report.id))
+
+
+def of_dispute(payment: Payment, report: DisputeReport) -> Differences:
+    """Where a dispute at the gateway and ours differ."""
+    known = payment.dispute_by_id(report.id)
+    if known is None:
+        text = f"the gateway has a dispute over {report.amount} that our books don't have"
+        yield Difference(code="dispute_unknown", text=text, gateway_id=report.id)
+    elif known.status is not report.status:
+        theirs = report.status.value if report.status else "one we don't know"
+        text = f"dispute: our books say {known.status.value}, the gateway says {theirs}"
+        yield Difference(code="dispute_status_differs", text=text, gateway_id=report.id)
+    elif known.withdrawn != report.withdrawn:
+        text = f"dispute: our books have {known.withdrawn} withdrawn, the gateway {report.withdrawn}"
+        yield Difference(code="dispute_amount_differs", text=text, gateway_id=report.id)
+
+
+def _missing(payment: Payment, refunds: Sequence[RefundReport], disputes: Sequence[DisputeReport]) -> Differences:
+    """What our books have and the gateway does not."""
+    there = {report.id for report in refunds}
+    for refund in payment.refunds:
+        if not refund.status.is_lost and refund.gateway_refund_id not in there:
+            text = f"the gateway does not have our refund {refund.id} of {refund.amount}"
+            yield Difference(code="refund_not_at_gateway", text=text, gateway_id=refund.gateway_refund_id)
+    opened = {report.id for report in disputes}
+    for dispute in payment.disputes:
+        if dispute.id not in opened:
+            text = f"the gateway does not have the dispute over {dispute.amount}"
+            yield Difference(code="dispute_not_at_gateway", text=text, gateway_id=dispute.id)
+
+
+# --- our own side ----------------------------------------------------------------------------------------------
+
+
+def late_money_kept(payment: Payment) -> Differences:
+    """Money that came for a booking that was closed or paid, and did not go back, though nothing is under way."""
+    kept = payment.captured - payment.refunded - payment.refund_pending
+    if payment.late and payment.operation is None and not payment.disputed and kept.minor > 0:
+        text = f"paid when the booking was closed or paid already, and {kept} of it did not go back; refund it"
+        yield Difference(code="late_money_kept", text=text, gateway_id=payment.intent_id)

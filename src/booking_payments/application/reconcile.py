@@ -1,0 +1,349 @@
+"""Reconciling: our books against the gateway's.
+
+1. Operations in flight are settled, leases waited for.
+2. Events that never came are taken in, and those that failed are tried again.
+3. Payments, refunds and disputes are compared: everything not final, and the last 30 days.
+
+The gateway's side is read in pages of its lists. Where a list differs from our books the payment is read by itself,
+and what that says is judged under the lock by the same decisions as a webhook: so healing is nothing but news. What
+still differs afterwards is left for a person, with the reason.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from attrs import Factory, define, frozen
+
+from booking_payments.application.differences import (
+    Difference,
+    all_differences,
+    late_money_kept,
+    of_dispute,
+    of_intent,
+    of_refund,
+)
+from booking_payments.application.findings import Finding, Findings
+from booking_payments.application.gateway_call import with_retries
+from booking_payments.application.operations import CLOCKS_APART, News, judge, load, look
+from booking_payments.application.progress import Progress, in_silence
+from booking_payments.application.recording import Recorder
+from booking_payments.application.replaying import (
+    UNFINISHED,
+    batches,
+    catch_up,
+    names_of,
+    replay_all,
+    windows,
+)
+from booking_payments.application.settling import (
+    CALLER,
+    go_on,
+    leave_in_flight,
+    payment_of,
+    payments_since,
+    settle_in_flight,
+)
+from booking_payments.application.world import World
+from booking_payments.domain.payment import Payment
+from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
+from booking_payments.ports.gateway import GatewayError, NotThere, WebhookRefused
+from booking_payments.ports.storage import InboxFilter, StorageConflict, UnitOfWork
+
+LOOK_BACK: Final = timedelta(days=30)
+"""How far back final payments are compared when nobody says otherwise."""
+
+WINDOW: Final = timedelta(days=3)
+"""What is listed in one go, so that a long time fits into memory, and a failure does not begin it all anew."""
+
+AT_ONCE = 200
+"""How many objects of the gateway are looked up in our books at a time."""
+
+MAX_READS = 3
+"""How often a payment is read anew because our books moved meanwhile; more is a matter for the next run."""
+
+Part = TypeVar("Part", RefundReport, DisputeReport)
+
+
+@frozen(kw_only=True)
+class Reconciliation:
+    """What was compared, what was healed, and what is left for a person.
+
+    ``payments`` counts ours, the others the gateway's objects. ``foreign`` are intents that nobody of ours made:
+    they have none of our metadata. ``events`` counts the events that had not come or had failed.
+    """
+
+    since: datetime
+    until: datetime
+    payments: int
+    intents: int
+    refunds: int
+    disputes: int
+    foreign: int
+    events: int
+    healed: tuple[Finding, ...]
+    left: tuple[Finding, ...]
+
+
+async def reconcile(world: World, since: datetime | None = None, progress: Progress = in_silence) -> Reconciliation:
+    """Settle, catch up and compare. ``since`` is how far back final payments and events are looked at.
+
+    Raises nothing for failures of the gateway: what could not be looked at is left.
+    """
+    until = world.clock.now()
+    findings = Findings(world)
+    comparison = _Comparison(world, findings, progress, since or until - LOOK_BACK)
+    await settle_in_flight(world, findings, progress)
+    events = 0
+    try:
+        events = await _take_in_events(world, findings, since, progress)
+        await comparison.run()
+    except (GatewayError, WebhookRefused) as error:
+        findings.leave("not_compared", f"the gateway can't be read ({error.code}); reconcile again later", None)
+    return comparison.result(until, events)
+
+
+async def _take_in_events(world: World, findings: Findings, since: datetime | None, progress: Progress) -> int:
+    """Try the events again that failed, and take in those that never came; how many there were of both."""
+    unfinished = await names_of(world, InboxFilter(statuses=UNFINISHED))
+    again = await replay_all(world, unfinished, progress)
+    known = set(unfinished)
+    missed = [each for each in await catch_up(world, since, progress) if (each.event_id, each.type) not in known]
+    for each in (*again, *missed):
+        if each.failed:
+            text = f"{each.type} can't be processed ({each.reason}); see: booking-payments webhooks list --failed"
+            findings.leave("event_failed", text, None, each.event_id)
+    return len(again) + len(missed)
+
+
+@define
+class _Comparison:
+    """One run of comparing. ``seen`` are the gateway's ids that its lists have shown; ``examined`` are the payments
+    that were read by themselves."""
+
+    world: World
+    findings: Findings
+    progress: Progress
+    since: datetime
+    seen: set[str] = Factory(set)
+    examined: set[str] = Factory(set)
+    payments: int = 0
+    intents: int = 0
+    refunds: int = 0
+    disputes: int = 0
+    foreign: int = 0
+
+    async def run(self) -> None:
+        """Compare the gateway's lists with our books, then our books with what the lists have shown."""
+        spans = list(windows(self.since - CLOCKS_APART, self.world.clock.now(), WINDOW))
+        for done, (begin, end) in enumerate(spans, start=1):
+            await self._compare_lists(begin, end)
+            self.progress("comparing with the gateway", done, len(spans))
+        await self._compare_ours()
+
+    def result(self, until: datetime, events: int) -> Reconciliation:
+        return Reconciliation(
+            since=self.since,
+            until=until,
+            payments=self.payments,
+            intents=self.intents,
+            refunds=self.refunds,
+            disputes=self.disputes,
+            foreign=self.foreign,
+            events=events,
+            healed=tuple(self.findings.healed),
+            left=tuple(self.findings.left),
+        )
+
+    # --- the gateway's side
+
+    async def _compare_lists(self, begin: datetime, end: datetime | None) -> None:
+        gateway = self.world.gateway
+        intents = await with_retries(self.world, lambda: gateway.list_intents(begin, end))
+        for some in batches(intents, AT_ONCE):
+            await self._compare_intents(some)
+        refunds = await with_retries(self.world, lambda: gateway.list_refunds_made(begin, end))
+        for made in batches(refunds, AT_ONCE):
+            await self._compare_parts(made, of_refund)
+        disputes = await with_retries(self.world, lambda: gateway.list_disputes_opened(begin, end))
+        for opened in batches(disputes, AT_ONCE):
+            await self._compare_parts(opened, of_dispute)
+        self.intents += len(intents)
+        self.refunds += len(refunds)
+        self.disputes += len(disputes)
+
+    async def _compare_intents(self, intents: Sequence[IntentReport]) -> None:
+        known = await self._of_intents(intent.id for intent in intents)
+        for intent in intents:
+            self.seen.add(intent.id)
+            payment = known.get(intent.id)
+            if payment is None:
+                await self._compare_unknown(intent)
+            elif any(of_intent(payment, intent)):
+                await self._examine(payment.id)
+
+    async def _compare_parts(
+        self, reports: Sequence[Part], differing: Callable[[Payment, Part], Iterator[Difference]]
+    ) -> None:
+        """Refunds or disputes. Those of strays are judged with their intent."""
+        known = await self._of_intents(report.intent_id for report in reports)
+        for report in reports:
+            self.seen.add(report.id)
+            payment = known.get(report.intent_id or "")
+            if payment is not None and any(differing(payment, report)):
+                await self._examine(payment.id)
+
+    async def _of_intents(self, intent_ids: Iterable[str | None]) -> Mapping[str, Payment]:
+        ids = {each for each in intent_ids if each}
+        return await self.world.storage.read(lambda uow: uow.books.of_intents(ids))
+
+    async def _compare_unknown(self, intent: IntentReport) -> None:
+        """An intent that no payment of ours has: our call's answer was lost, or it is a stray, or not ours at all."""
+        if not _is_ours(intent):
+            self.foreign += 1
+            return
+        named = intent.metadata.get("payment_id", "")
+        payment = await self.world.storage.read(lambda uow: uow.payments.get(named))
+        if payment is not None and payment.intent_id in (None, intent.id):
+            await self._examine(payment.id, intent.id)
+        else:
+            await self._judge_stray(intent, payment)
+
+    async def _judge_stray(self, intent: IntentReport, payment: Payment | None) -> None:
+        whose = "for a payment that has another intent" if payment else "for a payment that our books don't have"
+        held = await self._held_by(intent)
+        if held is not None:
+            code = "second_charge" if payment else "unknown_charge"
+            self._leave_stray(code, f"{held} is charged {whose}; give it back there", intent, payment)
+        elif intent.status is None or intent.status.is_open:
+            code = "second_intent" if payment else "unknown_intent"
+            self._leave_stray(code, f"an intent {whose} may still be charged; cancel it there", intent, payment)
+
+    async def _held_by(self, intent: IntentReport) -> str | None:
+        """What an intent holds of the customer's money; None when it is nothing, or is on its way back."""
+        if intent.amount_capturable.minor:
+            return str(intent.amount_capturable)
+        if not intent.amount_received.minor:
+            return None
+        refunds = await with_retries(self.world, lambda: self.world.gateway.list_refunds(intent.id))
+        back = sum(refund.amount.minor for refund in refunds if refund.status and not refund.status.is_lost)
+        return str(intent.amount_received) if back < intent.amount_received.minor else None
+
+    def _leave_stray(self, code: str, text: str, intent: IntentReport, payment: Payment | None) -> None:
+        said = intent.metadata.get
+        finding = Finding(
+            code=code,
+            text=text,
+            payment_id=payment.id if payment else said("payment_id"),
+            booking_id=payment.booking_id if payment else said("booking_id"),
+            reference=payment.booking_reference if payment else said("booking_reference"),
+            gateway_id=intent.id,
+        )
+        self.findings.left.append(finding)
+
+    # --- our side
+
+    async def _compare_ours(self) -> None:
+        total = await self.world.storage.read(lambda uow: uow.books.count(self.since))
+        async for payment in payments_since(self.world, self.since):
+            self.payments += 1
+            if self._is_suspect(payment):
+                await self._examine(payment.id)
+            self.progress("comparing our books", self.payments, max(total, self.payments))
+
+    def _is_suspect(self, payment: Payment) -> bool:
+        """Whether the lists have not shown what they should have, or money was kept that was to go back."""
+        return any(late_money_kept(payment)) or not self._was_shown(payment)
+
+    def _was_shown(self, payment: Payment) -> bool:
+        if payment.intent_id is None:
+            return True  # nothing was made there, or else its intent has shown itself, by our metadata
+        recent = payment.created_at >= self.since
+        if payment.intent_id not in self.seen and (recent or not payment.is_final):
+            return False
+        return self.seen.issuperset(self._parts_to_see(payment))
+
+    def _parts_to_see(self, payment: Payment) -> Iterator[str | None]:
+        """Refunds and disputes of late or under way; None stands for a refund that the gateway has not named."""
+        for refund in payment.refunds:
+            if refund.status.is_pending or (refund.created_at >= self.since and not refund.status.is_lost):
+                yield refund.gateway_refund_id
+        for dispute in payment.disputes:
+            if dispute.status.is_open or dispute.opened_at >= self.since:
+                yield dispute.id
+
+    # --- one payment
+
+    async def _examine(self, payment_id: str, intent_id: str | None = None) -> None:
+        """Read the payment at the gateway, book what is news, and leave what differs all the same."""
+        before = await payment_of(self.world, payment_id)
+        if payment_id in self.examined or before.operation is not None:
+            return  # whoever has begun an operation since everything was settled reads for himself
+        self.examined.add(payment_id)
+        news: News | None = None
+        try:
+            news = await self._read_and_book(payment_id, intent_id)
+        except NotThere:
+            text = f"the gateway does not know the intent of this payment ({before.status.value})"
+            self.findings.leave("not_at_gateway", text, before, before.intent_id)
+        except GatewayError as error:
+            text = f"the gateway can't be read ({error.code}); reconcile again later"
+            self.findings.leave("not_read", text, before, before.intent_id)
+        except Exception as error:  # whatever it is, one payment that breaks holds up no other
+            self.findings.leave("broke", f"{type(error).__name__}: {error}", before, before.intent_id)
+        await self.findings.heal(before, "healed", "our books lagged behind the gateway's")
+        if news is not None:
+            await self._leave_differences(payment_id, news)
+
+    async def _read_and_book(self, payment_id: str, intent_id: str | None) -> News:
+        """What the gateway says, once it is booked and what follows from it is done."""
+        news = await self._until_booked(await payment_of(self.world, payment_id), intent_id)
+        if (await payment_of(self.world, payment_id)).operation is None:
+            return news
+        await go_on(self.world, payment_id)
+        return await self._until_booked(await payment_of(self.world, payment_id), intent_id)
+
+    async def _until_booked(self, payment: Payment, intent_id: str | None) -> News:
+        for _ in range(MAX_READS):
+            news = await look(self.world, payment, intent_id)
+            moved_on = await _book(self.world, payment, news)
+            if moved_on is None:
+                return news
+            payment = moved_on
+        raise StorageConflict("the payment kept changing while it was read")
+
+    async def _leave_differences(self, payment_id: str, news: News) -> None:
+        payment = await payment_of(self.world, payment_id)
+        if payment.operation is not None:
+            leave_in_flight(self.findings, payment)
+            return
+        for each in _differences(payment, news):
+            self.findings.leave(each.code, each.text, payment, each.gateway_id)
+
+
+def _is_ours(intent: IntentReport) -> bool:
+    """Whether it is one that we made: each of ours names its payment and booking."""
+    return "payment_id" in intent.metadata or "booking_id" in intent.metadata
+
+
+def _differences(payment: Payment, news: News) -> Iterator[Difference]:
+    if news.intent is not None:
+        yield from all_differences(payment, news.intent, news.refunds, news.disputes)
+    yield from late_money_kept(payment)
+
+
+async def _book(world: World, seen: Payment, news: News) -> Payment | None:
+    """Judge what was read when the payment was as ``seen``; the payment as it is now when it has moved on since."""
+
+    async def work(uow: UnitOfWork) -> Payment | None:
+        booking, payment = await load(uow, seen.id)
+        if payment.version != seen.version:
+            return payment
+        recorder = Recorder(world, uow, booking, payment, CALLER)
+        await judge(uow, recorder, news)
+        recorder.follow_up()
+        if recorder.payment.version != payment.version:
+            await recorder.save()
+        return None
+
+    return await world.storage.transact(work)

@@ -1,0 +1,186 @@
+"""Events again: from the inbox, where they are kept as they came, and from the gateway, after an outage.
+
+Both go the way of a delivery from behind its signature on, so what was processed already has no second effect.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Final, TypeVar
+
+from attrs import frozen
+
+from booking_payments.application.gateway_call import with_retries
+from booking_payments.application.progress import Progress, in_silence
+from booking_payments.application.webhooks import take_in
+from booking_payments.application.world import World
+from booking_payments.domain.errors import PaymentError
+from booking_payments.ports.gateway import GatewayEvent, WebhookRefused
+from booking_payments.ports.storage import InboxEntry, InboxFilter, InboxStatus, StorageConflict, UnitOfWork
+
+UNFINISHED: Final = frozenset({InboxStatus.RECEIVED, InboxStatus.FAILED})
+"""What is left to do: events whose processing failed, or was cut short."""
+
+KEPT_BY_GATEWAY: Final = timedelta(days=30)
+"""How far back the gateway lists events (docs.stripe.com/api/events)."""
+
+REDELIVERY: Final = timedelta(days=3)
+"""For so long the gateway repeats a delivery by itself. When an event came, others from as long before may not have
+come yet, so looking back begins there."""
+
+WINDOW: Final = timedelta(days=3)
+"""What is listed in one go, so that a long time fits into memory, and a failure does not begin it all anew."""
+
+AT_ONCE = 500
+"""How many events are looked up in the inbox at a time."""
+
+T = TypeVar("T")
+
+
+@frozen(kw_only=True)
+class Replayed:
+    """What became of an event: ``processed``, ``duplicate``, ``ignored``, ``failed`` (the reason for the last two),
+    ``unknown`` for one that was never received, or ``waiting`` when nothing was to be done yet."""
+
+    event_id: str
+    type: str
+    outcome: str
+    reason: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was to be processed and was not."""
+        return self.outcome in ("failed", "unknown")
+
+
+async def list_webhooks(world: World, which: InboxFilter, limit: int) -> Sequence[InboxEntry]:
+    """Events received, newest first."""
+    return await world.storage.read(lambda uow: uow.inbox.latest(which, limit))
+
+
+async def names_of(world: World, which: InboxFilter, event_ids: Sequence[str] = ()) -> Sequence[tuple[str, str]]:
+    """Event id and type of the events received that are meant, oldest first; of ``event_ids`` only, where given."""
+
+    async def work(uow: UnitOfWork) -> Sequence[tuple[str, str]]:
+        if not event_ids:
+            return await uow.inbox.names(which)
+        found = [entry for each in dict.fromkeys(event_ids) for entry in await uow.inbox.find(each)]
+        meant = sorted((entry for entry in found if which.takes(entry)), key=lambda entry: entry.received_at)
+        return [(entry.event_id, entry.type) for entry in meant]
+
+    return await world.storage.read(work)
+
+
+async def replay_webhooks(
+    world: World,
+    which: InboxFilter,
+    event_ids: Sequence[str] = (),
+    *,
+    dry_run: bool = False,
+    progress: Progress = in_silence,
+) -> Sequence[Replayed]:
+    """Process the events that are meant again, oldest first; with ``dry_run`` only say which these are.
+
+    A failure is told in the result and stops nothing.
+    """
+    names = await names_of(world, which, event_ids)
+    found = {event_id for event_id, _ in names} if event_ids else set()
+    unknown = [Replayed(event_id=each, type="", outcome="unknown") for each in event_ids if each not in found]
+    if dry_run:
+        return [*(Replayed(event_id=event_id, type=type_, outcome="waiting") for event_id, type_ in names), *unknown]
+    return [*await replay_all(world, names, progress), *unknown]
+
+
+async def replay_all(
+    world: World, names: Sequence[tuple[str, str]], progress: Progress = in_silence
+) -> Sequence[Replayed]:
+    """Process these events (id and type) again, in this order."""
+    results = []
+    for done, (event_id, type_) in enumerate(names, start=1):
+        results.append(await _replay(world, event_id, type_))
+        progress("replaying events", done, len(names))
+    return results
+
+
+async def _replay(world: World, event_id: str, type_: str) -> Replayed:
+    async def work(uow: UnitOfWork) -> str:
+        return next(row.body for row in await uow.inbox.find(event_id) if row.type == type_)
+
+    body = await world.storage.read(work)
+    try:
+        event = world.webhooks.read_again(body)
+    except WebhookRefused as error:
+        return Replayed(event_id=event_id, type=type_, outcome="failed", reason=error.code)
+    return await _taken_in(world, event)
+
+
+async def _taken_in(world: World, event: GatewayEvent) -> Replayed:
+    try:
+        result = await take_in(world, event)
+    except Exception as error:  # the row is kept as failed, whatever it was; the next event may fare better
+        return Replayed(event_id=event.id, type=event.type, outcome="failed", reason=_reason(error))
+    return Replayed(event_id=event.id, type=event.type, outcome=result.outcome, reason=result.reason)
+
+
+def _reason(error: Exception) -> str:
+    known = isinstance(error, PaymentError | StorageConflict)
+    return type(error.__cause__ if known and error.__cause__ else error).__name__
+
+
+# --- after an outage -------------------------------------------------------------------------------------------
+
+
+async def catch_up(world: World, since: datetime | None = None, progress: Progress = in_silence) -> Sequence[Replayed]:
+    """Take in what the gateway has told in vain since ``since``, oldest first; what became of each such event.
+
+    By default it is read from the last event seen on, with an overlap for those that were still on their way.
+    Raises ``GatewayError`` when the gateway can't be read; what was taken in until then stays.
+    """
+    now = world.clock.now()
+    found: list[Replayed] = []
+    spans = list(windows(await _beginning(world, since, now), now, WINDOW))
+    for done, (begin, end) in enumerate(spans, start=1):
+        found.extend(await _catch_up_on(world, begin, end))
+        progress("catching up on events", done, len(spans))
+    return found
+
+
+async def _beginning(world: World, since: datetime | None, now: datetime) -> datetime:
+    earliest = now - KEPT_BY_GATEWAY
+    if since is not None:
+        return max(since, earliest)
+    newest = await world.storage.read(lambda uow: uow.inbox.newest())
+    return max(min(newest, now) - REDELIVERY, earliest) if newest else earliest
+
+
+async def _catch_up_on(world: World, begin: datetime, end: datetime | None) -> Sequence[Replayed]:
+    events = await with_retries(world, lambda: world.gateway.list_events(begin, end))
+    return [await _taken_in(world, event) for event in await _news_among(world, events)]
+
+
+async def _news_among(world: World, events: Sequence[GatewayEvent]) -> Sequence[GatewayEvent]:
+    news: list[GatewayEvent] = []
+    for some in batches(events, AT_ONCE):
+        done = await _done_among(world, [event.id for event in some])
+        news.extend(event for event in some if event.id not in done)
+    return news
+
+
+async def _done_among(world: World, ids: Sequence[str]) -> frozenset[str]:
+    return frozenset(await world.storage.read(lambda uow: uow.inbox.done(ids)))
+
+
+def windows(begin: datetime, end: datetime, length: timedelta) -> Iterator[tuple[datetime, datetime | None]]:
+    """The time from ``begin`` in pieces of whole seconds; the last has no end, so that nothing of now is missed."""
+    begin = begin.replace(microsecond=0)
+    while begin + length < end:
+        yield begin, begin + length
+        begin += length
+    yield begin, None
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """``items`` in lists of at most ``size``."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some

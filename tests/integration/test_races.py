@@ -1,0 +1,97 @@
+"""Many at once: one key is one execution, one booking is one charge, and refunds never exceed the payment.
+
+``RACE_ROUNDS`` says how often each race is run on each database.
+"""
+
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+from itertools import count
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from booking_payments.entrypoints.http.app import create_app
+from booking_payments.testing.house import House
+from tests.integration.http.api import ANN, services_of
+
+ROUNDS = int(os.environ.get("RACE_ROUNDS", "20"))
+CARD = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
+NUMBERS = count(1)
+
+
+@pytest.fixture
+async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(services_of(house)))  # type: ignore[arg-type] - the same, named otherwise
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        yield client
+
+
+async def _all_at_once(client: httpx.AsyncClient, requests: list[httpx.Request]) -> list[httpx.Response]:
+    answers: list[httpx.Response] = []
+
+    async def send(request: httpx.Request) -> None:
+        answers.append(await client.send(request))
+
+    async with anyio.create_task_group() as tasks:
+        for request in requests:
+            tasks.start_soon(send, request)
+    return answers
+
+
+def _post(client: httpx.AsyncClient, path: str, body: dict[str, Any], key: str | None = None) -> httpx.Request:
+    return client.build_request("POST", path, json=body, headers={**ANN, **({"Idempotency-Key": key} if key else {})})
+
+
+async def _book(house: House) -> str:
+    return (await house.book(reference=f"R-{next(NUMBERS)}")).id
+
+
+def _path(booking: str, what: str) -> str:
+    return f"/api/bookings/{booking}/payment/{what}/"
+
+
+async def _charges(house: House, booking: str) -> int:
+    """Successful charges at the gateway, over all intents that name the booking."""
+    intents = house.stripe.call("GET", "/v1/payment_intents", {"limit": 100}).body["data"]
+    own = [intent["id"] for intent in intents if intent["metadata"].get("booking_id") == booking]
+    return sum(house.stripe.successful_charges(intent) for intent in own)
+
+
+async def test_one_key_of_32_clients_is_one_execution(house: House, client: httpx.AsyncClient) -> None:
+    for number in range(ROUNDS):
+        booking, key = await _book(house), f"one-key-for-all-{number:04}"
+        answers = await _all_at_once(client, [_post(client, _path(booking, "intent"), CARD, key) for _ in range(32)])
+        later = await client.send(_post(client, _path(booking, "intent"), CARD, key))
+
+        bodies = {answer.content for answer in answers if answer.status_code == 200}
+        assert {answer.status_code for answer in answers} <= {200, 409}
+        assert bodies == {later.content}
+        assert later.headers["Idempotent-Replayed"] == "true"
+        assert await _charges(house, booking) == 1
+
+
+async def test_one_booking_of_50_clients_is_one_charge(house: House, client: httpx.AsyncClient) -> None:
+    for _ in range(ROUNDS):
+        booking = await _book(house)
+
+        answers = await _all_at_once(client, [_post(client, _path(booking, "intent"), CARD) for _ in range(50)])
+
+        assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 49}
+        assert await _charges(house, booking) == 1
+
+
+async def test_refunds_of_10_clients_never_exceed_the_payment(house: House, client: httpx.AsyncClient) -> None:
+    for _ in range(ROUNDS):
+        booking = await _book(house)
+        intent = (await client.send(_post(client, _path(booking, "intent"), CARD))).json()["payment_intent_id"]
+
+        wanted = [_post(client, _path(booking, "refund"), {"amount": "30.00"}) for _ in range(10)]
+        answers = await _all_at_once(client, wanted)
+
+        made = house.stripe.call("GET", "/v1/refunds", {"payment_intent": intent, "limit": 100}).body["data"]
+        assert {answer.status_code for answer in answers} <= {200, 409, 422}
+        assert len(made) == Counter(answer.status_code for answer in answers)[200]
+        assert 0 < sum(refund["amount"] for refund in made) <= 10000

@@ -1,0 +1,83 @@
+"""Going through the books in SQL: what was changed behind our back in the database itself is found."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.testing.house import ANN, House
+
+
+async def _paid(house: House, reference: str = "R-1") -> str:
+    booking = await house.book(reference=reference)
+    view = await house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
+    )
+    return view.payment.id
+
+
+async def _run(storage: SqlStorage, statement: str, **values: object) -> None:
+    """Run a statement as somebody with the database's password would, past the triggers."""
+    async with storage.engine.begin() as connection:
+        if storage.engine.dialect.name == "postgresql":
+            await connection.execute(text("SET session_replication_role = replica"))
+        else:
+            for trigger in ("journal_refuses_update", "journal_refuses_delete", "postings_refuses_update"):
+                await connection.execute(text(f"DROP TRIGGER {trigger}"))
+        await connection.execute(text(statement), values)
+
+
+CHANGES = [
+    ("UPDATE journal SET data = '{\"broken' WHERE sequence = 2", ["unreadable"]),
+    ("UPDATE journal SET type = 'payment_teleported' WHERE sequence = 2", ["unreadable"]),
+    ("UPDATE postings SET debit = 'pocket' WHERE sequence = 1", ["unreadable"]),
+    ("UPDATE payments SET state = '{}'", ["unreadable"]),
+    ("UPDATE postings SET amount_minor = amount_minor - 1 WHERE sequence = 1", ["postings_differ"]),
+    ("DELETE FROM journal WHERE sequence = 3", ["journal_gap"]),
+    ("UPDATE payments SET status = 'processing'", ["snapshot_differs"]),
+    ("UPDATE payments SET captured_minor = 9999", ["snapshot_differs"]),
+    ("UPDATE payments SET refunded_minor = 1", ["columns_differ"]),
+    ("UPDATE payments SET holds_booking = 0", ["columns_differ"]),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES)
+async def test_a_change_behind_our_back_is_found_and_named(
+    house: House, storage: SqlStorage, change: str, expected: list[str]
+) -> None:
+    payment_id = await _paid(house)
+    await _run(storage, change)
+
+    found = await house.payments.check_ledger()
+
+    assert [(fault.payment_id, fault.code) for fault in found.faults] == [(payment_id, code) for code in expected]
+
+
+async def test_one_payment_that_can_not_be_read_hides_no_other(house: House, storage: SqlStorage) -> None:
+    broken, sound = await _paid(house), await _paid(house, "R-2")
+    await _run(storage, "UPDATE payments SET state = '{}' WHERE id = :id", id=broken)
+
+    found = await house.payments.check_ledger()
+
+    assert ([fault.payment_id for fault in found.faults], found.payments) == ([broken], 2)
+    assert found.postings == 2
+    assert sound != broken
+
+
+async def test_the_inbox_of_the_first_schema_is_kept(house: House, storage: SqlStorage) -> None:
+    await _run(
+        storage,
+        "INSERT INTO inbox (event_id, type, status, received_at, tries, body) "
+        "VALUES ('evt_old', 'x', 'processed', :at, 1, '{}')",
+        at=_stored(storage, datetime(2026, 1, 1, tzinfo=UTC)),
+    )
+
+    newest = await storage.read(lambda uow: uow.inbox.newest())
+    rows = await house.payments.list_webhooks()
+    assert (newest, [row.event_id for row in rows]) == (None, ["evt_old"])
+    assert house.clock.now() - rows[0].received_at > timedelta(days=50)
+
+
+def _stored(storage: SqlStorage, at: datetime) -> object:
+    return at if storage.engine.dialect.name == "postgresql" else at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

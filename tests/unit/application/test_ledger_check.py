@@ -1,0 +1,220 @@
+"""Checking the books: books as they should be, and every way in which they can be wrong, planted."""
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.application import bookkeeping
+from booking_payments.application.bookkeeping import faults_of
+from booking_payments.domain import events as ev
+from booking_payments.domain.ledger import Account, Line
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.ports.storage import Story
+from booking_payments.testing.house import ANN, House
+
+
+async def _pay(house: House, reference: str = "R-1") -> str:
+    booking = await house.book(reference=reference)
+    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    return booking.id
+
+
+async def _refunded(house: House) -> str:
+    booking_id = await _pay(house)
+    await house.payments.refund_payment(booking_id, amount="30.00")
+    return (await house.payments.payment_status(booking_id)).payment.id
+
+
+async def _story(house: House) -> Story:
+    payment_id = await _refunded(house)
+    return (await house.storage.read(lambda uow: uow.books.stories([payment_id])))[payment_id]
+
+
+def _codes(story: Story | Exception) -> list[str]:
+    return [fault.code for fault in faults_of("pay_1", story)]
+
+
+async def test_books_that_agree_have_no_fault(house: House) -> None:
+    await _refunded(house)
+
+    found = await house.payments.check_ledger()
+
+    assert (found.agrees, found.payments, found.postings) == (True, 1, 3)
+
+
+async def test_empty_books_agree(house: House) -> None:
+    assert (await house.payments.check_ledger()).agrees
+
+
+async def test_the_balances_tell_where_the_money_is(house: House) -> None:
+    await _refunded(house)
+
+    held = {account: amount.minor for (account, _), amount in (await house.payments.check_ledger()).balances.items()}
+
+    assert held == {Account.GATEWAY: 7000, Account.ORGANIZER: -6700, Account.FEES: -300}
+
+
+async def test_balances_are_those_of_all_payments_together(house: House) -> None:
+    await _refunded(house)
+    await _pay(house, "R-2")
+
+    found = await house.payments.check_ledger()
+
+    assert found.balances[Account.GATEWAY, Currency.USD].minor == 17000
+
+
+async def test_every_payment_is_gone_through_though_few_are_in_memory(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bookkeeping, "AT_ONCE", 2)
+    for number in range(5):
+        await _pay(house, f"R-{number}")
+    told: list[tuple[int, int]] = []
+
+    found = await house.payments.check_ledger(lambda doing, done, total: told.append((done, total)))
+
+    assert (found.payments, told) == (5, [(2, 5), (4, 5), (5, 5)])
+
+
+async def test_checking_changes_nothing(house: House) -> None:
+    payment_id = await _refunded(house)
+    before = (await house.storage.read(lambda uow: uow.books.stories([payment_id])))[payment_id]
+
+    await house.payments.check_ledger()
+
+    assert (await house.storage.read(lambda uow: uow.books.stories([payment_id])))[payment_id] == before
+
+
+# --- planted faults
+
+Plant = Callable[[Story], Story]
+
+
+def _without_fact(place: int) -> Plant:
+    return lambda story: attrs.evolve(story, journal=story.journal[:place] + story.journal[place + 1 :])
+
+
+def _other_status(story: Story) -> Story:
+    return attrs.evolve(story, payment=attrs.evolve(story.payment, status=PaymentStatus.PROCESSING))
+
+
+def _other_captured(story: Story) -> Story:
+    return attrs.evolve(story, payment=attrs.evolve(story.payment, captured=Money(9999, Currency.USD)))
+
+
+def _without_posting(story: Story) -> Story:
+    return attrs.evolve(story, postings=story.postings[:-1])
+
+
+def _posting_twice(story: Story) -> Story:
+    return attrs.evolve(story, postings=(*story.postings, story.postings[-1]))
+
+
+def _postings_swapped(story: Story) -> Story:
+    return attrs.evolve(story, postings=story.postings[::-1])
+
+
+def _stale_column(story: Story) -> Story:
+    return attrs.evolve(story, stale=("refunded_minor",))
+
+
+def _unbalanced(story: Story) -> Story:
+    first = story.postings[0]
+    lines = (first.lines[0], Line(account=first.lines[1].account, amount=Money(-1, Currency.USD)))
+    broken = attrs.evolve(first)
+    object.__setattr__(broken, "lines", lines)
+    return attrs.evolve(story, postings=(broken, *story.postings[1:]))
+
+
+PLANTED: list[tuple[Plant, set[str]]] = [
+    (_other_status, {"snapshot_differs"}),
+    (_other_captured, {"snapshot_differs"}),
+    (_without_posting, {"postings_differ"}),
+    (_posting_twice, {"postings_differ"}),
+    (_postings_swapped, {"postings_differ"}),
+    (_stale_column, {"columns_differ"}),
+    (_unbalanced, {"posting_unbalanced", "postings_differ"}),
+]
+
+
+@pytest.mark.parametrize(("plant", "expected"), PLANTED)
+async def test_a_planted_fault_is_found(house: House, plant: Plant, expected: set[str]) -> None:
+    assert set(_codes(plant(await _story(house)))) == expected
+
+
+@pytest.mark.parametrize("place", range(8))
+async def test_a_missing_fact_is_found(house: House, place: int) -> None:
+    codes = _codes(_without_fact(place)(await _story(house)))
+
+    assert "journal_gap" in codes
+
+
+async def test_a_journal_that_lost_its_end_is_found(house: House) -> None:
+    story = await _story(house)
+
+    codes = _codes(attrs.evolve(story, journal=story.journal[:-2]))
+
+    assert codes == ["snapshot_differs", "postings_differ"]
+
+
+async def test_a_missing_fact_is_named_by_its_place(house: House) -> None:
+    story = _without_fact(2)(await _story(house))
+
+    gaps = [fault.text for fault in faults_of("pay_1", story) if fault.code == "journal_gap"]
+    assert gaps == ["fact 3 of the journal is missing; the next one is 4"]
+
+
+async def test_what_differs_is_named(house: House) -> None:
+    faults = list(faults_of("pay_1", _other_status(await _story(house))))
+
+    assert [fault.text for fault in faults] == ["the journal tells of another status"]
+
+
+async def test_more_refunded_than_captured_is_found(house: House) -> None:
+    story = await _story(house)
+    twice = attrs.evolve(story.payment.refunds[0], id="rf_2", amount=Money(9000, Currency.USD))
+    greedy = attrs.evolve(story.payment, refunds=(*story.payment.refunds, twice))
+
+    assert "refunds_exceed" in _codes(attrs.evolve(story, payment=greedy))
+
+
+def test_what_can_not_be_read_is_named() -> None:
+    assert _codes(ValueError("no such account")) == ["unreadable"]
+
+
+async def test_faults_are_found_by_the_whole_check() -> None:
+    storage = MemoryStorage()
+    house = House(storage=storage)
+    payment_id = await _refunded(house)
+    storage._tables.postings[payment_id] = storage._tables.postings[payment_id][:-1]
+
+    found = await house.payments.check_ledger()
+
+    assert [(fault.payment_id, fault.code) for fault in found.faults] == [(payment_id, "postings_differ")]
+    assert not found.agrees
+
+
+async def test_of_very_many_faults_all_are_counted_and_the_first_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bookkeeping, "MOST_KEPT", 2)
+    storage = MemoryStorage()
+    house = House(storage=storage)
+    for number in range(3):
+        await _pay(house, f"R-{number}")
+    storage._tables.postings.clear()
+
+    found = await house.payments.check_ledger()
+
+    assert (found.faults_found, len(found.faults)) == (3, 2)
+
+
+async def test_a_journal_of_facts_that_can_not_follow_each_other_is_told(house: House) -> None:
+    story = await _story(house)
+    begins = ev.Recorded(sequence=1, at=house.clock.now(), actor="x", cause="x", fact=ev.MethodRequired())
+
+    faults = list(faults_of("pay_1", attrs.evolve(story, journal=(begins, *story.journal[1:]))))
+
+    assert [fault.code for fault in faults] == ["snapshot_differs"]
+    assert "can't be folded" in faults[0].text

@@ -1,0 +1,864 @@
+"""Reconciling: what is healed, what is left for a person, and what is none of our business."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from booking_payments.application import reconcile as reconciling
+from booking_payments.application import settling
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.reconcile import Reconciliation
+from booking_payments.application.views import PaymentView
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.errors import OutcomeUnknown, PaymentError
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.ledger import postings_of
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.payment import Payment, fold
+from booking_payments.domain.reports import DisputeReport, IntentReport
+from booking_payments.ports.storage import InboxEntry, InboxStatus, UnitOfWork
+from booking_payments.testing.house import ANN, House
+from tests.unit.application.saboteur import Saboteur
+
+CREATE = "POST /v1/payment_intents"
+CAPTURED = 10000
+
+
+async def _start(house: House) -> PaymentView:
+    return await house.payments.start_payment((await house.book()).id, ANN)
+
+
+async def _pay(house: House, card: str = "pm_card_visa") -> PaymentView:
+    booking = await house.book()
+    return await house.payments.start_payment(booking.id, ANN, payment_method_id=card, confirm_immediately=True)
+
+
+async def _paid(house: House) -> PaymentView:
+    """A paid booking, all of whose webhooks have come."""
+    view = await _pay(house)
+    await house.deliver_webhooks()
+    return view
+
+
+def _browser_pays(house: House, view: PaymentView, card: str = "pm_card_visa") -> None:
+    assert view.handover is not None
+    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", card)
+
+
+async def _now(house: House, view: PaymentView) -> Payment:
+    return (await house.payments.payment_status(view.payment.booking_id)).payment
+
+
+async def _booking(house: House, view: PaymentView) -> Booking:
+    return await house.payments.get_booking(view.payment.booking_id)
+
+
+def _left(found: Reconciliation) -> list[str]:
+    return [each.code for each in found.left]
+
+
+def _healed(found: Reconciliation) -> list[str]:
+    return [each.code for each in found.healed]
+
+
+def _forget_events(house: House) -> None:
+    """The gateway lists no events any more: nothing but comparing can find out."""
+    for event in house.stripe.events:
+        house.stripe._account.table("event").pop(event["id"])
+
+
+def _charge(house: House, capture_method: str = "automatic", **metadata: str) -> str:
+    """A charge that our use cases know nothing of."""
+    methods = {"enabled": True, "allow_redirects": "never"}
+    order: dict[str, Any] = {"amount": CAPTURED, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
+    answer = house.stripe.call(
+        "POST", "/v1/payment_intents", {**order, "automatic_payment_methods": methods, "metadata": metadata}
+    )
+    assert answer.ok
+    return str(answer.body["id"])
+
+
+# --- nothing to do
+
+
+async def test_books_that_agree_leave_nothing(house: House) -> None:
+    view = await _paid(house)
+    await house.payments.refund_payment(view.payment.booking_id, amount="30.00")
+    await house.deliver_webhooks()
+
+    found = await house.payments.reconcile()
+
+    assert (found.healed, found.left) == ((), ())
+    assert (found.payments, found.intents, found.refunds) == (1, 1, 1)
+
+
+async def test_empty_books_leave_nothing(house: House) -> None:
+    assert (await house.payments.reconcile()).left == ()
+
+
+async def test_reconciling_books_that_agree_reads_lists_only(house: House) -> None:
+    await _paid(house)
+    before = len(house.stripe.calls)
+
+    await house.payments.reconcile()
+
+    paths = {call.path for call in list(house.stripe.calls)[before:]}
+    assert paths == {"/v1/payment_intents", "/v1/refunds", "/v1/disputes", "/v1/events"}
+
+
+@pytest.mark.parametrize(
+    "card", ["pm_card_chargeDeclined", "pm_card_authenticationRequired", "pm_usBankAccount_success"]
+)
+async def test_a_payment_that_waits_is_no_difference(house: House, card: str) -> None:
+    booking = await house.book()
+    await house.payments.process_booking_payment(booking, card)
+    await house.deliver_webhooks()
+
+    found = await house.payments.reconcile()
+
+    assert (found.healed, found.left) == ((), ())
+
+
+async def test_a_payment_whose_attempts_are_used_up_agrees_with_its_canceled_intent(house: House) -> None:
+    booking = await house.book()
+    for card in ("pm_card_chargeDeclined", "pm_card_visa_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds"):
+        await house.payments.process_booking_payment(booking, card)
+    await house.deliver_webhooks()
+
+    found = await house.payments.reconcile()
+
+    assert (await house.payments.payment_status(booking.id)).payment.status is PaymentStatus.FAILED
+    assert (found.healed, found.left) == ((), ())
+
+
+# --- 1. settling
+
+
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "500_after", "409"])
+async def test_an_unknown_outcome_is_settled_at_once(house: House, fault: str) -> None:
+    booking = await house.book()
+    house.stripe.faults.script(CREATE, fault, times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+
+    found = await house.payments.reconcile()
+
+    payment = (await house.payments.payment_status(booking.id)).payment
+    assert (payment.status, house.stripe.successful_charges(payment.intent_id or "")) == (PaymentStatus.SUCCEEDED, 1)
+    assert (_healed(found), found.left) == (["settled"], ())
+
+
+async def _die_while_paying(house: House) -> Booking:
+    booking = await house.book()
+    house.stripe.faults.script(CREATE, "slow", times=1)
+
+    async def power_cut() -> None:
+        raise KeyboardInterrupt
+
+    house.clock.meanwhile(power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    return booking
+
+
+async def test_the_lease_of_a_process_that_died_is_waited_for(house: House) -> None:
+    booking = await _die_while_paying(house)
+    before = house.clock.now()
+
+    found = await house.payments.reconcile()
+
+    assert (await house.payments.get_booking(booking.id)).status is BookingStatus.CONFIRMED
+    assert house.clock.now() - before >= timedelta(seconds=50)
+    assert found.left == ()
+
+
+async def test_an_operation_of_somebody_who_still_works_on_it_is_left(house: House) -> None:
+    booking = await _die_while_paying(house)
+    payment = (await house.payments.payment_status(booking.id)).payment
+
+    async def renew() -> None:
+        async def work(uow: UnitOfWork) -> None:
+            watch = await uow.payments.watch(payment.id)
+            await uow.payments.set_watch(
+                payment.id, attrs.evolve(watch, lease_until=house.clock.now() + timedelta(minutes=1))
+            )
+
+        await house.storage.transact(work)
+        house.clock.meanwhile(renew)
+
+    house.clock.meanwhile(renew)
+
+    assert _left(await house.payments.reconcile()) == ["under_way"]
+
+
+async def test_an_outcome_that_stays_unknown_is_left(house: House) -> None:
+    booking = await house.book()
+    house.stripe.faults.script(CREATE, "timeout_after", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    house.stripe.faults.script("GET /v1/*", "503", times=1000)
+    house.stripe.faults.script(CREATE, "503", times=1000)
+
+    found = await house.payments.reconcile()
+
+    operation = (await house.payments.payment_status(booking.id)).payment.operation
+    assert (operation is not None and operation.unknown, _left(found)) == (True, ["outcome_unknown", "not_compared"])
+
+
+async def test_what_reconciling_finds_out_is_recorded_as_its_doing(house: House) -> None:
+    booking = await house.book()
+    house.stripe.faults.script(CREATE, "timeout_after", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+
+    await house.payments.reconcile()
+
+    journal = await house.payments.journal(booking.id)
+    assert (journal[-1].actor, journal[-1].cause) == ("system", "reconcile")
+
+
+# --- 2. events
+
+
+async def test_events_that_never_came_are_taken_in(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view)
+
+    found = await house.payments.reconcile()
+
+    rows = await house.payments.list_webhooks()
+    assert (await _booking(house, view)).status is BookingStatus.CONFIRMED
+    assert {row.status for row in rows} == {InboxStatus.PROCESSED}
+    assert (found.events, found.left) == (len(rows), ())
+
+
+async def test_what_was_taken_in_is_not_taken_in_again(house: House) -> None:
+    _browser_pays(house, await _start(house))
+    await house.payments.reconcile()
+
+    assert (await house.payments.reconcile()).events == 0
+
+
+async def test_a_redelivery_after_the_catch_up_is_a_duplicate(house: House) -> None:
+    _browser_pays(house, await _start(house))
+    await house.payments.catch_up()
+
+    acted_on = [each for each in await house.deliver_webhooks() if each.outcome != "ignored"]
+    assert {each.outcome for each in acted_on} == {"duplicate"}
+
+
+async def test_catching_up_begins_where_the_last_event_came(house: House) -> None:
+    view = await _start(house)
+    await house.deliver_webhooks()
+    house.clock.advance(timedelta(days=20))
+    await house.payments.catch_up()
+    events = [call.path for call in house.stripe.calls].count("/v1/events")
+    await house.deliver_event("payment_intent.succeeded", {"id": "pi_x", "object": "payment_intent"})
+    _browser_pays(house, view)
+    await house.deliver_webhooks()
+
+    await house.payments.catch_up()
+
+    assert (events, [call.path for call in house.stripe.calls].count("/v1/events") - events) == (8, 1)
+
+
+async def test_an_outage_of_six_days_is_caught_up_on(house: House) -> None:
+    view = await _start(house)
+    await house.deliver_webhooks()
+    _browser_pays(house, view)
+    house.clock.advance(timedelta(days=6))
+
+    results = await house.payments.catch_up()
+
+    assert "payment_intent.succeeded" in {each.type for each in results}
+    assert (await _booking(house, view)).status is BookingStatus.CONFIRMED
+
+
+async def test_events_that_failed_are_tried_again(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view, "pm_card_chargeDeclined")
+    house.stripe.faults.script("GET /v1/*", "503", times=3)
+    with pytest.raises(PaymentError):
+        await house.deliver_webhooks()
+
+    found = await house.payments.reconcile()
+
+    statuses = {row.status for row in await house.payments.list_webhooks()}
+    assert (InboxStatus.FAILED in statuses, found.left) == (False, ())
+
+
+async def test_an_event_that_can_not_be_processed_is_left(house: House) -> None:
+    row = InboxEntry(
+        event_id="evt_bad",
+        type="payment_intent.succeeded",
+        status=InboxStatus.FAILED,
+        object_id=None,
+        received_at=house.clock.now(),
+        body="{}",
+    )
+    await house.storage.transact(lambda uow: uow.inbox.put(row))
+
+    found = await house.payments.reconcile()
+
+    assert [(each.code, each.gateway_id) for each in found.left] == [("event_failed", "evt_bad")]
+
+
+# --- 3. comparing: what is healed
+
+
+async def test_a_payment_whose_events_are_gone_is_healed(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view)
+    _forget_events(house)
+
+    found = await house.payments.reconcile()
+
+    assert (await _booking(house, view)).status is BookingStatus.CONFIRMED
+    assert (_healed(found), found.left) == (["healed"], ())
+    assert "payment succeeded, booking confirmed" in found.healed[0].text
+
+
+async def test_a_refund_from_the_dashboard_is_booked(house: House) -> None:
+    view = await _paid(house)
+    house.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
+    _forget_events(house)
+
+    found = await house.payments.reconcile()
+
+    assert ((await _now(house, view)).refunded.minor, found.left) == (3000, ())
+
+
+async def test_a_refund_that_failed_late_is_booked(house: House) -> None:
+    view = await _paid(house)
+    refund = (await house.payments.refund_payment(view.payment.booking_id)).refund
+    house.stripe.move_refund(refund.gateway_refund_id or "", "failed")
+    _forget_events(house)
+
+    found = await house.payments.reconcile()
+
+    assert ((await _now(house, view)).refunds[0].status, found.left) == (RefundStatus.FAILED, ())
+
+
+async def test_a_dispute_nobody_told_of_is_booked(house: House) -> None:
+    view = await _paid(house)
+    house.stripe.open_dispute(view.payment.intent_id or "")
+    _forget_events(house)
+
+    found = await house.payments.reconcile()
+
+    dispute = (await _now(house, view)).dispute
+    assert dispute is not None
+    assert (dispute.status, dispute.withdrawn.minor) == (DisputeStatus.NEEDS_RESPONSE, CAPTURED)
+    assert found.left == ()
+
+
+async def test_an_intent_that_was_given_up_but_exists_is_linked() -> None:
+    house = House(gateway_behind=timedelta(hours=2))  # too far for the resolver, which then finds nothing
+    booking = await house.book()
+    house.stripe.faults.script(CREATE, "timeout_after", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.start_payment(booking.id, ANN)
+    house.clock.advance(timedelta(hours=24))
+    await house.payments.work()
+    given_up = (await house.payments.payment_status(booking.id)).payment
+    _forget_events(house)
+
+    found = await house.payments.reconcile()
+
+    payment = (await house.payments.payment_status(booking.id)).payment
+    assert (given_up.operation, given_up.intent_id, found.left) == (None, None, ())
+    assert payment.intent_id is not None
+
+
+async def test_a_capture_from_the_dashboard_is_booked(house: House) -> None:
+    view = await _start_manual(house)
+    house.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/capture", {"amount_to_capture": 6000})
+    _forget_events(house)
+
+    found = await house.payments.reconcile()
+
+    assert ((await _now(house, view)).captured.minor, found.left) == (6000, ())
+
+
+async def _start_manual(house: House) -> PaymentView:
+    return await house.payments.start_payment(
+        (await house.book()).id,
+        ANN,
+        payment_method_id="pm_card_visa",
+        confirm_immediately=True,
+        capture_method=CaptureMethod.MANUAL,
+    )
+
+
+async def test_late_money_that_nobody_heard_of_is_booked_and_sent_back(house: House) -> None:
+    booking = await house.book()
+    view = await house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_usBankAccount_success", confirm_immediately=True
+    )
+    await house.payments.cancel_booking(booking.id)
+    house.clock.advance(timedelta(seconds=3))
+    house.stripe.tick()
+    _forget_events(house)
+
+    found = await house.payments.reconcile()
+
+    payment = await _now(house, view)
+    back = payment.refunded + payment.refund_pending
+    assert (payment.late, back.minor, found.left) == (True, CAPTURED, ())
+
+
+async def test_what_was_healed_is_not_healed_again(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view)
+    _forget_events(house)
+    await house.payments.reconcile()
+
+    assert (await house.payments.reconcile()).healed == ()
+
+
+async def test_healing_keeps_journal_snapshot_and_postings_together(house: House) -> None:
+    view = await _paid(house)
+    house.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
+    house.stripe.open_dispute(view.payment.intent_id or "")
+    _forget_events(house)
+
+    await house.payments.reconcile()
+
+    payment = await _now(house, view)
+    journal = await house.payments.journal(view.payment.booking_id)
+    postings = await house.storage.read(lambda uow: uow.payments.postings(payment.id))
+    assert (fold(journal), tuple(postings)) == (payment, postings_of(journal))
+
+
+# --- 3. comparing: what is left
+
+
+async def test_another_amount_at_the_gateway_is_left(house: House) -> None:
+    view = await _paid(house)
+    record = house.stripe._account.get("payment_intent", view.payment.intent_id or "")
+    record.body["amount_received"] = CAPTURED - 1
+
+    found = await house.payments.reconcile()
+
+    assert [(each.code, each.gateway_id) for each in found.left] == [("amount_differs", view.payment.intent_id)]
+    assert (await _now(house, view)).captured.minor == CAPTURED
+
+
+async def test_a_payment_that_the_gateway_does_not_know_is_left(house: House) -> None:
+    view = await _paid(house)
+    house.stripe._account.table("payment_intent").pop(view.payment.intent_id or "")
+
+    found = await house.payments.reconcile()
+
+    assert _left(found) == ["not_at_gateway"]
+    assert (await _now(house, view)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_a_refund_that_the_gateway_does_not_know_is_left(house: House) -> None:
+    view = await _paid(house)
+    refund = (await house.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
+    house.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
+
+    assert _left(await house.payments.reconcile()) == ["refund_not_at_gateway"]
+
+
+async def test_a_dispute_that_the_gateway_does_not_know_is_left(house: House) -> None:
+    view = await _paid(house)
+    dispute = house.stripe.open_dispute(view.payment.intent_id or "").body
+    await house.deliver_webhooks()
+    house.clock.advance(timedelta(hours=2))
+    house.stripe._account.table("dispute").pop(dispute["id"])
+
+    assert "dispute_not_at_gateway" in _left(await house.payments.reconcile(house.clock.now() - timedelta(hours=1)))
+
+
+async def test_a_charge_that_our_books_have_lost_is_left(house: House) -> None:
+    intent_id = _charge(house, payment_id="pay_lost", booking_id="bk_lost", booking_reference="R-9")
+
+    found = await house.payments.reconcile()
+
+    assert [(each.code, each.gateway_id, each.reference) for each in found.left] == [
+        ("unknown_charge", intent_id, "R-9")
+    ]
+
+
+async def test_a_second_charge_for_a_booking_is_left(house: House) -> None:
+    view = await _paid(house)
+    intent_id = _charge(house, payment_id=view.payment.id, booking_id=view.payment.booking_id)
+
+    found = await house.payments.reconcile()
+
+    assert [(each.code, each.gateway_id) for each in found.left] == [("second_charge", intent_id)]
+
+
+async def test_a_second_charge_that_was_given_back_is_settled(house: House) -> None:
+    view = await _paid(house)
+    intent_id = _charge(house, payment_id=view.payment.id, booking_id=view.payment.booking_id)
+    house.stripe.refund_in_dashboard(intent_id)
+
+    assert (await house.payments.reconcile()).left == ()
+
+
+async def test_a_second_intent_that_may_still_be_charged_is_left(house: House) -> None:
+    view = await _paid(house)
+    order = {"amount": CAPTURED, "currency": "usd", "metadata": {"payment_id": view.payment.id}}
+    intent = house.stripe.call("POST", "/v1/payment_intents", order).body
+    before = _left(await house.payments.reconcile())
+    house.stripe.call("POST", f"/v1/payment_intents/{intent['id']}/cancel")
+
+    assert (before, _left(await house.payments.reconcile())) == (["second_intent"], [])
+
+
+async def test_intents_that_others_made_on_the_account_are_none_of_our_business(house: House) -> None:
+    intent_id = _charge(house)
+    house.stripe.refund_in_dashboard(intent_id, 100)
+    house.stripe.open_dispute(intent_id)
+
+    found = await house.payments.reconcile()
+
+    assert (found.left, found.foreign) == ((), 1)
+
+
+async def test_late_money_whose_refund_failed_is_left(house: House) -> None:
+    booking = await house.book()
+    view = await house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_usBankAccount_success", confirm_immediately=True
+    )
+    await house.payments.cancel_booking(booking.id)
+    house.clock.advance(timedelta(seconds=3))
+    await house.settle()
+    refund = (await _now(house, view)).refunds[0]
+    house.stripe.move_refund(refund.gateway_refund_id or "", "failed")
+
+    assert _left(await house.payments.reconcile()) == ["late_money_kept"]
+
+
+async def test_a_gateway_that_can_not_be_read_is_left_to_a_later_run(house: House) -> None:
+    await _paid(house)
+    house.stripe.faults.script("GET /v1/*", "503", times=1000)
+
+    assert _left(await house.payments.reconcile()) == ["not_compared"]
+
+
+async def test_one_payment_that_can_not_be_read_keeps_no_other_from_being_healed(house: House) -> None:
+    unread, healed = (
+        await _start(house),
+        await house.payments.start_payment((await house.book(reference="R-2")).id, ANN),
+    )
+    for view in (unread, healed):
+        _browser_pays(house, view)
+    _forget_events(house)
+    house.stripe.faults.script(f"GET /v1/payment_intents/{unread.payment.intent_id}", "503", times=1000)
+
+    found = await house.payments.reconcile()
+
+    assert ([each.payment_id for each in found.healed], _left(found)) == ([healed.payment.id], ["not_read"])
+
+
+# --- how far back
+
+
+async def test_final_payments_of_long_ago_are_not_compared(house: House) -> None:
+    await _paid(house)
+    house.clock.advance(timedelta(days=40))
+
+    found = await house.payments.reconcile()
+
+    assert (found.payments, found.intents) == (0, 0)
+
+
+async def test_since_goes_further_back(house: House) -> None:
+    await _paid(house)
+    house.clock.advance(timedelta(days=40))
+
+    found = await house.payments.reconcile(house.clock.now() - timedelta(days=41))
+
+    assert (found.payments, found.intents) == (1, 1)
+
+
+async def test_what_is_not_final_is_compared_however_old_it_is(house: House) -> None:
+    view = await house.payments.start_payment((await house.book(starts_in=timedelta(days=90))).id, ANN)
+    house.clock.advance(timedelta(days=60))
+    _browser_pays(house, view)
+    _forget_events(house)
+
+    await house.payments.reconcile(house.clock.now() - timedelta(days=1))
+
+    assert (await _booking(house, view)).status is BookingStatus.CONFIRMED
+
+
+async def test_an_open_dispute_is_compared_however_old_it_is(house: House) -> None:
+    view = await _paid(house)
+    dispute = house.stripe.open_dispute(view.payment.intent_id or "").body
+    await house.deliver_webhooks()
+    house.clock.advance(timedelta(days=60))
+    house.stripe.call("POST", f"/v1/disputes/{dispute['id']}/close")
+    _forget_events(house)
+
+    await house.payments.reconcile()
+
+    assert [each.status for each in (await _now(house, view)).disputes] == [DisputeStatus.LOST]
+
+
+async def test_a_refund_of_an_old_payment_is_compared(house: House) -> None:
+    view = await _paid(house)
+    house.clock.advance(timedelta(days=40))
+    house.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
+    _forget_events(house)
+
+    await house.payments.reconcile()
+
+    assert (await _now(house, view)).refunded.minor == 3000
+
+
+async def test_a_gateway_whose_clock_is_behind_hides_nothing() -> None:
+    house = House(gateway_behind=timedelta(minutes=10))
+    await _paid(house)
+    house.clock.advance(timedelta(minutes=5))
+
+    found = await house.payments.reconcile(house.clock.now() - timedelta(minutes=6))
+
+    assert (found.intents, found.left) == (1, ())
+
+
+async def test_an_old_payment_that_is_final_again_is_not_read_by_itself(house: House) -> None:
+    view = await _paid(house)
+    house.clock.advance(timedelta(days=40))
+    await house.payments.refund_payment(view.payment.booking_id, amount="30.00")
+    await house.deliver_webhooks()
+
+    assert (await _paths(house))["/v1/payment_intents/{id}"] == 0
+
+
+async def test_a_refund_that_came_to_nothing_is_not_looked_for(house: House) -> None:
+    view = await _paid(house)
+    house.stripe.faults.script("POST /v1/refunds", "timeout_before", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.refund_payment(view.payment.booking_id)
+    house.clock.advance(timedelta(hours=24))
+    await house.payments.work()
+
+    assert (await _now(house, view)).refunds[0].status is RefundStatus.FAILED
+    assert (await _paths(house))["/v1/payment_intents/{id}"] == 0
+
+
+async def _paths(house: House) -> Counter[str]:
+    """How often reconciling calls what."""
+    before = len(house.stripe.calls)
+    await house.payments.reconcile()
+    paths = [call.path for call in list(house.stripe.calls)[before:]]
+    return Counter("/v1/payment_intents/{id}" if "/v1/payment_intents/" in path else path for path in paths)
+
+
+async def test_a_dispute_of_late_that_is_lost_is_looked_for(house: House) -> None:
+    view = await _paid(house)
+    house.clock.advance(timedelta(hours=2))
+    dispute = house.stripe.open_dispute(view.payment.intent_id or "").body
+    house.stripe.call("POST", f"/v1/disputes/{dispute['id']}/close")
+    await house.deliver_webhooks()
+    house.stripe._account.table("dispute").pop(dispute["id"])
+
+    assert _left(await house.payments.reconcile()) == ["dispute_not_at_gateway"]
+
+
+async def test_a_refund_under_way_is_looked_for_whenever_it_began(house: House) -> None:
+    view = await _pay(house, "pm_card_pendingRefund")
+    await house.deliver_webhooks()
+    refund = (await house.payments.refund_payment(view.payment.booking_id)).refund
+    house.clock.advance(timedelta(minutes=30))
+    house.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
+
+    found = await house.payments.reconcile(house.clock.now() - timedelta(minutes=10))
+
+    assert (refund.status, _left(found)) == (RefundStatus.PENDING, ["refund_not_at_gateway"])
+
+
+async def test_what_lies_between_two_pieces_of_time_is_counted_once(house: House) -> None:
+    since = house.clock.now() - timedelta(days=3) + timedelta(hours=1)
+    await _paid(house)
+    house.clock.advance(timedelta(days=5))
+
+    found = await house.payments.reconcile(since)
+
+    assert found.intents == 1
+
+
+async def test_events_are_asked_for_no_longer_than_the_gateway_keeps_them(house: House) -> None:
+    await house.payments.catch_up(house.clock.now() - timedelta(days=300))
+
+    assert [call.path for call in house.stripe.calls].count("/v1/events") == 10
+
+
+async def test_more_payments_than_fit_at_once_are_gone_through(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "AT_ONCE", 2)
+    monkeypatch.setattr(reconciling, "AT_ONCE", 2)
+    for number in range(5):
+        booking = await house.book(reference=f"R-{number}")
+        await house.payments.process_booking_payment(booking, "pm_card_visa")
+    await house.deliver_webhooks()
+
+    found = await house.payments.reconcile()
+
+    assert (found.payments, found.intents, found.left) == (5, 5, ())
+
+
+# --- beside traffic
+
+
+async def test_what_its_owner_ends_while_we_wait_was_not_healed(house: House) -> None:
+    booking = await _die_while_paying(house)
+
+    async def somebody_else_takes_over() -> None:
+        await house.payments.work()
+
+    house.clock.meanwhile(somebody_else_takes_over)
+    found = await house.payments.reconcile()
+
+    assert (await house.payments.get_booking(booking.id)).status is BookingStatus.CONFIRMED
+    assert (found.healed, found.left) == ((), ())
+
+
+async def test_an_operation_that_began_meanwhile_is_left_to_whoever_began_it(house: House) -> None:
+    gateway = _DiesMeanwhile(house)
+
+    found = await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+
+    assert gateway.booking is not None
+    payment = (await house.payments.payment_status(gateway.booking.id)).payment
+    assert (found.left, payment.operation is not None, payment.intent_id) == ((), True, None)
+
+
+class _DiesMeanwhile(Saboteur):
+    """Somebody begins to pay, and gets stuck, just before the first events are listed."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house)
+        self._house = house
+        self.booking: Booking | None = None
+
+    async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport]:
+        if self.booking is None:
+            self.booking = await _die_while_paying(self._house)
+        return await super().list_intents(since, until)
+
+
+async def test_old_news_of_a_dispute_does_not_overwrite_what_came_meanwhile(house: House) -> None:
+    view = await _paid(house)
+    house.stripe.open_dispute(view.payment.intent_id or "")
+    _forget_events(house)
+    gateway = _WonMeanwhile(house)
+
+    found = await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+
+    dispute = (await _now(house, view)).dispute
+    assert dispute is not None
+    assert (dispute.status, dispute.withdrawn.minor, found.left) == (DisputeStatus.WON, 0, ())
+
+
+class _WonMeanwhile(Saboteur):
+    """A dispute is won, and a webhook tells of it, while the answer that it is open is on its way."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house)
+        self._house = house
+        self._won = False
+
+    async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
+        reports = await super().list_disputes(intent_id)
+        if not self._won:
+            self._won = True
+            evidence = {"evidence": {"uncategorized_text": "winning_evidence"}, "submit": True}
+            assert self._house.stripe.call("POST", f"/v1/disputes/{reports[0].id}", evidence).ok
+            self._house.clock.advance(timedelta(seconds=5))
+            await self._house.deliver_webhooks()
+        return reports
+
+
+async def test_what_is_left_is_left_once(house: House) -> None:
+    view = await _paid(house)
+    refund = (await house.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
+    house.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
+    house.stripe._account.get("payment_intent", view.payment.intent_id or "").body["amount_received"] = CAPTURED - 1
+
+    assert _left(await house.payments.reconcile()) == ["amount_differs", "refund_not_at_gateway"]
+
+
+async def test_a_second_charge_that_is_only_held_is_left(house: House) -> None:
+    view = await _paid(house)
+    intent_id = _charge(house, capture_method="manual", payment_id=view.payment.id)
+
+    found = await house.payments.reconcile()
+
+    assert [(each.code, each.gateway_id) for each in found.left] == [("second_charge", intent_id)]
+
+
+@pytest.mark.parametrize("verb", ["retrieve_intent", "list_disputes"])
+async def test_a_payment_that_breaks_is_left_and_holds_up_no_other(house: House, verb: str) -> None:
+    broken = await _start(house)
+    healed = await house.payments.start_payment((await house.book(reference="R-2")).id, ANN)
+    for view in (broken, healed):
+        _browser_pays(house, view)
+    _forget_events(house)
+    gateway = Saboteur(house, **{verb: [ValueError("odd")]})
+
+    found = await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+
+    assert ([each.payment_id for each in found.healed], _left(found)) == ([healed.payment.id], ["broke"])
+
+
+async def test_an_operation_that_breaks_is_left_and_holds_up_no_other(house: House) -> None:
+    bookings = [await house.book(reference=f"R-{number}") for number in range(2)]
+    for booking in bookings:
+        house.stripe.faults.script(CREATE, "timeout_before", times=3)
+        await house.payments.process_booking_payment(booking, "pm_card_visa")
+    gateway = Saboteur(house, create_intent=[ValueError("odd")])
+
+    found = await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+
+    assert (_healed(found), _left(found)) == (["settled"], ["broke"])
+
+
+async def test_a_payment_that_moves_while_it_is_read_is_read_again(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view)
+    _forget_events(house)
+    gateway = _Meddler(house, view.payment.intent_id or "")
+    payments = BookingPayments(attrs.evolve(house.world, gateway=gateway))
+
+    found = await payments.reconcile()
+
+    journal = await house.payments.journal(view.payment.booking_id)
+    kinds = [type(each.fact).__name__ for each in journal]
+    assert (kinds.count("PaymentSucceeded"), found.left) == (1, ())
+
+
+class _Meddler(Saboteur):
+    """The first time an intent is read, its success is booked by a webhook before the answer arrives."""
+
+    def __init__(self, house: House, intent_id: str) -> None:
+        super().__init__(house)
+        self._house, self._intent_id = house, intent_id
+        self._done = False
+
+    async def retrieve_intent(self, intent_id: str) -> Any:
+        report = await super().retrieve_intent(intent_id)
+        if not self._done:
+            self._done = True
+            intent = self._house.stripe.call("GET", f"/v1/payment_intents/{intent_id}").body
+            await self._house.deliver_event("payment_intent.succeeded", intent)
+        return report
+
+
+async def test_progress_is_told(house: House) -> None:
+    await _paid(house)
+    told: list[tuple[str, int, int]] = []
+
+    await house.payments.reconcile(progress=lambda *each: told.append(each))
+
+    ends = {doing: (done, total) for doing, done, total in told}
+    assert all(done == total for done, total in ends.values())
+    assert "comparing with the gateway" in ends
