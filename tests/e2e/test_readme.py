@@ -2,29 +2,57 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS
 from booking_payments.settings import SETTING_NAMES
-from tests.e2e.serving import serving
+from tests.e2e.serving import STOP_S, environment, free_port, serving, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-SHELL = [code for language, code in BLOCKS if language == "sh" and not code.startswith("make")]
 PYTHON = [code for language, code in BLOCKS if language == "python"]
+
+
+def _shell(section: str) -> list[str]:
+    """The blocks of a section that are pasted into a shell."""
+    text = README[README.index(f"## {section}\n") :]
+    end = text.find("\n## ")
+    return re.findall(r"^```sh\n(.*?)^```", text[:end], re.DOTALL | re.MULTILINE)
+
+
+def _venv_in(folder: Path) -> None:
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+
+
+@contextmanager
+def _pasted(code: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A shell that runs ``code`` until the block ends, with whatever it has started."""
+    with (folder / "shell.log").open("ab") as log:
+        shell = subprocess.Popen(
+            ["bash", "-ec", code], cwd=folder, env=environment(), stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            yield shell
+        finally:
+            os.killpg(shell.pid, signal.SIGTERM)
+            shell.wait(timeout=STOP_S)
 
 
 @pytest.fixture(scope="module")
 def tour(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the tour prints, pasted block by block into one shell beside a real service."""
     folder = tmp_path_factory.mktemp("tour")
-    (folder / ".venv").symlink_to(Path(sys.prefix))
+    _venv_in(folder)
     with serving(folder) as address:
-        script = "set -e\n" + "\necho\n".join(SHELL).replace("http://127.0.0.1:8000", address)
+        script = "set -e\n" + "\necho\n".join(_shell("A tour")).replace("http://127.0.0.1:8000", address)
         shown = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60)
     assert shown.returncode == 0, shown.stderr
     return shown.stdout
@@ -49,12 +77,39 @@ def test_the_tour_ends_with_a_payment_that_passed_3d_secure(tour: str) -> None:
     assert '"status":"succeeded","requires_action":false' in tour.strip().splitlines()[-1]
 
 
+def test_the_offline_setup_pays_through_the_sandbox(tmp_path: Path) -> None:
+    _venv_in(tmp_path)
+    sandbox, service = free_port(), free_port()
+    blocks = [
+        block.replace("12111", str(sandbox))
+        .replace(":8000", f":{service}")
+        .replace("serve\n", f"serve --port {service}\n")
+        for block in _shell("Developing offline with the sandbox")
+    ]
+    with _pasted(blocks[0], tmp_path) as first:
+        wait_until_ready(f"http://127.0.0.1:{sandbox}/_sandbox/faults", first)
+        with _pasted(blocks[1], tmp_path) as second:
+            wait_until_ready(f"http://127.0.0.1:{service}/health/ready", second)
+            told = subprocess.run(
+                ["bash", "-ec", "\necho\n".join(blocks[2:])], capture_output=True, text=True, check=True, timeout=60
+            )
+
+    assert f"http://127.0.0.1:{service}/api/webhooks/stripe/" in told.stdout
+    assert "timeout_after" in told.stdout
+    assert "stripe, test mode: no money moves" in (tmp_path / "shell.log").read_text()
+
+
+def test_the_events_to_select_are_those_that_have_a_reaction() -> None:
+    section = README[README.index("## Going live with Stripe") : README.index("## Developing offline")]
+    listed = section[section.index("```text") : section.index("```ini")]
+
+    assert set(re.findall(r"[a-z_]+(?:\.[a-z_]+)+", listed)) == KINDS.keys() | ALERTS.keys()
+
+
 @pytest.mark.parametrize("code", PYTHON)
 def test_the_python_blocks_run(code: str, tmp_path: Path) -> None:
-    env = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
-
     ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
     )
 
     assert ran.returncode == 0, ran.stderr

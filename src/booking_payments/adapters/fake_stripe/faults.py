@@ -52,7 +52,10 @@ class NetworkFault(Exception):  # noqa: N818 - named like the faults it stands f
 
 
 @define
-class _Script:
+class Script:
+    """A fault still to come, ``times`` more."""
+
+    match: str
     pattern: re.Pattern[str]
     fault: Fault
     times: int
@@ -71,7 +74,7 @@ class Struck:
 class Faults:
     """The faults still to come, first scripted first."""
 
-    _scripts: list[_Script] = field(factory=list)
+    _scripts: list[Script] = field(factory=list)
 
     def script(self, match: str, fault: str, times: int = 1, delay: timedelta = timedelta(seconds=5)) -> None:
         """Let the next ``times`` requests that match fail.
@@ -85,7 +88,11 @@ class Faults:
             raise ValueError(f"fault {fault!r} cannot strike {match!r}")
         if times < 1:
             raise ValueError("times must be at least 1")
-        self._scripts.append(_Script(_pattern(match), kind, times, delay))
+        self._scripts.append(Script(match, _pattern(match), kind, times, delay))
+
+    def coming(self) -> list[Script]:
+        """Every fault still to come, first scripted first."""
+        return list(self._scripts)
 
     def clear(self) -> None:
         """Forget every fault still to come."""
@@ -98,7 +105,7 @@ class Faults:
                 return self._use(script)
         return None
 
-    def _use(self, script: _Script) -> Struck:
+    def _use(self, script: Script) -> Struck:
         script.times -= 1
         if script.times == 0:
             self._scripts.remove(script)

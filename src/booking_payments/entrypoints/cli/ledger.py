@@ -1,0 +1,79 @@
+"""``ledger check``: whether the books agree with themselves."""
+
+import json
+from typing import Any
+
+import click
+from attrs import asdict
+
+from booking_payments.application.bookkeeping import LedgerCheck
+from booking_payments.entrypoints.cli.bars import progress_bars
+from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.http.services import Services
+
+
+@click.group()
+def ledger() -> None:
+    """The ledger: where the money is.
+
+    \b
+    Examples:
+      booking-payments ledger check
+    """
+
+
+@ledger.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def check(context: click.Context, as_json: bool) -> None:
+    """Check that every posting balances, and that snapshots and postings are what the journals tell of.
+
+    Changes nothing, and may run beside the service. Exit status 0 when the books agree, else 1.
+
+    \b
+    Examples:
+      booking-payments ledger check
+      booking-payments ledger check --json
+    """
+    settings = settings_or_fail()
+    with progress_bars() as progress:
+
+        async def work(services: Services) -> LedgerCheck:
+            return await services.payments.check_ledger(progress)
+
+        found = in_the_house(settings, work)
+    click.echo(json.dumps(_as_json(found)) if as_json else _as_text(found))
+    context.exit(0 if found.agrees else 1)
+
+
+def _as_json(found: LedgerCheck) -> dict[str, Any]:
+    return {
+        "ok": found.agrees,
+        "payments": found.payments,
+        "facts": found.facts,
+        "postings": found.postings,
+        "balances": [
+            {"account": account.value, "currency": currency.code, "balance": amount.major()}
+            for (account, currency), amount in sorted(found.balances.items(), key=_order)
+        ],
+        "faults_found": found.faults_found,
+        "faults": [asdict(each) for each in found.faults],
+    }
+
+
+def _as_text(found: LedgerCheck) -> str:
+    lines = [f"FAULT  {each.payment_id}  {each.code}: {each.text}" for each in found.faults]
+    more = found.faults_found - len(found.faults)
+    lines += [f"and {more} more"] if more else []
+    lines += [
+        f"{currency.code}  {account.value:<10} {amount.major():>18}"
+        for (account, currency), amount in sorted(found.balances.items(), key=_order)
+    ]
+    verdict = "the books agree" if found.agrees else f"{found.faults_found} faults"
+    read = f"{found.payments} payments, {found.facts} facts and {found.postings} postings checked"
+    return "\n".join([*lines, f"{read}: {verdict}"])
+
+
+def _order(item: tuple[tuple[Any, Any], Any]) -> tuple[str, str]:
+    (account, currency), _ = item
+    return currency.code, account.value

@@ -1,0 +1,79 @@
+"""``reconcile``: our books against the gateway's."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from attrs import asdict
+
+from booking_payments.application.findings import Finding
+from booking_payments.application.reconcile import Reconciliation
+from booking_payments.entrypoints.cli.bars import progress_bars
+from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.since import since_option
+from booking_payments.entrypoints.http.services import Services
+
+
+@click.command()
+@since_option("Compare what has changed since then; everything that is not final is compared in any case.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def reconcile(context: click.Context, since: datetime | None, as_json: bool) -> None:
+    """Compare our books with the gateway's: everything not final, and the last 30 days.
+
+    First everything whose outcome is unknown is settled (this may wait for the lease of a process that died), and
+    events that never came are taken in. What can be healed is healed and printed. Exit status 1 when something is
+    left for a person, else 0.
+
+    \b
+    Examples:
+      booking-payments reconcile
+      booking-payments reconcile --since 7d
+      booking-payments reconcile --since 2026-03-01 --json
+    """
+    settings = settings_or_fail()
+    with progress_bars() as progress:
+
+        async def work(services: Services) -> Reconciliation:
+            return await services.payments.reconcile(since, progress)
+
+        found = in_the_house(settings, work)
+    click.echo(json.dumps(_as_json(found)) if as_json else _as_text(found))
+    context.exit(1 if found.left else 0)
+
+
+def _as_json(found: Reconciliation) -> dict[str, Any]:
+    counted = ("payments", "intents", "refunds", "disputes", "foreign", "events")
+    return {
+        "ok": not found.left,
+        "since": found.since.isoformat(),
+        "until": found.until.isoformat(),
+        "compared": {name: getattr(found, name) for name in counted},
+        "healed": [asdict(each) for each in found.healed],
+        "left": [asdict(each) for each in found.left],
+    }
+
+
+def _as_text(found: Reconciliation) -> str:
+    return "\n".join([*_section("healed", found.healed), *_section("left", found.left), _summary(found)])
+
+
+def _section(name: str, findings: Sequence[Finding]) -> list[str]:
+    return [f"{name:<6}  {each.code:<22} {_subject(each)}{each.text}" for each in findings]
+
+
+def _subject(finding: Finding) -> str:
+    names = [name for name in (finding.reference, finding.payment_id, finding.gateway_id) if name]
+    return f"{' '.join(names)}: " if names else ""
+
+
+def _summary(found: Reconciliation) -> str:
+    compared = (
+        f"compared {found.payments} payments with {found.intents} intents, {found.refunds} refunds and "
+        f"{found.disputes} disputes since {found.since:%Y-%m-%d %H:%M} UTC"
+    )
+    foreign = f" ({found.foreign} intents are not ours)" if found.foreign else ""
+    events = f"; {found.events} events taken in" if found.events else ""
+    return f"{compared}{foreign}{events}; healed {len(found.healed)}, left {len(found.left)}"

@@ -1,0 +1,50 @@
+"""``sandbox``: Stripe's HTTP interface without Stripe."""
+
+import signal
+from datetime import timedelta
+
+import anyio
+import click
+
+from booking_payments.entrypoints.cli.house import fail
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--port", default=12111, show_default=True, type=click.IntRange(0, 65535), help="Where to listen; 0: a free port."
+)
+@click.option(
+    "--delay",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(0, 86400),
+    help="Seconds until what happens later happens: refunds arrive, debits settle, disputes move on.",
+)
+def sandbox(host: str, port: int, delay: float) -> None:
+    """Play Stripe: its HTTP interface, with state, test cards, webhooks and faults on demand.
+
+    Moves no money, keeps nothing on disk, and takes any key that begins with sk_test_. Prints its address when it
+    listens, and runs until a signal ends it.
+
+    \b
+    Examples:
+      booking-payments sandbox
+      booking-payments sandbox --port 12111 --delay 0
+      curl http://127.0.0.1:12111/v1/payment_intents -u sk_test_any: -d amount=1000 -d currency=usd
+    """
+    try:
+        anyio.run(_serve, host, port, timedelta(seconds=delay))
+    except OSError as error:
+        fail(f"can't listen on {host} port {port}: {error.strerror or 'unknown host'}")
+
+
+async def _serve(host: str, port: int, delay: timedelta) -> None:
+    from booking_payments.entrypoints.sandbox.account import SandboxStripe
+    from booking_payments.entrypoints.sandbox.server import serving
+
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with serving(SandboxStripe(delay), host, port) as address:
+            click.echo(f"the sandbox listens on {address} (Stripe: /v1, play: /_sandbox)")
+            async for _ in signals:
+                break

@@ -1,0 +1,150 @@
+"""``webhooks list`` and ``webhooks replay``: the events received, and processing them again."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from attrs import asdict
+
+from booking_payments.application.replaying import UNFINISHED, Replayed
+from booking_payments.entrypoints.cli.bars import progress_bars
+from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.since import since_option
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.ports.storage import InboxEntry, InboxFilter
+
+_failed = click.option("--failed", is_flag=True, help="Only those whose processing failed or was cut short.")
+_type = click.option("--type", "type_", metavar="TYPE", help="Only this type, for example refund.updated.")
+_since = since_option("Only those received since then.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print the events as JSON.")
+
+
+def _filter(failed: bool, type_: str | None, since: datetime | None) -> InboxFilter:
+    return InboxFilter(statuses=UNFINISHED if failed else None, type=type_, received_from=since)
+
+
+@click.group()
+def webhooks() -> None:
+    """Webhook events: what came, what became of it, and processing it again.
+
+    \b
+    Examples:
+      booking-payments webhooks list --failed
+      booking-payments webhooks replay --failed
+    """
+
+
+# --- list ------------------------------------------------------------------------------------------------------
+
+
+@webhooks.command("list")
+@_failed
+@_type
+@_since
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
+@_json
+def list_(failed: bool, type_: str | None, since: datetime | None, limit: int, as_json: bool) -> None:
+    """List events received, newest first.
+
+    \b
+    Examples:
+      booking-payments webhooks list
+      booking-payments webhooks list --failed --since 7d
+      booking-payments webhooks list --type refund.updated --limit 200 --json
+    """
+
+    async def work(services: Services) -> Sequence[InboxEntry]:
+        return await services.payments.list_webhooks(_filter(failed, type_, since), limit)
+
+    entries = in_the_house(settings_or_fail(), work)
+    click.echo(json.dumps({"events": [_content(each) for each in entries]}) if as_json else _listed(entries))
+
+
+def _content(entry: InboxEntry) -> dict[str, Any]:
+    """What scripts see of an event; its body may hold what is none of theirs."""
+    return {
+        "event_id": entry.event_id,
+        "type": entry.type,
+        "status": entry.status.value,
+        "object_id": entry.object_id,
+        "reason": entry.reason,
+        "tries": entry.tries,
+        "created_at": _time(entry.created_at),
+        "received_at": _time(entry.received_at),
+        "processed_at": _time(entry.processed_at),
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def _listed(entries: Sequence[InboxEntry]) -> str:
+    if not entries:
+        return "no such events were received; what never came is taken in by: booking-payments reconcile"
+    return "\n".join(_line(each) for each in entries)
+
+
+def _line(entry: InboxEntry) -> str:
+    reason = f"  ({entry.reason})" if entry.reason else ""
+    return f"{entry.received_at:%Y-%m-%d %H:%M:%S}  {entry.status.value:<9}  {entry.event_id}  {entry.type}{reason}"
+
+
+# --- replay ----------------------------------------------------------------------------------------------------
+
+
+@webhooks.command()
+@click.argument("event_ids", nargs=-1, metavar="[EVENT_ID]...")
+@_failed
+@_type
+@_since
+@click.option("--dry-run", is_flag=True, help="Only say which events would be processed.")
+@_json
+@click.pass_context
+def replay(
+    context: click.Context,
+    event_ids: tuple[str, ...],
+    failed: bool,
+    type_: str | None,
+    since: datetime | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Process received events again, oldest first, as if they came anew.
+
+    Say which ones: by id, --failed, --type or --since; together they narrow each other. An event that was processed
+    already has no second effect. Exit status 1 when one fails, else 0.
+
+    \b
+    Examples:
+      booking-payments webhooks replay evt_1a2b3c
+      booking-payments webhooks replay --failed
+      booking-payments webhooks replay --type charge.refunded --since 2026-03-01 --dry-run
+    """
+    if not (event_ids or failed or type_ or since):
+        raise click.UsageError("say which events: ids, --failed, --type or --since")
+    settings = settings_or_fail()
+    with progress_bars() as progress:
+
+        async def work(services: Services) -> Sequence[Replayed]:
+            which = _filter(failed, type_, since)
+            return await services.payments.replay_webhooks(event_ids, which, dry_run=dry_run, progress=progress)
+
+        results = in_the_house(settings, work)
+    click.echo(json.dumps({"events": [asdict(each) for each in results]}) if as_json else _replayed(results))
+    context.exit(1 if any(each.failed for each in results) else 0)
+
+
+def _replayed(results: Sequence[Replayed]) -> str:
+    if not results:
+        return "no such events were received: nothing to replay; see: booking-payments webhooks list"
+    return "\n".join(_result(each) for each in results)
+
+
+def _result(each: Replayed) -> str:
+    if each.outcome == "unknown":
+        return f"unknown    {each.event_id}  was not received, or is not among those meant"
+    reason = f"  ({each.reason})" if each.reason else ""
+    return f"{each.outcome:<9}  {each.event_id}  {each.type}{reason}"

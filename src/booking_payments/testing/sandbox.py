@@ -1,0 +1,77 @@
+"""A Stripe-speaking server inside the test process: real sockets, any SDK, no account.
+
+    with Sandbox() as sandbox:  # in a thread of its own: for synchronous tests, and clients that block
+        client = stripe.StripeClient("sk_test_any", base_addresses={"api": sandbox.url})
+
+    async with Sandbox() as sandbox:  # on the test's own event loop: for asynchronous clients
+        ...
+
+It starts in a few milliseconds on a free loopback port. Either way the model behind it can be used from the test
+while the server runs.
+"""
+
+import json
+from contextlib import AsyncExitStack, ExitStack
+from datetime import timedelta
+from types import TracebackType
+from typing import Any
+
+from anyio.from_thread import start_blocking_portal
+
+from booking_payments.entrypoints.sandbox import playing
+from booking_payments.entrypoints.sandbox.account import SandboxStripe
+from booking_payments.entrypoints.sandbox.messages import Request
+from booking_payments.entrypoints.sandbox.server import serving
+
+
+class Sandbox:
+    """``url``: where it listens; ``stripe``: the model behind it; ``delay``: how long banks take."""
+
+    def __init__(self, *, delay: timedelta = timedelta(seconds=2), port: int = 0) -> None:
+        self.stripe = SandboxStripe(delay)
+        self.url = ""
+        self._port = port
+        self._stack = ExitStack()
+        self._tasks = AsyncExitStack()
+
+    def __enter__(self) -> "Sandbox":
+        portal = self._stack.enter_context(start_blocking_portal())
+        server = portal.wrap_async_context_manager(serving(self.stripe, port=self._port))
+        try:
+            self.url = self._stack.enter_context(server)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    async def __aenter__(self) -> "Sandbox":
+        self.url = await self._tasks.enter_async_context(serving(self.stripe, port=self._port))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._tasks.aclose()
+
+    def advance(self, by: timedelta) -> None:
+        """Let time pass at Stripe: what becomes due happens."""
+        self.stripe.advance(by)
+
+    def play(self, path: str, **body: Any) -> dict[str, Any]:
+        """What ``POST /_sandbox{path}`` does; ``play("/faults", match="POST /v1/refunds", fault="503")``.
+
+        Raises ``ValueError`` with the reason when it is refused.
+        """
+        headers = {"content-type": "application/json"}
+        reply = playing.answer(
+            self.stripe, Request("POST", f"{playing.PREFIX}{path}", headers=headers, body=json.dumps(body).encode())
+        )
+        answer: dict[str, Any] = json.loads(reply.body)
+        if reply.status >= 400:
+            raise ValueError(answer["error"]["message"])
+        return answer

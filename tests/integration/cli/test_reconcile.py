@@ -1,0 +1,356 @@
+"""``reconcile``, ``ledger check`` and ``webhooks`` on the command line: exit statuses, texts, and JSON for scripts."""
+
+import asyncio
+import json
+import re
+import sqlite3
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from click.testing import CliRunner, Result
+
+from booking_payments.adapters.fake_stripe import FakeStripe
+from booking_payments.adapters.stripe.signature import sign
+from booking_payments.application.views import NewBooking
+from booking_payments.container import build
+from booking_payments.domain.money import Currency, Money
+from booking_payments.entrypoints.cli import main
+from booking_payments.entrypoints.cli.since import Since
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.settings import SETTING_NAMES, load_settings
+
+T = TypeVar("T")
+DATABASE = "booking-payments.db"
+COMMANDS = ["reconcile", "ledger check", "webhooks list", "webhooks replay --failed"]
+
+
+@pytest.fixture(autouse=True)
+def _migrated_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in SETTING_NAMES:
+        monkeypatch.delenv(name, raising=False)
+    run("migrate")
+
+
+def run(line: str, **env: str) -> Result:
+    return CliRunner().invoke(main, line.split(), env=env)
+
+
+def in_the_house(work: Callable[[Services], Awaitable[T]]) -> T:
+    async def inside() -> T:
+        async with build(load_settings()) as services:
+            return await work(services)
+
+    return asyncio.run(inside())
+
+
+def pay(reference: str = "R-1", *, then: Callable[[FakeStripe, str], object] = lambda stripe, intent_id: None) -> str:
+    """A paid booking, whose webhooks never came; ``then`` something happens at the gateway. Its payment's id."""
+
+    async def work(services: Services) -> str:
+        new = NewBooking(
+            reference=reference,
+            customer_id="ann",
+            amount=Money.parse("100.00", Currency.USD),
+            event_starts_at=datetime.now(UTC) + timedelta(days=30),
+        )
+        booking = (await services.payments.register_booking(new)).booking
+        await services.payments.process_booking_payment(booking, "pm_card_visa")
+        payment = (await services.payments.payment_status(booking.id)).payment
+        assert services.sandbox is not None
+        then(services.sandbox, payment.intent_id or "")
+        return payment.id
+
+    return in_the_house(work)
+
+
+def charge_nobody_knows() -> str:
+    """A charge that names a payment which our books don't have. Its intent's id."""
+
+    async def work(services: Services) -> str:
+        assert services.sandbox is not None
+        methods = {"enabled": True, "allow_redirects": "never"}
+        order = {"amount": 500, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
+        named = {"automatic_payment_methods": methods, "metadata": {"payment_id": "pay_x", "booking_id": "bk_x"}}
+        return str(services.sandbox.call("POST", "/v1/payment_intents", {**order, **named}).body["id"])
+
+    return in_the_house(work)
+
+
+def deliver(kind: str, subject: dict[str, Any], event_id: str = "evt_1") -> None:
+    """A webhook comes, whether it can be processed or not."""
+    body = json.dumps({"id": event_id, "object": "event", "type": kind, "data": {"object": subject}}).encode()
+
+    async def work(services: Services) -> None:
+        signature = sign(body, services.settings.webhook_secrets[0], datetime.now(UTC))
+        await services.payments.receive_webhook(body, signature)
+
+    in_the_house(work)
+
+
+def refund(stripe: FakeStripe, intent_id: str) -> None:
+    assert stripe.refund_in_dashboard(intent_id, 3000).ok
+
+
+# --- all of them
+
+
+@pytest.mark.parametrize(
+    "command", ["reconcile", "ledger", "ledger check", "webhooks", "webhooks list", "webhooks replay"]
+)
+def test_help_has_examples(command: str) -> None:
+    result = run(f"{command} --help")
+
+    assert (result.exit_code, "Examples:" in result.output) == (0, True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_database_that_is_not_migrated_names_the_remedy(command: str) -> None:
+    result = run(command, DATABASE_URL="sqlite:///other.db")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "run: booking-payments migrate" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "reconcile now",
+        "reconcile --since yesterday",
+        "reconcile --since 7",
+        "reconcile --since 2026-03-01T12:00:00",
+        "reconcile --since 2026-13-01",
+        "reconcile --since 2999-01-01",
+        "reconcile --since 999999d",
+        "reconcile --since -7d",
+        "ledger",
+        "ledger check all",
+        "webhooks",
+        "webhooks list --limit 0",
+        "webhooks list --since soon",
+        "webhooks replay",
+        "webhooks replay --dry-run",
+    ],
+)
+def test_wrong_usage_is_exit_status_2(line: str) -> None:
+    assert run(line).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [
+        ("90m", timedelta(minutes=90)),
+        ("12h", timedelta(hours=12)),
+        ("7d", timedelta(days=7)),
+        ("4w", timedelta(weeks=4)),
+        ("0d", timedelta(0)),
+    ],
+)
+def test_since_takes_a_span(text: str, age: timedelta) -> None:
+    off = datetime.now(UTC) - Since().convert(text, None, None) - age
+
+    assert abs(off) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-03-01", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("2026-03-01T12:00:00Z", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ("2026-03-01T12:00:00+02:00", datetime(2026, 3, 1, 10, tzinfo=UTC)),
+    ],
+)
+def test_since_takes_a_date_or_a_time_with_its_zone(text: str, moment: datetime) -> None:
+    assert Since().convert(text, None, None) == moment
+
+
+# --- reconcile
+
+
+def test_books_that_agree_are_exit_status_0() -> None:
+    pay()
+    run("reconcile")
+
+    result = run("reconcile")
+
+    assert result.exit_code == 0
+    assert re.fullmatch(
+        r"compared 1 payments with 1 intents, 0 refunds and 0 disputes since .*; healed 0, left 0\n", result.stdout
+    )
+
+
+def test_what_was_healed_is_printed_and_does_not_affect_the_exit_status() -> None:
+    payment_id = pay(then=refund)
+    with sqlite3.connect("booking-payments.fake-gateway.db") as gateway:
+        gateway.execute("DELETE FROM fake_gateway WHERE kind = 'event'")
+    gateway.close()
+
+    result = run("reconcile")
+
+    assert result.exit_code == 0
+    assert f"healed  healed                 R-1 {payment_id}" in result.stdout
+    assert "refund found" in result.stdout
+
+
+def test_what_is_left_is_exit_status_1() -> None:
+    intent_id = charge_nobody_knows()
+
+    result = run("reconcile")
+
+    assert result.exit_code == 1
+    assert "unknown_charge" in result.stdout
+    assert intent_id in result.stdout
+
+
+def test_reconciling_answers_in_json() -> None:
+    intent_id = charge_nobody_knows()
+
+    result = run("reconcile --since 7d --json")
+
+    found = json.loads(result.stdout)
+    assert (found["ok"], found["compared"]["intents"], result.exit_code) == (False, 1, 1)
+    assert (found["healed"], [each["code"] for each in found["left"]]) == ([], ["unknown_charge"])
+    assert found["left"][0]["gateway_id"] == intent_id
+
+
+def test_events_that_never_came_are_taken_in() -> None:
+    pay(then=refund)
+
+    found = json.loads(run("reconcile --json").stdout)
+
+    assert found["compared"]["events"] > 0
+    assert len(json.loads(run("webhooks list --json").stdout)["events"]) == found["compared"]["events"]
+
+
+# --- ledger check
+
+
+def test_a_ledger_that_agrees_is_exit_status_0() -> None:
+    pay(then=refund)
+    run("reconcile")
+
+    result = run("ledger check")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1].endswith("3 postings checked: the books agree")
+    assert "usd  gateway                 70.00" in result.stdout
+
+
+def test_an_empty_ledger_agrees() -> None:
+    assert run("ledger check").exit_code == 0
+
+
+def test_what_is_wrong_is_named_with_its_place() -> None:
+    payment_id = pay()
+    with sqlite3.connect(DATABASE) as books:
+        books.execute("UPDATE payments SET captured_minor = 9999")
+    books.close()
+
+    result = run("ledger check")
+
+    assert result.exit_code == 1
+    assert f"FAULT  {payment_id}  snapshot_differs: the journal tells of another captured" in result.stdout
+
+
+def test_checking_the_ledger_answers_in_json() -> None:
+    payment_id = pay()
+    with sqlite3.connect(DATABASE) as books:
+        books.execute("UPDATE payments SET captured_minor = 9999")
+    books.close()
+
+    found = json.loads(run("ledger check --json").stdout)
+
+    assert (found["ok"], found["faults_found"]) == (False, 1)
+    assert [(each["payment_id"], each["code"]) for each in found["faults"]] == [(payment_id, "snapshot_differs")]
+    assert {"account": "gateway", "currency": "usd", "balance": "100.00"} in found["balances"]
+
+
+# --- webhooks
+
+
+def test_an_empty_inbox_says_so() -> None:
+    result = run("webhooks list")
+
+    assert (result.exit_code, result.stdout.startswith("no such events were received")) == (0, True)
+
+
+def test_events_are_listed_with_what_became_of_them() -> None:
+    deliver("customer.created", {"id": "cus_1"})
+
+    result = run("webhooks list --type customer.created --since 1h")
+
+    assert re.fullmatch(r"20.* ignored    evt_1  customer.created  \(events of this type.*\)\n", result.stdout)
+
+
+def test_events_are_listed_in_json_without_their_bodies() -> None:
+    deliver("customer.created", {"id": "cus_1", "email": "ann@example.org"})
+
+    result = run("webhooks list --json")
+
+    row = json.loads(result.stdout)["events"][0]
+    assert (row["event_id"], row["status"], "body" in row) == ("evt_1", "ignored", False)
+    assert "ann@example.org" not in result.stdout
+
+
+def test_only_failed_events_are_listed_on_demand() -> None:
+    deliver("customer.created", {"id": "cus_1"})
+
+    assert json.loads(run("webhooks list --failed --json").stdout) == {"events": []}
+
+
+def _fail_the_events() -> None:
+    with sqlite3.connect(DATABASE) as books:
+        books.execute("UPDATE inbox SET status = 'failed', reason = 'Silent'")
+    books.close()
+
+
+def test_failed_events_are_replayed() -> None:
+    deliver("customer.created", {"id": "cus_1"})
+    _fail_the_events()
+
+    result = run("webhooks replay --failed")
+
+    assert (result.exit_code, result.stdout.split()[:3]) == (0, ["ignored", "evt_1", "customer.created"])
+    assert json.loads(run("webhooks list --failed --json").stdout) == {"events": []}
+
+
+def test_a_replay_of_what_was_processed_is_a_duplicate() -> None:
+    deliver("customer.created", {"id": "cus_1"})
+
+    assert run("webhooks replay evt_1").stdout.split() == ["duplicate", "evt_1", "customer.created"]
+
+
+def test_a_dry_run_only_says_what_it_would_do() -> None:
+    deliver("customer.created", {"id": "cus_1"})
+    _fail_the_events()
+
+    result = run("webhooks replay --failed --dry-run")
+
+    assert (result.exit_code, result.stdout.split()[:2]) == (0, ["waiting", "evt_1"])
+    assert len(json.loads(run("webhooks list --failed --json").stdout)["events"]) == 1
+
+
+def test_an_event_that_never_came_is_exit_status_1() -> None:
+    result = run("webhooks replay evt_never")
+
+    assert (result.exit_code, "was not received" in result.stdout) == (1, True)
+
+
+def test_a_replay_that_fails_is_exit_status_1() -> None:
+    deliver("customer.created", {"id": "cus_1"})
+    with sqlite3.connect(DATABASE) as books:
+        books.execute("UPDATE inbox SET status = 'failed', body = '{}'")
+    books.close()
+
+    result = run("webhooks replay --failed --json")
+
+    assert (result.exit_code, json.loads(result.stdout)["events"][0]["outcome"]) == (1, "failed")
+
+
+def test_nothing_to_replay_is_told() -> None:
+    result = run("webhooks replay --failed")
+
+    assert (result.exit_code, "nothing to replay" in result.stdout) == (0, True)

@@ -1,0 +1,64 @@
+"""``booking-payments sandbox`` as a process of its own."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+PATIENCE_S = 20
+
+
+@contextmanager
+def started(*words: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """The process and the line that it prints when it listens."""
+    command = [sys.executable, "-m", "booking_payments", "sandbox", "--port", "0", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout as said, process.stderr:
+        try:
+            yield process, said.readline()
+        finally:
+            process.kill()
+            process.wait()
+
+
+def address(line: str) -> str:
+    found = re.search(r"http://\S+:\d+", line)
+    assert found is not None, line
+    return found[0]
+
+
+@pytest.mark.parametrize("ends", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_listens_and_ends_by_a_signal_though_connections_hang(ends: signal.Signals) -> None:
+    with started("--delay", "0") as (process, line):
+        url = address(line)
+        with httpx.Client(base_url=url, auth=("sk_test_any", ""), trust_env=False, timeout=0.3) as client:
+            script = {"match": "GET /v1/refunds", "fault": "timeout_before"}
+            assert client.post("/_sandbox/faults", json=script).status_code == 200
+            assert client.get("/_sandbox").json()["follow_up_delay_s"] == 0
+            host, port = url.removeprefix("http://").split(":")
+            with socket.create_connection((host, int(port))) as hanging:
+                hanging.sendall(b"GET /v1/refunds HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk_test_x\r\n\r\n")
+                while client.get("/_sandbox/calls").json()["calls"] == []:
+                    pass
+                process.send_signal(ends)
+                status = process.wait(PATIENCE_S)
+
+    assert status == 0
+
+
+def test_a_port_that_is_taken_is_one_clear_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "booking_payments", "sandbox", "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+
+    assert done.returncode == 1
+    assert f"can't listen on 127.0.0.1 port {port}" in done.stderr
