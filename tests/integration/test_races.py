@@ -24,7 +24,7 @@ NUMBERS = count(1)
 
 @pytest.fixture
 async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(services_of(house)))  # type: ignore[arg-type] - the same, named otherwise
+    transport = httpx.ASGITransport(create_app(services_of(house)))  # type: ignore[arg-type]  # named otherwise
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
 
