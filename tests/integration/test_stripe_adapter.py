@@ -14,6 +14,7 @@ from booking_payments.adapters.stripe.sdk import SdkTransport
 from booking_payments.domain.reports import IntentReport
 from booking_payments.testing.gateway_contract import GatewayContract
 from booking_payments.testing.sandbox import Sandbox
+from tests.conforming import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 
 REAL_KEY = os.environ.get("STRIPE_TEST_SECRET_KEY", "")
 

@@ -12,6 +12,7 @@ from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Misconfigured, Silent, Unreachable
 from booking_payments.testing.gateway_contract import LONG_AGO, GatewayContract, charged, creation
+from tests.conforming import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 
 
 class FakeStage:

@@ -6,6 +6,7 @@ import pytest
 import stripe
 
 from booking_payments.testing.sandbox import Sandbox
+from tests.conforming import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 from tests.integration.sandbox.receiver import PATIENCE_S, Receiver
 from tests.integration.sandbox.sdk import connected
 

@@ -177,13 +177,14 @@ async def test_events_keep_when_the_gateway_made_them(house: House) -> None:
 
 
 async def test_named_events_are_replayed_oldest_first_too(house: House) -> None:
-    await house.deliver_event("customer.created", {"id": "cus_1"})
-    house.clock.advance(timedelta(seconds=1))
-    await house.deliver_event("customer.updated", {"id": "cus_1"})
+    for event_id in ("evt_b", "evt_a"):
+        body = {"id": event_id, "type": "customer.created", "data": {"object": {"id": "cus_1"}}}
+        await house.deliver(json.dumps(body).encode())
+        house.clock.advance(timedelta(seconds=1))
 
-    results = await house.payments.replay_webhooks(["evt_made_2", "evt_made_1", "evt_made_2"])
+    results = await house.payments.replay_webhooks(["evt_a", "evt_b", "evt_a"])
 
-    assert [each.event_id for each in results] == ["evt_made_1", "evt_made_2"]
+    assert [each.event_id for each in results] == ["evt_b", "evt_a"]
 
 
 async def test_ids_and_filters_narrow_each_other(house: House) -> None:

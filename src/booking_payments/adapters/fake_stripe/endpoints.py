@@ -14,10 +14,12 @@ from booking_payments.adapters.fake_stripe.events import forget_endpoint
 from booking_payments.adapters.fake_stripe.listing import list_fields, page
 from booking_payments.adapters.fake_stripe.params import (
     Fields,
+    address,
     id_text,
     metadata,
     new_metadata,
     opaque,
+    shipping,
     strings,
     text,
 )
@@ -89,11 +91,18 @@ _CUSTOMER_KEPT: Final = frozenset({"address", "description", "email", "metadata"
 _CUSTOMER_FIELDS: Final[Fields] = {
     **dict.fromkeys(
         [
-            "address",
             "balance",
+            "business_name",
+            "cash_balance",
+            "individual_name",
+            "invoice_prefix",
             "invoice_settings",
+            "next_invoice_sequence",
             "preferred_locales",
-            "shipping",
+            "source",
+            "tax_id_data",
+            "test_clock",
+            "validate",
             "tax",
             "tax_exempt",
             "expand",
@@ -101,6 +110,8 @@ _CUSTOMER_FIELDS: Final[Fields] = {
         opaque(),
     ),
     **{name: text() for name in ("description", "email", "name", "phone")},
+    "address": address(),
+    "shipping": shipping(),
     "metadata": metadata(),
     "payment_method": id_text(),
 }
@@ -147,7 +158,7 @@ _EXPAND: Final[Fields] = {"expand": opaque()}
 _ROUTES: Final[Mapping[str, tuple[Fields, Handler]]] = {
     "POST /v1/payment_intents": (intents.CREATE_FIELDS, intents.create),
     "GET /v1/payment_intents": (
-        list_fields("created", "customer"),
+        list_fields("created", "customer", "customer_account"),
         _list("payment_intent", "/v1/payment_intents"),
     ),
     "GET /v1/payment_intents/{id}": (intents.RETRIEVE_FIELDS, intents.retrieve),

@@ -1,6 +1,6 @@
 """PaymentIntents: create, change, confirm, capture, cancel, and the customer's own part in the browser."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from booking_payments.adapters.fake_stripe import objects, payment_methods
@@ -23,6 +23,7 @@ from booking_payments.adapters.fake_stripe.errors import (
 from booking_payments.adapters.fake_stripe.events import emit
 from booking_payments.adapters.fake_stripe.params import (
     Field,
+    Fields,
     boolean,
     choice,
     id_text,
@@ -32,6 +33,7 @@ from booking_payments.adapters.fake_stripe.params import (
     metadata,
     new_metadata,
     opaque,
+    shipping,
     strings,
     text,
 )
@@ -51,14 +53,29 @@ def _off_session() -> Field:
 _PLAIN: Final = ("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix")
 """Text that is kept and answered, nothing more."""
 
+# Parameters that Stripe knows and this model has no use for, by where they are taken.
 # fmt: off
-_OPAQUE: Final = dict.fromkeys([
-    "amount_details", "application_fee_amount", "customer_account", "excluded_payment_method_types", "expand",
-    "mandate", "mandate_data", "payment_details", "payment_method_configuration", "payment_method_options",
-    "radar_options", "shipping", "transfer_data", "transfer_group", "on_behalf_of", "confirmation_token",
-    "allowed_payment_method_types", "amount_to_confirm",
-], opaque())
+_ALWAYS: Final = ["amount_details", "expand", "hooks", "payment_details"]
+_PRICING: Final = ["application_fee_amount", "transfer_data"]
+_METHODS: Final = ["excluded_payment_method_types", "payment_method_options"]
+_CONFIRMING: Final = ["confirmation_token", "mandate", "mandate_data", "radar_options"]
+_OF_CREATE: Final = [
+    *_ALWAYS, *_PRICING, *_METHODS, *_CONFIRMING, "allowed_payment_method_types", "customer_account", "on_behalf_of",
+    "payment_method_configuration",
+]
+_OF_UPDATE: Final = [
+    *_ALWAYS, *_PRICING, *_METHODS, "allowed_payment_method_types", "customer_account", "payment_method_configuration",
+]
+_OF_CONFIRM: Final = [
+    *_ALWAYS, *_METHODS, *_CONFIRMING, "allowed_payment_method_types", "amount_to_confirm",
+]
+_OF_CAPTURE: Final = [*_ALWAYS, *_PRICING]
 # fmt: on
+
+
+def _unused(names: Sequence[str]) -> Fields:
+    return dict.fromkeys(names, opaque())
+
 
 _METHOD: Final = {
     "payment_method": id_text(),
@@ -75,10 +92,14 @@ _CONFIRMATION: Final = {
     "use_stripe_sdk": boolean(),
 }
 
-_CONTENT: Final = {name: text() for name in _PLAIN} | {"customer": id_text(), "metadata": metadata()}
+_CONTENT: Final = {name: text() for name in (*_PLAIN, "transfer_group")} | {
+    "customer": id_text(),
+    "metadata": metadata(),
+    "shipping": shipping(),
+}
 
 CREATE_FIELDS: Final = {
-    **_OPAQUE,
+    **_unused(_OF_CREATE),
     **_METHOD,
     **_CONFIRMATION,
     **_CONTENT,
@@ -90,16 +111,17 @@ CREATE_FIELDS: Final = {
         {"enabled": boolean(), "allow_redirects": choice("always", "never")},
     ),
 }
-UPDATE_FIELDS: Final = {**_OPAQUE, **_METHOD, **_CONTENT, "amount": integer(minimum=1), "currency": text()}
+UPDATE_FIELDS: Final = {**_unused(_OF_UPDATE), **_METHOD, **_CONTENT, "amount": integer(minimum=1), "currency": text()}
 CONFIRM_FIELDS: Final = {
-    **_OPAQUE,
+    **_unused(_OF_CONFIRM),
     **_METHOD,
     **_CONFIRMATION,
     "receipt_email": text(),
     "client_secret": text(),
+    "shipping": shipping(),
 }
 CAPTURE_FIELDS: Final = {
-    **_OPAQUE,
+    **_unused(_OF_CAPTURE),
     "amount_to_capture": integer(minimum=1),
     "final_capture": boolean(),
     "metadata": metadata(),

@@ -43,6 +43,7 @@ _FILTER_FIELDS: Final = {
         "charge",
         "currency",
         "customer",
+        "customer_account",
         "payment_intent",
         "payout",
         "source",

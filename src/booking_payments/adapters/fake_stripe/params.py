@@ -133,6 +133,16 @@ def mapping(fields: Fields, *, required: bool = False) -> Field:
     return Field(read, required)
 
 
+def address() -> Field:
+    """A postal address; every line of it may be left out."""
+    return mapping({name: text() for name in ("city", "country", "line1", "line2", "postal_code", "state")})
+
+
+def shipping() -> Field:
+    """Where something is sent to, which is kept and answered, nothing more."""
+    return mapping({"address": address(), **{name: text() for name in ("carrier", "name", "phone", "tracking_number")}})
+
+
 def strings(*, most: int = 100, required: bool = False) -> Field:
     """A list of at most ``most`` texts."""
 
