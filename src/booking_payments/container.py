@@ -23,6 +23,7 @@ from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.sdk import SdkTransport
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.payments import BookingPayments
+from booking_payments.application.replaying import REDELIVERY, UNFINISHED
 from booking_payments.application.world import Terms, World
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.refunds import RefundPolicy
@@ -32,6 +33,7 @@ from booking_payments.entrypoints.deliveries import Deliveries
 from booking_payments.entrypoints.http.idempotency import LIFETIME
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.ports.gateway import Gateway
+from booking_payments.ports.storage import InboxFilter
 from booking_payments.settings import GatewayName, Problem, Settings, SettingsError
 
 Background = Callable[[], AbstractAsyncContextManager[None]]
@@ -172,12 +174,24 @@ def _background(container: Container, settings: Settings) -> Background:
 
 
 def _rounds(container: Container, settings: Settings) -> Iterator[Every]:
+    payments, clock = container.payments(), container.clock()
+
     async def forget_answers() -> int:
-        return await container.payments().forget_answers(container.clock().now() - LIFETIME)
+        return await payments.forget_answers(clock.now() - LIFETIME)
+
+    async def retry_webhooks() -> int:
+        unfinished = InboxFilter(statuses=UNFINISHED, received_from=clock.now() - REDELIVERY)
+        return len(await payments.replay_webhooks(which=unfinished))
+
+    async def catch_up() -> int:
+        return len(await payments.catch_up())
 
     yield Every(timedelta(hours=1), forget_answers)
+    yield Every(timedelta(minutes=5), retry_webhooks)
     if settings.gateway is GatewayName.FAKE:
         yield Every(timedelta(milliseconds=100), _deliveries(container, settings).round)
+    else:
+        yield Every(timedelta(hours=1), catch_up)
 
 
 def _deliveries(container: Container, settings: Settings) -> Deliveries:

@@ -336,3 +336,35 @@ def test_doctor_finds_the_gateway_and_tells_a_wrong_key(wire: Wire, tmp_path: Pa
     printed(tmp_path, "migrate", settings=settings)
 
     assert "stripe, test mode: no money moves" in printed(tmp_path, "doctor", settings=settings)
+
+
+def test_a_service_that_was_away_catches_up_when_it_starts(wire: Wire, tmp_path: Path) -> None:
+    """Its webhooks go nowhere; what the browser paid meanwhile is in the gateway's list of events."""
+    with sandboxed(tmp_path, "--delay", "0.2") as sandbox:
+        settings = {
+            "STRIPE_API_BASE": sandbox,
+            "STRIPE_SECRET_KEY": "sk_test_away",
+            "STRIPE_PUBLISHABLE_KEY": "pk_test_away",
+            "STRIPE_WEBHOOK_SECRET": "whsec_away",
+            "JWT_SECRET": "0123456789abcdef0123456789abcdef",
+        }
+        with (
+            httpx.Client(base_url=sandbox, trust_env=False, auth=("sk_test_away", "")) as stripe,
+            serving(tmp_path, settings) as first,
+            httpx.Client(base_url=first, trust_env=False, timeout=60) as api,
+        ):
+            away = Wire(api, stripe, wire.tokens, count(1))
+            booking, answer = away.start()
+            opened = answer.json()
+        with (
+            httpx.Client(base_url=sandbox, trust_env=False, auth=("sk_test_away", "")) as stripe,
+            httpx.Client(trust_env=False) as nobody,
+        ):
+            path = f"/payment_intents/{opened['payment_intent_id']}/confirm"
+            paying = Wire(nobody, stripe, wire.tokens, count(1))
+            paying.play(path, client_secret=opened["client_secret"], payment_method="pm_card_visa")
+            with (
+                serving(tmp_path, settings) as second,
+                httpx.Client(base_url=second, trust_env=False, timeout=60) as api,
+            ):
+                Wire(api, stripe, wire.tokens, count(1)).until(booking, status="succeeded")

@@ -1,1 +1,0 @@
-"""A deterministic simulation of everything that happens to payments: see ``README.md``."""
