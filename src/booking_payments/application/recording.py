@@ -19,7 +19,7 @@ from booking_payments.domain.ledger import Posting, postings
 from booking_payments.domain.payment import Operation, Payment, evolve
 from booking_payments.domain.refunds import RefundReason
 from booking_payments.domain.reports import IntentReport
-from booking_payments.domain.retry import next_look
+from booking_payments.domain.retry import KEY_LIFETIME, next_look
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import Handover, UnitOfWork, Watch
@@ -180,9 +180,15 @@ class Recorder:
             until = self.now + self._world.terms.lease
             return Watch(next_look_at=until, looks=looks, lease_until=until, holder=holder)
         if operation is not None:
-            return self._look_again(payment, next_look(looks) if operation.unknown else timedelta(0), looks)
+            after = self._until_next_look(operation, looks) if operation.unknown else timedelta(0)
+            return self._look_again(payment, after, looks)
         waits = bool(payment.refund_pending) or (payment.status.is_open and payment.intent_id is not None)
         return self._look_again(payment, next_look(looks + LOOKS_AT_WAITING), looks) if waits else Watch()
+
+    def _until_next_look(self, operation: Operation, looks: int) -> timedelta:
+        """As the schedule says, and when the key is too old to be sent again: from then on reading alone decides."""
+        key_ends = operation.intended_at + KEY_LIFETIME - self.now
+        return min(next_look(looks), key_ends) if key_ends > timedelta(0) else next_look(looks)
 
     def _look_again(self, payment: Payment, after: timedelta, looks: int) -> Watch:
         self._uow.jobs.defer(SettlePayment(payment_id=payment.id), self.now + after)

@@ -33,6 +33,7 @@ class Terms:
     max_attempts: int = 3
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     return_url: str | None = None
+    method_types: tuple[str, ...] = ()
     lease: timedelta = timedelta(seconds=60)
 
     @property

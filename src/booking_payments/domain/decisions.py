@@ -100,6 +100,7 @@ def intend_create(
     payment_method_id: str | None,
     confirm: bool,
     return_url: str | None,
+    method_types: tuple[str, ...] = (),
 ) -> Facts:
     """Make the intent at the gateway, and charge it in the same call when ``confirm`` is set."""
     if confirm:
@@ -112,6 +113,7 @@ def intend_create(
         confirm=confirm,
         return_url=return_url,
         metadata=_metadata(payment),
+        method_types=method_types,
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
     return (*_server_attempt(payment, idempotency_key, payment_method_id), intended) if confirm else (intended,)
@@ -564,14 +566,23 @@ def _dispute_funds(payment: Payment, report: DisputeReport) -> Facts:
 def is_conclusive(payment: Payment, operation: Operation, report: IntentReport) -> bool:
     """Whether a fresh read of the intent settles an operation whose outcome was unknown.
 
-    A charge is settled once the intent has left the states in which it waits for one, or tells of a failed charge
-    that we had not heard of; everything else once the intent is final. Refunds are settled by reading refunds.
+    A charge is settled once the intent has left the states in which it waits for one, now waits for the customer's
+    authentication, or tells of a failed charge that we had not heard of; everything else once the intent is final.
+    Refunds are settled by reading refunds.
     """
     if charges(operation.instruction):
-        return report.status not in (None, *_WAITS_FOR_CHARGE) or _tells_of_new_charge(payment, report.failure)
+        settled = report.status not in (None, *_WAITS_FOR_CHARGE) or _asks_for_action_now(payment, report)
+        return settled or _tells_of_new_charge(payment, report.failure)
     if isinstance(operation.instruction, CreateIntent):
         return True
     return report.status in (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
+
+
+def _asks_for_action_now(payment: Payment, report: IntentReport) -> bool:
+    """Only a charge that was sent makes the bank ask for the customer; before it, the intent may have waited so
+    already."""
+    waits = PaymentStatus.REQUIRES_ACTION
+    return report.status is waits and payment.status is not waits
 
 
 def _tells_of_new_charge(payment: Payment, failure: Failure | None) -> bool:

@@ -27,7 +27,11 @@ class CancellationReason(Enum):
 
 @frozen(kw_only=True)
 class CreateIntent:
-    """Make an intent over ``amount``; with ``confirm`` charge it at once. Without ``return_url`` no redirects."""
+    """Make an intent over ``amount``; with ``confirm`` charge it at once. Without ``return_url`` no redirects.
+
+    ``method_types``: the kinds of payment methods that are taken (``card``, ``sepa_debit``, ...); none named: whatever
+    the gateway's own settings offer.
+    """
 
     amount: Money
     capture_method: CaptureMethod
@@ -35,6 +39,7 @@ class CreateIntent:
     confirm: bool
     return_url: str | None
     metadata: Mapping[str, str] = field(factory=dict)
+    method_types: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)

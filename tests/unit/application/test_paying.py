@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from booking_payments.application.views import PaymentView
+from booking_payments.application.world import Terms
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import (
@@ -540,3 +541,13 @@ async def test_payments_are_listed_newest_first_page_by_page(house: House) -> No
 
     listed = [payment.booking_reference for payment in (*first.items, *rest.items)]
     assert (listed, rest.next_cursor) == (["R-2", "R-1", "R-0"], None)
+
+
+async def test_the_house_may_name_the_kinds_of_methods_that_it_takes() -> None:
+    house = House(terms=Terms(method_types=("card",)))
+    view = await house.payments.start_payment(
+        (await house.book()).id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
+    )
+
+    intent = house.stripe.call("GET", f"/v1/payment_intents/{view.payment.intent_id}").body
+    assert (intent["payment_method_types"], intent["automatic_payment_methods"]) == (["card"], None)

@@ -1,5 +1,6 @@
 """Our instructions as Stripe's parameters."""
 
+import attrs
 import pytest
 
 from booking_payments.adapters.stripe.limits import check_amount, check_charge
@@ -49,6 +50,13 @@ def test_a_return_url_is_only_sent_with_a_confirmation() -> None:
     _, params = path_and_params(_creation(confirm=False, return_url="https://shop.example/paid"))
 
     assert ("return_url" in params, "confirm" in params) == (False, False)
+
+
+def test_named_kinds_of_methods_stand_in_for_stripes_own_choice() -> None:
+    _, params = path_and_params(attrs.evolve(_creation(confirm=True), method_types=("card", "sepa_debit")))
+
+    assert params["payment_method_types"] == ["card", "sepa_debit"]
+    assert "automatic_payment_methods" not in params
 
 
 def test_the_same_instruction_gives_the_same_request() -> None:

@@ -48,12 +48,11 @@ def stripe_amount(amount: Money) -> int:
 
 def _create(instruction: CreateIntent) -> Params:
     manual = instruction.capture_method is CaptureMethod.MANUAL
-    redirects = "always" if instruction.return_url else "never"
     params: Params = {
         "amount": stripe_amount(instruction.amount),
         "currency": instruction.amount.currency.code,
         "capture_method": "manual" if manual else "automatic",
-        "automatic_payment_methods": {"enabled": True, "allow_redirects": redirects},
+        **_methods(instruction),
         "metadata": dict(instruction.metadata),
     }
     if instruction.payment_method_id:
@@ -61,6 +60,13 @@ def _create(instruction: CreateIntent) -> Params:
     if instruction.confirm:
         params |= {"confirm": True, **_return_url(instruction.return_url)}
     return params
+
+
+def _methods(instruction: CreateIntent) -> Params:
+    if instruction.method_types:
+        return {"payment_method_types": list(instruction.method_types)}
+    redirects = "always" if instruction.return_url else "never"
+    return {"automatic_payment_methods": {"enabled": True, "allow_redirects": redirects}}
 
 
 def _confirm(instruction: ConfirmIntent) -> Params:
