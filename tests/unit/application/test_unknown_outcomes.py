@@ -197,3 +197,29 @@ async def test_an_intent_is_found_though_the_gateways_clock_is_behind_ours() -> 
 
     payment = await _payment(house, booking_id)
     assert (payment.status, _charges(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+
+
+async def test_authentication_behind_a_saved_500_can_be_gone_on_with(house: House) -> None:
+    booking = await house.book()
+    house.stripe.faults.script(CREATE, "500_after", times=1)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.start_payment(
+            booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
+        )
+    house.clock.advance(timedelta(seconds=10))
+
+    await house.payments.work()
+
+    payment = await _payment(house, booking.id)
+    assert (payment.status, payment.operation) == (PaymentStatus.REQUIRES_ACTION, None)
+
+
+async def test_what_only_the_age_of_the_key_can_settle_is_settled_within_a_day(house: House) -> None:
+    await _fails(house, "timeout_before")
+    house.stripe.faults.script("POST /v1/payment_intents", "500_before", times=99)
+    for _ in range(24):
+        house.clock.advance(timedelta(hours=1))
+        await house.payments.work()
+
+    page = await house.payments.list_payments()
+    assert [payment.operation for payment in page.items] == [None]

@@ -1059,8 +1059,8 @@ def test_a_dispute_that_cannot_be_true_is_drift_once(report: Any, code: str) -> 
 @pytest.mark.parametrize(
     ("instruction", "conclusive"),
     [
-        (CREATE_AND_CHARGE, {S.PROCESSING, S.REQUIRES_CAPTURE, S.SUCCEEDED, S.CANCELED}),
-        (CONFIRM, {S.PROCESSING, S.REQUIRES_CAPTURE, S.SUCCEEDED, S.CANCELED}),
+        (CREATE_AND_CHARGE, {S.REQUIRES_ACTION, S.PROCESSING, S.REQUIRES_CAPTURE, S.SUCCEEDED, S.CANCELED}),
+        (CONFIRM, {S.REQUIRES_ACTION, S.PROCESSING, S.REQUIRES_CAPTURE, S.SUCCEEDED, S.CANCELED}),
         (CREATE, {None, *S} - {S.FAILED}),
         (CAPTURE, {S.SUCCEEDED, S.CANCELED}),
         (CANCEL, {S.SUCCEEDED, S.CANCELED}),
@@ -1078,6 +1078,13 @@ def test_a_fresh_read_settles_an_unknown_outcome_in_these_states(
     }
 
     assert settles == conclusive
+
+
+def test_an_intent_that_waited_for_authentication_before_tells_nothing_of_a_second_charge() -> None:
+    life = linked()
+    life.sees(an_intent(S.REQUIRES_ACTION))
+
+    assert not decide.is_conclusive(life.payment, an_operation(CONFIRM), an_intent(S.REQUIRES_ACTION))
 
 
 @pytest.mark.parametrize(("charge", "conclusive"), [("ch_9", True), ("ch_1", False), (None, False)])
