@@ -1,12 +1,16 @@
 """The documents hang together: links lead somewhere, decisions are listed, the glossary is in order."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
+ANCHORS = [
+    (page, *link) for page in PAGES for link in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text())
+]
 LINKS = [
     (page, link) for page in PAGES for link in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text())
 ]
@@ -15,6 +19,25 @@ LINKS = [
 @pytest.mark.parametrize(("page", "link"), LINKS, ids=[f"{page.stem}-{link}" for page, link in LINKS])
 def test_every_link_leads_somewhere(page: Path, link: str) -> None:
     assert (page.parent / link).exists()
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings: lower case, words joined by dashes."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_anchor_is_there() -> None:
+    assert [each for each in ANCHORS if each[2] not in _anchors(each[0].parent / each[1] if each[1] else each[0])] == []
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    rows = re.findall(r"^\| (.+?) \|", (ROOT / "docs/decisions/0002-dependencies.md").read_text(), re.MULTILINE)
+    explained = {re.sub(r" \(.*", "", name) for row in rows for name in row.split(", ")}
+
+    assert {re.split(r"[\[<>=]", each)[0] for each in required} - explained == set()
 
 
 def test_every_decision_is_listed_once_and_in_order() -> None:

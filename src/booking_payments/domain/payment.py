@@ -201,11 +201,18 @@ class Payment:
         return newest[-1] if newest else None
 
     @property
+    def fee_returned(self) -> Money:
+        """The part of the fee in refunds that succeeded or are on their way."""
+        counted = (refund.fee_refunded for refund in self.refunds if not refund.status.is_lost)
+        return total(counted, self.amount.currency)
+
+    @property
     def refundable(self) -> Refundable:
         """All that decides about a refund of this payment."""
         return Refundable(
             breakdown=self.breakdown,
             reserved=self.refunded + self.refund_pending,
+            fee_returned=self.fee_returned,
             policy=self.refund_policy,
             event_starts_at=self.event_starts_at,
             paid=self.status is PaymentStatus.SUCCEEDED,

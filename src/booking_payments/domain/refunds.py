@@ -132,11 +132,13 @@ class RefundQuote:
 class Refundable:
     """All that decides about a refund, as values: the charge, what has left or is leaving, the rules, the clock.
 
-    ``reserved`` counts refunds that succeeded and those on their way. ``paid`` is false until the charge succeeded.
+    ``reserved`` counts refunds that succeeded and those on their way, ``fee_returned`` the part of the fee that lies in
+    them. ``paid`` is false until the charge succeeded.
     """
 
     breakdown: FeeBreakdown
     reserved: Money
+    fee_returned: Money
     policy: RefundPolicy
     event_starts_at: datetime
     paid: bool
@@ -155,22 +157,29 @@ class Refundable:
             reason = QuoteReason.EXCEEDS_REFUNDABLE if left else QuoteReason.NOTHING_LEFT
         elif reason.allows and not left:
             reason = QuoteReason.NOTHING_LEFT
-        return self._answer(reason, amount or left, until, fee_back=organizer_canceled)
+        return self._answer(reason, amount or left, until)
 
     def remaining(self, now: datetime) -> Money:
         """What can still be refunded at ``now``; zero when nothing can."""
         quote = self.quote(now, None)
         return quote.amount if quote.allowed else Money.zero(self.reserved.currency)
 
-    def _answer(self, reason: QuoteReason, amount: Money, until: datetime, *, fee_back: bool) -> RefundQuote:
+    def _answer(self, reason: QuoteReason, amount: Money, until: datetime) -> RefundQuote:
         zero = Money.zero(amount.currency)
         if not reason.allows:
             return RefundQuote(reason=reason, amount=zero, fee_refunded=zero, refundable_until=None)
-        fee = self._fee_in(amount) if fee_back or self.policy.fee is FeeOnRefund.RETURNED else zero
+        fee = self._fee_in(amount) if self.policy.fee is FeeOnRefund.RETURNED else zero
+        if reason is QuoteReason.ORGANIZER_CANCELED:
+            fee = self._fee_left_in(amount)
         return RefundQuote(reason=reason, amount=amount, fee_refunded=fee, refundable_until=until)
 
     def _fee_in(self, amount: Money) -> Money:
         return self.breakdown.fee_in(self.reserved + amount) - self.breakdown.fee_in(self.reserved)
+
+    def _fee_left_in(self, amount: Money) -> Money:
+        """Of a canceled event the house keeps nothing, not even what earlier refunds had left it; with the last of the
+        money its whole fee is back."""
+        return min(self.breakdown.fee_in(self.reserved + amount) - self.fee_returned, amount)
 
     def _ceiling(self, now: datetime, organizer_canceled: bool) -> tuple[QuoteReason, Money, datetime]:
         """The verdict before the amount is looked at, the most that may come back in total, and until when."""

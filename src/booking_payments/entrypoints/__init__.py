@@ -1,1 +1,1 @@
-"""The ways in: HTTP and the command line. They know the application, never the adapters."""
+"""The ways in: HTTP, the command line, the sandbox. They know the application, and of the adapters only the fake."""

@@ -39,6 +39,7 @@ def refundable(
     usual: dict[str, Any] = {
         "breakdown": FeePolicy(payer=payer).of_booking(usd("100.00")),
         "reserved": usd("0"),
+        "fee_returned": usd("0"),
         "policy": RefundPolicy(tiers=tiers, fee=fee),
         "event_starts_at": STARTS,
         "paid": True,
@@ -237,6 +238,30 @@ def test_many_partial_refunds_return_the_fee_to_the_cent(parts: list[int], price
 
 
 # --- the organizer cancels ---------------------------------------------------------------------------------------
+
+
+def test_of_a_canceled_event_the_house_keeps_nothing_of_what_earlier_refunds_had_left_it() -> None:
+    money = refundable(payer=FeePayer.CUSTOMER, reserved=usd("50.00"))
+
+    quote = money.quote(NOW, None, organizer_canceled=True)
+
+    assert (quote.amount, quote.fee_refunded) == (usd("53.00"), usd("3.00"))
+
+
+def test_no_more_of_the_fee_comes_back_than_there_is_money() -> None:
+    money = refundable(payer=FeePayer.CUSTOMER, reserved=usd("102.00"))
+
+    quote = money.quote(NOW, None, organizer_canceled=True)
+
+    assert (quote.amount, quote.fee_refunded) == (usd("1.00"), usd("1.00"))
+
+
+def test_a_fee_that_came_back_already_does_not_come_back_twice() -> None:
+    money = refundable(fee=FeeOnRefund.RETURNED, reserved=usd("50.00"), fee_returned=usd("1.50"))
+
+    quote = money.quote(NOW, None, organizer_canceled=True)
+
+    assert (quote.amount, quote.fee_refunded) == (usd("50.00"), usd("1.50"))
 
 
 @pytest.mark.parametrize("payer", FeePayer)
