@@ -167,7 +167,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             yield url
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(200 + 10 * KILLS)
 def test_nobody_is_charged_twice_and_nothing_answered_is_lost(database: str, tmp_path: Path) -> None:
     chance = random.Random(SEED)
     with sandboxed(tmp_path, "--delay", "0.1") as sandbox, httpx.Client(base_url=sandbox, trust_env=False) as stripe:
