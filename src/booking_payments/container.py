@@ -156,7 +156,7 @@ async def readiness(storage: SqlStorage) -> Readiness:
     except Exception:
         return Readiness(database=False, migrations=False, detail="the database can't be reached; check DATABASE_URL")
     if revision != head():
-        return Readiness(database=True, migrations=False, detail="run: booking-payments migrate")
+        return Readiness(database=True, migrations=False, detail="the schema is not current; run: booking-payments migrate")
     return Readiness(database=True, migrations=True)
 
 
