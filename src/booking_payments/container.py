@@ -20,6 +20,7 @@ from booking_payments.adapters.sql.fake_store import SqlFakeStore
 from booking_payments.adapters.sql.migrations import current, head
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.stripe.gateway import StripeGateway
+from booking_payments.adapters.stripe.pace import Paced
 from booking_payments.adapters.stripe.sdk import SdkTransport
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.payments import BookingPayments
@@ -84,10 +85,16 @@ class Container(containers.DeclarativeContainer):
     fake_store = providers.Singleton(SqlFakeStore.beside, database_url)
     fake_stripe = providers.Singleton(FakeStripe, clock=clock.provided.now, store=fake_store)
     stripe_transport = providers.Singleton(_stripe_transport, settings)
+    paced_transport = providers.Singleton(
+        Paced,
+        stripe_transport,
+        max_per_s=settings.provided.gateway_max_per_s,
+        max_concurrent=settings.provided.gateway_max_concurrent,
+    )
     gateway = providers.Selector(
         settings.provided.gateway.value,
         fake=providers.Singleton(FakeGateway, stripe=fake_stripe, clock=clock),
-        stripe=providers.Singleton(StripeGateway, stripe_transport, livemode=settings.provided.livemode),
+        stripe=providers.Singleton(StripeGateway, paced_transport, livemode=settings.provided.livemode),
     )
     webhooks = providers.Singleton(StripeWebhooks, secrets=settings.provided.webhook_secrets)
     storage = providers.Singleton(SqlStorage.open, database_url, on_jobs=alarm.provided.ring)
@@ -156,7 +163,9 @@ async def readiness(storage: SqlStorage) -> Readiness:
     except Exception:
         return Readiness(database=False, migrations=False, detail="the database can't be reached; check DATABASE_URL")
     if revision != head():
-        return Readiness(database=True, migrations=False, detail="the schema is not current; run: booking-payments migrate")
+        return Readiness(
+            database=True, migrations=False, detail="the schema is not current; run: booking-payments migrate"
+        )
     return Readiness(database=True, migrations=True)
 
 

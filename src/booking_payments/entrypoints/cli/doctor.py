@@ -59,7 +59,9 @@ def _checks() -> list[Check]:
 
 def _house(settings: Settings) -> list[Check]:
     if not _exists(settings):
-        missing = Readiness(database=True, migrations=False, detail="the schema is not current; run: booking-payments migrate")
+        missing = Readiness(
+            database=True, migrations=False, detail="the schema is not current; run: booking-payments migrate"
+        )
         return [*_readiness_checks(missing), asyncio.run(_gateway_alone(settings))]
     return asyncio.run(_looked_at(settings))
 

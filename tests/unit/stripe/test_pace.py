@@ -1,0 +1,129 @@
+"""Stripe is pressed no harder than allowed, and who waits too long is told that nothing was sent."""
+
+import anyio
+import pytest
+
+from booking_payments.adapters.stripe import pace
+from booking_payments.adapters.stripe.gateway import Reply
+from booking_payments.adapters.stripe.pace import Paced
+from booking_payments.adapters.stripe.requests import Params
+from booking_payments.ports.gateway import Silent, Unreachable
+
+
+class Line:
+    """Counts what is sent, when by its own clock, and how much of it at once; a held one is let go by ``gate``."""
+
+    def __init__(self, *, held: bool = False, fails: bool = False) -> None:
+        self.time = 0.0
+        self.sent_at: list[float] = []
+        self.at_once = self.most_at_once = 0
+        self.gate = anyio.Event()
+        self._fails = fails
+        if not held:
+            self.gate.set()
+
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+        self.sent_at.append(self.time)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await self.gate.wait()
+        self.at_once -= 1
+        if self._fails:
+            raise Silent("nothing came back", code="timeout")
+        return Reply({})
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+def paced(line: Line, *, per_s: int = 0, at_once: int = 0) -> Paced:
+    return Paced(line, max_per_s=per_s, max_concurrent=at_once, now=lambda: line.time, sleep=line.sleep)
+
+
+async def ask(transport: Paced) -> None:
+    await transport.call("GET", "/v1/events", {}, None)
+
+
+async def test_a_seconds_worth_goes_out_at_once_and_the_rest_at_the_rate() -> None:
+    line = Line()
+    transport = paced(line, per_s=20)
+
+    for _ in range(60):
+        await ask(transport)
+
+    assert line.sent_at[:20] == [0.0] * 20
+    assert line.sent_at[-1] == pytest.approx(2.0)
+
+
+async def test_after_a_pause_no_more_than_a_seconds_worth_is_saved_up() -> None:
+    line = Line()
+    transport = paced(line, per_s=5)
+    line.time = 3600.0
+
+    for _ in range(10):
+        await ask(transport)
+
+    assert line.sent_at.count(3600.0) == 5
+
+
+async def test_who_would_wait_too_long_is_turned_away_and_nothing_is_sent() -> None:
+    line = Line()
+    transport = Paced(line, max_per_s=2, max_concurrent=0, now=lambda: 0.0, sleep=line.sleep)
+    for _ in range(2 + int(2 * pace.LONGEST_WAIT_S)):
+        await ask(transport)
+    sent = len(line.sent_at)
+
+    with pytest.raises(Unreachable) as busy:
+        await ask(transport)
+
+    assert (busy.value.code, len(line.sent_at)) == ("gateway_busy", sent)
+
+
+async def test_no_more_than_so_many_are_under_way_at_once() -> None:
+    line = Line(held=True)
+    transport = paced(line, at_once=3)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(ask, transport)
+        await anyio.wait_all_tasks_blocked()
+        under_way = line.at_once
+        line.gate.set()
+
+    assert (under_way, line.most_at_once, len(line.sent_at)) == (3, 3, 10)
+
+
+async def test_who_waits_too_long_for_a_place_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "LONGEST_WAIT_S", 0.01)
+    line = Line(held=True)
+    transport = paced(line, at_once=1)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask, transport)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(Unreachable):
+            await ask(transport)
+        line.gate.set()
+
+    assert len(line.sent_at) == 1
+
+
+async def test_a_failed_call_gives_its_place_back() -> None:
+    line = Line(fails=True)
+    transport = paced(line, at_once=1)
+
+    for _ in range(3):
+        with pytest.raises(Silent):
+            await ask(transport)
+
+    assert len(line.sent_at) == 3
+
+
+async def test_zero_is_no_bound() -> None:
+    line = Line()
+    transport = paced(line)
+
+    for _ in range(1000):
+        await ask(transport)
+
+    assert line.time == 0.0
