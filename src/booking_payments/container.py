@@ -54,6 +54,7 @@ def _terms(settings: Settings) -> Terms:
         refunds=RefundPolicy(fee=settings.fee_refund),
         max_attempts=settings.retry_attempts,
         return_url=settings.return_url,
+        max_unpaid_bookings=settings.max_unpaid_bookings_per_customer,
         lease=timedelta(seconds=settings.operation_lease_s),
     )
 

@@ -32,14 +32,15 @@ MAX_CANCEL_STEPS = 3
 async def register_booking(world: World, new: NewBooking) -> Registered:
     """Register a booking, or find it registered with the same content.
 
-    Raises ``RefusedByRule`` when ``expires_at`` lies after the event's start, ``NotPossibleNow`` when the reference
-    belongs to a booking with other content.
+    Raises ``RefusedByRule`` when ``expires_at`` lies after the event's start or the customer keeps too many holds,
+    ``NotPossibleNow`` when the reference belongs to a booking with other content.
     """
     booking = _booked(world, new)
 
     async def work(uow: UnitOfWork) -> Registered:
         known = await uow.bookings.by_reference(new.reference)
         if known is None:
+            await _require_room(world, uow, booking.customer_id)
             await uow.bookings.add(booking)
             return Registered(booking=booking, created=True)
         if known.same_content(booking):
@@ -50,6 +51,15 @@ async def register_booking(world: World, new: NewBooking) -> Registered:
         return await world.storage.transact(work)
     except AlreadyExists:  # somebody registered the same reference at the same moment: look at theirs
         return await world.storage.transact(work)
+
+
+async def _require_room(world: World, uow: UnitOfWork, customer_id: str) -> None:
+    """Seats that one customer holds unpaid are kept from all others. Registrations at the very same moment may go
+    beyond the bound by their number."""
+    most = world.terms.max_unpaid_bookings
+    if most and await uow.bookings.count_unpaid(customer_id, world.clock.now()) >= most:
+        message = f"this customer holds {most} unpaid bookings already; pay or cancel one first"
+        raise RefusedByRule(message, code="too_many_unpaid_bookings")
 
 
 def _booked(world: World, new: NewBooking) -> Booking:

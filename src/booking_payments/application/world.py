@@ -25,7 +25,7 @@ class Terms:
     """The house's terms, which a payment keeps as they were when it was started.
 
     ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
-    included.
+    included. ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number.
     """
 
     fees: FeePolicy = FeePolicy()
@@ -34,6 +34,7 @@ class Terms:
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     return_url: str | None = None
     method_types: tuple[str, ...] = ()
+    max_unpaid_bookings: int = 0
     lease: timedelta = timedelta(seconds=60)
 
     @property

@@ -7,6 +7,7 @@ import pytest
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking, RefundOnCancel
+from booking_payments.application.world import Terms
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
@@ -291,3 +292,16 @@ async def test_a_booking_is_neither_canceled_nor_expired_while_a_call_is_in_flig
     await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
 
     assert (refused, await _status(house, booking.id)) == (["pending"], BookingStatus.CONFIRMED)
+
+
+async def test_one_customer_may_keep_so_many_unpaid_holds_and_no_more() -> None:
+    house = House(terms=Terms(max_unpaid_bookings=2))
+    first, _ = await house.book(reference="R-1"), await house.book(reference="R-2")
+
+    with pytest.raises(RefusedByRule) as refused:
+        await house.book(reference="R-3")
+    again = await house.book(reference="R-2")
+    await house.payments.process_booking_payment(first, "pm_card_visa")
+    third = await house.book(reference="R-3")
+
+    assert (refused.value.code, again.reference, third.reference) == ("too_many_unpaid_bookings", "R-2", "R-3")

@@ -15,13 +15,16 @@ from booking_payments.adapters.fake_stripe.listing import list_fields, page
 from booking_payments.adapters.fake_stripe.params import (
     Fields,
     address,
+    choice,
     id_text,
+    integer,
     metadata,
     new_metadata,
     opaque,
     shipping,
     strings,
     text,
+    unsettable,
 )
 from booking_payments.adapters.fake_stripe.records import Account
 
@@ -87,31 +90,32 @@ def _attachable(account: Account, method_id: str | None) -> str | None:
     return method.id
 
 
-_CUSTOMER_KEPT: Final = frozenset({"address", "description", "email", "metadata", "name", "phone", "shipping"})
+_CUSTOMER_TEXTS: Final = ("business_name", "description", "email", "individual_name", "name", "phone")
+_CUSTOMER_KEPT: Final = frozenset(
+    {*_CUSTOMER_TEXTS, "address", "balance", "next_invoice_sequence", "preferred_locales", "shipping", "tax_exempt"}
+)
 _CUSTOMER_FIELDS: Final[Fields] = {
     **dict.fromkeys(
         [
-            "balance",
-            "business_name",
             "cash_balance",
-            "individual_name",
             "invoice_prefix",
             "invoice_settings",
-            "next_invoice_sequence",
-            "preferred_locales",
             "source",
             "tax_id_data",
             "test_clock",
             "validate",
             "tax",
-            "tax_exempt",
             "expand",
         ],
         opaque(),
     ),
-    **{name: text() for name in ("description", "email", "name", "phone")},
-    "address": address(),
-    "shipping": shipping(),
+    **{name: text() for name in _CUSTOMER_TEXTS},
+    "address": unsettable(address()),
+    "balance": integer(),
+    "next_invoice_sequence": integer(minimum=1),
+    "preferred_locales": strings(),
+    "shipping": unsettable(shipping()),
+    "tax_exempt": choice("exempt", "none", "reverse"),
     "metadata": metadata(),
     "payment_method": id_text(),
 }
@@ -120,7 +124,7 @@ _CUSTOMER_FIELDS: Final[Fields] = {
 def _create_webhook_endpoint(account: Account, params: Json, _: str) -> Json:
     id_ = account.new_id("webhook_endpoint", "we")
     given = {
-        name: value for name, value in params.items() if name in ("url", "enabled_events", "description", "metadata")
+        name: value for name, value in params.items() if name in ("api_version", "description", "enabled_events", "url")
     }
     endpoint = account.add(
         "webhook_endpoint", id_, objects.webhook_endpoint(account, id_, **(given | {"metadata": new_metadata(params)}))
@@ -185,7 +189,7 @@ _ROUTES: Final[Mapping[str, tuple[Fields, Handler]]] = {
     "POST /v1/disputes/{id}/close": (disputes.CLOSE_FIELDS, disputes.close),
     "POST /v1/payment_methods": (payment_methods.CREATE_FIELDS, payment_methods.create),
     "GET /v1/payment_methods": (
-        list_fields("customer", "type"),
+        list_fields("allow_redisplay", "customer", "customer_account", "type"),
         _list("payment_method", "/v1/payment_methods"),
     ),
     "GET /v1/payment_methods/{id}": (_EXPAND, _retrieve_payment_method),
@@ -204,7 +208,7 @@ _ROUTES: Final[Mapping[str, tuple[Fields, Handler]]] = {
     "POST /v1/webhook_endpoints": (_WEBHOOK_ENDPOINT_FIELDS, _create_webhook_endpoint),
     "GET /v1/webhook_endpoints": (list_fields(), _list("webhook_endpoint", "/v1/webhook_endpoints")),
     "GET /v1/webhook_endpoints/{id}": (_EXPAND, _retrieve("webhook_endpoint")),
-    "DELETE /v1/webhook_endpoints/{id}": (_EXPAND, _delete_webhook_endpoint),
+    "DELETE /v1/webhook_endpoints/{id}": ({}, _delete_webhook_endpoint),
 }
 
 ENDPOINTS: Final = tuple(_endpoint(line, fields, handler) for line, (fields, handler) in _ROUTES.items())

@@ -36,6 +36,7 @@ from booking_payments.adapters.fake_stripe.params import (
     shipping,
     strings,
     text,
+    unsettable,
 )
 from booking_payments.adapters.fake_stripe.records import Account, Record
 from booking_payments.adapters.stripe import amounts
@@ -50,7 +51,8 @@ def _off_session() -> Field:
     return Field(read)
 
 
-_PLAIN: Final = ("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix")
+_DESCRIPTORS: Final = ("statement_descriptor", "statement_descriptor_suffix")
+_PLAIN: Final = ("description", "receipt_email", *_DESCRIPTORS)
 """Text that is kept and answered, nothing more."""
 
 # Parameters that Stripe knows and this model has no use for, by where they are taken.
@@ -111,14 +113,25 @@ CREATE_FIELDS: Final = {
         {"enabled": boolean(), "allow_redirects": choice("always", "never")},
     ),
 }
-UPDATE_FIELDS: Final = {**_unused(_OF_UPDATE), **_METHOD, **_CONTENT, "amount": integer(minimum=1), "currency": text()}
+_UNSETTABLE: Final = {
+    "setup_future_usage": unsettable(_METHOD["setup_future_usage"]),
+    "shipping": unsettable(shipping()),
+}
+UPDATE_FIELDS: Final = {
+    **_unused(_OF_UPDATE),
+    **_METHOD,
+    **_CONTENT,
+    **_UNSETTABLE,
+    "amount": integer(minimum=1),
+    "currency": text(),
+}
 CONFIRM_FIELDS: Final = {
     **_unused(_OF_CONFIRM),
     **_METHOD,
     **_CONFIRMATION,
+    **_UNSETTABLE,
     "receipt_email": text(),
     "client_secret": text(),
-    "shipping": shipping(),
 }
 CAPTURE_FIELDS: Final = {
     **_unused(_OF_CAPTURE),
@@ -232,7 +245,12 @@ def _new_fields(params: Json, currency: str) -> Json:
     }
 
 
-_KEPT: Final = ("capture_method", "customer", "metadata", "setup_future_usage", "shipping", "transfer_group")
+# fmt: off
+_KEPT: Final = (
+    "capture_method", "customer", "metadata", "payment_method_types", "setup_future_usage", "shipping",
+    "transfer_group",
+)
+# fmt: on
 
 
 def _automatic(params: Json) -> Json | None:
@@ -415,14 +433,17 @@ def capture(account: Account, params: Json, id_: str) -> Json:
         raise invalid(message, code="amount_too_large", param="amount_to_capture", executed=True)
     if params.get("final_capture") is False:
         raise invalid("Your account does not have multicapture enabled.", param="final_capture", executed=True)
-    _capture(account, intent, amount, params.get("metadata"))
+    _capture(account, intent, amount, params)
     return intent.body
 
 
-def _capture(account: Account, intent: Record, amount: int, given: dict[str, str] | None) -> None:
-    if given is not None:
-        account.update(intent, metadata=merged_metadata(intent.body["metadata"], given))
+def _capture(account: Account, intent: Record, amount: int, params: Json) -> None:
+    if "metadata" in params:
+        account.update(intent, metadata=merged_metadata(intent.body["metadata"], params["metadata"]))
     charge = account.get("charge", intent.body["latest_charge"])
+    descriptors = {name: params[name] for name in _DESCRIPTORS if name in params}
+    account.update(intent, **descriptors)
+    account.update(charge, **descriptors)
     take(account, charge, amount)
     emit(account, "charge.captured", charge.body)
     finish(account, intent, charge)

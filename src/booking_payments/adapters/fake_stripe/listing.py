@@ -40,6 +40,7 @@ _FILTER_FIELDS: Final = {
 } | {
     name: text()
     for name in (
+        "allow_redisplay",
         "charge",
         "currency",
         "customer",

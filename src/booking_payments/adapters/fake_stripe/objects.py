@@ -57,10 +57,13 @@ def payment_intent(account: Account, id_: str, **given: Any) -> Json:
         "created": account.now(),
         "currency": "usd",
         "customer": None,
+        "customer_account": None,
         "description": None,
+        "excluded_payment_method_types": None,
         "last_payment_error": None,
         "latest_charge": None,
         "livemode": account.livemode,
+        "managed_payments": None,
         "metadata": {},
         "next_action": None,
         "on_behalf_of": None,
@@ -127,7 +130,7 @@ def charge(account: Account, id_: str, intent: Json, method: Json, **given: Any)
         "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
         "status": "pending",
         "transfer_data": None,
-        "transfer_group": None,
+        "transfer_group": intent["transfer_group"],
     } | given
 
 
@@ -142,6 +145,7 @@ def refund(account: Account, id_: str, charge_: Json, **given: Any) -> Json:
         "created": account.now(),
         "currency": charge_["currency"],
         "customer": charge_["customer"],
+        "customer_account": None,
         "destination_details": _destination(charge_),
         "metadata": {},
         "payment_intent": charge_["payment_intent"],
@@ -219,6 +223,7 @@ def payment_method(account: Account, id_: str, behaviour: Behaviour, **given: An
         behaviour.type: _method_details(account, behaviour),
         "created": account.now(),
         "customer": None,
+        "customer_account": None,
         "livemode": account.livemode,
         "metadata": {},
         "type": behaviour.type,

@@ -133,14 +133,21 @@ def mapping(fields: Fields, *, required: bool = False) -> Field:
     return Field(read, required)
 
 
-def address() -> Field:
+def unsettable(field: Field) -> Field:
+    """The same parameter, where Stripe takes an empty text for "none any more"."""
+    return Field(lambda value, param: None if value == "" else field.read(value, param))
+
+
+def address(*, required: bool = False) -> Field:
     """A postal address; every line of it may be left out."""
-    return mapping({name: text() for name in ("city", "country", "line1", "line2", "postal_code", "state")})
+    lines = ("city", "country", "line1", "line2", "postal_code", "state")
+    return mapping({name: text() for name in lines}, required=required)
 
 
 def shipping() -> Field:
-    """Where something is sent to, which is kept and answered, nothing more."""
-    return mapping({"address": address(), **{name: text() for name in ("carrier", "name", "phone", "tracking_number")}})
+    """Where something is sent to, and to whom; kept and answered, nothing more."""
+    optional = {name: text() for name in ("carrier", "phone", "tracking_number")}
+    return mapping({"address": address(required=True), "name": text(required=True), **optional})
 
 
 def strings(*, most: int = 100, required: bool = False) -> Field:

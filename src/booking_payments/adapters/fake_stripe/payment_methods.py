@@ -25,6 +25,7 @@ from booking_payments.adapters.fake_stripe.errors import (
     parameter_missing,
 )
 from booking_payments.adapters.fake_stripe.params import (
+    address,
     choice,
     id_text,
     mapping,
@@ -32,12 +33,26 @@ from booking_payments.adapters.fake_stripe.params import (
     new_metadata,
     opaque,
     text,
+    unsettable,
 )
 from booking_payments.adapters.fake_stripe.records import Account, Record
 
 _TYPES: Final = ("card", "sepa_debit", "us_bank_account")
 
+# What Stripe takes besides; this model makes no methods of these kinds, and refuses their ``type``.
+# fmt: off
+_OTHERS: Final = (
+    "acss_debit", "affirm", "afterpay_clearpay", "alipay", "alma", "amazon_pay", "au_becs_debit", "bacs_debit",
+    "bancontact", "billie", "bizum", "blik", "boleto", "cashapp", "crypto", "customer_balance", "eps", "fpx", "giropay",
+    "grabpay", "ideal", "interac_present", "kakao_pay", "klarna", "konbini", "kr_card", "link", "mb_way", "mobilepay",
+    "multibanco", "naver_pay", "nz_bank_account", "oxxo", "p24", "pay_by_bank", "payco", "paynow", "paypal", "paypay",
+    "payto", "pix", "promptpay", "radar_options", "revolut_pay", "samsung_pay", "satispay", "scalapay", "sequra",
+    "sofort", "sunbit", "swish", "twint", "upi", "wechat_pay", "zip",
+)
+# fmt: on
+
 DATA_FIELDS: Final = {
+    **dict.fromkeys(_OTHERS, opaque()),
     "type": choice(*_TYPES, required=True),
     "card": mapping(
         {
@@ -52,14 +67,19 @@ DATA_FIELDS: Final = {
     "sepa_debit": mapping({"iban": text(required=True)}),
     "us_bank_account": opaque(),
     "billing_details": mapping(
-        {"address": opaque(), "email": text(), "name": text(), "phone": text(), "tax_id": text()}
+        {"address": unsettable(address()), "email": text(), "name": text(), "phone": text(), "tax_id": text()}
     ),
     "allow_redisplay": choice("always", "limited", "unspecified"),
     "metadata": metadata(),
 }
-"""``payment_method_data``, and with ``customer`` and ``payment_method`` the parameters of create."""
+"""``payment_method_data``, and with the following the parameters of create."""
 
-CREATE_FIELDS: Final = DATA_FIELDS | {"customer": id_text(), "payment_method": id_text(), "expand": opaque()}
+CREATE_FIELDS: Final = DATA_FIELDS | {
+    "custom": opaque(),
+    "customer": id_text(),
+    "payment_method": id_text(),
+    "expand": opaque(),
+}
 
 _HINT: Final = (
     "; It's possible this PaymentMethod exists on one of your connected accounts, in which case "
@@ -77,7 +97,8 @@ def from_data(account: Account, data: Json) -> Record:
     """A new method as described by ``payment_method_data``."""
     name = _NAMERS[data["type"]](data)
     details = objects.billing_details(data.get("billing_details", {}))
-    return add(account, name, billing_details=details, metadata=new_metadata(data))
+    shown = {"allow_redisplay": data["allow_redisplay"]} if "allow_redisplay" in data else {}
+    return add(account, name, billing_details=details, metadata=new_metadata(data), **shown)
 
 
 def add(account: Account, name: str, **given: object) -> Record:

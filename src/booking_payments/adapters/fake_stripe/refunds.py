@@ -121,6 +121,8 @@ def _refund(account: Account, charge: Record, amount: int, params: Json) -> Reco
 def _new_refund(account: Account, charge: Record, amount: int, params: Json, course: RefundCourse) -> Record:
     id_ = account.new_id("refund", "re" if charge.id.startswith("ch_") else "pyr")
     given = {"amount": amount, "metadata": new_metadata(params), "reason": params.get("reason")}
+    if params.get("instructions_email"):
+        given["instructions_email"] = params["instructions_email"]
     body = objects.refund(account, id_, charge.body, **given)
     refund = account.add("refund", id_, body)
     moved = move(account, "refund" if id_.startswith("re_") else "payment_refund", refund, -amount, "refund")
