@@ -1,40 +1,83 @@
 """A fixture for test modules whose every answer of the model has to conform to Stripe's description."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import pytest
+from attrs import define, field
 
-from booking_payments.adapters.fake_stripe import Answer, FakeStripe
-from tests.stripe_openapi import problems, problems_of_event
+from booking_payments.adapters.fake_stripe import Answer, Delivery, FakeStripe
+from tests.stripe_openapi import problems, problems_of, problems_of_error, problems_of_event
 
-JUDGED: list[str] = []
-"""Method and path of each answer that was judged in this run."""
+OTHER_VERBS = ("confirm_as_customer", "authenticate", "refund_in_dashboard", "open_dispute", "move_refund")
+"""What answers besides ``call``: the parts of customer, operator and bank."""
+
+
+@define
+class Judge:
+    """Hears every model of a test; ``heard`` and ``found``: the answers so far, and what is wrong with them."""
+
+    heard: list[str] = field(factory=list)
+    found: list[str] = field(factory=list)
+    _models: dict[int, FakeStripe] = field(factory=dict)
+    _delivered: set[tuple[int, str, int]] = field(factory=set)
+
+    def hear_call(self, model: FakeStripe, answer: Answer, method: str, path: str, *_: object, **__: object) -> None:
+        self._models[id(model)] = model
+        method, path = method.upper(), path.rstrip("/")
+        self._note(f"{method} {path} {answer.status}", problems(method, path, answer.status, answer.body))
+
+    def hear_verb(self, _: FakeStripe, answer: Answer, *__: object, **___: object) -> None:
+        self._note(f"verb {answer.status}", problems_of(answer.body) if answer.ok else problems_of_error(answer.body))
+
+    def hear_deliveries(self, model: FakeStripe, deliveries: list[Delivery], *_: object, **__: object) -> None:
+        """Deliveries are handed out again and again; each body is judged once."""
+        for each in deliveries:
+            body = (id(model), each.event_id, each.event["pending_webhooks"])
+            if body not in self._delivered:
+                self._delivered.add(body)
+                self._note(f"delivery {each.event['type']}", problems_of_event(each.event))
+
+    def hear_events(self) -> None:
+        """Every event that the models still keep."""
+        for model in self._models.values():
+            for event in model.events:
+                self._note(f"event {event['type']}", problems_of_event(event))
+
+    def _note(self, what: str, wrong: Iterator[str]) -> None:
+        self.heard.append(what)
+        self.found.extend(wrong)
+
+
+@contextmanager
+def judging() -> Iterator[Judge]:
+    """While open, every answer of every model is judged."""
+    judge = Judge()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeStripe, "call", _overheard(FakeStripe.call, judge.hear_call))
+        patch.setattr(
+            FakeStripe, "pending_deliveries", _overheard(FakeStripe.pending_deliveries, judge.hear_deliveries)
+        )
+        for verb in OTHER_VERBS:
+            patch.setattr(FakeStripe, verb, _overheard(getattr(FakeStripe, verb), judge.hear_verb))
+        yield judge
+    judge.hear_events()
+
+
+def _overheard(verb: Callable[..., Any], hear: Callable[..., None]) -> Callable[..., Any]:
+    @wraps(verb)
+    def overheard(model: FakeStripe, *given: Any, **named: Any) -> Any:
+        answer = verb(model, *given, **named)
+        hear(model, answer, *given, **named)
+        return answer
+
+    return overheard
 
 
 @pytest.fixture(autouse=True)
-def every_answer_conforms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    found: list[str] = []
-    models: list[FakeStripe] = []
-    call = FakeStripe.call
-
-    def judged(
-        model: FakeStripe,
-        method: str,
-        path: str,
-        params: Mapping[str, Any] | None = None,
-        idempotency_key: str | None = None,
-    ) -> Answer:
-        if all(model is not known for known in models):
-            models.append(model)
-        answer = call(model, method, path, params, idempotency_key)
-        JUDGED.append(f"{method} {path}")
-        found.extend(problems(method.upper(), path.rstrip("/"), answer.status, answer.body))
-        return answer
-
-    monkeypatch.setattr(FakeStripe, "call", judged)
-    yield
-    for model in models:
-        for event in model.events[-50:]:
-            found.extend(problems_of_event(event))
-    assert found == [], found[:5]
+def every_answer_conforms() -> Iterator[Judge]:
+    with judging() as judge:
+        yield judge
+    assert judge.found == [], judge.found[:5]

@@ -28,7 +28,7 @@ from tests.integration.postgres import Server
 
 KILLS = int(os.environ.get("KILLS", "25"))
 SEED = int(os.environ.get("KILLS_SEED", "1"))
-CUSTOMERS = 4
+CUSTOMERS = 8
 FAULTS = ["reset_before", "reset_after", "409", "429_limit", "429_lock", "500_before", "500_after", "503"]
 WEBHOOK_SECRET = "whsec_kills"
 GIVE_UP_S = 60
@@ -149,7 +149,7 @@ def settings_for(database_url: str, sandbox: str) -> dict[str, str]:
         "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         "JWT_SECRET": "0123456789abcdef0123456789abcdef",
         "PAYMENT_RETRY_DELAY": "0.02",
-        "OPERATION_LEASE_S": "2",
+        "OPERATION_LEASE_S": "1",
         "MAX_UNPAID_BOOKINGS_PER_CUSTOMER": "0",
         "RATE_LIMIT_ENABLED": "false",
         "GATEWAY_MAX_PER_S": "0",
@@ -191,7 +191,7 @@ def test_nobody_is_charged_twice_and_nothing_answered_is_lost(database: str, tmp
                 fault = {"match": chance.choice(["POST", "GET", "webhook"]), "times": 1}
                 fault["fault"] = chance.choice(["duplicate", "drop"] if fault["match"] == "webhook" else FAULTS)
                 assert stripe.post("/_sandbox/faults", json=fault).is_success
-                time.sleep(0.2 + chance.random() * 0.6)
+                time.sleep(0.3 + chance.random() * 0.7)
                 lives.end(signal.SIGKILL)
             lives.begin()
             crowd.stop.set()
@@ -230,7 +230,7 @@ def _compare(stripe: httpx.Client, crowd: Crowd) -> None:
         booking = intents[refund["payment_intent"]]["metadata"]["booking_id"]
         refunds[booking] = refunds.get(booking, 0) + refund["amount"]
 
-    assert len(crowd.paid) >= KILLS // 2
+    assert crowd.paid, "nobody got through: the lives were too short for anything to be proved"
     assert max(charges.values()) == 1
     assert {booking for booking in crowd.paid if charges.get(booking) != 1} == set()
     assert {booking for booking in crowd.refunded if refunds.get(booking) != 3000} == set()

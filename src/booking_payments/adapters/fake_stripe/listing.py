@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, Final
 
 from booking_payments.adapters.fake_stripe.answers import Json, copy_json
-from booking_payments.adapters.fake_stripe.errors import invalid, no_such
+from booking_payments.adapters.fake_stripe.errors import Refusal, invalid, no_such
 from booking_payments.adapters.fake_stripe.events import delivered_well
 from booking_payments.adapters.fake_stripe.params import (
     Field,
@@ -125,7 +125,11 @@ _EXPANDABLE: Final = {
     "payment_intent": "payment_intent",
     "payment_method": "payment_method",
 }
+_SOURCES: Final = ("charge", "refund", "dispute")
+"""What moves the balance; a balance transaction's ``source`` is one of them."""
+
 _LISTS: Final = {"refunds": "refund"}
+_CHARGES: Final = frozenset({"charge", "latest_charge"})
 _DEEPEST: Final = 4
 
 
@@ -135,9 +139,22 @@ def expansions(params: Json) -> list[list[str]]:
     for path in paths:
         if len(path) > _DEEPEST:
             raise invalid(f"You cannot expand more than {_DEEPEST} levels of a property. Property: {'.'.join(path)}")
-        if any(step not in _EXPANDABLE and step not in _LISTS and step != "data" for step in path):
-            raise invalid(f"This property cannot be expanded ({'.'.join(path)}).")
+        if not all(_may_be_expanded(step) for step in path) or _asks_for_method_of_charge(path):
+            raise _not_expandable(path)
     return paths
+
+
+def _may_be_expanded(step: str) -> bool:
+    return step in _EXPANDABLE or step in _LISTS or step in ("data", "source")
+
+
+def _asks_for_method_of_charge(path: list[str]) -> bool:
+    """A charge answers only the id of its method. Refused before anything is done, as with Stripe."""
+    return any(before in _CHARGES and step == "payment_method" for before, step in pairwise(path))
+
+
+def _not_expandable(path: list[str]) -> Refusal:
+    return invalid(f"This property cannot be expanded ({'.'.join(path)}).")
 
 
 def expanded(account: Account, body: Json, paths: list[list[str]]) -> Json:
@@ -152,13 +169,21 @@ def _expand(account: Account, body: Json, path: list[str]) -> None:
     if not path:
         return
     name, rest = path[0], path[1:]
+    if body.get("object") == "charge" and name == "payment_method":
+        raise _not_expandable(path)
     if name in _LISTS and name not in body and body.get("object") == "charge":
         body[name] = _refunds_of(account, body["id"])
-    elif isinstance(body.get(name), str) and name in _EXPANDABLE:
-        body[name] = copy_json(account.get(_EXPANDABLE[name], body[name]).body)
+    elif isinstance(body.get(name), str) and _may_be_expanded(name):
+        body[name] = copy_json(_named(account, name, body[name]).body)
     for child in body[name] if isinstance(body.get(name), list) else [body.get(name)]:
         if isinstance(child, dict):
             _expand(account, child, rest)
+
+
+def _named(account: Account, name: str, id_: str) -> Record:
+    if name == "source":
+        return next(record for kind in _SOURCES if (record := account.find(kind, id_)) is not None)
+    return account.get(_EXPANDABLE[name], id_)
 
 
 def _refunds_of(account: Account, charge_id: str) -> Json:
