@@ -223,3 +223,19 @@ async def test_what_only_the_age_of_the_key_can_settle_is_settled_within_a_day(h
 
     page = await house.payments.list_payments()
     assert [payment.operation for payment in page.items] == [None]
+
+
+async def test_an_overdue_booking_does_not_hurry_what_is_unknown(house: House) -> None:
+    booking = await house.book(expires_in=timedelta(minutes=1))
+    house.stripe.faults.script(CREATE, "timeout_before", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    house.clock.advance(timedelta(minutes=2))
+    house.stripe.faults.script("GET /v1/payment_intents", "timeout_before", times=999)
+    await house.payments.work()
+    asked = len(house.stripe.calls)
+
+    for _ in range(10):
+        await house.payments.work()
+
+    assert len(house.stripe.calls) == asked
