@@ -1,5 +1,10 @@
-"""A fixture for test modules whose every answer of the model has to conform to Stripe's description."""
+"""A fixture for test modules whose every answer has to conform to Stripe's description.
 
+It hears the model, and the replies of sandboxes in this process as they leave for the wire. The sandbox's model has
+verbs of its own in the place of the model's, so both are listened to.
+"""
+
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -9,6 +14,9 @@ import pytest
 from attrs import define, field
 
 from booking_payments.adapters.fake_stripe import Answer, Delivery, FakeStripe
+from booking_payments.entrypoints.sandbox import api
+from booking_payments.entrypoints.sandbox.account import SandboxStripe
+from booking_payments.entrypoints.sandbox.messages import Reply, Request
 from tests.stripe_openapi import problems, problems_of, problems_of_error, problems_of_event
 
 OTHER_VERBS = ("confirm_as_customer", "authenticate", "refund_in_dashboard", "open_dispute", "move_refund")
@@ -24,10 +32,22 @@ class Judge:
     _models: dict[int, FakeStripe] = field(factory=dict)
     _delivered: set[tuple[int, str, int]] = field(factory=set)
 
+    def ears(self) -> dict[str, Callable[..., None]]:
+        """Who hears which verb of a model."""
+        others = dict.fromkeys(OTHER_VERBS, self.hear_verb)
+        return {"call": self.hear_call, "pending_deliveries": self.hear_deliveries, **others}
+
     def hear_call(self, model: FakeStripe, answer: Answer, method: str, path: str, *_: object, **__: object) -> None:
         self._models[id(model)] = model
         method, path = method.upper(), path.rstrip("/")
         self._note(f"{method} {path} {answer.status}", problems(method, path, answer.status, answer.body))
+
+    def hear_wire(self, _: SandboxStripe, reply: Reply, request: Request) -> None:
+        """The body as it is sent; browsers also ask for replies without one (OPTIONS)."""
+        if reply.body:
+            method, path = "GET" if request.method == "HEAD" else request.method, request.path.rstrip("/")
+            wrong = problems(method, path, reply.status, json.loads(reply.body))
+            self._note(f"wire {method} {path} {reply.status}", wrong)
 
     def hear_verb(self, _: FakeStripe, answer: Answer, *__: object, **___: object) -> None:
         self._note(f"verb {answer.status}", problems_of(answer.body) if answer.ok else problems_of_error(answer.body))
@@ -56,12 +76,10 @@ def judging() -> Iterator[Judge]:
     """While open, every answer of every model is judged."""
     judge = Judge()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FakeStripe, "call", _overheard(FakeStripe.call, judge.hear_call))
-        patch.setattr(
-            FakeStripe, "pending_deliveries", _overheard(FakeStripe.pending_deliveries, judge.hear_deliveries)
-        )
-        for verb in OTHER_VERBS:
-            patch.setattr(FakeStripe, verb, _overheard(getattr(FakeStripe, verb), judge.hear_verb))
+        patch.setattr(api, "answer", _overheard(api.answer, judge.hear_wire))
+        for model in (FakeStripe, SandboxStripe):
+            for verb, hear in judge.ears().items():
+                patch.setattr(model, verb, _overheard(vars(model)[verb], hear))
         yield judge
     judge.hear_events()
 
