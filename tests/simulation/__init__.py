@@ -1,0 +1,1 @@
+"""A deterministic simulation of everything that happens to payments: see ``README.md``."""

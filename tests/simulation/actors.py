@@ -1,0 +1,431 @@
+"""Everybody who acts on payments: customers, operators, bank and dashboard, the webhooks' courier, the resolver.
+
+Nobody here knows the rules: they do what comes to their mind, in the order in which the seed has it, and the product
+has to say no.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from random import Random
+from typing import Any, Final, TypeVar
+
+import attrs
+import msgspec
+from attrs import define, frozen
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.views import NewBooking, PaymentView, RefundOnCancel
+from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, PaymentError, TryAgainLater
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.storage import StorageConflict
+from tests.simulation.faults import NoFaults
+from tests.simulation.scheduler import Pause, alone
+from tests.simulation.world import NOW, Process, ProcessDied, SimulatedWorld, StorageGone
+
+T = TypeVar("T")
+Call = Callable[[BookingPayments], Awaitable[T]]
+
+METHODS: Final = (
+    "pm_card_visa",
+    "pm_card_mastercard",
+    "pm_card_chargeDeclined",
+    "pm_card_chargeDeclinedLostCard",
+    "pm_card_chargeDeclinedExpiredCard",
+    "pm_card_authenticationRequired",
+    "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds",
+    "pm_card_createDispute",
+    "pm_card_createDisputeInquiry",
+    "pm_card_pendingRefund",
+    "pm_card_refundFail",
+    "pm_usBankAccount_success",
+    "pm_usBankAccount_insufficientFunds",
+)
+
+UNSETTLED: Final = (OutcomeUnknown, TryAgainLater, AlreadyUnderWay, StorageConflict, StorageGone, ProcessDied)
+"""Answers after which a client asks again: it does not know what became of its request."""
+
+
+PASSING: Final = (PaymentError, StorageConflict, StorageGone)
+"""What may break a round of background work: it passes."""
+
+MOST_IDLE: Final = 1800.0
+"""Seconds between two looks of somebody who has found nothing to do for long."""
+
+
+@frozen(kw_only=True)
+class Repairs:
+    """Which of the three paths may mend what a fault has torn: the client who asks again, the gateway's webhooks, and
+    the resolver of our own."""
+
+    client: bool = True
+    webhooks: bool = True
+    resolver: bool = True
+
+
+ALL: Final = Repairs()
+
+
+@frozen(kw_only=True)
+class Habits:
+    """What is usual in one run: decided by the seed, so that each run is another little world."""
+
+    methods: tuple[str, ...]
+    capture: CaptureMethod
+    patience_s: float
+    actions: Mapping[str, float]
+    first: str = "pay"
+    repairs: Repairs = ALL
+
+    @classmethod
+    def of(cls, random: Random, repairs: Repairs, actions: Sequence[str], methods: Sequence[str]) -> "Habits":
+        usual = tuple(random.sample(methods, k=random.randint(1, 3)))
+        weights = {action: random.random() ** 2 for action in actions if random.random() < 0.7}
+        weights["refund"] = max(weights.get("refund", 0.0), 0.3)
+        return cls(
+            methods=usual,
+            capture=CaptureMethod.MANUAL if random.random() < 0.3 else CaptureMethod.AUTOMATIC,
+            patience_s=random.choice((0.1, 3.0, 60.0)),
+            actions=weights,
+            first="start" if "start" in actions and random.random() < 0.2 else "pay",
+            repairs=repairs,
+        )
+
+
+@define(eq=False)
+class Actor:
+    """Somebody outside, who asks processes for things. ``busy`` is how long they take between two actions."""
+
+    world: SimulatedWorld
+    habits: Habits
+    random: Random
+    name: str
+    asked: int = 0
+
+    async def ask(self, what: str, caller: Caller, call: Callable[[BookingPayments, Caller], Awaitable[T]]) -> T | None:
+        """The answer to a request; None for any other than a good one. Who may ask again does, until the answer is
+        definite."""
+        for again in range(4 if self.habits.repairs.client else 1):
+            if again:
+                await self.wait()
+                caller = attrs.evolve(caller, resumed=True)
+            result = await self._once(what, lambda payments, caller=caller: call(payments, caller))  # type: ignore[misc]
+            if not isinstance(result, BaseException):
+                return result
+            if not isinstance(result, UNSETTLED):
+                return None
+        return None
+
+    async def _once(self, what: str, call: Call[T]) -> T | BaseException:
+        process = self.process()
+        self.world.tell(self.name, f"asks {process.name}: {what}")
+        try:
+            result = await call(process.payments)
+        except (PaymentError, WebhookRefused, StorageConflict, StorageGone, ProcessDied) as error:
+            code = getattr(error, "code", "")
+            self.world.tell(self.name, f"is told {type(error).__name__} {code}")
+            return error
+        self.world.tell(self.name, f"has it: {_seen(result)}")
+        return result
+
+    def process(self) -> Process:
+        """Any process: what stands in front of them does not care."""
+        return self.random.choice(self.world.processes)
+
+    def customer(self) -> Caller:
+        self.asked += 1
+        return Caller.customer("ann", f"{self.name} {self.asked}")
+
+    def operator(self) -> Caller:
+        self.asked += 1
+        return Caller.operator_of("olga", f"{self.name} {self.asked}")
+
+    async def wait(self, times: float = 1.0) -> None:
+        """Let some time pass."""
+        seconds = self.random.expovariate(1) * self.habits.patience_s * times
+        await Pause(self.world.time.now + timedelta(seconds=seconds))
+
+    def method(self) -> str:
+        return self.random.choice(self.habits.methods)
+
+
+def _seen(result: object) -> str:
+    payment = getattr(result, "payment", None)
+    if payment is not None:
+        return str(payment.status.value)
+    outcome = getattr(result, "outcome", None) or getattr(getattr(result, "status", None), "value", None)
+    return str(outcome or type(result).__name__)
+
+
+# --- who wants something of a booking --------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Visitor(Actor):
+    """Acts on one booking: as its customer, as an operator, or from the side of the gateway."""
+
+    booking_id: str = ""
+    turns: int = 3
+
+    async def live(self) -> None:
+        """Come, act, go."""
+        actions, weights = zip(*self.habits.actions.items(), strict=True)
+        for turn in range(self.turns):
+            await self.wait()
+            action = self.random.choices(actions, weights)[0] if turn else self.habits.first
+            await ACTIONS[action](self)
+
+    def intent(self) -> Mapping[str, Any] | None:
+        """One of the booking's intents, as the customer's browser and the dashboard show it."""
+        found = [
+            each
+            for each in self.world.theirs.records["payment_intent"].values()
+            if each["metadata"].get("booking_id") == self.booking_id
+        ]
+        return self.random.choice(found) if found else None
+
+    def part_of(self, amount: int) -> str | None:
+        """Some part of an amount, or all of it."""
+        if amount < 2 or self.random.random() < 0.4:
+            return None
+        return str(Money(self.random.randint(1, amount), Currency.USD).major())
+
+
+async def _pay(self: Visitor) -> None:
+    method, capture = self.method(), self.habits.capture
+    view = await self.ask(
+        f"pay with {method}",
+        self.customer(),
+        lambda payments, caller: payments.start_payment(
+            self.booking_id, caller, payment_method_id=method, confirm_immediately=True, capture_method=capture
+        ),
+    )
+    await _act_in_browser(self, view)
+
+
+async def _start(self: Visitor) -> None:
+    view = await self.ask(
+        "start",
+        self.customer(),
+        lambda payments, caller: payments.start_payment(self.booking_id, caller, capture_method=self.habits.capture),
+    )
+    if view is not None and view.handover is not None:
+        await self.wait()
+        method = self.method()
+        secret = view.handover.client_secret or ""
+        answer = self.world.stripe.confirm_as_customer(view.payment.intent_id or "", secret, method)
+        self.world.tell(self.name, f"pays in the browser with {method}: {answer.status}")
+
+
+async def _confirm(self: Visitor) -> None:
+    method = self.method() if self.random.random() < 0.7 else None
+    view = await self.ask(
+        f"confirm with {method}",
+        self.customer(),
+        lambda payments, caller: payments.confirm_payment(self.booking_id, caller, payment_method_id=method),
+    )
+    await _act_in_browser(self, view)
+
+
+async def _act_in_browser(self: Visitor, view: PaymentView | None) -> None:
+    """Most customers pass the bank's window, and the front end then asks for the end of it."""
+    if view is None or view.payment.status is not PaymentStatus.REQUIRES_ACTION or self.random.random() < 0.1:
+        return
+    await self.wait()
+    await _authenticate(self)
+    if self.random.random() < 0.8:
+        await self.ask(
+            "confirm after 3-D Secure",
+            self.customer(),
+            lambda payments, caller: payments.confirm_payment(self.booking_id, caller),
+        )
+
+
+async def _authenticate(self: Visitor) -> None:
+    intent = self.intent()
+    if intent is None or intent["status"] != "requires_action":
+        return
+    outcome = "succeeded" if self.random.random() < 0.8 else "failed"
+    answer = self.world.stripe.authenticate(intent["id"], intent["client_secret"], outcome)
+    self.world.tell(self.name, f"leaves the bank's window: {outcome}, {answer.status}")
+
+
+async def _cancel(self: Visitor) -> None:
+    await self.ask(
+        "cancel the payment",
+        self.customer(),
+        lambda payments, caller: payments.cancel_payment(self.booking_id, caller),
+    )
+
+
+async def _refund(self: Visitor) -> None:
+    amount = self.part_of(5000)
+    caller = self.customer() if self.random.random() < 0.7 else self.operator()
+    await self.ask(
+        f"refund {amount or 'all'}",
+        caller,
+        lambda payments, caller: payments.refund_payment(self.booking_id, caller, amount=amount),
+    )
+
+
+async def _capture(self: Visitor) -> None:
+    amount = self.part_of(10000)
+    await self.ask(
+        f"capture {amount or 'all'}",
+        self.operator(),
+        lambda payments, caller: payments.capture_payment(self.booking_id, caller, amount=amount),
+    )
+
+
+async def _cancel_booking(self: Visitor) -> None:
+    refund = self.random.choice(list(RefundOnCancel))
+    await self.ask(
+        f"cancel the booking, refund {refund.value}",
+        self.operator(),
+        lambda payments, caller: payments.cancel_booking(self.booking_id, caller, refund=refund),
+    )
+
+
+async def _refund_in_dashboard(self: Visitor) -> None:
+    intent = self.intent()
+    if intent is not None:
+        amount = self.random.randint(1, 6000)
+        answer = self.world.stripe.refund_in_dashboard(intent["id"], amount)
+        self.world.tell(self.name, f"refunds {amount} in the dashboard: {answer.status}")
+
+
+async def _dispute(self: Visitor) -> None:
+    intent = self.intent()
+    if intent is not None:
+        inquiry = self.random.random() < 0.4
+        answer = self.world.stripe.open_dispute(intent["id"], inquiry=inquiry)
+        self.world.tell(self.name, f"{'asks about' if inquiry else 'disputes'} {intent['id']}: {answer.status}")
+
+
+_EVIDENCE: Final = ("winning_evidence", "losing_evidence", "escalate_inquiry_evidence")
+
+
+async def _evidence(self: Visitor) -> None:
+    disputes = [each for each in self.world.theirs.records["dispute"].values()]
+    if disputes:
+        text = self.random.choice(_EVIDENCE)
+        dispute_id = self.random.choice(disputes)["id"]
+        answer = self.world.stripe.call(
+            "POST", f"/v1/disputes/{dispute_id}", {"evidence": {"uncategorized_text": text}}
+        )
+        self.world.tell(self.name, f"sends {text} for {dispute_id}: {answer.status}")
+
+
+async def _bounce(self: Visitor) -> None:
+    refunds = list(self.world.theirs.records["refund"].values())
+    if refunds:
+        refund_id = self.random.choice(refunds)["id"]
+        answer = self.world.stripe.move_refund(refund_id, "failed")
+        self.world.tell(self.name, f"the bank sends {refund_id} back: {answer.status}")
+
+
+_A_WHILE: Final = (timedelta(minutes=2), timedelta(hours=1), timedelta(hours=9), timedelta(hours=24))
+
+
+async def _let_time_pass(self: Visitor) -> None:
+    """Nothing happens for a while, and everybody's requests are over by then or have never been sent."""
+    await Pause(self.world.time.now + self.random.choice(_A_WHILE))
+
+
+ACTIONS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
+    "pay": _pay,
+    "start": _start,
+    "confirm": _confirm,
+    "authenticate": _authenticate,
+    "cancel": _cancel,
+    "refund": _refund,
+    "capture": _capture,
+    "cancel booking": _cancel_booking,
+    "refund in dashboard": _refund_in_dashboard,
+    "dispute": _dispute,
+    "evidence": _evidence,
+    "bounce": _bounce,
+    "time": _let_time_pass,
+}
+
+
+def register(world: SimulatedWorld, random: Random, number: int) -> str:
+    """A booking, as the booking app registers it; returns its id."""
+    starts_in = random.choice((timedelta(hours=3), timedelta(days=2), timedelta(days=30)))
+    expires_in = random.choice((timedelta(minutes=5), timedelta(hours=1), starts_in))
+    new = NewBooking(
+        reference=f"R-{number}",
+        customer_id="ann",
+        amount=Money.parse("100.00", Currency.USD),
+        event_starts_at=NOW + starts_in,
+        expires_at=NOW + min(expires_in, starts_in),
+    )
+    with world.faults.instead(NoFaults()):
+        booking = alone(world.processes[0].payments.register_booking(new), world.time).booking
+    world.booking_ids.append(booking.id)
+    return booking.id
+
+
+# --- what goes on by itself ------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Helper(Actor):
+    """Works round after round until ``stopped``; with nothing to do, less and less often."""
+
+    stopped: bool = False
+
+    async def live(self) -> None:
+        idle = 1.0
+        while not self.stopped:
+            await self.wait(idle)
+            idle = 1.0 if await self.round() else min(idle * 2, MOST_IDLE / self.habits.patience_s)
+
+    async def round(self) -> bool:
+        """Do what there is to do; whether it is worth coming back soon."""
+        raise NotImplementedError
+
+
+@define(eq=False)
+class Courier(Helper):
+    """Carries webhooks: late, twice, out of order, and again until they are taken."""
+
+    async def round(self) -> bool:
+        """Deliver any event that waits, due or not; sometimes nobody hears that it was taken."""
+        self.world.stripe.tick()
+        waiting = self.world.theirs.deliveries()[:6]
+        if not waiting:
+            return False
+        delivery = self.random.choice(waiting)
+        taken = await self.deliver(delivery.event)
+        if self.random.random() < 0.8:
+            self.world.stripe.delivered(delivery.event["id"], taken, delivery.endpoint_id)
+        return taken
+
+    async def deliver(self, event: Mapping[str, Any]) -> bool:
+        """Deliver one event; whether it was taken."""
+        body = msgspec.json.encode(event)
+        what = f"webhook {event['type']} of {event['data']['object']['id']}"
+        result = await self._once(what, lambda payments: payments.receive_webhook(body, self.world.signed(body)))
+        return not isinstance(result, BaseException)
+
+
+@define(eq=False)
+class Janitor(Helper):
+    """Does the background work."""
+
+    async def round(self) -> bool:
+        """One round; what breaks in it must be something that passes."""
+        before = self.world.ours.facts.total()
+        try:
+            await self.process().payments.work()
+        except ProcessDied:
+            return False
+        except ExceptionGroup as broken:
+            _, rest = broken.split(PASSING)
+            if rest is not None:
+                raise
+        return self.world.ours.facts.total() > before

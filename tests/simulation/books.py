@@ -1,0 +1,190 @@
+"""Storage whose transactions run in one piece: the product's own tables, without a thread or an event loop.
+
+Both adapters tell a ``Watcher`` what each committed transaction has changed, statement by statement as it was stored,
+so that the invariants see everything and read nothing.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol, TypeVar
+
+from attrs import field, frozen
+from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine
+from sqlalchemy.pool import StaticPool
+
+from booking_payments.adapters.memory.stores import (
+    MemoryBookings,
+    MemoryPayments,
+    MemoryUnitOfWork,
+    Tables,
+)
+from booking_payments.adapters.sql.engine import prepare_sqlite
+from booking_payments.adapters.sql.migrations import migrate
+from booking_payments.adapters.sql.unit_of_work import Execute, SqlBookings, SqlPayments, SqlUnitOfWork
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.events import Recorded
+from booking_payments.domain.ledger import Posting
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.storage import Work
+
+T = TypeVar("T")
+
+
+@frozen
+class Appended:
+    """What one ``append`` stored."""
+
+    payment: Payment
+    recorded: tuple[Recorded, ...]
+    postings: tuple[Posting, ...]
+
+
+@frozen
+class Changes:
+    """What one transaction stored, in order."""
+
+    appended: list[Appended] = field(factory=list)
+    bookings: list[Booking] = field(factory=list)
+
+
+class Books(Protocol):
+    """Storage of the product, in which nothing interferes with a transaction on its way."""
+
+    async def transact(self, work: Work[T], changes: Changes) -> T:
+        """Run ``work`` and commit it; what it stored is added to ``changes``."""
+        ...
+
+    async def read(self, work: Work[T]) -> T:
+        """Run ``work``, which only reads."""
+        ...
+
+
+# --- in memory -------------------------------------------------------------------------------------------------
+
+
+class MemoryBooks:
+    """The in-memory adapter's tables."""
+
+    def __init__(self) -> None:
+        self.tables = Tables()
+
+    async def transact(self, work: Work[T], changes: Changes) -> T:
+        uow = MemoryUnitOfWork(self.tables.copy())
+        uow.payments = _WatchedMemoryPayments(uow.tables, changes)
+        uow.bookings = _WatchedMemoryBookings(uow.tables, changes)
+        result = await work(uow)
+        self.tables = uow.tables
+        return result
+
+    async def read(self, work: Work[T]) -> T:
+        return await work(MemoryUnitOfWork(self.tables))
+
+
+class _WatchedMemoryPayments(MemoryPayments):
+    def __init__(self, tables: Tables, changes: Changes) -> None:
+        super().__init__(tables)
+        self._changes = changes
+
+    async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
+        await super().append(payment, recorded, postings)
+        self._changes.appended.append(Appended(payment, tuple(recorded), tuple(postings)))
+
+
+class _WatchedMemoryBookings(MemoryBookings):
+    def __init__(self, tables: Tables, changes: Changes) -> None:
+        super().__init__(tables)
+        self._changes = changes
+
+    async def save(self, booking: Booking) -> None:
+        await super().save(booking)
+        self._changes.bookings.append(booking)
+
+
+# --- in SQLite -------------------------------------------------------------------------------------------------
+
+
+class SqlBooks:
+    """The SQL adapter's unit of work over one SQLite connection in memory, begun empty and migrated.
+
+    ``on_statement`` is called before each statement; what it raises ends the transaction there.
+    """
+
+    def __init__(self, on_statement: Callable[[str], None] = lambda _: None) -> None:
+        self.on_statement = on_statement
+        self._engine = _empty_engine()
+
+    async def transact(self, work: Work[T], changes: Changes) -> T:
+        with self._engine.begin() as connection:
+            execute = _Statements(connection, self.on_statement)
+            uow = SqlUnitOfWork(execute)
+            uow.payments = _WatchedSqlPayments(execute, changes)
+            uow.bookings = _WatchedSqlBookings(execute, changes)
+            return await work(uow)
+
+    async def read(self, work: Work[T]) -> T:
+        with self._engine.connect() as connection:
+            return await work(SqlUnitOfWork(_Statements(connection, self.on_statement)))
+
+
+class _Statements:
+    """Executes at once what the repositories await."""
+
+    def __init__(self, connection: Connection, on_statement: Callable[[str], None]) -> None:
+        self._connection = connection
+        self._on_statement = on_statement
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None, /
+    ) -> CursorResult[Any]:
+        self._on_statement(type(statement).__name__.lower())
+        return self._connection.execute(statement, parameters)
+
+
+class _WatchedSqlPayments(SqlPayments):
+    def __init__(self, connection: Execute, changes: Changes) -> None:
+        super().__init__(connection)
+        self._changes = changes
+
+    async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
+        await super().append(payment, recorded, postings)
+        self._changes.appended.append(Appended(payment, tuple(recorded), tuple(postings)))
+
+
+class _WatchedSqlBookings(SqlBookings):
+    def __init__(self, connection: Execute, changes: Changes) -> None:
+        super().__init__(connection)
+        self._changes = changes
+
+    async def save(self, booking: Booking) -> None:
+        await super().save(booking)
+        self._changes.bookings.append(booking)
+
+
+@cache
+def _engine() -> tuple[Engine, sqlite3.Connection]:
+    """One engine for all runs, so that each statement is compiled only once."""
+    raw = sqlite3.connect(":memory:")
+    engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+    prepare_sqlite(engine)
+    return engine, raw
+
+
+def _empty_engine() -> Engine:
+    engine, raw = _engine()
+    _migrated().backup(raw)
+    return engine
+
+
+@cache
+def _migrated() -> sqlite3.Connection:
+    """An empty database of the newest schema, to be copied."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        migrate(f"sqlite:///{path}")
+        on_disk, in_memory = sqlite3.connect(path), sqlite3.connect(":memory:")
+        on_disk.backup(in_memory)
+        on_disk.close()
+        return in_memory

@@ -1,0 +1,539 @@
+"""Bugs planted on purpose, to prove that the simulation sees: each is one small change of what the product is wired of.
+
+None is in the product's code: a bug is planted for the length of a context and is gone afterwards. With which seeds
+each is found stands in ``test_planted_bugs.py``.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import count
+from typing import Any, Final
+
+import attrs
+import pytest
+from attrs import frozen
+
+from booking_payments.adapters.stripe import gateway as stripe_gateway
+from booking_payments.adapters.stripe.requests import path_and_params
+from booking_payments.application import (
+    bookings,
+    delivering,
+    gateway_call,
+    operations,
+    recording,
+    webhooks,
+)
+from booking_payments.application.gateway_call import Done, NotDone, Outcome, Unknown
+from booking_payments.application.operations import Claimed, News
+from booking_payments.application.recording import Recorder
+from booking_payments.application.refusals import told_to_caller
+from booking_payments.application.views import WebhookResult
+from booking_payments.application.world import World
+from booking_payments.domain import decisions, ledger
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking, BookingStatus, Payability
+from booking_payments.domain.instructions import CancelIntent, CreateRefund
+from booking_payments.domain.lifecycle import (
+    NO_EFFECT,
+    REFUND,
+    RefundEvent,
+    RefundStatus,
+)
+from booking_payments.domain.payment import Operation, Payment
+from booking_payments.domain.refunds import Refundable
+from booking_payments.domain.retry import next_look
+from booking_payments.ports.gateway import Declined, GatewayError, GatewayEvent, Refused, Silent, Unreachable
+from booking_payments.ports.publisher import Message
+from booking_payments.ports.storage import InboxStatus, UnitOfWork, Watch
+
+Patch = pytest.MonkeyPatch
+
+
+@frozen
+class Bug:
+    """A planted bug: its name, what is wrong, how it is planted."""
+
+    name: str
+    wrong: str
+    plant: Callable[[Patch], None]
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """The product with this bug."""
+        with Patch.context() as patch:
+            self.plant(patch)
+            yield
+
+
+BUGS: Final[dict[str, Bug]] = {}
+
+
+def _bug(wrong: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+    def register(plant: Callable[[Patch], None]) -> Callable[[Patch], None]:
+        name = plant.__name__
+        BUGS[name] = Bug(name, wrong, plant)
+        return plant
+
+    return register
+
+
+# --- keys ------------------------------------------------------------------------------------------------------
+
+
+def _with_key(patch: Patch, change: Callable[[World, Operation], str], which: Callable[[Operation], bool]) -> None:
+    send = gateway_call._send
+
+    async def other(world: World, operation: Operation) -> gateway_call.Report:
+        key = change(world, operation) if which(operation) else operation.idempotency_key
+        return await send(world, attrs.evolve(operation, idempotency_key=key))
+
+    patch.setattr(gateway_call, "_send", other)
+
+
+def _is_refund(operation: Operation) -> bool:
+    return isinstance(operation.instruction, CreateRefund)
+
+
+@_bug("each try of a charge has a key of its own")
+def fresh_key_per_try(patch: Patch) -> None:
+    _with_key(patch, lambda world, operation: world.ids.idempotency_key(), lambda operation: not _is_refund(operation))
+
+
+@_bug("each try of a refund has a key of its own")
+def fresh_refund_key_per_try(patch: Patch) -> None:
+    _with_key(patch, lambda world, operation: world.ids.idempotency_key(), _is_refund)
+
+
+@_bug("whoever goes on with an operation sends it with a key of the own process")
+def fresh_key_per_process(patch: Patch) -> None:
+    numbers = count()
+    names: dict[int, tuple[World, int]] = {}
+
+    def key(world: World, operation: Operation) -> str:
+        _, number = names.setdefault(id(world), (world, next(numbers)))
+        return f"{operation.idempotency_key}-{number}"
+
+    _with_key(patch, key, lambda operation: True)
+
+
+@_bug("a key is sent whatever its age")
+def keys_live_for_ever(patch: Patch) -> None:
+    patch.setattr(decisions, "KEY_LIFETIME", timedelta(days=365))
+
+
+# --- outcomes --------------------------------------------------------------------------------------------------
+
+
+def _with_outcome(patch: Patch, change: Callable[[Operation, Outcome], Outcome]) -> None:
+    call = gateway_call.call_gateway
+
+    async def other(world: World, operation: Operation) -> Outcome:
+        return change(operation, await call(world, operation))
+
+    patch.setattr(operations, "call_gateway", other)
+
+
+def _silence_is_failure(which: Callable[[str, Operation], bool]) -> Callable[[Operation, Outcome], Outcome]:
+    def change(operation: Operation, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Unknown) and which(outcome.reason, operation):
+            return NotDone(Refused("failed", code=outcome.reason))
+        return outcome
+
+    return change
+
+
+@_bug("a timeout is a failure")
+def timeout_is_failure(patch: Patch) -> None:
+    _with_outcome(patch, _silence_is_failure(lambda reason, _: reason == "timeout"))
+    patch.setattr(operations, "_refused", _refused_unread)
+
+
+@_bug("a broken connection is a failure")
+def reset_is_failure(patch: Patch) -> None:
+    _with_outcome(patch, _silence_is_failure(lambda reason, _: reason == "reset"))
+    patch.setattr(operations, "_refused", _refused_unread)
+
+
+@_bug("a 500 is a failure")
+def server_error_is_failure(patch: Patch) -> None:
+    _with_outcome(patch, _silence_is_failure(lambda reason, _: reason.startswith("http_5")))
+    patch.setattr(operations, "_refused", _refused_unread)
+
+
+@_bug("a refund that nobody answered to has failed")
+def silent_refund_is_failure(patch: Patch) -> None:
+    _with_outcome(patch, _silence_is_failure(lambda _, operation: _is_refund(operation)))
+    patch.setattr(operations, "_refused", _refused_unread)
+
+
+async def _refused_unread(world: World, claimed: Claimed, refused: Refused) -> News:
+    return News(refusal=refused.code, error=told_to_caller(refused))
+
+
+@_bug("a cancelation that nobody answered to has worked")
+def silent_cancel_is_done(patch: Patch) -> None:
+    write_down = operations._write_down
+
+    async def other(world: World, claimed: Claimed, news: News, caller: Any) -> Any:
+        if news.unknown and isinstance(claimed.operation.instruction, CancelIntent):
+            patch_facts.append(claimed.payment.id)
+            news = News()
+        return await write_down(world, claimed, news, caller)
+
+    patch_facts: list[str] = []
+    settle = decisions.settle
+
+    def settled(payment: Payment, operation: Operation, *, refusal: str | None = None) -> decisions.Facts:
+        believed = payment.id in patch_facts and payment.status.is_open and payment.operation is not None
+        return (*((ev.PaymentCanceled(),) if believed else ()), *settle(payment, operation, refusal=refusal))
+
+    patch.setattr(operations, "_write_down", other)
+    patch.setattr(decisions, "settle", settled)
+
+
+@_bug("after a silent try a refused one is the last word")
+def silence_is_forgotten(patch: Patch) -> None:
+    async def other(world: World, send: Callable[[], Awaitable[Any]]) -> Any:
+        for tries in count(1):
+            try:
+                return await send()
+            except GatewayError as error:
+                delay = world.retry.delay_after(tries, world.random)
+                if delay is None or not isinstance(error, Silent | Unreachable):
+                    raise
+                await world.clock.sleep(delay)
+        raise AssertionError
+
+    patch.setattr(gateway_call, "with_retries", other)
+
+
+@_bug("a stored answer is taken for the state of now")
+def replay_is_trusted(patch: Patch) -> None:
+    async def other(world: World, report: gateway_call.Report) -> Outcome:
+        return Done(report)
+
+    patch.setattr(gateway_call, "_fresh", other)
+
+
+@_bug("of a decline the intent that it leaves behind is forgotten")
+def declined_intent_is_forgotten(patch: Patch) -> None:
+    patch.setattr(Declined, "__init__", _declined_without_intent)
+
+
+def _declined_without_intent(self: Any, failure: Any, intent: Any) -> None:
+    GatewayError.__init__(self, failure.decline.message, code=failure.decline.code)
+    self.failure, self.intent = failure, None
+
+
+# --- going on --------------------------------------------------------------------------------------------------
+
+
+@_bug("an operation whose gateway can't be read was not done")
+def unreadable_is_not_done(patch: Patch) -> None:
+    resumed = operations._resumed
+
+    async def other(world: World, claimed: Claimed) -> News:
+        news = await resumed(world, claimed)
+        return attrs.evolve(news, settles=True, unknown=None, refusal="gave_up") if news.unknown else news
+
+    patch.setattr(operations, "_resumed", other)
+
+
+@_bug("an operation is taken up while its owner works on it")
+def lease_is_ignored(patch: Patch) -> None:
+    save = Recorder._watch
+
+    def other(self: Recorder, payment: Payment, holder: str | None, looks: int) -> Any:
+        watch = save(self, payment, holder, looks)
+        return attrs.evolve(watch, lease_until=None, next_look_at=self.now) if watch.holder else watch
+
+    patch.setattr(Recorder, "_watch", other)
+
+
+@_bug("a lease never lapses")
+def lease_never_lapses(patch: Patch) -> None:
+    save = Recorder._watch
+
+    def other(self: Recorder, payment: Payment, holder: str | None, looks: int) -> Any:
+        watch = save(self, payment, holder, looks)
+        never = self.now + timedelta(days=10_000)
+        return attrs.evolve(watch, lease_until=never, next_look_at=never) if watch.holder else watch
+
+    patch.setattr(Recorder, "_watch", other)
+
+
+@_bug("after two looks nobody looks again")
+def resolver_gives_up(patch: Patch) -> None:
+    look = next_look
+    patch.setattr(recording, "next_look", lambda looks: look(looks) if looks < 2 else timedelta(days=10_000))
+    patch.setattr(recording, "KEY_LIFETIME", timedelta(days=10_000))
+
+
+@_bug("nobody looks at a payment that waits")
+def waiting_is_not_watched(patch: Patch) -> None:
+    watch = Recorder._watch
+
+    def other(self: Recorder, payment: Payment, holder: str | None, looks: int) -> Any:
+        return watch(self, payment, holder, looks) if payment.operation else Watch()
+
+    patch.setattr(Recorder, "_watch", other)
+
+
+@_bug("the resolver reads intents and no refunds")
+def refunds_are_not_read(patch: Patch) -> None:
+    read = operations._read
+
+    async def other(world: World, intent_id: str) -> News:
+        return attrs.evolve(await read(world, intent_id), refunds=())
+
+    patch.setattr(operations, "_read", other)
+
+
+@_bug("an intent that our call made is looked for in the wrong hour")
+def own_intent_is_not_found(patch: Patch) -> None:
+    patch.setattr(operations, "CLOCKS_APART", -timedelta(hours=1))
+
+
+@_bug("what was asked for and not done is never sent again, and taken for refused")
+def nothing_is_sent_again(patch: Patch) -> None:
+    async def resumed(world: World, claimed: Claimed) -> News:
+        return News(refusal="not_sent_again")
+
+    patch.setattr(operations, "_resumed", resumed)
+
+
+# --- webhooks --------------------------------------------------------------------------------------------------
+
+
+@_bug("an event is marked processed before its effect")
+def marked_before_effect(patch: Patch) -> None:
+    process = webhooks._process
+
+    async def other(world: World, event: GatewayEvent) -> WebhookResult:
+        async def mark(uow: UnitOfWork) -> bool:
+            entry = webhooks._entry(world, event, await uow.inbox.find(event.id))
+            if not entry.status.is_done:
+                await uow.inbox.put(attrs.evolve(entry, status=InboxStatus.PROCESSED))
+            return entry.status.is_done
+
+        if await world.storage.transact(mark):
+            return WebhookResult(event_id=event.id, type=event.type, outcome="duplicate")
+        return await process(world, attrs.evolve(event, id=f"{event.id}-effect"))
+
+    patch.setattr(webhooks, "_process", other)
+
+
+@_bug("a webhook whose processing failed is answered with 200")
+def failed_webhook_is_taken(patch: Patch) -> None:
+    take_in = webhooks.take_in
+
+    async def other(world: World, event: GatewayEvent) -> WebhookResult:
+        try:
+            return await take_in(world, event)
+        except webhooks.WebhookFailed:
+            return WebhookResult(event_id=event.id, type=event.type, outcome="processed")
+
+    patch.setattr(webhooks, "take_in", other)
+
+
+@_bug("a failed event that comes again is a duplicate")
+def failed_is_duplicate(patch: Patch) -> None:
+    patch.setattr(InboxStatus, "is_done", property(lambda self: self is not InboxStatus.RECEIVED))
+
+
+@_bug("an event that is faster than our own answer is not ours")
+def early_event_is_foreign(patch: Patch) -> None:
+    found = webhooks._payment_of
+
+    async def other(uow: UnitOfWork, event: GatewayEvent) -> Payment | None:
+        return await found(uow, attrs.evolve(event, payment_id=None))
+
+    patch.setattr(webhooks, "_payment_of", other)
+
+
+@_bug("news of an object that we know is old news")
+def known_object_is_old_news(patch: Patch) -> None:
+    def other(event: GatewayEvent, payment: Payment) -> bool:
+        known = payment.refund(event.object_id or "") or payment.dispute_by_id(event.object_id or "")
+        return known is not None
+
+    patch.setattr(webhooks, "_is_old_news", other)
+
+
+@_bug("the snapshot in an event is the state of now")
+def snapshot_is_trusted(patch: Patch) -> None:
+    patch.setattr(webhooks, "_is_final", lambda event: event.intent is not None)
+
+
+# --- decisions -------------------------------------------------------------------------------------------------
+
+
+def _no_facts(*_: Any, **__: Any) -> tuple[ev.Fact, ...]:
+    return ()
+
+
+@_bug("money that comes late is kept")
+def late_money_is_kept(patch: Patch) -> None:
+    patch.setattr(decisions, "owes_late_refund", lambda payment: False)
+
+
+@_bug("a success after the end is not booked")
+def late_success_is_dropped(patch: Patch) -> None:
+    succeeded = decisions._succeeded
+
+    def other(payment: Payment, report: Any, booking: Booking, alone: bool) -> decisions.Facts:
+        if booking.status is not BookingStatus.PENDING:
+            return ()
+        return succeeded(payment, report, booking, alone)
+
+    patch.setattr(decisions, "_succeeded", other)
+
+
+@_bug("a paid booking is not confirmed")
+def paid_is_not_confirmed(patch: Patch) -> None:
+    after = decisions.booking_after
+
+    def other(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
+        return after(booking, [fact for fact in facts if not isinstance(fact, ev.BookingConfirmed)])
+
+    patch.setattr(decisions, "booking_after", other)
+
+
+@_bug("money that is on its way back can be asked for once more")
+def refund_is_not_reserved(patch: Patch) -> None:
+    reserved = Payment.refundable.fget  # type: ignore[attr-defined]
+
+    def other(self: Payment) -> Refundable:
+        found: Refundable = reserved(self)
+        return attrs.evolve(found, reserved=self.refunded)
+
+    patch.setattr(Payment, "refundable", property(other))
+
+
+@_bug("a refund that the bank sends back stays succeeded")
+def late_refund_failure_is_dropped(patch: Patch) -> None:
+    row = {**REFUND[RefundStatus.SUCCEEDED], RefundEvent.FAILED: NO_EFFECT}
+    patch.setitem(REFUND, RefundStatus.SUCCEEDED, row)
+
+
+@_bug("a refund made in the dashboard is none of ours")
+def dashboard_refund_is_dropped(patch: Patch) -> None:
+    patch.setattr(decisions, "_found_refund", _no_facts)
+
+
+@_bug("disputes are not booked")
+def disputes_are_dropped(patch: Patch) -> None:
+    patch.setattr(decisions, "observe_dispute", _no_facts)
+
+
+@_bug("what a dispute takes is not booked")
+def dispute_funds_are_dropped(patch: Patch) -> None:
+    patch.setattr(decisions, "_dispute_funds", _no_facts)
+
+
+@_bug("a refund takes everything back, whatever was asked")
+def partial_refund_is_full(patch: Patch) -> None:
+    read = path_and_params
+
+    def other(instruction: Any) -> Any:
+        path, params = read(instruction)
+        params = {name: value for name, value in params.items() if path != "/v1/refunds" or name != "amount"}
+        return path, params
+
+    patch.setattr(stripe_gateway, "path_and_params", other)
+
+
+# --- bookings --------------------------------------------------------------------------------------------------
+
+
+@_bug("a booking expires while the outcome of its payment is unknown")
+def unknown_releases_booking(patch: Patch) -> None:
+    def other(world: World, recorder: Recorder) -> None:
+        recorder.release(BookingStatus.EXPIRED.value)
+
+    patch.setattr(bookings, "_lapse", other)
+
+
+@_bug("a booking is canceled and its open payment left as it is")
+def canceled_booking_can_be_paid(patch: Patch) -> None:
+    patch.setattr(bookings, "_can_be_canceled", lambda payment: False)
+
+
+@_bug("a charge is sent again for a booking that is closed")
+def closed_booking_is_charged(patch: Patch) -> None:
+    patch.setattr(Booking, "payability", lambda self, now: Payability.PAYABLE)
+
+
+@_bug("a canceled payment frees the booking before the gateway has said so")
+def cancel_does_not_wait(patch: Patch) -> None:
+    intend = decisions.intend_cancel
+
+    def other(payment: Payment, *, idempotency_key: str, purpose: ev.Purpose) -> decisions.Facts:
+        intend(payment, idempotency_key=idempotency_key, purpose=purpose)
+        return (ev.PaymentCanceled(),)
+
+    patch.setattr(decisions, "intend_cancel", other)
+
+
+# --- books and messages ----------------------------------------------------------------------------------------
+
+
+@_bug("a refund that was given back is not posted")
+def returned_refund_is_not_posted(patch: Patch) -> None:
+    post = ledger._refund_moved
+
+    def other(before: Payment, fact: ev.RefundMoved) -> tuple[ledger.Posting, ...]:
+        return () if fact.status is RefundStatus.FAILED else post(before, fact)
+
+    patch.setattr(ledger, "_refund_moved", other)
+
+
+@_bug("a refund is posted twice")
+def refund_is_posted_twice(patch: Patch) -> None:
+    post = ledger._refund_moved
+    patch.setattr(ledger, "_refund_moved", lambda before, fact: post(before, fact) * 2)
+
+
+@_bug("the booking is saved in a transaction of its own")
+def two_transactions(patch: Patch) -> None:
+    save = Recorder._save_booking
+    late: dict[int, tuple[World, list[Booking]]] = {}
+
+    async def other(self: Recorder) -> None:
+        before, known = self.booking, self._uow.bookings.save
+        _, waiting = late.setdefault(id(self._world), (self._world, []))
+        for booking in waiting:
+            await known(booking)
+        waiting.clear()
+        facts = [recorded.fact for recorded in self._recorded]
+        status = decisions.booking_after(before, facts)
+        if status is BookingStatus.CONFIRMED:
+            waiting.append(attrs.evolve(before, status=status))
+        else:
+            await save(self)
+
+    patch.setattr(Recorder, "_save_booking", other)
+
+
+@_bug("a message is crossed off before it is published")
+def message_is_crossed_off_first(patch: Patch) -> None:
+    async def other(world: World, message: Message) -> bool:
+        now = world.clock.now()
+        await world.storage.transact(lambda uow: uow.outbox.delivered(message.id, now))
+        try:
+            await world.publisher.publish(message)
+        except Exception:
+            return False
+        return True
+
+    patch.setattr(delivering, "_deliver", other)
+
+
+@_bug("the rest of a booking's messages does not wait for one that failed")
+def messages_overtake(patch: Patch) -> None:
+    async def other(world: World) -> int:
+        waiting = await world.storage.read(lambda uow: uow.outbox.waiting(100))
+        return sum([await delivering._deliver(world, message) for message in waiting])
+
+    patch.setattr("booking_payments.application.payments.deliver_messages", other)

@@ -1,0 +1,339 @@
+"""What must hold after every step, at the gateway and in our books, whatever goes wrong.
+
+The gateway's side is watched through the store that its model keeps its state in, ours through what each committed
+transaction has stored. Neither reads, and neither uses the product's own checks where it can count by itself.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from booking_payments.adapters.fake_stripe import Change
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.ledger import Account, balances
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.payment import Payment, evolve
+from tests.simulation.books import Appended, Changes
+
+Json = dict[str, Any]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+LONGEST_KEY_AGE: Final = timedelta(hours=23)
+"""How old a key may be when it is sent again."""
+
+KEPT_AT_LEAST: Final = timedelta(hours=24)
+"""Stripe may forget a key from then on, and would charge again (docs.stripe.com/api/idempotent_requests)."""
+
+TAKEN: Final = frozenset({"succeeded", "requires_capture"})
+"""Statuses of an intent that has the customer's money, or holds it."""
+
+_MAY_FOLLOW: Final[Mapping[Enum, frozenset[Enum]]] = {
+    **{status: frozenset(PaymentStatus) for status in PaymentStatus},
+    PaymentStatus.SUCCEEDED: frozenset[PaymentStatus](),
+    PaymentStatus.CANCELED: frozenset({PaymentStatus.SUCCEEDED}),
+    PaymentStatus.FAILED: frozenset({PaymentStatus.SUCCEEDED}),
+    **{status: frozenset(RefundStatus) for status in RefundStatus},
+    RefundStatus.FAILED: frozenset[RefundStatus](),
+    RefundStatus.CANCELED: frozenset[RefundStatus](),
+    **{status: frozenset(DisputeStatus) for status in DisputeStatus},
+    DisputeStatus.WARNING_CLOSED: frozenset[DisputeStatus](),
+    DisputeStatus.WON: frozenset[DisputeStatus](),
+    DisputeStatus.LOST: frozenset[DisputeStatus](),
+    DisputeStatus.PREVENTED: frozenset[DisputeStatus](),
+    BookingStatus.PENDING: frozenset(BookingStatus),
+    BookingStatus.CONFIRMED: frozenset({BookingStatus.CANCELED}),
+    BookingStatus.CANCELED: frozenset[BookingStatus](),
+    BookingStatus.EXPIRED: frozenset[BookingStatus](),
+}
+"""Nothing terminal moves; a success is always booked, even late."""
+
+Pair = tuple[str, str, str]
+
+
+@define
+class Invariants:
+    """Collects what is ``broken``, and which pairs of states were seen (``pairs``: of what, from, to)."""
+
+    longest_key_age: timedelta = LONGEST_KEY_AGE
+    broken: list[str] = field(factory=list)
+    pairs: Counter[Pair] = field(factory=Counter)
+
+    def require(self, holds: bool, what: str) -> None:
+        """Note ``what`` is broken unless it holds."""
+        if not holds:
+            self.broken.append(what)
+
+    def moved(self, what: str, subject: str, before: Enum | None, after: Enum) -> None:
+        """``subject`` went from one state to the next."""
+        if before is after:
+            return
+        self.pairs[what, before.value if before else "", after.value] += 1
+        legal = before is None or after in _MAY_FOLLOW[before]
+        self.require(legal, f"{what} {subject} moved from {before and before.value} to {after.value}")
+
+
+# --- at the gateway --------------------------------------------------------------------------------------------
+
+
+@frozen
+class Waiting:
+    """An event that waits for its delivery, from when on it is due, and to which endpoint."""
+
+    due_at: datetime
+    event: Json
+    endpoint_id: str | None
+
+
+@define
+class GatewaySide:
+    """The store of the model of Stripe: sees each of its records whenever it changes."""
+
+    invariants: Invariants
+    records: dict[str, dict[str, Json]] = field(factory=lambda: defaultdict(dict))
+    _of_booking: dict[str, dict[str, str]] = field(factory=lambda: defaultdict(dict))
+    _charges: dict[str, dict[str, str]] = field(factory=lambda: defaultdict(dict))
+    _refund_of: dict[str, str] = field(factory=dict)
+
+    def load(self) -> Iterable[tuple[str, str, Json]]:
+        return ()
+
+    def save(self, changes: list[Change]) -> None:
+        for kind, id_, document in changes:
+            if document is None:
+                self.records[kind].pop(id_, None)
+            elif kind in _KEPT:
+                self.records[kind][id_] = document["body"]
+        for kind, _, document in changes:
+            if document is not None and kind in _WATCHED:
+                _WATCHED[kind](self, document["body"])
+
+    def deliveries(self) -> list[Waiting]:
+        """The events that wait to be delivered to us, the longest waiting first."""
+        events = self.records["event"]
+        waiting = sorted(self.records["delivery"].values(), key=lambda each: each["due_us"])
+        return [
+            Waiting(_EPOCH + each["due_us"] * _MICROSECOND, events[each["event"]], each["endpoint"]) for each in waiting
+        ]
+
+    def intents_of(self, payment_id: str) -> list[Json]:
+        """The intents that name this payment."""
+        return [each for each in self.records["payment_intent"].values() if _named(each, "payment_id") == payment_id]
+
+    def of_intent(self, kind: str, intent_id: str) -> list[Json]:
+        """The charges, refunds or disputes of an intent."""
+        return [each for each in self.records[kind].values() if each["payment_intent"] == intent_id]
+
+    def _intent(self, intent: Json) -> None:
+        booking_id = _named(intent, "booking_id")
+        intents = self._of_booking[booking_id]
+        intents[intent["id"]] = intent["status"]
+        taken = [intent_id for intent_id, status in intents.items() if status in TAKEN]
+        self.invariants.require(len(taken) <= 1, f"booking {booking_id} is charged {len(taken)} times: {taken}")
+
+    def _charge(self, charge: Json) -> None:
+        charges = self._charges[charge["payment_intent"]]
+        charges[charge["id"]] = charge["status"]
+        good = sum(status == "succeeded" for status in charges.values())
+        self.invariants.require(good <= 1, f"{charge['payment_intent']} has {good} successful charges")
+        kept = charge["amount_refunded"] <= charge["amount_captured"] <= charge["amount"]
+        self.invariants.require(kept, f"{charge['id']}: refunded <= captured <= authorized does not hold")
+
+    def _refund(self, refund: Json) -> None:
+        ours = _named(refund, "refund_id")
+        if ours:
+            known = self._refund_of.setdefault(ours, refund["id"])
+            self.invariants.require(known == refund["id"], f"refund {ours} was made twice: {known}, {refund['id']}")
+
+
+_WATCHED: Final[Mapping[str, Callable[[GatewaySide, Json], None]]] = {
+    "payment_intent": GatewaySide._intent,
+    "charge": GatewaySide._charge,
+    "refund": GatewaySide._refund,
+    "dispute": lambda side, dispute: None,
+}
+
+
+_KEPT: Final = (*_WATCHED, "event", "delivery")
+
+
+def _named(record: Json, name: str) -> str:
+    return str(record["metadata"].get(name, ""))
+
+
+# --- in our books ----------------------------------------------------------------------------------------------
+
+
+@define
+class OurSide:
+    """Our books as they were committed: a mirror of every payment, and the checks of each change.
+
+    ``alone``: at most one process at a time works on an operation.
+    """
+
+    invariants: Invariants
+    alone: bool = True
+    payments: dict[str, Payment] = field(factory=dict)
+    bookings: dict[str, BookingStatus] = field(factory=dict)
+    ledgers: dict[str, Counter[Account]] = field(factory=lambda: defaultdict(Counter))
+    facts: Counter[str] = field(factory=Counter)
+    _unknown: dict[str, int] = field(factory=dict)
+    _answers: dict[str, int] = field(factory=dict)
+    _clock: int = 0
+
+    def answered(self, method: str, path: str, key: str | None) -> None:
+        """The gateway gave a definite answer."""
+        self._clock += 1
+        self._answers[key or ("refunds" if "refunds" in path else "intents")] = self._clock
+
+    def silent(self, key: str | None) -> None:
+        """The gateway did not say what became of a request."""
+        self._clock += 1
+        if key is not None:
+            self._unknown[key] = self._clock
+
+    def committed(self, changes: Changes) -> None:
+        """A transaction was committed."""
+        self._clock += 1
+        for appended in changes.appended:
+            self._appended(appended)
+        for booking in changes.bookings:
+            self._booking(booking)
+
+    def _booking(self, booking: Booking) -> None:
+        before = self.bookings.get(booking.id, BookingStatus.PENDING)
+        self.invariants.moved("booking", booking.id, before, booking.status)
+        self.bookings[booking.id] = booking.status
+        if booking.status in _CLOSED:
+            pending = [payment.id for payment in self._of(booking.id) if _may_still_charge(payment)]
+            self.invariants.require(not pending, f"{booking.id} was closed while the outcome of {pending} was open")
+
+    def _of(self, booking_id: str) -> list[Payment]:
+        return [payment for payment in self.payments.values() if payment.booking_id == booking_id]
+
+    def _appended(self, appended: Appended) -> None:
+        payment = self.payments.get(appended.payment.id)
+        for recorded in appended.recorded:
+            before, payment = payment, evolve(payment, recorded)
+            self.facts[type(recorded.fact).__name__] += 1
+            self._moves(before, payment)
+            self._no_guess(before, recorded)
+        self.invariants.require(payment == appended.payment, f"{appended.payment.id} is not the fold of its journal")
+        self.payments[appended.payment.id] = appended.payment
+        self._money(appended)
+
+    def _moves(self, before: Payment | None, after: Payment) -> None:
+        moved = self.invariants.moved
+        moved("payment", after.id, before.status if before else None, after.status)
+        for refund in after.refunds:
+            known = before.refund(refund.id) if before else None
+            moved("refund", refund.id, known.status if known else None, refund.status)
+        for dispute in after.disputes:
+            seen = before.dispute_by_id(dispute.id) if before else None
+            moved("dispute", dispute.id, seen.status if seen else None, dispute.status)
+
+    def _no_guess(self, before: Payment | None, recorded: ev.Recorded) -> None:
+        """Unknown stays unknown until the gateway has said what became of it."""
+        fact = recorded.fact
+        operation = before.operation if before else None
+        if not self.alone or not isinstance(fact, ev.OperationSettled) or operation is None:
+            return
+        since = self._unknown.get(fact.idempotency_key, 0)
+        subject = "refunds" if operation.purpose is ev.Purpose.REFUND else "intents"
+        told = max(self._answers.get(fact.idempotency_key, 0), self._answers.get(subject, 0))
+        what = f"{operation.purpose.value} {fact.idempotency_key} was unknown and settled without asking"
+        self.invariants.require(told >= since, what)
+
+    def _money(self, appended: Appended) -> None:
+        payment = appended.payment
+        ledger = self.ledgers[payment.id]
+        for (account, _), amount in balances(appended.postings).items():
+            ledger[account] += amount.minor
+        self.invariants.require(sum(ledger.values()) == 0, f"the ledger of {payment.id} does not sum to zero")
+        given = payment.refunded.minor + payment.refund_pending.minor
+        asked = payment.fee_policy.of_booking(payment.booking_amount).gross.minor
+        kept = given <= payment.captured.minor <= asked and payment.authorized.minor <= asked
+        self.invariants.require(kept, f"{payment.id}: refunded <= captured <= authorized does not hold")
+        withdrawn = sum(dispute.withdrawn.minor for dispute in payment.disputes)
+        held = payment.captured.minor - payment.refunded.minor - withdrawn
+        self.invariants.require(ledger[Account.GATEWAY] == held, f"the ledger of {payment.id} has not what it holds")
+
+
+_CLOSED: Final = (BookingStatus.CANCELED, BookingStatus.EXPIRED)
+
+
+def _may_still_charge(payment: Payment) -> bool:
+    """Whether a booking with this payment must not be closed: it is open, or a call for it is in flight. Who
+    pays by a debit that is on its way gets it back when it arrives."""
+    status = payment.status
+    return status.is_open and (status is not PaymentStatus.PROCESSING or payment.operation is not None)
+
+
+# --- both ------------------------------------------------------------------------------------------------------
+
+_GIVEN_UP: Final = (PaymentStatus.CANCELED, PaymentStatus.FAILED)
+_WAITING: Final = ("requires_payment_method", "requires_confirmation", "requires_action")
+_GATEWAY_WORD: Final = {PaymentStatus.FAILED: "canceled"}
+_LOST: Final = frozenset({"failed", "canceled"})
+
+
+def differences(ours: OurSide, theirs: GatewaySide) -> Iterator[str]:
+    """Where our books and the gateway's differ: statuses, money, refunds, disputes, and what each side lacks.
+
+    Where leases do not hold, one process may give a payment up just before another makes its intent: then an intent
+    without money in it may be left.
+    """
+    forgivable = () if ours.alone else _WAITING
+    known = {payment.intent_id for payment in ours.payments.values()}
+    for intent in theirs.records["payment_intent"].values():
+        if intent["id"] not in known and intent["status"] != "canceled":
+            yield f"our books don't have {intent['id']}, which is {intent['status']}"
+    for payment in ours.payments.values():
+        yield from _of_payment(payment, theirs, forgivable)
+
+
+def _of_payment(payment: Payment, theirs: GatewaySide, forgivable: Collection[str]) -> Iterator[str]:
+    intent = theirs.records["payment_intent"].get(payment.intent_id or "")
+    if intent is None:
+        if payment.intent_id or payment.status not in (
+            PaymentStatus.REQUIRES_PAYMENT_METHOD,
+            PaymentStatus.CANCELED,
+            PaymentStatus.FAILED,
+        ):
+            yield f"{payment.id} is {payment.status.value}, and the gateway has no intent {payment.intent_id}"
+        return
+    status = _GATEWAY_WORD.get(payment.status, payment.status.value)
+    if status != intent["status"] and not (payment.status in _GIVEN_UP and intent["status"] in forgivable):
+        yield f"{payment.id} is {payment.status.value}, its intent {intent['status']}"
+    if payment.captured.minor != intent["amount_received"]:
+        yield f"{payment.id} has {payment.captured.minor} captured, its intent {intent['amount_received']}"
+    yield from _of_refunds(payment, theirs.of_intent("refund", intent["id"]))
+    yield from _of_disputes(payment, theirs.of_intent("dispute", intent["id"]))
+
+
+def _of_refunds(payment: Payment, refunds: list[Json]) -> Iterator[str]:
+    ours = {r.gateway_refund_id: (r.status.value, r.amount.minor) for r in payment.refunds if r.gateway_refund_id}
+    there = {each["id"]: (each["status"], each["amount"]) for each in refunds}
+    if ours != there:
+        yield f"{payment.id} has the refunds {ours}, the gateway {there}"
+    unlinked = [r.id for r in payment.refunds if r.gateway_refund_id is None and r.status.value not in _LOST]
+    if unlinked:
+        yield f"the gateway does not have the refunds {unlinked} of {payment.id}"
+
+
+def _of_disputes(payment: Payment, disputes: list[Json]) -> Iterator[str]:
+    ours = {each.id: (each.status.value, each.withdrawn.minor) for each in payment.disputes}
+    there = {each["id"]: (each["status"], _withdrawn(each)) for each in disputes}
+    if ours != there:
+        yield f"{payment.id} has the disputes {ours}, the gateway {there}"
+
+
+def _withdrawn(dispute: Json) -> int:
+    moved: int = sum(entry["amount"] for entry in dispute["balance_transactions"])
+    return max(-moved, 0)

@@ -1,0 +1,237 @@
+"""One run: a world from a seed, a time of faults, and a time in which everything has to come to its end."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from random import Random
+from typing import Final
+
+import attrs
+from attrs import field, frozen
+
+from tests.simulation.actors import (
+    ACTIONS,
+    ALL,
+    METHODS,
+    Courier,
+    Habits,
+    Janitor,
+    Repairs,
+    Visitor,
+    register,
+)
+from tests.simulation.faults import Fault, Swarm
+from tests.simulation.invariants import KEPT_AT_LEAST, LONGEST_KEY_AGE, Pair
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.settling import Settling
+from tests.simulation.world import Setup, SimulatedWorld
+
+MAX_STEPS: Final = 20_000
+
+
+class Broken(AssertionError):  # noqa: N818 - it is not a mistake of the simulation
+    """A run in which something did not hold."""
+
+
+@frozen(kw_only=True)
+class Scenario:
+    """What kind of run: everything but the seed."""
+
+    sql: bool = False
+    repairs: Repairs = ALL
+    actions: tuple[str, ...] = tuple(ACTIONS)
+    methods: tuple[str, ...] = METHODS
+    skew: timedelta = timedelta(0)
+    jumps_back: bool = False
+    faults: bool = True
+    never: tuple[Fault, ...] = ()
+
+
+_CARDS: Final = tuple(each for each in METHODS if not each.startswith("pm_us"))
+_QUIET: Final = tuple(each for each in METHODS if "Dispute" not in each and "refundFail" not in each)
+_OURS: Final = ("pay", "confirm", "authenticate", "cancel", "refund", "capture", "cancel booking", "time")
+
+FULL: Final = Scenario()
+CLIENT_ONLY: Final = Scenario(
+    repairs=Repairs(webhooks=False, resolver=False),
+    actions=tuple(each for each in _OURS if each != "authenticate"),
+    methods=tuple(each for each in _CARDS if each in _QUIET and "pending" not in each),
+    never=(Fault.ARRIVES_LATE,),
+)
+"""What somebody who asks again can find out: what became of the own requests, and of an authentication."""
+
+WEBHOOKS_ONLY: Final = Scenario(repairs=Repairs(client=False, resolver=False))
+RESOLVER_ONLY: Final = Scenario(
+    repairs=Repairs(client=False, webhooks=False),
+    actions=(*_OURS, "start"),
+    methods=_QUIET,
+    never=(Fault.ARRIVES_LATE,),
+)
+"""What our own looking finds out: everything about payments and refunds that are not final yet."""
+
+
+SKEWED: Final = attrs.evolve(RESOLVER_ONLY, repairs=Repairs(webhooks=False), skew=timedelta(minutes=10))
+"""One process is ten minutes ahead of the gateway, the other ten minutes behind: too much for the signatures of
+webhooks, so that the other two paths have to do."""
+
+SKEWED_A_LITTLE: Final = Scenario(skew=timedelta(minutes=4))
+"""As far as the signatures of webhooks allow."""
+
+JUMPS_BACK: Final = Scenario(jumps_back=True)
+"""Our clocks are set back by an hour in the middle of everything, until somebody mends them."""
+
+
+@frozen(kw_only=True)
+class Result:
+    """How a run went. ``broken`` is empty when everything held."""
+
+    seed: int
+    broken: tuple[str, ...]
+    trace: str
+    steps: int
+    points: int
+    crashes: int
+    struck: Counter[Fault]
+    pairs: Counter[Pair]
+    story: str = field(repr=False, default="")
+
+
+def simulate(seed: int, scenario: Scenario = Scenario(), *, story: bool = False) -> Result:
+    """Run ``seed``. The same seed and scenario give the same run, step by step."""
+    run = Run(seed, scenario)
+    run.go()
+    world = run.world
+    return Result(
+        seed=seed,
+        broken=tuple(dict.fromkeys(world.invariants.broken)),
+        trace=world.story.trace(),
+        steps=run.scheduler.steps,
+        points=world.points,
+        crashes=world.crashes,
+        struck=run.swarm.struck,
+        pairs=world.invariants.pairs,
+        story=world.story.text() if story or world.invariants.broken else "",
+    )
+
+
+class Run:
+    """A world and its actors."""
+
+    def __init__(self, seed: int, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.random = Random(f"{seed}:run")
+        harshness = self.random.choice((0.02, 0.1, 0.3)) if scenario.faults else 0.0
+        self.swarm = Swarm(Random(f"{seed}:faults"), harshness, scenario.never)
+        skew = scenario.skew
+        age = KEPT_AT_LEAST if skew or scenario.jumps_back else LONGEST_KEY_AGE
+        setup = Setup(
+            seed=seed,
+            faults=self.swarm,
+            sql=scenario.sql,
+            skews=(skew, -skew),
+            longest_key_age=age,
+            leases_hold=not skew and not scenario.jumps_back,
+        )
+        self.world = SimulatedWorld(setup)
+        self.habits = Habits.of(self.random, scenario.repairs, scenario.actions, scenario.methods)
+        self.crash_rate = self.random.choice((0.0, 0.002, 0.02)) if scenario.faults else 0.0
+        self.may_jump_back = scenario.jumps_back
+        self.scheduler = Scheduler(self.world.time, Random(f"{seed}:order"), self._before_step)
+
+    # --- the time of faults
+
+    def go(self) -> None:
+        """From the beginning to the end, or until something does not hold."""
+        try:
+            self._faults()
+            self._settle()
+        except Exception as error:  # whatever breaks the run is what the run has found
+            self.world.invariants.require(False, f"{type(error).__name__}: {error}")
+        finally:
+            self.scheduler.close()
+
+    def _faults(self) -> None:
+        visitors = list(self._visitors())
+        helpers = list(self._helpers())
+        for actor in (*visitors, *helpers):
+            self.scheduler.spawn(actor.name, actor.live())
+        names = {visitor.name for visitor in visitors}
+        while any(task.name in names for task in self.scheduler.tasks):
+            self._step()
+        for helper in helpers:
+            helper.stopped = True
+        self.may_jump_back = False
+        self.world.faults.heal()
+        self.world.jumped_back = timedelta(0)
+        self.world.tell("world", "is healed")
+        self.crash_rate = 0.0
+        while self.scheduler.tasks:
+            self._step()
+
+    def _step(self) -> None:
+        self.scheduler.step()
+        if self.world.invariants.broken:
+            raise Broken(self.world.invariants.broken[0])
+        if self.scheduler.steps > MAX_STEPS:
+            raise Broken("no end in sight")
+
+    def _before_step(self) -> None:
+        self.world.time.advance(timedelta(milliseconds=int(self.random.random() * 40)))
+        self.world.arrive()
+        if self.may_jump_back and self.random.random() < 0.01:
+            self.may_jump_back = False
+            self.world.jump_back(timedelta(hours=1))
+        if self.random.random() < self.crash_rate:
+            self.world.crash(self.random.choice(self.world.processes))
+
+    def _visitors(self) -> Iterator[Visitor]:
+        for number in range(self.random.randint(1, 2)):
+            booking_id = register(self.world, self.random, number)
+            for place in range(self.random.randint(1, 2)):
+                yield Visitor(
+                    self.world,
+                    self.habits,
+                    Random(self.random.random()),
+                    f"visitor {number}.{place}",
+                    booking_id=booking_id,
+                    turns=self.random.randint(2, 6),
+                )
+
+    def _helpers(self) -> Iterator[Courier | Janitor]:
+        repairs = self.scenario.repairs
+        if repairs.webhooks:
+            yield Courier(self.world, self.habits, Random(self.random.random()), "courier")
+        if repairs.resolver:
+            for number in range(self.random.randint(1, 2)):
+                yield Janitor(self.world, self.habits, Random(self.random.random()), f"janitor {number}")
+
+    def _settle(self) -> None:
+        settling = Settling(self.world, self.habits, self.random)
+        settling.go()
+        for each in settling.left():
+            self.world.invariants.require(False, each)
+
+
+SCENARIOS: Final = {
+    "full": FULL,
+    "client only": CLIENT_ONLY,
+    "webhooks only": WEBHOOKS_ONLY,
+    "resolver only": RESOLVER_ONLY,
+    "skewed clocks": SKEWED,
+    "clocks skewed a little": SKEWED_A_LITTLE,
+    "clock jumps back": JUMPS_BACK,
+}
+"""All scenarios, by the name that the command line knows them by."""
+
+
+def replay(result: Result, scenario: Scenario) -> str:
+    """How a run is repeated: one command."""
+    name = next(name for name, each in SCENARIOS.items() if attrs.evolve(each, sql=scenario.sql) == scenario)
+    sql = " --sql" if scenario.sql else ""
+    return f'python -m tests.simulation --seed {result.seed} --scenario "{name}"{sql} --story'
+
+
+def explain(result: Result, scenario: Scenario) -> str:
+    """What a failing run is reported with: what is broken, how to repeat it, and its story."""
+    broken = "\n".join(f"  {each}" for each in result.broken)
+    return f"seed {result.seed} broke:\n{broken}\nrepeat it with:\n  {replay(result, scenario)}\n{result.story}"

@@ -1,0 +1,341 @@
+"""Exactly one fault, at every point in turn: each use case is run once to count the boundaries that it crosses, then
+once for every boundary and everything that can go wrong there.
+
+Whatever the fault was, the caller then asks again, or the resolver goes on, and all has to end as if nothing had been:
+one charge, one refund, nothing lost, nothing open.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import timedelta
+from random import Random
+from typing import Any, Final
+
+import attrs
+from attrs import define, frozen
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.views import NewBooking, PaymentView, RefundOnCancel
+from booking_payments.domain.errors import AlreadyUnderWay, PaymentError, TryAgainLater
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.money import Currency, Money
+from booking_payments.ports.storage import StorageConflict
+from tests.simulation.actors import ALL, Courier, Habits, Janitor, Repairs
+from tests.simulation.faults import CRASHES, FAULTS_AT, Fault, Kind, NextCall, NoFaults, OneFault, Point
+from tests.simulation.scheduler import alone
+from tests.simulation.settling import Settling
+from tests.simulation.world import NOW, Process, ProcessDied, Setup, SimulatedWorld, StorageGone
+
+BEFORE: Final = Caller.customer("ann", "an earlier request")
+ANN: Final = Caller.customer("ann", "the request")
+OLGA: Final = Caller.operator_of("olga", "the request")
+
+CLIENT: Final = Repairs(webhooks=False, resolver=False)
+RESOLVER: Final = Repairs(client=False, webhooks=False)
+
+
+Outcome = tuple[tuple[tuple[str, int], ...], tuple[int, ...], tuple[str, ...], tuple[str, ...]]
+
+
+@define(eq=False)
+class Stage:
+    """A world with one booking, on which the use cases are tried."""
+
+    world: SimulatedWorld
+    booking_id: str = ""
+    event: Mapping[str, Any] | None = None
+
+    @property
+    def process(self) -> Process:
+        return self.world.processes[0]
+
+    @property
+    def payments(self) -> BookingPayments:
+        return self.process.payments
+
+    def do(self, work: Awaitable[Any]) -> Any:
+        return alone(work, self.world.time)
+
+    def book(self, expires_in: timedelta = timedelta(days=30)) -> None:
+        new = NewBooking(
+            reference="R-1",
+            customer_id="ann",
+            amount=Money.parse("100.00", Currency.USD),
+            event_starts_at=NOW + timedelta(days=30),
+            expires_at=NOW + expires_in,
+        )
+        self.booking_id = self.do(self.payments.register_booking(new)).booking.id
+        self.world.booking_ids.append(self.booking_id)
+
+    def pay(self, method: str = "pm_card_visa", capture: CaptureMethod = CaptureMethod.AUTOMATIC) -> PaymentView:
+        view: PaymentView = self.do(
+            self.payments.start_payment(
+                self.booking_id, BEFORE, payment_method_id=method, confirm_immediately=True, capture_method=capture
+            )
+        )
+        return view
+
+    def authenticate(self, view: PaymentView) -> None:
+        secret = view.handover.client_secret if view.handover else None
+        answer = self.world.stripe.authenticate(view.payment.intent_id or "", secret or "", "succeeded")
+        assert answer.ok
+
+
+@frozen(kw_only=True)
+class UseCase:
+    """What is done before, while nothing goes wrong, and what is then asked for."""
+
+    name: str
+    before: Callable[[Stage], None]
+    request: Callable[[Stage, Caller], Awaitable[object]]
+    repairs: tuple[Repairs, ...] = (CLIENT, RESOLVER)
+    caller: Caller = ANN
+
+
+def _booked(stage: Stage) -> None:
+    stage.book()
+
+
+def _in_the_window(stage: Stage) -> None:
+    stage.book()
+    stage.authenticate(stage.pay("pm_card_authenticationRequired"))
+
+
+def _declined(stage: Stage) -> None:
+    stage.book()
+    try:
+        stage.pay("pm_card_chargeDeclined")
+    except PaymentError:
+        return
+
+
+def _held(stage: Stage) -> None:
+    stage.book()
+    stage.pay(capture=CaptureMethod.MANUAL)
+
+
+def _started(stage: Stage) -> None:
+    stage.book()
+    stage.do(stage.payments.start_payment(stage.booking_id, BEFORE))
+
+
+def _paid(stage: Stage) -> None:
+    stage.book()
+    stage.pay()
+
+
+def _overdue(stage: Stage) -> None:
+    stage.book(expires_in=timedelta(minutes=5))
+    stage.do(stage.payments.start_payment(stage.booking_id, BEFORE))
+    stage.world.time.advance(timedelta(minutes=6))
+
+
+def _paid_in_browser(stage: Stage) -> None:
+    stage.book()
+    view = stage.do(stage.payments.start_payment(stage.booking_id, BEFORE))
+    stage.world.stripe.confirm_as_customer(view.payment.intent_id, view.handover.client_secret, "pm_card_visa")
+    stage.event = stage.world.theirs.deliveries()[-1].event
+
+
+def _declined_in_browser(stage: Stage) -> None:
+    stage.book()
+    view = stage.do(stage.payments.start_payment(stage.booking_id, BEFORE))
+    method = "pm_card_chargeDeclined"
+    stage.world.stripe.confirm_as_customer(view.payment.intent_id, view.handover.client_secret, method)
+    stage.event = stage.world.theirs.deliveries()[-1].event
+
+
+def _refunded_in_dashboard(stage: Stage) -> None:
+    _paid(stage)
+    intent_id = next(iter(stage.world.theirs.records["payment_intent"]))
+    stage.world.stripe.refund_in_dashboard(intent_id, 2500)
+    stage.event = stage.world.theirs.deliveries()[-2].event
+
+
+def _left_in_flight(stage: Stage) -> None:
+    """The process died in front of its call; its lease is over."""
+    stage.book()
+    with stage.world.faults.instead(NextCall(Fault.CRASH_BEFORE)):
+        _swallow(stage, lambda: stage.pay())
+    stage.world.time.advance(timedelta(minutes=2))
+
+
+def _left_unknown(stage: Stage) -> None:
+    """The charge was made, and the answer got lost."""
+    stage.book()
+    with stage.world.faults.instead(NextCall(Fault.TIMEOUT_AFTER, times=3)):
+        _swallow(stage, lambda: stage.pay())
+    stage.world.time.advance(timedelta(minutes=2))
+
+
+def _refund_left_unknown(stage: Stage) -> None:
+    _paid(stage)
+    with stage.world.faults.instead(NextCall(Fault.TIMEOUT_AFTER, times=3)):
+        _swallow(stage, lambda: stage.do(stage.payments.refund_payment(stage.booking_id, BEFORE, amount="30.00")))
+    stage.world.time.advance(timedelta(minutes=2))
+
+
+def _swallow(stage: Stage, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except (PaymentError, ProcessDied):
+        return
+
+
+async def _pay(stage: Stage, caller: Caller) -> object:
+    return await stage.payments.start_payment(
+        stage.booking_id, caller, payment_method_id="pm_card_visa", confirm_immediately=True
+    )
+
+
+async def _pay_with_3ds(stage: Stage, caller: Caller) -> object:
+    method = "pm_card_authenticationRequired"
+    return await stage.payments.start_payment(
+        stage.booking_id, caller, payment_method_id=method, confirm_immediately=True
+    )
+
+
+async def _look(stage: Stage, caller: Caller) -> object:
+    return await stage.payments.confirm_payment(stage.booking_id, caller)
+
+
+async def _retry(stage: Stage, caller: Caller) -> object:
+    return await stage.payments.retry_payment(stage.booking_id, caller, payment_method_id="pm_card_visa")
+
+
+async def _capture(stage: Stage, caller: Caller) -> object:
+    return await stage.payments.capture_payment(stage.booking_id, caller, amount="60.00")
+
+
+async def _cancel(stage: Stage, caller: Caller) -> object:
+    return await stage.payments.cancel_payment(stage.booking_id, caller)
+
+
+async def _cancel_booking(stage: Stage, caller: Caller) -> object:
+    return await stage.payments.cancel_booking(stage.booking_id, caller, refund=RefundOnCancel.FULL)
+
+
+async def _refund(stage: Stage, caller: Caller) -> object:
+    return await stage.payments.refund_payment(stage.booking_id, caller)
+
+
+async def _refund_part(stage: Stage, caller: Caller) -> object:
+    return await stage.payments.refund_payment(stage.booking_id, caller, amount="30.00")
+
+
+async def _webhook(stage: Stage, caller: Caller) -> object:
+    courier = Courier(stage.world, HABITS, Random(1), "courier")
+    assert stage.event is not None
+    return await courier.deliver(stage.event)
+
+
+async def _round(stage: Stage, caller: Caller) -> object:
+    return await Janitor(stage.world, HABITS, Random(1), "janitor").round()
+
+
+HABITS: Final = Habits(
+    methods=("pm_card_visa",), capture=CaptureMethod.AUTOMATIC, patience_s=1.0, actions={"pay": 1.0}, repairs=ALL
+)
+
+WEBHOOK: Final = (Repairs(client=False, resolver=False),)
+
+USE_CASES: Final = (
+    UseCase(name="pay", before=_booked, request=_pay),
+    UseCase(name="pay with 3-D Secure", before=_booked, request=_pay_with_3ds),
+    UseCase(name="confirm after 3-D Secure", before=_in_the_window, request=_look),
+    UseCase(name="pay again after a decline", before=_declined, request=_retry),
+    UseCase(name="capture", before=_held, request=_capture, caller=OLGA),
+    UseCase(name="cancel", before=_started, request=_cancel),
+    UseCase(name="cancel what is held", before=_held, request=_cancel),
+    UseCase(name="cancel the booking", before=_started, request=_cancel_booking, caller=OLGA),
+    UseCase(name="cancel the paid booking", before=_paid, request=_cancel_booking, caller=OLGA),
+    UseCase(name="refund all", before=_paid, request=_refund),
+    UseCase(name="refund a part", before=_paid, request=_refund_part),
+    UseCase(name="webhook of a success", before=_paid_in_browser, request=_webhook, repairs=WEBHOOK),
+    UseCase(name="webhook of a decline", before=_declined_in_browser, request=_webhook, repairs=WEBHOOK),
+    UseCase(name="webhook of a refund", before=_refunded_in_dashboard, request=_webhook, repairs=WEBHOOK),
+    UseCase(name="resolver: left in flight", before=_left_in_flight, request=_round, repairs=(RESOLVER,)),
+    UseCase(name="resolver: left unknown", before=_left_unknown, request=_round, repairs=(RESOLVER,)),
+    UseCase(name="resolver: refund unknown", before=_refund_left_unknown, request=_round, repairs=(RESOLVER,)),
+    UseCase(name="outbox", before=_paid, request=_round, repairs=(RESOLVER,)),
+    UseCase(name="expiry", before=_overdue, request=_round, repairs=(RESOLVER,)),
+)
+
+
+# --- running them ----------------------------------------------------------------------------------------------
+
+
+def points(case: UseCase, *, sql: bool = False) -> list[Point]:
+    """The boundaries that the use case crosses when nothing goes wrong."""
+    stage = _staged(case, sql)
+    stage.world.faults.keep = True
+    _ask(stage, case, case.caller)
+    return list(stage.world.faults.seen)
+
+
+def faults_for(point: Point) -> Iterator[OneFault]:
+    """Everything that can go wrong at a point. What the gateway does to one try it may do to all of them."""
+    for fault in FAULTS_AT[point.kind]:
+        if fault is not Fault.ARRIVES_LATE:
+            yield OneFault(point.number, fault)
+        if point.kind is Kind.GATEWAY and fault not in (*CRASHES, Fault.SLOW, Fault.DECLINE, Fault.ARRIVES_LATE):
+            yield OneFault(point.number, fault, times=3)
+
+
+def play(case: UseCase, fault: OneFault | None, repairs: Repairs, *, sql: bool = False) -> SimulatedWorld:
+    """The use case with one fault, and what follows until all is settled; the world holds what is broken."""
+    stage = _staged(case, sql)
+    with stage.world.faults.instead(fault or NoFaults()):
+        _ask(stage, case, case.caller)
+    if repairs.client:
+        _ask_until_settled(stage, case)
+    settling = Settling(stage.world, attrs.evolve(HABITS, repairs=repairs), Random(1))
+    settling.go()
+    for each in settling.left():
+        stage.world.invariants.require(False, each)
+    return stage.world
+
+
+def untouched(case: UseCase, *, sql: bool = False) -> set[Outcome]:
+    """What it looks like when the request never came to anything: nobody but the client could bring that back. Where
+    it was told that it may try again, a payment without an intent may be left."""
+    before = outcome(_staged(case, sql).world)
+    intents, refunds, statuses, bookings = before
+    return {before, (intents, refunds, statuses or ("requires_payment_method",), bookings)}
+
+
+def _staged(case: UseCase, sql: bool) -> Stage:
+    stage = Stage(SimulatedWorld(Setup(sql=sql, skews=(timedelta(0),))))
+    case.before(stage)
+    return stage
+
+
+def _ask(stage: Stage, case: UseCase, caller: Caller) -> bool:
+    """Whether the answer was definite."""
+    try:
+        stage.do(case.request(stage, caller))
+    except (ProcessDied, StorageGone, StorageConflict):
+        return False
+    except PaymentError as error:
+        return not isinstance(error, TryAgainLater | AlreadyUnderWay)
+    return True
+
+
+def _ask_until_settled(stage: Stage, case: UseCase) -> None:
+    """The same request again, until somebody says what became of it."""
+    again = attrs.evolve(case.caller, resumed=True)
+    for _ in range(40):
+        stage.world.time.advance(timedelta(minutes=1))
+        if _ask(stage, case, again):
+            return
+
+
+def outcome(world: SimulatedWorld) -> Outcome:
+    """What a use case has led to: intents and refunds at the gateway, payments and bookings in our books."""
+    theirs, ours = world.theirs.records, world.ours
+    return (
+        tuple((each["status"], each["amount_received"]) for each in theirs["payment_intent"].values()),
+        tuple(sorted(each["amount"] for each in theirs["refund"].values())),
+        tuple(sorted(payment.status.value for payment in ours.payments.values())),
+        tuple(sorted(status.value for status in ours.bookings.values())),
+    )

@@ -1,0 +1,245 @@
+"""The end of a run: faults have stopped, the repair paths do their work, and everything has to be settled in time."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import Enum
+from itertools import chain
+from random import Random
+from typing import Final, TypeVar
+
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.events import Origin
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.storage import Watch, Work
+from tests.simulation.actors import Actor, Courier, Habits, Janitor, Repairs
+from tests.simulation.invariants import differences
+from tests.simulation.scheduler import alone
+from tests.simulation.world import SimulatedWorld
+
+LONGEST: Final = timedelta(hours=26)
+"""A key may be sent for 23 hours; what it did must be known soon after."""
+
+MOST_LOOKS: Final = 3
+"""How often the resolver may look at a payment before it is settled, once nothing goes wrong any more."""
+
+MOST_ROUNDS: Final = 80
+
+FINAL: Final = ("succeeded", "canceled")
+
+T = TypeVar("T")
+
+
+class Settling:
+    """Lets the repair paths of this run work until nothing is due, and says what is ``left`` undone."""
+
+    def __init__(self, world: SimulatedWorld, habits: Habits, random: Random) -> None:
+        self.world = world
+        self.repairs: Repairs = habits.repairs
+        self.courier = Courier(world, habits, random, "courier")
+        self.janitor = Janitor(world, habits, random, "janitor")
+        self.client = Actor(world, habits, random, "client")
+        self.looks: Counter[str] = Counter()
+        self.since = world.time.now
+        self.apart = 2 * max(world.setup.skews)
+
+    def go(self) -> None:
+        """Round after round, with as much time in between as there is nothing to do."""
+        for _ in range(MOST_ROUNDS):
+            self.world.arrive()
+            self._deliver()
+            self._work()
+            self._ask_again()
+            due = self._next_due()
+            if due is None or due - self.since > LONGEST or self.world.invariants.broken:
+                return
+            self.world.time.now = max(self.world.time.now, due)
+
+    # --- the three paths
+
+    def _deliver(self) -> None:
+        world = self.world
+        world.stripe.tick()
+        if not self.repairs.webhooks:
+            return
+        for delivery in world.theirs.deliveries():
+            if delivery.due_at <= world.time.now:
+                taken = alone(self.courier.deliver(delivery.event), world.time)
+                world.stripe.delivered(delivery.event["id"], taken, delivery.endpoint_id)
+
+    def _work(self) -> None:
+        if not self.repairs.resolver:
+            return
+        looked_at = [payment.id for payment in self._in_flight() if self._is_due(payment)]
+        alone(self.janitor.round(), self.world.time)
+        self.looks.update(each for each in looked_at if self._could_be_known(each))
+
+    def _could_be_known(self, payment_id: str) -> bool:
+        """Whether the gateway has something to tell that our books don't have. Where a 500 was saved and nothing
+        done, it goes on saying 500, and only the age of the key ends that."""
+        payment = self.world.ours.payments[payment_id]
+        intents = self.world.theirs.intents_of(payment_id)
+        return any(intent["status"] != payment.status.value for intent in intents)
+
+    def _ask_again(self) -> None:
+        """The customer comes back to whatever was left, once nobody is working on it any more."""
+        if not self.repairs.client or self.repairs.resolver:
+            return
+        for payment in self._unclear():
+            if not self._is_leased(payment):
+                booking_id = payment.booking_id
+                ask = self.client.ask(
+                    "how is it going",
+                    self.client.customer(),
+                    lambda payments, caller, booking_id=booking_id: payments.confirm_payment(booking_id, caller),  # type: ignore[misc]
+                )
+                alone(ask, self.world.time)
+
+    def _unclear(self) -> list[Payment]:
+        waits = PaymentStatus.REQUIRES_ACTION
+        return [each for each in self._payments() if each.operation is not None or each.status is waits]
+
+    # --- what is due
+
+    def _payments(self) -> Sequence[Payment]:
+        return list(self.world.ours.payments.values())
+
+    def _in_flight(self) -> Iterator[Payment]:
+        return (payment for payment in self._payments() if payment.operation is not None)
+
+    def _is_due(self, payment: Payment) -> bool:
+        at = self._watch(payment).next_look_at
+        return at is not None and at <= self.world.time.now
+
+    def _is_leased(self, payment: Payment) -> bool:
+        until = self._watch(payment).lease_until
+        return until is not None and until > self.world.time.now
+
+    def _watch(self, payment: Payment) -> Watch:
+        return self._read(lambda uow: uow.payments.watch(payment.id))
+
+    def _read(self, work: Work[T]) -> T:
+        return alone(_reading(self.world, work), self.world.time)
+
+    def _next_due(self) -> datetime | None:
+        """When there is something to do next, for anybody who may do it; None when there is nothing."""
+        stripe, watches = self.world.stripe, [self._watch(each) for each in self._payments() if not each.is_final]
+        due = [stripe.next_due_at, *(request.at for request in self.world.in_transit)]
+        if self.repairs.webhooks:
+            due.extend(delivery.due_at for delivery in self.world.theirs.deliveries())
+        if self.repairs.resolver:
+            due.extend(self._due_at(watch) for watch in watches)
+        elif self.repairs.client:
+            due.extend(self._due_at(watch) for watch in watches if watch.holder)
+        later = [each for each in due if each is not None]
+        return min(later, default=None)
+
+    def _due_at(self, watch: Watch) -> datetime | None:
+        """When anybody may take the payment up, whose clock ever it is by: not before the lease of another is over."""
+        times = [each for each in (watch.next_look_at, watch.lease_until) if each is not None]
+        return max(times) + self.apart if watch.next_look_at else None
+
+    # --- what is left
+
+    def left(self) -> Iterator[str]:
+        """What is not settled, and where the two sides differ."""
+        if self.repairs.resolver or self.repairs.client:
+            yield from self._unsettled()
+            yield from differences(self.world.ours, self.world.theirs)
+        else:
+            yield from self._unheard()
+        yield from chain.from_iterable(self._of_booking(each) for each in self.world.booking_ids)
+        yield from self._undelivered()
+
+    def _unsettled(self) -> Iterator[str]:
+        for payment in self._in_flight():
+            if not self.repairs.resolver and not self._could_be_known(payment.id):
+                continue
+            purpose = payment.operation.purpose.value if payment.operation else ""
+            yield f"{payment.id} still has an operation in flight: {purpose}"
+        for payment_id, looks in self.looks.items():
+            if looks > MOST_LOOKS:
+                yield f"{payment_id} was settled after {looks} looks only"
+
+    def _unheard(self) -> Iterator[str]:
+        """Webhooks alone tell of every end of an intent, every refund and every dispute. How an operation is going on
+        that did not come to its end is the resolver's to find out."""
+        for each in differences(self.world.ours, self.world.theirs):
+            open_there = any(
+                intent["id"] in each and intent["status"] not in FINAL
+                for intent in self.world.theirs.records["payment_intent"].values()
+            )
+            in_flight = any(payment.id in each for payment in self._in_flight())
+            if not open_there and not in_flight:
+                yield each
+
+    def _of_booking(self, booking_id: str) -> Iterator[str]:
+        booking = self._read(lambda uow: uow.bookings.get(booking_id))
+        payments = self._read(lambda uow: uow.payments.of_booking(booking_id))
+        if booking is None:
+            yield f"{booking_id} is gone"
+            return
+        paid = [each for each in payments if each.status is PaymentStatus.SUCCEEDED and not each.late]
+        if len(paid) != 1 and booking.status is BookingStatus.CONFIRMED:
+            yield f"{booking_id} is confirmed and was paid {len(paid)} times"
+        if paid and booking.status not in (BookingStatus.CONFIRMED, BookingStatus.CANCELED):
+            yield f"{booking_id} is paid and {booking.status.value}"
+        yield from chain.from_iterable(self._of_late(each) for each in payments if each.late)
+        if self.repairs.resolver and self._is_overdue(booking, payments):
+            yield f"{booking_id} is still pending after its time"
+
+    def _of_late(self, payment: Payment) -> Iterator[str]:
+        asked = any(refund.origin is Origin.SERVER for refund in payment.refunds)
+        kept = payment.captured - payment.refunded - payment.refund_pending
+        settled = payment.operation is not None or payment.disputed or not kept or asked
+        if not settled:
+            yield f"{payment.id} came late, and {kept} did not go back"
+
+    def _is_overdue(self, booking: Booking, payments: Sequence[Payment]) -> bool:
+        held = any(each.status.is_open and not each.status.awaits_customer for each in payments)
+        overdue = booking.expires_at + self.apart <= self.world.time.now and booking.status is BookingStatus.PENDING
+        return overdue and not held
+
+    def _undelivered(self) -> Iterator[str]:
+        if self.repairs.webhooks:
+            unfinished = self._read(lambda uow: uow.inbox.unfinished(10))
+            yield from (f"webhook {each.event_id} ({each.type}) was never processed" for each in unfinished)
+        if self.repairs.resolver:
+            waiting = self._read(lambda uow: uow.outbox.waiting(10))
+            yield from (f"message {each.id} ({each.type}) was never delivered" for each in waiting)
+            yield from self._out_of_order()
+            yield from self._untold()
+
+    def _out_of_order(self) -> Iterator[str]:
+        """Messages come at least once, each for the first time only behind all that go before it."""
+        last: Counter[str] = Counter()
+        for message in self.world.published:
+            known = last[message.booking_id]
+            if message.sequence > known + 1:
+                yield f"message {message.sequence} of {message.booking_id} came before {known + 1}"
+            last[message.booking_id] = max(known, message.sequence)
+
+    def _untold(self) -> Iterator[str]:
+        """What the booking app was never told."""
+        told = {(message.type, message.payment_id) for message in self.world.published}
+        told |= {(message.type, message.booking_id) for message in self.world.published}
+        ends: list[tuple[str, Enum]] = [(payment.id, payment.status) for payment in self._payments()]
+        ends += list(self.world.ours.bookings.items())
+        for subject, status in ends:
+            if status in _TOLD and (_TOLD[status], subject) not in told:
+                yield f"nobody was told that {subject} is {status.value}"
+
+
+_TOLD: Final[Mapping[Enum, str]] = {
+    PaymentStatus.SUCCEEDED: "payment.succeeded",
+    PaymentStatus.FAILED: "payment.failed",
+    PaymentStatus.CANCELED: "payment.canceled",
+    BookingStatus.CONFIRMED: "booking.confirmed",
+    BookingStatus.CANCELED: "booking.canceled",
+    BookingStatus.EXPIRED: "booking.expired",
+}
+
+
+async def _reading(world: SimulatedWorld, work: Work[T]) -> T:
+    return await world.books.read(work)

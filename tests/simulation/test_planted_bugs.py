@@ -1,0 +1,98 @@
+"""The simulation sees: each bug that is planted is found, also when only one path may mend what a fault has torn.
+
+All paths together mend much, so that a few bugs only show where a path stands alone. That is why each is tried alone.
+"""
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import Final
+
+import pytest
+
+from tests.simulation.bugs import BUGS
+from tests.simulation.runs import FULL, SCENARIOS, simulate
+
+SEEDS: Final = 2_000
+"""Within so many seeds each bug has to be found."""
+
+FOUND: Final[Mapping[str, Mapping[str, int]]] = {
+    "fresh_key_per_try": {"full": 3, "resolver only": 5},
+    "fresh_refund_key_per_try": {"full": 264, "resolver only": 18},
+    "fresh_key_per_process": {"full": 779, "resolver only": 523},
+    "keys_live_for_ever": {"full": 414, "resolver only": 573},
+    "timeout_is_failure": {"full": 25, "resolver only": 48},
+    "reset_is_failure": {"full": 62, "resolver only": 82},
+    "server_error_is_failure": {"full": 18, "resolver only": 5},
+    "silent_refund_is_failure": {"full": 228, "resolver only": 235},
+    "silent_cancel_is_done": {"full": 256, "resolver only": 5},
+    "silence_is_forgotten": {"full": 645, "resolver only": 157},
+    "replay_is_trusted": {"client only": 1014},
+    "declined_intent_is_forgotten": {"full": 11, "resolver only": 0},
+    "unreadable_is_not_done": {"full": 25, "resolver only": 48},
+    "lease_is_ignored": {"full": 157, "resolver only": 231},
+    "lease_never_lapses": {"full": 2, "resolver only": 3},
+    "resolver_gives_up": {"full": 25, "resolver only": 1},
+    "waiting_is_not_watched": {"resolver only": 1},
+    "refunds_are_not_read": {"full": 4, "resolver only": 1},
+    "own_intent_is_not_found": {"full": 18, "resolver only": 6},
+    "nothing_is_sent_again": {"full": 6, "resolver only": 6},
+    "marked_before_effect": {"full": 4, "webhooks only": 1},
+    "failed_webhook_is_taken": {"full": 16, "webhooks only": 1},
+    "failed_is_duplicate": {"full": 636, "webhooks only": 522},
+    "early_event_is_foreign": {"webhooks only": 48},
+    "known_object_is_old_news": {"full": 103, "webhooks only": 1},
+    "snapshot_is_trusted": {"webhooks only": 131},
+    "late_money_is_kept": {"full": 6, "resolver only": 110},
+    "late_success_is_dropped": {"full": 6, "resolver only": 110},
+    "paid_is_not_confirmed": {"full": 0, "resolver only": 0},
+    "refund_is_not_reserved": {"full": 45, "resolver only": 1},
+    "late_refund_failure_is_dropped": {"full": 4, "webhooks only": 4},
+    "dashboard_refund_is_dropped": {"full": 4, "webhooks only": 43},
+    "disputes_are_dropped": {"full": 0, "webhooks only": 0},
+    "dispute_funds_are_dropped": {"full": 0, "webhooks only": 0},
+    "partial_refund_is_full": {"full": 3, "resolver only": 18},
+    "unknown_releases_booking": {"full": 3, "resolver only": 3},
+    "canceled_booking_can_be_paid": {"full": 0, "resolver only": 1},
+    "closed_booking_is_charged": {"full": 1, "resolver only": 1},
+    "cancel_does_not_wait": {"full": 0, "resolver only": 1},
+    "returned_refund_is_not_posted": {"full": 4, "webhooks only": 4},
+    "refund_is_posted_twice": {"full": 3, "resolver only": 1},
+    "two_transactions": {"full": 2, "resolver only": 0},
+    "message_is_crossed_off_first": {"full": 7, "resolver only": 5},
+    "messages_overtake": {"full": 15, "resolver only": 22},
+}
+"""The first seed that finds each bug, where it is found: a place to begin. Changes of the product move it, and then it
+is looked for from the first seed on; ``python -m tests.simulation --bug NAME --first`` finds the new one."""
+
+cases = [(bug, scenario) for bug, found in FOUND.items() for scenario in found]
+
+
+@pytest.mark.parametrize(("bug", "scenario"), cases)
+def test_a_planted_bug_is_found(bug: str, scenario: str) -> None:
+    with BUGS[bug].planted():
+        found = _first_seed(scenario, FOUND[bug][scenario])
+
+    assert found is not None, f"nobody notices that {BUGS[bug].wrong}"
+    assert not simulate(found, SCENARIOS[scenario]).broken
+
+
+def _first_seed(scenario: str, known: int) -> int | None:
+    for seed in chain([known], range(SEEDS)):
+        if simulate(seed, SCENARIOS[scenario]).broken:
+            return seed
+    return None
+
+
+def test_every_bug_is_looked_for_where_one_path_stands_alone() -> None:
+    assert set(FOUND) == set(BUGS)
+    assert [bug for bug, found in FOUND.items() if set(found) <= {"full"}] == []
+
+
+def test_at_least_thirty_bugs_are_found_with_all_paths_on() -> None:
+    assert sum("full" in found for found in FOUND.values()) >= 30
+
+
+def test_without_a_bug_the_same_seeds_find_nothing() -> None:
+    seeds = sorted({found["full"] for found in FOUND.values() if "full" in found})
+
+    assert [seed for seed in seeds if simulate(seed, FULL).broken] == []

@@ -1,0 +1,130 @@
+"""Many runs, each a world of its own with whatever goes wrong in it: nothing breaks, all of it is repeatable, and the
+things that are to go wrong do go wrong."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import attrs
+import pytest
+
+from tests.simulation.faults import Fault
+from tests.simulation.runs import (
+    CLIENT_ONLY,
+    FULL,
+    RESOLVER_ONLY,
+    WEBHOOKS_ONLY,
+    Result,
+    Scenario,
+    explain,
+    simulate,
+)
+from tests.simulation.sizes import NIGHTLY, many
+
+SEEDS: Final = range(100_000 if NIGHTLY else 500)
+SEEDS_ALONE: Final = range(10_000 if NIGHTLY else 150)
+SEEDS_SQL: Final = range(10_000 if NIGHTLY else 60)
+REPLAYED: Final = range(200 if NIGHTLY else 15)
+AT_LEAST: Final = 1_000 if NIGHTLY else 1
+
+ROOT: Final = Path(__file__).parents[2]
+
+OFTEN: Final = """
+""".strip().splitlines()
+"""Pairs of states that runs come by all the time. A pair that is gone means that a part of the product is no longer
+tried."""
+
+SELDOM: Final = """
+""".strip().splitlines()
+"""Pairs that only many runs come by."""
+
+
+def _found(scenario: Scenario, seeds: range) -> Result | None:
+    return next((result for result in many(scenario, seeds) if result.broken), None)
+
+
+def _hold(scenario: Scenario, seeds: range) -> None:
+    broken = _found(scenario, seeds)
+    if broken is not None:
+        pytest.fail(explain(simulate(broken.seed, scenario, story=True), scenario), pytrace=False)
+
+
+def test_faults_of_all_kinds_together_break_nothing_and_all_of_them_happen() -> None:
+    struck: Counter[Fault] = Counter()
+    pairs: Counter[str] = Counter()
+    for result in many(FULL, SEEDS):
+        assert not result.broken, explain(simulate(result.seed, FULL, story=True), FULL)
+        struck.update(result.struck)
+        pairs.update({" ".join(pair): times for pair, times in result.pairs.items()})
+
+    expected = [*OFTEN, *SELDOM] if NIGHTLY else OFTEN
+    assert [fault.value for fault in _possible() if struck[fault] < AT_LEAST] == []
+    assert [pair for pair in expected if pairs[pair] < (AT_LEAST if pair in OFTEN else 1)] == []
+
+
+def _possible() -> list[Fault]:
+    return list(Fault)
+
+
+def test_the_client_who_asks_again_suffices() -> None:
+    _hold(CLIENT_ONLY, SEEDS_ALONE)
+
+
+def test_webhooks_suffice_for_what_the_gateway_knows() -> None:
+    _hold(WEBHOOKS_ONLY, SEEDS_ALONE)
+
+
+def test_the_resolver_suffices() -> None:
+    _hold(RESOLVER_ONLY, SEEDS_ALONE)
+
+
+def test_sql_books_break_no_more_than_books_in_memory() -> None:
+    _hold(attrs.evolve(FULL, sql=True), SEEDS_SQL)
+
+
+# --- repeatable ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sql", [False, True], ids=["memory", "sqlite"])
+def test_the_same_seed_is_the_same_run(sql: bool) -> None:
+    scenario = attrs.evolve(FULL, sql=sql)
+    first = [simulate(seed, scenario).trace for seed in REPLAYED]
+    again = [simulate(seed, scenario).trace for seed in REPLAYED]
+
+    assert first == again
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_the_same_seed_is_the_same_run_in_another_process(hash_seed: str) -> None:
+    last = REPLAYED[-1]
+    output = _command("--seeds", f"0-{last}", "--traces", hash_seed=hash_seed)
+
+    assert output.splitlines() == [f"{seed} {simulate(seed, FULL).trace}" for seed in REPLAYED]
+
+
+def test_different_seeds_are_different_runs() -> None:
+    traces = {simulate(seed, FULL).trace for seed in REPLAYED}
+
+    assert len(traces) == len(REPLAYED)
+
+
+def _command(*arguments: str, hash_seed: str = "0") -> str:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    command = [sys.executable, "-m", "tests.simulation", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+# --- what a failure looks like ---------------------------------------------------------------------------------
+
+
+def test_a_failing_seed_is_reported_with_one_command_that_repeats_it_and_its_story() -> None:
+    result = attrs.evolve(simulate(7, RESOLVER_ONLY, story=True), broken=("something",))
+
+    report = explain(result, RESOLVER_ONLY)
+
+    assert 'python -m tests.simulation --seed 7 --scenario "resolver only" --story' in report
+    assert "asks process" in report

@@ -1,0 +1,390 @@
+"""The simulated world: the product's real use cases in processes that may die, around one gateway and one database.
+
+Everything that a process asks of the world outside crosses a boundary here. Before and after each crossing the
+scheduler may let somebody else go on, the process may die, and a fault may strike. The database and the gateway
+outlive every process.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from random import Random
+from typing import Any, Final, TypeVar
+
+from attrs import field, frozen
+
+from booking_payments.adapters.fake_stripe import FakeStripe
+from booking_payments.adapters.memory.gateway import ModelTransport
+from booking_payments.adapters.memory.ids import RandomIds
+from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
+from booking_payments.adapters.stripe.requests import Params
+from booking_payments.adapters.stripe.signature import sign
+from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.world import Terms, World
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
+from booking_payments.ports.publisher import Message
+from booking_payments.ports.storage import StorageConflict, Work
+from tests.simulation.books import Books, Changes, MemoryBooks, SqlBooks
+from tests.simulation.faults import SCRIPTS, Fault, Faults, Kind, NoFaults, Point, Switch
+from tests.simulation.invariants import GatewaySide, Invariants, OurSide
+from tests.simulation.scheduler import PAUSE, Pause, Time
+from tests.simulation.story import Story
+
+NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SECRET: Final = "whsec_simulation"
+SLOWEST: Final = timedelta(seconds=20)
+"""An answer takes at most as long as a request may."""
+
+T = TypeVar("T")
+
+
+class ProcessDied(BaseException):
+    """The process is gone, and with it whatever it was doing. No ``except Exception`` can catch that."""
+
+
+class StorageGone(Exception):  # noqa: N818 - named like the faults of the ports
+    """The connection to the database broke; only the database knows whether it had committed."""
+
+
+@frozen(kw_only=True)
+class Setup:
+    """What a world is made with. ``skews`` has one entry per process: how far its clock is ahead.
+
+    Where clocks are apart by more than a lease is long, leases do not keep two processes from one operation
+    (``leases_hold`` False): then it is up to the keys that nothing is done twice.
+    """
+
+    seed: int | str = 1
+    faults: Faults = field(factory=NoFaults)
+    terms: Terms = field(factory=Terms)
+    sql: bool = False
+    skews: tuple[timedelta, ...] = (timedelta(0), timedelta(0))
+    longest_key_age: timedelta = timedelta(hours=23)
+    leases_hold: bool = True
+
+
+@frozen
+class InTransit:
+    """A request on its way, and when it arrives."""
+
+    at: datetime
+    method: str
+    path: str
+    params: Params
+    key: str | None
+
+
+class SimulatedWorld:
+    """One gateway, one database, and the processes of the service at this moment."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.time = Time(NOW)
+        self.story = Story()
+        self.faults = Switch(setup.faults)
+        self.invariants = Invariants(setup.longest_key_age)
+        self.theirs = GatewaySide(self.invariants)
+        self.ours = OurSide(self.invariants, alone=setup.leases_hold)
+        self.stripe = FakeStripe(lambda: self.time.now, self.chance("stripe"), store=self.theirs)
+        self.books: Books = SqlBooks(self._statement) if setup.sql else MemoryBooks()
+        self.published: list[Message] = []
+        self.booking_ids: list[str] = []
+        self.points = 0
+        self.crashes = 0
+        self.jumped_back = timedelta(0)
+        self.declined_keys: set[str] = set()
+        self.keys_sent: set[str] = set()
+        self.in_transit: list[InTransit] = []
+        self._delays = self.chance("delays")
+        self.sending: dict[str | None, Process] = {}
+        self.ids = RandomIds(self.chance("ids"))
+        self._at_work: Process | None = None
+        self.processes = [Process(self, f"process {n}", skew) for n, skew in enumerate(setup.skews, start=1)]
+
+    def chance(self, what: str) -> Random:
+        """Random numbers for one purpose, so that changes elsewhere don't change them."""
+        return Random(f"{self.setup.seed}:{what}")
+
+    def tell(self, who: str, what: str) -> None:
+        """Add to the story."""
+        self.story.tell(self.time.now, who, what)
+
+    def crash(self, process: "Process") -> None:
+        """The process dies, and another one takes its place."""
+        self.tell(process.name, "dies")
+        process.alive = False
+        self.crashes += 1
+        place = self.processes.index(process)
+        self.processes[place] = Process(self, f"{process.name}'", process.skew)
+
+    def jump_back(self, by: timedelta) -> None:
+        """Our clocks are set back; the gateway's is not."""
+        self.tell("world", f"our clocks jump back by {by}")
+        self.jumped_back = by
+
+    def signed(self, body: bytes) -> str:
+        """The signature header of a delivery made now."""
+        return sign(body, SECRET, self.time.now)
+
+    # --- requests that are long under way
+
+    def late(self) -> datetime:
+        """Some moment soon, but not now."""
+        return self.time.now + self._delays.random() * SLOWEST
+
+    def send_later(self, request: "InTransit") -> None:
+        """The request arrives when nobody waits for its answer any more."""
+        self.in_transit.append(request)
+
+    def arrive(self) -> None:
+        """What is in transit arrives, if it is time."""
+        for request in [each for each in self.in_transit if each.at <= self.time.now]:
+            self.in_transit.remove(request)
+            answer = self.stripe.call(request.method, request.path, request.params, request.key)
+            self.tell("gateway", f"gets {request.method} {request.path} late: {answer.status}")
+
+    # --- crossing a boundary
+
+    def point(self, kind: Kind, label: str) -> Fault | None:
+        """Count one crossing; what goes wrong there."""
+        self.points += 1
+        return self.faults.at(Point(self.points, kind, label))
+
+    def at_work(self, process: "Process") -> None:
+        """``process`` is the one whose transaction runs."""
+        self._at_work = process
+
+    def _statement(self, label: str) -> None:
+        if self._at_work is not None and self.point(Kind.STATEMENT, label) is Fault.CRASH_BEFORE:
+            self.crash(self._at_work)
+            raise ProcessDied
+
+
+class Process:
+    """One running copy of the service, with everything that it keeps in memory."""
+
+    def __init__(self, world: SimulatedWorld, name: str, skew: timedelta) -> None:
+        self.world = world
+        self.name = name
+        self.skew = skew
+        self.alive = True
+        clock = ProcessClock(self)
+        self.payments = BookingPayments(
+            World(
+                storage=StorageBoundary(self),
+                gateway=StripeGateway(TransportBoundary(self, clock), livemode=False, name="fake"),
+                webhooks=StripeWebhooks([SECRET]),
+                publisher=PublisherBoundary(self),
+                clock=clock,
+                ids=world.ids,
+                random=world.chance(f"jitter of {name}"),
+                terms=world.setup.terms,
+            )
+        )
+
+    async def cross(self, kind: Kind, label: str, act: Callable[[Fault | None], Awaitable[T]]) -> T:
+        """Do something outside this process."""
+        await self.pause()
+        fault = self.world.point(kind, label)
+        self.world.tell(self.name, f"{label}{f'  -- {fault.value}' if fault else ''}")
+        if fault is Fault.CRASH_BEFORE:
+            self._die()
+        try:
+            result = await act(fault)
+        except Exception:
+            await self._after(fault)
+            raise
+        await self._after(fault)
+        return result
+
+    async def _after(self, fault: Fault | None) -> None:
+        if fault is Fault.CRASH_AFTER:
+            self._die()
+        await self.pause()
+
+    async def pause(self) -> None:
+        """Let others go on; the end of everything here, if this process has died meanwhile."""
+        await PAUSE
+        if not self.alive:
+            raise ProcessDied
+
+    def _die(self) -> None:
+        self.world.crash(self)
+        raise ProcessDied
+
+
+class ProcessClock:
+    """The clock of one process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def now(self) -> datetime:
+        world = self._process.world
+        return world.time.now + self._process.skew - world.jumped_back
+
+    async def sleep(self, duration: timedelta) -> None:
+        await Pause(self._process.world.time.now + duration)
+        if not self._process.alive:
+            raise ProcessDied
+
+
+class TransportBoundary:
+    """Requests to the gateway."""
+
+    def __init__(self, process: Process, clock: ProcessClock) -> None:
+        self._process = process
+        self._world = process.world
+        self._model = ModelTransport(process.world.stripe, clock)
+
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+        label = f"{method} {path}" + (f" {idempotency_key}" if idempotency_key else "")
+        return await self._process.cross(
+            Kind.GATEWAY, label, lambda fault: self._call(fault, method, path, params, idempotency_key)
+        )
+
+    async def _call(self, fault: Fault | None, method: str, path: str, params: Params, key: str | None) -> Reply:
+        self._script(fault, f"{method} {path}")
+        self._enter(key)
+        params = self._seen(fault, params, key)
+        self._check_charge(method, path, params)
+        try:
+            if fault is Fault.ARRIVES_LATE:
+                self._world.send_later(InTransit(self._world.late(), method, path, params, key))
+                raise Silent("timeout", code="timeout")
+            reply = await self._model.call(method, path, params, key)
+        except (Silent, Unreachable) as error:
+            self._world.tell("gateway", f"does not say: {error.code}")
+            if isinstance(error, Silent):
+                self._world.ours.silent(key)
+            raise
+        except GatewayError as error:
+            self._definite(method, path, key, f"refuses: {error.code}")
+            raise
+        finally:
+            self._world.sending.pop(key, None)
+            self._check_age()
+        self._definite(method, path, key, _said(reply))
+        return reply
+
+    def _enter(self, key: str | None) -> None:
+        """Two processes never act on one operation at once: that is what leases are for."""
+        sending = self._world.sending
+        if key is not None and self._world.setup.leases_hold:
+            other = sending.get(key)
+            self._world.invariants.require(other is None or not other.alive, f"{key} is sent twice at once")
+            sending[key] = self._process
+
+    def _script(self, fault: Fault | None, target: str) -> None:
+        if fault is not None and fault in SCRIPTS:
+            delay = self._world.late() - self._world.time.now
+            self._world.stripe.faults.script(target, SCRIPTS[fault], delay=delay)
+
+    def _seen(self, fault: Fault | None, params: Params, key: str | None) -> Params:
+        """What the gateway sees: the bank has no love for a card whose charge is to be declined."""
+        world = self._world
+        first = key is not None and key not in world.keys_sent
+        if first and fault is Fault.DECLINE and params.get("payment_method"):
+            world.declined_keys.add(str(key))
+        world.keys_sent.add(str(key))
+        if key in world.declined_keys:
+            return {**params, "payment_method": "pm_card_chargeDeclined"}
+        return params
+
+    def _definite(self, method: str, path: str, key: str | None, said: str) -> None:
+        self._world.tell("gateway", said)
+        self._world.ours.answered(method, path, key)
+
+    def _check_charge(self, method: str, path: str, params: Params) -> None:
+        """A charge is sent only while the booking is not closed; again with the same key also when it is paid by it."""
+        confirms = path.endswith("/confirm")
+        if not self._world.setup.leases_hold or method != "POST" or not (confirms or params.get("confirm")):
+            return
+        intent = self._world.theirs.records["payment_intent"][path.split("/")[3]] if confirms else params
+        booking_id = intent["metadata"]["booking_id"]
+        status = self._world.ours.bookings.get(booking_id, BookingStatus.PENDING)
+        open_ = status not in (BookingStatus.CANCELED, BookingStatus.EXPIRED)
+        self._world.invariants.require(open_, f"{booking_id} is {status.value}, and a charge is sent for it")
+
+    def _check_age(self) -> None:
+        call = self._world.stripe.calls[-1] if self._world.stripe.calls else None
+        if call is not None and call.key_age is not None:
+            invariants = self._world.invariants
+            young = call.key_age < invariants.longest_key_age
+            invariants.require(young, f"key {call.key} was sent again after {call.key_age}")
+
+
+def _said(reply: Reply) -> str:
+    body: dict[str, Any] = reply.body
+    again = ", again" if reply.replayed else ""
+    if "data" in body:
+        return f"lists {len(body['data'])} of {body.get('url')}"
+    return f"{body['id']} is {body.get('status')}{again}"
+
+
+class StorageBoundary:
+    """Transactions. Each runs in one piece, as if alone: what the databases guarantee."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._world = process.world
+
+    async def transact(self, work: Work[T]) -> T:
+        return await self._process.cross(Kind.TRANSACTION, f"writes {_name(work)}", partial(self._transact, work))
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._process.cross(Kind.READ, f"reads {_name(work)}", partial(self._read, work))
+
+    async def _transact(self, work: Work[T], fault: Fault | None) -> T:
+        _break(fault)
+        changes = Changes()
+        self._world.at_work(self._process)
+        result = await self._world.books.transact(work, changes)
+        self._committed(changes)
+        if fault is Fault.STORAGE_GONE_AFTER:
+            raise StorageGone
+        return result
+
+    def _committed(self, changes: Changes) -> None:
+        for appended in changes.appended:
+            facts = ", ".join(type(recorded.fact).__name__ for recorded in appended.recorded)
+            self._world.tell("books", f"{appended.payment.id} {appended.payment.status.value}: {facts}")
+        for booking in changes.bookings:
+            self._world.tell("books", f"{booking.id} {booking.status.value}")
+        self._world.ours.committed(changes)
+
+    async def _read(self, work: Work[T], fault: Fault | None) -> T:
+        _break(fault)
+        self._world.at_work(self._process)
+        return await self._world.books.read(work)
+
+
+def _break(fault: Fault | None) -> None:
+    if fault is Fault.STORAGE_CONFLICT:
+        raise StorageConflict("the database is too busy; try again")
+    if fault is Fault.STORAGE_GONE_BEFORE:
+        raise StorageGone
+
+
+def _name(work: object) -> str:
+    work = getattr(work, "func", work)
+    return str(getattr(work, "__qualname__", "work")).replace(".<locals>", "")
+
+
+class PublisherBoundary:
+    """Messages to the booking app."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def publish(self, message: Message) -> None:
+        await self._process.cross(Kind.PUBLISH, f"publishes {message.type}", partial(self._publish, message))
+
+    async def _publish(self, message: Message, fault: Fault | None) -> None:
+        if fault is Fault.CONSUMER_BEFORE:
+            raise ConnectionError("the consumer refuses")
+        self._process.world.published.append(message)
+        if fault is Fault.CONSUMER_AFTER:
+            raise ConnectionError("the consumer took it and failed")
