@@ -16,6 +16,7 @@ from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import CallablePublisher
+from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.fake_store import SqlFakeStore
 from booking_payments.adapters.sql.migrations import current, head
 from booking_payments.adapters.sql.storage import SqlStorage
@@ -70,6 +71,16 @@ def _stripe_transport(settings: Settings) -> SdkTransport:
     return SdkTransport(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
 
 
+def _clock(settings: Settings) -> SystemClock | DatabaseClock:
+    """SQLite is one machine's; whoever shares PostgreSQL shares its clock."""
+    return DatabaseClock() if settings.on_postgresql else SystemClock()
+
+
+def _storage(database_url: str, alarm: Alarm, clock: SystemClock | DatabaseClock) -> SqlStorage:
+    shared = clock if isinstance(clock, DatabaseClock) else None
+    return SqlStorage.open(database_url, on_jobs=alarm.ring, clock=shared)
+
+
 class Container(containers.DeclarativeContainer):
     """Everything that the service is made of."""
 
@@ -77,7 +88,7 @@ class Container(containers.DeclarativeContainer):
     database_url = settings.provided.normalized_database_url
 
     # The world outside
-    clock = providers.Singleton(SystemClock)
+    clock = providers.Singleton(_clock, settings)
     ids = providers.Singleton(RandomIds)
     random = providers.Singleton(SystemRandom)
     alarm = providers.Singleton(Alarm)
@@ -98,7 +109,7 @@ class Container(containers.DeclarativeContainer):
         stripe=providers.Singleton(StripeGateway, paced_transport, livemode=settings.provided.livemode),
     )
     webhooks = providers.Singleton(StripeWebhooks, secrets=settings.provided.webhook_secrets)
-    storage = providers.Singleton(SqlStorage.open, database_url, on_jobs=alarm.provided.ring)
+    storage = providers.Singleton(_storage, database_url, alarm, clock)
     publisher = providers.Singleton(CallablePublisher)
 
     # Use cases

@@ -1,13 +1,14 @@
 """Storage in SQL keeps the contract of the port, and the database itself holds the promises."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
+from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import current, head, migrate
 from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
@@ -223,3 +224,24 @@ def test_every_spelling_of_an_address_is_understood(spelling: str, driver: str) 
 def test_another_database_is_refused() -> None:
     with pytest.raises(ValueError, match="not supported"):
         normalize_url("mysql://u@h/d")
+
+
+async def _nothing(uow: UnitOfWork) -> None:
+    return None
+
+
+@pytest.mark.parametrize("kind", ["transact", "read"])
+async def test_on_postgresql_the_clock_is_the_databases_however_wrong_the_machines_is(
+    postgres_copy: str, kind: str
+) -> None:
+    wrong = datetime.now(UTC) - timedelta(days=1)
+    clock = DatabaseClock(wall=lambda: wrong)
+    storage = SqlStorage.open(postgres_copy, clock=clock)
+
+    await getattr(storage, kind)(_nothing)
+
+    async with storage.engine.connect() as connection:
+        theirs = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
+    await storage.close()
+    assert abs(theirs - clock.now()) < timedelta(minutes=1)
+    assert clock.now().tzinfo is UTC

@@ -70,15 +70,14 @@ RESOLVER_ONLY: Final = Scenario(
 """What our own looking finds out: everything about payments and refunds that are not final yet."""
 
 
-SKEWED: Final = attrs.evolve(RESOLVER_ONLY, repairs=Repairs(webhooks=False), skew=timedelta(minutes=10))
-"""One process is ten minutes ahead of the gateway, the other ten minutes behind: too much for the signatures of
-webhooks, so that the other two paths have to do."""
-
-SKEWED_A_LITTLE: Final = Scenario(skew=timedelta(minutes=4))
-"""As far as the signatures of webhooks allow."""
+SKEWED: Final = Scenario(skew=timedelta(minutes=10))
+"""The machine of one process is ten minutes ahead of the gateway, that of the other ten minutes behind."""
 
 JUMPS_BACK: Final = Scenario(jumps_back=True)
-"""Our clocks are set back by an hour in the middle of everything, until somebody mends them."""
+"""The clock of our one machine is set back by an hour in the middle of everything, until somebody mends it."""
+
+SKEWED_AND_SET_BACK: Final = Scenario(skew=timedelta(minutes=10), jumps_back=True)
+"""Both, on several machines."""
 
 
 @frozen(kw_only=True)
@@ -123,14 +122,15 @@ class Run:
         harshness = self.random.choice((0.02, 0.1, 0.3)) if scenario.faults else 0.0
         self.swarm = Swarm(Random(f"{seed}:faults"), harshness, scenario.never)
         skew = scenario.skew
-        age = KEPT_AT_LEAST if skew or scenario.jumps_back else LONGEST_KEY_AGE
+        own_clock = scenario.jumps_back and not skew
         setup = Setup(
             seed=seed,
             faults=self.swarm,
             sql=scenario.sql,
             skews=(skew, -skew),
-            longest_key_age=age,
-            leases_hold=not skew and not scenario.jumps_back,
+            longest_key_age=KEPT_AT_LEAST if own_clock else LONGEST_KEY_AGE,
+            shared_clock=bool(skew),
+            leases_hold=not own_clock,
         )
         self.world = SimulatedWorld(setup)
         self.habits = Habits.of(self.random, scenario.repairs, scenario.actions, scenario.methods)
@@ -218,8 +218,8 @@ SCENARIOS: Final = {
     "webhooks only": WEBHOOKS_ONLY,
     "resolver only": RESOLVER_ONLY,
     "skewed clocks": SKEWED,
-    "clocks skewed a little": SKEWED_A_LITTLE,
     "clock jumps back": JUMPS_BACK,
+    "skewed and set back": SKEWED_AND_SET_BACK,
 }
 """All scenarios, by the name that the command line knows them by."""
 

@@ -42,7 +42,6 @@ class Settling:
         self.client = Actor(world, habits, random, "client")
         self.looks: Counter[str] = Counter()
         self.since = world.time.now
-        self.apart = 2 * max(world.setup.skews)
 
     def go(self) -> None:
         """Round after round, with as much time in between as there is nothing to do."""
@@ -136,9 +135,9 @@ class Settling:
         return min(later, default=None)
 
     def _due_at(self, watch: Watch) -> datetime | None:
-        """When anybody may take the payment up, whose clock ever it is by: not before the lease of another is over."""
+        """When anybody may take the payment up: not before the lease of another is over."""
         times = [each for each in (watch.next_look_at, watch.lease_until) if each is not None]
-        return max(times) + self.apart if watch.next_look_at else None
+        return max(times) if watch.next_look_at else None
 
     # --- what is left
 
@@ -198,7 +197,7 @@ class Settling:
 
     def _is_overdue(self, booking: Booking, payments: Sequence[Payment]) -> bool:
         held = any(each.status.is_open and not each.status.awaits_customer for each in payments)
-        overdue = booking.expires_at + self.apart <= self.world.time.now and booking.status is BookingStatus.PENDING
+        overdue = booking.expires_at <= self.world.time.now and booking.status is BookingStatus.PENDING
         return overdue and not held
 
     def _undelivered(self) -> Iterator[str]:

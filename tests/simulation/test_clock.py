@@ -5,20 +5,27 @@ from typing import Final
 import attrs
 import pytest
 
-from tests.simulation.runs import JUMPS_BACK, SKEWED, Scenario, explain, simulate
+from tests.simulation.runs import JUMPS_BACK, SKEWED, SKEWED_AND_SET_BACK, Scenario, explain, simulate
 from tests.simulation.sizes import NIGHTLY, many
 
 SEEDS: Final = range(5_000 if NIGHTLY else 100)
 
 
-@pytest.mark.parametrize("scenario", [SKEWED, JUMPS_BACK], ids=["ten minutes ahead and behind", "set back by an hour"])
+clocks = pytest.mark.parametrize(
+    "scenario",
+    [SKEWED, JUMPS_BACK, SKEWED_AND_SET_BACK],
+    ids=["ten minutes ahead and behind", "set back by an hour", "both"],
+)
+
+
+@clocks
 def test_wrong_clocks_break_nothing(scenario: Scenario) -> None:
     broken = next((result for result in many(scenario, SEEDS) if result.broken), None)
 
     assert broken is None, explain(simulate(broken.seed, scenario, story=True), scenario)
 
 
-@pytest.mark.parametrize("scenario", [SKEWED, JUMPS_BACK], ids=["skewed", "set back"])
+@clocks
 def test_wrong_clocks_break_nothing_in_sql_books(scenario: Scenario) -> None:
     sql = attrs.evolve(scenario, sql=True)
     broken = [result.seed for result in many(sql, SEEDS[:: 5 if NIGHTLY else 10]) if result.broken]

@@ -16,6 +16,7 @@ from attrs import field, frozen
 from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.gateway import ModelTransport
 from booking_payments.adapters.memory.ids import RandomIds
+from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
 from booking_payments.adapters.stripe.requests import Params
 from booking_payments.adapters.stripe.signature import sign
@@ -50,10 +51,11 @@ class StorageGone(Exception):  # noqa: N818 - named like the faults of the ports
 
 @frozen(kw_only=True)
 class Setup:
-    """What a world is made with. ``skews`` has one entry per process: how far its clock is ahead.
+    """What a world is made with. ``skews`` has one entry per process: how far the clock of its machine is ahead.
 
-    Where clocks are apart by more than a lease is long, leases do not keep two processes from one operation
-    (``leases_hold`` False): then it is up to the keys that nothing is done twice.
+    ``shared_clock``: the processes tell the time as those on one PostgreSQL do. Where they don't, and clocks are moved
+    by more than a lease is long, leases do not keep two processes from one operation (``leases_hold`` False): then it
+    is up to the keys that nothing is done twice.
     """
 
     seed: int | str = 1
@@ -62,6 +64,7 @@ class Setup:
     sql: bool = False
     skews: tuple[timedelta, ...] = (timedelta(0), timedelta(0))
     longest_key_age: timedelta = timedelta(hours=23)
+    shared_clock: bool = False
     leases_hold: bool = True
 
 
@@ -170,7 +173,7 @@ class Process:
         self.name = name
         self.skew = skew
         self.alive = True
-        clock = ProcessClock(self)
+        self.clock = clock = ProcessClock(self)
         self.payments = BookingPayments(
             World(
                 storage=StorageBoundary(self),
@@ -216,14 +219,26 @@ class Process:
 
 
 class ProcessClock:
-    """The clock of one process."""
+    """The clock of one process: its machine's, or the one that all on the same database share."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
+        self._shared = DatabaseClock(self._wall, self._elapsed) if process.world.setup.shared_clock else None
 
     def now(self) -> datetime:
+        return self._shared.now() if self._shared else self._wall()
+
+    def tell(self) -> None:
+        """The database, which is being talked to, says what time it is to a process that wants to hear it."""
+        if self._shared is not None and self._shared.wants_to_hear:
+            self._shared.heard(self._process.world.time.now)
+
+    def _wall(self) -> datetime:
         world = self._process.world
         return world.time.now + self._process.skew - world.jumped_back
+
+    def _elapsed(self) -> float:
+        return (self._process.world.time.now - NOW).total_seconds()
 
     async def sleep(self, duration: timedelta) -> None:
         await Pause(self._process.world.time.now + duration)
@@ -341,6 +356,7 @@ class StorageBoundary:
         _break(fault)
         changes = Changes()
         self._world.at_work(self._process)
+        self._process.clock.tell()
         result = await self._world.books.transact(work, changes)
         self._committed(changes)
         if fault is Fault.STORAGE_GONE_AFTER:
@@ -358,6 +374,7 @@ class StorageBoundary:
     async def _read(self, work: Work[T], fault: Fault | None) -> T:
         _break(fault)
         self._world.at_work(self._process)
+        self._process.clock.tell()
         return await self._world.books.read(work)
 
 

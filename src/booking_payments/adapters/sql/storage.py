@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import anyio
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.adapters.sql.failures import is_conflict, is_unstorable
 from booking_payments.adapters.sql.tables import answers, payments
@@ -47,11 +48,15 @@ _ONE_VIEW: Final[dict[str, dict[str, Any]]] = {
 
 
 class SqlStorage:
-    """Stores everything in SQLite or PostgreSQL. ``on_jobs`` is called with the jobs of each committed transaction."""
+    """Stores everything in SQLite or PostgreSQL.
 
-    def __init__(self, engine: AsyncEngine, on_jobs: OnJobs | None = None) -> None:
+    ``on_jobs`` is called with the jobs of each committed transaction; ``clock`` is told PostgreSQL's time.
+    """
+
+    def __init__(self, engine: AsyncEngine, on_jobs: OnJobs | None = None, clock: DatabaseClock | None = None) -> None:
         self.engine = engine
         self.on_jobs = on_jobs
+        self.clock = clock
         # SQLite has one writer; queueing here is fair and cheaper than waiting for its file lock.
         self._writer: AbstractAsyncContextManager[object] = (
             anyio.Lock() if engine.dialect.name == "sqlite" else nullcontext()
@@ -59,9 +64,9 @@ class SqlStorage:
         self._read_options = _ONE_VIEW[engine.dialect.name]
 
     @classmethod
-    def open(cls, url: str, on_jobs: OnJobs | None = None) -> "SqlStorage":
+    def open(cls, url: str, on_jobs: OnJobs | None = None, clock: DatabaseClock | None = None) -> "SqlStorage":
         """Storage in the database at ``url``, whose schema is current (see ``migrations``)."""
-        return cls(open_engine(url), on_jobs)
+        return cls(open_engine(url), on_jobs, clock)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -98,6 +103,7 @@ class SqlStorage:
     async def _once(self, work: Work[T]) -> T:
         async with self._writer, self._connection() as connection:
             await connection.begin()
+            await self._tell_time(connection)
             uow = SqlUnitOfWork(connection)
             result = await work(uow)
             await connection.commit()
@@ -108,7 +114,13 @@ class SqlStorage:
     async def _read_once(self, work: Work[T]) -> T:
         async with self._connection() as connection:
             await connection.execution_options(**self._read_options)
+            await self._tell_time(connection)
             return await work(SqlUnitOfWork(connection))
+
+    async def _tell_time(self, connection: AsyncConnection) -> None:
+        if self.clock is not None and self.clock.wants_to_hear:
+            now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+            self.clock.heard(now.astimezone(UTC))
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
