@@ -70,6 +70,12 @@ RESOLVER_ONLY: Final = Scenario(
 """What our own looking finds out: everything about payments and refunds that are not final yet."""
 
 
+DISPUTES: Final = Scenario(
+    actions=("pay", "dispute", "evidence", "time", "refund in dashboard"),
+    methods=("pm_card_visa", "pm_card_createDispute", "pm_card_createDisputeInquiry"),
+)
+"""Mostly disputes, which else are few."""
+
 SKEWED: Final = Scenario(skew=timedelta(minutes=10))
 """The machine of one process is ten minutes ahead of the gateway, that of the other ten minutes behind."""
 
@@ -217,6 +223,7 @@ SCENARIOS: Final = {
     "client only": CLIENT_ONLY,
     "webhooks only": WEBHOOKS_ONLY,
     "resolver only": RESOLVER_ONLY,
+    "disputes": DISPUTES,
     "skewed clocks": SKEWED,
     "clock jumps back": JUMPS_BACK,
     "skewed and set back": SKEWED_AND_SET_BACK,
