@@ -33,13 +33,15 @@ def main(
     """Run seeds of the simulation; exit status 1 when something did not hold."""
     chosen = attrs.evolve(SCENARIOS[scenario], sql=sql)
     which = [*seeds, *_span(span)] or list(range(2000 if first else 1))
-    broken = 0
+    runs = broken = 0
     with _planted(bug):
         for result in _results(chosen, which, story):
+            runs += 1
             broken += bool(result.broken)
             _show(result, story, traces)
             if first and broken:
                 break
+    click.echo(f"{broken} of {runs} runs broke", err=True)
     sys.exit(bool(broken))
 
 
