@@ -1,11 +1,11 @@
-"""Fills the database at DATABASE_URL with payments that wait for their success, so that any load generator can drive us.
+"""Fills the database at DATABASE_URL with payments that wait for their success, for load generators.
 
     bench/seed.py --count 60000 --intent-ids ids.txt --amount 10.99 --currency usd --reset
     bench/seed.py --report
 
-Each payment is in ``processing``, as after a bank debit that the customer has agreed to, belongs to a booking of its own,
-carries the gateway id on its line of the file, and is next looked at a day ahead. Its journal is complete: ``ledger check``
-finds nothing wrong.
+Each payment is in ``processing``, as after a bank debit that the customer has agreed to, belongs to a booking of its
+own, carries the gateway id on its line of the file, and is next looked at a day ahead. Its journal is complete:
+``ledger check`` finds nothing wrong.
 """
 
 import asyncio
@@ -140,7 +140,7 @@ def _write(connection: Connection, table: Table, columns: list[str], values: lis
         connection.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in values])
         return
     cursor = connection.connection.cursor()
-    with cursor.copy(f"COPY {table.name} ({', '.join(columns)}) FROM STDIN") as copy:  # type: ignore[attr-defined]
+    with cursor.copy(f"COPY {table.name} ({', '.join(columns)}) FROM STDIN") as copy:
         for row in values:
             copy.write_row(row)
 
@@ -210,9 +210,8 @@ def _ids(lines: Iterator[str]) -> Iterator[str]:
 @click.option("--currency", default="usd", show_default=True)
 @click.option("--reset", "empties", is_flag=True, help="Empty all tables first. Everything in them is lost.")
 @click.option("--report", "reports", is_flag=True, help="Print what is there as JSON.")
-def main(
-    count: int | None, intent_ids: Path | None, amount: str, currency: str, empties: bool, reports: bool
-) -> None:
+def main(count: int | None, intent_ids: Path | None, amount: str, currency: str, empties: bool, reports: bool) -> None:
+    """Fill, empty, or say what is there."""
     if not (count or empties or reports):
         raise click.UsageError("say what to do: --count N --intent-ids FILE, --reset or --report")
     if count and intent_ids is None:
@@ -226,7 +225,6 @@ def main(
         fill(engine, Stencil(pattern, seed=report(engine)["payments"]), found)
     if reports:
         click.echo(json.dumps(report(engine)))
-
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from booking_payments.application.world import Terms, World
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.storage import StorageConflict, Work
+from booking_payments.ports.storage import StorageConflict, Subject, Work
 from tests.simulation.books import Books, Changes, MemoryBooks, SqlBooks
 from tests.simulation.faults import SCRIPTS, Fault, Faults, Kind, NoFaults, Point, Switch
 from tests.simulation.invariants import GatewaySide, Invariants, OurSide
@@ -346,7 +346,7 @@ class StorageBoundary:
         self._process = process
         self._world = process.world
 
-    async def transact(self, work: Work[T]) -> T:
+    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
         return await self._process.cross(Kind.TRANSACTION, f"writes {_name(work)}", partial(self._transact, work))
 
     async def read(self, work: Work[T]) -> T:

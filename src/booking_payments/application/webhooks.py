@@ -22,7 +22,7 @@ from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.gateway import GatewayError, GatewayEvent, NotThere
-from booking_payments.ports.storage import InboxEntry, InboxStatus, StorageConflict, UnitOfWork
+from booking_payments.ports.storage import InboxEntry, InboxStatus, StorageConflict, Subject, UnitOfWork
 
 NOT_OURS = "the event is about an object that is not ours"
 FINAL = (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
@@ -57,7 +57,8 @@ async def take_in(world: World, event: GatewayEvent) -> WebhookResult:
 
 
 async def _process(world: World, event: GatewayEvent) -> WebhookResult:
-    first = await world.storage.transact(lambda uow: _take_first_step(world, uow, event))
+    about = Subject(event_id=event.id, intent_id=event.intent_id)
+    first = await world.storage.transact(lambda uow: _take_first_step(world, uow, event), about)
     if isinstance(first, WebhookResult):
         return first
     payment = first or await _owner(world, event)

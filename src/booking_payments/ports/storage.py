@@ -313,7 +313,7 @@ class Outbox(Protocol):
         """Undelivered messages, oldest first; of each booking in order of their sequence."""
         ...
 
-    async def delivered(self, message_id: str, at: datetime) -> None: ...
+    async def delivered(self, message_ids: Collection[str], at: datetime) -> None: ...
 
 
 class UnitOfWork(Protocol):
@@ -344,14 +344,25 @@ class UnitOfWork(Protocol):
 Work = Callable[[UnitOfWork], Awaitable[T]]
 
 
+@frozen(kw_only=True)
+class Subject:
+    """What a piece of work is about: an event, and the intent that it names."""
+
+    event_id: str
+    intent_id: str | None = None
+
+
 class Storage(Protocol):
     """Runs work in transactions."""
 
-    async def transact(self, work: Work[T]) -> T:
+    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
         """Run ``work`` in one transaction and commit it; anything raised rolls it back and comes through.
 
         A conflict with another transaction is repeated from the start, so ``work`` must not touch the world
         outside; when that does not help either, ``StorageConflict`` is raised.
+
+        Work that says what it is ``about`` may share its transaction with other such work that arrives at the same
+        time; what it does is the same.
         """
         ...
 

@@ -807,13 +807,13 @@ class StorageContract:
     async def test_a_delivered_message_waits_no_longer(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
 
-        await storage.transact(lambda uow: uow.outbox.delivered("msg_1", NOW))
+        await storage.transact(lambda uow: uow.outbox.delivered(["msg_1"], NOW))
 
         assert [each.id for each in await storage.read(lambda uow: uow.outbox.waiting(10))] == ["msg_2"]
 
     async def test_numbers_go_on_after_a_delivery(self, storage: Storage) -> None:
         await self._tell(storage, message(1))
-        await storage.transact(lambda uow: uow.outbox.delivered("msg_1", NOW))
+        await storage.transact(lambda uow: uow.outbox.delivered(["msg_1"], NOW))
         await storage.transact(lambda uow: uow.outbox.append(message(2)))
 
         waiting = await storage.read(lambda uow: uow.outbox.waiting(10))

@@ -27,6 +27,7 @@ from booking_payments.ports.storage import (
     PaymentPage,
     StoredAnswer,
     Story,
+    Subject,
     Watch,
     Work,
 )
@@ -64,7 +65,7 @@ class MemoryStorage:
         self._lock = anyio.Lock()
         self.on_jobs = on_jobs
 
-    async def transact(self, work: Work[T]) -> T:
+    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
         async with self._lock:
             uow = MemoryUnitOfWork(self._tables.copy())
             result = await work(uow)
@@ -355,5 +356,6 @@ class MemoryOutbox:
     async def waiting(self, limit: int) -> Sequence[Message]:
         return list(self._rows.values())[:limit]
 
-    async def delivered(self, message_id: str, at: datetime) -> None:
-        self._rows.pop(message_id, None)
+    async def delivered(self, message_ids: Collection[str], at: datetime) -> None:
+        for message_id in message_ids:
+            self._rows.pop(message_id, None)

@@ -1,12 +1,12 @@
 """Values of the domain as JSON text and back: what the journal and the payment's nested columns hold."""
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, TypeVar, get_args
 
+import msgspec
 from cattrs import Converter
 from cattrs.preconf.json import make_converter
 from cattrs.strategies import configure_tagged_union
@@ -48,12 +48,12 @@ _CONVERTER: Final = _converter()
 
 def to_json(value: Any, kind: Any) -> str:
     """``value``, which is of type ``kind``, as JSON text."""
-    return json.dumps(_CONVERTER.unstructure(value, kind), separators=(",", ":"))
+    return msgspec.json.encode(_CONVERTER.unstructure(value, kind)).decode()
 
 
 def from_json(text: str, kind: type[T]) -> T:
     """A value of type ``kind`` from its JSON text."""
-    return _CONVERTER.structure(json.loads(text), kind)
+    return _CONVERTER.structure(msgspec.json.decode(text), kind)
 
 
 def fact_to_json(fact: ev.Fact) -> str:

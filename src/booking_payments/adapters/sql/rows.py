@@ -1,9 +1,11 @@
 """Rows and entities: one pair of functions for each."""
 
-import json
+from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
 from attrs import evolve, frozen
 from sqlalchemy import RowMapping
 
@@ -20,8 +22,12 @@ from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import Handover, InboxEntry, InboxStatus, StoredAnswer, Watch
 
-Row = RowMapping
+Row = Mapping[str, Any] | RowMapping
 Values = dict[str, Any]
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def booking_values(booking: Booking) -> Values:
@@ -119,9 +125,15 @@ def new_payment_values(payment: Payment) -> Values:
     }
 
 
+@lru_cache(maxsize=4096)
+def _terms_from(text: str) -> _Terms:
+    """Payments of the same show at the same price have the same terms, word for word."""
+    return from_json(text, _Terms)
+
+
 def payment_from(row: Row) -> Payment:
     """The payment in a row."""
-    terms, state = from_json(row["terms"], _Terms), from_json(row["state"], _State)
+    terms, state = _terms_from(row["terms"]), from_json(row["state"], _State)
     return Payment(
         id=row["id"],
         booking_id=row["booking_id"],
@@ -213,7 +225,7 @@ def watch_from(row: Row) -> Watch:
 def handover_values(handover: Handover) -> Values:
     """The columns of a payment's row that hold its handover."""
     action = handover.next_action
-    return {"client_secret": handover.client_secret, "next_action": json.dumps(action) if action else None}
+    return {"client_secret": handover.client_secret, "next_action": _json(action) if action else None}
 
 
 def handover_from(row: Row) -> Handover | None:
@@ -221,7 +233,7 @@ def handover_from(row: Row) -> Handover | None:
     if row["client_secret"] is None:
         return None
     action = row["next_action"]
-    return Handover(client_secret=row["client_secret"], next_action=json.loads(action) if action else None)
+    return Handover(client_secret=row["client_secret"], next_action=msgspec.json.decode(action) if action else None)
 
 
 def inbox_values(entry: InboxEntry) -> Values:
@@ -279,11 +291,11 @@ def message_values(message: Message) -> Values:
         "payment_id": message.payment_id,
         "type": message.type,
         "at": message.at,
-        "data": json.dumps(dict(message.data)),
+        "data": _json(dict(message.data)),
     }
 
 
 def message_from(row: Row) -> Message:
     """The message in a row."""
     names = ("id", "booking_id", "sequence", "payment_id", "type", "at")
-    return Message(data=json.loads(row["data"]), **{name: row[name] for name in names})
+    return Message(data=msgspec.json.decode(row["data"]), **{name: row[name] for name in names})

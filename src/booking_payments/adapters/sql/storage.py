@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.adapters.sql.failures import is_conflict, is_unstorable
+from booking_payments.adapters.sql.group_commit import GroupCommit
 from booking_payments.adapters.sql.tables import answers, payments
 from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import Job
-from booking_payments.ports.storage import StorageConflict, Work
+from booking_payments.ports.storage import StorageConflict, Subject, Work
 
 T = TypeVar("T")
 OnJobs = Callable[[Sequence[tuple[Job, datetime]]], None]
@@ -62,6 +63,10 @@ class SqlStorage:
             anyio.Lock() if engine.dialect.name == "sqlite" else nullcontext()
         )
         self._read_options = _ONE_VIEW[engine.dialect.name]
+        self._groups = None if engine.dialect.name == "sqlite" else self._grouped()
+
+    def _grouped(self) -> GroupCommit:
+        return GroupCommit(self.engine.url, alone=self._alone, committed=self._committed, clock=self.clock)
 
     @classmethod
     def open(cls, url: str, on_jobs: OnJobs | None = None, clock: DatabaseClock | None = None) -> "SqlStorage":
@@ -70,6 +75,8 @@ class SqlStorage:
 
     async def close(self) -> None:
         """Let go of all connections."""
+        if self._groups is not None:
+            await self._groups.close()
         await self.engine.dispose()
 
     async def take_over(self) -> None:
@@ -78,7 +85,12 @@ class SqlStorage:
             for statement in _END_LEASES:
                 await connection.execute(statement, {"now": datetime.now(UTC)})
 
-    async def transact(self, work: Work[T]) -> T:
+    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
+        if about is not None and self._groups is not None:
+            return await self._groups.run(work, about)
+        return await self._alone(work)
+
+    async def _alone(self, work: Work[T]) -> T:
         return await self._until_it_works(lambda: self._once(work))
 
     async def read(self, work: Work[T]) -> T:
@@ -107,9 +119,12 @@ class SqlStorage:
             uow = SqlUnitOfWork(connection)
             result = await work(uow)
             await connection.commit()
-        if self.on_jobs is not None and uow.jobs.deferred:
-            self.on_jobs(tuple(uow.jobs.deferred))
+        self._committed(uow.jobs.deferred)
         return result
+
+    def _committed(self, jobs: Sequence[tuple[Job, datetime]]) -> None:
+        if self.on_jobs is not None and jobs:
+            self.on_jobs(tuple(jobs))
 
     async def _read_once(self, work: Work[T]) -> T:
         async with self._connection() as connection:

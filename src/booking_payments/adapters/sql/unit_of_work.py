@@ -526,7 +526,9 @@ _WAITING: Final = (
     .order_by(tables.outbox.c.position)
     .limit(bindparam("most"))
 )
-_DELIVERED: Final = update(tables.outbox).where(tables.outbox.c.id == bindparam("message_id"))
+_DELIVERED: Final = (
+    update(tables.outbox).where(_among(tables.outbox.c.id)).values(delivered_at=bindparam("at_this_moment"))
+)
 
 
 class SqlOutbox:
@@ -544,5 +546,5 @@ class SqlOutbox:
         result = await self._connection.execute(_WAITING, {"most": limit})
         return [rows.message_from(row) for row in result.mappings()]
 
-    async def delivered(self, message_id: str, at: datetime) -> None:
-        await self._connection.execute(_DELIVERED, {"message_id": message_id, "delivered_at": at})
+    async def delivered(self, message_ids: Collection[str], at: datetime) -> None:
+        await self._connection.execute(_DELIVERED, {"ids": list(message_ids), "at_this_moment": at})

@@ -50,7 +50,8 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
 
 def serve_until_stopped(settings: Settings, listening: socket.socket) -> None:
     """Serve on ``listening``, which is closed at the end. Raises ``SettingsError``."""
-    asyncio.run(_serve(settings, listening))
+    with asyncio.Runner(loop_factory=uvicorn.Config(app="").get_loop_factory()) as runner:
+        runner.run(_serve(settings, listening))
 
 
 def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:

@@ -98,7 +98,7 @@ def caller_for(access: Access, principal: Principal, cause: str) -> Caller:
     return Caller.customer(principal.subject, cause)
 
 
-def require_declared_access(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+async def require_declared_access(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """The guard of the whole app: no declared access, no entry; a token where the route asks for one."""
     access = handler.opt.get("access")
     if connection.scope.get("method") == "OPTIONS":

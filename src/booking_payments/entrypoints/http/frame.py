@@ -26,6 +26,8 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 }
 """On every answer that does not set its own."""
 
+_ENCODED: Final = tuple((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
+
 
 def request_id_of(scope: Scope) -> str:
     """The id of this request: the client's ``X-Request-Id`` when it is a plain short one, else our own."""
@@ -72,9 +74,8 @@ class Frame:
 def _framed(headers: object, request_id: str) -> list[tuple[bytes, bytes]]:
     given = [(name.lower(), value) for name, value in headers]  # type: ignore[attr-defined]
     present = {name for name, _ in given}
-    ours = {**SECURITY_HEADERS, REQUEST_ID: request_id}
-    added = [(name.lower().encode(), value.encode()) for name, value in ours.items()]
-    return given + [(name, value) for name, value in added if name not in present]
+    ours = (*_ENCODED, (b"x-request-id", request_id.encode()))
+    return given + [(name, value) for name, value in ours if name not in present]
 
 
 async def _refuse_headers(send: Send) -> None:
