@@ -6,6 +6,7 @@ half-even.
 
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 
 from attrs import field, frozen
 
@@ -81,6 +82,9 @@ class FeePolicy:
 
     def of_booking(self, amount: Money) -> FeeBreakdown:
         """The breakdown of a booking's ``amount``: with payer ``customer`` the fee is added to it."""
+        return _breakdown_of(self, amount)
+
+    def _of_booking(self, amount: Money) -> FeeBreakdown:
         fee = self._fee(amount)
         if self.payer is FeePayer.CUSTOMER:
             return self._breakdown(gross=amount + fee, fee=fee)
@@ -107,3 +111,9 @@ class FeePolicy:
 
     def _breakdown(self, *, gross: Money, fee: Money) -> FeeBreakdown:
         return FeeBreakdown(rate=self.rate, payer=self.payer, gross=gross, fee=fee)
+
+
+@lru_cache(maxsize=4096)
+def _breakdown_of(policy: FeePolicy, amount: Money) -> FeeBreakdown:
+    """Asked for each time that the gateway speaks of a payment; seats of a show cost the same."""
+    return policy._of_booking(amount)

@@ -232,12 +232,15 @@ class Payment:
 # --- the fold --------------------------------------------------------------------------------------------------
 
 F = TypeVar("F")
-Fold = Callable[[Payment, Any, datetime], Payment]
+Changes = dict[str, Any]
+"""Fields of a payment and their new values."""
+
+Fold = Callable[[Payment, Any, datetime], Changes]
 _FOLDS: Final[dict[type, Fold]] = {}
 
 
-def _folds(kind: type[F]) -> Callable[[Callable[[Payment, F, datetime], Payment]], Fold]:
-    def register(fold: Callable[[Payment, F, datetime], Payment]) -> Fold:
+def _folds(kind: type[F]) -> Callable[[Callable[[Payment, F, datetime], Changes]], Fold]:
+    def register(fold: Callable[[Payment, F, datetime], Changes]) -> Fold:
         _FOLDS[kind] = fold
         return fold
 
@@ -251,8 +254,8 @@ def evolve(payment: Payment | None, recorded: ev.Recorded) -> Payment:
         if not isinstance(fact, ev.PaymentStarted):
             raise ValueError("a journal begins with PaymentStarted")
         return _started(fact, recorded)
-    evolved = _FOLDS[type(fact)](payment, fact, recorded.at)
-    return attrs.evolve(evolved, version=recorded.sequence, updated_at=recorded.at)
+    changes = _FOLDS[type(fact)](payment, fact, recorded.at)
+    return attrs.evolve(payment, **changes, version=recorded.sequence, updated_at=recorded.at)
 
 
 def fold(journal: Iterable[ev.Recorded]) -> Payment:
@@ -289,60 +292,60 @@ def _started(fact: ev.PaymentStarted, recorded: ev.Recorded) -> Payment:
     )
 
 
-def _moved(payment: Payment, event: PaymentEvent) -> Payment:
+def _moved(payment: Payment, event: PaymentEvent) -> Changes:
     target = move(PAYMENT, payment.status, event)
-    return payment if target is None else attrs.evolve(payment, status=target)
+    return {} if target is None else {"status": target}
 
 
-def _attempt(payment: Payment, number: int | None, **changes: Any) -> Payment:
+def _attempt(payment: Payment, number: int | None, **changes: Any) -> Changes:
     attempts = tuple(
         attrs.evolve(attempt, **changes) if attempt.number == number else attempt for attempt in payment.attempts
     )
-    return attrs.evolve(payment, attempts=attempts)
+    return {"attempts": attempts}
 
 
 @_folds(ev.OperationIntended)
-def _operation_intended(payment: Payment, fact: ev.OperationIntended, at: datetime) -> Payment:
+def _operation_intended(payment: Payment, fact: ev.OperationIntended, at: datetime) -> Changes:
     operation = Operation(
         idempotency_key=fact.idempotency_key,
         purpose=fact.purpose,
         instruction=fact.instruction,
         intended_at=at,
     )
-    return attrs.evolve(payment, operation=operation)
+    return {"operation": operation}
 
 
 @_folds(ev.OutcomeLeftUnknown)
-def _outcome_left_unknown(payment: Payment, fact: ev.OutcomeLeftUnknown, at: datetime) -> Payment:
+def _outcome_left_unknown(payment: Payment, fact: ev.OutcomeLeftUnknown, at: datetime) -> Changes:
     operation = payment.operation
     if operation is None or operation.idempotency_key != fact.idempotency_key:
-        return payment
-    payment = attrs.evolve(payment, operation=attrs.evolve(operation, unknown=True))
+        return {}
+    unknown = {"operation": attrs.evolve(operation, unknown=True)}
     running = payment.running_attempt
     if running is None or running.idempotency_key != fact.idempotency_key:
-        return payment
-    return _attempt(payment, running.number, outcome=AttemptOutcome.UNKNOWN)
+        return unknown
+    return unknown | _attempt(payment, running.number, outcome=AttemptOutcome.UNKNOWN)
 
 
 @_folds(ev.OperationSettled)
-def _operation_settled(payment: Payment, fact: ev.OperationSettled, at: datetime) -> Payment:
+def _operation_settled(payment: Payment, fact: ev.OperationSettled, at: datetime) -> Changes:
     operation = payment.operation
     ours = operation is not None and operation.idempotency_key == fact.idempotency_key
     if not ours:
-        return payment
-    payment = attrs.evolve(payment, operation=None)
+        return {}
+    over: Changes = {"operation": None}
     running = payment.running_attempt
     known_again = running is not None and running.idempotency_key == fact.idempotency_key
-    return _attempt(payment, running.number, outcome=AttemptOutcome.OPEN) if running and known_again else payment
+    return over | _attempt(payment, running.number, outcome=AttemptOutcome.OPEN) if running and known_again else over
 
 
 @_folds(ev.IntentLinked)
-def _intent_linked(payment: Payment, fact: ev.IntentLinked, at: datetime) -> Payment:
-    return attrs.evolve(payment, intent_id=fact.intent_id)
+def _intent_linked(payment: Payment, fact: ev.IntentLinked, at: datetime) -> Changes:
+    return {"intent_id": fact.intent_id}
 
 
 @_folds(ev.AttemptStarted)
-def _attempt_started(payment: Payment, fact: ev.AttemptStarted, at: datetime) -> Payment:
+def _attempt_started(payment: Payment, fact: ev.AttemptStarted, at: datetime) -> Changes:
     attempt = Attempt(
         number=fact.number,
         origin=fact.origin,
@@ -350,13 +353,12 @@ def _attempt_started(payment: Payment, fact: ev.AttemptStarted, at: datetime) ->
         payment_method_id=fact.payment_method_id,
         started_at=at,
     )
-    return attrs.evolve(payment, attempts=(*payment.attempts, attempt))
+    return {"attempts": (*payment.attempts, attempt)}
 
 
 @_folds(ev.AttemptRefused)
-def _attempt_refused(payment: Payment, fact: ev.AttemptRefused, at: datetime) -> Payment:
-    payment = _moved(payment, PaymentEvent.REFUSED)
-    return _attempt(
+def _attempt_refused(payment: Payment, fact: ev.AttemptRefused, at: datetime) -> Changes:
+    return _moved(payment, PaymentEvent.REFUSED) | _attempt(
         payment,
         fact.number,
         outcome=AttemptOutcome.REFUSED,
@@ -367,61 +369,60 @@ def _attempt_refused(payment: Payment, fact: ev.AttemptRefused, at: datetime) ->
 
 
 @_folds(ev.AttemptDropped)
-def _attempt_dropped(payment: Payment, fact: ev.AttemptDropped, at: datetime) -> Payment:
+def _attempt_dropped(payment: Payment, fact: ev.AttemptDropped, at: datetime) -> Changes:
     return _attempt(payment, fact.number, outcome=AttemptOutcome.DROPPED)
 
 
 @_folds(ev.MethodRequired)
-def _method_required(payment: Payment, fact: ev.MethodRequired, at: datetime) -> Payment:
+def _method_required(payment: Payment, fact: ev.MethodRequired, at: datetime) -> Changes:
     return _moved(payment, PaymentEvent.METHOD_REQUIRED)
 
 
 @_folds(ev.MethodAttached)
-def _method_attached(payment: Payment, fact: ev.MethodAttached, at: datetime) -> Payment:
+def _method_attached(payment: Payment, fact: ev.MethodAttached, at: datetime) -> Changes:
     return _moved(payment, PaymentEvent.METHOD_ATTACHED)
 
 
 @_folds(ev.ActionRequired)
-def _action_required(payment: Payment, fact: ev.ActionRequired, at: datetime) -> Payment:
+def _action_required(payment: Payment, fact: ev.ActionRequired, at: datetime) -> Changes:
     return _moved(payment, PaymentEvent.ACTION_REQUIRED)
 
 
 @_folds(ev.ProcessingStarted)
-def _processing_started(payment: Payment, fact: ev.ProcessingStarted, at: datetime) -> Payment:
+def _processing_started(payment: Payment, fact: ev.ProcessingStarted, at: datetime) -> Changes:
     return _moved(payment, PaymentEvent.PROCESSING)
 
 
 @_folds(ev.PaymentAuthorized)
-def _payment_authorized(payment: Payment, fact: ev.PaymentAuthorized, at: datetime) -> Payment:
-    payment = _attempt(payment, fact.attempt, outcome=AttemptOutcome.DONE, charge_id=fact.charge_id)
-    return attrs.evolve(_moved(payment, PaymentEvent.AUTHORIZED), authorized=fact.amount)
+def _payment_authorized(payment: Payment, fact: ev.PaymentAuthorized, at: datetime) -> Changes:
+    attempt = _attempt(payment, fact.attempt, outcome=AttemptOutcome.DONE, charge_id=fact.charge_id)
+    return {**_moved(payment, PaymentEvent.AUTHORIZED), **attempt, "authorized": fact.amount}
 
 
 @_folds(ev.PaymentSucceeded)
-def _payment_succeeded(payment: Payment, fact: ev.PaymentSucceeded, at: datetime) -> Payment:
-    payment = _attempt(payment, fact.attempt, outcome=AttemptOutcome.DONE, charge_id=fact.charge_id)
-    return attrs.evolve(
-        _moved(payment, PaymentEvent.SUCCEEDED),
-        captured=fact.breakdown.gross,
-        authorized=Money.zero(fact.breakdown.gross.currency),
-        breakdown=fact.breakdown,
-        late=fact.late,
-    )
+def _payment_succeeded(payment: Payment, fact: ev.PaymentSucceeded, at: datetime) -> Changes:
+    return {
+        **_moved(payment, PaymentEvent.SUCCEEDED),
+        **_attempt(payment, fact.attempt, outcome=AttemptOutcome.DONE, charge_id=fact.charge_id),
+        "captured": fact.breakdown.gross,
+        "authorized": Money.zero(fact.breakdown.gross.currency),
+        "breakdown": fact.breakdown,
+        "late": fact.late,
+    }
 
 
 @_folds(ev.PaymentCanceled)
-def _payment_canceled(payment: Payment, fact: ev.PaymentCanceled, at: datetime) -> Payment:
-    canceled = _moved(payment, PaymentEvent.CANCELED)
-    return attrs.evolve(canceled, authorized=Money.zero(payment.amount.currency))
+def _payment_canceled(payment: Payment, fact: ev.PaymentCanceled, at: datetime) -> Changes:
+    return {**_moved(payment, PaymentEvent.CANCELED), "authorized": Money.zero(payment.amount.currency)}
 
 
 @_folds(ev.PaymentFailed)
-def _payment_failed(payment: Payment, fact: ev.PaymentFailed, at: datetime) -> Payment:
+def _payment_failed(payment: Payment, fact: ev.PaymentFailed, at: datetime) -> Changes:
     return _moved(payment, PaymentEvent.EXHAUSTED)
 
 
 @_folds(ev.RefundRequested)
-def _refund_requested(payment: Payment, fact: ev.RefundRequested, at: datetime) -> Payment:
+def _refund_requested(payment: Payment, fact: ev.RefundRequested, at: datetime) -> Changes:
     refund = Refund(
         id=fact.refund_id,
         origin=ev.Origin.SERVER,
@@ -434,11 +435,11 @@ def _refund_requested(payment: Payment, fact: ev.RefundRequested, at: datetime) 
         created_at=at,
         updated_at=at,
     )
-    return attrs.evolve(payment, refunds=(*payment.refunds, refund))
+    return {"refunds": (*payment.refunds, refund)}
 
 
 @_folds(ev.RefundFound)
-def _refund_found(payment: Payment, fact: ev.RefundFound, at: datetime) -> Payment:
+def _refund_found(payment: Payment, fact: ev.RefundFound, at: datetime) -> Changes:
     refund = Refund(
         id=fact.refund_id,
         origin=ev.Origin.GATEWAY,
@@ -452,26 +453,26 @@ def _refund_found(payment: Payment, fact: ev.RefundFound, at: datetime) -> Payme
         updated_at=at,
         gateway_refund_id=fact.gateway_refund_id,
     )
-    return attrs.evolve(payment, refunds=(*payment.refunds, refund))
+    return {"refunds": (*payment.refunds, refund)}
 
 
-def _refund(payment: Payment, refund_id: str, **changes: Any) -> Payment:
+def _refund(payment: Payment, refund_id: str, **changes: Any) -> Changes:
     refunds = tuple(attrs.evolve(r, **changes) if r.id == refund_id else r for r in payment.refunds)
-    return attrs.evolve(payment, refunds=refunds)
+    return {"refunds": refunds}
 
 
 @_folds(ev.RefundLinked)
-def _refund_linked(payment: Payment, fact: ev.RefundLinked, at: datetime) -> Payment:
+def _refund_linked(payment: Payment, fact: ev.RefundLinked, at: datetime) -> Changes:
     return _refund(payment, fact.refund_id, gateway_refund_id=fact.gateway_refund_id, updated_at=at)
 
 
 @_folds(ev.RefundMoved)
-def _refund_moved(payment: Payment, fact: ev.RefundMoved, at: datetime) -> Payment:
+def _refund_moved(payment: Payment, fact: ev.RefundMoved, at: datetime) -> Changes:
     return _refund(payment, fact.refund_id, status=fact.status, failure_reason=fact.failure_reason, updated_at=at)
 
 
 @_folds(ev.DisputeOpened)
-def _dispute_opened(payment: Payment, fact: ev.DisputeOpened, at: datetime) -> Payment:
+def _dispute_opened(payment: Payment, fact: ev.DisputeOpened, at: datetime) -> Changes:
     dispute = Dispute(
         id=fact.dispute_id,
         status=fact.status,
@@ -481,27 +482,27 @@ def _dispute_opened(payment: Payment, fact: ev.DisputeOpened, at: datetime) -> P
         evidence_due_by=fact.evidence_due_by,
         opened_at=at,
     )
-    return attrs.evolve(payment, disputes=(*payment.disputes, dispute))
+    return {"disputes": (*payment.disputes, dispute)}
 
 
-def _dispute(payment: Payment, dispute_id: str, **changes: Any) -> Payment:
+def _dispute(payment: Payment, dispute_id: str, **changes: Any) -> Changes:
     disputes = tuple(attrs.evolve(d, **changes) if d.id == dispute_id else d for d in payment.disputes)
-    return attrs.evolve(payment, disputes=disputes)
+    return {"disputes": disputes}
 
 
 @_folds(ev.DisputeMoved)
-def _dispute_moved(payment: Payment, fact: ev.DisputeMoved, at: datetime) -> Payment:
+def _dispute_moved(payment: Payment, fact: ev.DisputeMoved, at: datetime) -> Changes:
     return _dispute(payment, fact.dispute_id, status=fact.status, evidence_due_by=fact.evidence_due_by)
 
 
 @_folds(ev.DisputeFundsMoved)
-def _dispute_funds_moved(payment: Payment, fact: ev.DisputeFundsMoved, at: datetime) -> Payment:
+def _dispute_funds_moved(payment: Payment, fact: ev.DisputeFundsMoved, at: datetime) -> Changes:
     return _dispute(payment, fact.dispute_id, withdrawn=fact.withdrawn)
 
 
-def _unchanged(payment: Payment, fact: object, at: datetime) -> Payment:
+def _unchanged(payment: Payment, fact: object, at: datetime) -> Changes:
     """Facts about the booking or our own work: part of the story, not of the payment's state."""
-    return payment
+    return {}
 
 
 for _kind in (ev.BookingConfirmed, ev.BookingReleased, ev.LatePaymentDecided, ev.NewsDeferred):
@@ -509,5 +510,5 @@ for _kind in (ev.BookingConfirmed, ev.BookingReleased, ev.LatePaymentDecided, ev
 
 
 @_folds(ev.DriftFound)
-def _drift_found(payment: Payment, fact: ev.DriftFound, at: datetime) -> Payment:
-    return attrs.evolve(payment, drifts=(*payment.drifts, fact))
+def _drift_found(payment: Payment, fact: ev.DriftFound, at: datetime) -> Changes:
+    return {"drifts": (*payment.drifts, fact)}

@@ -26,9 +26,12 @@ FACTS: Final[Mapping[str, type]] = {snake_case(kind.__name__): kind for kind in 
 """Every kind of fact by its name in the journal."""
 
 
+_NAMES: Final = {kind: name for name, kind in FACTS.items()}
+
+
 def fact_name(fact: ev.Fact) -> str:
     """The name of a fact's kind, as the journal and the API write it."""
-    return snake_case(type(fact).__name__)
+    return _NAMES[type(fact)]
 
 
 def _converter() -> Converter:

@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 import psycopg
-from attrs import define, evolve, field, frozen
+from attrs import define, field
 from psycopg.rows import TupleRow
 from sqlalchemy import URL, Column, Dialect, Table
 from sqlalchemy.dialects import postgresql
@@ -133,9 +133,10 @@ _ORDER: Final = (tables.payments, tables.bookings, *_INSERTED)
 # --- what is read and written ----------------------------------------------------------------------------------
 
 
-@frozen
+@define
 class Read:
-    """A payment with its booking, both locked, and the last numbers of their sequences."""
+    """A payment with its booking, both locked, and the last numbers of their sequences: as they are for the member
+    that it is read for."""
 
     last_message: int
     last_posting: int
@@ -202,7 +203,7 @@ class _Bookings(SqlBookings):
         if self._read is None or self._read.booking.id != booking.id:
             raise LeftOut
         self._written.of[tables.bookings].append({"id": booking.id, "status": booking.status.value})
-        self._read = evolve(self._read, booking=booking)
+        self._read.booking = booking
 
 
 class _Payments(SqlPayments):
@@ -239,7 +240,8 @@ class _Payments(SqlPayments):
             for each in dict.fromkeys(gateway_ids(payment))
             if each not in known and each != payment.intent_id
         ]
-        self._read = evolve(read, payment=payment, last_posting=read.last_posting + len(postings))
+        read.payment = payment
+        read.last_posting += len(postings)
 
     async def watch(self, payment_id: str) -> Watch:
         read = self._known(payment_id)
@@ -288,7 +290,7 @@ class _Outbox(SqlOutbox):
         if self._read is None or self._read.booking.id != message.booking_id:
             raise LeftOut
         sequence = self._read.last_message + len(self._written.of[tables.outbox]) + 1
-        self._written.of[tables.outbox].append(rows.message_values(evolve(message, sequence=sequence)))
+        self._written.of[tables.outbox].append({**rows.message_values(message), "sequence": sequence})
 
 
 # --- the transaction -------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from sqlalchemy.exc import IntegrityError
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor
 from booking_payments.adapters.memory.stores import MemoryJobs, gateway_ids
 from booking_payments.adapters.sql import rows, tables
+from booking_payments.adapters.sql.among import among
 from booking_payments.adapters.sql.failures import is_taken
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import OperationIntended, Recorded
@@ -321,10 +322,6 @@ def _page(which: PaymentFilter, cursor: str | None) -> Select[Any]:
 # --- books ----------------------------------------------------------------------------------------------------
 
 
-def _among(column: ColumnElement[str]) -> ColumnElement[bool]:
-    return column.in_(bindparam("ids", expanding=True))
-
-
 def _may_move(since: datetime) -> ColumnElement[bool]:
     """Payments that are not final, or changed since then. Disputes have no column: their statuses are looked for in
     the JSON, which may find a few too many."""
@@ -337,16 +334,16 @@ def _may_move(since: datetime) -> ColumnElement[bool]:
     return or_(columns.updated_at >= since, is_open, watched, columns.refund_pending_minor > 0, *disputed)
 
 
-_MANY_PAYMENTS: Final = select(tables.payments).where(_among(tables.payments.c.id))
-_MANY_BY_INTENT: Final = select(tables.payments).where(_among(tables.payments.c.intent_id))
+_MANY_PAYMENTS: Final = select(tables.payments).where(among(tables.payments.c.id))
+_MANY_BY_INTENT: Final = select(tables.payments).where(among(tables.payments.c.intent_id))
 _MANY_JOURNALS: Final = (
     select(tables.journal)
-    .where(_among(tables.journal.c.payment_id))
+    .where(among(tables.journal.c.payment_id))
     .order_by(tables.journal.c.payment_id, tables.journal.c.sequence)
 )
 _MANY_POSTINGS: Final = (
     select(tables.postings)
-    .where(_among(tables.postings.c.payment_id))
+    .where(among(tables.postings.c.payment_id))
     .order_by(tables.postings.c.payment_id, tables.postings.c.sequence)
 )
 
@@ -411,7 +408,7 @@ _UNFINISHED: Final = (
     .limit(bindparam("most"))
 )
 _DONE_EVENTS: Final = select(tables.inbox.c.event_id).where(
-    _among(tables.inbox.c.event_id), tables.inbox.c.status.in_([each.value for each in InboxStatus if each.is_done])
+    among(tables.inbox.c.event_id), tables.inbox.c.status.in_([each.value for each in InboxStatus if each.is_done])
 )
 _NEWEST_EVENT: Final = select(func.max(tables.inbox.c.created_at))
 
@@ -527,7 +524,7 @@ _WAITING: Final = (
     .limit(bindparam("most"))
 )
 _DELIVERED: Final = (
-    update(tables.outbox).where(_among(tables.outbox.c.id)).values(delivered_at=bindparam("at_this_moment"))
+    update(tables.outbox).where(among(tables.outbox.c.id)).values(delivered_at=bindparam("at_this_moment"))
 )
 
 
