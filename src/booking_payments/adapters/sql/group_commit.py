@@ -1,12 +1,18 @@
 """Many small transactions as one, on PostgreSQL: webhooks that arrive together are read, judged and written together.
 
 A webhook's transaction is a handful of short statements, and what it costs is the way there and back for each, and the
-commit. A group goes there twice, however large it is: to read everything that its members need, with the rows locked,
-and to write everything and commit. In between each member runs its own work on what was read, as if it were alone.
+commit. A group goes there twice, however large it is. One statement reads everything that its members need; each member
+runs its own work on that, as if it were alone; one statement writes everything, and is a transaction by itself. Nothing
+is locked in between. Instead the writing fails when anything that was judged by has moved on, and with it all of it:
 
-Only the usual case is served here. A member whose work needs anything that was not read, whose booking somebody else
-has locked just now, or that meets an error, is left out and runs in a transaction of its own; and so do all of them
-when the writing fails. So nothing waits for a lock here, and no member suffers from another.
+- a payment's version has to be the one that was read;
+- a booking's status, too, and nobody may have it locked: whoever works on a booking has it locked (see decision 6);
+- numbers of a sequence, ids of the gateway and events are taken once.
+
+Only the usual case is served here. A member whose work needs anything that was not read, whose payment has an operation
+in flight (a lease may be taken without a new version), or that meets an error, is left out and runs in a transaction of
+its own; and so do all of them when the writing fails. So nothing waits for a lock here, and no member suffers from
+another.
 """
 
 from collections import defaultdict
@@ -51,14 +57,19 @@ class LeftOut(Exception):  # noqa: N818 - it asks for something, it is no failur
 
 # --- statements ------------------------------------------------------------------------------------------------
 
-_PAYMENT: Final = tuple(tables.payments.columns.keys())
-_BOOKING: Final = tuple(tables.bookings.columns.keys())
-_INBOX: Final = tuple(tables.inbox.columns.keys())
+
+def _columns(table: Table) -> tuple[str, ...]:
+    return tuple(table.columns.keys())
+
+
+_PAYMENT: Final = _columns(tables.payments)
+_BOOKING: Final = _columns(tables.bookings)
+_ENTRY: Final = tuple(name for name in _columns(tables.inbox) if name != "id")
 _CHANGING: Final = (
     *("status", "intent_id", "captured_minor", "refunded_minor", "refund_pending_minor", "holds_booking", "version"),
     *("updated_at", "state", "next_look_at", "looks", "lease_until", "lease_holder", "client_secret", "next_action"),
 )
-"""The columns of a payment that may change. Its row is locked, so those that don't are written as they were read."""
+"""The columns of a payment that may change. Those that don't are written as they were read."""
 
 
 _DIALECT: Final[Dialect] = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -72,10 +83,13 @@ def _names(prefix: str, columns: Iterable[str]) -> str:
     return ", ".join(f"{prefix}{name}" for name in columns)
 
 
+def _typed(table: Table, columns: Iterable[str]) -> str:
+    return ", ".join(f"{name} {_type_of(table.c[name])}" for name in columns)
+
+
 def _rows_of(table: Table, columns: Iterable[str]) -> str:
     """The rows in the JSON parameter that is named like ``table``."""
-    typed = ", ".join(f"{name} {_type_of(table.c[name])}" for name in columns)
-    return f"json_to_recordset(%({table.name})s) AS new ({typed})"
+    return f"json_to_recordset(%({table.name})s) AS new ({_typed(table, columns)})"
 
 
 def _insert(table: Table, columns: Iterable[str]) -> str:
@@ -83,51 +97,56 @@ def _insert(table: Table, columns: Iterable[str]) -> str:
     return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {_rows_of(table, columns)}"  # noqa: S608 - ours
 
 
-_READ_PAYMENTS: Final = f"""
-SELECT (SELECT coalesce(max(sequence), 0) FROM outbox WHERE booking_id = b.id),
+_READ: Final = f"""
+SELECT about.event_id, (SELECT coalesce(max(sequence), 0) FROM outbox WHERE booking_id = b.id),
        (SELECT coalesce(max(sequence), 0) FROM postings WHERE payment_id = p.id),
-       {_names("p.", _PAYMENT)}, {_names("b.", _BOOKING)}
-FROM payments AS p JOIN bookings AS b ON b.id = p.booking_id
-WHERE p.intent_id = ANY (%(intents)s)
-FOR UPDATE OF b, p SKIP LOCKED
+       {_names("p.", _PAYMENT)}, {_names("b.", _BOOKING)}, {_names("i.", _ENTRY)}
+FROM json_to_recordset(%(subjects)s) AS about (event_id text, intent_id text)
+LEFT JOIN payments AS p ON p.intent_id = about.intent_id
+LEFT JOIN bookings AS b ON b.id = p.booking_id
+LEFT JOIN inbox AS i ON i.event_id = about.event_id
+ORDER BY i.id
 """  # noqa: S608 - names of our own
-"""Where somebody else has moved on between the snapshot and the lock, a number of a sequence is taken twice, and the
-writing fails."""
+"""For each member one row, and one more for each further type that its event was seen under."""
 
-_READ_INBOX: Final = f"SELECT {_names('', _INBOX)} FROM inbox WHERE event_id = ANY (%(events)s) ORDER BY id"  # noqa: S608
 _READ_TIME: Final = "SELECT clock_timestamp()"
 
 _MESSAGE: Final = ("id", "booking_id", "sequence", "payment_id", "type", "at", "data")
-_ENTRY: Final = tuple(name for name in _INBOX if name != "id")
 _INSERTED: Final[Mapping[Table, tuple[str, ...]]] = {
-    tables.journal: tuple(tables.journal.columns.keys()),
-    tables.postings: tuple(tables.postings.columns.keys()),
-    tables.gateway_ids: tuple(tables.gateway_ids.columns.keys()),
+    tables.journal: _columns(tables.journal),
+    tables.postings: _columns(tables.postings),
+    tables.gateway_ids: _columns(tables.gateway_ids),
     tables.outbox: _MESSAGE,
     tables.inbox: _ENTRY,
 }
 
 _WRITE: Final = f"""
-WITH moved AS (
+WITH judged AS (
+    SELECT bookings.id
+    FROM bookings JOIN {_rows_of(tables.bookings, ("id", "status"))}
+    ON bookings.id = new.id AND bookings.status = new.status
+    FOR UPDATE OF bookings SKIP LOCKED
+), moved AS (
     UPDATE payments SET {", ".join(f"{name} = new.{name}" for name in _CHANGING)}
-    FROM {_rows_of(tables.payments, ("id", *_CHANGING))} WHERE payments.id = new.id
+    FROM json_to_recordset(%(payments)s) AS new ({_typed(tables.payments, ("id", *_CHANGING))}, version_before INTEGER)
+    WHERE payments.id = new.id AND payments.version = new.version_before
+    RETURNING payments.id
 ), closed AS (
     UPDATE bookings SET status = new.status
-    FROM {_rows_of(tables.bookings, ("id", "status"))} WHERE bookings.id = new.id
+    FROM judged, json_to_recordset(%(statuses)s) AS new (id TEXT, status TEXT)
+    WHERE bookings.id = judged.id AND new.id = judged.id
 ), {", ".join(f"to_{table.name} AS ({_insert(table, columns)})" for table, columns in _INSERTED.items())}
-SELECT 1
+SELECT 1 / ((SELECT count(*) FROM judged) = %(judged)s AND (SELECT count(*) FROM moved) = %(moved)s)::integer
 """  # noqa: S608 - names of our own
-"""The payments' rows are locked. That none has moved on nevertheless is held by the journal, where each number of a
-payment's sequence is taken once."""
+"""Divides by zero, and so does nothing, unless all payments and bookings are as they were when they were judged."""
 
 _SESSION: Final[Mapping[str, str]] = {
     "timezone": "UTC",
     "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
+    **dict.fromkeys(["enable_seqscan", "enable_hashjoin", "enable_mergejoin"], "off"),
 }
-"""Each statement is planned once, perhaps while its table is empty, and stays as it was planned when it is large."""
-
-_ORDER: Final = (tables.payments, tables.bookings, *_INSERTED)
+"""Each statement is planned once, perhaps while its tables are empty, and stays as it was planned when they are large:
+so all rows are looked up by their keys, one by one."""
 
 
 # --- what is read and written ----------------------------------------------------------------------------------
@@ -135,8 +154,7 @@ _ORDER: Final = (tables.payments, tables.bookings, *_INSERTED)
 
 @define
 class Read:
-    """A payment with its booking, both locked, and the last numbers of their sequences: as they are for the member
-    that it is read for."""
+    """A payment with its booking and the last numbers of their sequences, as its member has them before it."""
 
     last_message: int
     last_posting: int
@@ -144,30 +162,45 @@ class Read:
     payment: Payment
     booking: Booking
 
-    @classmethod
-    def of(cls, row: TupleRow) -> "Read":
-        last_message, last_posting, *columns = row
-        payment = dict(zip(_PAYMENT, columns[: len(_PAYMENT)], strict=True))
-        booking = dict(zip(_BOOKING, columns[len(_PAYMENT) :], strict=True))
-        return cls(last_message, last_posting, payment, rows.payment_from(payment), rows.booking_from(booking))
+
+_AFTER_PAYMENT: Final = 3 + len(_PAYMENT)
+_AFTER_BOOKING: Final = _AFTER_PAYMENT + len(_BOOKING)
+
+
+def _payment_in(row: TupleRow) -> Read | None:
+    payment = dict(zip(_PAYMENT, row[3:_AFTER_PAYMENT], strict=True))
+    if payment["id"] is None:
+        return None
+    booking = dict(zip(_BOOKING, row[_AFTER_PAYMENT:_AFTER_BOOKING], strict=True))
+    return Read(row[1], row[2], payment, rows.payment_from(payment), rows.booking_from(booking))
+
+
+def _entry_in(row: TupleRow) -> InboxEntry | None:
+    entry = dict(zip(_ENTRY, row[_AFTER_BOOKING:], strict=True))
+    return None if entry["event_id"] is None else rows.inbox_from(entry)
+
+
+_PARAMETERS: Final = ("bookings", "statuses", "payments", *(table.name for table in _INSERTED))
 
 
 @define
 class Written:
-    """Rows to be written, by table."""
+    """What is to be written, by the parameter of the statement: ``bookings`` as they were judged by, their new
+    ``statuses``, ``payments``, and the rows of the tables that only grow."""
 
-    of: dict[Table, list[Values]] = field(factory=lambda: {table: [] for table in _ORDER})
+    rows: dict[str, list[Values]] = field(factory=lambda: {name: [] for name in _PARAMETERS})
 
     def add(self, other: "Written") -> None:
-        for table, values in other.of.items():
-            self.of[table] += values
+        for name, values in other.rows.items():
+            self.rows[name] += values
 
-    def parameters(self) -> dict[str, str]:
-        return {table.name: msgspec.json.encode(self.of[table]).decode() for table in _ORDER}
+    def parameters(self) -> dict[str, str | int]:
+        given: dict[str, str | int] = {name: msgspec.json.encode(self.rows[name]).decode() for name in _PARAMETERS}
+        return given | {"judged": len(self.rows["bookings"]), "moved": len(self.rows["payments"])}
 
     @property
     def anything(self) -> bool:
-        return any(self.of.values())
+        return any(self.rows.values())
 
 
 class _Nowhere:
@@ -197,12 +230,14 @@ class _Bookings(SqlBookings):
     async def lock(self, booking_id: str) -> Booking | None:
         if self._read is None or self._read.booking.id != booking_id:
             raise LeftOut
-        return self._read.booking
+        booking = self._read.booking
+        self._written.rows["bookings"].append({"id": booking.id, "status": booking.status.value})
+        return booking
 
     async def save(self, booking: Booking) -> None:
         if self._read is None or self._read.booking.id != booking.id:
             raise LeftOut
-        self._written.of[tables.bookings].append({"id": booking.id, "status": booking.status.value})
+        self._written.rows["statuses"].append({"id": booking.id, "status": booking.status.value})
         self._read.booking = booking
 
 
@@ -215,7 +250,7 @@ class _Payments(SqlPayments):
         self._changed: Values | None = None
 
     async def by_gateway_id(self, gateway_id: str) -> Payment | None:
-        if self._read is None or gateway_id != self._subject.intent_id:
+        if self._read is None or gateway_id != self._subject.intent_id or self._read.payment.operation is not None:
             raise LeftOut
         return self._read.payment
 
@@ -229,13 +264,13 @@ class _Payments(SqlPayments):
         if any(isinstance(each.fact, OperationIntended) for each in recorded):
             raise LeftOut  # what it begins is rare, and claims a key
         self._change(read, rows.payment_values(payment))
-        self._written.of[tables.journal] += [rows.recorded_values(payment.id, each) for each in recorded]
-        self._written.of[tables.postings] += [
+        self._written.rows["journal"] += [rows.recorded_values(payment.id, each) for each in recorded]
+        self._written.rows["postings"] += [
             rows.posting_values(payment.id, read.last_posting + place, each)
             for place, each in enumerate(postings, start=1)
         ]
         known = set(gateway_ids(read.payment))
-        self._written.of[tables.gateway_ids] += [
+        self._written.rows["gateway_ids"] += [
             {"gateway_id": each, "payment_id": payment.id}
             for each in dict.fromkeys(gateway_ids(payment))
             if each not in known and each != payment.intent_id
@@ -261,7 +296,8 @@ class _Payments(SqlPayments):
     def _change(self, read: Read, values: Mapping[str, Any]) -> None:
         if self._changed is None:
             self._changed = {name: read.payment_row[name] for name in ("id", *_CHANGING)}
-            self._written.of[tables.payments].append(self._changed)
+            self._changed["version_before"] = self._changed["version"]
+            self._written.rows["payments"].append(self._changed)
         self._changed.update(values)
 
 
@@ -278,7 +314,7 @@ class _Inbox(SqlInbox):
     async def put(self, entry: InboxEntry) -> None:
         if self._entries:
             raise LeftOut
-        self._written.of[tables.inbox].append(rows.inbox_values(entry))
+        self._written.rows["inbox"].append(rows.inbox_values(entry))
 
 
 class _Outbox(SqlOutbox):
@@ -289,8 +325,8 @@ class _Outbox(SqlOutbox):
     async def append(self, message: Message) -> None:
         if self._read is None or self._read.booking.id != message.booking_id:
             raise LeftOut
-        sequence = self._read.last_message + len(self._written.of[tables.outbox]) + 1
-        self._written.of[tables.outbox].append({**rows.message_values(message), "sequence": sequence})
+        sequence = self._read.last_message + len(self._written.rows["outbox"]) + 1
+        self._written.rows["outbox"].append({**rows.message_values(message), "sequence": sequence})
 
 
 # --- the transaction -------------------------------------------------------------------------------------------
@@ -346,12 +382,8 @@ class GroupCommit:
         self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]
     ) -> Sequence[Member]:
         """Serve those that can be served; returns the others."""
-        read, entries = await self._read(connection, [member.subject for member in members])
         written, jobs, served, left_out = Written(), list[tuple[Job, datetime]](), list[tuple[Member, Any]](), []
-        for member in members:
-            uow = MemberUnitOfWork(
-                member.subject, read.get(member.subject.intent_id), entries.get(member.subject.event_id, ())
-            )
+        for member, uow in await self._read(connection, members):
             try:
                 result = await member.payload(uow)
             except Exception:  # whatever it is, it comes again where the work runs alone
@@ -360,7 +392,8 @@ class GroupCommit:
                 written.add(uow.written)
                 jobs += uow.jobs.deferred
                 served.append((member, result))
-        await self._write(connection, written)
+        if written.anything:
+            await connection.execute(_WRITE, written.parameters(), prepare=True)
         for member, result in served:
             member.gets(result)
         if jobs:
@@ -368,39 +401,36 @@ class GroupCommit:
         return left_out
 
     async def _read(
-        self, connection: psycopg.AsyncConnection[TupleRow], subjects: Sequence[Subject]
-    ) -> tuple[Mapping[str | None, Read], Mapping[str, Sequence[InboxEntry]]]:
-        intents = [subject.intent_id for subject in subjects if subject.intent_id is not None]
-        asks_for_time = self._clock is not None and self._clock.wants_to_hear
-        async with connection.pipeline():
-            time = await connection.execute(_READ_TIME) if asks_for_time else None
-            payments = await connection.execute(_READ_PAYMENTS, {"intents": intents}, prepare=True)
-            events = [subject.event_id for subject in subjects]
-            inbox = await connection.execute(_READ_INBOX, {"events": events}, prepare=True)
-        if self._clock is not None and time is not None:
-            self._clock.heard(_only_value(await time.fetchone()).astimezone(UTC))
-        found: dict[str | None, Read] = {}
-        bookings: set[str] = set()
-        for row in await payments.fetchall():
-            read = Read.of(row)
-            if read.booking.id not in bookings:
-                bookings.add(read.booking.id)
-                found[read.payment.intent_id] = read
+        self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]
+    ) -> Sequence[tuple[Member, MemberUnitOfWork]]:
+        """Each member with the transaction as it sees it. Of two that share a booking only the first sees it."""
+        await self._tell_time(connection)
+        subjects = [{"event_id": each.subject.event_id, "intent_id": each.subject.intent_id} for each in members]
+        given = {"subjects": msgspec.json.encode(subjects).decode()}
+        result = await connection.execute(_READ, given, prepare=True)
+        found: dict[str, Read | None] = {}
         entries: dict[str, list[InboxEntry]] = defaultdict(list)
-        for row in await inbox.fetchall():
-            entry = rows.inbox_from(dict(zip(_INBOX, row, strict=True)))
-            entries[entry.event_id].append(entry)
-        return found, entries
+        bookings: set[str] = set()
+        for row in await result.fetchall():
+            event_id, entry = row[0], _entry_in(row)
+            if event_id not in found:
+                read = _payment_in(row)
+                shared = read is not None and read.booking.id in bookings
+                found[event_id] = None if shared else read
+                bookings |= {read.booking.id} if read else set()
+            if entry is not None:
+                entries[event_id].append(entry)
+        return [(each, _uow(each.subject, found, entries)) for each in members]
 
-    async def _write(self, connection: psycopg.AsyncConnection[TupleRow], written: Written) -> None:
-        async with connection.pipeline():
-            if written.anything:
-                await connection.execute(_WRITE, written.parameters(), prepare=True)
-            await connection.commit()
+    async def _tell_time(self, connection: psycopg.AsyncConnection[TupleRow]) -> None:
+        if self._clock is not None and self._clock.wants_to_hear:
+            row = await (await connection.execute(_READ_TIME)).fetchone()
+            if row is not None:
+                self._clock.heard(row[0].astimezone(UTC))
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
-        """A connection in no transaction; one that has met an error is thrown away."""
+        """A connection of which each statement is a transaction; one that has met an error is thrown away."""
         connection = self._idle.pop() if self._idle else await self._open()
         try:
             yield connection
@@ -413,11 +443,10 @@ class GroupCommit:
         connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
         for name, value in _SESSION.items():
             await connection.execute(f"SET {name} = '{value}'")
-        await connection.set_autocommit(False)
         return connection
 
 
-def _only_value(row: TupleRow | None) -> datetime:
-    assert row is not None  # noqa: S101 - the statement has one row
-    moment: datetime = row[0]
-    return moment
+def _uow(
+    subject: Subject, found: Mapping[str, Read | None], entries: Mapping[str, Sequence[InboxEntry]]
+) -> MemberUnitOfWork:
+    return MemberUnitOfWork(subject, found[subject.event_id], entries.get(subject.event_id, ()))
