@@ -353,7 +353,10 @@ class GroupCommit:
 
     async def run(self, work: Work[T], about: Subject) -> T:
         """What ``work`` returns, once it is committed; anything that it raises comes through."""
-        result: T = await self._queue.join(work, about)
+        try:
+            result: T = await self._queue.join(work, about)
+        except LeftOut:
+            result = await self._alone(work)
         return result
 
     async def close(self) -> None:
@@ -368,15 +371,7 @@ class GroupCommit:
         except (psycopg.Error, OSError):
             left_out = members
         for member in left_out:
-            await self._by_itself(member)
-
-    async def _by_itself(self, member: Member) -> None:
-        try:
-            result = await self._alone(member.payload)
-        except Exception as error:
-            member.fails(error)
-        else:
-            member.gets(result)
+            member.fails(LeftOut())
 
     async def _together(
         self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]

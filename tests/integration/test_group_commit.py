@@ -1,0 +1,231 @@
+"""Webhooks that arrive together share a transaction on PostgreSQL, and nobody could tell from what becomes of them."""
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import anyio
+import pytest
+from sqlalchemy import text
+
+from booking_payments.adapters.sql.group_commit import GroupCommit
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.adapters.stripe.signature import sign
+from booking_payments.application.views import RefundOnCancel, WebhookResult
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.ports.storage import Subject, UnitOfWork
+from booking_payments.testing.house import ANN, OPERATOR, SECRET, House
+
+T = TypeVar("T")
+
+pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+DEBIT = "pm_usBankAccount_success"
+
+
+async def _processing(house: House, number: int) -> tuple[str, str]:
+    """The id of a booking whose debit is on its way, and its intent's."""
+    booking = await house.book(reference=f"R-{number}")
+    view = await house.payments.start_payment(booking.id, ANN, payment_method_id=DEBIT, confirm_immediately=True)
+    assert view.payment.status is PaymentStatus.PROCESSING
+    return booking.id, view.payment.intent_id or ""
+
+
+async def _successes(house: House, count: int) -> tuple[list[str], list[bytes]]:
+    """Bookings, and the news that each was paid, not yet delivered."""
+    made = [await _processing(house, number) for number in range(count)]
+    house.clock.advance(timedelta(seconds=3))
+    house.stripe.tick()
+    return [booking_id for booking_id, _ in made], [_succeeded(house, intent_id) for _, intent_id in made]
+
+
+def _succeeded(house: House, intent_id: str) -> bytes:
+    intent = house.stripe.call("GET", f"/v1/payment_intents/{intent_id}", {}).body
+    assert intent["status"] == "succeeded"
+    event = {
+        "id": f"evt_{intent_id}",
+        "object": "event",
+        "type": "payment_intent.succeeded",
+        "livemode": False,
+        "created": intent["created"],
+        "data": {"object": intent},
+    }
+    return json.dumps(event).encode()
+
+
+async def _together(*works: Callable[[], Awaitable[T]]) -> list[T]:
+    results: dict[int, T] = {}
+
+    async def run(place: int, work: Callable[[], Awaitable[T]]) -> None:
+        results[place] = await work()
+
+    async with anyio.create_task_group() as tasks:
+        for place, work in enumerate(works):
+            tasks.start_soon(run, place, work)
+    return [results[place] for place in range(len(works))]
+
+
+def _delivering(house: House, body: bytes) -> Callable[[], Awaitable[WebhookResult]]:
+    signature = sign(body, SECRET, house.clock.now())
+    return lambda: house.payments.receive_webhook(body, signature)
+
+
+async def _ask(storage: SqlStorage, question: str) -> Any:
+    async with storage.engine.connect() as connection:
+        return (await connection.execute(text(question))).scalar_one()
+
+
+async def _statuses(house: House, booking_ids: list[str]) -> list[tuple[BookingStatus, PaymentStatus]]:
+    async def read(uow: UnitOfWork) -> list[tuple[BookingStatus, PaymentStatus]]:
+        found = []
+        for booking_id in booking_ids:
+            booking = await uow.bookings.get(booking_id)
+            payments = await uow.payments.of_booking(booking_id)
+            assert booking is not None
+            found.append((booking.status, payments[-1].status))
+        return found
+
+    return await house.storage.read(read)
+
+
+PAID = (BookingStatus.CONFIRMED, PaymentStatus.SUCCEEDED)
+
+
+async def test_what_arrives_together_is_committed_together(house: House, storage: SqlStorage) -> None:
+    booking_ids, bodies = await _successes(house, 12)
+
+    results = await _together(*[_delivering(house, body) for body in bodies])
+
+    assert [result.outcome for result in results] == ["processed"] * 12
+    assert await _statuses(house, booking_ids) == [PAID] * 12
+    assert await _ask(storage, "SELECT count(DISTINCT xmin::text) FROM inbox") <= 2
+
+
+async def test_books_that_were_written_together_agree(house: House) -> None:
+    _, bodies = await _successes(house, 8)
+    await _together(*[_delivering(house, body) for body in bodies])
+
+    report = await house.payments.check_ledger()
+
+    assert report.agrees
+    assert report.payments == 8
+
+
+async def test_an_event_that_comes_twice_at_once_has_one_effect(house: House, storage: SqlStorage) -> None:
+    booking_ids, bodies = await _successes(house, 2)
+
+    results = await _together(*[_delivering(house, body) for body in bodies * 3])
+
+    assert sorted(result.outcome for result in results) == ["duplicate"] * 4 + ["processed"] * 2
+    assert await _statuses(house, booking_ids) == [PAID] * 2
+    assert await _ask(storage, "SELECT count(*) FROM inbox") == 2
+
+
+async def test_one_that_cannot_be_served_here_holds_up_and_spoils_nobody(house: House) -> None:
+    booking_ids, bodies = await _successes(house, 3)
+    stranger = _succeeded(house, json.loads(bodies[0])["data"]["object"]["id"]).replace(b"pi_", b"pi_else_")
+    refunded = json.loads(bodies[1]) | {"id": "evt_refunded", "type": "charge.refunded"}
+
+    results = await _together(
+        *[_delivering(house, body) for body in [*bodies, stranger, json.dumps(refunded).encode()]]
+    )
+
+    assert [result.outcome for result in results[:3]] == ["processed"] * 3
+    assert await _statuses(house, booking_ids) == [PAID] * 3
+
+
+async def test_a_booking_that_somebody_works_on_is_waited_for_alone(house: House, storage: SqlStorage) -> None:
+    booking_ids, bodies = await _successes(house, 3)
+    locked, done = anyio.Event(), anyio.Event()
+
+    async def hold(uow: UnitOfWork) -> None:
+        await uow.bookings.lock(booking_ids[0])
+        locked.set()
+        await done.wait()
+
+    async def others_first() -> None:
+        await locked.wait()
+        await _together(*[_delivering(house, body) for body in bodies[1:]])
+        assert await _statuses(house, booking_ids[1:]) == [PAID] * 2
+        done.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(house.storage.transact, hold)
+        tasks.start_soon(others_first)
+        await locked.wait()
+        tasks.start_soon(_together, _delivering(house, bodies[0]))
+
+    assert await _statuses(house, booking_ids) == [PAID] * 3
+
+
+async def test_what_has_moved_on_while_it_was_judged_is_judged_again(house: House, storage: SqlStorage) -> None:
+    """The booking is canceled between reading and writing, so that the payment is late and its money goes back."""
+    (booking_id,), (body,) = await _successes(house, 1)
+    judged = 0
+
+    async def work(uow: UnitOfWork) -> str:
+        nonlocal judged
+        judged += 1
+        payment = await uow.payments.by_gateway_id(intent_id)
+        assert payment is not None
+        booking = await uow.bookings.lock(booking_id)
+        assert booking is not None
+        if judged == 1:
+            await house.payments.cancel_booking(booking_id, OPERATOR, refund=RefundOnCancel.NONE)
+        await uow.payments.set_watch(payment.id, await uow.payments.watch(payment.id))
+        return booking.status.value
+
+    intent_id = json.loads(body)["data"]["object"]["id"]
+    seen = await storage.transact(work, Subject(event_id="evt_1", intent_id=intent_id))
+
+    assert (judged, seen) == (2, "canceled")
+
+
+async def test_late_money_found_by_a_group_goes_back(house: House) -> None:
+    (booking_id,), (body,) = await _successes(house, 1)
+    await house.payments.cancel_booking(booking_id, OPERATOR, refund=RefundOnCancel.NONE)
+
+    await _delivering(house, body)()
+    await house.settle()
+
+    payments = await house.storage.read(lambda uow: uow.payments.of_booking(booking_id))
+    assert [(payment.late, payment.refunded == payment.captured) for payment in payments] == [(True, True)]
+
+
+async def test_a_connection_that_is_lost_is_replaced(house: House, storage: SqlStorage) -> None:
+    booking_ids, bodies = await _successes(house, 2)
+    await _delivering(house, bodies[0])()
+    await _ask(
+        storage,
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+
+    result = await _delivering(house, bodies[1])()
+
+    assert result.outcome == "processed"
+    assert await _statuses(house, booking_ids) == [PAID] * 2
+
+
+async def test_jobs_are_asked_for_once_the_group_is_committed(house: House, storage: SqlStorage) -> None:
+    _, bodies = await _successes(house, 3)
+    seen: list[int] = []
+    storage.on_jobs = lambda jobs: seen.append(len(jobs))
+
+    await _together(*[_delivering(house, body) for body in bodies])
+
+    assert sum(seen) >= 3
+
+
+async def test_without_a_subject_nothing_is_grouped(storage: SqlStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object) -> None:
+        raise AssertionError("a transaction that is about nothing was grouped")
+
+    monkeypatch.setattr(GroupCommit, "run", refuse)
+
+    async def work(uow: UnitOfWork) -> int:
+        return 7
+
+    assert await storage.transact(work) == 7
