@@ -20,7 +20,7 @@ attempts: list[str] = []
 """What was refused and has not been looked at yet."""
 
 
-class LeftTheMachine(RuntimeError):
+class LeftTheMachine(RuntimeError):  # noqa: N818 - it says what is the case
     """A test tried to reach another machine."""
 
 
