@@ -46,10 +46,18 @@ TARGETS: Final = {
         ("adapters/stripe/signature.py",),
         ("tests/unit/stripe/test_signature.py", "tests/unit/stripe/test_hostile_signatures.py"),
     ),
-    "idempotency": Target(("entrypoints/http/idempotency.py",), ("tests/integration/http/test_idempotency.py",)),
+    "idempotency": Target(
+        ("entrypoints/http/idempotency.py",),
+        ("tests/integration/http/test_idempotency.py", "tests/integration/http/test_idempotency_marks.py"),
+    ),
     "authorization": Target(
         ("entrypoints/http/auth.py", "application/callers.py"),
-        ("tests/integration/http/test_auth.py", "tests/integration/http/test_access.py"),
+        (
+            "tests/unit/application/test_callers.py",
+            "tests/integration/http/test_auth.py",
+            "tests/integration/http/test_access.py",
+            "tests/integration/http/test_object_access.py",
+        ),
     ),
 }
 

@@ -4,6 +4,7 @@ A command's record is written when its outcome is known, in a transaction of its
 none, but what it intended stands in the journal under the same cause, and whoever settles that leaves a record.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final, TypeVar
@@ -17,6 +18,9 @@ from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.storage import StorageConflict
 
 T = TypeVar("T")
+
+_PLAIN: Final = re.compile(r"(?=[^0-9]*(?:[0-9][^0-9]*){1,12}$)-?[0-9]+(\.[0-9]+)?( [a-z]{3})?", re.ASCII)
+"""At most twelve digits, as amounts have (``Money``)."""
 
 LONGEST: Final = 255
 """Characters of a value that a record keeps."""
@@ -55,6 +59,11 @@ async def audited(
         raise
     await _keep(world, evolve(record, booking_id=subject(result)) if subject else record)
     return result
+
+
+def plain(amount: object) -> str | None:
+    """An amount as a record may keep it: what can be none is left out, since it may be anything that was typed."""
+    return str(amount) if amount is not None and _PLAIN.fullmatch(str(amount)) else None
 
 
 def outcome_of(error: Exception) -> AuditOutcome:

@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from booking_payments.application import bookings, paying, refunding, webhooks
-from booking_payments.application.auditing import audited
+from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
 from booking_payments.application.callers import Caller
 from booking_payments.application.delivering import deliver_messages
@@ -147,7 +147,7 @@ class BookingPayments:
     ) -> PaymentView:
         """Collect held money, all of it or ``amount``."""
         work = paying.capture_payment(self._world, booking_id, caller, amount=amount)
-        asked = {"amount": amount}
+        asked = {"amount": plain(amount)}
         return await audited(self._world, "capture_payment", caller, work, booking_id=booking_id, asked=asked)
 
     async def cancel_payment(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
@@ -189,7 +189,7 @@ class BookingPayments:
     ) -> RefundView:
         """Give ``amount`` (None: all that can come back) to the customer."""
         work = refunding.refund_payment(self._world, booking_id, caller, amount=amount, reason=reason, note=note)
-        asked = {"amount": amount, "reason": reason.value}
+        asked = {"amount": plain(amount), "reason": reason.value}
         return await audited(self._world, "refund_payment", caller, work, booking_id=booking_id, asked=asked)
 
     # --- webhooks and background work

@@ -36,6 +36,8 @@ _PATTERNS: Final = (
     (re.compile(r"(?i)\b((?:postgres\w*|rediss?)(?:\+\w+)?://[^\s:/@]*):[^\s\"'<>]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(://[^\s:/@]*):[^\s/@]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(?i)\b(password=)('[^']*'|[^\s&]+)"), rf"\1{HIDDEN}"),
+    # Somebody's e-mail address, where it serves as a customer's id.
+    (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), HIDDEN),
 )
 _DIGITS: Final = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
 """As long as card numbers are (ISO/IEC 7812), in groups or not."""

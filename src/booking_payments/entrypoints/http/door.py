@@ -33,7 +33,7 @@ AnyRequest = Request[Any, Any, Any]
 M = TypeVar("M", bound=msgspec.Struct)
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_DIGITS: Final = re.compile(r"[0-9]+(?:[ .\-][0-9]+)*")
+_DIGITS: Final = re.compile(r"[0-9]+(?:[ .\-]{1,3}[0-9]+)*")
 _WHERE: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _FIELD: Final = re.compile(r"field `(?P<name>[A-Za-z_][A-Za-z0-9_]{0,39})`")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
@@ -150,9 +150,17 @@ def refuse_card_number(text: str) -> None:
 
 
 def holds_card_number(text: str) -> bool:
-    """True for 13 to 19 digits, perhaps with spaces, dots or dashes between, that pass the Luhn check."""
-    runs = _DIGITS.findall(unicodedata.normalize("NFKC", text))
-    return any(_is_card_number(digits) for run in runs for digits in _joined(re.split(r"[ .\-]", run)))
+    """True for 13 to 19 digits of any script, perhaps with spaces, dots or dashes between, that pass the Luhn check."""
+    runs = _DIGITS.findall("".join(_plain(character) for character in unicodedata.normalize("NFKC", text)))
+    return any(_is_card_number(digits) for run in runs for digits in _joined(re.split(r"[ .\-]+", run)))
+
+
+def _plain(character: str) -> str:
+    """Every digit as 0 to 9, every space and dash as one in ASCII, and nothing for what can't be seen."""
+    if character.isascii():
+        return " " if character.isspace() else character
+    kind = unicodedata.category(character)
+    return {"Nd": str(unicodedata.decimal(character, "")), "Pd": "-", "Zs": " ", "Cf": ""}.get(kind, character)
 
 
 def _joined(groups: list[str]) -> Iterator[str]:
@@ -232,7 +240,7 @@ def _typed(model: type[msgspec.Struct], name: str, value: str) -> object:
 
 def is_id(text: str) -> bool:
     """Whether ``text`` can be an id of ours at all; anything else is simply not found."""
-    return _ID.fullmatch(text) is not None
+    return _ID.fullmatch(text) is not None and not holds_card_number(text)
 
 
 # --- values ----------------------------------------------------------------------------------------------------
