@@ -45,6 +45,6 @@ def test_for_a_customer_there_are_no_others() -> None:
 
 @pytest.mark.parametrize("caller", EVERYBODY_ELSE, ids=lambda each: each.actor)
 def test_the_house_sees_everything_that_there_is(caller: Caller) -> None:
-    assert caller.require(booking(customer_id="bob"))
+    assert caller.require(booking(customer_id="bob")).customer_id == "bob"
     with pytest.raises(NotFound):
         caller.require(None)
