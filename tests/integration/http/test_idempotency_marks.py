@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+import anyio
 import pytest
 import structlog
-from attrs import evolve
 
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.idempotency import LIFETIME, Asked, asked, key_of, once
@@ -114,22 +114,40 @@ async def test_the_answer_of_who_took_over_counts(house: House, services: Servic
 
 
 async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(house: House, services: Services) -> None:
-    finished: list[Reply] = []
+    began, first_is_through = anyio.Event(), anyio.Event()
 
-    async def second(cause: str, resumed: bool) -> Reply:
-        # Meanwhile the first run comes to an end, with an answer of its own.
-        await once(services, evolve(ASKED, key="another-key-of-length"), "other", replying(DONE))
-        return DONE
-
-    async def first(cause: str, resumed: bool) -> Reply:
-        house.clock.advance(LEASE)
-        finished.append(await once(services, ASKED, "cause-2", second))
+    async def slow(cause: str, resumed: bool) -> Reply:
+        await began.wait()
         return Reply(status=422, body=b"too late")
 
-    await once(services, ASKED, "cause-1", first)
+    async def second(cause: str, resumed: bool) -> Reply:
+        began.set()
+        await first_is_through.wait()
+        with pytest.raises(Refused):  # the mark is still this run's
+            await another(services)
+        return DONE
+
+    async with anyio.create_task_group() as tasks:
+
+        async def run_first() -> None:
+            await once(services, ASKED, "cause-1", slow)
+            first_is_through.set()
+
+        tasks.start_soon(run_first)
+        await anyio.wait_all_tasks_blocked()
+        house.clock.advance(LEASE)
+        assert await once(services, ASKED, "cause-2", second) == DONE
 
     replayed = await once(services, ASKED, "cause-3", replying(Reply(status=500, body=b"")))
-    assert (finished, replayed.body) == ([DONE], DONE.body)
+    assert (replayed.status, replayed.body) == (200, DONE.body)
+
+
+async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(house: House, services: Services) -> None:
+    async def work(cause: str, resumed: bool) -> Reply:
+        await house.payments.forget_answers(house.clock.now() + LIFETIME)
+        return DONE
+
+    assert await once(services, ASKED, "cause-1", work) == DONE
 
 
 @pytest.mark.parametrize("status", [500, 501, 502, 503])
