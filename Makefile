@@ -44,7 +44,7 @@ nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a 
 PROOFS := tests/unit/stripe/test_currencies.py tests/unit/stripe/test_hostile_signatures.py \
 	tests/unit/application/test_unknown_values.py tests/integration/http/test_card_data.py tests/integration/test_canaries.py
 
-mutation: $(VENV)/.dev  ## whether the tests notice what changes in the guarded modules (about half an hour)
+mutation: $(VENV)/.dev  ## whether the tests notice what changes in the guarded modules (about ten minutes)
 	@$(BIN)/python tools/mutate.py $(TARGETS)
 
 audit: $(VENV)/.dev  ## what ships: licences, known weaknesses, bill of materials, reproducible wheel
