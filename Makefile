@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test nightly lint typecheck docs lock clean
+.PHONY: help run test nightly lint typecheck docs lock mutation audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,9 +33,22 @@ run: $(VENV)/.run  ## install what is needed, migrate, and serve on http://127.0
 test: $(VENV)/.dev  ## install what is needed and run the whole suite, PostgreSQL included
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
-nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database (about an hour)
+nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, fuzzing (about an hour)
 	@SIMULATION=nightly KILLS=1000 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \
-		tests/simulation tests/e2e/test_kills.py tests/integration/test_races.py
+		tests/simulation tests/e2e/test_kills.py tests/integration/test_races.py $(PROOFS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
+		-r requirements/fuzz.txt 2>/dev/null || true
+	@$(BIN)/python -m tests.fuzz
+
+# What reads SIMULATION=nightly beside the simulation: the same tests with more of everything.
+PROOFS := tests/unit/stripe/test_currencies.py tests/unit/stripe/test_hostile_signatures.py \
+	tests/unit/application/test_unknown_values.py tests/integration/http/test_card_data.py tests/integration/test_canaries.py
+
+mutation: $(VENV)/.dev  ## whether the tests notice what changes in the guarded modules (about ten minutes)
+	@$(BIN)/python tools/mutate.py $(TARGETS)
+
+audit: $(VENV)/.dev  ## what ships: licences, known weaknesses, bill of materials, reproducible wheel
+	@$(BIN)/python tools/audit.py
 
 lint: $(VENV)/.dev  ## style, and the arrows of the hexagon
 	@$(BIN)/ruff check .

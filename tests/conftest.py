@@ -4,7 +4,18 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests import egress
 from tests.integration.postgres import Server, running_server
+
+egress.install()
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaves_this_machine() -> Iterator[None]:
+    """Fail a test that tried to reach another machine, even if the code under test took the refusal in its stride."""
+    egress.attempts.clear()
+    yield
+    assert egress.attempts == []
 
 
 @pytest.fixture(scope="session")

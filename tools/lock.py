@@ -1,4 +1,4 @@
-"""Write requirements/run.txt and requirements/dev.txt: every dependency pinned and hashed, no address of an index."""
+"""Write requirements/*.txt: every dependency pinned and hashed, no address of an index."""
 
 import subprocess
 import sys
@@ -29,3 +29,4 @@ if __name__ == "__main__":
     folder.mkdir(exist_ok=True)
     lock(folder / "run.txt")
     lock(folder / "dev.txt", "dev")
+    lock(folder / "fuzz.txt", "fuzz")

@@ -24,6 +24,7 @@ from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.pace import Paced
 from booking_payments.adapters.stripe.sdk import SdkTransport
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.replaying import REDELIVERY, UNFINISHED
 from booking_payments.application.world import Terms, World
@@ -202,7 +203,7 @@ def _rounds(container: Container, settings: Settings) -> Iterator[Every]:
 
     async def retry_webhooks() -> int:
         unfinished = InboxFilter(statuses=UNFINISHED, received_from=clock.now() - REDELIVERY)
-        return len(await payments.replay_webhooks(which=unfinished))
+        return len(await payments.replay_webhooks(which=unfinished, caller=Caller.system("replay")))
 
     async def catch_up() -> int:
         return len(await payments.catch_up())

@@ -90,6 +90,7 @@ class SyncBookingPayments:
         self.check_ledger = blocking(payments.check_ledger)
         self.list_webhooks = blocking(payments.list_webhooks)
         self.replay_webhooks = blocking(payments.replay_webhooks)
+        self.audit_trail = blocking(payments.audit_trail)
         self.process_booking_payment = blocking(payments.process_booking_payment)
         self.retry_booking_payment = blocking(payments.retry_booking_payment)
         self.process_booking_refund = blocking(payments.process_booking_refund)

@@ -183,7 +183,7 @@ async def test_what_happened_can_not_be_written_over(storage: SqlStorage) -> Non
 
 
 @ON_POSTGRESQL
-@pytest.mark.parametrize("table", ["journal", "postings"])
+@pytest.mark.parametrize("table", ["journal", "postings", "audit"])
 async def test_what_happened_can_not_be_emptied(storage: SqlStorage, table: str) -> None:
     with pytest.raises(DBAPIError, match="append-only"):
         async with storage.engine.begin() as connection:

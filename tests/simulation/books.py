@@ -22,8 +22,9 @@ from booking_payments.adapters.memory.stores import (
     Tables,
 )
 from booking_payments.adapters.sql.engine import prepare_sqlite
+from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.migrations import migrate
-from booking_payments.adapters.sql.unit_of_work import Execute, SqlBookings, SqlPayments, SqlUnitOfWork
+from booking_payments.adapters.sql.unit_of_work import SqlBookings, SqlPayments, SqlUnitOfWork
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting

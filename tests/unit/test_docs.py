@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tools import mutate
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -63,3 +64,24 @@ def test_what_a_document_says_of_docs_is_there(page: Path) -> None:
     named = set(re.findall(r"`((?:tests|docs)/[\w/.-]+)`", page.read_text()))
 
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+NAMED_TESTS = re.findall(r"`(tests/[\w/.]+)::(\w+)`", (ROOT / "docs" / "security.md").read_text())
+
+
+@pytest.mark.parametrize(("file", "test"), NAMED_TESTS, ids=[test for _, test in NAMED_TESTS])
+def test_a_test_that_the_security_page_relies_on_is_there(file: str, test: str) -> None:
+    assert re.search(rf"^ *(async )?def {test}\(", (ROOT / file).read_text(), re.MULTILINE)
+
+
+def test_every_risk_of_the_owasp_list_has_a_test() -> None:
+    rows = re.findall(r"^\| (API\d+) .*$", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE)
+    held = re.findall(r"^\| (API\d+) .*`tests/.*::\w+`", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE)
+
+    assert rows == held == [f"API{number}" for number in range(1, 11)]
+
+
+def test_every_target_of_make_mutation_has_its_row() -> None:
+    rows = re.findall(r"^\| (\w+) \| `", (ROOT / "docs" / "mutation.md").read_text(), re.MULTILINE)
+
+    assert rows == list(mutate.TARGETS)

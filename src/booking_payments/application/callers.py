@@ -10,7 +10,9 @@ from booking_payments.domain.errors import NotFound
 class Caller:
     """``actor`` and ``cause`` go into the journal. With ``customer_id`` set only that customer's bookings exist.
 
-    ``resumed``: an earlier run of the same request, under the same cause, may have got somewhere.
+    ``resumed``: an earlier run of the same request, under the same cause, may have got somewhere. ``request_id`` and
+    ``key`` are of the HTTP request and its ``Idempotency-Key``, for the audit trail. ``by_itself``: nobody gave a
+    command, so that whatever is recorded leaves its own record in the audit trail.
     """
 
     actor: str
@@ -18,6 +20,9 @@ class Caller:
     customer_id: str | None = None
     operator: bool = False
     resumed: bool = False
+    request_id: str | None = None
+    key: str | None = None
+    by_itself: bool = False
 
     @classmethod
     def customer(cls, customer_id: str, cause: str) -> "Caller":
@@ -37,12 +42,12 @@ class Caller:
     @classmethod
     def gateway(cls, cause: str) -> "Caller":
         """The gateway, by a webhook."""
-        return cls(actor="gateway", cause=cause)
+        return cls(actor="gateway", cause=cause, by_itself=True)
 
     @classmethod
     def system(cls, cause: str) -> "Caller":
         """Our own background work."""
-        return cls(actor="system", cause=cause)
+        return cls(actor="system", cause=cause, by_itself=True)
 
     def require(self, booking: Booking | None) -> Booking:
         """``booking``, if there is one that this caller may see; ``NotFound`` otherwise, for both in the same way."""

@@ -13,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from booking_payments.application import bookings, paying, refunding, webhooks
+from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
 from booking_payments.application.callers import Caller
 from booking_payments.application.delivering import deliver_messages
@@ -36,8 +37,8 @@ from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import CardDeclined, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.instructions import CaptureMethod
-from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.refunds import RefundQuote, RefundReason
+from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.storage import InboxEntry, InboxFilter, PaymentFilter, PaymentPage
 
 BACKEND = Caller.service("backend", "backend call")
@@ -48,7 +49,8 @@ class BookingPayments:
     """Takes payments for bookings, gives them back, and never twice.
 
     Methods raise the errors of ``domain.errors``; the three ``process_...``/``retry_...`` calls return results
-    instead. ``caller`` says who asks: it goes into the journal and limits customers to their own bookings.
+    instead. ``caller`` says who asks: it goes into the journal and the audit trail, where every command leaves a
+    record, and limits customers to their own bookings.
     """
 
     def __init__(self, world: World) -> None:
@@ -58,7 +60,14 @@ class BookingPayments:
 
     async def register_booking(self, new: NewBooking, caller: Caller = BACKEND) -> Registered:
         """Register what is to be paid for; the same reference with the same content again finds it."""
-        return await bookings.register_booking(self._world, new)
+        return await audited(
+            self._world,
+            "register_booking",
+            caller,
+            bookings.register_booking(self._world, new),
+            asked={"reference": new.reference, "amount": new.amount},
+            subject=lambda registered: registered.booking.id,
+        )
 
     async def get_booking(self, booking_id: str, caller: Caller = BACKEND) -> Booking:
         """The booking. Raises ``NotFound``."""
@@ -73,7 +82,9 @@ class BookingPayments:
         refund: RefundOnCancel = RefundOnCancel.POLICY,
     ) -> Booking:
         """Close a booking; its open payment is canceled first, a paid one refunded as ``refund`` says."""
-        return await bookings.cancel_booking(self._world, booking_id, caller, reason=reason, refund=refund)
+        work = bookings.cancel_booking(self._world, booking_id, caller, reason=reason, refund=refund)
+        asked = {"refund": refund.value}
+        return await audited(self._world, "cancel_booking", caller, work, booking_id=booking_id, asked=asked)
 
     # --- paying
 
@@ -88,7 +99,7 @@ class BookingPayments:
         return_url: str | None = None,
     ) -> PaymentView:
         """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set."""
-        return await paying.start_payment(
+        work = paying.start_payment(
             self._world,
             booking_id,
             caller,
@@ -97,6 +108,8 @@ class BookingPayments:
             capture_method=capture_method,
             return_url=return_url,
         )
+        asked = {"payment_method_id": payment_method_id, "confirm_immediately": confirm_immediately}
+        return await audited(self._world, "start_payment", caller, work, booking_id=booking_id, asked=asked)
 
     async def confirm_payment(
         self,
@@ -107,9 +120,7 @@ class BookingPayments:
         return_url: str | None = None,
     ) -> PaymentView:
         """Charge the payment, with ``payment_method_id`` or the method that it has."""
-        return await paying.confirm_payment(
-            self._world, booking_id, caller, payment_method_id=payment_method_id, return_url=return_url
-        )
+        return await self._confirm("confirm_payment", booking_id, caller, payment_method_id, return_url)
 
     async def retry_payment(
         self,
@@ -120,19 +131,29 @@ class BookingPayments:
         return_url: str | None = None,
     ) -> PaymentView:
         """Try again after a decline, with another payment method."""
-        return await self.confirm_payment(
-            booking_id, caller, payment_method_id=payment_method_id, return_url=return_url
+        return await self._confirm("retry_payment", booking_id, caller, payment_method_id, return_url)
+
+    async def _confirm(
+        self, operation: str, booking_id: str, caller: Caller, method_id: str | None, return_url: str | None
+    ) -> PaymentView:
+        work = paying.confirm_payment(
+            self._world, booking_id, caller, payment_method_id=method_id, return_url=return_url
         )
+        asked = {"payment_method_id": method_id}
+        return await audited(self._world, operation, caller, work, booking_id=booking_id, asked=asked)
 
     async def capture_payment(
         self, booking_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None
     ) -> PaymentView:
         """Collect held money, all of it or ``amount``."""
-        return await paying.capture_payment(self._world, booking_id, caller, amount=amount)
+        work = paying.capture_payment(self._world, booking_id, caller, amount=amount)
+        asked = {"amount": plain(amount)}
+        return await audited(self._world, "capture_payment", caller, work, booking_id=booking_id, asked=asked)
 
     async def cancel_payment(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
         """Give the payment up; the booking stays pending."""
-        return await paying.cancel_payment(self._world, booking_id, caller)
+        work = paying.cancel_payment(self._world, booking_id, caller)
+        return await audited(self._world, "cancel_payment", caller, work, booking_id=booking_id)
 
     async def payment_status(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
         """The booking's latest payment. Raises ``NotFound`` when none was started."""
@@ -167,7 +188,9 @@ class BookingPayments:
         note: str | None = None,
     ) -> RefundView:
         """Give ``amount`` (None: all that can come back) to the customer."""
-        return await refunding.refund_payment(self._world, booking_id, caller, amount=amount, reason=reason, note=note)
+        work = refunding.refund_payment(self._world, booking_id, caller, amount=amount, reason=reason, note=note)
+        asked = {"amount": plain(amount), "reason": reason.value}
+        return await audited(self._world, "refund_payment", caller, work, booking_id=booking_id, asked=asked)
 
     # --- webhooks and background work
 
@@ -198,13 +221,16 @@ class BookingPayments:
 
     # --- going through the books
 
-    async def reconcile(self, since: datetime | None = None, progress: Progress = in_silence) -> Reconciliation:
+    async def reconcile(
+        self, since: datetime | None = None, progress: Progress = in_silence, *, caller: Caller = BACKEND
+    ) -> Reconciliation:
         """Compare our books with the gateway's, heal what is safe, and list what is left for a person.
 
         First everything in flight is settled, and events that never came are taken in. Then everything that is not
         final is compared, and what has changed since ``since`` (None: in the last 30 days).
         """
-        return await reconcile(self._world, since, progress)
+        work = reconcile(self._world, since, progress)
+        return await audited(self._world, "reconcile", caller, work, asked={"since": since})
 
     async def catch_up(self, since: datetime | None = None) -> Sequence[Replayed]:
         """Take in the gateway's events that never came, from ``since`` (None: the last one seen) on.
@@ -228,13 +254,22 @@ class BookingPayments:
         *,
         dry_run: bool = False,
         progress: Progress = in_silence,
+        caller: Caller = BACKEND,
     ) -> Sequence[Replayed]:
         """Process received events again, oldest first: those named (none: all) that ``which`` means.
 
         An event that was processed already has no second effect. ``dry_run`` only says which they are.
         """
         filter_ = which or InboxFilter()
-        return await replay_webhooks(self._world, filter_, event_ids, dry_run=dry_run, progress=progress)
+        work = replay_webhooks(self._world, filter_, event_ids, dry_run=dry_run, progress=progress)
+        if dry_run or caller.by_itself:  # the rounds of background work: each event leaves its own record
+            return await work
+        asked = {"events": " ".join(event_ids) or "all that are meant"}
+        return await audited(self._world, "replay_webhooks", caller, work, asked=asked)
+
+    async def audit_trail(self, booking_id: str | None = None, limit: int = 100) -> Sequence[AuditRecord]:
+        """Who asked for what and what came of it, newest first; of one booking where its id is given."""
+        return await self._world.storage.read(lambda uow: uow.audit.latest(limit, booking_id))
 
     # --- the backend calls of a booking app
 
@@ -259,7 +294,7 @@ class BookingPayments:
             )
         except PaymentError as error:
             return await self._failed(booking, caller, error)
-        return _result(view)
+        return PaymentResult.of(view)
 
     async def retry_booking_payment(
         self, booking: Booking | str, payment_method_id: str, *, caller: Caller = BACKEND
@@ -269,7 +304,7 @@ class BookingPayments:
             view = await self.retry_payment(_id(booking), caller, payment_method_id=payment_method_id)
         except PaymentError as error:
             return await self._failed(booking, caller, error)
-        return _result(view)
+        return PaymentResult.of(view)
 
     async def process_booking_refund(
         self,
@@ -312,16 +347,3 @@ class BookingPayments:
 
 def _id(booking: Booking | str) -> str:
     return booking if isinstance(booking, str) else booking.id
-
-
-def _result(view: PaymentView) -> PaymentResult:
-    payment = view.payment
-    waits = payment.status.awaits_customer
-    secret = view.handover.client_secret if view.handover and waits else None
-    return PaymentResult(
-        success=payment.status not in (PaymentStatus.CANCELED, PaymentStatus.FAILED),
-        payment_intent_id=payment.intent_id,
-        status=payment.status.value,
-        requires_action=payment.status is PaymentStatus.REQUIRES_ACTION,
-        client_secret=secret,
-    )

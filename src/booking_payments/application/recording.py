@@ -20,6 +20,7 @@ from booking_payments.domain.payment import Operation, Payment, evolve
 from booking_payments.domain.refunds import RefundReason
 from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.retry import KEY_LIFETIME, next_look
+from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import Handover, UnitOfWork, Watch
@@ -148,6 +149,8 @@ class Recorder:
         await self._save_booking()
         if self._payment is not None:
             await self._save_payment(self._payment, holder, yields, looks)
+        if self._caller.by_itself and self._facts():
+            await self._uow.audit.append(self._audit_record())
         for message in self._told:
             await self._uow.outbox.append(message)
         if self._told:
@@ -166,13 +169,28 @@ class Recorder:
             await self._uow.payments.set_watch(payment.id, self._watch(payment, holder, looks))
 
     async def _save_booking(self) -> None:
-        facts: list[ev.Fact] = [recorded.fact for recorded in self._recorded]
-        if self._release_without_payment is not None:
-            facts.append(self._release_without_payment)
-        status = decisions.booking_after(self.booking, facts)
+        status = decisions.booking_after(self.booking, self._facts())
         if status is not self.booking.status:
             self.booking = attrs.evolve(self.booking, status=status)
             await self._uow.bookings.save(self.booking)
+
+    def _facts(self) -> list[ev.Fact]:
+        alone = [self._release_without_payment] if self._release_without_payment is not None else []
+        return [*(recorded.fact for recorded in self._recorded), *alone]
+
+    def _audit_record(self) -> AuditRecord:
+        """Background work and the gateway's news: nobody gave a command, so what happened is the record."""
+        happened = dict.fromkeys(type(fact).__name__ for fact in self._facts())
+        return AuditRecord(
+            at=self.now,
+            operation="webhook" if self._caller.actor == "gateway" else self._caller.cause,
+            actor=self._caller.actor,
+            cause=self._caller.cause,
+            outcome=AuditOutcome.DONE,
+            booking_id=self.booking.id,
+            payment_id=self._payment.id if self._payment else None,
+            asked={"facts": " ".join(happened)},
+        )
 
     def _watch(self, payment: Payment, holder: str | None, looks: int) -> Watch:
         operation = payment.operation

@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import frozen
 
 from booking_payments.domain.booking import Booking
+from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment, Refund
 from booking_payments.domain.refunds import RefundPolicy
@@ -84,3 +85,16 @@ class PaymentResult:
     error: str | None = None
     error_code: str | None = None
     outcome_unknown: bool = False
+
+    @classmethod
+    def of(cls, view: PaymentView) -> "PaymentResult":
+        """The answer about a payment to which nothing bad happened."""
+        payment = view.payment
+        waits = payment.status.awaits_customer
+        return cls(
+            success=payment.status not in (PaymentStatus.CANCELED, PaymentStatus.FAILED),
+            payment_intent_id=payment.intent_id,
+            status=payment.status.value,
+            requires_action=payment.status is PaymentStatus.REQUIRES_ACTION,
+            client_secret=view.handover.client_secret if view.handover and waits else None,
+        )

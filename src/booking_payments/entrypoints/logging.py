@@ -38,6 +38,8 @@ _PATTERNS: Final = (
     (re.compile(r"(?i)\b((?:postgres\w*|rediss?)(?:\+\w+)?://[^\s:/@]*):[^\s\"'<>]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(://[^\s:/@]*):[^\s/@]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(?i)\b(password=)('[^']*'|[^\s&]+)"), rf"\1{HIDDEN}"),
+    # Somebody's e-mail address, where it serves as a customer's id.
+    (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), HIDDEN),
 )
 _SUSPICIOUS: Final = re.compile(
     r"(?i)_secret_|[sr]k_|whsec_|bearer|basic|eyJ|[?&](?:access_)?token=|://|password=|[0-9](?:[ -]?[0-9]){12}"

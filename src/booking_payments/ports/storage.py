@@ -16,6 +16,7 @@ from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
+from booking_payments.ports.audit import AuditTrail
 from booking_payments.ports.jobs import Jobs
 from booking_payments.ports.publisher import Message
 
@@ -336,6 +337,9 @@ class UnitOfWork(Protocol):
 
     @property
     def outbox(self) -> Outbox: ...
+
+    @property
+    def audit(self) -> AuditTrail: ...
 
     @property
     def jobs(self) -> Jobs: ...

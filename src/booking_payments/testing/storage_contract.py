@@ -34,6 +34,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, evolve, fold
 from booking_payments.domain.refunds import RefundPolicy, RefundReason, RefundTier
 from booking_payments.domain.retry import Decline
+from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import (
     AlreadyExists,
@@ -209,6 +210,23 @@ def answer(key: str = "key-1", *, caller: str = "ann", status: int | None = None
         status=status,
         media_type="application/json" if status else None,
         body=body,
+    )
+
+
+def audit_record(operation: str = "refund_payment", *, booking_id: str | None = "bk_1") -> AuditRecord:
+    """A record that was never stored."""
+    return AuditRecord(
+        at=NOW,
+        operation=operation,
+        actor="operator:olga",
+        cause="req_1 once_1",
+        outcome=AuditOutcome.REFUSED,
+        code="refund_too_large",
+        request_id="req_1",
+        key="a-key-of-16-letters",
+        booking_id=booking_id,
+        payment_id="pay_1",
+        asked={"amount": "100.00", "reason": "duplicate"},
     )
 
 
@@ -818,6 +836,30 @@ class StorageContract:
 
         waiting = await storage.read(lambda uow: uow.outbox.waiting(10))
         assert [each.sequence for each in waiting] == [2]
+
+    async def test_a_record_comes_out_as_it_went_in(self, storage: Storage) -> None:
+        await storage.transact(lambda uow: uow.audit.append(audit_record()))
+
+        assert list(await storage.read(lambda uow: uow.audit.latest(10))) == [audit_record()]
+
+    async def test_records_are_listed_newest_first(self, storage: Storage) -> None:
+        await self._keep(storage, audit_record("first"), audit_record("second"), audit_record("third"))
+
+        found = await storage.read(lambda uow: uow.audit.latest(2))
+        assert [each.operation for each in found] == ["third", "second"]
+
+    async def test_records_of_one_booking_are_found(self, storage: Storage) -> None:
+        await self._keep(storage, *(audit_record(booking_id=booking_id) for booking_id in ("bk_1", "bk_2", None)))
+
+        found = await storage.read(lambda uow: uow.audit.latest(10, "bk_2"))
+        assert [each.booking_id for each in found] == ["bk_2"]
+
+    async def _keep(self, storage: Storage, *records: AuditRecord) -> None:
+        async def work(uow: UnitOfWork) -> None:
+            for each in records:
+                await uow.audit.append(each)
+
+        await storage.transact(work)
 
     async def _tell(self, storage: Storage, *messages: Message) -> None:
         await store(storage, booking(1), booking(2))

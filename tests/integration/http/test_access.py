@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from litestar import get
 from litestar.routes import HTTPRoute
+from litestar.testing import TestClient
 
 from booking_payments.entrypoints.http.app import create_app, endpoints
 from booking_payments.entrypoints.http.auth import PUBLIC_PATHS, Access
@@ -103,6 +105,24 @@ def test_a_route_that_declares_nothing_is_refused() -> None:
 
     assert {path for path, access in declared.items() if not access.needs_token} == PUBLIC_PATHS
     assert all(isinstance(access, Access) for access in declared.values())
+
+
+@pytest.mark.parametrize("declared", [{}, {"access": None}, {"access": "anybody"}, {"access": True}])
+def test_a_route_that_forgets_to_declare_is_closed_to_everybody(declared: dict[str, Any]) -> None:
+    @get("/forgotten", opt=declared)
+    async def forgotten() -> str:
+        return "come in"
+
+    app = create_app(services_of(House()))
+    app.register(forgotten)
+    with TestClient(app) as client:
+        for who in WHO.values():
+            response = client.get("/forgotten", headers=who)
+            assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+
+
+def test_the_frameworks_list_of_methods_needs_no_token(api: Api) -> None:
+    assert api.client.options("/api/payments/").status_code == 204
 
 
 def test_an_operator_acts_as_a_customer_on_own_bookings_only(api: Api) -> None:

@@ -10,9 +10,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from booking_payments.entrypoints.http.auth import TokenRules, authenticate
+from booking_payments.entrypoints.http.auth import MAX_TOKEN, Access, TokenRules, authenticate, caller_for, rules_of
 from booking_payments.entrypoints.http.problems import Refused
-from tests.integration.http.api import JWT_SECRET, Api, problem_of
+from booking_payments.settings import load_settings
+from tests.integration.http.api import JWT_SECRET, Api, problem_of, settings
 
 RULES = TokenRules(key=JWT_SECRET, algorithm="HS256")
 STRICT = TokenRules(key=JWT_SECRET, algorithm="HS256", issuer="https://issuer.example", audience="payments")
@@ -192,3 +193,198 @@ def test_a_bad_token_is_told_apart_from_none(api: Api) -> None:
     response = api.get("/api/payment/config/", {"Authorization": f"Bearer {UNSIGNED}"})
 
     assert problem_of(response)["code"] == "token_invalid"
+
+
+# --- public keys: the same attacks on RS256 and ES256, and those that only public keys have
+
+RSA_PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+RSA_PEM = RSA_PRIVATE.public_key().public_bytes(
+    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+)
+EC_PEM = PUBLIC_PEM.encode()
+ALGORITHMS: dict[str, tuple[Any, bytes, Any]] = {
+    "RS256": (RSA_PRIVATE, RSA_PEM, rsa.generate_private_key(public_exponent=65537, key_size=2048)),
+    "ES256": (PRIVATE, EC_PEM, ec.generate_private_key(ec.SECP256R1())),
+}
+"""Of each algorithm the house's key pair, and a stranger's key."""
+
+
+def with_mac(header: Any, key: bytes, name: str = "sha256") -> str:
+    """A token signed by HMAC with a key of the attacker's choice."""
+    from hmac import digest
+
+    content = f"{part(header)}.{part({'sub': 'ann', 'exp': soon()})}"
+    return f"{content}.{part(digest(key, content.encode(), name))}"
+
+
+def forged(algorithm: str) -> dict[str, str]:
+    """Tokens that nobody signed with the house's private key, or that ask to be read in another way."""
+    private, pem, strange = ALGORITHMS[algorithm]
+    claims = {"sub": "ann", "exp": soon()}
+    genuine = jwt.encode(claims, private, algorithm)
+    head, payload, signature = genuine.split(".")
+    der = load_pem(pem).public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    strange_jwk = {"kty": "oct", "k": part(b"x" * 32)}
+    hmac_keys = {"PEM": pem, "stripped PEM": pem.strip(), "DER": der, "nothing": b"", "the shared secret": b"x" * 32}
+    confused = {f"HS256 with {name}": with_mac({"alg": "HS256", "typ": "JWT"}, key) for name, key in hmac_keys.items()}
+    renamed = {
+        f"HMAC under the name {algorithm}, with {name}": with_mac({"alg": algorithm, "typ": "JWT"}, key)
+        for name, key in hmac_keys.items()
+    }
+    return {
+        **confused,
+        **renamed,
+        "HS384 with PEM": with_mac({"alg": "HS384", "typ": "JWT"}, pem, "sha384"),
+        "HS512 with PEM": with_mac({"alg": "HS512", "typ": "JWT"}, pem, "sha512"),
+        "the house's HS256": signed({}),
+        "a stranger's key": jwt.encode(claims, strange, algorithm),
+        "a stranger's key, embedded": jwt.encode(claims, strange, algorithm, headers={"jwk": strange_jwk}),
+        "a stranger's key, to fetch": jwt.encode(claims, strange, algorithm, headers={"jku": "http://127.0.0.1/k"}),
+        "a stranger's certificate": jwt.encode(claims, strange, algorithm, headers={"x5c": ["AAAA"]}),
+        "a key from the file system": with_mac({"alg": "HS256", "typ": "JWT", "kid": "../../dev/null"}, b""),
+        "a key from the database": with_mac({"alg": "HS256", "typ": "JWT", "kid": "' UNION SELECT 'x"}, b"x"),
+        "a key by its kid, a stranger's": jwt.encode(claims, strange, algorithm, headers={"kid": "../../etc/passwd"}),
+        "none": f"{part({'alg': 'none', 'typ': 'JWT'})}.{payload}.",
+        "None": f"{part({'alg': 'None', 'typ': 'JWT'})}.{payload}.{signature}",
+        "NONE": f"{part({'alg': 'NONE', 'typ': 'JWT'})}.{payload}.",
+        "no algorithm": f"{part({'typ': 'JWT'})}.{payload}.{signature}",
+        "an algorithm that is null": f"{part({'alg': None, 'typ': 'JWT'})}.{payload}.{signature}",
+        "an algorithm that is a list": f"{part({'alg': [algorithm], 'typ': 'JWT'})}.{payload}.{signature}",
+        "in lower case": f"{part({'alg': algorithm.lower(), 'typ': 'JWT'})}.{payload}.{signature}",
+        "another header": f"{part({'alg': algorithm, 'typ': 'JWT', 'kid': 'x'})}.{payload}.{signature}",
+        "another payload": f"{head}.{part({'sub': 'bob', 'exp': soon()})}.{signature}",
+        "no signature": f"{head}.{payload}.",
+        "two parts": f"{head}.{payload}",
+        "a signature of zeros": f"{head}.{payload}.{part(bytes(64))}",
+        "half a signature": f"{head}.{payload}.{signature[: len(signature) // 2]}",
+        "a signature twice": f"{head}.{payload}.{signature}{signature}",
+        "a signature spoilt": f"{head}.{payload}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}",
+        "expired": jwt.encode({**claims, "exp": 1}, private, algorithm),
+        "no end": jwt.encode({"sub": "ann"}, private, algorithm),
+        "no name": jwt.encode({"exp": soon()}, private, algorithm),
+        "not yet": jwt.encode({**claims, "nbf": soon()}, private, algorithm),
+        "a stranger's type": jwt.encode(claims, private, algorithm, headers={"typ": "logout+jwt"}),
+        "an unknown demand": jwt.encode(claims, private, algorithm, headers={"crit": ["b64"], "b64": False}),
+        "large": f"{head}.{part({'sub': 'ann', 'exp': soon(), 'x': 'y' * 1_000_000})}.{signature}",
+    }
+
+
+def load_pem(pem: bytes) -> Any:
+    return serialization.load_pem_public_key(pem)
+
+
+OF_PUBLIC_KEYS = [(algorithm, name) for algorithm in ALGORITHMS for name in forged(algorithm)]
+
+
+def test_there_are_at_least_forty_hostile_tokens_for_each_algorithm() -> None:
+    assert min(len(HOSTILE), *(len(forged(algorithm)) for algorithm in ALGORITHMS)) >= 40
+
+
+@pytest.mark.parametrize(("algorithm", "name"), OF_PUBLIC_KEYS)
+def test_a_token_that_is_not_signed_by_the_private_key_does_not_get_in(algorithm: str, name: str) -> None:
+    rules = TokenRules(key=ALGORITHMS[algorithm][1].decode(), algorithm=algorithm)
+
+    with pytest.raises(Refused) as refused:
+        authenticate(f"Bearer {forged(algorithm)[name]}", rules)
+
+    assert (refused.value.problem.status, refused.value.problem.code) == (401, "token_invalid")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_token_that_is_gets_in(algorithm: str) -> None:
+    private, pem, _ = ALGORITHMS[algorithm]
+    token = jwt.encode({"sub": "ann", "exp": soon(), "scope": "bookings:write"}, private, algorithm)
+
+    assert authenticate(f"Bearer {token}", TokenRules(key=pem.decode(), algorithm=algorithm)).writes_bookings
+
+
+@pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256", "PS512"])
+def test_another_algorithm_of_the_right_key_does_not_get_in(algorithm: str) -> None:
+    token = jwt.encode({"sub": "ann", "exp": soon()}, RSA_PRIVATE, algorithm)
+
+    with pytest.raises(Refused):
+        authenticate(f"Bearer {token}", TokenRules(key=RSA_PEM.decode(), algorithm="RS256"))
+
+
+def test_the_rules_are_those_of_the_settings() -> None:
+    given = {"JWT_PUBLIC_KEY": RSA_PEM.decode(), "JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCE": "payments"}
+    own = load_settings({**given, "PAYMENT_GATEWAY": "fake"}, env_file=None)
+
+    assert rules_of(own) == TokenRules(
+        key=RSA_PEM.decode().strip(), algorithm="RS256", issuer="https://issuer.example", audience="payments"
+    )
+    assert rules_of(settings()) == TokenRules(key=JWT_SECRET, algorithm="HS256", issuer=None, audience=None)
+    assert JWT_SECRET not in repr(rules_of(settings()))
+
+
+@pytest.mark.parametrize("name", [name for name, token in HOSTILE.items() if token.isascii()])
+def test_a_hostile_token_is_401_over_http(api: Api, name: str) -> None:
+    response = api.get("/api/payment/config/", {"Authorization": f"Bearer {HOSTILE[name]}"})
+
+    assert (response.status_code, problem_of(response)["code"]) == (401, "token_invalid")
+    assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+def test_a_token_of_a_megabyte_is_too_large(api: Api) -> None:
+    response = api.get("/api/payment/config/", {"Authorization": "Bearer " + "a" * 1_000_000})
+
+    assert (response.status_code, problem_of(response)["code"]) == (413, "too_large")
+
+
+# --- where exactly the lines are
+
+
+@pytest.mark.parametrize(
+    ("length", "gets_in"), [(MAX_TOKEN, True), (MAX_TOKEN + 1, False)], ids=["at the limit", "above it"]
+)
+def test_a_header_has_at_most_four_kilobytes(length: int, gets_in: bool) -> None:
+    header = f"Bearer {signed({})}"
+    header += " " * (length - len(header))
+
+    if gets_in:
+        assert authenticate(header, RULES).subject == "ann"
+    else:
+        with pytest.raises(Refused):
+            authenticate(header, RULES)
+
+
+@pytest.mark.parametrize("subject", ["a", "a" * 255])
+def test_a_name_has_one_to_255_characters(subject: str) -> None:
+    assert authenticate(f"Bearer {signed({'sub': subject})}", RULES).subject == subject
+
+
+def test_clocks_may_differ_a_little() -> None:
+    assert authenticate(f"Bearer {signed({'exp': int(time.time()) - 1})}", RULES).subject == "ann"
+
+
+def test_without_a_scope_there_is_none() -> None:
+    assert authenticate(f"Bearer {signed({})}", RULES).scopes == frozenset()
+
+
+@pytest.mark.parametrize(
+    "header", [{"alg": "HS256"}, {"alg": "HS256", "typ": "at+jwt"}, {"alg": "HS256", "typ": "JWT", "kid": "key-1"}]
+)
+def test_a_plain_header_is_fine(header: dict[str, str]) -> None:
+    assert authenticate(f"Bearer {hand_made(header, {'sub': 'ann', 'exp': soon()})}", RULES).subject == "ann"
+
+
+@pytest.mark.parametrize(
+    ("access", "scopes", "actor"),
+    [
+        (Access.OWNER, "payments:operate bookings:write", "customer:ann"),
+        (Access.TOKEN, "payments:operate", "customer:ann"),
+        (Access.OWNER_OR_OPERATOR, "payments:operate", "operator:ann"),
+        (Access.OWNER_OR_OPERATOR, "bookings:write", "customer:ann"),
+        (Access.OPERATOR, "payments:operate", "operator:ann"),
+        (Access.READER, "bookings:write", "service:ann"),
+        (Access.READER, "payments:operate bookings:write", "operator:ann"),
+        (Access.READER, "", "customer:ann"),
+        (Access.BOOKING_APP, "bookings:write payments:operate", "service:ann"),
+    ],
+)
+def test_a_caller_acts_in_the_widest_role_that_the_route_grants(access: Access, scopes: str, actor: str) -> None:
+    principal = authenticate(f"Bearer {signed({'scope': scopes})}", RULES)
+
+    caller = caller_for(access, principal, "req_1")
+
+    assert (caller.actor, caller.cause) == (actor, "req_1")

@@ -9,8 +9,10 @@ import pytest
 from booking_payments.adapters.memory.gateway import due_deliveries
 from booking_payments.adapters.stripe.signature import sign
 from booking_payments.domain.errors import TryAgainLater
+from booking_payments.entrypoints.http.door import HEADERS_LIMIT
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.testing.house import SECRET, House
+from tests.hostile_signatures import AT, hostile_headers
 from tests.integration.http.api import ANN, Api, open_api, problem_of
 
 EVENT = {
@@ -119,3 +121,17 @@ def test_failed_work_is_400_so_that_the_event_comes_again(error: Exception) -> N
 
 def test_the_health_of_webhooks_is_public(api: Api) -> None:
     assert api.get("/api/webhooks/health/").json() == {"status": "ok"}
+
+
+ON_THE_WIRE = [name for name, header in hostile_headers(BODY, SECRET, AT).items() if header.isascii()]
+"""No client can send the others."""
+
+
+@pytest.mark.parametrize("name", ON_THE_WIRE)
+def test_a_hostile_signature_is_refused(api: Api, name: str) -> None:
+    header = hostile_headers(BODY, SECRET, api.house.clock.now())[name]
+    expected = 413 if len(header) > HEADERS_LIMIT else 400
+
+    response = api.deliver(BODY, header)
+
+    assert (response.status_code, problem_of(response)["status"]) == (expected, expected)

@@ -1,12 +1,14 @@
 """Retries: how long a call is repeated, and what a decline allows."""
 
 from datetime import timedelta
+from importlib.util import module_from_spec, spec_from_file_location
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from booking_payments.domain import retry
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.retry import (
     DECLINES,
@@ -127,6 +129,19 @@ def test_each_code_has_its_remedy(code: str, remedy: Remedy) -> None:
 
 def test_we_know_every_code_of_the_list_and_no_other() -> None:
     assert set(DECLINES) == {code for code, _ in REMEDIES}
+
+
+def test_the_list_is_the_same_whenever_it_is_made() -> None:
+    """Made again from its source, as at the next start: each code once, with its rule."""
+    spec = spec_from_file_location(retry.__name__, retry.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    again = module_from_spec(spec)
+    spec.loader.exec_module(again)
+
+    assert {code: rule.remedy.name for code, rule in again.DECLINES.items()} == {
+        code: remedy.name for code, remedy in REMEDIES
+    }
 
 
 def test_reasons_that_are_not_the_customers_business_are_hidden() -> None:

@@ -11,11 +11,13 @@ from typing import TypeVar
 import anyio
 from attrs import define, evolve, field
 
+from booking_payments.adapters.memory.audit import MemoryAudit
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
+from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import (
@@ -52,6 +54,7 @@ class Tables:
     answers: dict[AnswerKey, StoredAnswer] = field(factory=dict)
     outbox: dict[str, Message] = field(factory=dict)
     sequences: dict[str, int] = field(factory=dict)
+    audit: dict[int, AuditRecord] = field(factory=dict)
 
     def copy(self) -> "Tables":
         return Tables(**{name: dict(getattr(self, name)) for name in Tables.__annotations__})
@@ -99,6 +102,7 @@ class MemoryUnitOfWork:
         self.inbox = MemoryInbox(tables)
         self.answers = MemoryAnswers(tables)
         self.outbox = MemoryOutbox(tables)
+        self.audit = MemoryAudit(tables.audit)
         self.jobs = MemoryJobs()
 
 

@@ -30,6 +30,7 @@ from sqlalchemy.dialects import postgresql
 
 from booking_payments.adapters.memory.stores import gateway_ids
 from booking_payments.adapters.sql import rows, tables
+from booking_payments.adapters.sql.audit import SqlAudit, audit_values
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.queue import Queue, Ticket
 from booking_payments.adapters.sql.unit_of_work import (
@@ -43,6 +44,7 @@ from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
+from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import Handover, InboxEntry, Subject, Watch, Work
@@ -112,12 +114,14 @@ ORDER BY i.id
 _READ_TIME: Final = "SELECT clock_timestamp()"
 
 _MESSAGE: Final = ("id", "booking_id", "sequence", "payment_id", "type", "at", "data")
+_RECORD: Final = tuple(name for name in _columns(tables.audit) if name != "id")
 _INSERTED: Final[Mapping[Table, tuple[str, ...]]] = {
     tables.journal: _columns(tables.journal),
     tables.postings: _columns(tables.postings),
     tables.gateway_ids: _columns(tables.gateway_ids),
     tables.outbox: _MESSAGE,
     tables.inbox: _ENTRY,
+    tables.audit: _RECORD,
 }
 
 _WRITE: Final = f"""
@@ -220,6 +224,7 @@ class MemberUnitOfWork(SqlUnitOfWork):
         self.payments = _Payments(subject, read, self.written)
         self.inbox = _Inbox(subject, entries, self.written)
         self.outbox = _Outbox(read, self.written)
+        self.audit = _Audit(self.written)
 
 
 class _Bookings(SqlBookings):
@@ -327,6 +332,15 @@ class _Outbox(SqlOutbox):
             raise LeftOut
         sequence = self._read.last_message + len(self._written.rows["outbox"]) + 1
         self._written.rows["outbox"].append({**rows.message_values(message), "sequence": sequence})
+
+
+class _Audit(SqlAudit):
+    def __init__(self, written: Written) -> None:
+        super().__init__(_Nowhere())
+        self._written = written
+
+    async def append(self, record: AuditRecord) -> None:
+        self._written.rows["audit"].append(audit_values(record))
 
 
 # --- the transaction -------------------------------------------------------------------------------------------

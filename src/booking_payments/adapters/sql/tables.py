@@ -3,7 +3,7 @@
 - one booking per reference, one payment per intent, one operation per idempotency key;
 - at most one payment that holds its booking (``payments_one_holds_booking``);
 - amounts in range, refunds never above what was captured;
-- journal and postings only ever grow (triggers in the migrations);
+- journal, postings and audit only ever grow (triggers in the migrations);
 - a column holds its type only, on SQLite too (``sqlite_strict``).
 
 A payment is one row: key columns for queries and constraints, and its nested values as JSON text, so that it is
@@ -11,6 +11,7 @@ loaded by one SELECT and stored by one UPDATE.
 """
 
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -38,6 +39,7 @@ from sqlalchemy.types import TypeEngine
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import MAX_DIGITS
+from booking_payments.ports.audit import AuditOutcome
 from booking_payments.ports.storage import InboxStatus
 
 
@@ -80,7 +82,7 @@ metadata = MetaData(
 )
 
 
-def _one_of(column: str, values: type[BookingStatus] | type[PaymentStatus] | type[InboxStatus]) -> str:
+def _one_of(column: str, values: type[Enum]) -> str:
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
@@ -281,3 +283,24 @@ outbox = Table(
     ),
     sqlite_strict=True,
 )
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInt, primary_key=True, autoincrement=True),
+    Column("at", UtcTime, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("code", Text),
+    Column("request_id", Text),
+    Column("idempotency_key", Text),
+    Column("booking_id", Text),
+    Column("payment_id", Text),
+    Column("asked", Text, nullable=False),
+    CheckConstraint(_one_of("outcome", AuditOutcome), name="outcome"),
+    Index("audit_booking_id", "booking_id", "id"),
+    sqlite_strict=True,
+)
+"""No foreign keys: a record of what somebody asked for stands, whether there is such a booking or not."""

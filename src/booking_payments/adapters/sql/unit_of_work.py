@@ -6,11 +6,10 @@ Statements are built once, as module constants, so that SQLAlchemy compiles each
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
-    CursorResult,
     Executable,
     RowMapping,
     Select,
@@ -31,6 +30,8 @@ from booking_payments.adapters.memory.cursors import decode_cursor, encode_curso
 from booking_payments.adapters.memory.stores import MemoryJobs, gateway_ids
 from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.among import among
+from booking_payments.adapters.sql.audit import SqlAudit
+from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_taken
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import OperationIntended, Recorded
@@ -56,14 +57,6 @@ class Retry(Exception):  # noqa: N818 - it asks for something, it is no failure
     """Another transaction stored the same new row first: start over and see it."""
 
 
-class Execute(Protocol):
-    """Runs one statement; all that the repositories need of a connection."""
-
-    async def execute(
-        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None, /
-    ) -> CursorResult[Any]: ...
-
-
 class SqlUnitOfWork:
     """One transaction."""
 
@@ -74,6 +67,7 @@ class SqlUnitOfWork:
         self.inbox = SqlInbox(connection)
         self.answers = SqlAnswers(connection)
         self.outbox = SqlOutbox(connection)
+        self.audit = SqlAudit(connection)
         self.jobs = MemoryJobs()
 
 

@@ -52,7 +52,8 @@ def _parse(header: str) -> tuple[str, list[str]]:
     pairs = [part.partition("=") for part in header.split(",")]
     timestamps = [value for name, _, value in pairs if name == "t"]
     signatures = [value for name, _, value in pairs if name == "v1" and _DIGEST.fullmatch(value)]
-    if len(timestamps) != 1 or not _TIMESTAMP.fullmatch(timestamps[0]):
+    named = all(equals for _, equals, _ in pairs)
+    if not named or len(timestamps) != 1 or not _TIMESTAMP.fullmatch(timestamps[0]):
         raise _malformed()
     return timestamps[0], signatures
 

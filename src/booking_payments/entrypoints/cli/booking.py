@@ -11,6 +11,7 @@ from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
 from booking_payments.entrypoints.http import render
+from booking_payments.entrypoints.http.door import holds_card_number
 from booking_payments.entrypoints.http.services import Services
 
 MAX_TEXT = 255
@@ -42,6 +43,8 @@ class Line(click.ParamType[str]):
         text = str(value)
         if not text.strip() or len(text) > MAX_TEXT or not text.isprintable():
             self.fail(f"use 1 to {MAX_TEXT} visible characters", param, ctx)
+        if holds_card_number(text):
+            self.fail("this looks like a card number; card data goes to the payment provider only", param, ctx)
         return text
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from attrs import asdict
 
+from booking_payments.application.callers import Caller
 from booking_payments.application.findings import Finding
 from booking_payments.application.reconcile import Reconciliation
 from booking_payments.entrypoints.cli.bars import progress_bars
@@ -37,7 +38,7 @@ def reconcile(context: click.Context, since: datetime | None, as_json: bool) -> 
     with progress_bars() as progress:
 
         async def work(services: Services) -> Reconciliation:
-            return await services.payments.reconcile(since, progress)
+            return await services.payments.reconcile(since, progress, caller=Caller.service("cli", "reconcile"))
 
         found = in_the_house(settings, work)
     click.echo(json.dumps(_as_json(found)) if as_json else _as_text(found))

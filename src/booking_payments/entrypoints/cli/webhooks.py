@@ -8,6 +8,7 @@ from typing import Any
 import click
 from attrs import asdict
 
+from booking_payments.application.callers import Caller
 from booking_payments.application.replaying import UNFINISHED, Replayed
 from booking_payments.entrypoints.cli.bars import progress_bars
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
@@ -130,7 +131,10 @@ def replay(
 
         async def work(services: Services) -> Sequence[Replayed]:
             which = _filter(failed, type_, since)
-            return await services.payments.replay_webhooks(event_ids, which, dry_run=dry_run, progress=progress)
+            caller = Caller.service("cli", "webhooks replay")
+            return await services.payments.replay_webhooks(
+                event_ids, which, dry_run=dry_run, progress=progress, caller=caller
+            )
 
         results = in_the_house(settings, work)
     click.echo(json.dumps({"events": [asdict(each) for each in results]}) if as_json else _replayed(results))

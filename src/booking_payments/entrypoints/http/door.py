@@ -1,8 +1,8 @@
 """The door: what comes in is read strictly, once, before anybody works with it.
 
 A body is JSON in UTF-8, not too deep, without repeated names, and fits its model exactly: no unknown fields, no
-conversions. What looks like a card number is turned away wherever it stands, and nothing that came in is repeated in
-an answer or a log.
+conversions. What looks like a card number or a secret is turned away wherever it stands, and nothing that came in is
+repeated in an answer or a log.
 """
 
 import json
@@ -33,12 +33,18 @@ AnyRequest = Request[Any, Any, Any]
 M = TypeVar("M", bound=msgspec.Struct)
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_DIGITS: Final = re.compile(r"[0-9]+(?:[ .\-][0-9]+)*")
+_DIGITS: Final = re.compile(r"[0-9]+(?:[ .\-]{1,3}[0-9]+)*")
 _WHERE: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _FIELD: Final = re.compile(r"field `(?P<name>[A-Za-z_][A-Za-z0-9_]{0,39})`")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 _MONEY_FIELDS: Final = frozenset({"amount", "percent"})
+_SECRET_FIELDS: Final = frozenset({"client_secret"})
+_SECRET: Final = re.compile(
+    # Stripe's keys and webhook secrets, what follows "_secret" in a client secret, and tokens.
+    r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{8}|whsec_[A-Za-z0-9+/=]{8}|_secret_[A-Za-z0-9]{8}"
+    r"|eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\."
+)
 
 
 # --- bodies ----------------------------------------------------------------------------------------------------
@@ -122,6 +128,8 @@ def _require_clean(content: Any, name: str = "") -> None:
             raise bad_request("a text in the body holds characters that are not allowed", "invalid_text")
         if field not in _MONEY_FIELDS:
             refuse_card_number(value)
+        if field not in _SECRET_FIELDS:
+            refuse_secret(value)
 
 
 def _strings(content: Any, name: str) -> Iterator[tuple[str, str]]:
@@ -149,10 +157,29 @@ def refuse_card_number(text: str) -> None:
         )
 
 
+def refuse_secret(text: str) -> None:
+    """400 when ``text`` holds what looks like a secret key or token, pasted where it would be kept and shown."""
+    if _SECRET.search(text):
+        raise bad_request("this looks like a secret key or token; keep it to yourself, and roll it", "secret_refused")
+
+
+def may_be_kept(text: str) -> bool:
+    """Whether ``text`` may stand in journal and logs: no card number, no secret."""
+    return not holds_card_number(text) and _SECRET.search(text) is None
+
+
 def holds_card_number(text: str) -> bool:
-    """True for 13 to 19 digits, perhaps with spaces, dots or dashes between, that pass the Luhn check."""
-    runs = _DIGITS.findall(unicodedata.normalize("NFKC", text))
-    return any(_is_card_number(digits) for run in runs for digits in _joined(re.split(r"[ .\-]", run)))
+    """True for 13 to 19 digits of any script, perhaps with spaces, dots or dashes between, that pass the Luhn check."""
+    runs = _DIGITS.findall("".join(_plain(character) for character in unicodedata.normalize("NFKC", text)))
+    return any(_is_card_number(digits) for run in runs for digits in _joined(re.split(r"[ .\-]+", run)))
+
+
+def _plain(character: str) -> str:
+    """Every digit as 0 to 9, every space and dash as one in ASCII, and nothing for what can't be seen."""
+    if character.isascii():
+        return " " if character.isspace() else character
+    kind = unicodedata.category(character)
+    return {"Nd": str(unicodedata.decimal(character, "")), "Pd": "-", "Zs": " ", "Cf": ""}.get(kind, character)
 
 
 def _joined(groups: list[str]) -> Iterator[str]:
@@ -196,7 +223,7 @@ def _explain(message: str) -> str:
     path = where["path"] if where else ""
     named = _FIELD.search(message)
     if "unknown field" in message:
-        name = f" {named['name']!r}" if named and not holds_card_number(named["name"]) else ""
+        name = f" {named['name']!r}" if named and may_be_kept(named["name"]) else ""
         return f"there is no field{name} here; leave it out{_in(path)}"
     if "missing required field" in message and named:
         return f"the field {named['name']!r} is missing{_in(path)}"
@@ -232,7 +259,7 @@ def _typed(model: type[msgspec.Struct], name: str, value: str) -> object:
 
 def is_id(text: str) -> bool:
     """Whether ``text`` can be an id of ours at all; anything else is simply not found."""
-    return _ID.fullmatch(text) is not None
+    return _ID.fullmatch(text) is not None and may_be_kept(text)
 
 
 # --- values ----------------------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ async def _run(declared: Endpoint, handle: Handler[Any], request: AnyRequest, se
     key = idempotency.key_of(request.headers.getall("idempotency-key", [])) if declared.keyed else None
 
     async def work(cause: str, resumed: bool) -> Reply:
-        caller = evolve(call.caller, cause=cause, resumed=resumed)
+        caller = evolve(call.caller, cause=cause, resumed=resumed, key=key, request_id=call.caller.cause)
         return await _work(declared, handle, evolve(call, caller=caller), request, key is not None)
 
     if key is None:

@@ -9,7 +9,7 @@ from typing import Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from booking_payments.entrypoints.http.door import HEADERS_LIMIT
+from booking_payments.entrypoints.http.door import HEADERS_LIMIT, may_be_kept
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import as_reply, problem
 
@@ -34,7 +34,7 @@ def request_id_of(scope: Scope) -> str:
     state = scope.setdefault("state", {})
     if "request_id" not in state:
         given = next((value for name, value in scope["headers"] if name == REQUEST_ID.lower().encode()), b"")
-        fits = _REQUEST_ID.fullmatch(given)
+        fits = _REQUEST_ID.fullmatch(given) and may_be_kept(given.decode("ascii"))
         state["request_id"] = given.decode("ascii") if fits else f"req_{secrets.token_hex(12)}"
     return str(state["request_id"])
 

@@ -73,6 +73,7 @@ def key_of(headers: Sequence[str]) -> str | None:
             "idempotency_key_invalid",
         )
     door.refuse_card_number(key)
+    door.refuse_secret(key)
     return key
 
 

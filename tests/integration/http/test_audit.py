@@ -1,0 +1,83 @@
+"""What a request leaves in the audit trail: whose it was, its id and its key."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from booking_payments.entrypoints.http.app import endpoints
+from booking_payments.ports.audit import AuditOutcome, AuditRecord
+from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api
+
+KEY = "a-key-of-some-length"
+MOVERS = [each for each in endpoints(sandboxed=False) if each.operation]
+CARD = {"payment_method_id": "pm_card_visa"}
+
+# What comes before each operation, who asks for it, and with what body.
+REQUESTS: dict[str, tuple[str, dict[str, str], Any]] = {
+    "register_booking": ("nothing", BOOKING_APP, None),
+    "cancel_booking": ("paid", BOOKING_APP, {}),
+    "start_payment": ("nothing", ANN, CARD),
+    "confirm_payment": ("open", ANN, CARD),
+    "retry_payment": ("open", ANN, CARD),
+    "capture_payment": ("held", OPERATOR, {}),
+    "cancel_payment": ("open", OPERATOR, {}),
+    "refund_payment": ("paid", OPERATOR, {"amount": "1.00"}),
+}
+
+
+def trail(api: Api) -> Sequence[AuditRecord]:
+    """The records, newest first."""
+    return api.client.blocking_portal.call(api.house.payments.audit_trail)
+
+
+def prepared(api: Api, state: str) -> str:
+    booking_id = api.book()
+    if state == "open":
+        api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
+    elif state != "nothing":
+        api.pay(booking_id, capture_method="manual" if state == "held" else "automatic")
+    return booking_id
+
+
+def test_every_operation_of_the_api_is_asked_for_here() -> None:
+    assert {each.operation for each in MOVERS} == set(REQUESTS)
+
+
+@pytest.mark.parametrize("mover", MOVERS, ids=lambda each: each.operation)
+def test_a_request_leaves_one_record_with_its_id_and_key(api: Api, mover: Any) -> None:
+    state, who, body = REQUESTS[mover.operation]
+    path = mover.path.replace("{booking_id}", prepared(api, state))
+    before = len(trail(api))
+
+    for _ in range(2):  # the repetition is answered from the store, so it is no command
+        headers = {"Idempotency-Key": KEY, "X-Request-Id": "req-of-the-test"}
+        response = api.post(path, who, headers=headers, json=api.new_booking(reference="R-x") if body is None else body)
+        assert response.status_code < 300, response.text
+
+    [record] = trail(api)[: len(trail(api)) - before]
+    assert (record.operation, record.outcome) == (mover.operation, AuditOutcome.DONE)
+    assert (record.request_id, record.key) == ("req-of-the-test", KEY)
+    assert record.actor.partition(":")[2] in {"ann", "olga", "app"}
+
+
+def test_the_record_and_the_journal_name_the_same_cause(api: Api) -> None:
+    booking_id = api.paid()
+
+    facts = api.get(f"/api/bookings/{booking_id}/payment/events/", OPERATOR).json()["events"]
+    assert {fact["cause"] for fact in facts} == {trail(api)[0].cause}
+
+
+def test_a_request_for_somebody_elses_booking_is_on_record(api: Api) -> None:
+    booking_id = api.book()
+
+    api.pay(booking_id, who=BOB)
+
+    record = trail(api)[0]
+    assert (record.actor, record.outcome, record.code) == ("customer:bob", AuditOutcome.REFUSED, "not_found")
+
+
+def test_a_request_without_a_key_has_none_on_record(api: Api) -> None:
+    api.book()
+
+    assert trail(api)[0].key is None

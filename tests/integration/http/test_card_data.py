@@ -1,0 +1,138 @@
+"""Card data never comes near us: no route asks for it, and what looks like it is refused, not stored and not logged."""
+
+import os
+import re
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, problem_of
+from tests.integration.http.test_object_access import DOCUMENT
+
+PAYLOADS = 10_000 if os.environ.get("SIMULATION") == "nightly" else 800
+CARD_WORDS = re.compile(r"(^|_)(number|pan|cvc|cvv|csc|security_code|track\d?|pin|exp_month|exp_year|card)($|_)")
+GAPS = ("", "", " ", "-", ".", "  ", "\t", "\n", "\u00a0", "\u2013", "\u2011", "\u200b", "\u3000", " - ")
+DIGITS = (
+    "0123456789",
+    "\uff10\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19",
+    "".join(map(chr, range(0x660, 0x66A))),
+)
+
+
+def names(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        for value in schema.values():
+            yield from names(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from names(value)
+
+
+def test_no_route_asks_for_card_data() -> None:
+    asked = {name for name in names(DOCUMENT["components"]["schemas"]) if CARD_WORDS.search(name)}
+
+    assert asked == set()
+
+
+@pytest.mark.parametrize("name", ["number", "card_number", "cvc", "card", "exp_month", "payment_method_data"])
+def test_a_field_for_card_data_is_unknown(api: Api, name: str) -> None:
+    response = api.post(f"/api/bookings/{api.book()}/payment/intent/", ANN, json={name: "123"})
+
+    assert problem_of(response)["code"] == "unknown_field"
+
+
+# --- numbers in disguise
+
+
+def card_number(chance: Random) -> str:
+    """Thirteen to nineteen digits of a card scheme, with the right check digit."""
+    digits = chance.choice("3456") + "".join(chance.choices("0123456789", k=chance.randint(11, 17)))
+    sums = [int(digit) * (2 - place % 2) for place, digit in enumerate(reversed(digits))]
+    return digits + str(-sum(value - 9 * (value > 9) for value in sums) % 10)
+
+
+def disguised(number: str, chance: Random) -> str:
+    """The number in groups, in another script, and between words."""
+    script, size, gap = chance.choice(DIGITS), chance.choice([4, 4, 5, 6, 19]), chance.choice(GAPS)
+    digits = "".join(script[int(digit)] for digit in number)
+    grouped = gap.join(digits[place : place + size] for place in range(0, len(digits), size))
+    return chance.choice(["{}", "card {} thanks", "x{}x", "({})", "\u00fc{}", "#{}", "n={}", '"{}"']).format(grouped)
+
+
+def requests(text: str, booking_id: str) -> list[tuple[str, dict[str, str], dict[str, Any]]]:
+    """Every place of the API that takes text, with ``text`` in it: path, who asks, and the rest."""
+    base = f"/api/bookings/{booking_id}"
+    new = {"reference": "R-c", "customer_id": "ann", "amount": "1.00", "currency": "usd"}
+    new["event_starts_at"] = "2026-06-01T20:00:00Z"
+    pay = {"payment_method_id": "pm_card_visa"}
+    return [
+        ("/api/bookings/", BOOKING_APP, {"json": {**new, "reference": text}}),
+        ("/api/bookings/", BOOKING_APP, {"json": {**new, "customer_id": text}}),
+        ("/api/bookings/", BOOKING_APP, {"json": {**new, text: "x"}}),
+        ("/api/bookings/", BOOKING_APP, {"json": {**new, "refund_policy": {"tiers": [{"note": [text]}]}}}),
+        (f"{base}/cancel/", BOOKING_APP, {"json": {"reason": text}}),
+        (f"{base}/payment/intent/", ANN, {"json": {"payment_method_id": text}}),
+        (f"{base}/payment/intent/", ANN, {"json": {"return_url": f"https://shop.example/{text}"}}),
+        (f"{base}/payment/intent/", ANN, {"json": {"number": text, "cvc": "123"}}),
+        (f"{base}/payment/intent/", ANN, {"json": pay, "params": {"card": text}}),
+        (f"{base}/payment/retry/", ANN, {"json": {**pay, "card": {"number": text}}}),
+        (f"{base}/payment/refund/", ANN, {"json": {"note": text}}),
+        (f"{base}/payment/refund/", OPERATOR, {"json": {"note": f"line\n{text}\nline"}}),
+        (f"{base}/payment/refund/", OPERATOR, {"json": {"amount": text}}),
+        (f"{base}/payment/capture/", OPERATOR, {"json": {"amount": text}}),
+    ]
+
+
+def everything_kept(api: Api) -> str:
+    return repr(api.house.storage._tables)  # type: ignore[attr-defined] # all that was stored, not what is shown
+
+
+def plain(text: str) -> str:
+    """All digits in a row, so that no disguise hides a number."""
+    return re.sub(r"[^0-9]", "", text)
+
+
+def test_a_card_number_is_refused_wherever_it_stands(api: Api) -> None:
+    chance, booking_id = Random(7), api.paid()
+    numbers = []
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(PAYLOADS // 14 + 1):
+            number = card_number(chance)
+            numbers.append(number)
+            for path, who, more in requests(disguised(number, chance), booking_id):
+                response = api.post(path, who, **more)
+                assert response.status_code == 400, (path, more, response.text)
+                assert number not in plain(response.text)
+
+    kept, logged = everything_kept(api), repr(logs)
+    assert [number for number in numbers if number in kept or number in logged] == []
+    assert "Tables(" in kept
+
+
+@pytest.mark.parametrize("place", ["X-Request-Id", "Idempotency-Key"])
+def test_a_card_number_in_a_header_goes_no_further(api: Api, place: str) -> None:
+    number = card_number(Random(1))
+
+    with structlog.testing.capture_logs() as logs:
+        response = api.post("/api/bookings/", BOOKING_APP, headers={place: f"4-{number}"}, json=api.new_booking())
+
+    assert number not in everything_kept(api) + repr(logs) + repr(dict(response.headers))
+
+
+def test_a_card_number_in_the_path_is_not_found_and_not_kept(api: Api) -> None:
+    number = card_number(Random(2))
+
+    response = api.post(f"/api/bookings/{number}/payment/intent/", ANN, json={})
+
+    assert response.status_code == 404
+    assert number not in everything_kept(api)
+
+
+def test_other_long_numbers_pass(api: Api) -> None:
+    response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(reference="order 4242424242424241"))
+
+    assert response.status_code == 201

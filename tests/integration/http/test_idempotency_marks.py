@@ -1,0 +1,252 @@
+"""The mark of a key, step by step: who may work, who waits, who takes over, and whose answer counts."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import anyio
+import pytest
+import structlog
+
+from booking_payments.entrypoints.http.auth import Principal
+from booking_payments.entrypoints.http.idempotency import LIFETIME, Asked, asked, key_of, once
+from booking_payments.entrypoints.http.models import CancelBooking
+from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.ports.storage import StorageConflict
+from booking_payments.testing.house import House
+from tests.integration.http.api import services_of
+
+ASKED = Asked(caller="ann", route="POST /x", key="a-key-of-some-length", fingerprint="f")
+DONE = Reply(status=200, body=b'{"done":1}', media_type="application/json")
+LEASE = timedelta(seconds=60)
+Work = Callable[[str, bool], Awaitable[Reply]]
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.fixture
+def services(house: House) -> Services:
+    return services_of(house)
+
+
+def replying(reply: Reply, seen: list[tuple[str, bool]] | None = None) -> Work:
+    async def work(cause: str, resumed: bool) -> Reply:
+        if seen is not None:
+            seen.append((cause, resumed))
+        return reply
+
+    return work
+
+
+async def another(services: Services) -> Reply:
+    """What another request with the same key is told meanwhile."""
+    return await once(services, ASKED, "cause-2", replying(DONE))
+
+
+async def test_the_first_run_works_under_its_own_cause(services: Services) -> None:
+    seen: list[tuple[str, bool]] = []
+
+    reply = await once(services, ASKED, "cause-1", replying(DONE, seen))
+
+    assert reply == DONE
+    assert seen == [("cause-1", False)]
+    assert seen[0][1] is False
+
+
+async def test_the_next_run_gets_the_stored_answer_and_does_not_work(services: Services) -> None:
+    await once(services, ASKED, "cause-1", replying(DONE))
+    seen: list[tuple[str, bool]] = []
+
+    again = await once(services, ASKED, "cause-2", replying(Reply(status=201, body=b""), seen))
+
+    assert (again.status, again.body, again.media_type, seen) == (200, DONE.body, "application/json", [])
+    assert again.headers == {"Idempotent-Replayed": "true"}
+
+
+async def test_while_one_works_another_is_told_to_come_again(services: Services) -> None:
+    told: list[Refused] = []
+
+    async def work(cause: str, resumed: bool) -> Reply:
+        with pytest.raises(Refused) as refused:
+            await another(services)
+        told.append(refused.value)
+        return DONE
+
+    assert await once(services, ASKED, "cause-1", work) == DONE
+    assert (told[0].problem.status, told[0].problem.code) == (409, "idempotency_key_in_use")
+    assert told[0].problem.retryable is True
+    assert told[0].reply.headers["Retry-After"] == str(RETRY_AFTER_S)
+
+
+@pytest.mark.parametrize(
+    ("after", "works"), [(timedelta(0), False), (LEASE - timedelta(microseconds=1), False), (LEASE, True)]
+)
+async def test_a_run_that_died_is_taken_over_when_its_lease_ends(
+    house: House, services: Services, after: timedelta, works: bool
+) -> None:
+    seen: list[tuple[str, bool]] = []
+
+    async def first(cause: str, resumed: bool) -> Reply:
+        house.clock.advance(after)  # the first run still hangs here when the second comes
+        try:
+            await once(services, ASKED, "cause-2", replying(DONE, seen))
+        except Refused as refused:
+            assert refused.problem.status == 409  # noqa: PT017 - both ends are looked at below
+        return Reply(status=422, body=b"too late")
+
+    await once(services, ASKED, "cause-1", first)
+
+    assert seen == ([("cause-1", True)] if works else [])
+
+
+async def test_the_answer_of_who_took_over_counts(house: House, services: Services) -> None:
+    async def first(cause: str, resumed: bool) -> Reply:
+        house.clock.advance(LEASE)
+        await once(services, ASKED, "cause-2", replying(DONE))
+        return Reply(status=422, body=b"too late")
+
+    await once(services, ASKED, "cause-1", first)
+
+    assert (await once(services, ASKED, "cause-3", replying(Reply(status=500, body=b"")))).body == DONE.body
+
+
+async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(house: House, services: Services) -> None:
+    began, first_is_through = anyio.Event(), anyio.Event()
+
+    async def slow(cause: str, resumed: bool) -> Reply:
+        await began.wait()
+        return Reply(status=422, body=b"too late")
+
+    async def second(cause: str, resumed: bool) -> Reply:
+        began.set()
+        await first_is_through.wait()
+        with pytest.raises(Refused):  # the mark is still this run's
+            await another(services)
+        return DONE
+
+    async with anyio.create_task_group() as tasks:
+
+        async def run_first() -> None:
+            await once(services, ASKED, "cause-1", slow)
+            first_is_through.set()
+
+        tasks.start_soon(run_first)
+        await anyio.wait_all_tasks_blocked()
+        house.clock.advance(LEASE)
+        assert await once(services, ASKED, "cause-2", second) == DONE
+
+    replayed = await once(services, ASKED, "cause-3", replying(Reply(status=500, body=b"")))
+    assert (replayed.status, replayed.body) == (200, DONE.body)
+
+
+async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(house: House, services: Services) -> None:
+    async def work(cause: str, resumed: bool) -> Reply:
+        await house.payments.forget_answers(house.clock.now() + LIFETIME)
+        return DONE
+
+    assert await once(services, ASKED, "cause-1", work) == DONE
+
+
+@pytest.mark.parametrize("status", [500, 501, 502, 503])
+async def test_after_a_failure_of_ours_the_next_run_goes_on_at_once(services: Services, status: int) -> None:
+    await once(services, ASKED, "cause-1", replying(Reply(status=status, body=b"")))
+    seen: list[tuple[str, bool]] = []
+
+    assert await once(services, ASKED, "cause-2", replying(DONE, seen)) == DONE
+    assert seen == [("cause-1", True)]
+
+
+async def test_after_an_exception_the_next_run_goes_on_at_once(services: Services) -> None:
+    async def broken(cause: str, resumed: bool) -> Reply:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await once(services, ASKED, "cause-1", broken)
+    seen: list[tuple[str, bool]] = []
+
+    await once(services, ASKED, "cause-2", replying(DONE, seen))
+
+    assert seen == [("cause-1", True)]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 429])
+async def test_where_nothing_was_done_the_key_is_free_again(services: Services, status: int) -> None:
+    await once(services, ASKED, "cause-1", replying(Reply(status=status, body=b"")))
+    seen: list[tuple[str, bool]] = []
+
+    await once(services, ASKED, "cause-2", replying(DONE, seen))
+
+    assert seen == [("cause-2", False)]
+
+
+async def test_a_key_lives_for_72_hours_to_the_microsecond(house: House, services: Services) -> None:
+    await once(services, ASKED, "cause-1", replying(DONE))
+    seen: list[tuple[str, bool]] = []
+
+    house.clock.advance(LIFETIME - timedelta(microseconds=1))
+    await once(services, ASKED, "cause-2", replying(DONE, seen))
+    assert seen == []
+
+    house.clock.advance(timedelta(microseconds=1))
+    await once(services, ASKED, "cause-3", replying(DONE, seen))
+    assert seen == [("cause-3", False)]
+
+
+async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(house: House, services: Services) -> None:
+    async def work(cause: str, resumed: bool) -> Reply:
+        house.storage.transact = too_busy  # type: ignore[method-assign,assignment]
+        return DONE
+
+    async def too_busy(*_: object) -> None:
+        raise StorageConflict
+
+    with structlog.testing.capture_logs() as logs:
+        assert await once(services, ASKED, "cause-1", work) == DONE
+
+    assert [(line["event"], line["route"]) for line in logs] == [("idempotency answer not stored", "POST /x")]
+
+
+# --- what a key is told apart by
+
+OLGA = Principal(subject="olga", issuer="https://issuer.example", scopes=frozenset({"payments:operate"}))
+GIVEN = CancelBooking(reason="rain", refund="full")
+
+
+def test_a_stored_key_is_found_by_the_next_version_too() -> None:
+    """Keys outlive a deployment, so how they are told apart must not change unnoticed."""
+    found = asked("a-key-of-some-length", OLGA, "POST", "/api/bookings/bk_1/cancel/", GIVEN)
+
+    assert found == Asked(
+        caller="7effefb1753c44913491f95caf8d30d2c1b3f64fcf1b6954c443942f6f508902",
+        route="POST /api/bookings/bk_1/cancel",
+        key="a-key-of-some-length",
+        fingerprint="232f27f07432c4c05a2d39607e229ee1b324a706829aadec4250479f1bb042d2",
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        ('"a quoted key of length"', "a quoted key of length"),
+        ('"with \\"quotes\\" inside"', 'with "quotes" inside'),
+        ('"with a \\\\ inside it"', "with a \\ inside it"),
+        (" a bare key of length ", "a bare key of length"),
+    ],
+)
+def test_a_key_is_read(header: str, key: str) -> None:
+    assert key_of([header]) == key
+
+
+@pytest.mark.parametrize("header", ["", '""', "short", '"unclosed key of length', "x" * 256, "t\u00e4b of some length"])
+def test_anything_else_is_no_key(header: str) -> None:
+    with pytest.raises(Refused) as refused:
+        key_of([header])
+
+    assert refused.value.problem.code == "idempotency_key_invalid"
+
+
+def test_without_the_header_there_is_no_key() -> None:
+    assert key_of([]) is None

@@ -1,0 +1,113 @@
+"""Whose booking it is: every operation of the document, by everybody, on an own, a foreign and a made-up id.
+
+What is somebody else's and what does not exist read the same, to the byte.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+
+from booking_payments.entrypoints.http.app import endpoints
+from booking_payments.entrypoints.http.openapi import document
+from tests.integration.http.api import Api, bearer
+from tests.integration.http.test_access import ALLOWED, NEEDS_SCOPE, NOBODY
+
+Json = dict[str, Any]
+DOCUMENT = document(endpoints(sandboxed=True))
+OPERATIONS: dict[tuple[str, str], Json] = {
+    (method.upper(), path): operation
+    for path, operations in DOCUMENT["paths"].items()
+    for method, operation in operations.items()
+}
+GUARDED = [pair for pair, operation in OPERATIONS.items() if operation["security"]]
+OF_BOOKINGS = [(method, path) for method, path in GUARDED if "{booking_id}" in path]
+
+ROLES: Mapping[str, dict[str, str]] = {
+    "anonymous": NOBODY,
+    "owner": bearer("ann"),
+    "other": bearer("bob"),
+    "operator": bearer("olga", "payments:operate"),
+    "booking app": bearer("app", "bookings:write"),
+}
+SUBJECTS = {"anonymous": "nobody", "owner": "ann", "other": "bob", "operator": "olga", "booking app": "app"}
+MADE_UP = "bk_0123456789abcdefghijkl"
+WHICH = ("own", "foreign", "made up")
+
+
+def seen_by(method: str, path: str, role: str) -> set[str]:
+    """On which of the three ids the role gets in. Owning a booking gets a customer in wherever the owner gets in."""
+    allowed = ALLOWED[method, path]
+    if role == "anonymous" or ((method, path) in NEEDS_SCOPE and role not in allowed):
+        return set()
+    everywhere = role in allowed and role in ("operator", "booking app")
+    return {"own", "foreign"} if everywhere else ({"own"} if "owner" in allowed else set())
+
+
+def body_for(method: str, path: str) -> Json:
+    """A body that the operation takes, so that nothing but the id can be the reason of a refusal."""
+    if method == "GET":
+        return {}
+    content = OPERATIONS[method, path]["requestBody"]["content"]["application/json"]
+    return {"json": content.get("example", {})}
+
+
+def bookings(api: Api, role: str) -> dict[str, str]:
+    """The three ids, all of them paid as far as they exist."""
+    own, foreign = api.book(customer_id=SUBJECTS[role]), api.book(customer_id="zoe")
+    for booking_id, customer in ((own, SUBJECTS[role]), (foreign, "zoe")):
+        assert api.pay(booking_id, who=bearer(customer)).status_code == 200
+    return {"own": own, "foreign": foreign, "made up": MADE_UP}
+
+
+def ask(api: Api, method: str, path: str, role: str, booking_id: str) -> httpx.Response:
+    return api.send(method, path.replace("{booking_id}", booking_id), ROLES[role], **body_for(method, path))
+
+
+def test_every_operation_is_in_the_matrix() -> None:
+    assert set(GUARDED) == set(ALLOWED)
+    assert len(OF_BOOKINGS) * len(ROLES) * len(WHICH) >= 150
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("method", "path"), OF_BOOKINGS)
+def test_everybody_gets_in_where_they_may_and_nowhere_else(api: Api, method: str, path: str, role: str) -> None:
+    ids = bookings(api, role)
+    answers = {which: ask(api, method, path, role, ids[which]) for which in WHICH}
+
+    entered = {which for which, answer in answers.items() if answer.status_code not in (401, 403, 404)}
+    assert entered == seen_by(method, path, role), {which: answer.text for which, answer in answers.items()}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("method", "path"), OF_BOOKINGS)
+def test_who_is_kept_out_can_not_tell_foreign_from_made_up(api: Api, method: str, path: str, role: str) -> None:
+    if "foreign" in seen_by(method, path, role):
+        return  # nothing is foreign to this role
+    ids = bookings(api, role)
+
+    foreign, made_up = (ask(api, method, path, role, ids[which]) for which in ("foreign", "made up"))
+
+    assert (foreign.status_code, foreign.content) == (made_up.status_code, made_up.content)
+    assert _headers(foreign) == _headers(made_up)
+
+
+def _headers(response: httpx.Response) -> dict[str, str]:
+    return {name: value for name, value in response.headers.items() if name != "x-request-id"}
+
+
+@pytest.mark.parametrize(("method", "path"), [pair for pair in OF_BOOKINGS if pair[0] == "POST"])
+def test_who_is_kept_out_changes_nothing(api: Api, method: str, path: str) -> None:
+    foreign = api.paid(customer_id="ann")
+    before = _all_about(api, foreign)
+
+    ask(api, method, path, "other", foreign)
+
+    assert _all_about(api, foreign) == before
+
+
+def _all_about(api: Api, booking_id: str) -> list[Any]:
+    base = f"/api/bookings/{booking_id}"
+    paths = (f"{base}/", f"{base}/payment/status/", f"{base}/payment/events/")
+    return [api.get(path, ROLES["operator"]).json() for path in paths]

@@ -1,0 +1,280 @@
+"""The audit trail: every command that may move money leaves one record, and nobody can change it afterwards."""
+
+import inspect
+import sqlite3
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import pytest
+from click.testing import CliRunner
+
+from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.application.payments import BookingPayments
+from booking_payments.domain.errors import CardDeclined, NotFound, OutcomeUnknown, PaymentError, RefusedByRule
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.entrypoints.cli import main
+from booking_payments.ports.audit import AuditOutcome, AuditRecord
+from booking_payments.ports.storage import StorageConflict, Subject, UnitOfWork, Work
+from booking_payments.testing.house import ANN, OPERATOR, House
+from tests.unit.application.saboteur import Saboteur
+
+READING = {
+    "get_booking", "payment_status", "journal", "list_payments", "quote_refund", "check_ledger", "list_webhooks",
+    "audit_trail",
+}  # fmt: skip
+WITHOUT_A_COMMAND = {"receive_webhook", "work", "catch_up", "forget_answers"}
+"""Nobody commands these: what they change leaves its own record, and old answers move no money."""
+
+GUIDES = {"process_booking_payment", "retry_booking_payment", "process_booking_refund"}
+"""The guide's three calls are made of the commands."""
+
+T = TypeVar("T")
+Command = Callable[[House, str], Awaitable[object]]
+
+
+async def _held(house: House, booking_id: str) -> None:
+    await house.payments.start_payment(
+        booking_id,
+        ANN,
+        payment_method_id="pm_card_visa",
+        confirm_immediately=True,
+        capture_method=CaptureMethod.MANUAL,
+    )
+
+
+async def _paid(house: House, booking_id: str) -> None:
+    await house.payments.start_payment(booking_id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+
+
+async def _open(house: House, booking_id: str) -> None:
+    await house.payments.start_payment(booking_id, ANN)
+
+
+async def _nothing(house: House, booking_id: str) -> None:
+    return None
+
+
+COMMANDS: dict[str, tuple[Command, Command]] = {
+    "register_booking": (_nothing, lambda house, _: house.book(reference="R-2")),
+    "cancel_booking": (_paid, lambda house, id_: house.payments.cancel_booking(id_, OPERATOR)),
+    "start_payment": (_nothing, lambda house, id_: house.payments.start_payment(id_, OPERATOR)),
+    "confirm_payment": (
+        _open,
+        lambda house, id_: house.payments.confirm_payment(id_, OPERATOR, payment_method_id="pm_card_visa"),
+    ),
+    "retry_payment": (
+        _open,
+        lambda house, id_: house.payments.retry_payment(id_, OPERATOR, payment_method_id="pm_card_visa"),
+    ),
+    "capture_payment": (_held, lambda house, id_: house.payments.capture_payment(id_, OPERATOR)),
+    "cancel_payment": (_held, lambda house, id_: house.payments.cancel_payment(id_, OPERATOR)),
+    "refund_payment": (_paid, lambda house, id_: house.payments.refund_payment(id_, OPERATOR, amount=Decimal("1.50"))),
+    "reconcile": (_paid, lambda house, _: house.payments.reconcile(caller=OPERATOR)),
+    "replay_webhooks": (_paid, lambda house, _: house.payments.replay_webhooks(caller=OPERATOR)),
+}
+
+
+def test_every_method_of_the_facade_is_a_command_or_known_to_be_none() -> None:
+    methods = {name for name, _ in inspect.getmembers(BookingPayments, inspect.isfunction) if not name.startswith("_")}
+
+    assert methods == set(COMMANDS) | READING | WITHOUT_A_COMMAND | GUIDES
+
+
+async def _trail(house: House) -> list[AuditRecord]:
+    return list(reversed(await house.payments.audit_trail(limit=1000)))
+
+
+@pytest.mark.parametrize("operation", COMMANDS)
+async def test_a_command_leaves_one_record(house: House, operation: str) -> None:
+    prepare, command = COMMANDS[operation]
+    booking = await house.book()
+    await prepare(house, booking.id)
+    before = len(await _trail(house))
+
+    await command(house, booking.id)
+
+    new = [each for each in (await _trail(house))[before:] if not each.actor.startswith(("system", "gateway"))]
+    assert [(each.operation, each.outcome, each.code) for each in new] == [(operation, AuditOutcome.DONE, None)]
+    assert new[0].actor in (OPERATOR.actor, "service:backend")
+    assert new[0].cause
+
+
+async def test_a_record_tells_of_whose_booking_and_what_was_asked(house: House) -> None:
+    booking = await house.book()
+    await _paid(house, booking.id)
+
+    await house.payments.refund_payment(booking.id, OPERATOR, amount="1.50")
+
+    [record] = await house.payments.audit_trail(booking.id, limit=1)
+    assert record.asked == {"amount": "1.50", "reason": "requested_by_customer"}
+
+
+async def test_the_record_of_a_new_booking_names_it(house: House) -> None:
+    booking = await house.book()
+
+    [record] = await house.payments.audit_trail(booking.id)
+    assert record.asked == {"reference": "R-1", "amount": "100.00 usd"}
+
+
+async def _outcome(house: House, work: Awaitable[object], error: type[PaymentError]) -> tuple[AuditOutcome, str | None]:
+    with pytest.raises(error):
+        await work
+    [record] = await house.payments.audit_trail(limit=1)
+    return record.outcome, record.code
+
+
+async def test_a_decline_is_on_record(house: House) -> None:
+    booking = await house.book()
+    work = house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_card_visa_chargeDeclined", confirm_immediately=True
+    )
+
+    assert await _outcome(house, work, CardDeclined) == (AuditOutcome.REFUSED, "card_declined")
+
+
+async def test_a_refusal_is_on_record(house: House) -> None:
+    booking = await house.book()
+    await _paid(house, booking.id)
+    work = house.payments.refund_payment(booking.id, ANN, amount="100.01")
+
+    assert await _outcome(house, work, RefusedByRule) == (AuditOutcome.REFUSED, "exceeds_refundable")
+
+
+async def test_who_asks_for_somebody_elses_booking_is_on_record(house: House) -> None:
+    work = house.payments.cancel_payment("bk_of_nobody", ANN)
+
+    assert await _outcome(house, work, NotFound) == (AuditOutcome.REFUSED, "not_found")
+
+
+async def test_an_unknown_outcome_is_on_record_and_so_is_who_settles_it(house: House) -> None:
+    booking = await house.book()
+    house.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=9)
+    work = house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+
+    assert await _outcome(house, work, OutcomeUnknown) == (AuditOutcome.UNKNOWN, "outcome_unknown")
+
+    house.stripe.faults.clear()
+    await house.settle()
+    settled = (await _trail(house))[-1]
+    assert (settled.actor, settled.operation) in {("system", "resolve"), ("gateway", "webhook")}
+
+
+async def test_what_nobody_foresaw_is_on_record_without_its_words(house: House) -> None:
+    booking = await house.book()
+
+    gateway = Saboteur(house, create_intent=[RuntimeError("canary")])
+    with pytest.raises(RuntimeError):
+        await BookingPayments(attrs.evolve(house.world, gateway=gateway)).start_payment(booking.id, ANN)
+
+    [record] = await house.payments.audit_trail(limit=1)
+    assert (record.outcome, record.code) == (AuditOutcome.FAILED, "RuntimeError")
+    assert "canary" not in repr(record)
+
+
+# --- without a command
+
+
+async def test_an_expiry_leaves_a_record(house: House) -> None:
+    booking = await house.book(expires_in=timedelta(hours=1))
+    house.clock.advance(timedelta(hours=2))
+
+    await house.payments.work()
+
+    [record] = await house.payments.audit_trail(booking.id, limit=1)
+    assert (record.actor, record.operation, record.asked) == ("system", "expiry", {"facts": "BookingReleased"})
+
+
+async def test_a_webhook_that_changes_something_leaves_a_record(house: House) -> None:
+    booking = await house.book()
+    view = await house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
+    )
+    house.authenticate(view, "succeeded")
+
+    await house.deliver_webhooks()
+
+    records = [each for each in await _trail(house) if each.operation == "webhook"]
+    assert records
+    assert all(each.cause.startswith("evt_") and each.payment_id for each in records)
+
+
+async def test_a_webhook_that_changes_nothing_leaves_none(house: House) -> None:
+    booking = await house.book()
+    await _paid(house, booking.id)
+    before = await _trail(house)
+
+    await house.deliver_webhooks()
+
+    assert await _trail(house) == before
+
+
+async def test_every_fact_belongs_to_a_record(house: House) -> None:
+    """Whatever is in a journal was commanded, or recorded by whoever did it without a command."""
+    booking = await house.book()
+    view = await house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
+    )
+    house.authenticate(view, "succeeded")
+    await house.settle()
+    await house.payments.refund_payment(booking.id, OPERATOR, amount="1.00")
+    await house.settle()
+
+    told = {(each.actor, each.cause) for each in await _trail(house)}
+    assert {(each.actor, each.cause) for each in await house.payments.journal(booking.id)} <= told
+
+
+async def test_forgetting_old_answers_leaves_the_trail_alone(house: House) -> None:
+    await house.book()
+    before = await _trail(house)
+
+    await house.payments.forget_answers(house.clock.now() + timedelta(days=1))
+
+    assert await _trail(house) == before
+
+
+class Crowded(MemoryStorage):
+    """Too busy for records of the audit trail, and for nothing else."""
+
+    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
+        async def crowded(uow: UnitOfWork) -> T:
+            before = len(await uow.audit.latest(1))
+            result = await work(uow)
+            if len(await uow.audit.latest(1)) > before:
+                raise StorageConflict
+            return result
+
+        return await super().transact(crowded, about)
+
+
+async def test_a_storage_too_busy_for_the_record_does_not_undo_the_command() -> None:
+    house = House(storage=Crowded())
+    booking = await house.book()
+
+    await house.payments.start_payment(booking.id, ANN)
+
+    assert (await house.payments.payment_status(booking.id, ANN)).payment.intent_id
+    assert await house.payments.audit_trail() == []
+
+
+def test_the_command_line_leaves_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run: Any = CliRunner().invoke
+    run(main, ["migrate"])
+
+    words = "--reference R-1 --customer ann --amount 1.00 --currency usd --starts 2030-01-01T20:00:00Z"
+    assert run(main, ["booking", "create", *words.split()]).exit_code == 0
+    assert run(main, ["reconcile"]).exit_code == 0
+    assert run(main, ["webhooks", "replay", "--failed"]).exit_code == 0
+
+    with sqlite3.connect(tmp_path / "booking-payments.db") as connection:
+        rows = connection.execute("SELECT actor, operation, cause FROM audit ORDER BY id").fetchall()
+    connection.close()
+    assert rows == [
+        ("service:cli", "register_booking", "booking create"),
+        ("service:cli", "reconcile", "reconcile"),
+        ("service:cli", "replay_webhooks", "webhooks replay"),
+    ]

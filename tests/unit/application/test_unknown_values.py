@@ -1,0 +1,98 @@
+"""Words that the gateway may use one day: stored, told apart, and never believed.
+
+Genuine events of a whole life come again under new ids, each with one word that nobody has heard of: another type,
+status, reason or code. What the books say must stay what the gateway says.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from copy import deepcopy
+from random import Random
+from typing import Any
+
+import pytest
+
+from booking_payments.domain.errors import CardDeclined
+from booking_payments.ports.storage import InboxStatus
+from booking_payments.testing.house import ANN, OPERATOR, House
+
+VALUES = 10_000 if os.environ.get("SIMULATION") == "nightly" else 1_000
+WORDS = ("status", "reason", "code", "decline_code", "failure_reason", "cancellation_reason", "advice_code", "type")
+Json = dict[str, Any]
+
+
+async def a_life(house: House) -> None:
+    """A decline, a success, a refund, and a dispute on another booking."""
+    booking = await house.book()
+    with pytest.raises(CardDeclined):
+        await house.payments.start_payment(
+            booking.id, ANN, payment_method_id="pm_card_visa_chargeDeclined", confirm_immediately=True
+        )
+    await house.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
+    await house.payments.refund_payment(booking.id, OPERATOR, amount="1.00")
+    disputed = await house.book(reference="R-2")
+    await house.payments.start_payment(
+        disputed.id, ANN, payment_method_id="pm_card_createDispute", confirm_immediately=True
+    )
+    await house.settle()
+
+
+def unheard_of(chance: Random) -> str:
+    """A word of no vocabulary: like Stripe's, strange, or hostile."""
+    plain = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz_.", k=chance.randint(1, 40)))
+    return chance.choice(
+        [f"{plain}_of_tomorrow", plain.upper() + "!", "\u2603" * 3, "' OR 1=1 --", " ", "0", "x" * 300]
+    )
+
+
+def places(subject: object) -> Iterator[Json]:
+    """Every object inside ``subject`` that has one of the words."""
+    if isinstance(subject, dict):
+        if any(isinstance(subject.get(word), str) for word in WORDS):
+            yield subject
+        for value in subject.values():
+            yield from places(value)
+    elif isinstance(subject, list):
+        for value in subject:
+            yield from places(value)
+
+
+def spoilt(genuine: Json, number: int, chance: Random) -> Json:
+    """``genuine`` again, with one word that is new."""
+    event = {**deepcopy(genuine), "id": f"evt_unheard_{number}"}
+    if chance.random() < 0.2:
+        return {**event, "type": unheard_of(chance)[:255].strip() or "x"}
+    place = chance.choice(list(places(event["data"]["object"])))
+    word = chance.choice([word for word in WORDS if isinstance(place.get(word), str)])
+    place[word] = unheard_of(chance)
+    return event
+
+
+async def test_words_that_nobody_has_heard_of_change_nothing_and_break_nothing() -> None:
+    house, chance = House(), Random(17)
+    await a_life(house)
+    genuine = [event for event in house.stripe.events if list(places(event["data"]["object"]))]
+    before = {payment.id: payment for payment in (await house.payments.list_payments()).items}
+
+    outcomes = Counter[str]()
+    for number in range(VALUES):
+        body = json.dumps(spoilt(chance.choice(genuine), number, chance)).encode()
+        outcomes[(await house.deliver(body)).outcome] += 1
+
+    after = {payment.id: payment for payment in (await house.payments.list_payments()).items}
+    assert {id_: (p.status, p.captured, p.refunded, p.refund_pending) for id_, p in after.items()} == {
+        id_: (p.status, p.captured, p.refunded, p.refund_pending) for id_, p in before.items()
+    }
+    assert [p.dispute.status if p.dispute else None for p in after.values()] == [
+        p.dispute.status if p.dispute else None for p in before.values()
+    ]
+    rows = await house.payments.list_webhooks(limit=10 * VALUES)
+    stored = [row for row in rows if row.event_id.startswith("evt_unheard_")]
+    assert len(stored) == VALUES
+    assert {row.status for row in stored} <= {InboxStatus.PROCESSED, InboxStatus.IGNORED}
+    assert all(row.reason for row in stored if row.status is InboxStatus.IGNORED)
+    assert outcomes["ignored"] > VALUES // 10
+    assert outcomes["processed"] > VALUES // 10
+    assert (await house.payments.check_ledger()).faults == ()

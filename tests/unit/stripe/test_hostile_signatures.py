@@ -1,0 +1,129 @@
+"""Signature headers of somebody who wants in: none opens the door, and none breaks it. Agreement with Stripe's SDK."""
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+import stripe
+
+from booking_payments.adapters.stripe.signature import sign, verify
+from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.ports.gateway import WebhookRefused
+from tests.hostile_signatures import AT, BODY, OLD, SECRET, hostile_headers, mac
+
+HEADERS = hostile_headers(BODY, SECRET, AT)
+T = int(AT.timestamp())
+V1 = mac(b"%d." % T + BODY, SECRET)
+DAY = timedelta(hours=24)
+"""So long the old secret lives when Stripe rolls it (docs.stripe.com/webhooks#roll-endpoint-secrets)."""
+
+
+def test_there_are_at_least_eighty() -> None:
+    assert len(HEADERS) >= 80
+    assert len(set(HEADERS.values())) == len(HEADERS)
+
+
+def test_the_one_that_they_are_made_of_is_accepted() -> None:
+    verify(BODY, f"t={T},v1={V1}", (SECRET,), AT)
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_hostile_header_opens_nothing_and_breaks_nothing(name: str) -> None:
+    with pytest.raises(WebhookRefused) as refused:
+        verify(BODY, HEADERS[name], (SECRET,), AT)
+
+    assert refused.value.code.startswith("signature_")
+
+
+# --- rolling the secret
+
+
+@pytest.mark.parametrize("signed_with", [(SECRET,), (OLD,), (OLD, SECRET), (SECRET, OLD)])
+def test_while_the_secret_is_rolled_old_and_new_are_accepted(signed_with: tuple[str, ...]) -> None:
+    header = f"t={T}" + "".join(f",v1={mac(b'%d.' % T + BODY, secret)}" for secret in signed_with)
+
+    verify(BODY, header, (SECRET, OLD), AT)
+
+
+@pytest.mark.parametrize("configured", [(SECRET,), (OLD,)])
+def test_one_configured_secret_is_enough_while_stripe_signs_with_both(configured: tuple[str, ...]) -> None:
+    header = f"t={T},v1={mac(b'%d.' % T + BODY, OLD)},v1={V1}"
+
+    verify(BODY, header, configured, AT)
+
+
+def test_after_the_roll_the_old_secret_opens_nothing() -> None:
+    later = AT + DAY
+    body = b'{"id": "evt_1", "type": "ping"}'
+
+    with pytest.raises(WebhookRefused) as refused:
+        StripeWebhooks([SECRET]).read(body, sign(body, OLD, later), later)
+
+    assert refused.value.code == "signature_wrong"
+
+
+# --- agreement with Stripe's own SDK
+
+HEADERS_COMPARED = 100_000
+SPOILT_COMPARED = HEADERS_COMPARED if os.environ.get("SIMULATION") == "nightly" else 20_000
+
+
+def _official(body: bytes, header: str, secret: str) -> bool:
+    try:
+        return bool(stripe.WebhookSignature.verify_header(body.decode(), header, secret, tolerance=300))
+    except (stripe.SignatureVerificationError, TypeError, UnicodeDecodeError, ValueError):
+        return False
+
+
+def _ours(body: bytes, header: str, secret: str, now: datetime) -> bool:
+    try:
+        verify(body, header, (secret,), now)
+    except WebhookRefused:
+        return False
+    return True
+
+
+def _valid(chance: Random, now: int, count: int) -> Iterator[tuple[bytes, str, str]]:
+    """Bodies, headers and secrets as they may come from Stripe, also during a roll and with the test scheme."""
+    for _ in range(count):
+        body = "".join(chance.choices('abc{}":,\u00e4\u20ac \n0123456789', k=chance.randrange(200))).encode()
+        secret = f"whsec_{chance.randbytes(chance.randrange(1, 32)).hex()}"
+        at = now - chance.randrange(290)
+        parts = [f"v1={mac(b'%d.' % at + body, secret)}"]
+        parts += [f"v1={chance.randbytes(32).hex()}" for _ in range(chance.randrange(3))]
+        parts += [f"v0={chance.randbytes(32).hex()}" for _ in range(chance.randrange(2))]
+        chance.shuffle(parts)
+        yield body, ",".join([f"t={at}", *parts]), secret
+
+
+def test_what_stripes_sdk_accepts_of_stripe_we_accept() -> None:
+    now = int(time.time())
+    disagreed = [
+        header
+        for body, header, secret in _valid(Random(now), now, HEADERS_COMPARED)
+        if not (_ours(body, header, secret, datetime.fromtimestamp(now, UTC)) and _official(body, header, secret))
+    ]
+
+    assert disagreed == []
+
+
+def test_what_we_accept_stripes_sdk_accepts() -> None:
+    """Of valid headers with one character another: ours may be stricter, never laxer."""
+    now, chance = int(time.time()), Random(7)
+    laxer = []
+    for body, header, secret in _valid(chance, now, SPOILT_COMPARED):
+        place = chance.randrange(len(header))
+        spoilt = header[:place] + chance.choice("0123456789abcdef=,tv ") + header[place + 1 :]
+        if _ours(body, spoilt, secret, datetime.fromtimestamp(now, UTC)) and not _official(body, spoilt, secret):
+            laxer.append(spoilt)
+
+    assert laxer == []
+
+
+def test_the_sdk_signs_as_we_do() -> None:
+    generate = stripe.WebhookSignature.generate_signature_header
+
+    assert generate(BODY.decode(), SECRET, timestamp=T) == sign(BODY, SECRET, AT)

@@ -1,0 +1,134 @@
+"""The guard over the run's own sockets sees what leaves this machine, and nothing that we send follows a redirect."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import httpx
+import pytest
+
+from booking_payments.adapters.stripe.gateway import StripeGateway
+from booking_payments.adapters.stripe.sdk import SdkTransport
+from booking_payments.entrypoints.deliveries import Deliveries
+from booking_payments.ports.gateway import Silent
+from booking_payments.testing.house import House
+from tests import egress
+
+ELSEWHERE = "192.0.2.1"
+"""An address that nobody has (RFC 5737)."""
+
+
+@pytest.fixture
+def seen() -> Iterator[list[str]]:
+    """What the guard has refused in this test; looked at, so that it does not fail the test."""
+    yield egress.attempts
+    egress.attempts.clear()
+
+
+def test_a_connection_to_elsewhere_is_refused(seen: list[str]) -> None:
+    with closing(socket.socket()) as client, pytest.raises(egress.LeftTheMachine):
+        client.connect((ELSEWHERE, 443))
+
+    assert seen == [f"socket.connect {ELSEWHERE}"]
+
+
+def test_a_datagram_to_elsewhere_is_refused(seen: list[str]) -> None:
+    with closing(socket.socket(type=socket.SOCK_DGRAM)) as client, pytest.raises(egress.LeftTheMachine):
+        client.sendto(b"?", (ELSEWHERE, 53))
+
+    assert seen
+
+
+def test_a_name_is_not_even_looked_up(seen: list[str]) -> None:
+    with pytest.raises(egress.LeftTheMachine):
+        socket.getaddrinfo("api.stripe.com", 443)
+
+    assert seen == ["socket.getaddrinfo api.stripe.com"]
+
+
+async def test_asyncio_is_watched_too(seen: list[str]) -> None:
+    with pytest.raises(egress.LeftTheMachine):
+        await asyncio.open_connection(ELSEWHERE, 443)
+
+    assert seen
+
+
+async def test_a_library_that_survives_the_refusal_does_not_hide_it(seen: list[str]) -> None:
+    async with httpx.AsyncClient() as client:
+        with pytest.raises((egress.LeftTheMachine, httpx.HTTPError)):
+            await client.get("http://example.com/")
+
+    assert seen
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.10", "::1", "0.0.0.0", ""])
+def test_this_machine_is_open(host: str) -> None:
+    assert egress.is_here(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1", "169.254.169.254", "fe80::1", "::ffff:192.0.2.1", "localhost.evil.example"]
+)
+def test_every_other_machine_is_not(host: str) -> None:
+    assert not egress.is_here(host)
+
+
+# --- redirects
+
+
+@contextmanager
+def web(location: str | None, asked: list[str]) -> Iterator[str]:
+    """The address of a server that sends everybody on to ``location``, or answers."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(307 if location else 200)
+            if location:
+                self.send_header("Location", location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_GET  # noqa: N815 - the server looks for this name
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+async def test_the_gateway_follows_no_redirect() -> None:
+    first: list[str] = []
+    second: list[str] = []
+    with web(None, second) as elsewhere, web(f"{elsewhere}/stolen", first) as address:
+        transport = SdkTransport("sk_test_x", address)
+        with pytest.raises(Silent):
+            await StripeGateway(transport, livemode=False).retrieve_intent("pi_1")
+        await transport.close()
+
+    assert (len(first), second) == (1, [])
+
+
+async def test_our_own_deliveries_follow_no_redirect() -> None:
+    first: list[str] = []
+    second: list[str] = []
+    house = House()
+    booking = await house.book()
+    await house.payments.start_payment(booking.id)
+    with web(None, second) as elsewhere, web(f"{elsewhere}/stolen", first) as address:
+        deliveries = Deliveries(house.stripe, house.clock, f"{address}/", "whsec_x")
+        await deliveries.round()
+
+    assert (len(first) > 0, second) == (True, [])

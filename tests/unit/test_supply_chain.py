@@ -1,0 +1,44 @@
+"""What ships: licences that somebody has looked at, a bill of materials of the lock file, the same wheel twice."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tools import audit
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_licence_was_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    assert audit.licences()
+    assert len(capsys.readouterr().out.splitlines()) == len(list(audit.shipped())) > 50
+
+
+def test_a_licence_that_nobody_has_looked_at_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "licence_of", lambda name: "AGPL-3.0-only" if name == "click" else "MIT")
+
+    assert not audit.licences()
+
+
+def test_the_bill_of_materials_lists_what_is_locked_with_its_hashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "DIST", tmp_path)
+
+    assert audit.bill("--no-validate")  # against CycloneDX's schema takes ten seconds; `make audit` does it
+    parts = json.loads((tmp_path / "sbom.json").read_text())["components"]
+    assert {(part["name"], part["version"]) for part in parts} == set(audit.shipped())
+    assert all(part["externalReferences"][0]["hashes"] for part in parts if part["name"] == "stripe")
+
+
+def test_the_wheel_comes_out_the_same_twice() -> None:
+    assert audit.wheel()
+
+
+@pytest.mark.parametrize("lock", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.name)
+def test_a_lock_file_pins_and_hashes_everything_and_names_no_index(lock: Path) -> None:
+    lines = [line for line in lock.read_text().splitlines() if line and not line.startswith((" ", "#"))]
+
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9_.-]+==\S+( ; .+)? \\", line)] == []
+    assert lock.read_text().count("--hash=sha256:") >= len(lines)

@@ -1,0 +1,142 @@
+"""What ships, looked at: licences, known weaknesses, a bill of materials, and a wheel that comes out the same twice.
+
+    python tools/audit.py [licences] [weaknesses] [bill] [wheel]      (nothing named: all of them)
+
+Known weaknesses are looked up online (pip-audit asks the Python Packaging Advisory Database through PyPI). Where that
+can't be reached the rest is done all the same, and the end says what was not. The bill of materials is CycloneDX and
+goes to ``dist/sbom.json``. Exit status 1 for a weakness, a licence that nobody has looked at, or wheels that differ.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+LOCK: Final = ROOT / "requirements" / "run.txt"
+DIST: Final = ROOT / "dist"
+EPOCH: Final = "1767225600"
+"""2026-01-01: the time of every file in the wheel, so that the clock has no part in it (reproducible-builds.org)."""
+
+ACCEPTED: Final[Mapping[str, str]] = {
+    r"MIT|MIT-0|Expat": "permissive",
+    r"BSD|0BSD|ISC|PSF|Python Software Foundation|Zlib|Unlicense|CC0": "permissive",
+    r"Apache": "permissive, with a patent grant",
+    r"LGPL|Lesser General Public": "weak copyleft: used as a library, unchanged and replaceable (psycopg)",
+    r"MPL|Mozilla": "weak copyleft, file by file (certifi)",
+}
+"""Licences that were looked at, by what they are called."""
+
+
+def shipped() -> Iterator[tuple[str, str]]:
+    """Name and version of everything that ``make run`` installs."""
+    yield from re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\\\n]+)", LOCK.read_text(), re.MULTILINE)
+
+
+def licence_of(name: str) -> str:
+    """The licence as the package states it; empty when it states none."""
+    try:
+        about = metadata(name)
+    except PackageNotFoundError:
+        return "not installed"
+    classifiers = [each.rpartition(" :: ")[2] for each in about.get_all("Classifier") or [] if "License ::" in each]
+    stated = _first(about.get_all("License-Expression")) or " or ".join(classifiers)
+    return stated or _first(about.get_all("License")).strip().partition("\n")[0]
+
+
+def _first(values: list[str] | None) -> str:
+    return values[0] if values else ""
+
+
+def licences() -> bool:
+    """Print the licence of everything that ships; false when one is none of those that were looked at."""
+    unknown = []
+    for name, version in shipped():
+        stated = licence_of(name)
+        accepted = stated == "not installed" or any(re.search(each, stated, re.IGNORECASE) for each in ACCEPTED)
+        unknown += [] if accepted else [name]
+        print(f"  {name} {version}: {stated or 'states none'}{'' if accepted else '   <- look at this one'}")
+    return not unknown
+
+
+def weaknesses() -> bool:
+    """Ask for known weaknesses of the locked versions; true, and said aloud, where nobody can be asked."""
+    options = ["--disable-pip", "--progress-spinner=off", "--format=json", "--timeout=10"]
+    command = [sys.executable, "-m", "pip_audit", "--requirement", str(LOCK), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    try:
+        answers = json.loads(done.stdout)["dependencies"]
+    except ValueError:  # it gives up without an answer when there is no network at all
+        answers = []
+    weak = [each for each in answers if each.get("vulns")]
+    skipped = [each["name"] for each in answers if "skip_reason" in each]
+    for each in weak:
+        print(f"  {each['name']} {each['version']}: {', '.join(found['id'] for found in each['vulns'])}")
+    checked = len(answers) - len(skipped)
+    print(f"  {checked} of {len(list(shipped()))} looked up, {len(weak)} with known weaknesses")
+    if skipped or not checked:
+        which = " ".join(skipped) if checked else "everything"
+        print(f"  NOT CHECKED: {which}; the advisories can't be reached from here; run this with a network")
+    return not weak
+
+
+def bill(check: str = "--validate") -> bool:
+    """Write the bill of materials of the lock file, with the hashes of what was locked."""
+    DIST.mkdir(exist_ok=True)
+    target = DIST / "sbom.json"
+    options = ["--output-format", "JSON", "--output-reproducible", check, "--pyproject", "pyproject.toml"]
+    command = [sys.executable, "-m", "cyclonedx_py", "requirements", *options, "--output-file", str(target), str(LOCK)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        print(done.stderr)
+        return False
+    parts = json.loads(target.read_text())["components"]
+    print(f"  {target}: {len(parts)} components")
+    return {part["name"] for part in parts} == {name for name, _ in shipped()}
+
+
+def built(folder: Path) -> str:
+    """The SHA-256 of the wheel, built into ``folder``."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
+    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)  # noqa: S603
+    [wheel] = folder.glob("*.whl")
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
+def wheel() -> bool:
+    """Build the wheel twice; whether it is the same to the byte."""
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        hashes = [built(Path(first)), built(Path(second))]
+    print(f"  sha256 {hashes[0]}" if len(set(hashes)) == 1 else f"  differs: {hashes}")
+    return len(set(hashes)) == 1
+
+
+PARTS: Final[Mapping[str, Callable[[], bool]]] = {
+    "licences": licences,
+    "weaknesses": weaknesses,
+    "bill": bill,
+    "wheel": wheel,
+}
+
+
+def main(names: list[str]) -> int:
+    """Do the parts called ``names`` (none: all); 1 when one of them found something."""
+    wanting = []
+    for name in names or list(PARTS):
+        print(f"{name}:", flush=True)
+        if not PARTS[name]():
+            wanting.append(name)
+    print(f"wanting: {', '.join(wanting)}" if wanting else "nothing found")
+    return 1 if wanting else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
