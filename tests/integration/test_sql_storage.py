@@ -279,7 +279,7 @@ async def test_rare_facts_and_unfinished_webhooks_are_found_by_their_indexes(sto
     rare = (
         select(journal).where(RARE, journal.c.type == "drift_found", journal.c.at >= NOW).order_by(journal.c.at.desc())
     )
-    unfinished = select(inbox).where(UNFINISHED).order_by(inbox.c.id.desc())
+    unfinished = select(inbox).where(UNFINISHED).order_by((inbox.c.id + 0).desc())
     async with storage.engine.connect() as connection:
         plans = [list(await connection.execute(_explained(each, storage))) for each in (rare, unfinished)]
 
