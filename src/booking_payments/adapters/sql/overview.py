@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, bindparam, func, insert, literal_column, select
+from sqlalchemy import Text, bindparam, func, insert, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -134,10 +134,11 @@ class SqlOverview:
     async def webhooks(self, *, unfinished: bool, cursor: str | None, limit: int) -> InboxPage:
         before = place_in(cursor)
         place = _PLACE if unfinished else inbox.c.id
-        wanted: list[ColumnElement[bool]] = [place < before] if before is not None else []
+        statement = select(inbox).order_by(place.desc()).limit(limit + 1)
+        if before is not None:
+            statement = statement.where(place < before)
         if unfinished:
-            wanted.append(UNFINISHED)
-        statement = select(inbox).where(*wanted).order_by(place.desc()).limit(limit + 1)
+            statement = statement.where(UNFINISHED)
         found = (await self._connection.execute(statement)).mappings().all()
         following = str(found[limit - 1]["id"]) if len(found) > limit else None
         return InboxPage(items=tuple(rows.inbox_from(row) for row in found[:limit]), next_cursor=following)
