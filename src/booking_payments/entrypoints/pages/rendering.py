@@ -115,9 +115,11 @@ def duration(seconds: float | None) -> str:
     """``0.4 s``, ``12 min``, ``3.5 h``, ``2.0 days``; a dash when there is nothing to say."""
     if seconds is None:
         return "–"  # noqa: RUF001 - the dash is one
+    if 0 < seconds < 0.1:
+        return "< 0.1 s"
     for unit, size, limit in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
         if seconds < limit:
-            return f"{seconds / size:.3g} {unit}"
+            return f"{seconds / size:.{1 if seconds / size < 10 else 0}f} {unit}"
     return f"{seconds / 86400:.1f} days"
 
 

@@ -8,12 +8,14 @@ from xml.etree import ElementTree as ET
 
 import pygal
 from markupsafe import Markup
+from pygal.style import Style
 
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _COMMON: Final[dict[str, Any]] = {
     "js": [],
-    "width": 640,
-    "height": 260,
+    "style": Style(label_font_size=13, major_label_font_size=13, legend_font_size=13),
+    "width": 480,
+    "height": 230,
     "margin": 6,
     "show_legend": True,
     "legend_at_bottom": True,
@@ -26,7 +28,7 @@ _COMMON: Final[dict[str, Any]] = {
     "min_scale": 2,
     "max_scale": 6,
 }
-_LABELS: Final = 8
+_LABELS: Final = 5
 """How many days are named below a chart at most."""
 
 
@@ -42,7 +44,7 @@ def bars(title: str, labels: Sequence[str], name: str, values: Sequence[float]) 
 
 def ranking(title: str, labels: Sequence[str], values: Sequence[float]) -> Markup:
     """Bars that lie, the longest on top."""
-    height = 60 + 34 * len(labels)
+    height = 50 + 30 * len(labels)
     chart = pygal.HorizontalBar(**{**_COMMON, "show_legend": False, "height": height})
     return _drawn(chart, title, labels[::-1], [("", values[::-1])])
 
@@ -75,6 +77,6 @@ def _strip(svg: ET.Element) -> None:
     for parent in list(svg.iter()):
         parent.attrib.pop("style", None)
         for child in list(parent):
-            kind = child.get("class") or ""
-            if child.tag in (f"{_SVG}style", f"{_SVG}script", f"{_SVG}desc") or "tooltip" in kind:
+            kinds = (child.get("class") or "").split()
+            if child.tag in (f"{_SVG}style", f"{_SVG}script", f"{_SVG}desc") or "tooltip" in kinds:
                 parent.remove(child)

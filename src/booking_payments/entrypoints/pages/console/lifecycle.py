@@ -26,7 +26,8 @@ PLACES: Final = {
 }
 """Column and row of each status. A test holds that none is missing."""
 
-WIDTH, HEIGHT, ACROSS, DOWN = 168, 40, 214, 82
+WIDTH, HEIGHT, ACROSS, DOWN = 176, 40, 216, 82
+MIDDLE, GAP = HEIGHT // 2, (DOWN - HEIGHT) // 2
 Move = tuple[PaymentStatus, PaymentStatus]
 
 
@@ -55,7 +56,7 @@ def diagram(here: PaymentStatus, way: Sequence[PaymentStatus]) -> Markup:
     """The picture as SVG. What it shows is said in its title, too."""
     gone = list(dict.fromkeys(pairwise(way)))
     ahead = sorted((move for move in moves() if move[0] is here and move not in gone), key=lambda move: move[1].value)
-    svg = ET.Element("svg", {"class": "lifecycle", "viewBox": "0 0 830 224", "role": "img", "aria-labelledby": "way"})
+    svg = ET.Element("svg", {"class": "lifecycle", "viewBox": "0 0 840 224", "role": "img", "aria-labelledby": "way"})
     ET.SubElement(svg, "title", {"id": "way"}).text = _told(here, way)
     for kind in ("way", "next"):
         _tip(svg, kind)
@@ -100,21 +101,35 @@ def _arrow(svg: ET.Element, move: Move, kind: str) -> None:
 
 
 def _curve(start: PaymentStatus, end: PaymentStatus) -> str:
-    """From box to box: sideways where the columns differ, else up or down; the way back a little beside."""
+    """From box to box: straight up or down within a column, sideways to the next one; farther ways go through the
+    gaps between the rows, so that no arrow seems to touch a box that it passes."""
     (x0, y0), (x1, y1) = _corner(start), _corner(end)
     if x0 == x1:
-        down = y1 > y0
-        shift = 12 if down else -12
-        x, near, far = x0 + WIDTH // 2 + shift, y0 + (HEIGHT if down else 0), y1 + (0 if down else HEIGHT)
-        if abs(y1 - y0) > DOWN:  # past the box between them
-            side = x0 - 14
-            return f"M{x0} {y0 + 20}C{side - 8} {y0 + 20} {side - 8} {y1 + 20} {x1 - 1} {y1 + 20}"
-        return f"M{x} {near}L{x} {far}"
+        return _within_column(x0, y0, y1)
+    if abs(x1 - x0) > ACROSS:
+        return _through_gaps(x0, y0, x1, y1)
     onward = x1 > x0
     shift = -7 if onward else 7
     begin, stop = (x0 + WIDTH, x1) if onward else (x0, x1 + WIDTH)
-    far_apart = abs(x1 - x0) > ACROSS and y0 == y1
-    bow = (-56 if onward else 56) if far_apart else 0
     bend = (stop - begin) // 2
-    y_begin, y_end = y0 + 20 + shift, y1 + 20 + shift
-    return f"M{begin} {y_begin}C{begin + bend} {y_begin + bow} {stop - bend} {y_end + bow} {stop} {y_end}"
+    y_begin, y_end = y0 + MIDDLE + shift, y1 + MIDDLE + shift
+    return f"M{begin} {y_begin}C{begin + bend} {y_begin} {stop - bend} {y_end} {stop} {y_end}"
+
+
+def _within_column(x: int, y0: int, y1: int) -> str:
+    down = y1 > y0
+    if abs(y1 - y0) > DOWN:  # past the box between them
+        side = x - 18
+        return f"M{x} {y0 + MIDDLE}H{side}V{y1 + MIDDLE}H{x}"
+    across = x + WIDTH // 2 + (12 if down else -12)
+    return f"M{across} {y0 + (HEIGHT if down else 0)}V{y1 + (0 if down else HEIGHT)}"
+
+
+def _through_gaps(x0: int, y0: int, x1: int, y1: int) -> str:
+    down = y1 > y0
+    near, far = x0 + WIDTH // 2, x1 + WIDTH // 2
+    gap = y0 + HEIGHT + GAP if down else y0 - GAP
+    begin = y0 + HEIGHT if down else y0
+    if abs(y1 - y0) > DOWN:  # two rows away: down beside the target's column, and in from the side
+        return f"M{near} {begin}V{gap}H{x1 - 20}V{y1 + MIDDLE}H{x1}"
+    return f"M{near} {begin}V{gap}H{far}V{y1 + HEIGHT if y1 < y0 else y1}"
