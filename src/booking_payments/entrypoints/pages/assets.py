@@ -4,9 +4,9 @@ them for ever."""
 import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
-from litestar import get
+from litestar import Request, get
 from litestar.response import Response
 
 from booking_payments.entrypoints.http.auth import Access
@@ -29,8 +29,9 @@ def address_of(name: str) -> str:
 
 
 @get("/pages/{version:str}/{name:str}", opt={"access": Access.PUBLIC}, include_in_schema=False)
-async def asset(version: str, name: str) -> Response[bytes]:
+async def asset(request: Request[Any, Any, Any]) -> Response[bytes]:
     """One file; another version than ours is answered with ours, for as long as it takes to load a page again."""
+    name, version = request.path_params["name"], request.path_params["version"]
     if name not in KINDS:
         raise Refused(404, "not_found", "there is no such file")
     kept = "public, max-age=31536000, immutable" if version == _VERSIONS[name] else "no-cache"

@@ -1,6 +1,7 @@
 """Charts as SVG, by pygal, without its own style and script: colours come from our sheet, so they follow dark mode, and
 the policy of the page holds."""
 
+import sys
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
@@ -9,6 +10,10 @@ from xml.etree import ElementTree as ET
 import pygal
 from markupsafe import Markup
 from pygal.style import Style
+
+# Pygal looks for plugins of its own at every import of anything, in a way that Python 3.11 warns of and 3.12 has given
+# up. We have none.
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
 
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _COMMON: Final[dict[str, Any]] = {
@@ -51,7 +56,7 @@ def ranking(title: str, labels: Sequence[str], values: Sequence[float]) -> Marku
 
 def lines(title: str, days: Sequence[date], series: Sequence[tuple[str, Sequence[float | None]]]) -> Markup:
     """A line for each series; days without a value are left open."""
-    return _drawn(pygal.Line(**_COMMON, dots_size=3, stroke=True), title, _named(days), series)
+    return _drawn(pygal.Line(**_COMMON, dots_size=3, margin_right=26), title, _named(days), series)
 
 
 def _named(days: Sequence[date]) -> list[str]:
