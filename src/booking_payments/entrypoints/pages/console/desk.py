@@ -24,7 +24,7 @@ from booking_payments.entrypoints.pages.sessions import (
 )
 
 LOGIN: Final = f"{CONSOLE}/login"
-_NEXT: Final = re.compile(r"/console(/[A-Za-z0-9_\-./]*)?(\?[A-Za-z0-9_\-.=&%+]*)?", re.ASCII)
+_NEXT: Final = re.compile(r"(?!.*\.\.)/console(/[A-Za-z0-9_\-./]*)?(\?[A-Za-z0-9_\-.=&%+]*)?", re.ASCII)
 
 
 @frozen(kw_only=True)
