@@ -23,6 +23,7 @@ from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.pace import Paced
 from booking_payments.adapters.stripe.sdk import SdkTransport
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.adapters.throttle import Counters
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.replaying import REDELIVERY, UNFINISHED
 from booking_payments.application.world import Terms, World
@@ -32,6 +33,7 @@ from booking_payments.domain.retry import RetryPolicy
 from booking_payments.entrypoints.background import Alarm, Every, running
 from booking_payments.entrypoints.deliveries import Deliveries
 from booking_payments.entrypoints.http.idempotency import LIFETIME
+from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.storage import InboxFilter
@@ -70,6 +72,15 @@ def _stripe_transport(settings: Settings) -> SdkTransport:
     return SdkTransport(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
 
 
+def _counters(settings: Settings) -> Counters:
+    url = settings.rate_limit_store_url
+    try:
+        return Counters.open(url.get_secret_value() if url else None)
+    except ImportError:
+        remedy = "needs a client library; install it with: pip install 'booking-payments[redis]'"
+        raise SettingsError(Problem("RATE_LIMIT_STORE_URL", remedy)) from None
+
+
 class Container(containers.DeclarativeContainer):
     """Everything that the service is made of."""
 
@@ -100,6 +111,10 @@ class Container(containers.DeclarativeContainer):
     webhooks = providers.Singleton(StripeWebhooks, secrets=settings.provided.webhook_secrets)
     storage = providers.Singleton(SqlStorage.open, database_url, on_jobs=alarm.provided.ring)
     publisher = providers.Singleton(CallablePublisher)
+
+    # How often somebody may call
+    counters = providers.Singleton(_counters, settings)
+    limits = providers.Singleton(Limits.of, settings, counters)
 
     # Use cases
     world = providers.Singleton(
@@ -134,10 +149,12 @@ async def build(settings: Settings) -> AsyncIterator[Services]:
             ready=lambda: readiness(storage),
             background=_background(container, settings),
             sandbox=container.fake_stripe() if fake else None,
+            limits=container.limits() if settings.rate_limit_enabled else None,
         )
     finally:
         await storage.close()
         await _close_gateway(container, settings)
+        await container.counters().close()
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from swagger_ui_bundle import swagger_ui_path
 
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, AnyRequest, Endpoint, public
+from booking_payments.entrypoints.http.limits import UNCOUNTED
 from booking_payments.entrypoints.http.problems import PROBLEM_MEDIA, Problem, Refused, Reply
 from booking_payments.entrypoints.http.services import Services
 
@@ -26,6 +27,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     409: "Not possible in the present state, or still being worked on",
     413: "Too large",
     422: "Understood, and refused by a rule",
+    429: "Too many requests; come again after `Retry-After` seconds",
     500: "Our own mistake",
     502: "The payment provider refused us for our own fault",
     503: "Cannot be reached, or the outcome is unknown (`outcome_unknown`)",
@@ -216,6 +218,8 @@ def _responses(each: Endpoint, schemas: _Schemas) -> Json:
 def errors_of(each: Endpoint) -> frozenset[int]:
     """The statuses of all problems that an endpoint may answer with."""
     statuses = {*each.errors, 413, 500}
+    if each.path.rstrip("/") not in UNCOUNTED:
+        statuses.add(429)
     if each.access.needs_token:
         statuses |= {400, 401, 403, 503}
     if "{" in each.path:
@@ -236,7 +240,7 @@ def _bad(each: Endpoint, status: int, schemas: _Schemas) -> Json:
     if each.path.startswith("/_sandbox/") and status in each.errors:
         content["application/json"] = {"schema": {"type": "object"}}
     headers = {"X-Request-Id": _TEXT_HEADER}
-    if status == 503:
+    if status in (429, 503):
         headers["Retry-After"] = {"schema": {"type": "integer"}}
     return {"description": MEANINGS[status], "headers": headers, "content": content}
 
