@@ -33,9 +33,10 @@ run: $(VENV)/.run  ## install what is needed, migrate, and serve on http://127.0
 test: $(VENV)/.dev  ## install what is needed and run the whole suite, PostgreSQL included
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
-nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database (about an hour)
+nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, twenty thousand requests (about an hour)
 	@SIMULATION=nightly KILLS=1000 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \
-		tests/simulation tests/e2e/test_kills.py tests/integration/test_races.py
+		tests/simulation tests/e2e/test_kills.py tests/integration/test_races.py \
+		tests/integration/http/test_exploring.py
 
 lint: $(VENV)/.dev  ## style, and the arrows of the hexagon
 	@$(BIN)/ruff check .

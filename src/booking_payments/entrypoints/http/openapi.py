@@ -181,7 +181,7 @@ _KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "The same key with the same request is done once, and answered the same for 72 hours.",
-    "schema": {"type": "string", "minLength": 16, "maxLength": 257, "pattern": "^[!-~][ -~]*[!-~]$"},
+    "schema": {"type": "string", "pattern": r'^([!#-~][ -~]{14,253}[!-~]|"[ !#-\[\]-~]{16,255}")$'},
 }
 _SIGNATURE: Final = {
     "name": "Stripe-Signature",
@@ -206,7 +206,15 @@ def _request_body(each: Endpoint, schemas: _Schemas) -> Json:
 
 def _raw_body() -> Json:
     schema = {"type": "object", "description": "an event, as Stripe wrote it"}
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+    event = {
+        "id": "evt_1",
+        "object": "event",
+        "type": "payment_intent.succeeded",
+        "livemode": False,
+        "created": 1780344000,
+    }
+    example = {**event, "data": {"object": {"id": "pi_1", "object": "payment_intent"}}}
+    return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
 
 
 def _responses(each: Endpoint, schemas: _Schemas) -> Json:
