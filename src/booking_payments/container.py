@@ -24,6 +24,7 @@ from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.pace import Paced
 from booking_payments.adapters.stripe.sdk import SdkTransport
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.adapters.throttle import Counters
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.replaying import REDELIVERY, UNFINISHED
@@ -34,6 +35,7 @@ from booking_payments.domain.retry import RetryPolicy
 from booking_payments.entrypoints.background import Alarm, Every, running
 from booking_payments.entrypoints.deliveries import Deliveries
 from booking_payments.entrypoints.http.idempotency import LIFETIME
+from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.storage import InboxFilter
@@ -82,6 +84,15 @@ def _storage(database_url: str, alarm: Alarm, clock: SystemClock | DatabaseClock
     return SqlStorage.open(database_url, on_jobs=alarm.ring, clock=shared)
 
 
+def _counters(settings: Settings) -> Counters:
+    url = settings.rate_limit_store_url
+    try:
+        return Counters.open(url.get_secret_value() if url else None)
+    except ImportError:
+        remedy = "needs a client library; install it with: pip install 'booking-payments[redis]'"
+        raise SettingsError(Problem("RATE_LIMIT_STORE_URL", remedy)) from None
+
+
 class Container(containers.DeclarativeContainer):
     """Everything that the service is made of."""
 
@@ -112,6 +123,10 @@ class Container(containers.DeclarativeContainer):
     webhooks = providers.Singleton(StripeWebhooks, secrets=settings.provided.webhook_secrets)
     storage = providers.Singleton(_storage, database_url, alarm, clock)
     publisher = providers.Singleton(CallablePublisher)
+
+    # How often somebody may call
+    counters = providers.Singleton(_counters, settings)
+    limits = providers.Singleton(Limits.of, settings, counters)
 
     # Use cases
     world = providers.Singleton(
@@ -146,10 +161,12 @@ async def build(settings: Settings) -> AsyncIterator[Services]:
             ready=lambda: readiness(storage),
             background=_background(container, settings),
             sandbox=container.fake_stripe() if fake else None,
+            limits=container.limits() if settings.rate_limit_enabled else None,
         )
     finally:
         await storage.close()
         await _close_gateway(container, settings)
+        await container.counters().close()
 
 
 @asynccontextmanager

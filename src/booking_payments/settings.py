@@ -177,12 +177,23 @@ def _database(value: Any) -> Any:
     return url
 
 
+_STORES: Final = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
+
+
 def _store(value: Any) -> Any:
     if value == "memory":
         return None
-    if "://" not in str(value):
+    if not str(value).startswith(_STORES) or not (_parts(str(value)).netloc or str(value).startswith("unix:///")):
         raise ValueError
     return value
+
+
+def _networks(value: Any) -> Any:
+    """Addresses and networks in their usual spelling; never all of the internet."""
+    networks = [ipaddress.ip_network(part) for part in _split(value)]
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError
+    return tuple(str(network) for network in networks)
 
 
 def _prefixed(*prefixes: str) -> BeforeValidator:
@@ -228,6 +239,7 @@ Limit = Annotated[InstanceOf[Rate], BeforeValidator(_rate)]
 Level = Annotated[LogLevel, BeforeValidator(_upper)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 
 _AMOUNT: Final = "must be an amount in major units and not negative, such as 0.30"
 
@@ -308,7 +320,9 @@ class Settings(BaseSettings):
         Rate(600, 60), alias="RATE_LIMIT_ADDRESS", description="must be a rate such as 600/minute (second, hour, day)"
     )
     rate_limit_store_url: Annotated[SecretStr | None, BeforeValidator(_store)] = Field(
-        None, alias="RATE_LIMIT_STORE_URL", description="must be memory or the address of a store"
+        None,
+        alias="RATE_LIMIT_STORE_URL",
+        description="must be memory, or redis://HOST:PORT/DATABASE (rediss, valkey, valkeys, unix)",
     )
     max_unpaid_bookings_per_customer: Count = Field(
         10, alias="MAX_UNPAID_BOOKINGS_PER_CUSTOMER", description="must be a whole number; 0 for no bound"
@@ -350,6 +364,20 @@ class Settings(BaseSettings):
     workers: Annotated[Count, Field(ge=1, le=256)] = Field(
         1, alias="WORKERS", description="must be a whole number from 1 to 256"
     )
+    trusted_proxies: Networks = Field(
+        (),
+        alias="TRUSTED_PROXIES",
+        description="must be addresses or networks separated by commas, such as 10.0.0.7,fd00::/8; never all of them",
+    )
+    cors_origins: Origins = Field(
+        (),
+        alias="CORS_ORIGINS",
+        description="must be origins separated by commas, such as https://example.com, without a path",
+    )
+    hsts_max_age_s: Annotated[Count, Field(le=126_144_000)] = Field(
+        0, alias="HSTS_MAX_AGE_S", description="must be a whole number of seconds; 0 for none"
+    )
+    docs_enabled: bool = Field(True, alias="DOCS_ENABLED", description="must be true or false")
     log_level: Level = Field(
         LogLevel.INFO, alias="LOG_LEVEL", description="must be DEBUG, INFO, WARNING, ERROR or CRITICAL"
     )

@@ -88,6 +88,12 @@ class Endpoint:
         """The path as the router writes it: typed parameters, no trailing slash."""
         return self.path.replace("}", ":str}").rstrip("/")
 
+    @property
+    def moves_money(self) -> bool:
+        """Whether ``RATE_LIMIT_MONEY`` counts it. A booking app speaks for all customers at once, so its calls are
+        bounded by its address and by the gateway's pace alone."""
+        return self.operation is not None and self.access is not Access.BOOKING_APP
+
 
 def endpoint(
     method: str,
