@@ -25,14 +25,9 @@ from sqlalchemy.dialects import postgresql
 from booking_payments.adapters.memory.stores import gateway_ids
 from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.clock import DatabaseClock
+from booking_payments.adapters.sql.outbox import SqlOutbox
 from booking_payments.adapters.sql.queue import Queue, Ticket
-from booking_payments.adapters.sql.unit_of_work import (
-    SqlBookings,
-    SqlInbox,
-    SqlOutbox,
-    SqlPayments,
-    SqlUnitOfWork,
-)
+from booking_payments.adapters.sql.unit_of_work import SqlBookings, SqlInbox, SqlPayments, SqlUnitOfWork
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.ledger import Posting

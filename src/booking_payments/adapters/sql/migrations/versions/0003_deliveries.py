@@ -1,0 +1,35 @@
+"""What became of a message so far: tries, when the next one may begin, why the last one failed, given up when.
+
+Revision ID: 0003
+Revises: 0002
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+UTC_TIME = sa.Text().with_variant(sa.DateTime(timezone=True), "postgresql")
+UNDELIVERED = {
+    "postgresql_where": sa.text("delivered_at IS NULL"),
+    "sqlite_where": sa.text("delivered_at IS NULL"),
+}
+
+
+def upgrade() -> None:
+    """Messages that wait are due at once, as before."""
+    op.add_column("outbox", sa.Column("tries", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("outbox", sa.Column("next_try_at", UTC_TIME, nullable=True))
+    op.add_column("outbox", sa.Column("dead_at", UTC_TIME, nullable=True))
+    op.add_column("outbox", sa.Column("error", sa.Text(), nullable=True))
+    op.create_index("outbox_of_booking", "outbox", ["booking_id", "sequence"], unique=False, **UNDELIVERED)
+
+
+def downgrade() -> None:
+    """Forget it again; dead letters wait like any other message then."""
+    op.drop_index("outbox_of_booking", "outbox")
+    for name in ("error", "dead_at", "next_try_at", "tries"):
+        op.drop_column("outbox", name)
