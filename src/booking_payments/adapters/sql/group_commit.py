@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
 import psycopg
@@ -35,6 +35,9 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import Handover, InboxEntry, Subject, Watch, Work
+
+if TYPE_CHECKING:
+    from booking_payments.adapters.sql.storage import JobQueue
 
 T = TypeVar("T")
 Values = dict[str, Any]
@@ -302,7 +305,16 @@ AT_ONCE: Final = 1
 class GroupCommit:
     """Runs work that says what it is about, in groups, over connections of its own."""
 
-    def __init__(self, url: URL, *, alone: Alone, committed: Committed, clock: DatabaseClock | None) -> None:
+    def __init__(
+        self,
+        url: URL,
+        *,
+        alone: Alone,
+        committed: Committed,
+        clock: DatabaseClock | None,
+        queue: "JobQueue | None" = None,
+    ) -> None:
+        self._jobs = queue
         self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._alone, self._committed, self._clock = alone, committed, clock
         self._idle: list[psycopg.AsyncConnection[TupleRow]] = []
@@ -353,6 +365,8 @@ class GroupCommit:
                 written.add(uow.written)
                 jobs += uow.jobs.deferred
                 served.append((member, result))
+        if self._jobs is not None and jobs:
+            await self._jobs.defer(jobs, connection)
         await self._write(connection, written)
         for member, result in served:
             member.gets(result)

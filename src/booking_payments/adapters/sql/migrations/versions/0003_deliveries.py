@@ -13,10 +13,7 @@ branch_labels = None
 depends_on = None
 
 UTC_TIME = sa.Text().with_variant(sa.DateTime(timezone=True), "postgresql")
-UNDELIVERED = {
-    "postgresql_where": sa.text("delivered_at IS NULL"),
-    "sqlite_where": sa.text("delivered_at IS NULL"),
-}
+UNDELIVERED = sa.text("delivered_at IS NULL")
 
 
 def upgrade() -> None:
@@ -25,7 +22,14 @@ def upgrade() -> None:
     op.add_column("outbox", sa.Column("next_try_at", UTC_TIME, nullable=True))
     op.add_column("outbox", sa.Column("dead_at", UTC_TIME, nullable=True))
     op.add_column("outbox", sa.Column("error", sa.Text(), nullable=True))
-    op.create_index("outbox_of_booking", "outbox", ["booking_id", "sequence"], unique=False, **UNDELIVERED)
+    op.create_index(
+        "outbox_of_booking",
+        "outbox",
+        ["booking_id", "sequence"],
+        unique=False,
+        postgresql_where=UNDELIVERED,
+        sqlite_where=UNDELIVERED,
+    )
 
 
 def downgrade() -> None:
