@@ -18,7 +18,7 @@ from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, Publishers
 from booking_payments.adapters.memory.steps import side_by_side
-from booking_payments.adapters.messages.webhook import WebhookPublisher
+from booking_payments.adapters.messages.webhook import TIMEOUT, WebhookPublisher
 from booking_payments.adapters.procrastinate.presence import Presence
 from booking_payments.adapters.procrastinate.queue import JobQueue
 from booking_payments.adapters.sql.clock import DatabaseClock
@@ -76,6 +76,7 @@ def _deliveries_terms(settings: Settings) -> DeliveryTerms:
             first_delay=_seconds(settings.messages_retry_delay_s),
             max_delay=retry.max_delay,
         ),
+        lease=timedelta(seconds=settings.operation_lease_s),
         past_dead=settings.messages_after_dead_letter is AfterDeadLetter.CONTINUE,
     )
 
@@ -112,9 +113,10 @@ def _queue(settings: Settings) -> JobQueue | None:
 def _publishers(
     settings: Settings, clock: SystemClock | DatabaseClock, consumers: Sequence[Consumer]
 ) -> Sequence[Publisher]:
+    timeout = min(TIMEOUT, timedelta(seconds=settings.operation_lease_s) / 2)
     found: list[Publisher] = [CallablePublisher(*consumers)] if consumers else []
     if settings.messages_webhook_url:
-        found.append(WebhookPublisher(settings.messages_webhook_url, settings.messages_webhook_secrets, clock))
+        found.append(WebhookPublisher(settings.messages_webhook_url, settings.messages_webhook_secrets, clock, timeout))
     if settings.messages_broker_url:
         found.append(_broker(settings.messages_broker_url.get_secret_value(), settings.messages_broker_queue))
     return found

@@ -1,6 +1,7 @@
 """Messages as outgoing webhooks: a signed POST to the booking app."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 import anyio
@@ -11,23 +12,24 @@ from booking_payments.adapters.messages.signature import headers, key_of
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.publisher import Message, NotTaken
 
-TIMEOUT_S: Final = 15
+TIMEOUT: Final = timedelta(seconds=15)
 """How long a receiver may take in all; the specification recommends 15 to 30 seconds."""
 
 
 class WebhookPublisher:
     """Posts each message to ``url``, signed with each of ``secrets``. Any answer of 200 to 299 takes it."""
 
-    def __init__(self, url: str, secrets: Sequence[str], clock: Clock) -> None:
+    def __init__(self, url: str, secrets: Sequence[str], clock: Clock, timeout: timedelta = TIMEOUT) -> None:
         self._url, self._clock = url, clock
+        self._timeout_s = timeout.total_seconds()
         self._keys = [key_of(secret) for secret in secrets]
-        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
+        self._client = httpx.AsyncClient(timeout=self._timeout_s, follow_redirects=False, trust_env=False)
 
     async def publish(self, message: Message) -> None:
         body = payload(message)
         signed = headers(message.id, body, self._keys, self._clock.now())
         try:
-            with anyio.fail_after(TIMEOUT_S):
+            with anyio.fail_after(self._timeout_s):
                 status = await self._post(body, {"content-type": MEDIA_TYPE, **signed})
         except (httpx.HTTPError, TimeoutError) as error:
             raise NotTaken(f"the receiver could not be reached ({type(error).__name__})") from None

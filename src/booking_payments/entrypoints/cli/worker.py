@@ -31,12 +31,17 @@ def worker(concurrency: int | None) -> None:
     if settings.gateway is GatewayName.FAKE:
         fail("the fake gateway lives inside `serve`: a worker needs Stripe's keys, or the sandbox at STRIPE_API_BASE")
     try:
-        with asyncio.Runner(loop_factory=uvicorn.Config(app="").get_loop_factory()) as runner:
-            runner.run(_work(settings))
+        work_until_stopped(settings)
     except SettingsError as error:
         fail(str(error))
     except KeyboardInterrupt:
         pass
+
+
+def work_until_stopped(settings: Settings) -> None:
+    """Work until a signal comes. Raises ``SettingsError``."""
+    with asyncio.Runner(loop_factory=uvicorn.Config(app="").get_loop_factory()) as runner:
+        runner.run(_work(settings))
 
 
 async def _work(settings: Settings) -> None:
