@@ -24,7 +24,7 @@ from tests.e2e.serving import free_port, printed, sandboxed
 from tests.e2e.test_kills import FAULTS, SEED, WEBHOOK_SECRET, Crowd, _compare, _run, mortal, settings_for
 from tests.integration.postgres import Server
 
-KILLS = int(os.environ.get("PROCESS_KILLS", "12"))
+KILLS = int(os.environ.get("PROCESS_KILLS", "8"))
 SERVES, WORKERS, CUSTOMERS = 3, 2, 2
 SECRET = "whsec_" + base64.b64encode(b"a secret of the tests, long enough").decode()
 DRAIN_S = 60

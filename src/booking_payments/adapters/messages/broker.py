@@ -1,6 +1,7 @@
 """Messages over a broker: whatever Kombu reaches by its address, RabbitMQ, Redis, Amazon SQS and others."""
 
 import importlib
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -20,14 +21,14 @@ class BrokerPublisher:
     """Puts each message into the durable queue ``queue`` of the broker at ``url``.
 
     Kombu blocks, so it works in a thread, one message at a time. RabbitMQ confirms that it has a message before it
-    counts as taken.
+    counts as taken. ``options`` are those of Kombu's transport.
     """
 
-    def __init__(self, url: str, queue: str) -> None:
-        self._url = url
-        self._queue = kombu.Queue(
-            queue, kombu.Exchange(queue, type="direct", durable=True), routing_key=queue, durable=True
-        )
+    def __init__(self, url: str, queue: str, options: Mapping[str, Any] | None = None) -> None:
+        confirmed = {"confirm_publish": True} if url.startswith(("amqp", "pyamqp")) else {}
+        self._url, self._options = url, {**confirmed, **(options or {})}
+        # The nameless exchange leads to the queue by itself; bindings to others are remembered even when they failed.
+        self._queue = kombu.Queue(queue, kombu.Exchange(""), routing_key=queue, durable=True)
         self._connection: Any = None
         self._producer: Any = None
         self._turn = anyio.Lock()
@@ -45,7 +46,7 @@ class BrokerPublisher:
             payload(message),
             content_type=MEDIA_TYPE,
             content_encoding="utf-8",
-            exchange=self._queue.exchange,
+            exchange="",
             routing_key=self._queue.routing_key,
             declare=[self._queue],
             delivery_mode=PERSISTENT,
@@ -58,8 +59,7 @@ class BrokerPublisher:
 
     def _opened(self) -> Any:
         if self._producer is None:
-            options = {"confirm_publish": True} if self._url.startswith(("amqp", "pyamqp")) else {}
-            self._connection = kombu.Connection(self._url, connect_timeout=TIMEOUT_S, transport_options=options)
+            self._connection = kombu.Connection(self._url, connect_timeout=TIMEOUT_S, transport_options=self._options)
             self._producer = kombu.Producer(self._connection)
         return self._producer
 

@@ -7,6 +7,7 @@ import click
 from booking_payments.entrypoints.cli.booking import booking
 from booking_payments.entrypoints.cli.doctor import doctor
 from booking_payments.entrypoints.cli.ledger import ledger
+from booking_payments.entrypoints.cli.messages import messages
 from booking_payments.entrypoints.cli.migrate import migrate
 from booking_payments.entrypoints.cli.reconcile import reconcile
 from booking_payments.entrypoints.cli.sandbox import sandbox
@@ -31,5 +32,5 @@ def main() -> None:
     """
 
 
-for command in (serve, worker, migrate, token, booking, reconcile, ledger, webhooks, sandbox, doctor):
+for command in (serve, worker, migrate, token, booking, reconcile, ledger, webhooks, messages, sandbox, doctor):
     main.add_command(command)

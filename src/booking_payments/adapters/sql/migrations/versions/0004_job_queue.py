@@ -28,11 +28,12 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Remove it with all jobs; what is due is found by queries over our own tables."""
     _run("""
-        DROP TABLE procrastinate_events, procrastinate_periodic_defers, procrastinate_jobs, procrastinate_workers;
+        DROP TABLE procrastinate_events, procrastinate_periodic_defers, procrastinate_jobs, procrastinate_workers
+            CASCADE;
         DO $$ DECLARE name text; BEGIN
             FOR name IN SELECT oid::regprocedure FROM pg_proc
                 WHERE proname LIKE 'procrastinate\\_%' AND pronamespace = current_schema()::regnamespace
-            LOOP EXECUTE 'DROP FUNCTION ' || name; END LOOP;
+            LOOP EXECUTE 'DROP FUNCTION ' || name || ' CASCADE'; END LOOP;
         END $$;
         DROP TYPE procrastinate_job_to_defer_v1, procrastinate_job_status, procrastinate_job_event_type;
     """)
