@@ -60,7 +60,8 @@ class BrokerPublisher:
     def _opened(self) -> Any:
         if self._producer is None:
             self._connection = kombu.Connection(self._url, connect_timeout=TIMEOUT_S, transport_options=self._options)
-            self._producer = kombu.Producer(self._connection)
+            # A channel of its own: with the connection's a broker that is away would be tried for ever.
+            self._producer = kombu.Producer(self._connection.channel())
         return self._producer
 
     def _hang_up(self) -> None:
