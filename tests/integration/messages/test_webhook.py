@@ -2,9 +2,12 @@
 
 import base64
 import random
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -117,3 +120,18 @@ def test_a_changed_body_is_not_verified() -> None:
 def test_a_secret_is_bounded_as_the_scheme_says(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"base64|Standard Webhooks"):
         key_of(wrong)
+
+
+def test_the_check_in_the_documents_knows_what_is_genuine() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "messages.md").read_text()
+    code = next(each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "is_genuine" in each)
+    shown: dict[str, Any] = {}
+    exec(code, shown)  # noqa: S102 - our own page
+    body = payload(MESSAGE)
+    signed = headers(MESSAGE.id, body, [key_of(OLD), key_of(NEW)], datetime.now(UTC))
+    stale = headers(MESSAGE.id, body, [key_of(NEW)], datetime.now(UTC) - timedelta(minutes=6))
+
+    is_genuine = shown["is_genuine"]
+    assert is_genuine(NEW, signed, body)
+    assert not is_genuine(NEW, signed, body + b" ")
+    assert not is_genuine(NEW, stale, body)
