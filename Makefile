@@ -34,8 +34,8 @@ test: $(VENV)/.dev  ## install what is needed and run the whole suite, PostgreSQ
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
 nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, twenty thousand requests, fuzzing (about an hour)
-	@SIMULATION=nightly KILLS=1000 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \
-		tests/simulation tests/e2e/test_kills.py tests/integration/test_races.py $(PROOFS)
+	@SIMULATION=nightly KILLS=1000 PROCESS_KILLS=200 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \
+		tests/simulation tests/e2e/test_kills.py tests/e2e/test_many_processes.py tests/integration/test_races.py $(PROOFS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
 		-r requirements/fuzz.txt 2>/dev/null || true
 	@$(BIN)/python -m tests.fuzz

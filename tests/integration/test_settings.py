@@ -1,5 +1,6 @@
 """What the settings mean, what follows from them, and what is refused."""
 
+import base64
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -520,3 +521,47 @@ def test_no_value_shows_in_an_error(name: str) -> None:
         load({**CANARIES, name: "canary"})
 
     assert "canary" not in f"{caught.value} {caught.value!r} {caught.value.problems} {caught.value.__cause__}"
+
+
+# --- messages
+
+SIGNING = "whsec_" + base64.b64encode(b"x" * 32).decode()
+
+
+def test_webhooks_to_the_booking_app_have_to_be_signed() -> None:
+    assert refused(MESSAGES_WEBHOOK_URL="https://app.example/hooks") == ["MESSAGES_WEBHOOK_SECRET"]
+
+
+def test_several_signing_secrets_are_taken_while_one_is_changed() -> None:
+    settings = load(MESSAGES_WEBHOOK_URL="https://app.example/hooks", MESSAGES_WEBHOOK_SECRET=f"{SIGNING}, {SIGNING}")
+
+    assert settings.messages_webhook_secrets == (SIGNING, SIGNING)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MESSAGES_WEBHOOK_URL", "app.example"),
+        ("MESSAGES_WEBHOOK_URL", "https://user:password@app.example"),
+        ("MESSAGES_WEBHOOK_SECRET", "whsec_short"),
+        ("MESSAGES_WEBHOOK_SECRET", f"{SIGNING},other"),
+        ("MESSAGES_BROKER_URL", "rabbit"),
+        ("MESSAGES_BROKER_URL", "memory://"),
+        ("MESSAGES_BROKER_QUEUE", "no spaces"),
+        ("MESSAGES_RETRY_ATTEMPTS", "0"),
+        ("MESSAGES_RETRY_DELAY", "-1"),
+        ("MESSAGES_AFTER_DEAD_LETTER", "skip"),
+        ("WORKER_CONCURRENCY", "0"),
+    ],
+)
+def test_wrong_settings_of_messages_and_workers_are_refused(name: str, value: str) -> None:
+    more = {"MESSAGES_WEBHOOK_SECRET": SIGNING} if name == "MESSAGES_WEBHOOK_URL" else {}
+
+    assert refused({**more, name: value}) == [name]
+
+
+def test_secrets_of_messages_are_never_shown() -> None:
+    settings = load(MESSAGES_WEBHOOK_SECRET=SIGNING, MESSAGES_BROKER_URL="amqp://me:hunter2@host//")
+
+    assert SIGNING not in repr(settings)
+    assert "hunter2" not in repr(settings)

@@ -24,7 +24,22 @@ def run(line: str, **env: str) -> Result:
     return CliRunner().invoke(main, line.split(), env=env)
 
 
-@pytest.mark.parametrize("command", ["", "serve", "migrate", "token", "booking create", "doctor"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "serve",
+        "migrate",
+        "token",
+        "booking create",
+        "doctor",
+        "worker",
+        "messages",
+        "messages list",
+        "messages replay",
+        "messages drop",
+    ],
+)
 def test_help_has_examples(command: str) -> None:
     result = run(f"{command} --help")
 
@@ -51,6 +66,12 @@ def test_help_has_examples(command: str) -> None:
         BOOKING.replace("2030-01-01T20:00:00Z", "2030-01-01T20:00:00"),
         "migrate now",
         "doctor --xml",
+        "worker --concurrency 0",
+        "messages",
+        "messages list --limit 0",
+        "messages replay",
+        "messages replay msg_1 --dead",
+        "messages drop",
     ],
 )
 def test_wrong_usage_is_exit_status_2(line: str) -> None:

@@ -275,7 +275,12 @@ outbox = Table(
     Column("at", UtcTime, nullable=False),
     Column("data", Text, nullable=False),
     Column("delivered_at", UtcTime),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("next_try_at", UtcTime),
+    Column("dead_at", UtcTime),
+    Column("error", Text),
     UniqueConstraint("booking_id", "sequence"),
+    Index("outbox_of_booking", "booking_id", "sequence", **_only(text("delivered_at IS NULL"))),
     Index(
         "outbox_waiting",
         "position",
