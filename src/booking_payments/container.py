@@ -226,7 +226,7 @@ async def build(settings: Settings, consumers: Sequence[Consumer] = ()) -> Async
         )
     finally:
         for publisher in container.publishers():
-            if isinstance(publisher, WebhookPublisher) or hasattr(publisher, "close"):
+            if hasattr(publisher, "close"):  # functions have nothing to close
                 await publisher.close()
         await storage.close()
         await _close_gateway(container, settings)

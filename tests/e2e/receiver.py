@@ -46,6 +46,15 @@ class Received:
         return list(dict.fromkeys(message["sequence"] for message in self.messages[booking_id]))
 
 
+class Server(ThreadingHTTPServer):
+    """Senders may be killed in the middle of a request; that is no news."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Nothing."""
+
+
 @contextmanager
 def receiving(received: Received) -> Iterator[str]:
     """The address where messages are taken."""
@@ -63,8 +72,7 @@ def receiving(received: Received) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

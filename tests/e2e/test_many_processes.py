@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 from tests.e2e.receiver import Received, receiving
-from tests.e2e.serving import free_port, printed, sandboxed
+from tests.e2e.serving import READY_S, free_port, printed, process, sandboxed
 from tests.e2e.test_kills import FAULTS, SEED, WEBHOOK_SECRET, Crowd, _compare, _run, mortal, settings_for
 from tests.integration.postgres import Server
 
@@ -124,3 +124,23 @@ def _check_messages(received: Received, database: str, crowd: Crowd) -> None:
 
 def _is_success(message: dict[str, object]) -> bool:
     return message["type"] == "payment.succeeded"
+
+
+def test_a_worker_shows_that_it_is_alive_and_ends_with_a_signal(postgres_server: Server, tmp_path: Path) -> None:
+    with postgres_server.database() as database:
+        settings = settings_for(database, "http://127.0.0.1:9")
+        printed(tmp_path, "migrate", settings=settings)
+        with process("worker", directory=tmp_path, settings=settings) as worker:
+            _wait_for_a_heartbeat(database)
+
+    assert worker.returncode == 0, (tmp_path / "worker.log").read_text()
+
+
+def _wait_for_a_heartbeat(database: str) -> None:
+    until = time.monotonic() + READY_S
+    with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as books:
+        while time.monotonic() < until:
+            if books.execute("SELECT 1 FROM procrastinate_workers").fetchone():
+                return
+            time.sleep(0.05)
+    pytest.fail("the worker did not come up")

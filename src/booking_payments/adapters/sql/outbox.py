@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import Column, ColumnElement, Select, and_, bindparam, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from booking_payments.adapters.sql import rows, tables
@@ -35,20 +35,27 @@ def _has_predecessor(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     )
 
 
-_FIRST_DUE: Final = {
-    past_dead: select(_OUTBOX.c.id, _OUTBOX.c.booking_id)
-    .where(
-        _WAITS,
-        _OUTBOX.c.dead_at.is_(None),
-        or_(_OUTBOX.c.next_try_at.is_(None), _OUTBOX.c.next_try_at <= bindparam("now")),
-        ~_has_predecessor(*[_EARLIER.c.dead_at.is_(None)] if past_dead else []),
+def _firsts(past_dead: bool, is_due: ColumnElement[bool], order: Column[Any]) -> Select[Any]:
+    """The first messages of their bookings that are due; rows that somebody else is claiming are passed over."""
+    alive = [_EARLIER.c.dead_at.is_(None)] if past_dead else []
+    return (
+        select(_OUTBOX.c.id, _OUTBOX.c.booking_id)
+        .where(_WAITS, is_due, _OUTBOX.c.dead_at.is_(None), ~_has_predecessor(*alive))
+        .order_by(order)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True)
     )
-    .order_by(_OUTBOX.c.next_try_at.asc().nulls_first(), _OUTBOX.c.position)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-    for past_dead in (True, False)
+
+
+_UNTRIED: Final = {each: _firsts(each, _OUTBOX.c.next_try_at.is_(None), _OUTBOX.c.position) for each in (True, False)}
+_DUE: Final = {
+    each: _firsts(each, _OUTBOX.c.next_try_at <= bindparam("now"), _OUTBOX.c.next_try_at) for each in (True, False)
 }
-"""Only the first message of a booking is claimed, and stands for all behind it: so nobody else can begin with them."""
+"""Only the first message of a booking is claimed, and stands for all behind it: so nobody else can begin with them.
+
+Two statements, with and without ``past_dead`` each, because each has an index that holds what it looks for in order,
+however much waits.
+"""
 
 _CLAIM: Final = update(_OUTBOX).where(_IS_MEANT).values(next_try_at=bindparam("until"))
 _OF_BOOKINGS: Final = (
@@ -66,6 +73,13 @@ _PUT_OFF: Final = (
     .where(_OUTBOX.c.id == bindparam("its_id"), _WAITS)
     .values({name: bindparam(name) for name in ("tries", "next_try_at", "dead_at", "error")})
 )
+_PUT_OFF_OTHERS: Final = (
+    update(_OUTBOX)
+    .where(_OUTBOX.c.booking_id == bindparam("its_booking"), _WAITS, _OUTBOX.c.next_try_at.is_(None))
+    .values(next_try_at=bindparam("until"))
+)
+"""What waits behind is not looked at before."""
+
 _DEAD: Final = and_(_WAITS, _OUTBOX.c.dead_at.is_not(None))
 _REVIVE: Final = update(_OUTBOX).where(_IS_MEANT, _DEAD).values(dead_at=None, next_try_at=None, tries=0)
 _DROP: Final = update(_OUTBOX).where(_IS_MEANT, _DEAD).values(delivered_at=bindparam("at_this_moment"))
@@ -92,8 +106,11 @@ class SqlOutbox:
         return [rows.message_from(row) for row in result.mappings()]
 
     async def claim(self, now: datetime, until: datetime, limit: int, *, past_dead: bool) -> Sequence[Delivery]:
-        found = await self._connection.execute(_FIRST_DUE[past_dead], {"now": now, "most": limit})
-        first = found.all()
+        again = await self._connection.execute(_DUE[past_dead], {"now": now, "most": max(1, limit // 2)})
+        first = list(again.all())
+        if len(first) < limit:
+            untried = await self._connection.execute(_UNTRIED[past_dead], {"most": limit - len(first)})
+            first += [row for row in untried if row.booking_id not in {each.booking_id for each in first}]
         if not first:
             return []
         await self._connection.execute(_CLAIM, {"ids": [row.id for row in first], "until": until})
@@ -109,6 +126,9 @@ class SqlOutbox:
 
     async def put_off(self, delivery: Delivery) -> None:
         await self._connection.execute(_PUT_OFF, rows.delivery_values(delivery))
+        if delivery.next_try_at is not None:
+            its = {"its_booking": delivery.message.booking_id, "until": delivery.next_try_at}
+            await self._connection.execute(_PUT_OFF_OTHERS, its)
 
     async def undelivered(self, *, dead: bool, limit: int) -> Sequence[Delivery]:
         statement = select(_OUTBOX).where(_DEAD if dead else _WAITS).order_by(_OUTBOX.c.position).limit(limit)

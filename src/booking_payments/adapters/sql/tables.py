@@ -280,7 +280,8 @@ outbox = Table(
     Column("dead_at", UtcTime),
     Column("error", Text),
     UniqueConstraint("booking_id", "sequence"),
-    Index("outbox_of_booking", "booking_id", "sequence", **_only(text("delivered_at IS NULL"))),
+    Index("outbox_untried", "position", **_only(text("delivered_at IS NULL AND next_try_at IS NULL"))),
+    Index("outbox_due", "next_try_at", **_only(text("delivered_at IS NULL AND next_try_at IS NOT NULL"))),
     Index(
         "outbox_waiting",
         "position",

@@ -13,7 +13,10 @@ branch_labels = None
 depends_on = None
 
 UTC_TIME = sa.Text().with_variant(sa.DateTime(timezone=True), "postgresql")
-UNDELIVERED = sa.text("delivered_at IS NULL")
+INDEXES = (
+    ("outbox_untried", "position", sa.text("delivered_at IS NULL AND next_try_at IS NULL")),
+    ("outbox_due", "next_try_at", sa.text("delivered_at IS NULL AND next_try_at IS NOT NULL")),
+)
 
 
 def upgrade() -> None:
@@ -22,18 +25,13 @@ def upgrade() -> None:
     op.add_column("outbox", sa.Column("next_try_at", UTC_TIME, nullable=True))
     op.add_column("outbox", sa.Column("dead_at", UTC_TIME, nullable=True))
     op.add_column("outbox", sa.Column("error", sa.Text(), nullable=True))
-    op.create_index(
-        "outbox_of_booking",
-        "outbox",
-        ["booking_id", "sequence"],
-        unique=False,
-        postgresql_where=UNDELIVERED,
-        sqlite_where=UNDELIVERED,
-    )
+    for name, column, which in INDEXES:
+        op.create_index(name, "outbox", [column], unique=False, postgresql_where=which, sqlite_where=which)
 
 
 def downgrade() -> None:
     """Forget it again; dead letters wait like any other message then."""
-    op.drop_index("outbox_of_booking", "outbox")
+    for name, _, _ in INDEXES:
+        op.drop_index(name, "outbox")
     for name in ("error", "dead_at", "next_try_at", "tries"):
         op.drop_column("outbox", name)
