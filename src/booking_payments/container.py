@@ -250,6 +250,16 @@ async def _close_gateway(container: Container, settings: Settings) -> None:
         await container.stripe_transport().close()
 
 
+async def shared_store_answers(settings: Settings) -> bool:
+    """Whether the store of the rate limits can be asked. Raises ``SettingsError`` without its client library."""
+    counters = _counters(settings)
+    try:
+        verdict = await Limits.of(settings, counters).address.look("doctor")
+    finally:
+        await counters.close()
+    return not verdict.alone
+
+
 async def readiness(storage: SqlStorage) -> Readiness:
     """Whether the database can be reached and has the schema of this version."""
     try:

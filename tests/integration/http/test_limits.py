@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from booking_payments.adapters.throttle import Counters, Throttle
+from booking_payments.application.world import Terms
 from booking_payments.entrypoints.http.app import create_app, endpoints
 from booking_payments.entrypoints.http.limits import UNCOUNTED, Limits, address_of
 from booking_payments.testing.house import House
@@ -159,6 +160,30 @@ def test_a_request_turned_away_does_nothing_and_leaves_its_key_free() -> None:
 
     assert (refused.status_code, done.status_code) == (429, 200)
     assert "idempotent-replayed" not in done.headers
+
+
+# --- caps that no waiting lifts
+
+
+def test_a_customer_may_keep_so_many_unpaid_holds_and_no_more() -> None:
+    with open_api(house=House(terms=Terms(max_unpaid_bookings=2))) as api:
+        answers = [api.post("/api/bookings/", BOOKING_APP, json=api.new_booking()) for _ in range(3)]
+        of_bob = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(customer_id="bob"))
+
+    assert [answer.status_code for answer in (*answers, of_bob)] == [201, 201, 422, 201]
+    assert problem_of(answers[2])["code"] == "too_many_unpaid_bookings"
+
+
+def test_a_payment_takes_so_many_cards_and_no_more() -> None:
+    with open_api() as api:
+        booking_id = api.book()
+        api.pay(booking_id, "pm_card_chargeDeclined")
+        body = {"payment_method_id": "pm_card_visa_chargeDeclinedInsufficientFunds"}
+        statuses = [
+            api.post(f"/api/bookings/{booking_id}/payment/retry/", ANN, json=body).status_code for _ in range(4)
+        ]
+
+    assert statuses == [402, 402, 422, 422]
 
 
 # --- without a valid token

@@ -103,8 +103,12 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
 
 
 def _config(app: Any, **more: Any) -> uvicorn.Config:
+    from booking_payments.entrypoints.http.wire import StrictHttp
+
     return uvicorn.Config(
         app,
+        http=StrictHttp,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

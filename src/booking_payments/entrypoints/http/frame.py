@@ -90,7 +90,7 @@ class Frame:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADERS_LIMIT:
-            raise _headers_too_large()
+            raise headers_too_large()
         state = scope["litestar_app"].state
         limits: Limits | None = state["services"].limits
         if limits is not None:
@@ -104,7 +104,8 @@ def _framed(headers: object, ours: Sequence[tuple[bytes, bytes]]) -> list[tuple[
     return given + [(name, value) for name, value in ours if name not in present]
 
 
-def _headers_too_large() -> Refused:
+def headers_too_large() -> Refused:
+    """413 for headers beyond the limit; the connection ends, since nobody reads the rest."""
     detail = f"the request's headers are too large; {HEADERS_LIMIT // 1024} KiB are allowed"
     return Refused(413, "too_large", detail, headers={"Connection": "close"})
 
