@@ -254,7 +254,7 @@ async def shared_store_answers(settings: Settings) -> bool:
     """Whether the store of the rate limits can be asked. Raises ``SettingsError`` without its client library."""
     counters = _counters(settings)
     try:
-        verdict = await Limits.of(settings, counters).address.look("doctor")
+        verdict = await Limits.of(settings, counters).address.take("doctor")
     finally:
         await counters.close()
     return not verdict.alone

@@ -53,16 +53,6 @@ async def test_so_many_may_come_and_then_the_wait_is_exact(own: Counters) -> Non
     assert found[3] == pytest.approx(20, abs=2)
 
 
-async def test_looking_counts_nothing_and_knows_the_wait(own: Counters) -> None:
-    bounded = three_a_minute(own, "look")
-    free = [(await bounded.look("a")).wait_s for _ in range(5)]
-    for _ in range(3):
-        await bounded.take("a")
-
-    assert free == [0] * 5
-    assert (await bounded.look("a")).wait_s == pytest.approx(20, abs=2)
-
-
 async def test_who_is_turned_away_does_not_wait_longer_for_it(own: Counters) -> None:
     bounded = three_a_minute(own, "patient")
     waits = [(await bounded.take("a")).wait_s for _ in range(30)]

@@ -81,7 +81,6 @@ class Throttle:
 
     def __init__(self, name: str, counters: Counters, *, requests: int, period_s: int) -> None:
         self._counters = counters
-        self._interval_s = period_s / requests
         quota = rate_limiter.per_duration(timedelta(seconds=period_s), requests)
 
         def over(store: BaseStore) -> Throttled:
@@ -94,15 +93,6 @@ class Throttle:
     async def take(self, key: str) -> Verdict:
         """Count one request of ``key``, unless it has to wait."""
         return await self._ask(key, _take)
-
-    async def look(self, key: str) -> Verdict:
-        """Whether ``key`` would have to wait now; nothing is counted."""
-        return await self._ask(key, self._look)
-
-    async def _look(self, throttled: Throttled, key: str) -> float:
-        state = await throttled.peek(key)
-        # Peeking tells how much is used up; its own time to wait is not the one until the next request may come.
-        return max(0.0, state.reset_after - (state.limit - 1) * self._interval_s)
 
     async def _ask(self, key: str, ask: Question) -> Verdict:
         if self._shared is None:

@@ -117,13 +117,11 @@ async def require_declared_access(connection: ASGIConnection[Any, Any, Any, Any]
 async def _authenticated(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
     state = connection.app.state
     limits: Limits | None = state["services"].limits
-    if limits is not None:
-        await limits.require_few_failures(connection.scope, state["metrics"])
     try:
         return authenticate(connection.headers.get("authorization"), state["token_rules"])
     except Refused:
         if limits is not None:
-            await limits.count_failure(connection.scope)
+            await limits.count_failure(connection.scope, state["metrics"])
         raise
 
 

@@ -52,14 +52,13 @@ class Limits:
             verdict = await self.address.take(address_of(scope))
             _judge(verdict.wait_s, "address", verdict.alone, metrics)
 
-    async def require_few_failures(self, scope: Scope, metrics: Metrics) -> None:
-        """Raise ``Refused`` (429) when too many requests without a valid token came from this address."""
-        verdict = await self.failures.look(address_of(scope))
-        _judge(verdict.wait_s, "failures", verdict.alone, metrics)
+    async def count_failure(self, scope: Scope, metrics: Metrics) -> None:
+        """Count a request without a valid token. Raises ``Refused`` (429) when too many came from this address.
 
-    async def count_failure(self, scope: Scope) -> None:
-        """Count a request without a valid token."""
-        await self.failures.take(address_of(scope))
+        Whoever has a valid token gets in whatever their neighbours try: many may share an address.
+        """
+        verdict = await self.failures.take(address_of(scope))
+        _judge(verdict.wait_s, "failures", verdict.alone, metrics)
 
     async def count_money(self, subject: str, issuer: str | None, metrics: Metrics) -> None:
         """Count a request that moves money. Raises ``Refused`` (429) when its principal sent too many."""
