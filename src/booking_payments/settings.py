@@ -196,6 +196,13 @@ def _store(value: Any) -> Any:
     return value
 
 
+def _broker(value: Any) -> Any:
+    """The address of a message broker, of any transport Kombu knows."""
+    if not re.fullmatch(r"[a-z][a-z0-9+]*://[!-~]*", str(value), re.ASCII):
+        raise ValueError
+    return value
+
+
 def _networks(value: Any) -> Any:
     """Addresses and networks in their usual spelling; never all of the internet."""
     networks = [ipaddress.ip_network(part) for part in _split(value)]
@@ -362,7 +369,7 @@ class Settings(BaseSettings):
         description="must be whsec_ and 24 to 64 bytes in base64, or several of these separated by commas; make one "
         "with: echo whsec_$(openssl rand -base64 32)",
     )
-    messages_broker_url: Annotated[SecretStr | None, BeforeValidator(_store)] = Field(
+    messages_broker_url: Annotated[SecretStr | None, BeforeValidator(_broker)] = Field(
         None, alias="MESSAGES_BROKER_URL", description="must be the address of a broker, such as amqp://HOST//"
     )
     messages_broker_queue: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = Field(
