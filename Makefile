@@ -33,16 +33,17 @@ run: $(VENV)/.run  ## install what is needed, migrate, and serve on http://127.0
 test: $(VENV)/.dev  ## install what is needed and run the whole suite, PostgreSQL included
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
-nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, fuzzing (about an hour)
-	@SIMULATION=nightly KILLS=1000 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \
-		tests/simulation tests/e2e/test_kills.py tests/integration/test_races.py $(PROOFS)
+nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, twenty thousand requests, fuzzing (about an hour)
+	@SIMULATION=nightly KILLS=1000 PROCESS_KILLS=200 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \
+		tests/simulation tests/e2e/test_kills.py tests/e2e/test_many_processes.py tests/integration/test_races.py $(PROOFS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
 		-r requirements/fuzz.txt 2>/dev/null || true
 	@$(BIN)/python -m tests.fuzz
 
 # What reads SIMULATION=nightly beside the simulation: the same tests with more of everything.
 PROOFS := tests/unit/stripe/test_currencies.py tests/unit/stripe/test_hostile_signatures.py \
-	tests/unit/application/test_unknown_values.py tests/integration/http/test_card_data.py tests/integration/test_canaries.py
+	tests/unit/application/test_unknown_values.py tests/integration/http/test_card_data.py tests/integration/test_canaries.py \
+	tests/integration/http/test_exploring.py
 
 mutation: $(VENV)/.dev  ## whether the tests notice what changes in the guarded modules (about ten minutes)
 	@$(BIN)/python tools/mutate.py $(TARGETS)

@@ -54,6 +54,7 @@ def hostile_headers(body: bytes, secret: str, now: datetime) -> dict[str, str]:
         "an empty timestamp": f"t=,v1={v1}",
         "two timestamps": f"t={t},t={t},v1={v1}",
         "a second timestamp behind": f"t={t},v1={v1},t={t + 9}",
+        "a second timestamp in disguise": f"t={t},t=1=2,v1={v1}",
         "a capital T": f"T={t},v1={v1}",
         "a capital V": f"t={t},V1={v1}",
         "a blank before the name": f"t={t}, v1={v1}",

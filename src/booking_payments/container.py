@@ -3,11 +3,12 @@
 Nothing in the domain or the use cases knows that this file exists.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
 from random import SystemRandom
+from typing import Final
 
 from dependency_injector import containers, providers
 
@@ -15,7 +16,11 @@ from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds
-from booking_payments.adapters.memory.publisher import CallablePublisher
+from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, Publishers
+from booking_payments.adapters.memory.steps import side_by_side
+from booking_payments.adapters.messages.webhook import TIMEOUT, WebhookPublisher
+from booking_payments.adapters.procrastinate.presence import Presence
+from booking_payments.adapters.procrastinate.queue import JobQueue
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.fake_store import SqlFakeStore
 from booking_payments.adapters.sql.migrations import current, head
@@ -24,20 +29,23 @@ from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.pace import Paced
 from booking_payments.adapters.stripe.sdk import SdkTransport
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
-from booking_payments.application.callers import Caller
+from booking_payments.adapters.throttle import Counters
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.replaying import REDELIVERY, UNFINISHED
-from booking_payments.application.world import Terms, World
+from booking_payments.application.world import DeliveryTerms, Terms, World
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.domain.retry import RetryPolicy
-from booking_payments.entrypoints.background import Alarm, Every, running
+from booking_payments.entrypoints.background import Alarm, Every, Round, running
+from booking_payments.entrypoints.chores import Chores
 from booking_payments.entrypoints.deliveries import Deliveries
-from booking_payments.entrypoints.http.idempotency import LIFETIME
+from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.ports.gateway import Gateway
-from booking_payments.ports.storage import InboxFilter
-from booking_payments.settings import GatewayName, Problem, Settings, SettingsError
+from booking_payments.ports.publisher import Publisher
+from booking_payments.settings import AfterDeadLetter, GatewayName, Problem, Settings, SettingsError
+
+LOOK_FOR_WORKERS: Final = timedelta(seconds=5)
+"""How often `serve` looks whether there are workers."""
 
 Background = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -58,12 +66,29 @@ def _terms(settings: Settings) -> Terms:
         return_url=settings.return_url,
         max_unpaid_bookings=settings.max_unpaid_bookings_per_customer,
         lease=timedelta(seconds=settings.operation_lease_s),
+        deliveries=_deliveries_terms(settings),
+    )
+
+
+def _deliveries_terms(settings: Settings) -> DeliveryTerms:
+    retry = DeliveryTerms().retry
+    return DeliveryTerms(
+        retry=RetryPolicy(
+            max_tries=settings.messages_retry_attempts,
+            first_delay=_seconds(settings.messages_retry_delay_s),
+            max_delay=retry.max_delay,
+        ),
+        lease=timedelta(seconds=settings.operation_lease_s),
+        past_dead=settings.messages_after_dead_letter is AfterDeadLetter.CONTINUE,
     )
 
 
 def _retry(settings: Settings) -> RetryPolicy:
-    microseconds = int(settings.retry_delay_s * Decimal(1_000_000))
-    return RetryPolicy(max_tries=settings.retry_attempts, first_delay=timedelta(microseconds=microseconds))
+    return RetryPolicy(max_tries=settings.retry_attempts, first_delay=_seconds(settings.retry_delay_s))
+
+
+def _seconds(given: Decimal) -> timedelta:
+    return timedelta(microseconds=int(given * Decimal(1_000_000)))
 
 
 def _stripe_transport(settings: Settings) -> SdkTransport:
@@ -77,15 +102,56 @@ def _clock(settings: Settings) -> SystemClock | DatabaseClock:
     return DatabaseClock() if settings.on_postgresql else SystemClock()
 
 
-def _storage(database_url: str, alarm: Alarm, clock: SystemClock | DatabaseClock) -> SqlStorage:
+def _storage(database_url: str, alarm: Alarm, clock: SystemClock | DatabaseClock, queue: JobQueue | None) -> SqlStorage:
     shared = clock if isinstance(clock, DatabaseClock) else None
-    return SqlStorage.open(database_url, on_jobs=alarm.ring, clock=shared)
+    return SqlStorage.open(database_url, on_jobs=alarm.ring, clock=shared, queue=queue)
+
+
+def _queue(settings: Settings) -> JobQueue | None:
+    """SQLite has one process, which needs no queue."""
+    return JobQueue() if settings.on_postgresql else None
+
+
+def _publishers(
+    settings: Settings, clock: SystemClock | DatabaseClock, consumers: Sequence[Consumer]
+) -> Sequence[Publisher]:
+    timeout = min(TIMEOUT, timedelta(seconds=settings.operation_lease_s) / 2)
+    found: list[Publisher] = [CallablePublisher(*consumers)] if consumers else []
+    if settings.messages_webhook_url:
+        found.append(WebhookPublisher(settings.messages_webhook_url, settings.messages_webhook_secrets, clock, timeout))
+    if settings.messages_broker_url:
+        found.append(_broker(settings.messages_broker_url.get_secret_value(), settings.messages_broker_queue))
+    return found
+
+
+def _broker(url: str, queue: str) -> Publisher:
+    """Kombu is an extra: most booking apps take webhooks."""
+    try:
+        from booking_payments.adapters.messages.broker import BrokerPublisher
+    except ImportError:
+        remedy = "needs what is not installed; run: pip install 'booking-payments[broker]'"
+        raise SettingsError(Problem("MESSAGES_BROKER_URL", remedy)) from None
+    return BrokerPublisher(url, queue)
+
+
+def _publisher(publishers: Sequence[Publisher]) -> Publisher | None:
+    return Publishers(*publishers) if publishers else None
+
+
+def _counters(settings: Settings) -> Counters:
+    url = settings.rate_limit_store_url
+    try:
+        return Counters.open(url.get_secret_value() if url else None)
+    except ImportError:
+        remedy = "needs a client library; install it with: pip install 'booking-payments[redis]'"
+        raise SettingsError(Problem("RATE_LIMIT_STORE_URL", remedy)) from None
 
 
 class Container(containers.DeclarativeContainer):
     """Everything that the service is made of."""
 
     settings = providers.Dependency(instance_of=Settings)
+    consumers = providers.Object[Sequence[Consumer]](())
     database_url = settings.provided.normalized_database_url
 
     # The world outside
@@ -110,8 +176,14 @@ class Container(containers.DeclarativeContainer):
         stripe=providers.Singleton(StripeGateway, paced_transport, livemode=settings.provided.livemode),
     )
     webhooks = providers.Singleton(StripeWebhooks, secrets=settings.provided.webhook_secrets)
-    storage = providers.Singleton(_storage, database_url, alarm, clock)
-    publisher = providers.Singleton(CallablePublisher)
+    queue = providers.Singleton(_queue, settings)
+    storage = providers.Singleton(_storage, database_url, alarm, clock, queue)
+    publishers = providers.Singleton(_publishers, settings, clock, consumers)
+    publisher = providers.Singleton(_publisher, publishers)
+
+    # How often somebody may call
+    counters = providers.Singleton(_counters, settings)
+    limits = providers.Singleton(Limits.of, settings, counters)
 
     # Use cases
     world = providers.Singleton(
@@ -125,14 +197,18 @@ class Container(containers.DeclarativeContainer):
         random=random,
         terms=providers.Callable(_terms, settings),
         retry=providers.Callable(_retry, settings),
+        side_by_side=providers.Object(side_by_side),
     )
     payments = providers.Singleton(BookingPayments, world)
 
 
 @asynccontextmanager
-async def build(settings: Settings) -> AsyncIterator[Services]:
-    """The services of one process, closed when the context ends. Raises ``SettingsError``."""
-    container = Container(settings=settings)
+async def build(settings: Settings, consumers: Sequence[Consumer] = ()) -> AsyncIterator[Services]:
+    """The services of one process, closed when the context ends. Raises ``SettingsError``.
+
+    ``consumers`` take the messages to the booking app inside this process.
+    """
+    container = Container(settings=settings, consumers=providers.Object(consumers))
     storage: SqlStorage = container.storage()
     fake = settings.gateway is GatewayName.FAKE
     try:
@@ -146,10 +222,15 @@ async def build(settings: Settings) -> AsyncIterator[Services]:
             ready=lambda: readiness(storage),
             background=_background(container, settings),
             sandbox=container.fake_stripe() if fake else None,
+            limits=container.limits() if settings.rate_limit_enabled else None,
         )
     finally:
+        for publisher in container.publishers():
+            if hasattr(publisher, "close"):  # functions have nothing to close
+                await publisher.close()
         await storage.close()
         await _close_gateway(container, settings)
+        await container.counters().close()
 
 
 @asynccontextmanager
@@ -169,6 +250,16 @@ async def _close_gateway(container: Container, settings: Settings) -> None:
         await container.stripe_transport().close()
 
 
+async def shared_store_answers(settings: Settings) -> bool:
+    """Whether the store of the rate limits can be asked. Raises ``SettingsError`` without its client library."""
+    counters = _counters(settings)
+    try:
+        verdict = await Limits.of(settings, counters).address.take("doctor")
+    finally:
+        await counters.close()
+    return not verdict.alone
+
+
 async def readiness(storage: SqlStorage) -> Readiness:
     """Whether the database can be reached and has the schema of this version."""
     try:
@@ -183,37 +274,46 @@ async def readiness(storage: SqlStorage) -> Readiness:
 
 
 def _background(container: Container, settings: Settings) -> Background:
-    """What runs beside the HTTP app: due work, and with the fake gateway its webhooks to ourselves."""
+    """What runs beside the HTTP app: due work, and with the fake gateway its webhooks to ourselves.
+
+    Where several processes share PostgreSQL, all of that is left to workers as long as one is alive.
+    """
 
     @asynccontextmanager
     async def background() -> AsyncIterator[None]:
-        if not settings.on_postgresql:
-            await container.storage().take_over()
-        async with running(container.payments(), container.alarm(), *_rounds(container, settings)):
+        payments, alarm, queue = container.payments(), container.alarm(), container.queue()
+        rounds = list(_rounds(container, settings))
+        work: Round = payments.work
+        async with AsyncExitStack() as stack:
+            if queue is None:
+                await container.storage().take_over()
+            else:
+                presence = Presence(container.storage().engine, queue)
+                await presence.look()
+                work = _unless_others_do(work, presence)
+                rounds = [Every(each.pause, _unless_others_do(each.work, presence)) for each in rounds]
+                rounds.append(Every(LOOK_FOR_WORKERS, presence.look))
+            await stack.enter_async_context(running(work, alarm, *rounds))
             yield
 
     return background
 
 
+def _unless_others_do(work: Round, presence: Presence) -> Round:
+    async def round_() -> int:
+        return 0 if presence.has_workers else await work()
+
+    return round_
+
+
 def _rounds(container: Container, settings: Settings) -> Iterator[Every]:
-    payments, clock = container.payments(), container.clock()
-
-    async def forget_answers() -> int:
-        return await payments.forget_answers(clock.now() - LIFETIME)
-
-    async def retry_webhooks() -> int:
-        unfinished = InboxFilter(statuses=UNFINISHED, received_from=clock.now() - REDELIVERY)
-        return len(await payments.replay_webhooks(which=unfinished, caller=Caller.system("replay")))
-
-    async def catch_up() -> int:
-        return len(await payments.catch_up())
-
-    yield Every(timedelta(hours=1), forget_answers)
-    yield Every(timedelta(minutes=5), retry_webhooks)
+    chores = Chores(container.payments(), container.clock())
+    yield Every(timedelta(hours=1), chores.forget_answers)
+    yield Every(timedelta(minutes=5), chores.retry_webhooks)
     if settings.gateway is GatewayName.FAKE:
         yield Every(timedelta(milliseconds=100), _deliveries(container, settings).round)
     else:
-        yield Every(timedelta(hours=1), catch_up)
+        yield Every(timedelta(hours=1), chores.catch_up)
 
 
 def _deliveries(container: Container, settings: Settings) -> Deliveries:

@@ -11,7 +11,7 @@
 Both read the same settings as the service does.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import wraps
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import ParamSpec, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.sql.migrations import migrate as bring_up_to_date
 from booking_payments.application.payments import BookingPayments
 from booking_payments.container import build
@@ -35,18 +36,21 @@ async def open_payments(
     env_file: str | Path | None = ".env",
     migrate: bool = False,
     background: bool = True,
+    consumers: Sequence[Consumer] = (),
 ) -> AsyncIterator[BookingPayments]:
     """The facade over the database and gateway of the settings, closed when the context ends.
 
     ``env`` stands in for the environment; ``migrate`` brings the database's schema up to date first; ``background``
     settles, expires and delivers while the context is open (leave it out where ``booking-payments serve`` runs, too).
+    ``consumers`` are functions, async or not, that take the messages to the booking app; they are called by the
+    background work of this process, so it has to be the only one that does it.
     Raises ``SettingsError`` for wrong settings, a database that can't be reached, or an old schema.
     """
     settings = load_settings(env, env_file)
     if migrate:
         bring_up_to_date(settings.normalized_database_url)
     async with AsyncExitStack() as stack:
-        services = await stack.enter_async_context(build(settings))
+        services = await stack.enter_async_context(build(settings, consumers))
         ready = await services.ready()
         if not ready.ok:
             raise SettingsError(Problem("DATABASE_URL", ready.detail or "must be ready"))
@@ -86,6 +90,13 @@ class SyncBookingPayments:
         self.refund_payment = blocking(payments.refund_payment)
         self.receive_webhook = blocking(payments.receive_webhook)
         self.work = blocking(payments.work)
+        self.deliver_messages = blocking(payments.deliver_messages)
+        self.undelivered_messages = blocking(payments.undelivered_messages)
+        self.replay_messages = blocking(payments.replay_messages)
+        self.drop_messages = blocking(payments.drop_messages)
+        self.settle_payment = blocking(payments.settle_payment)
+        self.settle_due = blocking(payments.settle_due)
+        self.expire_bookings = blocking(payments.expire_bookings)
         self.forget_answers = blocking(payments.forget_answers)
         self.reconcile = blocking(payments.reconcile)
         self.catch_up = blocking(payments.catch_up)
@@ -108,8 +119,9 @@ def open_payments_sync(
     env_file: str | Path | None = ".env",
     migrate: bool = False,
     background: bool = True,
+    consumers: Sequence[Consumer] = (),
 ) -> Iterator[SyncBookingPayments]:
     """``open_payments`` for scripts, Flask and Django: the loop runs in a thread of its own while the context lasts."""
-    opening = open_payments(env, env_file=env_file, migrate=migrate, background=background)
+    opening = open_payments(env, env_file=env_file, migrate=migrate, background=background, consumers=consumers)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(opening) as payments:
         yield SyncBookingPayments(payments, portal)

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import BeforeValidator, Field, InstanceOf, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from booking_payments.adapters.messages.signature import key_of
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 
 DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
@@ -61,6 +62,13 @@ class GatewayName(StrEnum):
 
     STRIPE = "stripe"
     FAKE = "fake"
+
+
+class AfterDeadLetter(StrEnum):
+    """What a booking's messages do behind one that was given up."""
+
+    WAIT = "wait"
+    CONTINUE = "continue"
 
 
 class JwtAlgorithm(StrEnum):
@@ -177,12 +185,30 @@ def _database(value: Any) -> Any:
     return url
 
 
+_STORES: Final = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
+
+
 def _store(value: Any) -> Any:
     if value == "memory":
         return None
-    if "://" not in str(value):
+    if not str(value).startswith(_STORES) or not (_parts(str(value)).netloc or str(value).startswith("unix:///")):
         raise ValueError
     return value
+
+
+def _broker(value: Any) -> Any:
+    """The address of a message broker, of any transport Kombu knows."""
+    if not re.fullmatch(r"[a-z][a-z0-9+]*://[!-~]*", str(value), re.ASCII):
+        raise ValueError
+    return value
+
+
+def _networks(value: Any) -> Any:
+    """Addresses and networks in their usual spelling; never all of the internet."""
+    networks = [ipaddress.ip_network(part) for part in _split(value)]
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError
+    return tuple(str(network) for network in networks)
 
 
 def _prefixed(*prefixes: str) -> BeforeValidator:
@@ -221,13 +247,22 @@ def _algorithm_of(key: object) -> JwtAlgorithm | None:
     return None
 
 
+def _signing_secrets(value: Any) -> Any:
+    secrets = _split(value)
+    for secret in secrets:
+        key_of(secret)
+    return secrets
+
+
 Fraction = Annotated[Decimal, BeforeValidator(_plain_decimal), Field(lt=1)]
 Amount = Annotated[Decimal, BeforeValidator(_plain_decimal)]
 Count = Annotated[int, BeforeValidator(_plain_int)]
 Limit = Annotated[InstanceOf[Rate], BeforeValidator(_rate)]
 Level = Annotated[LogLevel, BeforeValidator(_upper)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+SigningSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_signing_secrets)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 
 _AMOUNT: Final = "must be an amount in major units and not negative, such as 0.30"
 
@@ -308,7 +343,9 @@ class Settings(BaseSettings):
         Rate(600, 60), alias="RATE_LIMIT_ADDRESS", description="must be a rate such as 600/minute (second, hour, day)"
     )
     rate_limit_store_url: Annotated[SecretStr | None, BeforeValidator(_store)] = Field(
-        None, alias="RATE_LIMIT_STORE_URL", description="must be memory or the address of a store"
+        None,
+        alias="RATE_LIMIT_STORE_URL",
+        description="must be memory, or redis://HOST:PORT/DATABASE (rediss, valkey, valkeys, unix)",
     )
     max_unpaid_bookings_per_customer: Count = Field(
         10, alias="MAX_UNPAID_BOOKINGS_PER_CUSTOMER", description="must be a whole number; 0 for no bound"
@@ -318,6 +355,36 @@ class Settings(BaseSettings):
     )
     gateway_max_concurrent: Count = Field(
         10, alias="GATEWAY_MAX_CONCURRENT", description="must be a whole number; 0 for no bound"
+    )
+
+    # Messages to the booking app
+    messages_webhook_url: Annotated[str | None, BeforeValidator(_return_url)] = Field(
+        None,
+        alias="MESSAGES_WEBHOOK_URL",
+        description="must be an address such as https://example.com/hooks/payments, without user and password",
+    )
+    given_messages_webhook_secrets: SigningSecrets = Field(
+        (),
+        alias="MESSAGES_WEBHOOK_SECRET",
+        description="must be whsec_ and 24 to 64 bytes in base64, or several of these separated by commas; make one "
+        "with: echo whsec_$(openssl rand -base64 32)",
+    )
+    messages_broker_url: Annotated[SecretStr | None, BeforeValidator(_broker)] = Field(
+        None, alias="MESSAGES_BROKER_URL", description="must be the address of a broker, such as amqp://HOST//"
+    )
+    messages_broker_queue: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = Field(
+        "booking-payments",
+        alias="MESSAGES_BROKER_QUEUE",
+        description="must be the name of a queue: letters, digits, dots, dashes and underscores",
+    )
+    messages_retry_attempts: Annotated[Count, Field(ge=1, le=50)] = Field(
+        18, alias="MESSAGES_RETRY_ATTEMPTS", description="must be a whole number from 1 to 50"
+    )
+    messages_retry_delay_s: Annotated[Amount, Field(le=3600)] = Field(
+        Decimal(5), alias="MESSAGES_RETRY_DELAY", description="must be a number of seconds from 0 to 3600, such as 5"
+    )
+    messages_after_dead_letter: AfterDeadLetter = Field(
+        AfterDeadLetter.WAIT, alias="MESSAGES_AFTER_DEAD_LETTER", description="must be wait or continue"
     )
 
     # Where the books are
@@ -352,6 +419,23 @@ class Settings(BaseSettings):
     )
     checkout_enabled: bool = Field(True, alias="CHECKOUT_ENABLED", description="must be true or false")
     console_enabled: bool = Field(True, alias="CONSOLE_ENABLED", description="must be true or false")
+    trusted_proxies: Networks = Field(
+        (),
+        alias="TRUSTED_PROXIES",
+        description="must be addresses or networks separated by commas, such as 10.0.0.7,fd00::/8; never all of them",
+    )
+    cors_origins: Origins = Field(
+        (),
+        alias="CORS_ORIGINS",
+        description="must be origins separated by commas, such as https://example.com, without a path",
+    )
+    hsts_max_age_s: Annotated[Count, Field(le=126_144_000)] = Field(
+        0, alias="HSTS_MAX_AGE_S", description="must be a whole number of seconds; 0 for none"
+    )
+    docs_enabled: bool = Field(True, alias="DOCS_ENABLED", description="must be true or false")
+    worker_concurrency: Annotated[Count, Field(ge=1, le=100)] = Field(
+        10, alias="WORKER_CONCURRENCY", description="must be a whole number from 1 to 100"
+    )
     log_level: Level = Field(
         LogLevel.INFO, alias="LOG_LEVEL", description="must be DEBUG, INFO, WARNING, ERROR or CRITICAL"
     )
@@ -407,6 +491,11 @@ class Settings(BaseSettings):
         """The secrets that a webhook may be signed with."""
         given = tuple(secret.get_secret_value() for secret in self.given_webhook_secrets)
         return given or ((DEVELOPMENT_WEBHOOK_SECRET,) if self.in_development else ())
+
+    @property
+    def messages_webhook_secrets(self) -> tuple[str, ...]:
+        """The secrets that outgoing webhooks are signed with, each of them."""
+        return tuple(secret.get_secret_value() for secret in self.given_messages_webhook_secrets)
 
     @property
     def return_url_origins(self) -> tuple[str, ...]:
@@ -525,6 +614,7 @@ def _misfits(settings: Settings) -> Iterator[Problem]:
     yield from _token_misfits(settings)
     yield from _fee_misfits(settings)
     yield from _worker_misfits(settings)
+    yield from _message_misfits(settings)
 
 
 def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
@@ -594,3 +684,10 @@ def _fee_misfits(settings: Settings) -> Iterator[Problem]:
 def _worker_misfits(settings: Settings) -> Iterator[Problem]:
     if settings.workers > 1 and not (settings.on_postgresql and settings.gateway is GatewayName.STRIPE):
         yield Problem("WORKERS", "must be 1, unless DATABASE_URL names PostgreSQL and the gateway is stripe")
+
+
+def _message_misfits(settings: Settings) -> Iterator[Problem]:
+    if settings.messages_webhook_url and not settings.given_messages_webhook_secrets:
+        yield Problem("MESSAGES_WEBHOOK_SECRET", "set it: a receiver cannot trust webhooks that nobody signed")
+    if settings.messages_broker_url and settings.messages_broker_url.get_secret_value().startswith("memory://"):
+        yield Problem("MESSAGES_BROKER_URL", "must be the address of a broker; one in memory reaches nobody")

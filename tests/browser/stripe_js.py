@@ -1,5 +1,5 @@
-"""What stands in for Stripe.js, which no test can load: the few calls that the page makes, over Stripe's own HTTP, which
-the sandbox answers. It notes the address that it was loaded under, as the real one does."""
+"""What stands in for Stripe.js, which no test can load: the few calls that the page makes, over Stripe's own HTTP, as
+the sandbox answers it. It notes the address that it was loaded under, as the real one does."""
 
 from typing import Any
 

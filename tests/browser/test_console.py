@@ -1,7 +1,5 @@
 """The operator's console in a real browser."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from playwright.async_api import expect
 
@@ -19,11 +17,11 @@ async def busy(shop: Shop) -> Shop:
 
 
 @pytest.fixture(params=["desk", "phone"])
-async def everywhere(request: pytest.FixtureRequest, operator: Visitor) -> AsyncIterator[Visitor]:
+async def everywhere(request: pytest.FixtureRequest, operator: Visitor) -> Visitor:
     """The operator at a desk, and with a phone."""
     if request.param == "phone":
         await operator.page.set_viewport_size(PHONE)
-    yield operator
+    return operator
 
 
 async def open_payment(operator: Visitor, shop: Shop, reference: str) -> None:

@@ -72,7 +72,8 @@ async def test_what_nobody_knows_is_found_out_while_the_customer_waits(
 ) -> None:
     booking_id = stripe_shop.book()
     fault = {"match": "POST /v1/payment_intents", "times": 3, "fault": "reset_after"}
-    httpx.post(f"{sandbox.url}/_sandbox/faults", json=fault, trust_env=False).raise_for_status()
+    async with httpx.AsyncClient(trust_env=False) as client:
+        (await client.post(f"{sandbox.url}/_sandbox/faults", json=fault)).raise_for_status()
     assert stripe_shop.pay(booking_id).json()["outcome_unknown"]
     await play_stripe(customer.page, sandbox)
     await customer.page.goto(stripe_shop.checkout(booking_id))

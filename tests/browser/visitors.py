@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from attrs import Factory, define
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, ViewportSize
+from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize
 
 from tests.e2e.serving import printed
 
@@ -112,7 +112,7 @@ class Visitor:
         if folder:
             size = self.page.viewport_size or DESK
             for scheme in ("light", "dark"):
-                await self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                await self.page.emulate_media(color_scheme=scheme)
                 path = Path(folder) / f"{name}-{size['width']}-{scheme}.png"
                 await self.page.screenshot(path=path, full_page=True)
             await self.page.emulate_media(color_scheme="null")
@@ -130,10 +130,15 @@ async def visitor(browser: Browser, viewport: ViewportSize = DESK, **options: An
     page = await context.new_page()
     arrived = Visitor(page)
     page.on("pageerror", lambda error: arrived.complaints.append(str(error)))
-    page.on("console", lambda message: message.type == "error" and arrived.complaints.append(message.text))
+    page.on("console", lambda message: _complain(arrived, message))
     page.on("request", lambda request: _note(arrived, request.url))
     yield arrived
     await context.close()
+
+
+def _complain(arrived: Visitor, message: ConsoleMessage) -> None:
+    if message.type == "error":
+        arrived.complaints.append(message.text)
 
 
 def _note(arrived: Visitor, url: str) -> None:

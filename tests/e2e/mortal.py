@@ -1,7 +1,8 @@
-"""A service that is killed and born again quickly: everything is imported once, and each life is a fork of that.
+"""A service or a worker that is killed and born again quickly: all is imported once, and each life is a fork of that.
 
-Run as a script with the port: reads a line from standard input for each life, prints the process id of the child that
-serves, and goes on to the next line at once. A new life is only asked for when the last one is over.
+Run as a script with the port, or with ``worker``: reads a line from standard input for each life, prints the process
+id of the child that lives, and goes on to the next line at once. A new life is only asked for when the last one is
+over.
 """
 
 import os
@@ -9,17 +10,19 @@ import socket
 import sys
 
 from booking_payments.entrypoints.cli.serve import BACKLOG, serve_until_stopped
+from booking_payments.entrypoints.cli.worker import work_until_stopped
 from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.settings import Settings, load_settings
 
 
 def main() -> None:
-    """Fork a serving child for each line."""
-    settings = load_settings({**os.environ, "PORT": sys.argv[1]})
+    """Fork a child for each line."""
+    works = sys.argv[1] == "worker"
+    settings = load_settings(os.environ if works else {**os.environ, "PORT": sys.argv[1]})
     set_up_logging(settings)
     _import_everything()
     # Held open over all lives, so that clients wait in the queue instead of being refused.
-    listening = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+    listening = None if works else socket.create_server((settings.host, settings.port), backlog=BACKLOG)
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:
@@ -31,12 +34,16 @@ def main() -> None:
 
 def _import_everything() -> None:
     import booking_payments.container
-    import booking_payments.entrypoints.http.app  # noqa: F401 - both are imported late by the command
+    import booking_payments.entrypoints.http.app
+    import booking_payments.entrypoints.worker  # noqa: F401 - all are imported late by the commands
 
 
-def _live(settings: Settings, listening: socket.socket) -> None:
+def _live(settings: Settings, listening: socket.socket | None) -> None:
     sys.stdin.close()
-    serve_until_stopped(settings, listening)
+    if listening is None:
+        work_until_stopped(settings)
+    else:
+        serve_until_stopped(settings, listening)
     os._exit(0)
 
 

@@ -61,8 +61,8 @@ class Lives:
 
 
 @contextmanager
-def mortal(port: int, folder: Path, settings: dict[str, str]) -> Iterator[Lives]:
-    """A service that has not begun to live, on ``port``."""
+def mortal(port: int | str, folder: Path, settings: dict[str, str]) -> Iterator[Lives]:
+    """A service that has not begun to live, on ``port``; or a ``worker``."""
     script = [sys.executable, "-m", "tests.e2e.mortal", str(port)]
     env = environment(settings) | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with (folder / "serve.log").open("ab") as log:

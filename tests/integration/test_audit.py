@@ -24,10 +24,13 @@ from tests.unit.application.saboteur import Saboteur
 
 READING = {
     "get_booking", "payment_status", "journal", "list_payments", "quote_refund", "check_ledger", "list_webhooks",
-    "audit_trail",
+    "audit_trail", "undelivered_messages",
 }  # fmt: skip
-WITHOUT_A_COMMAND = {"receive_webhook", "work", "catch_up", "forget_answers"}
-"""Nobody commands these: what they change leaves its own record, and old answers move no money."""
+WITHOUT_A_COMMAND = {
+    "receive_webhook", "work", "settle_payment", "settle_due", "expire_bookings", "catch_up", "forget_answers",
+    "deliver_messages", "replay_messages", "drop_messages",
+}  # fmt: skip
+"""Nobody commands the money here: what these change leaves its own record; old answers and messages move none."""
 
 GUIDES = {"process_booking_payment", "retry_booking_payment", "process_booking_refund"}
 """The guide's three calls are made of the commands."""

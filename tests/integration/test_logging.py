@@ -21,11 +21,10 @@ NAMES = (None, "booking_payments", "booking_payments.payments", "uvicorn", "uvic
 
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
-    """Set-up is for the whole process: put it back."""
+    """Set-up is for the whole process: put its handlers back. Structlog stays: loggers that were used keep it."""
     loggers = [logging.getLogger(name) for name in NAMES]
     before = [(each, each.level, each.handlers[:], each.propagate) for each in loggers]
     yield
-    structlog.reset_defaults()
     for logger, level, handlers, propagate in before:
         logger.setLevel(level)
         logger.handlers[:] = handlers

@@ -1,5 +1,6 @@
 """What the settings mean, what follows from them, and what is refused."""
 
+import base64
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -136,6 +137,10 @@ def test_settings_are_read_only() -> None:
         ("rate_limit_money", Rate(60, 60)),
         ("rate_limit_address", Rate(600, 60)),
         ("rate_limit_store_url", None),
+        ("trusted_proxies", ()),
+        ("cors_origins", ()),
+        ("hsts_max_age_s", 0),
+        ("docs_enabled", True),
         ("max_unpaid_bookings_per_customer", 10),
         ("gateway_max_per_s", 20),
         ("gateway_max_concurrent", 10),
@@ -271,6 +276,19 @@ def test_who_pays_the_fee_and_whether_it_comes_back() -> None:
         ("RATE_LIMIT_MONEY", "0/minute"),
         ("RATE_LIMIT_ADDRESS", "60/fortnight"),
         ("RATE_LIMIT_STORE_URL", "somewhere"),
+        ("RATE_LIMIT_STORE_URL", "memcached://cache"),
+        ("RATE_LIMIT_STORE_URL", "redis://"),
+        ("RATE_LIMIT_STORE_URL", "redis://cache:port"),
+        ("TRUSTED_PROXIES", "*"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("TRUSTED_PROXIES", "10.0.0.1,::/0"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "proxy.example"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "null"),
+        ("CORS_ORIGINS", "https://*.example.com/x"),
+        ("HSTS_MAX_AGE_S", "-1"),
+        ("DOCS_ENABLED", "perhaps"),
         ("MAX_UNPAID_BOOKINGS_PER_CUSTOMER", "-1"),
         ("GATEWAY_MAX_PER_S", "many"),
         ("GATEWAY_MAX_CONCURRENT", "1_000"),
@@ -298,6 +316,23 @@ def test_refuses(name: str, value: str) -> None:
 )
 def test_reads_rates(text: str, rate: Rate) -> None:
     assert load(RATE_LIMIT_MONEY=text).rate_limit_money == rate
+
+
+def test_proxies_are_addresses_and_networks_of_both_kinds() -> None:
+    settings = load(TRUSTED_PROXIES="10.0.0.7, 192.168.0.0/16,fd00::/8,2001:DB8::1")
+
+    assert settings.trusted_proxies == ("10.0.0.7/32", "192.168.0.0/16", "fd00::/8", "2001:db8::1/128")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://cache:6379/0", "rediss://:pw@cache", "valkey://cache", "valkeys://cache:6380", "unix:///run/redis.sock"],
+)
+def test_stores_of_rates(url: str) -> None:
+    store = load(RATE_LIMIT_STORE_URL=url).rate_limit_store_url
+
+    assert store is not None
+    assert store.get_secret_value() == url
 
 
 def test_the_memory_store_can_be_named() -> None:
@@ -486,3 +521,47 @@ def test_no_value_shows_in_an_error(name: str) -> None:
         load({**CANARIES, name: "canary"})
 
     assert "canary" not in f"{caught.value} {caught.value!r} {caught.value.problems} {caught.value.__cause__}"
+
+
+# --- messages
+
+SIGNING = "whsec_" + base64.b64encode(b"x" * 32).decode()
+
+
+def test_webhooks_to_the_booking_app_have_to_be_signed() -> None:
+    assert refused(MESSAGES_WEBHOOK_URL="https://app.example/hooks") == ["MESSAGES_WEBHOOK_SECRET"]
+
+
+def test_several_signing_secrets_are_taken_while_one_is_changed() -> None:
+    settings = load(MESSAGES_WEBHOOK_URL="https://app.example/hooks", MESSAGES_WEBHOOK_SECRET=f"{SIGNING}, {SIGNING}")
+
+    assert settings.messages_webhook_secrets == (SIGNING, SIGNING)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MESSAGES_WEBHOOK_URL", "app.example"),
+        ("MESSAGES_WEBHOOK_URL", "https://user:password@app.example"),
+        ("MESSAGES_WEBHOOK_SECRET", "whsec_short"),
+        ("MESSAGES_WEBHOOK_SECRET", f"{SIGNING},other"),
+        ("MESSAGES_BROKER_URL", "rabbit"),
+        ("MESSAGES_BROKER_URL", "memory://"),
+        ("MESSAGES_BROKER_QUEUE", "no spaces"),
+        ("MESSAGES_RETRY_ATTEMPTS", "0"),
+        ("MESSAGES_RETRY_DELAY", "-1"),
+        ("MESSAGES_AFTER_DEAD_LETTER", "skip"),
+        ("WORKER_CONCURRENCY", "0"),
+    ],
+)
+def test_wrong_settings_of_messages_and_workers_are_refused(name: str, value: str) -> None:
+    more = {"MESSAGES_WEBHOOK_SECRET": SIGNING} if name == "MESSAGES_WEBHOOK_URL" else {}
+
+    assert refused({**more, name: value}) == [name]
+
+
+def test_secrets_of_messages_are_never_shown() -> None:
+    settings = load(MESSAGES_WEBHOOK_SECRET=SIGNING, MESSAGES_BROKER_URL="amqp://me:hunter2@host//")
+
+    assert SIGNING not in repr(settings)
+    assert "hunter2" not in repr(settings)

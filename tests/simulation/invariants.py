@@ -185,12 +185,15 @@ class OurSide:
     facts: Counter[str] = field(factory=Counter)
     _unknown: dict[str, int] = field(factory=dict)
     _answers: dict[str, int] = field(factory=dict)
+    _replayed: dict[str, int] = field(factory=dict)
     _clock: int = 0
 
-    def answered(self, method: str, path: str, key: str | None) -> None:
-        """The gateway gave a definite answer."""
+    def answered(self, path: str, key: str | None, *, replayed: bool = False) -> None:
+        """The gateway gave a definite answer; ``replayed``: the one that it has stored, however long ago."""
         self._clock += 1
         self._answers[key or ("refunds" if "refunds" in path else "intents")] = self._clock
+        if replayed and key is not None:
+            self._replayed[key] = self._clock
 
     def silent(self, key: str | None) -> None:
         """The gateway did not say what became of a request."""
@@ -239,7 +242,7 @@ class OurSide:
             moved("dispute", dispute.id, seen.status if seen else None, dispute.status)
 
     def _no_guess(self, before: Payment | None, recorded: ev.Recorded) -> None:
-        """Unknown stays unknown until the gateway has said what became of it."""
+        """Unknown stays unknown until the gateway has said what became of it, and what is so by now is read."""
         fact = recorded.fact
         operation = before.operation if before else None
         if not self.alone or not isinstance(fact, ev.OperationSettled) or operation is None:
@@ -249,6 +252,10 @@ class OurSide:
         told = max(self._answers.get(fact.idempotency_key, 0), self._answers.get(subject, 0))
         what = f"{operation.purpose.value} {fact.idempotency_key} was unknown and settled without asking"
         self.invariants.require(told >= since, what)
+        read = self._answers.get(subject, 0) >= self._replayed.get(fact.idempotency_key, 0)
+        self.invariants.require(
+            read, f"{fact.idempotency_key} was settled by a stored answer, which may be out of date"
+        )
 
     def _money(self, appended: Appended) -> None:
         payment = appended.payment

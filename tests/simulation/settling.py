@@ -129,10 +129,17 @@ class Settling:
             due.extend(delivery.due_at for delivery in self.world.theirs.deliveries())
         if self.repairs.resolver:
             due.extend(self._due_at(watch) for watch in watches)
+            due.extend(self._messages_due())
         elif self.repairs.client:
             due.extend(self._due_at(watch) for watch in watches if watch.holder)
         later = [each for each in due if each is not None]
         return min(later, default=None)
+
+    def _messages_due(self) -> Iterator[datetime]:
+        """When each booking's first message may be tried; one that another process has claimed, when that lapses."""
+        waiting = self._read(lambda uow: uow.outbox.undelivered(dead=False, limit=100))
+        firsts = {each.message.booking_id: each for each in reversed(waiting)}
+        return (each.next_try_at or self.world.time.now for each in firsts.values())
 
     def _due_at(self, watch: Watch) -> datetime | None:
         """When anybody may take the payment up: not before the lease of another is over."""

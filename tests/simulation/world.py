@@ -276,12 +276,12 @@ class TransportBoundary:
                 self._world.ours.silent(key)
             raise
         except GatewayError as error:
-            self._definite(method, path, key, f"refuses: {error.code}")
+            self._definite(path, key, f"refuses: {error.code}")
             raise
         finally:
             self._world.sending.pop(key, None)
             self._check_age()
-        self._definite(method, path, key, _said(reply))
+        self._definite(path, key, _said(reply), replayed=reply.replayed)
         return reply
 
     def _enter(self, key: str | None) -> None:
@@ -308,9 +308,9 @@ class TransportBoundary:
             return {**params, "payment_method": "pm_card_chargeDeclined"}
         return params
 
-    def _definite(self, method: str, path: str, key: str | None, said: str) -> None:
+    def _definite(self, path: str, key: str | None, said: str, *, replayed: bool = False) -> None:
         self._world.tell("gateway", said)
-        self._world.ours.answered(method, path, key)
+        self._world.ours.answered(path, key, replayed=replayed)
 
     def _check_charge(self, method: str, path: str, params: Params) -> None:
         """A charge is sent only while the booking is not closed; again with the same key also when it is paid by it."""

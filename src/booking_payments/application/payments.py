@@ -8,7 +8,7 @@
 Every method is a use case; ``SyncBookingPayments`` has the same methods for callers without an event loop.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -17,14 +17,19 @@ from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, look_at_checkout
-from booking_payments.application.delivering import deliver_messages
+from booking_payments.application.delivering import (
+    deliver_messages,
+    drop_messages,
+    replay_messages,
+    undelivered_messages,
+)
 from booking_payments.application.drift import KeptReport, keep_report, last_reports
 from booking_payments.application.figures import Figures, OpenDispute, disputes, figures
 from booking_payments.application.paying import AmountInput
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.reconcile import Reconciliation, reconcile
 from booking_payments.application.replaying import Replayed, catch_up, list_webhooks, replay_webhooks
-from booking_payments.application.resolve import resolve_due
+from booking_payments.application.resolve import resolve_due, resolve_if_due
 from booking_payments.application.rounds import each_by_itself
 from booking_payments.application.views import (
     NewBooking,
@@ -42,6 +47,7 @@ from booking_payments.domain.events import Recorded
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.ports.audit import AuditRecord
+from booking_payments.ports.publisher import Delivery
 from booking_payments.ports.storage import InboxEntry, InboxFilter, PaymentFilter, PaymentPage
 
 BACKEND = Caller.service("backend", "backend call")
@@ -228,6 +234,34 @@ class BookingPayments:
 
         await each_by_itself((resolve_due, bookings.expire_bookings, deliver_messages), part)
         return sum(done)
+
+    async def deliver_messages(self) -> int:
+        """Deliver messages that are due; returns how many were taken."""
+        return await deliver_messages(self._world)
+
+    async def undelivered_messages(self, *, dead: bool = False, limit: int = 50) -> Sequence[Delivery]:
+        """Messages that wait for their delivery, oldest first; with ``dead`` only those that were given up."""
+        return await undelivered_messages(self._world, dead=dead, limit=limit)
+
+    async def replay_messages(self, message_ids: Collection[str]) -> int:
+        """Have dead letters delivered after all; returns how many of these there were."""
+        return await replay_messages(self._world, message_ids)
+
+    async def drop_messages(self, message_ids: Collection[str]) -> int:
+        """Give dead letters up for good; returns how many of these there were."""
+        return await drop_messages(self._world, message_ids)
+
+    async def settle_payment(self, payment_id: str) -> bool:
+        """Go on with one payment that was left or waits for news; False when it is not due."""
+        return await resolve_if_due(self._world, payment_id)
+
+    async def settle_due(self) -> int:
+        """Go on with every payment that was left or waits too long for news; returns how many there were."""
+        return await resolve_due(self._world)
+
+    async def expire_bookings(self) -> int:
+        """Close the bookings whose time to pay is over; returns how many there were."""
+        return await bookings.expire_bookings(self._world)
 
     async def forget_answers(self, before: datetime) -> int:
         """Remove the stored answers of requests that were made before then; returns how many."""

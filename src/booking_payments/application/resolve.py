@@ -37,6 +37,17 @@ async def resolve_due(world: World) -> int:
     return len(due)
 
 
+async def resolve_if_due(world: World, payment_id: str) -> bool:
+    """Take up one payment, if it is due and nobody is at it."""
+    watch = await world.storage.read(lambda uow: uow.payments.watch(payment_id))
+    now = world.clock.now()
+    due = watch.next_look_at is not None and watch.next_look_at <= now
+    if not due or (watch.lease_until is not None and watch.lease_until > now):
+        return False
+    await _resolve_or_put_off(world, payment_id)
+    return True
+
+
 async def _resolve_or_put_off(world: World, payment_id: str) -> None:
     try:
         await resolve_payment(world, payment_id)

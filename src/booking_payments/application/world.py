@@ -1,5 +1,6 @@
 """What every use case works with: the ports and the house's terms, handed in once."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from random import Random
 from typing import Final
@@ -20,6 +21,32 @@ LONGEST_TRY: Final = timedelta(seconds=20)
 """No single request to a gateway takes longer."""
 
 
+DELIVERED_AGAIN: Final = RetryPolicy(max_tries=18, first_delay=timedelta(seconds=5), max_delay=timedelta(hours=12))
+"""Seconds, minutes, hours; about two days in all, so that a weekend's outage ends before a message is given up."""
+
+Step = Callable[[], Awaitable[None]]
+
+
+async def one_after_another(steps: Sequence[Step]) -> None:
+    """Do ``steps`` in turn."""
+    for step in steps:
+        await step()
+
+
+@frozen(kw_only=True)
+class DeliveryTerms:
+    """How messages are delivered.
+
+    ``retry`` says when one that is not taken is tried again, and when it is given up. ``lease`` is how long a
+    booking's messages belong to whoever delivers them; half of it is for beginning, the rest for the last try to end.
+    With ``past_dead`` a booking's messages go on behind one that was given up; otherwise they wait for it.
+    """
+
+    retry: RetryPolicy = DELIVERED_AGAIN
+    lease: timedelta = timedelta(seconds=60)
+    past_dead: bool = False
+
+
 @frozen(kw_only=True)
 class Terms:
     """The house's terms, which a payment keeps as they were when it was started.
@@ -36,6 +63,7 @@ class Terms:
     method_types: tuple[str, ...] = ()
     max_unpaid_bookings: int = 0
     lease: timedelta = timedelta(seconds=60)
+    deliveries: DeliveryTerms = DeliveryTerms()
 
     @property
     def patience(self) -> timedelta:
@@ -45,14 +73,19 @@ class Terms:
 
 @frozen(kw_only=True)
 class World:
-    """The ports, and the terms."""
+    """The ports, and the terms.
+
+    ``publisher`` is None where nobody wants messages. ``side_by_side`` does steps that have nothing to do with one
+    another, at the same time where it can.
+    """
 
     storage: Storage
     gateway: Gateway
     webhooks: WebhookReader
-    publisher: Publisher
+    publisher: Publisher | None
     clock: Clock
     ids: Ids
     random: Random
     terms: Terms = field(factory=Terms)
     retry: RetryPolicy = field(factory=RetryPolicy)
+    side_by_side: Callable[[Sequence[Step]], Awaitable[None]] = one_after_another

@@ -13,7 +13,6 @@ import anyio
 import structlog
 from attrs import frozen
 
-from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.jobs import Job
 
 TICK: Final = timedelta(seconds=1)
@@ -53,14 +52,14 @@ class Alarm:
 
 
 @asynccontextmanager
-async def running(payments: BookingPayments, alarm: Alarm, *others: Every) -> AsyncIterator[None]:
-    """Work in the background while the context lasts; ``others`` are done beside the payments' own round.
+async def running(work: Round, alarm: Alarm, *others: Every) -> AsyncIterator[None]:
+    """Work in the background while the context lasts; ``others`` are done beside ``work``, which the alarm wakes.
 
     At the end the rounds that are under way are finished, so that no call to the gateway is cut off.
     """
     stopping = anyio.Event()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_repeat, payments.work, alarm, stopping)
+        tasks.start_soon(_repeat, work, alarm, stopping)
         for each in others:
             tasks.start_soon(_repeat_every, each, stopping)
         try:

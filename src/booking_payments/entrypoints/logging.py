@@ -167,13 +167,17 @@ def _as_json(event: EventDict, **_: Any) -> str:
     return msgspec.json.encode(event, enc_hook=str).decode()
 
 
+_PROCESSORS: Final[list[Processor]] = [
+    structlog.stdlib.filter_by_level,
+    *_shared(),
+    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+]
+"""One list for the life of the process: loggers that were used keep it, and it is what tests listen at."""
+
+
 def _configure_structlog() -> None:
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_shared(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,  # what is configured here never changes; the handlers do

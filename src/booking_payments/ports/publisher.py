@@ -25,9 +25,31 @@ class Message:
     sequence: int = 0
 
 
+@frozen(kw_only=True)
+class Delivery:
+    """A message on its way: how often it was tried, and when the next try may begin (None: at once).
+
+    Whoever delivers it moves ``next_try_at`` on first, so that nobody else begins meanwhile. ``dead_at`` is when it
+    was given up: a dead letter, which waits for a person. ``error`` says why the last try failed.
+    """
+
+    message: Message
+    tries: int = 0
+    next_try_at: datetime | None = None
+    dead_at: datetime | None = None
+    error: str | None = None
+
+
+class NotTaken(Exception):
+    """Whoever was to take a message did not; the text says why, without addresses and secrets."""
+
+
 class Publisher(Protocol):
     """Carries messages to the booking app."""
 
     async def publish(self, message: Message) -> None:
-        """Hand one message over; whatever is raised means that it has to be delivered again."""
+        """Hand one message over; whatever is raised means that it has to be delivered again.
+
+        Raises ``NotTaken`` with a reason that people may read.
+        """
         ...

@@ -18,7 +18,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditTrail
 from booking_payments.ports.jobs import Jobs
-from booking_payments.ports.publisher import Message
+from booking_payments.ports.publisher import Delivery, Message
 
 if TYPE_CHECKING:
     from booking_payments.ports.overview import Overview
@@ -317,7 +317,37 @@ class Outbox(Protocol):
         """Undelivered messages, oldest first; of each booking in order of their sequence."""
         ...
 
-    async def delivered(self, message_ids: Collection[str], at: datetime) -> None: ...
+    async def claim(self, now: datetime, until: datetime, limit: int, *, past_dead: bool) -> Sequence[Delivery]:
+        """Messages of at most ``limit`` bookings that are due, each booking's in order, for one who delivers them.
+
+        Until then nobody else is given messages of these bookings. Behind a dead letter a booking's messages are due
+        with ``past_dead`` only.
+        """
+        ...
+
+    async def delivered(self, message_ids: Collection[str], at: datetime) -> None:
+        """Cross messages off."""
+        ...
+
+    async def let_go(self, at: datetime, limit: int) -> int:
+        """Cross off up to ``limit`` messages undelivered, where nobody wants to be told; returns how many."""
+        ...
+
+    async def put_off(self, delivery: Delivery) -> None:
+        """Store what became of a try that failed: tries, the next one, the error, given up or not."""
+        ...
+
+    async def undelivered(self, *, dead: bool, limit: int) -> Sequence[Delivery]:
+        """Messages that wait, oldest first; with ``dead`` only those that were given up."""
+        ...
+
+    async def revive(self, message_ids: Collection[str]) -> int:
+        """Have dead letters delivered after all, as if never tried; returns how many of these there were."""
+        ...
+
+    async def drop(self, message_ids: Collection[str], at: datetime) -> int:
+        """Cross dead letters off undelivered; returns how many of these there were."""
+        ...
 
 
 class UnitOfWork(Protocol):

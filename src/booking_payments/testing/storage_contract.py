@@ -7,6 +7,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -35,7 +36,7 @@ from booking_payments.domain.payment import Payment, evolve, fold
 from booking_payments.domain.refunds import RefundPolicy, RefundReason, RefundTier
 from booking_payments.domain.retry import Decline
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
-from booking_payments.ports.publisher import Message
+from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import (
     AlreadyExists,
     Handover,
@@ -860,6 +861,81 @@ class StorageContract:
                 await uow.audit.append(each)
 
         await storage.transact(work)
+
+    async def test_a_claimed_booking_is_nobody_elses_until_the_claim_lapses(self, storage: Storage) -> None:
+        await self._tell(storage, message(1), message(2), message(3, "bk_2"))
+
+        mine = await self._claim(storage, limit=1)
+        theirs = await self._claim(storage)
+        lapsed = await self._claim(storage, now=NOW + timedelta(minutes=1), limit=1)
+
+        assert (mine, theirs, lapsed) == (["msg_1", "msg_2"], ["msg_3"], ["msg_1", "msg_2"])
+
+    async def test_a_message_that_came_behind_a_claimed_one_is_not_due(self, storage: Storage) -> None:
+        await self._tell(storage, message(1))
+        await self._claim(storage)
+        await storage.transact(lambda uow: uow.outbox.append(message(2)))
+
+        assert await self._claim(storage) == []
+
+    async def test_a_message_that_was_put_off_is_due_at_its_time_with_all_behind_it(self, storage: Storage) -> None:
+        await self._tell(storage, message(1), message(2))
+        later = NOW + timedelta(minutes=5)
+        put_off = await self._put_off(storage, tries=3, next_try_at=later, error="no")
+
+        early, due = await self._claim(storage), await self._claim(storage, now=later)
+
+        found = (await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=1)))[0]
+        assert (early, due) == ([], ["msg_1", "msg_2"])
+        assert (found.tries, found.error) == (put_off.tries, put_off.error)
+
+    async def test_behind_a_dead_letter_messages_wait_unless_they_may_pass(self, storage: Storage) -> None:
+        await self._tell(storage, message(1), message(2))
+        await self._put_off(storage, dead_at=NOW)
+
+        waiting = await self._claim(storage)
+        passing = await self._claim(storage, past_dead=True)
+
+        dead = await storage.read(lambda uow: uow.outbox.undelivered(dead=True, limit=10))
+        assert (waiting, "msg_2" in passing) == ([], True)
+        assert [each.message.id for each in dead] == ["msg_1"]
+
+    async def test_a_revived_dead_letter_is_due_again_in_its_place(self, storage: Storage) -> None:
+        await self._tell(storage, message(1), message(2))
+        await self._put_off(storage, dead_at=NOW)
+
+        revived = await storage.transact(lambda uow: uow.outbox.revive(["msg_1", "msg_2"]))
+
+        assert (revived, await self._claim(storage)) == (1, ["msg_1", "msg_2"])
+
+    async def test_a_dropped_dead_letter_holds_up_nothing(self, storage: Storage) -> None:
+        await self._tell(storage, message(1), message(2))
+        await self._put_off(storage, dead_at=NOW)
+
+        dropped = await storage.transact(lambda uow: uow.outbox.drop(["msg_1", "msg_2"], NOW))
+
+        assert (dropped, await self._claim(storage)) == (1, ["msg_2"])
+
+    async def test_messages_that_nobody_wants_are_let_go(self, storage: Storage) -> None:
+        await self._tell(storage, message(1), message(2), message(3))
+
+        gone = await storage.transact(lambda uow: uow.outbox.let_go(NOW, 2))
+
+        assert (gone, await self._claim(storage)) == (2, ["msg_3"])
+
+    async def _claim(
+        self, storage: Storage, now: datetime = NOW, limit: int = 10, *, past_dead: bool = False
+    ) -> list[str]:
+        until = now + timedelta(minutes=1)
+        found = await storage.transact(lambda uow: uow.outbox.claim(now, until, limit, past_dead=past_dead))
+        return [each.message.id for each in found]
+
+    async def _put_off(self, storage: Storage, **changes: Any) -> Delivery:
+        """The first message fails."""
+        first = (await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=1)))[0]
+        put_off = attrs.evolve(first, **changes)
+        await storage.transact(lambda uow: uow.outbox.put_off(put_off))
+        return put_off
 
     async def _tell(self, storage: Storage, *messages: Message) -> None:
         await store(storage, booking(1), booking(2))

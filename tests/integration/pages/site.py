@@ -51,7 +51,7 @@ class Site:
         async def call() -> Any:
             return await work(*given, **more)
 
-        return self.client.blocking_portal.call(call)  # type: ignore[union-attr]
+        return self.client.blocking_portal.call(call)
 
     def book(self, **changes: Any) -> str:
         """The id of a booking of Ann's."""

@@ -281,7 +281,7 @@ def test_without_stripe_nothing_is_loaded_from_elsewhere(site: Site) -> None:
 
 
 def test_with_stripe_exactly_its_own_sources_are_let_in() -> None:
-    with open_site(**STRIPE) as site:
+    with open_site(None, **STRIPE) as site:
         answer = site.get(address(site.book()))
     policy = policy_of(answer)
 
@@ -298,7 +298,7 @@ def test_with_stripe_exactly_its_own_sources_are_let_in() -> None:
 
 
 def test_with_stripe_there_is_no_panel_of_test_cards() -> None:
-    with open_site(**STRIPE) as site:
+    with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         page = site.get(address(booking_id)).text
         token_of_form = re.search(r'data-form-token="(\w+)"', page)
@@ -310,7 +310,7 @@ def test_with_stripe_there_is_no_panel_of_test_cards() -> None:
 
 
 def test_the_secret_is_handed_to_the_customers_script() -> None:
-    with open_site(**STRIPE) as site:
+    with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         page = site.get(address(booking_id)).text
         fields = dict(re.findall(r'data-(form-token|once)="([^"]+)"', page))

@@ -118,6 +118,7 @@ async def test_a_message_that_nobody_took_is_told_again_before_the_next_of_its_b
     house.publisher.publish = broken  # type: ignore[method-assign]  # a consumer that is down
     await house.payments.work()
     house.publisher.publish = working  # type: ignore[method-assign]
+    house.clock.advance(timedelta(seconds=5))
     await house.payments.work()
 
     assert [message.sequence for message in taken] == [1]

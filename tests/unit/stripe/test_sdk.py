@@ -318,6 +318,20 @@ async def test_nobody_there_means_that_nothing_happened() -> None:
     assert (type(failed), failed.code) == (Unreachable, "unreachable")
 
 
+async def test_a_redirect_is_not_followed_and_tells_nothing() -> None:
+    followed: list[bytes] = []
+
+    async def elsewhere(stream: SocketStream) -> None:
+        followed.append(b"somebody came")
+
+    async with listening(elsewhere) as other:
+        answer = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {other}/\r\nContent-Length: 0\r\n\r\n"
+        async with listening(lambda stream: stream.send(answer.encode())) as address:
+            failed = await broken(address)
+
+    assert (type(failed), failed.code, followed) == (Silent, "http_307", [])
+
+
 async def test_a_line_that_breaks_tells_nothing() -> None:
     async with listening(lambda stream: stream.aclose()) as address:
         failed = await broken(address)

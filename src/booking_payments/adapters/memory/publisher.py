@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable
 
-from booking_payments.ports.publisher import Message
+from booking_payments.ports.publisher import Message, Publisher
 
 Consumer = Callable[[Message], Awaitable[None] | None]
 
@@ -16,6 +16,17 @@ class MemoryPublisher:
 
     async def publish(self, message: Message) -> None:
         self.published.append(message)
+
+
+class Publishers:
+    """Hands each message to several publishers; the first that does not take it has it delivered to all again."""
+
+    def __init__(self, *publishers: Publisher) -> None:
+        self._publishers = publishers
+
+    async def publish(self, message: Message) -> None:
+        for publisher in self._publishers:
+            await publisher.publish(message)
 
 
 class CallablePublisher:

@@ -21,7 +21,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.overview import DriftReport
-from booking_payments.ports.publisher import Message
+from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import (
     AlreadyExists,
     Handover,
@@ -54,7 +54,7 @@ class Tables:
     watches: dict[str, Watch] = field(factory=dict)
     inbox: dict[tuple[str, str], InboxEntry] = field(factory=dict)
     answers: dict[AnswerKey, StoredAnswer] = field(factory=dict)
-    outbox: dict[str, Message] = field(factory=dict)
+    outbox: dict[str, Delivery] = field(factory=dict)
     sequences: dict[str, int] = field(factory=dict)
     audit: dict[int, AuditRecord] = field(factory=dict)
     reports: dict[int, DriftReport] = field(factory=dict)
@@ -359,11 +359,52 @@ class MemoryOutbox:
     async def append(self, message: Message) -> None:
         sequence = self._sequences.get(message.booking_id, 0) + 1
         self._sequences[message.booking_id] = sequence
-        self._rows[message.id] = evolve(message, sequence=sequence)
+        self._rows[message.id] = Delivery(message=evolve(message, sequence=sequence))
 
     async def waiting(self, limit: int) -> Sequence[Message]:
-        return list(self._rows.values())[:limit]
+        return [row.message for row in self._rows.values()][:limit]
+
+    async def claim(self, now: datetime, until: datetime, limit: int, *, past_dead: bool) -> Sequence[Delivery]:
+        firsts: dict[str, Delivery] = {}
+        for row in self._rows.values():
+            if not (past_dead and row.dead_at):
+                firsts.setdefault(row.message.booking_id, row)
+        due = [
+            row
+            for row in firsts.values()
+            if row.dead_at is None and (row.next_try_at is None or row.next_try_at <= now)
+        ][:limit]
+        for row in due:
+            self._rows[row.message.id] = evolve(row, next_try_at=until)
+        bookings = {row.message.booking_id for row in due}
+        return [row for row in self._rows.values() if row.message.booking_id in bookings]
 
     async def delivered(self, message_ids: Collection[str], at: datetime) -> None:
         for message_id in message_ids:
             self._rows.pop(message_id, None)
+
+    async def let_go(self, at: datetime, limit: int) -> int:
+        gone = list(self._rows)[:limit]
+        await self.delivered(gone, at)
+        return len(gone)
+
+    async def put_off(self, delivery: Delivery) -> None:
+        if delivery.message.id in self._rows:
+            self._rows[delivery.message.id] = delivery
+
+    async def undelivered(self, *, dead: bool, limit: int) -> Sequence[Delivery]:
+        return [row for row in self._rows.values() if row.dead_at or not dead][:limit]
+
+    async def revive(self, message_ids: Collection[str]) -> int:
+        dead = self._dead_among(message_ids)
+        for each in dead:
+            self._rows[each] = evolve(self._rows[each], dead_at=None, next_try_at=None, tries=0)
+        return len(dead)
+
+    async def drop(self, message_ids: Collection[str], at: datetime) -> int:
+        dead = self._dead_among(message_ids)
+        await self.delivered(dead, at)
+        return len(dead)
+
+    def _dead_among(self, message_ids: Collection[str]) -> list[str]:
+        return [each for each in message_ids if each in self._rows and self._rows[each].dead_at]

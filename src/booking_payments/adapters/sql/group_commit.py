@@ -32,14 +32,10 @@ from booking_payments.adapters.memory.stores import gateway_ids
 from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.audit import SqlAudit, audit_values
 from booking_payments.adapters.sql.clock import DatabaseClock
+from booking_payments.adapters.sql.jobs import JobQueue
+from booking_payments.adapters.sql.outbox import SqlOutbox
 from booking_payments.adapters.sql.queue import Queue, Ticket
-from booking_payments.adapters.sql.unit_of_work import (
-    SqlBookings,
-    SqlInbox,
-    SqlOutbox,
-    SqlPayments,
-    SqlUnitOfWork,
-)
+from booking_payments.adapters.sql.unit_of_work import SqlBookings, SqlInbox, SqlPayments, SqlUnitOfWork
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.ledger import Posting
@@ -359,7 +355,16 @@ AT_ONCE: Final = 1
 class GroupCommit:
     """Runs work that says what it is about, in groups, over connections of its own."""
 
-    def __init__(self, url: URL, *, alone: Alone, committed: Committed, clock: DatabaseClock | None) -> None:
+    def __init__(
+        self,
+        url: URL,
+        *,
+        alone: Alone,
+        committed: Committed,
+        clock: DatabaseClock | None,
+        queue: JobQueue | None = None,
+    ) -> None:
+        self._jobs = queue
         self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._alone, self._committed, self._clock = alone, committed, clock
         self._idle: list[psycopg.AsyncConnection[TupleRow]] = []
@@ -401,13 +406,24 @@ class GroupCommit:
                 written.add(uow.written)
                 jobs += uow.jobs.deferred
                 served.append((member, result))
-        if written.anything:
-            await connection.execute(_WRITE, written.parameters(), prepare=True)
+        await self._write(connection, written, jobs)
         for member, result in served:
             member.gets(result)
         if jobs:
             self._committed(jobs)
         return left_out
+
+    async def _write(
+        self, connection: psycopg.AsyncConnection[TupleRow], written: Written, jobs: Sequence[tuple[Job, datetime]]
+    ) -> None:
+        if not written.anything:
+            return
+        if self._jobs is None or not self._jobs.has_workers:
+            await connection.execute(_WRITE, written.parameters(), prepare=True)
+            return
+        async with connection.transaction():
+            await self._jobs.defer(jobs, connection)
+            await connection.execute(_WRITE, written.parameters(), prepare=True)
 
     async def _read(
         self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]

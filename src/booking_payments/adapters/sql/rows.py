@@ -19,7 +19,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Attempt, Dispute, Operation, Payment, Refund
 from booking_payments.domain.refunds import RefundPolicy
-from booking_payments.ports.publisher import Message
+from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import Handover, InboxEntry, InboxStatus, StoredAnswer, Watch
 
 Row = Mapping[str, Any] | RowMapping
@@ -299,3 +299,20 @@ def message_from(row: Row) -> Message:
     """The message in a row."""
     names = ("id", "booking_id", "sequence", "payment_id", "type", "at")
     return Message(data=msgspec.json.decode(row["data"]), **{name: row[name] for name in names})
+
+
+def delivery_from(row: Row) -> Delivery:
+    """What became so far of the message in a row."""
+    names = ("tries", "next_try_at", "dead_at", "error")
+    return Delivery(message=message_from(row), **{name: row[name] for name in names})
+
+
+def delivery_values(delivery: Delivery) -> Values:
+    """What becomes of a message, and which one it is."""
+    return {
+        "its_id": delivery.message.id,
+        "tries": delivery.tries,
+        "next_try_at": delivery.next_try_at,
+        "dead_at": delivery.dead_at,
+        "error": delivery.error,
+    }

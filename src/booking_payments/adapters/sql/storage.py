@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import anyio
+import psycopg
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -14,6 +15,7 @@ from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.adapters.sql.failures import is_conflict, is_unstorable
 from booking_payments.adapters.sql.group_commit import GroupCommit
+from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.adapters.sql.tables import answers, payments
 from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
 from booking_payments.domain.errors import InvalidInput
@@ -22,6 +24,7 @@ from booking_payments.ports.storage import StorageConflict, Subject, Work
 
 T = TypeVar("T")
 OnJobs = Callable[[Sequence[tuple[Job, datetime]]], None]
+
 
 MAX_BEGINS: Final = 8
 """How often a transaction is begun again before the caller is told."""
@@ -51,13 +54,21 @@ _ONE_VIEW: Final[dict[str, dict[str, Any]]] = {
 class SqlStorage:
     """Stores everything in SQLite or PostgreSQL.
 
-    ``on_jobs`` is called with the jobs of each committed transaction; ``clock`` is told PostgreSQL's time.
+    ``on_jobs`` is called with the jobs of each committed transaction; ``clock`` is told PostgreSQL's time; ``queue``
+    keeps jobs on PostgreSQL, in the transaction that asks for them.
     """
 
-    def __init__(self, engine: AsyncEngine, on_jobs: OnJobs | None = None, clock: DatabaseClock | None = None) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        on_jobs: OnJobs | None = None,
+        clock: DatabaseClock | None = None,
+        queue: JobQueue | None = None,
+    ) -> None:
         self.engine = engine
         self.on_jobs = on_jobs
         self.clock = clock
+        self.queue = queue
         # SQLite has one writer; queueing here is fair and cheaper than waiting for its file lock.
         self._writer: AbstractAsyncContextManager[object] = (
             anyio.Lock() if engine.dialect.name == "sqlite" else nullcontext()
@@ -66,12 +77,20 @@ class SqlStorage:
         self._groups = None if engine.dialect.name == "sqlite" else self._grouped()
 
     def _grouped(self) -> GroupCommit:
-        return GroupCommit(self.engine.url, alone=self._alone, committed=self._committed, clock=self.clock)
+        return GroupCommit(
+            self.engine.url, alone=self._alone, committed=self._committed, clock=self.clock, queue=self.queue
+        )
 
     @classmethod
-    def open(cls, url: str, on_jobs: OnJobs | None = None, clock: DatabaseClock | None = None) -> "SqlStorage":
+    def open(
+        cls,
+        url: str,
+        on_jobs: OnJobs | None = None,
+        clock: DatabaseClock | None = None,
+        queue: JobQueue | None = None,
+    ) -> "SqlStorage":
         """Storage in the database at ``url``, whose schema is current (see ``migrations``)."""
-        return cls(open_engine(url), on_jobs, clock)
+        return cls(open_engine(url), on_jobs, clock, queue)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -118,9 +137,16 @@ class SqlStorage:
             await self._tell_time(connection)
             uow = SqlUnitOfWork(connection)
             result = await work(uow)
+            await self._defer(uow.jobs.deferred, connection)
             await connection.commit()
         self._committed(uow.jobs.deferred)
         return result
+
+    async def _defer(self, jobs: Sequence[tuple[Job, datetime]], connection: AsyncConnection) -> None:
+        if self.queue is not None and jobs:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert isinstance(raw, psycopg.AsyncConnection)  # noqa: S101 - there is a queue on PostgreSQL only
+            await self.queue.defer(jobs, raw)
 
     def _committed(self, jobs: Sequence[tuple[Job, datetime]]) -> None:
         if self.on_jobs is not None and jobs:

@@ -282,7 +282,13 @@ outbox = Table(
     Column("at", UtcTime, nullable=False),
     Column("data", Text, nullable=False),
     Column("delivered_at", UtcTime),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("next_try_at", UtcTime),
+    Column("dead_at", UtcTime),
+    Column("error", Text),
     UniqueConstraint("booking_id", "sequence"),
+    Index("outbox_untried", "position", **_only(text("delivered_at IS NULL AND next_try_at IS NULL"))),
+    Index("outbox_due", "next_try_at", **_only(text("delivered_at IS NULL AND next_try_at IS NOT NULL"))),
     Index(
         "outbox_waiting",
         "position",

@@ -33,13 +33,13 @@ from booking_payments.adapters.sql.among import among
 from booking_payments.adapters.sql.audit import SqlAudit
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_taken
+from booking_payments.adapters.sql.outbox import SqlOutbox
 from booking_payments.adapters.sql.overview import SqlOverview
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import (
     AlreadyExists,
     Handover,
@@ -390,7 +390,7 @@ class SqlBooks:
         return result.mappings().all()
 
 
-# --- inbox, answers, outbox ------------------------------------------------------------------------------------
+# --- inbox, answers --------------------------------------------------------------------------------------------
 
 _INBOX: Final = _by(tables.inbox, "event_id").order_by(tables.inbox.c.id)
 _ADD_INBOX: Final = insert(tables.inbox)
@@ -507,37 +507,3 @@ class SqlAnswers:
 
     async def remove_older(self, than: datetime) -> int:
         return (await self._connection.execute(_REMOVE_OLD_ANSWERS, {"than": than})).rowcount
-
-
-_ADD_MESSAGE: Final = insert(tables.outbox)
-_NEXT_MESSAGE: Final = select(func.coalesce(func.max(tables.outbox.c.sequence), 0) + 1).where(
-    tables.outbox.c.booking_id == bindparam("booking_id")
-)
-_WAITING: Final = (
-    select(tables.outbox)
-    .where(tables.outbox.c.delivered_at.is_(None))
-    .order_by(tables.outbox.c.position)
-    .limit(bindparam("most"))
-)
-_DELIVERED: Final = (
-    update(tables.outbox).where(among(tables.outbox.c.id)).values(delivered_at=bindparam("at_this_moment"))
-)
-
-
-class SqlOutbox:
-    """The outbox of the port, in SQL."""
-
-    def __init__(self, connection: Execute) -> None:
-        self._connection = connection
-
-    async def append(self, message: Message) -> None:
-        result = await self._connection.execute(_NEXT_MESSAGE, {"booking_id": message.booking_id})
-        values = {**rows.message_values(message), "sequence": int(result.scalar_one())}
-        await _store(self._connection, _ADD_MESSAGE, values, message.id)
-
-    async def waiting(self, limit: int) -> Sequence[Message]:
-        result = await self._connection.execute(_WAITING, {"most": limit})
-        return [rows.message_from(row) for row in result.mappings()]
-
-    async def delivered(self, message_ids: Collection[str], at: datetime) -> None:
-        await self._connection.execute(_DELIVERED, {"ids": list(message_ids), "at_this_moment": at})

@@ -54,7 +54,22 @@ def _checks() -> list[Check]:
         settings = load_settings()
     except SettingsError as error:
         return [Check("settings", False, str(problem.setting), problem.remedy) for problem in error.problems]
-    return [Check("settings", True, "all settings are valid"), *_house(settings)]
+    return [Check("settings", True, "all settings are valid"), *_house(settings), *_rates(settings)]
+
+
+def _rates(settings: Settings) -> list[Check]:
+    """The shared store of the rate limits, where there is one."""
+    if not settings.rate_limit_enabled or settings.rate_limit_store_url is None:
+        return []
+    from booking_payments.container import shared_store_answers
+
+    try:
+        answers = asyncio.run(shared_store_answers(settings))
+    except SettingsError as error:
+        return [Check("rate limits", False, "no client library", problem.remedy) for problem in error.problems]
+    if not answers:
+        return [Check("rate limits", False, "the store does not answer", "check RATE_LIMIT_STORE_URL")]
+    return [Check("rate limits", True, "counted in the shared store")]
 
 
 def _house(settings: Settings) -> list[Check]:

@@ -7,12 +7,14 @@ import click
 from booking_payments.entrypoints.cli.booking import booking
 from booking_payments.entrypoints.cli.doctor import doctor
 from booking_payments.entrypoints.cli.ledger import ledger
+from booking_payments.entrypoints.cli.messages import messages
 from booking_payments.entrypoints.cli.migrate import migrate
 from booking_payments.entrypoints.cli.reconcile import reconcile
 from booking_payments.entrypoints.cli.sandbox import sandbox
 from booking_payments.entrypoints.cli.serve import serve
 from booking_payments.entrypoints.cli.token import token
 from booking_payments.entrypoints.cli.webhooks import webhooks
+from booking_payments.entrypoints.cli.worker import worker
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -30,5 +32,5 @@ def main() -> None:
     """
 
 
-for command in (serve, migrate, token, booking, reconcile, ledger, webhooks, sandbox, doctor):
+for command in (serve, worker, migrate, token, booking, reconcile, ledger, webhooks, messages, sandbox, doctor):
     main.add_command(command)

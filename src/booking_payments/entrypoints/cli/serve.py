@@ -57,6 +57,8 @@ def serve_until_stopped(settings: Settings, listening: socket.socket) -> None:
 def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
     """One process per worker on one socket; a worker that dies is replaced. They read the settings for themselves."""
     asyncio.run(_check(settings))
+    if settings.rate_limit_enabled and settings.rate_limit_store_url is None:
+        log.warning("each worker counts requests for itself; set RATE_LIMIT_STORE_URL to count them together")
     os.environ.update(HOST=settings.host, PORT=str(settings.port), WORKERS=str(settings.workers))
     config = _config("booking_payments.asgi:app", factory=True, workers=settings.workers)
     click.echo(_announcement(settings), err=True)
@@ -101,8 +103,12 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
 
 
 def _config(app: Any, **more: Any) -> uvicorn.Config:
+    from booking_payments.entrypoints.http.wire import StrictHttp
+
     return uvicorn.Config(
         app,
+        http=StrictHttp,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -3,19 +3,22 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from litestar import Litestar, Request, route
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
+from litestar.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from booking_payments.entrypoints.http import bookings, config, health, openapi, payments, refunds, sandbox, webhooks
 from booking_payments.entrypoints.http.auth import require_declared_access, rules_of
 from booking_payments.entrypoints.http.endpoint import Endpoint, as_response
-from booking_payments.entrypoints.http.frame import Frame, request_id_of
+from booking_payments.entrypoints.http.frame import EXPOSED, REQUEST_ID, Frame, request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import Refused, Reply, as_reply, internal_error, problem
 from booking_payments.entrypoints.http.services import Services
@@ -30,11 +33,12 @@ log = structlog.get_logger("booking_payments.http")
 def create_app(services: Services) -> Litestar:
     """The HTTP API over ``services``, ready to be served by any ASGI server."""
     declared = endpoints(sandboxed=services.sandbox is not None)
-    hidden = [*declared, *openapi.ENDPOINTS]
+    settings = services.settings
+    hidden = [*declared, *(openapi.ENDPOINTS if settings.docs_enabled else ())]
     state = {
         "services": services,
         "metrics": Metrics(),
-        "token_rules": rules_of(services.settings),
+        "token_rules": rules_of(settings),
         "document": openapi.document(declared),
     }
     app = Litestar(
@@ -45,11 +49,26 @@ def create_app(services: Services) -> Litestar:
         state=State(state, deep_copy=False),
         openapi_config=None,
         logging_config=None,
-        cors_config=None,
+        cors_config=_cross_origin(settings.cors_origins),
         debug=False,
     )
-    app.asgi_handler = Frame(app.asgi_handler)
+    framed: Any = Frame(app.asgi_handler, origins=settings.cors_origins, hsts_max_age_s=settings.hsts_max_age_s)
+    # Who calls, and whether by TLS: what the settings' proxies say of it, and nobody else.
+    app.asgi_handler = cast(ASGIApp, ProxyHeadersMiddleware(framed, trusted_hosts=list(settings.trusted_proxies)))
     return app
+
+
+def _cross_origin(origins: tuple[str, ...]) -> CORSConfig | None:
+    """Pages of ``origins`` may call with a token; cookies are for no other origin."""
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID],
+        expose_headers=list(EXPOSED),
+        allow_credentials=False,
+    )
 
 
 def endpoints(*, sandboxed: bool) -> list[Endpoint]:

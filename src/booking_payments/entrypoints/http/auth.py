@@ -16,6 +16,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from booking_payments.application.callers import Caller
+from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.settings import Settings
 
@@ -102,16 +103,37 @@ def caller_for(access: Access, principal: Principal, cause: str) -> Caller:
 
 
 async def require_declared_access(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """The guard of the whole app: no declared access, no entry; a token where the route asks for one."""
+    """The guard of the whole app: no declared access, no entry; a token where the route asks for one, and not too many
+    of either: guesses of an address, money moved by a principal."""
     access = handler.opt.get("access")
     if connection.scope.get("method") == "OPTIONS":
         return  # the framework's own list of methods
     if not isinstance(access, Access):
         raise Refused(403, "forbidden", "this route is not open to anybody")
     if access.needs_token:
-        principal = authenticate(connection.headers.get("authorization"), connection.app.state["token_rules"])
+        principal = await _authenticated(connection)
         require_scope(access, principal)
+        await _count_money(connection, handler, principal)
         connection.state.principal = principal
+
+
+async def _authenticated(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
+    state = connection.app.state
+    limits: Limits | None = state["services"].limits
+    try:
+        return authenticate(connection.headers.get("authorization"), state["token_rules"])
+    except Refused:
+        if limits is not None:
+            await limits.count_failure(connection.scope, state["metrics"])
+        raise
+
+
+async def _count_money(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler, principal: Principal
+) -> None:
+    limits: Limits | None = connection.app.state["services"].limits
+    if limits is not None and handler.opt["endpoint"].moves_money:
+        await limits.count_money(principal.subject, principal.issuer, connection.app.state["metrics"])
 
 
 def require_scope(access: Access, principal: Principal) -> None:

@@ -41,9 +41,9 @@ _ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 _MONEY_FIELDS: Final = frozenset({"amount", "percent"})
 _SECRET_FIELDS: Final = frozenset({"client_secret"})
 _SECRET: Final = re.compile(
-    # Stripe's keys and webhook secrets, what follows "_secret" in a client secret, and tokens.
-    r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{8}|whsec_[A-Za-z0-9+/=]{8}|_secret_[A-Za-z0-9]{8}"
-    r"|eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\."
+    # Stripe's keys and webhook secrets, client secrets, and tokens.
+    r"(?<![A-Za-z0-9])(?:(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{8}|whsec_[A-Za-z0-9+/=]{8}"
+    r"|(?:pi|seti)_[A-Za-z0-9]+_secret_[A-Za-z0-9]{8}|eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.)"
 )
 
 

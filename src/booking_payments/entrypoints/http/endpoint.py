@@ -88,6 +88,12 @@ class Endpoint:
         """The path as the router writes it: typed parameters, no trailing slash."""
         return self.path.replace("}", ":str}").rstrip("/")
 
+    @property
+    def moves_money(self) -> bool:
+        """Whether ``RATE_LIMIT_MONEY`` counts it. A booking app speaks for all customers at once, so its calls are
+        bounded by its address and by the gateway's pace alone."""
+        return self.operation is not None and self.access is not Access.BOOKING_APP
+
 
 def endpoint(
     method: str,
@@ -137,7 +143,8 @@ async def _run(declared: Endpoint, handle: Handler[Any], request: AnyRequest, se
         caller = evolve(call.caller, cause=cause, resumed=resumed, key=key, request_id=call.caller.cause)
         return await _work(declared, handle, evolve(call, caller=caller), request, key is not None)
 
-    if key is None:
+    # What can be no id is not found, and a path that holds it (a card number, say) is kept nowhere.
+    if key is None or not all(door.is_id(part) for part in call.path.values()):
         return await work(call.caller.cause, False)
     asked = idempotency.asked(key, call.principal, request.method, request.scope["path"], call.given)
     # Clients choose their request ids, so these alone would not tell this run's facts from another's.

@@ -3,15 +3,16 @@
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from booking_payments.entrypoints.http.door import HEADERS_LIMIT, may_be_kept
+from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.problems import as_reply, problem
+from booking_payments.entrypoints.http.problems import Refused, Reply
 
 REQUEST_ID: Final = "X-Request-Id"
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
@@ -25,6 +26,7 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 """On every answer that does not set its own."""
+EXPOSED: Final = (REQUEST_ID, "Idempotent-Replayed", "Retry-After")
 
 _ENCODED: Final = tuple((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
 
@@ -40,10 +42,15 @@ def request_id_of(scope: Scope) -> str:
 
 
 class Frame:
-    """Wraps the whole app, so that the framework's own answers are framed too."""
+    """Wraps the whole app, so that the framework's own answers are framed too.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Pages of ``origins`` may read the answers; ``hsts_max_age_s`` is for how long browsers shall use TLS only.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: Iterable[str] = (), hsts_max_age_s: int = 0) -> None:
         self._app = app
+        self._origins = frozenset(origin.encode() for origin in origins)
+        self._hsts = f"max-age={hsts_max_age_s}" if hsts_max_age_s else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -54,37 +61,61 @@ class Frame:
         async def framed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 statuses[0] = message["status"]
-                message["headers"] = _framed(message["headers"], request_id_of(scope))
+                message["headers"] = _framed(message["headers"], self._ours(scope))
             await send(message)
 
         try:
             await self._serve(scope, receive, framed)
+        except Refused as refused:
+            await _send(refused.reply, framed)
         finally:
             template = str(scope.get("path_template") or "other")
             metrics: Metrics = scope["litestar_app"].state["metrics"]
             metrics.request(str(scope.get("method")), template, statuses[0], time.perf_counter() - began)
 
+    def _ours(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer that does not set them itself."""
+        ours = [*_ENCODED, (b"x-request-id", request_id_of(scope).encode())]
+        if self._hsts and scope["scheme"] == "https":
+            ours.append((b"strict-transport-security", self._hsts.encode()))
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
+        if origin in self._origins:
+            # Our own refusals too: without it a front end can't read when to come again.
+            ours += [
+                (b"access-control-allow-origin", origin),
+                (b"access-control-expose-headers", ", ".join(EXPOSED).encode()),
+                (b"vary", b"Origin"),
+            ]
+        return ours
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADERS_LIMIT:
-            await _refuse_headers(send)
-        else:
-            await self._app(scope, receive, send)
+            raise headers_too_large()
+        state = scope["litestar_app"].state
+        limits: Limits | None = state["services"].limits
+        if limits is not None:
+            await limits.count_request(scope, state["metrics"])
+        await self._app(scope, receive, send)
 
 
-def _framed(headers: object, request_id: str) -> list[tuple[bytes, bytes]]:
+def _framed(headers: object, ours: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     given = [(name.lower(), value) for name, value in headers]  # type: ignore[attr-defined]
     present = {name for name, _ in given}
-    ours = (*_ENCODED, (b"x-request-id", request_id.encode()))
     return given + [(name, value) for name, value in ours if name not in present]
 
 
-async def _refuse_headers(send: Send) -> None:
+def headers_too_large() -> Refused:
+    """413 for headers beyond the limit; the connection ends, since nobody reads the rest."""
     detail = f"the request's headers are too large; {HEADERS_LIMIT // 1024} KiB are allowed"
-    reply = as_reply(problem(413, "too_large", detail))
-    headers = [
-        (b"content-type", reply.media_type.encode()),
-        (b"content-length", str(len(reply.body)).encode()),
-        (b"connection", b"close"),
-    ]
+    return Refused(413, "too_large", detail, headers={"Connection": "close"})
+
+
+async def _send(reply: Reply, send: Send) -> None:
+    given = {
+        "Content-Type": reply.media_type,
+        "Content-Length": str(len(reply.body)),
+        **reply.headers,
+    }
+    headers = [(name.lower().encode(), value.encode()) for name, value in given.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body, "more_body": False})

@@ -59,6 +59,17 @@ class Metrics:
             ("type", "outcome"),
             registry=self._registry,
         )
+        self._limited = Counter(
+            "booking_payments_rate_limited",
+            "Requests turned away because too many came, by the limit that was reached.",
+            ("limit",),
+            registry=self._registry,
+        )
+        self._counted_alone = Counter(
+            "booking_payments_rate_limit_counted_alone",
+            "Requests that this process counted for itself because the shared store did not answer.",
+            registry=self._registry,
+        )
         self._requests = Histogram(
             "booking_payments_http_request_duration_seconds",
             "Time from the first byte in to the last byte out.",
@@ -73,6 +84,14 @@ class Metrics:
     def webhook(self, type_: str | None, outcome: str) -> None:
         """Count one delivery of the gateway."""
         self._webhooks.labels(type_ if type_ in KNOWN_EVENTS else "other", outcome).inc()
+
+    def limited(self, limit: str) -> None:
+        """Count one request that has to come again later."""
+        self._limited.labels(limit).inc()
+
+    def counted_alone(self) -> None:
+        """Count one request that the shared store of the rate limits knows nothing of."""
+        self._counted_alone.inc()
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request, by the template of its route."""

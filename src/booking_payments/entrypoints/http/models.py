@@ -12,6 +12,17 @@ from msgspec import UNSET, Meta, UnsetType
 AmountText = Annotated[
     str, Meta(min_length=1, max_length=24, description="decimal text in major units", examples=["100.00"])
 ]
+AskedAmount = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=24,
+        description="decimal text in major units, with the decimals of the currency",
+        examples=["100.00"],
+        extra_json_schema={"pattern": r"^[0-9]{1,12}(\.[0-9]{1,3})?$"},
+    ),
+]
+"""Read by ``Money.parse``, which knows the currency; the pattern is for who reads the document."""
 CurrencyText = Annotated[str, Meta(pattern="^[a-z]{3}$", description="ISO 4217, lower case", examples=["usd"])]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with a time zone", examples=["2030-01-01T20:00:00Z"])]
@@ -61,7 +72,7 @@ class RegisterBooking(Asked):
 
     reference: Name
     customer_id: Name
-    amount: AmountText
+    amount: AskedAmount
     currency: CurrencyText
     event_starts_at: Moment
     expires_at: Moment | None = None
@@ -118,7 +129,7 @@ class RetryPayment(Asked):
 class CapturePayment(Asked):
     """How much of the held money to collect; all of it by default."""
 
-    amount: AmountText | None = None
+    amount: AskedAmount | None = None
 
 
 class Nothing(Asked):
@@ -231,7 +242,7 @@ class PaymentsQuery(Asked):
 class RefundPayment(Asked):
     """What to give back (all that can come back by default), and why."""
 
-    amount: AmountText | None = None
+    amount: AskedAmount | None = None
     reason: Literal["requested_by_customer", "duplicate", "fraudulent"] = "requested_by_customer"
     note: Annotated[str, Meta(max_length=500)] | None = None
 
@@ -239,7 +250,7 @@ class RefundPayment(Asked):
 class QuoteQuery(Asked):
     """How much would be refunded; all that can come back by default."""
 
-    amount: AmountText | None = None
+    amount: AskedAmount | None = None
 
 
 class QuoteAnswer(Given):

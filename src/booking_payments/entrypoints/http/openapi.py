@@ -10,6 +10,7 @@ from swagger_ui_bundle import swagger_ui_path
 
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, AnyRequest, Endpoint, public
+from booking_payments.entrypoints.http.limits import UNCOUNTED
 from booking_payments.entrypoints.http.problems import PROBLEM_MEDIA, Problem, Refused, Reply
 from booking_payments.entrypoints.http.services import Services
 
@@ -26,6 +27,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     409: "Not possible in the present state, or still being worked on",
     413: "Too large",
     422: "Understood, and refused by a rule",
+    429: "Too many requests; come again after `Retry-After` seconds",
     500: "Our own mistake",
     502: "The payment provider refused us for our own fault",
     503: "Cannot be reached, or the outcome is unknown (`outcome_unknown`)",
@@ -179,7 +181,7 @@ _KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "The same key with the same request is done once, and answered the same for 72 hours.",
-    "schema": {"type": "string", "minLength": 16, "maxLength": 257, "pattern": "^[!-~][ -~]*[!-~]$"},
+    "schema": {"type": "string", "pattern": r'^([!#-~][ -~]{14,253}[!-~]|"[ !#-\[\]-~]{16,255}")$'},
 }
 _SIGNATURE: Final = {
     "name": "Stripe-Signature",
@@ -204,7 +206,15 @@ def _request_body(each: Endpoint, schemas: _Schemas) -> Json:
 
 def _raw_body() -> Json:
     schema = {"type": "object", "description": "an event, as Stripe wrote it"}
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+    event = {
+        "id": "evt_1",
+        "object": "event",
+        "type": "payment_intent.succeeded",
+        "livemode": False,
+        "created": 1780344000,
+    }
+    example = {**event, "data": {"object": {"id": "pi_1", "object": "payment_intent"}}}
+    return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
 
 
 def _responses(each: Endpoint, schemas: _Schemas) -> Json:
@@ -216,6 +226,8 @@ def _responses(each: Endpoint, schemas: _Schemas) -> Json:
 def errors_of(each: Endpoint) -> frozenset[int]:
     """The statuses of all problems that an endpoint may answer with."""
     statuses = {*each.errors, 413, 500}
+    if each.path.rstrip("/") not in UNCOUNTED:
+        statuses.add(429)
     if each.access.needs_token:
         statuses |= {400, 401, 403, 503}
     if "{" in each.path:
@@ -236,7 +248,7 @@ def _bad(each: Endpoint, status: int, schemas: _Schemas) -> Json:
     if each.path.startswith("/_sandbox/") and status in each.errors:
         content["application/json"] = {"schema": {"type": "object"}}
     headers = {"X-Request-Id": _TEXT_HEADER}
-    if status == 503:
+    if status in (429, 503):
         headers["Retry-After"] = {"schema": {"type": "integer"}}
     return {"description": MEANINGS[status], "headers": headers, "content": content}
 

@@ -7,6 +7,7 @@ from attrs import field, frozen
 
 from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.application.payments import BookingPayments
+from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.ids import Ids
@@ -33,7 +34,7 @@ class Services:
     """The facade, what stored answers need, and what runs beside the app while it lives.
 
     ``background`` is entered when the app starts and left when it stops. ``sandbox`` is there only with the fake
-    gateway: the customer's side of its 3-D Secure window.
+    gateway: the customer's side of its 3-D Secure window. ``limits`` is missing where rates are not bounded.
     """
 
     payments: BookingPayments
@@ -45,3 +46,4 @@ class Services:
     ready: Callable[[], Awaitable[Readiness]]
     background: Callable[[], AbstractAsyncContextManager[None]] | None = None
     sandbox: FakeStripe | None = None
+    limits: Limits | None = None

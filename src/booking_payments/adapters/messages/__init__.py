@@ -1,0 +1,1 @@
+"""How messages leave the house: as signed webhooks, or over a broker."""

@@ -1,0 +1,1 @@
+"""Background work on any number of machines, over the one PostgreSQL that they share: Procrastinate."""

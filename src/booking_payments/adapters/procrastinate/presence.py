@@ -1,0 +1,34 @@
+"""Whether there are workers: those that showed signs of life lately, on whatever machine."""
+
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from booking_payments.adapters.procrastinate.queue import JobQueue
+
+STALLED_S: Final = 30
+"""A worker that has been silent for longer is dead, or as good as dead; it says something every ten seconds."""
+
+_ALIVE: Final = text(
+    "SELECT EXISTS (SELECT 1 FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => :stalled))"
+)
+
+
+class Presence:
+    """Looks for workers, and lets the queue know."""
+
+    def __init__(self, engine: AsyncEngine, queue: JobQueue) -> None:
+        self._engine, self._queue = engine, queue
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether there were any at the last look."""
+        return self._queue.has_workers
+
+    async def look(self) -> int:
+        """Look once; returns whether there are any."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(_ALIVE, {"stalled": STALLED_S})
+            self._queue.has_workers = bool(found.scalar_one())
+        return int(self._queue.has_workers)

@@ -1,0 +1,63 @@
+"""Background work by name: done inside ``serve``, or by workers; what is done is the same."""
+
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from attrs import frozen
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.replaying import REDELIVERY, UNFINISHED
+from booking_payments.entrypoints.http.idempotency import LIFETIME
+from booking_payments.ports.clock import Clock
+from booking_payments.ports.storage import InboxFilter
+
+MOST_ROUNDS: Final = 1_000
+"""How many rounds of deliveries follow one another at most; the next tick goes on."""
+
+log = structlog.get_logger("booking_payments.background")
+
+
+@frozen
+class Chores:
+    """What has to be done now and then. Each looks for itself what is due, so doing it too often does no harm."""
+
+    payments: BookingPayments
+    clock: Clock
+
+    async def forget_answers(self) -> int:
+        """Remove stored answers whose lifetime is over."""
+        return await self.payments.forget_answers(self.clock.now() - LIFETIME)
+
+    async def retry_webhooks(self) -> int:
+        """Process webhooks again whose processing failed or was cut short."""
+        unfinished = InboxFilter(statuses=UNFINISHED, received_from=self.clock.now() - REDELIVERY)
+        return len(await self.payments.replay_webhooks(which=unfinished, caller=Caller.system("replay")))
+
+    async def catch_up(self) -> int:
+        """Take in events that never came."""
+        return len(await self.payments.catch_up())
+
+    async def reconcile(self) -> None:
+        """Compare the books with the gateway's; what is left for a person goes to the log."""
+        result = await self.payments.reconcile(caller=Caller.system("reconcile"))
+        for finding in result.left:
+            log.warning("reconciliation_left", code=finding.code, text=finding.text, payment_id=finding.payment_id)
+
+    async def deliver(self, linger: timedelta = timedelta(0)) -> int:
+        """Deliver messages until none is due, and once more after ``linger``; returns how many were delivered."""
+        delivered = await self._deliver_all()
+        if linger:
+            await self.clock.sleep(linger)
+            delivered += await self._deliver_all()
+        return delivered
+
+    async def _deliver_all(self) -> int:
+        total = 0
+        for _ in range(MOST_ROUNDS):
+            delivered = await self.payments.deliver_messages()
+            total += delivered
+            if not delivered:
+                break
+        return total

@@ -1,0 +1,57 @@
+"""``worker``: background work, on as many machines as are needed."""
+
+import asyncio
+
+import click
+import uvicorn
+
+from booking_payments.entrypoints.cli.house import fail, require_ready, settings_or_fail
+from booking_payments.settings import GatewayName, Settings, SettingsError
+
+
+@click.command()
+@click.option(
+    "--concurrency", type=click.IntRange(1, 100), help="Jobs at the same time; over WORKER_CONCURRENCY.  [default: 10]"
+)
+def worker(concurrency: int | None) -> None:
+    """Do background work until a signal ends it; jobs under way are finished first.
+
+    Any number of workers on any number of machines share the work of one PostgreSQL: they settle unknown outcomes,
+    deliver messages, expire bookings, try failed webhooks again, reconcile and clean up. While one of them is alive,
+    `serve` leaves all of that to them. A worker needs a direct connection, or a pooler in session mode.
+
+    \b
+    Examples:
+      booking-payments worker
+      DATABASE_URL=postgresql://... booking-payments worker --concurrency 20
+    """
+    settings = settings_or_fail({"WORKER_CONCURRENCY": concurrency})
+    if not settings.on_postgresql:
+        fail("workers share a PostgreSQL, and DATABASE_URL names SQLite: there `serve` does all background work itself")
+    if settings.gateway is GatewayName.FAKE:
+        fail("the fake gateway lives inside `serve`: a worker needs Stripe's keys, or the sandbox at STRIPE_API_BASE")
+    try:
+        work_until_stopped(settings)
+    except SettingsError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        pass
+
+
+def work_until_stopped(settings: Settings) -> None:
+    """Work until a signal comes. Raises ``SettingsError``."""
+    with asyncio.Runner(loop_factory=uvicorn.Config(app="").get_loop_factory()) as runner:
+        runner.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    from booking_payments.adapters.procrastinate.worker import run_worker
+    from booking_payments.container import build
+    from booking_payments.entrypoints.chores import Chores
+    from booking_payments.entrypoints.worker import worker_app
+
+    async with build(settings) as services:
+        await require_ready(services)
+        click.echo("booking-payments works in the background", err=True)
+        app = worker_app(settings, Chores(services.payments, services.clock))
+        await run_worker(app, settings.worker_concurrency)

@@ -1,0 +1,96 @@
+"""How often somebody may call: per address, per address without a valid token, and per principal where money moves.
+
+An address is where the connection comes from, or what a trusted proxy says of it (``TRUSTED_PROXIES``). One of IPv6
+stands for its whole /64, which one customer has all to himself. Stripe's webhooks and the probes of the house's own
+machinery are not counted: they come often, from few addresses, and turning them away would do harm.
+"""
+
+import hashlib
+import ipaddress
+import math
+from typing import Final, Self
+
+from attrs import frozen
+from litestar.types import Scope
+
+from booking_payments.adapters.throttle import Counters, Throttle
+from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.settings import Settings
+
+FAILURES: Final = 5
+"""Requests without a valid token may come at a fifth of an address's rate: who guesses is not who pays."""
+
+UNCOUNTED: Final = frozenset(
+    {"/api/webhooks/stripe", "/api/webhooks/health", "/health/live", "/health/ready", "/metrics"}
+)
+"""Paths that know no limit per address; what they take is bounded in size."""
+
+
+@frozen(kw_only=True)
+class Limits:
+    """The three rates of the house."""
+
+    address: Throttle
+    failures: Throttle
+    money: Throttle
+
+    @classmethod
+    def of(cls, settings: Settings, counters: Counters) -> Self:
+        """The rates that the settings ask for, counted in ``counters``."""
+        address, money = settings.rate_limit_address, settings.rate_limit_money
+        failures = max(1, address.requests // FAILURES)
+        return cls(
+            address=Throttle("address", counters, requests=address.requests, period_s=address.period_s),
+            failures=Throttle("failures", counters, requests=failures, period_s=address.period_s),
+            money=Throttle("money", counters, requests=money.requests, period_s=money.period_s),
+        )
+
+    async def count_request(self, scope: Scope, metrics: Metrics) -> None:
+        """Count a request of its address. Raises ``Refused`` (429) when there were too many."""
+        if scope["path"].removesuffix("/") not in UNCOUNTED:
+            verdict = await self.address.take(address_of(scope))
+            _judge(verdict.wait_s, "address", verdict.alone, metrics)
+
+    async def count_failure(self, scope: Scope, metrics: Metrics) -> None:
+        """Count a request without a valid token. Raises ``Refused`` (429) when too many came from this address.
+
+        Whoever has a valid token gets in whatever their neighbours try: many may share an address.
+        """
+        verdict = await self.failures.take(address_of(scope))
+        _judge(verdict.wait_s, "failures", verdict.alone, metrics)
+
+    async def count_money(self, subject: str, issuer: str | None, metrics: Metrics) -> None:
+        """Count a request that moves money. Raises ``Refused`` (429) when its principal sent too many."""
+        name = hashlib.sha256(f"{issuer or ''}\n{subject}".encode()).hexdigest()
+        verdict = await self.money.take(name)
+        _judge(verdict.wait_s, "money", verdict.alone, metrics)
+
+
+def _judge(wait_s: float, limit: str, alone: bool, metrics: Metrics) -> None:
+    if alone:
+        metrics.counted_alone()
+    if wait_s > 0:
+        metrics.limited(limit)
+        raise too_many(wait_s)
+
+
+def too_many(wait_s: float) -> Refused:
+    """429, with the whole seconds after which the next request is let in."""
+    seconds = max(1, math.ceil(wait_s))
+    detail = "too many requests; wait as long as Retry-After says, and send fewer"
+    return Refused(429, "too_many_requests", detail, headers={"Retry-After": str(seconds)}, retryable=True)
+
+
+def address_of(scope: Scope) -> str:
+    """Who is counted for a request: an IPv4 address, an IPv6 network, or ``unknown`` for all that is neither."""
+    client = scope.get("client")
+    try:
+        address = ipaddress.ip_address(client[0].partition("%")[0] if client else "")
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))

@@ -1,0 +1,40 @@
+"""What workers do, and when: the chores as Procrastinate's jobs and periodic work."""
+
+from datetime import timedelta
+from typing import Final
+
+from procrastinate import App
+
+from booking_payments.adapters.procrastinate.queue import LINGER_S
+from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app
+from booking_payments.entrypoints.chores import Chores
+from booking_payments.settings import Settings
+
+LINGER: Final = timedelta(seconds=LINGER_S)
+OWN_CONNECTIONS: Final = 4
+"""Of the job queue, beside the pool of the books: jobs hold none of these while they work."""
+
+
+def duties(chores: Chores) -> Duties:
+    """Every few seconds what is due, whatever became of the jobs for it; hourly and nightly the rest."""
+    payments = chores.payments
+    often = "* * * * * */5"
+    return Duties(
+        settle=payments.settle_payment,
+        deliver=lambda: chores.deliver(LINGER),
+        periodic=(
+            Periodic("settle_due", often, payments.settle_due),
+            Periodic("expire_bookings", often, payments.expire_bookings),
+            Periodic("deliver_due", often, chores.deliver),
+            Periodic("retry_webhooks", "*/5 * * * *", chores.retry_webhooks),
+            Periodic("catch_up", "7 * * * *", chores.catch_up),
+            Periodic("forget_answers", "23 * * * *", chores.forget_answers),
+            Periodic("reconcile", "17 3 * * *", chores.reconcile),
+        ),
+    )
+
+
+def worker_app(settings: Settings, chores: Chores) -> App:
+    """Procrastinate over the database of the settings, which has to be PostgreSQL."""
+    dsn = settings.normalized_database_url.replace("postgresql+psycopg://", "postgresql://", 1)
+    return make_app(dsn, duties(chores), OWN_CONNECTIONS)

@@ -1,0 +1,132 @@
+"""Limits over real sockets: sizes with and without a length, headers, what is no HTTP, and memory under a flood."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.e2e.serving import free_port, process, serving, wait_until_ready
+
+MIB = 1024 * 1024
+OVERSIZE = 1_000
+"""Requests in the flood, each of a megabyte."""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a service that does not count requests."""
+    with serving(tmp_path_factory.mktemp("limits"), {"RATE_LIMIT_ENABLED": "false"}) as address:
+        yield address
+
+
+def told(address: str, sent: bytes) -> tuple[int, dict[str, str], Any]:
+    """Status, headers and problem that come back for bytes that a client of ours would not send."""
+    parts = urlsplit(address)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as line:
+        line.sendall(sent)
+        answer = b""
+        while received := line.recv(65536):
+            answer += received
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *rest = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in rest)}
+    return int(first.split()[1]), headers, json.loads(_dechunked(body, headers))
+
+
+def _dechunked(body: bytes, headers: dict[str, str]) -> bytes:
+    if headers.get("transfer-encoding") != "chunked":
+        return body
+    whole = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        whole += body[: int(size, 16)]
+        body = body[int(size, 16) + 2 :]
+    return whole
+
+
+HEAD = b"GET /health/live HTTP/1.1\r\nHost: service\r\nConnection: close\r\n"
+NO_HTTP: dict[str, bytes] = {
+    "nonsense": b"hello\r\n\r\n",
+    "a TLS greeting": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "another protocol": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+    "a header without a name": HEAD + b": x\r\n\r\n",
+    "a header with a space in its name": HEAD + b"Content Length: 1\r\n\r\n",
+    "a line break in a header": HEAD + b"X-A: a\x0bb\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two hosts": HEAD + b"Host: other\r\n\r\n",
+    "two lengths": HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    "a negative length": HEAD + b"Content-Length: -1\r\n\r\n",
+    "a length in words": HEAD + b"Content-Length: five\r\n\r\n",
+    "another encoding of the transfer": HEAD + b"Transfer-Encoding: gzip\r\n\r\n",
+    "HTTP of tomorrow": b"GET / HTTP/9.9\r\nHost: service\r\nConnection: close\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", NO_HTTP)
+def test_what_is_no_http_is_a_problem_too(service: str, name: str) -> None:
+    status, headers, problem = told(service, NO_HTTP[name])
+
+    assert 400 <= status < 500
+    assert headers["content-type"] == "application/problem+json"
+    assert (problem["status"], problem["success"]) == (status, False)
+
+
+@pytest.mark.parametrize("sent", [b"x" * 20_000 + b"\r\n\r\n", b"x" * 60_000 + b"\r\n\r\n", b"x" * 66_000], ids=len)
+def test_large_headers_are_413_even_before_they_end(service: str, sent: bytes) -> None:
+    status, headers, problem = told(service, HEAD + b"X-Much: " + sent)
+
+    assert (status, headers["content-type"], problem["code"]) == (413, "application/problem+json", "too_large")
+
+
+def test_a_body_without_a_length_is_413_as_soon_as_it_is_too_large(service: str) -> None:
+    head = HEAD.replace(b"GET /health/live", b"POST /api/webhooks/stripe/") + b"Transfer-Encoding: chunked\r\n\r\n"
+    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+
+    status, headers, problem = told(service, head + chunk * 9)
+
+    assert (status, headers["content-type"], problem["code"]) == (413, "application/problem+json", "too_large")
+
+
+def test_a_flood_of_oversize_bodies_is_refused_in_bounded_memory(tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"RATE_LIMIT_ENABLED": "false", "LOG_LEVEL": "ERROR"}
+    with process("migrate", directory=tmp_path, settings=settings) as migrated:
+        migrated.wait()
+    with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as started:
+        address = f"http://127.0.0.1:{port}"
+        wait_until_ready(f"{address}/health/ready", started)
+        with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
+            _flood(client, 50)
+            before = resident(started.pid)
+            statuses = _flood(client, OVERSIZE)
+            grown = resident(started.pid) - before
+
+    assert statuses == {413}
+    assert grown < 50 * MIB
+
+
+def _flood(client: httpx.Client, times: int) -> set[int | str]:
+    """The answers to bodies of a megabyte, every second one without a length."""
+    whole = b" " * MIB
+    found: set[int | str] = set()
+    for number in range(times):
+        body = iter([whole[:65536]] * 16) if number % 2 else whole
+        try:
+            found.add(client.post("/api/webhooks/stripe/", content=body, headers={"Stripe-Signature": "x"}).status_code)
+        except httpx.WriteError:
+            found.add(413)  # refused and hung up on before all of it was sent
+    return found
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        pytest.skip("how much memory a process holds is read from /proc")
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+    return int(lines["VmRSS"].split()[0]) * 1024

@@ -1,0 +1,201 @@
+"""Schemathesis against the running application: requests made of its OpenAPI document, in all phases, with all checks.
+
+What it makes up by itself would mostly end at a 404. So most ids become those of bookings that are there, in every
+state, most payment methods become test cards, and most signatures of webhooks become right.
+"""
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any, Final
+
+import schemathesis
+from anyio.from_thread import start_blocking_portal
+from attrs import define, field
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+from schemathesis import BaseSchema
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import Status, events, from_schema
+
+from booking_payments.adapters.stripe.signature import sign
+from booking_payments.application.world import Terms
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.entrypoints.http.app import create_app
+from booking_payments.testing.house import ANN, SECRET, House
+from tests.integration.http.api import bearer, services_of
+
+CARDS: Final = (
+    "pm_card_visa",
+    "pm_card_chargeDeclined",
+    "pm_card_authenticationRequired",
+    "pm_card_visa_chargeDeclinedInsufficientFunds",
+    "pm_card_createDispute",
+)
+BOOKINGS: Final = 801
+"""Enough that at any moment some of them are fresh."""
+
+WHO: Final = bearer("ann", "payments:operate bookings:write")
+HELD: Final = CaptureMethod.MANUAL
+
+BY_RULE: Final = ["2xx", "401", "402", "403", "404", "409", "422", "429"]
+"""What may come of a request that fits the document: rules and states are not in it."""
+BEYOND_THE_DOCUMENT: Final = {
+    "GET /api/payments/": "a cursor is one of ours, years make sense",
+    "POST /api/bookings/": "the currency decides on decimals, years make sense, text is on one line and no card number",
+    "POST /api/bookings/{booking_id}/cancel/": "text is on one line and no card number",
+    "POST /api/bookings/{booking_id}/payment/intent/": "return_url lies in an allowed origin",
+    "POST /api/bookings/{booking_id}/payment/confirm/": "return_url lies in an allowed origin",
+    "POST /api/bookings/{booking_id}/payment/retry/": "return_url lies in an allowed origin",
+    "POST /api/bookings/{booking_id}/payment/refund/": "the currency decides on decimals, a note is no card number",
+    "POST /api/bookings/{booking_id}/payment/capture/": "the currency decides on decimals",
+    "GET /api/bookings/{booking_id}/payment/refund/quote/": "the currency decides on decimals",
+    "POST /api/webhooks/stripe/": "only Stripe can sign",
+    "POST /_sandbox/payment_intents/{intent_id}/authenticate": "it answers as Stripe does",
+}
+"""Operations that may answer 400 to what fits the document, and why."""
+
+
+@define
+class Exploration:
+    """What was sent, and what was wrong with the answers."""
+
+    cases: Counter[str] = field(factory=Counter)
+    statuses: Counter[tuple[str, int]] = field(factory=Counter)
+    failures: dict[tuple[str, str], str] = field(factory=dict)
+
+    def note(self, event: events.EngineEvent) -> None:
+        if isinstance(event, events.ScenarioFinished):
+            self._note_scenario(event)
+        elif isinstance(event, events.NonFatalError | events.FatalError):
+            self.failures["error", type(event).__name__] = repr(event)
+
+    def _note_scenario(self, event: events.ScenarioFinished) -> None:
+        recorder = event.recorder
+        self.cases[event.phase.value] += len(recorder.cases)
+        for case_id, interaction in recorder.interactions.items():
+            if interaction.response is not None and case_id in recorder.cases:
+                label = recorder.cases[case_id].value.operation.label
+                self.statuses[label, interaction.response.status_code] += 1
+        for case_id, checks in recorder.checks.items():
+            label = recorder.cases[case_id].value.operation.label
+            for check in checks:
+                if check.status is Status.FAILURE and check.failure_info:
+                    failure = check.failure_info
+                    told = f"{failure.failure.title}: {failure.failure.message}\n{failure.code_sample}"
+                    self.failures.setdefault((check.name, label), told)
+
+    def answered(self, status: int) -> set[str]:
+        """The operations that answered so at least once."""
+        return {label for label, seen in self.statuses if seen == status}
+
+
+class Likely:
+    """Stands before the application and makes what comes in more likely to get far."""
+
+    def __init__(self, app: ASGIApp, house: House, bookings: Sequence[str]) -> None:
+        self._app, self._house, self._bookings = app, house, cycle(bookings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        body = self._with_a_card(await _whole(receive))
+        scope["path"] = UNKNOWN_BOOKING.sub(self._known, scope["path"])
+        if scope["path"].startswith("/api/webhooks/stripe") and zlib.crc32(body) % 8:
+            self._sign(scope, body)
+        sent = [False]
+
+        async def again() -> Any:
+            if sent[0]:
+                return await receive()
+            sent[0] = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, again, send)
+
+    def _known(self, match: re.Match[str]) -> str:
+        return match[1] + (next(self._bookings) if zlib.crc32(match[2].encode()) % 8 else match[2])
+
+    def _with_a_card(self, body: bytes) -> bytes:
+        chance = zlib.crc32(body)
+        card = CARDS[chance % len(CARDS)].encode()
+        return METHOD.sub(rb"\1" + card + rb"\2", body) if chance % 4 else body
+
+    def _sign(self, scope: Scope, body: bytes) -> None:
+        signature = sign(body, SECRET, self._house.clock.now()).encode()
+        scope["headers"] = [(n, signature if n == b"stripe-signature" else value) for n, value in scope["headers"]]
+
+
+UNKNOWN_BOOKING: Final = re.compile(r"^(/api/bookings/)(?!bk_)([A-Za-z0-9_-]+)")
+METHOD: Final = re.compile(rb'("payment_method_id": ?")[A-Za-z0-9_]+(")')
+
+
+async def _whole(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message: Any = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+def explore(examples: int, seed: int) -> Exploration:
+    """Send what Schemathesis makes of the document: all of its examples and edges, and ``examples`` at random for each
+    operation, and as many sequences."""
+    house = House(terms=Terms(max_unpaid_bookings=0))
+    with start_blocking_portal() as portal:
+        bookings: list[str] = portal.call(_furnish, house)
+    app: Any = Likely(create_app(services_of(house)), house, bookings)
+    schema = schemathesis.openapi.from_asgi("/schema/openapi.json", app, config=_config(examples, seed, WHO))
+
+    return _all_of(schema)
+
+
+def explore_served(address: str, token: str, examples: int, seed: int) -> Exploration:
+    """The same over HTTP, but for the edges, with nothing made more likely; ``token`` may do everything."""
+    config = _config(examples, seed, {"Authorization": f"Bearer {token}"})
+    config.projects.default.phases.coverage.enabled = False
+    return _all_of(schemathesis.openapi.from_url(f"{address}/schema/openapi.json", config=config))
+
+
+def _all_of(schema: BaseSchema) -> Exploration:
+    found = Exploration()
+    for event in from_schema(schema).execute():
+        found.note(event)
+    return found
+
+
+def _config(examples: int, seed: int, who: Mapping[str, str]) -> SchemathesisConfig:
+    allowed = {"expected-statuses": BY_RULE}
+    lenient = {"expected-statuses": [*BY_RULE, "400"]}
+    return SchemathesisConfig.from_dict(
+        {
+            "seed": seed,
+            "continue-on-failure": True,
+            "headers": dict(who),
+            "generation": {"max-examples": examples, "database": "none"},
+            "phases": {"stateful": {"generation": {"max-examples": examples}}},
+            "checks": {"positive_data_acceptance": allowed},
+            "operations": [
+                {"include-name": name, "checks": {"positive_data_acceptance": lenient}} for name in BEYOND_THE_DOCUMENT
+            ],
+        }
+    )
+
+
+async def _furnish(house: House) -> list[str]:
+    """Bookings in every state."""
+    made = []
+    for number in range(BOOKINGS):
+        booking = await house.book(reference=f"R-furnished-{number}")
+        made.append(booking.id)
+        if number % 4 == 1:
+            await house.payments.process_booking_payment(booking, CARDS[number % len(CARDS)])
+        elif number % 4 == 2:
+            await house.payments.start_payment(
+                booking.id, ANN, payment_method_id=CARDS[0], confirm_immediately=True, capture_method=HELD
+            )
+    return made

@@ -1,0 +1,58 @@
+"""What Schemathesis finds in the API: no 5xx, no answer beside the document, nothing open that is closed.
+
+With ``SIMULATION=nightly`` 20,000 requests from a new seed each time, which is printed; otherwise 3,000 from one seed.
+"""
+
+import os
+import random
+
+import pytest
+
+from tests.e2e.serving import printed, serving
+from tests.integration.http.exploring import BEYOND_THE_DOCUMENT, Exploration, explore, explore_served
+
+NIGHTLY = os.environ.get("SIMULATION") == "nightly"
+SEED = random.SystemRandom().randrange(2**31) if NIGHTLY else 1
+EXAMPLES = 900 if NIGHTLY else 110
+CASES = 20_000 if NIGHTLY else 3_000
+PHASES = {"examples", "coverage", "fuzzing", "stateful"}
+
+
+@pytest.fixture(scope="module")
+def explored() -> Exploration:
+    found = explore(EXAMPLES, SEED)
+    print(f"schemathesis: {sum(found.cases.values())} requests of seed {SEED}: {dict(found.cases)}")
+    return found
+
+
+def told(found: Exploration) -> str:
+    return "\n\n".join(f"{check} at {label}\n{text}" for (check, label), text in found.failures.items())
+
+
+@pytest.mark.timeout(3600)
+def test_every_check_holds_in_every_phase(explored: Exploration) -> None:
+    assert not explored.failures, told(explored)
+
+
+def test_as_much_is_sent_as_is_promised(explored: Exploration) -> None:
+    assert sum(explored.cases.values()) >= CASES
+    assert {phase for phase, count in explored.cases.items() if count} == PHASES
+
+
+def test_it_gets_further_than_to_the_door(explored: Exploration) -> None:
+    operations = {label for label, _ in explored.statuses}
+    reached = {label for label, status in explored.statuses if status in (200, 201, 402, 409)}
+
+    assert operations - reached == {"POST /_sandbox/payment_intents/{intent_id}/authenticate"}
+    assert BEYOND_THE_DOCUMENT.keys() <= operations
+
+
+@pytest.mark.timeout(3600)
+def test_every_check_holds_over_a_socket_and_on_a_database(tmp_path_factory: pytest.TempPathFactory) -> None:
+    directory = tmp_path_factory.mktemp("explored")
+    settings = {"RATE_LIMIT_ENABLED": "false", "MAX_UNPAID_BOOKINGS_PER_CUSTOMER": "0", "LOG_LEVEL": "ERROR"}
+    token = printed(directory, "token", "--sub", "ann", "--scope", "payments:operate bookings:write", settings=settings)
+    with serving(directory, settings) as address:
+        found = explore_served(address, token, 300 if NIGHTLY else 5, SEED)
+
+    assert not found.failures, told(found)

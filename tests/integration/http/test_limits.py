@@ -1,0 +1,305 @@
+"""Too many requests are turned away, with the time to come again; nobody talks himself out of being counted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+
+from booking_payments.adapters.throttle import Counters, Throttle
+from booking_payments.application.world import Terms
+from booking_payments.entrypoints.http.app import create_app, endpoints
+from booking_payments.entrypoints.http.limits import UNCOUNTED, Limits, address_of
+from booking_payments.testing.house import House
+from tests.integration.http.api import (
+    ANN,
+    BOB,
+    BOOKING_APP,
+    OPERATOR,
+    Api,
+    bearer,
+    open_api,
+    problem_of,
+    services_of,
+    settings,
+)
+
+EVENT = b'{"id": "evt_1", "object": "event", "type": "made.up", "livemode": false}'
+
+
+def limited(**changes: str) -> dict[str, str]:
+    return {"RATE_LIMIT_ENABLED": "true", **changes}
+
+
+def config(api: Api, who: Mapping[str, str] = ANN) -> httpx.Response:
+    return api.get("/api/payment/config/", who)
+
+
+# --- per address
+
+
+def test_an_address_that_calls_too_often_is_429_with_the_time_to_come_again() -> None:
+    with open_api(changes=limited(RATE_LIMIT_ADDRESS="3/minute")) as api:
+        answers = [config(api) for _ in range(4)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert problem_of(answers[-1])["code"] == "too_many_requests"
+    assert problem_of(answers[-1])["retryable"] is True
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 20
+
+
+def test_a_429_is_framed_like_every_answer_and_counted() -> None:
+    with open_api(changes=limited(RATE_LIMIT_ADDRESS="1/minute")) as api:
+        config(api)
+        answer = config(api)
+        metrics = api.get("/metrics").text
+
+    assert answer.headers["x-request-id"]
+    assert answer.headers["cache-control"] == "no-store"
+    assert 'booking_payments_rate_limited_total{limit="address"} 1.0' in metrics
+
+
+def test_what_is_nowhere_is_counted_too() -> None:
+    with open_api(changes=limited(RATE_LIMIT_ADDRESS="2/minute")) as api:
+        statuses = [api.get(path).status_code for path in ("/nope", "/admin", "/nope")]
+
+    assert statuses == [404, 404, 429]
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_stripe_is_never_turned_away(slash: str) -> None:
+    with open_api(changes=limited(RATE_LIMIT_ADDRESS="1/minute")) as api:
+        config(api)
+        statuses = {api.post(f"/api/webhooks/stripe{slash}", content=EVENT).status_code for _ in range(5)}
+
+    assert statuses == {400}
+
+
+def test_probes_are_never_turned_away() -> None:
+    with open_api(changes=limited(RATE_LIMIT_ADDRESS="1/minute")) as api:
+        statuses = {api.get(path).status_code for path in ("/health/live", "/health/ready", "/metrics") * 3}
+
+    assert statuses == {200}
+
+
+def test_what_is_not_counted_is_there() -> None:
+    assert {each.path.rstrip("/") for each in endpoints(sandboxed=False)} >= UNCOUNTED
+
+
+def test_limits_can_be_switched_off() -> None:
+    with open_api(changes={"RATE_LIMIT_ADDRESS": "1/minute", "RATE_LIMIT_MONEY": "1/minute"}) as api:
+        assert {config(api).status_code for _ in range(5)} == {200}
+
+
+# --- per principal, where money moves
+
+
+def test_who_moves_money_too_often_is_429() -> None:
+    with open_api(changes=limited(RATE_LIMIT_MONEY="2/minute")) as api:
+        booking_id = api.book()
+        statuses = [api.pay(booking_id).status_code for _ in range(3)]
+
+    assert statuses == [200, 409, 429]
+
+
+def test_others_and_other_things_go_on() -> None:
+    with open_api(changes=limited(RATE_LIMIT_MONEY="1/minute")) as api:
+        first, other = api.book(), api.book(customer_id="bob")
+        api.pay(first)
+        refused = api.pay(first)
+        of_bob, looked = api.pay(other, who=BOB), api.get(f"/api/bookings/{first}/payment/status/", ANN)
+
+    assert (refused.status_code, of_bob.status_code, looked.status_code) == (429, 200, 200)
+
+
+def test_a_new_token_is_no_new_principal() -> None:
+    with open_api(changes=limited(RATE_LIMIT_MONEY="1/minute")) as api:
+        booking_id = api.book()
+        api.pay(booking_id)
+
+        assert api.pay(booking_id, who=bearer("ann", "something")).status_code == 429
+
+
+def test_all_that_moves_money_counts_together() -> None:
+    with open_api(changes=limited(RATE_LIMIT_MONEY="1/minute")) as api:
+        booking_id = api.book()
+        api.pay(booking_id)
+        paths = [f"/api/bookings/{booking_id}/payment/{action}/" for action in ("refund", "cancel", "confirm", "retry")]
+        statuses = {api.post(path, ANN, json={}).status_code for path in paths}
+
+    assert statuses == {429}
+
+
+def test_a_booking_app_speaks_for_everybody_and_is_bounded_by_its_address_only() -> None:
+    with open_api(changes=limited(RATE_LIMIT_MONEY="1/minute")) as api:
+        statuses = {api.post("/api/bookings/", BOOKING_APP, json=api.new_booking()).status_code for _ in range(5)}
+
+    assert statuses == {201}
+
+
+def test_what_counts_as_moving_money() -> None:
+    counted = {
+        each.path.removeprefix("/api/bookings/{booking_id}") for each in endpoints(sandboxed=True) if each.moves_money
+    }
+
+    assert counted == {
+        f"/payment/{action}/" for action in ("intent", "confirm", "retry", "capture", "cancel", "refund")
+    }
+
+
+def test_a_request_turned_away_does_nothing_and_leaves_its_key_free() -> None:
+    with open_api(changes=limited(RATE_LIMIT_MONEY="1/minute")) as api:
+        first, second = api.book(), api.book()
+        api.pay(first)
+        refused = api.post(
+            f"/api/bookings/{second}/payment/intent/", ANN, headers={"Idempotency-Key": "k" * 16}, json={}
+        )
+        state = api.client.app.state
+        state["services"] = services_of(api.house)
+        done = api.post(f"/api/bookings/{second}/payment/intent/", ANN, headers={"Idempotency-Key": "k" * 16}, json={})
+
+    assert (refused.status_code, done.status_code) == (429, 200)
+    assert "idempotent-replayed" not in done.headers
+
+
+# --- caps that no waiting lifts
+
+
+def test_a_customer_may_keep_so_many_unpaid_holds_and_no_more() -> None:
+    with open_api(house=House(terms=Terms(max_unpaid_bookings=2))) as api:
+        answers = [api.post("/api/bookings/", BOOKING_APP, json=api.new_booking()) for _ in range(3)]
+        of_bob = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(customer_id="bob"))
+
+    assert [answer.status_code for answer in (*answers, of_bob)] == [201, 201, 422, 201]
+    assert problem_of(answers[2])["code"] == "too_many_unpaid_bookings"
+
+
+def test_a_payment_takes_so_many_cards_and_no_more() -> None:
+    with open_api() as api:
+        booking_id = api.book()
+        api.pay(booking_id, "pm_card_chargeDeclined")
+        body = {"payment_method_id": "pm_card_visa_chargeDeclinedInsufficientFunds"}
+        statuses = [
+            api.post(f"/api/bookings/{booking_id}/payment/retry/", ANN, json=body).status_code for _ in range(4)
+        ]
+
+    assert statuses == [402, 402, 422, 422]
+
+
+# --- without a valid token
+
+
+def test_guesses_come_at_a_fifth_of_the_rate() -> None:
+    with open_api(changes=limited(RATE_LIMIT_ADDRESS="15/minute")) as api:
+        statuses = [config(api, {"Authorization": "Bearer a.b.c"}).status_code for _ in range(5)]
+
+    assert statuses == [401, 401, 401, 429, 429]
+
+
+def test_whoever_has_a_token_gets_in_however_much_is_guessed_at_the_same_address() -> None:
+    with open_api(changes=limited(RATE_LIMIT_ADDRESS="15/minute")) as api:
+        guesses = [config(api, {}).status_code for _ in range(4)]
+        turned_away = config(api, {})
+        answer = config(api, OPERATOR)
+
+    assert guesses == [401, 401, 401, 429]
+    assert 1 <= int(turned_away.headers["retry-after"]) <= 60
+    assert answer.status_code == 200
+
+
+# --- whose address it is
+
+
+def app_behind(*proxies: str, rate: str = "2/minute") -> Any:
+    trusted = ",".join(proxies)
+    return create_app(services_of(House(), changes=limited(RATE_LIMIT_ADDRESS=rate, TRUSTED_PROXIES=trusted)))
+
+
+async def statuses(app: Any, peer: str, *forwarded: str) -> list[int]:
+    """The statuses of requests from ``peer``, each with an ``X-Forwarded-For`` of its own."""
+    transport = httpx.ASGITransport(app=app, client=(peer, 50000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        answers = [await client.get("/nope", headers={"X-Forwarded-For": each} if each else {}) for each in forwarded]
+    return [answer.status_code for answer in answers]
+
+
+async def test_without_trusted_proxies_a_forwarded_address_changes_nothing() -> None:
+    found = await statuses(app_behind(), "203.0.113.9", "198.51.100.1", "198.51.100.2", "198.51.100.3")
+
+    assert found == [404, 404, 429]
+
+
+async def test_a_stranger_is_not_believed_when_a_proxy_is_trusted() -> None:
+    found = await statuses(app_behind("10.0.0.7"), "203.0.113.9", "198.51.100.1", "198.51.100.2", "198.51.100.3")
+
+    assert found == [404, 404, 429]
+
+
+async def test_behind_a_trusted_proxy_each_client_is_counted_apart() -> None:
+    app = app_behind("10.0.0.0/8")
+    first = await statuses(app, "10.0.0.7", *["198.51.100.1"] * 3)
+    second = await statuses(app, "10.0.0.8", "198.51.100.2", "198.51.100.1")
+
+    assert (first, second) == ([404, 404, 429], [404, 429])
+
+
+async def test_what_a_client_puts_before_the_proxys_word_does_not_count() -> None:
+    spoofed = [f"192.0.2.{number}, 198.51.100.1" for number in range(3)]
+
+    assert await statuses(app_behind("10.0.0.7"), "10.0.0.7", *spoofed) == [404, 404, 429]
+
+
+async def test_a_chain_of_trusted_proxies_is_followed_to_the_first_stranger() -> None:
+    chain = [f"192.0.2.{number}, 198.51.100.1, 10.0.0.8" for number in range(3)]
+
+    assert await statuses(app_behind("10.0.0.7", "10.0.0.8"), "10.0.0.7", *chain) == [404, 404, 429]
+
+
+async def test_a_proxy_of_ipv6_is_known_in_every_spelling() -> None:
+    app = app_behind("fd00::/8")
+    first = await statuses(app, "fd00:0:0::1", "198.51.100.1", "198.51.100.2", "198.51.100.3")
+
+    assert first == [404, 404, 404]
+
+
+async def test_who_is_behind_no_address_shares_one_count() -> None:
+    nonsense = ["unknown", "_hidden", "'; drop", "999.1.1.1"]
+
+    assert await statuses(app_behind("10.0.0.7"), "10.0.0.7", *nonsense) == [404, 404, 429, 429]
+
+
+@pytest.mark.parametrize(
+    ("host", "who"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("testclient", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_who_is_counted(host: str, who: str) -> None:
+    scope: Any = {"client": (host, 1)}
+
+    assert address_of(scope) == who
+
+
+def test_a_connection_without_address_is_counted_too() -> None:
+    scope: Any = {"client": None}
+
+    assert address_of(scope) == "unknown"
+
+
+# --- the three rates
+
+
+async def test_the_default_rates_are_those_of_the_settings() -> None:
+    limits = Limits.of(settings(), Counters())
+
+    async def allowed(throttle: Throttle) -> int:
+        return [(await throttle.take("somebody")).wait_s > 0 for _ in range(700)].index(True)
+
+    found = [await allowed(limits.money), await allowed(limits.failures), await allowed(limits.address)]
+    assert found == [pytest.approx(60, abs=1), pytest.approx(120, abs=2), pytest.approx(600, abs=12)]

@@ -1,0 +1,65 @@
+"""Messages over a broker: Kombu's own transport over files, which two connections share as they would a server."""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from booking_payments.adapters.messages.broker import BrokerPublisher
+from booking_payments.ports.publisher import NotTaken
+from tests.integration.messages.test_webhook import MESSAGE
+
+kombu: Any = importlib.import_module("kombu")
+
+
+def _options(folder: Path) -> dict[str, str]:
+    return {"data_folder_in": str(folder), "data_folder_out": str(folder), "control_folder": str(folder / "control")}
+
+
+def _in_queue(folder: Path) -> list[Any]:
+    """What a consumer finds."""
+    found: list[Any] = []
+    with kombu.Connection("filesystem://", transport_options=_options(folder)) as connection:
+        queue = connection.SimpleQueue("bookings")
+        while queue.qsize():
+            message = queue.get(block=False)
+            message.ack()
+            found.append(message)
+        queue.close()
+    return found
+
+
+async def test_a_message_lies_in_the_queue_with_what_orders_it(tmp_path: Path) -> None:
+    publisher = BrokerPublisher("filesystem://", "bookings", _options(tmp_path))
+    await publisher.publish(MESSAGE)
+    await publisher.close()
+
+    (found,) = _in_queue(tmp_path)
+    assert found.content_type == "application/json"
+    assert found.headers == {"booking_id": "bk_1", "sequence": 3}
+    assert json.loads(found.body)["id"] == "msg_1"
+
+
+async def test_a_broker_that_is_not_there_takes_nothing() -> None:
+    publisher = BrokerPublisher("pyamqp://guest:guest@127.0.0.1:1//", "bookings")
+
+    with pytest.raises(NotTaken, match="the broker did not take it"):
+        await publisher.publish(MESSAGE)
+    await publisher.close()
+
+
+async def test_after_a_failure_the_connection_is_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    publisher = BrokerPublisher("filesystem://", "bookings", _options(folder))
+    folder.write_text("in the way")
+    with pytest.raises(NotTaken):
+        await publisher.publish(MESSAGE)
+    folder.unlink()
+    folder.mkdir()
+
+    await publisher.publish(MESSAGE)
+    await publisher.close()
+
+    assert len(_in_queue(folder)) == 1

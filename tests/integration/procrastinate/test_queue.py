@@ -1,0 +1,93 @@
+"""Jobs are there when, and only when, the transaction is that needs them."""
+
+import pytest
+
+from booking_payments.adapters.procrastinate.presence import Presence
+from booking_payments.adapters.procrastinate.queue import QUIET_S, JobQueue
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.ports.jobs import DeliverMessages, SettlePayment
+from booking_payments.ports.storage import UnitOfWork
+from booking_payments.testing.house import NOW, House
+from tests.integration.procrastinate.conftest import Jobs
+
+
+async def _ask(uow: UnitOfWork) -> None:
+    uow.jobs.defer(SettlePayment(payment_id="pay_1"), NOW)
+    uow.jobs.defer(DeliverMessages(), NOW)
+
+
+async def test_jobs_come_with_the_transaction(queued_storage: SqlStorage, jobs: Jobs) -> None:
+    await queued_storage.transact(_ask)
+
+    assert await jobs.waiting() == ["settle_payment pay_1", "deliver_messages"]
+
+
+async def test_jobs_go_with_the_transaction(queued_storage: SqlStorage, jobs: Jobs) -> None:
+    async def ask_and_fail(uow: UnitOfWork) -> None:
+        await _ask(uow)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await queued_storage.transact(ask_and_fail)
+
+    assert await jobs.waiting() == []
+
+
+async def test_nothing_is_asked_for_while_nobody_would_do_it(
+    queued_storage: SqlStorage, queue: JobQueue, jobs: Jobs
+) -> None:
+    queue.has_workers = False
+
+    await queued_storage.transact(_ask)
+
+    assert await jobs.waiting() == []
+
+
+async def test_a_payment_that_waits_for_news_is_settled_at_its_time(queued_storage: SqlStorage, jobs: Jobs) -> None:
+    house = House(storage=queued_storage)
+    view = await house.payments.start_payment((await house.book()).id)
+
+    scheduled = await jobs.run("SELECT args, scheduled_at FROM procrastinate_jobs ORDER BY id DESC LIMIT 1")
+    watch = await queued_storage.read(lambda uow: uow.payments.watch(view.payment.id))
+    assert scheduled == [({"payment_id": view.payment.id}, watch.next_look_at)]
+
+
+async def test_of_many_messages_few_deliveries_are_made(jobs: Jobs, postgres_copy: str) -> None:
+    elapsed = [0.0]
+    queue = JobQueue(lambda: elapsed[0])
+    queue.has_workers = True
+    storage = SqlStorage.open(postgres_copy, queue=queue)
+
+    async def tell(uow: UnitOfWork) -> None:
+        uow.jobs.defer(DeliverMessages(), NOW)
+
+    for _ in range(10):
+        await storage.transact(tell)
+    elapsed[0] = QUIET_S
+    await storage.transact(tell)
+    await storage.close()
+
+    assert await jobs.waiting() == ["deliver_messages"] * 2
+
+
+async def test_webhooks_that_share_a_transaction_ask_in_it(queued_storage: SqlStorage, jobs: Jobs) -> None:
+    house = House(storage=queued_storage)
+    view = await house.payments.start_payment((await house.book()).id)
+    before = await jobs.waiting()
+    assert view.handover is not None
+    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", "pm_card_visa")
+
+    await house.deliver_webhooks()
+
+    assert (await jobs.waiting())[len(before) :].count("deliver_messages") == 1
+
+
+async def test_workers_are_seen_by_their_heartbeat(queued_storage: SqlStorage, queue: JobQueue, jobs: Jobs) -> None:
+    presence = Presence(queued_storage.engine, queue)
+    seen = [await presence.look()]
+    await jobs.run("SELECT procrastinate_register_worker_v1()")
+    seen.append(await presence.look())
+    await jobs.run("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '31 seconds'")
+    seen.append(await presence.look())
+
+    assert seen == [0, 1, 0]

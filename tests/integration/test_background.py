@@ -1,0 +1,118 @@
+"""Who does the background work: `serve` alone, or workers while there are any; and embedded consumers."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import psycopg
+import pytest
+
+from booking_payments import Currency, Money, NewBooking, open_payments
+from booking_payments.container import build
+from booking_payments.entrypoints.chores import Chores
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.ports.publisher import Message
+from booking_payments.settings import load_settings
+
+STRIPE = {
+    "STRIPE_SECRET_KEY": "sk_test_abc",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_abc",
+    "STRIPE_WEBHOOK_SECRET": "whsec_abc",
+    "STRIPE_API_BASE": "http://127.0.0.1:9",
+    "JWT_SECRET": "s" * 32,
+}
+PATIENCE_S = 10
+A_WHILE_S = 0.5
+"""Longer than a round of the background work takes to begin."""
+
+
+@pytest.fixture
+async def services(postgres_copy: str) -> AsyncIterator[Services]:
+    async with build(load_settings({**STRIPE, "DATABASE_URL": postgres_copy}, None)) as services:
+        yield services
+
+
+async def _overdue(services: Services) -> str:
+    """A booking that was to be paid by now."""
+    new = NewBooking(
+        reference="R-1",
+        customer_id="ann",
+        amount=Money.parse("10.00", Currency.USD),
+        event_starts_at=datetime.now(UTC) + timedelta(days=1),
+        expires_at=datetime.now(UTC) + timedelta(milliseconds=200),
+    )
+    booking = (await services.payments.register_booking(new)).booking
+    await anyio.sleep(0.3)
+    return booking.id
+
+
+async def _until(happens: Callable[[], Awaitable[bool]]) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        while not await happens():  # noqa: ASYNC110 - what is waited for is in a database
+            await anyio.sleep(0.02)
+
+
+def _heartbeat(url: str, age_s: int) -> None:
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - make_interval(secs => %s))", [age_s]
+        )
+
+
+async def _status(services: Services, booking_id: str) -> str:
+    return (await services.payments.get_booking(booking_id)).status.value
+
+
+async def test_without_workers_serve_does_the_background_work(services: Services, postgres_copy: str) -> None:
+    _heartbeat(postgres_copy, age_s=60)
+    booking_id = await _overdue(services)
+    assert services.background is not None
+
+    async def expired() -> bool:
+        return await _status(services, booking_id) == "expired"
+
+    async with services.background():
+        await _until(expired)
+
+
+async def test_while_a_worker_is_alive_serve_leaves_the_background_work_to_it(
+    services: Services, postgres_copy: str
+) -> None:
+    _heartbeat(postgres_copy, age_s=0)
+    booking_id = await _overdue(services)
+    assert services.background is not None
+
+    async with services.background():
+        await anyio.sleep(A_WHILE_S)
+
+    assert await _status(services, booking_id) == "pending"
+
+
+async def test_chores_of_workers_find_what_is_due(services: Services) -> None:
+    booking_id = await _overdue(services)
+    chores = Chores(services.payments, services.clock)
+
+    await services.payments.expire_bookings()
+    found = (await chores.deliver(), await chores.forget_answers(), await chores.retry_webhooks())
+
+    assert await _status(services, booking_id) == "expired"
+    assert found == (1, 0, 0)
+
+
+async def test_an_embedding_service_is_told_by_its_own_functions(database_url: str) -> None:
+    told: list[Message] = []
+
+    async with open_payments(
+        {"DATABASE_URL": database_url}, env_file=None, background=False, consumers=[told.append]
+    ) as payments:
+        new = NewBooking(
+            reference="R-1",
+            customer_id="ann",
+            amount=Money.parse("10.00", Currency.USD),
+            event_starts_at=datetime.now(UTC) + timedelta(days=1),
+        )
+        booking = (await payments.register_booking(new)).booking
+        await payments.cancel_booking(booking.id)
+        await payments.deliver_messages()
+
+    assert [(message.type, message.sequence) for message in told] == [("booking.canceled", 1)]

@@ -1,0 +1,126 @@
+"""Each statement of everyday work finds its rows by an index, so that it takes no longer when there are millions."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import psycopg
+import pytest
+from bench.seed import Pattern, Stencil, fill, make_pattern
+from sqlalchemy import create_engine, event
+
+from booking_payments.adapters.sql import group_commit
+from booking_payments.adapters.sql.engine import normalize_url
+from booking_payments.adapters.sql.migrations import migrate
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.ports.storage import PaymentFilter, UnitOfWork
+from booking_payments.testing.house import NOW
+from tests.integration.postgres import Server
+
+PAYMENTS = 5_000
+INTENTS = [f"pi_{number:06d}" for number in range(PAYMENTS)]
+Ask = Callable[[UnitOfWork], Awaitable[object]]
+Said = list[tuple[str, Any]]
+
+LATER = NOW + timedelta(days=3_000)
+
+QUESTIONS: dict[str, Ask] = {
+    "a payment by its intent": lambda uow: uow.payments.by_gateway_id("pi_000007"),
+    "a payment by another id of the gateway": lambda uow: uow.payments.by_gateway_id("ch_1"),
+    "a payment": lambda uow: uow.payments.get("pay_1"),
+    "the payments of a booking": lambda uow: uow.payments.of_booking("bk_1"),
+    "the journal of a payment": lambda uow: uow.payments.journal("pay_1"),
+    "the postings of a payment": lambda uow: uow.payments.postings("pay_1"),
+    "what is due": lambda uow: uow.payments.due(NOW, 100),
+    "a page": lambda uow: uow.payments.page(PaymentFilter(), None, 20),
+    "a page of one customer": lambda uow: uow.payments.page(PaymentFilter(customer_id="bob"), None, 20),
+    "a page of one status": lambda uow: uow.payments.page(PaymentFilter(status=PaymentStatus.FAILED), None, 20),
+    "a page of one reference": lambda uow: uow.payments.page(PaymentFilter(reference="R-1"), None, 20),
+    "a booking, locked": lambda uow: uow.bookings.lock("bk_1"),
+    "a booking by its reference": lambda uow: uow.bookings.by_reference("R-1"),
+    "bookings that are overdue": lambda uow: uow.bookings.due_to_expire(NOW, 100),
+    "unpaid bookings of a customer": lambda uow: uow.bookings.count_unpaid("bob", NOW),
+    "an event": lambda uow: uow.inbox.find("evt_1"),
+    "events that were not processed": lambda uow: uow.inbox.unfinished(10),
+    "the newest event": lambda uow: uow.inbox.newest(),
+    "messages to deliver": lambda uow: uow.outbox.claim(NOW, LATER, 100, past_dead=False),
+    "an answer": lambda uow: uow.answers.get("ann", "POST /", "key"),
+    "the records of a booking": lambda uow: uow.audit.latest(10, "bk_1"),
+}
+
+
+@pytest.fixture(scope="module")
+def pattern() -> Pattern:
+    with ThreadPoolExecutor(1) as elsewhere:  # the loop of the tests runs already in this thread
+        return elsewhere.submit(anyio.run, make_pattern, "10.99", "usd").result()
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_server: Server, pattern: Pattern) -> Iterator[str]:
+    """A database with some thousand payments, of which the planner knows what is in them."""
+    with postgres_server.database() as url:
+        migrate(url)
+        engine = create_engine(normalize_url(url))
+        fill(engine, Stencil(pattern, seed=1), INTENTS)
+        engine.dispose()
+        with psycopg.connect(_plain(url), autocommit=True) as connection:
+            connection.execute("ANALYZE")
+        yield url
+
+
+def _plain(url: str) -> str:
+    return url.replace("postgresql+psycopg://", "postgresql://")
+
+
+async def _said(url: str, ask: Ask) -> Said:
+    """The statements that a question is asked with, and their parameters."""
+    storage, said = SqlStorage.open(url), Said()
+
+    def listen(_: object, __: object, statement: str, parameters: Any, ___: object, ____: bool) -> None:
+        said.append((statement, parameters))
+
+    event.listen(storage.engine.sync_engine, "before_cursor_execute", listen)
+    await storage.transact(ask)
+    await storage.close()
+    return said
+
+
+def _scanned(url: str, statement: str, parameters: Any, settings: dict[str, str] | None = None) -> list[str]:
+    """The tables that the plan reads from end to end."""
+    with psycopg.connect(_plain(url)) as connection:
+        for name, value in (settings or {}).items():
+            connection.execute(f"SET {name} = '{value}'".encode())
+        lines = connection.execute(f"EXPLAIN {statement}".encode(), parameters).fetchall()
+    plan = [str(line[0]) for line in lines]
+    return [line.partition("Seq Scan on ")[2].split()[0] for line in plan if "Seq Scan on " in line]
+
+
+EMPTY = {"inbox", "outbox", "answers", "audit", "gateway_ids", "postings"}
+"""Nothing is in them yet, and what is empty may be read from end to end."""
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_everyday_questions_are_answered_by_an_index(filled: str, question: str) -> None:
+    said = await _said(filled, QUESTIONS[question])
+
+    assert said != []
+    assert {table for each in said for table in _scanned(filled, *each)} <= EMPTY
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_there_is_an_index_for_what_is_still_empty(filled: str, question: str) -> None:
+    """Without a choice, the planner takes the index; where there is none it has to scan."""
+    said = await _said(filled, QUESTIONS[question])
+
+    assert [_scanned(filled, *each, {"enable_seqscan": "off"}) for each in said] == [[]] * len(said)
+
+
+async def test_a_group_of_webhooks_is_read_and_written_by_keys_alone(filled: str) -> None:
+    subjects = '[{"event_id": "evt_1", "intent_id": "pi_000007"}]'
+    nothing = group_commit.Written().parameters()
+
+    for statement, parameters in ((group_commit._READ, {"subjects": subjects}), (group_commit._WRITE, nothing)):
+        assert _scanned(filled, statement, parameters, dict(group_commit._SESSION)) == []

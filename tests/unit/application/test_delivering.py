@@ -1,0 +1,196 @@
+"""Messages reach the booking app at least once and in order, and one booking's trouble is nobody else's."""
+
+from datetime import timedelta
+
+import anyio
+import attrs
+import pytest
+
+from booking_payments.adapters.memory.steps import side_by_side
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.world import DeliveryTerms, Terms
+from booking_payments.domain.retry import RetryPolicy
+from booking_payments.ports.publisher import Message, NotTaken
+from booking_payments.testing.house import House
+
+TWICE = RetryPolicy(max_tries=2, first_delay=timedelta(seconds=10))
+
+
+class Picky:
+    """Takes everything except messages of one booking."""
+
+    def __init__(self, refused: str | None = None) -> None:
+        self.refused = refused
+        self.asked: list[str] = []
+        self.taken: list[tuple[str, int]] = []
+
+    async def publish(self, message: Message) -> None:
+        self.asked.append(message.booking_id)
+        if message.booking_id == self.refused:
+            raise NotTaken("the receiver answered 500")
+        self.taken.append((message.booking_id, message.sequence))
+
+
+def _told_by(house: House, publisher: Picky | None, terms: DeliveryTerms | None = None) -> None:
+    world = attrs.evolve(house.world, publisher=publisher, side_by_side=side_by_side)
+    house.world = attrs.evolve(world, terms=Terms(deliveries=terms or DeliveryTerms(retry=TWICE)))
+    house.payments = BookingPayments(house.world)
+
+
+async def _paid(house: House, reference: str = "R-1") -> str:
+    booking = await house.book(reference=reference)
+    await house.payments.process_booking_payment(booking, "pm_card_visa")
+    return booking.id
+
+
+async def _give_up(house: House) -> None:
+    for _ in range(2):
+        await house.payments.deliver_messages()
+        house.clock.advance(timedelta(seconds=10))
+
+
+async def test_a_booking_whose_messages_fail_holds_up_no_other(house: House) -> None:
+    failing, fine = await _paid(house, "R-1"), await _paid(house, "R-2")
+    _told_by(house, picky := Picky(failing))
+
+    await house.payments.deliver_messages()
+
+    assert picky.taken == [(fine, 1), (fine, 2)]
+    assert picky.asked.count(failing) == 1
+
+
+async def test_a_message_is_tried_again_when_its_time_has_come_and_not_before(house: House) -> None:
+    booking = await _paid(house)
+    _told_by(house, picky := Picky(booking))
+    await house.payments.deliver_messages()
+
+    await house.payments.deliver_messages()
+    early = len(picky.asked)
+    house.clock.advance(timedelta(seconds=10))
+    picky.refused = None
+    await house.payments.deliver_messages()
+
+    assert early == 1
+    assert picky.taken == [(booking, 1), (booking, 2)]
+
+
+async def test_a_message_that_is_never_taken_becomes_a_dead_letter_that_says_why(house: House) -> None:
+    _told_by(house, Picky(await _paid(house)))
+
+    await _give_up(house)
+
+    (dead,) = await house.payments.undelivered_messages(dead=True)
+    assert (dead.message.sequence, dead.tries, dead.error) == (1, 2, "the receiver answered 500")
+
+
+async def test_messages_wait_behind_a_dead_letter_until_it_is_replayed(house: House) -> None:
+    booking = await _paid(house)
+    _told_by(house, picky := Picky(booking))
+    await _give_up(house)
+    picky.refused = None
+
+    waiting = await house.payments.deliver_messages()
+    (dead,) = await house.payments.undelivered_messages(dead=True)
+    await house.payments.replay_messages([dead.message.id])
+    await house.payments.deliver_messages()
+
+    assert waiting == 0
+    assert picky.taken == [(booking, 1), (booking, 2)]
+
+
+async def test_messages_pass_a_dead_letter_where_the_house_says_so(house: House) -> None:
+    booking = await _paid(house)
+    _told_by(house, picky := Picky(booking), DeliveryTerms(retry=TWICE, past_dead=True))
+    await _give_up(house)
+    picky.refused = None
+
+    await house.payments.deliver_messages()
+
+    assert picky.taken == [(booking, 2)]
+
+
+async def test_a_dropped_dead_letter_is_never_told_and_the_next_ones_are(house: House) -> None:
+    booking = await _paid(house)
+    _told_by(house, picky := Picky(booking))
+    await _give_up(house)
+    picky.refused = None
+    (dead,) = await house.payments.undelivered_messages(dead=True)
+
+    dropped = await house.payments.drop_messages([dead.message.id])
+    await house.payments.deliver_messages()
+
+    assert (dropped, picky.taken) == (1, [(booking, 2)])
+
+
+async def test_only_dead_letters_can_be_dropped_or_replayed(house: House) -> None:
+    await _paid(house)
+    (first, *_) = await house.payments.undelivered_messages()
+
+    found = (
+        await house.payments.drop_messages([first.message.id]),
+        await house.payments.replay_messages([first.message.id, "msg_unknown"]),
+    )
+
+    assert found == (0, 0)
+
+
+async def test_where_nobody_wants_messages_none_pile_up(house: House) -> None:
+    await _paid(house)
+    _told_by(house, None)
+
+    await house.payments.deliver_messages()
+
+    assert await house.payments.undelivered_messages() == []
+
+
+async def test_nothing_is_begun_when_half_of_the_claim_is_over(house: House) -> None:
+    await _paid(house, "R-1")
+    _told_by(house, slow := Picky(), DeliveryTerms(lease=timedelta(minutes=1)))
+    take = slow.publish
+
+    async def slowly(message: Message) -> None:
+        house.clock.advance(timedelta(seconds=31))
+        await take(message)
+
+    slow.publish = slowly  # type: ignore[method-assign]  # a receiver that takes its time
+    await house.payments.deliver_messages()
+    begun = len(slow.taken)
+    house.clock.advance(timedelta(minutes=1))
+    await house.payments.deliver_messages()
+
+    assert begun == 1
+    assert [sequence for _, sequence in slow.taken] == [1, 2]
+
+
+async def test_many_bookings_are_told_at_the_same_time(house: House) -> None:
+    first, second = await _paid(house, "R-1"), await _paid(house, "R-2")
+    _told_by(house, both := Picky())
+    met: set[str] = set()
+    together = anyio.Event()
+
+    async def meet(message: Message) -> None:
+        met.add(message.booking_id)
+        if met == {first, second}:
+            together.set()
+        with anyio.fail_after(5):
+            await together.wait()
+
+    both.publish = meet  # type: ignore[method-assign]  # waits for the other one
+    delivered = await house.payments.deliver_messages()
+
+    assert delivered == 4
+
+
+@pytest.mark.parametrize("error", [RuntimeError("secret"), ConnectionError("secret")])
+async def test_what_a_consumer_raises_is_kept_by_its_name_only(house: House, error: Exception) -> None:
+    await _paid(house)
+    _told_by(house, broken := Picky())
+
+    async def fail(message: Message) -> None:
+        raise error
+
+    broken.publish = fail  # type: ignore[method-assign]  # a bug in the booking app
+    await house.payments.deliver_messages()
+
+    (first, *_) = await house.payments.undelivered_messages()
+    assert first.error == type(error).__name__

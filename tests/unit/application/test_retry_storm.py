@@ -1,0 +1,141 @@
+"""When the gateway fails for everybody at once, we do not press it any harder."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import anyio
+import attrs
+import pytest
+
+from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
+from booking_payments.adapters.stripe.pace import Paced
+from booking_payments.adapters.stripe.requests import Params
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.world import Terms
+from booking_payments.domain.errors import TryAgainLater
+from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
+from booking_payments.testing.house import ANN, NOW, House
+
+PAYMENTS = 1_000
+MAX_PER_S, MAX_CONCURRENT = 20, 10
+
+
+class JumpingClock:
+    """Time that all share: it stands still while anybody works, and then jumps to the tick at which somebody wakes."""
+
+    TICK = timedelta(milliseconds=100)
+
+    def __init__(self) -> None:
+        self._now = NOW
+        self._sleepers: dict[datetime, anyio.Event] = {}
+
+    def now(self) -> datetime:
+        return self._now
+
+    async def sleep(self, duration: timedelta) -> None:
+        ticks = -(-duration // self.TICK)
+        await self._sleepers.setdefault(self._now + ticks * self.TICK, anyio.Event()).wait()
+
+    async def run(self) -> None:
+        """Jump for ever."""
+        while True:
+            await anyio.wait_all_tasks_blocked()
+            if self._sleepers:
+                self._now = min(self._sleepers)
+                self._sleepers.pop(self._now).set()
+
+
+class Failing:
+    """Stripe on its worst day: every request takes a second and ends in the same error. Counts them."""
+
+    def __init__(self, clock: JumpingClock, error: Callable[[], GatewayError]) -> None:
+        self._clock, self._error = clock, error
+        self.by_key: Counter[str | None] = Counter()
+        self.at: list[float] = []
+        self.at_once = self.most_at_once = 0
+
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+        self.by_key[idempotency_key] += 1
+        self.at.append(self._clock.now().timestamp())
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await self._clock.sleep(timedelta(seconds=1))
+        self.at_once -= 1
+        raise self._error()
+
+
+def stricken(
+    error: Callable[[], GatewayError], max_per_s: int = MAX_PER_S, max_concurrent: int = MAX_CONCURRENT
+) -> tuple[House, JumpingClock, Failing]:
+    """A house at a gateway that fails, at the default pace."""
+    house, clock = House(terms=Terms(max_unpaid_bookings=0)), JumpingClock()
+    line = Failing(clock, error)
+
+    async def sleep(seconds: float) -> None:
+        await clock.sleep(timedelta(seconds=seconds))
+
+    paced = Paced(
+        line,
+        max_per_s=max_per_s,
+        max_concurrent=max_concurrent,
+        now=lambda: clock.now().timestamp(),
+        sleep=sleep,
+    )
+    house.world = attrs.evolve(house.world, gateway=StripeGateway(paced, livemode=False), clock=clock)
+    house.payments = BookingPayments(house.world)
+    return house, clock, line
+
+
+async def storm(house: House, clock: JumpingClock, size: int) -> int:
+    """All customers try to pay at the same time; how many are told to come again later."""
+    bookings = [await house.book(reference=f"R-{number}") for number in range(size)]
+    told = 0
+
+    async def pay(booking_id: str) -> None:
+        nonlocal told
+        with pytest.raises(TryAgainLater):
+            await house.payments.start_payment(
+                booking_id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
+            )
+        told += 1
+
+    async with anyio.create_task_group() as time:
+        time.start_soon(clock.run)
+        async with anyio.create_task_group() as customers:
+            for booking in bookings:
+                customers.start_soon(pay, booking.id)
+        time.cancel_scope.cancel()
+    return told
+
+
+FAILURES = {"silence": lambda: Silent("no answer", code="timeout"), "no way": lambda: Unreachable("down", code="down")}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_a_thousand_failing_payments_make_at_most_three_calls_each(failure: str) -> None:
+    house, clock, line = stricken(FAILURES[failure], max_per_s=0, max_concurrent=0)
+
+    assert await storm(house, clock, PAYMENTS) == PAYMENTS
+    assert line.by_key.total() == 3 * PAYMENTS
+    assert max(line.by_key.values()) == 3
+
+
+async def test_a_storm_goes_out_at_the_bounded_rate() -> None:
+    house, clock, line = stricken(FAILURES["silence"], max_concurrent=0)
+    await storm(house, clock, 200)
+
+    # What was saved up may go out at once, and then so many a second.
+    assert most_in_a_second(line.at) <= 2 * MAX_PER_S
+
+
+async def test_a_storm_goes_out_so_many_at_once() -> None:
+    house, clock, line = stricken(FAILURES["silence"], max_per_s=0)
+    await storm(house, clock, 200)
+
+    assert line.most_at_once == MAX_CONCURRENT
+
+
+def most_in_a_second(at: list[float]) -> int:
+    return max(bisect_left(at, each + 1) - index for index, each in enumerate(at))
