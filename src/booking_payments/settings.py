@@ -417,6 +417,8 @@ class Settings(BaseSettings):
     workers: Annotated[Count, Field(ge=1, le=256)] = Field(
         1, alias="WORKERS", description="must be a whole number from 1 to 256"
     )
+    checkout_enabled: bool = Field(True, alias="CHECKOUT_ENABLED", description="must be true or false")
+    console_enabled: bool = Field(True, alias="CONSOLE_ENABLED", description="must be true or false")
     trusted_proxies: Networks = Field(
         (),
         alias="TRUSTED_PROXIES",

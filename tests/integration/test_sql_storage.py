@@ -2,21 +2,23 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import anyio
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Select, TextClause, create_engine, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import current, head, migrate
 from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
-from booking_payments.adapters.sql.tables import metadata
+from booking_payments.adapters.sql.tables import RARE, UNFINISHED, inbox, journal, metadata
 from booking_payments.adapters.sql.unit_of_work import Retry
 from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.storage import StorageConflict, StoredAnswer, UnitOfWork
 from booking_payments.testing.house import NOW
+from booking_payments.testing.overview_contract import OverviewContract
 from booking_payments.testing.storage_contract import (
     StorageContract,
     audit_record,
@@ -29,6 +31,10 @@ from booking_payments.testing.storage_contract import (
 
 class TestSqlStorage(StorageContract):
     """The contract, over SQLite and PostgreSQL."""
+
+
+class TestSqlOverview(OverviewContract):
+    """The contract of the overview, over SQLite and PostgreSQL."""
 
 
 async def _run(storage: SqlStorage, statement: str) -> None:
@@ -271,3 +277,21 @@ async def test_on_postgresql_the_clock_is_the_databases_however_wrong_the_machin
     await storage.close()
     assert abs(theirs - clock.now()) < timedelta(minutes=1)
     assert clock.now().tzinfo is UTC
+
+
+async def test_rare_facts_and_unfinished_webhooks_are_found_by_their_indexes(storage: SqlStorage) -> None:
+    if storage.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL chooses by statistics, and scans an empty table")
+    rare = (
+        select(journal).where(RARE, journal.c.type == "drift_found", journal.c.at >= NOW).order_by(journal.c.at.desc())
+    )
+    unfinished = select(inbox).where(UNFINISHED).order_by((inbox.c.id + 0).desc())
+    async with storage.engine.connect() as connection:
+        plans = [list(await connection.execute(_explained(each, storage))) for each in (rare, unfinished)]
+
+    assert ["journal_rare" in str(plans[0]), "inbox_unfinished" in str(plans[1])] == [True, True]
+
+
+def _explained(statement: Select[Any], storage: SqlStorage) -> TextClause:
+    compiled = statement.compile(storage.engine.sync_engine, compile_kwargs={"literal_binds": True})
+    return text(f"EXPLAIN QUERY PLAN {compiled}")

@@ -9,6 +9,7 @@ from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.ports.jobs import DeliverMessages, Job
 from booking_payments.ports.storage import UnitOfWork
 from booking_payments.testing.house import NOW
+from booking_payments.testing.overview_contract import OverviewContract
 from booking_payments.testing.storage_contract import StorageContract
 
 
@@ -19,6 +20,10 @@ def storage() -> MemoryStorage:
 
 class TestMemoryStorage(StorageContract):
     """The contract, over dictionaries."""
+
+
+class TestMemoryOverview(OverviewContract):
+    """The contract of the overview, over dictionaries."""
 
 
 async def test_jobs_are_handed_over_when_the_transaction_is_committed() -> None:

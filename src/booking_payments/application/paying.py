@@ -137,6 +137,15 @@ async def confirm_payment(
     return await _run(world, booking_id, caller, begin)
 
 
+async def look_at_payment(world: World, booking_id: str, caller: Caller) -> PaymentView:
+    """Ask the gateway how an open payment stands, and book it. Raises ``NotFound`` when none was started."""
+    seen = await payment_status(world, booking_id, caller)
+    payment = seen.payment
+    if payment.intent_id is None or payment.operation is not None or not payment.status.is_open:
+        return seen
+    return await _look_now(world, booking_id, caller, payment)
+
+
 async def _look_now(world: World, booking_id: str, caller: Caller, seen: Payment) -> PaymentView:
     try:
         news = await look(world, seen)

@@ -16,12 +16,15 @@ from booking_payments.application import bookings, paying, refunding, webhooks
 from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
 from booking_payments.application.callers import Caller
+from booking_payments.application.checking_out import Checkout, look_at_checkout
 from booking_payments.application.delivering import (
     deliver_messages,
     drop_messages,
     replay_messages,
     undelivered_messages,
 )
+from booking_payments.application.drift import KeptReport, keep_report, last_reports
+from booking_payments.application.figures import Figures, OpenDispute, disputes, figures
 from booking_payments.application.paying import AmountInput
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.reconcile import Reconciliation, reconcile
@@ -165,6 +168,17 @@ class BookingPayments:
         """The booking's latest payment. Raises ``NotFound`` when none was started."""
         return await paying.payment_status(self._world, booking_id, caller)
 
+    async def checkout(self, booking_id: str, caller: Caller = BACKEND) -> Checkout:
+        """The booking with its price and where the customer stands: what a page to pay on shows."""
+        return await look_at_checkout(self._world, booking_id, caller)
+
+    async def look_at_payment(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
+        """Ask the gateway how an open payment stands, and book it: for a customer who has just acted there.
+
+        When the gateway can't be read, the payment as our books have it.
+        """
+        return await paying.look_at_payment(self._world, booking_id, caller)
+
     async def journal(self, booking_id: str, caller: Caller = BACKEND) -> Sequence[Recorded]:
         """All facts of the booking's latest payment, oldest first."""
         return await paying.journal(self._world, booking_id, caller)
@@ -264,7 +278,9 @@ class BookingPayments:
         final is compared, and what has changed since ``since`` (None: in the last 30 days).
         """
         work = reconcile(self._world, since, progress)
-        return await audited(self._world, "reconcile", caller, work, asked={"since": since})
+        result = await audited(self._world, "reconcile", caller, work, asked={"since": since})
+        await keep_report(self._world, result, caller)
+        return result
 
     async def catch_up(self, since: datetime | None = None) -> Sequence[Replayed]:
         """Take in the gateway's events that never came, from ``since`` (None: the last one seen) on.
@@ -304,6 +320,21 @@ class BookingPayments:
     async def audit_trail(self, booking_id: str | None = None, limit: int = 100) -> Sequence[AuditRecord]:
         """Who asked for what and what came of it, newest first; of one booking where its id is given."""
         return await self._world.storage.read(lambda uow: uow.audit.latest(limit, booking_id))
+
+    # --- for whoever runs the house
+
+    async def figures(self, since: datetime) -> Figures:
+        """Rates, volume, times and what is open, since then."""
+        return await figures(self._world, since)
+
+    async def disputes(self) -> Sequence[OpenDispute]:
+        """The newest disputes: open ones first, by their deadlines."""
+        now = self._world.clock.now()
+        return await self._world.storage.read(lambda uow: disputes(uow, now))
+
+    async def drift_reports(self, limit: int = 10) -> Sequence[KeptReport]:
+        """What the last reconciliations said, newest first."""
+        return await last_reports(self._world, limit)
 
     # --- the backend calls of a booking app
 

@@ -7,7 +7,7 @@ happens to one booking happens in turn.
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from attrs import field, frozen
 
@@ -19,6 +19,9 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditTrail
 from booking_payments.ports.jobs import Jobs
 from booking_payments.ports.publisher import Delivery, Message
+
+if TYPE_CHECKING:
+    from booking_payments.ports.overview import Overview
 
 T = TypeVar("T")
 
@@ -370,6 +373,9 @@ class UnitOfWork(Protocol):
 
     @property
     def audit(self) -> AuditTrail: ...
+
+    @property
+    def overview(self) -> "Overview": ...
 
     @property
     def jobs(self) -> Jobs: ...

@@ -21,12 +21,13 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
         microseconds, _, item_id = text.partition(":")
         place = _EPOCH + timedelta(microseconds=int(microseconds)), item_id
     except (ValueError, OverflowError):
-        raise _bad_cursor() from None
+        raise bad_cursor() from None
     # What int() and base64 let pass besides our own spelling is refused, and so is what no database takes as text.
     if not item_id or not item_id.isprintable() or encode_cursor(*place) != cursor:
-        raise _bad_cursor()
+        raise bad_cursor()
     return place
 
 
-def _bad_cursor() -> InvalidInput:
+def bad_cursor() -> InvalidInput:
+    """The error for a cursor that nobody here has made."""
     return InvalidInput("this cursor is none of ours; use next_cursor of a page as it is", code="bad_cursor")

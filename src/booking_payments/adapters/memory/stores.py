@@ -13,12 +13,14 @@ from attrs import define, evolve, field
 
 from booking_payments.adapters.memory.audit import MemoryAudit
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor
+from booking_payments.adapters.memory.overview import MemoryOverview
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.jobs import Job
+from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import (
     AlreadyExists,
@@ -55,6 +57,7 @@ class Tables:
     outbox: dict[str, Delivery] = field(factory=dict)
     sequences: dict[str, int] = field(factory=dict)
     audit: dict[int, AuditRecord] = field(factory=dict)
+    reports: dict[int, DriftReport] = field(factory=dict)
 
     def copy(self) -> "Tables":
         return Tables(**{name: dict(getattr(self, name)) for name in Tables.__annotations__})
@@ -103,6 +106,7 @@ class MemoryUnitOfWork:
         self.answers = MemoryAnswers(tables)
         self.outbox = MemoryOutbox(tables)
         self.audit = MemoryAudit(tables.audit)
+        self.overview = MemoryOverview(tables.payments, tables.journals, tables.watches, tables.inbox, tables.reports)
         self.jobs = MemoryJobs()
 
 

@@ -190,6 +190,12 @@ operation_keys = Table(
     sqlite_strict=True,
 )
 
+RARE: Final = text("type IN ('attempt_refused', 'refund_requested', 'refund_moved', 'dispute_opened', 'drift_found')")
+"""The kinds of facts that are looked up across payments (``ports.overview.RARE_FACTS``)."""
+
+UNFINISHED: Final = text("status IN ('received', 'failed')")
+"""Webhooks that are still to be worked on."""
+
 journal = Table(
     "journal",
     metadata,
@@ -201,6 +207,7 @@ journal = Table(
     Column("cause", Text, nullable=False),
     Column("data", Text, nullable=False),
     PrimaryKeyConstraint("payment_id", "sequence"),
+    Index("journal_rare", "type", "at", **_only(RARE)),
     sqlite_strict=True,
 )
 
@@ -240,7 +247,7 @@ inbox = Table(
     Index(
         "inbox_unfinished",
         "received_at",
-        **_only(text("status IN ('received', 'failed')")),
+        **_only(UNFINISHED),
     ),
     Index("inbox_created_at", "created_at"),
     sqlite_strict=True,
@@ -310,3 +317,13 @@ audit = Table(
     sqlite_strict=True,
 )
 """No foreign keys: a record of what somebody asked for stands, whether there is such a booking or not."""
+
+drift_reports = Table(
+    "drift_reports",
+    metadata,
+    Column("id", BigInt, primary_key=True, autoincrement=True),
+    Column("at", UtcTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    sqlite_strict=True,
+)

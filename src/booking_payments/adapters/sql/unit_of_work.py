@@ -34,6 +34,7 @@ from booking_payments.adapters.sql.audit import SqlAudit
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_taken
 from booking_payments.adapters.sql.outbox import SqlOutbox
+from booking_payments.adapters.sql.overview import SqlOverview
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.ledger import Posting
@@ -68,6 +69,7 @@ class SqlUnitOfWork:
         self.answers = SqlAnswers(connection)
         self.outbox = SqlOutbox(connection)
         self.audit = SqlAudit(connection)
+        self.overview = SqlOverview(connection)
         self.jobs = MemoryJobs()
 
 

@@ -22,6 +22,7 @@ from booking_payments.entrypoints.http.frame import EXPOSED, REQUEST_ID, Frame, 
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import Refused, Reply, as_reply, internal_error, problem
 from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.pages.site import pages_of, running_reconciliations
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -41,10 +42,10 @@ def create_app(services: Services) -> Litestar:
         "document": openapi.document(declared),
     }
     app = Litestar(
-        route_handlers=[_route(each) for each in hidden],
+        route_handlers=[*(_route(each) for each in hidden), *pages_of(services)],
         guards=[require_declared_access],
         exception_handlers={HTTPException: _framework_problem, Refused: _refused, Exception: _unexpected},
-        lifespan=[_background(services)] if services.background else [],
+        lifespan=[*([_background(services)] if services.background else []), running_reconciliations],
         state=State(state, deep_copy=False),
         openapi_config=None,
         logging_config=None,

@@ -48,10 +48,11 @@ class Access(Enum):
     READER = "the booking's customer, or scope payments:operate or bookings:write"
     OPERATOR = "scope payments:operate"
     BOOKING_APP = "scope bookings:write"
+    BROWSER = "a browser, by the token of its link or login; each page looks for itself"
 
     @property
     def needs_token(self) -> bool:
-        return self not in (Access.PUBLIC, Access.SIGNED)
+        return self not in (Access.PUBLIC, Access.SIGNED, Access.BROWSER)
 
 
 PUBLIC_PATHS: Final = frozenset(
@@ -65,6 +66,8 @@ PUBLIC_PATHS: Final = frozenset(
         "/schema/openapi.json",
         "/schema/ui/{name:str}",
         "/_sandbox/payment_intents/{intent_id:str}/authenticate",
+        "/pages/{version:str}/{name:str}",
+        "/console/login",
     }
 )
 """Every route that answers without a token. A test compares this list with the app."""

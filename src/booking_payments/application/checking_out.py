@@ -1,0 +1,111 @@
+"""What a checkout page shows: the booking, its price, and where the customer stands. One table of stages for every
+front end."""
+
+from enum import Enum
+
+from attrs import frozen
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.paying import latest
+from booking_payments.application.views import PaymentView
+from booking_payments.application.world import World
+from booking_payments.domain.booking import Booking, BookingStatus, Payability
+from booking_payments.domain.fees import FeeBreakdown
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.payment import AttemptOutcome, Payment
+from booking_payments.domain.retry import Decline
+from booking_payments.ports.storage import UnitOfWork
+
+
+class Stage(Enum):
+    """Where the customer stands. ``checking``: a call's outcome is being found out; ``working``: a call is under way;
+    ``held``: the money is reserved; ``late``: it came when the booking was closed, and goes back."""
+
+    PAY = "pay"
+    AUTHENTICATE = "authenticate"
+    WORKING = "working"
+    CHECKING = "checking"
+    PROCESSING = "processing"
+    HELD = "held"
+    PAID = "paid"
+    LATE = "late"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+    @property
+    def moves_by_itself(self) -> bool:
+        """Whether it is worth looking again in a moment."""
+        return self in (Stage.WORKING, Stage.CHECKING, Stage.PROCESSING)
+
+
+@frozen(kw_only=True)
+class Checkout:
+    """All that the page shows. ``price`` is what was agreed with the payment, or what would be asked now."""
+
+    booking: Booking
+    price: FeeBreakdown
+    stage: Stage
+    payability: Payability
+    view: PaymentView | None = None
+
+    @property
+    def payment(self) -> Payment | None:
+        return self.view.payment if self.view else None
+
+    @property
+    def decline(self) -> Decline | None:
+        """Why the last attempt failed, in words fit for the customer; None when none did."""
+        attempts = self.payment.attempts if self.payment else ()
+        refused = bool(attempts) and attempts[-1].outcome is AttemptOutcome.REFUSED
+        decline = attempts[-1].decline if refused else None
+        return decline.for_customer() if decline else None
+
+    @property
+    def version(self) -> str:
+        """Changes whenever there is something else to show."""
+        payment = self.payment
+        return f"{self.stage.value}-{payment.id}-{payment.version}" if payment else self.stage.value
+
+
+async def look_at_checkout(world: World, booking_id: str, caller: Caller) -> Checkout:
+    """The checkout of a booking that ``caller`` may see. Raises ``NotFound``."""
+
+    async def work(uow: UnitOfWork) -> Checkout:
+        booking = caller.require(await uow.bookings.get(booking_id))
+        payment = latest(await uow.payments.of_booking(booking_id))
+        handover = await uow.payments.handover(payment.id) if payment else None
+        payability = booking.payability(world.clock.now())
+        return Checkout(
+            booking=booking,
+            price=payment.breakdown if payment else world.terms.fees.of_booking(booking.amount),
+            stage=stage_of(payment, booking, payability),
+            payability=payability,
+            view=PaymentView(payment=payment, handover=handover) if payment else None,
+        )
+
+    return await world.storage.read(work)
+
+
+_BY_STATUS = {
+    PaymentStatus.PROCESSING: Stage.PROCESSING,
+    PaymentStatus.REQUIRES_CAPTURE: Stage.HELD,
+    PaymentStatus.SUCCEEDED: Stage.PAID,
+}
+
+
+def stage_of(payment: Payment | None, booking: Booking, payability: Payability) -> Stage:
+    """Where the customer stands: money that moved or may have moved comes before what the booking says."""
+    if payment is not None and payment.operation is not None:
+        return Stage.CHECKING if payment.operation.unknown else Stage.WORKING
+    if payment is not None and payment.late and payment.status is PaymentStatus.SUCCEEDED:
+        return Stage.LATE
+    if payment is not None and payment.status in _BY_STATUS:
+        return _BY_STATUS[payment.status]
+    if booking.status is BookingStatus.CONFIRMED:
+        return Stage.PAID
+    if payability is not Payability.PAYABLE:
+        return Stage.CLOSED
+    if payment is not None and payment.status is PaymentStatus.FAILED:
+        return Stage.FAILED
+    needs_customer = payment is not None and payment.status is PaymentStatus.REQUIRES_ACTION
+    return Stage.AUTHENTICATE if needs_customer else Stage.PAY

@@ -1,0 +1,239 @@
+"""Figures for whoever runs the house: rates, volume, refund times, webhook delays, and what is open. Pure sums over
+what ``ports.overview`` reads; each says how much it was made of."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from attrs import frozen
+
+from booking_payments.application.world import World
+from booking_payments.domain import events as ev
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
+from booking_payments.domain.money import Money
+from booking_payments.domain.payment import Dispute, Payment
+from booking_payments.ports.overview import Delivery, Tally, Told
+from booking_payments.ports.storage import InboxStatus, UnitOfWork
+
+MOST_PAYMENTS: Final = 50_000
+MOST_FACTS: Final = 5_000
+MOST_DELIVERIES: Final = 5_000
+MOST_WATCHED: Final = 500
+MOST_DISPUTES: Final = 500
+"""How many rows a figure is made of at most: the newest."""
+
+DISPUTES_LIVE: Final = timedelta(days=400)
+"""A dispute is settled within months; older ones are history."""
+
+
+@frozen(kw_only=True)
+class DayOfPayments:
+    """Payments that were started on a day."""
+
+    day: date
+    succeeded: int
+    lost: int
+    open: int
+
+
+@frozen(kw_only=True)
+class DayOfWebhooks:
+    """Webhooks that came on a day: how many, how many failed, and by how many seconds half and nearly all (95 %) of
+    them were late."""
+
+    day: date
+    received: int
+    failed: int
+    median_delay_s: float | None
+    slow_delay_s: float | None
+
+
+@frozen(kw_only=True)
+class OpenDispute:
+    """A dispute with the payment that it is about."""
+
+    payment: Payment
+    dispute: Dispute
+
+
+@frozen(kw_only=True)
+class Figures:
+    """The figures since a moment. ``days`` are complete; ``volume`` is captured money by currency and day.
+
+    ``refund_times_s`` are from request to success. ``counted_all`` is false when there were more payments than were
+    looked at. ``watched_more``: more payments are in flight than were looked at.
+    """
+
+    since: datetime
+    until: datetime
+    days: tuple[DayOfPayments, ...]
+    volume: Mapping[str, Sequence[tuple[date, Money]]]
+    refunded: tuple[Money, ...]
+    declines: tuple[tuple[str, int], ...]
+    refund_times_s: tuple[float, ...]
+    webhooks: tuple[DayOfWebhooks, ...]
+    unknown: tuple[Payment, ...]
+    unfinished_webhooks: int
+    disputes: tuple[OpenDispute, ...]
+    counted_all: bool
+
+    @property
+    def succeeded(self) -> int:
+        return sum(day.succeeded for day in self.days)
+
+    @property
+    def lost(self) -> int:
+        return sum(day.lost for day in self.days)
+
+    @property
+    def declined(self) -> int:
+        return sum(count for _, count in self.declines)
+
+    @property
+    def success_rate(self) -> float | None:
+        """Of the payments that came to an end, the share that succeeded (0 to 1); None when none has."""
+        ended = self.succeeded + self.lost
+        return self.succeeded / ended if ended else None
+
+    @property
+    def decline_rate(self) -> float | None:
+        """Of the attempts that got a verdict, the share that was declined (0 to 1); None when there was none."""
+        verdicts = self.succeeded + self.declined
+        return self.declined / verdicts if verdicts else None
+
+
+async def figures(world: World, since: datetime) -> Figures:
+    """The figures since then, from one consistent view."""
+    until = world.clock.now()
+
+    async def work(uow: UnitOfWork) -> Figures:
+        told = uow.overview
+        tallies = await told.tallies(since, MOST_PAYMENTS)
+        deliveries = await told.deliveries(since, MOST_DELIVERIES)
+        requested = await told.facts(ev.RefundRequested, since - timedelta(days=30), MOST_FACTS)
+        moved = await told.facts(ev.RefundMoved, since, MOST_FACTS)
+        watched = await told.watched(MOST_WATCHED)
+        days = list(_days(since, until))
+        return Figures(
+            since=since,
+            until=until,
+            days=tuple(_of_day(day, tallies) for day in days),
+            volume=_volume(days, tallies),
+            refunded=_sum_of(each.refunded for each in tallies),
+            declines=_declines(await told.facts(ev.AttemptRefused, since, MOST_FACTS)),
+            refund_times_s=_refund_times(requested, moved),
+            webhooks=tuple(_webhooks_of(day, deliveries) for day in days),
+            unknown=tuple(each for each in watched if each.operation is not None and each.operation.unknown),
+            unfinished_webhooks=sum(not each.status.is_done for each in deliveries),
+            disputes=tuple(each for each in await disputes(uow, until) if each.dispute.status.is_open),
+            counted_all=sum(each.payments for each in tallies) < MOST_PAYMENTS,
+        )
+
+    return await world.storage.read(work)
+
+
+async def disputes(uow: UnitOfWork, now: datetime) -> Sequence[OpenDispute]:
+    """The newest disputes: open ones first, by the day that evidence is due; then the settled ones, newest first."""
+    opened = await uow.overview.facts(ev.DisputeOpened, now - DISPUTES_LIVE, MOST_DISPUTES)
+    payments = await uow.books.payments({each.payment_id for each in opened})
+    found = [
+        OpenDispute(payment=payment, dispute=dispute) for payment in payments.values() for dispute in payment.disputes
+    ]
+    newest = sorted(found, key=lambda each: each.dispute.opened_at, reverse=True)
+    latest_end = now + DISPUTES_LIVE
+    still_open = [each for each in newest if each.dispute.status.is_open]
+    by_deadline = sorted(still_open, key=lambda each: each.dispute.evidence_due_by or latest_end)
+    return [*by_deadline, *(each for each in newest if not each.dispute.status.is_open)]
+
+
+# --- sums ------------------------------------------------------------------------------------------------------
+
+
+def _days(since: datetime, until: datetime) -> Iterable[date]:
+    day = since.date()
+    while day <= until.date():
+        yield day
+        day += timedelta(days=1)
+
+
+_LOST: Final = (PaymentStatus.FAILED, PaymentStatus.CANCELED)
+
+
+def _of_day(day: date, tallies: Sequence[Tally]) -> DayOfPayments:
+    its = [each for each in tallies if each.day == day]
+    succeeded = sum(each.payments for each in its if each.status is PaymentStatus.SUCCEEDED)
+    lost = sum(each.payments for each in its if each.status in _LOST)
+    return DayOfPayments(
+        day=day, succeeded=succeeded, lost=lost, open=sum(each.payments for each in its) - succeeded - lost
+    )
+
+
+def _volume(days: Sequence[date], tallies: Sequence[Tally]) -> Mapping[str, Sequence[tuple[date, Money]]]:
+    """By currency, those with the most payments first."""
+    paid = [each for each in tallies if each.captured.minor]
+    payments = Counter[str]()
+    sums: dict[tuple[str, date], Money] = {}
+    for each in paid:
+        code = each.captured.currency.code
+        payments[code] += each.payments
+        before = sums.get((code, each.day), Money.zero(each.captured.currency))
+        sums[code, each.day] = before + each.captured
+    zero = {each.captured.currency.code: Money.zero(each.captured.currency) for each in paid}
+    return {code: [(day, sums.get((code, day), zero[code])) for day in days] for code, _ in payments.most_common()}
+
+
+def _sum_of(amounts: Iterable[Money]) -> tuple[Money, ...]:
+    """One amount for each currency that there is money of."""
+    sums: dict[str, Money] = {}
+    for amount in amounts:
+        if amount.minor:
+            code = amount.currency.code
+            sums[code] = sums.get(code, Money.zero(amount.currency)) + amount
+    return tuple(sums.values())
+
+
+def _declines(told: Sequence[Told]) -> tuple[tuple[str, int], ...]:
+    """Reasons with their counts, the most frequent first."""
+    refused = [each.recorded.fact for each in told]
+    reasons = [
+        fact.decline.decline_code or fact.decline.code for fact in refused if isinstance(fact, ev.AttemptRefused)
+    ]
+    return tuple(Counter(reasons).most_common())
+
+
+def _refund_times(requested: Sequence[Told], moved: Sequence[Told]) -> tuple[float, ...]:
+    """Seconds from request to success, for refunds that have both."""
+    began: dict[str, datetime] = {}
+    for each in requested:
+        if isinstance(each.recorded.fact, ev.RefundRequested):
+            began[each.recorded.fact.refund_id] = each.recorded.at
+    times = []
+    for each in moved:
+        fact = each.recorded.fact
+        done = isinstance(fact, ev.RefundMoved) and fact.status is RefundStatus.SUCCEEDED
+        if done and isinstance(fact, ev.RefundMoved) and fact.refund_id in began:
+            times.append((each.recorded.at - began[fact.refund_id]).total_seconds())
+    return tuple(sorted(times))
+
+
+def _webhooks_of(day: date, deliveries: Sequence[Delivery]) -> DayOfWebhooks:
+    its = [each for each in deliveries if each.received_at.date() == day]
+    delays = sorted(
+        max((each.received_at - each.created_at).total_seconds(), 0.0) for each in its if each.created_at is not None
+    )
+    return DayOfWebhooks(
+        day=day,
+        received=len(its),
+        failed=sum(each.status is InboxStatus.FAILED or each.tries > 1 for each in its),
+        median_delay_s=quantile(delays, 0.5),
+        slow_delay_s=quantile(delays, 0.95),
+    )
+
+
+def quantile(ordered: Sequence[float], share: float) -> float | None:
+    """The smallest of ``ordered`` that at least ``share`` of them do not exceed; None when there are none."""
+    if not ordered:
+        return None
+    place = max(-(-int(share * 1000) * len(ordered) // 1000) - 1, 0)
+    return ordered[place]

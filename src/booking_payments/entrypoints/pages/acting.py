@@ -1,0 +1,80 @@
+"""Doing something from a form: once, however often it is sent, with a line in the audit log."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from attrs import evolve, frozen
+from litestar import Request
+
+from booking_payments.application.callers import Caller
+from booking_payments.domain.errors import PaymentError
+from booking_payments.entrypoints.http import audit, idempotency
+from booking_payments.entrypoints.http.endpoint import Answer, as_reply
+from booking_payments.entrypoints.http.frame import request_id_of
+from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.entrypoints.http.problems import Problem, Reply, reply_to
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.pages.forms import Form
+from booking_payments.entrypoints.pages.sessions import Session
+from booking_payments.ports.storage import StorageConflict
+
+AnyRequest = Request[Any, Any, Any]
+Work = Callable[[Caller], Awaitable[Answer]]
+
+KEY_FIELD: Final = "key"
+"""The field of a form that makes it one: each time a page is shown it carries a new one."""
+
+
+@frozen(kw_only=True)
+class Act:
+    """What a form asks for: ``operation`` is its name in logs, ``given`` all that the form says."""
+
+    operation: str
+    booking_id: str
+    caller: Caller
+    given: msgspec.Struct
+
+
+async def act_once(
+    request: AnyRequest, services: Services, session: Session, form: Form, act: Act, work: Work
+) -> Reply:
+    """Do ``work`` unless the same form was sent before; then the answer of that time."""
+    key = idempotency.key_of([form.get(KEY_FIELD)]) or ""
+    metrics: Metrics = request.app.state["metrics"]
+
+    async def run(cause: str, resumed: bool) -> Reply:
+        asked_by = evolve(act.caller, cause=cause, resumed=resumed, key=key, request_id=act.caller.cause)
+        return await _work(services, metrics, evolve(act, caller=asked_by), request_id_of(request.scope), work)
+
+    asked = idempotency.asked(key, session.principal, request.method, request.scope["path"], act.given)
+    # As with the API: browsers choose no request ids, but proxies may, and a cause tells one run from another.
+    cause = f"{act.caller.cause} {services.ids.new('once')}"
+    return await idempotency.once(services, asked, cause, run)
+
+
+async def _work(services: Services, metrics: Metrics, act: Act, request_id: str, work: Work) -> Reply:
+    answer: Answer | None = None
+    try:
+        answer = await work(act.caller)
+        reply = as_reply(answer)
+    except (PaymentError, StorageConflict) as error:
+        reply = reply_to(error, raw_declines=act.caller.operator)
+        audit.explain(error, reply)
+    metrics.operation(act.operation, reply)
+    line = audit.Line(
+        operation=act.operation,
+        actor=act.caller.actor,
+        request_id=request_id,
+        keyed=True,
+        booking_id=act.booking_id,
+        reference=answer.reference if answer else None,
+        intent_id=answer.intent_id if answer else None,
+    )
+    await audit.operation(services, line, reply)
+    return reply
+
+
+def problem_in(reply: Reply) -> Problem | None:
+    """What went wrong, as far as anything did."""
+    return msgspec.json.decode(reply.body, type=Problem) if reply.status >= 400 else None

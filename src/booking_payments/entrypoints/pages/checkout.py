@@ -1,0 +1,215 @@
+"""The checkout: one page that shows a booking and takes its payment.
+
+With Stripe the card goes from the browser to Stripe, through the Payment Element, and never comes near us. With the
+fake gateway a panel of test cards stands in its place, and a form plays the bank's 3-D Secure window. What the page
+shows is decided by ``application.checking_out``; here it is only put into words.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from attrs import frozen
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.checking_out import Checkout, Stage
+from booking_payments.domain.errors import InvalidInput, NotFound, OutcomeUnknown
+from booking_payments.domain.fees import FeePayer
+from booking_payments.entrypoints.http import door, render
+from booking_payments.entrypoints.http.endpoint import Answer as Done
+from booking_payments.entrypoints.http.frame import request_id_of
+from booking_payments.entrypoints.http.models import PaymentAnswer
+from booking_payments.entrypoints.http.problems import Problem, Refused
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
+from booking_payments.entrypoints.pages.cards import METHOD_IDS, groups_for
+from booking_payments.entrypoints.pages.forms import Form, read_form
+from booking_payments.entrypoints.pages.page import Answer as Sent
+from booking_payments.entrypoints.pages.page import AnyRequest, Gone, as_json, page, path_id, sentence
+from booking_payments.entrypoints.pages.rendering import html
+from booking_payments.entrypoints.pages.sessions import (
+    CHECKOUT_COOKIE,
+    Session,
+    checkout_session,
+    cookie_of,
+)
+from booking_payments.settings import GatewayName
+
+PATH: Final = "/checkout/{booking_id}"
+
+
+class Payment(msgspec.Struct):
+    """What the test-card panel says."""
+
+    payment_method: str
+
+
+class Nothing(msgspec.Struct):
+    """A form without fields of its own."""
+
+
+@frozen(kw_only=True)
+class Visit:
+    """A customer at the checkout of a booking."""
+
+    services: Services
+    session: Session
+    caller: Caller
+    booking_id: str
+
+    async def checkout(self) -> Checkout:
+        """What there is to show. Raises ``NotFound`` for bookings of others, too."""
+        return await self.services.payments.checkout(self.booking_id, self.caller)
+
+
+def _visit(request: AnyRequest, services: Services) -> Visit:
+    booking_id = str(request.path_params["booking_id"])
+    # An id that can be none gets no cookie path of its own; without a token all ids look the same.
+    session = checkout_session(request, booking_id if door.is_id(booking_id) else "none")
+    caller = Caller.customer(session.principal.subject, request_id_of(request.scope))
+    return Visit(services=services, session=session, caller=caller, booking_id=path_id(request, "booking_id"))
+
+
+@page("GET", PATH)
+async def show(request: AnyRequest, services: Services) -> Sent:
+    """The page itself."""
+    visit = _visit(request, services)
+    answer = _shown(visit, await visit.checkout())
+    answer.set_cookie(cookie_of(request, visit.session, CHECKOUT_COOKIE))
+    return answer
+
+
+def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> Sent:
+    """The page, with what went wrong; the status stays 200 where the page itself says all of it."""
+    settings = visit.services.settings
+    by_stripe = settings.gateway is GatewayName.STRIPE
+    context: dict[str, Any] = {
+        "checkout": checkout,
+        "stage": checkout.stage.value,
+        "path": visit.session.path,
+        "form_token": visit.session.form_token,
+        "key": visit.services.ids.idempotency_key(),
+        "alert": _alert(checkout, problem),
+        "closed": sentence(checkout.payability.message),
+        "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
+        "publishable_key": settings.stripe_publishable_key if by_stripe else None,
+        "groups": [] if by_stripe else groups_for(checkout.booking.amount.currency),
+        "test_mode": not settings.livemode,
+    }
+    return html("checkout.html", context, status=problem.status if problem else 200, stripe=by_stripe)
+
+
+def _alert(checkout: Checkout, problem: Problem | None) -> str | None:
+    if problem is not None:
+        return sentence(problem.detail)
+    shown = checkout.stage in (Stage.PAY, Stage.FAILED) and checkout.decline is not None
+    return sentence(checkout.decline.message) if shown and checkout.decline else None
+
+
+@page("GET", f"{PATH}/status", own_problems=True)
+async def status(request: AnyRequest, services: Services) -> Sent:
+    """Whether there is something else to show: asked again and again by the page's script."""
+    checkout = await _visit(request, services).checkout()
+    return as_json({"stage": checkout.stage.value, "version": checkout.version})
+
+
+# --- with the fake gateway -------------------------------------------------------------------------------------
+
+
+@page("POST", f"{PATH}/pay")
+async def pay(request: AnyRequest, services: Services) -> Sent:
+    """Pay with one of the test cards."""
+    visit, form = await _sent(request, services)
+    if services.sandbox is None:
+        raise NotFound()
+    method = form.safe("payment_method")
+    if method not in METHOD_IDS:
+        raise InvalidInput("choose one of the cards first")
+    await visit.checkout()
+
+    async def work(caller: Caller) -> Done:
+        view = await services.payments.start_payment(
+            visit.booking_id, caller, payment_method_id=method, confirm_immediately=True
+        )
+        return _done(visit, render.payment(view, _reader(visit), services.clock.now()), view.payment.booking_reference)
+
+    act = Act(
+        operation="start_payment",
+        booking_id=visit.booking_id,
+        caller=visit.caller,
+        given=Payment(payment_method=method),
+    )
+    problem = problem_in(await act_once(request, services, visit.session, form, act, work))
+    return await _afterwards(visit, problem)
+
+
+@page("POST", f"{PATH}/bank")
+async def bank(request: AnyRequest, services: Services) -> Sent:
+    """Leave the simulated bank window."""
+    visit, form = await _sent(request, services)
+    checkout = await visit.checkout()
+    view = checkout.view
+    if services.sandbox is None or view is None:
+        raise NotFound()
+    if checkout.stage is Stage.AUTHENTICATE and view.handover is not None:
+        outcome = "succeeded" if form.get("outcome") == "succeeded" else "failed"
+        services.sandbox.authenticate(view.payment.intent_id or "", view.handover.client_secret or "", outcome)
+        await services.payments.look_at_payment(visit.booking_id, visit.caller)
+    raise Gone(visit.session.path)
+
+
+async def _sent(request: AnyRequest, services: Services) -> tuple[Visit, Form]:
+    visit, form = _visit(request, services), await read_form(request)
+    visit.session.require_own(request, form)
+    return visit, form
+
+
+async def _afterwards(visit: Visit, problem: Problem | None) -> Sent:
+    """Back to the page, which shows what became of it; a problem that it can't show by itself comes with it."""
+    if problem is None or problem.code == OutcomeUnknown.code:
+        raise Gone(visit.session.path)
+    checkout = await visit.checkout()
+    if _alert(checkout, None) is not None or checkout.stage is not Stage.PAY:
+        raise Gone(visit.session.path)
+    return _shown(visit, checkout, problem)
+
+
+def _reader(visit: Visit) -> render.Reader:
+    return render.Reader(subject=visit.session.principal.subject, operator=False)
+
+
+def _done(visit: Visit, content: PaymentAnswer, reference: str) -> Done:
+    return Done(content=content, reference=reference, intent_id=content.payment_intent_id)
+
+
+# --- with Stripe -----------------------------------------------------------------------------------------------
+
+
+@page("POST", f"{PATH}/intent", own_problems=True)
+async def intent(request: AnyRequest, services: Services) -> Sent:
+    """The secret that the Payment Element needs; begins the payment where there is none yet."""
+    visit, form = await _sent(request, services)
+    await visit.checkout()
+
+    async def work(caller: Caller) -> Done:
+        view = await services.payments.start_payment(visit.booking_id, caller)
+        return _done(visit, render.payment(view, _reader(visit), services.clock.now()), view.payment.booking_reference)
+
+    act = Act(operation="start_payment", booking_id=visit.booking_id, caller=visit.caller, given=Nothing())
+    reply = await act_once(request, services, visit.session, form, act, work)
+    problem = problem_in(reply)
+    if problem is not None:
+        raise Refused(problem.status, problem.code, sentence(problem.detail))
+    secret = msgspec.json.decode(reply.body, type=PaymentAnswer).client_secret
+    return as_json({"client_secret": secret})
+
+
+@page("POST", f"{PATH}/look", own_problems=True)
+async def look(request: AnyRequest, services: Services) -> Sent:
+    """Ask Stripe at once how the payment stands: the customer has just acted there."""
+    visit = (await _sent(request, services))[0]
+    await services.payments.look_at_payment(visit.booking_id, visit.caller)
+    checkout = await visit.checkout()
+    return as_json({"stage": checkout.stage.value, "version": checkout.version})
+
+
+PAGES: Final = (show, status, pay, bank, intent, look)

@@ -1,0 +1,166 @@
+"""The dashboard: how the house is doing, in numbers and charts, each with its figures as a table."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from attrs import frozen
+from markupsafe import Markup
+
+from booking_payments.application.figures import MOST_PAYMENTS, Figures, quantile
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.pages.console import charts
+from booking_payments.entrypoints.pages.console.desk import at_desk
+from booking_payments.entrypoints.pages.console.tones import TONES
+from booking_payments.entrypoints.pages.forms import read_search
+from booking_payments.entrypoints.pages.page import Answer, AnyRequest, page
+from booking_payments.entrypoints.pages.rendering import duration, money, words
+
+PERIODS: Final = {"1": 1, "7": 7, "30": 30, "90": 90}
+USUAL: Final = "7"
+MOST_REASONS: Final = 10
+SHOWN: Final = 5
+"""How many open unknowns and disputes are listed; the rest is counted."""
+
+_TIMES: Final = ((60, "1 min"), (3600, "1 h"), (86_400, "1 day"), (432_000, "5 days"), (None, "longer"))
+
+
+@frozen(kw_only=True)
+class Panel:
+    """A chart with the same figures as a table. ``chart`` is None when there is nothing to draw."""
+
+    title: str
+    chart: Markup | None
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    empty: str
+
+
+@page("GET", "/console/")
+async def dashboard(request: AnyRequest, services: Services) -> Answer:
+    """The dashboard of the last days."""
+    desk = at_desk(request, services)
+    chosen = read_search(request).get("days")
+    days = PERIODS.get(chosen, PERIODS[USUAL])
+    figures = await services.payments.figures(_first_moment(services.clock.now(), days))
+    context: dict[str, Any] = {
+        "figures": figures,
+        "panels": list(_panels(figures)),
+        "periods": PERIODS,
+        "days": days,
+        "median_refund": quantile(figures.refund_times_s, 0.5),
+        "volume": [sum((amount for _, amount in each[1:]), each[0][1]) for each in figures.volume.values()],
+        "most": MOST_PAYMENTS,
+        "shown": SHOWN,
+        "tones": TONES,
+    }
+    return desk.page("console/dashboard.html", "dashboard", context)
+
+
+def _first_moment(now: datetime, days: int) -> datetime:
+    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=days - 1)
+
+
+def _panels(figures: Figures) -> Iterator[Panel]:
+    yield _payments(figures)
+    yield _declines(figures)
+    yield from _volumes(figures)
+    yield _refunds(figures)
+    yield from _webhooks(figures)
+
+
+def _payments(figures: Figures) -> Panel:
+    days = figures.days
+    series = [
+        ("Succeeded", [day.succeeded for day in days]),
+        ("Failed or canceled", [day.lost for day in days]),
+        ("Still open", [day.open for day in days]),
+    ]
+    title = "Payments by the day they began"
+    some = any(sum(values) for _, values in series)
+    return Panel(
+        title=title,
+        chart=charts.stacked(title, [day.day for day in days], series) if some else None,
+        columns=("Day", "Succeeded", "Failed or canceled", "Still open"),
+        rows=tuple((str(day.day), str(day.succeeded), str(day.lost), str(day.open)) for day in days),
+        empty="No payment has begun in these days.",
+    )
+
+
+def _declines(figures: Figures) -> Panel:
+    title, found = "Declines by reason", figures.declines[:MOST_REASONS]
+    names, counts = [words(reason) for reason, _ in found], [count for _, count in found]
+    return Panel(
+        title=title,
+        chart=charts.ranking(title, names, counts) if found else None,
+        columns=("Reason", "Declines"),
+        rows=tuple((words(reason), str(count)) for reason, count in figures.declines),
+        empty="No card was declined in these days.",
+    )
+
+
+def _volumes(figures: Figures) -> Iterator[Panel]:
+    """One for each currency: amounts of two currencies have no common axis."""
+    for code, volume in list(figures.volume.items())[:3]:
+        title = f"Volume in {code.upper()}"
+        values = [amount.minor / 10**amount.currency.exponent for _, amount in volume]
+        yield Panel(
+            title=title,
+            chart=charts.stacked(title, [day for day, _ in volume], [("Captured", values)]),
+            columns=("Day", "Captured"),
+            rows=tuple((str(day), money(amount)) for day, amount in volume),
+            empty="",
+        )
+
+
+def _refunds(figures: Figures) -> Panel:
+    title, times = "How long refunds take", figures.refund_times_s
+    labels, counts = [label for _, label in _TIMES], _counted(times)
+    return Panel(
+        title=title,
+        chart=charts.bars(title, labels, "Refunds", counts) if times else None,
+        columns=("Within", "Refunds"),
+        rows=tuple(zip(labels, (str(count) for count in counts), strict=True)),
+        empty="No refund has come to its end in these days.",
+    )
+
+
+def _counted(times: Sequence[float]) -> list[int]:
+    """How many fall between each limit and the one before."""
+    counts, counted = [], 0
+    for limit, _ in _TIMES:
+        within = sum(limit is None or time <= limit for time in times)
+        counts.append(within - counted)
+        counted = within
+    return counts
+
+
+def _webhooks(figures: Figures) -> Iterator[Panel]:
+    days, title = figures.webhooks, "Webhooks: received and failed"
+    names = [day.day for day in days]
+    series = [
+        ("Received", [day.received - day.failed for day in days]),
+        ("Failed at first", [day.failed for day in days]),
+    ]
+    some = any(day.received for day in days)
+    empty = "No webhook has come in these days."
+    yield Panel(
+        title=title,
+        chart=charts.stacked(title, names, series) if some else None,
+        columns=("Day", "Received", "Failed at first"),
+        rows=tuple((str(day.day), str(day.received), str(day.failed)) for day in days),
+        empty=empty,
+    )
+    delay = "Webhook delay in seconds"
+    halves, slow = [day.median_delay_s for day in days], [day.slow_delay_s for day in days]
+    yield Panel(
+        title=delay,
+        chart=charts.lines(delay, names, [("Half within", halves), ("95 % within", slow)]) if some else None,
+        columns=("Day", "Half within", "95 % within"),
+        rows=tuple((str(d.day), duration(d.median_delay_s), duration(d.slow_delay_s)) for d in days),
+        empty=empty,
+    )
+
+
+PAGES: Final = (dashboard,)

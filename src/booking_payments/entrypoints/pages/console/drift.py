@@ -1,0 +1,79 @@
+"""Drift: where our books and the gateway's differ, as the last reconciliations have found, and a new one on demand."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import anyio
+import anyio.abc
+import structlog
+from attrs import define
+from litestar import Litestar
+
+from booking_payments.application.callers import Caller
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.pages.console.desk import at_desk, sent_to_desk
+from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page
+
+PATH: Final = "/console/drift"
+SPANS: Final = {"1": timedelta(days=1), "7": timedelta(days=7), "30": timedelta(days=30)}
+log = structlog.get_logger("booking_payments.pages")
+
+
+@define
+class Runs:
+    """The reconciliation that this process runs for an operator: one at a time."""
+
+    tasks: anyio.abc.TaskGroup
+    since: datetime | None = None
+    failed: bool = False
+
+    async def run(self, services: Services, caller: Caller, span: timedelta) -> None:
+        """Reconcile; what is found is kept by the use case itself."""
+        try:
+            await services.payments.reconcile(services.clock.now() - span, caller=caller)
+            self.failed = False
+        except Exception as error:
+            self.failed = True
+            log.error("reconciliation failed", cause=caller.cause, exc_info=error)
+        finally:
+            self.since = None
+
+
+@asynccontextmanager
+async def running_reconciliations(app: Litestar) -> AsyncIterator[None]:
+    """Where reconciliations run that operators have asked for. A shutdown cuts them off; they may be, at any point."""
+    async with anyio.create_task_group() as tasks:
+        app.state["reconciliations"] = Runs(tasks=tasks)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+@page("GET", PATH)
+async def report(request: AnyRequest, services: Services) -> Answer:
+    """What the last reconciliations have found."""
+    desk = at_desk(request, services)
+    runs: Runs = request.app.state["reconciliations"]
+    reports = await services.payments.drift_reports(limit=10)
+    context: dict[str, Any] = {
+        "running": runs.since,
+        "failed": runs.failed,
+        "latest": reports[0] if reports else None,
+        "earlier": reports[1:],
+    }
+    return desk.page("console/drift.html", "drift", context)
+
+
+@page("POST", f"{PATH}/run")
+async def run(request: AnyRequest, services: Services) -> Answer:
+    """Begin a reconciliation, unless one is running."""
+    desk, form = await sent_to_desk(request, services)
+    runs: Runs = request.app.state["reconciliations"]
+    if runs.since is None:
+        runs.since = services.clock.now()
+        runs.tasks.start_soon(runs.run, services, desk.caller, SPANS.get(form.get("days"), SPANS["1"]))
+    raise Gone(PATH)
+
+
+PAGES: Final = (report, run)

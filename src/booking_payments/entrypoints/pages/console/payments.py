@@ -1,0 +1,169 @@
+"""Payments: the list with its filters and search, and one payment with everything that happened to it."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+from attrs import frozen
+
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.errors import InvalidInput, NotFound
+from booking_payments.domain.events import Recorded
+from booking_payments.domain.ledger import Posting
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.payment import Payment
+from booking_payments.domain.refunds import RefundQuote
+from booking_payments.entrypoints.http import render
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.pages.console.desk import Desk, at_desk
+from booking_payments.entrypoints.pages.console.lifecycle import diagram, walked
+from booking_payments.entrypoints.pages.console.tones import TONES, fact_tone
+from booking_payments.entrypoints.pages.forms import Form, read_search
+from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id
+from booking_payments.ports.audit import AuditRecord
+from booking_payments.ports.storage import PaymentFilter, UnitOfWork
+
+PAGE_SIZE: Final = 25
+PATH: Final = "/console/payments"
+
+
+# --- the list --------------------------------------------------------------------------------------------------
+
+
+@page("GET", PATH)
+async def listing(request: AnyRequest, services: Services) -> Answer:
+    """Payments, newest first."""
+    desk, search = at_desk(request, services), read_search(request)
+    wanted = search.get("q")
+    found = await _by_any_id(services, wanted) if wanted else None
+    if found is not None:
+        raise Gone(f"{PATH}/{found.id}")
+    try:
+        which, cursor = _filter(search), search.get("cursor") or None
+        shown = await services.payments.list_payments(which, cursor=cursor, limit=PAGE_SIZE)
+        if wanted and not shown.items and cursor is None:
+            which = _filter(search, by_customer=True)
+            shown = await services.payments.list_payments(which, limit=PAGE_SIZE)
+        problem = None
+    except InvalidInput as error:
+        shown, problem = None, error.message
+    context: dict[str, Any] = {
+        "payments": shown.items if shown else (),
+        "next_cursor": shown.next_cursor if shown else None,
+        "problem": problem,
+        "search": search,
+        "filtered": any(search.get(name) for name in ("q", "status", "from", "to")),
+        "statuses": list(PaymentStatus),
+        "tones": TONES,
+    }
+    return desk.page("console/payments.html", "payments", context, status=400 if problem else 200)
+
+
+async def _by_any_id(services: Services, text: str) -> Payment | None:
+    """The payment that goes by this id: ours, its booking's, or any of the gateway's."""
+
+    async def work(uow: UnitOfWork) -> Payment | None:
+        found = await uow.payments.get(text) or await uow.payments.by_gateway_id(text)
+        return found or next(iter(reversed(await uow.payments.of_booking(text))), None)
+
+    return await services.storage.read(work)
+
+
+def _filter(search: Form, *, by_customer: bool = False) -> PaymentFilter:
+    status, wanted = search.get("status"), search.get("q") or None
+    if status and status not in [each.value for each in PaymentStatus]:
+        raise InvalidInput("there is no such status")
+    first, last = _day(search.get("from")), _day(search.get("to"))
+    return PaymentFilter(
+        status=PaymentStatus(status) if status else None,
+        reference=None if by_customer else wanted,
+        customer_id=wanted if by_customer else None,
+        created_from=first,
+        created_to=last + timedelta(days=1) if last else None,
+    )
+
+
+def _day(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        day = date.fromisoformat(text)
+        if not 2000 <= day.year < 2200:
+            raise ValueError
+    except ValueError:
+        raise InvalidInput("write days as 2026-03-01") from None
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+# --- one payment -----------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class File:
+    """All that is kept of a payment. ``current``: it is the one that its booking counts on, so that it can be acted
+    on."""
+
+    payment: Payment
+    booking: Booking
+    journal: tuple[Recorded, ...]
+    postings: tuple[Posting, ...]
+    others: tuple[Payment, ...]
+    audit: tuple[AuditRecord, ...]
+    quote: RefundQuote
+
+    @property
+    def current(self) -> bool:
+        return self.payment.holds_booking or not any(
+            each.holds_booking or each.created_at > self.payment.created_at for each in self.others
+        )
+
+    @property
+    def refundable(self) -> bool:
+        return self.current and self.quote.allowed
+
+
+async def file_of(services: Services, payment_id: str) -> File:
+    """The file of a payment. Raises ``NotFound``."""
+    now = services.clock.now()
+
+    async def work(uow: UnitOfWork) -> File:
+        payment = await uow.payments.get(payment_id)
+        booking = await uow.bookings.get(payment.booking_id) if payment else None
+        if payment is None or booking is None:
+            raise NotFound()
+        return File(
+            payment=payment,
+            booking=booking,
+            journal=tuple(await uow.payments.journal(payment_id)),
+            postings=tuple(await uow.payments.postings(payment_id)),
+            others=tuple(each for each in await uow.payments.of_booking(booking.id) if each.id != payment_id),
+            audit=tuple(await uow.audit.latest(20, booking.id)),
+            quote=payment.refundable.quote(now, None),
+        )
+
+    return await services.storage.read(work)
+
+
+@page("GET", f"{PATH}/{{payment_id}}")
+async def one(request: AnyRequest, services: Services) -> Answer:
+    """One payment."""
+    desk = at_desk(request, services)
+    file = await file_of(services, path_id(request, "payment_id"))
+    return shown(desk, file, read_search(request).get("done"))
+
+
+def shown(desk: Desk, file: File, done: str = "") -> Answer:
+    """The page of a payment; ``done`` says what has just been done."""
+    journal = render.journal(list(file.journal), desk.reader).events
+    steps = [(each, fact_tone(recorded.fact)) for each, recorded in zip(journal, file.journal, strict=True)]
+    context: dict[str, Any] = {
+        "file": file,
+        "payment": file.payment,
+        "steps": steps,
+        "diagram": diagram(file.payment.status, walked(file.journal)),
+        "tones": TONES,
+        "done": done if done in ("refund", "unknown") else "",
+    }
+    return desk.page("console/payment.html", "payments", context)
+
+
+PAGES: Final = (listing, one)

@@ -1,0 +1,110 @@
+"""Refunds: first the quote, then the money. The form that moves it carries a key, so it moves once."""
+
+from typing import Any, Final
+
+import msgspec
+
+from booking_payments.application.callers import Caller
+from booking_payments.domain.errors import PaymentError
+from booking_payments.domain.refunds import RefundQuote, RefundReason
+from booking_payments.entrypoints.http import door, render
+from booking_payments.entrypoints.http.endpoint import Answer as Done
+from booking_payments.entrypoints.http.problems import Problem, Refused
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
+from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
+from booking_payments.entrypoints.pages.console.payments import PATH, File, file_of
+from booking_payments.entrypoints.pages.forms import Form, read_search
+from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id, sentence
+
+MAX_NOTE: Final = 500
+
+
+class Refund(msgspec.Struct):
+    """What the form says. ``amount`` is always named: what was quoted is what is refunded."""
+
+    amount: str
+    reason: str
+    note: str
+
+
+@page("GET", f"{PATH}/{{payment_id}}/refund")
+async def quote(request: AnyRequest, services: Services) -> Answer:
+    """What a refund would give, before any money moves."""
+    desk = at_desk(request, services)
+    file = await file_of(services, path_id(request, "payment_id"))
+    return await _quoted(desk, file, read_search(request))
+
+
+async def _quoted(desk: Desk, file: File, form: Form, problem: Problem | None = None) -> Answer:
+    """The page of the quote. What stands in the way of a refund is told as the quote tells it."""
+    told: str | None = sentence(problem.detail) if problem else None
+    found: RefundQuote | None = None
+    if not file.current:
+        told = "This payment is an older one of its booking; only the newest can be refunded here."
+    else:
+        try:
+            amount = form.get("amount") or None
+            found = await desk.services.payments.quote_refund(file.booking.id, desk.caller, amount=amount)
+            told = told or (None if found.allowed else sentence(found.reason.message))
+        except PaymentError as error:
+            told = told or sentence(error.message)
+    context: dict[str, Any] = {
+        "file": file,
+        "payment": file.payment,
+        "quote": found,
+        "problem": told,
+        "form": form,
+        "reasons": [reason.value for reason in RefundReason],
+        "key": desk.services.ids.idempotency_key(),
+    }
+    status = problem.status if problem else 200
+    return desk.page("console/refund.html", "payments", context, status=status)
+
+
+@page("POST", f"{PATH}/{{payment_id}}/refund")
+async def refund(request: AnyRequest, services: Services) -> Answer:
+    """Give the money back, once."""
+    desk, form = await sent_to_desk(request, services)
+    file = await file_of(services, path_id(request, "payment_id"))
+    if not file.current:
+        return await _quoted(desk, file, form)
+    try:
+        given = _given(form)
+    except Refused as refused:
+        return await _quoted(desk, file, form, refused.problem)
+
+    async def work(caller: Caller) -> Done:
+        view = await services.payments.refund_payment(
+            file.booking.id,
+            caller,
+            amount=given.amount,
+            reason=RefundReason(given.reason),
+            note=given.note or None,
+        )
+        content = render.refund(view.payment, view.refund, desk.reader, services.clock.now(), asked_by_reader=True)
+        return Done(content=content, reference=file.booking.reference, intent_id=view.payment.intent_id)
+
+    act = Act(operation="refund_payment", booking_id=file.booking.id, caller=desk.caller, given=given)
+    problem = problem_in(await act_once(request, services, desk.session, form, act, work))
+    here = f"{PATH}/{file.payment.id}"
+    if problem is None:
+        raise Gone(f"{here}?done=refund")
+    if problem.outcome_unknown or problem.status == 503:
+        raise Gone(f"{here}?done=unknown")
+    return await _quoted(desk, await file_of(services, file.payment.id), form, problem)
+
+
+def _given(form: Form) -> Refund:
+    reason, note = form.get("reason"), form.safe("note")
+    if reason not in [each.value for each in RefundReason]:
+        raise Refused(400, "invalid_input", "choose one of the reasons")
+    if not form.get("amount"):
+        raise Refused(400, "invalid_input", "name the amount")
+    if len(note) > MAX_NOTE:
+        raise Refused(400, "invalid_input", f"the note is too long; {MAX_NOTE} characters are kept")
+    door.require_note(note)
+    return Refund(amount=form.get("amount"), reason=reason, note=note)
+
+
+PAGES: Final = (quote, refund)

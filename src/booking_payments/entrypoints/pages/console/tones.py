@@ -1,0 +1,58 @@
+"""The tone in which a status or a fact is shown: good, bad, to be watched, or none."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
+
+TONES: Final[Mapping[str, str]] = {
+    # payments and refunds
+    "succeeded": "good",
+    "failed": "bad",
+    "canceled": "",
+    "processing": "warn",
+    "pending": "warn",
+    "requires_action": "warn",
+    "requires_capture": "warn",
+    "requires_payment_method": "",
+    "requires_confirmation": "",
+    # disputes
+    "warning_needs_response": "warn",
+    "warning_under_review": "warn",
+    "warning_closed": "",
+    "needs_response": "bad",
+    "under_review": "warn",
+    "won": "good",
+    "lost": "bad",
+    "prevented": "good",
+    # webhooks and commands
+    "received": "warn",
+    "processed": "good",
+    "ignored": "",
+    "done": "good",
+    "refused": "warn",
+    "unknown": "bad",
+}
+
+_FACTS: Final[Mapping[type, str]] = {
+    ev.PaymentSucceeded: "good",
+    ev.PaymentAuthorized: "good",
+    ev.BookingConfirmed: "good",
+    ev.AttemptRefused: "bad",
+    ev.PaymentFailed: "bad",
+    ev.DisputeOpened: "bad",
+    ev.DriftFound: "bad",
+    ev.OutcomeLeftUnknown: "warn",
+    ev.ActionRequired: "warn",
+    ev.LatePaymentDecided: "warn",
+}
+
+
+def fact_tone(fact: ev.Fact) -> str:
+    """The tone of a fact."""
+    if isinstance(fact, ev.RefundMoved):
+        return "bad" if fact.status.is_lost else "good" if fact.status is RefundStatus.SUCCEEDED else ""
+    if isinstance(fact, ev.DisputeMoved):
+        return "bad" if fact.status is DisputeStatus.LOST else "good" if fact.status is DisputeStatus.WON else ""
+    return _FACTS.get(type(fact), "")

@@ -1,0 +1,83 @@
+"""Webhooks received: what came, what became of it, and processing it again."""
+
+import json
+from typing import Any, Final
+
+from booking_payments.domain.errors import InvalidInput, NotFound
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.logging import redacted
+from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
+from booking_payments.entrypoints.pages.console.tones import TONES
+from booking_payments.entrypoints.pages.forms import read_search
+from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id
+from booking_payments.ports.overview import InboxPage
+from booking_payments.ports.storage import InboxEntry
+
+PATH: Final = "/console/webhooks"
+PAGE_SIZE: Final = 25
+
+
+@page("GET", PATH)
+async def listing(request: AnyRequest, services: Services) -> Answer:
+    """Webhooks, newest first; with ``only=unfinished`` those that somebody has to look at."""
+    desk, search = at_desk(request, services), read_search(request)
+    unfinished, cursor, wanted = search.get("only") == "unfinished", search.get("cursor") or None, search.get("q")
+    problem = None
+    try:
+        if wanted:
+            found = await services.storage.read(lambda uow: uow.inbox.find(wanted))
+            shown = InboxPage(items=tuple(found), next_cursor=None)
+        else:
+            shown = await services.storage.read(
+                lambda uow: uow.overview.webhooks(unfinished=unfinished, cursor=cursor, limit=PAGE_SIZE)
+            )
+    except InvalidInput as error:
+        shown, problem = InboxPage(items=(), next_cursor=None), error.message
+    context: dict[str, Any] = {
+        "webhooks": shown.items,
+        "next_cursor": shown.next_cursor,
+        "unfinished": unfinished,
+        "search": search,
+        "problem": problem,
+        "tones": TONES,
+    }
+    return desk.page("console/webhooks.html", "webhooks", context, status=400 if problem else 200)
+
+
+@page("GET", f"{PATH}/{{event_id}}")
+async def one(request: AnyRequest, services: Services) -> Answer:
+    """One webhook with its content, without the secrets in it."""
+    desk = at_desk(request, services)
+    event_id = path_id(request, "event_id")
+    entries = await services.storage.read(lambda uow: uow.inbox.find(event_id))
+    if not entries:
+        raise NotFound()
+    return _shown(desk, tuple(entries), read_search(request).get("done"))
+
+
+def _shown(desk: Desk, entries: tuple[InboxEntry, ...], outcome: str) -> Answer:
+    known = outcome if outcome in ("processed", "duplicate", "ignored", "failed") else ""
+    context = {"entries": [(each, _body(each)) for each in entries], "outcome": known, "tones": TONES}
+    return desk.page("console/webhook.html", "webhooks", context)
+
+
+def _body(entry: InboxEntry) -> str:
+    try:
+        return json.dumps(redacted(json.loads(entry.body)), indent=2, ensure_ascii=False)
+    except ValueError:
+        return str(redacted(entry.body))
+
+
+@page("POST", f"{PATH}/{{event_id}}/replay")
+async def replay(request: AnyRequest, services: Services) -> Answer:
+    """Process a webhook again; one that was processed has no second effect."""
+    desk, _ = await sent_to_desk(request, services)
+    event_id = path_id(request, "event_id")
+    replayed = await services.payments.replay_webhooks([event_id], caller=desk.caller)
+    if any(each.outcome == "unknown" for each in replayed):
+        raise NotFound()
+    worst = next((each.outcome for each in replayed if each.failed), replayed[0].outcome)
+    raise Gone(f"{PATH}/{event_id}?done={worst}")
+
+
+PAGES: Final = (listing, one, replay)

@@ -1,0 +1,55 @@
+"""Forms, read as strictly as JSON: each field once, plain text, nothing that looks like a card number or a secret."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from litestar import Request
+
+from booking_payments.entrypoints.http import door
+from booking_payments.entrypoints.http.problems import bad_request
+
+AnyRequest = Request[Any, Any, Any]
+
+MAX_FIELDS: Final = 20
+_ENCODED: Final = "application/x-www-form-urlencoded"
+
+
+class Form:
+    """The fields of a form. A field that was not sent, or is blank, reads as empty text."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self._fields = fields
+
+    def get(self, name: str) -> str:
+        """The field's text without blanks around it."""
+        return self._fields.get(name, "").strip()
+
+    def safe(self, name: str) -> str:
+        """The same, for what will be kept: no card number and no secret."""
+        text = self.get(name)
+        door.refuse_card_number(text)
+        door.refuse_secret(text)
+        return text
+
+
+async def read_form(request: AnyRequest) -> Form:
+    """The body of a form. Raises 400 for anything else, 413 when it is too large."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _ENCODED:
+        raise bad_request("Send this form from its page.", "not_a_form")
+    return _form(await request.body())
+
+
+def read_search(request: AnyRequest) -> Form:
+    """The fields in the address."""
+    return _form(request.scope["query_string"])
+
+
+def _form(raw: bytes) -> Form:
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+    except ValueError:
+        raise bad_request("This address or form can't be read.", "not_a_form") from None
+    if len(dict(pairs)) != len(pairs) or any("\x00" in value for _, value in pairs):
+        raise bad_request("This address or form can't be read.", "not_a_form")
+    return Form(dict(pairs))

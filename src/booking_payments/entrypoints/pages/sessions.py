@@ -1,0 +1,114 @@
+"""Who sits in front of the browser: the token of a link or a login, kept in a cookie that no script can read.
+
+There is no session on the server: the cookie is the token itself, so it ends when the token does. Forms carry a value
+that is made of the token; who does not hold the token can't make it, so no other site can send a form of ours.
+"""
+
+import hashlib
+import hmac
+from typing import Any, Final
+
+from attrs import field, frozen
+from litestar import Request
+from litestar.datastructures import Cookie
+
+from booking_payments.entrypoints.http.auth import OPERATE, Principal, authenticate
+from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.pages.forms import Form
+
+AnyRequest = Request[Any, Any, Any]
+
+CHECKOUT_COOKIE: Final = "booking_payments_checkout"
+CONSOLE_COOKIE: Final = "booking_payments_console"
+FORM_TOKEN: Final = "form_token"  # noqa: S105 - the name of a field
+_OWN_SITE: Final = frozenset({"same-origin", "none"})
+
+
+@frozen(kw_only=True)
+class Session:
+    """A principal, the token that proves it, and where its cookie lives."""
+
+    principal: Principal
+    token: str = field(repr=False)
+    path: str
+
+    @property
+    def form_token(self) -> str:
+        """What every form of this session carries."""
+        return hmac.new(self.token.encode(), f"form {self.path}".encode(), hashlib.sha256).hexdigest()
+
+    def require_own(self, request: AnyRequest, form: Form) -> None:
+        """403 unless the form was made by us for this session, and sent from a page of ours."""
+        if not hmac.compare_digest(form.get(FORM_TOKEN).encode(), self.form_token.encode()):
+            raise _forged()
+        require_own_site(request)
+
+
+def require_own_site(request: AnyRequest) -> None:
+    """403 when the browser says that another site has sent the request."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None and site not in _OWN_SITE:
+        raise _forged()
+
+
+def _forged() -> Refused:
+    return Refused(403, "form_not_ours", "Go back, load the page again, and send the form once more.")
+
+
+def principal_of(request: AnyRequest, token: str | None) -> Principal | None:
+    """Whose token this is; None for one that is missing, wrong or over. Every guess at a token of the pages comes
+    through here, so this is where guesses are to be counted."""
+    if not token:
+        return None
+    try:
+        return authenticate(f"Bearer {token}", request.app.state["token_rules"])
+    except Refused:
+        return None
+
+
+# --- checkout --------------------------------------------------------------------------------------------------
+
+
+def checkout_session(request: AnyRequest, booking_id: str) -> Session:
+    """The customer of a checkout, by the token of the address or of the cookie. Raises 401 without one: before it is
+    known whether there is such a booking."""
+    path = f"/checkout/{booking_id}"
+    given = request.query_params.get("token") if request.method == "GET" else None
+    for token in (given, request.cookies.get(CHECKOUT_COOKIE)):
+        principal = principal_of(request, token)
+        if principal is not None and token:
+            return Session(principal=principal, token=token, path=path)
+    raise Refused(401, "token_missing", "The link is incomplete or too old. Ask where you booked for a new one.")
+
+
+def cookie_of(request: AnyRequest, session: Session, name: str) -> Cookie:
+    """The cookie that keeps the session: only for its own pages, out of reach of scripts and of other sites' forms."""
+    return Cookie(
+        key=name,
+        value=session.token,
+        path=session.path,
+        httponly=True,
+        samesite="lax",
+        secure=_by_tls(request),
+    )
+
+
+def _by_tls(request: AnyRequest) -> bool:
+    """Whether the browser has come by TLS, as far as anybody says so: this can only make a cookie stricter."""
+    said = request.headers.get("x-forwarded-proto", "").split(",")[0].strip()
+    settings = request.app.state["services"].settings
+    return request.url.scheme == "https" or said == "https" or bool(settings.livemode)
+
+
+# --- console ---------------------------------------------------------------------------------------------------
+
+CONSOLE: Final = "/console"
+
+
+def operator_session(request: AnyRequest, token: str | None = None) -> Session | None:
+    """The operator by ``token``, or by the cookie; None without one, or without scope ``payments:operate``."""
+    given = token if token is not None else request.cookies.get(CONSOLE_COOKIE)
+    principal = principal_of(request, given)
+    if principal is None or not given or OPERATE not in principal.scopes:
+        return None
+    return Session(principal=principal, token=given, path=CONSOLE)

@@ -1,0 +1,25 @@
+"""All pages of a house, as far as its settings switch them on."""
+
+from litestar.handlers import HTTPRouteHandler
+
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.pages import checkout
+from booking_payments.entrypoints.pages.assets import asset
+from booking_payments.entrypoints.pages.console import dashboard, desk, disputes, drift, payments, refunds, webhooks
+from booking_payments.entrypoints.pages.console.drift import running_reconciliations
+from booking_payments.entrypoints.pages.page import handlers
+
+__all__ = ["pages_of", "running_reconciliations"]
+
+_CONSOLE = (desk, dashboard, payments, refunds, disputes, webhooks, drift)
+
+
+def pages_of(services: Services) -> list[HTTPRouteHandler]:
+    """The handlers of the pages, and of the files that they load."""
+    settings = services.settings
+    console = [each for part in _CONSOLE for each in part.PAGES]
+    found = [
+        *(checkout.PAGES if settings.checkout_enabled else ()),
+        *(console if settings.console_enabled else ()),
+    ]
+    return [*handlers(found), asset] if found else []

@@ -1,0 +1,62 @@
+// The checkout without Stripe: everything here makes the page nicer, none of it is needed.
+"use strict";
+
+// The token has done its work (a cookie has it now): it must not stay in the address, in the history, or where another
+// script could read it.
+if (location.search) {
+  history.replaceState(null, "", location.pathname);
+}
+
+window.checkout = {
+  // What changes is said once, for screen readers, too.
+  say(text) {
+    const paragraph = document.createElement("p");
+    paragraph.textContent = text;
+    document.getElementById("news").replaceChildren(paragraph);
+  },
+
+  // Look until there is something else to show, less and less often; then show it.
+  async poll(path, version, wait = 1000) {
+    await new Promise((resolve) => setTimeout(resolve, document.hidden ? 5 * wait : wait));
+    try {
+      const answer = await fetch(`${path}/status`, { headers: { Accept: "application/json" } });
+      if (answer.ok ? (await answer.json()).version !== version : answer.status < 500 && answer.status !== 429) {
+        location.replace(path);
+        return;
+      }
+    } catch {
+      // No connection: it will come back.
+    }
+    await window.checkout.poll(path, version, Math.min(wait * 1.4, 15000));
+  },
+};
+
+document.addEventListener("DOMContentLoaded", () => {
+  const main = document.getElementById("main");
+  const alert = document.getElementById("alert");
+  if (alert) {
+    alert.focus();
+  }
+  for (const form of document.querySelectorAll("form[data-busy]")) {
+    form.addEventListener("submit", (event) => {
+      // A second click while the first is on its way does nothing; the form's key would see to it anyway.
+      if (form.dataset.sent) {
+        event.preventDefault();
+        return;
+      }
+      form.dataset.sent = "yes";
+      form.setAttribute("aria-busy", "true");
+      window.checkout.say(form.dataset.busy);
+    });
+  }
+  if ("poll" in main.dataset) {
+    window.checkout.poll(main.dataset.path, main.dataset.version);
+  }
+});
+
+// A page that comes back from the browser's cache is older than what has happened since.
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) {
+    location.reload();
+  }
+});

@@ -1,0 +1,97 @@
+// The checkout with Stripe: the Payment Element takes the card, and the card never comes near us.
+"use strict";
+
+document.addEventListener("DOMContentLoaded", async () => {
+  const form = document.getElementById("stripe-form");
+  const main = document.getElementById("main");
+  const path = main.dataset.path;
+  const button = form.querySelector("button");
+  const returnUrl = `${location.origin}${path}`;
+
+  function complain(text) {
+    const alert = document.getElementById("stripe-alert");
+    alert.textContent = text;
+    alert.hidden = false;
+    alert.focus();
+    form.removeAttribute("aria-busy");
+    button.disabled = false;
+  }
+
+  async function ask(what) {
+    const answer = await fetch(`${path}/${what}`, {
+      method: "POST",
+      body: new URLSearchParams({ form_token: form.dataset.formToken, key: form.dataset.once }),
+    });
+    const content = await answer.json();
+    if (!answer.ok) {
+      throw new Error(content.detail);
+    }
+    return content;
+  }
+
+  // The customer has acted at Stripe: our books are brought up to date, and the page shows what they say.
+  async function goOn(error) {
+    window.checkout.say("Your payment is being made …");
+    const seen = await ask("look").catch(() => ({ version: main.dataset.version }));
+    if (seen.version !== main.dataset.version) {
+      location.replace(path);
+    } else if (error) {
+      complain(error.message);
+    } else {
+      await window.checkout.poll(path, main.dataset.version);
+    }
+  }
+
+  if (!window.Stripe) {
+    complain("The payment form can't be loaded. Check your connection and load the page again.");
+    return;
+  }
+
+  let stripe, elements, secret;
+  try {
+    stripe = window.Stripe(form.dataset.key);
+    secret = (await ask("intent")).client_secret;
+    if (!secret) {
+      location.replace(path); // something has happened meanwhile: the page knows what
+      return;
+    }
+    if ("authenticate" in form.dataset) {
+      button.disabled = false;
+    } else {
+      elements = stripe.elements({ clientSecret: secret, appearance: { theme: "stripe" } });
+      const element = elements.create("payment");
+      element.on("ready", () => {
+        document.getElementById("loading")?.remove();
+        button.disabled = false;
+      });
+      element.on("loaderror", () => complain("The payment form can't be loaded. Load the page again."));
+      element.mount("#payment-element");
+    }
+  } catch (error) {
+    complain(error.message);
+    return;
+  }
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (form.getAttribute("aria-busy")) {
+      return;
+    }
+    form.setAttribute("aria-busy", "true");
+    button.disabled = true;
+    document.getElementById("stripe-alert").hidden = true;
+    try {
+      const { error } = elements
+        ? await stripe.confirmPayment({ elements, confirmParams: { return_url: returnUrl }, redirect: "if_required" })
+        : await stripe.handleNextAction({ clientSecret: secret });
+      if (error && error.type === "validation_error") {
+        complain(error.message); // nothing was sent
+      } else {
+        await goOn(error);
+      }
+    } catch {
+      // Nobody knows what became of it, so nobody says that it failed.
+      await goOn();
+    }
+  });
+});

@@ -1,0 +1,181 @@
+"""What every storage adapter has to keep of ``ports.overview``, as tests.
+
+Subclass ``OverviewContract`` beside ``StorageContract`` and give it the same ``storage`` fixture: an empty storage.
+"""
+
+from datetime import date, datetime, timedelta
+
+import pytest
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.errors import InvalidInput
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.retry import Decline
+from booking_payments.ports.overview import DriftReport, InboxPage, Tally, Told
+from booking_payments.ports.storage import InboxStatus, Storage, UnitOfWork, Watch
+from booking_payments.testing.house import NOW
+from booking_payments.testing.storage_contract import Life, booking, entry, store, stored, whole_life
+
+LONG_AGO = NOW - timedelta(days=400)
+DECLINE = Decline(code="card_declined", message="No.", decline_code="insufficient_funds")
+
+
+async def _pay(storage: Storage, *numbers: int, at: datetime = NOW) -> None:
+    await store(storage, *(booking(number) for number in numbers))
+    for number in numbers:
+        await stored(storage, Life(booking(number), number, at + timedelta(seconds=number)))
+
+
+async def _decline(storage: Storage, number: int, at: datetime) -> None:
+    await store(storage, booking(number))
+    life = Life(booking(number), number, at)
+    started = ev.AttemptStarted(number=1, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None)
+    life.happen(started, ev.AttemptRefused(number=1, decline=DECLINE, charge_id=None, payment_method_id=None))
+    await stored(storage, life)
+
+
+async def _declines(storage: Storage, since: datetime = LONG_AGO, limit: int = 10) -> list[Told]:
+    return list(await storage.read(lambda uow: uow.overview.facts(ev.AttemptRefused, since, limit)))
+
+
+async def _receive(storage: Storage, *statuses: InboxStatus) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        for number, status in enumerate(statuses, start=1):
+            await uow.inbox.put(entry(number, status=status))
+
+    await storage.transact(work)
+
+
+async def _page(storage: Storage, cursor: str | None = None, *, unfinished: bool = False, limit: int = 2) -> InboxPage:
+    return await storage.read(lambda uow: uow.overview.webhooks(unfinished=unfinished, cursor=cursor, limit=limit))
+
+
+class OverviewContract:
+    """The tests."""
+
+    async def test_an_empty_house_has_nothing_to_tell(self, storage: Storage) -> None:
+        async def work(uow: UnitOfWork) -> list[object]:
+            told = uow.overview
+            return [
+                *await told.tallies(LONG_AGO, 10),
+                *await told.deliveries(LONG_AGO, 10),
+                *await told.watched(10),
+                *await told.reports(10),
+            ]
+
+        assert await storage.read(work) == []
+        assert await _page(storage) == InboxPage(items=(), next_cursor=None)
+
+    # --- tallies
+
+    async def test_payments_are_counted_by_day_status_and_currency(self, storage: Storage) -> None:
+        await _pay(storage, 2, 3)
+        await store(storage, booking(1))
+        await stored(storage, whole_life(booking(1)))
+
+        paid, waiting = PaymentStatus.SUCCEEDED, PaymentStatus.REQUIRES_PAYMENT_METHOD
+        nothing = Money(0, Currency.USD)
+        assert list(await storage.read(lambda uow: uow.overview.tallies(LONG_AGO, 10))) == [
+            Tally(day=date(2026, 3, 1), status=waiting, payments=2, captured=nothing, refunded=nothing),
+            Tally(
+                day=date(2026, 3, 1),
+                status=paid,
+                payments=1,
+                captured=Money(6000, Currency.USD),
+                refunded=Money(1000, Currency.USD),
+            ),
+        ]
+
+    async def test_older_payments_are_not_counted(self, storage: Storage) -> None:
+        await _pay(storage, 1, at=NOW - timedelta(days=3))
+        await _pay(storage, 2)
+
+        found = await storage.read(lambda uow: uow.overview.tallies(NOW - timedelta(days=1), 10))
+        assert [(each.day, each.payments) for each in found] == [(date(2026, 3, 1), 1)]
+
+    async def test_no_more_payments_are_counted_than_allowed_and_these_are_the_newest(self, storage: Storage) -> None:
+        await _pay(storage, 1, at=NOW - timedelta(days=3))
+        await _pay(storage, 2, 3)
+
+        found = await storage.read(lambda uow: uow.overview.tallies(LONG_AGO, 2))
+        assert [(each.day, each.payments) for each in found] == [(date(2026, 3, 1), 2)]
+
+    # --- facts
+
+    async def test_rare_facts_are_found_across_payments_newest_first(self, storage: Storage) -> None:
+        for number in (1, 2, 3):
+            await _decline(storage, number, NOW + timedelta(minutes=number))
+
+        found = await _declines(storage)
+        assert [each.payment_id for each in found] == ["pay_3", "pay_2", "pay_1"]
+        assert all(each.recorded.fact.decline == DECLINE for each in found)  # type: ignore[union-attr]
+
+    async def test_of_rare_facts_no_more_come_than_asked_for(self, storage: Storage) -> None:
+        for number in (1, 2, 3):
+            await _decline(storage, number, NOW + timedelta(minutes=number))
+
+        assert [each.payment_id for each in await _declines(storage, limit=1)] == ["pay_3"]
+
+    async def test_older_facts_are_left_out(self, storage: Storage) -> None:
+        await _decline(storage, 1, NOW - timedelta(days=2))
+
+        assert await _declines(storage, NOW - timedelta(days=1)) == []
+
+    async def test_facts_of_the_daily_kind_can_not_be_looked_up(self, storage: Storage) -> None:
+        with pytest.raises(ValueError, match="PaymentSucceeded"):
+            await storage.read(lambda uow: uow.overview.facts(ev.PaymentSucceeded, LONG_AGO, 1))
+
+    # --- webhooks
+
+    async def test_deliveries_come_without_bodies_newest_first(self, storage: Storage) -> None:
+        await _receive(storage, InboxStatus.PROCESSED, InboxStatus.FAILED, InboxStatus.IGNORED)
+
+        found = await storage.read(lambda uow: uow.overview.deliveries(LONG_AGO, 2))
+        assert [each.status for each in found] == [InboxStatus.IGNORED, InboxStatus.FAILED]
+        assert found[0].created_at == NOW
+
+    async def test_older_deliveries_are_left_out(self, storage: Storage) -> None:
+        await _receive(storage, InboxStatus.PROCESSED, InboxStatus.PROCESSED)
+
+        found = await storage.read(lambda uow: uow.overview.deliveries(NOW + timedelta(seconds=2), 10))
+        assert [each.received_at for each in found] == [NOW + timedelta(seconds=2)]
+
+    async def test_webhooks_are_paged_newest_first(self, storage: Storage) -> None:
+        await _receive(storage, *[InboxStatus.PROCESSED] * 3)
+
+        first = await _page(storage)
+        second = await _page(storage, first.next_cursor)
+        assert [[each.event_id for each in page.items] for page in (first, second)] == [["evt_3", "evt_2"], ["evt_1"]]
+        assert second.next_cursor is None
+
+    async def test_unfinished_webhooks_are_paged_alone(self, storage: Storage) -> None:
+        done, failed, received = InboxStatus.PROCESSED, InboxStatus.FAILED, InboxStatus.RECEIVED
+        await _receive(storage, failed, done, received, InboxStatus.IGNORED, failed)
+
+        first = await _page(storage, unfinished=True)
+        second = await _page(storage, first.next_cursor, unfinished=True)
+        assert [[each.event_id for each in page.items] for page in (first, second)] == [["evt_5", "evt_3"], ["evt_1"]]
+
+    @pytest.mark.parametrize("cursor", ["", "-1", "x", "1 OR 1", "9" * 19, "٣"])
+    async def test_a_foreign_cursor_of_webhooks_is_refused(self, storage: Storage, cursor: str) -> None:
+        with pytest.raises(InvalidInput):
+            await _page(storage, cursor)
+
+    # --- what is watched, and reports
+
+    async def test_watched_payments_come_most_urgent_first(self, storage: Storage) -> None:
+        await _pay(storage, 1, 2, 3)
+        for number, minutes in ((1, 5), (2, 1)):
+            watch = Watch(next_look_at=NOW + timedelta(minutes=minutes))
+            await storage.transact(lambda uow, n=number, w=watch: uow.payments.set_watch(f"pay_{n}", w))  # type: ignore[misc]
+
+        assert [each.id for each in await storage.read(lambda uow: uow.overview.watched(10))] == ["pay_2", "pay_1"]
+        assert [each.id for each in await storage.read(lambda uow: uow.overview.watched(1))] == ["pay_2"]
+
+    async def test_reports_come_out_as_they_went_in_newest_first(self, storage: Storage) -> None:
+        made = [DriftReport(at=NOW, actor="operator:olga", content=f'{{"n": {number}}}') for number in (1, 2, 3)]
+        for each in made:
+            await storage.transact(lambda uow, report=each: uow.overview.keep_report(report))  # type: ignore[misc]
+
+        assert list(await storage.read(lambda uow: uow.overview.reports(2))) == [made[2], made[1]]

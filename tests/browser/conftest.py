@@ -1,0 +1,76 @@
+"""A real browser at a real service: Debian's chromium, through playwright. Skipped where there is none."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from booking_payments.testing.sandbox import Sandbox
+from tests.browser.visitors import PHONE, Shop, Visitor, shop_at, visitor
+from tests.e2e.serving import serving
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+)
+REMEDY = "no chromium is found; on Debian and Ubuntu: apt install chromium"
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for the whole run."""
+    if not CHROMIUM:
+        pytest.skip(REMEDY)
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        await started.close()
+
+
+@pytest.fixture(scope="session")
+def shop(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A service with the fake gateway."""
+    folder = tmp_path_factory.mktemp("shop")
+    with serving(folder) as address, shop_at(address, folder) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def sandbox(browser: Browser) -> Iterator[Sandbox]:
+    """What stands in for Stripe."""
+    with Sandbox() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def stripe_shop(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A service that believes to talk with Stripe."""
+    folder = tmp_path_factory.mktemp("stripe-shop")
+    settings = {
+        "STRIPE_API_BASE": sandbox.url,
+        "STRIPE_SECRET_KEY": "sk_test_browser",
+        "STRIPE_PUBLISHABLE_KEY": "pk_test_browser",
+        "STRIPE_WEBHOOK_SECRET": "whsec_browser",
+        "JWT_SECRET": "a-secret-of-the-browser-tests-32-bytes",
+        "PAYMENT_RETRY_DELAY": "0",
+    }
+    with serving(folder, settings) as address, shop_at(address, folder, settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def customer(browser: Browser) -> AsyncIterator[Visitor]:
+    """Somebody with a phone."""
+    async with visitor(browser, viewport=PHONE) as arrived:
+        yield arrived
+
+
+@pytest.fixture
+async def operator(browser: Browser, shop: Shop) -> AsyncIterator[Visitor]:
+    """Somebody of the house at a desk, logged in."""
+    async with visitor(browser) as arrived:
+        await arrived.page.goto(f"{shop.address}/console/")
+        await arrived.page.get_by_label("Operator token").fill(shop.operator)
+        await arrived.page.get_by_role("button", name="Log in").click()
+        await arrived.page.get_by_role("heading", name="Dashboard").wait_for()
+        yield arrived

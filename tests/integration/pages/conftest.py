@@ -1,0 +1,18 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.pages.site import Site, open_site
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with open_site() as opened:
+        yield opened
+
+
+@pytest.fixture
+def console(site: Site) -> Site:
+    """The site, with an operator logged in."""
+    site.log_in()
+    return site

@@ -1,0 +1,82 @@
+"""The pages over a house in memory, as a browser without scripts sees them."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import unescape
+from typing import Any
+
+import httpx
+from attrs import define, evolve, field
+from litestar.testing import TestClient
+
+from booking_payments.entrypoints.http.app import create_app
+from booking_payments.testing.house import House
+from tests.integration.http.api import services_of, settings, token
+
+
+@define
+class Site:
+    """A browser at the pages; it keeps cookies and follows no redirect by itself."""
+
+    client: TestClient[Any]
+    house: House
+    seen: str = field(default="")
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return self._kept(self.client.get(path, follow_redirects=False, **more))
+
+    def post(self, path: str, fields: dict[str, str], **more: Any) -> httpx.Response:
+        return self._kept(self.client.post(path, data=fields, follow_redirects=False, **more))
+
+    def _kept(self, response: httpx.Response) -> httpx.Response:
+        self.seen = response.text
+        return response
+
+    def hidden(self, action: str) -> dict[str, str]:
+        """The hidden fields of the form of the page seen last that posts to ``action``."""
+        form = re.search(rf'<form method="post" action="{re.escape(action)}".*?</form>', self.seen, re.DOTALL)
+        assert form, f"no form for {action}"
+        found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form[0])
+        return {name: unescape(value) for name, value in found}
+
+    def send(self, path: str, action: str, **fields: str) -> httpx.Response:
+        """Open a page and send its form."""
+        self.get(path)
+        return self.post(action, {**self.hidden(action), **fields})
+
+    def run(self, work: Any, *given: Any, **more: Any) -> Any:
+        """Await something of the house, in the app's own loop."""
+
+        async def call() -> Any:
+            return await work(*given, **more)
+
+        return self.client.blocking_portal.call(call)
+
+    def book(self, **changes: Any) -> str:
+        """The id of a booking of Ann's."""
+        return str(self.run(self.house.book, **changes).id)
+
+    def paid(self, method: str = "pm_card_visa", **changes: Any) -> str:
+        """The id of a booking whose payment was tried with ``method``."""
+        booking_id = self.book(**changes)
+        self.run(self.house.payments.process_booking_payment, booking_id, method)
+        return booking_id
+
+    def payment_of(self, booking_id: str) -> Any:
+        return self.run(self.house.payments.payment_status, booking_id).payment
+
+    def log_in(self, sub: str = "olga") -> httpx.Response:
+        fields = {"token": token(sub, "payments:operate"), "next": ""}
+        return self.post("/console/login", fields)
+
+
+@contextmanager
+def open_site(house: House | None = None, **changes: str) -> Iterator[Site]:
+    """The pages of a house, with settings of its own."""
+    house = house or House()
+    given = settings(**changes)
+    with_fake = given.gateway.value == "fake"
+    services = evolve(services_of(house), settings=given, sandbox=house.stripe if with_fake else None)
+    with TestClient(create_app(services), raise_server_exceptions=False) as client:
+        yield Site(client=client, house=house)

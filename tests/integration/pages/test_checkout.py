@@ -1,0 +1,327 @@
+"""The checkout page: who sees it, what it shows at each stage, and that its forms do what they say, once."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import structlog
+
+from booking_payments.application.world import Terms
+from booking_payments.domain.fees import FeePayer, FeePolicy
+from booking_payments.testing.house import House
+from tests.integration.http.api import token
+from tests.integration.pages.site import Site, open_site
+
+STRIPE = {
+    "STRIPE_SECRET_KEY": "sk_test_pages",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_pages",
+    "STRIPE_WEBHOOK_SECRET": "whsec_pages",
+}
+
+
+def address(booking_id: str, sub: str = "ann") -> str:
+    return f"/checkout/{booking_id}?token={token(sub)}"
+
+
+def pay(site: Site, booking_id: str, method: str = "pm_card_visa") -> Any:
+    return site.send(address(booking_id), f"/checkout/{booking_id}/pay", payment_method=method)
+
+
+# --- who sees it
+
+
+def test_without_a_token_known_and_unknown_bookings_look_the_same(site: Site) -> None:
+    known, unknown = site.get(f"/checkout/{site.book()}"), site.get("/checkout/bk_nobody")
+
+    assert (known.status_code, known.content) == (401, unknown.content)
+    assert known.headers["content-type"] == "text/html; charset=utf-8"
+
+
+@pytest.mark.parametrize("bad", ["", "nonsense", "a.b.c", "x" * 5000])
+def test_a_bad_token_is_no_token(site: Site, bad: str) -> None:
+    assert site.get(f"/checkout/{site.book()}?token={bad}").status_code == 401
+
+
+def test_the_booking_of_somebody_else_is_not_there(site: Site) -> None:
+    foreign, missing = site.get(address(site.book(), "bob")), site.get(address("bk_nobody", "bob"))
+
+    assert (foreign.status_code, foreign.content) == (404, missing.content)
+
+
+def test_the_token_goes_into_a_cookie_that_scripts_and_other_sites_can_not_use(site: Site) -> None:
+    booking_id = site.book()
+    cookie = site.get(address(booking_id)).headers["set-cookie"]
+
+    assert all(part in cookie for part in ("HttpOnly", "SameSite=lax", f"Path=/checkout/{booking_id}"))
+    assert site.get(f"/checkout/{booking_id}").status_code == 200
+
+
+def test_by_tls_the_cookie_stays_with_tls(site: Site) -> None:
+    answer = site.get(address(site.book()), headers={"X-Forwarded-Proto": "https"})
+
+    assert "Secure" in answer.headers["set-cookie"]
+
+
+def test_the_token_stands_nowhere_on_the_page_nor_in_the_log(site: Site) -> None:
+    given = token("ann")
+    booking_id = site.book()
+    with structlog.testing.capture_logs() as logs:
+        page = site.get(f"/checkout/{booking_id}?token={given}")
+        site.post(f"/checkout/{booking_id}/pay", {**site.hidden(f"/checkout/{booking_id}/pay"), "payment_method": "x"})
+
+    assert given not in page.text
+    assert given not in repr(logs)
+    assert page.headers["referrer-policy"] == "no-referrer"
+
+
+# --- what it shows
+
+
+def test_the_page_shows_booking_and_price(site: Site) -> None:
+    page = site.get(address(site.book(amount="1250.00"))).text
+
+    assert "R-1" in page
+    assert "Pay 1,250.00 USD" in page
+    assert "included" in page
+
+
+def test_a_fee_on_top_is_shown_before_it_is_paid() -> None:
+    with open_site(House(terms=Terms(fees=FeePolicy(payer=FeePayer.CUSTOMER)))) as site:
+        page = site.get(address(site.book())).text
+
+    assert "3.00 USD" in page
+    assert "Pay 103.00 USD" in page
+
+
+def test_what_others_write_is_shown_as_text(site: Site) -> None:
+    page = site.get(address(site.book(reference="<script>alert(1)</script>\"'&"))).text
+
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("method", "title"),
+    [
+        ("pm_card_visa", "Paid. Thank you!"),
+        ("pm_card_chargeDeclined", "Pay for your booking"),
+        ("pm_card_authenticationRequired", "Confirm with your bank"),
+        ("pm_usBankAccount_processing", "Your bank is working on it"),
+    ],
+)
+def test_each_stage_has_its_title(site: Site, method: str, title: str) -> None:
+    booking_id = site.paid(method)
+
+    assert f"<h1>{title}</h1>" in site.get(address(booking_id)).text
+
+
+def test_an_expired_booking_says_so(site: Site) -> None:
+    booking_id = site.book(expires_in=timedelta(minutes=5))
+    site.house.clock.advance(timedelta(minutes=6))
+
+    page = site.get(address(booking_id)).text
+    assert "The time to pay for this booking is over; book again." in page
+    assert "<form" not in page
+
+
+def test_a_processing_payment_looks_again_by_itself_without_scripts(site: Site) -> None:
+    page = site.get(address(site.paid("pm_usBankAccount_processing"))).text
+
+    assert '<noscript><meta http-equiv="refresh"' in page
+
+
+# --- paying
+
+
+def test_a_card_that_works_pays(site: Site) -> None:
+    booking_id = site.book()
+    answer = pay(site, booking_id)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/checkout/{booking_id}")
+    assert "Your booking is confirmed." in site.get(f"/checkout/{booking_id}").text
+
+
+def test_a_decline_is_told_and_another_card_may_be_tried(site: Site) -> None:
+    booking_id = site.book()
+    pay(site, booking_id, "pm_card_chargeDeclinedInsufficientFunds")
+
+    page = site.get(f"/checkout/{booking_id}").text
+    assert "Your card has insufficient funds." in page
+    assert "2 attempts are left." in page
+    assert pay(site, booking_id).status_code == 303
+    assert "Paid. Thank you!" in site.get(f"/checkout/{booking_id}").text
+
+
+def test_hidden_reasons_stay_hidden(site: Site) -> None:
+    booking_id = site.paid("pm_card_visa_chargeDeclinedStolenCard")
+
+    page = site.get(address(booking_id)).text
+    assert "Your card was declined." in page
+    assert "stolen" not in page.lower().replace("pm_card", "")
+
+
+def test_after_the_last_attempt_there_is_no_form(site: Site) -> None:
+    booking_id = site.book()
+    for _ in range(3):
+        pay(site, booking_id, "pm_card_chargeDeclined")
+
+    page = site.get(f"/checkout/{booking_id}").text
+    assert "The payment did not go through" in page
+    assert "<form" not in page
+
+
+def test_the_same_form_sent_twice_pays_once(site: Site) -> None:
+    booking_id = site.book()
+    site.get(address(booking_id))
+    fields = {**site.hidden(f"/checkout/{booking_id}/pay"), "payment_method": "pm_card_chargeDeclined"}
+    answers = [site.post(f"/checkout/{booking_id}/pay", fields) for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [303, 303]
+    assert site.payment_of(booking_id).attempts_made == 1
+
+
+@pytest.mark.parametrize(("outcome", "title"), [("succeeded", "Paid. Thank you!"), ("failed", "Pay for your booking")])
+def test_the_bank_window_ends_as_the_customer_decides(site: Site, outcome: str, title: str) -> None:
+    booking_id = site.paid("pm_card_authenticationRequired")
+    site.send(address(booking_id), f"/checkout/{booking_id}/bank", outcome=outcome)
+
+    assert f"<h1>{title}</h1>" in site.get(f"/checkout/{booking_id}").text
+
+
+def test_only_the_cards_of_the_panel_are_taken(site: Site) -> None:
+    answer = pay(site, site.book(), "4242424242424242")
+
+    assert answer.status_code == 400
+    assert "4242" not in answer.text
+
+
+def test_the_status_changes_with_the_payment(site: Site) -> None:
+    booking_id = site.book()
+    site.get(address(booking_id))
+    before = site.get(f"/checkout/{booking_id}/status").json()
+    pay(site, booking_id)
+
+    after = site.get(f"/checkout/{booking_id}/status").json()
+    assert (before["stage"], after["stage"]) == ("pay", "paid")
+    assert before["version"] != after["version"]
+
+
+# --- forms of others
+
+
+@pytest.mark.parametrize("what", ["pay", "bank", "intent", "look"])
+def test_a_form_that_is_none_of_ours_is_refused(site: Site, what: str) -> None:
+    booking_id = site.book()
+    site.get(address(booking_id))
+    fields = {**site.hidden(f"/checkout/{booking_id}/pay"), "payment_method": "pm_card_visa", "form_token": "0" * 64}
+
+    assert site.post(f"/checkout/{booking_id}/{what}", fields).status_code == 403
+    assert site.run(site.house.payments.checkout, booking_id).payment is None
+
+
+def test_a_form_sent_from_another_site_is_refused(site: Site) -> None:
+    booking_id = site.book()
+    site.get(address(booking_id))
+    fields = {**site.hidden(f"/checkout/{booking_id}/pay"), "payment_method": "pm_card_visa"}
+
+    answer = site.post(f"/checkout/{booking_id}/pay", fields, headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+
+
+def test_the_form_of_one_booking_is_none_of_another(site: Site) -> None:
+    first, second = site.book(reference="R-1"), site.book(reference="R-2")
+    site.get(address(first))
+    fields = {**site.hidden(f"/checkout/{first}/pay"), "payment_method": "pm_card_visa"}
+    site.get(address(second))
+
+    assert site.post(f"/checkout/{second}/pay", fields).status_code == 403
+
+
+def test_a_token_in_the_address_of_a_form_counts_for_nothing(site: Site) -> None:
+    booking_id = site.book()
+    site.get(address(booking_id))
+    fields = {**site.hidden(f"/checkout/{booking_id}/pay"), "payment_method": "pm_card_visa"}
+    site.client.cookies.clear()
+
+    assert site.post(f"/checkout/{booking_id}/pay?token={token()}", fields).status_code == 401
+
+
+# --- policies
+
+
+def policy_of(answer: Any) -> dict[str, str]:
+    parts = (part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+    return {name: value for name, value in parts}
+
+
+def test_only_what_carries_the_nonce_runs(site: Site) -> None:
+    answer = site.get(address(site.book()))
+    policy = policy_of(answer)
+    nonce = re.fullmatch(r"'nonce-([\w-]+)'", policy["script-src"])
+
+    assert nonce
+    assert all(f'nonce="{nonce[1]}"' in tag for tag in re.findall(r"<(?:script|link rel=\"style)[^>]*>", answer.text))
+    assert (policy["default-src"], policy["base-uri"], policy["frame-ancestors"]) == ("'none'", "'none'", "'none'")
+    assert "style=" not in answer.text
+    assert " onclick" not in answer.text
+
+
+def test_each_answer_has_a_nonce_of_its_own(site: Site) -> None:
+    booking_id = site.book()
+
+    assert policy_of(site.get(address(booking_id))) != policy_of(site.get(address(booking_id)))
+
+
+def test_without_stripe_nothing_is_loaded_from_elsewhere(site: Site) -> None:
+    answer = site.get(address(site.book()))
+
+    assert "https:" not in answer.headers["content-security-policy"]
+    assert "stripe.com" not in answer.text
+
+
+def test_with_stripe_exactly_its_own_sources_are_let_in() -> None:
+    with open_site(None, **STRIPE) as site:
+        answer = site.get(address(site.book()))
+    policy = policy_of(answer)
+
+    assert policy["script-src"].split()[1:] == ["https://*.js.stripe.com", "https://js.stripe.com"]
+    assert policy["frame-src"].split() == [
+        "https://*.js.stripe.com",
+        "https://js.stripe.com",
+        "https://hooks.stripe.com",
+    ]
+    assert policy["connect-src"].split() == ["'self'", "https://api.stripe.com"]
+    assert '<script src="https://js.stripe.com/v3/"' in answer.text
+    assert 'data-key="pk_test_pages"' in answer.text
+    assert "sk_test" not in answer.text
+
+
+def test_with_stripe_there_is_no_panel_of_test_cards() -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.book()
+        page = site.get(address(booking_id)).text
+        token_of_form = re.search(r'data-form-token="(\w+)"', page)
+        assert token_of_form
+        fields = {"form_token": token_of_form[1], "key": "k" * 20, "payment_method": "pm_card_visa"}
+
+        assert "pm_card_visa" not in page
+        assert site.post(f"/checkout/{booking_id}/pay", fields).status_code == 404
+
+
+def test_the_secret_is_handed_to_the_customers_script() -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.book()
+        page = site.get(address(booking_id)).text
+        fields = dict(re.findall(r'data-(form-token|once)="([^"]+)"', page))
+        given = {"form_token": fields["form-token"], "key": fields["once"]}
+
+        answer = site.post(f"/checkout/{booking_id}/intent", given)
+        assert re.fullmatch(r"pi_\w+_secret_\w+", answer.json()["client_secret"])
+        assert "_secret_" not in site.get(f"/checkout/{booking_id}").text
+
+
+def test_the_checkout_can_be_switched_off() -> None:
+    with open_site(CHECKOUT_ENABLED="false") as site:
+        assert site.get(address(site.book())).status_code == 404
+        assert site.get("/console/").status_code == 303

@@ -1,0 +1,429 @@
+"""The operator's console: who gets in, what it shows, and what it does, once."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.entrypoints.pages.console.lifecycle import PLACES, diagram, moves
+from booking_payments.testing.house import House
+from tests.integration.http.api import token
+from tests.integration.pages.site import Site, open_site
+
+PAGES = [
+    "/console/",
+    "/console/payments",
+    "/console/payments/pay_x",
+    "/console/payments/pay_x/refund",
+    "/console/disputes",
+    "/console/webhooks",
+    "/console/webhooks/evt_x",
+    "/console/drift",
+]
+ACTIONS = ["/console/payments/pay_x/refund", "/console/webhooks/evt_x/replay", "/console/drift/run", "/console/logout"]
+
+
+def page_of(console: Site, booking_id: str) -> str:
+    return f"/console/payments/{console.payment_of(booking_id).id}"
+
+
+# --- who gets in
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_without_a_login_every_page_leads_to_the_door(site: Site, path: str) -> None:
+    answer = site.get(path)
+
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/console/login")
+
+
+@pytest.mark.parametrize("path", ACTIONS)
+def test_without_a_login_nothing_can_be_done(site: Site, path: str) -> None:
+    answer = site.post(path, {"form_token": "x"})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/login")
+
+
+@pytest.mark.parametrize("path", ACTIONS)
+def test_a_form_that_is_none_of_ours_is_refused(console: Site, path: str) -> None:
+    assert console.post(path, {"form_token": "0" * 64}).status_code == 403
+
+
+def test_an_operator_gets_in_with_a_token(site: Site) -> None:
+    answer = site.log_in()
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
+    assert all(part in answer.headers["set-cookie"] for part in ("HttpOnly", "SameSite=lax", "Path=/console"))
+    assert "olga" in site.get("/console/").text
+
+
+@pytest.mark.parametrize("given", ["", "nonsense", token("ann"), token("app", "bookings:write")])
+def test_nobody_else_does(site: Site, given: str) -> None:
+    answer = site.post("/console/login", {"token": given})
+
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+    assert "payments:operate" in answer.text
+    assert given not in answer.text or not given
+
+
+def test_a_customers_cookie_opens_no_console(site: Site) -> None:
+    site.client.cookies.set("booking_payments_console", token("ann"))
+
+    assert site.get("/console/").status_code == 303
+
+
+def test_the_door_leads_on_to_the_page_that_was_wanted(site: Site) -> None:
+    door = site.get("/console/payments?status=failed").headers["location"]
+    site.get(door)
+    fields = {**site.hidden("/console/login"), "token": token("olga", "payments:operate")}
+
+    assert site.post("/console/login", fields).headers["location"] == "/console/payments?status=failed"
+
+
+@pytest.mark.parametrize("wanted", ["https://evil.example/", "//evil.example", "/console/../x\r\n", "/checkout/x"])
+def test_the_door_leads_nowhere_else(site: Site, wanted: str) -> None:
+    fields = {"token": token("olga", "payments:operate"), "next": wanted}
+
+    assert site.post("/console/login", fields).headers["location"] == "/console/"
+
+
+def test_who_logs_out_is_out(console: Site) -> None:
+    console.send("/console/", "/console/logout")
+
+    assert console.get("/console/").status_code == 303
+
+
+def test_the_console_can_be_switched_off() -> None:
+    with open_site(CONSOLE_ENABLED="false") as site:
+        assert site.get("/console/").status_code == 404
+        assert site.get(f"/checkout/{site.book()}").status_code == 401
+
+
+# --- what it shows
+
+
+@pytest.mark.parametrize("path", ["/console/", "/console/payments", "/console/disputes", "/console/webhooks"])
+def test_an_empty_house_says_that_it_is_empty(console: Site, path: str) -> None:
+    answer = console.get(path)
+
+    assert answer.status_code == 200
+    assert 'class="empty"' in answer.text
+
+
+def test_what_others_write_is_shown_as_text(console: Site) -> None:
+    booking_id = console.paid(reference="<img src=x onerror=alert(1)>")
+    for path in ("/console/payments", page_of(console, booking_id)):
+        page = console.get(path).text
+
+        assert "<img" not in page
+        assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+def test_payments_are_filtered_by_status(console: Site) -> None:
+    console.paid(reference="R-good")
+    console.paid("pm_card_chargeDeclined", reference="R-bad")
+
+    page = console.get("/console/payments?status=succeeded").text
+    assert "R-good" in page
+    assert "R-bad" not in page
+
+
+def test_payments_are_filtered_by_day(console: Site) -> None:
+    console.paid()
+
+    assert "R-1" in console.get("/console/payments?from=2026-03-01&to=2026-03-01").text
+    assert "R-1" not in console.get("/console/payments?from=2026-03-02").text
+
+
+@pytest.mark.parametrize("bad", ["status=lost", "from=yesterday", "to=0001-01-01", "cursor=x", "from=2026-13-01"])
+def test_filters_that_make_no_sense_are_told(console: Site, bad: str) -> None:
+    answer = console.get(f"/console/payments?{bad}")
+
+    assert answer.status_code == 400
+    assert 'role="alert"' in answer.text
+
+
+def test_every_id_of_a_payment_finds_it(console: Site) -> None:
+    booking_id = console.paid()
+    payment = console.payment_of(booking_id)
+    for known in (payment.id, booking_id, payment.intent_id, payment.attempts[0].charge_id):
+        answer = console.get("/console/payments", params={"q": known})
+
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/console/payments/{payment.id}")
+
+
+def test_references_and_customers_are_searched(console: Site) -> None:
+    console.paid(reference="R-1")
+    console.paid(reference="R-2")
+
+    assert "R-2" not in console.get("/console/payments?q=R-1").text
+    assert all(each in console.get("/console/payments?q=ann").text for each in ("R-1", "R-2"))
+    assert "Nothing fits" in console.get("/console/payments?q=nobody").text
+
+
+def test_payments_are_paged(console: Site) -> None:
+    for number in range(26):
+        console.paid(reference=f"S-{number:02}")
+        console.house.clock.advance(timedelta(seconds=1))
+    first = console.get("/console/payments").text
+    older = re.search(r'rel="next" href="([^"]+)"', first)
+
+    assert older
+    assert "S-25" in first
+    assert "S-00" not in first
+    second = console.get(older[1].replace("&amp;", "&")).text
+    assert "S-00" in second
+    assert 'rel="next"' not in second
+
+
+def test_a_payment_shows_every_fact_with_cause_and_actor(console: Site) -> None:
+    booking_id = console.paid("pm_card_visa_chargeDeclinedStolenCard")
+    journal = console.run(console.house.payments.journal, booking_id)
+
+    page = console.get(page_of(console, booking_id)).text
+    assert page.count("<h3>") == len(journal)
+    assert "stolen_card" in page  # operators see what customers do not
+    assert all(f"{each.actor} · {each.cause}" in page for each in journal)
+
+
+def test_a_payment_holds_no_secrets(console: Site) -> None:
+    booking_id = console.paid("pm_card_authenticationRequired")
+    view = console.run(console.house.payments.payment_status, booking_id)
+
+    assert view.handover.client_secret not in console.get(page_of(console, booking_id)).text
+
+
+def test_the_present_place_is_lit(console: Site) -> None:
+    page = console.get(page_of(console, console.paid("pm_card_authenticationRequired"))).text
+    lit = re.findall(r'<g class="here">.*?<text[^>]*>([^<]+)', page)
+
+    assert lit == ["requires action"]
+    assert "Its way: requires payment method, then requires action." in page
+
+
+def test_a_missing_payment_is_not_found(console: Site) -> None:
+    assert console.get("/console/payments/pay_nobody").status_code == 404
+
+
+def test_the_dashboard_counts_what_happened(console: Site) -> None:
+    console.paid(reference="R-1")
+    console.paid("pm_card_chargeDeclined", reference="R-2")
+    console.paid("pm_card_createDispute", reference="R-3")
+    console.run(console.house.settle)
+    page = console.get("/console/").text
+
+    assert "Generic decline" in page
+    assert "200.00 USD" in page
+    assert "R-3" in page
+    assert "33.3 %" in page  # one of three attempts was declined
+
+
+@pytest.mark.parametrize("days", ["1", "7", "30", "90", "x", "-1"])
+def test_the_dashboard_looks_back_as_far_as_asked(console: Site, days: str) -> None:
+    console.paid()
+
+    assert console.get(f"/console/?days={days}").status_code == 200
+
+
+def test_charts_bring_no_style_and_no_script_of_their_own(console: Site) -> None:
+    console.paid()
+    page = console.get("/console/").text
+
+    assert 'class="pygal-chart"' in page
+    assert "<style" not in page
+    assert "style=" not in page
+    assert len(re.findall("<script", page)) == 1
+
+
+def test_disputes_come_with_their_deadlines(console: Site) -> None:
+    console.paid("pm_card_createDispute")
+    console.run(console.house.settle)
+    page = console.get("/console/disputes").text
+
+    assert "R-1" in page
+    assert "Needs response" in page
+    assert " days left" in page
+
+
+# --- refunds
+
+
+def refund_form(console: Site, booking_id: str, amount: str = "25.00") -> tuple[str, dict[str, str]]:
+    action = f"{page_of(console, booking_id)}/refund"
+    console.get(f"{action}?amount={amount}")
+    return action, {**console.hidden(action), "reason": "requested_by_customer", "note": "rain"}
+
+
+def test_a_quote_moves_no_money(console: Site) -> None:
+    booking_id = console.paid()
+    page = console.get(f"{page_of(console, booking_id)}/refund?amount=25.00").text
+
+    assert "Refund 25.00 USD" in page
+    assert console.payment_of(booking_id).refunds == ()
+
+
+def test_a_refund_gives_what_was_quoted(console: Site) -> None:
+    booking_id = console.paid()
+    action, fields = refund_form(console, booking_id)
+    answer = console.post(action, fields)
+    refund = console.payment_of(booking_id).refunds[0]
+
+    assert answer.headers["location"].endswith("?done=refund")
+    assert (refund.amount.major(), refund.note, refund.reason) == ("25.00", "rain", "requested_by_customer")
+    journal = console.run(console.house.payments.journal, booking_id)
+    assert "operator:olga" in {each.actor for each in journal}
+
+
+def test_a_double_click_refunds_once(console: Site) -> None:
+    booking_id = console.paid()
+    action, fields = refund_form(console, booking_id)
+    answers = [console.post(action, fields) for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [303, 303]
+    assert len(console.payment_of(booking_id).refunds) == 1
+
+
+def test_a_second_form_refunds_again(console: Site) -> None:
+    booking_id = console.paid()
+    for _ in range(2):
+        console.post(*refund_form(console, booking_id))
+
+    assert console.payment_of(booking_id).refunded.major() == "50.00"
+
+
+@pytest.mark.parametrize("amount", ["100.01", "-1", "0", "1e9", "ten"])
+def test_an_amount_that_can_not_be_refunded_is_told_with_the_quote(console: Site, amount: str) -> None:
+    booking_id = console.paid()
+    page = console.get(f"{page_of(console, booking_id)}/refund", params={"amount": amount}).text
+
+    assert 'role="alert"' in page
+    assert '<form method="post" action="/console/payments/' not in page
+
+
+@pytest.mark.parametrize(("field", "value"), [("reason", "because"), ("note", "x" * 501), ("amount", "")])
+def test_a_form_filled_in_wrongly_moves_nothing(console: Site, field: str, value: str) -> None:
+    booking_id = console.paid()
+    action, fields = refund_form(console, booking_id)
+    answer = console.post(action, {**fields, field: value})
+
+    assert answer.status_code == 400
+    assert console.payment_of(booking_id).refunds == ()
+
+
+def test_what_has_changed_since_the_quote_is_told(console: Site) -> None:
+    booking_id = console.paid()
+    action, fields = refund_form(console, booking_id, "80.00")
+    console.run(console.house.payments.refund_payment, booking_id, amount="60.00")
+    answer = console.post(action, fields)
+
+    assert answer.status_code == 422
+    assert "larger than what can still be refunded" in answer.text
+    assert console.payment_of(booking_id).refunded.major() == "60.00"
+
+
+# --- webhooks
+
+
+def test_webhooks_are_listed_and_processed_again(console: Site) -> None:
+    console.paid()
+    console.run(console.house.deliver_webhooks)
+    page = console.get("/console/webhooks").text
+    found = re.search(r'href="(/console/webhooks/evt_\w+)">payment_intent.succeeded', page)
+
+    assert found
+    answer = console.send(found[1], f"{found[1]}/replay")
+    assert answer.headers["location"].endswith("?done=duplicate")
+    assert "processed before" in console.get(answer.headers["location"]).text
+
+
+def test_a_webhooks_content_is_shown_without_secrets(console: Site) -> None:
+    booking_id = console.paid("pm_card_authenticationRequired")
+    console.run(console.house.deliver_webhooks)
+    view = console.run(console.house.payments.payment_status, booking_id)
+    events = re.findall(r"/console/webhooks/evt_\w+", console.get("/console/webhooks").text)
+    pages = [console.get(each).text for each in events]
+
+    assert any("client_secret" in each for each in pages)
+    assert all(view.handover.client_secret not in each for each in pages)
+
+
+def test_a_missing_webhook_is_not_found(console: Site) -> None:
+    console.get("/console/")
+    form = console.hidden("/console/logout")
+
+    assert console.get("/console/webhooks/evt_nobody").status_code == 404
+    assert console.post("/console/webhooks/evt_nobody/replay", form).status_code == 404
+
+
+def test_a_webhook_is_found_by_its_id(console: Site) -> None:
+    console.paid()
+    console.run(console.house.deliver_webhooks)
+    event_id = re.findall(r"/console/webhooks/(evt_\w+)", console.get("/console/webhooks").text)[0]
+
+    assert event_id in console.get("/console/webhooks", params={"q": event_id}).text
+    assert "No event with this id" in console.get("/console/webhooks?q=evt_nobody").text
+
+
+# --- drift
+
+
+def _settled(console: Site) -> str:
+    for _ in range(200):
+        page = console.get("/console/drift").text
+        if "Comparing since" not in page:
+            return page
+        console.run(console.house.world.clock.sleep, timedelta(0))
+    raise AssertionError("the comparison did not end")
+
+
+def test_a_comparison_is_kept_for_everybody_to_read(console: Site) -> None:
+    booking_id = console.paid()
+    console.run(console.house.settle)
+    console.house.stripe.refund_in_dashboard(console.payment_of(booking_id).intent_id, 1000)
+    answer = console.send("/console/drift", "/console/drift/run", days="1")
+
+    assert answer.headers["location"] == "/console/drift"
+    page = _settled(console)
+    assert "by operator:olga" in page
+    reports = console.run(console.house.payments.drift_reports)
+    assert reports[0].counts["payments"] == 1
+    assert reports[0].counts["events"] > 0
+    assert console.payment_of(booking_id).refunded.major() == "10.00"
+
+
+def test_nobody_has_compared_yet(console: Site) -> None:
+    assert "Nobody has compared yet." in console.get("/console/drift").text
+
+
+def test_a_comparison_that_breaks_off_is_told() -> None:
+    class Broken(MemoryStorage):
+        """Fails when the books are counted."""
+
+        broken = False
+
+        async def read(self, work: Any) -> Any:
+            if self.broken and "_compare_ours" in getattr(work, "__qualname__", ""):
+                raise RuntimeError("the disk is gone")
+            return await super().read(work)
+
+    storage = Broken()
+    with open_site(House(storage=storage)) as site:
+        site.log_in()
+        site.paid()
+        storage.broken = True
+        site.send("/console/drift", "/console/drift/run")
+
+        assert "broke off" in _settled(site)
+
+
+def test_every_status_has_a_place_in_the_picture() -> None:
+    assert set(PLACES) == set(PaymentStatus)
+    assert len(set(PLACES.values())) == len(PLACES)
+    for status in PaymentStatus:
+        ahead = diagram(status, [status]).count('class="next"')
+        assert ahead == len([move for move in moves() if move[0] is status])
