@@ -50,6 +50,7 @@ def _dechunked(body: bytes, headers: dict[str, str]) -> bytes:
 
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: service\r\nConnection: close\r\n"
+CHUNKED = b"POST /api/webhooks/stripe/ HTTP/1.1\r\nHost: service\r\nTransfer-Encoding: chunked\r\n\r\n"
 NO_HTTP: dict[str, bytes] = {
     "nonsense": b"hello\r\n\r\n",
     "a TLS greeting": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
@@ -63,6 +64,9 @@ NO_HTTP: dict[str, bytes] = {
     "a negative length": HEAD + b"Content-Length: -1\r\n\r\n",
     "a length in words": HEAD + b"Content-Length: five\r\n\r\n",
     "another encoding of the transfer": HEAD + b"Transfer-Encoding: gzip\r\n\r\n",
+    "a length and chunks": HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "trailers without end": CHUNKED + b"0\r\n" + b"x: y\r\n" * 300_000,
+    "a chunk with extensions without end": CHUNKED + b"1;" + b"x" * 2_000_000,
     "HTTP of tomorrow": b"GET / HTTP/9.9\r\nHost: service\r\nConnection: close\r\n\r\n",
 }
 

@@ -9,12 +9,13 @@ import anyio
 import psycopg
 import pytest
 from bench.seed import Pattern, Stencil, fill, make_pattern
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine
 
 from booking_payments.adapters.sql import group_commit
+from booking_payments.adapters.sql.direct import DirectConnection
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import migrate
-from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.storage import PaymentFilter, UnitOfWork
 from booking_payments.testing.house import NOW
@@ -77,14 +78,15 @@ def _plain(url: str) -> str:
 
 async def _said(url: str, ask: Ask) -> Said:
     """The statements that a question is asked with, and their parameters."""
-    storage, said = SqlStorage.open(url), Said()
+    said = Said()
 
-    def listen(_: object, __: object, statement: str, parameters: Any, ___: object, ____: bool) -> None:
-        said.append((statement, parameters))
+    class Noting(psycopg.AsyncCursor[Any]):
+        async def execute(self, query: Any, params: Any = None, **more: Any) -> "Noting":
+            said.append((query, params))
+            return await super().execute(query, params, **more)
 
-    event.listen(storage.engine.sync_engine, "before_cursor_execute", listen)
-    await storage.transact(ask)
-    await storage.close()
+    async with await psycopg.AsyncConnection.connect(_plain(url), cursor_factory=Noting) as connection:
+        await ask(SqlUnitOfWork(DirectConnection(connection)))
     return said
 
 

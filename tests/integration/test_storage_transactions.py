@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import anyio
 import attrs
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
+from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql.engine import BUSY_TIMEOUT_MS
 from booking_payments.adapters.sql.failures import is_conflict
 from booking_payments.adapters.sql.storage import SqlStorage
@@ -224,3 +226,44 @@ async def test_postgresql_works_at_read_committed_and_reads_at_repeatable_read(s
     await storage.transact(work)
 
     assert seen == ["repeatable read", "read committed"]
+
+
+async def _let_go_of_all(storage: SqlStorage) -> None:
+    """The database ends everybody else's connection, as when it is started anew."""
+    others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    url = storage.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        await connection.execute(f"{others} AND datname = current_database()".encode())
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("rested", [True, False])
+async def test_connections_that_were_let_go_are_replaced_unnoticed(
+    storage: SqlStorage, rested: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "RESTED_S", 0 if rested else 3600)
+    async with anyio.create_task_group() as several:
+        for number in range(1, 5):
+            several.start_soon(store, storage, booking(number))
+    await _let_go_of_all(storage)
+
+    for _ in range(4):
+        assert await storage.read(lambda uow: uow.bookings.count_unpaid("ann", NOW)) == 4
+    await store(storage, booking(5))
+
+
+@ON_POSTGRESQL
+async def test_work_whose_connection_breaks_begins_again(storage: SqlStorage) -> None:
+    begun: list[int] = []
+
+    async def work(uow: UnitOfWork) -> None:
+        begun.append(1)
+        await uow.bookings.add(booking())
+        if len(begun) == 1:
+            await _let_go_of_all(storage)
+        await uow.bookings.get("bk_1")
+
+    await storage.transact(work)
+
+    assert len(begun) == 2
+    assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == booking()

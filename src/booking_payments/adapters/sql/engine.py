@@ -1,15 +1,25 @@
 """Engines, set up so that a commit means what it says."""
 
+import math
+import time
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_TIMEOUT_MS: Final = 2_000
 """How long a lock of somebody else is waited for before the transaction is begun again."""
 
 POOL_SIZE: Final = 10
+
+RESTED_S: Final = 1.0
+"""How long a connection was unused before it is tried with a ping."""
+
+_USED: Final = "booking_payments_used"
 
 READS: Final = "booking_payments_reads"
 """Execution option of a connection that only reads."""
@@ -49,11 +59,36 @@ def open_engine(url: str) -> AsyncEngine:
 
 
 def _open_postgresql(url: URL) -> AsyncEngine:
-    engine = create_async_engine(
-        url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True, isolation_level="READ COMMITTED"
-    )
+    engine = create_async_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, isolation_level="READ COMMITTED")
     event.listen(engine.sync_engine, "connect", _on_connect_postgresql)
+    _ping_the_rested(engine.sync_engine)
     return engine
+
+
+def _ping_the_rested(engine: Engine) -> None:
+    """Try a connection before it is used, unless it has just been: a ping costs as much as a statement."""
+
+    broken_at = -math.inf
+
+    def on_invalidate(_: object, record: ConnectionPoolEntry, error: object) -> None:
+        nonlocal broken_at
+        broken_at = time.monotonic()  # others may be broken, too
+
+    def on_checkin(_: object, record: ConnectionPoolEntry) -> None:
+        record.info[_USED] = time.monotonic()
+
+    def on_checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        used = record.info.get(_USED, math.inf)
+        if used > max(broken_at, time.monotonic() - RESTED_S):
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError("the database has let go of its connections") from error
+
+    event.listen(engine, "invalidate", on_invalidate)
+    event.listen(engine, "checkin", on_checkin)
+    event.listen(engine, "checkout", on_checkout)
 
 
 def _on_connect_postgresql(connection: Any, _: object) -> None:

@@ -1,9 +1,24 @@
 """What the repositories need of a connection."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import CursorResult, Executable
+from sqlalchemy import Executable, MappingResult, Row
+
+
+class Answer(Protocol):
+    """What came of a statement: its rows, once, and how many it has changed."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Row[Any]]: ...
+
+    def all(self) -> Sequence[Row[Any]]: ...
+
+    def mappings(self) -> MappingResult: ...
+
+    def scalar_one(self) -> Any: ...
 
 
 class Execute(Protocol):
@@ -11,4 +26,4 @@ class Execute(Protocol):
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None, /
-    ) -> CursorResult[Any]: ...
+    ) -> Answer: ...

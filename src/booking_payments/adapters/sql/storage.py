@@ -12,7 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from booking_payments.adapters.sql.clock import DatabaseClock
+from booking_payments.adapters.sql.direct import DirectConnection
 from booking_payments.adapters.sql.engine import READS, open_engine
+from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_conflict, is_unstorable
 from booking_payments.adapters.sql.group_commit import GroupCommit
 from booking_payments.adapters.sql.jobs import JobQueue
@@ -51,6 +53,16 @@ _ONE_VIEW: Final[dict[str, dict[str, Any]]] = {
 """How a connection only reads, and sees one state of the data in all its statements."""
 
 
+_TIME: Final = select(func.clock_timestamp())
+
+
+async def _psycopgs(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
+    """psycopg's own connection below one to PostgreSQL."""
+    raw = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(raw, psycopg.AsyncConnection)  # noqa: S101 - there is no other driver for it
+    return raw
+
+
 class SqlStorage:
     """Stores everything in SQLite or PostgreSQL.
 
@@ -70,11 +82,10 @@ class SqlStorage:
         self.clock = clock
         self.queue = queue
         # SQLite has one writer; queueing here is fair and cheaper than waiting for its file lock.
-        self._writer: AbstractAsyncContextManager[object] = (
-            anyio.Lock() if engine.dialect.name == "sqlite" else nullcontext()
-        )
+        self._on_sqlite = engine.dialect.name == "sqlite"
+        self._writer: AbstractAsyncContextManager[object] = anyio.Lock() if self._on_sqlite else nullcontext()
         self._read_options = _ONE_VIEW[engine.dialect.name]
-        self._groups = None if engine.dialect.name == "sqlite" else self._grouped()
+        self._groups = None if self._on_sqlite else self._grouped()
 
     def _grouped(self) -> GroupCommit:
         return GroupCommit(
@@ -134,19 +145,36 @@ class SqlStorage:
     async def _once(self, work: Work[T]) -> T:
         async with self._writer, self._connection() as connection:
             await connection.begin()
-            await self._tell_time(connection)
-            uow = SqlUnitOfWork(connection)
-            result = await work(uow)
+            uow, result = await self._carried_out(work, connection)
             await self._defer(uow.jobs.deferred, connection)
             await connection.commit()
         self._committed(uow.jobs.deferred)
         return result
 
+    async def _carried_out(self, work: Work[T], connection: AsyncConnection) -> tuple[SqlUnitOfWork, T]:
+        """What ``work`` returns, before it is committed. Where the connection breaks nothing will be: it begins again."""
+        try:
+            uow = SqlUnitOfWork(await self._direct(connection))
+            return uow, await work(uow)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            await connection.invalidate(error)
+            raise Retry from error
+
+    async def _direct(self, connection: AsyncConnection) -> Execute:
+        """What runs the statements of a transaction; the clock hears the time first."""
+        if self._on_sqlite:
+            return connection
+        direct = DirectConnection(await _psycopgs(connection))
+        if self.clock is not None and self.clock.wants_to_hear:
+            now: datetime = (await direct.execute(_TIME)).scalar_one()
+            self.clock.heard(now.astimezone(UTC))
+        return direct
+
     async def _defer(self, jobs: Sequence[tuple[Job, datetime]], connection: AsyncConnection) -> None:
         if self.queue is not None and jobs:
-            raw = (await connection.get_raw_connection()).driver_connection
-            assert isinstance(raw, psycopg.AsyncConnection)  # noqa: S101 - there is a queue on PostgreSQL only
-            await self.queue.defer(jobs, raw)
+            await self.queue.defer(jobs, await _psycopgs(connection))
 
     def _committed(self, jobs: Sequence[tuple[Job, datetime]]) -> None:
         if self.on_jobs is not None and jobs:
@@ -155,13 +183,11 @@ class SqlStorage:
     async def _read_once(self, work: Work[T]) -> T:
         async with self._connection() as connection:
             await connection.execution_options(**self._read_options)
-            await self._tell_time(connection)
-            return await work(SqlUnitOfWork(connection))
-
-    async def _tell_time(self, connection: AsyncConnection) -> None:
-        if self.clock is not None and self.clock.wants_to_hear:
-            now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-            self.clock.heard(now.astimezone(UTC))
+            await connection.begin()
+            _, result = await self._carried_out(work, connection)
+            if not self._on_sqlite:  # there a reader could have written
+                await connection.commit()  # after a rollback psycopg prepares all statements anew
+        return result
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:

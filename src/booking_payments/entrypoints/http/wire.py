@@ -1,38 +1,115 @@
 """HTTP as it comes off the wire: what is no HTTP at all is refused with a problem, like everything else."""
 
-import sys
-from typing import Any
+import asyncio
+from http import HTTPStatus
+from typing import Any, Final, cast
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from booking_payments.entrypoints.http.frame import SECURITY_HEADERS, headers_too_large
 from booking_payments.entrypoints.http.problems import Reply, bad_request
 
-TOO_LARGE = 431
-"""What h11 would say of headers without end."""
+HEAD_LIMIT: Final = 65_536
+"""Bytes of the request line and the headers together; the parser itself would keep any number of them."""
+
+FRAMING_LIMIT: Final = 1_048_576
+"""Bytes of a request that are neither: sizes and extensions of chunks, and trailers."""
 
 
-class StrictHttp(H11Protocol):
-    """uvicorn's HTTP/1.1, whose own refusals are problem details (RFC 9457) instead of plain text."""
+LINGER_S: Final = 1.0
+"""How long after a refusal the rest of a request is thrown away, so that the refusal is not lost with it."""
+
+
+class _Lingering:
+    """A transport that, closed in the middle of a request, listens a little longer: with bytes unread the kernel would
+    reset the connection, and the client would see that instead of the answer."""
+
+    def __init__(self, transport: asyncio.Transport, protocol: "StrictHttp") -> None:
+        self._transport, self._protocol = transport, protocol
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        if not self._protocol.mid_request or not self._transport.can_write_eof() or self.is_closing():
+            self._transport.close()
+            return
+        self._protocol.turned_away = True
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._protocol.loop.call_later(LINGER_S, self._transport.close)
+
+    def is_closing(self) -> bool:
+        return self._protocol.turned_away or self._transport.is_closing()
+
+
+class StrictHttp(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 that takes no endless headers, and whose own refusals are problem details (RFC 9457)."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._in_head = True
+        self._not_body = 0
+        self.mid_request = False
+        self.turned_away = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(cast(asyncio.Transport, _Lingering(transport, self)))
+
+    def data_received(self, data: bytes) -> None:
+        if self.turned_away:
+            return
+        self.mid_request = True
+        self._not_body += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._in_head and self._not_body > HEAD_LIMIT:
+            self._refuse(headers_too_large().reply)
+        elif self._not_body > FRAMING_LIMIT:
+            self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = self.mid_request = True
+
+    def on_headers_complete(self) -> None:
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            raise ValueError("one Host is wanted (RFC 9112, 3.2)")  # what a callback raises is a refusal
+        super().on_headers_complete()
+        self._in_head = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # trailers mean nothing to us
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._not_body -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_head, self._not_body, self.mid_request = True, 0, False
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(_refusal(sys.exception()))
+        self._refuse(bad_request("this is no HTTP request that can be understood", "bad_request").reply)
 
     def _refuse(self, reply: Reply) -> None:
-        given = {**SECURITY_HEADERS, **reply.headers, "Content-Type": reply.media_type, "Connection": "close"}
-        headers = [(name.encode(), value.encode()) for name, value in given.items()]
-        answer: list[Any] = [
-            h11.Response(status_code=reply.status, headers=headers),
-            h11.Data(data=reply.body),
-            h11.EndOfMessage(),
-        ]
-        for event in answer:
-            self.transport.write(self.conn.send(event) or b"")
+        """Answer and hang up; where an answer is under way, only hang up."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            self.transport.write(_answer(reply))
         self.transport.close()
 
 
-def _refusal(error: BaseException | None) -> Reply:
-    if isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == TOO_LARGE:
-        return headers_too_large().reply
-    return bad_request("this is no HTTP request that can be understood", "bad_request").reply
+def _answer(reply: Reply) -> bytes:
+    headers = {
+        **SECURITY_HEADERS,
+        **reply.headers,
+        "Content-Type": reply.media_type,
+        "Content-Length": str(len(reply.body)),
+        "Connection": "close",
+    }
+    lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}", *(f"{k}: {v}" for k, v in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + reply.body
