@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test nightly lint typecheck docs lock mutation audit clean
+.PHONY: help run test nightly bench lint typecheck docs lock mutation audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a 
 PROOFS := tests/unit/stripe/test_currencies.py tests/unit/stripe/test_hostile_signatures.py \
 	tests/unit/application/test_unknown_values.py tests/integration/http/test_card_data.py tests/integration/test_canaries.py \
 	tests/integration/http/test_exploring.py
+
+bench: $(VENV)/.dev  ## webhooks and payments a second, beside a bare handler and pgbench (about five minutes); writes docs/performance.md
+	@$(BIN)/python -m bench.run
 
 mutation: $(VENV)/.dev  ## whether the tests notice what changes in the guarded modules (about ten minutes)
 	@$(BIN)/python tools/mutate.py $(TARGETS)

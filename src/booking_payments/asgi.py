@@ -10,6 +10,7 @@ from typing import Any
 from litestar import Litestar
 
 from booking_payments.container import build
+from booking_payments.entrypoints.garbage import look_for_less_garbage
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.settings import Problem, Settings, SettingsError, load_settings
@@ -47,5 +48,6 @@ class Application:
             if not readiness.ok:
                 raise SettingsError(Problem("DATABASE_URL", readiness.detail or "must be ready"))
             self._app = create_app(services)
+            look_for_less_garbage()
             await self._app(scope, receive, send)
             self._app = None

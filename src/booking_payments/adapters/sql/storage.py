@@ -152,7 +152,7 @@ class SqlStorage:
         return result
 
     async def _carried_out(self, work: Work[T], connection: AsyncConnection) -> tuple[SqlUnitOfWork, T]:
-        """What ``work`` returns, before it is committed. Where the connection breaks nothing will be: it begins again."""
+        """What ``work`` returns, before it is committed; where the connection breaks nothing will be: begin again."""
         try:
             uow = SqlUnitOfWork(await self._direct(connection))
             return uow, await work(uow)

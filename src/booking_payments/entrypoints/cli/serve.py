@@ -11,6 +11,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from booking_payments.entrypoints.cli.house import fail, require_ready, settings_or_fail
+from booking_payments.entrypoints.garbage import look_for_less_garbage
 from booking_payments.settings import Settings, SettingsError
 
 BACKLOG: Final = 2048
@@ -99,7 +100,9 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         async with build(settings) as services:
             await require_ready(services)
             click.echo(_announcement(settings), err=True)
-            await uvicorn.Server(_config(create_app(services))).serve(sockets=[listening])
+            server = uvicorn.Server(_config(create_app(services)))
+            look_for_less_garbage()
+            await server.serve(sockets=[listening])
 
 
 def _config(app: Any, **more: Any) -> uvicorn.Config:

@@ -1,0 +1,81 @@
+"""The least that anybody could do: one handler that verifies, decodes, and does five round trips in a transaction.
+
+No lifecycle, no ledger, no messages, no metrics, no log: a bound to hold the service against.
+"""
+
+import hmac
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+from litestar import Litestar, Request, Response, post
+from litestar.datastructures import State
+
+SCHEMA: Final = """
+DROP TABLE IF EXISTS bare_events, bare_payments, bare_audit;
+CREATE TABLE bare_events (id text PRIMARY KEY, body jsonb NOT NULL, received_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE bare_payments (intent_id text PRIMARY KEY, status text NOT NULL, updated_at timestamptz);
+CREATE TABLE bare_audit (id bigserial PRIMARY KEY, event_id text NOT NULL, what text NOT NULL);
+"""
+
+
+class Intent(msgspec.Struct):
+    """What is read of an intent."""
+
+    id: str
+    status: str
+
+
+class Data(msgspec.Struct):
+    """What is read of an event's data."""
+
+    object: Intent
+
+
+class Event(msgspec.Struct):
+    """What is read of an event."""
+
+    id: str
+    data: Data
+
+
+_decoder = msgspec.json.Decoder(Event)
+
+
+@post("/api/webhooks/stripe", status_code=200)
+async def webhook(request: Request[Any, Any, State]) -> Response[bytes]:
+    """Take in one event."""
+    body = await request.body()
+    parts = dict(part.split("=", 1) for part in request.headers["stripe-signature"].split(","))
+    secret = os.environ["STRIPE_WEBHOOK_SECRET"].encode()
+    signed = hmac.new(secret, parts["t"].encode() + b"." + body, "sha256").hexdigest()
+    if not hmac.compare_digest(signed, parts["v1"]):
+        return Response(b"", status_code=400)
+    event = _decoder.decode(body)
+    async with request.app.state.pool.acquire() as connection, connection.transaction():
+        new = await connection.fetchval(
+            "INSERT INTO bare_events (id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1",
+            event.id,
+            body.decode(),
+        )
+        if new:
+            await connection.execute(
+                "UPDATE bare_payments SET status = $2, updated_at = now() WHERE intent_id = $1",
+                event.data.object.id,
+                event.data.object.status,
+            )
+            await connection.execute("INSERT INTO bare_audit (event_id, what) VALUES ($1, 'paid')", event.id)
+    return Response(b"{}", media_type="application/json")
+
+
+@asynccontextmanager
+async def _pool(app: Litestar) -> AsyncIterator[None]:
+    async with asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=8, max_size=8) as pool:
+        app.state.pool = pool
+        yield
+
+
+app = Litestar([webhook], lifespan=[_pool], openapi_config=None, logging_config=None)

@@ -1,0 +1,55 @@
+"""A load generator that costs little: prepared requests over a few connections, each with one request under way."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from statistics import quantiles
+
+from attrs import define, field
+
+ANSWER = b"\r\n\r\n"
+
+
+@define
+class Load:
+    """What was measured: how long each answer took, in seconds, and how many there were of each status."""
+
+    took: list[float] = field(factory=list)
+    statuses: Counter[int] = field(factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def per_second(self) -> float:
+        return len(self.took) / self.seconds
+
+    def percentile_ms(self, which: int) -> float:
+        return quantiles(self.took, n=100)[which - 1] * 1000
+
+
+async def drive(port: int, requests: Iterator[bytes], *, connections: int, seconds: float) -> Load:
+    """Send ``requests`` until the time is over or there are none left."""
+    load = Load()
+    began = time.perf_counter()
+    await asyncio.gather(*[_connection(port, requests, load, began + seconds) for _ in range(connections)])
+    load.seconds = time.perf_counter() - began
+    return load
+
+
+async def _connection(port: int, requests: Iterator[bytes], load: Load, until: float) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        while (now := time.perf_counter()) < until and (request := next(requests, None)) is not None:
+            writer.write(request)
+            load.statuses[await _answer(reader)] += 1
+            load.took.append(time.perf_counter() - now)
+    finally:
+        writer.close()
+
+
+async def _answer(reader: asyncio.StreamReader) -> int:
+    """The status of one answer, read to its end."""
+    head = await reader.readuntil(ANSWER)
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    await reader.readexactly(int(length.partition(b":")[2]))
+    return int(head.split(b" ", 2)[1])

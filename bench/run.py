@@ -1,0 +1,233 @@
+"""Measures webhook ingestion and paying on a PostgreSQL of its own, side by side with a bare handler and pgbench.
+
+    python -m bench.run                  # a few minutes; writes docs/performance.md's table and picture
+    python -m bench.run --quick          # to see that it works
+
+Every slot gets the same server, sixteen connections and events of its own; rounds are interleaved; medians are told.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import click
+import psycopg
+from attrs import define, field
+from tests.integration.postgres import Server, postgres_binaries, private_server
+
+from bench import events, paying, small
+from bench.load import Load, drive
+from bench.page import write
+from booking_payments.adapters.sql.migrations import migrate
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+CONNECTIONS: Final = 16
+WORKERS: Final = 2
+SECOND_WORKER_S: Final = 2.0
+"""How long after the first worker the last one is surely there."""
+
+_TRANSACTION: Final = """\\set n random(1, 1000000000)
+\\set p random(1, :payments)
+BEGIN;
+INSERT INTO bare_events (id, body) VALUES (:client_id || '-' || :n, :body) ON CONFLICT DO NOTHING;
+UPDATE bare_payments SET status = 'succeeded', updated_at = now()
+    WHERE intent_id = 'pi_bench' || lpad(:p::text, 9, '0');
+INSERT INTO bare_audit (event_id, what) VALUES (:n::text, 'paid');
+COMMIT;
+"""
+
+
+@define
+class Slot:
+    """One thing that is measured, and what came of its rounds."""
+
+    name: str
+    rates: list[float] = field(factory=list)
+    p50_ms: list[float] = field(factory=list)
+    p99_ms: list[float] = field(factory=list)
+
+    def add(self, load: Load) -> None:
+        """Keep the figures of one round. Raises when an answer was not good."""
+        bad = {status: times for status, times in load.statuses.items() if status != 200}
+        if bad:
+            raise click.ClickException(f"{self.name}: answers other than 200: {bad}")
+        self.rates.append(load.per_second)
+        self.p50_ms.append(load.percentile_ms(50))
+        self.p99_ms.append(load.percentile_ms(99))
+
+    @property
+    def rate(self) -> float:
+        return median(self.rates)
+
+
+@define
+class Bench:
+    """The server, and how long and how often everything is run."""
+
+    server: Server
+    seconds: float
+    rounds: int
+    payments: int
+    numbers: Iterator[int] = field(factory=lambda: iter(range(0, 10**12, 10**6)))
+
+    @property
+    def intents(self) -> list[str]:
+        return [f"pi_bench{number:09d}" for number in range(1, self.payments + 1)]
+
+    def url(self, database: str) -> str:
+        base, _, _ = self.server.dsn.rpartition("/")
+        return f"{base}/{database}"
+
+    # --- ours
+
+    def service(self, payments: int | None = None) -> Load:
+        """Our service with two worker processes, over ``payments`` in processing."""
+        url = self.url("service")
+        self._seed(url, payments or self.payments)
+        with self._serving(url, "http://127.0.0.1:9") as port:
+            return self._deliver(port)
+
+    def _seed(self, url: str, payments: int) -> None:
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as ids:
+            ids.write("\n".join(f"pi_bench{number:09d}" for number in range(1, payments + 1)))
+            ids.flush()
+            command = [
+                sys.executable,
+                "-m",
+                "bench.seed",
+                "--reset",
+                "--count",
+                str(payments),
+                "--intent-ids",
+                ids.name,
+            ]
+            _run(command, DATABASE_URL=url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+
+    @contextmanager
+    def _serving(self, url: str, gateway: str, workers: int = WORKERS) -> Iterator[int]:
+        settings = {**paying.SETTINGS, "DATABASE_URL": url, "STRIPE_API_BASE": gateway}
+        settings["STRIPE_WEBHOOK_SECRET"] = events.SECRET
+        command = [sys.executable, "-m", "booking_payments", "serve", "--workers", str(workers)]
+        with small.serving(command, settings) as port:
+            yield port
+
+    def pay(self, *, delay_s: float) -> paying.Paid:
+        """Two hundred customers at once, with a gateway that takes ``delay_s``."""
+        url = self.url("service")
+        self._seed(url, 1)
+        with paying.gateway(delay_s) as address, self._serving(url, address) as port:
+            time.sleep(SECOND_WORKER_S)
+            return asyncio.run(paying.pay(port, self.seconds))
+
+    # --- what it is held against
+
+    def bare(self) -> Load:
+        """The bare handler, with two worker processes."""
+        url = self.url("bare")
+        self._fill_bare(url)
+        settings = {"DATABASE_URL": url, "STRIPE_WEBHOOK_SECRET": events.SECRET}
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "bench.bare:app",
+            "--workers",
+            str(WORKERS),
+            "--log-level",
+            "warning",
+        ]
+        with small.serving([*command, "--no-access-log"], settings) as port:
+            return self._deliver(port)
+
+    def _fill_bare(self, url: str) -> None:
+        from bench.bare import SCHEMA
+
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(SCHEMA)
+            with connection.cursor().copy("COPY bare_payments (intent_id, status) FROM STDIN") as copy:
+                for intent_id in self.intents:
+                    copy.write_row((intent_id, "processing"))
+            connection.execute("ANALYZE")
+            connection.execute("CHECKPOINT")
+
+    def _deliver(self, port: int) -> Load:
+        time.sleep(SECOND_WORKER_S)
+        first = next(self.numbers)
+        prepared = list(events.requests(self.intents, first))
+        return asyncio.run(drive(port, iter(prepared), connections=CONNECTIONS, seconds=self.seconds))
+
+    def pgbench(self) -> float:
+        """Transactions a second of the bare handler's five statements, without a handler."""
+        url = self.url("bare")
+        self._fill_bare(url)
+        body = next(events.requests(["pi_1"])).partition(b"\r\n\r\n")[2].decode().replace("'", "''")
+        with tempfile.TemporaryDirectory() as folder:
+            script = Path(folder) / "transaction.sql"
+            script.write_text(_TRANSACTION.replace(":body", f"'{body}'").replace(":payments", str(self.payments)))
+            command = [str(postgres_binaries() / "pgbench"), "-n", "-M", "simple", "-c", str(CONNECTIONS), "-j", "2"]
+            said = _run([*command, "-T", str(max(1, round(self.seconds))), "-f", str(script), url])
+        line = next(line for line in said.splitlines() if line.startswith("tps = "))
+        return float(line.split()[2])
+
+
+def _run(command: Sequence[str], **settings: str) -> str:
+    environment = {**os.environ, **settings}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise click.ClickException(f"{' '.join(command[:4])} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _rate(load: Load) -> str:
+    return f"{load.per_second:.0f}/s"
+
+
+def _say(what: str, measure: Callable[[], Any], tell: Callable[[Any], str]) -> Any:
+    began = time.perf_counter()
+    found = measure()
+    click.echo(f"{what:<34} {tell(found):<60} {time.perf_counter() - began:5.1f} s", err=True)
+    return found
+
+
+@click.command(help=__doc__.split("\n\n", maxsplit=1)[0])
+@click.option("--quick", is_flag=True, help="One short round; nothing is written.")
+@click.option("--payments", default=100_000, show_default=True, help="Payments in the largest tables.")
+def main(quick: bool, payments: int) -> None:
+    """Measure, and write the page."""
+    seconds, rounds, few = (1.5, 1, 3_000) if quick else (8.0, 3, 30_000)
+    with private_server(settings=()) as server:
+        with psycopg.connect(server.dsn, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE service")
+            connection.execute("CREATE DATABASE bare")
+        bench = Bench(server, seconds, rounds, few)
+        migrate(bench.url("service"))
+        bare, service, tps = Slot("bare handler"), Slot("booking-payments"), list[float]()
+        for _ in range(rounds):
+            bare.add(_say("bare handler", bench.bare, _rate))
+            service.add(_say("booking-payments", bench.service, _rate))
+            tps.append(_say("pgbench", bench.pgbench, lambda rate: f"{rate:.0f}/s"))
+        growth: dict[int, Load] = {}
+        for size in (1_000, few if quick else payments):
+            growth[size] = _say(f"{size:,} payments", partial(bench.service, size), _rate)
+        paid: dict[float, paying.Paid] = {}
+        for delay in (0.0, 0.1):
+            work = partial(bench.pay, delay_s=delay)
+            paid[delay] = _say(f"paying, gateway takes {delay * 1000:.0f} ms", work, str)
+    figures = small.figures()
+    if not quick:
+        write(ROOT / "docs", bare=bare, service=service, pgbench=median(tps), growth=growth, paid=paid, small=figures)
+
+
+if __name__ == "__main__":
+    main()
