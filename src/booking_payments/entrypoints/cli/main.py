@@ -9,6 +9,7 @@ from booking_payments.entrypoints.cli.doctor import doctor
 from booking_payments.entrypoints.cli.ledger import ledger
 from booking_payments.entrypoints.cli.messages import messages
 from booking_payments.entrypoints.cli.migrate import migrate
+from booking_payments.entrypoints.cli.payments import payments
 from booking_payments.entrypoints.cli.reconcile import reconcile
 from booking_payments.entrypoints.cli.sandbox import sandbox
 from booking_payments.entrypoints.cli.serve import serve
@@ -29,8 +30,24 @@ def main() -> None:
       booking-payments migrate
       booking-payments serve --port 8080
       booking-payments token --sub ann
+
+    Names are completed by the shell after: eval "$(_BOOKING_PAYMENTS_COMPLETE=bash_source booking-payments)"
+    (zsh_source and fish_source for the other shells).
     """
 
 
-for command in (serve, worker, migrate, token, booking, reconcile, ledger, webhooks, messages, sandbox, doctor):
+for command in (
+    serve,
+    worker,
+    migrate,
+    token,
+    booking,
+    payments,
+    reconcile,
+    ledger,
+    webhooks,
+    messages,
+    sandbox,
+    doctor,
+):
     main.add_command(command)

@@ -3,15 +3,8 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from attrs import frozen
-
-from booking_payments.domain.booking import Booking
-from booking_payments.domain.errors import InvalidInput, NotFound
-from booking_payments.domain.events import Recorded
-from booking_payments.domain.ledger import Posting
+from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import Payment
-from booking_payments.domain.refunds import RefundQuote
 from booking_payments.entrypoints.http import render
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.console.desk import Desk, at_desk
@@ -19,8 +12,8 @@ from booking_payments.entrypoints.pages.console.lifecycle import diagram, walked
 from booking_payments.entrypoints.pages.console.tones import TONES, fact_tone
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id
-from booking_payments.ports.audit import AuditRecord
-from booking_payments.ports.storage import PaymentFilter, UnitOfWork
+from booking_payments.entrypoints.payment_file import File, by_any_id, file_of
+from booking_payments.ports.storage import PaymentFilter
 
 PAGE_SIZE: Final = 25
 PATH: Final = "/console/payments"
@@ -34,7 +27,7 @@ async def listing(request: AnyRequest, services: Services) -> Answer:
     """Payments, newest first."""
     desk, search = at_desk(request, services), read_search(request)
     wanted = search.get("q")
-    found = await _by_any_id(services, wanted) if wanted else None
+    found = await by_any_id(services, wanted) if wanted else None
     if found is not None:
         raise Gone(f"{PATH}/{found.id}")
     try:
@@ -56,16 +49,6 @@ async def listing(request: AnyRequest, services: Services) -> Answer:
         "tones": TONES,
     }
     return desk.page("console/payments.html", "payments", context, status=400 if problem else 200)
-
-
-async def _by_any_id(services: Services, text: str) -> Payment | None:
-    """The payment that goes by this id: ours, its booking's, or any of the gateway's."""
-
-    async def work(uow: UnitOfWork) -> Payment | None:
-        found = await uow.payments.get(text) or await uow.payments.by_gateway_id(text)
-        return found or next(iter(reversed(await uow.payments.of_booking(text))), None)
-
-    return await services.storage.read(work)
 
 
 def _filter(search: Form, *, by_customer: bool = False) -> PaymentFilter:
@@ -95,52 +78,6 @@ def _day(text: str) -> datetime | None:
 
 
 # --- one payment -----------------------------------------------------------------------------------------------
-
-
-@frozen(kw_only=True)
-class File:
-    """All that is kept of a payment. ``current``: it is the one that its booking counts on, so that it can be acted
-    on."""
-
-    payment: Payment
-    booking: Booking
-    journal: tuple[Recorded, ...]
-    postings: tuple[Posting, ...]
-    others: tuple[Payment, ...]
-    audit: tuple[AuditRecord, ...]
-    quote: RefundQuote
-
-    @property
-    def current(self) -> bool:
-        return self.payment.holds_booking or not any(
-            each.holds_booking or each.created_at > self.payment.created_at for each in self.others
-        )
-
-    @property
-    def refundable(self) -> bool:
-        return self.current and self.quote.allowed
-
-
-async def file_of(services: Services, payment_id: str) -> File:
-    """The file of a payment. Raises ``NotFound``."""
-    now = services.clock.now()
-
-    async def work(uow: UnitOfWork) -> File:
-        payment = await uow.payments.get(payment_id)
-        booking = await uow.bookings.get(payment.booking_id) if payment else None
-        if payment is None or booking is None:
-            raise NotFound()
-        return File(
-            payment=payment,
-            booking=booking,
-            journal=tuple(await uow.payments.journal(payment_id)),
-            postings=tuple(await uow.payments.postings(payment_id)),
-            others=tuple(each for each in await uow.payments.of_booking(booking.id) if each.id != payment_id),
-            audit=tuple(await uow.audit.latest(20, booking.id)),
-            quote=payment.refundable.quote(now, None),
-        )
-
-    return await services.storage.read(work)
 
 
 @page("GET", f"{PATH}/{{payment_id}}")

@@ -13,9 +13,10 @@ from booking_payments.entrypoints.http.problems import Problem, Refused
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
 from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
-from booking_payments.entrypoints.pages.console.payments import PATH, File, file_of
+from booking_payments.entrypoints.pages.console.payments import PATH
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id, sentence
+from booking_payments.entrypoints.payment_file import File, file_of
 
 MAX_NOTE: Final = 500
 

@@ -1,0 +1,125 @@
+"""``payments list`` and ``payments show``: what the books say, for a person at a terminal and for a script."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.entrypoints.cli import main
+from booking_payments.settings import SETTING_NAMES
+from booking_payments.testing.house import House
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in SETTING_NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three bookings: one paid, one declined, one not begun."""
+    storage = SqlStorage.open(database_url)
+    house = House(storage=storage)
+    for reference, card in (("PAID-1", "pm_card_visa"), ("NO-1", "pm_card_chargeDeclined")):
+        booking = await house.book(reference=reference)
+        await house.payments.process_booking_payment(booking, card)
+        house.clock.advance(timedelta(minutes=1))
+    await house.book(reference="OPEN-1")
+    await storage.close()
+    monkeypatch.setenv("DATABASE_URL", database_url.replace("+psycopg", "").replace("+aiosqlite", ""))
+
+
+def run(*args: str, colour: bool = False) -> Result:
+    return CliRunner().invoke(main, ["payments", *args], color=colour)
+
+
+def listed(*args: str) -> list[dict[str, str]]:
+    done = run("list", "--json", *args)
+    assert done.exit_code == 0, done.output
+    found: list[dict[str, str]] = json.loads(done.stdout)["payments"]
+    return found
+
+
+@pytest.mark.usefixtures("database")
+def test_payments_are_listed_newest_first() -> None:
+    lines = run("list").stdout.splitlines()
+
+    assert ["NO-1" in lines[0], "PAID-1" in lines[1]] == [True, True]
+    assert "100.00 USD" in lines[1]
+    assert "succeeded" in lines[1]
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (["--status", "succeeded"], ["PAID-1"]),
+        (["--reference", "NO-1"], ["NO-1"]),
+        (["--customer", "ann"], ["NO-1", "PAID-1"]),
+        (["--customer", "nobody"], []),
+        (["--since", "2100-01-01T00:00:00Z"], []),
+        (["--until", "2100-01-01T00:00:00Z"], ["NO-1", "PAID-1"]),
+    ],
+)
+def test_filters_leave_out_what_is_not_asked_for(given: list[str], found: list[str]) -> None:
+    assert [each["reference"] for each in listed(*given)] == found
+
+
+@pytest.mark.usefixtures("database")
+def test_a_long_list_goes_on_after_its_cursor() -> None:
+    first = json.loads(run("list", "--json", "--limit", "1").stdout)
+
+    assert f"--cursor {first['next_cursor']}" in run("list", "--limit", "1").stdout
+    assert [each["reference"] for each in listed("--cursor", first["next_cursor"])] == ["PAID-1"]
+
+
+@pytest.mark.usefixtures("database")
+def test_an_empty_list_says_so() -> None:
+    assert run("list", "--customer", "nobody").stdout == "no payment is like this\n"
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("named_by", ["id", "booking_id", "reference", "intent_id"])
+def test_a_payment_is_shown_by_any_of_its_names(named_by: str) -> None:
+    (payment,) = listed("--reference", "PAID-1")
+
+    assert json.loads(run("show", payment[named_by], "--json").stdout)["id"] == payment["id"]
+
+
+@pytest.mark.usefixtures("database")
+def test_the_timeline_says_what_happened_when_by_whom_and_why() -> None:
+    told = run("show", "PAID-1").stdout
+
+    assert told.index("Payment started") < told.index("Payment succeeded") < told.index("Booking confirmed")
+    assert "UTC by service:backend, " in told
+    assert "pm_card_visa" in told
+
+
+@pytest.mark.usefixtures("database")
+def test_what_went_well_is_green_and_what_did_not_is_red() -> None:
+    green, red = "\x1b[32m", "\x1b[31m"
+
+    assert f"{green}\x1b[1mPayment succeeded" in run("show", "PAID-1", colour=True).stdout
+    assert f"{red}\x1b[1mAttempt refused" in run("show", "NO-1", colour=True).stdout
+    assert "\x1b" not in run("show", "NO-1").stdout
+
+
+@pytest.mark.usefixtures("database")
+def test_a_name_that_nobody_has_is_an_error_with_the_way_on() -> None:
+    done = run("show", "nothing")
+
+    assert done.exit_code == 1
+    assert done.stderr == "Error: no payment goes by this id; see: booking-payments payments list\n"
+
+
+@pytest.mark.usefixtures("database")
+def test_a_cursor_of_somebody_else_is_an_error() -> None:
+    done = run("list", "--cursor", "x")
+
+    assert done.exit_code == 1
+    assert "cursor" in done.stderr
