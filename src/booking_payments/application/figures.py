@@ -21,7 +21,11 @@ MOST_FACTS: Final = 5_000
 MOST_DELIVERIES: Final = 5_000
 MOST_WATCHED: Final = 500
 MOST_DISPUTES: Final = 500
+MOST_DEAD: Final = 1_000
 """How many rows a figure is made of at most: the newest."""
+
+MANY_DECLINES: Final = 5
+"""So many declines of one customer look suspicious; a payment allows three attempts."""
 
 DISPUTES_LIVE: Final = timedelta(days=400)
 """A dispute is settled within months; older ones are history."""
@@ -62,7 +66,8 @@ class Figures:
     """The figures since a moment. ``days`` are complete; ``volume`` is captured money by currency and day.
 
     ``refund_times_s`` are from request to success. ``counted_all`` is false when there were more payments than were
-    looked at. ``watched_more``: more payments are in flight than were looked at.
+    looked at. ``declined_often``: customers whose cards were declined ``MANY_DECLINES`` times or more, as those of
+    somebody who tries out stolen cards are. ``dead_letters`` are messages that were given up.
     """
 
     since: datetime
@@ -76,6 +81,8 @@ class Figures:
     unknown: tuple[Payment, ...]
     unfinished_webhooks: int
     disputes: tuple[OpenDispute, ...]
+    declined_often: int
+    dead_letters: int
     counted_all: bool
 
     @property
@@ -114,6 +121,7 @@ async def figures(world: World, since: datetime) -> Figures:
         requested = await told.facts(ev.RefundRequested, since - timedelta(days=30), MOST_FACTS)
         moved = await told.facts(ev.RefundMoved, since, MOST_FACTS)
         watched = await told.watched(MOST_WATCHED)
+        refused = await told.facts(ev.AttemptRefused, since, MOST_FACTS)
         days = list(_days(since, until))
         return Figures(
             since=since,
@@ -121,12 +129,14 @@ async def figures(world: World, since: datetime) -> Figures:
             days=tuple(_of_day(day, tallies) for day in days),
             volume=_volume(days, tallies),
             refunded=_sum_of(each.refunded for each in tallies),
-            declines=_declines(await told.facts(ev.AttemptRefused, since, MOST_FACTS)),
+            declines=_declines(refused),
             refund_times_s=_refund_times(requested, moved),
             webhooks=tuple(_webhooks_of(day, deliveries) for day in days),
             unknown=tuple(each for each in watched if each.operation is not None and each.operation.unknown),
             unfinished_webhooks=sum(not each.status.is_done for each in deliveries),
             disputes=tuple(each for each in await disputes(uow, until) if each.dispute.status.is_open),
+            declined_often=await _declined_often(uow, refused),
+            dead_letters=len(await uow.outbox.undelivered(dead=True, limit=MOST_DEAD)),
             counted_all=sum(each.payments for each in tallies) < MOST_PAYMENTS,
         )
 
@@ -200,6 +210,15 @@ def _declines(told: Sequence[Told]) -> tuple[tuple[str, int], ...]:
         fact.decline.decline_code or fact.decline.code for fact in refused if isinstance(fact, ev.AttemptRefused)
     ]
     return tuple(Counter(reasons).most_common())
+
+
+async def _declined_often(uow: UnitOfWork, refused: Sequence[Told]) -> int:
+    attempts = Counter(each.payment_id for each in refused)
+    payments = await uow.books.payments(set(attempts))
+    customers = Counter[str]()
+    for payment_id, payment in payments.items():
+        customers[payment.customer_id] += attempts[payment_id]
+    return sum(declines >= MANY_DECLINES for declines in customers.values())
 
 
 def _refund_times(requested: Sequence[Told], moved: Sequence[Told]) -> tuple[float, ...]:

@@ -19,6 +19,7 @@ from booking_payments.entrypoints.http import bookings, config, health, openapi,
 from booking_payments.entrypoints.http.auth import require_declared_access, rules_of
 from booking_payments.entrypoints.http.endpoint import Endpoint, as_response
 from booking_payments.entrypoints.http.frame import EXPOSED, REQUEST_ID, Frame, request_id_of
+from booking_payments.entrypoints.http.gauges import BookGauges
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import Refused, Reply, as_reply, internal_error, problem
 from booking_payments.entrypoints.http.services import Services
@@ -38,6 +39,7 @@ def create_app(services: Services) -> Litestar:
     state = {
         "services": services,
         "metrics": Metrics(),
+        "gauges": BookGauges(),
         "token_rules": rules_of(settings),
         "document": openapi.document(declared),
     }

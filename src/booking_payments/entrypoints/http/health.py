@@ -3,6 +3,7 @@
 from typing import Final
 
 from booking_payments.entrypoints.http.endpoint import GET, Answer, AnyRequest, as_reply, public
+from booking_payments.entrypoints.http.gauges import BookGauges
 from booking_payments.entrypoints.http.metrics import MEDIA_TYPE, Metrics
 from booking_payments.entrypoints.http.models import HealthAnswer
 from booking_payments.entrypoints.http.problems import Refused, Reply
@@ -32,7 +33,8 @@ async def ready(request: AnyRequest, services: Services) -> Reply:
 @public(GET, "/metrics", summary="Metrics for Prometheus", answers={200: str}, media_type="text/plain")
 async def metrics(request: AnyRequest, services: Services) -> Reply:
     counted: Metrics = request.app.state["metrics"]
-    return Reply(status=200, body=counted.text(), media_type=MEDIA_TYPE)
+    gauges: BookGauges = request.app.state["gauges"]
+    return Reply(status=200, body=counted.text() + await gauges.text(services), media_type=MEDIA_TYPE)
 
 
 ENDPOINTS: Final = (live, ready, metrics)

@@ -1,0 +1,109 @@
+"""How the books stand, as Prometheus gauges. They are read from the database, so that every process says the same,
+however many there are; and not more often than every few seconds, since anybody may ask."""
+
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
+
+import anyio
+import structlog
+from attrs import define, field
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from booking_payments.application.figures import Figures, quantile
+from booking_payments.entrypoints.http.services import Services
+
+WINDOW: Final = timedelta(hours=1)
+FRESH_S: Final = 15.0
+"""How long what was read is told again; Prometheus asks every 15 to 60 seconds."""
+
+QUANTILES: Final = (0.5, 0.95)
+MOST_REASONS: Final = 60
+"""Stripe has some fifty decline codes; what it may invent is ``other`` once there are more."""
+
+log = structlog.get_logger("booking_payments.metrics")
+
+
+@define
+class BookGauges:
+    """The gauges, read anew when they are not fresh."""
+
+    _text: bytes = b""
+    _read_at: float = float("-inf")
+    _lock: anyio.Lock = field(factory=anyio.Lock)
+
+    async def text(self, services: Services) -> bytes:
+        """The gauges in Prometheus' text format. Without the database only ``booking_payments_books_readable 0``."""
+        async with self._lock:
+            if time.monotonic() - self._read_at >= FRESH_S:
+                self._text, self._read_at = await _read(services), time.monotonic()
+            return self._text
+
+
+async def _read(services: Services) -> bytes:
+    registry = CollectorRegistry()
+    readable = Gauge("booking_payments_books_readable", "Whether the database could be read.", registry=registry)
+    try:
+        figures = await services.payments.figures(services.clock.now() - WINDOW)
+    except Exception as error:  # whatever it is, the process still has metrics to tell
+        log.warning("the figures of the books could not be read", reason=type(error).__name__)
+        return generate_latest(registry)
+    readable.set(1)
+    _fill(registry, figures)
+    return generate_latest(registry)
+
+
+def _fill(registry: CollectorRegistry, figures: Figures) -> None:
+    def gauge(name: str, told: str, labels: Iterable[str] = ()) -> Gauge:
+        return Gauge(f"booking_payments_{name}", told, tuple(labels), registry=registry)
+
+    payments = gauge("payments", "Payments begun in the last hour, by what became of them.", ["outcome"])
+    for outcome, count in (
+        ("succeeded", figures.succeeded),
+        ("lost", figures.lost),
+        ("open", sum(day.open for day in figures.days)),
+    ):
+        payments.labels(outcome).set(count)
+    declines = gauge("declines", "Declined attempts of the last hour, by reason.", ["reason"])
+    for reason, count in _bounded(figures.declines):
+        declines.labels(reason).set(count)
+    _quantiles(gauge("refund_seconds", "From request to success, of the last hour.", ["quantile"]), figures)
+    _delays(gauge("webhook_delay_seconds", "From event to arrival, of the last hour.", ["quantile"]), figures)
+    for name, told, count in (
+        ("webhooks_received_last_hour", "Webhooks that came.", sum(day.received for day in figures.webhooks)),
+        (
+            "webhooks_failed_last_hour",
+            "Of these, how many failed at first.",
+            sum(day.failed for day in figures.webhooks),
+        ),
+        ("webhooks_unfinished", "Webhooks of the last hour that were not processed yet.", figures.unfinished_webhooks),
+        ("unknown_outcomes", "Payments of which nobody knows yet whether money has moved.", len(figures.unknown)),
+        ("open_disputes", "Disputes that are not settled.", len(figures.disputes)),
+        ("customers_declined_often", "Customers with five declines or more in an hour.", figures.declined_often),
+        ("dead_letters", "Messages to the booking app that were given up.", figures.dead_letters),
+    ):
+        gauge(name, told).set(count)
+
+
+def _bounded(reasons: Iterable[tuple[str, int]]) -> Iterable[tuple[str, int]]:
+    """The most frequent reasons by name, the others together."""
+    named = list(reasons)
+    yield from named[:MOST_REASONS]
+    if named[MOST_REASONS:]:
+        yield "other", sum(count for _, count in named[MOST_REASONS:])
+
+
+def _quantiles(gauge: Gauge, figures: Figures) -> None:
+    for share in QUANTILES:
+        seconds = quantile(figures.refund_times_s, share)
+        if seconds is not None:
+            gauge.labels(str(share)).set(seconds)
+
+
+def _delays(gauge: Gauge, figures: Figures) -> None:
+    """Of the latest day that had any: an hour may lie on both sides of midnight."""
+    day = next((each for each in reversed(figures.webhooks) if each.median_delay_s is not None), None)
+    if day is not None and day.median_delay_s is not None and day.slow_delay_s is not None:
+        gauge.labels("0.5").set(day.median_delay_s)
+        gauge.labels("0.95").set(day.slow_delay_s)

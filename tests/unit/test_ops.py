@@ -1,0 +1,107 @@
+"""What is in ``ops/`` speaks of metrics and pages that exist."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from booking_payments.testing.house import House
+from tests.integration.pages.site import open_site
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = yaml.safe_load((ROOT / "ops/alerts.yaml").read_text())["groups"][0]["rules"]
+PANELS = json.loads((ROOT / "ops/dashboard.json").read_text())["panels"]
+EXPRESSIONS = {
+    **{f"alert {rule['alert']}": rule["expr"] for rule in RULES},
+    **{f"panel {panel['title']}": target["expr"] for panel in PANELS for target in panel["targets"]},
+}
+SUFFIXES = re.compile(r"_(total|bucket|count|sum|created)$")
+MADE_BY_PROMETHEUS = {"le"}
+
+
+@pytest.fixture(scope="module")
+def exported() -> dict[str, set[str]]:
+    """The metrics of a house in which everything has happened once, with the names of their labels."""
+    with open_site(House()) as site:
+        site.paid("pm_card_chargeDeclined", reference="R-2")
+        booking_id = site.paid()
+        site.run(site.house.payments.refund_payment, booking_id)
+        site.client.post("/api/webhooks/stripe/", content=b"{}")
+        return {
+            SUFFIXES.sub("", family.name): {name for sample in family.samples for name in sample.labels}
+            for family in text_string_to_metric_families(site.client.get("/metrics").text)
+        }
+
+
+def names_in(expression: str) -> Iterator[tuple[str, set[str]]]:
+    """The metrics that an expression reads, each with the labels it is chosen or grouped by."""
+    grouped = {name.strip() for names in re.findall(r"by \(([^)]*)\)", expression) for name in names.split(",")}
+    for name, chosen in re.findall(r"(booking_payments_\w+)(?:\{([^}]*)\})?", expression):
+        yield SUFFIXES.sub("", name), {*re.findall(r"(\w+)\s*[!=]", chosen), *grouped} - MADE_BY_PROMETHEUS
+
+
+@pytest.mark.parametrize("where", EXPRESSIONS)
+def test_every_metric_and_label_that_is_read_is_exported(where: str, exported: dict[str, set[str]]) -> None:
+    read = list(names_in(EXPRESSIONS[where]))
+
+    assert read != []
+    for name, labels in read:
+        assert name in exported
+        assert labels <= exported[name] or exported[name] == set(), f"{name} has no label {labels - exported[name]}"
+
+
+def test_every_metric_of_the_books_is_on_the_dashboard(exported: dict[str, set[str]]) -> None:
+    shown = {name for panel in PANELS for target in panel["targets"] for name, _ in names_in(target["expr"])}
+    alerted = {name for rule in RULES for name, _ in names_in(rule["expr"])}
+
+    assert set(exported) - shown - alerted == set()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
+def test_every_alert_says_what_to_do_and_where_to_read(rule: dict[str, dict[str, str]]) -> None:
+    page, _, anchor = rule["annotations"]["runbook"].partition("#")
+    headings = re.findall(r"^## (.+)$", (ROOT / page).read_text(), re.MULTILINE)
+
+    assert rule["annotations"]["summary"]
+    assert rule["annotations"]["action"]
+    assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_books_figures_are_those_of_the_house() -> None:
+    with open_site(House()) as site:
+        site.paid()
+        site.paid("pm_card_chargeDeclined", reference="R-2")
+        text = site.client.get("/metrics").text
+
+    assert 'booking_payments_payments{outcome="succeeded"} 1.0' in text
+    assert 'booking_payments_payments{outcome="open"} 1.0' in text
+    assert 'booking_payments_declines{reason="generic_decline"} 1.0' in text
+    assert "booking_payments_books_readable 1.0" in text
+
+
+def test_a_customer_with_five_declines_stands_out_without_a_name() -> None:
+    with open_site(House()) as site:
+        for number in range(5):
+            site.paid("pm_card_chargeDeclined", reference=f"R-{number}")
+        text = site.client.get("/metrics").text
+
+    assert "booking_payments_customers_declined_often 1.0" in text
+    assert "ann" not in re.findall(r'="([^"]*)"', text)
+
+
+def test_without_the_database_the_process_still_tells_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_site(House()) as site:
+        site.get("/health/live")
+        monkeypatch.setattr(type(site.house.storage), "read", _refuse)
+        text = site.client.get("/metrics").text
+
+    assert "booking_payments_books_readable 0.0" in text
+    assert "booking_payments_http_request_duration_seconds_bucket" in text
+
+
+async def _refuse(*_: object) -> None:
+    raise ConnectionError("the database is gone")
