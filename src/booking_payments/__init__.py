@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from booking_payments.application.callers import Caller
     from booking_payments.application.payments import BookingPayments
     from booking_payments.application.views import NewBooking, PaymentResult
+    from booking_payments.domain.errors import PaymentError
     from booking_payments.domain.money import Currency, Money
     from booking_payments.embedding import SyncBookingPayments, open_payments, open_payments_sync
+    from booking_payments.ports.gateway import WebhookRefused
 
 _HOMES: Final = {
     "BookingPayments": "booking_payments.application.payments",
@@ -19,8 +21,10 @@ _HOMES: Final = {
     "Currency": "booking_payments.domain.money",
     "Money": "booking_payments.domain.money",
     "NewBooking": "booking_payments.application.views",
+    "PaymentError": "booking_payments.domain.errors",
     "PaymentResult": "booking_payments.application.views",
     "SyncBookingPayments": "booking_payments.embedding",
+    "WebhookRefused": "booking_payments.ports.gateway",
     "open_payments": "booking_payments.embedding",
     "open_payments_sync": "booking_payments.embedding",
 }
@@ -31,8 +35,10 @@ __all__ = [
     "Currency",
     "Money",
     "NewBooking",
+    "PaymentError",
     "PaymentResult",
     "SyncBookingPayments",
+    "WebhookRefused",
     "open_payments",
     "open_payments_sync",
 ]

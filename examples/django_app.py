@@ -1,0 +1,111 @@
+"""Django with payments beside its own models: `python examples/django_app.py migrate`, then `... runserver`.
+
+The seats are a model of this project, in its database. The payments keep tables of their own, here in a database of
+their own (`DATABASE_URL`); with PostgreSQL both may share one. A seat remembers the id of its booking, nothing else.
+"""
+
+import atexit
+import sys
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import django
+from django.conf import settings
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+
+from booking_payments import (
+    Caller,
+    Currency,
+    Money,
+    NewBooking,
+    PaymentError,
+    SyncBookingPayments,
+    WebhookRefused,
+    open_payments_sync,
+)
+
+if not settings.configured:
+    settings.configure(
+        ALLOWED_HOSTS=["127.0.0.1", "localhost", "testserver"],
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "seats.sqlite3"}},
+        DEBUG=False,
+        ROOT_URLCONF=__name__,
+        SECRET_KEY="for-this-example-only",
+        USE_TZ=True,
+    )
+    django.setup()
+
+from django.db import connection, models
+
+PRICE = Money.parse("100.00", Currency.USD)
+
+
+class Seat(models.Model):
+    """A seat, and the booking that holds it."""
+
+    name = models.CharField(max_length=40, unique=True)
+    booking_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        app_label = "seats"
+
+
+@cache
+def payments() -> SyncBookingPayments:
+    """One for the process: opened when it is first needed, closed when the process ends."""
+    closing = ExitStack()
+    atexit.register(closing.close)
+    return closing.enter_context(open_payments_sync(migrate=True))
+
+
+def hold(request: HttpRequest, name: str) -> JsonResponse:
+    starts = datetime.now(UTC) + timedelta(days=30)
+    new = NewBooking(reference=name, customer_id=request.POST["customer"], amount=PRICE, event_starts_at=starts)
+    booking = payments().register_booking(new).booking
+    Seat.objects.update_or_create(name=name, defaults={"booking_id": booking.id})
+    return JsonResponse({"booking": booking.id})
+
+
+def pay(request: HttpRequest, name: str) -> JsonResponse:
+    seat = Seat.objects.get(name=name)
+    customer = Caller.customer(request.POST["customer"], "checkout")
+    try:
+        view = payments().start_payment(
+            seat.booking_id, customer, payment_method_id=request.POST["card"], confirm_immediately=True
+        )
+    except PaymentError as error:
+        return JsonResponse({"error": error.message, "code": error.code}, status=402)
+    return JsonResponse({"status": view.payment.status.value})
+
+
+def webhook(request: HttpRequest) -> JsonResponse:
+    try:
+        result = payments().receive_webhook(request.body, request.headers.get("Stripe-Signature"))
+    except (WebhookRefused, PaymentError) as error:  # anything but 2xx, so that Stripe sends it again
+        return JsonResponse({"error": str(error)}, status=400)
+    return JsonResponse({"outcome": result.outcome})
+
+
+urlpatterns = [
+    path("seats/<str:name>/hold", hold),
+    path("seats/<str:name>/pay", pay),
+    path("webhooks/stripe", webhook),
+]
+
+
+def create_seats() -> None:
+    """The table of the model. A project with more than one file leaves this to Django's migrations."""
+    if Seat._meta.db_table not in connection.introspection.table_names():
+        with connection.schema_editor() as editor:
+            editor.create_model(Seat)
+
+
+if __name__ == "__main__":
+    from django.core.management import execute_from_command_line
+
+    if sys.argv[1:] == ["migrate"]:
+        create_seats()
+    else:
+        execute_from_command_line(sys.argv)

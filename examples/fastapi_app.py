@@ -1,0 +1,70 @@
+"""A booking service on FastAPI that takes its own payments: `uvicorn fastapi_app:app --app-dir examples`.
+
+Seats are this service's own business; what is paid is asked of booking-payments, in the same event loop.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, HTTPException, Request
+
+from booking_payments import (
+    BookingPayments,
+    Caller,
+    Currency,
+    Money,
+    NewBooking,
+    PaymentError,
+    WebhookRefused,
+    open_payments,
+)
+
+PRICE = Money.parse("100.00", Currency.USD)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with open_payments(migrate=True) as payments:
+        app.state.payments = payments
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+def payments_of(request: Request) -> BookingPayments:
+    payments: BookingPayments = request.app.state.payments
+    return payments
+
+
+Payments = Annotated[BookingPayments, Depends(payments_of)]
+
+
+@app.post("/seats/{seat}/hold")
+async def hold(seat: str, customer: str, payments: Payments) -> dict[str, str]:
+    starts = datetime.now(UTC) + timedelta(days=30)
+    new = NewBooking(reference=seat, customer_id=customer, amount=PRICE, event_starts_at=starts)
+    return {"booking": (await payments.register_booking(new)).booking.id}
+
+
+@app.post("/bookings/{booking_id}/pay")
+async def pay(booking_id: str, customer: str, card: str, payments: Payments) -> dict[str, str | None]:
+    try:
+        view = await payments.start_payment(
+            booking_id, Caller.customer(customer, "checkout"), payment_method_id=card, confirm_immediately=True
+        )
+    except PaymentError as error:  # the tree says whose move it is; here the customer is told in any case
+        raise HTTPException(402, error.message) from error
+    secret = view.handover.client_secret if view.handover else None  # for Stripe.js, in this customer's browser
+    return {"status": view.payment.status.value, "client_secret": secret}
+
+
+@app.post("/webhooks/stripe")
+async def webhook(request: Request, payments: Payments) -> dict[str, str]:
+    try:
+        result = await payments.receive_webhook(await request.body(), request.headers.get("Stripe-Signature"))
+    except (WebhookRefused, PaymentError) as error:  # anything but 2xx, so that Stripe sends it again
+        raise HTTPException(400, str(error)) from error
+    return {"outcome": result.outcome}

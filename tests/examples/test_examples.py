@@ -1,0 +1,133 @@
+"""The examples, as somebody who tries them does: in a process and a folder of their own, over HTTP."""
+
+import hashlib
+import hmac
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from booking_payments.settings import SETTING_NAMES
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ENV = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
+SECRET = "whsec_development"
+SERVERS: dict[str, list[list[str]]] = {
+    "fastapi": [["-m", "uvicorn", "fastapi_app:app", "--app-dir", str(EXAMPLES), "--port", "PORT"]],
+    "litestar": [["-m", "uvicorn", "litestar_app:app", "--app-dir", str(EXAMPLES), "--port", "PORT"]],
+    "flask": [["-m", "flask", "--app", str(EXAMPLES / "flask_app.py"), "run", "--port", "PORT"]],
+    "django": [
+        [str(EXAMPLES / "django_app.py"), "migrate"],
+        [str(EXAMPLES / "django_app.py"), "runserver", "--noreload", "PORT"],
+    ],
+}
+
+
+def test_the_script_pays_and_refunds(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "script.py")],
+        cwd=tmp_path,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == "True\nTrue\n", done.stderr
+
+
+def test_the_script_is_not_longer_than_it_has_to_be() -> None:
+    lines = [line for line in (EXAMPLES / "script.py").read_text().splitlines()[1:] if line.strip()]
+
+    assert len(lines) <= 15
+
+
+@contextmanager
+def running(commands: Sequence[Sequence[str]], folder: Path) -> Iterator[httpx.Client]:
+    """The last of the commands serves until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    *before, serve = ([sys.executable, *(str(port) if each == "PORT" else each for each in one)] for one in commands)
+    for command in before:
+        subprocess.run(command, cwd=folder, env=ENV, check=True)
+    with (folder / "serve.log").open("wb") as log:
+        process = subprocess.Popen(serve, cwd=folder, env=ENV, stdout=log, stderr=log)
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
+                _wait(client, process, folder / "serve.log")
+                yield client
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _wait(client: httpx.Client, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(600):
+        assert process.poll() is None, log.read_text()
+        try:
+            client.get("/")
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(log.read_text())
+
+
+Service = tuple[str, httpx.Client]
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Each of the example services."""
+    with running(SERVERS[request.param], tmp_path_factory.mktemp(request.param)) as client:
+        yield request.param, client
+
+
+def send(service: Service, path: str, **fields: str) -> httpx.Response:
+    """Flask and Django read forms, the others the query."""
+    name, client = service
+    return client.post(path, data=fields) if name in ("flask", "django") else client.post(path, params=fields)
+
+
+def pay(service: Service, seat: str, card: str) -> httpx.Response:
+    booking_id = send(service, f"/seats/{seat}/hold", customer="ann").json()["booking"]
+    path = f"/seats/{seat}/pay" if service[0] == "django" else f"/bookings/{booking_id}/pay"
+    return send(service, path, customer="ann", card=card)
+
+
+def test_a_seat_is_held_and_paid(service: Service) -> None:
+    answer = pay(service, "A-1", "pm_card_visa")
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+
+
+def test_a_declined_card_is_told(service: Service) -> None:
+    answer = pay(service, "A-2", "pm_card_chargeDeclined")
+
+    assert answer.status_code == 402
+    assert "declined" in answer.text
+
+
+def test_a_webhook_is_taken_in_by_its_raw_bytes(service: Service) -> None:
+    body = b'{"id": "evt_1", "object": "event", "type": "customer.created", "livemode": false, "data": {"object": {}}}'
+    at = int(time.time())
+    signature = hmac.new(SECRET.encode(), b"%d." % at + body, hashlib.sha256).hexdigest()
+    headers = {"Stripe-Signature": f"t={at},v1={signature}", "Content-Type": "application/json"}
+
+    answer = service[1].post("/webhooks/stripe", content=body, headers=headers)
+
+    assert (answer.status_code, answer.json()) == (200, {"outcome": "ignored"})
+
+
+def test_a_webhook_of_somebody_else_is_refused(service: Service) -> None:
+    answer = service[1].post("/webhooks/stripe", content=b"{}", headers={"Stripe-Signature": "t=1,v1=00"})
+
+    assert answer.status_code == 400
