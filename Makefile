@@ -62,8 +62,10 @@ lint: $(VENV)/.dev  ## style, and the arrows of the hexagon
 typecheck: $(VENV)/.dev  ## mypy, strict
 	@$(BIN)/mypy
 
-docs: $(VENV)/.dev  ## print the diagrams in docs/ from the lifecycle tables
+docs: $(VENV)/.dev  ## print the diagrams in docs/ from the lifecycle tables, and build the site into build/site
 	@$(BIN)/python tools/diagrams.py
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
+	@echo "the site: build/site/index.html"
 
 lock: $(VENV)/.dev  ## pin and hash the dependencies anew
 	@$(BIN)/python tools/lock.py
