@@ -41,6 +41,7 @@ window.Stripe = (key) => {
         payment_method: document.getElementById("card").value, return_url: confirmParams.return_url,
       }).then(async (done) => done.paymentIntent && done.paymentIntent.status === "requires_action"
         ? call(elements.clientSecret, "/authenticate", {}) : done),
+    confirmCardPayment: (clientSecret) => call(clientSecret, "/authenticate", {}),
     handleNextAction: ({ clientSecret }) => call(clientSecret, "/authenticate", {}),
   };
 };
