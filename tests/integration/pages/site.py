@@ -77,6 +77,6 @@ def open_site(house: House | None = None, **changes: str) -> Iterator[Site]:
     house = house or House()
     given = settings(**changes)
     with_fake = given.gateway.value == "fake"
-    services = evolve(services_of(house), settings=given, sandbox=house.stripe if with_fake else None)
+    services = evolve(services_of(house, changes=changes), settings=given, sandbox=house.stripe if with_fake else None)
     with TestClient(create_app(services), raise_server_exceptions=False) as client:
         yield Site(client=client, house=house)

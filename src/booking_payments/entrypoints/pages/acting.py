@@ -39,9 +39,14 @@ class Act:
 async def act_once(
     request: AnyRequest, services: Services, session: Session, form: Form, act: Act, work: Work
 ) -> Reply:
-    """Do ``work`` unless the same form was sent before; then the answer of that time."""
+    """Do ``work`` unless the same form was sent before; then the answer of that time.
+
+    Raises ``Refused`` (429) when this principal has moved money too often, here or over the API.
+    """
     key = idempotency.key_of([form.get(KEY_FIELD)]) or ""
     metrics: Metrics = request.app.state["metrics"]
+    if services.limits is not None:
+        await services.limits.count_money(session.principal.subject, session.principal.issuer, metrics)
 
     async def run(cause: str, resumed: bool) -> Reply:
         asked_by = evolve(act.caller, cause=cause, resumed=resumed, key=key, request_id=act.caller.cause)

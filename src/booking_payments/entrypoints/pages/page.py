@@ -93,6 +93,16 @@ def _handler(each: Page) -> HTTPRouteHandler:
 
 
 async def _run(each: Page, request: AnyRequest, services: Services) -> Answer:
+    answer = await _answer(each, request, services)
+    if answer.status_code == HTTPStatus.UNAUTHORIZED and services.limits is not None:
+        try:  # guesses at a token count together with those over the API
+            await services.limits.count_failure(request.scope, request.app.state["metrics"])
+        except Refused as refused:
+            return problem_page(request, refused)
+    return answer
+
+
+async def _answer(each: Page, request: AnyRequest, services: Services) -> Answer:
     try:
         return await each.run(request, services)
     except Gone as gone:

@@ -56,8 +56,7 @@ def _forged() -> Refused:
 
 
 def principal_of(request: AnyRequest, token: str | None) -> Principal | None:
-    """Whose token this is; None for one that is missing, wrong or over. Every guess at a token of the pages comes
-    through here, so this is where guesses are to be counted."""
+    """Whose token this is; None for one that is missing, wrong or over."""
     if not token:
         return None
     try:
