@@ -297,6 +297,16 @@ def test_with_stripe_exactly_its_own_sources_are_let_in() -> None:
     assert "sk_test" not in answer.text
 
 
+@pytest.mark.parametrize("method", [None, "pm_card_authenticationRequired"])
+def test_nothing_can_be_clicked_before_stripes_script_is_there(method: str | None) -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.paid(method) if method else site.book()
+        page = site.get(address(booking_id)).text
+
+    assert re.findall(r"<button[^>]*>", page) == ['<button class="primary wide" disabled>']
+    assert "<noscript>" in page
+
+
 def test_with_stripe_there_is_no_panel_of_test_cards() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
