@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from booking_payments.domain.errors import PaymentError
     from booking_payments.domain.money import Currency, Money
     from booking_payments.embedding import SyncBookingPayments, open_payments, open_payments_sync
-    from booking_payments.ports.gateway import WebhookRefused
+    from booking_payments.ports.gateway import OwnGateway, WebhookRefused
 
 _HOMES: Final = {
     "BookingPayments": "booking_payments.application.payments",
@@ -21,6 +21,7 @@ _HOMES: Final = {
     "Currency": "booking_payments.domain.money",
     "Money": "booking_payments.domain.money",
     "NewBooking": "booking_payments.application.views",
+    "OwnGateway": "booking_payments.ports.gateway",
     "PaymentError": "booking_payments.domain.errors",
     "PaymentResult": "booking_payments.application.views",
     "SyncBookingPayments": "booking_payments.embedding",
@@ -35,6 +36,7 @@ __all__ = [
     "Currency",
     "Money",
     "NewBooking",
+    "OwnGateway",
     "PaymentError",
     "PaymentResult",
     "SyncBookingPayments",

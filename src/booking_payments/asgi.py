@@ -13,6 +13,7 @@ from booking_payments.container import build
 from booking_payments.entrypoints.garbage import look_for_less_garbage
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.logging import set_up_logging
+from booking_payments.ports.gateway import OwnGateway
 from booking_payments.settings import Problem, Settings, SettingsError, load_settings
 
 Receive = Callable[[], Awaitable[Any]]
@@ -29,8 +30,10 @@ def app() -> "Application":
 class Application:
     """Opens database and gateway when the server starts it, and closes them when the server stops it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, own: OwnGateway | None = None) -> None:
+        """``own`` stands in for the gateway that the settings name."""
         self._settings = settings
+        self._own = own
         self._app: Litestar | None = None
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -43,7 +46,7 @@ class Application:
 
     async def _live(self, scope: Any, receive: Receive, send: Send) -> None:
         """The lifespan call lasts as long as the server, and so does the house."""
-        async with build(self._settings) as services:
+        async with build(self._settings, own=self._own) as services:
             readiness = await services.ready()
             if not readiness.ok:
                 raise SettingsError(Problem("DATABASE_URL", readiness.detail or "must be ready"))

@@ -12,6 +12,7 @@ from typing import Final
 
 from dependency_injector import containers, providers
 
+from booking_payments.adapters.bank_transfer import BankTransferEvents, BankTransferGateway, TransferDesk, TransferStore
 from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.gateway import FakeGateway
@@ -40,7 +41,7 @@ from booking_payments.entrypoints.chores import Chores
 from booking_payments.entrypoints.deliveries import Deliveries
 from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.services import Readiness, Services
-from booking_payments.ports.gateway import Gateway
+from booking_payments.ports.gateway import Gateway, OwnGateway
 from booking_payments.ports.publisher import Publisher
 from booking_payments.settings import AfterDeadLetter, GatewayName, Problem, Settings, SettingsError
 
@@ -170,12 +171,22 @@ class Container(containers.DeclarativeContainer):
         max_per_s=settings.provided.gateway_max_per_s,
         max_concurrent=settings.provided.gateway_max_concurrent,
     )
+    transfer_store = providers.Singleton(TransferStore.open, database_url)
     gateway = providers.Selector(
         settings.provided.gateway.value,
         fake=providers.Singleton(FakeGateway, stripe=fake_stripe, clock=clock),
         stripe=providers.Singleton(StripeGateway, paced_transport, livemode=settings.provided.livemode),
+        bank_transfer=providers.Singleton(
+            BankTransferGateway, transfer_store, clock=clock, pay_to=settings.provided.bank_transfer_pay_to
+        ),
     )
-    webhooks = providers.Singleton(StripeWebhooks, secrets=settings.provided.webhook_secrets)
+    stripe_webhooks = providers.Singleton(StripeWebhooks, secrets=settings.provided.webhook_secrets)
+    webhooks = providers.Selector(
+        settings.provided.gateway.value,
+        fake=stripe_webhooks,
+        stripe=stripe_webhooks,
+        bank_transfer=providers.Singleton(BankTransferEvents),
+    )
     queue = providers.Singleton(_queue, settings)
     storage = providers.Singleton(_storage, database_url, alarm, clock, queue)
     publishers = providers.Singleton(_publishers, settings, clock, consumers)
@@ -200,17 +211,24 @@ class Container(containers.DeclarativeContainer):
         side_by_side=providers.Object(side_by_side),
     )
     payments = providers.Singleton(BookingPayments, world)
+    transfers = providers.Singleton(TransferDesk, gateway, world)
 
 
 @asynccontextmanager
-async def build(settings: Settings, consumers: Sequence[Consumer] = ()) -> AsyncIterator[Services]:
+async def build(
+    settings: Settings, consumers: Sequence[Consumer] = (), own: OwnGateway | None = None
+) -> AsyncIterator[Services]:
     """The services of one process, closed when the context ends. Raises ``SettingsError``.
 
-    ``consumers`` take the messages to the booking app inside this process.
+    ``consumers`` take the messages to the booking app inside this process. ``own`` stands in for the gateway that the
+    settings name.
     """
     container = Container(settings=settings, consumers=providers.Object(consumers))
+    if own is not None:
+        container.gateway.override(providers.Object(own.gateway))
+        container.webhooks.override(providers.Object(own.webhooks))
+    kind = settings.gateway if own is None else None
     storage: SqlStorage = container.storage()
-    fake = settings.gateway is GatewayName.FAKE
     try:
         yield Services(
             payments=container.payments(),
@@ -220,8 +238,9 @@ async def build(settings: Settings, consumers: Sequence[Consumer] = ()) -> Async
             ids=container.ids(),
             settings=settings,
             ready=lambda: readiness(storage),
-            background=_background(container, settings),
-            sandbox=container.fake_stripe() if fake else None,
+            background=_background(container, kind),
+            sandbox=container.fake_stripe() if kind is GatewayName.FAKE else None,
+            transfers=container.transfers() if kind is GatewayName.BANK_TRANSFER else None,
             limits=container.limits() if settings.rate_limit_enabled else None,
         )
     finally:
@@ -229,7 +248,7 @@ async def build(settings: Settings, consumers: Sequence[Consumer] = ()) -> Async
             if hasattr(publisher, "close"):  # functions have nothing to close
                 await publisher.close()
         await storage.close()
-        await _close_gateway(container, settings)
+        await _close_gateway(container, kind)
         await container.counters().close()
 
 
@@ -240,14 +259,17 @@ async def gateway_alone(settings: Settings) -> AsyncIterator[Gateway]:
     try:
         yield container.gateway()
     finally:
-        await _close_gateway(container, settings)
+        await _close_gateway(container, settings.gateway)
 
 
-async def _close_gateway(container: Container, settings: Settings) -> None:
-    if settings.gateway is GatewayName.FAKE:
-        container.fake_store().close()
-    else:
-        await container.stripe_transport().close()
+async def _close_gateway(container: Container, kind: GatewayName | None) -> None:
+    match kind:
+        case GatewayName.FAKE:
+            container.fake_store().close()
+        case GatewayName.STRIPE:
+            await container.stripe_transport().close()
+        case GatewayName.BANK_TRANSFER:
+            await container.transfer_store().close()
 
 
 async def shared_store_answers(settings: Settings) -> bool:
@@ -273,7 +295,7 @@ async def readiness(storage: SqlStorage) -> Readiness:
     return Readiness(database=True, migrations=True)
 
 
-def _background(container: Container, settings: Settings) -> Background:
+def _background(container: Container, kind: GatewayName | None) -> Background:
     """What runs beside the HTTP app: due work, and with the fake gateway its webhooks to ourselves.
 
     Where several processes share PostgreSQL, all of that is left to workers as long as one is alive.
@@ -282,7 +304,7 @@ def _background(container: Container, settings: Settings) -> Background:
     @asynccontextmanager
     async def background() -> AsyncIterator[None]:
         payments, alarm, queue = container.payments(), container.alarm(), container.queue()
-        rounds = list(_rounds(container, settings))
+        rounds = list(_rounds(container, kind))
         work: Round = payments.work
         async with AsyncExitStack() as stack:
             if queue is None:
@@ -306,12 +328,12 @@ def _unless_others_do(work: Round, presence: Presence) -> Round:
     return round_
 
 
-def _rounds(container: Container, settings: Settings) -> Iterator[Every]:
+def _rounds(container: Container, kind: GatewayName | None) -> Iterator[Every]:
     chores = Chores(container.payments(), container.clock())
     yield Every(timedelta(hours=1), chores.forget_answers)
     yield Every(timedelta(minutes=5), chores.retry_webhooks)
-    if settings.gateway is GatewayName.FAKE:
-        yield Every(timedelta(milliseconds=100), _deliveries(container, settings).round)
+    if kind is GatewayName.FAKE:
+        yield Every(timedelta(milliseconds=100), _deliveries(container, container.settings()).round)
     else:
         yield Every(timedelta(hours=1), chores.catch_up)
 

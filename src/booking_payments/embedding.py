@@ -23,6 +23,7 @@ from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.sql.migrations import migrate as bring_up_to_date
 from booking_payments.application.payments import BookingPayments
 from booking_payments.container import build
+from booking_payments.ports.gateway import OwnGateway
 from booking_payments.settings import Problem, SettingsError, load_settings
 
 P = ParamSpec("P")
@@ -37,20 +38,22 @@ async def open_payments(
     migrate: bool = False,
     background: bool = True,
     consumers: Sequence[Consumer] = (),
+    gateway: OwnGateway | None = None,
 ) -> AsyncIterator[BookingPayments]:
     """The facade over the database and gateway of the settings, closed when the context ends.
 
     ``env`` stands in for the environment; ``migrate`` brings the database's schema up to date first; ``background``
     settles, expires and delivers while the context is open (leave it out where ``booking-payments serve`` runs, too).
     ``consumers`` are functions, async or not, that take the messages to the booking app; they are called by the
-    background work of this process, so it has to be the only one that does it.
+    background work of this process, so it has to be the only one that does it. ``gateway`` is an adapter of your own,
+    with what reads its events, in place of the one that the settings name.
     Raises ``SettingsError`` for wrong settings, a database that can't be reached, or an old schema.
     """
     settings = load_settings(env, env_file)
     if migrate:
         bring_up_to_date(settings.normalized_database_url)
     async with AsyncExitStack() as stack:
-        services = await stack.enter_async_context(build(settings, consumers))
+        services = await stack.enter_async_context(build(settings, consumers, gateway))
         ready = await services.ready()
         if not ready.ok:
             raise SettingsError(Problem("DATABASE_URL", ready.detail or "must be ready"))
@@ -120,8 +123,11 @@ def open_payments_sync(
     migrate: bool = False,
     background: bool = True,
     consumers: Sequence[Consumer] = (),
+    gateway: OwnGateway | None = None,
 ) -> Iterator[SyncBookingPayments]:
     """``open_payments`` for scripts, Flask and Django: the loop runs in a thread of its own while the context lasts."""
-    opening = open_payments(env, env_file=env_file, migrate=migrate, background=background, consumers=consumers)
+    opening = open_payments(
+        env, env_file=env_file, migrate=migrate, background=background, consumers=consumers, gateway=gateway
+    )
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(opening) as payments:
         yield SyncBookingPayments(payments, portal)

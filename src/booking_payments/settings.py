@@ -61,6 +61,7 @@ class GatewayName(StrEnum):
     """Who moves the money."""
 
     STRIPE = "stripe"
+    BANK_TRANSFER = "bank_transfer"
     FAKE = "fake"
 
 
@@ -297,7 +298,15 @@ class Settings(BaseSettings):
     stripe_api_base: Annotated[str | None, BeforeValidator(_web_address)] = Field(
         None, alias="STRIPE_API_BASE", description="must be an address such as http://127.0.0.1:12111"
     )
-    given_gateway: GatewayName | None = Field(None, alias="PAYMENT_GATEWAY", description="must be stripe or fake")
+    given_gateway: GatewayName | None = Field(
+        None, alias="PAYMENT_GATEWAY", description="must be stripe, bank_transfer or fake"
+    )
+    bank_transfer_pay_to: str | None = Field(
+        None,
+        alias="BANK_TRANSFER_PAY_TO",
+        max_length=500,
+        description="must be text of at most 500 characters: the account that customers send money to",
+    )
 
     # The house's terms
     processing_fee_rate: Fraction = Field(
@@ -473,6 +482,8 @@ class Settings(BaseSettings):
     @property
     def livemode(self) -> bool:
         """Whether real money moves."""
+        if self.gateway is GatewayName.BANK_TRANSFER:
+            return True
         key = self.stripe_secret_key
         return self.gateway is GatewayName.STRIPE and key is not None and is_live(key.get_secret_value())
 
@@ -618,6 +629,10 @@ def _misfits(settings: Settings) -> Iterator[Problem]:
 
 
 def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
+    if settings.gateway is GatewayName.BANK_TRANSFER:
+        if settings.bank_transfer_pay_to is None:
+            yield Problem("BANK_TRANSFER_PAY_TO", "set it to the account that customers send their money to")
+        return
     on_stripe = settings.gateway is GatewayName.STRIPE
     if on_stripe and settings.stripe_secret_key is None:
         yield Problem("STRIPE_SECRET_KEY", "set it to the secret key: the Stripe gateway cannot work without")
@@ -682,8 +697,8 @@ def _fee_misfits(settings: Settings) -> Iterator[Problem]:
 
 
 def _worker_misfits(settings: Settings) -> Iterator[Problem]:
-    if settings.workers > 1 and not (settings.on_postgresql and settings.gateway is GatewayName.STRIPE):
-        yield Problem("WORKERS", "must be 1, unless DATABASE_URL names PostgreSQL and the gateway is stripe")
+    if settings.workers > 1 and not (settings.on_postgresql and settings.gateway is not GatewayName.FAKE):
+        yield Problem("WORKERS", "must be 1, unless DATABASE_URL names PostgreSQL and the gateway is not the fake one")
 
 
 def _message_misfits(settings: Settings) -> Iterator[Problem]:

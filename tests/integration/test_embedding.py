@@ -16,12 +16,19 @@ from booking_payments import (
     Currency,
     Money,
     NewBooking,
+    OwnGateway,
     SyncBookingPayments,
+    WebhookRefused,
     open_payments,
     open_payments_sync,
 )
+from booking_payments.adapters.fake_stripe import FakeStripe
+from booking_payments.adapters.memory.clock import SystemClock
+from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.stripe.signature import sign
+from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.settings import SettingsError
+from booking_payments.settings import DEVELOPMENT_WEBHOOK_SECRET, SettingsError
 
 
 @pytest.fixture
@@ -109,3 +116,29 @@ def test_the_domain_is_imported_without_the_rest() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert loaded.split() == ["False", "False"]
+
+
+# --- a gateway of somebody else's
+
+
+@pytest.fixture
+def own() -> OwnGateway:
+    clock = SystemClock()
+    return OwnGateway(FakeGateway(FakeStripe(clock.now), clock), StripeWebhooks(["whsec_mine"]))
+
+
+async def test_the_house_works_with_a_gateway_that_it_does_not_know(env: Mapping[str, str], own: OwnGateway) -> None:
+    async with open_payments(env, env_file=None, migrate=True, gateway=own) as payments:
+        booking = (await payments.register_booking(_seat())).booking
+        result = await payments.process_booking_payment(booking, "pm_card_visa")
+
+        assert [intent.id for intent in await own.gateway.list_intents(booking.created_at)] == [
+            result.payment_intent_id
+        ]
+
+
+async def test_events_are_read_by_its_own_reader(env: Mapping[str, str], own: OwnGateway) -> None:
+    body, now = b'{"id": "evt_1", "type": "payment_intent.created"}', SystemClock().now()
+    async with open_payments(env, env_file=None, migrate=True, gateway=own) as payments:
+        with pytest.raises(WebhookRefused):
+            await payments.receive_webhook(body, sign(body, DEVELOPMENT_WEBHOOK_SECRET, now))

@@ -11,8 +11,10 @@ import pytest
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.sdk import SdkTransport
+from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.reports import IntentReport
-from booking_payments.testing.gateway_contract import GatewayContract
+from booking_payments.testing.gateway_contract import CardGatewayContract, by_card
 from booking_payments.testing.sandbox import Sandbox
 from tests.conforming import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 
@@ -25,10 +27,17 @@ class SandboxStage:
     def __init__(self, sandbox: Sandbox, gateway: StripeGateway) -> None:
         self.gateway = gateway
         self._sandbox = sandbox
+        self.webhooks = StripeWebhooks(["whsec_contract"])
         self._ids = RandomIds()
 
     def new_key(self) -> str:
         return self._ids.idempotency_key()
+
+    async def pay(self, instruction: CreateIntent) -> IntentReport:
+        return await self.gateway.create_intent(by_card(instruction), self.new_key())
+
+    async def end_refund(self, refund_id: str) -> None:
+        """A card's is over at once."""
 
     async def authenticate(self, intent: IntentReport, outcome: str) -> None:
         path = f"/payment_intents/{intent.id}/authenticate"
@@ -38,7 +47,7 @@ class SandboxStage:
         self._sandbox.advance(duration)
 
 
-class TestStripeOverTheSandbox(GatewayContract):
+class TestStripeOverTheSandbox(CardGatewayContract):
     """The contract, through the SDK and a socket."""
 
     @pytest.fixture
@@ -54,10 +63,17 @@ class RealStage:
 
     def __init__(self, gateway: StripeGateway) -> None:
         self.gateway = gateway
+        self.webhooks = StripeWebhooks(["whsec_contract"])
         self._ids = RandomIds()
 
     def new_key(self) -> str:
         return self._ids.idempotency_key()
+
+    async def pay(self, instruction: CreateIntent) -> IntentReport:
+        return await self.gateway.create_intent(by_card(instruction), self.new_key())
+
+    async def end_refund(self, refund_id: str) -> None:
+        """A card's is over at once."""
 
     async def authenticate(self, intent: IntentReport, outcome: str) -> None:
         pytest.skip("Stripe's 3-D Secure window opens in a browser only")
@@ -67,7 +83,7 @@ class RealStage:
 
 
 @pytest.mark.skipif(not REAL_KEY, reason="set STRIPE_TEST_SECRET_KEY to a key of Stripe's test mode (sk_test_...)")
-class TestStripeItself(GatewayContract):
+class TestStripeItself(CardGatewayContract):
     """The contract, over Stripe's own test mode."""
 
     @pytest.fixture

@@ -9,9 +9,11 @@ from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds
+from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Misconfigured, Silent, Unreachable
-from booking_payments.testing.gateway_contract import LONG_AGO, GatewayContract, charged, creation
+from booking_payments.testing.gateway_contract import LONG_AGO, CardGatewayContract, by_card, charged, creation
 from tests.conforming import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 
 
@@ -22,10 +24,17 @@ class FakeStage:
         self.clock = ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
         self.stripe = FakeStripe(self.clock.now, Random(1))
         self.gateway = FakeGateway(self.stripe, self.clock)
+        self.webhooks = StripeWebhooks(["whsec_contract"])
         self._ids = RandomIds(Random(2))
 
     def new_key(self) -> str:
         return self._ids.idempotency_key()
+
+    async def pay(self, instruction: CreateIntent) -> IntentReport:
+        return await self.gateway.create_intent(by_card(instruction), self.new_key())
+
+    async def end_refund(self, refund_id: str) -> None:
+        """A card's is over at once."""
 
     async def authenticate(self, intent: IntentReport, outcome: str) -> None:
         assert self.stripe.authenticate(intent.id, intent.client_secret or "", outcome).ok
@@ -39,7 +48,7 @@ def stage() -> FakeStage:
     return FakeStage()
 
 
-class TestFakeGateway(GatewayContract):
+class TestFakeGateway(CardGatewayContract):
     """The contract, over the model directly."""
 
 

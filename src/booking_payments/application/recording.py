@@ -133,8 +133,9 @@ class Recorder:
             )
 
     async def keep_handover(self, report: IntentReport | None) -> None:
-        """Keep what the front end needs to go on with the intent."""
-        if report is not None and report.client_secret and report.id == self.payment.intent_id:
+        """Keep what the front end needs to go on with the intent; a report that tells nothing of it changes nothing."""
+        tells = report is not None and (report.client_secret or report.next_action)
+        if report is not None and tells and report.id == self.payment.intent_id:
             action = dict(report.next_action) if report.next_action else None
             handover = Handover(client_secret=report.client_secret, next_action=action)
             await self._uow.payments.keep_handover(self.payment.id, handover)

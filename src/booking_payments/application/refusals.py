@@ -29,7 +29,7 @@ REFUSALS: Final[Mapping[str, Telling]] = {
     "payment_method_unknown": (
         RefusedByRule,
         "payment_method_unknown",
-        "no such payment method; enter the card again",
+        "no such payment method; enter the card again, or choose another",
     ),
     "payment_method_missing": (
         RefusedByRule,
@@ -61,6 +61,11 @@ REFUSALS: Final[Mapping[str, Telling]] = {
         RefusedByRule,
         "exceeds_refundable",
         "the amount is larger than what can still be refunded",
+    ),
+    "capture_method_unsupported": (
+        RefusedByRule,
+        "capture_method_unsupported",
+        "money that is paid in this way can't be held; leave capture_method out",
     ),
     "charge_already_captured": (NotPossibleNow, "already_paid", "this booking is paid already"),
     "charge_expired_for_capture": (

@@ -228,3 +228,14 @@ class WebhookReader(Protocol):
     def read_again(self, body: str) -> GatewayEvent:
         """The event in a body that was found genuine when it came. Raises ``WebhookRefused`` for what is no event."""
         ...
+
+
+@frozen
+class OwnGateway:
+    """An adapter of somebody else's, for the house to work with: the gateway, and what reads its events.
+
+    Both belong together: another's reader would believe events that anybody may have signed. Whoever made it closes it.
+    """
+
+    gateway: Gateway
+    webhooks: WebhookReader

@@ -575,10 +575,11 @@ class StorageContract:
             await store(storage, booking(number))
             await stored(storage, Life(booking(number), number, NOW + timedelta(seconds=number)))
 
-    async def test_a_handover_is_kept_apart(self, storage: Storage) -> None:
+    @pytest.mark.parametrize("secret", ["pi_1_secret_x", None])
+    async def test_a_handover_is_kept_apart(self, storage: Storage, secret: str | None) -> None:
         await store(storage, booking())
         await stored(storage, Life(booking()))
-        handover = Handover(client_secret="pi_1_secret_x", next_action={"type": "use_stripe_sdk"})  # noqa: S106
+        handover = Handover(client_secret=secret, next_action={"type": "use_stripe_sdk"})
         assert await storage.read(lambda uow: uow.payments.handover("pay_1")) is None
 
         await storage.transact(lambda uow: uow.payments.keep_handover("pay_1", handover))

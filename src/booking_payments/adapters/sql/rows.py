@@ -230,10 +230,10 @@ def handover_values(handover: Handover) -> Values:
 
 def handover_from(row: Row) -> Handover | None:
     """The handover in a row."""
-    if row["client_secret"] is None:
+    secret, action = row["client_secret"], row["next_action"]
+    if secret is None and action is None:
         return None
-    action = row["next_action"]
-    return Handover(client_secret=row["client_secret"], next_action=msgspec.json.decode(action) if action else None)
+    return Handover(client_secret=secret, next_action=msgspec.json.decode(action) if action else None)
 
 
 def inbox_values(entry: InboxEntry) -> Values:

@@ -10,6 +10,7 @@ import click
 from booking_payments.domain.errors import PaymentError
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.logging import set_up_logging
+from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.settings import Settings, SettingsError, load_settings
 
@@ -44,7 +45,7 @@ def in_the_house(settings: Settings, work: Callable[[Services], Awaitable[T]]) -
 
     try:
         return asyncio.run(run())
-    except (PaymentError, SettingsError, StorageConflict) as error:
+    except (PaymentError, SettingsError, StorageConflict, GatewayError) as error:
         fail(str(error))
 
 

@@ -14,6 +14,7 @@ from booking_payments.entrypoints.cli.reconcile import reconcile
 from booking_payments.entrypoints.cli.sandbox import sandbox
 from booking_payments.entrypoints.cli.serve import serve
 from booking_payments.entrypoints.cli.token import token
+from booking_payments.entrypoints.cli.transfers import transfers
 from booking_payments.entrypoints.cli.webhooks import webhooks
 from booking_payments.entrypoints.cli.worker import worker
 
@@ -47,6 +48,7 @@ for command in (
     ledger,
     webhooks,
     messages,
+    transfers,
     sandbox,
     doctor,
 ):

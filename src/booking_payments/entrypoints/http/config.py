@@ -18,7 +18,7 @@ async def config(call: Call[Nothing]) -> Answer:
     settings = call.services.settings
     content = ConfigAnswer(
         publishable_key=settings.stripe_publishable_key or None,
-        gateway=settings.gateway.value,
+        gateway=call.services.gateway.name,
         processing_fee_rate=f"{settings.processing_fee_rate:f}",
         retry_attempts=settings.retry_attempts,
     )

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 
 from attrs import field, frozen
 
+from booking_payments.adapters.bank_transfer import TransferDesk
 from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.application.payments import BookingPayments
 from booking_payments.entrypoints.http.limits import Limits
@@ -34,7 +35,8 @@ class Services:
     """The facade, what stored answers need, and what runs beside the app while it lives.
 
     ``background`` is entered when the app starts and left when it stops. ``sandbox`` is there only with the fake
-    gateway: the customer's side of its 3-D Secure window. ``limits`` is missing where rates are not bounded.
+    gateway: the customer's side of its 3-D Secure window; ``transfers`` only with the gateway for bank transfers: the
+    operator's side. ``limits`` is missing where rates are not bounded.
     """
 
     payments: BookingPayments
@@ -46,4 +48,5 @@ class Services:
     ready: Callable[[], Awaitable[Readiness]]
     background: Callable[[], AbstractAsyncContextManager[None]] | None = None
     sandbox: FakeStripe | None = None
+    transfers: TransferDesk | None = None
     limits: Limits | None = None

@@ -5,11 +5,13 @@ fake gateway a panel of test cards stands in its place, and a form plays the ban
 shows is decided by ``application.checking_out``; here it is only put into words.
 """
 
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
 from attrs import frozen
 
+from booking_payments.adapters.bank_transfer import METHOD as BANK_TRANSFER
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, Stage
 from booking_payments.domain.errors import InvalidInput, NotFound, OutcomeUnknown
@@ -92,10 +94,20 @@ def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> 
         "closed": sentence(checkout.payability.message),
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
         "publishable_key": settings.stripe_publishable_key if by_stripe else None,
-        "groups": [] if by_stripe else groups_for(checkout.booking.amount.currency),
+        "groups": groups_for(checkout.booking.amount.currency) if visit.services.sandbox else [],
+        "transfer": _transfer(visit, checkout),
         "test_mode": not settings.livemode,
     }
     return html("checkout.html", context, status=problem.status if problem else 200, stripe=by_stripe)
+
+
+def _transfer(visit: Visit, checkout: Checkout) -> dict[str, Any] | None:
+    """What a customer who pays by bank transfer has to know: the method, and then where to send the money."""
+    if visit.services.transfers is None:
+        return None
+    handover = checkout.view.handover if checkout.view else None
+    action: Any = handover.next_action if handover and handover.next_action else {}
+    return {"method": BANK_TRANSFER, **action.get("display_bank_transfer_instructions", {})}
 
 
 def _alert(checkout: Checkout, problem: Problem | None) -> str | None:
@@ -112,17 +124,15 @@ async def status(request: AnyRequest, services: Services) -> Sent:
     return as_json({"stage": checkout.stage.value, "version": checkout.version})
 
 
-# --- with the fake gateway -------------------------------------------------------------------------------------
+# --- with the fake gateway, and bank transfers -----------------------------------------------------------------------
 
 
 @page("POST", f"{PATH}/pay")
 async def pay(request: AnyRequest, services: Services) -> Sent:
-    """Pay with one of the test cards."""
+    """Pay with one of the test cards, or by bank transfer."""
     visit, form = await _sent(request, services)
-    if services.sandbox is None:
-        raise NotFound()
     method = form.safe("payment_method")
-    if method not in METHOD_IDS:
+    if method not in _methods(services):
         raise InvalidInput("choose one of the cards first")
     await visit.checkout()
 
@@ -140,6 +150,15 @@ async def pay(request: AnyRequest, services: Services) -> Sent:
     )
     problem = problem_in(await act_once(request, services, visit.session, form, act, work))
     return await _afterwards(visit, problem)
+
+
+def _methods(services: Services) -> Collection[str]:
+    """What this page can take by itself. Raises ``NotFound`` where the gateway's own script takes it."""
+    if services.sandbox is not None:
+        return METHOD_IDS
+    if services.transfers is None:
+        raise NotFound()
+    return (BANK_TRANSFER,)
 
 
 @page("POST", f"{PATH}/bank")

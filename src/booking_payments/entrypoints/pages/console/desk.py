@@ -46,7 +46,7 @@ class Desk:
             "operator": self.session.principal.subject,
             "form_token": self.session.form_token,
             "test_mode": not self.services.settings.livemode,
-            "gateway": self.services.settings.gateway.value,
+            "gateway": self.services.gateway.name,
             "now": self.services.clock.now(),
         }
         return html(template, {**frame, **context}, status=status)

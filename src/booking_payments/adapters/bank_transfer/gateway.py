@@ -1,0 +1,264 @@
+"""The gateway port over bank transfers.
+
+An id is made from the idempotency key, so the same key finds what it has made, for ever. What else changes something
+leads to one state only, and is the same however often it is asked for.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, NoReturn, TypeVar
+
+from attrs import evolve
+
+from booking_payments.adapters.bank_transfer.events import of_payback, of_transfer
+from booking_payments.adapters.bank_transfer.records import Payback, Transfer, refund_id, short, transfer_id
+from booking_payments.adapters.bank_transfer.store import Records, TransferStore, ended_between, made_between
+from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
+from booking_payments.domain.instructions import (
+    CancelIntent,
+    CaptureIntent,
+    CaptureMethod,
+    ConfirmIntent,
+    CreateIntent,
+    CreateRefund,
+)
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
+from booking_payments.domain.money import Money
+from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
+from booking_payments.ports.clock import Clock
+from booking_payments.ports.gateway import GatewayEvent, KeyMisused, NotThere, Refused
+
+R = TypeVar("R", Transfer, Payback)
+
+METHOD: Final = "bank_transfer"
+"""The one payment method."""
+
+WAITS: Final = PaymentStatus.REQUIRES_ACTION
+"""The customer has been told where to send the money."""
+
+
+class BankTransferGateway:
+    """Real money moves, by the customer's hand. ``pay_to`` tells the customer where to send it."""
+
+    name = "bank_transfer"
+    livemode = True
+
+    def __init__(self, store: TransferStore, clock: Clock, pay_to: str) -> None:
+        self.store = store
+        self.clock = clock
+        self._pay_to = pay_to
+
+    # --- intents
+
+    async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
+        """Expect a transfer. Raises ``Refused`` for other methods, and for money that is to be held."""
+        if instruction.capture_method is CaptureMethod.MANUAL:
+            raise Refused("a bank transfer can't be held; leave capture_method out", code="capture_method_unsupported")
+        _require_method(instruction.payment_method_id)
+        transfer = Transfer(
+            id=transfer_id(idempotency_key),
+            amount=instruction.amount,
+            status=WAITS if instruction.confirm else PaymentStatus.REQUIRES_PAYMENT_METHOD,
+            terms=short(
+                instruction.amount, instruction.confirm, instruction.payment_method_id, *instruction.metadata.items()
+            ),
+            metadata=dict(instruction.metadata),
+            created_at=self.clock.now(),
+        )
+
+        async def work(records: Records) -> IntentReport:
+            there = await records.transfer(transfer.id)
+            if there is None:
+                await records.add_transfer(transfer)
+                return self._intent(transfer)
+            return evolve(self._intent(_same(there, transfer.terms)), replayed=True)
+
+        return await self.store.transact(work)
+
+    async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
+        """Tell the customer where to send the money."""
+        _require_method(instruction.payment_method_id)
+
+        async def work(records: Records) -> IntentReport:
+            transfer = _there(await records.transfer(instruction.intent_id, lock=True))
+            if not transfer.status.is_open:
+                _refuse_state(transfer)
+            told = evolve(transfer, status=WAITS)
+            await records.change_transfer(told)
+            return self._intent(told)
+
+        return await self.store.transact(work)
+
+    async def capture_intent(self, instruction: CaptureIntent, idempotency_key: str) -> IntentReport:
+        """Raises ``Refused``: nothing is ever held."""
+        _refuse_state(_there(await self.store.read(lambda records: records.transfer(instruction.intent_id))))
+
+    async def cancel_intent(self, instruction: CancelIntent, idempotency_key: str) -> IntentReport:
+        """Expect the money no longer. Raises ``Refused`` when it is there."""
+
+        async def work(records: Records) -> IntentReport:
+            transfer = _there(await records.transfer(instruction.intent_id, lock=True))
+            if transfer.status is PaymentStatus.CANCELED:
+                return evolve(self._intent(transfer), replayed=True)
+            if not transfer.status.is_open:
+                _refuse_state(transfer)
+            given_up = evolve(transfer, status=PaymentStatus.CANCELED, ended_at=self.clock.now())
+            await records.change_transfer(given_up)
+            return self._intent(given_up)
+
+        return await self.store.transact(work)
+
+    async def retrieve_intent(self, intent_id: str) -> IntentReport:
+        """The transfer as it is now."""
+        return self._intent(_there(await self.store.read(lambda records: records.transfer(intent_id))))
+
+    def check_amount(self, amount: Money) -> None:
+        """Every amount can be sent."""
+
+    def check_charge(self, amount: Money) -> None:
+        """Every amount can be sent."""
+
+    # --- refunds
+
+    async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
+        """Put money on the list of what is to be sent back. Raises ``Refused`` for more than there is."""
+        payback = Payback(
+            id=refund_id(idempotency_key),
+            transfer_id=instruction.intent_id,
+            amount=instruction.amount,
+            status=RefundStatus.PENDING,
+            terms=short(instruction.intent_id, instruction.amount, *instruction.metadata.items()),
+            metadata=dict(instruction.metadata),
+            created_at=self.clock.now(),
+        )
+
+        async def work(records: Records) -> RefundReport:
+            transfer = _there(await records.transfer(instruction.intent_id, lock=True))
+            there = await records.payback(payback.id)
+            if there is not None:
+                return evolve(_refund(_same(there, payback.terms)), replayed=True)
+            await _require_enough(records, transfer, payback.amount)
+            await records.add_payback(payback)
+            return _refund(payback)
+
+        return await self.store.transact(work)
+
+    async def retrieve_refund(self, refund_id: str) -> RefundReport:
+        """The refund as it is now."""
+        return _refund(_there(await self.store.read(lambda records: records.payback(refund_id))))
+
+    async def list_refunds(self, intent_id: str) -> Sequence[RefundReport]:
+        """All refunds of a transfer, oldest first."""
+        mine = bank_paybacks.c.transfer_id == intent_id
+        return [_refund(each) for each in await self.store.read(lambda records: records.paybacks(mine))]
+
+    # --- disputes: a transfer can't be taken back by the customer's bank
+
+    async def retrieve_dispute(self, dispute_id: str) -> DisputeReport:
+        """Raises ``NotThere``."""
+        raise NotThere("bank transfers have no disputes", code="resource_missing")
+
+    async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
+        """None."""
+        return []
+
+    async def list_disputes_opened(self, since: datetime, until: datetime | None = None) -> Sequence[DisputeReport]:
+        """None."""
+        return []
+
+    # --- looking back
+
+    async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport]:
+        """Transfers that were asked for in that time, oldest first."""
+        which = made_between(bank_transfers, since, until)
+        return [self._intent(each) for each in await self.store.read(lambda records: records.transfers(*which))]
+
+    async def list_refunds_made(self, since: datetime, until: datetime | None = None) -> Sequence[RefundReport]:
+        """Refunds that were asked for in that time, oldest first."""
+        which = made_between(bank_paybacks, since, until)
+        return [_refund(each) for each in await self.store.read(lambda records: records.paybacks(*which))]
+
+    async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
+        """What has ended in that time, oldest first."""
+
+        async def work(records: Records) -> list[GatewayEvent]:
+            transfers = await records.transfers(*ended_between(bank_transfers, since, until))
+            paybacks = await records.paybacks(*ended_between(bank_paybacks, since, until))
+            return [*map(of_transfer, transfers), *map(of_payback, paybacks)]
+
+        return sorted(await self.store.read(work), key=lambda event: (event.created_at or since, event.id))
+
+    # --- reports
+
+    def _intent(self, transfer: Transfer) -> IntentReport:
+        there = transfer.status is PaymentStatus.SUCCEEDED
+        nothing = Money(0, transfer.amount.currency)
+        return IntentReport(
+            id=transfer.id,
+            status=transfer.status,
+            amount=transfer.amount,
+            amount_received=transfer.amount if there else nothing,
+            amount_capturable=nothing,
+            payment_method_id=None if transfer.status is PaymentStatus.REQUIRES_PAYMENT_METHOD else METHOD,
+            next_action=self._instructions(transfer) if transfer.status is WAITS else None,
+            metadata=transfer.metadata,
+            created_at=transfer.created_at,
+        )
+
+    def _instructions(self, transfer: Transfer) -> dict[str, object]:
+        """What the customer has to know, under the names that Stripe has for it."""
+        instructions = {
+            "reference": transfer.id,
+            "amount": str(transfer.amount),
+            "currency": transfer.amount.currency.code,
+            "pay_to": self._pay_to,
+        }
+        kind = "display_bank_transfer_instructions"
+        return {"type": kind, kind: instructions}
+
+
+def _refund(payback: Payback) -> RefundReport:
+    return RefundReport(
+        id=payback.id,
+        intent_id=payback.transfer_id,
+        charge_id=None,
+        amount=payback.amount,
+        status=payback.status,
+        failure_reason=payback.failure,
+        metadata=payback.metadata,
+        created_at=payback.created_at,
+    )
+
+
+def _require_method(method_id: str | None) -> None:
+    if method_id not in (None, METHOD):
+        raise Refused(
+            f"the only payment method here is {METHOD}", code="payment_method_unknown", param="payment_method"
+        )
+
+
+async def _require_enough(records: Records, transfer: Transfer, amount: Money) -> None:
+    if transfer.status is not PaymentStatus.SUCCEEDED:
+        _refuse_state(transfer)
+    earlier = await records.paybacks(bank_paybacks.c.transfer_id == transfer.id)
+    given = sum(each.amount.minor for each in earlier if not each.status.is_lost)
+    if given >= transfer.amount.minor:
+        raise Refused("all of it has been given back", code="charge_already_refunded")
+    if amount.currency is not transfer.amount.currency or given + amount.minor > transfer.amount.minor:
+        raise Refused("more than is left of the payment", code="refund_exceeds_charge", param="amount")
+
+
+def _refuse_state(transfer: Transfer) -> NoReturn:
+    raise Refused(f"the transfer is {transfer.status.value}", code="payment_intent_unexpected_state")
+
+
+def _there(found: R | None) -> R:
+    if found is None:
+        raise NotThere("no such transfer or refund", code="resource_missing")
+    return found
+
+
+def _same(there: R, terms: str) -> R:
+    if there.terms != terms:
+        raise KeyMisused("the key was used for something else", code="idempotency_error")
+    return there

@@ -1,0 +1,169 @@
+"""The gateway's own books: two tables, and transactions over them.
+
+They lie in the service's database and are migrated with it, but nothing of the service reads them. No transaction of
+the service is open while a gateway is called, so the two never wait for each other.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from booking_payments.adapters.bank_transfer.records import Payback, Transfer
+from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
+from booking_payments.adapters.sql.engine import READS, open_engine
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.ports.gateway import Silent
+
+T = TypeVar("T")
+
+MAX_BEGINS: Final = 3
+"""How often a transaction is begun: somebody else may just have made the same record."""
+
+
+class Records:
+    """One transaction's view of the tables."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def transfer(self, transfer_id: str, *, lock: bool = False) -> Transfer | None:
+        """The transfer with this id; with ``lock`` nobody else changes it before this transaction ends."""
+        query = select(bank_transfers).where(bank_transfers.c.id == transfer_id)
+        row = (await self._connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
+        return _transfer(row) if row else None
+
+    async def payback(self, refund_id: str, *, lock: bool = False) -> Payback | None:
+        """The refund with this id."""
+        query = select(bank_paybacks).where(bank_paybacks.c.id == refund_id)
+        row = (await self._connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
+        return _payback(row) if row else None
+
+    async def transfers(self, *which: ColumnElement[bool]) -> Sequence[Transfer]:
+        """Transfers, oldest first."""
+        return [_transfer(row) for row in await self._oldest_first(bank_transfers, which)]
+
+    async def paybacks(self, *which: ColumnElement[bool]) -> Sequence[Payback]:
+        """Refunds, oldest first."""
+        return [_payback(row) for row in await self._oldest_first(bank_paybacks, which)]
+
+    async def add_transfer(self, transfer: Transfer) -> None:
+        await self._connection.execute(insert(bank_transfers), _common(transfer))
+
+    async def add_payback(self, payback: Payback) -> None:
+        own = {"transfer_id": payback.transfer_id, "failure": payback.failure}
+        await self._connection.execute(insert(bank_paybacks), {**_common(payback), **own})
+
+    async def change_transfer(self, transfer: Transfer) -> None:
+        changed = {"status": transfer.status.value, "ended_at": transfer.ended_at}
+        await self._connection.execute(
+            update(bank_transfers).where(bank_transfers.c.id == transfer.id).values(**changed)
+        )
+
+    async def change_payback(self, payback: Payback) -> None:
+        changed = {"status": payback.status.value, "ended_at": payback.ended_at, "failure": payback.failure}
+        await self._connection.execute(update(bank_paybacks).where(bank_paybacks.c.id == payback.id).values(**changed))
+
+    async def _oldest_first(self, table: Table, which: Sequence[ColumnElement[bool]]) -> Sequence[RowMapping]:
+        query: Select[Any] = select(table).where(*which).order_by(table.c.position)
+        rows: Sequence[RowMapping] = (await self._connection.execute(query)).mappings().all()
+        return rows
+
+
+class TransferStore:
+    """Transactions over the tables."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, database_url: str) -> "TransferStore":
+        """The store in the database at ``database_url``, whose schema is current."""
+        return cls(open_engine(database_url))
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._engine.dispose()
+
+    async def transact(self, work: Callable[[Records], Awaitable[T]]) -> T:
+        """All of ``work``, or nothing. Raises ``Silent`` when the database does not say which of them it was."""
+        for begun in range(1, MAX_BEGINS + 1):
+            try:
+                async with self._begun(self._engine) as records:
+                    return await work(records)
+            except IntegrityError as error:
+                if begun == MAX_BEGINS:
+                    raise Silent("the database did not take it", code="database_busy") from error
+        raise AssertionError("unreachable")
+
+    async def read(self, work: Callable[[Records], Awaitable[T]]) -> T:
+        """``work``, which changes nothing and waits for nobody. Raises ``Silent``."""
+        async with self._begun(self._engine.execution_options(**{READS: True})) as records:
+            return await work(records)
+
+    @asynccontextmanager
+    async def _begun(self, engine: AsyncEngine) -> AsyncIterator[Records]:
+        try:
+            async with engine.begin() as connection:
+                yield Records(connection)
+        except IntegrityError:
+            raise
+        except DBAPIError as error:
+            raise Silent("the database did not answer", code="database_unavailable") from error
+
+
+def made_between(table: Table, since: datetime, until: datetime | None) -> Sequence[ColumnElement[bool]]:
+    """Records made at or after ``since``, and before ``until``."""
+    return _between(table.c.created_at, since, until)
+
+
+def ended_between(table: Table, since: datetime, until: datetime | None) -> Sequence[ColumnElement[bool]]:
+    """Records that have ended in that time."""
+    return _between(table.c.ended_at, since, until)
+
+
+def _between(column: ColumnElement[datetime], since: datetime, until: datetime | None) -> Sequence[ColumnElement[bool]]:
+    return [column >= since] if until is None else [column >= since, column < until]
+
+
+# --- rows ------------------------------------------------------------------------------------------------------
+
+
+def _common(record: Transfer | Payback) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "amount": record.amount.minor,
+        "currency": record.amount.currency.code,
+        "status": record.status.value,
+        "terms": record.terms,
+        "metadata": msgspec.json.encode(dict(record.metadata)).decode(),
+        "created_at": record.created_at,
+        "ended_at": record.ended_at,
+    }
+
+
+def _read(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "amount": Money(row["amount"], Currency.of(row["currency"])),
+        "terms": row["terms"],
+        "metadata": msgspec.json.decode(row["metadata"], type=dict[str, str]),
+        "created_at": row["created_at"],
+        "ended_at": row["ended_at"],
+    }
+
+
+def _transfer(row: Mapping[Any, Any]) -> Transfer:
+    return Transfer(**_read(row), status=PaymentStatus(row["status"]))
+
+
+def _payback(row: Mapping[Any, Any]) -> Payback:
+    return Payback(
+        **_read(row), status=RefundStatus(row["status"]), transfer_id=row["transfer_id"], failure=row["failure"]
+    )

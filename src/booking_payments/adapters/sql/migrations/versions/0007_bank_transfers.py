@@ -1,0 +1,58 @@
+"""The books of the gateway for bank transfers: money to come, and money to send back.
+
+Revision ID: 0007
+Revises: 0006
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+UTC_TIME = sa.Text().with_variant(sa.DateTime(timezone=True), "postgresql")
+BIG_INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _make(table: str, *own: Any) -> None:
+    op.create_table(
+        table,
+        sa.Column("position", BIG_INT, primary_key=True, autoincrement=True),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("amount", BIG_INT, nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("terms", sa.Text(), nullable=False),
+        sa.Column("metadata", sa.Text(), nullable=False),
+        sa.Column("created_at", UTC_TIME, nullable=False),
+        sa.Column("ended_at", UTC_TIME, nullable=True),
+        *own,
+        sa.PrimaryKeyConstraint("position", name=op.f(f"{table}_pkey")),
+        sa.UniqueConstraint("id", name=op.f(f"{table}_id_key")),
+        sa.CheckConstraint("amount > 0", name=op.f(f"{table}_amount")),
+        sqlite_strict=True,
+    )
+    op.create_index(f"{table}_created_at", table, ["created_at"])
+    op.create_index(f"{table}_ended_at", table, ["ended_at"])
+
+
+def upgrade() -> None:
+    """Make both."""
+    _make("bank_transfers")
+    _make(
+        "bank_paybacks",
+        sa.Column("transfer_id", sa.Text(), nullable=False),
+        sa.Column("failure", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["transfer_id"], ["bank_transfers.id"], name=op.f("bank_paybacks_transfer_id_fkey")),
+    )
+    op.create_index("bank_paybacks_transfer_id", "bank_paybacks", ["transfer_id"])
+
+
+def downgrade() -> None:
+    """Take both away again."""
+    op.drop_table("bank_paybacks")
+    op.drop_table("bank_transfers")

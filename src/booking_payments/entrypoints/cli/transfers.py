@@ -1,0 +1,140 @@
+"""``transfers list``, ``received``, ``sent`` and ``failed``: what happened on the account, with bank transfers."""
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from booking_payments.adapters.bank_transfer import TransferDesk
+from booking_payments.adapters.bank_transfer.records import Payback, Transfer
+from booking_payments.application.callers import Caller
+from booking_payments.domain.errors import PaymentError
+from booking_payments.domain.money import Currency, Money
+from booking_payments.entrypoints.cli.booking import Line
+from booking_payments.entrypoints.cli.house import fail, in_the_house, settings_or_fail
+from booking_payments.entrypoints.http.services import Services
+
+T = TypeVar("T")
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+
+
+@click.group()
+def transfers() -> None:
+    """Bank transfers: what is awaited, what came in, and refunds to send. For PAYMENT_GATEWAY=bank_transfer.
+
+    \b
+    Examples:
+      booking-payments transfers list
+      booking-payments transfers received bt_7k3m9qxd2f4h6n 103.00 usd
+    """
+
+
+@transfers.command("list")
+@_json
+def list_(as_json: bool) -> None:
+    """List the transfers that customers were asked for, and the refunds that nobody has sent yet.
+
+    \b
+    Examples:
+      booking-payments transfers list
+      booking-payments transfers list --json
+    """
+
+    async def work(desk: TransferDesk) -> tuple[Sequence[Transfer], Sequence[Payback]]:
+        return await desk.awaited(), await desk.to_send()
+
+    awaited, to_send = _at_the_desk(work)
+    if as_json:
+        content = {"awaited": [*map(_content, awaited)], "to_send": [*map(_content, to_send)]}
+        click.echo(msgspec.json.encode(content).decode())
+        return
+    click.echo("\n".join(map(_line, awaited)) or "no transfer is awaited")
+    click.echo("\n".join(f"{_line(each)}  to send back" for each in to_send) or "no refund is to be sent")
+
+
+@transfers.command()
+@click.argument("reference", type=Line())
+@click.argument("amount")
+@click.argument("currency")
+@_json
+def received(reference: str, amount: str, currency: str, as_json: bool) -> None:
+    """The money with this reference is on the account: AMOUNT in major units of CURRENCY, as the bank says.
+
+    \b
+    Examples:
+      booking-payments transfers received bt_7k3m9qxd2f4h6n 103.00 usd
+    """
+    try:
+        money = Money.parse(amount, Currency.of(currency.lower()))
+    except PaymentError as error:
+        raise click.BadParameter(error.message, param_hint="AMOUNT, CURRENCY") from None
+    found = _at_the_desk(lambda desk: desk.received(reference, money, _operator("received")))
+    _report(found, f"{found.amount} received", as_json)
+
+
+@transfers.command()
+@click.argument("refund_id", type=Line())
+@_json
+def sent(refund_id: str, as_json: bool) -> None:
+    """The money of a refund was sent to the customer.
+
+    \b
+    Examples:
+      booking-payments transfers sent btr_7k3m9qxd2f4h6n
+    """
+    found = _at_the_desk(lambda desk: desk.sent(refund_id, _operator("sent")))
+    _report(found, f"{found.amount} sent", as_json)
+
+
+@transfers.command()
+@click.argument("refund_id", type=Line())
+@click.option("--reason", type=Line(), required=True, help="Why, for example: account closed.")
+@_json
+def failed(refund_id: str, reason: str, as_json: bool) -> None:
+    """The money of a refund can't be sent, or came back; it may be refunded again.
+
+    \b
+    Examples:
+      booking-payments transfers failed btr_7k3m9qxd2f4h6n --reason "account closed"
+    """
+    found = _at_the_desk(lambda desk: desk.failed(refund_id, reason, _operator("failed")))
+    _report(found, f"the refund of {found.amount} failed", as_json)
+
+
+def _at_the_desk(work: Callable[[TransferDesk], Awaitable[T]]) -> T:
+    async def in_house(services: Services) -> T:
+        if services.transfers is None:
+            fail("there are no bank transfers here: they need PAYMENT_GATEWAY=bank_transfer")
+        return await work(services.transfers)
+
+    return in_the_house(settings_or_fail(), in_house)
+
+
+def _operator(command: str) -> Caller:
+    """Whoever is logged in, for the audit trail."""
+    return Caller.operator_of(os.environ.get("USER") or "cli", f"transfers {command}")
+
+
+def _report(record: Transfer | Payback, what: str, as_json: bool) -> None:
+    click.echo(msgspec.json.encode(_content(record)).decode() if as_json else f"{record.id}: {what}")
+
+
+def _content(record: Transfer | Payback) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "transfer_id": record.transfer_id if isinstance(record, Payback) else record.id,
+        "booking_id": record.metadata.get("booking_id"),
+        "booking_reference": record.metadata.get("booking_reference"),
+        "amount": record.amount.major(),
+        "currency": record.amount.currency.code,
+        "status": record.status.value,
+        "created_at": record.created_at,
+    }
+
+
+def _line(record: Transfer | Payback) -> str:
+    booking = record.metadata.get("booking_reference") or record.metadata.get("booking_id", "")
+    return f"{record.created_at:%Y-%m-%d}  {record.id}  {record.amount}  {booking}".rstrip()

@@ -1,0 +1,109 @@
+"""The checkout page where customers pay by bank transfer: it says where to send the money, and when it has come."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from litestar.testing import TestClient
+
+from booking_payments.asgi import Application
+from booking_payments.entrypoints.cli import main
+from booking_payments.settings import SETTING_NAMES, load_settings
+from booking_payments.testing.house import House
+from tests.integration.http.api import JWT_SECRET, token
+from tests.integration.pages.site import Site
+
+BOOKING = {
+    "reference": "SEAT-1",
+    "customer_id": "ann",
+    "amount": "100.00",
+    "currency": "usd",
+    "event_starts_at": "2100-01-01T20:00:00Z",
+}
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    env = {
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'payments.db'}",
+        "PAYMENT_GATEWAY": "bank_transfer",
+        "BANK_TRANSFER_PAY_TO": "Example Cinemas, DE02 1203 0000 0000 2020 51",
+        "JWT_SECRET": JWT_SECRET,
+    }
+    monkeypatch.chdir(tmp_path)
+    for name in SETTING_NAMES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    CliRunner().invoke(main, ["migrate"])
+    with TestClient(Application(load_settings(env, None)), base_url="https://testserver.local") as client:
+        yield Site(client=client, house=House())
+
+
+def booked(site: Site) -> str:
+    answer = site.client.post(
+        "/api/bookings/", json=BOOKING, headers={"Authorization": f"Bearer {token('app', 'bookings:write')}"}
+    )
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def told(site: Site) -> str:
+    """The reference that the page shows."""
+    found = re.search(r"<code>(bt_\w+)</code>", site.seen)
+    assert found, site.seen
+    return found[1]
+
+
+def test_the_page_tells_where_to_send_the_money_and_when_it_came(site: Site) -> None:
+    booking_id = booked(site)
+    page = f"/checkout/{booking_id}"
+    assert "Pay by bank transfer" in site.get(f"{page}?token={token('ann')}").text
+    assert "test card" not in site.seen
+    assert "Test mode" not in site.seen
+
+    sent = site.send(page, f"{page}/pay")
+    assert (sent.status_code, sent.headers["location"]) == (303, page)
+    site.get(page)
+    assert "Send the money" in site.seen
+    assert "Example Cinemas, DE02 1203 0000 0000 2020 51" in site.seen
+
+    done = CliRunner().invoke(main, ["transfers", "received", told(site), "100.00", "usd"])
+    assert done.exit_code == 0, done.output
+    assert "Paid. Thank you!" in site.get(page).text
+
+
+def test_the_api_tells_the_same(site: Site) -> None:
+    booking_id = booked(site)
+    answer = site.client.post(
+        f"/api/bookings/{booking_id}/payment/intent/",
+        json={"payment_method_id": "bank_transfer", "confirm_immediately": True},
+        headers={"Authorization": f"Bearer {token('ann')}"},
+    ).json()
+
+    assert answer["status"] == "requires_action"
+    instructions = answer["next_action"]["display_bank_transfer_instructions"]
+    assert instructions["reference"] == answer["payment_intent_id"]
+    assert instructions["pay_to"] == "Example Cinemas, DE02 1203 0000 0000 2020 51"
+
+
+def test_a_card_is_refused_with_a_word_that_helps(site: Site) -> None:
+    booking_id = booked(site)
+    answer = site.client.post(
+        f"/api/bookings/{booking_id}/payment/intent/",
+        json={"payment_method_id": "pm_card_visa", "confirm_immediately": True},
+        headers={"Authorization": f"Bearer {token('ann')}"},
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "payment_method_unknown")
+    assert "choose another" in answer.json()["detail"]
+
+
+def test_nobody_can_say_by_a_webhook_that_money_came(site: Site) -> None:
+    body = {"id": "evt_bt_x_succeeded", "type": "payment_intent.succeeded", "data": {"object": {"id": "bt_x"}}}
+
+    answer = site.client.post("/api/webhooks/stripe/", json=body, headers={"Stripe-Signature": "t=1,v1=00"})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "webhook_unexpected")

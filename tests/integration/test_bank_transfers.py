@@ -1,0 +1,326 @@
+"""Bank transfers keep the contract of the gateway port, and the house pays, refunds and recovers with them."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+
+from booking_payments.adapters.bank_transfer import (
+    METHOD,
+    BankTransferEvents,
+    BankTransferGateway,
+    TransferDesk,
+    TransferStore,
+)
+from booking_payments.adapters.bank_transfer.records import reference
+from booking_payments.adapters.memory.clock import ManualClock
+from booking_payments.adapters.memory.ids import RandomIds
+from booking_payments.adapters.sql.migrations import migrate
+from booking_payments.application.callers import Caller
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.views import NewBooking
+from booking_payments.container import build
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.errors import NotFound, NotPossibleNow, RefusedByRule
+from booking_payments.domain.instructions import ConfirmIntent, CreateIntent
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.reports import IntentReport
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.ports.audit import AuditOutcome
+from booking_payments.ports.gateway import Refused
+from booking_payments.settings import load_settings
+from booking_payments.testing.gateway_contract import GatewayContract, by_card, creation, refund_of
+from booking_payments.testing.house import House
+
+OLGA = Caller.operator_of("olga", "test")
+GROSS = Money(10000, Currency.USD)
+"""What a customer pays for the booking here."""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated database."""
+    if request.param == "sqlite":
+        found = f"sqlite:///{tmp_path / 'payments.db'}"
+        migrate(found)
+        yield found
+    else:
+        with request.getfixturevalue("postgres_server").database() as found:
+            migrate(found)
+            yield found
+
+
+class TransferStage:
+    """The gateway, a customer who sends money, and an operator who has looked at the account."""
+
+    def __init__(self, gateway: BankTransferGateway) -> None:
+        self.gateway = gateway
+        self.webhooks = BankTransferEvents()
+        self._house = House()
+        self._ids = RandomIds()
+
+    @property
+    def desk(self) -> TransferDesk:
+        return TransferDesk(self.gateway, self._house.world)
+
+    def new_key(self) -> str:
+        return self._ids.idempotency_key()
+
+    async def pay(self, instruction: CreateIntent) -> IntentReport:
+        asked = await self.gateway.create_intent(by_card(instruction, METHOD), self.new_key())
+        await self.desk.received(asked.id, asked.amount, OLGA)
+        return await self.gateway.retrieve_intent(asked.id)
+
+    async def end_refund(self, refund_id: str) -> None:
+        await self.desk.sent(refund_id, OLGA)
+
+
+class TestBankTransfers(GatewayContract):
+    """The contract, with the operator as the one who ends things."""
+
+    @pytest.fixture
+    async def stage(self, url: str) -> AsyncIterator[TransferStage]:
+        store = TransferStore.open(url)
+        clock = ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
+        yield TransferStage(BankTransferGateway(store, clock, "Example Cinemas, DE02 1203 0000 0000 2020 51"))
+        await store.close()
+
+    async def test_the_customer_is_told_where_to_send_the_money(self, stage: TransferStage) -> None:
+        asked = await stage.gateway.create_intent(creation(METHOD), stage.new_key())
+
+        assert asked.status is PaymentStatus.REQUIRES_ACTION
+        assert asked.next_action == {
+            "type": "display_bank_transfer_instructions",
+            "display_bank_transfer_instructions": {
+                "reference": asked.id,
+                "amount": "100.00 usd",
+                "currency": "usd",
+                "pay_to": "Example Cinemas, DE02 1203 0000 0000 2020 51",
+            },
+        }
+
+    async def test_money_is_never_held(self, stage: TransferStage) -> None:
+        with pytest.raises(Refused, match="can't be held"):
+            await stage.gateway.create_intent(creation(METHOD, manual=True), stage.new_key())
+
+    async def test_a_transfer_that_was_given_up_is_not_asked_for_again(self, stage: TransferStage) -> None:
+        paid = await stage.pay(creation())
+        instruction = ConfirmIntent(intent_id=paid.id, payment_method_id=METHOD, return_url=None)
+
+        with pytest.raises(Refused, match="succeeded"):
+            await stage.gateway.confirm_intent(instruction, stage.new_key())
+
+    async def test_two_calls_under_one_key_at_once_have_one_effect(self, stage: TransferStage) -> None:
+        key, made = stage.new_key(), list[IntentReport]()
+
+        async def call() -> None:
+            made.append(await stage.gateway.create_intent(creation(METHOD), key))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(call)
+
+        assert len({each.id for each in made}) == 1
+        assert [each.replayed for each in made].count(False) == 1
+
+    async def test_two_refunds_at_once_never_give_back_more_than_came(self, stage: TransferStage) -> None:
+        paid, taken = await stage.pay(creation()), list[str]()
+
+        async def call(number: int) -> None:
+            instruction = refund_of(paid, 6000, f"rf_{number}")
+            with suppress(Refused):
+                taken.append((await stage.gateway.create_refund(instruction, stage.new_key())).id)
+
+        async with anyio.create_task_group() as tasks:  # so that each has its connection, and none is late
+            for _ in range(6):
+                tasks.start_soon(stage.gateway.retrieve_intent, paid.id)
+        async with anyio.create_task_group() as tasks:
+            for number in range(6):
+                tasks.start_soon(call, number)
+
+        assert len(taken) == 1
+
+
+@pytest.mark.parametrize(
+    "typed", ["bt_0a1b2c3d4e5f6g", "BT-0A1B 2C3D 4E5F 6G", "  bt oaib2c3d4e5f6g ", "0a1b2c3d4e5f6g"]
+)
+def test_a_reference_is_found_as_people_and_banks_write_it(typed: str) -> None:
+    assert reference(typed) == "bt_0a1b2c3d4e5f6g"
+
+
+# --- the house ------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[Services]:
+    env = {
+        "DATABASE_URL": url,
+        "PAYMENT_GATEWAY": "bank_transfer",
+        "BANK_TRANSFER_PAY_TO": "Example Cinemas, DE02 1203 0000 0000 2020 51",
+        "JWT_SECRET": "x" * 32,
+    }
+    async with AsyncExitStack() as stack:
+        yield await stack.enter_async_context(build(load_settings(env, None)))
+
+
+@pytest.fixture
+async def services(url: str) -> AsyncIterator[Services]:
+    async with _opened(url) as opened:
+        yield opened
+
+
+async def _asked(payments: BookingPayments, expires_in: timedelta | None = None) -> tuple[str, str]:
+    """A booking whose customer was told where to send the money: its id, and the reference."""
+    now = datetime.now(UTC)
+    new = NewBooking(
+        reference="R-1",
+        customer_id="ann",
+        amount=Money(10000, Currency.USD),
+        event_starts_at=now + timedelta(days=30),
+        expires_at=now + expires_in if expires_in else None,
+    )
+    booking = (await payments.register_booking(new)).booking
+    view = await payments.start_payment(booking.id, payment_method_id=METHOD, confirm_immediately=True)
+    assert view.payment.status is PaymentStatus.REQUIRES_ACTION
+    return booking.id, str(view.payment.intent_id)
+
+
+def _desk(services: Services) -> TransferDesk:
+    assert services.transfers is not None
+    return services.transfers
+
+
+async def test_a_booking_is_paid_when_the_operator_says_so(services: Services) -> None:
+    booking_id, given = await _asked(services.payments)
+
+    await _desk(services).received(given, GROSS, OLGA)
+
+    assert (await services.payments.get_booking(booking_id)).status is BookingStatus.CONFIRMED
+    assert (await services.payments.check_ledger()).agrees
+
+
+async def test_what_the_operator_says_is_in_the_audit_trail(services: Services) -> None:
+    booking_id, given = await _asked(services.payments)
+
+    await _desk(services).received(given, GROSS, OLGA)
+
+    record = next(
+        each for each in await services.payments.audit_trail(booking_id) if each.operation == "receive_transfer"
+    )
+    assert (record.actor, record.outcome) == ("operator:olga", AuditOutcome.DONE)
+    assert record.asked == {"reference": given, "amount": "100.00 usd"}
+
+
+async def test_another_amount_is_not_taken(services: Services) -> None:
+    booking_id, given = await _asked(services.payments)
+
+    with pytest.raises(RefusedByRule, match=r"100\.00 usd was asked for, not 99\.00 usd"):
+        await _desk(services).received(given, Money(9900, Currency.USD), OLGA)
+
+    assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.REQUIRES_ACTION
+
+
+async def test_a_second_transfer_under_the_same_reference_is_noticed(services: Services) -> None:
+    _, given = await _asked(services.payments)
+    await _desk(services).received(given, GROSS, OLGA)
+
+    with pytest.raises(NotPossibleNow, match="if money came twice, send one back"):
+        await _desk(services).received(given, GROSS, OLGA)
+
+
+async def test_an_unknown_reference_is_told(services: Services) -> None:
+    with pytest.raises(NotFound, match="no transfer has this reference"):
+        await _desk(services).received("bt_nobody", GROSS, OLGA)
+
+
+async def test_money_for_a_booking_that_was_given_up_is_to_be_sent_back(services: Services) -> None:
+    booking_id, given = await _asked(services.payments)
+    await services.payments.cancel_booking(booking_id)
+
+    with pytest.raises(NotPossibleNow, match="send the money back"):
+        await _desk(services).received(given, GROSS, OLGA)
+
+    assert [each.id for each in await _desk(services).awaited()] == []
+
+
+async def test_what_was_said_before_a_crash_is_booked_by_catching_up(services: Services) -> None:
+    booking_id, given = await _asked(services.payments)
+    gateway = services.gateway
+    assert isinstance(gateway, BankTransferGateway)
+    alone = TransferDesk(gateway, House().world)  # the payments never hear of it
+    await alone.received(given, GROSS, OLGA)
+    assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.REQUIRES_ACTION
+
+    await services.payments.catch_up()
+
+    assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.SUCCEEDED
+
+
+async def test_what_was_said_before_a_crash_may_be_said_again(services: Services) -> None:
+    booking_id, given = await _asked(services.payments)
+    gateway = services.gateway
+    assert isinstance(gateway, BankTransferGateway)
+    await TransferDesk(gateway, House().world).received(given, GROSS, OLGA)
+
+    await _desk(services).received(given, GROSS, OLGA)
+
+    assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.SUCCEEDED
+
+
+async def test_a_refund_is_pending_until_it_was_sent(services: Services) -> None:
+    booking_id, given = await _asked(services.payments)
+    await _desk(services).received(given, GROSS, OLGA)
+    await services.payments.refund_payment(booking_id, amount="25.00")
+    refund = (await services.payments.payment_status(booking_id)).payment.refunds[0]
+    assert refund.status is RefundStatus.PENDING
+    to_send = await _desk(services).to_send()
+
+    await _desk(services).sent(to_send[0].id, OLGA)
+
+    payment = (await services.payments.payment_status(booking_id)).payment
+    assert (payment.refunds[0].status, payment.refunded) == (RefundStatus.SUCCEEDED, Money(2500, Currency.USD))
+    assert await _desk(services).to_send() == []
+    assert (await services.payments.check_ledger()).agrees
+
+
+async def test_a_refund_that_is_said_to_be_sent_twice_was_sent_once(services: Services) -> None:
+    booking_id, given = await _asked(services.payments)
+    await _desk(services).received(given, GROSS, OLGA)
+    await services.payments.refund_payment(booking_id, amount="25.00")
+    refund_id = (await _desk(services).to_send())[0].id
+
+    first = await _desk(services).sent(refund_id, OLGA)
+    again = await _desk(services).sent(refund_id, OLGA)
+
+    assert again == first
+    assert (await services.payments.payment_status(booking_id)).payment.refunded == Money(2500, Currency.USD)
+
+
+async def test_a_refund_that_came_back_may_be_given_again(services: Services) -> None:
+    booking_id, given = await _asked(services.payments)
+    await _desk(services).received(given, GROSS, OLGA)
+    await services.payments.refund_payment(booking_id, amount="25.00")
+    await _desk(services).failed((await _desk(services).to_send())[0].id, "account closed", OLGA)
+
+    await services.payments.refund_payment(booking_id, amount="100.00")
+
+    refunds = (await services.payments.payment_status(booking_id)).payment.refunds
+    assert [each.status for each in refunds] == [RefundStatus.FAILED, RefundStatus.PENDING]
+    with pytest.raises(NotPossibleNow, match="has failed already"):
+        await _desk(services).sent(refunds[0].gateway_refund_id or "", OLGA)
+
+
+async def test_nothing_is_left_to_reconcile(services: Services) -> None:
+    booking_id, given = await _asked(services.payments)
+    await _desk(services).received(given, GROSS, OLGA)
+    await services.payments.refund_payment(booking_id, amount="25.00")
+    await _desk(services).sent((await _desk(services).to_send())[0].id, OLGA)
+
+    report = await services.payments.reconcile()
+
+    assert (report.payments, report.intents, report.refunds) == (1, 1, 1)
+    assert (report.healed, report.left) == ((), ())
