@@ -10,6 +10,7 @@ from typing import Any
 from litestar import Litestar
 
 from booking_payments.container import build
+from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.logging import set_up_logging
@@ -46,11 +47,12 @@ class Application:
 
     async def _live(self, scope: Any, receive: Receive, send: Send) -> None:
         """The lifespan call lasts as long as the server, and so does the house."""
-        async with build(self._settings, own=self._own) as services:
-            readiness = await services.ready()
-            if not readiness.ok:
-                raise SettingsError(Problem("DATABASE_URL", readiness.detail or "must be ready"))
-            self._app = create_app(services)
-            look_for_less_garbage()
-            await self._app(scope, receive, send)
-            self._app = None
+        with collecting_traces():
+            async with build(self._settings, own=self._own) as services:
+                readiness = await services.ready()
+                if not readiness.ok:
+                    raise SettingsError(Problem("DATABASE_URL", readiness.detail or "must be ready"))
+                self._app = create_app(services)
+                look_for_less_garbage()
+                await self._app(scope, receive, send)
+                self._app = None

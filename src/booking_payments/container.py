@@ -6,9 +6,8 @@ Nothing in the domain or the use cases knows that this file exists.
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from decimal import Decimal
 from random import SystemRandom
-from typing import Final
+from typing import Final, TypeVar
 
 from dependency_injector import containers, providers
 
@@ -30,12 +29,11 @@ from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.pace import Paced
 from booking_payments.adapters.stripe.sdk import SdkTransport
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.adapters.telemetry.gateway_log import logged
+from booking_payments.adapters.telemetry.traces import traced, tracer
 from booking_payments.adapters.throttle import Counters
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import DeliveryTerms, Terms, World
-from booking_payments.domain.fees import FeePolicy
-from booking_payments.domain.refunds import RefundPolicy
-from booking_payments.domain.retry import RetryPolicy
+from booking_payments.application.world import World
 from booking_payments.entrypoints.background import Alarm, Every, Round, running
 from booking_payments.entrypoints.chores import Chores
 from booking_payments.entrypoints.deliveries import Deliveries
@@ -43,53 +41,14 @@ from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.ports.gateway import Gateway, OwnGateway
 from booking_payments.ports.publisher import Publisher
-from booking_payments.settings import AfterDeadLetter, GatewayName, Problem, Settings, SettingsError
+from booking_payments.settings import GatewayName, Problem, Settings, SettingsError
+from booking_payments.terms import retry_of, terms_of
 
 LOOK_FOR_WORKERS: Final = timedelta(seconds=5)
 """How often `serve` looks whether there are workers."""
 
 Background = Callable[[], AbstractAsyncContextManager[None]]
-
-
-def _terms(settings: Settings) -> Terms:
-    fees = FeePolicy(
-        rate=settings.processing_fee_rate,
-        fixed=settings.fee_fixed,
-        minimum=settings.fee_min,
-        maximum=settings.fee_max,
-        payer=settings.fee_payer,
-        on_refund=settings.fee_refund,
-    )
-    return Terms(
-        fees=fees,
-        refunds=RefundPolicy(fee=settings.fee_refund),
-        max_attempts=settings.retry_attempts,
-        return_url=settings.return_url,
-        max_unpaid_bookings=settings.max_unpaid_bookings_per_customer,
-        lease=timedelta(seconds=settings.operation_lease_s),
-        deliveries=_deliveries_terms(settings),
-    )
-
-
-def _deliveries_terms(settings: Settings) -> DeliveryTerms:
-    retry = DeliveryTerms().retry
-    return DeliveryTerms(
-        retry=RetryPolicy(
-            max_tries=settings.messages_retry_attempts,
-            first_delay=_seconds(settings.messages_retry_delay_s),
-            max_delay=retry.max_delay,
-        ),
-        lease=timedelta(seconds=settings.operation_lease_s),
-        past_dead=settings.messages_after_dead_letter is AfterDeadLetter.CONTINUE,
-    )
-
-
-def _retry(settings: Settings) -> RetryPolicy:
-    return RetryPolicy(max_tries=settings.retry_attempts, first_delay=_seconds(settings.retry_delay_s))
-
-
-def _seconds(given: Decimal) -> timedelta:
-    return timedelta(microseconds=int(given * Decimal(1_000_000)))
+T = TypeVar("T")
 
 
 def _stripe_transport(settings: Settings) -> SdkTransport:
@@ -148,6 +107,16 @@ def _counters(settings: Settings) -> Counters:
         raise SettingsError(Problem("RATE_LIMIT_STORE_URL", remedy)) from None
 
 
+def _traced(target: T, layer: str) -> T:
+    """With a span around each call, where somebody collects them."""
+    return traced(target, layer, tracer())
+
+
+def _told_of(gateway: Gateway) -> Gateway:
+    """With a line of the log and a span for each call."""
+    return _traced(logged(gateway), "gateway")
+
+
 class Container(containers.DeclarativeContainer):
     """Everything that the service is made of."""
 
@@ -172,7 +141,7 @@ class Container(containers.DeclarativeContainer):
         max_concurrent=settings.provided.gateway_max_concurrent,
     )
     transfer_store = providers.Singleton(TransferStore.open, database_url)
-    gateway = providers.Selector(
+    chosen_gateway = providers.Selector(
         settings.provided.gateway.value,
         fake=providers.Singleton(FakeGateway, stripe=fake_stripe, clock=clock),
         stripe=providers.Singleton(StripeGateway, paced_transport, livemode=settings.provided.livemode),
@@ -180,6 +149,7 @@ class Container(containers.DeclarativeContainer):
             BankTransferGateway, transfer_store, clock=clock, pay_to=settings.provided.bank_transfer_pay_to
         ),
     )
+    gateway = providers.Singleton(_told_of, chosen_gateway)
     stripe_webhooks = providers.Singleton(StripeWebhooks, secrets=settings.provided.webhook_secrets)
     webhooks = providers.Selector(
         settings.provided.gateway.value,
@@ -199,18 +169,18 @@ class Container(containers.DeclarativeContainer):
     # Use cases
     world = providers.Singleton(
         World,
-        storage=storage,
+        storage=providers.Singleton(_traced, storage, "database"),
         gateway=gateway,
         webhooks=webhooks,
         publisher=publisher,
         clock=clock,
         ids=ids,
         random=random,
-        terms=providers.Callable(_terms, settings),
-        retry=providers.Callable(_retry, settings),
+        terms=providers.Callable(terms_of, settings),
+        retry=providers.Callable(retry_of, settings),
         side_by_side=providers.Object(side_by_side),
     )
-    payments = providers.Singleton(BookingPayments, world)
+    payments = providers.Singleton(_traced, providers.Singleton(BookingPayments, world), "payments")
     transfers = providers.Singleton(TransferDesk, gateway, world)
 
 
@@ -225,7 +195,7 @@ async def build(
     """
     container = Container(settings=settings, consumers=providers.Object(consumers))
     if own is not None:
-        container.gateway.override(providers.Object(own.gateway))
+        container.chosen_gateway.override(providers.Object(own.gateway))
         container.webhooks.override(providers.Object(own.webhooks))
     kind = settings.gateway if own is None else None
     storage: SqlStorage = container.storage()

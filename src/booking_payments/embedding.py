@@ -23,6 +23,7 @@ from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.sql.migrations import migrate as bring_up_to_date
 from booking_payments.application.payments import BookingPayments
 from booking_payments.container import build
+from booking_payments.entrypoints.logging import speak_as_the_host_does
 from booking_payments.ports.gateway import OwnGateway
 from booking_payments.settings import Problem, SettingsError, load_settings
 
@@ -50,6 +51,7 @@ async def open_payments(
     Raises ``SettingsError`` for wrong settings, a database that can't be reached, or an old schema.
     """
     settings = load_settings(env, env_file)
+    speak_as_the_host_does()
     if migrate:
         bring_up_to_date(settings.normalized_database_url)
     async with AsyncExitStack() as stack:

@@ -142,3 +142,41 @@ async def test_events_are_read_by_its_own_reader(env: Mapping[str, str], own: Ow
     async with open_payments(env, env_file=None, migrate=True, gateway=own) as payments:
         with pytest.raises(WebhookRefused):
             await payments.receive_webhook(body, sign(body, DEVELOPMENT_WEBHOOK_SECRET, now))
+
+
+# --- whose logs
+
+
+HOST = """
+import logging
+{before}
+from datetime import UTC, datetime, timedelta
+from booking_payments import Currency, Money, NewBooking, open_payments_sync
+seat = NewBooking(reference="SEAT-1", customer_id="ann", amount=Money(10000, Currency.USD),
+                  event_starts_at=datetime.now(UTC) + timedelta(days=30))
+with open_payments_sync({{"DATABASE_URL": "sqlite:///books.db"}}, env_file=None, migrate=True) as payments:
+    payments.process_booking_payment(payments.register_booking(seat).booking, "pm_card_visa")
+"""
+
+
+def _hosted(before: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", HOST.format(before=before)]
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+
+
+def test_a_host_that_wants_no_logs_has_none(tmp_path: Path) -> None:
+    ran = _hosted("", tmp_path)
+
+    assert (ran.stdout, ran.stderr) == ("", "")
+
+
+def test_a_host_hears_us_by_the_standard_librarys_logging(tmp_path: Path) -> None:
+    ran = _hosted("logging.basicConfig(level=logging.INFO)", tmp_path)
+
+    assert "INFO:booking_payments.gateway:event='gateway call' call='create_intent'" in ran.stderr
+
+
+def test_a_host_with_structlog_hears_us_its_own_way(tmp_path: Path) -> None:
+    before = "import structlog; structlog.configure(processors=[structlog.processors.JSONRenderer()])"
+
+    assert '"event": "gateway call"' in _hosted(before, tmp_path).stdout

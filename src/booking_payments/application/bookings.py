@@ -174,6 +174,7 @@ def _refund_canceled(world: World, recorder: Recorder, refund: RefundOnCancel) -
                 idempotency_key=world.ids.idempotency_key(),
                 reason=RefundReason.REQUESTED_BY_CUSTOMER,
                 note="booking canceled",
+                correlation_id=recorder.correlation_id,
             )
         )
 

@@ -1,9 +1,14 @@
 """Who asks, and why: what the journal records, and whose bookings a caller may see."""
 
+from typing import Final
+
 from attrs import frozen
 
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import NotFound
+
+LONGEST_ID: Final = 128
+"""Characters of a correlation id."""
 
 
 @frozen(kw_only=True)
@@ -48,6 +53,11 @@ class Caller:
     def system(cls, cause: str) -> "Caller":
         """Our own background work."""
         return cls(actor="system", cause=cause, by_itself=True)
+
+    @property
+    def correlation_id(self) -> str:
+        """What names the request, here and at the gateway: its id, or whatever made it happen."""
+        return (self.request_id or self.cause)[:LONGEST_ID]
 
     def require(self, booking: Booking | None) -> Booking:
         """``booking``, if there is one that this caller may see; ``NotFound`` otherwise, for both in the same way."""

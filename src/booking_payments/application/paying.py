@@ -51,7 +51,7 @@ async def start_payment(
         if not _goes_on(recorder.payment_or_none):
             recorder.start(_started(world, recorder, capture_method))
         if recorder.payment.intent_id is None:
-            recorder.add(_created(world, recorder.payment, payment_method_id, confirm_immediately, return_url))
+            recorder.add(_created(world, recorder, payment_method_id, confirm_immediately, return_url))
         elif confirm_immediately:
             recorder.add(_confirmed(world, recorder.payment, payment_method_id, return_url))
 
@@ -82,15 +82,16 @@ def _started(world: World, recorder: Recorder, capture_method: CaptureMethod | N
 
 
 def _created(
-    world: World, payment: Payment, payment_method_id: str | None, confirm: bool, return_url: str | None
+    world: World, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
 ) -> decisions.Facts:
     return decisions.intend_create(
-        payment,
+        recorder.payment,
         idempotency_key=world.ids.idempotency_key(),
         payment_method_id=payment_method_id,
         confirm=confirm,
         return_url=return_url or world.terms.return_url,
         method_types=world.terms.method_types,
+        correlation_id=recorder.correlation_id,
     )
 
 
@@ -130,7 +131,7 @@ async def confirm_payment(
         if payment_method_id is None and payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD:
             raise _method_required()
         if payment.intent_id is None:
-            recorder.add(_created(world, payment, payment_method_id, True, return_url))
+            recorder.add(_created(world, recorder, payment_method_id, True, return_url))
         else:
             recorder.add(_confirmed(world, payment, payment_method_id, return_url))
 

@@ -61,6 +61,11 @@ class Recorder:
         self._payment = None
         self._add(started)
 
+    @property
+    def correlation_id(self) -> str:
+        """What names the request behind all of this."""
+        return self._caller.correlation_id
+
     def add(self, facts: Sequence[ev.Fact]) -> None:
         """Let ``facts`` have happened, in this order."""
         for fact in facts:
@@ -129,6 +134,7 @@ class Recorder:
                     idempotency_key=self._world.ids.idempotency_key(),
                     reason=RefundReason.REQUESTED_BY_CUSTOMER,
                     note="paid after the booking was closed",
+                    correlation_id=self.correlation_id,
                 )
             )
 

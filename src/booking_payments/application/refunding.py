@@ -105,6 +105,7 @@ def _intended(
         idempotency_key=world.ids.idempotency_key(),
         reason=reason,
         note=note,
+        correlation_id=recorder.correlation_id,
     )
 
 

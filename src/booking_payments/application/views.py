@@ -62,7 +62,8 @@ class RefundOnCancel(Enum):
 class WebhookResult:
     """What became of a webhook: ``processed``, ``duplicate`` or ``ignored``, with the reason for the last.
 
-    ``alert``: a human should look at it, though nothing changes in our books.
+    ``alert``: a human should look at it, though nothing changes in our books. ``correlation_id`` names the request of
+    ours that made what the event is about, as far as the event says.
     """
 
     event_id: str
@@ -70,6 +71,7 @@ class WebhookResult:
     outcome: Literal["processed", "duplicate", "ignored"]
     reason: str | None = None
     alert: bool = False
+    correlation_id: str | None = None
 
 
 @frozen(kw_only=True)

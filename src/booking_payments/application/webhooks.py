@@ -79,7 +79,7 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
     seen = await uow.inbox.find(event.id)
     entry = _entry(world, event, seen)
     if entry.status.is_done:
-        return WebhookResult(event_id=event.id, type=event.type, outcome="duplicate")
+        return _duplicate(event)
     reason = _why_ignored(world, event, seen)
     payment = await _payment_of(uow, event) if reason is None else None
     if reason is None and payment is None and not _may_be_ours(event):
@@ -185,7 +185,7 @@ async def _take_second_step(
     """Judge what was read; the payment as it is now when our books have moved on while it was being read."""
     entry = _entry(world, event, await uow.inbox.find(event.id))
     if entry.status.is_done:
-        return WebhookResult(event_id=event.id, type=event.type, outcome="duplicate")
+        return _duplicate(event)
     _, payment = await load(uow, seen.id)
     if payment.version != seen.version:
         return payment
@@ -204,7 +204,18 @@ async def _close(
     status = InboxStatus.IGNORED if ignored else InboxStatus.PROCESSED
     await uow.inbox.put(evolve(entry, status=status, reason=ignored, processed_at=world.clock.now()))
     outcome: Literal["processed", "ignored"] = "ignored" if ignored else "processed"
-    return WebhookResult(event_id=event.id, type=event.type, outcome=outcome, reason=ignored, alert=event.alert)
+    return WebhookResult(
+        event_id=event.id,
+        type=event.type,
+        outcome=outcome,
+        reason=ignored,
+        alert=event.alert,
+        correlation_id=event.correlation_id,
+    )
+
+
+def _duplicate(event: GatewayEvent) -> WebhookResult:
+    return WebhookResult(event_id=event.id, type=event.type, outcome="duplicate", correlation_id=event.correlation_id)
 
 
 async def _keep_failed(world: World, event: GatewayEvent, reason: str) -> None:

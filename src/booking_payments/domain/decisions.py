@@ -101,8 +101,12 @@ def intend_create(
     confirm: bool,
     return_url: str | None,
     method_types: tuple[str, ...] = (),
+    correlation_id: str | None = None,
 ) -> Facts:
-    """Make the intent at the gateway, and charge it in the same call when ``confirm`` is set."""
+    """Make the intent at the gateway, and charge it in the same call when ``confirm`` is set.
+
+    ``correlation_id`` names the request that asked for it, also at the gateway.
+    """
     if confirm:
         _require_chargeable(payment, payment_method_id)
     _require_idle(payment)
@@ -112,7 +116,7 @@ def intend_create(
         payment_method_id=payment_method_id,
         confirm=confirm,
         return_url=return_url,
-        metadata=_metadata(payment),
+        metadata=_metadata(payment, correlation_id),
         method_types=method_types,
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
@@ -165,13 +169,15 @@ def intend_refund(
     idempotency_key: str,
     reason: RefundReason,
     note: str | None,
+    correlation_id: str | None = None,
 ) -> Facts:
-    """Give back what ``quote`` says; the amount is reserved from this moment."""
+    """Give back what ``quote`` says; the amount is reserved from this moment. ``correlation_id`` as with the intent."""
     require(payment.status, Command.REFUND)
     _require_idle(payment)
     if not quote.allowed:
         raise quote.reason.error()
-    metadata = {**_metadata(payment), "refund_id": refund_id, **({"note": note} if note else {})}
+    own = _metadata(payment, correlation_id)
+    metadata = {**own, "refund_id": refund_id, **({"note": note} if note else {})}
     requested = ev.RefundRequested(
         refund_id=refund_id,
         amount=quote.amount,
@@ -236,11 +242,12 @@ def _server_attempt(payment: Payment, key: str, payment_method_id: str | None) -
     )
 
 
-def _metadata(payment: Payment) -> dict[str, str]:
+def _metadata(payment: Payment, correlation_id: str | None) -> dict[str, str]:
     return {
         "booking_id": payment.booking_id,
         "payment_id": payment.id,
         "booking_reference": payment.booking_reference,
+        **({"correlation_id": correlation_id} if correlation_id else {}),
     }
 
 

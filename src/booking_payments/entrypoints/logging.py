@@ -182,3 +182,24 @@ def _configure_structlog() -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,  # what is configured here never changes; the handlers do
     )
+
+
+def speak_as_the_host_does() -> None:
+    """For a service that embeds us: our lines go to the standard library's loggers, of which the host decides.
+
+    Where the host has set structlog up they go its way, and nothing is changed.
+    """
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            redact,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,  # a host that sets structlog up later is heard
+    )

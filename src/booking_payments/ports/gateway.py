@@ -214,6 +214,12 @@ class GatewayEvent:
     remark: str | None = None
     alert: bool = False
 
+    @property
+    def correlation_id(self) -> str | None:
+        """What names the request of ours that made the object; None where the event does not say."""
+        report = self.intent or self.refund
+        return report.metadata.get("correlation_id") if report else None
+
 
 class WebhookReader(Protocol):
     """Tells whether a webhook is genuine, and what it says."""

@@ -89,6 +89,7 @@ async def test_every_intent_carries_our_ids(house: House) -> None:
         "booking_id": booking.id,
         "payment_id": view.payment.id,
         "booking_reference": booking.reference,
+        "correlation_id": "test",
     }
 
 

@@ -11,6 +11,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from booking_payments.entrypoints.cli.house import fail, require_ready, settings_or_fail
+from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
 from booking_payments.settings import Settings, SettingsError
 
@@ -96,7 +97,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     from booking_payments.container import build
     from booking_payments.entrypoints.http.app import create_app
 
-    with listening:
+    with listening, collecting_traces():
         async with build(settings) as services:
             await require_ready(services)
             click.echo(_announcement(settings), err=True)

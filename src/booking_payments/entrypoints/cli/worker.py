@@ -6,6 +6,7 @@ import click
 import uvicorn
 
 from booking_payments.entrypoints.cli.house import fail, require_ready, settings_or_fail
+from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.settings import GatewayName, Settings, SettingsError
 
 
@@ -50,8 +51,9 @@ async def _work(settings: Settings) -> None:
     from booking_payments.entrypoints.chores import Chores
     from booking_payments.entrypoints.worker import worker_app
 
-    async with build(settings) as services:
-        await require_ready(services)
-        click.echo("booking-payments works in the background", err=True)
-        app = worker_app(settings, Chores(services.payments, services.clock))
-        await run_worker(app, settings.worker_concurrency)
+    with collecting_traces():
+        async with build(settings) as services:
+            await require_ready(services)
+            click.echo("booking-payments works in the background", err=True)
+            app = worker_app(settings, Chores(services.payments, services.clock))
+            await run_worker(app, settings.worker_concurrency)

@@ -23,6 +23,7 @@ from booking_payments.entrypoints.http.gauges import BookGauges
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import Refused, Reply, as_reply, internal_error, problem
 from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.http.tracing import traced_app
 from booking_payments.entrypoints.pages.site import pages_of, running_reconciliations
 
 AnyRequest = Request[Any, Any, Any]
@@ -56,7 +57,8 @@ def create_app(services: Services) -> Litestar:
     )
     framed: Any = Frame(app.asgi_handler, origins=settings.cors_origins, hsts_max_age_s=settings.hsts_max_age_s)
     # Who calls, and whether by TLS: what the settings' proxies say of it, and nobody else.
-    app.asgi_handler = cast(ASGIApp, ProxyHeadersMiddleware(framed, trusted_hosts=list(settings.trusted_proxies)))
+    proxied = ProxyHeadersMiddleware(framed, trusted_hosts=list(settings.trusted_proxies))
+    app.asgi_handler = traced_app(cast(ASGIApp, proxied))
     return app
 
 

@@ -3,6 +3,7 @@
 import structlog
 from attrs import frozen
 
+from booking_payments.application.views import WebhookResult
 from booking_payments.domain.errors import PaymentError
 from booking_payments.entrypoints.http.metrics import outcome_of
 from booking_payments.entrypoints.http.problems import Reply
@@ -69,10 +70,18 @@ def explain(error: PaymentError | StorageConflict, reply: Reply) -> None:
         payments_log.warning("payment operation failed", error=type(error).__name__, reason=str(error))
 
 
-def webhook(*, type_: str | None, event_id: str | None, outcome: str, error: str | None, request_id: str) -> None:
+def webhook(request_id: str, outcome: str, *, error: str | None = None, result: WebhookResult | None = None) -> None:
     """Write what became of one delivery of the gateway."""
     write = webhooks_log.info if error is None else webhooks_log.warning
-    write("webhook", type=type_, event_id=event_id, outcome=outcome, error=error, request_id=request_id)
+    write(
+        "webhook",
+        type=result.type if result else None,
+        event_id=result.event_id if result else None,
+        outcome=outcome,
+        error=error,
+        request_id=request_id,
+        correlation_id=result.correlation_id if result else None,
+    )
 
 
 def alert(*, type_: str, event_id: str, reason: str | None) -> None:

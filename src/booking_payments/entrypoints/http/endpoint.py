@@ -10,6 +10,7 @@ import msgspec
 from attrs import evolve, field, frozen
 from litestar import Request
 from litestar.response import Response
+from structlog.contextvars import bound_contextvars
 
 from booking_payments.application.callers import Caller
 from booking_payments.domain.errors import NotFound, PaymentError
@@ -135,7 +136,13 @@ def endpoint(
 
 
 async def _run(declared: Endpoint, handle: Handler[Any], request: AnyRequest, services: Services) -> Reply:
-    """Read, validate, and do the work, once where the client gave a key."""
+    """Read, validate, and do the work, once where the client gave a key. Lines of the log that are written on the way
+    have the request's id."""
+    with bound_contextvars(correlation_id=request_id_of(request.scope)):
+        return await _do(declared, handle, request, services)
+
+
+async def _do(declared: Endpoint, handle: Handler[Any], request: AnyRequest, services: Services) -> Reply:
     call = await _call(declared, request, services)
     key = idempotency.key_of(request.headers.getall("idempotency-key", [])) if declared.keyed else None
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 
+from booking_payments.application.views import WebhookResult
 from booking_payments.domain.errors import PaymentError
 from booking_payments.entrypoints.http import audit, door
 from booking_payments.entrypoints.http.auth import Access
@@ -44,7 +45,7 @@ async def stripe(request: AnyRequest, services: Services) -> Reply:
         log.exception("webhook processing broke")
         broke = bad_request(NOT_PROCESSED, "webhook_failed")
         raise _refused(request, "failed", type(error).__name__, broke) from None
-    _note(request, result.type, result.event_id, result.outcome, None)
+    _note(request, result.outcome, result=result)
     if result.alert:
         audit.alert(type_=result.type, event_id=result.event_id, reason=result.reason)
     content = WebhookAnswer(
@@ -54,14 +55,14 @@ async def stripe(request: AnyRequest, services: Services) -> Reply:
 
 
 def _refused(request: AnyRequest, outcome: str, code: str, refusal: Refused) -> Refused:
-    _note(request, None, None, outcome, code)
+    _note(request, outcome, error=code)
     return refusal
 
 
-def _note(request: AnyRequest, type_: str | None, event_id: str | None, outcome: str, error: str | None) -> None:
+def _note(request: AnyRequest, outcome: str, *, error: str | None = None, result: WebhookResult | None = None) -> None:
     metrics: Metrics = request.app.state["metrics"]
-    metrics.webhook(type_, outcome)
-    audit.webhook(type_=type_, event_id=event_id, outcome=outcome, error=error, request_id=request_id_of(request.scope))
+    metrics.webhook(result.type if result else None, outcome)
+    audit.webhook(request_id_of(request.scope), outcome, error=error, result=result)
 
 
 @public(GET, "/api/webhooks/health/", summary="Whether webhooks are listened for", answers={200: HealthAnswer})

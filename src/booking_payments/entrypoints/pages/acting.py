@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from attrs import evolve, frozen
 from litestar import Request
+from structlog.contextvars import bound_contextvars
 
 from booking_payments.application.callers import Caller
 from booking_payments.domain.errors import PaymentError
@@ -55,7 +56,8 @@ async def act_once(
     asked = idempotency.asked(key, session.principal, request.method, request.scope["path"], act.given)
     # As with the API: browsers choose no request ids, but proxies may, and a cause tells one run from another.
     cause = f"{act.caller.cause} {services.ids.new('once')}"
-    return await idempotency.once(services, asked, cause, run)
+    with bound_contextvars(correlation_id=request_id_of(request.scope)):
+        return await idempotency.once(services, asked, cause, run)
 
 
 async def _work(services: Services, metrics: Metrics, act: Act, request_id: str, work: Work) -> Reply:

@@ -1,0 +1,71 @@
+"""One line of the log for each call to the gateway: what was asked, under which key, and what came of it."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import structlog
+
+from booking_payments.adapters.telemetry.watching import Call, watched
+from booking_payments.domain.reports import IntentReport, RefundReport
+from booking_payments.ports.gateway import Declined, Gateway, GatewayError, Refused
+
+log = structlog.get_logger("booking_payments.gateway")
+
+MOVES_MONEY: Final = frozenset({"create_intent", "confirm_intent", "capture_intent", "cancel_intent", "create_refund"})
+"""Told at level INFO; the others only read, and are told at DEBUG."""
+
+CORRELATION: Final = "correlation_id"
+
+
+def logged(gateway: Gateway) -> Gateway:
+    """``gateway``, with a line for each call.
+
+    The line has the id of the request that asked for it (``correlation_id``), as far as it is known here: from the
+    context, and for calls of the background from the instruction, which has kept it.
+    """
+    return watched(gateway, _told)
+
+
+async def _told(call: Call, make: Callable[[], Awaitable[Any]]) -> Any:
+    began = time.perf_counter()
+    try:
+        answer = await make()
+    except GatewayError as error:
+        _write(call, began, outcome=_outcome(error), code=error.code, object_id=_left_behind(error))
+        raise
+    replayed = isinstance(answer, IntentReport | RefundReport) and answer.replayed
+    _write(call, began, outcome="replayed" if replayed else "answered", object_id=_id_of(answer))
+    return answer
+
+
+def _write(call: Call, began: float, **found: str | None) -> None:
+    moves = call.method in MOVES_MONEY
+    write = log.info if moves else log.debug
+    asked = {"idempotency_key": call.args[1]} if moves else {}
+    told = {name: value for name, value in found.items() if value is not None}
+    write("gateway call", call=call.method, **_origin(call), **asked, **told, seconds=_since(began))
+
+
+def _since(began: float) -> float:
+    return round(time.perf_counter() - began, 4)
+
+
+def _origin(call: Call) -> dict[str, str]:
+    metadata = getattr(call.args[0], "metadata", {}) if call.args else {}
+    known = structlog.contextvars.get_contextvars().get(CORRELATION)
+    kept = known or metadata.get(CORRELATION)
+    return {CORRELATION: kept} if kept else {}
+
+
+def _outcome(error: GatewayError) -> str:
+    return type(error).__name__.lower()
+
+
+def _left_behind(error: GatewayError) -> str | None:
+    intent = error.intent if isinstance(error, Declined | Refused) else None
+    return intent.id if intent else None
+
+
+def _id_of(answer: object) -> str | None:
+    return answer.id if isinstance(answer, IntentReport | RefundReport) else None

@@ -1,0 +1,53 @@
+"""The house's terms, as the settings have them."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from booking_payments.application.world import DeliveryTerms, Terms
+from booking_payments.domain.fees import FeePolicy
+from booking_payments.domain.refunds import RefundPolicy
+from booking_payments.domain.retry import RetryPolicy
+from booking_payments.settings import AfterDeadLetter, Settings
+
+
+def terms_of(settings: Settings) -> Terms:
+    """Fees, refunds, attempts and leases."""
+    fees = FeePolicy(
+        rate=settings.processing_fee_rate,
+        fixed=settings.fee_fixed,
+        minimum=settings.fee_min,
+        maximum=settings.fee_max,
+        payer=settings.fee_payer,
+        on_refund=settings.fee_refund,
+    )
+    return Terms(
+        fees=fees,
+        refunds=RefundPolicy(fee=settings.fee_refund),
+        max_attempts=settings.retry_attempts,
+        return_url=settings.return_url,
+        max_unpaid_bookings=settings.max_unpaid_bookings_per_customer,
+        lease=timedelta(seconds=settings.operation_lease_s),
+        deliveries=_deliveries_terms(settings),
+    )
+
+
+def _deliveries_terms(settings: Settings) -> DeliveryTerms:
+    retry = DeliveryTerms().retry
+    return DeliveryTerms(
+        retry=RetryPolicy(
+            max_tries=settings.messages_retry_attempts,
+            first_delay=_seconds(settings.messages_retry_delay_s),
+            max_delay=retry.max_delay,
+        ),
+        lease=timedelta(seconds=settings.operation_lease_s),
+        past_dead=settings.messages_after_dead_letter is AfterDeadLetter.CONTINUE,
+    )
+
+
+def retry_of(settings: Settings) -> RetryPolicy:
+    """How often a call to the gateway is tried."""
+    return RetryPolicy(max_tries=settings.retry_attempts, first_delay=_seconds(settings.retry_delay_s))
+
+
+def _seconds(given: Decimal) -> timedelta:
+    return timedelta(microseconds=int(given * Decimal(1_000_000)))
