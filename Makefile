@@ -63,7 +63,9 @@ typecheck: $(VENV)/.dev  ## mypy, strict
 	@$(BIN)/mypy
 
 docs: $(VENV)/.dev  ## print the diagrams in docs/ from the lifecycle tables, and build the site into build/site
-	@$(BIN)/python tools/diagrams.py
+	@$(BIN)/python -m tools.diagrams
+	@$(BIN)/python -m tools.pictures
+	@$(BIN)/python -m tools.reference
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
 	@echo "the site: build/site/index.html"
 

@@ -1,8 +1,11 @@
 """How `make docs` builds the site: Markdown as it stands here, nothing loaded from elsewhere."""
 
+import logging
+
 project = "booking-payments"
 author = "the booking-payments maintainers"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+autodoc_typehints = "signature"
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 
@@ -15,3 +18,6 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 # Links that leave docs/ (to the sources, to README.md) are held by tests/unit/test_docs.py; the site leaves them alone.
 suppress_warnings = ["myst.xref_missing", "misc.highlighting_failure"]
+
+# Imported for its docstrings; what it says of itself is of no interest here.
+logging.getLogger("alembic").setLevel(logging.WARNING)

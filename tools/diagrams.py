@@ -31,7 +31,8 @@ Printed by `make docs` from the tables in `src/booking_payments/domain/lifecycle
 
 A row is where a thing is, a column what happens to it. A name in a cell is the state it moves to; *no effect* is late
 or repeated news that changes nothing; *illegal* is a contradiction, which is recorded for a person and never applied.
-`new` is the time before the thing was made. The diagrams leave out what has no effect or is illegal.
+`new` is the time before the thing was made. The pictures leave out what
+has no effect or is illegal, and the names of the events where there are too many.
 """
 
 CHAPTERS: tuple[tuple[str, str, Table, type[Enum]], ...] = (
@@ -66,31 +67,22 @@ def page() -> str:
 
 
 def _chapter(title: str, sentence: str, table: Table, events: type[Enum]) -> str:
-    return "\n".join([f"## {title}\n", sentence, "", _diagram(table), "", _matrix(table, events), ""])
+    return "\n".join([f"## {title}\n", sentence, "", _picture(title), "", _matrix(table, events), ""])
 
 
-def _diagram(table: Table) -> str:
-    arrows = [f"    {_point(start)} --> {end}: {', '.join(names)}" for (start, end), names in _moves(table).items()]
-    ends = [f"    {state.value} --> [*]" for state in table if state and not _leads_away(table[state])]
-    return "\n".join(["```mermaid", "stateDiagram-v2", *arrows, *ends, "```"])
+def _picture(title: str) -> str:
+    name = title.lower()
+    return f"![The lifecycle of a {name}](pictures/lifecycle-{name}.svg)"
 
 
-def _moves(table: Table) -> dict[tuple[str, str], list[str]]:
-    """The events of each arrow, so that two states are joined by one line and not by several."""
+def moves(table: Table) -> dict[tuple[str, str], list[str]]:
+    """By start and end the events of each arrow, so that two states are joined by one line and not by several."""
     moves: dict[tuple[str, str], list[str]] = {}
     for state, row in table.items():
         for event, entry in row.items():
             if entry not in (NO_EFFECT, ILLEGAL):
                 moves.setdefault((_name(state), entry.value), []).append(event.value)
     return moves
-
-
-def _leads_away(row: Mapping[Any, Any]) -> bool:
-    return any(entry not in (NO_EFFECT, ILLEGAL) for entry in row.values())
-
-
-def _point(name: str) -> str:
-    return "[*]" if name == NEW else name
 
 
 def _name(state: Enum | None) -> str:

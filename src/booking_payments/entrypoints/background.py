@@ -55,18 +55,24 @@ class Alarm:
 async def running(work: Round, alarm: Alarm, *others: Every) -> AsyncIterator[None]:
     """Work in the background while the context lasts; ``others`` are done beside ``work``, which the alarm wakes.
 
-    At the end the rounds that are under way are finished, so that no call to the gateway is cut off.
+    At the end the rounds that are under way are finished, so that no call to the gateway is cut off. What is raised
+    inside comes out as it is: a group around it would hide it from whoever catches it.
     """
     stopping = anyio.Event()
+    raised: Exception | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_repeat, work, alarm, stopping)
         for each in others:
             tasks.start_soon(_repeat_every, each, stopping)
         try:
             yield
+        except Exception as error:
+            raised = error
         finally:
             stopping.set()
             alarm.ring()
+    if raised is not None:
+        raise raised
 
 
 async def _repeat(work: Round, alarm: Alarm, stopping: anyio.Event) -> None:

@@ -50,11 +50,13 @@ async def _read(services: Services) -> bytes:
         log.warning("the figures of the books could not be read", reason=type(error).__name__)
         return generate_latest(registry)
     readable.set(1)
-    _fill(registry, figures)
+    fill(registry, figures)
     return generate_latest(registry)
 
 
-def _fill(registry: CollectorRegistry, figures: Figures) -> None:
+def fill(registry: CollectorRegistry, figures: Figures) -> None:
+    """Make the gauges in ``registry``, with these figures."""
+
     def gauge(name: str, told: str, labels: Iterable[str] = ()) -> Gauge:
         return Gauge(f"booking_payments_{name}", told, tuple(labels), registry=registry)
 

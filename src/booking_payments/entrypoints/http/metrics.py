@@ -45,36 +45,36 @@ class Metrics:
     """Counts what happens."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self._codes: set[str] = set()
         self._operations = Counter(
             "booking_payments_operations",
             "Payment operations asked for over HTTP, by outcome and error code.",
             ("operation", "outcome", "code"),
-            registry=self._registry,
+            registry=self.registry,
         )
         self._webhooks = Counter(
             "booking_payments_webhooks",
             "Webhooks received, by type and outcome.",
             ("type", "outcome"),
-            registry=self._registry,
+            registry=self.registry,
         )
         self._limited = Counter(
             "booking_payments_rate_limited",
             "Requests turned away because too many came, by the limit that was reached.",
             ("limit",),
-            registry=self._registry,
+            registry=self.registry,
         )
         self._counted_alone = Counter(
             "booking_payments_rate_limit_counted_alone",
             "Requests that this process counted for itself because the shared store did not answer.",
-            registry=self._registry,
+            registry=self.registry,
         )
         self._requests = Histogram(
             "booking_payments_http_request_duration_seconds",
             "Time from the first byte in to the last byte out.",
             ("method", "route", "status"),
-            registry=self._registry,
+            registry=self.registry,
         )
 
     def operation(self, name: str, reply: Reply) -> None:
@@ -99,7 +99,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
 
     def _code(self, code: str | None) -> str:
         if code is None:

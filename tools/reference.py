@@ -1,0 +1,244 @@
+"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics.
+
+A meaning that is missing there is missing in the code: in a description, a help text or a docstring.
+"""
+
+import asyncio
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from prometheus_client import CollectorRegistry
+from pydantic.fields import FieldInfo
+
+from booking_payments.entrypoints.cli.main import main as command_line
+from booking_payments.entrypoints.http import gauges, openapi
+from booking_payments.entrypoints.http.app import endpoints
+from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.settings import Settings
+from booking_payments.testing.house import House
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+FOLDER: Final = ROOT / "docs" / "reference"
+NOTE: Final = "Printed by `make docs` from the code; edit that instead."
+
+Json = Mapping[str, Any]
+
+
+def pages() -> Mapping[str, str]:
+    """The text of each page, by its name."""
+    makers: Mapping[str, Callable[[], Iterable[str]]] = {
+        "http": _http,
+        "settings": _settings,
+        "cli": _cli,
+        "metrics": _metrics,
+    }
+    return {name: "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
+
+
+def _table(*head: str, rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"| {' | '.join('---' for _ in head)} |"
+    for row in rows:
+        yield f"| {' | '.join(_in_cell(cell) for cell in row)} |"
+    yield ""
+
+
+def _in_cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+# --- HTTP ------------------------------------------------------------------------------------------------------
+
+
+def _http() -> Iterator[str]:
+    document: Json = openapi.document(endpoints(sandboxed=True))
+    yield f"# HTTP\n\n{NOTE} The same as OpenAPI {document['openapi']} is at `/schema` of a running service.\n"
+    yield from _problems_of_all(document)
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield from _operation(f"{method.upper()} {path}", operation)
+    yield "## Objects\n"
+    for name, schema in sorted(document["components"]["schemas"].items()):
+        yield from _object(name, schema)
+
+
+def _problems_of_all(document: Json) -> Iterator[str]:
+    yield "What goes wrong is told as a [problem](#problem) (RFC 9457):\n"
+    told = {
+        status: answer["description"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for status, answer in operation["responses"].items()
+        if int(status) >= 400
+    }
+    yield from _table("status", "meaning", rows=([f"`{status}`", told[status]] for status in sorted(told)))
+
+
+def _operation(title: str, operation: Json) -> Iterator[str]:
+    yield f"## {title}\n"
+    yield f"{operation['summary']}. {operation.get('description', '')}".strip() + "\n"
+    parameters = [each for each in operation.get("parameters", ()) if each["in"] != "path"]
+    if parameters:
+        yield from _table("parameter", "in", "type", "meaning", rows=map(_parameter, parameters))
+    body = operation.get("requestBody")
+    if body:
+        yield f"Body: {_content(body)}{'' if body.get('required') else ', may be left out'}.\n"
+    answers = {status: answer for status, answer in operation["responses"].items() if int(status) < 400}
+    rows = ([f"`{status}`", answer["description"], _content(answer)] for status, answer in answers.items())
+    yield from _table("status", "when", "what", rows=rows)
+    problems = sorted(operation["responses"].keys() - answers.keys())
+    if problems:
+        yield f"Problems: {', '.join(f'`{status}`' for status in problems)}.\n"
+
+
+def _parameter(parameter: Json) -> list[str]:
+    return [f"`{parameter['name']}`", parameter["in"], _type(parameter["schema"]), parameter.get("description", "")]
+
+
+def _content(holder: Json) -> str:
+    kinds = [(media, each.get("schema", {})) for media, each in holder.get("content", {}).items()]
+    return ", ".join(_type(schema) if schema.get("$ref") else f"`{media}`" for media, schema in kinds)
+
+
+def _object(name: str, schema: Json) -> Iterator[str]:
+    yield f"### {name}\n"
+    if schema.get("description"):
+        yield f"{schema['description']}\n"
+    required = set(schema.get("required", ()))
+    rows = (
+        [f"`{field}`", _type(each), "yes" if field in required else "no", each.get("description", "")]
+        for field, each in schema.get("properties", {}).items()
+    )
+    yield from _table("field", "type", "always there", "meaning", rows=rows)
+
+
+def _type(schema: Json) -> str:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "allOf" in schema:
+        told = " and ".join(_type(each) for each in schema["allOf"])
+    elif schema.get("type") == "array":
+        told = f"list of {_type(schema.get('items', {}))}"
+    else:
+        told = ", ".join([schema.get("type", "anything"), *_bounds(schema)])
+    return f"{told}, or null" if schema.get("nullable") else told
+
+
+def _bounds(schema: Json) -> Iterator[str]:
+    if "enum" in schema:
+        yield "one of " + ", ".join(f"`{each}`" for each in schema["enum"])
+    if "maxLength" in schema:
+        yield f"at most {schema['maxLength']} characters"
+    if "maximum" in schema:
+        yield f"{schema.get('minimum', 0)} to {schema['maximum']}"
+    if schema.get("format"):
+        yield str(schema["format"])
+
+
+# --- settings --------------------------------------------------------------------------------------------------
+
+
+def _settings() -> Iterator[str]:
+    yield f"# Settings\n\n{NOTE}\n"
+    yield "From the environment, or a `.env` file; the environment wins, and empty values count as unset. What is"
+    yield "wrong is named at the start, all of it at once. Secrets are never printed.\n"
+    for names, default, meaning in _rows_of_the_readme():
+        yield f"## {', '.join(names)}\n\n{_sentence(meaning)} Default: {default}.\n"
+        rules = {field.alias: field for field in Settings.model_fields.values()}
+        yield from _table("name", "value", "secret", rows=(_rule(name, rules[name]) for name in names))
+
+
+def _rows_of_the_readme() -> Iterator[tuple[list[str], str, str]]:
+    """Names, default and meaning; the README has the settings by what they are for."""
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Settings\n")[2].partition("\n## ")[0]
+    for names, default, meaning in re.findall(r"^\| (`[A-Z].+?) \| (.+?) \| (.+) \|$", table, re.MULTILINE):
+        yield re.findall(r"`([A-Z_]+)`", names), default, re.sub(r"\]\(docs/", "](../", meaning)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _rule(name: str, field: FieldInfo) -> list[str]:
+    return [f"`{name}`", str(field.description), "yes" if "Secret" in str(field.annotation) else ""]
+
+
+# --- the command line ------------------------------------------------------------------------------------------
+
+
+def _cli() -> Iterator[str]:
+    yield f"# Command line\n\n{NOTE} `booking-payments COMMAND --help` says the same.\n"
+    yield from _command(command_line, ["booking-payments"])
+
+
+def _command(command: click.Command, names: list[str]) -> Iterator[str]:
+    context = click.Context(command, info_name=names[-1])
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            yield from _command(each, [*names, each.name or ""])
+        return
+    usage = " ".join(command.collect_usage_pieces(context))
+    told, _, examples = (command.help or "").partition("\b")
+    yield f"## {' '.join(names)}\n\n```text\n{' '.join(names)} {usage}\n```\n\n{told.strip()}\n"
+    if examples:
+        lines = [line.strip() for line in examples.splitlines() if line.strip() and not line.strip().endswith("s:")]
+        yield "```sh\n" + "\n".join(lines) + "\n```\n"
+    options = [each for each in command.params if isinstance(each, click.Option) and not each.hidden]
+    if options:
+        yield from _table("option", "meaning", rows=(_option(each, context) for each in options))
+
+
+def _option(option: click.Option, context: click.Context) -> list[str]:
+    record = option.get_help_record(context) or ("", "")
+    return [f"`{record[0]}`", record[1]]
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------
+
+
+def _metrics() -> Iterator[str]:
+    yield f"# Metrics\n\n{NOTE} What `/metrics` tells Prometheus; see [watching it](../observability.md).\n"
+    yield "Counters and histograms are of the process that is asked:\n"
+    yield from _table("name", "type", "labels", "meaning", rows=_families(Metrics().registry))
+    books = CollectorRegistry()
+    house = House()
+    gauges.fill(books, asyncio.run(house.payments.figures(house.clock.now())))
+    yield "Gauges are of the books, the same whichever process is asked:\n"
+    yield from _table("name", "type", "labels", "meaning", rows=_families(books))
+
+
+def _families(registry: CollectorRegistry) -> Iterator[list[str]]:
+    for collector in registry._collector_to_names:
+        (family,) = collector.describe() if hasattr(collector, "describe") else collector.collect()
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(f"`{each}`" for each in getattr(collector, "_labelnames", ()))
+        yield [f"`{name}`", family.type, labels, family.documentation]
+
+
+# --- writing ---------------------------------------------------------------------------------------------------
+
+
+def stale() -> list[str]:
+    """The names of the pages that don't say what the code says."""
+    return [name for name, text in pages().items() if _read(FOLDER / f"{name}.md") != text]
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def main() -> int:
+    """Write the pages; returns the exit code."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / f"{name}.md").write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
