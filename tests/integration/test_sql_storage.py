@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Select, TextClause, create_engine, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
+from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import current, head, migrate
@@ -236,6 +237,7 @@ def test_the_migrated_schema_is_the_one_that_the_code_knows(empty_url: str) -> N
         differences = compare_metadata(context, metadata)
     engine.dispose()
 
+    assert {bank_transfers, bank_paybacks} <= set(metadata.tables.values()), "of those who bring tables of their own"
     assert differences == []
 
 

@@ -16,7 +16,7 @@ from booking_payments.adapters.sql.failures import is_conflict
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import DeliverMessages
-from booking_payments.ports.storage import InboxEntry, UnitOfWork
+from booking_payments.ports.storage import InboxEntry, StoredAnswer, UnitOfWork
 from booking_payments.testing.house import NOW
 from booking_payments.testing.storage_contract import booking, entry, store, stored, whole_life
 
@@ -267,3 +267,69 @@ async def test_work_whose_connection_breaks_begins_again(storage: SqlStorage) ->
 
     assert len(begun) == 2
     assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == booking()
+
+
+# --- what was looked for in vain, and is there by now
+
+
+def _mark(cause: str) -> StoredAnswer:
+    return StoredAnswer(
+        caller="ann",
+        route="POST /x",
+        key="key-1",
+        fingerprint="f",
+        created_at=NOW,
+        locked_until=NOW,
+        body=cause.encode(),
+    )
+
+
+@ON_POSTGRESQL
+async def test_a_key_that_somebody_else_has_taken_meanwhile_is_theirs(storage: SqlStorage, other: SqlStorage) -> None:
+    seen: list[bytes | None] = []
+
+    async def take(uow: UnitOfWork) -> None:
+        stored = await uow.answers.get("ann", "POST /x", "key-1")
+        seen.append(stored.body if stored else None)
+        if stored is None:
+            await other.transact(lambda theirs: theirs.answers.put(_mark("theirs")))
+            await uow.answers.put(_mark("ours"))
+
+    await storage.transact(take)
+
+    assert seen == [None, b"theirs"]
+
+
+@ON_POSTGRESQL
+async def test_an_event_that_somebody_else_has_taken_in_meanwhile_is_seen(
+    storage: SqlStorage, other: SqlStorage
+) -> None:
+    seen: list[int] = []
+
+    async def take(uow: UnitOfWork) -> None:
+        found = await uow.inbox.find("evt_1")
+        seen.append(len(found))
+        if not found:
+            await other.transact(lambda theirs: theirs.inbox.put(entry()))
+            await uow.inbox.put(attrs.evolve(entry(), tries=7))
+
+    await storage.transact(take)
+
+    assert seen == [0, 1]
+    assert (await storage.read(lambda uow: uow.inbox.find("evt_1")))[0].tries == entry().tries
+
+
+async def test_what_was_looked_for_in_vain_may_be_stored_twice_in_one_transaction(storage: SqlStorage) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        assert await uow.answers.get("ann", "POST /x", "key-1") is None
+        assert not await uow.inbox.find("evt_1")
+        for tries in (1, 2):
+            await uow.answers.put(_mark(f"run {tries}"))
+            await uow.inbox.put(attrs.evolve(entry(), tries=tries))
+
+    await storage.transact(work)
+
+    stored = await storage.transact(lambda uow: uow.answers.get("ann", "POST /x", "key-1"))
+    assert stored is not None
+    assert stored.body == b"run 2"
+    assert [each.tries for each in await storage.read(lambda uow: uow.inbox.find("evt_1"))] == [2]

@@ -245,7 +245,8 @@ class Inbox(Protocol):
         ...
 
     async def put(self, entry: InboxEntry) -> None:
-        """Store an entry, or replace the one with the same event id and type."""
+        """Store an entry, or replace the one with the same event id and type. Where this transaction has looked for
+        it in vain and somebody else has stored one since, it is begun again."""
         ...
 
     async def unfinished(self, limit: int) -> Sequence[InboxEntry]:
@@ -296,7 +297,8 @@ class Answers(Protocol):
         ...
 
     async def put(self, answer: StoredAnswer) -> None:
-        """Store an answer, or replace the one with the same caller, route and key."""
+        """Store an answer, or replace the one with the same caller, route and key. Where this transaction has looked
+        for it in vain and somebody else has stored one since, it is begun again."""
         ...
 
     async def remove(self, caller: str, route: str, key: str) -> None: ...

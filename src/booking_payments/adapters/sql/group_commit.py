@@ -11,8 +11,8 @@ is locked in between. Instead the writing fails when anything that was judged by
 
 Only the usual case is served here. A member whose work needs anything that was not read, whose payment has an operation
 in flight (a lease may be taken without a new version), or that meets an error, is left out and runs in a transaction of
-its own; and so do all of them when the writing fails. So nothing waits for a lock here, and no member suffers from
-another.
+its own. When the writing fails the group reads and judges once more, since whoever was faster has mostly committed by
+then; after that all of them run alone. So nothing waits for a lock here, and no member suffers from another.
 """
 
 from collections import defaultdict
@@ -348,6 +348,9 @@ Member = Ticket[Work[Any], Any]
 MOST: Final = 32
 """Members of one group."""
 
+OVERTAKEN: Final = (psycopg.errors.DivisionByZero, psycopg.errors.UniqueViolation)
+"""What the writing ends with when anything has moved on since it was read. The connection is none the worse for it."""
+
 AT_ONCE: Final = 1
 """Groups under way: while one waits for its commit, another is judged."""
 
@@ -386,11 +389,20 @@ class GroupCommit:
     async def _serve(self, members: Sequence[Member]) -> None:
         try:
             async with self._connection() as connection:
-                left_out = await self._together(connection, members)
+                left_out = await self._twice(connection, members)
         except (psycopg.Error, OSError):
             left_out = members
         for member in left_out:
             member.fails(LeftOut())
+
+    async def _twice(
+        self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]
+    ) -> Sequence[Member]:
+        """Together; and once more, when somebody else was faster."""
+        try:
+            return await self._together(connection, members)
+        except OVERTAKEN:
+            return await self._together(connection, members)
 
     async def _together(
         self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]
@@ -455,10 +467,13 @@ class GroupCommit:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
-        """A connection of which each statement is a transaction; one that has met an error is thrown away."""
+        """A connection of which each statement is a transaction; one that has met any other error is thrown away."""
         connection = self._idle.pop() if self._idle else await self._open()
         try:
             yield connection
+        except OVERTAKEN:
+            self._idle.append(connection)
+            raise
         except BaseException:
             await connection.close()
             raise

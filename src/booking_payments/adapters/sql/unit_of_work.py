@@ -414,17 +414,24 @@ class SqlInbox:
 
     def __init__(self, connection: Execute) -> None:
         self._connection = connection
+        self._missing = set[str]()
 
     async def find(self, event_id: str) -> Sequence[InboxEntry]:
         result = await self._connection.execute(_INBOX, {"event_id": event_id})
-        return [rows.inbox_from(row) for row in result.mappings()]
+        found = [rows.inbox_from(row) for row in result.mappings()]
+        if not found:
+            self._missing.add(event_id)
+        return found
 
     async def put(self, entry: InboxEntry) -> None:
         values = rows.inbox_values(entry)
         its = {"its_event_id": entry.event_id, "its_type": entry.type}
-        changed = await self._connection.execute(_SAVE_INBOX, {**values, **its})
-        if changed.rowcount == 0:
-            await _store_first(self._connection, _ADD_INBOX, values)
+        if entry.event_id not in self._missing:
+            changed = await self._connection.execute(_SAVE_INBOX, {**values, **its})
+            if changed.rowcount:
+                return
+        await _store_first(self._connection, _ADD_INBOX, values)
+        self._missing.discard(entry.event_id)
 
     async def unfinished(self, limit: int) -> Sequence[InboxEntry]:
         result = await self._connection.execute(_UNFINISHED, {"most": limit})
@@ -459,7 +466,10 @@ def _is_meant(which: InboxFilter) -> ColumnElement[bool]:
 
 
 async def _store_first(connection: Execute, statement: Executable, values: Mapping[str, Any]) -> None:
-    """Insert a row that nobody had a moment ago; when somebody has it now, start over."""
+    """Insert a row that nobody had a moment ago; when somebody has it now, start over.
+
+    An update instead would find the row that somebody else has stored since (READ COMMITTED), and take it over.
+    """
     try:
         await connection.execute(statement, values)
     except IntegrityError as error:
@@ -489,18 +499,23 @@ class SqlAnswers:
 
     def __init__(self, connection: Execute) -> None:
         self._connection = connection
+        self._missing = set[tuple[str, str, str]]()
 
     async def get(self, caller: str, route: str, key: str) -> StoredAnswer | None:
         result = await self._connection.execute(_ANSWER, _its(caller, route, key))
         row = result.mappings().one_or_none()
+        if row is None:
+            self._missing.add((caller, route, key))
         return rows.answer_from(row) if row else None
 
     async def put(self, answer: StoredAnswer) -> None:
-        values = rows.answer_values(answer)
-        its = _its(answer.caller, answer.route, answer.key)
-        changed = await self._connection.execute(_SAVE_ANSWER, {**values, **its})
-        if changed.rowcount == 0:
-            await _store_first(self._connection, _ADD_ANSWER, values)
+        values, key = rows.answer_values(answer), (answer.caller, answer.route, answer.key)
+        if key not in self._missing:
+            changed = await self._connection.execute(_SAVE_ANSWER, {**values, **_its(*key)})
+            if changed.rowcount:
+                return
+        await _store_first(self._connection, _ADD_ANSWER, values)
+        self._missing.discard(key)
 
     async def remove(self, caller: str, route: str, key: str) -> None:
         await self._connection.execute(_REMOVE_ANSWER, _its(caller, route, key))
