@@ -81,6 +81,16 @@ def test_the_servers_own_handlers_are_gone() -> None:
     assert len(lines()) == 1
 
 
+def test_an_access_log_that_was_switched_off_stays_off() -> None:
+    access = logging.getLogger("uvicorn.access")
+    access.handlers[:], access.propagate = [], False
+    lines = written()
+
+    access.info("GET /")
+
+    assert lines() == []
+
+
 def test_setting_up_twice_writes_once() -> None:
     written()
     lines = written()

@@ -134,9 +134,11 @@ def _levels(settings: Settings) -> Iterator[tuple[str | None, str]]:
 
 
 def _let_through(logger: logging.Logger) -> None:
-    """Uvicorn brings handlers of its own; without them its lines reach ours."""
-    logger.handlers[:] = []
-    logger.propagate = True
+    """Uvicorn brings handlers of its own; without them its lines reach ours. A logger without any is switched off, as
+    uvicorn does with its access log when nobody wants one."""
+    if logger.hasHandlers():
+        logger.handlers[:] = []
+        logger.propagate = True
 
 
 def _shared() -> list[Processor]:
