@@ -48,7 +48,7 @@ class Application:
     async def _live(self, scope: Any, receive: Receive, send: Send) -> None:
         """The lifespan call lasts as long as the server, and so does the house."""
         with collecting_traces():
-            async with build(self._settings, own=self._own) as services:
+            async with build(self._settings, own=self._own, works=True) as services:
                 readiness = await services.ready()
                 if not readiness.ok:
                     raise SettingsError(Problem("DATABASE_URL", readiness.detail or "must be ready"))

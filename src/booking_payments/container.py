@@ -9,6 +9,7 @@ from datetime import timedelta
 from random import SystemRandom
 from typing import Final, TypeVar
 
+from attrs import evolve
 from dependency_injector import containers, providers
 
 from booking_payments.adapters.bank_transfer import BankTransferEvents, BankTransferGateway, TransferDesk, TransferStore
@@ -33,7 +34,7 @@ from booking_payments.adapters.telemetry.gateway_log import logged
 from booking_payments.adapters.telemetry.traces import traced, tracer
 from booking_payments.adapters.throttle import Counters
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import World
+from booking_payments.application.world import Terms, World
 from booking_payments.entrypoints.background import Alarm, Every, Round, running
 from booking_payments.entrypoints.chores import Chores
 from booking_payments.entrypoints.deliveries import Deliveries
@@ -98,6 +99,13 @@ def _publisher(publishers: Sequence[Publisher]) -> Publisher | None:
     return Publishers(*publishers) if publishers else None
 
 
+def _terms(settings: Settings, publisher: Publisher | None, works: bool) -> Terms:
+    """The settings' terms. Where this process does the background work and has no way out for messages, it would cross
+    them off a moment after they are written: so they are written that way."""
+    terms = terms_of(settings)
+    return evolve(terms, deliveries=evolve(terms.deliveries, let_go=works and publisher is None))
+
+
 def _counters(settings: Settings) -> Counters:
     url = settings.rate_limit_store_url
     try:
@@ -122,13 +130,14 @@ class Container(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=Settings)
     consumers = providers.Object[Sequence[Consumer]](())
+    works = providers.Object(False)
     database_url = settings.provided.normalized_database_url
 
     # The world outside
     clock = providers.Singleton(_clock, settings)
     ids = providers.Singleton(RandomIds)
     random = providers.Singleton(SystemRandom)
-    alarm = providers.Singleton(Alarm)
+    alarm = providers.Singleton(Alarm, clock.provided.now)
 
     # Gateway and stores
     fake_store = providers.Singleton(SqlFakeStore.beside, database_url)
@@ -176,7 +185,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         ids=ids,
         random=random,
-        terms=providers.Callable(terms_of, settings),
+        terms=providers.Callable(_terms, settings, publisher, works),
         retry=providers.Callable(retry_of, settings),
         side_by_side=providers.Object(side_by_side),
     )
@@ -186,14 +195,18 @@ class Container(containers.DeclarativeContainer):
 
 @asynccontextmanager
 async def build(
-    settings: Settings, consumers: Sequence[Consumer] = (), own: OwnGateway | None = None
+    settings: Settings,
+    consumers: Sequence[Consumer] = (),
+    own: OwnGateway | None = None,
+    *,
+    works: bool = False,
 ) -> AsyncIterator[Services]:
     """The services of one process, closed when the context ends. Raises ``SettingsError``.
 
     ``consumers`` take the messages to the booking app inside this process. ``own`` stands in for the gateway that the
-    settings name.
+    settings name. ``works``: this process is going to do the background work.
     """
-    container = Container(settings=settings, consumers=providers.Object(consumers))
+    container = Container(settings=settings, consumers=providers.Object(consumers), works=providers.Object(works))
     if own is not None:
         container.chosen_gateway.override(providers.Object(own.gateway))
         container.webhooks.override(providers.Object(own.webhooks))

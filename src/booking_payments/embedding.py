@@ -55,7 +55,7 @@ async def open_payments(
     if migrate:
         bring_up_to_date(settings.normalized_database_url)
     async with AsyncExitStack() as stack:
-        services = await stack.enter_async_context(build(settings, consumers, gateway))
+        services = await stack.enter_async_context(build(settings, consumers, gateway, works=background))
         ready = await services.ready()
         if not ready.ok:
             raise SettingsError(Problem("DATABASE_URL", ready.detail or "must be ready"))

@@ -311,8 +311,9 @@ class Answers(Protocol):
 class Outbox(Protocol):
     """Messages that wait for their delivery."""
 
-    async def append(self, message: Message) -> None:
-        """Store a message behind all others of its booking; its ``sequence`` is given here."""
+    async def append(self, message: Message, *, wanted: bool = True) -> None:
+        """Store a message behind all others of its booking; its ``sequence`` is given here. One that nobody wants to
+        be told is crossed off at once."""
         ...
 
     async def waiting(self, limit: int) -> Sequence[Message]:
@@ -388,9 +389,11 @@ Work = Callable[[UnitOfWork], Awaitable[T]]
 
 @frozen(kw_only=True)
 class Subject:
-    """What a piece of work is about: an event, and the intent that it names."""
+    """What a piece of work is about: a booking, or an event and the intent that it names. Work that is about none of
+    these only leaves records."""
 
-    event_id: str
+    booking_id: str | None = None
+    event_id: str | None = None
     intent_id: str | None = None
 
 

@@ -16,7 +16,7 @@ from booking_payments.adapters.sql.direct import DirectConnection
 from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_conflict, is_unstorable
-from booking_payments.adapters.sql.group_commit import GroupCommit
+from booking_payments.adapters.sql.groups.commit import GroupCommit
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.adapters.sql.tables import answers, payments
 from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork

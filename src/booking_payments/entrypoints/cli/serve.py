@@ -98,7 +98,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     from booking_payments.entrypoints.http.app import create_app
 
     with listening, collecting_traces():
-        async with build(settings) as services:
+        async with build(settings, works=True) as services:
             await require_ready(services)
             click.echo(_announcement(settings), err=True)
             server = uvicorn.Server(_config(create_app(services)))
