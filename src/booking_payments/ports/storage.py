@@ -5,9 +5,9 @@ happens to one booking happens in turn.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from attrs import field, frozen
 
@@ -268,6 +268,10 @@ class Inbox(Protocol):
     async def newest(self) -> datetime | None:
         """The latest ``created_at`` of all entries."""
         ...
+
+
+ANSWER_LIFETIME: Final = timedelta(hours=72)
+"""How long an answer is kept: longer than the gateway's own 24 hours, and a weekend."""
 
 
 @frozen(kw_only=True)
