@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from cattrs.errors import ClassValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -84,17 +83,15 @@ def test_money_is_written_in_minor_units_with_its_currency() -> None:
 
 
 def test_an_amount_that_can_not_be_is_not_read() -> None:
-    with pytest.raises(ClassValidationError) as refused:
+    with pytest.raises(InvalidAmount):
         from_json('{"minor": 10000000000000, "currency": "usd"}', Money)
-
-    assert [type(error) for error in refused.value.exceptions] == [InvalidAmount]
 
 
 def test_a_moment_is_written_in_utc() -> None:
     noon = datetime.fromisoformat("2026-03-01T12:00:00+02:00")
     local = ev.DisputeMoved(dispute_id="du_1", status=DisputeStatus.WON, evidence_due_by=noon)
 
-    assert fact_data(local)["evidence_due_by"] == "2026-03-01T10:00:00+00:00"
+    assert fact_data(local)["evidence_due_by"] == "2026-03-01T10:00:00Z"
 
 
 def test_names_stay_as_the_journal_has_them() -> None:

@@ -1,9 +1,11 @@
 from collections.abc import Sequence
 
 import anyio
+import anyio.lowlevel
 import attrs
 import pytest
 
+from booking_payments.adapters.sql.groups import queue as groups
 from booking_payments.adapters.sql.groups.queue import Queue, Ticket
 from booking_payments.ports.storage import StorageConflict, Subject
 
@@ -104,6 +106,39 @@ async def test_alone_nobody_waits() -> None:
 
     assert [await queue.join(number, about(number)) for number in (1, 2, 3)] == [2, 4, 6]
     assert counter.groups == [[1], [2], [3]]
+
+
+async def _behind_a_group_of_three(counter: Counter, customers: Customers, *next_ones: int) -> None:
+    """One is served, three behind it, and then ``next_ones``, each in a task of its own and a turn later."""
+    async with anyio.create_task_group() as tasks:
+        for number in (1, 2, 3, 4):
+            tasks.start_soon(customers.join, number, about(number))
+            await anyio.wait_all_tasks_blocked()
+        counter.door.set()
+    async with anyio.create_task_group() as tasks:
+        for number in next_ones:
+            tasks.start_soon(customers.join, number, about(number))
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_who_came_with_the_last_group_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "MOMENT_S", 60)
+    counter = Counter()
+    customers = Customers(Queue(counter.serve, most=10, at_once=1))
+
+    await _behind_a_group_of_three(counter, customers, 5, 6, 7)
+
+    assert counter.groups == [[1], [2, 3, 4], [5, 6, 7]]
+
+
+async def test_who_stays_away_is_waited_for_no_longer_than_a_moment() -> None:
+    counter = Counter()
+    customers = Customers(Queue(counter.serve, most=10, at_once=1))
+
+    await _behind_a_group_of_three(counter, customers, 5)
+
+    assert counter.groups == [[1], [2, 3, 4], [5]]
+    assert customers.got[5] == 10
 
 
 @pytest.mark.parametrize("leaves", [2, 3])

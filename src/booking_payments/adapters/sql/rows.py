@@ -84,18 +84,26 @@ class _State:
     attempts: tuple[Attempt, ...]
     refunds: tuple[Refund, ...]
     disputes: tuple[Dispute, ...]
-    operation: Operation | None
+    operation: msgspec.Raw | None
     drifts: tuple[DriftFound, ...]
     late: bool
 
 
 _TERMS: Final = ("booking_amount", "fee_policy", "refund_policy", "event_starts_at", "capture_method", "max_attempts")
-_STATE: Final = ("breakdown", "authorized", "attempts", "refunds", "disputes", "operation", "drifts", "late")
 
 
 def payment_values(payment: Payment) -> Values:
     """The columns that change with the payment."""
-    state = _State(**{name: getattr(payment, name) for name in _STATE})
+    state = _State(
+        breakdown=payment.breakdown,
+        authorized=payment.authorized,
+        attempts=payment.attempts,
+        refunds=payment.refunds,
+        disputes=payment.disputes,
+        operation=msgspec.Raw(to_json(payment.operation, Operation).encode()) if payment.operation else None,
+        drifts=payment.drifts,
+        late=payment.late,
+    )
     return {
         "status": payment.status.value,
         "intent_id": payment.intent_id,
@@ -145,8 +153,20 @@ def payment_from(row: Row) -> Payment:
         version=row["version"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
-        **{name: getattr(terms, name) for name in _TERMS},
-        **{name: getattr(state, name) for name in _STATE},
+        booking_amount=terms.booking_amount,
+        fee_policy=terms.fee_policy,
+        refund_policy=terms.refund_policy,
+        event_starts_at=terms.event_starts_at,
+        capture_method=terms.capture_method,
+        max_attempts=terms.max_attempts,
+        breakdown=state.breakdown,
+        authorized=state.authorized,
+        attempts=state.attempts,
+        refunds=state.refunds,
+        disputes=state.disputes,
+        operation=from_json(bytes(state.operation), Operation) if state.operation else None,
+        drifts=state.drifts,
+        late=state.late,
     )
 
 

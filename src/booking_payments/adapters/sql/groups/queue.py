@@ -1,17 +1,22 @@
 """Tickets that arrive together are served together: while one group is under way, the next one gathers.
 
-There is no timer and no task of its own. Whoever comes first and finds a place leads: it takes what waits, serves it,
-and asks the next one that waits to lead. Alone, a ticket waits for nobody.
+There is no task of its own. Whoever comes first and finds a place leads: it takes what waits, serves it, and asks the
+next one that waits to lead. Alone, a ticket waits for nobody. Behind a group it waits a moment for as many as came with
+that one: answered together, they come again together, and without that moment the first of them would always be served
+alone while all others wait.
 """
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import anyio
 from attrs import define, field
 
 from booking_payments.ports.storage import StorageConflict, Subject
+
+MOMENT_S: Final = 0.001
+"""How long a leader waits for company: less than a commit takes."""
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -65,6 +70,8 @@ class Queue(Generic[P, R]):
         self._most = most
         self._places = at_once
         self._waiting: deque[Ticket[P, R]] = deque()
+        self._last_size = 1
+        self._enough = anyio.Event()
 
     async def join(self, payload: P, subject: Subject) -> R:
         """What ``payload`` is served. Raises what it meets."""
@@ -73,8 +80,12 @@ class Queue(Generic[P, R]):
         if self._places:
             self._places -= 1
             self._call_next()
+        elif self._are_enough:
+            self._enough.set()
         try:
             await ticket.turn.wait()
+            if ticket.leads:
+                await self._gather()
         except BaseException:
             self._leave(ticket)
             raise
@@ -89,6 +100,16 @@ class Queue(Generic[P, R]):
             self._waiting[0].turn.set()
         else:
             self._places += 1
+
+    @property
+    def _are_enough(self) -> bool:
+        return len(self._waiting) >= min(self._last_size, self._most)
+
+    async def _gather(self) -> None:
+        if not self._are_enough:
+            self._enough = anyio.Event()
+            with anyio.move_on_after(MOMENT_S):
+                await self._enough.wait()
 
     def _leave(self, ticket: Ticket[P, R]) -> None:
         """Whoever goes away while waiting hands on what it was asked for."""
@@ -120,4 +141,5 @@ class Queue(Generic[P, R]):
             else:
                 later.append(ticket)
         self._waiting = later
+        self._last_size = len(group)
         return group
