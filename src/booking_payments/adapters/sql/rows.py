@@ -84,12 +84,15 @@ class _State:
     attempts: tuple[Attempt, ...]
     refunds: tuple[Refund, ...]
     disputes: tuple[Dispute, ...]
-    operation: msgspec.Raw | None
+    operation: msgspec.Raw
     drifts: tuple[DriftFound, ...]
     late: bool
 
 
 _TERMS: Final = ("booking_amount", "fee_policy", "refund_policy", "event_starts_at", "capture_method", "max_attempts")
+
+
+_NONE: Final = msgspec.Raw(b"null")
 
 
 def payment_values(payment: Payment) -> Values:
@@ -100,7 +103,7 @@ def payment_values(payment: Payment) -> Values:
         attempts=payment.attempts,
         refunds=payment.refunds,
         disputes=payment.disputes,
-        operation=msgspec.Raw(to_json(payment.operation, Operation).encode()) if payment.operation else None,
+        operation=msgspec.Raw(to_json(payment.operation, Operation).encode()) if payment.operation else _NONE,
         drifts=payment.drifts,
         late=payment.late,
     )
@@ -164,7 +167,7 @@ def payment_from(row: Row) -> Payment:
         attempts=state.attempts,
         refunds=state.refunds,
         disputes=state.disputes,
-        operation=from_json(bytes(state.operation), Operation) if state.operation else None,
+        operation=from_json(bytes(state.operation), Operation) if state.operation != _NONE else None,
         drifts=state.drifts,
         late=state.late,
     )
