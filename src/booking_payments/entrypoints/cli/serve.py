@@ -13,7 +13,7 @@ from uvicorn.supervisors import Multiprocess
 from booking_payments.entrypoints.cli.house import fail, require_ready, settings_or_fail
 from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
-from booking_payments.settings import Settings, SettingsError
+from booking_payments.settings import LogFormat, Settings, SettingsError
 
 BACKLOG: Final = 2048
 SHUTDOWN_S: Final = 30
@@ -22,7 +22,7 @@ SHUTDOWN_S: Final = 30
 log = structlog.get_logger("booking_payments.serve")
 
 
-@click.command()
+@click.command(short_help="Serve the HTTP API and the pages.")
 @click.option("--host", help="Where to listen; over HOST.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Where to listen; over PORT.  [default: 8000]")
 @click.option("--workers", type=click.IntRange(1, 256), help="How many processes; over WORKERS.  [default: 1]")
@@ -52,7 +52,7 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
 
 def serve_until_stopped(settings: Settings, listening: socket.socket) -> None:
     """Serve on ``listening``, which is closed at the end. Raises ``SettingsError``."""
-    with asyncio.Runner(loop_factory=uvicorn.Config(app="").get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvicorn.Config(app="", log_config=None).get_loop_factory()) as runner:
         runner.run(_serve(settings, listening))
 
 
@@ -63,7 +63,7 @@ def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
         log.warning("each worker counts requests for itself; set RATE_LIMIT_STORE_URL to count them together")
     os.environ.update(HOST=settings.host, PORT=str(settings.port), WORKERS=str(settings.workers))
     config = _config("booking_payments.asgi:app", factory=True, workers=settings.workers)
-    click.echo(_announcement(settings), err=True)
+    _announce(settings)
     with listening:
         Multiprocess(config, sockets=[listening]).run()
 
@@ -75,9 +75,16 @@ async def _check(settings: Settings) -> None:
         await require_ready(services)
 
 
-def _announcement(settings: Settings) -> str:
+def _announce(settings: Settings) -> None:
+    """Say where we are: to a person in a sentence, to machines as a line of the log."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"booking-payments listens on http://{host}:{settings.port} (API: /schema)"
+    address = f"http://{host}:{settings.port}"
+    if settings.log_format is LogFormat.JSON:
+        log.info("listening", address=address)
+        return
+    shown = {"the API": "/schema" if settings.docs_enabled else "", "operators": "/console/" * settings.console_enabled}
+    pages = ", ".join(f"{what}: {path}" for what, path in shown.items() if path)
+    click.echo(f"booking-payments listens on {address}{f' ({pages})' if pages else ''}", err=True)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -100,7 +107,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     with listening, collecting_traces():
         async with build(settings) as services:
             await require_ready(services)
-            click.echo(_announcement(settings), err=True)
+            _announce(settings)
             server = uvicorn.Server(_config(create_app(services)))
             look_for_less_garbage()
             await server.serve(sockets=[listening])

@@ -10,7 +10,7 @@ from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.settings import GatewayName, Settings, SettingsError
 
 
-@click.command()
+@click.command(short_help="Do background work until a signal ends it.")
 @click.option(
     "--concurrency", type=click.IntRange(1, 100), help="Jobs at the same time; over WORKER_CONCURRENCY.  [default: 10]"
 )
@@ -41,7 +41,7 @@ def worker(concurrency: int | None) -> None:
 
 def work_until_stopped(settings: Settings) -> None:
     """Work until a signal comes. Raises ``SettingsError``."""
-    with asyncio.Runner(loop_factory=uvicorn.Config(app="").get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvicorn.Config(app="", log_config=None).get_loop_factory()) as runner:
         runner.run(_work(settings))
 
 
