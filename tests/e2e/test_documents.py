@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+import booking_payments
 from booking_payments.adapters.messages.payload import payload
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.publisher import Message
@@ -176,6 +177,14 @@ def test_the_python_of_the_documents_runs_and_says_what_stands_below_it(code: st
 
     assert ran.returncode == 0, ran.stderr
     assert not output or ran.stdout == output
+
+
+ERRORS = set(re.findall(r"^\| (`.*?) \|", (ROOT / "docs/guides/embed.md").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", sorted(re.findall(r"`(\w+)`", " ".join(ERRORS))))
+def test_an_error_that_an_embedding_service_meets_is_imported_from_the_package(name: str) -> None:
+    assert issubclass(getattr(booking_payments, name), booking_payments.PaymentError)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
