@@ -113,6 +113,7 @@ class Visitor:
         size = self.page.viewport_size or DESK
         for screen in (PHONE, DESK):
             await self.page.set_viewport_size(screen)
+            await self._photograph_screen(f"{name}-{'phone' if screen is PHONE else 'desk'}")
             at = f"{name}-{screen['width']}"
             await self._photograph(at)
             assert await self.page.evaluate(TOO_WIDE) == [], at
@@ -128,6 +129,14 @@ class Visitor:
             for scheme in ("light", "dark"):
                 await self.page.emulate_media(color_scheme=scheme)
                 await self.page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
+            await self.page.emulate_media(color_scheme="null")
+
+    async def _photograph_screen(self, name: str) -> None:
+        """What is seen of it at first."""
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            await self.page.emulate_media(color_scheme="light")
+            await self.page.screenshot(path=Path(folder) / f"{name}.png")
             await self.page.emulate_media(color_scheme="null")
 
     async def wait_for(self, title: str) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tools import mutate
+from tools import mutate, screenshots
 
 from booking_payments.domain.ledger import Account, PostingKind
 from booking_payments.domain.retry import KEY_LIFETIME, RESOLVE_SCHEDULE
@@ -30,6 +30,13 @@ def _anchors(page: Path) -> set[str]:
     """The anchors of a page's headings: lower case, words joined by dashes."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_screenshot_is_taken_by_the_browser_tests_and_shown_somewhere() -> None:
+    there = {path.stem for path in (ROOT / "docs/pictures").glob("*.png")}
+    shown = {name for page in PAGES for name in re.findall(r"pictures/([\w-]+)\.png", page.read_text())}
+
+    assert there == shown == set(screenshots.PICTURES)
 
 
 def test_every_anchor_is_there() -> None:
