@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from errno import EADDRINUSE
 from typing import Any, Final
 
 import click
@@ -93,7 +94,9 @@ def listen(settings: Settings) -> socket.socket:
     try:
         listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
-        fail(f"can't listen on {settings.host} port {settings.port}: {error.strerror or 'unknown host'}")
+        reason = (error.strerror or "unknown host").partition(" (while")[0].lower()
+        remedy = "; choose another port with PORT" if error.errno == EADDRINUSE else ""
+        fail(f"can't listen on {settings.host} port {settings.port}: {reason}{remedy}")
     # Connections inherit it. Without it the kernel holds the second part of an answer back for 40 ms, and asyncio
     # sets it only on sockets that name their protocol.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
