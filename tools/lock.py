@@ -1,32 +1,52 @@
 """Write requirements/*.txt: every dependency pinned and hashed, no address of an index."""
 
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "# Pinned and hashed by `make lock`; edit pyproject.toml instead.\n"
 BUILD = ("hatchling", "editables")
 """What builds the package itself, so that installing needs nothing that is not locked."""
+SERVICE = ("http", "stripe", "worker")
+"""The extras of a service and its workers: what `make run` and the container file install."""
+
+
+def asked_for(*extras: str) -> Iterator[str]:
+    """The requirements of the package with ``extras``.
+
+    Written out, since extras name one another: pip-tools would pin the package itself for that, at its address on this
+    machine.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    yield from project["dependencies"]
+    yield from _brought(extras, project["optional-dependencies"])
+
+
+def _brought(names: Iterable[str], extras: dict[str, list[str]]) -> Iterator[str]:
+    for requirement in (each for name in names for each in extras[name]):
+        own = re.fullmatch(r"booking-payments\[(.+)\]", requirement)
+        yield from _brought(own[1].split(","), extras) if own else (requirement,)
 
 
 def lock(target: Path, *extras: str) -> None:
     """Pin pyproject.toml's dependencies, with ``extras``, into ``target``."""
-    build = target.with_suffix(".in")
-    build.write_text("\n".join(BUILD) + "\n")
+    source = target.with_suffix(".in")
+    source.write_text("\n".join([*asked_for(*extras), *BUILD]) + "\n")
     command = [sys.executable, "-m", "piptools", "compile", "--quiet", "--strip-extras", "--generate-hashes"]
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-trusted-host", "--allow-unsafe"]
-    command += ["--no-emit-find-links"]
-    command += [f"--extra={extra}" for extra in extras]
-    command += ["--output-file", str(target), "pyproject.toml", str(build)]
+    command += ["--no-emit-find-links", "--output-file", str(target), str(source)]
     subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 - our own arguments
-    build.unlink()
+    source.unlink()
     target.write_text(HEADER + target.read_text())
 
 
 if __name__ == "__main__":
     folder = ROOT / "requirements"
     folder.mkdir(exist_ok=True)
-    lock(folder / "run.txt")
+    lock(folder / "run.txt", *SERVICE)
     lock(folder / "dev.txt", "dev")
-    lock(folder / "fuzz.txt", "fuzz")
+    lock(folder / "fuzz.txt", *SERVICE, "fuzz")

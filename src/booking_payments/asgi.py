@@ -5,17 +5,18 @@ processes begins here.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
-
-from litestar import Litestar
+from typing import TYPE_CHECKING, Any
 
 from booking_payments.container import build
 from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
-from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.logging import set_up_logging
+from booking_payments.extras import extra
 from booking_payments.ports.gateway import OwnGateway
 from booking_payments.settings import Problem, Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from litestar import Litestar
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -47,8 +48,10 @@ class Application:
 
     async def _live(self, scope: Any, receive: Receive, send: Send) -> None:
         """The lifespan call lasts as long as the server, and so does the house."""
+        with extra("http", "booking_payments.asgi"):
+            from booking_payments.entrypoints.http.app import create_app
         with collecting_traces():
-            async with build(self._settings, own=self._own) as services:
+            async with build(self._settings, own=self._own, works=True, serving=True) as services:
                 readiness = await services.ready()
                 if not readiness.ok:
                     raise SettingsError(Problem("DATABASE_URL", readiness.detail or "must be ready"))

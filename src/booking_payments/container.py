@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from random import SystemRandom
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from attrs import evolve
 from dependency_injector import containers, providers
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,29 +22,32 @@ from booking_payments.adapters.memory.publisher import CallablePublisher, Consum
 from booking_payments.adapters.memory.steps import side_by_side
 from booking_payments.adapters.messages.webhook import TIMEOUT, WebhookPublisher
 from booking_payments.adapters.procrastinate.presence import Presence
-from booking_payments.adapters.procrastinate.queue import JobQueue
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.fake_store import SqlFakeStore
 from booking_payments.adapters.sql.migrations import current, head
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.pace import Paced
-from booking_payments.adapters.stripe.sdk import SdkTransport
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.telemetry.gateway_log import logged
 from booking_payments.adapters.telemetry.traces import traced, tracer
-from booking_payments.adapters.throttle import Counters
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import World
+from booking_payments.application.world import Terms, World
 from booking_payments.entrypoints.background import Alarm, Every, Round, running
 from booking_payments.entrypoints.chores import Chores
 from booking_payments.entrypoints.deliveries import Deliveries
-from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.services import Readiness, Services
+from booking_payments.extras import extra, require_driver
 from booking_payments.ports.gateway import Gateway, OwnGateway
 from booking_payments.ports.publisher import Publisher
 from booking_payments.settings import GatewayName, Problem, Settings, SettingsError
 from booking_payments.terms import retry_of, terms_of
+
+if TYPE_CHECKING:  # what extras bring is imported where it is chosen
+    from booking_payments.adapters.procrastinate.queue import JobQueue
+    from booking_payments.adapters.stripe.sdk import SdkTransport
+    from booking_payments.adapters.throttle import Counters
+    from booking_payments.entrypoints.http.limits import Limits
 
 LOOK_FOR_WORKERS: Final = timedelta(seconds=5)
 """How often `serve` looks whether there are workers."""
@@ -52,9 +56,11 @@ Background = Callable[[], AbstractAsyncContextManager[None]]
 T = TypeVar("T")
 
 
-def _stripe_transport(settings: Settings) -> SdkTransport:
+def _stripe_transport(settings: Settings) -> "SdkTransport":
     if settings.stripe_secret_key is None:
         raise SettingsError(Problem("STRIPE_SECRET_KEY", "must be set for the Stripe gateway"))
+    with extra("stripe", "PAYMENT_GATEWAY", "stripe"):
+        from booking_payments.adapters.stripe.sdk import SdkTransport
     return SdkTransport(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
 
 
@@ -63,14 +69,24 @@ def _clock(settings: Settings) -> SystemClock | DatabaseClock:
     return DatabaseClock() if settings.on_postgresql else SystemClock()
 
 
-def _storage(database_url: str, alarm: Alarm, clock: SystemClock | DatabaseClock, queue: JobQueue | None) -> SqlStorage:
+def _storage(
+    settings: Settings, alarm: Alarm, clock: SystemClock | DatabaseClock, queue: "JobQueue | None"
+) -> SqlStorage:
+    require_driver(settings)
     shared = clock if isinstance(clock, DatabaseClock) else None
-    return SqlStorage.open(database_url, on_jobs=alarm.ring, clock=shared, queue=queue)
+    return SqlStorage.open(settings.normalized_database_url, on_jobs=alarm.ring, clock=shared, queue=queue)
 
 
-def _queue(settings: Settings) -> JobQueue | None:
-    """SQLite has one process, which needs no queue."""
-    return JobQueue() if settings.on_postgresql else None
+def _queue(settings: Settings) -> "JobQueue | None":
+    """SQLite has one process, which needs no queue. Nor need those on PostgreSQL that are alone: where the extra
+    ``worker`` is not installed nobody is asked for work, and workers find it a few seconds later by themselves."""
+    if not settings.on_postgresql:
+        return None
+    try:
+        from booking_payments.adapters.procrastinate.queue import JobQueue
+    except ModuleNotFoundError:
+        return None
+    return JobQueue()
 
 
 def _publishers(
@@ -86,12 +102,8 @@ def _publishers(
 
 
 def _broker(url: str, queue: str) -> Publisher:
-    """Kombu is an extra: most booking apps take webhooks."""
-    try:
+    with extra("broker", "MESSAGES_BROKER_URL"):
         from booking_payments.adapters.messages.broker import BrokerPublisher
-    except ImportError:
-        remedy = "needs what is not installed; run: pip install 'booking-payments[broker]'"
-        raise SettingsError(Problem("MESSAGES_BROKER_URL", remedy)) from None
     return BrokerPublisher(url, queue)
 
 
@@ -99,13 +111,25 @@ def _publisher(publishers: Sequence[Publisher]) -> Publisher | None:
     return Publishers(*publishers) if publishers else None
 
 
-def _counters(settings: Settings) -> Counters:
+def _terms(settings: Settings, publisher: Publisher | None, works: bool) -> Terms:
+    """The settings' terms. Where this process does the background work and has no way out for messages, it would cross
+    them off a moment after they are written: so they are written that way."""
+    terms = terms_of(settings)
+    return evolve(terms, deliveries=evolve(terms.deliveries, let_go=works and publisher is None))
+
+
+def _counters(settings: Settings) -> "Counters":
+    with extra("http", "RATE_LIMIT_ENABLED"):
+        from booking_payments.adapters.throttle import Counters
     url = settings.rate_limit_store_url
-    try:
+    with extra("redis", "RATE_LIMIT_STORE_URL"):
         return Counters.open(url.get_secret_value() if url else None)
-    except ImportError:
-        remedy = "needs a client library; install it with: pip install 'booking-payments[redis]'"
-        raise SettingsError(Problem("RATE_LIMIT_STORE_URL", remedy)) from None
+
+
+def _limits(settings: Settings, counters: "Counters") -> "Limits":
+    from booking_payments.entrypoints.http.limits import Limits
+
+    return Limits.of(settings, counters)
 
 
 def _traced(target: T, layer: str) -> T:
@@ -134,13 +158,14 @@ class Container(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=Settings)
     consumers = providers.Object[Sequence[Consumer]](())
+    works = providers.Object(False)
     database_url = settings.provided.normalized_database_url
 
     # The world outside
     clock = providers.Singleton(_clock, settings)
     ids = providers.Singleton(RandomIds)
     random = providers.Singleton(SystemRandom)
-    alarm = providers.Singleton(Alarm)
+    alarm = providers.Singleton(Alarm, clock.provided.now)
 
     # Gateway and stores
     fake_store = providers.Singleton(_fake_store, database_url)
@@ -170,13 +195,13 @@ class Container(containers.DeclarativeContainer):
         bank_transfer=providers.Singleton(BankTransferEvents),
     )
     queue = providers.Singleton(_queue, settings)
-    storage = providers.Singleton(_storage, database_url, alarm, clock, queue)
+    storage = providers.Singleton(_storage, settings, alarm, clock, queue)
     publishers = providers.Singleton(_publishers, settings, clock, consumers)
     publisher = providers.Singleton(_publisher, publishers)
 
     # How often somebody may call
     counters = providers.Singleton(_counters, settings)
-    limits = providers.Singleton(Limits.of, settings, counters)
+    limits = providers.Singleton(_limits, settings, counters)
 
     # Use cases
     world = providers.Singleton(
@@ -188,7 +213,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         ids=ids,
         random=random,
-        terms=providers.Callable(terms_of, settings),
+        terms=providers.Callable(_terms, settings, publisher, works),
         retry=providers.Callable(retry_of, settings),
         side_by_side=providers.Object(side_by_side),
     )
@@ -198,14 +223,20 @@ class Container(containers.DeclarativeContainer):
 
 @asynccontextmanager
 async def build(
-    settings: Settings, consumers: Sequence[Consumer] = (), own: OwnGateway | None = None
+    settings: Settings,
+    consumers: Sequence[Consumer] = (),
+    own: OwnGateway | None = None,
+    *,
+    works: bool = False,
+    serving: bool = False,
 ) -> AsyncIterator[Services]:
     """The services of one process, closed when the context ends. Raises ``SettingsError``.
 
     ``consumers`` take the messages to the booking app inside this process. ``own`` stands in for the gateway that the
-    settings name.
+    settings name. ``works``: this process is going to do the background work. ``serving``: it answers over HTTP, where
+    rates are bounded.
     """
-    container = Container(settings=settings, consumers=providers.Object(consumers))
+    container = Container(settings=settings, consumers=providers.Object(consumers), works=providers.Object(works))
     if own is not None:
         container.chosen_gateway.override(providers.Object(own.gateway))
         container.webhooks.override(providers.Object(own.webhooks))
@@ -223,7 +254,7 @@ async def build(
             background=_background(container, kind),
             sandbox=container.fake_stripe() if kind is GatewayName.FAKE else None,
             transfers=container.transfers() if kind is GatewayName.BANK_TRANSFER else None,
-            limits=container.limits() if settings.rate_limit_enabled else None,
+            limits=container.limits() if serving and settings.rate_limit_enabled else None,
         )
     finally:
         for publisher in container.publishers():
@@ -231,7 +262,8 @@ async def build(
                 await publisher.close()
         await storage.close()
         await _close_gateway(container, kind)
-        await container.counters().close()
+        if serving:
+            await container.counters().close()
 
 
 @asynccontextmanager
@@ -258,7 +290,7 @@ async def shared_store_answers(settings: Settings) -> bool:
     """Whether the store of the rate limits can be asked. Raises ``SettingsError`` without its client library."""
     counters = _counters(settings)
     try:
-        verdict = await Limits.of(settings, counters).address.take("doctor")
+        verdict = await _limits(settings, counters).address.take("doctor")
     finally:
         await counters.close()
     return not verdict.alone
@@ -285,14 +317,14 @@ def _background(container: Container, kind: GatewayName | None) -> Background:
 
     @asynccontextmanager
     async def background() -> AsyncIterator[None]:
-        payments, alarm, queue = container.payments(), container.alarm(), container.queue()
+        payments, alarm, storage = container.payments(), container.alarm(), container.storage()
         rounds = list(_rounds(container, kind))
         work: Round = payments.work
         async with AsyncExitStack() as stack:
-            if queue is None:
-                await container.storage().take_over()
+            if not container.settings().on_postgresql:
+                await storage.take_over()
             else:
-                presence = Presence(container.storage().engine, queue)
+                presence = Presence(storage.engine, container.queue())
                 await presence.look()
                 work = _unless_others_do(work, presence)
                 rounds = [Every(each.pause, _unless_others_do(each.work, presence)) for each in rounds]

@@ -24,6 +24,7 @@ from booking_payments.adapters.sql.migrations import migrate as bring_up_to_date
 from booking_payments.application.payments import BookingPayments
 from booking_payments.container import build
 from booking_payments.entrypoints.logging import speak_as_the_host_does
+from booking_payments.extras import require_driver
 from booking_payments.ports.gateway import OwnGateway
 from booking_payments.settings import Problem, SettingsError, load_settings
 
@@ -48,14 +49,16 @@ async def open_payments(
     ``consumers`` are functions, async or not, that take the messages to the booking app; they are called by the
     background work of this process, so it has to be the only one that does it. ``gateway`` is an adapter of your own,
     with what reads its events, in place of the one that the settings name.
-    Raises ``SettingsError`` for wrong settings, a database that can't be reached, or an old schema.
+    Raises ``SettingsError`` for wrong settings, a package that they ask for and that is not there, a database that
+    can't be reached, or an old schema.
     """
     settings = load_settings(env, env_file)
     speak_as_the_host_does()
     if migrate:
+        require_driver(settings)
         bring_up_to_date(settings.normalized_database_url)
     async with AsyncExitStack() as stack:
-        services = await stack.enter_async_context(build(settings, consumers, gateway))
+        services = await stack.enter_async_context(build(settings, consumers, gateway, works=background))
         ready = await services.ready()
         if not ready.ok:
             raise SettingsError(Problem("DATABASE_URL", ready.detail or "must be ready"))

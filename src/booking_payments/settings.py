@@ -16,9 +16,6 @@ from typing import Annotated, Any, Final, Self
 from urllib.parse import SplitResult, urlsplit
 
 from attrs import frozen
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import BeforeValidator, Field, InstanceOf, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -230,6 +227,11 @@ def _pem(value: Any) -> Any:
 
 def _algorithm_in(pem: str) -> JwtAlgorithm:
     """The algorithm that a key in PEM is for; ValueError for a key that is for none of ours or too weak."""
+    from booking_payments.extras import extra  # which knows this module
+
+    with extra("http", "JWT_PUBLIC_KEY"):
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
     try:
         found = _algorithm_of(load_pem_public_key(pem.encode()))
     except UnsupportedAlgorithm:
@@ -241,6 +243,8 @@ def _algorithm_in(pem: str) -> JwtAlgorithm:
 
 def _algorithm_of(key: object) -> JwtAlgorithm | None:
     """The algorithm that ``key`` is for, or None when it is for none of ours or too weak."""
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
         return JwtAlgorithm.RS256
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):

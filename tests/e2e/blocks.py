@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -128,11 +129,21 @@ class Terminal:
             self._command(words[1:], {**self.env, **given})
         elif program == "curl":
             self._finished(["curl", "-s", "--fail-with-body", *(self._here(word) for word in words[1:])], self.folder)
+        elif words[:2] == ["pip", "install"]:
+            self._installable(words[2:])
         else:
             name = next((each for each in MODULES if line.startswith(each)), None)
             assert name, f"nobody runs {line!r}; run it here, or say above the block why not"
             finds = 1 if "--bug" in words else 0  # a planted bug is there to be found
             self._finished([*MODULES[name], *words[len(name.split()) :]], ROOT, finds)
+
+    def _installable(self, requirements: list[str]) -> None:
+        """Pip needs an index, so what is looked at here is that the extras are there; test_install.py installs them."""
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        for each in requirements:
+            name, _, extras = each.rstrip("]").partition("[")
+            assert name == project["name"], f"{each} is not ours"
+            assert set(extras.split(",")) - {""} <= project["optional-dependencies"].keys(), f"no such extra: {each}"
 
     def _here(self, word: str) -> str:
         for named, port in self.ports.items():

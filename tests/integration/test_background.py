@@ -21,6 +21,12 @@ STRIPE = {
     "STRIPE_API_BASE": "http://127.0.0.1:9",
     "JWT_SECRET": "s" * 32,
 }
+BOOKING = NewBooking(
+    reference="R-1",
+    customer_id="ann",
+    amount=Money.parse("10.00", Currency.USD),
+    event_starts_at=datetime.now(UTC) + timedelta(days=1),
+)
 PATIENCE_S = 10
 A_WHILE_S = 0.5
 """Longer than a round of the background work takes to begin."""
@@ -99,19 +105,27 @@ async def test_chores_of_workers_find_what_is_due(services: Services) -> None:
     assert found == (1, 0, 0)
 
 
+@pytest.mark.parametrize(("background", "waiting"), [(True, 0), (False, 1)])
+async def test_messages_wait_for_whoever_does_the_background_work(
+    database_url: str, background: bool, waiting: int
+) -> None:
+    """A process that does it and has nobody to tell would only cross them off again."""
+    async with open_payments({"DATABASE_URL": database_url}, env_file=None, background=background) as payments:
+        booking = (await payments.register_booking(BOOKING)).booking
+        await payments.cancel_booking(booking.id)
+
+        undelivered = await payments.undelivered_messages()
+
+    assert len(undelivered) == waiting
+
+
 async def test_an_embedding_service_is_told_by_its_own_functions(database_url: str) -> None:
     told: list[Message] = []
 
     async with open_payments(
         {"DATABASE_URL": database_url}, env_file=None, background=False, consumers=[told.append]
     ) as payments:
-        new = NewBooking(
-            reference="R-1",
-            customer_id="ann",
-            amount=Money.parse("10.00", Currency.USD),
-            event_starts_at=datetime.now(UTC) + timedelta(days=1),
-        )
-        booking = (await payments.register_booking(new)).booking
+        booking = (await payments.register_booking(BOOKING)).booking
         await payments.cancel_booking(booking.id)
         await payments.deliver_messages()
 

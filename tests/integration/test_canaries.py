@@ -178,7 +178,7 @@ async def test_no_canary_shows_anywhere(tmp_path: Path, log: StringIO) -> None:
     settings = canary_settings(tmp_path)
     migrate(settings.normalized_database_url)
     set_up_logging(settings, log)
-    async with build(settings) as services, serving(services) as client:
+    async with build(settings, serving=True) as services, serving(services) as client:
         client_secret = await a_life(client, services)
         canaries = {**SECRETS, "client secret": client_secret, "token": token()}
         listed = (await client.get("/api/payments/", headers={"Authorization": f"Bearer {token()}"})).json()["items"]
@@ -219,7 +219,7 @@ async def test_an_error_that_quotes_every_secret_is_not_repeated(tmp_path: Path,
     async def broken() -> Readiness:
         raise RuntimeError(told)
 
-    async with build(settings) as services, serving(attrs.evolve(services, ready=broken)) as client:
+    async with build(settings, serving=True) as services, serving(attrs.evolve(services, ready=broken)) as client:
         response = await client.get("/health/ready")
 
     assert response.status_code == 500

@@ -1,17 +1,19 @@
 """Webhooks that arrive together share a transaction on PostgreSQL, and nobody could tell from what becomes of them."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import anyio
+import attrs
 import pytest
 from sqlalchemy import text
 
-from booking_payments.adapters.sql.group_commit import GroupCommit
+from booking_payments.adapters.sql.groups.commit import GroupCommit
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.stripe.signature import sign
+from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel, WebhookResult
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -160,7 +162,17 @@ async def test_a_booking_that_somebody_works_on_is_waited_for_alone(house: House
     assert await _statuses(house, booking_ids) == [PAID] * 3
 
 
-async def test_what_has_moved_on_while_it_was_judged_is_judged_again(house: House, storage: SqlStorage) -> None:
+@pytest.fixture
+async def elsewhere(house: House, database_url: str) -> AsyncIterator[BookingPayments]:
+    """Another process on the same books."""
+    storage = SqlStorage.open(database_url)
+    yield BookingPayments(attrs.evolve(house.world, storage=storage))
+    await storage.close()
+
+
+async def test_what_has_moved_on_while_it_was_judged_is_judged_again(
+    house: House, storage: SqlStorage, elsewhere: BookingPayments
+) -> None:
     """The booking is canceled between reading and writing, so that the payment is late and its money goes back."""
     (booking_id,), (body,) = await _successes(house, 1)
     judged = 0
@@ -173,7 +185,7 @@ async def test_what_has_moved_on_while_it_was_judged_is_judged_again(house: Hous
         booking = await uow.bookings.lock(booking_id)
         assert booking is not None
         if judged == 1:
-            await house.payments.cancel_booking(booking_id, OPERATOR, refund=RefundOnCancel.NONE)
+            await elsewhere.cancel_booking(booking_id, OPERATOR, refund=RefundOnCancel.NONE)
         await uow.payments.set_watch(payment.id, await uow.payments.watch(payment.id))
         return booking.status.value
 

@@ -81,6 +81,16 @@ def test_the_servers_own_handlers_are_gone() -> None:
     assert len(lines()) == 1
 
 
+def test_an_access_log_that_was_switched_off_stays_off() -> None:
+    access = logging.getLogger("uvicorn.access")
+    access.handlers[:], access.propagate = [], False
+    lines = written()
+
+    access.info("GET /")
+
+    assert lines() == []
+
+
 def test_setting_up_twice_writes_once() -> None:
     written()
     lines = written()
@@ -170,6 +180,7 @@ def test_bound_and_positional_values_hide_secrets() -> None:
     [
         ("pi_3Nabc_secret_x1Y2", f"pi_3Nabc_secret_{HIDDEN}"),
         ("sk_test_4eC39HqLyjW", f"sk_{HIDDEN}"),
+        ("paid by ann.lee+tickets@example.com", f"paid by {HIDDEN}"),
         ("rk_live_4eC39HqLyjW", f"rk_{HIDDEN}"),
         ("secret whsec_abc+/=, other", f"secret whsec_{HIDDEN}, other"),
         ("Authorization: Bearer abc.def", f"Authorization: Bearer {HIDDEN}"),

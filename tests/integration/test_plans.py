@@ -1,5 +1,6 @@
 """Each statement of everyday work finds its rows by an index, so that it takes no longer when there are millions."""
 
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,9 +12,10 @@ import pytest
 from bench.seed import Pattern, Stencil, fill, make_pattern
 from sqlalchemy import create_engine
 
-from booking_payments.adapters.sql import group_commit
 from booking_payments.adapters.sql.direct import DirectConnection
 from booking_payments.adapters.sql.engine import normalize_url
+from booking_payments.adapters.sql.groups.member import Written
+from booking_payments.adapters.sql.groups.statements import READ, SESSION, WRITE
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -120,9 +122,12 @@ async def test_there_is_an_index_for_what_is_still_empty(filled: str, question: 
     assert [_scanned(filled, *each, {"enable_seqscan": "off"}) for each in said] == [[]] * len(said)
 
 
-async def test_a_group_of_webhooks_is_read_and_written_by_keys_alone(filled: str) -> None:
-    subjects = '[{"event_id": "evt_1", "intent_id": "pi_000007"}]'
-    nothing = group_commit.Written().parameters()
+async def test_a_group_is_read_and_written_by_keys_alone(filled: str) -> None:
+    subjects = [
+        {"place": 0, "event_id": "evt_1", "intent_id": "pi_000007"},
+        {"place": 1, "booking_id": "bk_000007"},
+    ]
+    reading = {"subjects": json.dumps(subjects)}
 
-    for statement, parameters in ((group_commit._READ, {"subjects": subjects}), (group_commit._WRITE, nothing)):
-        assert _scanned(filled, statement, parameters, dict(group_commit._SESSION)) == []
+    for statement, parameters in ((READ, reading), (WRITE, Written().parameters())):
+        assert _scanned(filled, statement, parameters, dict(SESSION)) == []

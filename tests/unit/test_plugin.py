@@ -24,6 +24,15 @@ def test_a_sandbox(payments_sandbox):
     request = urllib.request.Request(payments_sandbox.url + "/v1/events", headers={"Authorization": "Bearer sk_test_x"})
     assert urllib.request.urlopen(request).status == 200
 """
+BARE = """
+import sys
+
+sys.modules["uvicorn"] = None  # as if it were not installed
+
+
+def test_a_sandbox(payments_sandbox):
+    pass
+"""
 IDLE = """
 import sys
 
@@ -44,6 +53,12 @@ def outcome(folder: Path, content: str) -> str:
 
 def test_the_fixtures_are_there_without_being_asked_for(tmp_path: Path) -> None:
     assert "3 passed" in outcome(tmp_path, USE)
+
+
+def test_the_sandbox_names_the_extra_that_it_needs(tmp_path: Path) -> None:
+    expected = "payments_sandbox: needs the package uvicorn; run: pip install 'booking-payments[http]'"
+
+    assert expected in outcome(tmp_path, BARE)
 
 
 def test_a_project_that_does_not_use_them_pays_nothing(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import anyio
 import attrs
 import pytest
 
-from booking_payments.adapters.sql.queue import Queue, Ticket
+from booking_payments.adapters.sql.groups.queue import Queue, Ticket
 from booking_payments.ports.storage import StorageConflict, Subject
 
 

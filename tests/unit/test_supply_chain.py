@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from tools import audit
+from tools.lock import SERVICE
+
+from tests.requiring import closure
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,3 +45,10 @@ def test_a_lock_file_pins_and_hashes_everything_and_names_no_index(lock: Path) -
 
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9_.-]+==\S+( ; .+)? \\", line)] == []
     assert lock.read_text().count("--hash=sha256:") >= len(lines)
+
+
+@pytest.mark.parametrize(("lock", "extras"), [("run", SERVICE), ("dev", ("dev",))])
+def test_a_lock_file_has_all_that_its_extras_bring(lock: str, extras: tuple[str, ...]) -> None:
+    pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / f"{lock}.txt").read_text(), re.MULTILINE))
+
+    assert closure(*extras) - pinned == set()

@@ -15,7 +15,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.world import World
 from booking_payments.domain.errors import OurFault, PaymentError, TryAgainLater
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
-from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.storage import StorageConflict, Subject
 
 T = TypeVar("T")
 
@@ -85,4 +85,4 @@ async def _keep(world: World, record: AuditRecord) -> None:
     are in the journal, and the payment log has the same line."""
     at = world.clock.now()
     with suppress(StorageConflict):
-        await world.storage.transact(lambda uow: uow.audit.append(evolve(record, at=at)))
+        await world.storage.transact(lambda uow: uow.audit.append(evolve(record, at=at)), Subject())

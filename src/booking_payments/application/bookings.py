@@ -101,7 +101,7 @@ async def cancel_booking(
         booking, claimed = await _begin_cancel(world, booking_id, caller, refund)
         if claimed is None:
             return booking
-        error = await carry_out(world, claimed, caller)
+        error = (await carry_out(world, claimed, caller)).error
         booking = await get_booking(world, booking_id, caller)
         if booking.status is BookingStatus.CANCELED:
             return booking

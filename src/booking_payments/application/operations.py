@@ -28,6 +28,7 @@ from booking_payments.application.gateway_call import (
 )
 from booking_payments.application.recording import Recorder
 from booking_payments.application.refusals import told_to_caller
+from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
@@ -37,7 +38,7 @@ from booking_payments.domain.instructions import CreateIntent, CreateRefund
 from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
 from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, Refused, Unreachable
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.storage import Subject, UnitOfWork
 
 MAX_STEPS = 8
 """How often one run writes down, reads anew or carries on; more would be a loop of our own making."""
@@ -86,6 +87,15 @@ class Claimed:
     resumed: bool = False
 
 
+@frozen
+class Ended:
+    """What became of an operation: what the caller is to be told, if anything, and the payment as it was written down;
+    None where the rest is left to the resolver."""
+
+    error: PaymentError | None = field(eq=False)
+    view: PaymentView | None
+
+
 def claim(recorder: Recorder, operation: Operation, holder: str, *, resumed: bool = False) -> Claimed:
     """``operation``, which the recorder has just saved with a lease for ``holder``."""
     return Claimed(
@@ -111,19 +121,22 @@ async def stands_alone(uow: UnitOfWork, payment: Payment) -> bool:
     return not any(other.holds_booking for other in others if other.id != payment.id)
 
 
-async def carry_out(world: World, claimed: Claimed, caller: Caller) -> PaymentError | None:
-    """Carry out a fresh operation and whatever follows from it. Returns what the caller is to be told, if anything."""
+async def carry_out(world: World, claimed: Claimed, caller: Caller) -> Ended:
+    """Carry out a fresh operation and whatever follows from it."""
     news = await _perform(world, claimed)
     return await _finish(world, claimed, news, caller)
 
 
 async def resume(world: World, claimed: Claimed, caller: Caller) -> PaymentError | None:
-    """Go on with an operation that somebody left: read, and send again only if that decides nothing."""
+    """Go on with an operation that somebody left: read, and send again only if that decides nothing.
+
+    Returns what the caller is to be told, if anything.
+    """
     news = await _resumed(world, claimed)
-    return await _finish(world, claimed, news, caller)
+    return (await _finish(world, claimed, news, caller)).error
 
 
-async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) -> PaymentError | None:
+async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) -> Ended:
     """Write the outcome down, and carry out what follows from it.
 
     When it takes too many steps the rest is left to the resolver, which takes over when the lease has lapsed.
@@ -131,13 +144,13 @@ async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) ->
     error = news.error
     for _ in range(MAX_STEPS):
         step = await _write_down(world, claimed, news, caller)
-        if step is None:
-            break
+        if isinstance(step, PaymentView):
+            return Ended(error, step)
         if isinstance(step, Payment):
             news = await _read_anew(world, step, news)
         else:
             claimed, news = step, await _perform(world, step)
-    return error
+    return Ended(error, None)
 
 
 # --- calling ---------------------------------------------------------------------------------------------------
@@ -259,12 +272,12 @@ def _decides(claimed: Claimed, read: News) -> bool:
 # --- writing down ----------------------------------------------------------------------------------------------
 
 
-async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller) -> Claimed | Payment | None:
-    """Store what the outcome means. Returns the operation that follows from it, or the payment as it is now when our
-    books have moved on since the answer was given, so that it has to be read anew."""
+async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller) -> Claimed | Payment | PaymentView:
+    """Store what the outcome means. Returns how the payment stands then, or the operation that follows, or the payment
+    as it is now when our books have moved on since the answer was given, so that it has to be read anew."""
     key = claimed.operation.idempotency_key
 
-    async def work(uow: UnitOfWork) -> Claimed | Payment | None:
+    async def work(uow: UnitOfWork) -> Claimed | Payment | PaymentView:
         booking, payment = await load(uow, claimed.payment.id)
         if payment.version > (news.as_of or claimed.payment.version) and news.ages:
             return payment
@@ -280,9 +293,11 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         looks = watch.looks + 1 if in_vain else 0
         still_ours = payment.operation is not None and payment.operation.idempotency_key == key
         await recorder.save(holder=claimed.holder if new else None, yields=still_ours, looks=looks)
-        return claim(recorder, new, claimed.holder) if new else None
+        if new:
+            return claim(recorder, new, claimed.holder)
+        return PaymentView(payment=recorder.payment, handover=await uow.payments.handover(payment.id))
 
-    return await world.storage.transact(work)
+    return await world.storage.transact(work, Subject(booking_id=claimed.booking.id))
 
 
 async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.operations import Claimed, carry_out, claim, judge, load, look
+from booking_payments.application.operations import Claimed, Ended, carry_out, claim, judge, load, look
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.application.resuming import earlier_run
@@ -19,7 +19,7 @@ from booking_payments.domain.lifecycle import Command, PaymentStatus, require
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.gateway import GatewayError
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.storage import Subject, UnitOfWork
 
 Begin = Callable[[Recorder], None]
 AmountInput = str | Decimal | Money | None
@@ -249,10 +249,10 @@ async def _run(world: World, booking_id: str, caller: Caller, begin: Begin, *, m
         claimed = await _begin(world, booking_id, caller, begin, must_exist)
     if isinstance(claimed, Payment):
         raise AlreadyUnderWay()
-    error = await carry_out(world, claimed, caller) if claimed is not None else None
-    if error is not None:
-        raise error
-    return await payment_status(world, booking_id, caller)
+    ended = await carry_out(world, claimed, caller) if claimed is not None else Ended(None, None)
+    if ended.error is not None:
+        raise ended.error
+    return ended.view or await payment_status(world, booking_id, caller)
 
 
 async def _settle_first(world: World, payment: Payment) -> None:
@@ -281,4 +281,4 @@ async def _begin(
         operation = recorder.payment.operation
         return claim(recorder, operation, holder) if operation else None
 
-    return await world.storage.transact(work)
+    return await world.storage.transact(work, Subject(booking_id=booking_id))

@@ -158,9 +158,10 @@ class Recorder:
             await self._save_payment(self._payment, holder, yields, looks)
         if self._caller.by_itself and self._facts():
             await self._uow.audit.append(self._audit_record())
+        wanted = not self._world.terms.deliveries.let_go
         for message in self._told:
-            await self._uow.outbox.append(message)
-        if self._told:
+            await self._uow.outbox.append(message, wanted=wanted)
+        if self._told and wanted:
             self._uow.jobs.defer(DeliverMessages(), self.now)
 
     async def take_lease(self, holder: str, looks: int) -> None:

@@ -12,7 +12,7 @@ from booking_payments.domain import decisions
 from booking_payments.domain.errors import AlreadyUnderWay, NotFound
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import RefundQuote, RefundReason
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.storage import Subject, UnitOfWork
 
 
 async def quote_refund(world: World, booking_id: str, caller: Caller, *, amount: AmountInput) -> RefundQuote:
@@ -48,10 +48,11 @@ async def refund_payment(
         claimed = await _begin(world, booking_id, caller, refund_id, amount, reason, note)
     if isinstance(claimed, Payment):
         raise AlreadyUnderWay()
-    error = await carry_out(world, claimed, caller)
-    if error is not None:
-        raise error
-    return await _view(world, booking_id, caller, refund_id)
+    ended = await carry_out(world, claimed, caller)
+    if ended.error is not None:
+        raise ended.error
+    view = ended.view or await payment_status(world, booking_id, caller)
+    return _view(view.payment, refund_id)
 
 
 def _refund_of(earlier: Earlier) -> RefundView:
@@ -85,7 +86,7 @@ async def _begin(
             raise AlreadyUnderWay()
         return claim(recorder, operation, holder)
 
-    return await world.storage.transact(work)
+    return await world.storage.transact(work, Subject(booking_id=booking_id))
 
 
 def _intended(
@@ -109,8 +110,7 @@ def _intended(
     )
 
 
-async def _view(world: World, booking_id: str, caller: Caller, refund_id: str) -> RefundView:
-    payment = (await payment_status(world, booking_id, caller)).payment
+def _view(payment: Payment, refund_id: str) -> RefundView:
     refund = payment.refund(refund_id)
     if refund is None:
         raise NotFound()

@@ -39,12 +39,14 @@ class DeliveryTerms:
 
     ``retry`` says when one that is not taken is tried again, and when it is given up. ``lease`` is how long a
     booking's messages belong to whoever delivers them; half of it is for beginning, the rest for the last try to end.
-    With ``past_dead`` a booking's messages go on behind one that was given up; otherwise they wait for it.
+    With ``past_dead`` a booking's messages go on behind one that was given up; otherwise they wait for it. With
+    ``let_go`` nobody wants to be told, and messages are crossed off as they are written.
     """
 
     retry: RetryPolicy = DELIVERED_AGAIN
     lease: timedelta = timedelta(seconds=60)
     past_dead: bool = False
+    let_go: bool = False
 
 
 @frozen(kw_only=True)

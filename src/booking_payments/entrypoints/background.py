@@ -1,7 +1,7 @@
 """Background work inside the serving process: rounds of ``BookingPayments.work``, and the fake gateway's deliveries.
 
-A committed transaction that asks for work wakes the loop at once; otherwise it looks every second, since our tables,
-not the wake-ups, say what is due.
+A committed transaction that asks for work now wakes the loop; otherwise it looks every second, since our tables, not
+the wake-ups, say what is due.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -18,7 +18,7 @@ from booking_payments.ports.jobs import Job
 TICK: Final = timedelta(seconds=1)
 """How long the loop sleeps when nobody wakes it."""
 
-BREATH: Final = timedelta(milliseconds=20)
+BREATH: Final = timedelta(milliseconds=50)
 """How long it rests between two rounds even when it is woken all the time: so that under load one round does more."""
 
 log = structlog.get_logger("booking_payments.background")
@@ -35,14 +35,17 @@ class Every:
 
 
 class Alarm:
-    """Wakes whoever waits for work."""
+    """Wakes whoever waits for work; ``now`` tells the time."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
         self._rung = anyio.Event()
 
     def ring(self, jobs: Sequence[tuple[Job, datetime]] = ()) -> None:
-        """There may be work: look now."""
-        self._rung.set()
+        """There may be work: look now, unless all of these ``jobs`` are for later."""
+        now = self._now()
+        if not jobs or any(at <= now for _, at in jobs):
+            self._rung.set()
 
     async def wait(self, at_most: timedelta) -> None:
         """Return when the alarm rings, or after ``at_most``."""

@@ -9,9 +9,8 @@ from attrs import frozen
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.replaying import REDELIVERY, UNFINISHED
-from booking_payments.entrypoints.http.idempotency import LIFETIME
 from booking_payments.ports.clock import Clock
-from booking_payments.ports.storage import InboxFilter
+from booking_payments.ports.storage import ANSWER_LIFETIME, InboxFilter
 
 MOST_ROUNDS: Final = 1_000
 """How many rounds of deliveries follow one another at most; the next tick goes on."""
@@ -28,7 +27,7 @@ class Chores:
 
     async def forget_answers(self) -> int:
         """Remove stored answers whose lifetime is over."""
-        return await self.payments.forget_answers(self.clock.now() - LIFETIME)
+        return await self.payments.forget_answers(self.clock.now() - ANSWER_LIFETIME)
 
     async def retry_webhooks(self) -> int:
         """Process webhooks again whose processing failed or was cut short."""

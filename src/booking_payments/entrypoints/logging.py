@@ -41,11 +41,7 @@ _PATTERNS: Final = (
     # Somebody's e-mail address, where it serves as a customer's id.
     (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), HIDDEN),
 )
-_SUSPICIOUS: Final = re.compile(
-    r"(?i)_secret_|[sr]k_|whsec_|bearer|basic|eyJ|[?&](?:access_)?token=|://|password=|[0-9](?:[ -]?[0-9]){12}"
-)
-"""One look that most texts pass, so that only the others are gone through pattern by pattern."""
-
+_MANY_DIGITS: Final = re.compile(r"[0-9][0-9 -]{12}")
 _DIGITS: Final = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
 """As long as card numbers are (ISO/IEC 7812), in groups or not."""
 
@@ -56,6 +52,8 @@ def redacted(value: Any, name: str = "") -> Any:
     """``value`` without secrets, as deep as it goes; ``name`` is the field that it stands in."""
     if _is_secret(name) and value not in (None, "", True, False):
         return HIDDEN
+    if type(value) is str:
+        return _redacted_text(value)
     if isinstance(value, Mapping):
         return {str(key): redacted(part, str(key)) for key, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -78,8 +76,26 @@ def _redacted_number(value: int) -> int | str:
     return HIDDEN if _DIGITS.fullmatch(str(value)) and _passes_luhn(str(value)) else value
 
 
+def _is_suspicious(text: str) -> bool:
+    """One look that most texts pass, so that only the others are gone through pattern by pattern."""
+    low = text.lower()
+    return (
+        "k_" in low
+        or "_secret_" in low
+        or "whsec_" in low
+        or "bearer" in low
+        or "basic" in low
+        or "eyj" in low
+        or "token=" in low
+        or "://" in low
+        or "password=" in low
+        or "@" in low
+        or _MANY_DIGITS.search(text) is not None
+    )
+
+
 def _redacted_text(text: str) -> str:
-    if not _SUSPICIOUS.search(text):
+    if not _is_suspicious(text):
         return text
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
@@ -105,7 +121,7 @@ def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def set_up_logging(settings: Settings, stream: TextIO | None = None) -> None:
     """Send all logs of this process to ``stream`` (None: standard error). Calling it again replaces the set-up."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_formatter(settings.log_format))
+    handler.setFormatter(_Formatter(_renderer(settings.log_format)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     for name, level in _levels(settings):
@@ -134,9 +150,11 @@ def _levels(settings: Settings) -> Iterator[tuple[str | None, str]]:
 
 
 def _let_through(logger: logging.Logger) -> None:
-    """Uvicorn brings handlers of its own; without them its lines reach ours."""
-    logger.handlers[:] = []
-    logger.propagate = True
+    """Uvicorn brings handlers of its own; without them its lines reach ours. A logger without any is switched off, as
+    uvicorn does with its access log when nobody wants one."""
+    if logger.hasHandlers():
+        logger.handlers[:] = []
+        logger.propagate = True
 
 
 def _shared() -> list[Processor]:
@@ -150,11 +168,18 @@ def _shared() -> list[Processor]:
     ]
 
 
-def _formatter(kind: LogFormat) -> logging.Formatter:
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_shared(),
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, _renderer(kind)],
-    )
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Renders lines without secrets. Those of ours have been through the chain already, and take the short way."""
+
+    def __init__(self, render: Processor) -> None:
+        without_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+        super().__init__(foreign_pre_chain=_shared(), processors=[without_meta, redact, render])
+        self._render = render
+
+    def format(self, record: logging.LogRecord) -> str:
+        if isinstance(record.msg, dict) and "_logger" in record.__dict__:
+            return str(self._render(None, "", redact(None, "", record.msg)))
+        return super().format(record)
 
 
 def _renderer(kind: LogFormat) -> Processor:

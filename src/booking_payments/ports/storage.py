@@ -5,9 +5,9 @@ happens to one booking happens in turn.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from attrs import field, frozen
 
@@ -270,6 +270,10 @@ class Inbox(Protocol):
         ...
 
 
+ANSWER_LIFETIME: Final = timedelta(hours=72)
+"""How long an answer is kept: longer than the gateway's own 24 hours, and a weekend."""
+
+
 @frozen(kw_only=True)
 class StoredAnswer:
     """The answer to a request that carried an ``Idempotency-Key``, or the mark that one is running.
@@ -311,8 +315,9 @@ class Answers(Protocol):
 class Outbox(Protocol):
     """Messages that wait for their delivery."""
 
-    async def append(self, message: Message) -> None:
-        """Store a message behind all others of its booking; its ``sequence`` is given here."""
+    async def append(self, message: Message, *, wanted: bool = True) -> None:
+        """Store a message behind all others of its booking; its ``sequence`` is given here. One that nobody wants to
+        be told is crossed off at once."""
         ...
 
     async def waiting(self, limit: int) -> Sequence[Message]:
@@ -388,9 +393,11 @@ Work = Callable[[UnitOfWork], Awaitable[T]]
 
 @frozen(kw_only=True)
 class Subject:
-    """What a piece of work is about: an event, and the intent that it names."""
+    """What a piece of work is about: a booking, or an event and the intent that it names. Work that is about none of
+    these only leaves records."""
 
-    event_id: str
+    booking_id: str | None = None
+    event_id: str | None = None
     intent_id: str | None = None
 
 

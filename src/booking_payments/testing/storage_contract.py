@@ -917,6 +917,15 @@ class StorageContract:
 
         assert (dropped, await self._claim(storage)) == (1, ["msg_2"])
 
+    async def test_a_message_that_nobody_wants_is_crossed_off_as_it_is_written(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+        await storage.transact(lambda uow: uow.outbox.append(message(1), wanted=False))
+        await storage.transact(lambda uow: uow.outbox.append(message(2)))
+
+        waiting = await storage.read(lambda uow: uow.outbox.waiting(10))
+
+        assert [(each.id, each.sequence) for each in waiting] == [("msg_2", 2)]
+
     async def test_messages_that_nobody_wants_are_let_go(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2), message(3))
 

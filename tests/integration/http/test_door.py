@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from booking_payments.entrypoints.card_numbers import holds_card_number
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.problems import Refused
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, problem_of
@@ -407,7 +408,7 @@ def test_large_headers_are_413(api: Api) -> None:
     ],
 )
 def test_knows_a_card_number(text: str) -> None:
-    assert door.holds_card_number(text)
+    assert holds_card_number(text)
 
 
 @pytest.mark.parametrize(
@@ -424,7 +425,7 @@ def test_knows_a_card_number(text: str) -> None:
     ],
 )
 def test_knows_what_is_none(text: str) -> None:
-    assert not door.holds_card_number(text)
+    assert not holds_card_number(text)
 
 
 def test_amounts_are_not_taken_for_card_numbers(api: Api) -> None:

@@ -12,7 +12,7 @@ from booking_payments.entrypoints.http import idempotency
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.models import RefundPayment
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.ports.storage import Watch
+from booking_payments.ports.storage import ANSWER_LIFETIME, Watch
 from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of
 
 KEY = "0b6f3c52-8f0e-4f0e-9b0a-000000000001"
@@ -161,7 +161,7 @@ def test_a_register_is_done_once(api: Api) -> None:
 def test_after_72_hours_the_key_is_new(api: Api) -> None:
     booking_id = api.paid()
     refund(api, booking_id)
-    api.house.clock.advance(idempotency.LIFETIME)
+    api.house.clock.advance(ANSWER_LIFETIME)
 
     assert "idempotent-replayed" not in refund(api, booking_id).headers
 

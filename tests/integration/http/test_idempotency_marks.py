@@ -8,11 +8,11 @@ import pytest
 import structlog
 
 from booking_payments.entrypoints.http.auth import Principal
-from booking_payments.entrypoints.http.idempotency import LIFETIME, Asked, asked, key_of, once
+from booking_payments.entrypoints.http.idempotency import Asked, asked, key_of, once
 from booking_payments.entrypoints.http.models import CancelBooking
 from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply
 from booking_payments.entrypoints.http.services import Services
-from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.storage import ANSWER_LIFETIME, StorageConflict
 from booking_payments.testing.house import House
 from tests.integration.http.api import services_of
 
@@ -144,7 +144,7 @@ async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(hou
 
 async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(house: House, services: Services) -> None:
     async def work(cause: str, resumed: bool) -> Reply:
-        await house.payments.forget_answers(house.clock.now() + LIFETIME)
+        await house.payments.forget_answers(house.clock.now() + ANSWER_LIFETIME)
         return DONE
 
     assert await once(services, ASKED, "cause-1", work) == DONE
@@ -186,7 +186,7 @@ async def test_a_key_lives_for_72_hours_to_the_microsecond(house: House, service
     await once(services, ASKED, "cause-1", replying(DONE))
     seen: list[tuple[str, bool]] = []
 
-    house.clock.advance(LIFETIME - timedelta(microseconds=1))
+    house.clock.advance(ANSWER_LIFETIME - timedelta(microseconds=1))
     await once(services, ASKED, "cause-2", replying(DONE, seen))
     assert seen == []
 

@@ -91,3 +91,12 @@ async def test_workers_are_seen_by_their_heartbeat(queued_storage: SqlStorage, q
     seen.append(await presence.look())
 
     assert seen == [0, 1, 0]
+
+
+async def test_workers_are_seen_by_whoever_has_no_queue_for_them(queued_storage: SqlStorage, jobs: Jobs) -> None:
+    presence = Presence(queued_storage.engine)
+    await jobs.run("SELECT procrastinate_register_worker_v1()")
+
+    await presence.look()
+
+    assert presence.has_workers

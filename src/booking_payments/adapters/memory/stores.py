@@ -356,10 +356,11 @@ class MemoryOutbox:
         self._rows = tables.outbox
         self._sequences = tables.sequences
 
-    async def append(self, message: Message) -> None:
+    async def append(self, message: Message, *, wanted: bool = True) -> None:
         sequence = self._sequences.get(message.booking_id, 0) + 1
         self._sequences[message.booking_id] = sequence
-        self._rows[message.id] = Delivery(message=evolve(message, sequence=sequence))
+        if wanted:
+            self._rows[message.id] = Delivery(message=evolve(message, sequence=sequence))
 
     async def waiting(self, limit: int) -> Sequence[Message]:
         return [row.message for row in self._rows.values()][:limit]

@@ -1,11 +1,12 @@
 """Whether there are workers: those that showed signs of life lately, on whatever machine."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from booking_payments.adapters.procrastinate.queue import JobQueue
+if TYPE_CHECKING:
+    from booking_payments.adapters.procrastinate.queue import JobQueue
 
 STALLED_S: Final = 30
 """A worker that has been silent for longer is dead, or as good as dead; it says something every ten seconds."""
@@ -16,19 +17,17 @@ _ALIVE: Final = text(
 
 
 class Presence:
-    """Looks for workers, and lets the queue know."""
+    """Looks for workers, and lets the queue know, if there is one. ``has_workers``: whether there were any then."""
 
-    def __init__(self, engine: AsyncEngine, queue: JobQueue) -> None:
+    def __init__(self, engine: AsyncEngine, queue: "JobQueue | None" = None) -> None:
         self._engine, self._queue = engine, queue
-
-    @property
-    def has_workers(self) -> bool:
-        """Whether there were any at the last look."""
-        return self._queue.has_workers
+        self.has_workers = False
 
     async def look(self) -> int:
         """Look once; returns whether there are any."""
         async with self._engine.connect() as connection:
             found = await connection.execute(_ALIVE, {"stalled": STALLED_S})
-            self._queue.has_workers = bool(found.scalar_one())
-        return int(self._queue.has_workers)
+            self.has_workers = bool(found.scalar_one())
+        if self._queue is not None:
+            self._queue.has_workers = self.has_workers
+        return int(self.has_workers)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
-
-import psycopg
+from typing import TYPE_CHECKING, Any, Protocol
 
 from booking_payments.ports.jobs import Job
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 class JobQueue(Protocol):
@@ -17,6 +18,6 @@ class JobQueue(Protocol):
         """Whether there is anybody to do a job; if not, none is kept."""
         ...
 
-    async def defer(self, jobs: Sequence[tuple[Job, datetime]], connection: psycopg.AsyncConnection[Any]) -> None:
+    async def defer(self, jobs: Sequence[tuple[Job, datetime]], connection: "psycopg.AsyncConnection[Any]") -> None:
         """Write ``jobs`` in the transaction of ``connection``."""
         ...

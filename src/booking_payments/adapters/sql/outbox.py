@@ -91,11 +91,11 @@ class SqlOutbox:
     def __init__(self, connection: Execute) -> None:
         self._connection = connection
 
-    async def append(self, message: Message) -> None:
+    async def append(self, message: Message, *, wanted: bool = True) -> None:
         result = await self._connection.execute(_NEXT, {"booking_id": message.booking_id})
-        values = {**rows.message_values(message), "sequence": int(result.scalar_one())}
+        given = {"sequence": int(result.scalar_one()), "delivered_at": None if wanted else message.at}
         try:
-            await self._connection.execute(_ADD, values)
+            await self._connection.execute(_ADD, {**rows.message_values(message), **given})
         except IntegrityError as error:
             if not is_taken(error):
                 raise

@@ -1,28 +1,33 @@
-"""Storage in SQL: transactions, begun again while others get in their way."""
+"""Storage in SQL: transactions, begun again while others get in their way.
+
+psycopg is an extra, so what needs it is imported where the database is PostgreSQL.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import anyio
-import psycopg
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from booking_payments.adapters.sql.clock import DatabaseClock
-from booking_payments.adapters.sql.direct import DirectConnection
 from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_conflict, is_unstorable
-from booking_payments.adapters.sql.group_commit import GroupCommit
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.adapters.sql.tables import answers, payments
 from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import StorageConflict, Subject, Work
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from booking_payments.adapters.sql.groups.commit import GroupCommit
 
 T = TypeVar("T")
 OnJobs = Callable[[Sequence[tuple[Job, datetime]]], None]
@@ -56,11 +61,10 @@ _ONE_VIEW: Final[dict[str, dict[str, Any]]] = {
 _TIME: Final = select(func.clock_timestamp())
 
 
-async def _psycopgs(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
+async def _psycopgs(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
     """psycopg's own connection below one to PostgreSQL."""
     raw = (await connection.get_raw_connection()).driver_connection
-    assert isinstance(raw, psycopg.AsyncConnection)  # noqa: S101 - there is no other driver for it
-    return raw
+    return cast("psycopg.AsyncConnection[Any]", raw)  # there is no other driver for it
 
 
 class SqlStorage:
@@ -87,7 +91,9 @@ class SqlStorage:
         self._read_options = _ONE_VIEW[engine.dialect.name]
         self._groups = None if self._on_sqlite else self._grouped()
 
-    def _grouped(self) -> GroupCommit:
+    def _grouped(self) -> "GroupCommit":
+        from booking_payments.adapters.sql.groups.commit import GroupCommit
+
         return GroupCommit(
             self.engine.url, alone=self._alone, committed=self._committed, clock=self.clock, queue=self.queue
         )
@@ -166,6 +172,8 @@ class SqlStorage:
         """What runs the statements of a transaction; the clock hears the time first."""
         if self._on_sqlite:
             return connection
+        from booking_payments.adapters.sql.direct import DirectConnection
+
         direct = DirectConnection(await _psycopgs(connection))
         if self.clock is not None and self.clock.wants_to_hear:
             now: datetime = (await direct.execute(_TIME)).scalar_one()

@@ -99,6 +99,11 @@ _BOOKING_LOCKED: Final = _BOOKING.with_for_update()
 _BOOKING_BY_REFERENCE: Final = _by(tables.bookings, "reference")
 _ADD_BOOKING: Final = insert(tables.bookings)
 _SAVE_BOOKING: Final = update(tables.bookings).where(tables.bookings.c.id == bindparam("booking_id"))
+_COUNT_PAYMENT: Final = (
+    update(tables.bookings)
+    .where(tables.bookings.c.id == bindparam("booking_id"))
+    .values(payments_begun=tables.bookings.c.payments_begun + 1)
+)
 _DUE_TO_EXPIRE: Final = (
     select(tables.bookings.c.id)
     .where(_PENDING, tables.bookings.c.expires_at <= bindparam("now"), ~_HELD)
@@ -198,6 +203,7 @@ class SqlPayments:
         before = payment.version - len(recorded)
         if before == 0:
             await _store(self._connection, _ADD_PAYMENT, rows.new_payment_values(payment), payment.id)
+            await self._connection.execute(_COUNT_PAYMENT, {"booking_id": payment.booking_id})
         else:
             await self._update(payment, before)
         facts = [rows.recorded_values(payment.id, entry) for entry in recorded]

@@ -9,9 +9,9 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking, Registered
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
+from booking_payments.entrypoints.card_numbers import holds_card_number
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
 from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.http.door import holds_card_number
 from booking_payments.entrypoints.http.services import Services
 
 MAX_TEXT = 255

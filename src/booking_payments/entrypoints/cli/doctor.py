@@ -68,13 +68,25 @@ def _rates(settings: Settings) -> list[Check]:
     try:
         answers = asyncio.run(shared_store_answers(settings))
     except SettingsError as error:
-        return [Check("rate limits", False, "no client library", problem.remedy) for problem in error.problems]
+        return _missing(error)
     if not answers:
         return [Check("rate limits", False, "the store does not answer", "check RATE_LIMIT_STORE_URL")]
     return [Check("rate limits", True, "counted in the shared store")]
 
 
 def _house(settings: Settings) -> list[Check]:
+    try:
+        return _looked_into(settings)
+    except SettingsError as error:
+        return _missing(error)
+
+
+def _missing(error: SettingsError) -> list[Check]:
+    """Packages that the settings ask for, by the setting."""
+    return [Check("packages", False, problem.setting, problem.remedy) for problem in error.problems]
+
+
+def _looked_into(settings: Settings) -> list[Check]:
     if not _exists(settings):
         missing = Readiness(
             database=True, migrations=False, detail="the schema is not current; run: booking-payments migrate"

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
 import click
@@ -10,6 +11,7 @@ import click
 from booking_payments.domain.errors import PaymentError
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.logging import set_up_logging
+from booking_payments.extras import extra
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.settings import Settings, SettingsError, load_settings
@@ -31,6 +33,16 @@ def settings_or_fail(overrides: Mapping[str, object] | None = None) -> Settings:
         fail("; ".join(str(problem) for problem in error.problems))
     set_up_logging(settings)
     return settings
+
+
+@contextmanager
+def extra_or_fail(name: str, command: str) -> Iterator[None]:
+    """For the imports of a command that needs the extra ``name``; fail with the remedy when one is missing."""
+    try:
+        with extra(name, command):
+            yield
+    except SettingsError as error:
+        fail(str(error))
 
 
 def in_the_house(settings: Settings, work: Callable[[Services], Awaitable[T]]) -> T:

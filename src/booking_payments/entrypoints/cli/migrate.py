@@ -5,6 +5,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from booking_payments.adapters.sql import migrations
 from booking_payments.entrypoints.cli.house import fail, settings_or_fail
+from booking_payments.extras import require_driver
+from booking_payments.settings import SettingsError
 
 
 @click.command()
@@ -20,7 +22,10 @@ def migrate() -> None:
     """
     settings = settings_or_fail()
     try:
+        require_driver(settings)
         revision = migrations.migrate(settings.normalized_database_url)
+    except SettingsError as error:
+        fail(str(error))
     except (SQLAlchemyError, OSError) as error:
         fail(f"the database can't be migrated; check DATABASE_URL ({type(error).__name__})")
     click.echo(f"the database is at revision {revision}")

@@ -15,8 +15,8 @@ from booking_payments.entrypoints.http import render
 from booking_payments.entrypoints.http.models import EventAnswer
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.console.tones import TONES, fact_tone
-from booking_payments.entrypoints.pages.rendering import exact, money, words
 from booking_payments.entrypoints.payment_file import File, by_any_id, file_of
+from booking_payments.entrypoints.wording import exact, money, words
 from booking_payments.ports.storage import PaymentFilter, PaymentPage
 
 _READER: Final = render.Reader(subject="cli", operator=True)

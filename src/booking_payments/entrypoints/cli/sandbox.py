@@ -6,7 +6,7 @@ from datetime import timedelta
 import anyio
 import click
 
-from booking_payments.entrypoints.cli.house import fail
+from booking_payments.entrypoints.cli.house import extra_or_fail, fail
 
 
 @click.command(short_help="Play Stripe: its HTTP interface, offline.")
@@ -33,6 +33,8 @@ def sandbox(host: str, port: int, delay: float) -> None:
       booking-payments sandbox --port 12111 --delay 0
       curl http://127.0.0.1:12111/v1/payment_intents -u sk_test_any: -d amount=1000 -d currency=usd
     """
+    with extra_or_fail("http", "sandbox"):
+        import uvicorn  # noqa: F401 - what listens
     try:
         anyio.run(_serve, host, port, timedelta(seconds=delay))
     except OSError as error:

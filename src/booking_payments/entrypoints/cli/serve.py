@@ -4,17 +4,19 @@ import asyncio
 import os
 import socket
 from errno import EADDRINUSE
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import structlog
-import uvicorn
-from uvicorn.supervisors import Multiprocess
 
-from booking_payments.entrypoints.cli.house import fail, require_ready, settings_or_fail
+from booking_payments.entrypoints.cli.house import extra_or_fail, fail, require_ready, settings_or_fail
 from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
+from booking_payments.entrypoints.loops import new_event_loop
 from booking_payments.settings import LogFormat, Settings, SettingsError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 BACKLOG: Final = 2048
 SHUTDOWN_S: Final = 30
@@ -37,6 +39,8 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
       HOST=0.0.0.0 JWT_SECRET=... booking-payments serve
     """
     settings = settings_or_fail({"HOST": host, "PORT": port, "WORKERS": workers})
+    with extra_or_fail("http", "serve"):
+        from booking_payments.entrypoints.http import app, wire  # noqa: F401 - everything that serving needs
     listening = listen(settings)
     if settings.uses_development_jwt_secret:
         log.warning("tokens are signed with the development secret; set JWT_SECRET before anybody else can call")
@@ -53,12 +57,14 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
 
 def serve_until_stopped(settings: Settings, listening: socket.socket) -> None:
     """Serve on ``listening``, which is closed at the end. Raises ``SettingsError``."""
-    with asyncio.Runner(loop_factory=uvicorn.Config(app="", log_config=None).get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(settings, listening))
 
 
 def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
     """One process per worker on one socket; a worker that dies is replaced. They read the settings for themselves."""
+    from uvicorn.supervisors import Multiprocess
+
     asyncio.run(_check(settings))
     if settings.rate_limit_enabled and settings.rate_limit_store_url is None:
         log.warning("each worker counts requests for itself; set RATE_LIMIT_STORE_URL to count them together")
@@ -72,7 +78,7 @@ def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
 async def _check(settings: Settings) -> None:
     from booking_payments.container import build
 
-    async with build(settings) as services:
+    async with build(settings, serving=True) as services:
         await require_ready(services)
 
 
@@ -104,11 +110,13 @@ def listen(settings: Settings) -> socket.socket:
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:
+    import uvicorn
+
     from booking_payments.container import build
     from booking_payments.entrypoints.http.app import create_app
 
     with listening, collecting_traces():
-        async with build(settings) as services:
+        async with build(settings, works=True, serving=True) as services:
             await require_ready(services)
             _announce(settings)
             server = uvicorn.Server(_config(create_app(services)))
@@ -116,7 +124,9 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
             await server.serve(sockets=[listening])
 
 
-def _config(app: Any, **more: Any) -> uvicorn.Config:
+def _config(app: Any, **more: Any) -> "uvicorn.Config":
+    import uvicorn
+
     from booking_payments.entrypoints.http.wire import StrictHttp
 
     return uvicorn.Config(

@@ -5,10 +5,9 @@ import time
 from typing import Final
 
 import click
-import jwt
 
-from booking_payments.entrypoints.cli.house import fail, settings_or_fail
-from booking_payments.entrypoints.http.auth import MAX_LIFETIME_S, MAX_SUBJECT
+from booking_payments.entrypoints.cli.house import extra_or_fail, fail, settings_or_fail
+from booking_payments.entrypoints.tokens import MAX_LIFETIME_S, MAX_SUBJECT
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -45,6 +44,8 @@ def token(subject: str, scope: str, lifetime_s: int) -> None:
     if not subject or len(subject) > MAX_SUBJECT or not subject.isprintable():
         raise click.BadParameter(f"use 1 to {MAX_SUBJECT} visible characters", param_hint="--sub")
     settings = settings_or_fail()
+    with extra_or_fail("http", "token"):
+        import jwt
     if settings.jwt_signing_key is None:
         fail(f"tokens are signed with {settings.jwt_algorithm.value} elsewhere; only HS256 (JWT_SECRET) can sign here")
     claims: dict[str, object] = {"sub": subject, "exp": int(time.time()) + lifetime_s, "iat": int(time.time())}

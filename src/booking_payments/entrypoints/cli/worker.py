@@ -3,10 +3,10 @@
 import asyncio
 
 import click
-import uvicorn
 
-from booking_payments.entrypoints.cli.house import fail, require_ready, settings_or_fail
+from booking_payments.entrypoints.cli.house import extra_or_fail, fail, require_ready, settings_or_fail
 from booking_payments.entrypoints.collecting import collecting_traces
+from booking_payments.entrypoints.loops import new_event_loop
 from booking_payments.settings import GatewayName, Settings, SettingsError
 
 
@@ -31,6 +31,8 @@ def worker(concurrency: int | None) -> None:
         fail("workers share a PostgreSQL, and DATABASE_URL names SQLite: there `serve` does all background work itself")
     if settings.gateway is GatewayName.FAKE:
         fail("the fake gateway lives inside `serve`: a worker needs Stripe's keys, or the sandbox at STRIPE_API_BASE")
+    with extra_or_fail("worker", "worker"):
+        import procrastinate  # noqa: F401 - what work is shared by
     try:
         work_until_stopped(settings)
     except SettingsError as error:
@@ -41,7 +43,7 @@ def worker(concurrency: int | None) -> None:
 
 def work_until_stopped(settings: Settings) -> None:
     """Work until a signal comes. Raises ``SettingsError``."""
-    with asyncio.Runner(loop_factory=uvicorn.Config(app="", log_config=None).get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_work(settings))
 
 

@@ -18,16 +18,14 @@ from litestar.handlers import BaseRouteHandler
 from booking_payments.application.callers import Caller
 from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.tokens import MAX_LIFETIME_S, MAX_SUBJECT
 from booking_payments.settings import Settings
 
 MAX_TOKEN: Final = 4096
 """Characters; ours have about 200."""
-MAX_SUBJECT: Final = 255
 LEEWAY_S: Final = 5
 """How far the issuer's clock and ours may differ."""
 
-MAX_LIFETIME_S: Final = 366 * 24 * 3600
-"""A token that ends later than this was not made by somebody careful."""
 _HEADERS: Final = frozenset({"alg", "typ", "kid"})
 _TYPES: Final = frozenset({"jwt", "at+jwt"})
 

@@ -7,7 +7,6 @@ repeated in an answer or a log.
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 from litestar import Request
 
+from booking_payments.entrypoints.card_numbers import holds_card_number
 from booking_payments.entrypoints.http.problems import bad_request
 
 JSON_LIMIT: Final = 64 * 1024
@@ -33,7 +33,6 @@ AnyRequest = Request[Any, Any, Any]
 M = TypeVar("M", bound=msgspec.Struct)
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_DIGITS: Final = re.compile(r"[0-9]+(?:[ .\-]{1,3}[0-9]+)*")
 _WHERE: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _FIELD: Final = re.compile(r"field `(?P<name>[A-Za-z_][A-Za-z0-9_]{0,39})`")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
@@ -166,40 +165,6 @@ def refuse_secret(text: str) -> None:
 def may_be_kept(text: str) -> bool:
     """Whether ``text`` may stand in journal and logs: no card number, no secret."""
     return not holds_card_number(text) and _SECRET.search(text) is None
-
-
-def holds_card_number(text: str) -> bool:
-    """True for 13 to 19 digits of any script, perhaps with spaces, dots or dashes between, that pass the Luhn check."""
-    runs = _DIGITS.findall("".join(_plain(character) for character in unicodedata.normalize("NFKC", text)))
-    return any(_is_card_number(digits) for run in runs for digits in _joined(re.split(r"[ .\-]+", run)))
-
-
-def _plain(character: str) -> str:
-    """Every digit as 0 to 9, every space and dash as one in ASCII, and nothing for what can't be seen."""
-    if character.isascii():
-        return " " if character.isspace() else character
-    kind = unicodedata.category(character)
-    return {"Nd": str(unicodedata.decimal(character, "")), "Pd": "-", "Zs": " ", "Cf": ""}.get(kind, character)
-
-
-def _joined(groups: list[str]) -> Iterator[str]:
-    for first in range(len(groups)):
-        digits = ""
-        for group in groups[first:]:
-            digits += group
-            if len(digits) > 19:
-                break
-            yield digits
-
-
-def _is_card_number(digits: str) -> bool:
-    return 13 <= len(digits) <= 19 and digits[0] in "23456789" and _luhn(digits)
-
-
-def _luhn(digits: str) -> bool:
-    """ISO/IEC 7812-1 annex B."""
-    doubled = (int(digit) * (1 + position % 2) for position, digit in enumerate(reversed(digits)))
-    return sum(value - 9 * (value > 9) for value in doubled) % 10 == 0
 
 
 # --- models ----------------------------------------------------------------------------------------------------

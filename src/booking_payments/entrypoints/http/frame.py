@@ -1,7 +1,6 @@
 """The frame around every request: its id, its size, the headers of its answer, and how long it took."""
 
 import re
-import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -9,11 +8,13 @@ from typing import Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.entrypoints.http.door import HEADERS_LIMIT, may_be_kept
 from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import Refused, Reply
 
+_IDS: Final = RandomIds()
 REQUEST_ID: Final = "X-Request-Id"
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
 
@@ -37,7 +38,7 @@ def request_id_of(scope: Scope) -> str:
     if "request_id" not in state:
         given = next((value for name, value in scope["headers"] if name == REQUEST_ID.lower().encode()), b"")
         fits = _REQUEST_ID.fullmatch(given) and may_be_kept(given.decode("ascii"))
-        state["request_id"] = given.decode("ascii") if fits else f"req_{secrets.token_hex(12)}"
+        state["request_id"] = given.decode("ascii") if fits else _IDS.new("req")
     return str(state["request_id"])
 
 

@@ -26,9 +26,8 @@ from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply, bad_request
 from booking_payments.entrypoints.http.services import Services
-from booking_payments.ports.storage import StorageConflict, StoredAnswer, UnitOfWork
+from booking_payments.ports.storage import ANSWER_LIFETIME, StorageConflict, StoredAnswer, UnitOfWork
 
-LIFETIME: Final = timedelta(hours=72)
 REPLAYED: Final = "Idempotent-Replayed"
 FORGOTTEN: Final = frozenset({400, 401, 403, 409, 429})
 """Statuses that say that nothing was done, so that the key is free again."""
@@ -113,7 +112,7 @@ async def once(services: Services, asked: Asked, cause: str, work: Work) -> Repl
 async def _begin(services: Services, uow: UnitOfWork, asked: Asked, cause: str) -> Claim | Reply:
     now = services.clock.now()
     stored = await uow.answers.get(asked.caller, asked.route, asked.key)
-    if stored is None or now - stored.created_at >= LIFETIME:
+    if stored is None or now - stored.created_at >= ANSWER_LIFETIME:
         return await _claim(services, uow, _mark(asked, cause, now), resumed=False)
     if stored.fingerprint != asked.fingerprint:
         reused = "this Idempotency-Key was used for another request; use a new key for a new request"

@@ -2,18 +2,21 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from booking_payments.adapters.bank_transfer import TransferDesk
 from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.application.payments import BookingPayments
-from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.storage import Storage
 from booking_payments.settings import Settings
+
+if TYPE_CHECKING:
+    from booking_payments.entrypoints.http.limits import Limits
 
 
 @frozen(kw_only=True)
@@ -36,7 +39,7 @@ class Services:
 
     ``background`` is entered when the app starts and left when it stops. ``sandbox`` is there only with the fake
     gateway: the customer's side of its 3-D Secure window; ``transfers`` only with the gateway for bank transfers: the
-    operator's side. ``limits`` is missing where rates are not bounded.
+    operator's side. ``limits`` is missing where rates are not bounded, and where no HTTP is served.
     """
 
     payments: BookingPayments
@@ -49,4 +52,4 @@ class Services:
     background: Callable[[], AbstractAsyncContextManager[None]] | None = None
     sandbox: FakeStripe | None = None
     transfers: TransferDesk | None = None
-    limits: Limits | None = None
+    limits: "Limits | None" = None

@@ -14,7 +14,7 @@ from booking_payments.entrypoints.pages.console.desk import at_desk
 from booking_payments.entrypoints.pages.console.tones import TONES
 from booking_payments.entrypoints.pages.forms import read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, page
-from booking_payments.entrypoints.pages.rendering import duration, money, words
+from booking_payments.entrypoints.wording import duration, money, words
 
 PERIODS: Final = {"1": 1, "7": 7, "30": 30, "90": 90}
 USUAL: Final = "7"

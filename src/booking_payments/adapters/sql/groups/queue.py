@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 @define(eq=False)
 class Ticket(Generic[P, R]):
-    """Something to be served. Of tickets with the same intent or event only one is in a group."""
+    """Something to be served. Of tickets about the same booking, intent or event only one is in a group."""
 
     payload: P
     subject: Subject
@@ -29,7 +29,8 @@ class Ticket(Generic[P, R]):
 
     @property
     def subjects(self) -> frozenset[str]:
-        return frozenset(each for each in (self.subject.event_id, self.subject.intent_id) if each)
+        about = self.subject
+        return frozenset(each for each in (about.booking_id, about.event_id, about.intent_id) if each)
 
     def gets(self, result: R) -> None:
         """This is what it was served."""

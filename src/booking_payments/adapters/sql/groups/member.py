@@ -1,0 +1,314 @@
+"""The transaction as one member of a group sees it: reads what was read, and collects what is to be written."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import msgspec
+from attrs import define, field
+from psycopg.rows import TupleRow
+
+from booking_payments.adapters.memory.stores import gateway_ids
+from booking_payments.adapters.sql import rows
+from booking_payments.adapters.sql.audit import SqlAudit, audit_values
+from booking_payments.adapters.sql.groups.statements import (
+    BOOKING,
+    CHANGED_BOOKINGS,
+    CHANGED_PAYMENTS,
+    CHANGING,
+    ENTRY,
+    JUDGED,
+    PAYMENT,
+    ROWS,
+)
+from booking_payments.adapters.sql.outbox import SqlOutbox
+from booking_payments.adapters.sql.unit_of_work import SqlBookings, SqlInbox, SqlPayments, SqlUnitOfWork
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.events import OperationIntended, Recorded
+from booking_payments.domain.ledger import Posting
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.audit import AuditRecord
+from booking_payments.ports.publisher import Message
+from booking_payments.ports.storage import Handover, InboxEntry, Subject, Watch
+
+Values = dict[str, Any]
+
+
+class LeftOut(Exception):  # noqa: N818 - it asks for something, it is no failure
+    """This work needs a transaction of its own."""
+
+
+# --- what was read ---------------------------------------------------------------------------------------------
+
+
+@define
+class SeenPayment:
+    """A payment, its row, and the last number of its postings; ``written`` is its new row where it has one."""
+
+    payment: Payment
+    row: Values
+    last_posting: int
+    written: Values | None = None
+
+
+@define
+class SeenBooking:
+    """A booking, its row, the last number of its messages, and its payments by id, the oldest first."""
+
+    booking: Booking
+    row: Values
+    last_message: int
+    payments: dict[str, SeenPayment] = field(factory=dict)
+    written: Values | None = None
+
+
+@define
+class Seen:
+    """What was read for one member: the booking that it is about, and what the inbox has of its event."""
+
+    booking: SeenBooking | None = None
+    entries: dict[str, InboxEntry] = field(factory=dict)
+
+
+_BOOKING_AT: int = 1
+_PAYMENT_AT: int = _BOOKING_AT + len(BOOKING) + 1
+_ENTRY_AT: int = _PAYMENT_AT + len(PAYMENT) + 1
+
+
+def seen_in(found: Iterable[TupleRow], members: int) -> list[Seen]:
+    """What the rows of ``READ`` say, for each member in its place."""
+    seen = [Seen() for _ in range(members)]
+    for row in found:
+        _add(seen[row[0]], row)
+    return seen
+
+
+def _add(seen: Seen, row: TupleRow) -> None:
+    if row[_BOOKING_AT] is not None and seen.booking is None:
+        booking = dict(zip(BOOKING, row[_BOOKING_AT : _PAYMENT_AT - 1], strict=True))
+        seen.booking = SeenBooking(rows.booking_from(booking), booking, row[_PAYMENT_AT - 1])
+    if seen.booking is not None and row[_PAYMENT_AT] is not None and row[_PAYMENT_AT] not in seen.booking.payments:
+        payment = dict(zip(PAYMENT, row[_PAYMENT_AT : _ENTRY_AT - 1], strict=True))
+        seen.booking.payments[payment["id"]] = SeenPayment(rows.payment_from(payment), payment, row[_ENTRY_AT - 1])
+    if row[_ENTRY_AT] is not None and row[_ENTRY_AT + 1] not in seen.entries:
+        entry = rows.inbox_from(dict(zip(ENTRY, row[_ENTRY_AT:], strict=True)))
+        seen.entries[entry.type] = entry
+
+
+# --- what is to be written -------------------------------------------------------------------------------------
+
+
+@define
+class Written:
+    """What is to be written, by the parameter of ``WRITE``."""
+
+    rows: dict[str, list[Values]] = field(factory=lambda: {name: [] for name in ROWS})
+
+    def add(self, other: "Written") -> None:
+        for name, values in other.rows.items():
+            if values:
+                self.rows[name] += values
+
+    def parameters(self) -> dict[str, str | int]:
+        given: dict[str, str | int] = {
+            name: msgspec.json.encode(values).decode() if values else "[]" for name, values in self.rows.items()
+        }
+        return given | {"judged": len(self.rows[JUDGED]), "moved": len(self.rows[CHANGED_PAYMENTS])}
+
+    @property
+    def anything(self) -> bool:
+        return any(self.rows.values())
+
+
+class _Nowhere:
+    """A connection that is not there: whatever is asked of it was not read."""
+
+    async def execute(self, *_: object) -> NoReturn:
+        raise LeftOut
+
+
+class MemberUnitOfWork(SqlUnitOfWork):
+    """The transaction as one member sees it. Raises ``LeftOut`` for everything that was not read."""
+
+    def __init__(self, subject: Subject, seen: Seen) -> None:
+        super().__init__(_Nowhere())
+        self.written = Written()
+        if seen.booking is not None:
+            self.bookings = _Bookings(seen.booking, self.written)
+            self.payments = _Payments(subject, seen.booking, self.bookings, self.written)
+            self.outbox = _Outbox(seen.booking, self.written)
+        self.inbox = _Inbox(subject, seen.entries, self.written)
+        self.audit = _Audit(self.written)
+
+
+class _Bookings(SqlBookings):
+    """The one booking that the member is about."""
+
+    def __init__(self, seen: SeenBooking, written: Written) -> None:
+        super().__init__(_Nowhere())
+        self._seen, self._written = seen, written
+        self._locked = False
+
+    async def get(self, booking_id: str) -> Booking | None:
+        if self._seen.booking.id != booking_id:
+            raise LeftOut
+        return self._seen.booking
+
+    async def lock(self, booking_id: str) -> Booking | None:
+        if not self._locked:
+            self._written.rows[JUDGED].append(self._row())
+            self._locked = True
+        return await self.get(booking_id)
+
+    async def save(self, booking: Booking) -> None:
+        if self._seen.booking.id != booking.id:
+            raise LeftOut
+        self._change()["status"] = booking.status.value
+        self._seen.booking = booking
+
+    def begin_payment(self, booking_id: str) -> None:
+        """Count one more payment of the booking."""
+        if self._seen.booking.id != booking_id:
+            raise LeftOut
+        self._change()["payments_begun"] += 1
+
+    def _change(self) -> Values:
+        if not self._locked:
+            raise LeftOut  # what is changed without the lock is not ours to judge
+        if self._seen.written is None:
+            self._seen.written = self._row()
+            self._written.rows[CHANGED_BOOKINGS].append(self._seen.written)
+        return self._seen.written
+
+    def _row(self) -> Values:
+        return {name: self._seen.row[name] for name in ("id", "status", "payments_begun")}
+
+
+class _Payments(SqlPayments):
+    """The payments of that booking. Each one's row is written once, with everything that has changed."""
+
+    def __init__(self, subject: Subject, seen: SeenBooking, bookings: _Bookings, written: Written) -> None:
+        super().__init__(_Nowhere())
+        self._subject, self._seen, self._bookings, self._written = subject, seen, bookings, written
+
+    async def get(self, payment_id: str) -> Payment | None:
+        return self._known(payment_id).payment
+
+    async def of_booking(self, booking_id: str) -> Sequence[Payment]:
+        if self._seen.booking.id != booking_id:
+            raise LeftOut
+        return [each.payment for each in self._seen.payments.values()]
+
+    async def by_gateway_id(self, gateway_id: str) -> Payment | None:
+        if gateway_id == self._subject.intent_id:
+            for each in self._seen.payments.values():
+                if each.payment.intent_id == gateway_id:
+                    return each.payment
+        raise LeftOut
+
+    async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
+        before = payment.version - len(recorded)
+        seen = self._moved(payment, before) if before else self._begun(payment)
+        self._add("journal", [rows.recorded_values(payment.id, each) for each in recorded])
+        self._add("operation_keys", _keys(payment.id, recorded))
+        self._add("gateway_ids", _new_gateway_ids(payment, seen.payment if before else None))
+        first = seen.last_posting + 1
+        self._add("postings", [rows.posting_values(payment.id, n, each) for n, each in enumerate(postings, first)])
+        seen.payment = payment
+        seen.last_posting += len(postings)
+
+    def _moved(self, payment: Payment, before: int) -> SeenPayment:
+        seen = self._known(payment.id)
+        if seen.payment.version != before:
+            raise LeftOut
+        self._change(seen, rows.payment_values(payment))
+        return seen
+
+    def _begun(self, payment: Payment) -> SeenPayment:
+        self._bookings.begin_payment(payment.booking_id)
+        row = {**dict.fromkeys(PAYMENT), **rows.new_payment_values(payment), **rows.watch_values(Watch())}
+        self._add("payments", [row])
+        self._seen.payments[payment.id] = SeenPayment(payment, row, 0, row)
+        return self._seen.payments[payment.id]
+
+    async def watch(self, payment_id: str) -> Watch:
+        return rows.watch_from(self._row_of(payment_id))
+
+    async def set_watch(self, payment_id: str, watch: Watch) -> None:
+        self._change(self._known(payment_id), rows.watch_values(watch))
+
+    async def handover(self, payment_id: str) -> Handover | None:
+        return rows.handover_from(self._row_of(payment_id))
+
+    async def keep_handover(self, payment_id: str, handover: Handover) -> None:
+        self._change(self._known(payment_id), rows.handover_values(handover))
+
+    def _known(self, payment_id: str) -> SeenPayment:
+        if payment_id not in self._seen.payments:
+            raise LeftOut
+        return self._seen.payments[payment_id]
+
+    def _row_of(self, payment_id: str) -> Values:
+        seen = self._known(payment_id)
+        return seen.written or seen.row
+
+    def _change(self, seen: SeenPayment, values: Mapping[str, Any]) -> None:
+        if seen.written is None:
+            seen.written = {name: seen.row[name] for name in ("id", *CHANGING)}
+            seen.written["version_before"] = seen.row["version"]
+            seen.written["holder_before"] = seen.row["lease_holder"]
+            self._add(CHANGED_PAYMENTS, [seen.written])
+        seen.written.update(values)
+
+    def _add(self, name: str, values: list[Values]) -> None:
+        self._written.rows[name] += values
+
+
+def _keys(payment_id: str, recorded: Sequence[Recorded]) -> list[Values]:
+    facts = [each.fact for each in recorded]
+    keys = [fact.idempotency_key for fact in facts if isinstance(fact, OperationIntended)]
+    return [{"idempotency_key": key, "payment_id": payment_id} for key in keys]
+
+
+def _new_gateway_ids(payment: Payment, before: Payment | None) -> list[Values]:
+    """Those that were not known before; the intent's id has a column of its own."""
+    known = {payment.intent_id, *(gateway_ids(before) if before else ())}
+    new = dict.fromkeys(each for each in gateway_ids(payment) if each not in known)
+    return [{"gateway_id": each, "payment_id": payment.id} for each in new]
+
+
+class _Inbox(SqlInbox):
+    def __init__(self, subject: Subject, entries: Mapping[str, InboxEntry], written: Written) -> None:
+        super().__init__(_Nowhere())
+        self._subject, self._entries, self._written = subject, entries, written
+
+    async def find(self, event_id: str) -> Sequence[InboxEntry]:
+        if event_id != self._subject.event_id:
+            raise LeftOut
+        return list(self._entries.values())
+
+    async def put(self, entry: InboxEntry) -> None:
+        if self._entries or entry.event_id != self._subject.event_id:
+            raise LeftOut
+        self._written.rows["inbox"].append(rows.inbox_values(entry))
+
+
+class _Outbox(SqlOutbox):
+    def __init__(self, seen: SeenBooking, written: Written) -> None:
+        super().__init__(_Nowhere())
+        self._seen, self._written = seen, written
+
+    async def append(self, message: Message, *, wanted: bool = True) -> None:
+        if self._seen.booking.id != message.booking_id:
+            raise LeftOut
+        self._seen.last_message += 1
+        given = {"sequence": self._seen.last_message, "delivered_at": None if wanted else message.at}
+        self._written.rows["outbox"].append({**rows.message_values(message), **given})
+
+
+class _Audit(SqlAudit):
+    def __init__(self, written: Written) -> None:
+        super().__init__(_Nowhere())
+        self._written = written
+
+    async def append(self, record: AuditRecord) -> None:
+        self._written.rows["audit"].append(audit_values(record))

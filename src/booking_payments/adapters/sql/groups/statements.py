@@ -1,0 +1,116 @@
+"""The two statements of a group: one reads for all members, one writes for all of them.
+
+Their parameters are JSON, one text for each table, so that the statements stay the same whatever the group's size, and
+are prepared once.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import Column, Dialect, Table
+from sqlalchemy.dialects import postgresql
+
+from booking_payments.adapters.sql import tables
+
+
+def _columns(table: Table, *without: str) -> tuple[str, ...]:
+    return tuple(name for name in table.columns.keys() if name not in without)  # noqa: SIM118 - its values are columns
+
+
+PAYMENT: Final = _columns(tables.payments)
+BOOKING: Final = _columns(tables.bookings)
+ENTRY: Final = _columns(tables.inbox, "id")
+CHANGING: Final = (
+    *("status", "intent_id", "captured_minor", "refunded_minor", "refund_pending_minor", "holds_booking", "version"),
+    *("updated_at", "state", "next_look_at", "looks", "lease_until", "lease_holder", "client_secret", "next_action"),
+)
+"""The columns of a payment that may change. Those that don't are written as they were read."""
+
+INSERTED: Final[Mapping[Table, tuple[str, ...]]] = {
+    tables.payments: PAYMENT,
+    tables.operation_keys: _columns(tables.operation_keys),
+    tables.journal: _columns(tables.journal),
+    tables.postings: _columns(tables.postings),
+    tables.gateway_ids: _columns(tables.gateway_ids),
+    tables.outbox: ("id", "booking_id", "sequence", "payment_id", "type", "at", "data", "delivered_at"),
+    tables.inbox: ENTRY,
+    tables.audit: _columns(tables.audit, "id"),
+}
+"""What rows are added to, and which of their columns are given."""
+
+JUDGED: Final = "judged_bookings"
+CHANGED_BOOKINGS: Final = "changed_bookings"
+CHANGED_PAYMENTS: Final = "changed_payments"
+ROWS: Final = (JUDGED, CHANGED_BOOKINGS, CHANGED_PAYMENTS, *(table.name for table in INSERTED))
+"""The parameters of the writing statement that hold rows."""
+
+_DIALECT: Final[Dialect] = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+def _type_of(column: Column[Any]) -> str:
+    return str(column.type.compile(dialect=_DIALECT))
+
+
+def _names(prefix: str, columns: Iterable[str]) -> str:
+    return ", ".join(f"{prefix}{name}" for name in columns)
+
+
+def _typed(table: Table, columns: Iterable[str], **more: str) -> str:
+    own = [f"{name} {_type_of(table.c[name])}" for name in columns]
+    return ", ".join([*own, *(f"{name} {type_}" for name, type_ in more.items())])
+
+
+def _insert(table: Table, columns: Iterable[str]) -> str:
+    names = _names("", columns)
+    given = f"json_to_recordset(%({table.name})s) AS new ({_typed(table, columns)})"
+    return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {given}"  # noqa: S608 - names of our own
+
+
+READ: Final = f"""
+SELECT about.place,
+       {_names("b.", BOOKING)}, (SELECT coalesce(max(sequence), 0) FROM outbox WHERE booking_id = b.id),
+       {_names("p.", PAYMENT)}, (SELECT coalesce(max(sequence), 0) FROM postings WHERE payment_id = p.id),
+       {_names("i.", ENTRY)}
+FROM json_to_recordset(%(subjects)s) AS about (place integer, booking_id text, intent_id text, event_id text)
+LEFT JOIN payments AS named ON named.intent_id = about.intent_id
+LEFT JOIN bookings AS b ON b.id = coalesce(about.booking_id, named.booking_id)
+LEFT JOIN payments AS p ON p.booking_id = b.id
+LEFT JOIN inbox AS i ON i.event_id = about.event_id
+ORDER BY about.place, p.created_at, i.id
+"""  # noqa: S608 - names of our own
+"""For each member one row, and more of them where its booking has several payments, or its event was seen under
+another type, too."""
+
+READ_TIME: Final = "SELECT clock_timestamp()"
+
+WRITE: Final = f"""
+WITH judged AS (
+    SELECT bookings.id
+    FROM bookings
+    JOIN json_to_recordset(%({JUDGED})s) AS seen ({_typed(tables.bookings, ("id", "status", "payments_begun"))})
+    ON bookings.id = seen.id AND bookings.status = seen.status AND bookings.payments_begun = seen.payments_begun
+    FOR UPDATE OF bookings SKIP LOCKED
+), changed AS (
+    UPDATE bookings SET status = new.status, payments_begun = new.payments_begun
+    FROM judged, json_to_recordset(%({CHANGED_BOOKINGS})s)
+         AS new ({_typed(tables.bookings, ("id", "status", "payments_begun"))})
+    WHERE bookings.id = judged.id AND new.id = judged.id
+), moved AS (
+    UPDATE payments SET {", ".join(f"{name} = new.{name}" for name in CHANGING)}
+    FROM json_to_recordset(%({CHANGED_PAYMENTS})s)
+         AS new ({_typed(tables.payments, ("id", *CHANGING), version_before="INTEGER", holder_before="TEXT")})
+    WHERE payments.id = new.id AND payments.version = new.version_before
+          AND payments.lease_holder IS NOT DISTINCT FROM new.holder_before
+    RETURNING payments.id
+), {", ".join(f"to_{table.name} AS ({_insert(table, columns)})" for table, columns in INSERTED.items())}
+SELECT 1 / ((SELECT count(*) FROM judged) = %(judged)s AND (SELECT count(*) FROM moved) = %(moved)s)::integer
+"""  # noqa: S608 - names of our own
+"""Divides by zero, and so does nothing, unless all payments and bookings are as they were when they were judged."""
+
+SESSION: Final[Mapping[str, str]] = {
+    "timezone": "UTC",
+    "plan_cache_mode": "force_generic_plan",
+    **dict.fromkeys(["enable_seqscan", "enable_hashjoin", "enable_mergejoin"], "off"),
+}
+"""Each statement is planned once, perhaps while its tables are empty, and stays as it was planned when they are large:
+so all rows are looked up by their keys, one by one."""

@@ -1,0 +1,46 @@
+"""How values are written for people, on pages and on the command line."""
+
+import re
+from datetime import UTC, datetime
+
+from booking_payments.domain.money import Money
+
+
+def money(amount: Money) -> str:
+    """``1,250.00 USD``."""
+    whole, point, fraction = amount.major().partition(".")
+    return f"{int(whole):,}{point}{fraction} {amount.currency.code.upper()}"
+
+
+def moment(at: datetime) -> str:
+    """``1 Mar 2026, 12:00 UTC``."""
+    utc = at.astimezone(UTC)
+    return f"{utc.day} {utc:%b %Y, %H:%M} UTC"
+
+
+def exact(at: datetime) -> str:
+    """``2026-03-01 12:00:00.250 UTC``: for a timeline, in which much happens within a second."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
+
+
+def words(name: str) -> str:
+    """``payment_started`` and ``PaymentStarted`` as ``Payment started``."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|[_.]", " ", name).lower()
+    return spaced[:1].upper() + spaced[1:]
+
+
+def percent(share: float | None) -> str:
+    """``97.5 %``; a dash when there is nothing to say."""
+    return "–" if share is None else f"{share * 100:.1f} %"  # noqa: RUF001 - the dash is one
+
+
+def duration(seconds: float | None) -> str:
+    """``0.4 s``, ``12 min``, ``3.5 h``, ``2.0 days``; a dash when there is nothing to say."""
+    if seconds is None:
+        return "–"  # noqa: RUF001 - the dash is one
+    if 0 < seconds < 0.1:
+        return "< 0.1 s"
+    for unit, size, limit in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < limit:
+            return f"{seconds / size:.{1 if seconds / size < 10 else 0}f} {unit}"
+    return f"{seconds / 86400:.1f} days"

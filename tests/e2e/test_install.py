@@ -1,0 +1,262 @@
+"""Built, and installed into an empty environment: alone it takes payments, and each extra brings what its corner needs.
+
+Nothing is fetched: what an install would bring is linked from the environment of the tests, package by package, in the
+versions that are locked.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from importlib.metadata import distribution
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from tests.requiring import CORNERS, ROOT, closure, corner_of, modules
+
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+STRIPE = {
+    "STRIPE_SECRET_KEY": "sk_test_abc",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_abc",
+    "STRIPE_WEBHOOK_SECRET": "whsec_abc",
+    "STRIPE_API_BASE": "http://127.0.0.1:9",
+    "JWT_SECRET": "s" * 32,
+}
+POSTGRES = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nothing"}
+
+Run = subprocess.CompletedProcess[str]
+House = Callable[..., Run]
+"""Runs a command of the install, with the extras and settings that are named."""
+
+
+def done(*command: str | Path, cwd: Path = ROOT) -> None:
+    subprocess.run(command, cwd=cwd, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The wheel of the sources, and the one that the sdist makes."""
+    folder = tmp_path_factory.mktemp("dist")
+    done(sys.executable, "-m", "hatchling", "build", "-d", folder)
+    [wheel], [sdist] = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    done(*PIP, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "-w", folder / "again", sdist)
+    [again] = (folder / "again").glob("*.whl")
+    return wheel, again
+
+
+@pytest.fixture(scope="module")
+def environment(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the package and what it always needs, and nothing else, not even pip."""
+    folder = tmp_path_factory.mktemp("bare") / "venv"
+    done(sys.executable, "-m", "venv", "--without-pip", folder)
+    done(*PIP, "--python", folder / "bin" / "python", "install", "--no-index", "--no-deps", built[1])
+    [packages] = (folder / "lib").glob("python*/site-packages")
+    link(closure(), packages)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def brought(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """What an extra brings, in a folder of its own."""
+    root = tmp_path_factory.mktemp("extras")
+
+    def folder_of(extra: str) -> Path:
+        folder = root / extra
+        if not folder.exists():
+            link(closure(extra) - closure(), folder)
+        return folder
+
+    return folder_of
+
+
+def link(packages: Iterable[str], target: Path) -> None:
+    """Put the files of ``packages`` into ``target``, as links."""
+    for package in packages:
+        for file in distribution(package).files or ():
+            if ".." not in file.parts:  # commands, which are not called here
+                (target / file.parent).mkdir(parents=True, exist_ok=True)
+                (target / file).symlink_to(Path(str(file.locate())))
+
+
+@pytest.fixture
+def house(environment: Path, brought: Callable[[str], Path], tmp_path: Path) -> House:
+    def run(*command: str, extras: Iterable[str] = (), **settings: str) -> Run:
+        given = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(str(brought(each)) for each in extras)}
+        path = environment / "bin" / command[0]
+        return subprocess.run(
+            [path, *command[1:]], env={**given, **settings}, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+
+    return run
+
+
+# --- building
+
+
+def test_the_sdist_makes_the_wheel_that_the_sources_make(built: tuple[Path, Path]) -> None:
+    contents = [{each.filename: each.CRC for each in ZipFile(wheel).infolist()} for wheel in built]
+
+    assert contents[0] == contents[1]
+
+
+def test_the_wheel_has_types_migrations_and_pages_and_no_tests(built: tuple[Path, Path]) -> None:
+    names = set(ZipFile(built[0]).namelist())
+
+    assert {re.split("[-/]", name)[0] for name in names} == {"booking_payments"}
+    assert {
+        f"booking_payments/{name}"
+        for name in (
+            "py.typed",
+            "adapters/sql/migrations/versions/0001_first_schema.py",
+            "entrypoints/pages/static/pages.css",
+            "entrypoints/pages/templates/checkout.html",
+        )
+    } <= names
+
+
+def test_an_empty_environment_with_what_is_asked_for_lacks_nothing(environment: Path) -> None:
+    checked = subprocess.run(
+        [*PIP, "--python", environment / "bin" / "python", "check"], capture_output=True, text=True
+    )
+
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+# --- the bare install
+
+PAY = """
+from datetime import UTC, datetime, timedelta
+from booking_payments import Currency, Money, NewBooking, open_payments_sync
+
+amount, start = Money.parse("100.00", Currency.USD), datetime.now(UTC) + timedelta(days=30)
+with open_payments_sync(migrate=True) as payments:
+    booking = payments.register_booking(
+        NewBooking(reference="SEAT-1", customer_id="ann", amount=amount, event_starts_at=start)
+    ).booking
+    print(payments.process_booking_payment(booking, "pm_card_visa").success)
+    print(payments.process_booking_refund(booking, "25.00", "rain").success)
+"""
+
+
+def test_the_bare_install_takes_a_payment_and_gives_it_back(house: House) -> None:
+    paid = house("python", "-c", PAY)
+
+    assert (paid.stderr, paid.stdout.split()) == ("", ["True", "True"])
+
+
+def test_the_bare_install_has_the_command_line(house: House) -> None:
+    create = (
+        "booking create --reference R-1 --customer ann --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z"
+    )
+    commands = ["migrate", "doctor", create, "payments list", "reconcile"]
+
+    results = [house("booking-payments", *command.split()) for command in commands]
+
+    assert [(each.returncode, each.stderr) for each in results] == [(0, "")] * len(commands)
+
+
+IMPORT = """
+import importlib, json, sys
+
+failed = {}
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        failed[name] = str(error)
+print(json.dumps(failed))
+"""
+
+
+@pytest.mark.parametrize("extra", [None, *CORNERS])
+def test_what_is_installed_is_all_that_its_modules_import(house: House, extra: str | None) -> None:
+    # Migrations run inside Alembic only; the contract suites come with the pytest of whoever subclasses them.
+    apart = (".migrations.", ".testing.plugin", "_contract", "__main__")
+    wanted = [name for name in modules() if corner_of(name) == extra and not any(part in name for part in apart)]
+
+    imported = house("python", "-c", IMPORT, *wanted, extras=[extra] if extra else [])
+
+    assert json.loads(imported.stdout) == {}
+
+
+# --- what is missing
+
+INSTALL = "run: pip install 'booking-payments[{}]'"
+
+
+@pytest.mark.parametrize(
+    ("command", "settings", "expected"),
+    [
+        ("serve", {}, f"serve: needs the package litestar; {INSTALL.format('http')}"),
+        ("token --sub ann", {}, f"token: needs the package jwt; {INSTALL.format('http')}"),
+        ("sandbox", {}, f"sandbox: needs the package uvicorn; {INSTALL.format('http')}"),
+        ("worker", STRIPE | POSTGRES, f"worker: needs the package procrastinate; {INSTALL.format('worker')}"),
+        ("migrate", POSTGRES, f"DATABASE_URL: PostgreSQL needs the package psycopg; {INSTALL.format('postgres')}"),
+        ("reconcile", POSTGRES, f"DATABASE_URL: PostgreSQL needs the package psycopg; {INSTALL.format('postgres')}"),
+        ("reconcile", STRIPE, f"PAYMENT_GATEWAY: stripe needs the package stripe; {INSTALL.format('stripe')}"),
+        (
+            "reconcile",
+            {"MESSAGES_BROKER_URL": "amqp://localhost"},
+            f"MESSAGES_BROKER_URL: needs the package kombu; {INSTALL.format('broker')}",
+        ),
+    ],
+)
+def test_what_is_missing_is_named_with_the_command_that_brings_it(
+    house: House, command: str, settings: dict[str, str], expected: str
+) -> None:
+    result = house("booking-payments", *command.split(), **settings)
+
+    told = " ".join((result.stderr + result.stdout).split())
+    assert result.returncode == 1
+    assert expected in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("extras", "settings", "expected"),
+    [
+        ([], STRIPE, "packages    PAYMENT_GATEWAY; stripe needs the package stripe"),
+        ([], POSTGRES, "packages    DATABASE_URL; PostgreSQL needs the package psycopg"),
+        (
+            [],
+            {"JWT_PUBLIC_KEY": "-----BEGIN PUBLIC KEY-----"},
+            "settings    JWT_PUBLIC_KEY; needs the package cryptography",
+        ),
+        (["http"], {"RATE_LIMIT_STORE_URL": "redis://x"}, "packages    RATE_LIMIT_STORE_URL; needs the package redis"),
+    ],
+)
+def test_doctor_tells_it_too(house: House, extras: list[str], settings: dict[str, str], expected: str) -> None:
+    result = house("booking-payments", "doctor", extras=extras, **settings)
+
+    assert result.returncode == 1
+    assert f"FAIL  {expected}; run: pip install" in result.stdout
+    assert result.stderr == ""
+
+
+# --- what an extra is enough for
+
+
+def test_stripe_alone_is_enough_for_stripe(house: House) -> None:
+    result = house("booking-payments", "doctor", extras=["stripe"], **STRIPE)
+
+    assert "stripe cannot be reached" in result.stdout
+
+
+def test_postgres_alone_is_enough_for_payments(house: House, postgres_url: str) -> None:
+    paid = house("python", "-c", PAY, extras=["postgres"], DATABASE_URL=postgres_url)
+
+    assert (paid.stderr, paid.stdout.split()) == ("", ["True", "True"])
+
+
+def test_http_alone_is_enough_to_serve(house: House) -> None:
+    serve = "from litestar.testing import TestClient; from booking_payments.asgi import app\n"
+    serve += "with TestClient(app()) as client: print(client.get('/health/ready').status_code)"
+    house("booking-payments", "migrate")
+
+    served = house("python", "-c", serve, extras=["http"], JWT_SECRET="s" * 32)
+
+    assert served.stdout == "200\n"

@@ -1,0 +1,86 @@
+"""What pyproject.toml asks for, and what comes with it, as it is installed here."""
+
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from tools.lock import asked_for
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+_DECLARED: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+    "optional-dependencies"
+]
+EXTRAS: Final = tuple(name for name in _DECLARED if name not in ("all", "dev", "fuzz"))
+"""Those that bring a part of the house."""
+
+
+def named(*extras: str) -> set[str]:
+    """The packages that are asked for by name, with ``extras``."""
+    return {canonicalize_name(Requirement(each).name) for each in asked_for(*extras)}
+
+
+def closure(*extras: str) -> set[str]:
+    """The packages of a fresh install with ``extras``: those that are asked for, those that they ask for, and so on.
+
+    One that was not installed is none of this system's.
+    """
+    found: set[tuple[str, frozenset[str]]] = set()
+    waiting = [(canonicalize_name(each.name), frozenset(each.extras)) for each in map(Requirement, asked_for(*extras))]
+    while waiting:
+        package = waiting.pop()
+        if package not in found and _is_here(package[0]):
+            found.add(package)
+            waiting.extend(_asked_by(*package))
+    return {name for name, _ in found}
+
+
+def _asked_by(name: str, extras: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
+    for each in map(Requirement, distribution(name).requires or ()):
+        if each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            yield canonicalize_name(each.name), frozenset(each.extras)
+
+
+def _is_here(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def homes() -> dict[str, set[str]]:
+    """By the name that is imported, the packages that bring it."""
+    return {name: {canonicalize_name(each) for each in found} for name, found in packages_distributions().items()}
+
+
+CORNERS: Final = {
+    "http": ("entrypoints.http", "entrypoints.pages", "entrypoints.sandbox", "testing.sandbox", "adapters.throttle"),
+    "stripe": ("adapters.stripe.sdk",),
+    "postgres": ("adapters.sql.direct", "adapters.sql.groups"),
+    "worker": ("adapters.procrastinate.queue", "adapters.procrastinate.worker", "entrypoints.worker"),
+    "broker": ("adapters.messages.broker",),
+}
+"""Modules that are imported only where their extra is installed. What else an extra brings is looked for where it is
+used, in functions."""
+
+
+def corner_of(module: str) -> str | None:
+    """The extra that ``module`` needs; None for what is always there."""
+    inside = module.removeprefix("booking_payments.")
+    for extra, parts in CORNERS.items():
+        if any(inside == part or inside.startswith(f"{part}.") for part in parts):
+            return extra
+    return None
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package, by name."""
+    source = ROOT / "src"
+    return {
+        ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sorted(source.rglob("*.py"))
+    }
