@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test nightly bench lint typecheck docs lock mutation audit clean
+.PHONY: help run test nightly bench lint typecheck docs screenshots lock mutation audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ docs: $(VENV)/.dev  ## print the diagrams in docs/ from the lifecycle tables, an
 	@$(BIN)/python -m tools.reference
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
 	@echo "the site: build/site/index.html"
+
+screenshots: $(VENV)/.dev  ## take those in docs/pictures anew, in the browser tests (about a minute)
+	@$(BIN)/python -m tools.screenshots
 
 lock: $(VENV)/.dev  ## pin and hash the dependencies anew
 	@$(BIN)/python tools/lock.py

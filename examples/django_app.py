@@ -20,6 +20,7 @@ from booking_payments import (
     Currency,
     Money,
     NewBooking,
+    OutcomeUnknown,
     PaymentError,
     SyncBookingPayments,
     WebhookRefused,
@@ -75,6 +76,8 @@ def pay(request: HttpRequest, name: str) -> JsonResponse:
         view = payments().start_payment(
             seat.booking_id, customer, payment_method_id=request.POST["card"], confirm_immediately=True
         )
+    except OutcomeUnknown:  # it may have been charged: nobody pays again, and it is found out by itself
+        return JsonResponse({"status": "pending"})
     except PaymentError as error:
         return JsonResponse({"error": error.message, "code": error.code}, status=402)
     return JsonResponse({"status": view.payment.status.value})

@@ -16,6 +16,7 @@ from booking_payments import (
     Currency,
     Money,
     NewBooking,
+    OutcomeUnknown,
     PaymentError,
     WebhookRefused,
     open_payments,
@@ -55,6 +56,8 @@ async def pay(booking_id: str, customer: str, card: str, payments: Payments) -> 
         view = await payments.start_payment(
             booking_id, Caller.customer(customer, "checkout"), payment_method_id=card, confirm_immediately=True
         )
+    except OutcomeUnknown:  # it may have been charged: nobody pays again, and it is found out by itself
+        return {"status": "pending", "client_secret": None}
     except PaymentError as error:  # the tree says whose move it is; here the customer is told in any case
         raise HTTPException(402, error.message) from error
     secret = view.handover.client_secret if view.handover else None  # for Stripe.js, in this customer's browser

@@ -18,6 +18,7 @@ from booking_payments import (
     Currency,
     Money,
     NewBooking,
+    OutcomeUnknown,
     PaymentError,
     WebhookRefused,
     open_payments,
@@ -47,9 +48,12 @@ async def hold(seat: str, customer: str, payments: BookingPayments) -> dict[str,
 
 @post("/bookings/{booking_id:str}/pay", status_code=HTTP_200_OK)
 async def pay(booking_id: str, customer: str, card: str, payments: BookingPayments) -> dict[str, str]:
-    view = await payments.start_payment(
-        booking_id, Caller.customer(customer, "checkout"), payment_method_id=card, confirm_immediately=True
-    )
+    try:
+        view = await payments.start_payment(
+            booking_id, Caller.customer(customer, "checkout"), payment_method_id=card, confirm_immediately=True
+        )
+    except OutcomeUnknown:  # it may have been charged: nobody pays again, and it is found out by itself
+        return {"status": "pending"}
     return {"status": view.payment.status.value}
 
 

@@ -10,7 +10,17 @@ if TYPE_CHECKING:
     from booking_payments.application.callers import Caller
     from booking_payments.application.payments import BookingPayments
     from booking_payments.application.views import NewBooking, PaymentResult
-    from booking_payments.domain.errors import PaymentError
+    from booking_payments.domain.errors import (
+        CardDeclined,
+        InvalidInput,
+        NotFound,
+        NotPossibleNow,
+        OurFault,
+        OutcomeUnknown,
+        PaymentError,
+        RefusedByRule,
+        TryAgainLater,
+    )
     from booking_payments.domain.money import Currency, Money
     from booking_payments.embedding import SyncBookingPayments, open_payments, open_payments_sync
     from booking_payments.ports.gateway import OwnGateway, WebhookRefused
@@ -18,13 +28,21 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "BookingPayments": "booking_payments.application.payments",
     "Caller": "booking_payments.application.callers",
+    "CardDeclined": "booking_payments.domain.errors",
     "Currency": "booking_payments.domain.money",
+    "InvalidInput": "booking_payments.domain.errors",
     "Money": "booking_payments.domain.money",
     "NewBooking": "booking_payments.application.views",
+    "NotFound": "booking_payments.domain.errors",
+    "NotPossibleNow": "booking_payments.domain.errors",
+    "OurFault": "booking_payments.domain.errors",
+    "OutcomeUnknown": "booking_payments.domain.errors",
     "OwnGateway": "booking_payments.ports.gateway",
     "PaymentError": "booking_payments.domain.errors",
     "PaymentResult": "booking_payments.application.views",
+    "RefusedByRule": "booking_payments.domain.errors",
     "SyncBookingPayments": "booking_payments.embedding",
+    "TryAgainLater": "booking_payments.domain.errors",
     "WebhookRefused": "booking_payments.ports.gateway",
     "open_payments": "booking_payments.embedding",
     "open_payments_sync": "booking_payments.embedding",
@@ -33,13 +51,21 @@ _HOMES: Final = {
 __all__ = [
     "BookingPayments",
     "Caller",
+    "CardDeclined",
     "Currency",
+    "InvalidInput",
     "Money",
     "NewBooking",
+    "NotFound",
+    "NotPossibleNow",
+    "OurFault",
+    "OutcomeUnknown",
     "OwnGateway",
     "PaymentError",
     "PaymentResult",
+    "RefusedByRule",
     "SyncBookingPayments",
+    "TryAgainLater",
     "WebhookRefused",
     "open_payments",
     "open_payments_sync",

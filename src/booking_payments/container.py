@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import evolve
 from dependency_injector import containers, providers
+from sqlalchemy.exc import SQLAlchemyError
 
 from booking_payments.adapters.bank_transfer import BankTransferEvents, BankTransferGateway, TransferDesk, TransferStore
 from booking_payments.adapters.fake_stripe import FakeStripe
@@ -141,6 +142,17 @@ def _told_of(gateway: Gateway) -> Gateway:
     return _traced(logged(gateway), "gateway")
 
 
+def _fake_store(database_url: str) -> SqlFakeStore:
+    try:
+        return SqlFakeStore.beside(database_url)
+    except SQLAlchemyError:
+        raise DatabaseAwayError(Problem("DATABASE_URL", "the database can't be reached")) from None
+
+
+class DatabaseAwayError(SettingsError):
+    """The fake gateway keeps its state beside the database, which can't be reached."""
+
+
 class Container(containers.DeclarativeContainer):
     """Everything that the service is made of."""
 
@@ -156,7 +168,7 @@ class Container(containers.DeclarativeContainer):
     alarm = providers.Singleton(Alarm, clock.provided.now)
 
     # Gateway and stores
-    fake_store = providers.Singleton(SqlFakeStore.beside, database_url)
+    fake_store = providers.Singleton(_fake_store, database_url)
     fake_stripe = providers.Singleton(FakeStripe, clock=clock.provided.now, store=fake_store)
     stripe_transport = providers.Singleton(_stripe_transport, settings)
     paced_transport = providers.Singleton(

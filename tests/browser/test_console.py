@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.visitors import PHONE, Shop, Visitor
+from tests.browser.visitors import Shop, Visitor
 
 
 @pytest.fixture(scope="module")
@@ -14,14 +14,6 @@ async def busy(shop: Shop) -> Shop:
         shop.pay(shop.book(reference=f"ROW-{number}", amount=f"{20 + number}.50"), f"pm_card_{card}")
     shop.pay(shop.book(reference="<b>ROW & Söhne</b>", currency="jpy", amount="4500"))
     return shop
-
-
-@pytest.fixture(params=["desk", "phone"])
-async def everywhere(request: pytest.FixtureRequest, operator: Visitor) -> Visitor:
-    """The operator at a desk, and with a phone."""
-    if request.param == "phone":
-        await operator.page.set_viewport_size(PHONE)
-    return operator
 
 
 async def open_payment(operator: Visitor, shop: Shop, reference: str) -> None:
@@ -44,16 +36,16 @@ async def open_payment(operator: Visitor, shop: Shop, reference: str) -> None:
         ("drift", "Drift"),
     ],
 )
-async def test_every_page_fits_and_can_be_read_by_all(everywhere: Visitor, busy: Shop, path: str, title: str) -> None:
-    await everywhere.page.goto(f"{busy.address}/console/{path}")
-    await everywhere.wait_for(title)
-    await everywhere.look(f"console-{path.replace('?', '-').replace('=', '-') or 'dashboard'}")
+async def test_every_page_fits_and_can_be_read_by_all(operator: Visitor, busy: Shop, path: str, title: str) -> None:
+    await operator.page.goto(f"{busy.address}/console/{path}")
+    await operator.wait_for(title)
+    await operator.look(f"console-{path.replace('?', '-').replace('=', '-') or 'dashboard'}")
 
 
 @pytest.mark.parametrize("reference", ["ROW-1", "ROW-2", "ROW-4"])
-async def test_a_payments_page_fits_and_can_be_read_by_all(everywhere: Visitor, busy: Shop, reference: str) -> None:
-    await open_payment(everywhere, busy, reference)
-    await everywhere.look(f"console-payment-{reference}")
+async def test_a_payments_page_fits_and_can_be_read_by_all(operator: Visitor, busy: Shop, reference: str) -> None:
+    await open_payment(operator, busy, reference)
+    await operator.look(f"console-payment-{reference}")
 
 
 async def test_the_door_tells_what_is_wrong(operator: Visitor, shop: Shop) -> None:

@@ -1,6 +1,7 @@
 """Who visits, and what they visit. Everything that a page complains of, or loads from elsewhere, is noted.
 
-With ``SCREENSHOTS=folder`` in the environment every page that is looked at is photographed there.
+With ``SCREENSHOTS=folder`` in the environment every page that is looked at is photographed there, at a desk and on a
+phone, light and dark.
 """
 
 import os
@@ -18,6 +19,15 @@ from tests.e2e.serving import printed
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESK: ViewportSize = {"width": 1280, "height": 900}
+TOO_WIDE = """[...document.querySelectorAll("body *")]
+  .filter((each) => !each.closest("pre, svg, .skip, .hidden-label, thead, noscript") && each.checkVisibility())
+  .filter((each) => {
+    const edge = each.getBoundingClientRect();
+    const hides = each.matches("td, th") || getComputedStyle(each).overflowX !== "visible";
+    return edge.width && (edge.left < 0 || edge.right > innerWidth || hides && each.scrollWidth > each.clientWidth + 1);
+  })
+  .map((each) => `${each.tagName} ${each.className} ${each.textContent.trim().slice(0, 40)}`)"""
+"""What goes over an edge: the window's, that of a box that hides it, or that of a cell beside another one."""
 STRIPE_HOSTS = ("https://js.stripe.com/", "https://api.stripe.com/")
 
 
@@ -98,23 +108,35 @@ class Visitor:
     elsewhere: list[str] = Factory(list)
 
     async def look(self, name: str) -> None:
-        """Hold the page against what is true of every page: it fits, a screen reader gets along, nothing broke."""
-        await self._photograph(name)
-        width = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert width <= 0, f"{name} is {width} px too wide"
-        found = await Axe().run(self.page)
-        assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+        """Hold the page against what is true of every page: it fits a desk and a phone, a screen reader gets along,
+        nothing broke."""
+        size = self.page.viewport_size or DESK
+        for screen in (PHONE, DESK):
+            await self.page.set_viewport_size(screen)
+            await self._photograph_screen(f"{name}-{'phone' if screen is PHONE else 'desk'}")
+            at = f"{name}-{screen['width']}"
+            await self._photograph(at)
+            assert await self.page.evaluate(TOO_WIDE) == [], at
+            found = await Axe().run(self.page)
+            assert found.violations_count == 0, f"{at}: {found.generate_report()}"
+        await self.page.set_viewport_size(size)
         assert self.complaints == []
         assert [each for each in self.elsewhere if not each.startswith(STRIPE_HOSTS)] == []
 
     async def _photograph(self, name: str) -> None:
         folder = os.environ.get("SCREENSHOTS")
         if folder:
-            size = self.page.viewport_size or DESK
             for scheme in ("light", "dark"):
                 await self.page.emulate_media(color_scheme=scheme)
-                path = Path(folder) / f"{name}-{size['width']}-{scheme}.png"
-                await self.page.screenshot(path=path, full_page=True)
+                await self.page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
+            await self.page.emulate_media(color_scheme="null")
+
+    async def _photograph_screen(self, name: str) -> None:
+        """What is seen of it at first."""
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            await self.page.emulate_media(color_scheme="light")
+            await self.page.screenshot(path=Path(folder) / f"{name}.png")
             await self.page.emulate_media(color_scheme="null")
 
     async def wait_for(self, title: str) -> None:

@@ -1,21 +1,34 @@
-"""The documents beside the README: their Python runs, and the commands that they name are there."""
+"""The documents beside the README: every block of code runs, or says why not; the commands that they name are there."""
 
+import asyncio
+import json
 import re
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+import booking_payments
+from booking_payments.adapters.messages.payload import payload
 from booking_payments.entrypoints.cli import main
-from tests.e2e.serving import environment
+from booking_payments.ports.publisher import Message
+from booking_payments.settings import SETTING_NAMES, load_settings
+from booking_payments.testing.house import House
+from booking_payments.testing.sandbox import Sandbox
+from tests.e2e.blocks import PAGES, ROOT, Block, Terminal, blocks, json_of
+from tests.e2e.serving import environment, free_port
+from tests.e2e.test_readme import PASTED
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs").rglob("*.md"))
+BLOCKS = blocks()
+RUN = [each for each in BLOCKS if each.reason is None]
 PYTHON = [
     pytest.param(code, output, id=f"{page.stem}-{number}")
     for page in PAGES
+    if page.name != "README.md"
     for number, (code, output) in enumerate(
         re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", page.read_text(), re.DOTALL | re.MULTILINE)
     )
@@ -23,11 +36,137 @@ PYTHON = [
 COMMANDS = sorted(
     {
         command.strip()
-        for page in [*PAGES, ROOT / "README.md", ROOT / "ops/alerts.yaml"]
+        for page in [*PAGES, ROOT / "ops/alerts.yaml"]
         for command in re.findall(r"booking-payments((?: --?[a-z-]+| [a-z]+)+)", page.read_text())
         if command.split()[0] in main.commands
     }
 )
+
+ELSEWHERE = {
+    "python": "here, and in test_readme.py",
+    "javascript": "tests/browser/test_front_end.py",
+    "text": "nobody: it is what a program prints, a usage line or a drawing; below a block of Python it is compared",
+}
+"""Languages of blocks, and who runs them. Those in braces are directives of the site, which ``make docs`` obeys."""
+
+
+JSON = {
+    "docs/messages.md": "here",
+    "docs/observability.md": "tests/e2e/test_readme.py, against the log of the tour",
+    "docs/guides/bank-transfers.md": "tests/integration/pages/test_bank_transfer.py",
+}
+"""Pages with JSON, and who holds it against what is sent and answered."""
+
+
+def _of(*languages: str) -> list[object]:
+    return [pytest.param(each, id=str(each)) for each in RUN if each.language in languages]
+
+
+def _shell_by_page() -> list[object]:
+    """The shell's blocks of one page are pasted into one terminal, in order."""
+    pages: dict[Path, list[Block]] = {}
+    for each in RUN:
+        if each.language == "sh" and each.code not in PASTED:
+            pages.setdefault(each.page, []).append(each)
+    return [pytest.param(found, id=str(page.relative_to(ROOT))) for page, found in pages.items()]
+
+
+@pytest.mark.parametrize("block", [pytest.param(each, id=str(each)) for each in BLOCKS])
+def test_every_block_is_run_or_says_why_not(block: Block) -> None:
+    known = {*ELSEWHERE, "sh", "ini", "sql"}
+    held = block.language == "json" and str(block.page.relative_to(ROOT)) in JSON
+
+    assert block.language in known or held or block.language.startswith("{") or block.reason
+    assert block.reason is None or len(block.reason.split()) >= 2
+
+
+PAID = """
+from datetime import UTC, datetime
+from booking_payments import Currency, Money, NewBooking, open_payments_sync
+
+seat = NewBooking(
+    reference="order-1001",
+    customer_id="ann",
+    amount=Money.parse("100.00", Currency.USD),
+    event_starts_at=datetime(2030, 1, 1, 20, tzinfo=UTC),
+)
+with open_payments_sync(migrate=True) as payments:
+    payments.process_booking_payment(payments.register_booking(seat).booking, "pm_card_visa")
+"""
+
+
+@pytest.fixture(scope="module")
+def house_at_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the books of a service that has taken the payment of the documents' ``order-1001``."""
+    folder = tmp_path_factory.mktemp("house")
+    subprocess.run([sys.executable, "-c", PAID], cwd=folder, env=environment(), check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ports() -> Iterator[dict[str, str]]:
+    """Where things are that the documents have at their usual ports."""
+    with Sandbox() as sandbox:
+        yield {"12111": sandbox.url.rsplit(":", 1)[1], "8000": str(free_port())}
+
+
+@pytest.mark.parametrize("found", _shell_by_page())
+def test_what_the_documents_paste_into_a_shell_works(
+    found: list[Block], house_at_work: Path, ports: dict[str, str]
+) -> None:
+    terminal = Terminal(folder=house_at_work, ports=ports)
+    for block in found:
+        terminal.paste(block.code)
+
+
+@pytest.mark.parametrize("block", _of("ini"))
+def test_settings_of_the_documents_are_right(block: Block, tmp_path: Path) -> None:
+    code = re.sub(r"<openssl[^>]*>|\.\.\.", "0123456789abcdef0123456789abcdef", block.code).replace(
+        "<your front end>", "example.org"
+    )
+    (tmp_path / ".env").write_text(code)
+    named = set(re.findall(r"^([A-Z_]+)=", code, re.MULTILINE))
+    rest = {
+        "STRIPE_PUBLISHABLE_KEY": "pk_live_x",
+        "STRIPE_SECRET_KEY": "sk_live_x",
+        "STRIPE_WEBHOOK_SECRET": "whsec_x",
+        "JWT_SECRET": "x" * 32,
+    }
+    settings = load_settings({name: text for name, text in rest.items() if name not in named}, tmp_path / ".env")
+
+    assert named <= SETTING_NAMES
+    assert settings is not None
+
+
+@pytest.mark.parametrize("block", _of("sql"))
+def test_the_statements_of_the_documents_run(block: Block, house_at_work: Path) -> None:
+    with sqlite3.connect(house_at_work / "booking-payments.db") as connection:
+        connection.execute(block.code)
+
+
+def test_the_message_in_the_documents_has_what_messages_have() -> None:
+    (shown,) = json_of("docs/messages.md")
+
+    assert _shape(shown) == _shape(json.loads(payload(_message_of("payment.succeeded"))))
+
+
+def _message_of(kind: str) -> Message:
+    """A message of this type, as a payment that succeeded makes it."""
+
+    async def pay() -> Message:
+        house = House()
+        await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
+        await house.settle()
+        return next(each for each in house.publisher.published if each.type == kind)
+
+    return asyncio.run(pay())
+
+
+def _shape(content: object) -> object:
+    """The names in it and the kinds of what they hold."""
+    if isinstance(content, dict):
+        return {name: _shape(part) for name, part in content.items()}
+    return type(content)
 
 
 @pytest.mark.parametrize(("code", "output"), PYTHON)
@@ -38,6 +177,14 @@ def test_the_python_of_the_documents_runs_and_says_what_stands_below_it(code: st
 
     assert ran.returncode == 0, ran.stderr
     assert not output or ran.stdout == output
+
+
+ERRORS = set(re.findall(r"^\| (`.*?) \|", (ROOT / "docs/guides/embed.md").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", sorted(re.findall(r"`(\w+)`", " ".join(ERRORS))))
+def test_an_error_that_an_embedding_service_meets_is_imported_from_the_package(name: str) -> None:
+    assert issubclass(getattr(booking_payments, name), booking_payments.PaymentError)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

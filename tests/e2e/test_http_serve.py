@@ -1,5 +1,6 @@
 """The service as a process: migrate, serve, pay over a real socket, and stop."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,3 +39,11 @@ def test_a_booking_is_paid_after_3d_secure_over_a_real_socket(service: httpx.Cli
         time.sleep(0.05)
 
     assert status == "succeeded"
+
+
+def test_where_nobody_watches_every_line_of_the_log_is_json(tmp_path: Path) -> None:
+    with serving(tmp_path) as address:
+        pass
+    lines = [json.loads(line) for line in (tmp_path / "serve.log").read_text().splitlines()]
+
+    assert [each["address"] for each in lines if each["event"] == "listening"] == [address]

@@ -1,5 +1,6 @@
 """Every block of the README runs, and its table of settings is complete."""
 
+import json
 import os
 import re
 import signal
@@ -8,11 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS
 from booking_payments.settings import SETTING_NAMES
+from tests.e2e.blocks import json_of
 from tests.e2e.serving import STOP_S, environment, free_port, serving, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +29,12 @@ def _shell(section: str) -> list[str]:
     text = README[README.index(f"## {section}\n") :]
     end = text.find("\n## ")
     return re.findall(r"^```sh\n(.*?)^```", text[:end], re.DOTALL | re.MULTILINE)
+
+
+PASTED = {
+    block for section in ("The commands", "A tour", "Developing offline with the sandbox") for block in _shell(section)
+}
+"""The blocks that the tests below paste into a real shell, or hold against the Makefile."""
 
 
 def _venv_in(folder: Path) -> None:
@@ -47,12 +56,19 @@ def _pasted(code: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture(scope="module")
-def tour(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What the tour prints, pasted block by block into one shell beside a real service."""
+def toured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the service of the tour ran: its log is there."""
     folder = tmp_path_factory.mktemp("tour")
     _venv_in(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tour(toured: Path) -> str:
+    """What the tour prints, pasted block by block into one shell beside a real service."""
+    folder = toured
     with serving(folder) as address:
-        script = "set -e\n" + "\necho\n".join(_shell("A tour")).replace("http://127.0.0.1:8000", address)
+        script = "set -e\n" + "\n".join(_shell("A tour")).replace("http://127.0.0.1:8000", address)
         shown = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60)
     assert shown.returncode == 0, shown.stderr
     return shown.stdout
@@ -73,8 +89,24 @@ def test_the_tour_shows_what_it_promises(tour: str, what: str) -> None:
     assert what in tour
 
 
+def test_every_answer_of_the_tour_has_a_line_of_its_own(tour: str) -> None:
+    asked = re.findall("^curl", "".join(_shell("A tour")), re.MULTILINE)
+    answers = re.sub(r"\n +|\n}", " ", tour)  # the sandbox answers as Stripe does, on many lines
+
+    assert len(answers.splitlines()) == len(asked)
+
+
 def test_the_tour_ends_with_a_payment_that_passed_3d_secure(tour: str) -> None:
     assert '"status":"succeeded","requires_action":false' in tour.strip().splitlines()[-1]
+
+
+@pytest.mark.usefixtures("tour")
+@pytest.mark.parametrize("shown", json_of("docs/observability.md"), ids=lambda shown: shown["event"])
+def test_the_log_has_the_lines_that_the_documents_show(toured: Path, shown: dict[str, Any]) -> None:
+    lines = [json.loads(line) for line in (toured / "serve.log").read_text().splitlines()]
+    fixed = {name: shown[name] for name in ("event", "call", "operation", "outcome", "type") if name in shown}
+
+    assert [line for line in lines if fixed.items() <= line.items() and shown.keys() <= line.keys()]
 
 
 def test_the_offline_setup_pays_through_the_sandbox(tmp_path: Path) -> None:

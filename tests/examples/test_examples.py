@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from booking_payments.settings import SETTING_NAMES
+from booking_payments.testing.sandbox import Sandbox
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 ENV = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
@@ -50,16 +51,19 @@ def test_the_script_is_not_longer_than_it_has_to_be() -> None:
 
 
 @contextmanager
-def running(commands: Sequence[Sequence[str]], folder: Path) -> Iterator[httpx.Client]:
+def running(
+    commands: Sequence[Sequence[str]], folder: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[httpx.Client]:
     """The last of the commands serves until the block ends."""
+    env = {**ENV, **(settings or {})}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     *before, serve = ([sys.executable, *(str(port) if each == "PORT" else each for each in one)] for one in commands)
     for command in before:
-        subprocess.run(command, cwd=folder, env=ENV, check=True)
+        subprocess.run(command, cwd=folder, env=env, check=True)
     with (folder / "serve.log").open("wb") as log:
-        process = subprocess.Popen(serve, cwd=folder, env=ENV, stdout=log, stderr=log)
+        process = subprocess.Popen(serve, cwd=folder, env=env, stdout=log, stderr=log)
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
                 _wait(client, process, folder / "serve.log")
@@ -131,3 +135,22 @@ def test_a_webhook_of_somebody_else_is_refused(service: Service) -> None:
     answer = service[1].post("/webhooks/stripe", content=b"{}", headers={"Stripe-Signature": "t=1,v1=00"})
 
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_what_nobody_knows_is_pending_and_no_decline(name: str, tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        fault = {"match": "POST /v1/payment_intents", "times": 9, "fault": "reset_after"}
+        httpx.post(f"{sandbox.url}/_sandbox/faults", json=fault, trust_env=False).raise_for_status()
+        settings = {
+            "STRIPE_API_BASE": sandbox.url,
+            "STRIPE_SECRET_KEY": "sk_test_example",
+            "STRIPE_PUBLISHABLE_KEY": "pk_test_example",
+            "STRIPE_WEBHOOK_SECRET": SECRET,
+            "JWT_SECRET": "a-secret-of-the-examples-of-32-bytes",
+            "PAYMENT_RETRY_DELAY": "0",
+        }
+        with running(SERVERS[name], tmp_path, settings) as client:
+            answer = pay((name, client), "A-3", "pm_card_visa")
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "pending")

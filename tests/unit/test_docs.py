@@ -1,11 +1,14 @@
 """The documents hang together: links lead somewhere, decisions are listed, the glossary is in order."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tools import mutate
+from tools import mutate, screenshots
 
+from booking_payments.domain.ledger import Account, PostingKind
+from booking_payments.domain.retry import KEY_LIFETIME, RESOLVE_SCHEDULE
 from tests.requiring import named
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +30,13 @@ def _anchors(page: Path) -> set[str]:
     """The anchors of a page's headings: lower case, words joined by dashes."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_screenshot_is_taken_by_the_browser_tests_and_shown_somewhere() -> None:
+    there = {path.stem for path in (ROOT / "docs/pictures").glob("*.png")}
+    shown = {name for page in PAGES for name in re.findall(r"pictures/([\w-]+)\.png", page.read_text())}
+
+    assert there == shown == set(screenshots.PICTURES)
 
 
 def test_every_anchor_is_there() -> None:
@@ -63,6 +73,31 @@ def test_what_a_document_says_of_docs_is_there(page: Path) -> None:
     named = set(re.findall(r"`((?:tests|docs)/[\w/.-]+)`", page.read_text()))
 
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_the_ledger_page_has_every_account_and_every_posting() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/ledger.md").read_text(), re.MULTILINE)
+    named = re.findall(r"`(\w+)`", " ".join(rows))
+
+    assert sorted(named) == sorted(each.value for each in (*Account, *PostingKind))
+
+
+def test_the_page_on_unknown_outcomes_has_the_schedule_of_the_code() -> None:
+    page = " ".join((ROOT / "docs/outcome-unknown.md").read_text().split())
+    spans = ["5 seconds", "30 seconds", "2 minutes", "10 minutes", "an hour", "6 hours"]
+
+    assert f"after {', '.join(spans)}, and then daily, for ever" in page
+    assert [timedelta(**{_unit(span): _count(span)}) for span in spans] == list(RESOLVE_SCHEDULE)
+    assert f"From {KEY_LIFETIME // timedelta(hours=1)} on" in page
+
+
+def _unit(span: str) -> str:
+    return span.split()[1].rstrip("s") + "s"
+
+
+def _count(span: str) -> int:
+    number = span.split()[0]
+    return 1 if number == "an" else int(number)
 
 
 NAMED_TESTS = re.findall(r"`(tests/[\w/.]+)::(\w+)`", (ROOT / "docs" / "security.md").read_text())

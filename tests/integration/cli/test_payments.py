@@ -63,6 +63,8 @@ def test_payments_are_listed_newest_first() -> None:
         (["--customer", "ann"], ["NO-1", "PAID-1"]),
         (["--customer", "nobody"], []),
         (["--since", "2100-01-01T00:00:00Z"], []),
+        (["--since", "2000-01-01"], ["NO-1", "PAID-1"]),
+        (["--until", "2000-01-01"], []),
         (["--until", "2100-01-01T00:00:00Z"], ["NO-1", "PAID-1"]),
     ],
 )
@@ -98,6 +100,14 @@ def test_the_timeline_says_what_happened_when_by_whom_and_why() -> None:
     assert told.index("Payment started") < told.index("Payment succeeded") < told.index("Booking confirmed")
     assert "UTC by service:backend, " in told
     assert "pm_card_visa" in told
+
+
+@pytest.mark.usefixtures("database")
+def test_the_timeline_has_no_value_that_only_a_script_can_read() -> None:
+    told = run("show", "PAID-1").stdout
+
+    assert "  breakdown: gross: 100.00 USD, fee: 3.00 USD, net: 97.00 USD" in told
+    assert [each for each in told.splitlines() if set(each) & set('{}[]"()')] == []
 
 
 @pytest.mark.usefixtures("database")

@@ -2,9 +2,21 @@
 
 import socket
 
+from click.testing import CliRunner
+
+from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.serve import listen
 from booking_payments.settings import load_settings
 from tests.e2e.serving import free_port
+
+
+def test_a_port_that_is_taken_is_one_line_with_the_remedy() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(main, ["serve", "--port", str(port)])
+
+    said = f"Error: can't listen on 127.0.0.1 port {port}: address already in use; choose another port with PORT\n"
+    assert (done.exit_code, done.stderr) == (1, said)
 
 
 def test_answers_are_sent_at_once() -> None:

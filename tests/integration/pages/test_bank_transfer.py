@@ -12,6 +12,7 @@ from booking_payments.asgi import Application
 from booking_payments.entrypoints.cli import main
 from booking_payments.settings import SETTING_NAMES, load_settings
 from booking_payments.testing.house import House
+from tests.e2e.blocks import json_of
 from tests.integration.http.api import JWT_SECRET, token
 from tests.integration.pages.site import Site
 
@@ -86,6 +87,10 @@ def test_the_api_tells_the_same(site: Site) -> None:
     assert answer["status"] == "requires_action"
     instructions = answer["next_action"]["display_bank_transfer_instructions"]
     assert instructions["reference"] == answer["payment_intent_id"]
+    (asked, told) = json_of("docs/guides/bank-transfers.md")
+    assert asked == {"payment_method_id": "bank_transfer", "confirm_immediately": True}
+    assert told["next_action"].keys() == answer["next_action"].keys()
+    assert told["next_action"]["display_bank_transfer_instructions"].keys() == instructions.keys()
     assert instructions["pay_to"] == "Example Cinemas, DE02 1203 0000 0000 2020 51"
 
 

@@ -2,12 +2,15 @@
 
 import re
 from datetime import timedelta
+from html import unescape
+from itertools import combinations
 from typing import Any
 
 import pytest
 
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.entrypoints.pages.console import charts
 from booking_payments.entrypoints.pages.console.lifecycle import PLACES, diagram, moves
 from booking_payments.testing.house import House
 from tests.integration.http.api import token
@@ -140,6 +143,16 @@ def test_payments_are_filtered_by_day(console: Site) -> None:
     assert "R-1" not in console.get("/console/payments?from=2026-03-02").text
 
 
+def test_from_an_older_page_a_link_leads_back_to_the_newest(console: Site) -> None:
+    for number in range(26):
+        console.paid(reference=f"R-{number}")
+    first = console.get("/console/payments?status=succeeded")
+    older = unescape(re.findall(r'rel="next" href="([^"]+)"', first.text)[0])
+
+    assert ">Newest<" not in first.text
+    assert '<a class="button" href="/console/payments?status=succeeded">Newest</a>' in console.get(older).text
+
+
 @pytest.mark.parametrize("bad", ["status=lost", "from=yesterday", "to=0001-01-01", "cursor=x", "from=2026-13-01"])
 def test_filters_that_make_no_sense_are_told(console: Site, bad: str) -> None:
     answer = console.get(f"/console/payments?{bad}")
@@ -200,9 +213,9 @@ def test_a_payment_holds_no_secrets(console: Site) -> None:
 
 def test_the_present_place_is_lit(console: Site) -> None:
     page = console.get(page_of(console, console.paid("pm_card_authenticationRequired"))).text
-    lit = re.findall(r'<g class="here">.*?<text[^>]*>([^<]+)', page)
+    lit = re.findall(r'<g class="here">(.*?)</g>', page)
 
-    assert lit == ["requires action"]
+    assert [" ".join(re.findall(r"<text[^>]*>([^<]+)", each)) for each in lit] == ["requires action"] * 2
     assert "Its way: requires payment method, then requires action." in page
 
 
@@ -425,5 +438,29 @@ def test_every_status_has_a_place_in_the_picture() -> None:
     assert set(PLACES) == set(PaymentStatus)
     assert len(set(PLACES.values())) == len(PLACES)
     for status in PaymentStatus:
-        ahead = diagram(status, [status]).count('class="next"')
-        assert ahead == len([move for move in moves() if move[0] is status])
+        lying, standing = (
+            each.count('class="next"') for each in re.findall("<svg.*?</svg>", diagram(status, [status]))
+        )
+        assert lying == standing == len([move for move in moves() if move[0] is status])
+
+
+def test_the_standing_picture_fits_a_phone_and_has_no_box_on_another() -> None:
+    picture = re.findall("<svg.*?</svg>", diagram(PaymentStatus.PROCESSING, []))[1]
+    boxes = re.findall(r'<rect x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)"', picture)
+    width, height = (int(each) for each in re.findall(r'viewBox="0 0 (\d+) (\d+)"', picture)[0])
+
+    assert width <= 390
+    places = [[int(each) for each in box] for box in boxes]
+    assert all(x + w <= width and y + h <= height for x, y, w, h in places)
+    for one, other in combinations(places, 2):
+        assert abs(one[0] - other[0]) >= one[2] or abs(one[1] - other[1]) >= one[3]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 23, 1001])
+def test_an_axis_of_counts_has_no_fractions(most: int) -> None:
+    picture = charts.ranking("Declines", ["A", "B"], [most, 1])
+    steps = [each for each in re.findall(r"<text[^>]*>([^<]+)", picture) if each not in ("A", "B")]
+
+    assert [each for each in steps if not each.isdecimal()] == []
+    assert len(set(steps)) >= 2
+    assert max(int(each) for each in steps) >= most

@@ -50,10 +50,16 @@ class Line(click.ParamType[str]):
 
 @click.group()
 def booking() -> None:
-    """Bookings: what is to be paid for."""
+    """Bookings: what is to be paid for.
+
+    \b
+    Examples:
+      booking-payments booking create --reference order-1001 --customer ann \\
+          --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z
+    """
 
 
-@booking.command()
+@booking.command(short_help="Register a booking.")
 @click.option("--reference", type=Line(), required=True, help="Your own name for it, unique.")
 @click.option("--customer", type=Line(), required=True, help="The customer's id: the `sub` of their tokens.")
 @click.option("--amount", required=True, help="In major units, for example 100.00.")

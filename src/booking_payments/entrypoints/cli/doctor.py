@@ -9,6 +9,7 @@ import click
 from attrs import asdict, frozen
 
 from booking_payments.entrypoints.http.services import Readiness
+from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
 from booking_payments.settings import GatewayName, Settings, SettingsError, load_settings
 
@@ -54,6 +55,7 @@ def _checks() -> list[Check]:
         settings = load_settings()
     except SettingsError as error:
         return [Check("settings", False, str(problem.setting), problem.remedy) for problem in error.problems]
+    set_up_logging(settings)
     return [Check("settings", True, "all settings are valid"), *_house(settings), *_rates(settings)]
 
 
@@ -94,10 +96,13 @@ def _looked_into(settings: Settings) -> list[Check]:
 
 
 async def _looked_at(settings: Settings) -> list[Check]:
-    from booking_payments.container import build
+    from booking_payments.container import DatabaseAwayError, build
 
-    async with build(settings) as services:
-        return [*_readiness_checks(await services.ready()), await _gateway(settings, services.gateway)]
+    try:
+        async with build(settings) as services:
+            return [*_readiness_checks(await services.ready()), await _gateway(settings, services.gateway)]
+    except DatabaseAwayError:
+        return [*_readiness_checks(Readiness(database=False, migrations=False)), _FAKE]
 
 
 async def _gateway_alone(settings: Settings) -> Check:

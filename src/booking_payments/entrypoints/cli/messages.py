@@ -17,7 +17,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the answer a
 _ids = click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
 
 
-@click.group()
+@click.group(short_help="Messages to the booking app.")
 def messages() -> None:
     """Messages to the booking app: what waits, what was given up, and delivering it after all.
 
@@ -78,7 +78,7 @@ def _line(delivery: Delivery) -> str:
     return f"{message.at:%Y-%m-%d %H:%M:%S}  {state:<5}  {name}  {delivery.tries} tries{error}"
 
 
-@messages.command()
+@messages.command(short_help="Have dead letters delivered after all.")
 @_ids
 @click.option("--dead", is_flag=True, help="All dead letters.")
 @_json
@@ -102,7 +102,7 @@ def replay(message_ids: tuple[str, ...], dead: bool, as_json: bool) -> None:
     _report("are delivered again", in_the_house(settings_or_fail(), work), as_json)
 
 
-@messages.command()
+@messages.command(short_help="Give dead letters up for good.")
 @_ids
 @_json
 def drop(message_ids: tuple[str, ...], as_json: bool) -> None:

@@ -9,8 +9,8 @@ import msgspec
 
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.entrypoints.cli.booking import Moment
 from booking_payments.entrypoints.cli.house import fail, in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.since import HINT, Since
 from booking_payments.entrypoints.http import render
 from booking_payments.entrypoints.http.models import EventAnswer
 from booking_payments.entrypoints.http.services import Services
@@ -21,6 +21,9 @@ from booking_payments.ports.storage import PaymentFilter, PaymentPage
 
 _READER: Final = render.Reader(subject="cli", operator=True)
 _COLOURS: Final = {"good": "green", "bad": "red", "warn": "yellow"}
+NOTHING: Final[tuple[Any, ...]] = (None, [])
+"""What a fact leaves open is left out of its lines."""
+
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 
 
@@ -42,8 +45,10 @@ def payments() -> None:
 @click.option("--status", type=click.Choice([each.value for each in PaymentStatus]), help="Only payments there.")
 @click.option("--customer", help="Only payments of this customer.")
 @click.option("--reference", help="Only payments of the booking with this reference.")
-@click.option("--since", type=Moment(), help="Only payments begun at or after this time.")
-@click.option("--until", type=Moment(), help="Only payments begun before this time.")
+@click.option(
+    "--since", type=Since(ahead=True), metavar="WHEN", help=f"Only payments begun since then. WHEN is {HINT}."
+)
+@click.option("--until", type=Since(ahead=True), metavar="WHEN", help="Only payments begun before then.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most.")
 @click.option("--cursor", help="Go on after the page that gave this cursor.")
 @_json
@@ -62,7 +67,7 @@ def list_(
     \b
     Examples:
       booking-payments payments list --customer ann --limit 5
-      booking-payments payments list --since 2030-01-01T00:00:00Z --json
+      booking-payments payments list --status failed --since 7d --json
     """
     which = PaymentFilter(
         status=PaymentStatus(status) if status else None,
@@ -116,7 +121,7 @@ def _listed(found: PaymentPage) -> Iterator[str]:
 # --- show ------------------------------------------------------------------------------------------------------
 
 
-@payments.command()
+@payments.command(short_help="Show one payment and its timeline.")
 @click.argument("name", metavar="ID")
 @_json
 def show(name: str, as_json: bool) -> None:
@@ -167,13 +172,26 @@ def _shown(file: File) -> Iterator[str]:
 
 def _told(event: EventAnswer) -> Iterator[str]:
     yield click.style(f"  {exact(event.at)} by {event.actor}, {event.cause}", dim=True)
-    for name, value in event.data.items():
-        if value is not None:
+    for name, value in msgspec.to_builtins(event.data, builtin_types=(datetime,)).items():
+        if value not in NOTHING:
             yield f"  {words(name).lower()}: {_plain(value)}"
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    """A value of a fact as a person writes it: ``100.00 USD``, not the object that the API has for it."""
+    match value:
+        case {"amount": str(amount), "currency": str(currency)}:
+            return f"{amount} {currency.upper()}"
+        case dict():
+            said = ((words(name).lower(), part) for name, part in value.items() if part not in NOTHING)
+            return ", ".join(f"{name}: {_plain(part)}" for name, part in said)
+        case list() | tuple():
+            return "; ".join(_plain(part) for part in value)
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return exact(value)
+    return str(value)
 
 
 def _coloured(text: str, tone: str) -> str:

@@ -17,7 +17,7 @@ from booking_payments.entrypoints.cli.since import since_option
 from booking_payments.entrypoints.http.services import Services
 
 
-@click.command()
+@click.command(short_help="Compare our books with the gateway's.")
 @since_option("Compare what has changed since then; everything that is not final is compared in any case.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context

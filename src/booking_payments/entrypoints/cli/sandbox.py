@@ -9,7 +9,7 @@ import click
 from booking_payments.entrypoints.cli.house import extra_or_fail, fail
 
 
-@click.command()
+@click.command(short_help="Play Stripe: its HTTP interface, offline.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
     "--port", default=12111, show_default=True, type=click.IntRange(0, 65535), help="Where to listen; 0: a free port."

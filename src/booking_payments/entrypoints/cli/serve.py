@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from errno import EADDRINUSE
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,7 +13,7 @@ from booking_payments.entrypoints.cli.house import extra_or_fail, fail, require_
 from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
 from booking_payments.entrypoints.loops import new_event_loop
-from booking_payments.settings import Settings, SettingsError
+from booking_payments.settings import LogFormat, Settings, SettingsError
 
 if TYPE_CHECKING:
     import uvicorn
@@ -24,7 +25,7 @@ SHUTDOWN_S: Final = 30
 log = structlog.get_logger("booking_payments.serve")
 
 
-@click.command()
+@click.command(short_help="Serve the HTTP API and the pages.")
 @click.option("--host", help="Where to listen; over HOST.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Where to listen; over PORT.  [default: 8000]")
 @click.option("--workers", type=click.IntRange(1, 256), help="How many processes; over WORKERS.  [default: 1]")
@@ -69,7 +70,7 @@ def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
         log.warning("each worker counts requests for itself; set RATE_LIMIT_STORE_URL to count them together")
     os.environ.update(HOST=settings.host, PORT=str(settings.port), WORKERS=str(settings.workers))
     config = _config("booking_payments.asgi:app", factory=True, workers=settings.workers)
-    click.echo(_announcement(settings), err=True)
+    _announce(settings)
     with listening:
         Multiprocess(config, sockets=[listening]).run()
 
@@ -81,9 +82,16 @@ async def _check(settings: Settings) -> None:
         await require_ready(services)
 
 
-def _announcement(settings: Settings) -> str:
+def _announce(settings: Settings) -> None:
+    """Say where we are: to a person in a sentence, to machines as a line of the log."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"booking-payments listens on http://{host}:{settings.port} (API: /schema)"
+    address = f"http://{host}:{settings.port}"
+    if settings.log_format is LogFormat.JSON:
+        log.info("listening", address=address)
+        return
+    shown = {"the API": "/schema" if settings.docs_enabled else "", "operators": "/console/" * settings.console_enabled}
+    pages = ", ".join(f"{what}: {path}" for what, path in shown.items() if path)
+    click.echo(f"booking-payments listens on {address}{f' ({pages})' if pages else ''}", err=True)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -92,7 +100,9 @@ def listen(settings: Settings) -> socket.socket:
     try:
         listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
-        fail(f"can't listen on {settings.host} port {settings.port}: {error.strerror or 'unknown host'}")
+        reason = (error.strerror or "unknown host").partition(" (while")[0].lower()
+        remedy = "; choose another port with PORT" if error.errno == EADDRINUSE else ""
+        fail(f"can't listen on {settings.host} port {settings.port}: {reason}{remedy}")
     # Connections inherit it. Without it the kernel holds the second part of an answer back for 40 ms, and asyncio
     # sets it only on sockets that name their protocol.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -108,7 +118,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     with listening, collecting_traces():
         async with build(settings, works=True, serving=True) as services:
             await require_ready(services)
-            click.echo(_announcement(settings), err=True)
+            _announce(settings)
             server = uvicorn.Server(_config(create_app(services)))
             look_for_less_garbage()
             await server.serve(sockets=[listening])

@@ -1,4 +1,4 @@
-"""``--since``: a point in the past, as people and scripts write it."""
+"""``--since`` and ``--until``: a point in time, as people and scripts write it."""
 
 import re
 from collections.abc import Callable
@@ -12,12 +12,15 @@ HINT: Final = "a date (2026-03-01, in UTC), a time with its zone (2026-03-01T12:
 
 
 class Since(click.ParamType[datetime]):
-    """A date, a time with its zone, or a span that ends now."""
+    """A date, a time with its zone, or a span that ends now; not in the future unless ``ahead``."""
 
     name = "since"
 
+    def __init__(self, *, ahead: bool = False) -> None:
+        self._ahead = ahead
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The time in UTC; it is not in the future."""
+        """The time in UTC."""
         if isinstance(value, datetime):
             return value
         now = datetime.now(UTC)
@@ -25,7 +28,7 @@ class Since(click.ParamType[datetime]):
             since = _read(str(value), now)
         except (ValueError, OverflowError):
             self.fail(f"write {HINT}", param, ctx)
-        if since > now:
+        if since > now and not self._ahead:
             self.fail("lies in the future", param, ctx)
         return since
 

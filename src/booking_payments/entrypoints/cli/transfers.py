@@ -21,7 +21,7 @@ T = TypeVar("T")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 
 
-@click.group()
+@click.group(short_help="Bank transfers: awaited, received, sent back.")
 def transfers() -> None:
     """Bank transfers: what is awaited, what came in, and refunds to send. For PAYMENT_GATEWAY=bank_transfer.
 
@@ -32,7 +32,7 @@ def transfers() -> None:
     """
 
 
-@transfers.command("list")
+@transfers.command("list", short_help="List transfers awaited, and refunds to send.")
 @_json
 def list_(as_json: bool) -> None:
     """List the transfers that customers were asked for, and the refunds that nobody has sent yet.
@@ -55,7 +55,7 @@ def list_(as_json: bool) -> None:
     click.echo("\n".join(f"{_line(each)}  to send back" for each in to_send) or "no refund is to be sent")
 
 
-@transfers.command()
+@transfers.command(short_help="The money with this reference is on the account.")
 @click.argument("reference", type=Line())
 @click.argument("amount")
 @click.argument("currency")
@@ -89,7 +89,7 @@ def sent(refund_id: str, as_json: bool) -> None:
     _report(found, f"{found.amount} sent", as_json)
 
 
-@transfers.command()
+@transfers.command(short_help="The money of a refund can't be sent, or came back.")
 @click.argument("refund_id", type=Line())
 @click.option("--reason", type=Line(), required=True, help="Why, for example: account closed.")
 @_json

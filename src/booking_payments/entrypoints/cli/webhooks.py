@@ -26,7 +26,7 @@ def _filter(failed: bool, type_: str | None, since: datetime | None) -> InboxFil
     return InboxFilter(statuses=UNFINISHED if failed else None, type=type_, received_from=since)
 
 
-@click.group()
+@click.group(short_help="Webhook events: list them, process them again.")
 def webhooks() -> None:
     """Webhook events: what came, what became of it, and processing it again.
 

@@ -10,7 +10,7 @@ from booking_payments.entrypoints.loops import new_event_loop
 from booking_payments.settings import GatewayName, Settings, SettingsError
 
 
-@click.command()
+@click.command(short_help="Do background work until a signal ends it.")
 @click.option(
     "--concurrency", type=click.IntRange(1, 100), help="Jobs at the same time; over WORKER_CONCURRENCY.  [default: 10]"
 )

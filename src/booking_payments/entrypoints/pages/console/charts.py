@@ -36,27 +36,40 @@ _COMMON: Final[dict[str, Any]] = {
 _LABELS: Final = 5
 """How many days are named below a chart at most."""
 
+_STEPS: Final = 5
+"""How many steps an axis of counts has at most."""
+
 
 def stacked(title: str, days: Sequence[date], series: Sequence[tuple[str, Sequence[float]]]) -> Markup:
     """Bars of days, the series on top of one another."""
-    return _drawn(pygal.StackedBar(**_COMMON), title, _named(days), series)
+    heights = [sum(values) for values in zip(*(values for _, values in series), strict=True)]
+    return _drawn(pygal.StackedBar(**_COMMON, **_whole(heights)), title, _named(days), series)
 
 
 def bars(title: str, labels: Sequence[str], name: str, values: Sequence[float]) -> Markup:
     """One bar for each label."""
-    return _drawn(pygal.Bar(**{**_COMMON, "show_legend": False}), title, labels, [(name, values)])
+    return _drawn(pygal.Bar(**{**_COMMON, **_whole(values), "show_legend": False}), title, labels, [(name, values)])
 
 
 def ranking(title: str, labels: Sequence[str], values: Sequence[float]) -> Markup:
     """Bars that lie, the longest on top."""
     height = 50 + 30 * len(labels)
-    chart = pygal.HorizontalBar(**{**_COMMON, "show_legend": False, "height": height})
+    chart = pygal.HorizontalBar(**{**_COMMON, **_whole(values), "show_legend": False, "height": height})
     return _drawn(chart, title, labels[::-1], [("", values[::-1])])
 
 
 def lines(title: str, days: Sequence[date], series: Sequence[tuple[str, Sequence[float | None]]]) -> Markup:
     """A line for each series; days without a value are left open."""
     return _drawn(pygal.Line(**_COMMON, dots_size=3, margin_right=26), title, _named(days), series)
+
+
+def _whole(values: Sequence[float]) -> dict[str, Any]:
+    """The steps of an axis of counts: there is no half of a payment."""
+    if not all(isinstance(value, int) for value in values):
+        return {}
+    top = int(max(values, default=0))
+    step = max(-(-top // _STEPS), 1)
+    return {"y_labels": list(range(0, top + step, step)), "value_formatter": "{:.0f}".format}
 
 
 def _named(days: Sequence[date]) -> list[str]:

@@ -1,11 +1,13 @@
 """The lifecycle of a payment as a picture, drawn from the lifecycle table: where the payment is, the way that it has
 come, and where it may go from here."""
 
+import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from attrs import frozen
 from markupsafe import Markup
 
 from booking_payments.domain.events import Recorded
@@ -26,9 +28,39 @@ PLACES: Final = {
 }
 """Column and row of each status. A test holds that none is missing."""
 
-WIDTH, HEIGHT, ACROSS, DOWN = 176, 40, 216, 82
-MIDDLE, GAP = HEIGHT // 2, (DOWN - HEIGHT) // 2
+LINE: Final = 15
+"""From one line of a name to the next."""
+
 Move = tuple[PaymentStatus, PaymentStatus]
+
+
+@frozen(kw_only=True)
+class Plan:
+    """How the places are laid out, as if time ran to the right: the size of a box along and across its way, and how
+    far it is from one column and row to the next. ``turned``: the whole is mirrored, so that time runs down."""
+
+    name: str
+    along: int
+    aside: int
+    column: int
+    row: int
+    turned: bool = False
+
+    def corner(self, status: PaymentStatus) -> tuple[int, int]:
+        """Where the box of a status begins."""
+        column, row = PLACES[status]
+        return 8 + column * self.column, 10 + row * self.row
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How much room the whole takes."""
+        columns, rows = (max(place[axis] for place in PLACES.values()) for axis in (0, 1))
+        return 16 + columns * self.column + self.along, 20 + rows * self.row + self.aside
+
+
+WIDE: Final = Plan(name="wide", along=176, aside=40, column=216, row=82)
+TALL: Final = Plan(name="tall", along=58, aside=100, column=92, row=117, turned=True)
+"""For screens too narrow for the other."""
 
 
 def moves() -> set[Move]:
@@ -53,21 +85,28 @@ def walked(journal: Iterable[Recorded]) -> list[PaymentStatus]:
 
 
 def diagram(here: PaymentStatus, way: Sequence[PaymentStatus]) -> Markup:
-    """The picture as SVG. What it shows is said in its title, too."""
+    """The picture as SVG, once lying and once standing; the style sheet shows the one that fits. What it shows is said
+    in its title, too."""
+    # The names come from our own table, and ElementTree escapes them.
+    return Markup("".join(ET.tostring(_drawn(plan, here, way), encoding="unicode") for plan in (WIDE, TALL)))  # noqa: S704
+
+
+def _drawn(plan: Plan, here: PaymentStatus, way: Sequence[PaymentStatus]) -> ET.Element:
     gone = list(dict.fromkeys(pairwise(way)))
     ahead = sorted((move for move in moves() if move[0] is here and move not in gone), key=lambda move: move[1].value)
-    svg = ET.Element("svg", {"class": "lifecycle", "viewBox": "0 0 840 224", "role": "img", "aria-labelledby": "way"})
-    ET.SubElement(svg, "title", {"id": "way"}).text = _told(here, way)
+    width, height = reversed(plan.size) if plan.turned else plan.size
+    look = {"class": f"lifecycle {plan.name}", "viewBox": f"0 0 {width} {height}"}
+    svg = ET.Element("svg", {**look, "role": "img", "aria-labelledby": f"way-{plan.name}"})
+    ET.SubElement(svg, "title", {"id": f"way-{plan.name}"}).text = _told(here, way)
     for kind in ("way", "next"):
-        _tip(svg, kind)
+        _tip(svg, plan, kind)
     for move in ahead:
-        _arrow(svg, move, "next")
+        _arrow(svg, plan, move, "next")
     for move in gone:
-        _arrow(svg, move, "way")
+        _arrow(svg, plan, move, "way")
     for status in PLACES:
-        _box(svg, status, "here" if status is here else "been" if status in way else "")
-    # The names come from our own table, and ElementTree escapes them.
-    return Markup(ET.tostring(svg, encoding="unicode"))  # noqa: S704
+        _box(svg, plan, status, "here" if status is here else "been" if status in way else "")
+    return svg
 
 
 def _told(here: PaymentStatus, way: Sequence[PaymentStatus]) -> str:
@@ -75,61 +114,78 @@ def _told(here: PaymentStatus, way: Sequence[PaymentStatus]) -> str:
     return f"The payment is in {here.value.replace('_', ' ')}. Its way: {names}."
 
 
-def _tip(svg: ET.Element, kind: str) -> None:
-    shape = {"id": f"tip-{kind}", "viewBox": "0 0 8 8", "refX": "7", "refY": "4", "orient": "auto"}
-    marker = ET.SubElement(
-        svg, "marker", {**shape, "markerWidth": "9", "markerHeight": "9", "markerUnits": "userSpaceOnUse"}
-    )
+def _tip(svg: ET.Element, plan: Plan, kind: str) -> None:
+    shape = {"id": f"tip-{kind}-{plan.name}", "viewBox": "0 0 8 8", "refX": "7", "refY": "4", "orient": "auto"}
+    size = {"markerWidth": "9", "markerHeight": "9", "markerUnits": "userSpaceOnUse"}
+    marker = ET.SubElement(svg, "marker", {**shape, **size, "class": f"tip-{kind}"})
     ET.SubElement(marker, "path", {"d": "M0 0L8 4L0 8z"})
 
 
-def _box(svg: ET.Element, status: PaymentStatus, kind: str) -> None:
-    x, y = _corner(status)
+def _box(svg: ET.Element, plan: Plan, status: PaymentStatus, kind: str) -> None:
+    (x, y), (width, height) = plan.corner(status), (plan.along, plan.aside)
+    if plan.turned:
+        x, y, width, height = y, x, height, width
     group = ET.SubElement(svg, "g", {"class": kind})
-    ET.SubElement(group, "rect", {"x": str(x), "y": str(y), "width": str(WIDTH), "height": str(HEIGHT), "rx": "9"})
-    text = ET.SubElement(group, "text", {"x": str(x + WIDTH // 2), "y": str(y + 25)})
-    text.text = status.value.replace("_", " ")
+    ET.SubElement(group, "rect", {"x": str(x), "y": str(y), "width": str(width), "height": str(height), "rx": "9"})
+    words = status.value.split("_")
+    lines = words if plan.turned else [" ".join(words)]
+    top = y + height // 2 + 5 - (len(lines) - 1) * LINE // 2
+    for number, line in enumerate(lines):
+        ET.SubElement(group, "text", {"x": str(x + width // 2), "y": str(top + number * LINE)}).text = line
 
 
-def _corner(status: PaymentStatus) -> tuple[int, int]:
-    column, row = PLACES[status]
-    return 8 + column * ACROSS, 10 + row * DOWN
+def _arrow(svg: ET.Element, plan: Plan, move: Move, kind: str) -> None:
+    way = _curve(plan, *move)
+    tip = f"url(#tip-{kind}-{plan.name})"
+    ET.SubElement(svg, "path", {"class": kind, "d": _mirrored(way) if plan.turned else way, "marker-end": tip})
 
 
-def _arrow(svg: ET.Element, move: Move, kind: str) -> None:
-    ET.SubElement(svg, "path", {"class": kind, "d": _curve(*move), "marker-end": f"url(#tip-{kind})"})
+def _mirrored(path: str) -> str:
+    """The path with its two directions exchanged."""
+    steps = ((step[0], [float(each) for each in step[1:].split()]) for step in re.findall(r"[MHVC][^MHVC]*", path))
+    turned = {"H": "V", "V": "H"}
+    return "".join(
+        turned.get(kind, kind)
+        + " ".join(f"{each:g}" for x, y in _pairs(numbers) for each in (y, x) if each is not None)
+        for kind, numbers in steps
+    )
 
 
-def _curve(start: PaymentStatus, end: PaymentStatus) -> str:
+def _pairs(numbers: Sequence[float]) -> list[tuple[float, float | None]]:
+    return list(zip_longest(numbers[::2], numbers[1::2]))
+
+
+def _curve(plan: Plan, start: PaymentStatus, end: PaymentStatus) -> str:
     """From box to box: straight up or down within a column, sideways to the next one; farther ways go through the
     gaps between the rows, so that no arrow seems to touch a box that it passes."""
-    (x0, y0), (x1, y1) = _corner(start), _corner(end)
+    (x0, y0), (x1, y1) = plan.corner(start), plan.corner(end)
     if x0 == x1:
-        return _within_column(x0, y0, y1)
-    if abs(x1 - x0) > ACROSS:
-        return _through_gaps(x0, y0, x1, y1)
+        return _within_column(plan, x0, y0, y1)
+    if abs(x1 - x0) > plan.column:
+        return _through_gaps(plan, x0, y0, x1, y1)
     onward = x1 > x0
     shift = -7 if onward else 7
-    begin, stop = (x0 + WIDTH, x1) if onward else (x0, x1 + WIDTH)
+    begin, stop = (x0 + plan.along, x1) if onward else (x0, x1 + plan.along)
     bend = (stop - begin) // 2
-    y_begin, y_end = y0 + MIDDLE + shift, y1 + MIDDLE + shift
+    y_begin, y_end = y0 + plan.aside // 2 + shift, y1 + plan.aside // 2 + shift
     return f"M{begin} {y_begin}C{begin + bend} {y_begin} {stop - bend} {y_end} {stop} {y_end}"
 
 
-def _within_column(x: int, y0: int, y1: int) -> str:
-    down = y1 > y0
-    if abs(y1 - y0) > DOWN:  # past the box between them
+def _within_column(plan: Plan, x: int, y0: int, y1: int) -> str:
+    down, middle = y1 > y0, plan.aside // 2
+    if abs(y1 - y0) > plan.row:  # past the box between them
         side = x - 18
-        return f"M{x} {y0 + MIDDLE}H{side}V{y1 + MIDDLE}H{x}"
-    across = x + WIDTH // 2 + (12 if down else -12)
-    return f"M{across} {y0 + (HEIGHT if down else 0)}V{y1 + (0 if down else HEIGHT)}"
+        return f"M{x} {y0 + middle}H{side}V{y1 + middle}H{x}"
+    across = x + plan.along // 2 + (12 if down else -12)
+    return f"M{across} {y0 + (plan.aside if down else 0)}V{y1 + (0 if down else plan.aside)}"
 
 
-def _through_gaps(x0: int, y0: int, x1: int, y1: int) -> str:
-    down = y1 > y0
-    near, far = x0 + WIDTH // 2, x1 + WIDTH // 2
-    gap = y0 + HEIGHT + GAP if down else y0 - GAP
-    begin = y0 + HEIGHT if down else y0
-    if abs(y1 - y0) > DOWN:  # two rows away: down beside the target's column, and in from the side
-        return f"M{near} {begin}V{gap}H{x1 - 20}V{y1 + MIDDLE}H{x1}"
-    return f"M{near} {begin}V{gap}H{far}V{y1 + HEIGHT if y1 < y0 else y1}"
+def _through_gaps(plan: Plan, x0: int, y0: int, x1: int, y1: int) -> str:
+    down, middle = y1 > y0, plan.aside // 2
+    near, far = x0 + plan.along // 2, x1 + plan.along // 2
+    half = (plan.row - plan.aside) // 2
+    gap = y0 + plan.aside + half if down else y0 - half
+    begin = y0 + plan.aside if down else y0
+    if abs(y1 - y0) > plan.row:  # two rows away: down beside the target's column, and in from the side
+        return f"M{near} {begin}V{gap}H{x1 - 20}V{y1 + middle}H{x1}"
+    return f"M{near} {begin}V{gap}H{far}V{y1 + plan.aside if y1 < y0 else y1}"
