@@ -77,7 +77,7 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
     """Store the row, and book what can be booked from the event alone. The payment when the object has to be read,
     None when the gateway has to be asked whose it is."""
     seen = await uow.inbox.find(event.id)
-    entry = _entry(world, event, seen)
+    entry = _begun_again(_entry(world, event, seen), seen)
     if entry.status.is_done:
         return _duplicate(event)
     reason = _why_ignored(world, event, seen)
@@ -96,10 +96,10 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
 
 
 def _entry(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> InboxEntry:
-    """The inbox row of this event: a new one, or the one that an earlier delivery left."""
+    """The inbox row of this event: a new one, or the one that an earlier step or delivery left."""
     for row in seen:
         if row.type == event.type:
-            return row if row.status.is_done else evolve(row, tries=row.tries + 1)
+            return row
     return InboxEntry(
         event_id=event.id,
         type=event.type,
@@ -110,6 +110,13 @@ def _entry(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> Inb
         tries=1,
         created_at=event.created_at,
     )
+
+
+def _begun_again(entry: InboxEntry, seen: Sequence[InboxEntry]) -> InboxEntry:
+    """A try is counted when it begins. From then on the row is ``received`` again until the try ends."""
+    if entry.status.is_done or entry not in seen:
+        return entry
+    return evolve(entry, status=InboxStatus.RECEIVED, reason=None, tries=entry.tries + 1)
 
 
 def _why_ignored(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> str | None:
@@ -220,7 +227,10 @@ def _duplicate(event: GatewayEvent) -> WebhookResult:
 
 async def _keep_failed(world: World, event: GatewayEvent, reason: str) -> None:
     async def work(uow: UnitOfWork) -> None:
-        entry = _entry(world, event, await uow.inbox.find(event.id))
+        seen = await uow.inbox.find(event.id)
+        entry = _entry(world, event, seen)
+        if entry.status is InboxStatus.FAILED:  # not even the beginning of this try was committed
+            entry = _begun_again(entry, seen)
         if not entry.status.is_done:
             await uow.inbox.put(evolve(entry, status=InboxStatus.FAILED, reason=reason))
 

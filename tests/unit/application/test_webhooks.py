@@ -11,6 +11,7 @@ import pytest
 from booking_payments.adapters.stripe.signature import sign
 from booking_payments.application.views import PaymentView
 from booking_payments.application.webhooks import WebhookFailed
+from booking_payments.domain import decisions
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import CardDeclined
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
@@ -316,6 +317,38 @@ async def test_a_failed_webhook_is_worked_on_when_it_comes_again(house: House) -
     again = await house.deliver(event)
 
     assert (again.outcome, (await _now(house, view)).attempts_made) == ("processed", 1)
+
+
+async def test_a_delivery_is_one_try_however_many_steps_it_takes(house: House) -> None:
+    view = await _start(house)
+    _browser_pays(house, view, "pm_card_chargeDeclined")
+    event = _event(house, "payment_intent.payment_failed")
+
+    await house.deliver(_body(event))
+
+    assert (await _row(house, event)).tries == 1
+
+
+@pytest.mark.parametrize("step", ["first", "second"])
+async def test_each_failed_delivery_is_one_more_try(house: House, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    view = await _start(house)
+    _browser_pays(house, view, "pm_card_chargeDeclined")
+    event = _event(house, "payment_intent.payment_failed")
+    if step == "first":
+        monkeypatch.setattr(decisions, "is_old_intent_news", _broken)
+    else:
+        house.stripe.faults.script("GET /v1/*", "503", times=9)
+
+    for _ in range(3):
+        with pytest.raises(Exception, match="processed|broken"):
+            await house.deliver(_body(event))
+
+    row = await _row(house, event)
+    assert (row.status, row.tries) == (InboxStatus.FAILED, 3)
+
+
+def _broken(*_: object) -> bool:
+    raise RuntimeError("broken")
 
 
 async def test_a_dispute_freezes_nothing_but_refunds(house: House) -> None:
