@@ -387,6 +387,14 @@ def test_a_large_webhook_is_413(api: Api) -> None:
     assert api.deliver(b" " * (door.WEBHOOK_LIMIT + 1)).status_code == 413
 
 
+def test_a_large_webhook_without_a_length_is_413(api: Api) -> None:
+    chunks = (b" " * 100_000 for _ in range(6))
+
+    response = api.post("/api/webhooks/stripe/", content=chunks)
+
+    assert problem_of(response)["code"] == "too_large"
+
+
 def test_large_headers_are_413(api: Api) -> None:
     response = api.get("/api/payment/config/", ANN, headers={"X-Much": "x" * door.HEADERS_LIMIT})
 

@@ -9,7 +9,9 @@ import pytest
 from booking_payments.adapters.memory.gateway import due_deliveries
 from booking_payments.adapters.stripe.signature import sign
 from booking_payments.domain.errors import TryAgainLater
+from booking_payments.entrypoints.http.direct import DirectRequest
 from booking_payments.entrypoints.http.door import HEADERS_LIMIT
+from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.testing.house import SECRET, House
 from tests.hostile_signatures import AT, hostile_headers
@@ -24,6 +26,9 @@ EVENT = {
 }
 
 
+BODY = json.dumps(EVENT).encode()
+
+
 def test_an_event_we_do_not_know_is_ignored_with_200(api: Api) -> None:
     response = api.deliver(json.dumps(EVENT).encode())
 
@@ -34,6 +39,40 @@ def test_an_event_we_do_not_know_is_ignored_with_200(api: Api) -> None:
         "outcome": "ignored",
         "reason": None,
     }
+
+
+@pytest.mark.parametrize("path", ["/api/webhooks/stripe", "/api/webhooks/stripe/"])
+def test_both_ways_to_write_the_path_are_taken(api: Api, path: str) -> None:
+    signature = {"Stripe-Signature": sign(BODY, SECRET, api.house.clock.now())}
+
+    response = api.post(path, headers=signature, content=BODY)
+
+    assert (response.status_code, response.json()["event_id"]) == (200, "evt_1")
+
+
+def test_a_body_in_parts_is_put_together_before_it_is_verified(api: Api) -> None:
+    signature = {"Stripe-Signature": sign(BODY, SECRET, api.house.clock.now())}
+
+    response = api.post("/api/webhooks/stripe/", headers=signature, content=iter([BODY[:7], b"", BODY[7:]]))
+
+    assert (response.status_code, response.json()["event_id"]) == (200, "evt_1")
+
+
+def test_only_events_are_taken_here(api: Api) -> None:
+    response = api.send("GET", "/api/webhooks/stripe/")
+
+    assert (response.status_code, problem_of(response)["code"]) == (405, "method_not_allowed")
+    assert set(response.headers["allow"].split(", ")) == {"OPTIONS", "POST"}
+
+
+async def test_a_delivery_that_breaks_off_is_no_event() -> None:
+    async def breaks_off() -> Any:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(Refused) as refused:
+        await DirectRequest({"headers": []}, breaks_off, 100).body()  # type: ignore[arg-type] # all it looks at
+
+    assert refused.value.problem.status == 400
 
 
 def test_the_same_event_again_is_a_duplicate(api: Api) -> None:
@@ -51,9 +90,6 @@ def test_paying_in_the_browser_reaches_the_books_by_webhook(api: Api) -> None:
     api.deliver_all()
 
     assert api.status(booking_id)["status"] == "succeeded"
-
-
-BODY = json.dumps(EVENT).encode()
 
 
 def test_without_a_signature_it_is_400(api: Api) -> None:

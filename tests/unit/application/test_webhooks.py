@@ -340,7 +340,7 @@ async def test_each_failed_delivery_is_one_more_try(house: House, monkeypatch: p
         house.stripe.faults.script("GET /v1/*", "503", times=9)
 
     for _ in range(3):
-        with pytest.raises(Exception, match="processed|broken"):
+        with pytest.raises(Exception, match=r"processed|broken"):
             await house.deliver(_body(event))
 
     row = await _row(house, event)

@@ -17,11 +17,12 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from booking_payments.entrypoints.http import bookings, config, health, openapi, payments, refunds, sandbox, webhooks
 from booking_payments.entrypoints.http.auth import require_declared_access, rules_of
+from booking_payments.entrypoints.http.direct import Direct
 from booking_payments.entrypoints.http.endpoint import Endpoint, as_response
 from booking_payments.entrypoints.http.frame import EXPOSED, REQUEST_ID, Frame, request_id_of
 from booking_payments.entrypoints.http.gauges import BookGauges
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.problems import Refused, Reply, as_reply, internal_error, problem
+from booking_payments.entrypoints.http.problems import TOO_LARGE, Refused, Reply, as_reply, internal_error, problem
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.http.tracing import traced_app
 from booking_payments.entrypoints.pages.site import pages_of, running_reconciliations
@@ -55,7 +56,12 @@ def create_app(services: Services) -> Litestar:
         cors_config=_cross_origin(settings.cors_origins),
         debug=False,
     )
-    framed: Any = Frame(app.asgi_handler, origins=settings.cors_origins, hsts_max_age_s=settings.hsts_max_age_s)
+    framed: Any = Frame(
+        app.asgi_handler,
+        direct=Direct.of(declared),
+        origins=settings.cors_origins,
+        hsts_max_age_s=settings.hsts_max_age_s,
+    )
     # Who calls, and whether by TLS: what the settings' proxies say of it, and nobody else.
     proxied = ProxyHeadersMiddleware(framed, trusted_hosts=list(settings.trusted_proxies))
     app.asgi_handler = traced_app(cast(ASGIApp, proxied))
@@ -111,7 +117,7 @@ def _background(services: Services) -> Any:
 _FRAMEWORK: Final = {
     404: ("not_found", "there is nothing here; see /schema for what there is"),
     405: ("method_not_allowed", "this path does not take that method"),
-    413: ("too_large", "the request is too large; 64 KiB are allowed (512 KiB for webhooks)"),
+    413: ("too_large", TOO_LARGE),
 }
 
 

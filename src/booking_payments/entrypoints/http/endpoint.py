@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 from attrs import evolve, field, frozen
@@ -64,10 +64,29 @@ Handler = Callable[[Call[I]], Awaitable[Answer]]
 Runner = Callable[[AnyRequest, Services], Awaitable[Reply]]
 
 
+class Incoming(Protocol):
+    """What an endpoint on the short way may ask of its request; any request of the framework can answer it, too."""
+
+    @property
+    def scope(self) -> Any: ...
+
+    @property
+    def app(self) -> Any: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    async def body(self) -> bytes: ...
+
+
+DirectRunner = Callable[[Incoming, Services], Awaitable[Reply]]
+
+
 @frozen(kw_only=True)
 class Endpoint:
     """The declaration. ``answers`` and ``errors`` are the statuses that it may answer with, ``operation`` is its name
-    in the audit log when it moves money, ``keyed`` whether it takes an ``Idempotency-Key``."""
+    in the audit log when it moves money, ``keyed`` whether it takes an ``Idempotency-Key``, ``direct`` what runs it on
+    the short way past the framework."""
 
     method: str
     path: str
@@ -83,6 +102,7 @@ class Endpoint:
     body_limit: int = door.JSON_LIMIT
     example: Mapping[str, Any] | None = None
     media_type: str = JSON_MEDIA
+    direct: DirectRunner | None = field(default=None, repr=False)
 
     @property
     def route(self) -> str:

@@ -9,6 +9,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from booking_payments.adapters.memory.ids import RandomIds
+from booking_payments.entrypoints.http.direct import Direct
 from booking_payments.entrypoints.http.door import HEADERS_LIMIT, may_be_kept
 from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.metrics import Metrics
@@ -45,11 +46,15 @@ def request_id_of(scope: Scope) -> str:
 class Frame:
     """Wraps the whole app, so that the framework's own answers are framed too.
 
-    Pages of ``origins`` may read the answers; ``hsts_max_age_s`` is for how long browsers shall use TLS only.
+    Requests of ``direct`` endpoints end here. Pages of ``origins`` may read the answers; ``hsts_max_age_s`` is for how
+    long browsers shall use TLS only.
     """
 
-    def __init__(self, app: ASGIApp, *, origins: Iterable[str] = (), hsts_max_age_s: int = 0) -> None:
+    def __init__(
+        self, app: ASGIApp, *, direct: Direct | None = None, origins: Iterable[str] = (), hsts_max_age_s: int = 0
+    ) -> None:
         self._app = app
+        self._direct = direct or Direct.of(())
         self._origins = frozenset(origin.encode() for origin in origins)
         self._hsts = f"max-age={hsts_max_age_s}" if hsts_max_age_s else None
 
@@ -96,7 +101,11 @@ class Frame:
         limits: Limits | None = state["services"].limits
         if limits is not None:
             await limits.count_request(scope, state["metrics"])
-        await self._app(scope, receive, send)
+        route = self._direct.find(scope)
+        if route is None:
+            await self._app(scope, receive, send)
+        else:
+            await _send(await route.reply(scope, receive), send)
 
 
 def _framed(headers: object, ours: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -33,6 +33,7 @@ from booking_payments.ports.storage import StorageConflict
 
 PROBLEM_MEDIA: Final = "application/problem+json"
 JSON_MEDIA: Final = "application/json"
+TOO_LARGE: Final = "the request is too large; 64 KiB are allowed (512 KiB for webhooks)"
 RETRY_AFTER_S: Final = 5
 """When a client may come again after a 503 or an operation in flight: the first step of our own resolve schedule."""
 
@@ -104,6 +105,11 @@ class Refused(Exception):
     @property
     def reply(self) -> Reply:
         return as_reply(self.problem, self.headers)
+
+
+def too_large() -> Refused:
+    """413 for a body beyond the limit of its route."""
+    return Refused(413, "too_large", TOO_LARGE)
 
 
 def bad_request(detail: str, code: str = "invalid_input") -> Refused:

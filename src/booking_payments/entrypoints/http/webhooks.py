@@ -4,12 +4,13 @@ sends the event again."""
 from typing import Final
 
 import structlog
+from attrs import evolve
 
 from booking_payments.application.views import WebhookResult
 from booking_payments.domain.errors import PaymentError
 from booking_payments.entrypoints.http import audit, door
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, AnyRequest, as_reply, public
+from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, AnyRequest, Incoming, as_reply, public
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.models import HealthAnswer, WebhookAnswer
@@ -22,16 +23,8 @@ NOT_PROCESSED: Final = "the event could not be processed; it is kept, send it ag
 log = structlog.get_logger("booking_payments.webhooks")
 
 
-@public(
-    POST,
-    "/api/webhooks/stripe/",
-    access=Access.SIGNED,
-    summary="An event of Stripe, signed over its raw bytes",
-    answers={200: WebhookAnswer},
-    errors=frozenset({400}),
-    body_limit=door.WEBHOOK_LIMIT,
-)
-async def stripe(request: AnyRequest, services: Services) -> Reply:
+async def receive(request: Incoming, services: Services) -> Reply:
+    """Take in one delivery."""
     body = await request.body()
     signature = request.headers.get("stripe-signature")
     try:
@@ -54,12 +47,26 @@ async def stripe(request: AnyRequest, services: Services) -> Reply:
     return as_reply(Answer(content=content))
 
 
-def _refused(request: AnyRequest, outcome: str, code: str, refusal: Refused) -> Refused:
+stripe: Final = evolve(
+    public(
+        POST,
+        "/api/webhooks/stripe/",
+        access=Access.SIGNED,
+        summary="An event of Stripe, signed over its raw bytes",
+        answers={200: WebhookAnswer},
+        errors=frozenset({400}),
+        body_limit=door.WEBHOOK_LIMIT,
+    )(receive),
+    direct=receive,
+)
+
+
+def _refused(request: Incoming, outcome: str, code: str, refusal: Refused) -> Refused:
     _note(request, outcome, error=code)
     return refusal
 
 
-def _note(request: AnyRequest, outcome: str, *, error: str | None = None, result: WebhookResult | None = None) -> None:
+def _note(request: Incoming, outcome: str, *, error: str | None = None, result: WebhookResult | None = None) -> None:
     metrics: Metrics = request.app.state["metrics"]
     metrics.webhook(result.type if result else None, outcome)
     audit.webhook(request_id_of(request.scope), outcome, error=error, result=result)
