@@ -9,8 +9,9 @@ import os
 import socket
 import sys
 
-from booking_payments.entrypoints.cli.serve import BACKLOG, serve_until_stopped
+from booking_payments.entrypoints.cli.serve import serve_until_stopped
 from booking_payments.entrypoints.cli.worker import work_until_stopped
+from booking_payments.entrypoints.listening import BACKLOG
 from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.settings import Settings, load_settings
 

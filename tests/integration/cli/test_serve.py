@@ -5,7 +5,7 @@ import socket
 from click.testing import CliRunner
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.entrypoints.cli.serve import listen
+from booking_payments.entrypoints.listening import listen
 from booking_payments.settings import load_settings
 from tests.e2e.serving import free_port
 

@@ -12,13 +12,13 @@ import structlog
 from booking_payments.entrypoints.cli.house import extra_or_fail, fail, require_ready, settings_or_fail
 from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
+from booking_payments.entrypoints.listening import BACKLOG, listen, reserve
 from booking_payments.entrypoints.loops import new_event_loop
 from booking_payments.settings import LogFormat, Settings, SettingsError
 
 if TYPE_CHECKING:
     import uvicorn
 
-BACKLOG: Final = 2048
 SHUTDOWN_S: Final = 30
 """How long requests in flight may go on after a signal; longer than a gateway call with its retries takes usually."""
 
@@ -41,7 +41,7 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
     settings = settings_or_fail({"HOST": host, "PORT": port, "WORKERS": workers})
     with extra_or_fail("http", "serve"):
         from booking_payments.entrypoints.http import app, wire  # noqa: F401 - everything that serving needs
-    listening = listen(settings)
+    listening = _listen(settings)
     if settings.uses_development_jwt_secret:
         log.warning("tokens are signed with the development secret; set JWT_SECRET before anybody else can call")
     try:
@@ -62,7 +62,8 @@ def serve_until_stopped(settings: Settings, listening: socket.socket) -> None:
 
 
 def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
-    """One process per worker on one socket; a worker that dies is replaced. They read the settings for themselves."""
+    """One process per worker, each on a socket of its own; one that dies is replaced. They read the settings
+    themselves."""
     from uvicorn.supervisors import Multiprocess
 
     asyncio.run(_check(settings))
@@ -94,19 +95,13 @@ def _announce(settings: Settings) -> None:
     click.echo(f"booking-payments listens on {address}{f' ({pages})' if pages else ''}", err=True)
 
 
-def listen(settings: Settings) -> socket.socket:
-    """The socket at the settings' host and port."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def _listen(settings: Settings) -> socket.socket:
     try:
-        listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        return reserve(settings) if settings.workers > 1 else listen(settings)
     except OSError as error:
         reason = (error.strerror or "unknown host").partition(" (while")[0].lower()
         remedy = "; choose another port with PORT" if error.errno == EADDRINUSE else ""
         fail(f"can't listen on {settings.host} port {settings.port}: {reason}{remedy}")
-    # Connections inherit it. Without it the kernel holds the second part of an answer back for 40 ms, and asyncio
-    # sets it only on sockets that name their protocol.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:
@@ -139,5 +134,6 @@ def _config(app: Any, **more: Any) -> "uvicorn.Config":
         date_header=True,
         proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
+        backlog=BACKLOG,
         **more,
     )
