@@ -1,9 +1,9 @@
 """The audit trail in SQL. The database itself refuses to change or remove a record (migration 0003)."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import RowMapping, insert, select
 
 from booking_payments.adapters.sql.execute import Execute
@@ -42,7 +42,7 @@ def audit_values(record: AuditRecord) -> dict[str, Any]:
         "idempotency_key": record.key,
         "booking_id": record.booking_id,
         "payment_id": record.payment_id,
-        "asked": json.dumps(dict(record.asked), sort_keys=True),
+        "asked": msgspec.json.encode(record.asked, order="sorted").decode(),
     }
 
 
@@ -58,5 +58,5 @@ def _record(row: RowMapping) -> AuditRecord:
         key=row["idempotency_key"],
         booking_id=row["booking_id"],
         payment_id=row["payment_id"],
-        asked=json.loads(row["asked"]),
+        asked=msgspec.json.decode(row["asked"]),
     )

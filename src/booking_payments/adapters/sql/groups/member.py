@@ -1,13 +1,13 @@
 """The transaction as one member of a group sees it: reads what was read, and collects what is to be written."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 from attrs import define, field
 from psycopg.rows import TupleRow
 
-from booking_payments.adapters.memory.stores import gateway_ids
+from booking_payments.adapters.memory.stores import MemoryJobs, gateway_ids
 from booking_payments.adapters.sql import rows
 from booking_payments.adapters.sql.audit import SqlAudit, audit_values
 from booking_payments.adapters.sql.groups.statements import (
@@ -126,16 +126,24 @@ class _Nowhere:
         raise LeftOut
 
 
+_NOWHERE: Final = _Nowhere()
+_BLANK: Final = SqlUnitOfWork(_NOWHERE)
+"""What knows nothing serves all members alike."""
+
+
 class MemberUnitOfWork(SqlUnitOfWork):
     """The transaction as one member sees it. Raises ``LeftOut`` for everything that was not read."""
 
     def __init__(self, subject: Subject, seen: Seen) -> None:
-        super().__init__(_Nowhere())
         self.written = Written()
-        if seen.booking is not None:
+        if seen.booking is None:
+            self.bookings, self.payments, self.outbox = _BLANK.bookings, _BLANK.payments, _BLANK.outbox
+        else:
             self.bookings = _Bookings(seen.booking, self.written)
             self.payments = _Payments(subject, seen.booking, self.bookings, self.written)
             self.outbox = _Outbox(seen.booking, self.written)
+        self.books, self.answers, self.overview = _BLANK.books, _BLANK.answers, _BLANK.overview
+        self.jobs = MemoryJobs()
         self.inbox = _Inbox(subject, seen.entries, self.written)
         self.audit = _Audit(self.written)
 
@@ -144,7 +152,7 @@ class _Bookings(SqlBookings):
     """The one booking that the member is about."""
 
     def __init__(self, seen: SeenBooking, written: Written) -> None:
-        super().__init__(_Nowhere())
+        super().__init__(_NOWHERE)
         self._seen, self._written = seen, written
         self._locked = False
 
@@ -187,7 +195,7 @@ class _Payments(SqlPayments):
     """The payments of that booking. Each one's row is written once, with everything that has changed."""
 
     def __init__(self, subject: Subject, seen: SeenBooking, bookings: _Bookings, written: Written) -> None:
-        super().__init__(_Nowhere())
+        super().__init__(_NOWHERE)
         self._subject, self._seen, self._bookings, self._written = subject, seen, bookings, written
 
     async def get(self, payment_id: str) -> Payment | None:
@@ -278,7 +286,7 @@ def _new_gateway_ids(payment: Payment, before: Payment | None) -> list[Values]:
 
 class _Inbox(SqlInbox):
     def __init__(self, subject: Subject, entries: Mapping[str, InboxEntry], written: Written) -> None:
-        super().__init__(_Nowhere())
+        super().__init__(_NOWHERE)
         self._subject, self._entries, self._written = subject, entries, written
 
     async def find(self, event_id: str) -> Sequence[InboxEntry]:
@@ -294,7 +302,7 @@ class _Inbox(SqlInbox):
 
 class _Outbox(SqlOutbox):
     def __init__(self, seen: SeenBooking, written: Written) -> None:
-        super().__init__(_Nowhere())
+        super().__init__(_NOWHERE)
         self._seen, self._written = seen, written
 
     async def append(self, message: Message, *, wanted: bool = True) -> None:
@@ -307,7 +315,7 @@ class _Outbox(SqlOutbox):
 
 class _Audit(SqlAudit):
     def __init__(self, written: Written) -> None:
-        super().__init__(_Nowhere())
+        super().__init__(_NOWHERE)
         self._written = written
 
     async def append(self, record: AuditRecord) -> None:

@@ -6,6 +6,7 @@ that one: answered together, they come again together, and without that moment t
 alone while all others wait.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
@@ -22,20 +23,31 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
+def _future() -> "asyncio.Future[None]":
+    """The cheapest thing that can be waited for; PostgreSQL's driver lives on asyncio in any case."""
+    return asyncio.get_running_loop().create_future()
+
+
 @define(eq=False)
 class Ticket(Generic[P, R]):
     """Something to be served. Of tickets about the same booking, intent or event only one is in a group."""
 
     payload: P
     subject: Subject
-    turn: anyio.Event = field(factory=anyio.Event)
+    subjects: frozenset[str]
+    turn: "asyncio.Future[None]" = field(factory=_future)
     leads: bool = False
     _answer: Callable[[], R] | None = None
 
-    @property
-    def subjects(self) -> frozenset[str]:
-        about = self.subject
-        return frozenset(each for each in (about.booking_id, about.event_id, about.intent_id) if each)
+    @classmethod
+    def of(cls, payload: P, subject: Subject) -> "Ticket[P, R]":
+        about = frozenset(each for each in (subject.booking_id, subject.event_id, subject.intent_id) if each)
+        return cls(payload, subject, about)
+
+    def call(self) -> None:
+        """It is this one's turn: to lead, or to go with its answer."""
+        if not self.turn.done():
+            self.turn.set_result(None)
 
     def gets(self, result: R) -> None:
         """This is what it was served."""
@@ -75,7 +87,7 @@ class Queue(Generic[P, R]):
 
     async def join(self, payload: P, subject: Subject) -> R:
         """What ``payload`` is served. Raises what it meets."""
-        ticket = Ticket[P, R](payload, subject)
+        ticket: Ticket[P, R] = Ticket.of(payload, subject)
         self._waiting.append(ticket)
         if self._places:
             self._places -= 1
@@ -83,7 +95,7 @@ class Queue(Generic[P, R]):
         elif self._are_enough:
             self._enough.set()
         try:
-            await ticket.turn.wait()
+            await ticket.turn
             if ticket.leads:
                 await self._gather()
         except BaseException:
@@ -97,7 +109,7 @@ class Queue(Generic[P, R]):
         """Ask the first that waits to lead, or give the place up."""
         if self._waiting:
             self._waiting[0].leads = True
-            self._waiting[0].turn.set()
+            self._waiting[0].call()
         else:
             self._places += 1
 
@@ -126,7 +138,7 @@ class Queue(Generic[P, R]):
         finally:
             self._call_next()
             for ticket in group:
-                ticket.turn.set()
+                ticket.call()
 
     def _take(self, leader: Ticket[P, R]) -> list[Ticket[P, R]]:
         group: list[Ticket[P, R]] = []
