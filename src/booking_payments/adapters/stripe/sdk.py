@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import Final
 
 import anyio
-import httpx
 import stripe
 
 from booking_payments.adapters.stripe.answers import error_from, is_replayed
+from booking_payments.adapters.stripe.connections import NOTHING_WAS_SENT, Connections
 from booking_payments.adapters.stripe.gateway import API_VERSION, Reply
 from booking_payments.adapters.stripe.requests import Params
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
@@ -20,14 +20,11 @@ CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 CALL_TIMEOUT: Final = timedelta(seconds=15)
 """How long one try may take from beginning to end, so that a few tries fit into the lease of an operation."""
 
-NOTHING_WAS_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-"""Network errors that come before the request leaves; after any other one it may have arrived."""
-
 
 class SdkTransport:
     """Stripe's API at ``api_base`` (None: Stripe itself), under ``secret_key``.
 
-    ``http`` replaces the SDK's own client on httpx.
+    ``http`` replaces what carries the requests.
     """
 
     def __init__(
@@ -39,8 +36,7 @@ class SdkTransport:
         http: stripe.HTTPClient | None = None,
     ) -> None:
         self._call_timeout_s = call_timeout.total_seconds()
-        timeout = httpx.Timeout(self._call_timeout_s, connect=CONNECT_TIMEOUT.total_seconds())
-        self._http = http or stripe.HTTPXClient(timeout=timeout)
+        self._http = http or Connections(CONNECT_TIMEOUT.total_seconds())
         self._client = stripe.StripeClient(
             secret_key,
             stripe_version=API_VERSION,
@@ -87,7 +83,7 @@ def _network(error: stripe.StripeError) -> GatewayError:
     cause = error.__cause__
     if isinstance(cause, NOTHING_WAS_SENT):
         return Unreachable("the payment provider can't be reached", code="unreachable")
-    code = "timeout" if isinstance(cause, httpx.TimeoutException) else "connection_lost"
+    code = "timeout" if isinstance(cause, TimeoutError) else "connection_lost"
     return Silent("the payment provider did not answer", code=code)
 
 
