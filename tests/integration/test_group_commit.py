@@ -1,4 +1,4 @@
-"""Webhooks that arrive together share a transaction on PostgreSQL, and nobody could tell from what becomes of them."""
+"""What arrives together shares transactions on PostgreSQL, and nobody could tell from what becomes of it."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,6 +16,7 @@ from booking_payments.adapters.stripe.signature import sign
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel, WebhookResult
 from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.errors import NotPossibleNow, OutcomeUnknown
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.storage import Subject, UnitOfWork
 from booking_payments.testing.house import ANN, OPERATOR, SECRET, House
@@ -241,3 +242,100 @@ async def test_without_a_subject_nothing_is_grouped(storage: SqlStorage, monkeyp
         return 7
 
     assert await storage.transact(work) == 7
+
+
+# --- payments --------------------------------------------------------------------------------------------------
+
+
+def _paying(house: House, booking_id: str) -> Callable[[], Awaitable[PaymentStatus]]:
+    async def pay() -> PaymentStatus:
+        view = await house.payments.start_payment(
+            booking_id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
+        )
+        return view.payment.status
+
+    return pay
+
+
+async def test_payments_that_are_begun_together_are_committed_together(house: House, storage: SqlStorage) -> None:
+    booking_ids = [(await house.book(reference=f"R-{number}")).id for number in range(12)]
+
+    results = await _together(*[_paying(house, each) for each in booking_ids])
+
+    assert results == [PaymentStatus.SUCCEEDED] * 12
+    assert await _statuses(house, booking_ids) == [PAID] * 12
+    assert await _ask(storage, "SELECT count(DISTINCT xmin::text) FROM operation_keys") <= 2
+    assert await _ask(storage, "SELECT count(*) FROM audit WHERE operation = 'start_payment'") == 12
+    assert (await house.payments.check_ledger()).agrees
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_payment_begun_elsewhere_while_ours_was_judged_is_the_only_one(
+    house: House, storage: SqlStorage, elsewhere: BookingPayments, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    """Even where it has ended by then, so that nothing of it stands in the way of ours but that it was there."""
+    booking = await house.book()
+    if alone:
+        monkeypatch.setattr(elsewhere._world.storage, "_groups", None)
+    seen: list[int] = []
+
+    async def work(uow: UnitOfWork) -> None:
+        await uow.bookings.lock(booking.id)
+        seen.append(len(await uow.payments.of_booking(booking.id)))
+        if len(seen) == 1:
+            await elsewhere.start_payment(booking.id, ANN)
+            await elsewhere.cancel_payment(booking.id, ANN)
+        await uow.bookings.save(booking)
+
+    await storage.transact(work, Subject(booking_id=booking.id))
+
+    assert seen == [0, 1]
+
+
+async def test_a_lease_that_was_taken_while_we_judged_is_not_overwritten(
+    house: House, storage: SqlStorage, elsewhere: BookingPayments
+) -> None:
+    """Whoever goes on with an operation that was left takes the lease, and the payment's version stays as it is."""
+    booking = await house.book()
+    house.stripe.faults.script("POST /v1/payment_intents", "timeout_before", times=9)
+    with pytest.raises(OutcomeUnknown):
+        await _paying(house, booking.id)()
+    payment = (await house.payments.payment_status(booking.id, ANN)).payment
+    judged = 0
+
+    async def work(uow: UnitOfWork) -> str | None:
+        nonlocal judged
+        judged += 1
+        await uow.bookings.lock(booking.id)
+        watch = await uow.payments.watch(payment.id)
+        if judged == 1:
+            await _take_lease(elsewhere, booking.id, payment.id, "somebody else")
+        await uow.payments.set_watch(payment.id, attrs.evolve(watch, looks=watch.looks + 1))
+        return watch.holder
+
+    holder = await storage.transact(work, Subject(booking_id=booking.id))
+
+    assert (judged, holder) == (2, "somebody else")
+
+
+async def _take_lease(elsewhere: BookingPayments, booking_id: str, payment_id: str, holder: str) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        await uow.bookings.lock(booking_id)
+        watch = await uow.payments.watch(payment_id)
+        await uow.payments.set_watch(payment_id, attrs.evolve(watch, holder=holder))
+
+    await elsewhere._world.storage.transact(work)
+
+
+async def test_a_refusal_in_a_group_is_told_to_whom_it_concerns_alone(house: House) -> None:
+    first, paid = await house.book(reference="R-1"), await house.book(reference="R-2")
+    await _paying(house, paid.id)()
+
+    async def pay_again() -> str:
+        with pytest.raises(NotPossibleNow) as refused:
+            await _paying(house, paid.id)()
+        return refused.value.code
+
+    results = await _together(_paying(house, first.id), pay_again)
+
+    assert results == [PaymentStatus.SUCCEEDED, "already_paid"]
