@@ -36,6 +36,35 @@ async def drive(port: int, requests: Iterator[bytes], *, connections: int, secon
     return load
 
 
+async def arrive(port: int, requests: Iterator[bytes], *, per_second: float, seconds: float) -> Load:
+    """Send ``requests`` at a pace of their own, however long the answers take; counted from when each was due."""
+    load, idle = Load(), list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]()
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(int(per_second * seconds)):
+            due = began + number / per_second
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            tasks.create_task(_once(port, next(requests), load, due, idle))
+    load.seconds = time.perf_counter() - began
+    for _, writer in idle:
+        writer.close()
+    return load
+
+
+async def _once(
+    port: int,
+    request: bytes,
+    load: Load,
+    due: float,
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]],
+) -> None:
+    reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    load.statuses[await _answer(reader)] += 1
+    load.took.append(time.perf_counter() - due)
+    idle.append((reader, writer))
+
+
 async def _connection(port: int, requests: Iterator[bytes], load: Load, until: float) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:

@@ -35,8 +35,10 @@ def _lines(
     bare: "Slot",
     service: "Slot",
     pgbench: float,
-    growth: Mapping[int, Any],
+    growth: Mapping[int, "Slot"],
     paid: Mapping[float, Any],
+    paced: Mapping[int, Any],
+    gateway_ms: float,
     small: Mapping[str, str],
 ) -> Iterator[str]:
     yield f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}, medians of {len(bare.rates)} rounds."
@@ -50,9 +52,9 @@ def _lines(
     yield ""
     yield "| webhooks, by payments in the tables | events/s | of the smallest |"
     yield "|---:|---:|---:|"
-    first = next(iter(growth.values())).per_second
-    for size, load in growth.items():
-        yield f"| {size:,} | {load.per_second:,.0f} | {load.per_second / first:.2f} |"
+    first = next(iter(growth.values())).rate
+    for size, slot in growth.items():
+        yield f"| {size:,} | {slot.rate:,.0f} | {slot.rate / first:.2f} |"
     yield ""
     yield "| paying, 200 customers at once | payments/s | p50 | p99 |"
     yield "|---|---:|---:|---:|"
@@ -61,6 +63,11 @@ def _lines(
             f"| the gateway takes {delay * 1000:.0f} ms | {each.per_second:,.0f} | {each.p50_ms:,.0f} ms"
             f" | {each.p99_ms:,.0f} ms |"
         )
+    yield ""
+    yield f"| paying, customers who come by themselves, the gateway takes {gateway_ms:.0f} ms | p50 added | p99 added |"
+    yield "|---|---:|---:|"
+    for pace, each in paced.items():
+        yield f"| {pace} a second | {each.p50_ms - gateway_ms:,.1f} ms | {each.p99_ms - gateway_ms:,.1f} ms |"
     yield ""
     yield "| small things | |"
     yield "|---|---:|"

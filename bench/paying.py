@@ -13,9 +13,12 @@ from urllib.parse import parse_qsl
 import jwt
 from attrs import frozen
 
-from bench.load import drive
+from bench.load import Load, arrive, drive
 
 CUSTOMERS: Final = 200
+CLERKS: Final = 8
+"""How many register bookings at the same time."""
+
 JWT_SECRET: Final = "the-secret-of-a-benchmark-on-one-machine"  # noqa: S105 - nobody else can call
 SETTINGS: Final = {
     "PAYMENT_GATEWAY": "stripe",
@@ -106,11 +109,19 @@ def _intent(asked: dict[str, str]) -> dict[str, Any]:
 # --- the customers ---------------------------------------------------------------------------------------------
 
 
-async def pay(port: int, seconds: float) -> Paid:
-    """Register bookings, then let their customers pay them."""
-    count = int(CUSTOMERS * (2 + seconds))
+async def pay(port: int, count: int, seconds: float) -> Paid:
+    """Register ``count`` bookings, then let 200 customers pay them, each the next as soon as one is answered."""
     booked = await _book(port, count)
-    load = await drive(port, iter(booked), connections=CUSTOMERS, seconds=seconds)
+    return _paid(await drive(port, iter(booked), connections=CUSTOMERS, seconds=seconds))
+
+
+async def pay_one_by_one(port: int, per_second: float, seconds: float) -> Paid:
+    """Register bookings, then let ``per_second`` customers come and pay, each once."""
+    booked = await _book(port, int(per_second * seconds))
+    return _paid(await arrive(port, iter(booked), per_second=per_second, seconds=seconds))
+
+
+def _paid(load: Load) -> Paid:
     if set(load.statuses) != {200}:
         raise RuntimeError(f"payments were answered with {dict(load.statuses)}")
     return Paid(load.per_second, load.percentile_ms(50), load.percentile_ms(99))
@@ -118,11 +129,16 @@ async def pay(port: int, seconds: float) -> Paid:
 
 async def _book(port: int, count: int) -> list[bytes]:
     """The requests that pay ``count`` new bookings."""
+    numbers, requests = iter(range(count)), list[bytes]()
+    await asyncio.gather(*[_book_some(port, numbers, requests) for _ in range(CLERKS)])
+    return requests
+
+
+async def _book_some(port: int, numbers: Iterator[int], requests: list[bytes]) -> None:
     operator, ann = _token("shop", "bookings:write"), _token("ann")
     starts = (datetime.now(UTC) + timedelta(days=30)).isoformat()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    requests = []
-    for number in range(count):
+    for number in numbers:
         booking = {
             "reference": f"P-{time.time_ns()}-{number}",
             "customer_id": "ann",
@@ -136,11 +152,10 @@ async def _book(port: int, count: int) -> list[bytes]:
         asked = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
         requests.append(_request(f"/api/bookings/{made['id']}/payment/intent/", asked, ann))
     writer.close()
-    return requests
 
 
 def _token(subject: str, scope: str = "") -> str:
-    claims = {"sub": subject, "scope": scope, "exp": datetime.now(UTC) + timedelta(hours=1)}
+    claims = {"sub": subject, "scope": scope, "exp": datetime.now(UTC) + timedelta(hours=4)}
     return jwt.encode(claims, JWT_SECRET, algorithm="HS256")
 
 

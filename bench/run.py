@@ -1,6 +1,6 @@
 """Measures webhook ingestion and paying on a PostgreSQL of its own, side by side with a bare handler and pgbench.
 
-    python -m bench.run                  # a few minutes; writes docs/performance.md's table and picture
+    python -m bench.run                  # a quarter of an hour; writes docs/performance.md's table and picture
     python -m bench.run --quick          # to see that it works
 
 Every slot gets the same server, sixteen connections and events of its own; rounds are interleaved; medians are told.
@@ -34,6 +34,15 @@ CONNECTIONS: Final = 16
 WORKERS: Final = 2
 SECOND_WORKER_S: Final = 2.0
 """How long after the first worker the last one is surely there."""
+
+AT_MOST: Final = 30_000
+"""Events that one slot prepares; more than it can take in."""
+
+PACES: Final = (25, 50, 100, 200)
+"""Customers who come in a second."""
+
+GATEWAY_S: Final = 0.1
+NO_END_S: Final = 3_600.0
 
 _TRANSACTION: Final = """\\set n random(1, 1000000000)
 \\set p random(1, :payments)
@@ -79,10 +88,6 @@ class Bench:
     payments: int
     numbers: Iterator[int] = field(factory=lambda: iter(range(0, 10**12, 10**6)))
 
-    @property
-    def intents(self) -> list[str]:
-        return [f"pi_bench{number:09d}" for number in range(1, self.payments + 1)]
-
     def url(self, database: str) -> str:
         base, _, _ = self.server.dsn.rpartition("/")
         return f"{base}/{database}"
@@ -90,15 +95,15 @@ class Bench:
     # --- ours
 
     def service(self, payments: int | None = None) -> Load:
-        """Our service with two worker processes, over ``payments`` in processing."""
-        url = self.url("service")
-        self._seed(url, payments or self.payments)
-        with self._serving(url, "http://127.0.0.1:9") as port:
-            return self._deliver(port)
+        """Our service with two worker processes, over ``payments`` in processing, each paid once at most."""
+        url, payments = self.url("service"), payments or self.payments
+        self._seed(url, payments)
+        with self._serving(url, "http://127.0.0.1:9") as server:
+            return self._deliver(server.port, _intents(min(payments, AT_MOST)))
 
     def _seed(self, url: str, payments: int) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as ids:
-            ids.write("\n".join(f"pi_bench{number:09d}" for number in range(1, payments + 1)))
+            ids.write("\n".join(_intents(payments)))
             ids.flush()
             command = [
                 sys.executable,
@@ -115,20 +120,37 @@ class Bench:
             connection.execute("CHECKPOINT")
 
     @contextmanager
-    def _serving(self, url: str, gateway: str, workers: int = WORKERS) -> Iterator[int]:
+    def _serving(self, url: str, gateway: str, workers: int = WORKERS) -> Iterator[small.Server]:
         settings = {**paying.SETTINGS, "DATABASE_URL": url, "STRIPE_API_BASE": gateway}
         settings["STRIPE_WEBHOOK_SECRET"] = events.SECRET
         command = [sys.executable, "-m", "booking_payments", "serve", "--workers", str(workers)]
-        with small.serving(command, settings) as port:
-            yield port
+        with small.serving(command, settings) as server:
+            time.sleep(SECOND_WORKER_S if workers > 1 else 0)
+            yield server
 
     def pay(self, *, delay_s: float) -> paying.Paid:
         """Two hundred customers at once, with a gateway that takes ``delay_s``."""
         url = self.url("service")
         self._seed(url, 1)
-        with paying.gateway(delay_s) as address, self._serving(url, address) as port:
-            time.sleep(SECOND_WORKER_S)
-            return asyncio.run(paying.pay(port, self.seconds))
+        with paying.gateway(delay_s) as address, self._serving(url, address) as server:
+            return asyncio.run(paying.pay(server.port, int(2_000 * self.seconds), self.seconds))
+
+    def pay_one_by_one(self, per_second: float) -> paying.Paid:
+        """Customers who come at a pace of their own, with a gateway that takes a tenth of a second."""
+        url = self.url("service")
+        self._seed(url, 1)
+        with paying.gateway(GATEWAY_S) as address, self._serving(url, address) as server:
+            return asyncio.run(paying.pay_one_by_one(server.port, per_second, self.seconds))
+
+    def memory(self, payments: int) -> tuple[float, float]:
+        """Megabytes of one process after a few payments and after ``payments``."""
+        url = self.url("service")
+        self._seed(url, 1)
+        with paying.gateway(0) as address, self._serving(url, address, workers=1) as server:
+            asyncio.run(paying.pay(server.port, 500, NO_END_S))
+            few = server.resident_mb
+            asyncio.run(paying.pay(server.port, payments, NO_END_S))
+            return few, server.resident_mb
 
     # --- what it is held against
 
@@ -147,8 +169,9 @@ class Bench:
             "--log-level",
             "warning",
         ]
-        with small.serving([*command, "--no-access-log"], settings) as port:
-            return self._deliver(port)
+        with small.serving([*command, "--no-access-log"], settings) as server:
+            time.sleep(SECOND_WORKER_S)
+            return self._deliver(server.port, _intents(self.payments))
 
     def _fill_bare(self, url: str) -> None:
         from bench.bare import SCHEMA
@@ -156,15 +179,13 @@ class Bench:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(SCHEMA)
             with connection.cursor().copy("COPY bare_payments (intent_id, status) FROM STDIN") as copy:
-                for intent_id in self.intents:
+                for intent_id in _intents(self.payments):
                     copy.write_row((intent_id, "processing"))
             connection.execute("ANALYZE")
             connection.execute("CHECKPOINT")
 
-    def _deliver(self, port: int) -> Load:
-        time.sleep(SECOND_WORKER_S)
-        first = next(self.numbers)
-        prepared = list(events.requests(self.intents, first))
+    def _deliver(self, port: int, intents: Sequence[str]) -> Load:
+        prepared = list(events.requests(intents, next(self.numbers)))
         return asyncio.run(drive(port, iter(prepared), connections=CONNECTIONS, seconds=self.seconds))
 
     def pgbench(self) -> float:
@@ -179,6 +200,10 @@ class Bench:
             said = _run([*command, "-T", str(max(1, round(self.seconds))), "-f", str(script), url])
         line = next(line for line in said.splitlines() if line.startswith("tps = "))
         return float(line.split()[2])
+
+
+def _intents(count: int) -> list[str]:
+    return [f"pi_bench{number:09d}" for number in range(1, count + 1)]
 
 
 def _run(command: Sequence[str], **settings: str) -> str:
@@ -202,10 +227,12 @@ def _say(what: str, measure: Callable[[], Any], tell: Callable[[Any], str]) -> A
 
 @click.command(help=__doc__.split("\n\n", maxsplit=1)[0])
 @click.option("--quick", is_flag=True, help="One short round; nothing is written.")
-@click.option("--payments", default=100_000, show_default=True, help="Payments in the largest tables.")
-def main(quick: bool, payments: int) -> None:
+@click.option("--payments", default=1_000_000, show_default=True, help="Payments in the largest tables.")
+@click.option("--memory", default=100_000, show_default=True, help="Payments after which memory is looked at.")
+def main(quick: bool, payments: int, memory: int) -> None:
     """Measure, and write the page."""
-    seconds, rounds, few = (1.5, 1, 3_000) if quick else (8.0, 3, 30_000)
+    seconds, rounds, few = (1.5, 1, 3_000) if quick else (8.0, 3, AT_MOST)
+    sizes = (1_000, few) if quick else (1_000, 100_000, payments)
     with private_server(settings=()) as server:
         with psycopg.connect(server.dsn, autocommit=True) as connection:
             connection.execute("CREATE DATABASE service")
@@ -217,16 +244,39 @@ def main(quick: bool, payments: int) -> None:
             bare.add(_say("bare handler", bench.bare, _rate))
             service.add(_say("booking-payments", bench.service, _rate))
             tps.append(_say("pgbench", bench.pgbench, lambda rate: f"{rate:.0f}/s"))
-        growth: dict[int, Load] = {}
-        for size in (1_000, few if quick else payments):
-            growth[size] = _say(f"{size:,} payments", partial(bench.service, size), _rate)
-        paid: dict[float, paying.Paid] = {}
-        for delay in (0.0, 0.1):
-            work = partial(bench.pay, delay_s=delay)
-            paid[delay] = _say(f"paying, gateway takes {delay * 1000:.0f} ms", work, str)
-    figures = small.figures()
+        growth = {size: Slot(f"{size:,} payments") for size in sizes}
+        for _ in range(rounds):
+            for size, slot in growth.items():
+                slot.add(_say(slot.name, partial(bench.service, size), _rate))
+        paid = {
+            delay: _say(f"paying, gateway takes {delay * 1000:.0f} ms", partial(bench.pay, delay_s=delay), str)
+            for delay in (0.0, GATEWAY_S)
+        }
+        paced = {
+            pace: _say(f"paying, {pace} customers a second", partial(bench.pay_one_by_one, pace), str) for pace in PACES
+        }
+        after = 1_000 if quick else memory
+        resident = _say(f"memory after {after:,} payments", partial(bench.memory, after), str)
+    figures = {**small.figures(), **_memory(after, *resident)}
     if not quick:
-        write(ROOT / "docs", bare=bare, service=service, pgbench=median(tps), growth=growth, paid=paid, small=figures)
+        write(
+            ROOT / "docs",
+            bare=bare,
+            service=service,
+            pgbench=median(tps),
+            growth=growth,
+            paid=paid,
+            paced=paced,
+            gateway_ms=GATEWAY_S * 1000,
+            small=figures,
+        )
+
+
+def _memory(payments: int, before_mb: float, after_mb: float) -> dict[str, str]:
+    return {
+        "resident memory of a process that has just begun": f"{before_mb:.0f} MB",
+        f"the same after {payments:,} payments": f"{after_mb:.0f} MB",
+    }
 
 
 if __name__ == "__main__":

@@ -1,38 +1,45 @@
 """Starting a server, and the small figures: imports, start, memory, and the domain's own work."""
 
-import asyncio
 import http.client
+import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import timeit
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import attrs
 from anyio.from_thread import start_blocking_portal
+from attrs import frozen
 
-from bench.seed import make_pattern
-from booking_payments.domain import decisions
-from booking_payments.domain.fees import FeePolicy
-from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.payment import evolve, fold
-from booking_payments.domain.reports import IntentReport
 from booking_payments.embedding import SyncBookingPayments
 from booking_payments.testing.house import House
 
+ROOT: Final = Path(__file__).resolve().parent.parent
 READY_WITHIN_S: Final = 30
 
 
+@frozen
+class Server:
+    """A server that runs: its port on loopback, and its process."""
+
+    port: int
+    pid: int
+
+    @property
+    def resident_mb(self) -> float:
+        """What its memory takes at present (Linux)."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 @contextmanager
-def serving(command: Sequence[str], settings: Mapping[str, str]) -> Iterator[int]:
-    """The port on which ``command`` serves, until the block ends."""
+def serving(command: Sequence[str], settings: Mapping[str, str]) -> Iterator[Server]:
+    """``command``, which serves until the block ends."""
     port = _free_port()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
@@ -40,7 +47,7 @@ def serving(command: Sequence[str], settings: Mapping[str, str]) -> Iterator[int
         )
         try:
             _wait(process, port)
-            yield port
+            yield Server(port, process.pid)
         finally:
             process.terminate()
             process.wait(READY_WITHIN_S)
@@ -82,30 +89,17 @@ def figures() -> dict[str, str]:
 
 
 def _domain() -> dict[str, str]:
-    pattern = asyncio.run(make_pattern("10.99", "usd"))
-    payment, booking = pattern.payment, pattern.booking
-    report = IntentReport(
-        id=payment.intent_id or "",
-        status=PaymentStatus.SUCCEEDED,
-        amount=payment.amount,
-        amount_received=payment.amount,
-        amount_capturable=Money.zero(payment.amount.currency),
-        charge_id="ch_1",
-    )
-    last = pattern.journal[-1]
-    succeeded = decisions.observe_intent(payment, report, booking, alone=True)[0]
-    recorded = attrs.evolve(last, sequence=last.sequence + 1, fact=succeeded)
-    paid = evolve(payment, recorded)
-    amount = iter(range(1, 10**9))
-    return {
-        "decide: a success from the gateway": _us(
-            lambda: decisions.observe_intent(payment, report, booking, alone=True)
-        ),
-        "evolve: one fact": _us(lambda: evolve(payment, recorded)),
-        f"fold: a journal of {len(pattern.journal)} facts": _us(lambda: fold(pattern.journal)),
-        "quote of a refund": _us(lambda: paid.refundable.quote(last.at, None)),
-        "fee of an amount not seen before": _us(lambda: FeePolicy().of_booking(Money(next(amount), Currency.USD))),
-    }
+    """Medians of pytest-benchmark, by the names of its tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "domain.json"
+        command = [sys.executable, "-m", "pytest", "-q", "bench/test_domain.py", f"--benchmark-json={told}"]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        found = json.loads(told.read_text())["benchmarks"]
+    return {_words(each["name"]): f"{each['stats']['median'] * 1e6:.1f} µs" for each in found}
+
+
+def _words(name: str) -> str:
+    return name.removeprefix("test_").replace("_", " ")
 
 
 def _faces() -> dict[str, str]:
@@ -128,10 +122,6 @@ def _faces() -> dict[str, str]:
             payments.get_booking(booking_id)
         took = time.perf_counter() - began
     return {"sync face, over the async one, a call": f"{(took - plain) / calls * 1e6:.0f} µs"}
-
-
-def _us(work: Callable[[], object]) -> str:
-    return f"{min(timeit.repeat(work, number=500, repeat=9)) / 500 * 1e6:.1f} µs"
 
 
 def _import_ms() -> str:
