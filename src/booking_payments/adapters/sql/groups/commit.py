@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.groups.member import LeftOut, MemberUnitOfWork, Seen, Written, seen_in
 from booking_payments.adapters.sql.groups.queue import Queue, Ticket
-from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION, WRITE
+from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import Subject, Work
@@ -109,12 +109,13 @@ class GroupCommit:
     ) -> None:
         if not written.anything:
             return
+        statement, parameters = written.statement()
         if self._jobs is None or not self._jobs.has_workers:
-            await connection.execute(WRITE, written.parameters(), prepare=True)
+            await connection.execute(statement, parameters, prepare=True)
             return
         async with connection.transaction():
             await self._jobs.defer(jobs, connection)
-            await connection.execute(WRITE, written.parameters(), prepare=True)
+            await connection.execute(statement, parameters, prepare=True)
 
     async def _read(
         self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]

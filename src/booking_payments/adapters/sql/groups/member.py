@@ -15,10 +15,12 @@ from booking_payments.adapters.sql.groups.statements import (
     CHANGED_BOOKINGS,
     CHANGED_PAYMENTS,
     CHANGING,
+    COUNTED,
     ENTRY,
     JUDGED,
     PAYMENT,
     ROWS,
+    write,
 )
 from booking_payments.adapters.sql.outbox import SqlOutbox
 from booking_payments.adapters.sql.unit_of_work import SqlBookings, SqlInbox, SqlPayments, SqlUnitOfWork
@@ -99,7 +101,7 @@ def _add(seen: Seen, row: TupleRow) -> None:
 
 @define
 class Written:
-    """What is to be written, by the parameter of ``WRITE``."""
+    """What is to be written, by the parameters of ``statements.write``."""
 
     rows: dict[str, list[Values]] = field(factory=lambda: {name: [] for name in ROWS})
 
@@ -108,11 +110,13 @@ class Written:
             if values:
                 self.rows[name] += values
 
-    def parameters(self) -> dict[str, str | int]:
+    def statement(self) -> tuple[str, dict[str, str | int]]:
+        """What writes all this, and its parameters."""
         given: dict[str, str | int] = {
-            name: msgspec.json.encode(values).decode() if values else "[]" for name, values in self.rows.items()
+            name: msgspec.json.encode(values).decode() for name, values in self.rows.items() if values
         }
-        return given | {"judged": len(self.rows[JUDGED]), "moved": len(self.rows[CHANGED_PAYMENTS])}
+        counts = {f"{name}_count": len(self.rows[name]) for name in COUNTED if name in given}
+        return write(*given), given | counts
 
     @property
     def anything(self) -> bool:

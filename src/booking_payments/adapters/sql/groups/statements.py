@@ -1,10 +1,11 @@
 """The two statements of a group: one reads for all members, one writes for all of them.
 
-Their parameters are JSON, one text for each table, so that the statements stay the same whatever the group's size, and
-are prepared once.
+Their parameters are JSON, one text for each table, so that a statement stays the same whatever the group's size, and is
+prepared once.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Column, Dialect, Table
@@ -83,29 +84,49 @@ another type, too."""
 
 READ_TIME: Final = "SELECT clock_timestamp()"
 
-WRITE: Final = f"""
-WITH judged AS (
+_PARTS: Final[Mapping[str, str]] = {
+    JUDGED: f"""judged AS (
     SELECT bookings.id
     FROM bookings
     JOIN json_to_recordset(%({JUDGED})s) AS seen ({_typed(tables.bookings, ("id", "status", "payments_begun"))})
     ON bookings.id = seen.id AND bookings.status = seen.status AND bookings.payments_begun = seen.payments_begun
     FOR UPDATE OF bookings SKIP LOCKED
-), changed AS (
+)""",  # noqa: S608
+    CHANGED_BOOKINGS: f"""changed AS (
     UPDATE bookings SET status = new.status, payments_begun = new.payments_begun
     FROM judged, json_to_recordset(%({CHANGED_BOOKINGS})s)
          AS new ({_typed(tables.bookings, ("id", "status", "payments_begun"))})
     WHERE bookings.id = judged.id AND new.id = judged.id
-), moved AS (
+)""",  # noqa: S608
+    CHANGED_PAYMENTS: f"""moved AS (
     UPDATE payments SET {", ".join(f"{name} = new.{name}" for name in CHANGING)}
     FROM json_to_recordset(%({CHANGED_PAYMENTS})s)
          AS new ({_typed(tables.payments, ("id", *CHANGING), version_before="INTEGER", holder_before="TEXT")})
     WHERE payments.id = new.id AND payments.version = new.version_before
           AND payments.lease_holder IS NOT DISTINCT FROM new.holder_before
     RETURNING payments.id
-), {", ".join(f"to_{table.name} AS ({_insert(table, columns)})" for table, columns in INSERTED.items())}
-SELECT 1 / ((SELECT count(*) FROM judged) = %(judged)s AND (SELECT count(*) FROM moved) = %(moved)s)::integer
-"""  # noqa: S608 - names of our own
-"""Divides by zero, and so does nothing, unless all payments and bookings are as they were when they were judged."""
+)""",  # noqa: S608
+    **{table.name: f"to_{table.name} AS ({_insert(table, columns)})" for table, columns in INSERTED.items()},
+}
+"""The parts of the writing statement, by the parameter that they write."""
+
+COUNTED: Final[Mapping[str, str]] = {JUDGED: "judged", CHANGED_PAYMENTS: "moved"}
+"""Parts that have to find all that they were given, and what they are called."""
+
+
+@cache
+def write(*parameters: str) -> str:
+    """The statement that writes these parameters, which are some of ``ROWS``, in that order.
+
+    Each part opens its table with all its indexes, whether there is anything to write or not; so those without are left
+    out. The statement divides by zero, and so does nothing, unless all payments and bookings are as they were when they
+    were judged.
+    """
+    counted = [each for each in parameters if each in COUNTED]
+    found = [f"(SELECT count(*) FROM {COUNTED[each]}) = %({each}_count)s" for each in counted]  # noqa: S608
+    parts = ", ".join(_PARTS[each] for each in parameters)
+    return f"WITH {parts} SELECT 1 / ({' AND '.join(found) or 'true'})::integer"
+
 
 SESSION: Final[Mapping[str, str]] = {
     "timezone": "UTC",
