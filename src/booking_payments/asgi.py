@@ -7,6 +7,10 @@ processes begins here.
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+# isort: split
+from booking_payments.entrypoints import lean  # before anything else
+
+# isort: split
 from booking_payments.container import build
 from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
@@ -26,6 +30,7 @@ def app() -> "Application":
     """The application of the settings in the environment. Raises ``SettingsError`` for wrong ones."""
     settings = load_settings()
     set_up_logging(settings)
+    lean.load_gateway(settings)
     return Application(settings)
 
 

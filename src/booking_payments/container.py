@@ -20,7 +20,6 @@ from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, Publishers
 from booking_payments.adapters.memory.steps import side_by_side
-from booking_payments.adapters.messages.webhook import TIMEOUT, WebhookPublisher
 from booking_payments.adapters.procrastinate.presence import Presence
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.fake_store import SqlFakeStore
@@ -35,7 +34,6 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import Terms, World
 from booking_payments.entrypoints.background import Alarm, Every, Round, running
 from booking_payments.entrypoints.chores import Chores
-from booking_payments.entrypoints.deliveries import Deliveries
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.extras import extra, require_driver
 from booking_payments.ports.gateway import Gateway, OwnGateway
@@ -43,10 +41,11 @@ from booking_payments.ports.publisher import Publisher
 from booking_payments.settings import GatewayName, Problem, Settings, SettingsError
 from booking_payments.terms import retry_of, terms_of
 
-if TYPE_CHECKING:  # what extras bring is imported where it is chosen
+if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
     from booking_payments.adapters.procrastinate.queue import JobQueue
     from booking_payments.adapters.stripe.sdk import SdkTransport
     from booking_payments.adapters.throttle import Counters
+    from booking_payments.entrypoints.deliveries import Deliveries
     from booking_payments.entrypoints.http.limits import Limits
 
 LOOK_FOR_WORKERS: Final = timedelta(seconds=5)
@@ -92,13 +91,19 @@ def _queue(settings: Settings) -> "JobQueue | None":
 def _publishers(
     settings: Settings, clock: SystemClock | DatabaseClock, consumers: Sequence[Consumer]
 ) -> Sequence[Publisher]:
-    timeout = min(TIMEOUT, timedelta(seconds=settings.operation_lease_s) / 2)
     found: list[Publisher] = [CallablePublisher(*consumers)] if consumers else []
     if settings.messages_webhook_url:
-        found.append(WebhookPublisher(settings.messages_webhook_url, settings.messages_webhook_secrets, clock, timeout))
+        found.append(_webhook(settings.messages_webhook_url, settings, clock))
     if settings.messages_broker_url:
         found.append(_broker(settings.messages_broker_url.get_secret_value(), settings.messages_broker_queue))
     return found
+
+
+def _webhook(url: str, settings: Settings, clock: SystemClock | DatabaseClock) -> Publisher:
+    from booking_payments.adapters.messages.webhook import TIMEOUT, WebhookPublisher
+
+    timeout = min(TIMEOUT, timedelta(seconds=settings.operation_lease_s) / 2)
+    return WebhookPublisher(url, settings.messages_webhook_secrets, clock, timeout)
 
 
 def _broker(url: str, queue: str) -> Publisher:
@@ -352,7 +357,9 @@ def _rounds(container: Container, kind: GatewayName | None) -> Iterator[Every]:
         yield Every(timedelta(hours=1), chores.catch_up)
 
 
-def _deliveries(container: Container, settings: Settings) -> Deliveries:
+def _deliveries(container: Container, settings: Settings) -> "Deliveries":
+    from booking_payments.entrypoints.deliveries import Deliveries
+
     host = settings.host if settings.listens_on_loopback and settings.host != "localhost" else "127.0.0.1"
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/stripe/"
     return Deliveries(container.fake_stripe(), container.clock(), url, settings.webhook_secrets[0])

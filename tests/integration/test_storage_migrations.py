@@ -3,11 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from alembic import op
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
+from booking_payments.adapters.sql import migrations
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import head, migrate
 from booking_payments.adapters.sql.tables import metadata
@@ -29,6 +32,12 @@ def _tables(url: str) -> set[str]:
     names = set(inspect(engine).get_table_names())
     engine.dispose()
     return names
+
+
+def test_the_last_revision_is_found_without_alembic() -> None:
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+
+    assert scripts.get_heads() == [head()]
 
 
 def test_a_migration_that_is_cut_short_leaves_nothing_and_can_be_run_again(

@@ -1,17 +1,20 @@
-"""The schema's history, applied by ``migrate`` and checked at start. Alembic does the work."""
+"""The schema's history, applied by ``migrate`` and checked at start.
+
+Alembic does the work. What only looks at the revision does without it: a service has no other use for it, and it takes
+time and memory at every start.
+"""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, inspect
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from booking_payments.adapters.sql.engine import is_sqlite, normalize_url, prepare_sqlite
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _HERE: Final = Path(__file__).parent
 
@@ -19,7 +22,9 @@ _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('booking_payments
 """PostgreSQL's lock for processes that start at once; SQLite has its write lock."""
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_HERE))
     config.attributes["connection"] = connection
@@ -27,9 +32,8 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 def head() -> str:
-    """The revision that this version of the package needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    return str(revision)
+    """The revision that this version of the package needs: the last one, since each follows the one before."""
+    return max(path.name.partition("_")[0] for path in (_HERE / "versions").glob("[0-9]*_*.py"))
 
 
 def migrate(url: str) -> str:
@@ -37,6 +41,8 @@ def migrate(url: str) -> str:
 
     Running it twice changes nothing; of several processes that run it at once, one does the work.
     """
+    from alembic import command
+
     engine = _engine(normalize_url(url))
     try:
         with engine.begin() as connection:
@@ -62,5 +68,7 @@ async def current(engine: AsyncEngine) -> str | None:
         return await connection.run_sync(_current)
 
 
-def _current(connection: Any) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+def _current(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 from typing import Any, Final
 
 from attrs import frozen
@@ -9,7 +10,6 @@ from markupsafe import Markup
 
 from booking_payments.application.figures import MOST_PAYMENTS, Figures, quantile
 from booking_payments.entrypoints.http.services import Services
-from booking_payments.entrypoints.pages.console import charts
 from booking_payments.entrypoints.pages.console.desk import at_desk
 from booking_payments.entrypoints.pages.console.tones import TONES
 from booking_payments.entrypoints.pages.forms import read_search
@@ -21,6 +21,14 @@ USUAL: Final = "7"
 MOST_REASONS: Final = 10
 SHOWN: Final = 5
 """How many open unknowns and disputes are listed; the rest is counted."""
+
+
+def _charts() -> ModuleType:
+    """Loaded with the first look at the dashboard: few processes are ever asked for one."""
+    from booking_payments.entrypoints.pages.console import charts
+
+    return charts
+
 
 _TIMES: Final = ((60, "1 min"), (3600, "1 h"), (86_400, "1 day"), (432_000, "5 days"), (None, "longer"))
 
@@ -81,7 +89,7 @@ def _payments(figures: Figures) -> Panel:
     some = any(sum(values) for _, values in series)
     return Panel(
         title=title,
-        chart=charts.stacked(title, [day.day for day in days], series) if some else None,
+        chart=_charts().stacked(title, [day.day for day in days], series) if some else None,
         columns=("Day", "Succeeded", "Failed or canceled", "Still open"),
         rows=tuple((str(day.day), str(day.succeeded), str(day.lost), str(day.open)) for day in days),
         empty="No payment has begun in these days.",
@@ -93,7 +101,7 @@ def _declines(figures: Figures) -> Panel:
     names, counts = [words(reason) for reason, _ in found], [count for _, count in found]
     return Panel(
         title=title,
-        chart=charts.ranking(title, names, counts) if found else None,
+        chart=_charts().ranking(title, names, counts) if found else None,
         columns=("Reason", "Declines"),
         rows=tuple((words(reason), str(count)) for reason, count in figures.declines),
         empty="No card was declined in these days.",
@@ -107,7 +115,7 @@ def _volumes(figures: Figures) -> Iterator[Panel]:
         values = [amount.minor / 10**amount.currency.exponent for _, amount in volume]
         yield Panel(
             title=title,
-            chart=charts.stacked(title, [day for day, _ in volume], [("Captured", values)]),
+            chart=_charts().stacked(title, [day for day, _ in volume], [("Captured", values)]),
             columns=("Day", "Captured"),
             rows=tuple((str(day), money(amount)) for day, amount in volume),
             empty="",
@@ -119,7 +127,7 @@ def _refunds(figures: Figures) -> Panel:
     labels, counts = [label for _, label in _TIMES], _counted(times)
     return Panel(
         title=title,
-        chart=charts.bars(title, labels, "Refunds", counts) if times else None,
+        chart=_charts().bars(title, labels, "Refunds", counts) if times else None,
         columns=("Within", "Refunds"),
         rows=tuple(zip(labels, (str(count) for count in counts), strict=True)),
         empty="No refund has come to its end in these days.",
@@ -147,7 +155,7 @@ def _webhooks(figures: Figures) -> Iterator[Panel]:
     empty = "No webhook has come in these days."
     yield Panel(
         title=title,
-        chart=charts.stacked(title, names, series) if some else None,
+        chart=_charts().stacked(title, names, series) if some else None,
         columns=("Day", "Received", "Failed at first"),
         rows=tuple((str(day.day), str(day.received), str(day.failed)) for day in days),
         empty=empty,
@@ -156,7 +164,7 @@ def _webhooks(figures: Figures) -> Iterator[Panel]:
     halves, slow = [day.median_delay_s for day in days], [day.slow_delay_s for day in days]
     yield Panel(
         title=delay,
-        chart=charts.lines(delay, names, [("Half within", halves), ("95 % within", slow)]) if some else None,
+        chart=_charts().lines(delay, names, [("Half within", halves), ("95 % within", slow)]) if some else None,
         columns=("Day", "Half within", "95 % within"),
         rows=tuple((str(d.day), duration(d.median_delay_s), duration(d.slow_delay_s)) for d in days),
         empty=empty,

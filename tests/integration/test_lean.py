@@ -1,0 +1,39 @@
+"""Processes of our own do not load what they never use."""
+
+import subprocess
+import sys
+
+import pytest
+
+LOADED = """
+import sys
+{code}
+print(*sorted(name for name in {names!r} if name in sys.modules))
+"""
+
+
+def loaded(code: str, *names: str) -> list[str]:
+    """Which of the modules are there after ``code`` in a process of its own."""
+    program = LOADED.format(code=code, names=names)
+    return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+
+
+@pytest.mark.parametrize("entry", ["booking_payments.asgi", "booking_payments.entrypoints.cli"])
+def test_what_is_only_for_a_terminal_or_a_migration_stays_out(entry: str) -> None:
+    assert loaded(f"import {entry}", "structlog", "rich", "pygments", "alembic") == ["structlog"]
+
+
+def test_the_sdk_brings_no_clients_that_it_is_not_asked_to_use() -> None:
+    code = """
+from booking_payments.entrypoints.lean import load_gateway
+from booking_payments.settings import load_settings
+load_gateway(load_settings({"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_PUBLISHABLE_KEY": "pk_test_x",
+                            "STRIPE_WEBHOOK_SECRET": "whsec_x", "JWT_SECRET": "x" * 32}, env_file=None))
+"""
+    assert loaded(code, "stripe", "requests", "httpx") == ["stripe"]
+
+
+def test_what_was_there_before_stays_as_it_was() -> None:
+    """In somebody else's process nothing is taken away."""
+    assert loaded("import rich, booking_payments.asgi", "rich", "structlog") == ["rich", "structlog"]
+    assert loaded("import booking_payments.asgi, rich", "rich", "structlog") == ["rich", "structlog"]
