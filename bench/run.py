@@ -94,12 +94,19 @@ class Bench:
 
     # --- ours
 
-    def service(self, payments: int | None = None) -> Load:
-        """Our service with two worker processes, over ``payments`` in processing, each paid once at most."""
-        url, payments = self.url("service"), payments or self.payments
-        self._seed(url, payments)
-        with self._serving(url, "http://127.0.0.1:9") as server:
-            return self._deliver(server.port, _intents(min(payments, AT_MOST)))
+    def service(self) -> Load:
+        """Our service with two worker processes, over payments in processing, each paid once at most."""
+        return next(self.rounds_over(self.payments))
+
+    def rounds_over(self, payments: int) -> Iterator[Load]:
+        """Rounds of that, over ``payments`` in the tables. They are filled anew when too few still wait."""
+        url, each = self.url("service"), min(payments, AT_MOST)
+        for place in range(self.rounds):
+            turn = place % (payments // each)
+            if turn == 0:
+                self._seed(url, payments)
+            with self._serving(url, "http://127.0.0.1:9") as server:
+                yield self._deliver(server.port, _intents(payments)[turn * each : (turn + 1) * each])
 
     def _seed(self, url: str, payments: int) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as ids:
@@ -245,9 +252,10 @@ def main(quick: bool, payments: int, memory: int) -> None:
             service.add(_say("booking-payments", bench.service, _rate))
             tps.append(_say("pgbench", bench.pgbench, lambda rate: f"{rate:.0f}/s"))
         growth = {size: Slot(f"{size:,} payments") for size in sizes}
-        for _ in range(rounds):
-            for size, slot in growth.items():
-                slot.add(_say(slot.name, partial(bench.service, size), _rate))
+        for size, slot in growth.items():
+            loads = bench.rounds_over(size)
+            for _ in range(rounds):
+                slot.add(_say(slot.name, partial(next, loads), _rate))
         paid = {
             delay: _say(f"paying, gateway takes {delay * 1000:.0f} ms", partial(bench.pay, delay_s=delay), str)
             for delay in (0.0, GATEWAY_S)
