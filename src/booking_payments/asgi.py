@@ -30,7 +30,7 @@ def app() -> "Application":
     """The application of the settings in the environment. Raises ``SettingsError`` for wrong ones."""
     settings = load_settings()
     set_up_logging(settings)
-    lean.load_gateway(settings)
+    lean.load_what_is_wanted(settings)
     return Application(settings)
 
 

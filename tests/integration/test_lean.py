@@ -25,12 +25,25 @@ def test_what_is_only_for_a_terminal_or_a_migration_stays_out(entry: str) -> Non
 
 def test_the_sdk_brings_no_clients_that_it_is_not_asked_to_use() -> None:
     code = """
-from booking_payments.entrypoints.lean import load_gateway
+from booking_payments.entrypoints.lean import load_what_is_wanted
 from booking_payments.settings import load_settings
-load_gateway(load_settings({"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_PUBLISHABLE_KEY": "pk_test_x",
+load_what_is_wanted(load_settings({"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_PUBLISHABLE_KEY": "pk_test_x",
                             "STRIPE_WEBHOOK_SECRET": "whsec_x", "JWT_SECRET": "x" * 32}, env_file=None))
 """
     assert loaded(code, "stripe", "requests", "httpx") == ["stripe"]
+
+
+def test_what_frameworks_and_stores_need_stays_out_where_there_are_none() -> None:
+    code = """
+from booking_payments.entrypoints import lean
+from booking_payments.settings import load_settings
+lean.load_what_is_wanted(load_settings({}, env_file=None))
+import booking_payments.container, booking_payments.adapters.throttle
+"""
+    assert loaded(code, "dependency_injector.wiring", "throttled", "fastapi", "werkzeug", "redis") == [
+        "dependency_injector.wiring",
+        "throttled",
+    ]
 
 
 def test_what_was_there_before_stays_as_it_was() -> None:

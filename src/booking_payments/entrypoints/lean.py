@@ -24,11 +24,16 @@ def load(name: str, without: tuple[str, ...]) -> None:
             sys.modules.pop(each, None)
 
 
-def load_gateway(settings: Settings) -> None:
-    """Stripe's SDK, where it is wanted: it looks for clients to talk over, and is given ours."""
+def load_what_is_wanted(settings: Settings) -> None:
+    """What these settings ask for. Stripe's SDK looks for clients to talk over, and is given ours; rates are counted in
+    Redis only where one is named."""
     if settings.gateway is GatewayName.STRIPE:
         load("stripe", without=("requests", "httpx"))
+    if settings.rate_limit_store_url is None:
+        load("throttled", without=("redis",))
 
 
 # Rich has a lexer for every language, for tracebacks in colour. Ours are text before they get there.
 load("structlog", without=("rich", "better_exceptions"))
+# The container can be wired into frameworks; ours are not wired into anything.
+load("dependency_injector.wiring", without=("fastapi", "starlette", "werkzeug"))

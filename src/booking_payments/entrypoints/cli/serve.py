@@ -12,7 +12,7 @@ import structlog
 from booking_payments.entrypoints.cli.house import extra_or_fail, fail, require_ready, settings_or_fail
 from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
-from booking_payments.entrypoints.lean import load_gateway
+from booking_payments.entrypoints.lean import load_what_is_wanted
 from booking_payments.entrypoints.listening import BACKLOG, listen, reserve
 from booking_payments.entrypoints.loops import new_event_loop
 from booking_payments.settings import LogFormat, Settings, SettingsError
@@ -40,7 +40,7 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
       HOST=0.0.0.0 JWT_SECRET=... booking-payments serve
     """
     settings = settings_or_fail({"HOST": host, "PORT": port, "WORKERS": workers})
-    load_gateway(settings)
+    load_what_is_wanted(settings)
     with extra_or_fail("http", "serve"):
         from booking_payments.entrypoints.http import app, wire  # noqa: F401 - everything that serving needs
     listening = _listen(settings)

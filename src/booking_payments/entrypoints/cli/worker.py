@@ -6,7 +6,7 @@ import click
 
 from booking_payments.entrypoints.cli.house import extra_or_fail, fail, require_ready, settings_or_fail
 from booking_payments.entrypoints.collecting import collecting_traces
-from booking_payments.entrypoints.lean import load_gateway
+from booking_payments.entrypoints.lean import load_what_is_wanted
 from booking_payments.entrypoints.loops import new_event_loop
 from booking_payments.settings import GatewayName, Settings, SettingsError
 
@@ -32,7 +32,7 @@ def worker(concurrency: int | None) -> None:
         fail("workers share a PostgreSQL, and DATABASE_URL names SQLite: there `serve` does all background work itself")
     if settings.gateway is GatewayName.FAKE:
         fail("the fake gateway lives inside `serve`: a worker needs Stripe's keys, or the sandbox at STRIPE_API_BASE")
-    load_gateway(settings)
+    load_what_is_wanted(settings)
     with extra_or_fail("worker", "worker"):
         import procrastinate  # noqa: F401 - what work is shared by
     try:
