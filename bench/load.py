@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from statistics import quantiles
 
 from attrs import define, field
 
 ANSWER = b"\r\n\r\n"
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @define
@@ -38,7 +40,7 @@ async def drive(port: int, requests: Iterator[bytes], *, connections: int, secon
 
 async def arrive(port: int, requests: Iterator[bytes], *, per_second: float, seconds: float) -> Load:
     """Send ``requests`` at a pace of their own, however long the answers take; counted from when each was due."""
-    load, idle = Load(), list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]()
+    load, idle = Load(), deque[Connection]()
     began = time.perf_counter()
     async with asyncio.TaskGroup() as tasks:
         for number in range(int(per_second * seconds)):
@@ -51,18 +53,22 @@ async def arrive(port: int, requests: Iterator[bytes], *, per_second: float, sec
     return load
 
 
-async def _once(
-    port: int,
-    request: bytes,
-    load: Load,
-    due: float,
-    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]],
-) -> None:
-    reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
+async def _once(port: int, request: bytes, load: Load, due: float, idle: deque[Connection]) -> None:
+    reader, writer = await _any(idle, port)
     writer.write(request)
     load.statuses[await _answer(reader)] += 1
     load.took.append(time.perf_counter() - due)
     idle.append((reader, writer))
+
+
+async def _any(idle: deque[Connection], port: int) -> Connection:
+    """The connection that has been idle for longest, unless the server has closed it by then; or a new one."""
+    while idle:
+        reader, writer = idle.popleft()
+        if not reader.at_eof():
+            return reader, writer
+        writer.close()
+    return await asyncio.open_connection("127.0.0.1", port)
 
 
 async def _connection(port: int, requests: Iterator[bytes], load: Load, until: float) -> None:

@@ -7,6 +7,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import anyio
@@ -44,6 +45,7 @@ from booking_payments.ports.storage import (
     InboxFilter,
     InboxStatus,
     PaymentFilter,
+    PaymentPage,
     Storage,
     StoredAnswer,
     UnitOfWork,
@@ -244,6 +246,14 @@ async def store(storage: Storage, *bookings: Booking) -> None:
 async def stored(storage: Storage, life: Life) -> Payment:
     """Store what happened to a payment."""
     return await storage.transact(life.save)
+
+
+async def _set_watch(watch: Watch, uow: UnitOfWork) -> None:
+    await uow.payments.set_watch("pay_1", watch)
+
+
+async def _pages(uow: UnitOfWork, filters: Sequence[PaymentFilter]) -> Sequence[PaymentPage]:
+    return [await uow.payments.page(each, None, 10) for each in filters]
 
 
 class StorageContract:
@@ -551,6 +561,37 @@ class StorageContract:
 
         assert [payment.id for payment in page.items] == found
 
+    async def test_pages_of_one_status_go_from_the_newest_to_the_oldest(self, storage: Storage) -> None:
+        await self._many(storage, 3)
+        waiting = PaymentFilter(status=PaymentStatus.REQUIRES_PAYMENT_METHOD)
+
+        first = await storage.read(lambda uow: uow.payments.page(waiting, None, 2))
+        second = await storage.read(lambda uow: uow.payments.page(waiting, first.next_cursor, 2))
+
+        listed = [payment.id for page in (first, second) for payment in page.items]
+        assert (listed, second.next_cursor) == (["pay_3", "pay_2", "pay_1"], None)
+
+    async def test_a_payment_is_listed_under_the_status_that_it_has_come_to(self, storage: Storage) -> None:
+        await store(storage, booking())
+        life, captured = Life(booking()), FeePolicy().of_booking(USD_100)
+        steps: list[tuple[ev.Fact, ...]] = [
+            (),
+            (ev.IntentLinked(intent_id="pi_1"), ev.MethodAttached(), ev.ActionRequired()),
+            (ev.ProcessingStarted(),),
+            (ev.PaymentSucceeded(breakdown=captured, charge_id="ch_1", attempt=None, late=False),),
+        ]
+
+        listed = [await self._listed_after(storage, life.happen(*facts)) for facts in steps]
+
+        assert listed == [["requires_payment_method"], ["requires_action"], ["processing"], ["succeeded"]]
+
+    async def _listed_after(self, storage: Storage, life: Life) -> list[str]:
+        """The statuses under which the only payment is listed."""
+        await stored(storage, life)
+        filters = [PaymentFilter(status=status) for status in PaymentStatus]
+        pages = await storage.read(lambda uow: _pages(uow, filters))
+        return [status.value for status, page in zip(PaymentStatus, pages, strict=True) if page.items]
+
     @pytest.mark.parametrize(
         "place",
         [b"99999999999999999999999:x", b"1:\0", b"1:", b"1", b"1_0:x", b" 1:x", b"+1:x", b"\xd9\xa1:x", b"\xff"],
@@ -612,6 +653,17 @@ class StorageContract:
         await storage.transact(work)
 
         assert await storage.read(lambda uow: uow.payments.due(NOW, 10)) == ["pay_2", "pay_1"]
+
+    async def test_a_payment_that_has_succeeded_is_due_while_it_is_watched(self, storage: Storage) -> None:
+        await store(storage, booking())
+        await stored(storage, whole_life(booking()))
+        due = []
+
+        for watch in (Watch(next_look_at=NOW), Watch()):
+            await storage.transact(partial(_set_watch, watch))
+            due.append(await storage.read(lambda uow: uow.payments.due(NOW, 10)))
+
+        assert due == [["pay_1"], []]
 
     # --- books
 
