@@ -47,7 +47,7 @@ PROOFS := tests/unit/stripe/test_currencies.py tests/unit/stripe/test_hostile_si
 	tests/unit/application/test_unknown_values.py tests/integration/http/test_card_data.py tests/integration/test_canaries.py \
 	tests/integration/http/test_exploring.py
 
-bench: $(VENV)/.dev  ## webhooks and payments a second, beside a bare handler and pgbench (about five minutes); writes docs/performance.md
+bench: $(VENV)/.dev  ## webhooks and payments a second, beside a bare handler and pgbench (about half an hour); writes docs/performance.md
 	@$(BIN)/python -m bench.run
 
 mutation: $(VENV)/.dev  ## whether the tests notice what changes in the guarded modules (about ten minutes)

@@ -15,15 +15,22 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @define
 class Load:
-    """What was measured: how long each answer took, in seconds, and how many there were of each status."""
+    """What was measured: how long each answer took, in seconds, how many there were of each status, and the processor
+    time that the server took for all of them."""
 
     took: list[float] = field(factory=list)
     statuses: Counter[int] = field(factory=Counter)
     seconds: float = 0.0
+    processor_s: float = 0.0
 
     @property
     def per_second(self) -> float:
         return len(self.took) / self.seconds
+
+    @property
+    def processor_ms(self) -> float:
+        """The server's processor time for one answer."""
+        return self.processor_s / len(self.took) * 1000
 
     def percentile_ms(self, which: int) -> float:
         return quantiles(self.took, n=100)[which - 1] * 1000

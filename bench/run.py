@@ -1,6 +1,6 @@
 """Measures webhook ingestion and paying on a PostgreSQL of its own, side by side with a bare handler and pgbench.
 
-    python -m bench.run                  # a quarter of an hour; writes docs/performance.md's table and picture
+    python -m bench.run                  # half an hour; writes docs/performance.md's table and picture
     python -m bench.run --quick          # to see that it works
 
 Every slot gets the same server, sixteen connections and events of its own; rounds are interleaved; medians are told.
@@ -63,6 +63,7 @@ class Slot:
     rates: list[float] = field(factory=list)
     p50_ms: list[float] = field(factory=list)
     p99_ms: list[float] = field(factory=list)
+    processor_ms: list[float] = field(factory=list)
 
     def add(self, load: Load) -> None:
         """Keep the figures of one round. Raises when an answer was not good."""
@@ -72,6 +73,7 @@ class Slot:
         self.rates.append(load.per_second)
         self.p50_ms.append(load.percentile_ms(50))
         self.p99_ms.append(load.percentile_ms(99))
+        self.processor_ms.append(load.processor_ms)
 
     @property
     def rate(self) -> float:
@@ -106,7 +108,7 @@ class Bench:
             if turn == 0:
                 self._seed(url, payments)
             with self._serving(url, "http://127.0.0.1:9") as server:
-                yield self._deliver(server.port, _intents(payments)[turn * each : (turn + 1) * each])
+                yield self._deliver(server, _intents(payments)[turn * each : (turn + 1) * each])
 
     def _seed(self, url: str, payments: int) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as ids:
@@ -178,7 +180,7 @@ class Bench:
         ]
         with small.serving([*command, "--no-access-log"], settings) as server:
             time.sleep(SECOND_WORKER_S)
-            return self._deliver(server.port, _intents(self.payments))
+            return self._deliver(server, _intents(self.payments))
 
     def _fill_bare(self, url: str) -> None:
         from bench.bare import SCHEMA
@@ -191,9 +193,12 @@ class Bench:
             connection.execute("ANALYZE")
             connection.execute("CHECKPOINT")
 
-    def _deliver(self, port: int, intents: Sequence[str]) -> Load:
+    def _deliver(self, server: small.Server, intents: Sequence[str]) -> Load:
         prepared = list(events.requests(intents, next(self.numbers)))
-        return asyncio.run(drive(port, iter(prepared), connections=CONNECTIONS, seconds=self.seconds))
+        before = server.processor_s
+        load = asyncio.run(drive(server.port, iter(prepared), connections=CONNECTIONS, seconds=self.seconds))
+        load.processor_s = server.processor_s - before
+        return load
 
     def pgbench(self) -> float:
         """Transactions a second of the bare handler's five statements, without a handler."""
@@ -222,7 +227,7 @@ def _run(command: Sequence[str], **settings: str) -> str:
 
 
 def _rate(load: Load) -> str:
-    return f"{load.per_second:.0f}/s"
+    return f"{load.per_second:.0f}/s, {load.processor_ms:.2f} ms of a processor each"
 
 
 def _say(what: str, measure: Callable[[], Any], tell: Callable[[Any], str]) -> Any:
@@ -266,13 +271,20 @@ def _ingestion(bench: Bench) -> dict[str, Any]:
 
 def _paying(bench: Bench) -> dict[str, Any]:
     paid = {
-        delay: _say(f"paying, gateway takes {delay * 1000:.0f} ms", partial(bench.pay, delay_s=delay), str)
+        delay: _median(bench, f"paying, gateway takes {delay * 1000:.0f} ms", partial(bench.pay, delay_s=delay))
         for delay in (0.0, GATEWAY_S)
     }
     paced = {
-        pace: _say(f"paying, {pace} customers a second", partial(bench.pay_one_by_one, pace), str) for pace in PACES
+        pace: _median(bench, f"paying, {pace} customers a second", partial(bench.pay_one_by_one, pace))
+        for pace in PACES
     }
     return {"paid": paid, "paced": paced, "gateway_ms": GATEWAY_S * 1000}
+
+
+def _median(bench: Bench, what: str, pay: Callable[[], paying.Paid]) -> paying.Paid:
+    """The round that took neither longest nor shortest."""
+    rounds: list[paying.Paid] = [_say(what, pay, str) for _ in range(bench.rounds)]
+    return sorted(rounds, key=lambda each: each.p50_ms)[len(rounds) // 2]
 
 
 def _resident(bench: Bench, payments: int) -> dict[str, str]:

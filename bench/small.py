@@ -36,6 +36,18 @@ class Server:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    @property
+    def processor_s(self) -> float:
+        """Processor time that it and its workers have taken so far (Linux)."""
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
+        workers = [int(each) for task in tasks for each in task.read_text().split()]
+        return sum(_processor_s(pid) for pid in (self.pid, *workers))
+
+
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 @contextmanager
 def serving(command: Sequence[str], settings: Mapping[str, str]) -> Iterator[Server]:

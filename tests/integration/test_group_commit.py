@@ -1,14 +1,19 @@
 """What arrives together shares transactions on PostgreSQL, and nobody could tell from what becomes of it."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 import attrs
+import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from booking_payments.adapters.sql.groups.commit import GroupCommit
 from booking_payments.adapters.sql.storage import SqlStorage
@@ -18,7 +23,9 @@ from booking_payments.application.views import RefundOnCancel, WebhookResult
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import NotPossibleNow, OutcomeUnknown
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.ports.storage import Subject, UnitOfWork
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.audit import AuditOutcome
+from booking_payments.ports.storage import CommitLost, Handover, StorageConflict, Subject, UnitOfWork
 from booking_payments.testing.house import ANN, OPERATOR, SECRET, House
 
 T = TypeVar("T")
@@ -247,7 +254,7 @@ async def test_without_a_subject_nothing_is_grouped(storage: SqlStorage, monkeyp
 # --- payments --------------------------------------------------------------------------------------------------
 
 
-def _paying(house: House, booking_id: str) -> Callable[[], Awaitable[PaymentStatus]]:
+def _paying(house: House, booking_id: str) -> Callable[[], Coroutine[Any, Any, PaymentStatus]]:
     async def pay() -> PaymentStatus:
         view = await house.payments.start_payment(
             booking_id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
@@ -339,3 +346,233 @@ async def test_a_refusal_in_a_group_is_told_to_whom_it_concerns_alone(house: Hou
     results = await _together(_paying(house, first.id), pay_again)
 
     assert results == [PaymentStatus.SUCCEEDED, "already_paid"]
+
+
+# --- when something breaks -------------------------------------------------------------------------------------
+
+
+class Line:
+    """A line to the database that can be cut after a statement has gone through, before its answer comes back."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.cut_after: bytes | None = None
+        self.cuts = 0
+
+    @asynccontextmanager
+    async def laid(self) -> AsyncIterator[int]:
+        """The port at this end."""
+        server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        async with server:
+            yield server.sockets[0].getsockname()[1]
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_connection("127.0.0.1", self._port)
+        is_cut = anyio.Event()
+
+        async def ask() -> None:
+            while data := await reader.read(65536):
+                if self.cut_after is not None and self.cut_after in data:
+                    self.cut_after = None
+                    self.cuts += 1
+                    is_cut.set()
+                questions.write(data)
+            questions.close()
+
+        async def answer() -> None:
+            while (data := await answers.read(65536)) and not is_cut.is_set():
+                writer.write(data)
+            writer.close()
+
+        await asyncio.gather(ask(), answer(), return_exceptions=True)
+
+
+@pytest.fixture
+async def line(database_url: str) -> AsyncIterator[tuple[Line, SqlStorage]]:
+    """A line, and a storage at its other end."""
+    url = make_url(database_url)
+    line = Line(url.port or 5432)
+    async with line.laid() as port:
+        storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
+        yield line, storage
+        await storage.close()
+
+
+async def test_a_commit_of_which_nothing_is_heard_is_told_as_such_and_not_tried_again(
+    house: House, line: tuple[Line, SqlStorage]
+) -> None:
+    """Tried again, it would find its own operation under way and say that nothing was done; the same request would
+    then be free to refund a second time."""
+    booking = await house.book()
+    await _paying(house, booking.id)()
+    cut, storage = line
+    far = BookingPayments(attrs.evolve(house.world, storage=storage))
+    cut.cut_after = b"refund_requested"
+
+    with pytest.raises(CommitLost):
+        await far.refund_payment(booking.id, OPERATOR, amount="10.00")
+
+    payment = (await house.payments.payment_status(booking.id, ANN)).payment
+    assert cut.cuts == 1
+    assert [refund.amount.minor for refund in payment.refunds] == [1000], "it was committed, once"
+    record = (await house.payments.audit_trail(booking.id))[0]
+    assert (record.outcome, record.code) == (AuditOutcome.UNKNOWN, "CommitLost")
+
+
+async def test_a_record_of_which_nothing_is_heard_does_not_undo_what_was_done(
+    house: House, line: tuple[Line, SqlStorage]
+) -> None:
+    booking = await house.book()
+    cut, storage = line
+    far = BookingPayments(attrs.evolve(house.world, storage=storage))
+    cut.cut_after = b'"operation":"cancel_booking"'
+
+    view = await far.cancel_booking(booking.id, OPERATOR)
+
+    records = await house.payments.audit_trail(booking.id)
+    assert (cut.cuts, view.status) == (1, BookingStatus.CANCELED)
+    assert [record.operation for record in records].count("cancel_booking") == 1
+
+
+async def test_an_ordinary_commit_of_which_nothing_is_heard_is_told_as_such(
+    house: House, line: tuple[Line, SqlStorage]
+) -> None:
+    cut, storage = line
+    booking = await house.book()
+
+    async def cancel(uow: UnitOfWork) -> None:
+        found = await uow.bookings.lock(booking.id)
+        assert found is not None
+        await uow.bookings.save(attrs.evolve(found, status=BookingStatus.CANCELED))
+        cut.cut_after = b"COMMIT"
+
+    with pytest.raises(CommitLost):
+        await storage.transact(cancel)
+
+    assert (await house.payments.get_booking(booking.id)).status is BookingStatus.CANCELED
+
+
+async def test_a_row_that_somebody_keeps_locked_holds_up_its_own_booking_only(house: House, database_url: str) -> None:
+    """An operator's open transaction, say, who asks nobody for the booking first."""
+    booking_ids = [(await house.book(reference=f"R-{number}")).id for number in range(4)]
+    await _together(*[_paying(house, each) for each in booking_ids])
+    held, *others = [_refunding(house, each) for each in booking_ids]
+
+    async with await psycopg.AsyncConnection.connect(database_url.replace("+psycopg", "")) as keeper:
+        await keeper.execute("UPDATE payments SET looks = looks WHERE booking_id = %s", (booking_ids[0],))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(held)
+            assert await _together(*others) == [100] * 3
+            await keeper.rollback()
+
+    assert [len(payment.refunds) for payment in await _payments_of(house, booking_ids)] == [1] * 4
+
+
+def _refunding(house: House, booking_id: str) -> Callable[[], Coroutine[Any, Any, int]]:
+    async def refund() -> int:
+        view = await house.payments.refund_payment(booking_id, OPERATOR, amount="1.00")
+        return view.refund.amount.minor
+
+    return refund
+
+
+async def _payments_of(house: House, booking_ids: list[str]) -> list[Payment]:
+    return [(await house.payments.payment_status(each, ANN)).payment for each in booking_ids]
+
+
+COMMITS_OF_OTHERS = """
+SELECT count(DISTINCT operation_keys.xmin::text) FROM operation_keys JOIN payments ON payments.id = payment_id
+WHERE reference <> 'R-0'
+"""
+
+
+@pytest.mark.parametrize("spoiled", ["its row", "its booking's id", "its cause"])
+async def test_what_cannot_be_read_or_written_is_the_trouble_of_one_member_alone(
+    house: House, storage: SqlStorage, spoiled: str
+) -> None:
+    booking_ids = [(await house.book(reference=f"R-{number}")).id for number in range(5)]
+    bad, others = booking_ids[0], booking_ids[1:]
+    caller = ANN
+    if spoiled == "its row":
+        await _paying(house, bad)()
+        async with storage.engine.begin() as connection:
+            await connection.execute(text("""UPDATE payments SET state = replace(state, '"attempts":', '"trials":')"""))
+    elif spoiled == "its booking's id":
+        bad = "bk_\ud800"
+    else:
+        caller = attrs.evolve(ANN, cause="\ud800")
+
+    async def spoil() -> None:
+        with pytest.raises(Exception, match=r".") as met:
+            await house.payments.start_payment(bad, caller, payment_method_id="pm_card_visa")
+        assert not isinstance(met.value, StorageConflict | CommitLost)
+
+    results = await _together(
+        *[_paying(house, each) for each in others[:2]], spoil, *[_paying(house, each) for each in others[2:]]
+    )
+
+    assert [each for each in results if each] == [PaymentStatus.SUCCEEDED] * 4
+    assert await _ask(storage, COMMITS_OF_OTHERS) <= 3
+
+
+async def test_a_task_that_is_canceled_takes_nobody_with_it(house: House) -> None:
+    """Whoever leads is canceled the way asyncio does it, from which nothing can be shielded."""
+    booking_ids = [(await house.book(reference=f"R-{number}")).id for number in range(6)]
+    tasks = [asyncio.create_task(_paying(house, each)()) for each in booking_ids]
+    await anyio.lowlevel.checkpoint()
+
+    tasks[0].cancel()
+    await asyncio.wait(tasks)
+
+    assert tasks[0].cancelled()
+    assert [task.result() for task in tasks[1:]] == [PaymentStatus.SUCCEEDED] * 5
+
+
+async def test_who_is_gone_is_not_served_a_second_time(
+    house: House, storage: SqlStorage, elsewhere: BookingPayments
+) -> None:
+    """The first writing is overtaken; whoever was canceled by then is left out of the second."""
+    mine, theirs = await house.book(reference="R-1"), await house.book(reference="R-2")
+    served: list[str] = []
+    overtaken = anyio.Event()
+
+    async def of(booking_id: str, uow: UnitOfWork) -> None:
+        await uow.bookings.lock(booking_id)
+        served.append(booking_id)
+        if booking_id == theirs.id and not overtaken.is_set():
+            task.cancel()
+            await elsewhere.cancel_booking(theirs.id, OPERATOR, refund=RefundOnCancel.NONE)
+            overtaken.set()
+
+    # What comes first is served alone, so that the other two are served together after it.
+    first = asyncio.create_task(storage.transact(partial(of, mine.id), Subject(booking_id=mine.id)))
+    await anyio.lowlevel.checkpoint()
+    task = asyncio.create_task(storage.transact(partial(of, mine.id), Subject(booking_id=mine.id)))
+    other = asyncio.create_task(storage.transact(partial(of, theirs.id), Subject(booking_id=theirs.id)))
+    await asyncio.wait({first, task, other})
+
+    assert task.cancelled()
+    assert served == [mine.id, mine.id, theirs.id, theirs.id]
+
+
+async def test_what_somebody_changed_beside_the_facts_is_judged_again_and_stays(
+    house: House, storage: SqlStorage, elsewhere: BookingPayments
+) -> None:
+    """A new place for 3-D Secure, say: neither the payment's version nor its lease says that it came."""
+    booking = await house.book()
+    payment = (await house.payments.start_payment(booking.id, ANN)).payment
+    seen: list[str | None] = []
+    there = Handover(client_secret="new", next_action={"type": "redirect_to_url"})
+
+    async def work(uow: UnitOfWork) -> None:
+        await uow.bookings.lock(booking.id)
+        handover = await uow.payments.handover(payment.id)
+        seen.append(handover.client_secret if handover else None)
+        if len(seen) == 1:
+            await elsewhere._world.storage.transact(lambda theirs: theirs.payments.keep_handover(payment.id, there))
+        await uow.payments.set_watch(payment.id, await uow.payments.watch(payment.id))
+
+    await storage.transact(work, Subject(booking_id=booking.id))
+
+    assert seen[1:] == ["new"]
+    assert await storage.read(lambda uow: uow.payments.handover(payment.id)) == there

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Sequence
 
 import anyio
@@ -7,7 +8,7 @@ import pytest
 
 from booking_payments.adapters.sql.groups import queue as groups
 from booking_payments.adapters.sql.groups.queue import Queue, Ticket
-from booking_payments.ports.storage import StorageConflict, Subject
+from booking_payments.ports.storage import CommitLost, Subject
 
 
 @attrs.define
@@ -46,7 +47,7 @@ class Customers:
     async def join(self, number: int, subject: Subject) -> None:
         try:
             self.got[number] = await self.queue.join(number, subject)
-        except (ValueError, StorageConflict) as error:
+        except (ValueError, CommitLost) as error:
             self.got[number] = str(error)
 
 
@@ -96,7 +97,7 @@ async def test_an_error_is_only_that_of_its_ticket_and_none_goes_without_an_answ
 
     assert got[1] == 2
     assert got[13] == "unlucky"
-    assert got[404] == "the database was left in the middle; try again"
+    assert got[404] == "what was under way was left in the middle"
 
 
 async def test_alone_nobody_waits() -> None:
@@ -183,3 +184,64 @@ async def test_who_goes_away_when_asked_to_lead_asks_the_next() -> None:
         second.cancel()  # in the same breath in which the first one's end asks it to lead
 
     assert customers.got == {1: 2, 3: 6}
+
+
+async def _canceled_while_served(leaves: int) -> tuple[Customers, Counter, asyncio.Task[None]]:
+    """One is served, two and three together after it; one of those two is canceled meanwhile."""
+    counter = Counter()
+    customers = Customers(Queue(counter.serve, most=10, at_once=1))
+    tasks = []
+    for number in (1, 2, 3):
+        tasks.append(asyncio.create_task(customers.join(number, about(number))))
+        await anyio.wait_all_tasks_blocked()
+    counter.door.set()
+    counter.door = anyio.Event()  # for the second group
+    await anyio.wait_all_tasks_blocked()
+    tasks[leaves - 1].cancel()
+    await anyio.wait_all_tasks_blocked()
+    assert not tasks[leaves - 1].done(), "it goes while something may still be done for it"
+    counter.door.set()
+    await asyncio.wait(tasks)
+    return customers, counter, tasks[leaves - 1]
+
+
+@pytest.mark.parametrize("leaves", [2, 3])
+async def test_a_cancellation_is_only_that_of_its_task_and_is_over_when_the_group_is(leaves: int) -> None:
+    customers, counter, gone = await _canceled_while_served(leaves)
+
+    stays = ({2, 3} - {leaves}).pop()
+    assert counter.groups == [[1], [2, 3]]
+    assert customers.got == {1: 2, stays: 2 * stays}
+    assert gone.cancelled()
+
+
+async def test_who_is_canceled_twice_waits_for_the_end_all_the_same() -> None:
+    counter = Counter()
+    customers = Customers(Queue(counter.serve, most=10, at_once=1))
+    task = asyncio.create_task(customers.join(1, about(1)))
+    for _ in range(2):
+        await anyio.wait_all_tasks_blocked()
+        task.cancel()
+    await anyio.wait_all_tasks_blocked()
+    waited = not task.done()
+
+    counter.door.set()
+    await asyncio.wait({task})
+
+    assert (waited, task.cancelled(), counter.busy) == (True, True, 0)
+
+
+async def test_a_queue_is_settled_when_nothing_is_under_way() -> None:
+    counter = Counter()
+    queue = Queue(counter.serve, most=10, at_once=1)
+    customers = Customers(queue)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(customers.join, 1, about(1))
+        await anyio.wait_all_tasks_blocked()
+        with anyio.move_on_after(0.01) as early:
+            await queue.settled()
+        counter.door.set()
+        await queue.settled()
+
+    assert (early.cancelled_caught, customers.got) == (True, {1: 2})

@@ -15,7 +15,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.world import World
 from booking_payments.domain.errors import OurFault, PaymentError, TryAgainLater
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
-from booking_payments.ports.storage import StorageConflict, Subject
+from booking_payments.ports.storage import CommitLost, StorageConflict, Subject
 
 T = TypeVar("T")
 
@@ -68,6 +68,8 @@ def plain(amount: object) -> str | None:
 
 def outcome_of(error: Exception) -> AuditOutcome:
     """What an error says about the command."""
+    if isinstance(error, CommitLost):
+        return AuditOutcome.UNKNOWN
     if not isinstance(error, PaymentError):
         return AuditOutcome.FAILED
     if isinstance(error, TryAgainLater):
@@ -81,8 +83,8 @@ def code_of(error: Exception) -> str:
 
 
 async def _keep(world: World, record: AuditRecord) -> None:
-    """A storage too busy for the record must not turn a done command into a failure that is then repeated: the facts
-    are in the journal, and the payment log has the same line."""
+    """A storage too busy for the record, or lost with it, must not turn a done command into a failure that is then
+    repeated: the facts are in the journal, and the payment log has the same line."""
     at = world.clock.now()
-    with suppress(StorageConflict):
+    with suppress(StorageConflict, CommitLost):
         await world.storage.transact(lambda uow: uow.audit.append(evolve(record, at=at)), Subject())

@@ -30,6 +30,10 @@ class StorageConflict(Exception):
     """Transactions kept getting into each other's way (serialization, deadlock, locked); nothing was changed."""
 
 
+class CommitLost(Exception):
+    """Whether a transaction was committed is not known: what would have told so was lost. Look before trying again."""
+
+
 class AlreadyExists(Exception):
     """A unique value is taken: a reference, an intent id, an idempotency key, a booking's open payment."""
 
@@ -408,7 +412,8 @@ class Storage(Protocol):
         """Run ``work`` in one transaction and commit it; anything raised rolls it back and comes through.
 
         A conflict with another transaction is repeated from the start, so ``work`` must not touch the world
-        outside; when that does not help either, ``StorageConflict`` is raised.
+        outside; when that does not help either, ``StorageConflict`` is raised. ``CommitLost`` is raised, and nothing
+        repeated, when the connection breaks while the transaction is committed.
 
         Work that says what it is ``about`` may share its transaction with other such work that arrives at the same
         time; what it does is the same.

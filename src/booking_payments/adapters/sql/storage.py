@@ -22,7 +22,7 @@ from booking_payments.adapters.sql.tables import answers, payments
 from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import Job
-from booking_payments.ports.storage import StorageConflict, Subject, Work
+from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, Work
 
 if TYPE_CHECKING:
     import psycopg
@@ -65,6 +65,15 @@ async def _psycopgs(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any
     """psycopg's own connection below one to PostgreSQL."""
     raw = (await connection.get_raw_connection()).driver_connection
     return cast("psycopg.AsyncConnection[Any]", raw)  # there is no other driver for it
+
+
+async def _commit(connection: AsyncConnection) -> None:
+    try:
+        await connection.commit()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise CommitLost("the connection to the database broke during a commit") from error
 
 
 class SqlStorage:
@@ -153,7 +162,7 @@ class SqlStorage:
             await connection.begin()
             uow, result = await self._carried_out(work, connection)
             await self._defer(uow.jobs.deferred, connection)
-            await connection.commit()
+            await _commit(connection)
         self._committed(uow.jobs.deferred)
         return result
 

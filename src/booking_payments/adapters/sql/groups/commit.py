@@ -1,22 +1,23 @@
 """The course of a group: read together, judged one by one, written together."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-import msgspec
+import attrs
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from sqlalchemy import URL
 
 from booking_payments.adapters.sql.clock import DatabaseClock
-from booking_payments.adapters.sql.groups.member import LeftOut, MemberUnitOfWork, Seen, Written, seen_in
+from booking_payments.adapters.sql.groups.member import Batch, LeftOut, MemberUnitOfWork, Seen, as_json, seen_in
 from booking_payments.adapters.sql.groups.queue import Queue, Ticket
 from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.ports.jobs import Job
-from booking_payments.ports.storage import Subject, Work
+from booking_payments.ports.storage import CommitLost, Subject, Work
 
 T = TypeVar("T")
 
@@ -31,7 +32,16 @@ OVERTAKEN: Final = (psycopg.errors.DivisionByZero, psycopg.errors.UniqueViolatio
 """What the writing ends with when anything has moved on since it was read. The connection is none the worse for it."""
 
 AT_ONCE: Final = 1
-"""Groups under way: while one waits for its commit, another is judged."""
+"""Groups under way at a time: all that arrives meanwhile is the next one."""
+
+PATIENCE: Final[Mapping[str, int]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""How long a silent database is waited for, in libpq's words: everybody waits for the group that is under way."""
 
 
 class GroupCommit:
@@ -47,7 +57,9 @@ class GroupCommit:
         queue: JobQueue | None = None,
     ) -> None:
         self._jobs = queue
-        self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        patience = {name: value for name, value in PATIENCE.items() if name not in url.query}
+        dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._conninfo = make_conninfo(dsn, **patience)
         self._alone, self._committed, self._clock = alone, committed, clock
         self._idle: list[psycopg.AsyncConnection[TupleRow]] = []
         self._queue = Queue[Work[Any], Any](self._serve, most=MOST, at_once=AT_ONCE)
@@ -61,55 +73,56 @@ class GroupCommit:
         return result
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections, as soon as nothing is under way on them."""
+        await self._queue.settled()
         while self._idle:
             await self._idle.pop().close()
 
     async def _serve(self, members: Sequence[Member]) -> None:
+        """Whoever has no answer in the end was not served, and nothing was written for it."""
         try:
-            async with self._connection() as connection:
-                left_out = await self._twice(connection, members)
-        except (psycopg.Error, OSError):
-            left_out = members
-        for member in left_out:
-            member.fails(LeftOut())
+            with suppress(psycopg.Error, OSError):
+                async with self._connection() as connection:
+                    await self._twice(connection, members)
+        finally:
+            for member in members:
+                if not member.is_answered:
+                    member.fails(LeftOut())
 
-    async def _twice(
-        self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]
-    ) -> Sequence[Member]:
+    async def _twice(self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]) -> None:
         """Together; and once more, when somebody else was faster."""
         try:
-            return await self._together(connection, members)
+            await self._together(connection, members)
         except OVERTAKEN:
-            return await self._together(connection, members)
+            await self._together(connection, members)
 
-    async def _together(
-        self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]
-    ) -> Sequence[Member]:
-        """Serve those that can be served; returns the others."""
-        written, jobs, served, left_out = Written(), list[tuple[Job, datetime]](), list[tuple[Member, Any]](), []
-        for member, uow in await self._read(connection, members):
-            try:
+    async def _together(self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]) -> None:
+        """Serve those that can be served, and for whose answer somebody waits."""
+        batch, jobs, served = Batch(), list[tuple[Job, datetime]](), list[tuple[Member, Any]]()
+        for member, uow in await self._read(connection, [each for each in members if not each.is_gone]):
+            with suppress(Exception):  # whatever it is, it comes again where the work runs alone
                 result = await member.payload(uow)
-            except Exception:  # whatever it is, it comes again where the work runs alone
-                left_out.append(member)
-            else:
-                written.add(uow.written)
+                batch.add(uow.written)
                 jobs += uow.jobs.deferred
                 served.append((member, result))
-        await self._write(connection, written, jobs)
+        try:
+            await self._write(connection, batch, jobs)
+        except BaseException as error:
+            if not _is_rolled_back(connection, error):
+                for member, _ in served:
+                    member.fails(CommitLost("the connection to the database broke during a commit"))
+            raise
         for member, result in served:
             member.gets(result)
         if jobs:
             self._committed(jobs)
-        return left_out
 
     async def _write(
-        self, connection: psycopg.AsyncConnection[TupleRow], written: Written, jobs: Sequence[tuple[Job, datetime]]
+        self, connection: psycopg.AsyncConnection[TupleRow], batch: Batch, jobs: Sequence[tuple[Job, datetime]]
     ) -> None:
-        if not written.anything:
+        if batch.is_empty:
             return
-        statement, parameters = written.statement()
+        statement, parameters = batch.statement()
         if self._jobs is None or not self._jobs.has_workers:
             await connection.execute(statement, parameters, prepare=True)
             return
@@ -120,15 +133,21 @@ class GroupCommit:
     async def _read(
         self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]
     ) -> Sequence[tuple[Member, MemberUnitOfWork]]:
-        """Each member with the transaction as it sees it. Of two that share a booking only the first sees it."""
+        """Each member with the transaction as it sees it. Of two that share a booking only the first sees it; one that
+        can't be asked for, or whose rows can't be understood, is missing."""
         await self._tell_time(connection)
-        about = [_about(place, each.subject) for place, each in enumerate(members) if each.subjects]
+        asked = [_asked(place, each.subject) for place, each in enumerate(members)]
+        about = b",".join(each for each in asked if each)
         found: list[TupleRow] = []
         if about:
-            given = {"subjects": msgspec.json.encode(about).decode()}
+            given = {"subjects": f"[{about.decode()}]"}
             found = await (await connection.execute(READ, given, prepare=True)).fetchall()
         seen = _each_booking_once(seen_in(found, len(members)))
-        return [(each, MemberUnitOfWork(each.subject, its)) for each, its in zip(members, seen, strict=True)]
+        return [
+            (member, MemberUnitOfWork(member.subject, its))
+            for member, about_it, its in zip(members, asked, seen, strict=True)
+            if about_it is not None and its is not None
+        ]
 
     async def _tell_time(self, connection: psycopg.AsyncConnection[TupleRow]) -> None:
         if self._clock is not None and self._clock.wants_to_hear:
@@ -138,38 +157,49 @@ class GroupCommit:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
-        """A connection of which each statement is a transaction; one that has met any other error is thrown away."""
+        """A connection of which each statement is a transaction. What the database refuses does it no harm; left in the
+        middle of anything it is thrown away."""
         connection = self._idle.pop() if self._idle else await self._open()
         try:
             yield connection
-        except OVERTAKEN:
-            self._idle.append(connection)
+        except psycopg.Error:
             raise
         except BaseException:
             await connection.close()
             raise
-        self._idle.append(connection)
+        finally:
+            if not connection.closed:
+                self._idle.append(connection)
 
     async def _open(self) -> psycopg.AsyncConnection[TupleRow]:
-        connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
-        for name, value in SESSION.items():
-            await connection.execute(f"SET {name} = '{value}'")
+        connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+        try:
+            for name, value in SESSION.items():
+                await connection.execute(f"SET {name} = '{value}'")
+        except BaseException:
+            await connection.close()
+            raise
         return connection
 
 
-def _about(place: int, subject: Subject) -> dict[str, Any]:
-    return {
-        "place": place,
-        "booking_id": subject.booking_id,
-        "intent_id": subject.intent_id,
-        "event_id": subject.event_id,
-    }
+def _is_rolled_back(connection: psycopg.AsyncConnection[TupleRow], error: BaseException) -> bool:
+    """Whether the database itself said that nothing was written: then it is there to say more."""
+    return isinstance(error, psycopg.Error) and not connection.closed
 
 
-def _each_booking_once(seen: Sequence[Seen]) -> Sequence[Seen]:
+def _asked(place: int, subject: Subject) -> bytes | None:
+    """What is asked for a member: nothing where it is about nothing, None where it can't be asked for."""
+    about = attrs.asdict(subject)
+    try:
+        return as_json({"place": place, **about}) if any(about.values()) else b""
+    except (LeftOut, UnicodeEncodeError):
+        return None
+
+
+def _each_booking_once(seen: Sequence[Seen | None]) -> Sequence[Seen | None]:
     taken = set[str]()
     for each in seen:
-        if each.booking is not None:
+        if each is not None and each.booking is not None:
             booking_id = each.booking.booking.id
             each.booking = None if booking_id in taken else each.booking
             taken.add(booking_id)

@@ -1,5 +1,6 @@
 """The transaction as one member of a group sees it: reads what was read, and collects what is to be written."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
@@ -20,6 +21,7 @@ from booking_payments.adapters.sql.groups.statements import (
     JUDGED,
     PAYMENT,
     ROWS,
+    WRITTEN_BY,
     write,
 )
 from booking_payments.adapters.sql.outbox import SqlOutbox
@@ -44,11 +46,15 @@ class LeftOut(Exception):  # noqa: N818 - it asks for something, it is no failur
 
 @define
 class SeenPayment:
-    """A payment, its row, and the last number of its postings; ``written`` is its new row where it has one."""
+    """A payment, its row, the last number of its postings, and which transaction wrote the row.
+
+    ``written`` is its new row where it has one.
+    """
 
     payment: Payment
     row: Values
     last_posting: int
+    written_by: str
     written: Values | None = None
 
 
@@ -73,14 +79,19 @@ class Seen:
 
 _BOOKING_AT: int = 1
 _PAYMENT_AT: int = _BOOKING_AT + len(BOOKING) + 1
-_ENTRY_AT: int = _PAYMENT_AT + len(PAYMENT) + 1
+_ENTRY_AT: int = _PAYMENT_AT + len(PAYMENT) + 2
 
 
-def seen_in(found: Iterable[TupleRow], members: int) -> list[Seen]:
-    """What the rows of ``READ`` say, for each member in its place."""
-    seen = [Seen() for _ in range(members)]
+def seen_in(found: Iterable[TupleRow], members: int) -> list[Seen | None]:
+    """What the rows of ``READ`` say, for each member in its place; None for one whose rows can't be understood."""
+    seen: list[Seen | None] = [Seen() for _ in range(members)]
     for row in found:
-        _add(seen[row[0]], row)
+        its = seen[row[0]]
+        try:
+            if its is not None:
+                _add(its, row)
+        except Exception:  # what a newer release wrote, perhaps; it is told where the work runs alone
+            seen[row[0]] = None
     return seen
 
 
@@ -89,8 +100,10 @@ def _add(seen: Seen, row: TupleRow) -> None:
         booking = dict(zip(BOOKING, row[_BOOKING_AT : _PAYMENT_AT - 1], strict=True))
         seen.booking = SeenBooking(rows.booking_from(booking), booking, row[_PAYMENT_AT - 1])
     if seen.booking is not None and row[_PAYMENT_AT] is not None and row[_PAYMENT_AT] not in seen.booking.payments:
-        payment = dict(zip(PAYMENT, row[_PAYMENT_AT : _ENTRY_AT - 1], strict=True))
-        seen.booking.payments[payment["id"]] = SeenPayment(rows.payment_from(payment), payment, row[_ENTRY_AT - 1])
+        payment = dict(zip(PAYMENT, row[_PAYMENT_AT : _ENTRY_AT - 2], strict=True))
+        seen.booking.payments[payment["id"]] = SeenPayment(
+            rows.payment_from(payment), payment, last_posting=row[_ENTRY_AT - 2], written_by=row[_ENTRY_AT - 1]
+        )
     if row[_ENTRY_AT] is not None and row[_ENTRY_AT + 1] not in seen.entries:
         entry = rows.inbox_from(dict(zip(ENTRY, row[_ENTRY_AT:], strict=True)))
         seen.entries[entry.type] = entry
@@ -101,26 +114,46 @@ def _add(seen: Seen, row: TupleRow) -> None:
 
 @define
 class Written:
-    """What is to be written, by the parameters of ``statements.write``."""
+    """What one member wants written, by the parameters of ``statements.write``."""
 
     rows: dict[str, list[Values]] = field(factory=lambda: {name: [] for name in ROWS})
 
-    def add(self, other: "Written") -> None:
-        for name, values in other.rows.items():
-            if values:
-                self.rows[name] += values
+
+@define
+class Batch:
+    """What all members want written, as JSON: what a member's rows can't be told in stays its own trouble."""
+
+    _rows: dict[str, list[bytes]] = field(factory=dict)
+    _counts: Counter[str] = field(factory=Counter)
+
+    def add(self, written: Written) -> None:
+        """Raises ``LeftOut`` or ``UnicodeEncodeError``, and adds nothing, for text that PostgreSQL can't hold."""
+        added = {name: as_json(values)[1:-1] for name, values in written.rows.items() if values}
+        for name, json in added.items():
+            self._rows.setdefault(name, []).append(json)
+            self._counts[name] += len(written.rows[name])
 
     def statement(self) -> tuple[str, dict[str, str | int]]:
         """What writes all this, and its parameters."""
-        given: dict[str, str | int] = {
-            name: msgspec.json.encode(values).decode() for name, values in self.rows.items() if values
-        }
-        counts = {f"{name}_count": len(self.rows[name]) for name in COUNTED if name in given}
-        return write(*given), given | counts
+        names = [name for name in ROWS if name in self._rows]
+        given: dict[str, str | int] = {name: f"[{b','.join(self._rows[name]).decode()}]" for name in names}
+        counts = {f"{name}_count": self._counts[name] for name in COUNTED if name in given}
+        return write(*names), given | counts
 
     @property
-    def anything(self) -> bool:
-        return any(self.rows.values())
+    def is_empty(self) -> bool:
+        return not self._rows
+
+
+def as_json(value: object) -> bytes:
+    """Raises ``LeftOut`` or ``UnicodeEncodeError`` for text that PostgreSQL can't hold."""
+    json = msgspec.json.encode(value)
+    if _NUL in json:
+        raise LeftOut
+    return json
+
+
+_NUL: Final = b"\\u0000"
 
 
 class _Nowhere:
@@ -239,7 +272,7 @@ class _Payments(SqlPayments):
         self._bookings.begin_payment(payment.booking_id)
         row = {**dict.fromkeys(PAYMENT), **rows.new_payment_values(payment), **rows.watch_values(Watch())}
         self._add("payments", [row])
-        self._seen.payments[payment.id] = SeenPayment(payment, row, 0, row)
+        self._seen.payments[payment.id] = SeenPayment(payment, row, 0, "", row)
         return self._seen.payments[payment.id]
 
     async def watch(self, payment_id: str) -> Watch:
@@ -266,8 +299,7 @@ class _Payments(SqlPayments):
     def _change(self, seen: SeenPayment, values: Mapping[str, Any]) -> None:
         if seen.written is None:
             seen.written = {name: seen.row[name] for name in ("id", *CHANGING)}
-            seen.written["version_before"] = seen.row["version"]
-            seen.written["holder_before"] = seen.row["lease_holder"]
+            seen.written[WRITTEN_BY] = seen.written_by
             self._add(CHANGED_PAYMENTS, [seen.written])
         seen.written.update(values)
 

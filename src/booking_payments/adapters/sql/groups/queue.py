@@ -1,20 +1,21 @@
 """Tickets that arrive together are served together: while one group is under way, the next one gathers.
 
-There is no task of its own. Whoever comes first and finds a place leads: it takes what waits, serves it, and asks the
-next one that waits to lead. Alone, a ticket waits for nobody. Behind a group it waits a moment for as many as came with
-that one: answered together, they come again together, and without that moment the first of them would always be served
-alone while all others wait.
+Whoever comes first and finds a place leads: it takes what waits, and has it served in a task of its own, so that
+nobody's cancellation is anybody else's; then the next one that waits is asked to lead. Alone, a ticket waits for
+nobody. Behind a group it waits a moment for as many as came with that one: answered together, they come again together,
+and without that moment the first of them would always be served alone while all others wait.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, Generic, TypeVar
 
 import anyio
 from attrs import define, field
 
-from booking_payments.ports.storage import StorageConflict, Subject
+from booking_payments.ports.storage import CommitLost, Subject
 
 MOMENT_S: Final = 0.001
 """How long a leader waits for company: less than a commit takes."""
@@ -30,13 +31,18 @@ def _future() -> "asyncio.Future[None]":
 
 @define(eq=False)
 class Ticket(Generic[P, R]):
-    """Something to be served. Of tickets about the same booking, intent or event only one is in a group."""
+    """Something to be served. Of tickets about the same booking, intent or event only one is in a group.
+
+    ``group`` is what serves it, once something does; ``is_gone`` says that nobody waits for its answer any more.
+    """
 
     payload: P
     subject: Subject
     subjects: frozenset[str]
     turn: "asyncio.Future[None]" = field(factory=_future)
     leads: bool = False
+    is_gone: bool = False
+    group: "asyncio.Task[None] | None" = None
     _answer: Callable[[], R] | None = None
 
     @classmethod
@@ -61,10 +67,14 @@ class Ticket(Generic[P, R]):
 
         self._answer = answer
 
+    @property
+    def is_answered(self) -> bool:
+        return self._answer is not None
+
     def answer(self) -> R:
-        """What it was served. Raises what it met."""
+        """What it was served. Raises what it met, and ``CommitLost`` where nobody said anything."""
         if self._answer is None:
-            raise StorageConflict("the database was left in the middle; try again")
+            raise CommitLost("what was under way was left in the middle")
         return self._answer()
 
 
@@ -82,6 +92,7 @@ class Queue(Generic[P, R]):
         self._most = most
         self._places = at_once
         self._waiting: deque[Ticket[P, R]] = deque()
+        self._under_way: set[asyncio.Task[None]] = set()
         self._last_size = 1
         self._enough = anyio.Event()
 
@@ -98,12 +109,16 @@ class Queue(Generic[P, R]):
             await ticket.turn
             if ticket.leads:
                 await self._gather()
+                await asyncio.wait({self._lead(ticket)})
         except BaseException:
-            self._leave(ticket)
+            await self._leave(ticket)
             raise
-        if ticket.leads:
-            await self._lead(ticket)
         return ticket.answer()
+
+    async def settled(self) -> None:
+        """Return when nothing is under way any more."""
+        while self._under_way:
+            await asyncio.wait(set(self._under_way))
 
     def _call_next(self) -> None:
         """Ask the first that waits to lead, or give the place up."""
@@ -123,18 +138,29 @@ class Queue(Generic[P, R]):
             with anyio.move_on_after(MOMENT_S):
                 await self._enough.wait()
 
-    def _leave(self, ticket: Ticket[P, R]) -> None:
-        """Whoever goes away while waiting hands on what it was asked for."""
+    async def _leave(self, ticket: Ticket[P, R]) -> None:
+        """Whoever goes away while waiting hands on what it was asked for. One that is being served goes when that has
+        ended: as long as something may still be done for it, it must not seem over."""
         if ticket in self._waiting:
             self._waiting.remove(ticket)
             if ticket.leads:
                 self._call_next()
+        elif ticket.group is not None:
+            ticket.is_gone = True
+            await _end_of(ticket.group)
 
-    async def _lead(self, leader: Ticket[P, R]) -> None:
+    def _lead(self, leader: Ticket[P, R]) -> "asyncio.Task[None]":
         group = self._take(leader)
+        task = asyncio.create_task(self._serve_all(group))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        for ticket in group:
+            ticket.group = task
+        return task
+
+    async def _serve_all(self, group: Sequence[Ticket[P, R]]) -> None:
         try:
-            with anyio.CancelScope(shield=True):
-                await self._serve(group)
+            await self._serve(group)
         finally:
             self._call_next()
             for ticket in group:
@@ -155,3 +181,10 @@ class Queue(Generic[P, R]):
         self._waiting = later
         self._last_size = len(group)
         return group
+
+
+async def _end_of(group: "asyncio.Task[None]") -> None:
+    with anyio.CancelScope(shield=True):
+        while not group.done():
+            with suppress(asyncio.CancelledError):  # said once, it is not forgotten
+                await asyncio.wait({group})

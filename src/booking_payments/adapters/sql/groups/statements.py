@@ -42,6 +42,9 @@ INSERTED: Final[Mapping[Table, tuple[str, ...]]] = {
 JUDGED: Final = "judged_bookings"
 CHANGED_BOOKINGS: Final = "changed_bookings"
 CHANGED_PAYMENTS: Final = "changed_payments"
+WRITTEN_BY: Final = "written_by"
+"""The transaction that wrote a payment's row (``xmin``): another one has, when anything of it has changed."""
+
 ROWS: Final = (JUDGED, CHANGED_BOOKINGS, CHANGED_PAYMENTS, *(table.name for table in INSERTED))
 """The parameters of the writing statement that hold rows."""
 
@@ -70,7 +73,7 @@ def _insert(table: Table, columns: Iterable[str]) -> str:
 READ: Final = f"""
 SELECT about.place,
        {_names("b.", BOOKING)}, (SELECT coalesce(max(sequence), 0) FROM outbox WHERE booking_id = b.id),
-       {_names("p.", PAYMENT)}, (SELECT coalesce(max(sequence), 0) FROM postings WHERE payment_id = p.id),
+       {_names("p.", PAYMENT)}, (SELECT coalesce(max(sequence), 0) FROM postings WHERE payment_id = p.id), p.xmin::text,
        {_names("i.", ENTRY)}
 FROM json_to_recordset(%(subjects)s) AS about (place integer, booking_id text, intent_id text, event_id text)
 LEFT JOIN payments AS named ON named.intent_id = about.intent_id
@@ -101,9 +104,8 @@ _PARTS: Final[Mapping[str, str]] = {
     CHANGED_PAYMENTS: f"""moved AS (
     UPDATE payments SET {", ".join(f"{name} = new.{name}" for name in CHANGING)}
     FROM json_to_recordset(%({CHANGED_PAYMENTS})s)
-         AS new ({_typed(tables.payments, ("id", *CHANGING), version_before="INTEGER", holder_before="TEXT")})
-    WHERE payments.id = new.id AND payments.version = new.version_before
-          AND payments.lease_holder IS NOT DISTINCT FROM new.holder_before
+         AS new ({_typed(tables.payments, ("id", *CHANGING), **{WRITTEN_BY: "XID"})})
+    WHERE payments.id = new.id AND payments.xmin = new.{WRITTEN_BY}
     RETURNING payments.id
 )""",  # noqa: S608
     **{table.name: f"to_{table.name} AS ({_insert(table, columns)})" for table, columns in INSERTED.items()},
@@ -130,8 +132,10 @@ def write(*parameters: str) -> str:
 
 SESSION: Final[Mapping[str, str]] = {
     "timezone": "UTC",
+    "default_transaction_isolation": "read committed",
+    "lock_timeout": "200ms",
     "plan_cache_mode": "force_generic_plan",
     **dict.fromkeys(["enable_seqscan", "enable_hashjoin", "enable_mergejoin"], "off"),
 }
 """Each statement is planned once, perhaps while its tables are empty, and stays as it was planned when they are large:
-so all rows are looked up by their keys, one by one."""
+so all rows are looked up by their keys, one by one. For a lock that somebody keeps, each member waits by itself."""
