@@ -34,11 +34,13 @@ def test_a_worker_that_dies_is_replaced_and_all_end_together(postgres_server: Se
         printed(tmp_path, "migrate", settings=settings)
         port = free_port()
         with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as service:
-            wait_until_ready(f"http://127.0.0.1:{port}/health/ready", service)
+            address = f"http://127.0.0.1:{port}/health/ready"
+            wait_until_ready(address, service)
             before = _until(lambda: _workers(service.pid))
             os.kill(min(before), signal.SIGKILL)
             after = _until(lambda: found if (found := _workers(service.pid)) != before else set())
-            ready = httpx.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).status_code
+            wait_until_ready(address, service)  # the one that was left may itself not have come up by now
+            ready = httpx.get(address, trust_env=False).status_code
 
     assert (len(before), len(after), ready) == (2, 2, 200)
     assert _workers(service.pid) == set()
