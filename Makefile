@@ -32,8 +32,10 @@ run: $(VENV)/.run  ## install what is needed, migrate, and serve on http://127.0
 	@$(BIN)/booking-payments migrate
 	@$(BIN)/booking-payments serve
 
+# The simulation runs the same lines some thousand times, and would take twice as long if they were counted.
 test: $(VENV)/.dev  ## install what is needed and run the whole suite, PostgreSQL included
-	@$(BIN)/python -m pytest --cov --cov-report=term
+	@$(BIN)/python -m pytest --cov --cov-report=term --ignore tests/simulation
+	@$(BIN)/python -m pytest tests/simulation
 
 nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, twenty thousand requests, fuzzing (about an hour)
 	@SIMULATION=nightly KILLS=1000 PROCESS_KILLS=200 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \
