@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 from sqlalchemy import Select, TextClause, create_engine, select, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
 from booking_payments.adapters.sql.clock import DatabaseClock
@@ -127,7 +127,7 @@ async def test_a_database_error_that_is_no_conflict_comes_through(storage: SqlSt
 
     async def work(uow: UnitOfWork) -> None:
         begun.append(1)
-        raise OperationalError("SELECT", {}, Exception("disk I/O error"))
+        raise ProgrammingError("SELECT", {}, Exception("no such column"))
 
     with pytest.raises(DBAPIError):
         await storage.transact(work)

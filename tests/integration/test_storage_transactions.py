@@ -12,11 +12,11 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql.engine import BUSY_TIMEOUT_MS
-from booking_payments.adapters.sql.failures import is_conflict
+from booking_payments.adapters.sql.failures import is_conflict, is_out_of_reach
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import DeliverMessages
-from booking_payments.ports.storage import InboxEntry, StoredAnswer, UnitOfWork
+from booking_payments.ports.storage import InboxEntry, StorageDown, StoredAnswer, Subject, UnitOfWork
 from booking_payments.testing.house import NOW
 from booking_payments.testing.storage_contract import booking, entry, store, stored, whole_life
 
@@ -333,3 +333,55 @@ async def test_what_was_looked_for_in_vain_may_be_stored_twice_in_one_transactio
     assert stored is not None
     assert stored.body == b"run 2"
     assert [each.tries for each in await storage.read(lambda uow: uow.inbox.find("evt_1"))] == [2]
+
+
+# --- a database that is not there
+
+
+async def _look_for_a_booking(uow: UnitOfWork) -> object:
+    return await uow.bookings.get("bk_1")
+
+
+@pytest.mark.parametrize("address", ["postgresql://nobody@127.0.0.1:9/nowhere", "sqlite:////nowhere/books.db"])
+async def test_a_database_out_of_reach_is_told_as_such(address: str) -> None:
+    storage = SqlStorage.open(address)
+
+    for run in (storage.read, storage.transact):
+        with pytest.raises(StorageDown):
+            await run(_look_for_a_booking)
+
+    await storage.close()
+
+
+@ON_POSTGRESQL
+async def test_a_server_that_only_reads_is_told_as_such(database_url: str) -> None:
+    storage = SqlStorage.open(f"{database_url}?options=-c%20default_transaction_read_only%3Don")
+
+    for about in (None, Subject(booking_id="bk_1")):
+        with pytest.raises(StorageDown):
+            await storage.transact(lambda uow: uow.bookings.add(booking()), about)
+    assert await storage.read(_look_for_a_booking) is None
+
+    await storage.close()
+
+
+@ON_SQLITE
+async def test_so_is_a_file_that_can_only_be_read(storage: SqlStorage) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        await uow.bookings.add(booking())
+
+    await storage.read(_look_for_a_booking)
+    async with storage.engine.connect() as connection:
+        await connection.execute(text("PRAGMA query_only = ON"))
+
+    with pytest.raises(StorageDown):
+        await storage.transact(work)
+
+
+@ON_POSTGRESQL
+async def test_a_session_that_was_ended_from_outside_is_no_bug_of_ours(storage: SqlStorage) -> None:
+    async with storage.engine.connect() as connection:
+        with pytest.raises(DBAPIError) as ended:
+            await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    assert is_out_of_reach(ended.value)

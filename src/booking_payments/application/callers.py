@@ -1,5 +1,6 @@
 """Who asks, and why: what the journal records, and whose bookings a caller may see."""
 
+from datetime import datetime
 from typing import Final
 
 from attrs import frozen
@@ -15,8 +16,9 @@ LONGEST_ID: Final = 128
 class Caller:
     """``actor`` and ``cause`` go into the journal. With ``customer_id`` set only that customer's bookings exist.
 
-    ``resumed``: an earlier run of the same request, under the same cause, may have got somewhere. ``request_id`` and
-    ``key`` are of the HTTP request and its ``Idempotency-Key``, for the audit trail. ``by_itself``: nobody gave a
+    ``resumed``: an earlier run of the same request, under the same cause, may have got somewhere. ``until``: when this
+    run's right to the request ends, after which another one may take it over. ``request_id`` and ``key`` are of the
+    HTTP request and its ``Idempotency-Key``, for the audit trail. ``by_itself``: nobody gave a
     command, so that whatever is recorded leaves its own record in the audit trail.
     """
 
@@ -25,6 +27,7 @@ class Caller:
     customer_id: str | None = None
     operator: bool = False
     resumed: bool = False
+    until: datetime | None = None
     request_id: str | None = None
     key: str | None = None
     by_itself: bool = False

@@ -38,7 +38,7 @@ from booking_payments.domain.instructions import CreateIntent, CreateRefund
 from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
 from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, Refused, Unreachable
-from booking_payments.ports.storage import Subject, UnitOfWork
+from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, UnitOfWork
 
 MAX_STEPS = 8
 """How often one run writes down, reads anew or carries on; more would be a loop of our own making."""
@@ -67,10 +67,14 @@ class News:
     as_of: int | None = None
 
     @property
+    def intent_ages(self) -> bool:
+        """Whether what is said of the intent may be out of date as soon as our books move: all but its end."""
+        return self.intent is not None and (self.intent.status is None or self.intent.status.is_open)
+
+    @property
     def ages(self) -> bool:
-        """Whether this may be out of date as soon as our books move: everything but the end of an intent."""
-        ended = self.intent is not None and self.intent.status is not None and not self.intent.status.is_open
-        return not ended and bool(self.intent or self.refunds)
+        """Whether anything of this may be out of date as soon as our books move."""
+        return self.intent_ages or bool(self.refunds or self.disputes)
 
 
 @frozen(kw_only=True)
@@ -143,7 +147,10 @@ async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) ->
     """
     error = news.error
     for _ in range(MAX_STEPS):
-        step = await _write_down(world, claimed, news, caller)
+        try:
+            step = await _write_down(world, claimed, news, caller)
+        except (StorageConflict, CommitLost) as lost:
+            return Ended(_not_written_down(lost), None)
         if isinstance(step, PaymentView):
             return Ended(error, step)
         if isinstance(step, Payment):
@@ -151,6 +158,13 @@ async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) ->
         else:
             claimed, news = step, await _perform(world, step)
     return Ended(error, None)
+
+
+def _not_written_down(lost: Exception) -> OutcomeUnknown:
+    """The gateway was called, so nobody may be told that nothing happened. The resolver will find out."""
+    unknown = OutcomeUnknown()
+    unknown.__cause__ = lost
+    return unknown
 
 
 # --- calling ---------------------------------------------------------------------------------------------------
@@ -208,13 +222,14 @@ async def _refused(world: World, claimed: Claimed, refused: Refused) -> News:
 
 
 async def _read_anew(world: World, payment: Payment, news: News) -> News:
-    """An answer that a webhook has overtaken is older than our books: read its object as it is now."""
+    """An answer that a webhook has overtaken is older than our books: read its objects as they are now."""
     try:
         intent = await world.gateway.retrieve_intent(news.intent.id) if news.intent else None
         refunds = [await world.gateway.retrieve_refund(refund.id) for refund in news.refunds]
+        disputes = [await world.gateway.retrieve_dispute(dispute.id) for dispute in news.disputes]
     except GatewayError as error:
         return News(settles=False, unknown=error.code, error=OutcomeUnknown())
-    return evolve(news, intent=intent, refunds=refunds, as_of=payment.version)
+    return evolve(news, intent=intent, refunds=refunds, disputes=disputes, as_of=payment.version)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------

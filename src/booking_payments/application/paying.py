@@ -7,7 +7,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, Ended, carry_out, claim, judge, load, look
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
-from booking_payments.application.resuming import earlier_run
+from booking_payments.application.resuming import earlier_run, require_turn
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
@@ -275,6 +275,7 @@ async def _begin(
             raise NotFound()
         if payment is not None and payment.operation is not None:
             return payment
+        await require_turn(world, uow, booking_id, caller)
         recorder = Recorder(world, uow, booking, payment, caller)
         begin(recorder)
         await recorder.save(holder=holder)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from booking_payments.application.differences import (
     Difference,
@@ -340,7 +340,9 @@ async def _book(world: World, seen: Payment, news: News) -> Payment | None:
         if payment.version != seen.version:
             return payment
         recorder = Recorder(world, uow, booking, payment, CALLER)
-        await judge(uow, recorder, news)
+        # While a call of ours is in flight, an intent that is not final is left to its answer, which is newer.
+        left = payment.operation is not None and news.intent_ages
+        await judge(uow, recorder, evolve(news, intent=None) if left else news)
         recorder.follow_up()
         if recorder.payment.version != payment.version:
             await recorder.save()

@@ -5,7 +5,7 @@ from booking_payments.application.operations import Claimed, carry_out, claim
 from booking_payments.application.paying import AmountInput, amount_in, latest, payment_status
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
-from booking_payments.application.resuming import Earlier, earlier_run
+from booking_payments.application.resuming import Earlier, earlier_run, require_turn
 from booking_payments.application.views import RefundView
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
@@ -78,6 +78,7 @@ async def _begin(
             raise NotFound()
         if payment.operation is not None:
             return payment
+        await require_turn(world, uow, booking_id, caller)
         recorder = Recorder(world, uow, booking, payment, caller)
         recorder.add(_intended(world, recorder, refund_id, amount, reason, note))
         await recorder.save(holder=holder)

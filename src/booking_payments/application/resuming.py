@@ -4,7 +4,7 @@ Both runs have the same cause, under which the journal keeps what the first one 
 got lost, in a crash or on the line, gets the answer of the first run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
@@ -12,15 +12,16 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.application.world import World
 from booking_payments.domain import events as ev
-from booking_payments.domain.errors import CardDeclined
+from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined
 from booking_payments.domain.payment import Payment
+from booking_payments.domain.retry import Decline
 from booking_payments.ports.storage import UnitOfWork
 
 
 @frozen
 class Earlier:
-    """An earlier run of the same request: its payment as it is now, the key that it sent, and how it ended, if it
-    has."""
+    """What an earlier run of the same request began: its payment as it is now, the key that it sent, and how it ended,
+    if it has."""
 
     payment: Payment
     idempotency_key: str
@@ -30,6 +31,17 @@ class Earlier:
     def is_under_way(self) -> bool:
         operation = self.payment.operation
         return operation is not None and operation.idempotency_key == self.idempotency_key
+
+    @property
+    def decline(self) -> Decline | None:
+        """Why the card was declined, where it was."""
+        declines = (each.decline for each in self.payment.attempts if each.idempotency_key == self.idempotency_key)
+        return next(declines, None)
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether the gateway refused it, so that the same may be begun anew."""
+        return self.end is not None and self.end.refusal is not None and self.decline is None
 
 
 async def earlier_run(world: World, booking_id: str, caller: Caller) -> Earlier | None:
@@ -45,35 +57,46 @@ async def earlier_run(world: World, booking_id: str, caller: Caller) -> Earlier 
         if error is not None:
             raise error
         earlier = await _look_back(world, booking_id, caller)
-    return _told(earlier) if earlier is not None else None
+    if earlier is not None and earlier.decline is not None:
+        raise CardDeclined(earlier.decline)
+    return earlier
 
 
-def _told(earlier: Earlier) -> Earlier | None:
-    for attempt in earlier.payment.attempts:
-        if attempt.idempotency_key == earlier.idempotency_key and attempt.decline is not None:
-            raise CardDeclined(attempt.decline)
-    refused = earlier.end is not None and earlier.end.refusal is not None
-    return None if refused else earlier
+async def require_turn(world: World, uow: UnitOfWork, booking_id: str, caller: Caller) -> None:
+    """Whether ``caller`` may begin anything now, asked with the booking locked.
+
+    A run that took longer than its right to the request lasts may have been taken over, and begins nothing any more;
+    the one that took over begins nothing that the first has begun at the last moment. So of the two only one does.
+    Raises ``AlreadyUnderWay``.
+    """
+    if caller.until is not None and world.clock.now() >= caller.until:
+        raise AlreadyUnderWay()
+    if caller.resumed and await _begun(uow, booking_id, caller.cause) is not None:
+        raise AlreadyUnderWay()
 
 
 async def _look_back(world: World, booking_id: str, caller: Caller) -> Earlier | None:
     async def look(uow: UnitOfWork) -> Earlier | None:
         caller.require(await uow.bookings.get(booking_id))
-        for payment in await uow.payments.of_booking(booking_id):
-            found = _in_journal(payment, await uow.payments.journal(payment.id), caller.cause)
-            if found is not None:
-                return found
-        return None
+        return await _begun(uow, booking_id, caller.cause)
 
     return await world.storage.read(look)
 
 
-def _in_journal(payment: Payment, journal: Sequence[ev.Recorded], cause: str) -> Earlier | None:
-    """The first thing that was intended under this cause: what followed from it has the same one."""
-    facts = [recorded.fact for recorded in journal if recorded.cause == cause]
-    intended = next((fact for fact in facts if isinstance(fact, ev.OperationIntended)), None)
-    if intended is None:
-        return None
-    ends = [recorded.fact for recorded in journal if isinstance(recorded.fact, ev.OperationSettled)]
-    key = intended.idempotency_key
-    return Earlier(payment, key, next((end for end in ends if end.idempotency_key == key), None))
+async def _begun(uow: UnitOfWork, booking_id: str, cause: str) -> Earlier | None:
+    """The first thing under this cause that was not refused: what follows from it has the same cause. Several runs may
+    have been refused before."""
+    for payment in await uow.payments.of_booking(booking_id):
+        for each in _intended(payment, await uow.payments.journal(payment.id), cause):
+            if not each.did_nothing:
+                return each
+    return None
+
+
+def _intended(payment: Payment, journal: Sequence[ev.Recorded], cause: str) -> Iterator[Earlier]:
+    facts = [recorded.fact for recorded in journal]
+    ends = {fact.idempotency_key: fact for fact in facts if isinstance(fact, ev.OperationSettled)}
+    for recorded in journal:
+        if recorded.cause == cause and isinstance(recorded.fact, ev.OperationIntended):
+            key = recorded.fact.idempotency_key
+            yield Earlier(payment, key, ends.get(key))

@@ -178,7 +178,7 @@ async def _book(world: World, uow: UnitOfWork, event: GatewayEvent, payment: Pay
     which is newer; the fact makes sure that the answer is read anew."""
     booking, now = await load(uow, payment.id)
     recorder = Recorder(world, uow, booking, now, Caller.gateway(event.id))
-    if now.operation is not None and news.ages and news.intent is not None:
+    if now.operation is not None and news.intent_ages:
         recorder.add((ev.NewsDeferred(),))
         news = evolve(news, intent=None)
     await judge(uow, recorder, news)

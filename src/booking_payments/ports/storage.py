@@ -30,6 +30,10 @@ class StorageConflict(Exception):
     """Transactions kept getting into each other's way (serialization, deadlock, locked); nothing was changed."""
 
 
+class StorageDown(StorageConflict):
+    """The database can't be reached, or takes no writes at present; nothing was changed."""
+
+
 class CommitLost(Exception):
     """Whether a transaction was committed is not known: what would have told so was lost. Look before trying again."""
 

@@ -10,7 +10,7 @@ from booking_payments.domain.retry import DECLINES, Decline
 from booking_payments.entrypoints.http.frame import SECURITY_HEADERS
 from booking_payments.entrypoints.http.problems import STATUSES, reply_to, status_of
 from booking_payments.entrypoints.http.services import Readiness
-from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, BOOKING_APP, Api, open_api, problem_of
 
@@ -118,6 +118,24 @@ def test_a_busy_storage_is_503_with_a_time_to_come_again() -> None:
 
     assert (response.status_code, problem_of(response)["retryable"]) == (503, True)
     assert int(response.headers["retry-after"]) > 0
+
+
+def test_a_database_out_of_reach_is_503_and_says_that_nothing_was_changed() -> None:
+    with open_api(house=Broken(StorageDown("canary"))) as api:
+        response = api.get("/api/bookings/bk_1/", ANN)
+
+    problem = problem_of(response)
+    assert (response.status_code, problem["code"], problem["retryable"]) == (503, "storage_unavailable", True)
+    assert "canary" not in response.text
+
+
+def test_a_lost_commit_is_an_unknown_outcome() -> None:
+    with open_api(house=Broken(CommitLost("canary"))) as api:
+        response = api.get("/api/bookings/bk_1/", ANN)
+
+    problem = problem_of(response)
+    assert (response.status_code, problem["code"], problem["outcome_unknown"]) == (503, "outcome_unknown", True)
+    assert "canary" not in response.text
 
 
 # --- the table of errors

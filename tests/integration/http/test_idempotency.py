@@ -149,6 +149,17 @@ def test_a_400_is_forgotten(api: Api) -> None:
     assert refund(api, booking_id).status_code == 200
 
 
+@pytest.mark.parametrize("wrong", ["https://elsewhere.example/", "https://shop.example/a b"])
+def test_what_an_endpoint_itself_refuses_is_forgotten_too(api: Api, wrong: str) -> None:
+    path = f"/api/bookings/{api.book()}/payment/intent/"
+    card = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
+
+    refused = api.post(path, ANN, headers=with_key(), json={**card, "return_url": wrong})
+    mended = api.post(path, ANN, headers=with_key(), json={**card, "return_url": "https://shop.example/"})
+
+    assert (refused.status_code, mended.status_code) == (400, 200)
+
+
 def test_a_register_is_done_once(api: Api) -> None:
     body = api.new_booking()
     api.post("/api/bookings/", BOOKING_APP, headers=with_key(), json=body)

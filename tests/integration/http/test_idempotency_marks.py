@@ -1,25 +1,28 @@
 """The mark of a key, step by step: who may work, who waits, who takes over, and whose answer counts."""
 
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import anyio
 import pytest
 import structlog
 
+from booking_payments.application.callers import Caller
 from booking_payments.entrypoints.http.auth import Principal
-from booking_payments.entrypoints.http.idempotency import Asked, asked, key_of, once
+from booking_payments.entrypoints.http.idempotency import Asked, Work, asked, key_of, once
 from booking_payments.entrypoints.http.models import CancelBooking
 from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply
 from booking_payments.entrypoints.http.services import Services
-from booking_payments.ports.storage import ANSWER_LIFETIME, StorageConflict
+from booking_payments.ports.storage import ANSWER_LIFETIME, CommitLost, StorageConflict
 from booking_payments.testing.house import House
 from tests.integration.http.api import services_of
 
 ASKED = Asked(caller="ann", route="POST /x", key="a-key-of-some-length", fingerprint="f")
 DONE = Reply(status=200, body=b'{"done":1}', media_type="application/json")
 LEASE = timedelta(seconds=60)
-Work = Callable[[str, bool], Awaitable[Reply]]
+
+
+def asking(cause: str) -> Caller:
+    return Caller.customer("ann", cause)
 
 
 @pytest.fixture
@@ -33,9 +36,9 @@ def services(house: House) -> Services:
 
 
 def replying(reply: Reply, seen: list[tuple[str, bool]] | None = None) -> Work:
-    async def work(cause: str, resumed: bool) -> Reply:
+    async def work(caller: Caller) -> Reply:
         if seen is not None:
-            seen.append((cause, resumed))
+            seen.append((caller.cause.partition(" ")[0], caller.resumed))
         return reply
 
     return work
@@ -43,13 +46,13 @@ def replying(reply: Reply, seen: list[tuple[str, bool]] | None = None) -> Work:
 
 async def another(services: Services) -> Reply:
     """What another request with the same key is told meanwhile."""
-    return await once(services, ASKED, "cause-2", replying(DONE))
+    return await once(services, ASKED, asking("cause-2"), replying(DONE))
 
 
 async def test_the_first_run_works_under_its_own_cause(services: Services) -> None:
     seen: list[tuple[str, bool]] = []
 
-    reply = await once(services, ASKED, "cause-1", replying(DONE, seen))
+    reply = await once(services, ASKED, asking("cause-1"), replying(DONE, seen))
 
     assert reply == DONE
     assert seen == [("cause-1", False)]
@@ -57,10 +60,10 @@ async def test_the_first_run_works_under_its_own_cause(services: Services) -> No
 
 
 async def test_the_next_run_gets_the_stored_answer_and_does_not_work(services: Services) -> None:
-    await once(services, ASKED, "cause-1", replying(DONE))
+    await once(services, ASKED, asking("cause-1"), replying(DONE))
     seen: list[tuple[str, bool]] = []
 
-    again = await once(services, ASKED, "cause-2", replying(Reply(status=201, body=b""), seen))
+    again = await once(services, ASKED, asking("cause-2"), replying(Reply(status=201, body=b""), seen))
 
     assert (again.status, again.body, again.media_type, seen) == (200, DONE.body, "application/json", [])
     assert again.headers == {"Idempotent-Replayed": "true"}
@@ -69,13 +72,13 @@ async def test_the_next_run_gets_the_stored_answer_and_does_not_work(services: S
 async def test_while_one_works_another_is_told_to_come_again(services: Services) -> None:
     told: list[Refused] = []
 
-    async def work(cause: str, resumed: bool) -> Reply:
+    async def work(caller: Caller) -> Reply:
         with pytest.raises(Refused) as refused:
             await another(services)
         told.append(refused.value)
         return DONE
 
-    assert await once(services, ASKED, "cause-1", work) == DONE
+    assert await once(services, ASKED, asking("cause-1"), work) == DONE
     assert (told[0].problem.status, told[0].problem.code) == (409, "idempotency_key_in_use")
     assert told[0].problem.retryable is True
     assert told[0].reply.headers["Retry-After"] == str(RETRY_AFTER_S)
@@ -89,38 +92,38 @@ async def test_a_run_that_died_is_taken_over_when_its_lease_ends(
 ) -> None:
     seen: list[tuple[str, bool]] = []
 
-    async def first(cause: str, resumed: bool) -> Reply:
+    async def first(caller: Caller) -> Reply:
         house.clock.advance(after)  # the first run still hangs here when the second comes
         try:
-            await once(services, ASKED, "cause-2", replying(DONE, seen))
+            await once(services, ASKED, asking("cause-2"), replying(DONE, seen))
         except Refused as refused:
             assert refused.problem.status == 409  # noqa: PT017 - both ends are looked at below
         return Reply(status=422, body=b"too late")
 
-    await once(services, ASKED, "cause-1", first)
+    await once(services, ASKED, asking("cause-1"), first)
 
     assert seen == ([("cause-1", True)] if works else [])
 
 
 async def test_the_answer_of_who_took_over_counts(house: House, services: Services) -> None:
-    async def first(cause: str, resumed: bool) -> Reply:
+    async def first(caller: Caller) -> Reply:
         house.clock.advance(LEASE)
-        await once(services, ASKED, "cause-2", replying(DONE))
+        await once(services, ASKED, asking("cause-2"), replying(DONE))
         return Reply(status=422, body=b"too late")
 
-    await once(services, ASKED, "cause-1", first)
+    await once(services, ASKED, asking("cause-1"), first)
 
-    assert (await once(services, ASKED, "cause-3", replying(Reply(status=500, body=b"")))).body == DONE.body
+    assert (await once(services, ASKED, asking("cause-3"), replying(Reply(status=500, body=b"")))).body == DONE.body
 
 
 async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(house: House, services: Services) -> None:
     began, first_is_through = anyio.Event(), anyio.Event()
 
-    async def slow(cause: str, resumed: bool) -> Reply:
+    async def slow(caller: Caller) -> Reply:
         await began.wait()
         return Reply(status=422, body=b"too late")
 
-    async def second(cause: str, resumed: bool) -> Reply:
+    async def second(caller: Caller) -> Reply:
         began.set()
         await first_is_through.wait()
         with pytest.raises(Refused):  # the mark is still this run's
@@ -130,81 +133,96 @@ async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(hou
     async with anyio.create_task_group() as tasks:
 
         async def run_first() -> None:
-            await once(services, ASKED, "cause-1", slow)
+            await once(services, ASKED, asking("cause-1"), slow)
             first_is_through.set()
 
         tasks.start_soon(run_first)
         await anyio.wait_all_tasks_blocked()
         house.clock.advance(LEASE)
-        assert await once(services, ASKED, "cause-2", second) == DONE
+        assert await once(services, ASKED, asking("cause-2"), second) == DONE
 
-    replayed = await once(services, ASKED, "cause-3", replying(Reply(status=500, body=b"")))
+    replayed = await once(services, ASKED, asking("cause-3"), replying(Reply(status=500, body=b"")))
     assert (replayed.status, replayed.body) == (200, DONE.body)
 
 
 async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(house: House, services: Services) -> None:
-    async def work(cause: str, resumed: bool) -> Reply:
+    async def work(caller: Caller) -> Reply:
         await house.payments.forget_answers(house.clock.now() + ANSWER_LIFETIME)
         return DONE
 
-    assert await once(services, ASKED, "cause-1", work) == DONE
+    assert await once(services, ASKED, asking("cause-1"), work) == DONE
 
 
 @pytest.mark.parametrize("status", [500, 501, 502, 503])
 async def test_after_a_failure_of_ours_the_next_run_goes_on_at_once(services: Services, status: int) -> None:
-    await once(services, ASKED, "cause-1", replying(Reply(status=status, body=b"")))
+    await once(services, ASKED, asking("cause-1"), replying(Reply(status=status, body=b"")))
     seen: list[tuple[str, bool]] = []
 
-    assert await once(services, ASKED, "cause-2", replying(DONE, seen)) == DONE
+    assert await once(services, ASKED, asking("cause-2"), replying(DONE, seen)) == DONE
     assert seen == [("cause-1", True)]
 
 
 async def test_after_an_exception_the_next_run_goes_on_at_once(services: Services) -> None:
-    async def broken(cause: str, resumed: bool) -> Reply:
+    async def broken(caller: Caller) -> Reply:
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        await once(services, ASKED, "cause-1", broken)
+        await once(services, ASKED, asking("cause-1"), broken)
     seen: list[tuple[str, bool]] = []
 
-    await once(services, ASKED, "cause-2", replying(DONE, seen))
+    await once(services, ASKED, asking("cause-2"), replying(DONE, seen))
 
     assert seen == [("cause-1", True)]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 409, 429])
 async def test_where_nothing_was_done_the_key_is_free_again(services: Services, status: int) -> None:
-    await once(services, ASKED, "cause-1", replying(Reply(status=status, body=b"")))
+    await once(services, ASKED, asking("cause-1"), replying(Reply(status=status, body=b"")))
     seen: list[tuple[str, bool]] = []
 
-    await once(services, ASKED, "cause-2", replying(DONE, seen))
+    await once(services, ASKED, asking("cause-2"), replying(DONE, seen))
 
     assert seen == [("cause-2", False)]
 
 
 async def test_a_key_lives_for_72_hours_to_the_microsecond(house: House, services: Services) -> None:
-    await once(services, ASKED, "cause-1", replying(DONE))
+    await once(services, ASKED, asking("cause-1"), replying(DONE))
     seen: list[tuple[str, bool]] = []
 
     house.clock.advance(ANSWER_LIFETIME - timedelta(microseconds=1))
-    await once(services, ASKED, "cause-2", replying(DONE, seen))
+    await once(services, ASKED, asking("cause-2"), replying(DONE, seen))
     assert seen == []
 
     house.clock.advance(timedelta(microseconds=1))
-    await once(services, ASKED, "cause-3", replying(DONE, seen))
+    await once(services, ASKED, asking("cause-3"), replying(DONE, seen))
     assert seen == [("cause-3", False)]
 
 
-async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(house: House, services: Services) -> None:
-    async def work(cause: str, resumed: bool) -> Reply:
-        house.storage.transact = too_busy  # type: ignore[method-assign,assignment]
+async def test_a_run_knows_until_when_it_may_begin_anything(house: House, services: Services) -> None:
+    known: list[datetime | None] = []
+
+    async def work(caller: Caller) -> Reply:
+        known.append(caller.until)
         return DONE
 
-    async def too_busy(*_: object) -> None:
-        raise StorageConflict
+    await once(services, ASKED, asking("cause-1"), work)
+
+    assert known == [house.clock.now() + LEASE]
+
+
+@pytest.mark.parametrize("error", [StorageConflict, CommitLost])
+async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
+    house: House, services: Services, error: type[Exception]
+) -> None:
+    async def work(caller: Caller) -> Reply:
+        house.storage.transact = fail  # type: ignore[method-assign,assignment]
+        return DONE
+
+    async def fail(*_: object) -> None:
+        raise error
 
     with structlog.testing.capture_logs() as logs:
-        assert await once(services, ASKED, "cause-1", work) == DONE
+        assert await once(services, ASKED, asking("cause-1"), work) == DONE
 
     assert [(line["event"], line["route"]) for line in logs] == [("idempotency answer not stored", "POST /x")]
 

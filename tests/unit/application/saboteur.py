@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 
 from booking_payments.adapters.memory.gateway import FakeGateway
-from booking_payments.domain.instructions import CreateIntent, CreateRefund
+from booking_payments.domain.instructions import ConfirmIntent, CreateIntent, CreateRefund
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
 from booking_payments.testing.house import House
+
+
+class PowerCut(BaseException):
+    """The process dies here."""
 
 
 class Saboteur(FakeGateway):
     """The fake gateway; each verb named in ``failures`` raises the next error of its list before it does anything."""
 
-    def __init__(self, house: House, **failures: Sequence[Exception]) -> None:
+    def __init__(self, house: House, **failures: Sequence[BaseException]) -> None:
         super().__init__(house.stripe, house.clock)
         self.failures = {verb: list(errors) for verb, errors in failures.items()}
 
@@ -27,6 +31,10 @@ class Saboteur(FakeGateway):
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
         self._fail("retrieve_intent")
         return await super().retrieve_intent(intent_id)
+
+    async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
+        self._fail("confirm_intent")
+        return await super().confirm_intent(instruction, idempotency_key)
 
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
         self._fail("create_refund")

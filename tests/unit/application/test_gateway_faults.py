@@ -1,5 +1,6 @@
 """Errors of the gateway that are rare, and the worse for it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import attrs
@@ -10,6 +11,7 @@ from booking_payments.application.world import LONGEST_TRY
 from booking_payments.domain.errors import GatewayRefusedUs, NotPossibleNow, OutcomeUnknown, TryAgainLater
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Payment
+from booking_payments.domain.reports import DisputeReport
 from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.gateway import KeyMisused, Misconfigured, Refused, Silent, Unreachable
 from booking_payments.ports.storage import InboxStatus
@@ -139,6 +141,37 @@ async def test_a_refusal_is_told_even_when_nothing_can_be_read(house: House) -> 
 
     payment = (await house.payments.payment_status(payment.booking_id)).payment
     assert (refusal.value.code, payment.refund_pending.minor) == ("disputed", 0)
+
+
+async def test_a_refusal_tells_no_old_news_of_a_dispute(house: House) -> None:
+    payment = await _pay(house)
+    await house.deliver_webhooks()
+    house.stripe.open_dispute(payment.intent_id or "")
+    house.world = attrs.evolve(house.world, gateway=_JustOpened(house))
+    house.payments = BookingPayments(house.world)
+
+    with pytest.raises(NotPossibleNow):
+        await house.payments.refund_payment(payment.booking_id, ANN, amount="10.00")
+
+    payment = (await house.payments.payment_status(payment.booking_id)).payment
+    assert [dispute.withdrawn.minor for dispute in payment.disputes] == [10000]
+
+
+class _JustOpened(Saboteur):
+    """Disputes are listed for the first time before the bank has withdrawn anything; that it has is told by webhooks
+    while the answer is on its way."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house)
+        self._house, self._told = house, False
+
+    async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
+        reports = await super().list_disputes(intent_id)
+        if self._told:
+            return reports
+        self._told = True
+        await self._house.deliver_webhooks()
+        return [attrs.evolve(report, withdrawn=report.withdrawn - report.withdrawn) for report in reports]
 
 
 async def test_a_mistake_in_our_own_work_keeps_the_webhook(house: House) -> None:

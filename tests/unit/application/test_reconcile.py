@@ -13,16 +13,17 @@ from booking_payments.application import settling
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.reconcile import Reconciliation
 from booking_payments.application.views import PaymentView
+from booking_payments.application.world import Terms
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import OutcomeUnknown, PaymentError
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.ledger import postings_of
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
-from booking_payments.domain.payment import Payment, fold
+from booking_payments.domain.payment import AttemptOutcome, Payment, fold
 from booking_payments.domain.reports import DisputeReport, IntentReport
 from booking_payments.ports.storage import InboxEntry, InboxStatus, UnitOfWork
 from booking_payments.testing.house import ANN, House
-from tests.unit.application.saboteur import Saboteur
+from tests.unit.application.saboteur import PowerCut, Saboteur
 
 CREATE = "POST /v1/payment_intents"
 CAPTURED = 10000
@@ -158,10 +159,10 @@ async def _die_while_paying(house: House) -> Booking:
     house.stripe.faults.script(CREATE, "slow", times=1)
 
     async def power_cut() -> None:
-        raise KeyboardInterrupt
+        raise PowerCut
 
     house.clock.meanwhile(power_cut)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(PowerCut):
         await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
     return booking
 
@@ -747,6 +748,44 @@ class _DiesMeanwhile(Saboteur):
         if self.booking is None:
             self.booking = await _die_while_paying(self._house)
         return await super().list_intents(since, until)
+
+
+async def test_what_is_read_while_a_customer_confirms_is_left_to_the_answer() -> None:
+    house = House(terms=Terms(max_attempts=2))
+    view = await _pay(house, "pm_card_threeDSecure2Required")
+    house.authenticate(view, "failed")
+    await house.deliver_webhooks()
+    gateway = _ConfirmsMeanwhile(house, view.payment.booking_id)
+
+    await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+
+    attempts = (await _now(house, view)).attempts
+    assert [attempt.outcome for attempt in attempts] == [AttemptOutcome.REFUSED, AttemptOutcome.OPEN]
+
+
+class _ConfirmsMeanwhile(Saboteur):
+    """The list shows an intent in processing, which no longer holds when it is read; and a customer confirms, and dies
+    before the call is made, while that answer is on its way."""
+
+    def __init__(self, house: House, booking_id: str) -> None:
+        super().__init__(house, confirm_intent=[PowerCut()])
+        self._payments = BookingPayments(attrs.evolve(house.world, gateway=self))
+        self._booking_id = booking_id
+        self._confirmed = False
+
+    async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport]:
+        reports = await super().list_intents(since, until)
+        return [attrs.evolve(report, status=PaymentStatus.PROCESSING) for report in reports]
+
+    async def retrieve_intent(self, intent_id: str) -> IntentReport:
+        report = await super().retrieve_intent(intent_id)
+        if not self._confirmed:
+            self._confirmed = True
+            with pytest.raises(PowerCut):
+                await self._payments.confirm_payment(
+                    self._booking_id, ANN, payment_method_id="pm_card_threeDSecure2Required"
+                )
+        return report
 
 
 async def test_old_news_of_a_dispute_does_not_overwrite_what_came_meanwhile(house: House) -> None:

@@ -1,16 +1,29 @@
 """A request whose answer got lost comes again: it gets the answer of its first run, and nothing is done twice."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from datetime import timedelta
 
 import attrs
 import pytest
 
+from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
-from booking_payments.domain.errors import CardDeclined, OutcomeUnknown
+from booking_payments.application.resuming import require_turn
+from booking_payments.domain.errors import (
+    AlreadyUnderWay,
+    CardDeclined,
+    GatewayRefusedUs,
+    NotFound,
+    OutcomeUnknown,
+    TryAgainLater,
+)
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.ports.gateway import Misconfigured, Unreachable
+from booking_payments.domain.reports import IntentReport
+from booking_payments.ports.gateway import Misconfigured, Refused, Unreachable
+from booking_payments.ports.storage import UnitOfWork
 from booking_payments.testing.house import ANN, OPERATOR, House
 from tests.unit.application.saboteur import Saboteur
 
@@ -138,3 +151,111 @@ async def test_no_connection_later_does_not_settle_what_was_silent_before(house:
     operation = (await house.payments.payment_status(booking_id)).payment.operation
     assert operation is not None
     assert operation.unknown
+
+
+async def _refund_fails(house: House, error: Exception) -> str:
+    """A paid booking, and a first run whose refund the gateway has refused."""
+    booking = await house.book()
+    await house.payments.process_booking_payment(booking, "pm_card_visa")
+    refusing = BookingPayments(attrs.evolve(house.world, gateway=Saboteur(house, create_refund=[error])))
+    with pytest.raises(GatewayRefusedUs):
+        await refusing.refund_payment(booking.id, FIRST, amount="25.00")
+    return booking.id
+
+
+async def test_a_run_after_a_refused_one_is_not_forgotten_either(house: House) -> None:
+    booking_id = await _refund_fails(house, Refused("no balance", code="balance_insufficient"))
+    house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.refund_payment(booking_id, AGAIN, amount="25.00")
+    await house.settle()
+
+    third = await house.payments.refund_payment(booking_id, AGAIN, amount="25.00")
+
+    assert (third.payment.refunded.minor, third.refund.status.value) == (2500, "succeeded")
+
+
+@pytest.mark.parametrize(
+    ("card", "told"), [("pm_card_visa", None), ("pm_card_chargeDeclinedInsufficientFunds", CardDeclined)]
+)
+async def test_nor_is_a_charge_after_a_refused_one(house: House, card: str, told: type[Exception] | None) -> None:
+    booking = await house.book()
+    for fault, caller, error in (("429_limit", FIRST, TryAgainLater), ("timeout_after", AGAIN, OutcomeUnknown)):
+        house.stripe.faults.script(CREATE, fault, times=3)
+        with pytest.raises(error):
+            await house.payments.start_payment(booking.id, caller, payment_method_id=card, confirm_immediately=True)
+    await house.settle()
+
+    with pytest.raises(told) if told else nullcontext():
+        await house.payments.start_payment(booking.id, AGAIN, payment_method_id=card, confirm_immediately=True)
+
+    payment = (await house.payments.payment_status(booking.id)).payment
+    assert payment.attempts_made == 1
+
+
+# --- whose turn it is
+
+
+async def _charge(house: House, booking_id: str, caller: Caller) -> None:
+    await house.payments.start_payment(booking_id, caller, payment_method_id="pm_card_visa", confirm_immediately=True)
+
+
+async def test_a_run_whose_time_is_over_begins_nothing(house: House) -> None:
+    booking = await house.book()
+    late = attrs.evolve(FIRST, until=house.clock.now())
+
+    with pytest.raises(AlreadyUnderWay):
+        await _charge(house, booking.id, late)
+
+    with pytest.raises(NotFound):
+        await house.payments.payment_status(booking.id)
+
+
+async def test_until_then_it_may(house: House) -> None:
+    booking = await house.book()
+
+    await _charge(house, booking.id, attrs.evolve(FIRST, until=house.clock.now() + timedelta(microseconds=1)))
+
+    assert (await house.payments.payment_status(booking.id)).payment.status is PaymentStatus.SUCCEEDED
+
+
+async def test_money_goes_back_once_when_a_run_is_taken_over_while_it_settles_something_else(house: House) -> None:
+    booking = await house.book()
+    await house.payments.process_booking_payment(booking, "pm_card_visa")
+    house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.refund_payment(booking.id, OPERATOR_FIRST, amount="10.00")
+    lease = timedelta(seconds=60)
+    slow = Standstill(house, lease, lambda: house.payments.refund_payment(booking.id, AGAIN, amount="25.00"))
+    first = BookingPayments(attrs.evolve(house.world, gateway=slow))
+
+    with pytest.raises(AlreadyUnderWay):
+        await first.refund_payment(booking.id, attrs.evolve(FIRST, until=house.clock.now() + lease), amount="25.00")
+    await house.settle()
+
+    assert (await house.payments.payment_status(booking.id)).payment.refunded.minor == 3500
+
+
+class Standstill(FakeGateway):
+    """Whoever reads an intent for the first time stands still for so long, and meanwhile something else is done."""
+
+    def __init__(self, house: House, time: timedelta, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(house.stripe, house.clock)
+        self._house, self._time, self._meanwhile = house, time, [meanwhile]
+
+    async def retrieve_intent(self, intent_id: str) -> IntentReport:
+        if self._meanwhile:
+            self._house.clock.advance(self._time)
+            await self._meanwhile.pop()()
+        return await super().retrieve_intent(intent_id)
+
+
+async def test_what_the_first_run_began_at_the_last_moment_is_not_begun_again(house: House) -> None:
+    booking = await house.book()
+    await _charge(house, booking.id, FIRST)
+
+    async def begin(uow: UnitOfWork) -> None:
+        await require_turn(house.world, uow, booking.id, AGAIN)
+
+    with pytest.raises(AlreadyUnderWay):
+        await house.storage.transact(begin)

@@ -2,12 +2,18 @@
 
 from datetime import timedelta
 
+import attrs
 import pytest
 
+from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, PaymentError
+from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import AttemptOutcome, Payment
+from booking_payments.domain.reports import IntentReport
+from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.testing.house import ANN, House
 
 CREATE = "POST /v1/payment_intents"
@@ -239,3 +245,38 @@ async def test_an_overdue_booking_does_not_hurry_what_is_unknown(house: House) -
         await house.payments.work()
 
     assert len(house.stripe.calls) == asked
+
+
+# --- a database that fails after the gateway was called
+
+
+class Unwritable(FakeGateway):
+    """Creates the intent; then the next transaction ends with ``error``."""
+
+    def __init__(self, house: House, error: Exception) -> None:
+        super().__init__(house.stripe, house.clock)
+        self._house, self._error = house, error
+
+    async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
+        report = await super().create_intent(instruction, idempotency_key)
+        transact = self._house.storage.transact
+
+        async def fail(*_: object) -> None:
+            self._house.storage.transact = transact  # type: ignore[method-assign]
+            raise self._error
+
+        self._house.storage.transact = fail  # type: ignore[method-assign,assignment]
+        return report
+
+
+@pytest.mark.parametrize("error", [StorageConflict("busy"), StorageDown("gone"), CommitLost("gone meanwhile")])
+async def test_a_charge_that_could_not_be_written_down_is_no_failure(house: House, error: Exception) -> None:
+    booking = await house.book()
+    payments = BookingPayments(attrs.evolve(house.world, gateway=Unwritable(house, error)))
+
+    with pytest.raises(OutcomeUnknown):
+        await payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    await house.settle()
+
+    payment = await _payment(house, booking.id)
+    assert (payment.status, _charges(house, payment)) == (PaymentStatus.SUCCEEDED, 1)

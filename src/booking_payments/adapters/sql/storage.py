@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import anyio
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.adapters.sql.execute import Execute
-from booking_payments.adapters.sql.failures import is_conflict, is_unstorable
+from booking_payments.adapters.sql.failures import is_conflict, is_out_of_reach, is_unstorable, only_reads
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.adapters.sql.tables import answers, payments
 from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import Job
-from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, Work
+from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown, Subject, Work
 
 if TYPE_CHECKING:
     import psycopg
@@ -136,12 +137,14 @@ class SqlStorage:
         return await self._alone(work)
 
     async def _alone(self, work: Work[T]) -> T:
-        return await self._until_it_works(lambda: self._once(work))
+        return await self._until_it_works(
+            lambda: self._once(work), is_down=lambda error: is_out_of_reach(error) or only_reads(error)
+        )
 
     async def read(self, work: Work[T]) -> T:
-        return await self._until_it_works(lambda: self._read_once(work))
+        return await self._until_it_works(lambda: self._read_once(work), is_down=is_out_of_reach)
 
-    async def _until_it_works(self, once: Callable[[], Awaitable[T]]) -> T:
+    async def _until_it_works(self, once: Callable[[], Awaitable[T]], *, is_down: Callable[[DBAPIError], bool]) -> T:
         """Begin until it works. A task that is canceled meanwhile ends its transaction first: cut off in the middle,
         a driver may be left in a state that nobody can clean up."""
         for begin in range(MAX_BEGINS):
@@ -150,7 +153,11 @@ class SqlStorage:
                     return await once()
             except Retry:
                 conflict: Exception | None = None
+            except NoConnectionFree as error:
+                raise StorageConflict("all connections to the database are in use; try again") from error
             except DBAPIError as error:
+                if is_down(error):
+                    raise StorageDown(f"the database can't be reached: {error.orig}") from error
                 if not is_conflict(error):
                     raise
                 conflict = error

@@ -4,7 +4,7 @@ import structlog
 from attrs import frozen
 
 from booking_payments.application.views import WebhookResult
-from booking_payments.domain.errors import PaymentError
+from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.entrypoints.http.metrics import outcome_of
 from booking_payments.entrypoints.http.problems import Reply
 from booking_payments.entrypoints.http.services import Services
@@ -64,10 +64,11 @@ async def _subject(services: Services, line: Line, reply: Reply) -> tuple[str | 
         return None, None
 
 
-def explain(error: PaymentError | StorageConflict, reply: Reply) -> None:
+def explain(error: Exception, reply: Reply) -> None:
     """Keep what the client is not told: the reason of an error of ours."""
     if reply.status >= 500:
-        payments_log.warning("payment operation failed", error=type(error).__name__, reason=str(error))
+        kept = error.__cause__ if isinstance(error, OutcomeUnknown) and error.__cause__ else error
+        payments_log.warning("payment operation failed", error=type(kept).__name__, reason=str(kept))
 
 
 def webhook(request_id: str, outcome: str, *, error: str | None = None, result: WebhookResult | None = None) -> None:

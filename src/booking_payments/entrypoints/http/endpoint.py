@@ -13,15 +13,14 @@ from litestar.response import Response
 from structlog.contextvars import bound_contextvars
 
 from booking_payments.application.callers import Caller
-from booking_payments.domain.errors import NotFound, PaymentError
+from booking_payments.domain.errors import NotFound
 from booking_payments.entrypoints.http import audit, door, idempotency
 from booking_payments.entrypoints.http.auth import Access, Principal, caller_for
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.models import Nothing
-from booking_payments.entrypoints.http.problems import JSON_MEDIA, Reply, reply_to
+from booking_payments.entrypoints.http.problems import JSON_MEDIA, TOLD, Reply, reply_to
 from booking_payments.entrypoints.http.services import Services
-from booking_payments.ports.storage import StorageConflict
 
 AnyRequest = Request[Any, Any, Any]
 I = TypeVar("I", bound=msgspec.Struct)  # noqa: E741 - the input
@@ -42,15 +41,13 @@ class Answer:
 
 @frozen(kw_only=True)
 class Call(Generic[I]):
-    """One call of an endpoint that needs a token. ``resumed`` is true when an earlier run with the same
-    idempotency key may have got somewhere; ``caller.cause`` is then that run's."""
+    """One call of an endpoint that needs a token."""
 
     services: Services
     principal: Principal
     caller: Caller
     given: I
     path: Mapping[str, str]
-    resumed: bool = False
 
     @property
     def booking_id(self) -> str:
@@ -166,17 +163,16 @@ async def _do(declared: Endpoint, handle: Handler[Any], request: AnyRequest, ser
     call = await _call(declared, request, services)
     key = idempotency.key_of(request.headers.getall("idempotency-key", [])) if declared.keyed else None
 
-    async def work(cause: str, resumed: bool) -> Reply:
-        caller = evolve(call.caller, cause=cause, resumed=resumed, key=key, request_id=call.caller.cause)
+    caller = evolve(call.caller, key=key, request_id=call.caller.cause)
+
+    async def work(caller: Caller) -> Reply:
         return await _work(declared, handle, evolve(call, caller=caller), request, key is not None)
 
     # What can be no id is not found, and a path that holds it (a card number, say) is kept nowhere.
     if key is None or not all(door.is_id(part) for part in call.path.values()):
-        return await work(call.caller.cause, False)
+        return await work(caller)
     asked = idempotency.asked(key, call.principal, request.method, request.scope["path"], call.given)
-    # Clients choose their request ids, so these alone would not tell this run's facts from another's.
-    cause = f"{call.caller.cause} {services.ids.new('once')}"
-    return await idempotency.once(services, asked, cause, work)
+    return await idempotency.once(services, asked, caller, work)
 
 
 async def _call(declared: Endpoint, request: AnyRequest, services: Services) -> Call[Any]:
@@ -200,7 +196,7 @@ async def _work(declared: Endpoint, handle: Handler[Any], call: Call[Any], reque
     try:
         answer = await handle(call)
         reply = as_reply(answer)
-    except (PaymentError, StorageConflict) as error:
+    except TOLD as error:
         reply = reply_to(error, raw_declines=call.principal.is_operator)
         audit.explain(error, reply)
     if declared.operation:

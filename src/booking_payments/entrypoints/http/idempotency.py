@@ -22,11 +22,12 @@ import msgspec
 import structlog
 from attrs import evolve, frozen
 
+from booking_payments.application.callers import Caller
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply, bad_request
 from booking_payments.entrypoints.http.services import Services
-from booking_payments.ports.storage import ANSWER_LIFETIME, StorageConflict, StoredAnswer, UnitOfWork
+from booking_payments.ports.storage import ANSWER_LIFETIME, CommitLost, StorageConflict, StoredAnswer, UnitOfWork
 
 REPLAYED: Final = "Idempotent-Replayed"
 FORGOTTEN: Final = frozenset({400, 401, 403, 409, 429})
@@ -34,8 +35,8 @@ FORGOTTEN: Final = frozenset({400, 401, 403, 409, 429})
 
 _KEY: Final = re.compile(r'"(?P<quoted>(?:[ !#-\[\]-~]|\\["\\])*)"|(?P<bare>[!#-~][ -~]*)')
 
-Work = Callable[[str, bool], Awaitable[Reply]]
-"""Does the work; takes the cause to record, and whether an earlier run may have got somewhere."""
+Work = Callable[[Caller], Awaitable[Reply]]
+"""Does the work for this caller, who knows whether it was begun before, and until when it may be begun now."""
 
 log = structlog.get_logger("booking_payments.http")
 
@@ -57,6 +58,10 @@ class Claim:
     mark: StoredAnswer
     cause: str
     resumed: bool
+
+    def caller(self, caller: Caller) -> Caller:
+        """``caller`` as this run asks: the one before it, if there was one, has the same cause."""
+        return evolve(caller, cause=self.cause, resumed=self.resumed, until=self.mark.locked_until)
 
 
 def key_of(headers: Sequence[str]) -> str | None:
@@ -92,16 +97,18 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-async def once(services: Services, asked: Asked, cause: str, work: Work) -> Reply:
-    """Do ``work`` unless it was done for this key already; then give the stored answer.
+async def once(services: Services, asked: Asked, caller: Caller, work: Work) -> Reply:
+    """Do ``work`` for ``caller`` unless it was done for this key already; then give the stored answer.
 
     Raises 422 when the key was used for another request, 409 while it is being worked on.
     """
+    # Clients and proxies choose request ids, so these alone would not tell this run's facts from another's.
+    cause = f"{caller.cause} {services.ids.new('once')}"
     begun = await services.storage.transact(lambda uow: _begin(services, uow, asked, cause))
     if isinstance(begun, Reply):
         return begun
     try:
-        reply = await work(begun.cause, begun.resumed)
+        reply = await work(begun.caller(caller))
     except BaseException:
         await _end(services, begun, None)
         raise
@@ -167,7 +174,7 @@ async def _end(services: Services, claim: Claim, reply: Reply | None) -> None:
     and the client gets its answer."""
     try:
         await services.storage.transact(lambda uow: _put(services, uow, claim, reply))
-    except StorageConflict:
+    except (StorageConflict, CommitLost):
         log.warning("idempotency answer not stored", route=claim.mark.route)
 
 

@@ -29,7 +29,7 @@ from booking_payments.domain.errors import (
 )
 from booking_payments.domain.retry import GENERIC_DECLINE, Decline, Remedy
 from booking_payments.ports.gateway import WebhookRefused
-from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 
 PROBLEM_MEDIA: Final = "application/problem+json"
 JSON_MEDIA: Final = "application/json"
@@ -46,6 +46,7 @@ STATUSES: Final[Mapping[type[Exception], int]] = {
     TryAgainLater: 503,
     OutcomeUnknown: 503,
     StorageConflict: 503,
+    CommitLost: 503,
     WebhookRefused: 400,
     # The gateway refused us: 502. The other two are our own contradictions; the client did nothing wrong and can
     # change nothing, so they are no 409.
@@ -56,6 +57,10 @@ STATUSES: Final[Mapping[type[Exception], int]] = {
     PaymentError: 500,
 }
 """The nearest class in an error's ancestry decides."""
+
+_BUSY: Final = "too much is going on at once; try again in a moment"
+_DOWN: Final = "our database can't be reached at present, and nothing was changed; try again in a moment"
+_LOST: Final = "whether this was done is not known yet and is being found out; look at the payment, do not pay again"
 
 _RETRYABLE: Final = frozenset({Remedy.TRY_AGAIN, Remedy.TRY_LATER})
 
@@ -105,6 +110,10 @@ class Refused(Exception):
     @property
     def reply(self) -> Reply:
         return as_reply(self.problem, self.headers)
+
+
+TOLD: Final = (PaymentError, StorageConflict, CommitLost, Refused)
+"""What the work of a request may end with so that ``reply_to`` can tell the client more than that it broke."""
 
 
 def too_large() -> Refused:
@@ -160,12 +169,17 @@ def status_of(error: Exception) -> int:
 
 def reply_to(error: Exception, *, raw_declines: bool = False) -> Reply:
     """The answer that tells of ``error``; hidden reasons of a decline only with ``raw_declines``."""
+    if isinstance(error, Refused):
+        return error.reply
     if isinstance(error, CardDeclined):
         return as_reply(_declined(error.decline if raw_declines else error.decline.for_customer()))
+    if isinstance(error, CommitLost):
+        return reply_to(OutcomeUnknown(_LOST))
     status = status_of(error)
+    if isinstance(error, StorageDown):
+        return as_reply(problem(status, "storage_unavailable", _DOWN, retryable=True))
     if isinstance(error, StorageConflict):
-        busy = "too much is going on at once; try again in a moment"
-        return as_reply(problem(status, "busy", busy, retryable=True))
+        return as_reply(problem(status, "busy", _BUSY, retryable=True))
     if status == 500 or not isinstance(error, PaymentError | WebhookRefused):
         return internal_error()
     return _told(status, error)

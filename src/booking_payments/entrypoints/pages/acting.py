@@ -9,16 +9,14 @@ from litestar import Request
 from structlog.contextvars import bound_contextvars
 
 from booking_payments.application.callers import Caller
-from booking_payments.domain.errors import PaymentError
 from booking_payments.entrypoints.http import audit, idempotency
 from booking_payments.entrypoints.http.endpoint import Answer, as_reply
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.problems import Problem, Reply, reply_to
+from booking_payments.entrypoints.http.problems import TOLD, Problem, Reply, reply_to
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.forms import Form
 from booking_payments.entrypoints.pages.sessions import Session
-from booking_payments.ports.storage import StorageConflict
 
 AnyRequest = Request[Any, Any, Any]
 Work = Callable[[Caller], Awaitable[Answer]]
@@ -49,15 +47,13 @@ async def act_once(
     if services.limits is not None:
         await services.limits.count_money(session.principal.subject, session.principal.issuer, metrics)
 
-    async def run(cause: str, resumed: bool) -> Reply:
-        asked_by = evolve(act.caller, cause=cause, resumed=resumed, key=key, request_id=act.caller.cause)
-        return await _work(services, metrics, evolve(act, caller=asked_by), request_id_of(request.scope), work)
+    async def run(caller: Caller) -> Reply:
+        return await _work(services, metrics, evolve(act, caller=caller), request_id_of(request.scope), work)
 
     asked = idempotency.asked(key, session.principal, request.method, request.scope["path"], act.given)
-    # As with the API: browsers choose no request ids, but proxies may, and a cause tells one run from another.
-    cause = f"{act.caller.cause} {services.ids.new('once')}"
+    caller = evolve(act.caller, key=key, request_id=act.caller.cause)
     with bound_contextvars(correlation_id=request_id_of(request.scope)):
-        return await idempotency.once(services, asked, cause, run)
+        return await idempotency.once(services, asked, caller, run)
 
 
 async def _work(services: Services, metrics: Metrics, act: Act, request_id: str, work: Work) -> Reply:
@@ -65,7 +61,7 @@ async def _work(services: Services, metrics: Metrics, act: Act, request_id: str,
     try:
         answer = await work(act.caller)
         reply = as_reply(answer)
-    except (PaymentError, StorageConflict) as error:
+    except TOLD as error:
         reply = reply_to(error, raw_declines=act.caller.operator)
         audit.explain(error, reply)
     metrics.operation(act.operation, reply)
