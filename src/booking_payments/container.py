@@ -9,6 +9,7 @@ from datetime import timedelta
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import anyio
 from attrs import evolve
 from dependency_injector import containers, providers
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,7 +24,7 @@ from booking_payments.adapters.memory.steps import side_by_side
 from booking_payments.adapters.procrastinate.presence import Presence
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.fake_store import SqlFakeStore
-from booking_payments.adapters.sql.migrations import current, head
+from booking_payments.adapters.sql.migrations import current, head, is_newer
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.pace import Paced
@@ -50,6 +51,9 @@ if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it 
 
 LOOK_FOR_WORKERS: Final = timedelta(seconds=5)
 """How often `serve` looks whether there are workers."""
+
+READY_WITHIN_S: Final = 5
+"""How long a database may take to say that it is there: a probe gives up sooner or later, too."""
 
 Background = Callable[[], AbstractAsyncContextManager[None]]
 T = TypeVar("T")
@@ -304,14 +308,15 @@ async def shared_store_answers(settings: Settings) -> bool:
 async def readiness(storage: SqlStorage) -> Readiness:
     """Whether the database can be reached and has the schema of this version."""
     try:
-        revision = await current(storage.engine)
+        with anyio.fail_after(READY_WITHIN_S):
+            revision = await current(storage.engine)
     except Exception:
         return Readiness(database=False, migrations=False, detail="the database can't be reached; check DATABASE_URL")
-    if revision != head():
-        return Readiness(
-            database=True, migrations=False, detail="the schema is not current; run: booking-payments migrate"
-        )
-    return Readiness(database=True, migrations=True)
+    if revision == head():
+        return Readiness(database=True, migrations=True)
+    outdated = "the schema is not current; run: booking-payments migrate"
+    newer = "the schema is of a newer release of booking-payments; install that one"
+    return Readiness(database=True, migrations=False, detail=newer if is_newer(revision) else outdated)
 
 
 def _background(container: Container, kind: GatewayName | None) -> Background:

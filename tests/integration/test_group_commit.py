@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -27,6 +26,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditOutcome
 from booking_payments.ports.storage import CommitLost, Handover, StorageConflict, Subject, UnitOfWork
 from booking_payments.testing.house import ANN, OPERATOR, SECRET, House
+from tests.integration.line import Line
 
 T = TypeVar("T")
 
@@ -349,42 +349,6 @@ async def test_a_refusal_in_a_group_is_told_to_whom_it_concerns_alone(house: Hou
 
 
 # --- when something breaks -------------------------------------------------------------------------------------
-
-
-class Line:
-    """A line to the database that can be cut after a statement has gone through, before its answer comes back."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self.cut_after: bytes | None = None
-        self.cuts = 0
-
-    @asynccontextmanager
-    async def laid(self) -> AsyncIterator[int]:
-        """The port at this end."""
-        server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        async with server:
-            yield server.sockets[0].getsockname()[1]
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answers, questions = await asyncio.open_connection("127.0.0.1", self._port)
-        is_cut = anyio.Event()
-
-        async def ask() -> None:
-            while data := await reader.read(65536):
-                if self.cut_after is not None and self.cut_after in data:
-                    self.cut_after = None
-                    self.cuts += 1
-                    is_cut.set()
-                questions.write(data)
-            questions.close()
-
-        async def answer() -> None:
-            while (data := await answers.read(65536)) and not is_cut.is_set():
-                writer.write(data)
-            writer.close()
-
-        await asyncio.gather(ask(), answer(), return_exceptions=True)
 
 
 @pytest.fixture

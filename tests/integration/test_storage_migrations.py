@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, inspect
 
 from booking_payments.adapters.sql import migrations
 from booking_payments.adapters.sql.engine import normalize_url
-from booking_payments.adapters.sql.migrations import head, migrate
+from booking_payments.adapters.sql.migrations import CannotMigrateError, head, migrate
 from booking_payments.adapters.sql.tables import metadata
 
 
@@ -64,3 +64,29 @@ def test_processes_that_migrate_at_once_do_not_get_into_each_others_way(bare_url
     ended = [(process.communicate(timeout=60)[1], process.returncode) for process in started]
 
     assert ended == [(b"", 0)] * 3
+
+
+def test_a_database_of_a_newer_release_is_left_alone(bare_url: str) -> None:
+    migrate(bare_url)
+    _run(bare_url, "UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(CannotMigrateError, match="9999"):
+        migrate(bare_url)
+
+
+@pytest.mark.parametrize("bare_url", ["postgresql"], indirect=True)
+def test_somebody_elses_job_queue_is_left_alone(bare_url: str) -> None:
+    _run(bare_url, "CREATE TABLE procrastinate_jobs (id bigint)")
+
+    with pytest.raises(CannotMigrateError, match="Procrastinate"):
+        migrate(bare_url)
+
+    assert _tables(bare_url) == {"procrastinate_jobs"}
+
+
+def _run(url: str, statement: str) -> None:
+    parsed = normalize_url(url)
+    engine = create_engine(parsed.set(drivername="sqlite") if parsed.get_backend_name() == "sqlite" else parsed)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()

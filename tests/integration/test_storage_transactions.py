@@ -7,18 +7,21 @@ import anyio
 import attrs
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
+from booking_payments import container
 from booking_payments.adapters.sql import engine
+from booking_payments.adapters.sql import storage as storing
 from booking_payments.adapters.sql.engine import BUSY_TIMEOUT_MS
 from booking_payments.adapters.sql.failures import is_conflict, is_out_of_reach
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import DeliverMessages
-from booking_payments.ports.storage import InboxEntry, StorageDown, StoredAnswer, Subject, UnitOfWork
+from booking_payments.ports.storage import CommitLost, InboxEntry, StorageDown, StoredAnswer, Subject, UnitOfWork
 from booking_payments.testing.house import NOW
 from booking_payments.testing.storage_contract import booking, entry, store, stored, whole_life
+from tests.integration.line import Line
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -385,3 +388,45 @@ async def test_a_session_that_was_ended_from_outside_is_no_bug_of_ours(storage: 
             await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
     assert is_out_of_reach(ended.value)
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize(
+    ("asked", "told"), [(b"BEGIN", StorageDown), (b"INSERT INTO bookings", CommitLost), (b"COMMIT\0", CommitLost)]
+)
+async def test_a_server_that_stands_still_is_not_waited_for_for_ever(
+    database_url: str, asked: bytes, told: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "LONGEST_S", 0.5)
+    monkeypatch.setattr(storing, "CLEAN_UP_S", 0.1)
+    url = make_url(database_url)
+    line = Line(url.port or 5432)
+    async with line.laid() as port:
+        storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
+        await storage.read(_look_for_a_booking)
+        line.falls_silent_after = asked
+
+        with pytest.raises(told):
+            await (storage.read(_look_for_a_booking) if told is StorageDown else store(storage, booking()))
+
+        line.falls_silent_after = None
+        assert (await storage.read(_look_for_a_booking) is not None) == (asked == b"COMMIT\0")
+        await storage.close()
+
+
+@ON_POSTGRESQL
+async def test_whether_a_silent_server_is_there_is_told_in_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(container, "READY_WITHIN_S", 0.5)
+    url = make_url(database_url)
+    line = Line(url.port or 5432)
+    line.falls_silent_after = b"alembic_version"
+    async with line.laid() as port:
+        storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
+
+        assert not (await container.readiness(storage)).database
+
+        line.falls_silent_after = None
+        assert (await container.readiness(storage)).ok
+        await storage.close()

@@ -1,6 +1,7 @@
 """The command line: exit statuses, one line on standard error, answers that scripts can read."""
 
 import json
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,6 +200,38 @@ def test_a_database_that_is_away_is_one_line_that_names_the_setting(line: str, u
     assert "DATABASE_URL" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
     assert "hidden" not in result.output
+
+
+@pytest.mark.parametrize(("line", "remedy"), [("migrate", "newer release"), ("payments list", "newer release")])
+def test_a_database_of_a_newer_release_is_one_line_that_says_so(tmp_path: Path, line: str, remedy: str) -> None:
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    run("migrate", DATABASE_URL=url)
+    with sqlite3.connect(tmp_path / "books.db") as books:
+        books.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    result = run(line, DATABASE_URL=url)
+
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert remedy in result.stderr
+
+
+@pytest.mark.parametrize("line", ["reconcile --since 0001-01-01", "payments list --since 1999-12-31"])
+def test_a_time_before_any_gateway_is_wrong_usage(line: str) -> None:
+    result = run(line)
+
+    assert result.exit_code == 2
+    assert "lies before 2000-01-01" in result.stderr
+
+
+def test_what_the_database_refuses_is_one_line_and_no_secret(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    run("migrate", DATABASE_URL=url)
+    with sqlite3.connect(tmp_path / "books.db") as books:
+        books.execute("DROP TABLE outbox")
+
+    result = run("messages list", DATABASE_URL=url)
+
+    assert (result.exit_code, result.stderr) == (1, "Error: the database refused: no such table: outbox; see doctor\n")
 
 
 def test_the_doctor_names_a_database_that_is_away() -> None:

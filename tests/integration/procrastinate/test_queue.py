@@ -1,9 +1,11 @@
 """Jobs are there when, and only when, the transaction is that needs them."""
 
+import psycopg
 import pytest
 
 from booking_payments.adapters.procrastinate.presence import Presence
 from booking_payments.adapters.procrastinate.queue import QUIET_S, JobQueue
+from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.ports.storage import UnitOfWork
@@ -31,6 +33,45 @@ async def test_jobs_go_with_the_transaction(queued_storage: SqlStorage, jobs: Jo
         await queued_storage.transact(ask_and_fail)
 
     assert await jobs.waiting() == []
+
+
+async def test_where_the_connection_breaks_before_jobs_are_asked_for_the_transaction_is_begun_again(
+    queued_storage: SqlStorage, jobs: Jobs
+) -> None:
+    begun: list[int] = []
+
+    async def ask_and_lose_the_connection(uow: UnitOfWork) -> None:
+        await _ask(uow)
+        await uow.bookings.get("bk_1")
+        begun.append(1)
+        if len(begun) == 1:
+            await jobs.run(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    await queued_storage.transact(ask_and_lose_the_connection)
+
+    assert (len(begun), await jobs.waiting()) == (2, ["settle_payment pay_1"])
+
+
+async def test_so_it_is_where_somebody_has_the_jobs_locked(
+    queued_storage: SqlStorage, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_MS", 100)
+    begun: list[int] = []
+    async with await psycopg.AsyncConnection.connect(jobs.dsn) as somebody:
+        await somebody.execute("LOCK TABLE procrastinate_jobs")
+
+        async def ask(uow: UnitOfWork) -> None:
+            begun.append(1)
+            await _ask(uow)
+            if len(begun) == 2:
+                await somebody.rollback()
+
+        await queued_storage.transact(ask)
+
+    assert (len(begun), await jobs.waiting()) == (2, ["settle_payment pay_1"])
 
 
 async def test_nothing_is_asked_for_while_nobody_would_do_it(

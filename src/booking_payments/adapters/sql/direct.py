@@ -4,7 +4,8 @@ On PostgreSQL most of what a statement costs in Python is SQLAlchemy's way to th
 of the repositories never change, so that way is gone once for each.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -91,14 +92,24 @@ class DirectConnection:
                 answer = Answer(ready.columns, iter(ready.rows(fetched)))
                 answer.rowcount = cursor.rowcount
         except psycopg.Error as error:
-            raise self._as_sqlalchemys(error, ready.sql) from error
+            raise _as_sqlalchemys(error, ready.sql, self._connection) from error
         return answer
 
-    def _as_sqlalchemys(self, error: psycopg.Error, sql: str) -> BaseException:
-        broken = self._connection.broken or self._connection.closed
-        return DBAPIError.instance(
-            sql, None, error, psycopg.Error, hide_parameters=True, dialect=_DIALECT, connection_invalidated=broken
-        )
+
+@contextmanager
+def sqlalchemys_errors(connection: psycopg.AsyncConnection[TupleRow]) -> Iterator[None]:
+    """For statements of others over the connection: what they raise are SQLAlchemy's errors, too."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _as_sqlalchemys(error, "", connection) from error
+
+
+def _as_sqlalchemys(error: psycopg.Error, sql: str, connection: psycopg.AsyncConnection[TupleRow]) -> BaseException:
+    broken = connection.broken or connection.closed
+    return DBAPIError.instance(
+        sql, None, error, psycopg.Error, hide_parameters=True, dialect=_DIALECT, connection_invalidated=broken
+    )
 
 
 def _ready(statement: Executable, names: tuple[str, ...]) -> _Ready:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, event, make_url
@@ -18,6 +19,15 @@ POOL_SIZE: Final = 10
 
 RESTED_S: Final = 1.0
 """How long a connection was unused before it is tried with a ping."""
+
+PATIENCE: Final[Mapping[str, int]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""How long a PostgreSQL is waited for that says nothing, in libpq's words. What the address says counts more."""
 
 _USED: Final = "booking_payments_used"
 
@@ -59,10 +69,21 @@ def open_engine(url: str) -> AsyncEngine:
 
 
 def _open_postgresql(url: URL) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, isolation_level="READ COMMITTED")
+    engine = create_async_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_SIZE,
+        isolation_level="READ COMMITTED",
+        connect_args=patience_with(url),
+    )
     event.listen(engine.sync_engine, "connect", _on_connect_postgresql)
     _ping_the_rested(engine.sync_engine)
     return engine
+
+
+def patience_with(url: URL) -> dict[str, int]:
+    """``PATIENCE``, without what the address says itself."""
+    return {name: value for name, value in PATIENCE.items() if name not in url.query}
 
 
 def _ping_the_rested(engine: Engine) -> None:

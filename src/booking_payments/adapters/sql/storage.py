@@ -40,6 +40,10 @@ MAX_BEGINS: Final = 8
 PAUSE_S: Final = 0.01
 """Pause before the second begin; it doubles each time."""
 
+LONGEST_S: Final = 30
+"""How long a transaction may take. A PostgreSQL that stands still says nothing, and no transaction of ours lasts a
+second; waiting for SQLite's only writer counts, too."""
+
 CLEAN_UP_S: Final = 5
 """How long a canceled task may take to roll its transaction back."""
 
@@ -75,6 +79,24 @@ async def _commit(connection: AsyncConnection) -> None:
         if not error.connection_invalidated:
             raise
         raise CommitLost("the connection to the database broke during a commit") from error
+
+
+async def _let_go(connection: AsyncConnection) -> None:
+    """Never use it again, whatever it is in the middle of."""
+    with anyio.move_on_after(CLEAN_UP_S, shield=True):
+        await connection.invalidate()
+
+
+def _require_again(error: Retry | NoConnectionFree | DBAPIError, is_down: Callable[[DBAPIError], bool]) -> None:
+    """Whether the transaction that ended with ``error`` may be begun again. Raises what is to be told otherwise."""
+    if isinstance(error, NoConnectionFree):
+        raise StorageConflict("all connections to the database are in use; try again") from error
+    # A connection that was broken when it was taken did no harm: nothing had begun.
+    if isinstance(error, Retry) or error.connection_invalidated or is_conflict(error):
+        return
+    if is_down(error):
+        raise StorageDown(f"the database can't be reached: {error.orig}") from error
+    raise error
 
 
 class SqlStorage:
@@ -138,29 +160,31 @@ class SqlStorage:
 
     async def _alone(self, work: Work[T]) -> T:
         return await self._until_it_works(
-            lambda: self._once(work), is_down=lambda error: is_out_of_reach(error) or only_reads(error)
+            lambda: self._once(work),
+            is_down=lambda error: is_out_of_reach(error) or only_reads(error),
+            silent=CommitLost,  # the commit may be what was not answered
         )
 
     async def read(self, work: Work[T]) -> T:
-        return await self._until_it_works(lambda: self._read_once(work), is_down=is_out_of_reach)
+        return await self._until_it_works(lambda: self._read_once(work), is_down=is_out_of_reach, silent=StorageDown)
 
-    async def _until_it_works(self, once: Callable[[], Awaitable[T]], *, is_down: Callable[[DBAPIError], bool]) -> T:
-        """Begin until it works. A task that is canceled meanwhile ends its transaction first: cut off in the middle,
-        a driver may be left in a state that nobody can clean up."""
+    async def _until_it_works(
+        self, once: Callable[[], Awaitable[T]], *, is_down: Callable[[DBAPIError], bool], silent: type[Exception]
+    ) -> T:
+        """Begin until it works. Raises ``silent`` where the database says nothing.
+
+        A task that is canceled meanwhile ends its transaction first: cut off in the middle, a driver may be left in a
+        state that nobody can clean up.
+        """
         for begin in range(MAX_BEGINS):
-            try:
-                with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(LONGEST_S, shield=True) as waited:
+                try:
                     return await once()
-            except Retry:
-                conflict: Exception | None = None
-            except NoConnectionFree as error:
-                raise StorageConflict("all connections to the database are in use; try again") from error
-            except DBAPIError as error:
-                if is_down(error):
-                    raise StorageDown(f"the database can't be reached: {error.orig}") from error
-                if not is_conflict(error):
-                    raise
-                conflict = error
+                except (Retry, NoConnectionFree, DBAPIError) as error:
+                    conflict = error
+            if waited.cancel_called:
+                raise silent(f"the database has not answered for {LONGEST_S} seconds")
+            _require_again(conflict, is_down)
             await anyio.sleep(PAUSE_S * 2**begin)
         raise StorageConflict("the database is too busy; try again") from conflict
 
@@ -168,21 +192,23 @@ class SqlStorage:
         async with self._writer, self._connection() as connection:
             await connection.begin()
             uow, result = await self._carried_out(work, connection)
-            await self._defer(uow.jobs.deferred, connection)
             await _commit(connection)
         self._committed(uow.jobs.deferred)
         return result
 
     async def _carried_out(self, work: Work[T], connection: AsyncConnection) -> tuple[SqlUnitOfWork, T]:
-        """What ``work`` returns, before it is committed; where the connection breaks nothing will be: begin again."""
+        """What ``work`` returns, with the jobs that it asks for, before it is committed; where the connection breaks
+        nothing will be: begin again."""
         try:
             uow = SqlUnitOfWork(await self._direct(connection))
-            return uow, await work(uow)
+            result = await work(uow)
+            await self._defer(uow.jobs.deferred, connection)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            await connection.invalidate(error)
+            await _let_go(connection)
             raise Retry from error
+        return uow, result
 
     async def _direct(self, connection: AsyncConnection) -> Execute:
         """What runs the statements of a transaction; the clock hears the time first."""
@@ -198,7 +224,11 @@ class SqlStorage:
 
     async def _defer(self, jobs: Sequence[tuple[Job, datetime]], connection: AsyncConnection) -> None:
         if self.queue is not None and jobs:
-            await self.queue.defer(jobs, await _psycopgs(connection))
+            from booking_payments.adapters.sql.direct import sqlalchemys_errors
+
+            raw = await _psycopgs(connection)
+            with sqlalchemys_errors(raw):
+                await self.queue.defer(jobs, raw)
 
     def _committed(self, jobs: Sequence[tuple[Job, datetime]]) -> None:
         if self.on_jobs is not None and jobs:
@@ -222,6 +252,9 @@ class SqlStorage:
         except Exception as error:
             if is_unstorable(error):
                 raise InvalidInput("this text has characters that can't be stored", code="invalid_text") from error
+            raise
+        except BaseException:  # canceled in the middle, perhaps of a statement
+            await _let_go(connection)
             raise
         finally:
             with anyio.move_on_after(CLEAN_UP_S, shield=True):

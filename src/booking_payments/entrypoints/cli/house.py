@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from booking_payments.domain.errors import PaymentError
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.extras import extra
 from booking_payments.ports.gateway import GatewayError
-from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.settings import Settings, SettingsError, load_settings
 
 T = TypeVar("T")
@@ -57,8 +58,10 @@ def in_the_house(settings: Settings, work: Callable[[Services], Awaitable[T]]) -
 
     try:
         return asyncio.run(run())
-    except (PaymentError, SettingsError, StorageConflict, GatewayError) as error:
+    except (PaymentError, SettingsError, StorageConflict, CommitLost, GatewayError) as error:
         fail(str(error))
+    except DBAPIError as error:
+        fail(f"the database refused: {error.orig}; see doctor")
 
 
 async def require_ready(services: Services) -> None:

@@ -26,6 +26,8 @@ def migrate() -> None:
         revision = migrations.migrate(settings.normalized_database_url)
     except SettingsError as error:
         fail(str(error))
+    except migrations.CannotMigrateError as error:
+        fail(str(error))
     except (SQLAlchemyError, OSError) as error:
         fail(f"the database can't be migrated; check DATABASE_URL ({type(error).__name__})")
     click.echo(f"the database is at revision {revision}")

@@ -8,6 +8,9 @@ from typing import Any, Final
 import click
 
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""No gateway of ours is older."""
+
 HINT: Final = "a date (2026-03-01, in UTC), a time with its zone (2026-03-01T12:00:00Z), or a span (12h, 7d, 4w)"
 
 
@@ -28,6 +31,8 @@ class Since(click.ParamType[datetime]):
             since = _read(str(value), now)
         except (ValueError, OverflowError):
             self.fail(f"write {HINT}", param, ctx)
+        if since < FIRST:
+            self.fail(f"lies before {FIRST:%Y-%m-%d}", param, ctx)
         if since > now and not self._ahead:
             self.fail("lies in the future", param, ctx)
         return since

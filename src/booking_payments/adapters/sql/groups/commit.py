@@ -1,6 +1,6 @@
 """The course of a group: read together, judged one by one, written together."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow
 from sqlalchemy import URL
 
 from booking_payments.adapters.sql.clock import DatabaseClock
+from booking_payments.adapters.sql.engine import patience_with
 from booking_payments.adapters.sql.groups.member import Batch, LeftOut, MemberUnitOfWork, Seen, as_json, seen_in
 from booking_payments.adapters.sql.groups.queue import Queue, Ticket
 from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION
@@ -34,15 +35,6 @@ OVERTAKEN: Final = (psycopg.errors.DivisionByZero, psycopg.errors.UniqueViolatio
 AT_ONCE: Final = 1
 """Groups under way at a time: all that arrives meanwhile is the next one."""
 
-PATIENCE: Final[Mapping[str, int]] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-}
-"""How long a silent database is waited for, in libpq's words: everybody waits for the group that is under way."""
-
 
 class GroupCommit:
     """Runs work that says what it is about, in groups, over connections of its own."""
@@ -57,9 +49,8 @@ class GroupCommit:
         queue: JobQueue | None = None,
     ) -> None:
         self._jobs = queue
-        patience = {name: value for name, value in PATIENCE.items() if name not in url.query}
         dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._conninfo = make_conninfo(dsn, **patience)
+        self._conninfo = make_conninfo(dsn, **patience_with(url))
         self._alone, self._committed, self._clock = alone, committed, clock
         self._idle: list[psycopg.AsyncConnection[TupleRow]] = []
         self._queue = Queue[Work[Any], Any](self._serve, most=MOST, at_once=AT_ONCE)

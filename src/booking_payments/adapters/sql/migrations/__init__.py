@@ -21,6 +21,13 @@ _HERE: Final = Path(__file__).parent
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('booking_payments.migrate'))"
 """PostgreSQL's lock for processes that start at once; SQLite has its write lock."""
 
+_FIRST_WITH_QUEUE: Final = "0005"
+_QUEUE_TABLE: Final = "procrastinate_jobs"
+
+
+class CannotMigrateError(Exception):
+    """The database belongs to somebody else, or to a newer release."""
+
 
 def _config(connection: Connection) -> "Config":
     from alembic.config import Config
@@ -39,7 +46,8 @@ def head() -> str:
 def migrate(url: str) -> str:
     """Bring the database at ``url`` to the newest revision; returns it. All of it happens, or nothing.
 
-    Running it twice changes nothing; of several processes that run it at once, one does the work.
+    Running it twice changes nothing; of several processes that run it at once, one does the work. Raises
+    ``CannotMigrateError`` and changes nothing when a newer release has been here, or somebody else's Procrastinate.
     """
     from alembic import command
 
@@ -48,10 +56,28 @@ def migrate(url: str) -> str:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(_ONE_AT_A_TIME)
+            _require_ours(connection)
             command.upgrade(_config(connection), "head")
     finally:
         engine.dispose()
     return head()
+
+
+def is_newer(revision: str | None) -> bool:
+    """Whether a database at this revision belongs to a newer release than this one."""
+    return revision is not None and revision > head()
+
+
+def _require_ours(connection: Connection) -> None:
+    revision = _current(connection)
+    if is_newer(revision):
+        raise CannotMigrateError(
+            f"the database is at revision {revision}, of a newer release than this one ({head()}); install that release"
+        )
+    if (revision or "") < _FIRST_WITH_QUEUE and inspect(connection).has_table(_QUEUE_TABLE):
+        raise CannotMigrateError(
+            "somebody else uses Procrastinate in this database; give booking-payments one of its own"
+        )
 
 
 def _engine(url: URL) -> Engine:
