@@ -94,7 +94,8 @@ async def cancel_booking(
     """Close a booking: an open payment is canceled at the gateway first, a paid one refunded as ``refund`` says.
 
     Canceling a canceled booking changes nothing. Raises ``NotPossibleNow`` for an expired one, ``OutcomeUnknown``
-    while the gateway has not said what became of the payment: the booking then stays as it is.
+    while the gateway has not said what became of the payment: the booking then stays as it is. Where the gateway
+    refuses to cancel the intent for good, the payment is given up and the booking closed all the same.
     """
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
     for _ in range(MAX_CANCEL_STEPS):
@@ -185,7 +186,8 @@ def _refund_canceled(world: World, recorder: Recorder, refund: RefundOnCancel) -
 async def expire_bookings(world: World) -> int:
     """Close the bookings whose hold has run out; returns how many were looked at.
 
-    A booking whose payment is being processed or is authorized stays held: the customer has done their part. Raises an
+    A booking whose payment is being processed or is authorized stays held: the customer has done their part. One whose
+    intent the gateway refuses to cancel for good expires all the same, so that none is tried for ever. Raises an
     ``ExceptionGroup`` in the end of what broke.
     """
     now = world.clock.now()

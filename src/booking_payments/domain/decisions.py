@@ -274,6 +274,37 @@ def settle(payment: Payment, operation: Operation, *, refusal: str | None = None
     return (settled, *_dropped(payment, operation, refusal)) if refusal else (settled,)
 
 
+def give_up(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Facts:
+    """The end of a payment whose intent the gateway refuses to cancel, where that was to close its booking or to end
+    its attempts: what could not be done would be tried for ever. ``report`` is the intent as it was read after the
+    refusal, None where the gateway has none.
+
+    A refusal that the intent as it was read does not explain may have been overtaken, so the first one is only noted.
+    Money that comes all the same is booked, and sent back when its booking is closed.
+    """
+    if payment.operation is not None or not _may_be_given_up(payment, operation):
+        return ()
+    noted = any(drift.code == CANCEL_REFUSED for drift in payment.drifts)
+    drift = ev.DriftFound(code=CANCEL_REFUSED, detail=f"{payment.intent_id}: {refusal}")
+    readable = report is not None and _intent_drift(payment, report) is None
+    if readable and not noted:
+        return (drift,)
+    return (*_unless_known(payment, drift), _ended(payment))
+
+
+CANCEL_REFUSED = "cancel_refused"
+"""The drift of an intent that the gateway does not cancel."""
+
+
+def _may_be_given_up(payment: Payment, operation: Operation) -> bool:
+    """Who only waited for the end of the hold or of the attempts has not done their part; a booking that is canceled
+    gives held money up, too."""
+    if operation.purpose is ev.Purpose.CANCEL_BOOKING:
+        return COMMANDS[payment.status][Command.CANCEL] is None
+    by_itself = operation.purpose in (ev.Purpose.EXPIRE_BOOKING, ev.Purpose.END_ATTEMPTS)
+    return by_itself and payment.status.awaits_customer
+
+
 def _dropped(payment: Payment, operation: Operation, refusal: str) -> Facts:
     key = operation.idempotency_key
     attempts = [a.number for a in payment.attempts if a.idempotency_key == key and a.is_running]

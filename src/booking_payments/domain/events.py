@@ -154,12 +154,13 @@ class PaymentSucceeded:
 
 @frozen(kw_only=True)
 class PaymentCanceled:
-    """The intent was canceled; no money was collected and what was held is released."""
+    """The intent was canceled; no money was collected and what was held is released. Or it was given up, after the
+    gateway refused to cancel it."""
 
 
 @frozen(kw_only=True)
 class PaymentFailed:
-    """No attempt is left, and the intent was canceled."""
+    """No attempt is left, and the intent was canceled, or given up after the gateway refused to cancel it."""
 
 
 @frozen(kw_only=True)

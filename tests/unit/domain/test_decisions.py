@@ -1142,3 +1142,63 @@ def test_a_closed_booking_is_not_closed_again() -> None:
 )
 def test_a_booking_follows_the_facts_of_its_payment(facts: decide.Facts, status: BookingStatus) -> None:
     assert decide.booking_after(a_booking(), facts) is status
+
+
+REFUSED = ev.DriftFound(code="cancel_refused", detail="pi_1: odd")
+EXPIRES = ev.Purpose.EXPIRE_BOOKING
+
+
+def gives_up(life: Life, purpose: ev.Purpose, report: IntentReport | None) -> decide.Facts:
+    return decide.give_up(life.payment, an_operation(CANCEL, purpose), "odd", report)
+
+
+@pytest.mark.parametrize("purpose", [EXPIRES, ev.Purpose.END_ATTEMPTS, ev.Purpose.CANCEL_BOOKING])
+def test_a_payment_is_given_up_whose_intent_is_gone(purpose: ev.Purpose) -> None:
+    assert gives_up(linked(), purpose, None) == (REFUSED, ev.PaymentCanceled())
+
+
+@pytest.mark.parametrize("purpose", [ev.Purpose.PAY, ev.Purpose.CAPTURE, ev.Purpose.REFUND, ev.Purpose.CANCEL_PAYMENT])
+def test_what_closes_no_booking_and_ends_no_attempts_gives_no_payment_up(purpose: ev.Purpose) -> None:
+    assert gives_up(linked(), purpose, None) == ()
+
+
+def test_a_payment_whose_attempts_are_used_up_has_failed_when_it_is_given_up() -> None:
+    life = linked(max_attempts=1)
+    life.is_declined()
+
+    assert gives_up(life, ev.Purpose.END_ATTEMPTS, None) == (REFUSED, ev.PaymentFailed())
+
+
+def test_a_payment_is_given_up_whose_intent_is_not_believed() -> None:
+    report = an_intent(S.REQUIRES_PAYMENT_METHOD, usd("99.00"))
+
+    assert gives_up(linked(), EXPIRES, report) == (REFUSED, ev.PaymentCanceled())
+
+
+def test_a_refusal_that_the_intent_does_not_explain_is_noted_before_the_payment_is_given_up() -> None:
+    life, report = linked(), an_intent(S.REQUIRES_PAYMENT_METHOD)
+
+    first = life.happens(*gives_up(life, EXPIRES, report))
+
+    assert (first, gives_up(life, EXPIRES, report)) == ((REFUSED,), (ev.PaymentCanceled(),))
+
+
+@pytest.mark.parametrize(("purpose", "given_up"), [(EXPIRES, False), (ev.Purpose.CANCEL_BOOKING, True)])
+def test_held_money_is_given_up_with_a_booking_that_is_canceled_only(purpose: ev.Purpose, given_up: bool) -> None:
+    assert bool(gives_up(a_held_life(), purpose, None)) is given_up
+
+
+@pytest.mark.parametrize("status", [S.PROCESSING, S.SUCCEEDED, S.CANCELED])
+@pytest.mark.parametrize("purpose", [EXPIRES, ev.Purpose.CANCEL_BOOKING])
+def test_a_payment_is_not_given_up_whose_intent_explains_the_refusal(status: S, purpose: ev.Purpose) -> None:
+    life, report = linked(), an_intent(status)
+    life.sees(report)
+
+    assert gives_up(life, purpose, report) == ()
+
+
+def test_a_payment_is_not_given_up_while_a_call_is_in_flight() -> None:
+    life = linked()
+    life.charges()
+
+    assert gives_up(life, EXPIRES, None) == ()
