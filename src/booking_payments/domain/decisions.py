@@ -8,6 +8,8 @@ facts they return are folded by ``payment.evolve``.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+import attrs
+
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
 from booking_payments.domain.errors import (
@@ -44,9 +46,9 @@ from booking_payments.domain.lifecycle import (
     move,
     require,
 )
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import Money, total
 from booking_payments.domain.payment import Attempt, AttemptOutcome, Operation, Payment, Refund
-from booking_payments.domain.refunds import RefundPolicy, RefundQuote, RefundReason
+from booking_payments.domain.refunds import Owed, RefundPolicy, RefundQuote, RefundReason
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
 from booking_payments.domain.retry import KEY_LIFETIME
 
@@ -195,6 +197,41 @@ def intend_refund(
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.REFUND, instruction=instruction)
     return requested, intended
+
+
+def quote(
+    payment: Payment, booking: Booking, now: datetime, amount: Money | None, *, in_full: bool = False
+) -> RefundQuote:
+    """What refunding ``amount`` (None: all that can come back) would give at ``now``.
+
+    ``in_full``: the organizer cancels, and all comes back, fee included. Late money comes back so by itself, and as
+    well when somebody has to ask for it again.
+    """
+    refundable = attrs.evolve(payment.refundable, owed=owed_back(payment, booking))
+    return refundable.quote(now, amount, organizer_canceled=in_full or payment.late)
+
+
+def owed_back(payment: Payment, booking: Booking) -> Owed | None:
+    """What refunds of a canceled booking were to give back and did not, and no refund since; None when that is nothing.
+
+    Who has given the seat up gets what was said then, however late it turns out that it did not reach them. While a
+    call is in flight or the payment is disputed nobody knows yet.
+    """
+    if booking.status is not BookingStatus.CANCELED or payment.operation is not None or payment.disputed:
+        return None
+    owed = [
+        _not_given_since(refund, payment.refunds[place:])
+        for place, refund in enumerate(payment.refunds)
+        if refund.origin is ev.Origin.SERVER and refund.status.is_lost
+    ]
+    most = max(owed, key=lambda each: each.amount, default=None)
+    return most if most and most.amount else None
+
+
+def _not_given_since(lost: Refund, since: Sequence[Refund]) -> Owed:
+    given = total((refund.amount for refund in since if not refund.status.is_lost), lost.amount.currency)
+    left = max(lost.amount - given, Money.zero(lost.amount.currency))
+    return Owed(amount=lost.amount, fee=lost.fee_refunded).part(left)
 
 
 def needs_ending(payment: Payment) -> bool:

@@ -6,6 +6,8 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from booking_payments.domain import decisions as decide
 from booking_payments.domain import events as ev
@@ -18,7 +20,7 @@ from booking_payments.domain.errors import (
     PaymentError,
     RefusedByRule,
 )
-from booking_payments.domain.fees import FeePayer, FeePolicy
+from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
 from booking_payments.domain.instructions import (
     CancelIntent,
     CancellationReason,
@@ -32,12 +34,13 @@ from booking_payments.domain.instructions import (
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import AttemptOutcome, Operation
-from booking_payments.domain.refunds import RefundPolicy, RefundReason
+from booking_payments.domain.refunds import Owed, RefundPolicy, RefundReason
 from booking_payments.domain.reports import IntentReport, RefundReport
 from booking_payments.domain.retry import KEY_LIFETIME
 from tests.unit.domain.lives import (
     NOW,
     PRICE,
+    STARTS,
     TICK,
     Life,
     a_booking,
@@ -684,6 +687,119 @@ def test_a_refund_from_the_dashboard_does_not_settle_what_is_owed() -> None:
     life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "10.00"))
 
     assert decide.owes_late_refund(life.payment)
+
+
+# --- what a canceled booking owes --------------------------------------------------------------------------------
+
+GONE = a_booking(status=BookingStatus.CANCELED)
+
+
+def asks(life: Life, amount: str, refusal: str | None = None) -> None:
+    """A refund of ours: it succeeds, or is refused."""
+    number = len(life.payment.refunds) + 1
+    life.refunds(amount, refund_id=f"rf_{number}", key=f"key_rf_{number}")
+    if refusal is None:
+        named = {"refund_id": f"rf_{number}"}
+        life.sees_refund(a_refund(RefundStatus.SUCCEEDED, amount, id=f"re_{number}", metadata=named))
+    life.settles(refusal)
+
+
+def a_life_of_refunds(*refunds: tuple[str, str | None]) -> Life:
+    life = a_paid_life()
+    for amount, refusal in refunds:
+        asks(life, amount, refusal)
+    return life
+
+
+@pytest.mark.parametrize(
+    ("refunds", "owed"),
+    [
+        ([], None),
+        ([("100.00", None)], None),
+        ([("100.00", "no")], "100.00"),
+        ([("50.00", "no"), ("50.00", "no")], "50.00"),
+        ([("50.00", "no"), ("50.00", None)], None),
+        ([("50.00", "no"), ("60.00", None)], None),
+        ([("50.00", "no"), ("20.00", None)], "30.00"),
+        ([("50.00", None), ("40.00", "no")], "40.00"),
+        ([("50.00", "no"), ("20.00", None), ("80.00", "no")], "80.00"),
+        ([("100.00", "no"), ("20.00", None), ("30.00", "no")], "80.00"),
+    ],
+)
+def test_a_canceled_booking_owes_what_its_refunds_did_not_bring(
+    refunds: list[tuple[str, str | None]], owed: str | None
+) -> None:
+    found = decide.owed_back(a_life_of_refunds(*refunds).payment, GONE)
+
+    assert (found.amount if found else None) == (usd(owed) if owed else None)
+
+
+def test_a_refund_that_was_sent_back_is_owed() -> None:
+    life = a_refunded_life()
+    life.sees_refund(a_refund(RefundStatus.FAILED, metadata={"refund_id": "rf_1"}))
+
+    assert decide.owed_back(life.payment, GONE) == Owed(amount=PRICE, fee=usd("0"))
+
+
+def test_what_is_owed_keeps_its_share_of_the_fee() -> None:
+    life = a_paid_life(refund_policy=RefundPolicy(fee=FeeOnRefund.RETURNED))
+    asks(life, "100.00", "no")
+    asks(life, "20.00")
+
+    assert decide.owed_back(life.payment, GONE) == Owed(amount=usd("80.00"), fee=usd("2.40"))
+
+
+@pytest.mark.parametrize("status", [each for each in BookingStatus if each is not BookingStatus.CANCELED])
+def test_a_booking_that_was_not_canceled_owes_nothing(status: BookingStatus) -> None:
+    assert decide.owed_back(a_life_of_refunds(("100.00", "no")).payment, a_booking(status=status)) is None
+
+
+def test_nothing_is_owed_while_a_call_is_in_flight() -> None:
+    life = a_life_of_refunds(("100.00", "no"))
+    life.refunds("20.00", refund_id="rf_2", key="key_rf_2")
+
+    assert decide.owed_back(life.payment, GONE) is None
+
+
+def test_nothing_is_owed_of_money_that_is_disputed() -> None:
+    life = a_life_of_refunds(("100.00", "no"))
+    life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE))
+
+    assert decide.owed_back(life.payment, GONE) is None
+
+
+def test_a_refund_of_the_dashboard_that_failed_is_not_owed_but_one_that_did_not_counts() -> None:
+    life = a_paid_life()
+    life.sees_refund(a_refund(RefundStatus.FAILED, "90.00", id="re_8"))
+    alone = decide.owed_back(life.payment, GONE)
+    asks(life, "50.00", "no")
+    life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "20.00", id="re_9"))
+
+    assert (alone, decide.owed_back(life.payment, GONE)) == (None, Owed(amount=usd("30.00"), fee=usd("0")))
+
+
+@given(st.lists(st.tuples(st.integers(1, 12000), st.sampled_from(["goes", "refused", "dashboard"])), max_size=8))
+def test_what_is_owed_and_what_came_back_are_never_more_than_was_captured(
+    wishes: list[tuple[int, str]],
+) -> None:
+    life = a_paid_life()
+    for number, (minor, how) in enumerate(wishes):
+        left = life.payment.captured - life.payment.refunded
+        amount = str(min(Money(minor, PRICE.currency), left).major())
+        if not left:
+            break
+        if how == "dashboard":
+            life.sees_refund(a_refund(RefundStatus.SUCCEEDED, amount, id=f"re_x{number}"))
+        else:
+            asks(life, amount, "no" if how == "refused" else None)
+        quote = decide.quote(life.payment, GONE, STARTS, None)
+        assert life.payment.refunded + quote.amount <= life.payment.captured
+
+
+def test_late_money_is_quoted_in_full_after_its_event_began() -> None:
+    quote = decide.quote(a_late_life().payment, a_booking(status=BookingStatus.EXPIRED), STARTS, None)
+
+    assert (quote.amount, quote.fee_refunded) == (PRICE, usd("3.00"))
 
 
 # --- counting attempts -------------------------------------------------------------------------------------------
