@@ -317,6 +317,7 @@ async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:
         alone = await stands_alone(uow, recorder.payment)
         observed = decisions.observe_intent(recorder.payment, news.intent, recorder.booking, alone=alone)
         recorder.add(observed)
+        recorder.see(news.intent)
     if news.failure is not None:
         recorder.add(decisions.observe_verdict(recorder.payment, news.failure))
     for refund in news.refunds:

@@ -240,6 +240,23 @@ def needs_ending(payment: Payment) -> bool:
     return admitted and payment.status.awaits_customer and not payment.attempts_left and payment.operation is None
 
 
+def holds_in_vain(payment: Payment, report: IntentReport | None) -> bool:
+    """True when the bank holds money for a payment that is over: its call arrived after it was given up. What the
+    gateway refused to release is left to a person."""
+    over = payment.status in (PaymentStatus.CANCELED, PaymentStatus.FAILED) and payment.operation is None
+    over = over and not _has_drift(payment, RELEASE_REFUSED)
+    held = report is not None and report.status is PaymentStatus.REQUIRES_CAPTURE and report.id == payment.intent_id
+    return over and held
+
+
+def intend_release(payment: Payment, *, idempotency_key: str) -> Facts:
+    """Give held money up for which there is no payment any more."""
+    _require_idle(payment)
+    instruction = CancelIntent(intent_id=_intent_of(payment), reason=CancellationReason.ABANDONED)
+    purpose = ev.Purpose.RELEASE_HOLD
+    return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=purpose, instruction=instruction),)
+
+
 def _require_chargeable(payment: Payment, payment_method_id: str | None) -> None:
     require(payment.status, Command.CONFIRM)
     if not payment.attempts_left:
@@ -317,20 +334,30 @@ def give_up(payment: Payment, operation: Operation, refusal: str, report: Intent
     refusal, None where the gateway has none.
 
     A refusal that the intent as it was read does not explain may have been overtaken, so the first one is only noted.
-    Money that comes all the same is booked, and sent back when its booking is closed.
+    Money that comes all the same is booked, and sent back when its booking is closed. Held money that is not released
+    is noted.
     """
+    detail = f"{payment.intent_id}: {refusal}"
+    if operation.purpose is ev.Purpose.RELEASE_HOLD and holds_in_vain(payment, report):
+        return (ev.DriftFound(code=RELEASE_REFUSED, detail=detail),)
     if payment.operation is not None or not _may_be_given_up(payment, operation):
         return ()
-    noted = any(drift.code == CANCEL_REFUSED for drift in payment.drifts)
-    drift = ev.DriftFound(code=CANCEL_REFUSED, detail=f"{payment.intent_id}: {refusal}")
+    drift = ev.DriftFound(code=CANCEL_REFUSED, detail=detail)
     readable = report is not None and _intent_drift(payment, report) is None
-    if readable and not noted:
+    if readable and not _has_drift(payment, CANCEL_REFUSED):
         return (drift,)
     return (*_unless_known(payment, drift), _ended(payment))
 
 
 CANCEL_REFUSED = "cancel_refused"
 """The drift of an intent that the gateway does not cancel."""
+
+RELEASE_REFUSED = "release_refused"
+"""The drift of an intent that goes on to hold money for a payment that is over."""
+
+
+def _has_drift(payment: Payment, code: str) -> bool:
+    return any(drift.code == code for drift in payment.drifts)
 
 
 def _may_be_given_up(payment: Payment, operation: Operation) -> bool:

@@ -35,6 +35,7 @@ class Purpose(Enum):
     CANCEL_BOOKING = "cancel_booking"
     EXPIRE_BOOKING = "expire_booking"
     END_ATTEMPTS = "end_attempts"
+    RELEASE_HOLD = "release_hold"
 
 
 @frozen(kw_only=True)

@@ -689,6 +689,43 @@ def test_a_refund_from_the_dashboard_does_not_settle_what_is_owed() -> None:
     assert decide.owes_late_refund(life.payment)
 
 
+def test_money_held_for_a_payment_that_is_over_is_held_in_vain() -> None:
+    life = a_canceled_life()
+
+    assert decide.holds_in_vain(life.payment, an_intent(S.REQUIRES_CAPTURE))
+
+
+@pytest.mark.parametrize("status", [each for each in S if each is not S.REQUIRES_CAPTURE])
+def test_an_intent_that_holds_no_money_holds_nothing_in_vain(status: S) -> None:
+    assert not decide.holds_in_vain(a_canceled_life().payment, an_intent(status))
+
+
+def test_what_was_not_seen_and_what_is_of_another_payment_is_not_held_in_vain() -> None:
+    payment = a_canceled_life().payment
+    other = an_intent(S.REQUIRES_CAPTURE, id="pi_2")
+
+    assert not decide.holds_in_vain(payment, None)
+    assert not decide.holds_in_vain(payment, other)
+
+
+@pytest.mark.parametrize("life", [linked, a_held_life, a_paid_life])
+def test_money_held_for_a_payment_that_is_not_over_is_not_held_in_vain(life: Callable[[], Life]) -> None:
+    assert not decide.holds_in_vain(life().payment, an_intent(S.REQUIRES_CAPTURE))
+
+
+def test_what_is_held_in_vain_is_released_once() -> None:
+    life = a_canceled_life()
+    facts = life.happens(*decide.intend_release(life.payment, idempotency_key="key_9"))
+
+    instruction = CancelIntent(intent_id="pi_1", reason=CancellationReason.ABANDONED)
+    assert intended(facts) == ev.OperationIntended(
+        idempotency_key="key_9", purpose=ev.Purpose.RELEASE_HOLD, instruction=instruction
+    )
+    assert not decide.holds_in_vain(life.payment, an_intent(S.REQUIRES_CAPTURE))
+    with pytest.raises(AlreadyUnderWay):
+        decide.intend_release(life.payment, idempotency_key="key_10")
+
+
 # --- what a canceled booking owes --------------------------------------------------------------------------------
 
 GONE = a_booking(status=BookingStatus.CANCELED)
@@ -1318,3 +1355,16 @@ def test_a_payment_is_not_given_up_while_a_call_is_in_flight() -> None:
     life.charges()
 
     assert gives_up(life, EXPIRES, None) == ()
+
+
+def test_a_hold_that_the_gateway_refuses_to_release_is_noted_and_left() -> None:
+    life, report = a_canceled_life(), an_intent(S.REQUIRES_CAPTURE)
+    noted = life.happens(*gives_up(life, ev.Purpose.RELEASE_HOLD, report))
+
+    assert noted == (ev.DriftFound(code="release_refused", detail="pi_1: odd"),)
+    assert not decide.holds_in_vain(life.payment, report)
+
+
+@pytest.mark.parametrize("report", [None, an_intent(S.CANCELED)])
+def test_a_hold_that_is_gone_leaves_nothing_to_note(report: IntentReport | None) -> None:
+    assert gives_up(a_canceled_life(), ev.Purpose.RELEASE_HOLD, report) == ()
