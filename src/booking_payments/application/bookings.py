@@ -8,13 +8,14 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, carry_out, claim
 from booking_payments.application.recording import Recorder
 from booking_payments.application.rounds import each_by_itself
-from booking_payments.application.views import NewBooking, RefundOnCancel, Registered
+from booking_payments.application.views import NewBooking, PaymentView, RefundOnCancel, Registered
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, RefusedByRule
+from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, RefundRefused, RefusedByRule
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import RefundReason
 from booking_payments.ports.storage import AlreadyExists, UnitOfWork
@@ -93,21 +94,29 @@ async def cancel_booking(
 ) -> Booking:
     """Close a booking: an open payment is canceled at the gateway first, a paid one refunded as ``refund`` says.
 
-    Canceling a canceled booking changes nothing. Raises ``NotPossibleNow`` for an expired one, ``OutcomeUnknown``
-    while the gateway has not said what became of the payment: the booking then stays as it is.
+    Canceling a canceled booking changes nothing, unless a refund of it came to nothing: then what it owes is asked for
+    again. Raises ``NotPossibleNow`` for an expired one, ``OutcomeUnknown`` while the gateway has not said what became
+    of the payment: the booking then stays as it is. Where the gateway refuses to cancel the intent for good, the
+    payment is given up and the booking closed. ``RefundRefused`` says that it is canceled, but its refund was refused.
     """
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
     for _ in range(MAX_CANCEL_STEPS):
         booking, claimed = await _begin_cancel(world, booking_id, caller, refund)
         if claimed is None:
             return booking
-        error = (await carry_out(world, claimed, caller)).error
+        ended = await carry_out(world, claimed, caller)
         booking = await get_booking(world, booking_id, caller)
         if booking.status is BookingStatus.CANCELED:
+            _tell_of_refusal(booking, ended.view)
             return booking
-        if error is not None and not isinstance(error, NotPossibleNow):
-            raise error
+        if ended.error is not None and not isinstance(ended.error, NotPossibleNow):
+            raise ended.error
     raise AlreadyUnderWay()
+
+
+def _tell_of_refusal(booking: Booking, view: PaymentView | None) -> None:
+    if view is not None and decisions.owed_back(view.payment, booking):
+        raise RefundRefused()
 
 
 async def _begin_cancel(
@@ -117,12 +126,17 @@ async def _begin_cancel(
 
     async def work(uow: UnitOfWork) -> tuple[Booking, Claimed | None]:
         booking = caller.require(await uow.bookings.lock(booking_id))
-        if booking.status is BookingStatus.CANCELED:
-            return booking, None
         if booking.status is BookingStatus.EXPIRED:
             raise NotPossibleNow("this booking has expired already", code="booking_expired")
-        recorder = Recorder(world, uow, booking, await _last_payment(uow, booking), caller)
-        _close(world, recorder, refund)
+        payment = await _last_payment(uow, booking)
+        recorder = Recorder(world, uow, booking, payment, caller)
+        if booking.status is BookingStatus.CANCELED:
+            owed = decisions.owed_back(payment, booking) if payment else None
+            if owed is None or refund is RefundOnCancel.NONE:
+                return booking, None
+            _refund_canceled(world, recorder, refund, owed.amount)
+        else:
+            _close(world, recorder, refund)
         await recorder.save(holder=holder)
         return recorder.booking, _begun(recorder, holder)
 
@@ -160,11 +174,13 @@ def _can_be_canceled(payment: Payment) -> bool:
     return payment.status.is_open and payment.status is not PaymentStatus.PROCESSING
 
 
-def _refund_canceled(world: World, recorder: Recorder, refund: RefundOnCancel) -> None:
-    payment = recorder.payment
+def _refund_canceled(world: World, recorder: Recorder, refund: RefundOnCancel, amount: Money | None = None) -> None:
+    """Give back what the policy says (``amount``: so much, since it was said before), or everything."""
+    payment, in_full = recorder.payment, refund is RefundOnCancel.FULL
     if refund is RefundOnCancel.NONE:
         return
-    quote = payment.refundable.quote(recorder.now, None, organizer_canceled=refund is RefundOnCancel.FULL)
+    canceled = attrs.evolve(recorder.booking, status=BookingStatus.CANCELED)
+    quote = decisions.quote(payment, canceled, recorder.now, None if in_full else amount, in_full=in_full)
     if quote.allowed:
         recorder.add(
             decisions.intend_refund(
@@ -185,7 +201,8 @@ def _refund_canceled(world: World, recorder: Recorder, refund: RefundOnCancel) -
 async def expire_bookings(world: World) -> int:
     """Close the bookings whose hold has run out; returns how many were looked at.
 
-    A booking whose payment is being processed or is authorized stays held: the customer has done their part. Raises an
+    A booking whose payment is being processed or is authorized stays held: the customer has done their part. One whose
+    intent the gateway refuses to cancel for good expires all the same, so that none is tried for ever. Raises an
     ``ExceptionGroup`` in the end of what broke.
     """
     now = world.clock.now()

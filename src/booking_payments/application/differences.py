@@ -9,6 +9,8 @@ from typing import Final
 
 from attrs import frozen
 
+from booking_payments.domain import decisions
+from booking_payments.domain.booking import Booking
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment, Refund
@@ -145,3 +147,11 @@ def late_money_kept(payment: Payment) -> Differences:
     if payment.late and payment.operation is None and not payment.disputed and kept.minor > 0:
         text = f"paid when the booking was closed or paid already, and {kept} of it did not go back; refund it"
         yield Difference(code="late_money_kept", text=text, gateway_id=payment.intent_id)
+
+
+def refund_owed(payment: Payment, booking: Booking) -> Differences:
+    """What refunds of a canceled booking were to give back and did not, though nothing is under way."""
+    owed = decisions.owed_back(payment, booking)
+    if owed is not None and not payment.late:
+        text = f"the booking was canceled, and {owed.amount} that was to go back did not; cancel it again or refund it"
+        yield Difference(code="refund_owed", text=text, gateway_id=payment.intent_id)

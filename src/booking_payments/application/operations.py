@@ -34,10 +34,10 @@ from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import NotFound, OutcomeUnknown, PaymentError
-from booking_payments.domain.instructions import CreateIntent, CreateRefund
+from booking_payments.domain.instructions import CancelIntent, CreateIntent, CreateRefund
 from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
-from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, Refused, Unreachable
+from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, NotThere, Refused, Unreachable
 from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, UnitOfWork
 
 MAX_STEPS = 8
@@ -53,7 +53,8 @@ class News:
 
     ``settles`` ends the operation (with the gateway's ``refusal`` code, if it refused); ``unknown`` says why it does
     not. ``error`` is what the caller is told. ``as_of`` is the version of the payment when this was read (None: when
-    the operation was claimed).
+    the operation was claimed). ``refused``: the refusal is the gateway's own, and its intent was looked at since; there
+    is none any more where ``intent`` is None.
     """
 
     intent: IntentReport | None = None
@@ -62,6 +63,7 @@ class News:
     disputes: Sequence[DisputeReport] = ()
     settles: bool = True
     refusal: str | None = None
+    refused: bool = False
     unknown: str | None = None
     error: PaymentError | None = field(default=None, eq=False)
     as_of: int | None = None
@@ -209,16 +211,23 @@ def _nothing_happened(claimed: Claimed, error: Unreachable | Misconfigured) -> N
 
 
 async def _refused(world: World, claimed: Claimed, refused: Refused) -> News:
-    """The gateway refused the request: what it knows that we don't is read, so that our books catch up."""
+    """The gateway refused the request: what it knows that we don't is read, so that our books catch up.
+
+    While that can't be read, nobody knows what a canceling that was refused has come to.
+    """
     error = told_to_caller(refused)
     intent_id = claimed.payment.intent_id
     if intent_id is None:
         return News(intent=refused.intent, refusal=refused.code, error=error)
     try:
         read = await _read(world, intent_id)
-    except GatewayError:
+    except NotThere:
+        return News(refusal=refused.code, refused=True, error=error)
+    except GatewayError as unreadable:
+        if isinstance(claimed.operation.instruction, CancelIntent):
+            return News(settles=False, unknown=unreadable.code, error=OutcomeUnknown())
         return News(refusal=refused.code, error=error)
-    return evolve(read, refusal=refused.code, error=error)
+    return evolve(read, refusal=refused.code, refused=True, error=error)
 
 
 async def _read_anew(world: World, payment: Payment, news: News) -> News:
@@ -301,6 +310,8 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
             _settle(recorder, claimed.operation, news)  # first, so that what it had reserved is free again
         await judge(uow, recorder, news)
         _settle(recorder, claimed.operation, news)
+        if news.refused and news.refusal:
+            recorder.add(decisions.give_up(recorder.payment, claimed.operation, news.refusal, news.intent))
         recorder.add(decisions.release_after(claimed.operation, recorder.payment, recorder.booking))
         new = recorder.follow_up()
         watch = await uow.payments.watch(payment.id)
@@ -321,6 +332,7 @@ async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:
         alone = await stands_alone(uow, recorder.payment)
         observed = decisions.observe_intent(recorder.payment, news.intent, recorder.booking, alone=alone)
         recorder.add(observed)
+        recorder.see(news.intent)
     if news.failure is not None:
         recorder.add(decisions.observe_verdict(recorder.payment, news.failure))
     for refund in news.refunds:

@@ -90,7 +90,11 @@ class BookingPayments:
         reason: str | None = None,
         refund: RefundOnCancel = RefundOnCancel.POLICY,
     ) -> Booking:
-        """Close a booking; its open payment is canceled first, a paid one refunded as ``refund`` says."""
+        """Close a booking; its open payment is canceled first, a paid one refunded as ``refund`` says.
+
+        Raises ``RefundRefused`` when the booking is canceled and its refund was refused; canceling again asks for it
+        again.
+        """
         work = bookings.cancel_booking(self._world, booking_id, caller, reason=reason, refund=refund)
         asked = {"refund": refund.value}
         return await audited(self._world, "cancel_booking", caller, work, booking_id=booking_id, asked=asked)

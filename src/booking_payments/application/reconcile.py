@@ -22,6 +22,7 @@ from booking_payments.application.differences import (
     of_dispute,
     of_intent,
     of_refund,
+    refund_owed,
 )
 from booking_payments.application.findings import Finding, Findings
 from booking_payments.application.gateway_call import with_retries
@@ -247,13 +248,13 @@ class _Comparison:
         total = await self.world.storage.read(lambda uow: uow.books.count(self.since))
         async for payment in payments_since(self.world, self.since):
             self.payments += 1
-            if self._is_suspect(payment):
+            if await self._is_suspect(payment):
                 await self._examine(payment.id)
             self.progress("comparing our books", self.payments, max(total, self.payments))
 
-    def _is_suspect(self, payment: Payment) -> bool:
+    async def _is_suspect(self, payment: Payment) -> bool:
         """Whether the lists have not shown what they should have, or money was kept that was to go back."""
-        return any(late_money_kept(payment)) or not self._was_shown(payment)
+        return not self._was_shown(payment) or any(await _money_kept(self.world, payment))
 
     def _was_shown(self, payment: Payment) -> bool:
         if payment.intent_id is None:
@@ -317,7 +318,7 @@ class _Comparison:
         if payment.operation is not None:
             leave_in_flight(self.findings, payment)
             return
-        for each in _differences(payment, news):
+        for each in (*_differences(payment, news), *await _money_kept(self.world, payment)):
             self.findings.leave(each.code, each.text, payment, each.gateway_id)
 
 
@@ -329,7 +330,14 @@ def _is_ours(intent: IntentReport) -> bool:
 def _differences(payment: Payment, news: News) -> Iterator[Difference]:
     if news.intent is not None:
         yield from all_differences(payment, news.intent, news.refunds, news.disputes)
-    yield from late_money_kept(payment)
+
+
+async def _money_kept(world: World, payment: Payment) -> Sequence[Difference]:
+    """Money that was to go back and did not. Bookings are read only where a refund came to nothing."""
+    if not any(refund.status.is_lost for refund in payment.refunds):
+        return list(late_money_kept(payment))
+    booking = await world.storage.read(lambda uow: uow.bookings.get(payment.booking_id))
+    return [*late_money_kept(payment), *(refund_owed(payment, booking) if booking else ())]
 
 
 async def _book(world: World, seen: Payment, news: News) -> Payment | None:

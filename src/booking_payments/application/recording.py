@@ -42,6 +42,7 @@ class Recorder:
         self._recorded: list[ev.Recorded] = []
         self._postings: list[Posting] = []
         self._told: list[Message] = []
+        self._seen: IntentReport | None = None
         self.now: datetime = world.clock.now()
 
     @property
@@ -113,14 +114,17 @@ class Recorder:
     _release_without_payment: ev.BookingReleased | None = None
 
     def follow_up(self) -> Operation | None:
-        """What follows by itself from the facts added: ending a payment whose attempts are used up, sending late
-        money back. Returns the operation that this begins, if it does."""
+        """What follows by itself from the facts added and from the intent as it was seen: ending a payment whose
+        attempts are used up, sending late money back, releasing what is held for a payment that is over. Returns the
+        operation that this begins, if it does."""
         payment = self.payment
         if decisions.needs_ending(payment):
             key = self._world.ids.idempotency_key()
             self.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=ev.Purpose.END_ATTEMPTS))
         elif decisions.owes_late_refund(payment):
             self._refund_late_money(payment)
+        elif decisions.holds_in_vain(payment, self._seen):
+            self.add(decisions.intend_release(payment, idempotency_key=self._world.ids.idempotency_key()))
         return self.payment.operation if self.payment is not payment else None
 
     def _refund_late_money(self, payment: Payment) -> None:
@@ -137,6 +141,10 @@ class Recorder:
                     correlation_id=self.correlation_id,
                 )
             )
+
+    def see(self, intent: IntentReport) -> None:
+        """Remember the intent as it is, for what follows from it though it changes nothing in our books."""
+        self._seen = intent
 
     async def keep_handover(self, report: IntentReport | None) -> None:
         """Keep what the front end needs to go on with the intent; a report that tells nothing of it changes nothing."""

@@ -18,7 +18,8 @@ from booking_payments.ports.storage import Subject, UnitOfWork
 async def quote_refund(world: World, booking_id: str, caller: Caller, *, amount: AmountInput) -> RefundQuote:
     """What refunding ``amount`` (None: all that can come back) would give now. Moves nothing."""
     payment = (await payment_status(world, booking_id, caller)).payment
-    return payment.refundable.quote(world.clock.now(), amount_in(world, amount, payment))
+    booking = caller.require(await world.storage.read(lambda uow: uow.bookings.get(booking_id)))
+    return decisions.quote(payment, booking, world.clock.now(), amount_in(world, amount, payment))
 
 
 async def refund_payment(
@@ -99,7 +100,7 @@ def _intended(
     note: str | None,
 ) -> decisions.Facts:
     payment = recorder.payment
-    quote = payment.refundable.quote(recorder.now, amount_in(world, amount, payment))
+    quote = decisions.quote(payment, recorder.booking, recorder.now, amount_in(world, amount, payment))
     return decisions.intend_refund(
         payment,
         quote,

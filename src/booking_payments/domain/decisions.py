@@ -8,6 +8,8 @@ facts they return are folded by ``payment.evolve``.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+import attrs
+
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
 from booking_payments.domain.errors import (
@@ -44,9 +46,9 @@ from booking_payments.domain.lifecycle import (
     move,
     require,
 )
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import Money, total
 from booking_payments.domain.payment import Attempt, AttemptOutcome, Operation, Payment, Refund
-from booking_payments.domain.refunds import RefundPolicy, RefundQuote, RefundReason
+from booking_payments.domain.refunds import Owed, RefundPolicy, RefundQuote, RefundReason
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
 from booking_payments.domain.retry import KEY_LIFETIME
 
@@ -197,10 +199,62 @@ def intend_refund(
     return requested, intended
 
 
+def quote(
+    payment: Payment, booking: Booking, now: datetime, amount: Money | None, *, in_full: bool = False
+) -> RefundQuote:
+    """What refunding ``amount`` (None: all that can come back) would give at ``now``.
+
+    ``in_full``: the organizer cancels, and all comes back, fee included. Late money comes back so by itself, and as
+    well when somebody has to ask for it again.
+    """
+    refundable = attrs.evolve(payment.refundable, owed=owed_back(payment, booking))
+    return refundable.quote(now, amount, organizer_canceled=in_full or payment.late)
+
+
+def owed_back(payment: Payment, booking: Booking) -> Owed | None:
+    """What refunds of a canceled booking were to give back and did not, and no refund since; None when that is nothing.
+
+    Who has given the seat up gets what was said then, however late it turns out that it did not reach them. While a
+    call is in flight or the payment is disputed nobody knows yet.
+    """
+    if booking.status is not BookingStatus.CANCELED or payment.operation is not None or payment.disputed:
+        return None
+    owed = [
+        _not_given_since(refund, payment.refunds[place:])
+        for place, refund in enumerate(payment.refunds)
+        if refund.origin is ev.Origin.SERVER and refund.status.is_lost
+    ]
+    most = max(owed, key=lambda each: each.amount, default=None)
+    return most if most and most.amount else None
+
+
+def _not_given_since(lost: Refund, since: Sequence[Refund]) -> Owed:
+    given = total((refund.amount for refund in since if not refund.status.is_lost), lost.amount.currency)
+    left = max(lost.amount - given, Money.zero(lost.amount.currency))
+    return Owed(amount=lost.amount, fee=lost.fee_refunded).part(left)
+
+
 def needs_ending(payment: Payment) -> bool:
     """True when the last attempt is used up, so that the intent has to be canceled and the payment fails."""
     admitted = COMMANDS[payment.status][Command.CANCEL] is None
     return admitted and payment.status.awaits_customer and not payment.attempts_left and payment.operation is None
+
+
+def holds_in_vain(payment: Payment, report: IntentReport | None) -> bool:
+    """True when the bank holds money for a payment that is over: its call arrived after it was given up. What the
+    gateway refused to release is left to a person."""
+    over = payment.status in (PaymentStatus.CANCELED, PaymentStatus.FAILED) and payment.operation is None
+    over = over and not _has_drift(payment, RELEASE_REFUSED)
+    held = report is not None and report.status is PaymentStatus.REQUIRES_CAPTURE and report.id == payment.intent_id
+    return over and held
+
+
+def intend_release(payment: Payment, *, idempotency_key: str) -> Facts:
+    """Give held money up for which there is no payment any more."""
+    _require_idle(payment)
+    instruction = CancelIntent(intent_id=_intent_of(payment), reason=CancellationReason.ABANDONED)
+    purpose = ev.Purpose.RELEASE_HOLD
+    return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=purpose, instruction=instruction),)
 
 
 def _require_chargeable(payment: Payment, payment_method_id: str | None) -> None:
@@ -272,6 +326,47 @@ def settle(payment: Payment, operation: Operation, *, refusal: str | None = None
         return ()
     settled = ev.OperationSettled(idempotency_key=operation.idempotency_key, refusal=refusal)
     return (settled, *_dropped(payment, operation, refusal)) if refusal else (settled,)
+
+
+def give_up(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Facts:
+    """The end of a payment whose intent the gateway refuses to cancel, where that was to close its booking or to end
+    its attempts: what could not be done would be tried for ever. ``report`` is the intent as it was read after the
+    refusal, None where the gateway has none.
+
+    A refusal that the intent as it was read does not explain may have been overtaken, so the first one is only noted.
+    Money that comes all the same is booked, and sent back when its booking is closed. Held money that is not released
+    is noted.
+    """
+    detail = f"{payment.intent_id}: {refusal}"
+    if operation.purpose is ev.Purpose.RELEASE_HOLD and holds_in_vain(payment, report):
+        return (ev.DriftFound(code=RELEASE_REFUSED, detail=detail),)
+    if payment.operation is not None or not _may_be_given_up(payment, operation):
+        return ()
+    drift = ev.DriftFound(code=CANCEL_REFUSED, detail=detail)
+    readable = report is not None and _intent_drift(payment, report) is None
+    if readable and not _has_drift(payment, CANCEL_REFUSED):
+        return (drift,)
+    return (*_unless_known(payment, drift), _ended(payment))
+
+
+CANCEL_REFUSED = "cancel_refused"
+"""The drift of an intent that the gateway does not cancel."""
+
+RELEASE_REFUSED = "release_refused"
+"""The drift of an intent that goes on to hold money for a payment that is over."""
+
+
+def _has_drift(payment: Payment, code: str) -> bool:
+    return any(drift.code == code for drift in payment.drifts)
+
+
+def _may_be_given_up(payment: Payment, operation: Operation) -> bool:
+    """Who only waited for the end of the hold or of the attempts has not done their part; a booking that is canceled
+    gives held money up, too."""
+    if operation.purpose is ev.Purpose.CANCEL_BOOKING:
+        return COMMANDS[payment.status][Command.CANCEL] is None
+    by_itself = operation.purpose in (ev.Purpose.EXPIRE_BOOKING, ev.Purpose.END_ATTEMPTS)
+    return by_itself and payment.status.awaits_customer
 
 
 def _dropped(payment: Payment, operation: Operation, refusal: str) -> Facts:

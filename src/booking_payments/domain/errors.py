@@ -17,6 +17,7 @@
     │   └── OutcomeUnknown         it may have happened; we find out by ourselves
     └── OurFault                   a bug or a wrong setting on our side
         ├── GatewayRefusedUs
+        │   └── RefundRefused  the booking is canceled all the same
         ├── IllegalTransition
         └── Contradiction          the gateway's report does not fit what we asked for
 
@@ -151,6 +152,17 @@ class GatewayRefusedUs(OurFault):
     code = "gateway_refused"
 
     def __init__(self, message: str = "the payment provider refused the request; this is our mistake") -> None:
+        super().__init__(message)
+
+
+class RefundRefused(GatewayRefusedUs):
+    """The booking was canceled, and the gateway refused its refund. Canceling it again asks for the refund again."""
+
+    code = "refund_refused"
+
+    def __init__(
+        self, message: str = "the booking is canceled, but its refund was refused; cancel it again to ask once more"
+    ) -> None:
         super().__init__(message)
 
 

@@ -35,6 +35,7 @@ class Purpose(Enum):
     CANCEL_BOOKING = "cancel_booking"
     EXPIRE_BOOKING = "expire_booking"
     END_ATTEMPTS = "end_attempts"
+    RELEASE_HOLD = "release_hold"
 
 
 @frozen(kw_only=True)
@@ -154,12 +155,13 @@ class PaymentSucceeded:
 
 @frozen(kw_only=True)
 class PaymentCanceled:
-    """The intent was canceled; no money was collected and what was held is released."""
+    """The intent was canceled; no money was collected and what was held is released. Or it was given up, after the
+    gateway refused to cancel it."""
 
 
 @frozen(kw_only=True)
 class PaymentFailed:
-    """No attempt is left, and the intent was canceled."""
+    """No attempt is left, and the intent was canceled, or given up after the gateway refused to cancel it."""
 
 
 @frozen(kw_only=True)

@@ -2,7 +2,8 @@
 
 A refund is possible only after success, only before the event starts, never while disputed, and never beyond what
 is left. Tiers narrow it further by the hours before the event. When the organizer cancels the event, all comes
-back, fee included, whatever the tiers and the clock say.
+back, fee included, whatever the tiers and the clock say. So does what a canceled booking owes: a refund of it came to
+nothing.
 """
 
 from collections.abc import Sequence
@@ -91,6 +92,7 @@ class QuoteReason(Enum):
 
     REFUNDABLE = "refundable", "this much comes back"
     ORGANIZER_CANCELED = "organizer_canceled", "the organizer canceled; everything comes back"
+    REFUND_OWED = "refund_owed", "a refund of this canceled booking came to nothing; this much still has to come back"
     NOT_PAID = "not_paid", "only a payment that succeeded can be refunded"
     DISPUTED = "disputed", "the payment is disputed with the bank; it can't be refunded until that is settled"
     EVENT_STARTED = "event_started", "the event has started; the booking can no longer be refunded"
@@ -104,7 +106,7 @@ class QuoteReason(Enum):
 
     @property
     def allows(self) -> bool:
-        return self in (QuoteReason.REFUNDABLE, QuoteReason.ORGANIZER_CANCELED)
+        return self in (QuoteReason.REFUNDABLE, QuoteReason.ORGANIZER_CANCELED, QuoteReason.REFUND_OWED)
 
     def error(self) -> PaymentError:
         """The error that tells the caller so."""
@@ -129,11 +131,23 @@ class RefundQuote:
 
 
 @frozen(kw_only=True)
+class Owed:
+    """What a refund was to give back and did not, with the part of the fee that was to go back in it."""
+
+    amount: Money
+    fee: Money
+
+    def part(self, amount: Money) -> "Owed":
+        """``amount`` of it, with its share of the fee."""
+        return Owed(amount=amount, fee=self.fee.times(Fraction(amount.minor, self.amount.minor)))
+
+
+@frozen(kw_only=True)
 class Refundable:
     """All that decides about a refund, as values: the charge, what has left or is leaving, the rules, the clock.
 
     ``reserved`` counts refunds that succeeded and those on their way, ``fee_returned`` the part of the fee that lies in
-    them. ``paid`` is false until the charge succeeded.
+    them. ``paid`` is false until the charge succeeded. ``owed`` may come back whatever the policy and the clock say.
     """
 
     breakdown: FeeBreakdown
@@ -143,6 +157,7 @@ class Refundable:
     event_starts_at: datetime
     paid: bool
     disputed: bool
+    owed: Owed | None = None
 
     def quote(self, now: datetime, amount: Money | None, *, organizer_canceled: bool = False) -> RefundQuote:
         """What refunding ``amount`` (None: all that can come back) would give at ``now``.
@@ -171,6 +186,8 @@ class Refundable:
         fee = self._fee_in(amount) if self.policy.fee is FeeOnRefund.RETURNED else zero
         if reason is QuoteReason.ORGANIZER_CANCELED:
             fee = self._fee_left_in(amount)
+        elif reason is QuoteReason.REFUND_OWED and self.owed is not None:
+            fee = min(self.owed.part(amount).fee, self.breakdown.fee - self.fee_returned)
         return RefundQuote(reason=reason, amount=amount, fee_refunded=fee, refundable_until=until)
 
     def _fee_in(self, amount: Money) -> Money:
@@ -190,6 +207,14 @@ class Refundable:
             return QuoteReason.DISPUTED, gross, starts
         if organizer_canceled:
             return QuoteReason.ORGANIZER_CANCELED, gross, max(now, starts)
+        reason, ceiling, until = self._by_policy(now)
+        owed = self.reserved + self.owed.amount if self.owed else None
+        if owed is not None and (not reason.allows or ceiling < owed):
+            return QuoteReason.REFUND_OWED, min(owed, gross), max(now, starts)
+        return reason, ceiling, until
+
+    def _by_policy(self, now: datetime) -> tuple[QuoteReason, Money, datetime]:
+        gross, starts = self.breakdown.gross, self.event_starts_at
         if now >= starts:
             return QuoteReason.EVENT_STARTED, gross, starts
         share, until = self.policy.share_at(now, starts)

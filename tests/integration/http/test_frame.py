@@ -160,6 +160,7 @@ def test_every_error_has_a_status(kind: type[Exception]) -> None:
         (errors.AlreadyUnderWay(), 409),
         (errors.RefusedByRule("x"), 422),
         (errors.GatewayRefusedUs(), 502),
+        (errors.RefundRefused(), 502),
         (errors.Contradiction("x"), 502),
         (errors.IllegalTransition("a", "b"), 500),
         (errors.TryAgainLater(), 503),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from booking_payments.adapters.memory.gateway import FakeGateway
-from booking_payments.domain.instructions import ConfirmIntent, CreateIntent, CreateRefund
+from booking_payments.domain.instructions import CancelIntent, ConfirmIntent, CreateIntent, CreateRefund
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
 from booking_payments.testing.house import House
 
@@ -27,6 +27,10 @@ class Saboteur(FakeGateway):
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
         self._fail("create_intent")
         return await super().create_intent(instruction, idempotency_key)
+
+    async def cancel_intent(self, instruction: CancelIntent, idempotency_key: str) -> IntentReport:
+        self._fail("cancel_intent")
+        return await super().cancel_intent(instruction, idempotency_key)
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
         self._fail("retrieve_intent")

@@ -14,8 +14,10 @@ from booking_payments.application.differences import (
     of_dispute,
     of_intent,
     of_refund,
+    refund_owed,
 )
 from booking_payments.domain import events as ev
+from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Dispute, Payment, Refund
@@ -212,3 +214,24 @@ def test_late_money_that_was_kept_is_told() -> None:
 )
 def test_money_that_is_not_late_or_gone_or_going_is_not_told(changes: dict[str, object]) -> None:
     assert codes(late_money_kept(payment(**{"late": True, **changes}))) == []  # type: ignore[arg-type]
+
+
+LOST = attrs.evolve(REFUND, status=RefundStatus.FAILED)
+CANCELED = attrs.evolve(booking(), status=BookingStatus.CANCELED)
+
+
+def test_what_a_canceled_booking_owes_is_told_with_its_amount() -> None:
+    (found,) = refund_owed(payment(refunds=(LOST,)), CANCELED)
+
+    assert (found.code, found.gateway_id) == ("refund_owed", "pi_1")
+    assert "30.00 usd" in found.text
+
+
+def test_late_money_that_did_not_go_back_is_told_of_as_such_only() -> None:
+    late = payment(late=True, refunds=(LOST,))
+
+    assert (codes(refund_owed(late, CANCELED)), codes(late_money_kept(late))) == ([], ["late_money_kept"])
+
+
+def test_a_booking_that_is_kept_owes_nothing() -> None:
+    assert codes(refund_owed(payment(refunds=(LOST,)), booking())) == []

@@ -1,13 +1,27 @@
 """Money that comes for a booking which was closed meanwhile."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
 
+import attrs
+import pytest
+
+from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import PaymentView
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.errors import OutcomeUnknown
+from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
+from booking_payments.domain.reports import IntentReport
+from booking_payments.ports.gateway import Refused
 from booking_payments.testing.house import ANN, House
+from tests.unit.application.saboteur import Saboteur
+
+RELEASE = ev.Purpose.RELEASE_HOLD
 
 
 async def _closed_while_processing(house: House) -> PaymentView:
@@ -94,3 +108,84 @@ async def test_a_second_success_for_the_same_booking_is_sent_back(house: House) 
     payments = await house.storage.read(lambda uow: uow.payments.of_booking(booking.id))
     kept = [payment.captured.minor - payment.refunded.minor for payment in payments]
     assert sorted(kept) == [0, 10000]
+
+
+# --- money that comes to be held late --------------------------------------------------------------------------
+
+
+async def _hold_arrives_late(house: House) -> PaymentView:
+    """A call that would hold money is lost on the way, its booking expires, and then the call arrives after all."""
+    booking = await house.book(expires_in=timedelta(minutes=1))
+    sent: list[Any] = []
+    call = house.stripe.call
+
+    def remember(method: str, path: str, *rest: Any) -> Any:
+        sent.extend([(method, path, *rest)] if method == "POST" else [])
+        return call(method, path, *rest)
+
+    with patch.object(house.stripe, "call", remember):
+        house.stripe.faults.script("POST /v1/payment_intents", "timeout_before", times=3)
+        with pytest.raises(OutcomeUnknown):
+            await house.payments.start_payment(
+                booking.id,
+                ANN,
+                payment_method_id="pm_card_visa",
+                confirm_immediately=True,
+                capture_method=CaptureMethod.MANUAL,
+            )
+    house.clock.advance(timedelta(minutes=2))
+    await house.payments.work()
+    await house.payments.work()
+    call(*sent[0])
+    return await house.payments.payment_status(booking.id)
+
+
+async def _intent(house: House, view: PaymentView) -> IntentReport:
+    return await house.world.gateway.retrieve_intent((await _now(house, view)).intent_id or "")
+
+
+async def test_money_that_comes_to_be_held_after_the_booking_expired_is_released(house: House) -> None:
+    view = await _hold_arrives_late(house)
+
+    await house.settle()
+
+    intent, payment = await _intent(house, view), await _now(house, view)
+    assert (intent.status, intent.amount_capturable.minor) == (PaymentStatus.CANCELED, 0)
+    assert (payment.status, payment.operation) == (PaymentStatus.CANCELED, None)
+    assert (await house.payments.reconcile()).left == ()
+
+
+async def test_what_is_held_in_vain_is_found_by_reconciling(house: House) -> None:
+    view = await _hold_arrives_late(house)
+
+    await house.payments.reconcile()
+    await house.payments.work()
+
+    assert (await _intent(house, view)).status is PaymentStatus.CANCELED
+
+
+async def test_a_hold_that_the_gateway_refuses_to_release_is_asked_for_once_and_left(house: House) -> None:
+    view = await _hold_arrives_late(house)
+    refusals: Sequence[Exception] = [Refused("this can't be canceled", code="odd")] * 100
+    house.world = attrs.evolve(house.world, gateway=Saboteur(house, cancel_intent=refusals))
+    house.payments = BookingPayments(house.world)
+    await house.settle()
+
+    left = (await house.payments.reconcile()).left
+
+    facts = [recorded.fact for recorded in await house.payments.journal(view.payment.booking_id)]
+    asked = [each for each in facts if isinstance(each, ev.OperationIntended) and each.purpose is RELEASE]
+    drifts = [drift.code for drift in (await _now(house, view)).drifts]
+    assert ([each.code for each in left], len(asked), drifts) == (["status_differs"], 1, ["release_refused"])
+
+
+async def test_held_money_that_is_captured_in_between_is_sent_back(house: House) -> None:
+    view = await _hold_arrives_late(house)
+    await house.deliver_webhooks()
+    intent_id = (await _now(house, view)).intent_id
+    house.stripe.call("POST", f"/v1/payment_intents/{intent_id}/capture")
+
+    await house.settle()
+
+    payment = await _now(house, view)
+    assert (payment.late, payment.refunded) == (True, payment.amount)

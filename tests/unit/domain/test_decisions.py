@@ -6,6 +6,8 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from booking_payments.domain import decisions as decide
 from booking_payments.domain import events as ev
@@ -18,7 +20,7 @@ from booking_payments.domain.errors import (
     PaymentError,
     RefusedByRule,
 )
-from booking_payments.domain.fees import FeePayer, FeePolicy
+from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
 from booking_payments.domain.instructions import (
     CancelIntent,
     CancellationReason,
@@ -32,12 +34,13 @@ from booking_payments.domain.instructions import (
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import AttemptOutcome, Operation
-from booking_payments.domain.refunds import RefundPolicy, RefundReason
+from booking_payments.domain.refunds import Owed, RefundPolicy, RefundReason
 from booking_payments.domain.reports import IntentReport, RefundReport
 from booking_payments.domain.retry import KEY_LIFETIME
 from tests.unit.domain.lives import (
     NOW,
     PRICE,
+    STARTS,
     TICK,
     Life,
     a_booking,
@@ -686,6 +689,156 @@ def test_a_refund_from_the_dashboard_does_not_settle_what_is_owed() -> None:
     assert decide.owes_late_refund(life.payment)
 
 
+def test_money_held_for_a_payment_that_is_over_is_held_in_vain() -> None:
+    life = a_canceled_life()
+
+    assert decide.holds_in_vain(life.payment, an_intent(S.REQUIRES_CAPTURE))
+
+
+@pytest.mark.parametrize("status", [each for each in S if each is not S.REQUIRES_CAPTURE])
+def test_an_intent_that_holds_no_money_holds_nothing_in_vain(status: S) -> None:
+    assert not decide.holds_in_vain(a_canceled_life().payment, an_intent(status))
+
+
+def test_what_was_not_seen_and_what_is_of_another_payment_is_not_held_in_vain() -> None:
+    payment = a_canceled_life().payment
+    other = an_intent(S.REQUIRES_CAPTURE, id="pi_2")
+
+    assert not decide.holds_in_vain(payment, None)
+    assert not decide.holds_in_vain(payment, other)
+
+
+@pytest.mark.parametrize("life", [linked, a_held_life, a_paid_life])
+def test_money_held_for_a_payment_that_is_not_over_is_not_held_in_vain(life: Callable[[], Life]) -> None:
+    assert not decide.holds_in_vain(life().payment, an_intent(S.REQUIRES_CAPTURE))
+
+
+def test_what_is_held_in_vain_is_released_once() -> None:
+    life = a_canceled_life()
+    facts = life.happens(*decide.intend_release(life.payment, idempotency_key="key_9"))
+
+    instruction = CancelIntent(intent_id="pi_1", reason=CancellationReason.ABANDONED)
+    assert intended(facts) == ev.OperationIntended(
+        idempotency_key="key_9", purpose=ev.Purpose.RELEASE_HOLD, instruction=instruction
+    )
+    assert not decide.holds_in_vain(life.payment, an_intent(S.REQUIRES_CAPTURE))
+    with pytest.raises(AlreadyUnderWay):
+        decide.intend_release(life.payment, idempotency_key="key_10")
+
+
+# --- what a canceled booking owes --------------------------------------------------------------------------------
+
+GONE = a_booking(status=BookingStatus.CANCELED)
+
+
+def asks(life: Life, amount: str, refusal: str | None = None) -> None:
+    """A refund of ours: it succeeds, or is refused."""
+    number = len(life.payment.refunds) + 1
+    life.refunds(amount, refund_id=f"rf_{number}", key=f"key_rf_{number}")
+    if refusal is None:
+        named = {"refund_id": f"rf_{number}"}
+        life.sees_refund(a_refund(RefundStatus.SUCCEEDED, amount, id=f"re_{number}", metadata=named))
+    life.settles(refusal)
+
+
+def a_life_of_refunds(*refunds: tuple[str, str | None]) -> Life:
+    life = a_paid_life()
+    for amount, refusal in refunds:
+        asks(life, amount, refusal)
+    return life
+
+
+@pytest.mark.parametrize(
+    ("refunds", "owed"),
+    [
+        ([], None),
+        ([("100.00", None)], None),
+        ([("100.00", "no")], "100.00"),
+        ([("50.00", "no"), ("50.00", "no")], "50.00"),
+        ([("50.00", "no"), ("50.00", None)], None),
+        ([("50.00", "no"), ("60.00", None)], None),
+        ([("50.00", "no"), ("20.00", None)], "30.00"),
+        ([("50.00", None), ("40.00", "no")], "40.00"),
+        ([("50.00", "no"), ("20.00", None), ("80.00", "no")], "80.00"),
+        ([("100.00", "no"), ("20.00", None), ("30.00", "no")], "80.00"),
+    ],
+)
+def test_a_canceled_booking_owes_what_its_refunds_did_not_bring(
+    refunds: list[tuple[str, str | None]], owed: str | None
+) -> None:
+    found = decide.owed_back(a_life_of_refunds(*refunds).payment, GONE)
+
+    assert (found.amount if found else None) == (usd(owed) if owed else None)
+
+
+def test_a_refund_that_was_sent_back_is_owed() -> None:
+    life = a_refunded_life()
+    life.sees_refund(a_refund(RefundStatus.FAILED, metadata={"refund_id": "rf_1"}))
+
+    assert decide.owed_back(life.payment, GONE) == Owed(amount=PRICE, fee=usd("0"))
+
+
+def test_what_is_owed_keeps_its_share_of_the_fee() -> None:
+    life = a_paid_life(refund_policy=RefundPolicy(fee=FeeOnRefund.RETURNED))
+    asks(life, "100.00", "no")
+    asks(life, "20.00")
+
+    assert decide.owed_back(life.payment, GONE) == Owed(amount=usd("80.00"), fee=usd("2.40"))
+
+
+@pytest.mark.parametrize("status", [each for each in BookingStatus if each is not BookingStatus.CANCELED])
+def test_a_booking_that_was_not_canceled_owes_nothing(status: BookingStatus) -> None:
+    assert decide.owed_back(a_life_of_refunds(("100.00", "no")).payment, a_booking(status=status)) is None
+
+
+def test_nothing_is_owed_while_a_call_is_in_flight() -> None:
+    life = a_life_of_refunds(("100.00", "no"))
+    life.refunds("20.00", refund_id="rf_2", key="key_rf_2")
+
+    assert decide.owed_back(life.payment, GONE) is None
+
+
+def test_nothing_is_owed_of_money_that_is_disputed() -> None:
+    life = a_life_of_refunds(("100.00", "no"))
+    life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE))
+
+    assert decide.owed_back(life.payment, GONE) is None
+
+
+def test_a_refund_of_the_dashboard_that_failed_is_not_owed_but_one_that_did_not_counts() -> None:
+    life = a_paid_life()
+    life.sees_refund(a_refund(RefundStatus.FAILED, "90.00", id="re_8"))
+    alone = decide.owed_back(life.payment, GONE)
+    asks(life, "50.00", "no")
+    life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "20.00", id="re_9"))
+
+    assert (alone, decide.owed_back(life.payment, GONE)) == (None, Owed(amount=usd("30.00"), fee=usd("0")))
+
+
+@given(st.lists(st.tuples(st.integers(1, 12000), st.sampled_from(["goes", "refused", "dashboard"])), max_size=8))
+def test_what_is_owed_and_what_came_back_are_never_more_than_was_captured(
+    wishes: list[tuple[int, str]],
+) -> None:
+    life = a_paid_life()
+    for number, (minor, how) in enumerate(wishes):
+        left = life.payment.captured - life.payment.refunded
+        amount = str(min(Money(minor, PRICE.currency), left).major())
+        if not left:
+            break
+        if how == "dashboard":
+            life.sees_refund(a_refund(RefundStatus.SUCCEEDED, amount, id=f"re_x{number}"))
+        else:
+            asks(life, amount, "no" if how == "refused" else None)
+        quote = decide.quote(life.payment, GONE, STARTS, None)
+        assert life.payment.refunded + quote.amount <= life.payment.captured
+
+
+def test_late_money_is_quoted_in_full_after_its_event_began() -> None:
+    quote = decide.quote(a_late_life().payment, a_booking(status=BookingStatus.EXPIRED), STARTS, None)
+
+    assert (quote.amount, quote.fee_refunded) == (PRICE, usd("3.00"))
+
+
 # --- counting attempts -------------------------------------------------------------------------------------------
 
 
@@ -1142,3 +1295,76 @@ def test_a_closed_booking_is_not_closed_again() -> None:
 )
 def test_a_booking_follows_the_facts_of_its_payment(facts: decide.Facts, status: BookingStatus) -> None:
     assert decide.booking_after(a_booking(), facts) is status
+
+
+REFUSED = ev.DriftFound(code="cancel_refused", detail="pi_1: odd")
+EXPIRES = ev.Purpose.EXPIRE_BOOKING
+
+
+def gives_up(life: Life, purpose: ev.Purpose, report: IntentReport | None) -> decide.Facts:
+    return decide.give_up(life.payment, an_operation(CANCEL, purpose), "odd", report)
+
+
+@pytest.mark.parametrize("purpose", [EXPIRES, ev.Purpose.END_ATTEMPTS, ev.Purpose.CANCEL_BOOKING])
+def test_a_payment_is_given_up_whose_intent_is_gone(purpose: ev.Purpose) -> None:
+    assert gives_up(linked(), purpose, None) == (REFUSED, ev.PaymentCanceled())
+
+
+@pytest.mark.parametrize("purpose", [ev.Purpose.PAY, ev.Purpose.CAPTURE, ev.Purpose.REFUND, ev.Purpose.CANCEL_PAYMENT])
+def test_what_closes_no_booking_and_ends_no_attempts_gives_no_payment_up(purpose: ev.Purpose) -> None:
+    assert gives_up(linked(), purpose, None) == ()
+
+
+def test_a_payment_whose_attempts_are_used_up_has_failed_when_it_is_given_up() -> None:
+    life = linked(max_attempts=1)
+    life.is_declined()
+
+    assert gives_up(life, ev.Purpose.END_ATTEMPTS, None) == (REFUSED, ev.PaymentFailed())
+
+
+def test_a_payment_is_given_up_whose_intent_is_not_believed() -> None:
+    report = an_intent(S.REQUIRES_PAYMENT_METHOD, usd("99.00"))
+
+    assert gives_up(linked(), EXPIRES, report) == (REFUSED, ev.PaymentCanceled())
+
+
+def test_a_refusal_that_the_intent_does_not_explain_is_noted_before_the_payment_is_given_up() -> None:
+    life, report = linked(), an_intent(S.REQUIRES_PAYMENT_METHOD)
+
+    first = life.happens(*gives_up(life, EXPIRES, report))
+
+    assert (first, gives_up(life, EXPIRES, report)) == ((REFUSED,), (ev.PaymentCanceled(),))
+
+
+@pytest.mark.parametrize(("purpose", "given_up"), [(EXPIRES, False), (ev.Purpose.CANCEL_BOOKING, True)])
+def test_held_money_is_given_up_with_a_booking_that_is_canceled_only(purpose: ev.Purpose, given_up: bool) -> None:
+    assert bool(gives_up(a_held_life(), purpose, None)) is given_up
+
+
+@pytest.mark.parametrize("status", [S.PROCESSING, S.SUCCEEDED, S.CANCELED])
+@pytest.mark.parametrize("purpose", [EXPIRES, ev.Purpose.CANCEL_BOOKING])
+def test_a_payment_is_not_given_up_whose_intent_explains_the_refusal(status: S, purpose: ev.Purpose) -> None:
+    life, report = linked(), an_intent(status)
+    life.sees(report)
+
+    assert gives_up(life, purpose, report) == ()
+
+
+def test_a_payment_is_not_given_up_while_a_call_is_in_flight() -> None:
+    life = linked()
+    life.charges()
+
+    assert gives_up(life, EXPIRES, None) == ()
+
+
+def test_a_hold_that_the_gateway_refuses_to_release_is_noted_and_left() -> None:
+    life, report = a_canceled_life(), an_intent(S.REQUIRES_CAPTURE)
+    noted = life.happens(*gives_up(life, ev.Purpose.RELEASE_HOLD, report))
+
+    assert noted == (ev.DriftFound(code="release_refused", detail="pi_1: odd"),)
+    assert not decide.holds_in_vain(life.payment, report)
+
+
+@pytest.mark.parametrize("report", [None, an_intent(S.CANCELED)])
+def test_a_hold_that_is_gone_leaves_nothing_to_note(report: IntentReport | None) -> None:
+    assert gives_up(a_canceled_life(), ev.Purpose.RELEASE_HOLD, report) == ()

@@ -13,6 +13,7 @@ from booking_payments.domain.errors import (
     NotFound,
     OutcomeUnknown,
     PaymentError,
+    RefundRefused,
     TryAgainLater,
     UnknownCurrency,
 )
@@ -59,6 +60,7 @@ def test_an_error_has_the_code_of_its_class_otherwise() -> None:
         (TryAgainLater(), "gateway_unavailable"),
         (OutcomeUnknown(), "outcome_unknown"),
         (GatewayRefusedUs(), "gateway_refused"),
+        (RefundRefused(), "refund_refused"),
         (IllegalTransition("canceled", "started"), "illegal_transition"),
         (UnknownCurrency("xyz"), "unknown_currency"),
     ],

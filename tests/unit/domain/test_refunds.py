@@ -15,6 +15,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import (
     MAX_TIER_HOURS,
     MAX_TIERS,
+    Owed,
     QuoteReason,
     Refundable,
     RefundPolicy,
@@ -81,8 +82,8 @@ def test_a_refused_quote_offers_nothing() -> None:
 
 
 @pytest.mark.parametrize("reason", QuoteReason)
-def test_only_two_reasons_allow_a_refund(reason: QuoteReason) -> None:
-    assert reason.allows is (reason.code in ("refundable", "organizer_canceled"))
+def test_only_three_reasons_allow_a_refund(reason: QuoteReason) -> None:
+    assert reason.allows is (reason.code in ("refundable", "organizer_canceled", "refund_owed"))
 
 
 @pytest.mark.parametrize(
@@ -290,6 +291,59 @@ def test_a_canceled_event_is_refunded_whatever_the_clock_says(now: datetime, unt
 )
 def test_the_organizer_cannot_give_back_what_is_not_there(money: Refundable, reason: QuoteReason) -> None:
     assert money.quote(NOW, None, organizer_canceled=True).reason is reason
+
+
+# --- what a canceled booking owes ---------------------------------------------------------------------------------
+
+HALF = Owed(amount=usd("50.00"), fee=usd("1.50"))
+
+
+@pytest.mark.parametrize(("now", "until"), [(STARTS - HOUR, STARTS), (STARTS + HOUR, STARTS + HOUR)])
+def test_what_is_owed_comes_back_whatever_the_tiers_and_the_clock_say(now: datetime, until: datetime) -> None:
+    quote = refundable(tiers=STEPS, owed=HALF).quote(now, None)
+
+    assert (quote.reason, quote.amount, quote.fee_refunded) == (QuoteReason.REFUND_OWED, HALF.amount, HALF.fee)
+    assert quote.refundable_until == until
+
+
+def test_what_is_owed_comes_on_top_of_what_came_back_before() -> None:
+    assert refundable(owed=HALF, reserved=usd("30.00")).quote(STARTS, None).amount == usd("50.00")
+
+
+def test_no_more_is_owed_than_is_left() -> None:
+    assert refundable(owed=HALF, reserved=usd("60.00")).quote(STARTS, None).amount == usd("40.00")
+
+
+def test_a_policy_that_gives_as_much_as_is_owed_is_followed() -> None:
+    quote = refundable(tiers=STEPS, owed=HALF).quote(STARTS - 30 * HOUR, None)
+
+    assert (quote.reason, quote.amount, quote.fee_refunded) == (QuoteReason.REFUNDABLE, usd("50.00"), usd("0"))
+
+
+def test_a_policy_that_gives_less_than_is_owed_is_not() -> None:
+    owed = Owed(amount=usd("50.01"), fee=usd("0"))
+
+    assert refundable(tiers=STEPS, owed=owed).quote(STARTS - 30 * HOUR, None).reason is QuoteReason.REFUND_OWED
+
+
+def test_a_part_of_what_is_owed_brings_its_part_of_the_fee() -> None:
+    assert refundable(owed=HALF).quote(STARTS, usd("20.00")).fee_refunded == usd("0.60")
+
+
+def test_what_is_owed_brings_no_fee_back_that_is_back_already() -> None:
+    assert refundable(owed=HALF, fee_returned=usd("2.00")).quote(STARTS, None).fee_refunded == usd("1.00")
+
+
+@pytest.mark.parametrize(
+    ("money", "reason"),
+    [
+        (refundable(owed=HALF, paid=False), QuoteReason.NOT_PAID),
+        (refundable(owed=HALF, disputed=True), QuoteReason.DISPUTED),
+        (refundable(owed=HALF, reserved=usd("100.00")), QuoteReason.NOTHING_LEFT),
+    ],
+)
+def test_what_is_not_there_can_not_be_owed(money: Refundable, reason: QuoteReason) -> None:
+    assert money.quote(STARTS, None).reason is reason
 
 
 # --- reasons given by people -------------------------------------------------------------------------------------

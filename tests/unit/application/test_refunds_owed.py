@@ -1,0 +1,302 @@
+"""Refunds of canceled bookings that came to nothing: they are told of, listed, and can be asked for again, once."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import attrs
+import pytest
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.views import RefundOnCancel
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.errors import GatewayRefusedUs, PaymentError, RefundRefused, RefusedByRule
+from booking_payments.domain.fees import FeeOnRefund
+from booking_payments.domain.lifecycle import RefundStatus
+from booking_payments.domain.payment import Payment
+from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
+from booking_payments.ports.gateway import Refused
+from booking_payments.testing.house import ANN, OPERATOR, House
+from tests.unit.application.saboteur import Saboteur
+
+EMPTY = Refused("the balance does not cover it", code="balance_insufficient")
+HALF_BEFORE_TWO_DAYS = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal(50)),), fee=FeeOnRefund.RETURNED)
+A_MONTH = timedelta(days=31)
+
+
+async def _paid(house: House, method: str = "pm_card_visa") -> Booking:
+    """A booking that is paid, of which half comes back until two days before its event."""
+    booking = await house.book(refund_policy=HALF_BEFORE_TWO_DAYS)
+    await house.payments.process_booking_payment(booking, method)
+    return booking
+
+
+def _empty_balance(house: House, times: int = 1) -> None:
+    """The gateway refuses the next refunds."""
+    house.world = attrs.evolve(house.world, gateway=Saboteur(house, create_refund=[EMPTY] * times))
+    house.payments = BookingPayments(house.world)
+
+
+async def _cancel(house: House, booking: Booking, refund: RefundOnCancel = RefundOnCancel.POLICY) -> BookingStatus:
+    return (await house.payments.cancel_booking(booking.id, refund=refund)).status
+
+
+async def _canceled_in_vain(house: House, refund: RefundOnCancel = RefundOnCancel.POLICY) -> Booking:
+    """A canceled booking whose refund was refused, and whose event has begun since."""
+    booking = await _paid(house)
+    _empty_balance(house)
+    with pytest.raises(RefundRefused):
+        await _cancel(house, booking, refund)
+    house.clock.advance(A_MONTH)
+    return booking
+
+
+async def _payment(house: House, booking: Booking) -> Payment:
+    return (await house.payments.payment_status(booking.id)).payment
+
+
+async def _left(house: House) -> list[str]:
+    return [each.code for each in (await house.payments.reconcile()).left]
+
+
+def _amounts(payment: Payment) -> list[tuple[int, int, RefundStatus]]:
+    return [(each.amount.minor, each.fee_refunded.minor, each.status) for each in payment.refunds]
+
+
+# --- what the caller is told -----------------------------------------------------------------------------------
+
+
+async def test_a_canceled_booking_whose_refund_is_refused_is_canceled_and_the_caller_is_told(house: House) -> None:
+    booking = await _paid(house)
+    _empty_balance(house)
+
+    with pytest.raises(RefundRefused) as told:
+        await _cancel(house, booking)
+
+    assert (told.value.code, isinstance(told.value, GatewayRefusedUs)) == ("refund_refused", True)
+    assert (await house.payments.get_booking(booking.id)).status is BookingStatus.CANCELED
+
+
+async def test_nobody_is_told_of_a_refusal_when_the_money_was_given_back_in_the_dashboard(house: House) -> None:
+    booking = await _paid(house)
+    house.stripe.refund_in_dashboard((await _payment(house, booking)).intent_id or "", 10000)
+
+    assert await _cancel(house, booking, RefundOnCancel.FULL) is BookingStatus.CANCELED
+    assert (await _payment(house, booking)).refunded.minor == 10000
+
+
+async def test_nobody_is_told_of_a_refusal_while_the_money_is_disputed(house: House) -> None:
+    booking = await _paid(house)
+    house.stripe.open_dispute((await _payment(house, booking)).intent_id or "")
+
+    assert await _cancel(house, booking, RefundOnCancel.FULL) is BookingStatus.CANCELED
+
+
+# --- canceling again -------------------------------------------------------------------------------------------
+
+
+async def test_canceling_again_asks_for_the_refund_again_as_it_was_at_first(house: House) -> None:
+    booking = await _canceled_in_vain(house)
+
+    assert await _cancel(house, booking) is BookingStatus.CANCELED
+
+    payment = await _payment(house, booking)
+    assert _amounts(payment) == [(5000, 150, RefundStatus.FAILED), (5000, 150, RefundStatus.SUCCEEDED)]
+
+
+async def test_canceling_again_in_full_gives_everything_back(house: House) -> None:
+    booking = await _canceled_in_vain(house)
+
+    await _cancel(house, booking, RefundOnCancel.FULL)
+
+    payment = await _payment(house, booking)
+    assert (payment.refunded, payment.fee_returned) == (payment.captured, payment.breakdown.fee)
+
+
+async def test_canceling_again_by_policy_gives_back_all_that_a_cancel_in_full_had_promised(house: House) -> None:
+    booking = await _canceled_in_vain(house, RefundOnCancel.FULL)
+
+    await _cancel(house, booking)
+
+    payment = await _payment(house, booking)
+    assert (payment.refunded, payment.fee_returned) == (payment.captured, payment.breakdown.fee)
+
+
+async def test_canceling_again_by_policy_gives_back_no_more_than_is_owed(house: House) -> None:
+    booking = await _paid(house)
+    _empty_balance(house)
+    with pytest.raises(GatewayRefusedUs):
+        await house.payments.refund_payment(booking.id, OPERATOR, amount="10.00")
+    await _cancel(house, booking, RefundOnCancel.NONE)
+
+    await _cancel(house, booking)
+
+    assert (await _payment(house, booking)).refunded.minor == 1000
+
+
+async def test_canceling_again_without_refund_gives_nothing_back(house: House) -> None:
+    booking = await _canceled_in_vain(house)
+
+    await _cancel(house, booking, RefundOnCancel.NONE)
+
+    assert len((await _payment(house, booking)).refunds) == 1
+
+
+async def test_however_often_a_booking_is_canceled_its_money_goes_back_once(house: House) -> None:
+    booking = await _canceled_in_vain(house)
+
+    for refund in (RefundOnCancel.POLICY, RefundOnCancel.POLICY, RefundOnCancel.FULL):
+        await _cancel(house, booking, refund)
+
+    payment = await _payment(house, booking)
+    assert (payment.refunded.minor, len(payment.refunds)) == (5000, 2)
+
+
+async def test_a_refund_that_is_on_its_way_is_not_asked_for_again(house: House) -> None:
+    booking = await _canceled_in_vain(house)
+    house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
+    await _cancel(house, booking)
+
+    await _cancel(house, booking)
+    await house.settle()
+
+    assert (await _payment(house, booking)).refunded.minor == 5000
+    assert len(house.stripe._account.table("refund")) == 1
+
+
+async def test_a_refund_that_is_refused_again_is_told_of_again_and_goes_through_in_the_end(house: House) -> None:
+    booking = await _paid(house)
+    _empty_balance(house, times=2)
+    for _ in range(2):
+        with pytest.raises(RefundRefused):
+            await _cancel(house, booking)
+
+    await _cancel(house, booking)
+
+    assert [each[0] for each in _amounts(await _payment(house, booking))] == [5000, 5000, 5000]
+    assert (await _payment(house, booking)).refunded.minor == 5000
+
+
+async def test_what_was_given_back_since_counts(house: House) -> None:
+    booking = await _canceled_in_vain(house)
+    await house.payments.refund_payment(booking.id, OPERATOR, amount="20.00")
+
+    await _cancel(house, booking)
+
+    payment = await _payment(house, booking)
+    assert _amounts(payment)[1:] == [(2000, 60, RefundStatus.SUCCEEDED), (3000, 90, RefundStatus.SUCCEEDED)]
+
+
+async def test_a_refund_that_the_bank_sends_back_can_be_asked_for_again(house: House) -> None:
+    booking = await _paid(house, "pm_card_refundFail")
+    await _cancel(house, booking)
+    house.clock.advance(A_MONTH)
+    await house.settle()
+    before = (await _payment(house, booking)).refunds[0].status
+
+    await _cancel(house, booking)
+
+    assert (before, len((await _payment(house, booking)).refunds)) == (RefundStatus.FAILED, 2)
+
+
+async def test_a_refund_made_before_the_cancel_and_sent_back_after_it_can_be_asked_for_again(house: House) -> None:
+    booking = await _paid(house)
+    refunded = await house.payments.refund_payment(booking.id, ANN)
+    await _cancel(house, booking)
+    house.clock.advance(A_MONTH)
+    house.stripe.move_refund(refunded.refund.gateway_refund_id or "", "failed")
+    await house.settle()
+
+    await _cancel(house, booking)
+
+    payment = await _payment(house, booking)
+    assert (payment.refunded.minor, len(payment.refunds)) == (5000, 2)
+
+
+# --- operators and customers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("caller", [OPERATOR, ANN], ids=["operator", "customer"])
+async def test_what_a_canceled_booking_owes_can_be_refunded_after_its_event_began(house: House, caller: Caller) -> None:
+    booking = await _canceled_in_vain(house)
+    quote = await house.payments.quote_refund(booking.id, caller)
+
+    view = await house.payments.refund_payment(booking.id, caller)
+
+    assert (quote.reason, quote.amount, quote.fee_refunded.minor) == (QuoteReason.REFUND_OWED, view.refund.amount, 150)
+    assert (await _payment(house, booking)).refunded.minor == 5000
+
+
+async def test_no_more_than_what_is_owed_can_be_refunded_after_the_event_began(house: House) -> None:
+    booking = await _canceled_in_vain(house)
+
+    with pytest.raises(RefusedByRule) as refusal:
+        await house.payments.refund_payment(booking.id, OPERATOR, amount="50.01")
+
+    assert refusal.value.code == "exceeds_refundable"
+
+
+async def test_a_refund_of_a_booking_that_was_kept_is_not_owed(house: House) -> None:
+    booking = await _paid(house)
+    _empty_balance(house)
+    with pytest.raises(PaymentError):
+        await house.payments.refund_payment(booking.id, ANN)
+    house.clock.advance(A_MONTH)
+
+    assert (await house.payments.quote_refund(booking.id)).reason is QuoteReason.EVENT_STARTED
+    assert await _left(house) == []
+
+
+async def _late_money_came_back(house: House) -> Booking:
+    """Money that came after its booking was canceled, went back, and was sent back by the bank."""
+    booking = await house.book()
+    await house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_usBankAccount_success", confirm_immediately=True
+    )
+    await house.payments.cancel_booking(booking.id)
+    await house.settle()
+    house.stripe.move_refund((await _payment(house, booking)).refunds[0].gateway_refund_id or "", "failed")
+    await house.settle()
+    return booking
+
+
+async def test_late_money_that_came_back_can_be_refunded_after_the_event_began(house: House) -> None:
+    booking = await _late_money_came_back(house)
+    house.clock.advance(A_MONTH)
+
+    await house.payments.refund_payment(booking.id, OPERATOR)
+    await house.settle()
+
+    payment = await _payment(house, booking)
+    assert (payment.refunded, payment.fee_returned) == (payment.captured, payment.breakdown.fee)
+
+
+# --- reconciling -----------------------------------------------------------------------------------------------
+
+
+async def test_what_a_canceled_booking_owes_is_left_for_a_person(house: House) -> None:
+    booking = await _paid(house)
+    _empty_balance(house)
+    with pytest.raises(RefundRefused):
+        await _cancel(house, booking)
+
+    left = (await house.payments.reconcile()).left
+
+    assert [(each.code, each.booking_id) for each in left] == [("refund_owed", booking.id)]
+    assert "50.00" in left[0].text
+
+
+async def test_what_was_given_back_in_the_end_is_left_no_more(house: House) -> None:
+    booking = await _paid(house)
+    _empty_balance(house)
+    with pytest.raises(RefundRefused):
+        await _cancel(house, booking)
+    await _cancel(house, booking)
+
+    assert await _left(house) == []
+
+
+async def test_late_money_that_came_back_is_left_once(house: House) -> None:
+    await _late_money_came_back(house)
+
+    assert await _left(house) == ["late_money_kept"]
