@@ -291,7 +291,8 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         watch = await uow.payments.watch(payment.id)
         in_vain = news.unknown is not None and payment.operation is not None and payment.operation.unknown
         looks = watch.looks + 1 if in_vain else 0
-        still_ours = payment.operation is not None and payment.operation.idempotency_key == key
+        still_there = payment.operation is not None and payment.operation.idempotency_key == key
+        still_ours = still_there and watch.holder in (None, claimed.holder)  # our lease may have lapsed meanwhile
         await recorder.save(holder=claimed.holder if new else None, yields=still_ours, looks=looks)
         if new:
             return claim(recorder, new, claimed.holder)

@@ -40,40 +40,43 @@ async def resolve_due(world: World) -> int:
 async def resolve_if_due(world: World, payment_id: str) -> bool:
     """Take up one payment, if it is due and nobody is at it."""
     watch = await world.storage.read(lambda uow: uow.payments.watch(payment_id))
-    now = world.clock.now()
-    due = watch.next_look_at is not None and watch.next_look_at <= now
-    if not due or (watch.lease_until is not None and watch.lease_until > now):
+    if not watch.is_due(world.clock.now()):
         return False
     await _resolve_or_put_off(world, payment_id)
     return True
 
 
 async def _resolve_or_put_off(world: World, payment_id: str) -> None:
+    holder = world.ids.new("run")
     try:
-        await resolve_payment(world, payment_id)
+        await resolve_payment(world, payment_id, holder)
     except Exception:
-        await _put_off(world, payment_id)
+        await _put_off(world, payment_id, holder)
         raise
 
 
-async def _put_off(world: World, payment_id: str) -> None:
+async def _put_off(world: World, payment_id: str, holder: str) -> None:
+    """Look again later, unless somebody else has taken the payment up since it broke here, or has looked at it."""
+
     async def work(uow: UnitOfWork) -> None:
-        watch = await uow.payments.watch(payment_id)
-        later = world.clock.now() + next_look(watch.looks)
-        await uow.payments.set_watch(payment_id, evolve(watch, next_look_at=later, looks=watch.looks + 1))
+        await load(uow, payment_id)
+        watch, now = await uow.payments.watch(payment_id), world.clock.now()
+        if watch.holder == holder or watch.is_due(now):
+            later = now + next_look(watch.looks)
+            await uow.payments.set_watch(payment_id, evolve(watch, next_look_at=later, looks=watch.looks + 1))
 
     with suppress(StorageConflict):
         await world.storage.transact(work)
 
 
-async def resolve_payment(world: World, payment_id: str) -> PaymentError | None:
-    """Go on with the payment's operation, or look at its intent when none is in flight.
+async def resolve_payment(world: World, payment_id: str, holder: str | None = None) -> PaymentError | None:
+    """Go on with the payment's operation, as ``holder`` of its lease, or look at its intent when none is in flight.
 
     Does nothing while the operation belongs to somebody whose lease still runs. Returns what a caller is to be told
     when the outcome stays unknown.
     """
     try:
-        claimed = await claim_operation(world, payment_id, CALLER)
+        claimed = await claim_operation(world, payment_id, CALLER, holder)
     except AlreadyUnderWay as error:
         return error
     if isinstance(claimed, Claimed):
@@ -82,19 +85,21 @@ async def resolve_payment(world: World, payment_id: str) -> PaymentError | None:
     return None
 
 
-async def claim_operation(world: World, payment_id: str, caller: Caller) -> Claimed | Payment:
+async def claim_operation(
+    world: World, payment_id: str, caller: Caller, holder: str | None = None
+) -> Claimed | Payment:
     """Take the lease on the payment's operation; the payment itself when none is in flight.
 
     Raises ``AlreadyUnderWay`` while somebody else's lease runs.
     """
-    holder = world.ids.new("run")
+    holder = holder or world.ids.new("run")
 
     async def work(uow: UnitOfWork) -> Claimed | Payment:
         booking, payment = await load(uow, payment_id)
         if payment.operation is None:
             return payment
         watch = await uow.payments.watch(payment_id)
-        if watch.lease_until is not None and watch.lease_until > world.clock.now():
+        if watch.is_held(world.clock.now()):
             raise AlreadyUnderWay()
         recorder = Recorder(world, uow, booking, payment, caller)
         await recorder.take_lease(holder, watch.looks)

@@ -86,6 +86,14 @@ class Watch:
     lease_until: datetime | None = None
     holder: str | None = None
 
+    def is_held(self, now: datetime) -> bool:
+        """Whether somebody's lease still runs."""
+        return self.lease_until is not None and self.lease_until > now
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether it is time to look, and nobody is at it."""
+        return self.next_look_at is not None and self.next_look_at <= now and not self.is_held(now)
+
 
 @frozen(kw_only=True)
 class PaymentFilter:

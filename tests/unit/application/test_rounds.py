@@ -1,17 +1,20 @@
 """Background work goes on whatever breaks in it."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import attrs
 import pytest
 
 from booking_payments.application.payments import BookingPayments
+from booking_payments.application.resolve import claim_operation, resolve_if_due
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.ports.storage import StoredAnswer
+from booking_payments.ports.gateway import Silent
+from booking_payments.ports.storage import StoredAnswer, Watch
 from booking_payments.testing.house import ANN, NOW, House
-from tests.unit.application.saboteur import Saboteur
+from tests.unit.application.saboteur import Overtaken, Saboteur
 
 BROKEN = RuntimeError("a bug of ours")
 
@@ -60,6 +63,90 @@ async def test_a_payment_that_broke_is_looked_at_again_later(house: House) -> No
 
     assert (at_once, later > 0) == (0, True)
     assert (await house.payments.payment_status(booking.id)).payment.status is PaymentStatus.SUCCEEDED
+
+
+# --- who was faster
+
+
+async def _watched(house: House, payment_id: str) -> Watch:
+    return await house.storage.read(lambda uow: uow.payments.watch(payment_id))
+
+
+async def _overtaken(house: House, payment_id: str, meanwhile: Callable[[], Awaitable[object]]) -> None:
+    """Look at a payment, which breaks, and ``meanwhile`` another process is at it."""
+    here = attrs.evolve(house.world, gateway=Overtaken(house, meanwhile))
+    house.clock.advance(timedelta(minutes=11))
+    with pytest.raises(RuntimeError):
+        await resolve_if_due(here, payment_id)
+
+
+async def test_putting_a_payment_off_leaves_the_lease_of_somebody_else_alone(house: House) -> None:
+    booking = await house.book()
+    payment_id = (await house.payments.start_payment(booking.id, ANN)).payment.id
+    seen: list[Watch] = []
+
+    async def power_cut() -> None:
+        raise KeyboardInterrupt
+
+    async def customer() -> None:
+        house.stripe.faults.script("POST /v1/payment_intents/*/confirm", "slow", times=1)
+        house.clock.meanwhile(power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            await house.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
+        seen.append(await _watched(house, payment_id))
+
+    await _overtaken(house, payment_id, customer)
+
+    assert seen[0].holder is not None
+    assert [await _watched(house, payment_id)] == seen
+
+
+async def test_a_payment_that_somebody_else_has_finished_is_not_put_off(house: House) -> None:
+    booking = await house.book()
+    payment_id = (await house.payments.start_payment(booking.id, ANN)).payment.id
+
+    async def customer() -> None:
+        await house.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
+
+    await _overtaken(house, payment_id, customer)
+
+    assert await _watched(house, payment_id) == Watch()
+
+
+async def test_who_comes_back_after_the_own_lease_leaves_the_lease_of_somebody_else_alone(house: House) -> None:
+    booking_id = await _silent(house, "R-1")
+    payment_id = (await house.payments.payment_status(booking_id)).payment.id
+    seen: list[Watch] = []
+
+    async def another_process() -> None:
+        house.clock.advance(timedelta(minutes=2))
+        await claim_operation(house.world, payment_id, ANN)
+        seen.append(await _watched(house, payment_id))
+
+    silent = Overtaken(house, another_process, Silent("no answer", code="timeout"))
+    house.clock.advance(timedelta(minutes=1))
+
+    await resolve_if_due(attrs.evolve(house.world, gateway=silent), payment_id)
+
+    assert seen[0].holder is not None
+    assert [await _watched(house, payment_id)] == seen
+
+
+async def test_an_operation_that_breaks_is_tried_less_and_less_often(house: House) -> None:
+    booking_id = await _silent(house, "R-1")
+    payment_id = (await house.payments.payment_status(booking_id)).payment.id
+    _sabotage(house, retrieve_intent=[BROKEN] * 3)
+    pauses = []
+    for _ in range(3):
+        house.clock.advance(timedelta(hours=1))
+        with pytest.raises(ExceptionGroup):
+            await house.payments.settle_due()
+        pauses.append(((await _watched(house, payment_id)).next_look_at or NOW) - house.clock.now())
+
+    assert pauses == [timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2)]
+
+
+# --- what is kept for a while
 
 
 async def test_old_answers_are_forgotten(house: House) -> None:

@@ -227,9 +227,7 @@ class MemoryPayments:
         due = [
             (watch.next_look_at, payment_id)
             for payment_id, watch in self._tables.watches.items()
-            if watch.next_look_at is not None
-            and watch.next_look_at <= now
-            and (watch.lease_until is None or watch.lease_until <= now)
+            if watch.is_due(now) and watch.next_look_at is not None
         ]
         return [payment_id for _, payment_id in sorted(due)[:limit]]
 
