@@ -6,14 +6,14 @@ What is due is found by a query over our own tables, so nothing that a process f
 from contextlib import suppress
 from functools import partial
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, claim, judge, load, look, resume
 from booking_payments.application.recording import Recorder
-from booking_payments.application.rounds import each_by_itself
+from booking_payments.application.rounds import while_answered
 from booking_payments.application.world import World
-from booking_payments.domain.errors import AlreadyUnderWay, PaymentError
+from booking_payments.domain.errors import AlreadyUnderWay, PaymentError, TryAgainLater
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.retry import next_look
 from booking_payments.ports.gateway import GatewayError
@@ -26,15 +26,14 @@ CALLER = Caller.system("resolve")
 
 
 async def resolve_due(world: World) -> int:
-    """Take up every payment that is due; returns how many there were.
+    """Take up every payment that is due, until the gateway falls silent; returns how many were taken up.
 
     One that breaks holds up no other: it is looked at later again. Raises an ``ExceptionGroup`` in the end of what
     broke.
     """
     now = world.clock.now()
     due = await world.storage.read(lambda uow: uow.payments.due(now, RESOLVE_AT_ONCE))
-    await each_by_itself(due, partial(_resolve_or_put_off, world))
-    return len(due)
+    return await while_answered(due, partial(_resolve_or_put_off, world))
 
 
 async def resolve_if_due(world: World, payment_id: str) -> bool:
@@ -46,10 +45,11 @@ async def resolve_if_due(world: World, payment_id: str) -> bool:
     return True
 
 
-async def _resolve_or_put_off(world: World, payment_id: str) -> None:
+async def _resolve_or_put_off(world: World, payment_id: str) -> bool | None:
+    """Whether the gateway answered; None where it was not asked."""
     holder = world.ids.new("run")
     try:
-        await resolve_payment(world, payment_id, holder)
+        return (await _resolve(world, payment_id, holder)).answered
     except Exception:
         await _put_off(world, payment_id, holder)
         raise
@@ -69,20 +69,32 @@ async def _put_off(world: World, payment_id: str, holder: str) -> None:
         await world.storage.transact(work)
 
 
-async def resolve_payment(world: World, payment_id: str, holder: str | None = None) -> PaymentError | None:
-    """Go on with the payment's operation, as ``holder`` of its lease, or look at its intent when none is in flight.
+async def resolve_payment(world: World, payment_id: str) -> PaymentError | None:
+    """Go on with the payment's operation, or look at its intent when none is in flight.
 
     Does nothing while the operation belongs to somebody whose lease still runs. Returns what a caller is to be told
     when the outcome stays unknown.
     """
+    return (await _resolve(world, payment_id, world.ids.new("run"))).error
+
+
+@frozen(kw_only=True)
+class _Resolved:
+    """What a caller is to be told, if anything, and whether the gateway ``answered``: None where it was not asked."""
+
+    error: PaymentError | None = field(default=None, eq=False)
+    answered: bool | None = None
+
+
+async def _resolve(world: World, payment_id: str, holder: str) -> _Resolved:
     try:
         claimed = await claim_operation(world, payment_id, CALLER, holder)
     except AlreadyUnderWay as error:
-        return error
+        return _Resolved(error=error)
     if isinstance(claimed, Claimed):
-        return await resume(world, claimed, CALLER)
-    await _look_at(world, claimed)
-    return None
+        told = await resume(world, claimed, CALLER)
+        return _Resolved(error=told, answered=not isinstance(told, TryAgainLater))
+    return _Resolved(answered=await _look_at(world, claimed))
 
 
 async def claim_operation(
@@ -108,7 +120,8 @@ async def claim_operation(
     return await world.storage.transact(work)
 
 
-async def _look_at(world: World, payment: Payment) -> None:
+async def _look_at(world: World, payment: Payment) -> bool:
+    """Whether the gateway could be read."""
     try:
         news = await look(world, payment)
     except GatewayError:
@@ -125,3 +138,4 @@ async def _look_at(world: World, payment: Payment) -> None:
         await recorder.save(yields=now.operation is None, looks=0 if changed else watch.looks + 1)
 
     await world.storage.transact(work)
+    return news is not None

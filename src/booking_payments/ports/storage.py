@@ -58,7 +58,8 @@ class Bookings(Protocol):
         ...
 
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
-        """Ids of pending bookings whose ``expires_at`` is not after ``now``, longest overdue first."""
+        """Ids of pending bookings whose ``expires_at`` is not after ``now``: first those without an open payment, each
+        longest overdue first."""
         ...
 
     async def count_unpaid(self, customer_id: str, now: datetime) -> int:
