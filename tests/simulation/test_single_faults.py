@@ -25,7 +25,7 @@ POINTS: Final = {
     "webhook of a success": (1, 21),
     "webhook of a decline": (3, 21),
     "webhook of a refund": (5, 27),
-    "resolver: left in flight": (11, 44),
+    "resolver: left in flight": (10, 43),
     "resolver: left unknown": (13, 46),
     "resolver: refund unknown": (14, 47),
     "outbox": (7, 16),

@@ -9,6 +9,7 @@ from functools import partial
 from attrs import evolve, field, frozen
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.intent_list import IntentList
 from booking_payments.application.operations import Claimed, claim, judge, load, look, resume
 from booking_payments.application.recording import Recorder
 from booking_payments.application.rounds import while_answered
@@ -33,7 +34,7 @@ async def resolve_due(world: World) -> int:
     """
     now = world.clock.now()
     due = await world.storage.read(lambda uow: uow.payments.due(now, RESOLVE_AT_ONCE))
-    return await while_answered(due, partial(_resolve_or_put_off, world))
+    return await while_answered(due, partial(_resolve_or_put_off, world, IntentList(now)))
 
 
 async def resolve_if_due(world: World, payment_id: str) -> bool:
@@ -41,15 +42,15 @@ async def resolve_if_due(world: World, payment_id: str) -> bool:
     watch = await world.storage.read(lambda uow: uow.payments.watch(payment_id))
     if not watch.is_due(world.clock.now()):
         return False
-    await _resolve_or_put_off(world, payment_id)
+    await _resolve_or_put_off(world, None, payment_id)
     return True
 
 
-async def _resolve_or_put_off(world: World, payment_id: str) -> bool | None:
+async def _resolve_or_put_off(world: World, listed: IntentList | None, payment_id: str) -> bool | None:
     """Whether the gateway answered; None where it was not asked."""
     holder = world.ids.new("run")
     try:
-        return (await _resolve(world, payment_id, holder)).answered
+        return (await _resolve(world, payment_id, holder, listed)).answered
     except Exception:
         await _put_off(world, payment_id, holder)
         raise
@@ -86,13 +87,13 @@ class _Resolved:
     answered: bool | None = None
 
 
-async def _resolve(world: World, payment_id: str, holder: str) -> _Resolved:
+async def _resolve(world: World, payment_id: str, holder: str, listed: IntentList | None = None) -> _Resolved:
     try:
         claimed = await claim_operation(world, payment_id, CALLER, holder)
     except AlreadyUnderWay as error:
         return _Resolved(error=error)
     if isinstance(claimed, Claimed):
-        told = await resume(world, claimed, CALLER)
+        told = await resume(world, claimed, CALLER, listed)
         return _Resolved(error=told, answered=not isinstance(told, TryAgainLater))
     return _Resolved(answered=await _look_at(world, claimed))
 
