@@ -33,7 +33,7 @@ from booking_payments.adapters.telemetry.gateway_log import logged
 from booking_payments.adapters.telemetry.traces import traced, tracer
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import Terms, World
-from booking_payments.entrypoints.background import Alarm, Every, Round, running
+from booking_payments.entrypoints.background import TICK, Alarm, Every, Round, running
 from booking_payments.entrypoints.chores import Chores
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.extras import extra, require_driver
@@ -328,18 +328,18 @@ def _background(container: Container, kind: GatewayName | None) -> Background:
     @asynccontextmanager
     async def background() -> AsyncIterator[None]:
         payments, alarm, storage = container.payments(), container.alarm(), container.storage()
+        woken: list[Round] = [payments.deliver_messages, payments.settle_due]
         rounds = list(_rounds(container, kind))
-        work: Round = payments.work
         async with AsyncExitStack() as stack:
             if not container.settings().on_postgresql:
                 await storage.take_over()
             else:
                 presence = Presence(storage.engine, container.queue())
                 await presence.look()
-                work = _unless_others_do(work, presence)
+                woken = [_unless_others_do(work, presence) for work in woken]
                 rounds = [Every(each.pause, _unless_others_do(each.work, presence)) for each in rounds]
                 rounds.append(Every(LOOK_FOR_WORKERS, presence.look))
-            await stack.enter_async_context(running(work, alarm, *rounds))
+            await stack.enter_async_context(running(alarm, woken, rounds))
             yield
 
     return background
@@ -353,7 +353,9 @@ def _unless_others_do(work: Round, presence: Presence) -> Round:
 
 
 def _rounds(container: Container, kind: GatewayName | None) -> Iterator[Every]:
-    chores = Chores(container.payments(), container.clock())
+    payments = container.payments()
+    chores = Chores(payments, container.clock())
+    yield Every(TICK, payments.expire_bookings)
     yield Every(timedelta(hours=1), chores.forget_answers)
     yield Every(timedelta(minutes=5), chores.retry_webhooks)
     if kind is GatewayName.FAKE:

@@ -6,16 +6,22 @@
 import os
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
 import anyio
+import attrs
 import httpx
 import pytest
 
+from booking_payments.application.resolve import resolve_if_due
 from booking_payments.entrypoints.http.app import create_app
+from booking_payments.ports.storage import UnitOfWork, Watch
+from booking_payments.testing.house import ANN as CUSTOMER
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, services_of
+from tests.unit.application.saboteur import Overtaken
 
 ROUNDS = int(os.environ.get("RACE_ROUNDS", "20"))
 CARD = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
@@ -95,3 +101,32 @@ async def test_refunds_of_10_clients_never_exceed_the_payment(house: House, clie
         assert {answer.status_code for answer in answers} <= {200, 409, 422}
         assert len(made) == Counter(answer.status_code for answer in answers)[200]
         assert 0 < sum(refund["amount"] for refund in made) <= 10000
+
+
+async def test_who_puts_a_payment_off_waits_for_whoever_is_just_taking_it(house: House) -> None:
+    payment = (await house.payments.start_payment(await _book(house), CUSTOMER)).payment
+    lease = house.clock.now() + timedelta(hours=1)
+    taken = Watch(next_look_at=lease, lease_until=lease, holder="somebody else")
+    taking, broken = anyio.Event(), anyio.Event()
+
+    async def take(uow: UnitOfWork) -> None:
+        await uow.bookings.lock(payment.booking_id)
+        await uow.payments.set_watch(payment.id, taken)
+        taking.set()
+        await broken.wait()
+        await anyio.sleep(0.1)  # by now the other one waits
+
+    async def somebody_else() -> None:
+        await house.storage.transact(take)
+
+    async def look() -> None:
+        tasks.start_soon(somebody_else)
+        await taking.wait()
+        broken.set()
+
+    async with anyio.create_task_group() as tasks:
+        house.clock.advance(timedelta(minutes=11))
+        with pytest.raises(RuntimeError):
+            await resolve_if_due(attrs.evolve(house.world, gateway=Overtaken(house, look)), payment.id)
+
+    assert await house.storage.read(lambda uow: uow.payments.watch(payment.id)) == taken

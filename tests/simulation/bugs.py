@@ -25,6 +25,7 @@ from booking_payments.application import (
     webhooks,
 )
 from booking_payments.application.gateway_call import Done, NotDone, Outcome, Unknown
+from booking_payments.application.intent_list import IntentList
 from booking_payments.application.operations import Claimed, News
 from booking_payments.application.recording import Recorder
 from booking_payments.application.refusals import told_to_caller
@@ -233,8 +234,8 @@ def _declined_without_intent(self: Any, failure: Any, intent: Any) -> None:
 def unreadable_is_not_done(patch: Patch) -> None:
     resumed = operations._resumed
 
-    async def other(world: World, claimed: Claimed) -> News:
-        news = await resumed(world, claimed)
+    async def other(world: World, claimed: Claimed, listed: IntentList | None = None) -> News:
+        news = await resumed(world, claimed, listed)
         return attrs.evolve(news, settles=True, unknown=None, refusal="gave_up") if news.unknown else news
 
     patch.setattr(operations, "_resumed", other)
@@ -297,7 +298,7 @@ def own_intent_is_not_found(patch: Patch) -> None:
 
 @_bug("what was asked for and not done is never sent again, and taken for refused")
 def nothing_is_sent_again(patch: Patch) -> None:
-    async def resumed(world: World, claimed: Claimed) -> News:
+    async def resumed(world: World, claimed: Claimed, listed: IntentList | None = None) -> News:
         return News(refusal="not_sent_again")
 
     patch.setattr(operations, "_resumed", resumed)

@@ -7,13 +7,13 @@ import attrs
 from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, carry_out, claim
 from booking_payments.application.recording import Recorder
-from booking_payments.application.rounds import each_by_itself
+from booking_payments.application.rounds import while_answered
 from booking_payments.application.views import NewBooking, PaymentView, RefundOnCancel, Registered
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, RefundRefused, RefusedByRule
+from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, RefundRefused, RefusedByRule, TryAgainLater
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
@@ -199,26 +199,28 @@ def _refund_canceled(world: World, recorder: Recorder, refund: RefundOnCancel, a
 
 
 async def expire_bookings(world: World) -> int:
-    """Close the bookings whose hold has run out; returns how many were looked at.
+    """Close the bookings whose hold has run out, until the gateway falls silent; returns how many were looked at.
 
     A booking whose payment is being processed or is authorized stays held: the customer has done their part. One whose
-    intent the gateway refuses to cancel for good expires all the same, so that none is tried for ever. Raises an
-    ``ExceptionGroup`` in the end of what broke.
+    intent the gateway refuses to cancel for good expires all the same, so that none is tried for ever. Those whose
+    payment nobody has to be asked about come first. Raises an ``ExceptionGroup`` in the end of what broke.
     """
     now = world.clock.now()
     overdue = await world.storage.read(lambda uow: uow.bookings.due_to_expire(now, EXPIRE_AT_ONCE))
-    await each_by_itself(overdue, partial(_expire, world))
-    return len(overdue)
+    return await while_answered(overdue, partial(_expire, world))
 
 
-async def _expire(world: World, booking_id: str) -> None:
+async def _expire(world: World, booking_id: str) -> bool | None:
+    """Whether the gateway answered; None where it was not asked."""
     caller = Caller.system("expiry")
     try:
         claimed = await _begin_expiry(world, booking_id, caller)
     except AlreadyUnderWay:
-        return  # what is in flight is settled when it is due, and the booking closed in a round after that
-    if claimed is not None:
-        await carry_out(world, claimed, caller)
+        return None  # what is in flight is settled when it is due, and the booking closed in a round after that
+    if claimed is None:
+        return None
+    ended = await carry_out(world, claimed, caller)
+    return not isinstance(ended.error, TryAgainLater)
 
 
 async def _begin_expiry(world: World, booking_id: str, caller: Caller) -> Claimed | None:

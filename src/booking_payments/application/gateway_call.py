@@ -34,9 +34,11 @@ Report = IntentReport | RefundReport
 
 @frozen
 class Done:
-    """The gateway did it; this is what it says now."""
+    """The gateway did it; this is what it says now. ``earlier``: by another sending of the key than this one, so that
+    more may have followed since."""
 
     report: Report
+    earlier: bool = False
 
 
 @frozen
@@ -115,7 +117,7 @@ async def _fresh(world: World, report: Report) -> Outcome:
         return Done(report)
     try:
         if isinstance(report, IntentReport):
-            return Done(await with_retries(world, lambda: world.gateway.retrieve_intent(report.id)))
-        return Done(await with_retries(world, lambda: world.gateway.retrieve_refund(report.id)))
+            return Done(await with_retries(world, lambda: world.gateway.retrieve_intent(report.id)), earlier=True)
+        return Done(await with_retries(world, lambda: world.gateway.retrieve_refund(report.id)), earlier=True)
     except GatewayError as error:
         return Unknown(error.code)

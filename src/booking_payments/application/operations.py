@@ -7,8 +7,10 @@ open, then its outcome is written down. The three names of where it may have sto
 - *unknown*: the call was made and the gateway did not say what became of it;
 - *settled*: the outcome is in the journal.
 
-``carry_out`` takes an operation from intended to settled; ``resume`` takes over one whose lease has lapsed: it reads
-first, and sends again with the same key only what may still be sent.
+``carry_out`` takes an operation from intended to settled; ``resume`` takes over one whose lease has lapsed. Where we
+know the intent it reads first, and sends again with the same key only what may still be sent. Where we don't, because
+the answer to its making got lost, sending again comes first: by the key the gateway knows at once what it did, while
+reading would mean to list everybody's intents.
 """
 
 from collections.abc import Sequence
@@ -26,6 +28,7 @@ from booking_payments.application.gateway_call import (
     call_gateway,
     with_retries,
 )
+from booking_payments.application.intent_list import IntentList
 from booking_payments.application.recording import Recorder
 from booking_payments.application.refusals import told_to_caller
 from booking_payments.application.views import PaymentView
@@ -133,12 +136,14 @@ async def carry_out(world: World, claimed: Claimed, caller: Caller) -> Ended:
     return await _finish(world, claimed, news, caller)
 
 
-async def resume(world: World, claimed: Claimed, caller: Caller) -> PaymentError | None:
-    """Go on with an operation that somebody left: read, and send again only if that decides nothing.
+async def resume(
+    world: World, claimed: Claimed, caller: Caller, listed: IntentList | None = None
+) -> PaymentError | None:
+    """Go on with an operation that somebody left; ``listed`` is shared with others of the same round.
 
     Returns what the caller is to be told, if anything.
     """
-    news = await _resumed(world, claimed)
+    news = await _resumed(world, claimed, listed)
     return (await _finish(world, claimed, news, caller)).error
 
 
@@ -254,36 +259,88 @@ async def look(world: World, payment: Payment, intent_id: str | None = None) -> 
 
 
 async def _read(world: World, intent_id: str) -> News:
-    intent = await with_retries(world, lambda: world.gateway.retrieve_intent(intent_id))
-    refunds: Sequence[RefundReport] = ()
-    disputes: Sequence[DisputeReport] = ()
+    return await _with_what_followed(world, await with_retries(world, lambda: world.gateway.retrieve_intent(intent_id)))
+
+
+async def _with_what_followed(world: World, intent: IntentReport) -> News:
     if not intent.amount_received.minor:
         return News(intent=intent)
-    refunds = await with_retries(world, lambda: world.gateway.list_refunds(intent_id))
-    disputes = await with_retries(world, lambda: world.gateway.list_disputes(intent_id))
+    refunds = await with_retries(world, lambda: world.gateway.list_refunds(intent.id))
+    disputes = await with_retries(world, lambda: world.gateway.list_disputes(intent.id))
     return News(intent=intent, refunds=refunds, disputes=disputes)
 
 
-async def _resumed(world: World, claimed: Claimed) -> News:
+# --- going on --------------------------------------------------------------------------------------------------
+
+
+async def _resumed(world: World, claimed: Claimed, listed: IntentList | None = None) -> News:
+    may_send = decisions.may_send(claimed.operation, claimed.booking, world.clock.now())
+    intent_id = claimed.payment.intent_id
     try:
-        read = await _read_for(world, claimed)
+        if intent_id is None and may_send:
+            return await _made_again(world, claimed, listed)
+        read = await (_read(world, intent_id) if intent_id else _found(world, claimed, _list_for(claimed, listed)))
     except GatewayError as error:
+        if isinstance(error, NotThere) and isinstance(claimed.operation.instruction, CancelIntent):
+            return News(refusal=error.code, refused=True)  # as if it were canceled anew: there is nothing to cancel
         return News(settles=False, unknown=error.code, error=OutcomeUnknown())
     if read is not None and _decides(claimed, read):
         return read
-    if decisions.may_send(claimed.operation, claimed.booking, world.clock.now()):
+    if may_send:
         return await _perform(world, claimed)
     return evolve(read or News(), refusal="not_sent_again")
 
 
-async def _read_for(world: World, claimed: Claimed) -> News | None:
-    """What the gateway has about the operation; None when it knows nothing of the intent."""
-    if claimed.payment.intent_id is not None:
-        return await _read(world, claimed.payment.intent_id)
-    since = claimed.operation.intended_at - CLOCKS_APART
-    intents = await with_retries(world, lambda: world.gateway.list_intents(since))
-    ours = [intent for intent in intents if intent.metadata.get("payment_id") == claimed.payment.id]
-    return await _read(world, ours[0].id) if ours else None
+async def _made_again(world: World, claimed: Claimed, listed: IntentList | None) -> News:
+    """What became of the making of an intent whose id we never learned, by sending it again.
+
+    The gateway makes it now, or answers as it did the first time. All other answers are about this sending alone; then
+    what the first one made is looked for, unless the gateway is so slow that there is no time left for it. Raises
+    ``GatewayError``.
+    """
+    begun = world.clock.now()
+    outcome = await call_gateway(world, claimed.operation)
+    match outcome:
+        case Done(IntentReport() as intent, earlier=True):
+            return await _with_what_followed(world, intent)
+        case NotDone(Declined(intent=IntentReport() as intent) as declined):
+            return _verdict(claimed, declined, await _read(world, intent.id))
+        case NotDone(Refused() as refused):
+            known = refused.intent
+            found = await (_read(world, known.id) if known else _found(world, claimed))
+            return _refusal(claimed, refused, found)
+        case Unknown() if world.clock.now() - begun < world.terms.patience:
+            found = await _found(world, claimed, listed)  # an older list may lack it: then it stays unknown
+            if found is not None and _decides(claimed, found):
+                return found
+    return await _news(world, claimed, outcome)
+
+
+def _verdict(claimed: Claimed, declined: Declined, read: News) -> News:
+    """A decline may be a stored answer: what is read is newer, where it tells of that charge or of a later one."""
+    if _decides(claimed, read):
+        return read
+    failure = None if read.intent and read.intent.failure else declined.failure
+    return evolve(read, failure=failure, error=told_to_caller(declined))
+
+
+def _refusal(claimed: Claimed, refused: Refused, found: News | None) -> News:
+    if found is not None and _decides(claimed, found):
+        return found
+    return evolve(found or News(), refusal=refused.code, error=told_to_caller(refused))
+
+
+async def _found(world: World, claimed: Claimed, listed: IntentList | None = None) -> News | None:
+    """What the gateway has of an intent whose id we never learned; None when it is in no list, by default a new one."""
+    listed = listed or IntentList(world.clock.now())
+    intent_id = await listed.find(world, claimed.payment.id, claimed.operation.intended_at - CLOCKS_APART)
+    return await _read(world, intent_id) if intent_id else None
+
+
+def _list_for(claimed: Claimed, listed: IntentList | None) -> IntentList | None:
+    """The shared list where it says for certain that nothing was made."""
+    certain = listed is not None and listed.shows_all_of(claimed.operation, claimed.booking)
+    return listed if certain else None
 
 
 def _decides(claimed: Claimed, read: News) -> bool:
@@ -317,7 +374,8 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         watch = await uow.payments.watch(payment.id)
         in_vain = news.unknown is not None and payment.operation is not None and payment.operation.unknown
         looks = watch.looks + 1 if in_vain else 0
-        still_ours = payment.operation is not None and payment.operation.idempotency_key == key
+        still_there = payment.operation is not None and payment.operation.idempotency_key == key
+        still_ours = still_there and watch.holder in (None, claimed.holder)  # our lease may have lapsed meanwhile
         await recorder.save(holder=claimed.holder if new else None, yields=still_ours, looks=looks)
         if new:
             return claim(recorder, new, claimed.holder)

@@ -226,17 +226,18 @@ class BookingPayments:
         return await webhooks.receive_webhook(self._world, body, signature)
 
     async def work(self) -> int:
-        """One round of background work: settle what is due, expire bookings, deliver messages. Returns how much
-        there was to do.
+        """One round of background work: deliver messages, settle what is due, expire bookings, and deliver what these
+        have to tell. Returns how much there was to do.
 
-        Raises an ``ExceptionGroup`` of what broke when everything had its turn; the next round tries it again.
+        A silent gateway holds up no message that waits already, and the rest for minutes at most. Raises an
+        ``ExceptionGroup`` of what broke when everything had its turn; the next round tries it again.
         """
         done: list[int] = []
 
         async def part(round_of: Callable[[World], Awaitable[int]]) -> None:
             done.append(await round_of(self._world))
 
-        await each_by_itself((resolve_due, bookings.expire_bookings, deliver_messages), part)
+        await each_by_itself((deliver_messages, resolve_due, bookings.expire_bookings, deliver_messages), part)
         return sum(done)
 
     async def deliver_messages(self) -> int:
@@ -260,11 +261,13 @@ class BookingPayments:
         return await resolve_if_due(self._world, payment_id)
 
     async def settle_due(self) -> int:
-        """Go on with every payment that was left or waits too long for news; returns how many there were."""
+        """Go on with every payment that was left or waits too long for news, until the gateway falls silent; returns
+        how many were taken up."""
         return await resolve_due(self._world)
 
     async def expire_bookings(self) -> int:
-        """Close the bookings whose time to pay is over; returns how many there were."""
+        """Close the bookings whose time to pay is over, until the gateway falls silent; returns how many were looked
+        at."""
         return await bookings.expire_bookings(self._world)
 
     async def forget_answers(self, before: datetime) -> int:

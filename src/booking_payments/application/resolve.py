@@ -6,14 +6,15 @@ What is due is found by a query over our own tables, so nothing that a process f
 from contextlib import suppress
 from functools import partial
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.intent_list import IntentList
 from booking_payments.application.operations import Claimed, claim, judge, load, look, resume
 from booking_payments.application.recording import Recorder
-from booking_payments.application.rounds import each_by_itself
+from booking_payments.application.rounds import while_answered
 from booking_payments.application.world import World
-from booking_payments.domain.errors import AlreadyUnderWay, PaymentError
+from booking_payments.domain.errors import AlreadyUnderWay, PaymentError, TryAgainLater
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.retry import next_look
 from booking_payments.ports.gateway import GatewayError
@@ -26,41 +27,44 @@ CALLER = Caller.system("resolve")
 
 
 async def resolve_due(world: World) -> int:
-    """Take up every payment that is due; returns how many there were.
+    """Take up every payment that is due, until the gateway falls silent; returns how many were taken up.
 
     One that breaks holds up no other: it is looked at later again. Raises an ``ExceptionGroup`` in the end of what
     broke.
     """
     now = world.clock.now()
     due = await world.storage.read(lambda uow: uow.payments.due(now, RESOLVE_AT_ONCE))
-    await each_by_itself(due, partial(_resolve_or_put_off, world))
-    return len(due)
+    return await while_answered(due, partial(_resolve_or_put_off, world, IntentList(now)))
 
 
 async def resolve_if_due(world: World, payment_id: str) -> bool:
     """Take up one payment, if it is due and nobody is at it."""
     watch = await world.storage.read(lambda uow: uow.payments.watch(payment_id))
-    now = world.clock.now()
-    due = watch.next_look_at is not None and watch.next_look_at <= now
-    if not due or (watch.lease_until is not None and watch.lease_until > now):
+    if not watch.is_due(world.clock.now()):
         return False
-    await _resolve_or_put_off(world, payment_id)
+    await _resolve_or_put_off(world, None, payment_id)
     return True
 
 
-async def _resolve_or_put_off(world: World, payment_id: str) -> None:
+async def _resolve_or_put_off(world: World, listed: IntentList | None, payment_id: str) -> bool | None:
+    """Whether the gateway answered; None where it was not asked."""
+    holder = world.ids.new("run")
     try:
-        await resolve_payment(world, payment_id)
+        return (await _resolve(world, payment_id, holder, listed)).answered
     except Exception:
-        await _put_off(world, payment_id)
+        await _put_off(world, payment_id, holder)
         raise
 
 
-async def _put_off(world: World, payment_id: str) -> None:
+async def _put_off(world: World, payment_id: str, holder: str) -> None:
+    """Look again later, unless somebody else has taken the payment up since it broke here, or has looked at it."""
+
     async def work(uow: UnitOfWork) -> None:
-        watch = await uow.payments.watch(payment_id)
-        later = world.clock.now() + next_look(watch.looks)
-        await uow.payments.set_watch(payment_id, evolve(watch, next_look_at=later, looks=watch.looks + 1))
+        await load(uow, payment_id)
+        watch, now = await uow.payments.watch(payment_id), world.clock.now()
+        if watch.holder == holder or watch.is_due(now):
+            later = now + next_look(watch.looks)
+            await uow.payments.set_watch(payment_id, evolve(watch, next_look_at=later, looks=watch.looks + 1))
 
     with suppress(StorageConflict):
         await world.storage.transact(work)
@@ -72,29 +76,43 @@ async def resolve_payment(world: World, payment_id: str) -> PaymentError | None:
     Does nothing while the operation belongs to somebody whose lease still runs. Returns what a caller is to be told
     when the outcome stays unknown.
     """
+    return (await _resolve(world, payment_id, world.ids.new("run"))).error
+
+
+@frozen(kw_only=True)
+class _Resolved:
+    """What a caller is to be told, if anything, and whether the gateway ``answered``: None where it was not asked."""
+
+    error: PaymentError | None = field(default=None, eq=False)
+    answered: bool | None = None
+
+
+async def _resolve(world: World, payment_id: str, holder: str, listed: IntentList | None = None) -> _Resolved:
     try:
-        claimed = await claim_operation(world, payment_id, CALLER)
+        claimed = await claim_operation(world, payment_id, CALLER, holder)
     except AlreadyUnderWay as error:
-        return error
+        return _Resolved(error=error)
     if isinstance(claimed, Claimed):
-        return await resume(world, claimed, CALLER)
-    await _look_at(world, claimed)
-    return None
+        told = await resume(world, claimed, CALLER, listed)
+        return _Resolved(error=told, answered=not isinstance(told, TryAgainLater))
+    return _Resolved(answered=await _look_at(world, claimed))
 
 
-async def claim_operation(world: World, payment_id: str, caller: Caller) -> Claimed | Payment:
+async def claim_operation(
+    world: World, payment_id: str, caller: Caller, holder: str | None = None
+) -> Claimed | Payment:
     """Take the lease on the payment's operation; the payment itself when none is in flight.
 
     Raises ``AlreadyUnderWay`` while somebody else's lease runs.
     """
-    holder = world.ids.new("run")
+    holder = holder or world.ids.new("run")
 
     async def work(uow: UnitOfWork) -> Claimed | Payment:
         booking, payment = await load(uow, payment_id)
         if payment.operation is None:
             return payment
         watch = await uow.payments.watch(payment_id)
-        if watch.lease_until is not None and watch.lease_until > world.clock.now():
+        if watch.is_held(world.clock.now()):
             raise AlreadyUnderWay()
         recorder = Recorder(world, uow, booking, payment, caller)
         await recorder.take_lease(holder, watch.looks)
@@ -103,7 +121,8 @@ async def claim_operation(world: World, payment_id: str, caller: Caller) -> Clai
     return await world.storage.transact(work)
 
 
-async def _look_at(world: World, payment: Payment) -> None:
+async def _look_at(world: World, payment: Payment) -> bool:
+    """Whether the gateway could be read."""
     try:
         news = await look(world, payment)
     except GatewayError:
@@ -120,3 +139,4 @@ async def _look_at(world: World, payment: Payment) -> None:
         await recorder.save(yields=now.operation is None, looks=0 if changed else watch.looks + 1)
 
     await world.storage.transact(work)
+    return news is not None

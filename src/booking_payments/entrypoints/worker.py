@@ -5,7 +5,7 @@ from typing import Final
 
 from procrastinate import App
 
-from booking_payments.adapters.procrastinate.queue import LINGER_S
+from booking_payments.adapters.procrastinate.queue import FIRST, LINGER_S, SOON
 from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app
 from booking_payments.entrypoints.chores import Chores
 from booking_payments.settings import Settings
@@ -24,8 +24,8 @@ def duties(chores: Chores) -> Duties:
         deliver=lambda: chores.deliver(LINGER),
         periodic=(
             Periodic("settle_due", often, payments.settle_due),
-            Periodic("expire_bookings", often, payments.expire_bookings),
-            Periodic("deliver_due", often, chores.deliver),
+            Periodic("expire_bookings", often, payments.expire_bookings, SOON),
+            Periodic("deliver_due", often, chores.deliver, FIRST),
             Periodic("retry_webhooks", "*/5 * * * *", chores.retry_webhooks),
             Periodic("catch_up", "7 * * * *", chores.catch_up),
             Periodic("forget_answers", "23 * * * *", chores.forget_answers),

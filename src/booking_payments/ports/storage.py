@@ -62,7 +62,8 @@ class Bookings(Protocol):
         ...
 
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
-        """Ids of pending bookings whose ``expires_at`` is not after ``now``, longest overdue first."""
+        """Ids of pending bookings whose ``expires_at`` is not after ``now``: first those without an open payment, each
+        longest overdue first."""
         ...
 
     async def count_unpaid(self, customer_id: str, now: datetime) -> int:
@@ -89,6 +90,14 @@ class Watch:
     looks: int = 0
     lease_until: datetime | None = None
     holder: str | None = None
+
+    def is_held(self, now: datetime) -> bool:
+        """Whether somebody's lease still runs."""
+        return self.lease_until is not None and self.lease_until > now
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether it is time to look, and nobody is at it."""
+        return self.next_look_at is not None and self.next_look_at <= now and not self.is_held(now)
 
 
 @frozen(kw_only=True)

@@ -392,6 +392,15 @@ class StorageContract:
 
         assert due == ["bk_1", "bk_2"]
 
+    async def test_overdue_bookings_that_nobody_pays_for_come_before_the_others(self, storage: Storage) -> None:
+        paying = booking(1, expires_in=timedelta(hours=1))
+        await store(storage, paying, booking(2, expires_in=timedelta(hours=2)))
+        await stored(storage, Life(paying))
+
+        due = await storage.read(lambda uow: uow.bookings.due_to_expire(NOW + timedelta(hours=3), 10))
+
+        assert due == ["bk_2", "bk_1"]
+
     async def test_a_booking_whose_payment_is_on_its_way_is_not_overdue(self, storage: Storage) -> None:
         await store(storage, booking())
         await stored(storage, Life(booking()).happen(ev.ProcessingStarted()))

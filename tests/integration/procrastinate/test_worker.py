@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 from procrastinate import App
 
-from booking_payments.adapters.procrastinate.queue import JobQueue
+from booking_payments.adapters.procrastinate.queue import FIRST, JobQueue
 from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app, run_worker
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
@@ -59,9 +60,9 @@ def diary() -> Diary:
     return Diary()
 
 
-async def _work(apps: list[App], until: Callable[[], Any]) -> None:
+async def _work(apps: list[App], until: Callable[[], Any], concurrency: int = 4) -> None:
     """Let workers run until something is the case."""
-    workers = [asyncio.create_task(run_worker(app, 4)) for app in apps]
+    workers = [asyncio.create_task(run_worker(app, concurrency)) for app in apps]
     try:
         with anyio.fail_after(PATIENCE_S):
             while not until():  # noqa: ASYNC110 - what is waited for is in a database
@@ -81,6 +82,44 @@ async def test_what_was_asked_for_is_done(queued_storage: SqlStorage, jobs: Jobs
     await _work([make_app(jobs.dsn, diary.duties(), 2)], lambda: diary.settled and diary.delivered)
 
     assert (diary.settled, diary.delivered) == (["pay_1"], 1)
+
+
+async def test_messages_do_not_stand_in_line_behind_payments_that_wait_for_the_gateway(
+    queued_storage: SqlStorage, jobs: Jobs, diary: Diary
+) -> None:
+    """Payments were asked for first; they and the messages are done by a worker that does one thing at a time."""
+    done: list[str] = []
+
+    async def settle(payment_id: str) -> None:
+        done.append("settled")
+
+    async def deliver() -> None:
+        done.append("delivered")
+
+    async def ask(uow: UnitOfWork) -> None:
+        for number in range(3):
+            uow.jobs.defer(SettlePayment(payment_id=f"pay_{number}"), NOW.replace(year=2020))
+        uow.jobs.defer(DeliverMessages(), NOW)
+
+    await queued_storage.transact(ask)
+    duties = Duties(settle=settle, deliver=deliver, periodic=())
+    await _work([make_app(jobs.dsn, duties, 2)], lambda: len(done) == 4, concurrency=1)
+
+    assert done == ["delivered", "settled", "settled", "settled"]
+
+
+async def test_what_is_due_at_a_tick_goes_before_jobs_of_a_lower_priority(jobs: Jobs, diary: Diary) -> None:
+    periodic = (Periodic("tick", "* * * * * */1", diary.tick, FIRST),)
+
+    await jobs.run(
+        REMEMBER_TICKS.replace("(name text, at text)", "(name text, at text, priority int)").replace(
+            "NEW.args ->> 'timestamp')", "NEW.args ->> 'timestamp', NEW.priority)"
+        )
+    )
+    await _work([make_app(jobs.dsn, attrs.evolve(diary.duties(), periodic=periodic), 2)], lambda: diary.ticks)
+
+    ticks = await jobs.run("SELECT DISTINCT priority FROM ticks WHERE name = 'booking_payments.tick'")
+    assert ticks == [(FIRST,)]
 
 
 async def test_a_tick_is_worked_on_once_however_many_workers_there_are(jobs: Jobs, diary: Diary) -> None:

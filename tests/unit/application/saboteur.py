@@ -1,11 +1,20 @@
 """A gateway that fails on cue, with errors that the model of Stripe has no reason to give."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
-from booking_payments.adapters.memory.gateway import FakeGateway
+import attrs
+
+from booking_payments.adapters.memory.gateway import FakeGateway, ModelTransport
+from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
+from booking_payments.adapters.stripe.requests import Params
+from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.instructions import CancelIntent, ConfirmIntent, CreateIntent, CreateRefund
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
+from booking_payments.ports.gateway import Silent
 from booking_payments.testing.house import House
+
+OUR_BUG = RuntimeError("a bug of ours")
 
 
 class PowerCut(BaseException):
@@ -47,3 +56,41 @@ class Saboteur(FakeGateway):
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
         self._fail("list_disputes")
         return await super().list_disputes(intent_id)
+
+
+class Overtaken(FakeGateway):
+    """A gateway that fails with ``error``, and while it is tried somebody else does something."""
+
+    def __init__(self, house: House, meanwhile: Callable[[], Awaitable[object]], error: Exception = OUR_BUG) -> None:
+        super().__init__(house.stripe, house.clock)
+        self._meanwhile, self._error = meanwhile, error
+
+    async def retrieve_intent(self, intent_id: str) -> IntentReport:
+        await self._meanwhile()
+        raise self._error
+
+    async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
+        await self._meanwhile()
+        raise self._error
+
+
+class SilentLine(ModelTransport):
+    """The line to the model of Stripe. While ``dead``, every request takes all its time and nobody answers; ``asked``
+    is what was asked for."""
+
+    TIMEOUT = timedelta(seconds=15)
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house.stripe, house.clock)
+        self._clock_of_house = house.clock
+        self.dead = False
+        self.asked: list[str] = []
+        house.world = attrs.evolve(house.world, gateway=StripeGateway(self, livemode=False, name="fake"))
+        house.payments = BookingPayments(house.world)
+
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+        self.asked.append(f"{method} {path}")
+        if self.dead:
+            self._clock_of_house.advance(self.TIMEOUT)
+            raise Silent("no answer", code="timeout")
+        return await super().call(method, path, params, idempotency_key)

@@ -98,6 +98,20 @@ async def test_what_can_not_be_canceled_is_not_asked_for_again(house: House) -> 
     assert not house.stripe.calls
 
 
+async def test_it_expires_also_when_the_intent_was_gone_before_the_canceling_was_resumed(house: House) -> None:
+    view = await _started(house)
+    house.clock.advance(HOLD)
+    house.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
+    await _work(house)
+    _forget(house, view)
+
+    await house.settle()
+    await _work(house, rounds=2)
+
+    payment, booking = await _now(house, view)
+    assert (payment.status, booking) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
+
+
 async def test_a_hundred_intents_that_are_gone_keep_no_other_booking_from_expiring(house: House) -> None:
     for number in range(100):
         _forget(house, await _started(house, f"R-{number}"))

@@ -135,9 +135,11 @@ class MemoryBookings:
         self._rows[booking.id] = evolve(self._rows[booking.id], status=booking.status)
 
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
-        held = {p.booking_id for p in self._payments.values() if p.status.is_open and not p.status.awaits_customer}
+        open_ = [p for p in self._payments.values() if p.status.is_open]
+        held = {p.booking_id for p in open_ if not p.status.awaits_customer}
+        waits = {p.booking_id for p in open_}
         due = [row for row in self._pending() if row.expires_at <= now and row.id not in held]
-        return [row.id for row in sorted(due, key=lambda row: row.expires_at)[:limit]]
+        return [row.id for row in sorted(due, key=lambda row: (row.id in waits, row.expires_at))[:limit]]
 
     async def count_unpaid(self, customer_id: str, now: datetime) -> int:
         return sum(row.customer_id == customer_id and row.expires_at > now for row in self._pending())
@@ -227,9 +229,7 @@ class MemoryPayments:
         due = [
             (watch.next_look_at, payment_id)
             for payment_id, watch in self._tables.watches.items()
-            if watch.next_look_at is not None
-            and watch.next_look_at <= now
-            and (watch.lease_until is None or watch.lease_until <= now)
+            if watch.is_due(now) and watch.next_look_at is not None
         ]
         return [payment_id for _, payment_id in sorted(due)[:limit]]
 

@@ -21,6 +21,11 @@ QUEUE: Final = "booking_payments"
 SETTLE: Final = "booking_payments.settle_payment"
 DELIVER: Final = "booking_payments.deliver_messages"
 
+FIRST: Final = 2
+SOON: Final = 1
+"""Priorities, over 0 of all other jobs: what needs no gateway, or seldom, does not stand in line behind those who wait
+for one that is silent."""
+
 QUIET_S: Final = 0.25
 """For so long a process asks for one delivery at most."""
 
@@ -50,7 +55,7 @@ class JobQueue:
         settled = {job.payment_id: at for job, at in jobs if isinstance(job, SettlePayment)}
         wanted = [self._settle(payment_id, at) for payment_id, at in settled.items()]
         if any(isinstance(job, DeliverMessages) for job, _ in jobs) and self._may_ask():
-            wanted.append(self._app.configure_task(DELIVER, queue=QUEUE).job)
+            wanted.append(self._app.configure_task(DELIVER, queue=QUEUE, priority=FIRST).job)
         return wanted
 
     def _settle(self, payment_id: str, at: datetime) -> QueuedJob:

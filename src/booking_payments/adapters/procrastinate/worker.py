@@ -37,11 +37,15 @@ Chore = Callable[[], Awaitable[object]]
 
 @frozen
 class Periodic:
-    """Work that is done at each tick of ``cron`` (five fields, and seconds as the sixth where there is one; UTC)."""
+    """Work that is done at each tick of ``cron`` (five fields, and seconds as the sixth where there is one; UTC).
+
+    It goes before what waits with a lower ``priority``.
+    """
 
     name: str
     cron: str
     chore: Chore
+    priority: int = 0
 
 
 @frozen(kw_only=True)
@@ -77,7 +81,7 @@ def _add_periodic(app: App, periodic: Periodic) -> None:
     name = f"booking_payments.{periodic.name}"
 
     @app.periodic(cron=periodic.cron, periodic_id=periodic.name)
-    @app.task(name=name, queue=QUEUE, queueing_lock=name)
+    @app.task(name=name, queue=QUEUE, queueing_lock=name, priority=periodic.priority)
     async def tick(timestamp: int) -> None:
         await periodic.chore()
 

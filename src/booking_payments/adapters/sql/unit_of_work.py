@@ -94,6 +94,10 @@ _HELD: Final = exists().where(
     tables.payments.c.booking_id == tables.bookings.c.id,
     tables.payments.c.status.in_([PaymentStatus.PROCESSING.value, PaymentStatus.REQUIRES_CAPTURE.value]),
 )
+_BEING_PAID: Final = exists().where(
+    tables.payments.c.booking_id == tables.bookings.c.id,
+    tables.payments.c.status.in_([status.value for status in PaymentStatus if status.is_open]),
+)
 _BOOKING: Final = _by(tables.bookings, "id")
 _BOOKING_LOCKED: Final = _BOOKING.with_for_update()
 _BOOKING_BY_REFERENCE: Final = _by(tables.bookings, "reference")
@@ -107,7 +111,7 @@ _COUNT_PAYMENT: Final = (
 _DUE_TO_EXPIRE: Final = (
     select(tables.bookings.c.id)
     .where(_PENDING, tables.bookings.c.expires_at <= bindparam("now"), ~_HELD)
-    .order_by(tables.bookings.c.expires_at)
+    .order_by(_BEING_PAID, tables.bookings.c.expires_at)
     .limit(bindparam("most"))
 )
 _COUNT_UNPAID: Final = (

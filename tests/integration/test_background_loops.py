@@ -1,0 +1,88 @@
+"""The loops of the background work: each goes its own way, and hears the alarm for itself."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import anyio
+
+from booking_payments.entrypoints import background
+from booking_payments.entrypoints.background import Alarm, Every, Round, running
+
+PATIENCE_S = 5
+AT_ONCE_S = 0.5
+"""Sooner than anybody looks who is not woken."""
+
+
+def _alarm() -> Alarm:
+    return Alarm(lambda: datetime.now(UTC))
+
+
+class Counted:
+    """Work that is counted; each round waits until it is ``free``."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.free = anyio.Event()
+
+    async def work(self) -> int:
+        self.begun += 1
+        await self.free.wait()
+        return 0
+
+
+def _free() -> Counted:
+    counted = Counted()
+    counted.free.set()
+    return counted
+
+
+async def _until(happened: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
+    with anyio.fail_after(within_s):
+        while not happened():  # noqa: ASYNC110 - what is waited for is a count
+            await anyio.sleep(0.01)
+
+
+async def test_a_round_that_takes_long_holds_up_no_other() -> None:
+    slow, quick, now_and_then = Counted(), _free(), _free()
+    alarm = _alarm()
+
+    async with running(alarm, [slow.work, quick.work], [Every(timedelta(milliseconds=10), now_and_then.work)]):
+        for rounds in range(1, 4):
+            await _until(lambda rounds=rounds: min(quick.begun, now_and_then.begun) >= rounds)  # type: ignore[misc]
+            alarm.ring()
+        assert slow.begun == 1
+        slow.free.set()
+
+
+async def test_a_round_that_breaks_holds_up_no_other() -> None:
+    quick = _free()
+
+    async def breaks() -> int:
+        raise RuntimeError("a bug of ours")
+
+    async with running(_alarm(), [breaks, quick.work]):
+        await _until(lambda: quick.begun >= 2)
+
+
+async def test_the_alarm_wakes_everybody_who_waits() -> None:
+    works = [_free(), _free()]
+    woken: list[Round] = [each.work for each in works]
+    alarm = _alarm()
+
+    async with running(alarm, woken):
+        await _until(lambda: all(each.begun for each in works))
+        await anyio.sleep(2 * background.BREATH.total_seconds())
+        alarm.ring()
+        await _until(lambda: all(each.begun == 2 for each in works), within_s=AT_ONCE_S)
+
+
+async def test_who_works_when_the_alarm_rings_looks_again_at_once() -> None:
+    busy, idle = Counted(), _free()
+    alarm = _alarm()
+
+    async with running(alarm, [busy.work, idle.work]):
+        await _until(lambda: busy.begun == 1)
+        alarm.ring()
+        await _until(lambda: idle.begun == 2)
+        busy.free.set()
+        await _until(lambda: busy.begun == 2, within_s=AT_ONCE_S)

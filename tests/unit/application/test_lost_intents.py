@@ -1,0 +1,246 @@
+"""The making of an intent whose answer got lost: sent again with the same key it is found out at once, and listing all
+intents is left to what may not be sent again, or to an answer that decides nothing."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from booking_payments.application.payments import BookingPayments
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.errors import OutcomeUnknown
+from booking_payments.domain.instructions import CreateIntent
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.payment import AttemptOutcome, Payment
+from booking_payments.domain.reports import Failure
+from booking_payments.domain.retry import Decline
+from booking_payments.ports.gateway import Declined, KeyMisused, Refused
+from booking_payments.testing.house import ANN, House
+from tests.unit.application.saboteur import Saboteur, SilentLine
+
+CREATE = "POST /v1/payment_intents"
+LIST = "GET /v1/payment_intents"
+MANY = 110
+"""More than one page of the gateway's list."""
+
+
+async def _lost(
+    house: House,
+    fault: str,
+    *,
+    card: str = "pm_card_visa",
+    reference: str = "R-1",
+    expires_in: timedelta | None = None,
+    times: int = 3,
+) -> str:
+    """A booking whose payment was asked for, while the answer got lost."""
+    booking = await house.book(reference=reference, expires_in=expires_in)
+    house.stripe.faults.script(CREATE, fault, times=times)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.start_payment(booking.id, ANN, payment_method_id=card, confirm_immediately=True)
+    return booking.id
+
+
+async def _payment(house: House, booking_id: str) -> Payment:
+    return (await house.payments.payment_status(booking_id)).payment
+
+
+def _answers(house: House, *errors: Exception) -> None:
+    """From now on the gateway answers with these when an intent is to be made."""
+    house.world = attrs.evolve(house.world, gateway=Saboteur(house, create_intent=list(errors)))
+    house.payments = BookingPayments(house.world)
+
+
+def _asked(house: House) -> Sequence[str]:
+    return [f"{call.method} {call.path}" for call in house.stripe.calls]
+
+
+async def _settled(house: House, after: timedelta = timedelta(seconds=10)) -> None:
+    house.stripe.calls.clear()
+    house.clock.advance(after)
+    while await house.payments.settle_due():
+        pass
+
+
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after"])
+async def test_a_lost_intent_is_found_out_by_its_key_alone(house: House, fault: str) -> None:
+    booking_id = await _lost(house, fault)
+
+    await _settled(house)
+
+    payment = await _payment(house, booking_id)
+    assert (payment.status, house.stripe.successful_charges(payment.intent_id or "")) == (PaymentStatus.SUCCEEDED, 1)
+    assert (_asked(house)[0], LIST in _asked(house)) == (CREATE, False)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("expires_in", [None, timedelta(minutes=1)], ids=["payable", "overdue"])
+async def test_recovery_asks_no_more_about_each_payment_when_there_are_many(
+    house: House, expires_in: timedelta | None
+) -> None:
+    for number in range(MANY):
+        await _lost(house, "timeout_after", reference=f"R-{number}", expires_in=expires_in)
+
+    await _settled(house, timedelta(minutes=2))
+
+    page = await house.payments.list_payments(limit=MANY)
+    assert {payment.status for payment in page.items} == {PaymentStatus.SUCCEEDED}
+    assert len(_asked(house)) <= 4 * MANY + 4
+
+
+async def test_what_was_refunded_meanwhile_is_in_our_books(house: House) -> None:
+    booking_id = await _lost(house, "timeout_after")
+    (intent,) = await house.world.gateway.list_intents(house.clock.now() - timedelta(hours=1))
+    house.stripe.refund_in_dashboard(intent.id, 2_500)
+
+    await _settled(house)
+
+    assert (await _payment(house, booking_id)).refunded.minor == 2_500
+
+
+async def test_a_stored_decline_does_not_hide_what_has_become_of_the_intent_since(house: House) -> None:
+    booking_id = await _lost(house, "timeout_after", card="pm_card_chargeDeclined")
+    (intent,) = await house.world.gateway.list_intents(house.clock.now() - timedelta(hours=1))
+    house.stripe.call("POST", f"/v1/payment_intents/{intent.id}/cancel", {})
+
+    await _settled(house)
+
+    assert (await _payment(house, booking_id)).status is PaymentStatus.CANCELED
+
+
+async def test_a_stored_decline_uses_up_one_attempt(house: House) -> None:
+    booking_id = await _lost(house, "timeout_after", card="pm_card_chargeDeclined")
+
+    await _settled(house)
+
+    payment = await _payment(house, booking_id)
+    declined = [attempt.outcome for attempt in payment.attempts]
+    assert (declined, payment.attempts_left, payment.operation) == ([AttemptOutcome.REFUSED], 2, None)
+
+
+async def test_a_decline_that_never_came_to_a_charge_is_believed_too(house: House) -> None:
+    booking_id = await _lost(house, "timeout_before")
+    operation = (await _payment(house, booking_id)).operation
+    assert operation is not None
+    assert isinstance(operation.instruction, CreateIntent)
+    left = await house.world.gateway.create_intent(attrs.evolve(operation.instruction, confirm=False), "another key")
+    decline = Decline(code="card_declined", message="No.")
+    _answers(house, Declined(Failure(decline=decline, charge_id=None, payment_method_id=None), left))
+
+    await _settled(house)
+
+    payment = await _payment(house, booking_id)
+    assert [attempt.outcome for attempt in payment.attempts] == [AttemptOutcome.REFUSED]
+    assert (payment.operation, payment.intent_id) == (None, left.id)
+
+
+async def test_a_stored_500_is_looked_behind_at_once(house: House) -> None:
+    booking_id = await _lost(house, "500_after", times=1)
+
+    await _settled(house)
+
+    payment = await _payment(house, booking_id)
+    assert (payment.status, house.stripe.successful_charges(payment.intent_id or "")) == (PaymentStatus.SUCCEEDED, 1)
+
+
+async def test_behind_a_misused_key_is_looked_for_what_the_first_one_made(house: House) -> None:
+    booking_id = await _lost(house, "timeout_after")
+    _answers(house, KeyMisused("other parameters", code="idempotency_error"))
+
+    await _settled(house)
+
+    assert (await _payment(house, booking_id)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_a_misused_key_alone_settles_nothing(house: House) -> None:
+    booking_id = await _lost(house, "timeout_before")
+    _answers(house, KeyMisused("other parameters", code="idempotency_error"))
+
+    house.clock.advance(timedelta(seconds=10))
+    await house.payments.settle_due()
+
+    operation = (await _payment(house, booking_id)).operation
+    assert operation is not None
+    assert operation.unknown
+
+
+async def test_a_refusal_does_not_hide_that_the_first_one_has_charged(house: House) -> None:
+    booking_id = await _lost(house, "timeout_after")
+    _answers(house, Refused("no such payment method", code="payment_method_unknown"))
+
+    await _settled(house)
+
+    payment = await _payment(house, booking_id)
+    assert (payment.status, [each.outcome for each in payment.attempts]) == (
+        PaymentStatus.SUCCEEDED,
+        [AttemptOutcome.DONE],
+    )
+
+
+async def test_what_is_refused_and_was_never_made_is_given_up(house: House) -> None:
+    booking_id = await _lost(house, "timeout_before")
+    _answers(house, Refused("no such payment method", code="payment_method_unknown"))
+
+    await _settled(house)
+
+    payment = await _payment(house, booking_id)
+    assert (payment.operation, payment.attempts_left, payment.status) == (
+        None,
+        3,
+        PaymentStatus.REQUIRES_PAYMENT_METHOD,
+    )
+
+
+async def test_a_gateway_that_does_not_answer_is_not_asked_for_a_list_as_well(house: House) -> None:
+    line = SilentLine(house)
+    await _lost(house, "timeout_after")
+    line.dead = True
+    line.asked.clear()
+    house.clock.advance(timedelta(seconds=10))
+
+    await house.payments.settle_due()
+
+    assert set(line.asked) == {CREATE}
+
+
+async def test_what_a_webhook_has_told_meanwhile_is_read_and_not_sent_again(house: House) -> None:
+    booking_id = await _lost(house, "timeout_after")
+    await house.deliver_webhooks()
+
+    await _settled(house)
+
+    assert CREATE not in _asked(house)
+    assert (await house.payments.get_booking(booking_id)).status is BookingStatus.CONFIRMED
+
+
+async def test_an_overdue_charge_is_looked_for_and_never_sent_again(house: House) -> None:
+    made = await _lost(house, "timeout_after", reference="R-1", expires_in=timedelta(minutes=1))
+    lost = await _lost(house, "timeout_before", reference="R-2", expires_in=timedelta(minutes=1))
+
+    await _settled(house, timedelta(minutes=2))
+
+    statuses = [(await _payment(house, each)).status for each in (made, lost)]
+    assert statuses == [PaymentStatus.SUCCEEDED, PaymentStatus.REQUIRES_PAYMENT_METHOD]
+    assert (CREATE in _asked(house), _asked(house).count(LIST)) == (False, 1)
+
+
+async def test_a_list_from_before_the_last_sending_proves_nothing(house: House) -> None:
+    """Somebody goes on with the second payment after the round has listed all intents for the first."""
+    first = await _lost(house, "timeout_before", reference="R-1", expires_in=timedelta(minutes=1))
+    second = await _lost(house, "timeout_before", reference="R-2", expires_in=timedelta(minutes=3))
+    house.clock.advance(timedelta(minutes=2))
+    house.stripe.faults.script(LIST, "slow", times=1, delay=timedelta(seconds=1))
+
+    async def client() -> None:
+        house.stripe.faults.script(CREATE, "timeout_after", times=3)
+        house.stripe.faults.script(LIST, "503", times=3)
+        with pytest.raises(OutcomeUnknown):
+            await house.payments.start_payment(second, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+        house.clock.advance(timedelta(minutes=1))
+
+    house.clock.meanwhile(client)
+    await house.payments.settle_due()
+
+    assert (await _payment(house, first)).operation is None
+    assert (await _payment(house, second)).status is PaymentStatus.SUCCEEDED
