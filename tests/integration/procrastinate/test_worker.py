@@ -2,18 +2,25 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import anyio
+import attrs
+import psycopg
 import pytest
 from procrastinate import App
 
 from booking_payments.adapters.procrastinate.queue import JobQueue
 from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app, run_worker
 from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.application.payments import BookingPayments
+from booking_payments.entrypoints.chores import Chores
+from booking_payments.entrypoints.worker import duties
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
+from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import UnitOfWork
-from booking_payments.testing.house import NOW
+from booking_payments.testing.house import NOW, House
 from tests.integration.procrastinate.conftest import Jobs
 
 PATIENCE_S = 20
@@ -28,6 +35,25 @@ CREATE TABLE ticks (name text, at text);
 CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO ticks VALUES (NEW.task_name, NEW.args ->> 'timestamp'); RETURN NEW; END $$;
 CREATE TRIGGER remember AFTER INSERT ON procrastinate_jobs FOR EACH ROW EXECUTE FUNCTION remember();
+"""
+
+
+MESSAGES = """
+WITH seats AS (
+    INSERT INTO bookings (id, reference, customer_id, amount_minor, currency, event_starts_at, expires_at, status,
+                          created_at)
+    SELECT 'bk_' || n, 'SEAT-' || n, 'ann', 100, 'usd', now(), now(), 'confirmed', now()
+    FROM generate_series(1, %s) n RETURNING id)
+INSERT INTO outbox (id, booking_id, sequence, type, at, data)
+SELECT 'msg_' || id, id, 1, 'payment.succeeded', now(), '{}' FROM seats
+"""
+DELIVERIES = """
+INSERT INTO procrastinate_jobs (queue_name, task_name)
+SELECT 'booking_payments', 'booking_payments.deliver_messages' FROM generate_series(1, %s)
+"""
+"""As an older release asks for them, too."""
+DELIVERIES_WAITING = """
+SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo' AND task_name = 'booking_payments.deliver_messages'
 """
 
 
@@ -59,14 +85,17 @@ def diary() -> Diary:
     return Diary()
 
 
-async def _work(apps: list[App], until: Callable[[], Any]) -> None:
-    """Let workers run until something is the case."""
-    workers = [asyncio.create_task(run_worker(app, 4)) for app in apps]
+async def _work(
+    apps: list[App], until: Callable[[], Any], concurrency: int = 4, at_last: Callable[[], object] = lambda: None
+) -> None:
+    """Let workers run until something is the case; ``at_last`` lets go of what keeps them from ending."""
+    workers = [asyncio.create_task(run_worker(app, concurrency)) for app in apps]
     try:
         with anyio.fail_after(PATIENCE_S):
             while not until():  # noqa: ASYNC110 - what is waited for is in a database
                 await anyio.sleep(0.05)
     finally:
+        at_last()
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
@@ -122,3 +151,57 @@ async def test_a_job_that_fails_is_kept_and_ends_no_worker(
 
     kept = await jobs.run("SELECT task_name FROM procrastinate_jobs WHERE status = 'failed'")
     assert kept == [("booking_payments.settle_payment",)]
+
+
+class Hanging:
+    """A receiver that takes a message and does not come back, until ``released``."""
+
+    def __init__(self) -> None:
+        self.released = anyio.Event()
+        self.asked = 0
+
+    async def publish(self, message: Message) -> None:
+        self.asked += 1
+        await self.released.wait()
+
+
+async def test_a_receiver_that_hangs_keeps_nobody_from_seeing_to_the_money(
+    queued_storage: SqlStorage, jobs: Jobs
+) -> None:
+    house, receiver, slots = House(storage=queued_storage), Hanging(), 4
+    house.payments = BookingPayments(attrs.evolve(house.world, publisher=receiver))
+    booking = await house.book(expires_in=timedelta(hours=1))
+    await jobs.run(MESSAGES, 100 * slots)  # a round claims a hundred
+    await jobs.run(DELIVERIES, 40)
+
+    def expired_meanwhile() -> bool:
+        if receiver.asked and house.clock.now() < booking.expires_at:
+            house.clock.advance(timedelta(hours=1))
+        with psycopg.connect(jobs.dsn) as books:
+            waiting = books.execute(DELIVERIES_WAITING).fetchone()
+            status = books.execute("SELECT status FROM bookings WHERE id = %s", [booking.id]).fetchone()
+        return receiver.asked > 0 and (waiting, status) == ((0,), ("expired",))
+
+    worker = make_app(jobs.dsn, duties(Chores(house.payments, house.clock), slots), 2)
+    await _work([worker], expired_meanwhile, slots, at_last=receiver.released.set)
+
+    assert receiver.asked > 2
+
+
+async def test_money_goes_before_deliveries_that_were_asked_for_earlier(
+    queued_storage: SqlStorage, jobs: Jobs, diary: Diary
+) -> None:
+    before: list[int] = []
+
+    async def settle(payment_id: str) -> None:
+        before.append(diary.delivered)
+
+    async def ask(uow: UnitOfWork) -> None:
+        uow.jobs.defer(SettlePayment(payment_id="pay_1"), NOW.replace(year=2020))
+
+    await jobs.run(DELIVERIES, 3)
+    await queued_storage.transact(ask)
+    worker = make_app(jobs.dsn, Duties(settle=settle, deliver=diary.deliver, periodic=()), 2)
+    await _work([worker], lambda: diary.delivered == 3, concurrency=1)
+
+    assert before == [0]

@@ -16,7 +16,7 @@ from procrastinate.jobs import DeleteJobCondition, Status
 from procrastinate.jobs import Job as QueuedJob
 
 from booking_payments.adapters.procrastinate.presence import STALLED_S
-from booking_payments.adapters.procrastinate.queue import DELIVER, QUEUE, SETTLE
+from booking_payments.adapters.procrastinate.queue import DELIVER, FIRST, QUEUE, SETTLE
 
 POLL_S: Final = 1.0
 """How often a worker looks for jobs whose time has come: nobody notifies it of those."""
@@ -42,6 +42,7 @@ class Periodic:
     name: str
     cron: str
     chore: Chore
+    priority: int = FIRST
 
 
 @frozen(kw_only=True)
@@ -77,14 +78,14 @@ def _add_periodic(app: App, periodic: Periodic) -> None:
     name = f"booking_payments.{periodic.name}"
 
     @app.periodic(cron=periodic.cron, periodic_id=periodic.name)
-    @app.task(name=name, queue=QUEUE, queueing_lock=name)
+    @app.task(name=name, queue=QUEUE, queueing_lock=name, priority=periodic.priority)
     async def tick(timestamp: int) -> None:
         await periodic.chore()
 
 
 def _add_housekeeping(app: App) -> None:
     @app.periodic(cron="* * * * * */10", periodic_id=RETRY_STALLED)
-    @app.task(name=RETRY_STALLED, queue=QUEUE, queueing_lock=RETRY_STALLED, pass_context=True)
+    @app.task(name=RETRY_STALLED, queue=QUEUE, queueing_lock=RETRY_STALLED, priority=FIRST, pass_context=True)
     async def retry_stalled_jobs(context: JobContext, timestamp: int) -> None:
         for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
             await _take_up_again(app, job)

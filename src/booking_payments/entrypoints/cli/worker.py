@@ -53,11 +53,11 @@ async def _work(settings: Settings) -> None:
     from booking_payments.adapters.procrastinate.worker import run_worker
     from booking_payments.container import build
     from booking_payments.entrypoints.chores import Chores
-    from booking_payments.entrypoints.worker import worker_app
+    from booking_payments.entrypoints.worker import slots, worker_app
 
     with collecting_traces():
         async with build(settings) as services:
             await require_ready(services)
             click.echo("booking-payments works in the background", err=True)
             app = worker_app(settings, Chores(services.payments, services.clock))
-            await run_worker(app, settings.worker_concurrency)
+            await run_worker(app, slots(settings))
