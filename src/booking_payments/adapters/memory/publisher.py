@@ -2,8 +2,11 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
-from booking_payments.ports.publisher import Message, Publisher
+import anyio
+
+from booking_payments.ports.publisher import Message, NotTaken, Publisher
 
 Consumer = Callable[[Message], Awaitable[None] | None]
 
@@ -27,6 +30,19 @@ class Publishers:
     async def publish(self, message: Message) -> None:
         for publisher in self._publishers:
             await publisher.publish(message)
+
+
+class Bounded:
+    """Gives ``publisher`` no longer than ``at_most`` for a message, whatever it does with the time."""
+
+    def __init__(self, publisher: Publisher, at_most: timedelta) -> None:
+        self._publisher, self._at_most_s = publisher, at_most.total_seconds()
+
+    async def publish(self, message: Message) -> None:
+        with anyio.move_on_after(self._at_most_s) as scope:
+            await self._publisher.publish(message)
+        if scope.cancelled_caught:
+            raise NotTaken(f"it was not taken within {self._at_most_s:g} s")
 
 
 class CallablePublisher:
