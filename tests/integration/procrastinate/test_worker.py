@@ -10,6 +10,8 @@ import attrs
 import psycopg
 import pytest
 from procrastinate import App
+from psycopg import sql
+from structlog.testing import capture_logs
 
 from booking_payments.adapters.procrastinate.queue import JobQueue
 from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app, run_worker
@@ -21,9 +23,10 @@ from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import UnitOfWork
 from booking_payments.testing.house import NOW, House
+from tests.integration.postgres import Server
 from tests.integration.procrastinate.conftest import Jobs
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 STALLED = """
 WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute') RETURNING id)
@@ -89,16 +92,16 @@ async def _work(
     apps: list[App], until: Callable[[], Any], concurrency: int = 4, at_last: Callable[[], object] = lambda: None
 ) -> None:
     """Let workers run until something is the case; ``at_last`` lets go of what keeps them from ending."""
-    workers = [asyncio.create_task(run_worker(app, concurrency)) for app in apps]
+    stopping = asyncio.Event()
+    workers = [asyncio.create_task(run_worker(app, concurrency, stopping)) for app in apps]
     try:
         with anyio.fail_after(PATIENCE_S):
             while not until():  # noqa: ASYNC110 - what is waited for is in a database
                 await anyio.sleep(0.05)
     finally:
         at_last()
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        stopping.set()
+        await asyncio.gather(*workers)
 
 
 async def test_what_was_asked_for_is_done(queued_storage: SqlStorage, jobs: Jobs, diary: Diary) -> None:
@@ -205,3 +208,45 @@ async def test_money_goes_before_deliveries_that_were_asked_for_earlier(
     await _work([worker], lambda: diary.delivered == 3, concurrency=1)
 
     assert before == [0]
+
+
+def _interrupt(server: Server, dsn: str) -> None:
+    """Break all connections, and take no new ones, as while PostgreSQL is started anew."""
+    name = dsn.rpartition("/")[2]
+    server.run(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+    server.run(
+        sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}").format(sql.Literal(name))
+    )
+
+
+def _resume(server: Server, dsn: str) -> None:
+    server.run(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(dsn.rpartition("/")[2])))
+
+
+async def test_a_worker_begins_again_when_postgresql_is_back(postgres_server: Server, jobs: Jobs, diary: Diary) -> None:
+    before: list[int] = []
+
+    def ticks_again() -> bool:
+        if diary.ticks and not before:
+            _interrupt(postgres_server, jobs.dsn)
+            before.append(diary.ticks)
+            asyncio.get_running_loop().call_later(1, _resume, postgres_server, jobs.dsn)
+        return bool(before) and diary.ticks > before[0] + 1
+
+    with capture_logs() as logs:
+        await _work([make_app(jobs.dsn, diary.duties(), 2)], ticks_again)
+
+    assert "worker_interrupted" in [each["event"] for each in logs]
+
+
+async def test_a_worker_that_was_taken_for_dead_begins_again(jobs: Jobs, diary: Diary) -> None:
+    before: list[int] = []
+
+    def ticks_again() -> bool:
+        if diary.ticks and not before:
+            before.append(diary.ticks)
+            with psycopg.connect(jobs.dsn) as connection:
+                connection.execute("SELECT procrastinate_prune_stalled_workers_v1(-1)")
+        return bool(before) and diary.ticks > before[0] + 1
+
+    await _work([make_app(jobs.dsn, diary.duties(), 2)], ticks_again)
