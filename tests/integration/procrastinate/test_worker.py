@@ -14,7 +14,7 @@ from psycopg import sql
 from structlog.testing import capture_logs
 
 from booking_payments.adapters.procrastinate.queue import JobQueue
-from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app, run_worker
+from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app, run_worker, take_up_again
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.application.payments import BookingPayments
 from booking_payments.entrypoints.chores import Chores
@@ -132,6 +132,34 @@ async def test_the_job_of_a_killed_worker_is_taken_up(jobs: Jobs, diary: Diary) 
     await _work([make_app(jobs.dsn, diary.duties(), 2)], lambda: diary.settled)
 
     assert diary.settled == ["pay_left"]
+
+
+async def _both_take_up(jobs: Jobs) -> list[tuple[str, str]]:
+    """Two workers find the jobs of a killed one at the same moment; returns what is left."""
+    apps = [make_app(jobs.dsn, Diary().duties(), 2) for _ in range(2)]
+    async with apps[0].open_async(), apps[1].open_async():
+        found = [(app, job) for app in apps for job in await app.job_manager.get_stalled_jobs()]
+        assert len(found) == 2
+        for app, job in found:
+            await take_up_again(app, job)
+    return await jobs.run("SELECT status::text, task_name FROM procrastinate_jobs ORDER BY id")
+
+
+async def test_of_two_that_take_up_a_job_the_slower_one_leaves_it_where_the_other_put_it(jobs: Jobs) -> None:
+    await jobs.run(STALLED)
+
+    assert await _both_take_up(jobs) == [("todo", "booking_payments.settle_payment")]
+
+
+async def test_a_killed_workers_job_is_over_where_the_same_work_waits_already(jobs: Jobs) -> None:
+    await jobs.run(STALLED)
+    await jobs.run("UPDATE procrastinate_jobs SET queueing_lock = 'the same'")
+    await jobs.run(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock)"
+        " VALUES ('booking_payments', 'booking_payments.tick', 'the same')"
+    )
+
+    assert await _both_take_up(jobs) == [("todo", "booking_payments.tick")]
 
 
 async def test_a_job_that_fails_is_kept_and_ends_no_worker(

@@ -14,9 +14,11 @@ from typing import Final
 import structlog
 from attrs import frozen
 from procrastinate import App, JobContext, PsycopgConnector
-from procrastinate.exceptions import ConnectorException
+from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import DeleteJobCondition, Status
 from procrastinate.jobs import Job as QueuedJob
+from procrastinate.manager import QUEUEING_LOCK_CONSTRAINT
+from psycopg.errors import RaiseException
 
 from booking_payments.adapters.procrastinate.presence import STALLED_S
 from booking_payments.adapters.procrastinate.queue import DELIVER, FIRST, QUEUE, SETTLE
@@ -98,7 +100,7 @@ def _add_housekeeping(app: App) -> None:
     @app.task(name=RETRY_STALLED, queue=QUEUE, queueing_lock=RETRY_STALLED, priority=FIRST, pass_context=True)
     async def retry_stalled_jobs(context: JobContext, timestamp: int) -> None:
         for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
-            await _take_up_again(app, job)
+            await take_up_again(app, job)
 
     @app.periodic(cron="41 3 * * *", periodic_id=REMOVE_OLD)
     @app.task(name=REMOVE_OLD, queue=QUEUE, queueing_lock=REMOVE_OLD)
@@ -108,14 +110,26 @@ def _add_housekeeping(app: App) -> None:
         )
 
 
-async def _take_up_again(app: App, job: QueuedJob) -> None:
-    """Have a killed worker's job done by another. Where it can't, because the same work waits already, it is over."""
-    assert job.id is not None  # noqa: S101 - it comes from the database
+async def take_up_again(app: App, job: QueuedJob) -> None:
+    """Have a killed worker's job done by another, unless somebody else has seen to that already."""
     log.warning("job_of_dead_worker", task=job.task_name, job_id=job.id)
     try:
+        await _put_back(app, job)
+    except ConnectorException as error:
+        if not isinstance(
+            error.__cause__, RaiseException
+        ):  # the schema's functions raise for a job that is not as it was
+            raise
+
+
+async def _put_back(app: App, job: QueuedJob) -> None:
+    """Where it can't be put back, because the same work waits already, it is over."""
+    try:
         await app.job_manager.retry_job(job)
-    except ConnectorException:
-        await app.job_manager.finish_job_by_id_async(job.id, Status.FAILED, delete_job=True)
+    except UniqueViolation as error:
+        if error.constraint_name != QUEUEING_LOCK_CONSTRAINT:
+            raise
+        await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
 
 
 async def run_worker(app: App, concurrency: int, stopping: asyncio.Event) -> None:
