@@ -15,6 +15,7 @@ from booking_payments.container import build
 from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
 from booking_payments.entrypoints.logging import set_up_logging
+from booking_payments.entrypoints.parent import end_with_parent
 from booking_payments.extras import extra
 from booking_payments.ports.gateway import OwnGateway
 from booking_payments.settings import Problem, Settings, SettingsError, load_settings
@@ -30,6 +31,7 @@ def app() -> "Application":
     """The application of the settings in the environment. Raises ``SettingsError`` for wrong ones."""
     settings = load_settings()
     set_up_logging(settings)
+    end_with_parent()
     lean.load_what_is_wanted(settings)
     return Application(settings)
 

@@ -19,7 +19,7 @@ from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds
-from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, Publishers
+from booking_payments.adapters.memory.publisher import Bounded, CallablePublisher, Consumer, Publishers
 from booking_payments.adapters.memory.steps import side_by_side
 from booking_payments.adapters.procrastinate.presence import Presence
 from booking_payments.adapters.sql.clock import DatabaseClock
@@ -99,25 +99,31 @@ def _publishers(
     if settings.messages_webhook_url:
         found.append(_webhook(settings.messages_webhook_url, settings, clock))
     if settings.messages_broker_url:
-        found.append(_broker(settings.messages_broker_url.get_secret_value(), settings.messages_broker_queue))
+        found.append(_broker(settings.messages_broker_url.get_secret_value(), settings))
     return found
 
 
 def _webhook(url: str, settings: Settings, clock: SystemClock | DatabaseClock) -> Publisher:
     from booking_payments.adapters.messages.webhook import TIMEOUT, WebhookPublisher
 
-    timeout = min(TIMEOUT, timedelta(seconds=settings.operation_lease_s) / 2)
+    timeout = min(TIMEOUT, _longest_delivery(settings))
     return WebhookPublisher(url, settings.messages_webhook_secrets, clock, timeout)
 
 
-def _broker(url: str, queue: str) -> Publisher:
+def _broker(url: str, settings: Settings) -> Publisher:
     with extra("broker", "MESSAGES_BROKER_URL"):
-        from booking_payments.adapters.messages.broker import BrokerPublisher
-    return BrokerPublisher(url, queue)
+        from booking_payments.adapters.messages.broker import TIMEOUT, BrokerPublisher
+    timeout = min(TIMEOUT, _longest_delivery(settings))
+    return BrokerPublisher(url, settings.messages_broker_queue, timeout=timeout)
 
 
-def _publisher(publishers: Sequence[Publisher]) -> Publisher | None:
-    return Publishers(*publishers) if publishers else None
+def _longest_delivery(settings: Settings) -> timedelta:
+    """The half of a claim in which nothing is begun any more: what was begun before ends while it still holds."""
+    return timedelta(seconds=settings.operation_lease_s) / 2
+
+
+def _publisher(settings: Settings, publishers: Sequence[Publisher]) -> Publisher | None:
+    return Bounded(Publishers(*publishers), _longest_delivery(settings)) if publishers else None
 
 
 def _terms(settings: Settings, publisher: Publisher | None, works: bool) -> Terms:
@@ -206,7 +212,7 @@ class Container(containers.DeclarativeContainer):
     queue = providers.Singleton(_queue, settings)
     storage = providers.Singleton(_storage, settings, alarm, clock, queue)
     publishers = providers.Singleton(_publishers, settings, clock, consumers)
-    publisher = providers.Singleton(_publisher, publishers)
+    publisher = providers.Singleton(_publisher, settings, publishers)
 
     # How often somebody may call
     counters = providers.Singleton(_counters, settings)

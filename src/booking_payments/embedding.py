@@ -46,9 +46,9 @@ async def open_payments(
 
     ``env`` stands in for the environment; ``migrate`` brings the database's schema up to date first; ``background``
     settles, expires and delivers while the context is open (leave it out where ``booking-payments serve`` runs, too).
-    ``consumers`` are functions, async or not, that take the messages to the booking app; they are called by the
-    background work of this process, so it has to be the only one that does it. ``gateway`` is an adapter of your own,
-    with what reads its events, in place of the one that the settings name.
+    ``consumers`` are functions that take the messages to the booking app, on the loop if they are async, else in
+    threads; they are called by the background work of this process, so it has to be the only one that does it.
+    ``gateway`` is an adapter of your own, with what reads its events, in place of the one that the settings name.
     Raises ``SettingsError`` for wrong settings, a package that they ask for and that is not there, a database that
     can't be reached, or an old schema.
     """

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -45,6 +46,36 @@ def test_a_worker_that_dies_is_replaced_and_all_end_together(postgres_server: Se
     assert (len(before), len(after), ready) == (2, 2, 200)
     assert _workers(service.pid) == set()
     assert service.returncode == 0
+
+
+def test_workers_end_with_a_parent_that_was_killed_and_leave_its_port(postgres_server: Server, tmp_path: Path) -> None:
+    with postgres_server.database() as url:
+        settings = {**STRIPE, "DATABASE_URL": url}
+        printed(tmp_path, "migrate", settings=settings)
+        port = free_port()
+        ready = f"http://127.0.0.1:{port}/health/ready"
+        with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as service:
+            wait_until_ready(ready, service)
+            orphans = _until(lambda: _workers(service.pid))
+            service.kill()
+        _until_refused(port, orphans)
+        with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as again:
+            wait_until_ready(ready, again)
+
+    assert again.returncode == 0
+
+
+def _until_refused(port: int, orphans: set[int]) -> None:
+    until = time.monotonic() + READY_S
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.05)
+    for each in orphans:
+        os.kill(each, signal.SIGKILL)
+    pytest.fail("somebody still listens")
 
 
 def _until(look: Callable[[], set[int]]) -> set[int]:

@@ -130,3 +130,20 @@ async def test_an_embedding_service_is_told_by_its_own_functions(database_url: s
         await payments.deliver_messages()
 
     assert [(message.type, message.sequence) for message in told] == [("booking.canceled", 1)]
+
+
+async def test_a_function_that_never_comes_back_is_given_up_while_the_message_is_still_ours(database_url: str) -> None:
+    async def hang(message: Message) -> None:
+        await anyio.sleep_forever()
+
+    async with open_payments(
+        {"DATABASE_URL": database_url, "OPERATION_LEASE_S": "1"}, env_file=None, background=False, consumers=[hang]
+    ) as payments:
+        booking = (await payments.register_booking(BOOKING)).booking
+        await payments.cancel_booking(booking.id)
+        with anyio.fail_after(PATIENCE_S):
+            await payments.deliver_messages()
+
+        (waiting,) = await payments.undelivered_messages()
+
+    assert (waiting.tries, waiting.error) == (1, "it was not taken within 0.5 s")

@@ -28,6 +28,7 @@ from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.domain.booking import BookingStatus
+from booking_payments.ports.publisher import Message
 from booking_payments.settings import DEVELOPMENT_WEBHOOK_SECRET, SettingsError
 
 
@@ -70,6 +71,19 @@ def test_what_was_paid_is_still_paid_after_a_restart(env: Mapping[str, str]) -> 
         status = payments.get_booking(booking.id).status
 
     assert (again.success, status) == (True, BookingStatus.CONFIRMED)
+
+
+def test_a_function_that_takes_messages_may_call_back(env: Mapping[str, str]) -> None:
+    statuses: list[str] = []
+
+    def look(message: Message) -> None:
+        statuses.append(payments.payment_status(message.booking_id).payment.status.value)
+
+    with open_payments_sync(env, env_file=None, migrate=True, background=False, consumers=[look]) as payments:
+        payments.process_booking_payment(payments.register_booking(_seat()).booking, "pm_card_visa")
+        delivered = payments.deliver_messages()
+
+    assert (delivered, statuses) == (2, ["succeeded"] * 2)
 
 
 def test_many_threads_may_call_at_once(env: Mapping[str, str]) -> None:

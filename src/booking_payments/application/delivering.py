@@ -23,11 +23,15 @@ LET_GO_AT_ONCE = 1_000
 
 @define
 class Round:
-    """What became of the messages of one round, until it is written down; nothing is begun after ``ends_at``."""
+    """What became of the messages of one round, until it is written down; nothing is begun after ``ends_at``.
+
+    ``raised`` is what came of a mistake of ours, beside the messages.
+    """
 
     ends_at: datetime
     delivered: list[str] = field(factory=list)
     failed: list[Delivery] = field(factory=list)
+    raised: list[Exception] = field(factory=list)
 
 
 async def deliver_messages(world: World) -> int:
@@ -45,8 +49,10 @@ async def deliver_messages(world: World) -> int:
         lambda uow: uow.outbox.claim(now, until, DELIVER_AT_ONCE, past_dead=terms.past_dead)
     )
     round_ = Round(ends_at=now + terms.lease / 2)
-    await world.side_by_side([partial(_deliver_booking, world, round_, each) for each in _by_booking(due)])
+    await world.side_by_side([partial(_deliver_apart, world, round_, each) for each in _by_booking(due)])
     await _write_down(world, round_)
+    if round_.raised:
+        raise round_.raised[0]
     return len(round_.delivered)
 
 
@@ -55,6 +61,14 @@ def _by_booking(due: Sequence[Delivery]) -> Collection[Sequence[Delivery]]:
     for delivery in due:
         found.setdefault(delivery.message.booking_id, []).append(delivery)
     return found.values()
+
+
+async def _deliver_apart(world: World, round_: Round, deliveries: Sequence[Delivery]) -> None:
+    """One booking's messages. Whatever is raised waits until what was delivered is written down, others' included."""
+    try:
+        await _deliver_booking(world, round_, deliveries)
+    except Exception as error:
+        round_.raised.append(error)
 
 
 async def _deliver_booking(world: World, round_: Round, deliveries: Sequence[Delivery]) -> None:

@@ -23,6 +23,8 @@ GENERIC_DECLINE: Final = "generic_decline"
 KEY_LIFETIME: Final = timedelta(hours=23)
 """After this age a key is never sent again: Stripe may prune it after 24 h and would charge anew; 1 h is margin."""
 
+MICROSECOND: Final = timedelta(microseconds=1)
+
 
 @frozen(kw_only=True)
 class RetryPolicy:
@@ -44,8 +46,8 @@ class RetryPolicy:
         """How long to wait after ``tries`` tries, or None when that was the last one."""
         if tries >= self.max_tries:
             return None
-        whole = min(self.first_delay * 2 ** (tries - 1), self.max_delay)
-        microseconds = whole // timedelta(microseconds=1)
+        # In whole numbers, which have room for any power of two; a timedelta has not.
+        microseconds = min(self.first_delay // MICROSECOND * 2 ** (tries - 1), self.max_delay // MICROSECOND)
         return timedelta(microseconds=random.randint(microseconds // 2, microseconds))
 
 

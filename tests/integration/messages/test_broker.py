@@ -2,15 +2,21 @@
 
 import importlib
 import json
+import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from booking_payments.adapters.memory.publisher import Bounded
 from booking_payments.adapters.messages.broker import BrokerPublisher
 from booking_payments.ports.publisher import NotTaken
+from tests.integration.messages.amqp_server import rabbitmq_that_falls_silent
 from tests.integration.messages.test_webhook import MESSAGE
 
+PATIENCE_S = 10
 kombu: Any = importlib.import_module("kombu")
 
 
@@ -63,3 +69,23 @@ async def test_after_a_failure_the_connection_is_made_anew(tmp_path: Path) -> No
     await publisher.close()
 
     assert len(_in_queue(folder)) == 1
+
+
+async def test_a_broker_that_falls_silent_is_left_without_a_goodbye() -> None:
+    with rabbitmq_that_falls_silent() as url, anyio.fail_after(PATIENCE_S):
+        publisher = BrokerPublisher(url, "bookings", timeout=timedelta(seconds=0.5))
+        await publisher.publish(MESSAGE)
+
+        with pytest.raises(NotTaken, match="the broker did not take it"):
+            await publisher.publish(MESSAGE)
+        await publisher.publish(MESSAGE)  # on a new connection
+        await publisher.close()
+
+
+async def test_a_publisher_has_so_long_for_a_message_whatever_it_waits_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, anyio.fail_after(PATIENCE_S):
+        broker = BrokerPublisher(f"amqp://guest:guest@127.0.0.1:{silent.getsockname()[1]}//", "bookings")
+
+        with pytest.raises(NotTaken, match=r"not taken within 0\.05 s"):
+            await Bounded(broker, timedelta(milliseconds=50)).publish(MESSAGE)
+        await broker.close()

@@ -2,22 +2,31 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import anyio
 import attrs
+import psycopg
 import pytest
 from procrastinate import App
+from psycopg import sql
+from structlog.testing import capture_logs
 
 from booking_payments.adapters.procrastinate.queue import FIRST, JobQueue
-from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app, run_worker
+from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app, run_worker, take_up_again
 from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.application.payments import BookingPayments
+from booking_payments.entrypoints.chores import Chores
+from booking_payments.entrypoints.worker import duties
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
+from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import UnitOfWork
-from booking_payments.testing.house import NOW
+from booking_payments.testing.house import NOW, House
+from tests.integration.postgres import Server
 from tests.integration.procrastinate.conftest import Jobs
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 STALLED = """
 WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute') RETURNING id)
@@ -29,6 +38,25 @@ CREATE TABLE ticks (name text, at text);
 CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO ticks VALUES (NEW.task_name, NEW.args ->> 'timestamp'); RETURN NEW; END $$;
 CREATE TRIGGER remember AFTER INSERT ON procrastinate_jobs FOR EACH ROW EXECUTE FUNCTION remember();
+"""
+
+
+MESSAGES = """
+WITH seats AS (
+    INSERT INTO bookings (id, reference, customer_id, amount_minor, currency, event_starts_at, expires_at, status,
+                          created_at)
+    SELECT 'bk_' || n, 'SEAT-' || n, 'ann', 100, 'usd', now(), now(), 'confirmed', now()
+    FROM generate_series(1, %s) n RETURNING id)
+INSERT INTO outbox (id, booking_id, sequence, type, at, data)
+SELECT 'msg_' || id, id, 1, 'payment.succeeded', now(), '{}' FROM seats
+"""
+DELIVERIES = """
+INSERT INTO procrastinate_jobs (queue_name, task_name)
+SELECT 'booking_payments', 'booking_payments.deliver_messages' FROM generate_series(1, %s)
+"""
+"""As an older release asks for them, too."""
+DELIVERIES_WAITING = """
+SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo' AND task_name = 'booking_payments.deliver_messages'
 """
 
 
@@ -60,17 +88,20 @@ def diary() -> Diary:
     return Diary()
 
 
-async def _work(apps: list[App], until: Callable[[], Any], concurrency: int = 4) -> None:
-    """Let workers run until something is the case."""
-    workers = [asyncio.create_task(run_worker(app, concurrency)) for app in apps]
+async def _work(
+    apps: list[App], until: Callable[[], Any], concurrency: int = 4, at_last: Callable[[], object] = lambda: None
+) -> None:
+    """Let workers run until something is the case; ``at_last`` lets go of what keeps them from ending."""
+    stopping = asyncio.Event()
+    workers = [asyncio.create_task(run_worker(app, concurrency, stopping)) for app in apps]
     try:
         with anyio.fail_after(PATIENCE_S):
             while not until():  # noqa: ASYNC110 - what is waited for is in a database
                 await anyio.sleep(0.05)
     finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        at_last()
+        stopping.set()
+        await asyncio.gather(*workers)
 
 
 async def test_what_was_asked_for_is_done(queued_storage: SqlStorage, jobs: Jobs, diary: Diary) -> None:
@@ -141,6 +172,34 @@ async def test_the_job_of_a_killed_worker_is_taken_up(jobs: Jobs, diary: Diary) 
     assert diary.settled == ["pay_left"]
 
 
+async def _both_take_up(jobs: Jobs) -> list[tuple[str, str]]:
+    """Two workers find the jobs of a killed one at the same moment; returns what is left."""
+    apps = [make_app(jobs.dsn, Diary().duties(), 2) for _ in range(2)]
+    async with apps[0].open_async(), apps[1].open_async():
+        found = [(app, job) for app in apps for job in await app.job_manager.get_stalled_jobs()]
+        assert len(found) == 2
+        for app, job in found:
+            await take_up_again(app, job)
+    return await jobs.run("SELECT status::text, task_name FROM procrastinate_jobs ORDER BY id")
+
+
+async def test_of_two_that_take_up_a_job_the_slower_one_leaves_it_where_the_other_put_it(jobs: Jobs) -> None:
+    await jobs.run(STALLED)
+
+    assert await _both_take_up(jobs) == [("todo", "booking_payments.settle_payment")]
+
+
+async def test_a_killed_workers_job_is_over_where_the_same_work_waits_already(jobs: Jobs) -> None:
+    await jobs.run(STALLED)
+    await jobs.run("UPDATE procrastinate_jobs SET queueing_lock = 'the same'")
+    await jobs.run(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock)"
+        " VALUES ('booking_payments', 'booking_payments.tick', 'the same')"
+    )
+
+    assert await _both_take_up(jobs) == [("todo", "booking_payments.tick")]
+
+
 async def test_a_job_that_fails_is_kept_and_ends_no_worker(
     queued_storage: SqlStorage, queue: JobQueue, jobs: Jobs, diary: Diary
 ) -> None:
@@ -161,3 +220,80 @@ async def test_a_job_that_fails_is_kept_and_ends_no_worker(
 
     kept = await jobs.run("SELECT task_name FROM procrastinate_jobs WHERE status = 'failed'")
     assert kept == [("booking_payments.settle_payment",)]
+
+
+class Hanging:
+    """A receiver that takes a message and does not come back, until ``released``."""
+
+    def __init__(self) -> None:
+        self.released = anyio.Event()
+        self.asked = 0
+
+    async def publish(self, message: Message) -> None:
+        self.asked += 1
+        await self.released.wait()
+
+
+async def test_a_receiver_that_hangs_keeps_nobody_from_seeing_to_the_money(
+    queued_storage: SqlStorage, jobs: Jobs
+) -> None:
+    house, receiver, slots = House(storage=queued_storage), Hanging(), 4
+    house.payments = BookingPayments(attrs.evolve(house.world, publisher=receiver))
+    booking = await house.book(expires_in=timedelta(hours=1))
+    await jobs.run(MESSAGES, 100 * slots)  # a round claims a hundred
+    await jobs.run(DELIVERIES, 40)
+
+    def expired_meanwhile() -> bool:
+        if receiver.asked and house.clock.now() < booking.expires_at:
+            house.clock.advance(timedelta(hours=1))
+        with psycopg.connect(jobs.dsn) as books:
+            waiting = books.execute(DELIVERIES_WAITING).fetchone()
+            status = books.execute("SELECT status FROM bookings WHERE id = %s", [booking.id]).fetchone()
+        return receiver.asked > 0 and (waiting, status) == ((0,), ("expired",))
+
+    worker = make_app(jobs.dsn, duties(Chores(house.payments, house.clock), slots), 2)
+    await _work([worker], expired_meanwhile, slots, at_last=receiver.released.set)
+
+    assert receiver.asked > 2
+
+
+def _interrupt(server: Server, dsn: str) -> None:
+    """Break all connections, and take no new ones, as while PostgreSQL is started anew."""
+    name = dsn.rpartition("/")[2]
+    server.run(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+    server.run(
+        sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}").format(sql.Literal(name))
+    )
+
+
+def _resume(server: Server, dsn: str) -> None:
+    server.run(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(dsn.rpartition("/")[2])))
+
+
+async def test_a_worker_begins_again_when_postgresql_is_back(postgres_server: Server, jobs: Jobs, diary: Diary) -> None:
+    before: list[int] = []
+
+    def ticks_again() -> bool:
+        if diary.ticks and not before:
+            _interrupt(postgres_server, jobs.dsn)
+            before.append(diary.ticks)
+            asyncio.get_running_loop().call_later(1, _resume, postgres_server, jobs.dsn)
+        return bool(before) and diary.ticks > before[0] + 1
+
+    with capture_logs() as logs:
+        await _work([make_app(jobs.dsn, diary.duties(), 2)], ticks_again)
+
+    assert "worker_interrupted" in [each["event"] for each in logs]
+
+
+async def test_a_worker_that_was_taken_for_dead_begins_again(jobs: Jobs, diary: Diary) -> None:
+    before: list[int] = []
+
+    def ticks_again() -> bool:
+        if diary.ticks and not before:
+            before.append(diary.ticks)
+            with psycopg.connect(jobs.dsn) as connection:
+                connection.execute("SELECT procrastinate_prune_stalled_workers_v1(-1)")
+        return bool(before) and diary.ticks > before[0] + 1
+
+    await _work([make_app(jobs.dsn, diary.duties(), 2)], ticks_again)

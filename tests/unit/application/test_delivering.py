@@ -1,6 +1,7 @@
 """Messages reach the booking app at least once and in order, and one booking's trouble is nobody else's."""
 
 from datetime import timedelta
+from random import Random
 
 import anyio
 import attrs
@@ -194,3 +195,23 @@ async def test_what_a_consumer_raises_is_kept_by_its_name_only(house: House, err
 
     (first, *_) = await house.payments.undelivered_messages()
     assert first.error == type(error).__name__
+
+
+class BrokenDie(Random):
+    """No delay can be drawn with it."""
+
+    def randint(self, a: int, b: int) -> int:
+        raise ZeroDivisionError
+
+
+async def test_whatever_goes_wrong_with_one_booking_what_others_were_told_is_written_down(house: House) -> None:
+    failing, fine = await _paid(house, "R-1"), await _paid(house, "R-2")
+    _told_by(house, picky := Picky(failing))
+    house.payments = BookingPayments(attrs.evolve(house.world, random=BrokenDie()))
+
+    with pytest.raises(ZeroDivisionError):
+        await house.payments.deliver_messages()
+
+    waiting = await house.payments.undelivered_messages()
+    assert picky.taken == [(fine, 1), (fine, 2)]
+    assert {each.message.booking_id for each in waiting} == {failing}

@@ -70,6 +70,15 @@ def test_a_delay_lies_between_half_and_all_of_the_doubled_one(tries: int, seed: 
     assert whole / 2 <= delay <= whole
 
 
+@pytest.mark.parametrize("tries", [44, 45, 99_999])
+def test_a_delay_never_grows_above_the_longest_however_many_tries_there_were(tries: int) -> None:
+    policy = RetryPolicy(max_tries=100_000, first_delay=5 * SECOND, max_delay=timedelta(hours=12))
+    delay = policy.delay_after(tries, Random(1))
+
+    assert delay is not None
+    assert timedelta(hours=6) <= delay <= timedelta(hours=12)
+
+
 def test_the_last_try_is_followed_by_none() -> None:
     assert RetryPolicy(max_tries=3).delay_after(3, Random(1)) is None
 

@@ -2,10 +2,18 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
 
-from booking_payments.ports.publisher import Message, Publisher
+import anyio
+import anyio.to_thread
+
+from booking_payments.ports.publisher import Message, NotTaken, Publisher
 
 Consumer = Callable[[Message], Awaitable[None] | None]
+
+MOST_AT_ONCE: Final = 40
+"""So many threads work side by side unless asked otherwise (anyio's own limit)."""
 
 
 class MemoryPublisher:
@@ -29,14 +37,49 @@ class Publishers:
             await publisher.publish(message)
 
 
-class CallablePublisher:
-    """Hands each message to Python functions, async or not; the first that raises has it delivered again."""
+class Bounded:
+    """Gives ``publisher`` no longer than ``at_most`` for a message, whatever it does with the time."""
 
-    def __init__(self, *consumers: Consumer) -> None:
-        self._consumers = consumers
+    def __init__(self, publisher: Publisher, at_most: timedelta) -> None:
+        self._publisher, self._at_most_s = publisher, at_most.total_seconds()
+
+    async def publish(self, message: Message) -> None:
+        with anyio.move_on_after(self._at_most_s) as scope:
+            await self._publisher.publish(message)
+        if scope.cancelled_caught:
+            raise NotTaken(f"it was not taken within {self._at_most_s:g} s")
+
+
+class CallablePublisher:
+    """Hands each message to Python functions, async or not; the first that raises has it delivered again.
+
+    Those that are not async get a thread, so that they may block, use an ORM, and call the synchronous facade back. One
+    whose time is over is not waited for any longer. Its thread can't be ended; so while ``most_at_once`` have not come
+    back, nobody else is called.
+    """
+
+    def __init__(self, *consumers: Consumer, most_at_once: int = MOST_AT_ONCE) -> None:
+        self._consumers, self._most_at_once = consumers, most_at_once
+        self._under_way: set[object] = set()
 
     async def publish(self, message: Message) -> None:
         for consumer in self._consumers:
-            result = consumer(message)
-            if inspect.isawaitable(result):
-                await result
+            await self._tell(consumer, message)
+
+    async def _tell(self, consumer: Consumer, message: Message) -> None:
+        if inspect.iscoroutinefunction(consumer):
+            await consumer(message)
+            return
+        if len(self._under_way) >= self._most_at_once:
+            raise NotTaken("too many earlier calls have not come back")
+        result = await anyio.to_thread.run_sync(self._call, consumer, message, abandon_on_cancel=True)
+        if inspect.isawaitable(result):  # of an object or a lambda that stands before a coroutine function
+            await result
+
+    def _call(self, consumer: Consumer, message: Message) -> Awaitable[None] | None:
+        call = object()
+        self._under_way.add(call)
+        try:
+            return consumer(message)
+        finally:
+            self._under_way.discard(call)

@@ -1,6 +1,8 @@
 """``worker``: background work, on as many machines as are needed."""
 
 import asyncio
+import signal
+from typing import Final
 
 import click
 
@@ -9,6 +11,8 @@ from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.lean import load_what_is_wanted
 from booking_payments.entrypoints.loops import new_event_loop
 from booking_payments.settings import GatewayName, Settings, SettingsError
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @click.command(short_help="Do background work until a signal ends it.")
@@ -53,11 +57,25 @@ async def _work(settings: Settings) -> None:
     from booking_payments.adapters.procrastinate.worker import run_worker
     from booking_payments.container import build
     from booking_payments.entrypoints.chores import Chores
-    from booking_payments.entrypoints.worker import worker_app
+    from booking_payments.entrypoints.worker import slots, worker_app
 
     with collecting_traces():
         async with build(settings) as services:
             await require_ready(services)
             click.echo("booking-payments works in the background", err=True)
             app = worker_app(settings, Chores(services.payments, services.clock))
-            await run_worker(app, settings.worker_concurrency)
+            await run_worker(app, slots(settings), _asked_to_stop())
+
+
+def _asked_to_stop() -> asyncio.Event:
+    """Is set by the first signal; a second one ends the process at once."""
+    asked, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def stop() -> None:
+        asked.set()
+        for each in SIGNALS:
+            loop.remove_signal_handler(each)
+
+    for each in SIGNALS:
+        loop.add_signal_handler(each, stop)
+    return asked

@@ -1,0 +1,90 @@
+"""Python functions as consumers: async ones on the loop, others in threads."""
+
+import asyncio
+import threading
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import pytest
+
+from booking_payments.adapters.memory.publisher import Bounded, CallablePublisher, Consumer
+from booking_payments.ports.publisher import Message, NotTaken
+
+PATIENCE_S = 10
+MESSAGE = Message(id="msg_1", type="payment.succeeded", booking_id="bk_1", payment_id=None, at=datetime.now(UTC))
+
+
+class Ears:
+    """An object with state, which is called as a function is."""
+
+    def __init__(self) -> None:
+        self.told: list[Message] = []
+
+    async def __call__(self, message: Message) -> None:
+        asyncio.get_running_loop()
+        self.told.append(message)
+
+
+@pytest.mark.parametrize("form", ["method", "object", "lambda"])
+async def test_an_async_consumer_runs_on_the_loop_whatever_stands_before_it(form: str) -> None:
+    ears = Ears()
+    forms: dict[str, Consumer] = {"method": ears.__call__, "object": ears, "lambda": lambda message: ears(message)}
+
+    await CallablePublisher(forms[form]).publish(MESSAGE)
+
+    assert ears.told == [MESSAGE]
+
+
+async def test_a_consumer_that_is_not_async_may_do_what_is_forbidden_beside_a_loop() -> None:
+    async def later() -> str:
+        return "a loop of its own"
+
+    told: list[str] = []
+    await CallablePublisher(lambda _: told.append(asyncio.run(later()))).publish(MESSAGE)
+
+    assert told == ["a loop of its own"]
+
+
+async def test_a_consumer_that_blocks_stops_nobody_else() -> None:
+    released = threading.Event()
+    found: list[bool] = []
+
+    async def go_on() -> None:
+        released.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(CallablePublisher(lambda _: found.append(released.wait(PATIENCE_S))).publish, MESSAGE)
+        tasks.start_soon(go_on)
+
+    assert found == [True]
+
+
+async def test_what_a_consumer_raises_in_its_thread_comes_out() -> None:
+    def fail(message: Message) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await CallablePublisher(fail).publish(MESSAGE)
+
+
+async def test_consumers_that_never_come_back_are_not_given_threads_without_end() -> None:
+    released = threading.Event()
+    calls: list[Message] = []
+
+    def hang(message: Message) -> None:
+        calls.append(message)
+        released.wait(PATIENCE_S)
+
+    publisher = CallablePublisher(hang, most_at_once=2)
+    bounded = Bounded(publisher, timedelta(milliseconds=50))
+    for _ in range(2):
+        with pytest.raises(NotTaken, match="not taken within"):
+            await bounded.publish(MESSAGE)
+    with anyio.fail_after(PATIENCE_S):
+        while len(calls) < 2:  # noqa: ASYNC110 - threads begin when they begin
+            await anyio.sleep(0.01)
+    with pytest.raises(NotTaken, match="have not come back"):
+        await bounded.publish(MESSAGE)
+    released.set()
+
+    assert len(calls) == 2
