@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from sqlalchemy.exc import SQLAlchemyError
 
 from booking_payments.adapters.memory.publisher import Consumer
+from booking_payments.adapters.sql.migrations import CannotMigrateError
 from booking_payments.adapters.sql.migrations import migrate as bring_up_to_date
 from booking_payments.application.payments import BookingPayments
 from booking_payments.container import build
@@ -50,13 +52,13 @@ async def open_payments(
     threads; they are called by the background work of this process, so it has to be the only one that does it.
     ``gateway`` is an adapter of your own, with what reads its events, in place of the one that the settings name.
     Raises ``SettingsError`` for wrong settings, a package that they ask for and that is not there, a database that
-    can't be reached, or an old schema.
+    can't be reached, an old schema, or one that can't be brought up to date.
     """
     settings = load_settings(env, env_file)
     speak_as_the_host_does()
     if migrate:
         require_driver(settings)
-        bring_up_to_date(settings.normalized_database_url)
+        _bring_up_to_date(settings.normalized_database_url)
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(build(settings, consumers, gateway, works=background))
         ready = await services.ready()
@@ -65,6 +67,15 @@ async def open_payments(
         if background and services.background is not None:
             await stack.enter_async_context(services.background())
         yield services.payments
+
+
+def _bring_up_to_date(url: str) -> None:
+    try:
+        bring_up_to_date(url)
+    except CannotMigrateError as error:
+        raise SettingsError(Problem("DATABASE_URL", str(error))) from error
+    except SQLAlchemyError as error:
+        raise SettingsError(Problem("DATABASE_URL", f"can't be migrated ({type(error).__name__})")) from error
 
 
 class SyncBookingPayments:

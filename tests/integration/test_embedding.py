@@ -1,5 +1,6 @@
 """The library inside another service: with an event loop, and without one."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -97,6 +98,24 @@ def test_many_threads_may_call_at_once(env: Mapping[str, str]) -> None:
             results = list(threads.map(pay, range(8)))
 
     assert results == [True] * 8
+
+
+async def test_a_database_of_a_newer_release_is_named_when_it_was_to_be_migrated(tmp_path: Path) -> None:
+    env = {"DATABASE_URL": f"sqlite:///{tmp_path / 'books.db'}"}
+    async with open_payments(env, env_file=None, migrate=True, background=False):
+        pass
+    with sqlite3.connect(tmp_path / "books.db") as books:
+        books.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(SettingsError, match="newer release"):
+        await open_payments(env, env_file=None, migrate=True).__aenter__()
+
+
+async def test_so_is_one_that_can_not_be_reached() -> None:
+    env = {"DATABASE_URL": "sqlite:////no/such/folder/books.db"}
+
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        await open_payments(env, env_file=None, migrate=True).__aenter__()
 
 
 async def test_an_old_schema_is_named_before_anything_is_done(env: Mapping[str, str]) -> None:

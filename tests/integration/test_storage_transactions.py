@@ -397,7 +397,7 @@ async def test_a_session_that_was_ended_from_outside_is_no_bug_of_ours(storage: 
 async def test_a_server_that_stands_still_is_not_waited_for_for_ever(
     database_url: str, asked: bytes, told: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storing, "LONGEST_S", 0.5)
+    monkeypatch.setattr(engine, "LONGEST_S", 0.5)
     monkeypatch.setattr(storing, "CLEAN_UP_S", 0.1)
     url = make_url(database_url)
     line = Line(url.port or 5432)
@@ -429,4 +429,30 @@ async def test_whether_a_silent_server_is_there_is_told_in_time(
 
         line.falls_silent_after = None
         assert (await container.readiness(storage)).ok
+        await storage.close()
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize(("asked", "told"), [(b"AS about (place", StorageDown), (b"INSERT INTO inbox", CommitLost)])
+async def test_nor_is_it_waited_for_by_those_who_share_a_transaction(
+    database_url: str, asked: bytes, told: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "LONGEST_S", 0.5)
+    url = make_url(database_url)
+    line = Line(url.port or 5432)
+    line.falls_silent_after = asked
+
+    async def take_in(uow: UnitOfWork) -> None:
+        if not await uow.inbox.find("evt_1"):
+            await uow.inbox.put(entry())
+
+    async with line.laid() as port:
+        storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
+
+        with pytest.raises(told):
+            await storage.transact(take_in, Subject(event_id="evt_1"))
+
+        line.falls_silent_after = None
+        await storage.transact(take_in, Subject(event_id="evt_1"))
+        assert len(await storage.read(lambda uow: uow.inbox.find("evt_1"))) == 1
         await storage.close()

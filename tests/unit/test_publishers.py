@@ -88,3 +88,11 @@ async def test_consumers_that_never_come_back_are_not_given_threads_without_end(
     released.set()
 
     assert len(calls) == 2
+
+
+async def test_a_function_that_never_comes_back_does_not_keep_the_process_from_ending() -> None:
+    seen: list[bool] = []
+
+    await CallablePublisher(lambda _: seen.append(threading.current_thread().daemon)).publish(MESSAGE)
+
+    assert seen == [True]

@@ -52,7 +52,7 @@ async def deliver_messages(world: World) -> int:
     await world.side_by_side([partial(_deliver_apart, world, round_, each) for each in _by_booking(due)])
     await _write_down(world, round_)
     if round_.raised:
-        raise round_.raised[0]
+        raise ExceptionGroup(f"{len(round_.raised)} broke in this round", round_.raised)
     return len(round_.delivered)
 
 

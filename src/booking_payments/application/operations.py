@@ -226,13 +226,22 @@ async def _refused(world: World, claimed: Claimed, refused: Refused) -> News:
         return News(intent=refused.intent, refusal=refused.code, error=error)
     try:
         read = await _read(world, intent_id)
-    except NotThere:
+    except NotThere as gone:
+        if isinstance(claimed.operation.instruction, CancelIntent):
+            return _gone(world, claimed, gone, error)
         return News(refusal=refused.code, refused=True, error=error)
     except GatewayError as unreadable:
         if isinstance(claimed.operation.instruction, CancelIntent):
             return News(settles=False, unknown=unreadable.code, error=OutcomeUnknown())
         return News(refusal=refused.code, error=error)
     return evolve(read, refusal=refused.code, refused=True, error=error)
+
+
+def _gone(world: World, claimed: Claimed, gone: NotThere, error: PaymentError | None = None) -> News:
+    """What it means that the intent which is to be canceled is not there."""
+    if decisions.is_gone(claimed.operation, world.clock.now()):
+        return News(refusal=gone.code, refused=True, error=error)
+    return News(settles=False, unknown=gone.code, error=OutcomeUnknown())
 
 
 async def _read_anew(world: World, payment: Payment, news: News) -> News:
@@ -282,7 +291,7 @@ async def _resumed(world: World, claimed: Claimed, listed: IntentList | None = N
         read = await (_read(world, intent_id) if intent_id else _found(world, claimed, _list_for(claimed, listed)))
     except GatewayError as error:
         if isinstance(error, NotThere) and isinstance(claimed.operation.instruction, CancelIntent):
-            return News(refusal=error.code, refused=True)  # as if it were canceled anew: there is nothing to cancel
+            return _gone(world, claimed, error)
         return News(settles=False, unknown=error.code, error=OutcomeUnknown())
     if read is not None and _decides(claimed, read):
         return read

@@ -212,26 +212,20 @@ def quote(
 
 
 def owed_back(payment: Payment, booking: Booking) -> Owed | None:
-    """What refunds of a canceled booking were to give back and did not, and no refund since; None when that is nothing.
+    """What a canceled booking was to give back and does not; None when that is nothing.
 
-    Who has given the seat up gets what was said then, however late it turns out that it did not reach them. While a
-    call is in flight or the payment is disputed nobody knows yet.
+    Who has given the seat up gets what was said then, or later, however late it turns out that it did not reach them.
+    What their bank has taken back by a dispute counts. While a call is in flight or the payment is disputed nobody
+    knows yet.
     """
+    promised, given = payment.promised, payment.given_back
     if booking.status is not BookingStatus.CANCELED or payment.operation is not None or payment.disputed:
         return None
-    owed = [
-        _not_given_since(refund, payment.refunds[place:])
-        for place, refund in enumerate(payment.refunds)
-        if refund.origin is ev.Origin.SERVER and refund.status.is_lost
-    ]
-    most = max(owed, key=lambda each: each.amount, default=None)
-    return most if most and most.amount else None
-
-
-def _not_given_since(lost: Refund, since: Sequence[Refund]) -> Owed:
-    given = total((refund.amount for refund in since if not refund.status.is_lost), lost.amount.currency)
-    left = max(lost.amount - given, Money.zero(lost.amount.currency))
-    return Owed(amount=lost.amount, fee=lost.fee_refunded).part(left)
+    taken = total((dispute.withdrawn for dispute in payment.disputes), given.amount.currency)
+    if promised is None or promised.amount <= given.amount + taken:
+        return None
+    zero = Money.zero(given.fee.currency)
+    return Owed(amount=promised.amount - given.amount - taken, fee=max(promised.fee - given.fee, zero))
 
 
 def needs_ending(payment: Payment) -> bool:
@@ -337,17 +331,28 @@ def give_up(payment: Payment, operation: Operation, refusal: str, report: Intent
     Money that comes all the same is booked, and sent back when its booking is closed. Held money that is not released
     is noted.
     """
-    detail = f"{payment.intent_id}: {refusal}"
+    detail = f"{payment.intent_id}: {refusal} ({operation.purpose.value})"
     if operation.purpose is ev.Purpose.RELEASE_HOLD and holds_in_vain(payment, report):
         return (ev.DriftFound(code=RELEASE_REFUSED, detail=detail),)
     if payment.operation is not None or not _may_be_given_up(payment, operation):
         return ()
     drift = ev.DriftFound(code=CANCEL_REFUSED, detail=detail)
     readable = report is not None and _intent_drift(payment, report) is None
-    if readable and not _has_drift(payment, CANCEL_REFUSED):
+    if readable and drift not in payment.drifts:
         return (drift,)
     return (*_unless_known(payment, drift), _ended(payment))
 
+
+def is_gone(operation: Operation, now: datetime) -> bool:
+    """Whether an intent that the gateway does not know, when asked to cancel it, is taken for gone.
+
+    With keys of another account or mode all intents are unknown, those that were paid in time among them. So what we do
+    by ourselves waits until somebody had a day to notice; who gives a booking up need not.
+    """
+    return operation.purpose not in _BY_ITSELF or now - operation.intended_at >= KEY_LIFETIME
+
+
+_BY_ITSELF = (ev.Purpose.EXPIRE_BOOKING, ev.Purpose.END_ATTEMPTS)
 
 CANCEL_REFUSED = "cancel_refused"
 """The drift of an intent that the gateway does not cancel."""
@@ -365,8 +370,7 @@ def _may_be_given_up(payment: Payment, operation: Operation) -> bool:
     gives held money up, too."""
     if operation.purpose is ev.Purpose.CANCEL_BOOKING:
         return COMMANDS[payment.status][Command.CANCEL] is None
-    by_itself = operation.purpose in (ev.Purpose.EXPIRE_BOOKING, ev.Purpose.END_ATTEMPTS)
-    return by_itself and payment.status.awaits_customer
+    return operation.purpose in _BY_ITSELF and payment.status.awaits_customer
 
 
 def _dropped(payment: Payment, operation: Operation, refusal: str) -> Facts:

@@ -13,6 +13,7 @@ import attrs
 from attrs import frozen
 
 from booking_payments.domain import events as ev
+from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Instruction
 from booking_payments.domain.lifecycle import (
@@ -26,7 +27,7 @@ from booking_payments.domain.lifecycle import (
     move,
 )
 from booking_payments.domain.money import Money, total
-from booking_payments.domain.refunds import Refundable, RefundPolicy
+from booking_payments.domain.refunds import GivenBack, Refundable, RefundPolicy
 from booking_payments.domain.retry import Decline
 
 
@@ -114,6 +115,7 @@ class Payment:
     """The state of a payment after ``version`` facts.
 
     ``late`` marks money that came for a closed booking; ``drifts`` are the contradictions found, for a person.
+    ``promised`` is what the customer was to have back in all since the booking was canceled, None before.
     """
 
     id: str
@@ -140,6 +142,7 @@ class Payment:
     operation: Operation | None = None
     late: bool = False
     drifts: tuple[ev.DriftFound, ...] = ()
+    promised: GivenBack | None = None
 
     @property
     def amount(self) -> Money:
@@ -205,6 +208,11 @@ class Payment:
         """The part of the fee in refunds that succeeded or are on their way."""
         counted = (refund.fee_refunded for refund in self.refunds if not refund.status.is_lost)
         return total(counted, self.amount.currency)
+
+    @property
+    def given_back(self) -> GivenBack:
+        """What refunds that succeeded or are on their way give back."""
+        return GivenBack(amount=self.refunded + self.refund_pending, fee=self.fee_returned)
 
     @property
     def refundable(self) -> Refundable:
@@ -435,7 +443,10 @@ def _refund_requested(payment: Payment, fact: ev.RefundRequested, at: datetime) 
         created_at=at,
         updated_at=at,
     )
-    return {"refunds": (*payment.refunds, refund)}
+    refunds = (*payment.refunds, refund)
+    after = attrs.evolve(payment, refunds=refunds).given_back
+    more = payment.promised is not None and after.amount > payment.promised.amount
+    return {"refunds": refunds, "promised": after if more else payment.promised}
 
 
 @_folds(ev.RefundFound)
@@ -505,7 +516,13 @@ def _unchanged(payment: Payment, fact: object, at: datetime) -> Changes:
     return {}
 
 
-for _kind in (ev.BookingConfirmed, ev.BookingReleased, ev.LatePaymentDecided, ev.NewsDeferred):
+@_folds(ev.BookingReleased)
+def _booking_released(payment: Payment, fact: ev.BookingReleased, at: datetime) -> Changes:
+    """From here on the customer has given the seat up for what they have, or are told that they will get."""
+    return {"promised": payment.given_back} if fact.status == BookingStatus.CANCELED.value else {}
+
+
+for _kind in (ev.BookingConfirmed, ev.LatePaymentDecided, ev.NewsDeferred):
     _FOLDS[_kind] = _unchanged
 
 

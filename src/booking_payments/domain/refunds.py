@@ -131,6 +131,14 @@ class RefundQuote:
 
 
 @frozen(kw_only=True)
+class GivenBack:
+    """What refunds give back, those on their way included, with the part of the fee that lies in it."""
+
+    amount: Money
+    fee: Money
+
+
+@frozen(kw_only=True)
 class Owed:
     """What a refund was to give back and did not, with the part of the fee that was to go back in it."""
 

@@ -12,9 +12,9 @@ from booking_payments.entrypoints.http.idempotency import Asked, Work, asked, ke
 from booking_payments.entrypoints.http.models import CancelBooking
 from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply
 from booking_payments.entrypoints.http.services import Services
-from booking_payments.ports.storage import ANSWER_LIFETIME, CommitLost, StorageConflict
+from booking_payments.ports.storage import ANSWER_LIFETIME, CommitLost, StorageConflict, StorageDown
 from booking_payments.testing.house import House
-from tests.integration.http.api import services_of
+from tests.integration.http.api import ANN, open_api, problem_of, services_of
 
 ASKED = Asked(caller="ann", route="POST /x", key="a-key-of-some-length", fingerprint="f")
 DONE = Reply(status=200, body=b'{"done":1}', media_type="application/json")
@@ -268,3 +268,36 @@ def test_anything_else_is_no_key(header: str) -> None:
 
 def test_without_the_header_there_is_no_key() -> None:
     assert key_of([]) is None
+
+
+# --- a database in trouble before the work
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StorageConflict("busy"), "busy"),
+        (StorageDown("away"), "storage_unavailable"),
+        (CommitLost("the mark's own"), "busy"),
+    ],
+)
+def test_a_key_that_can_not_be_marked_is_503_and_nothing_is_done(error: Exception, code: str) -> None:
+    with open_api() as api:
+        booking_id = api.book()
+        transact, calls = api.house.storage.transact, len(api.house.stripe.calls)
+
+        async def fail(*_: object) -> None:
+            api.house.storage.transact = transact  # type: ignore[method-assign]
+            raise error
+
+        api.house.storage.transact = fail  # type: ignore[method-assign,assignment]
+        response = api.post(
+            f"/api/bookings/{booking_id}/payment/intent/",
+            ANN,
+            headers={"Idempotency-Key": "a-key-of-some-length"},
+            json={"payment_method_id": "pm_card_visa", "confirm_immediately": True},
+        )
+
+        assert (response.status_code, problem_of(response)["code"]) == (503, code)
+        assert int(response.headers["retry-after"]) > 0
+        assert len(api.house.stripe.calls) == calls

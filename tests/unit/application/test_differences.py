@@ -21,6 +21,7 @@ from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Dispute, Payment, Refund
+from booking_payments.domain.refunds import GivenBack
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
 from booking_payments.domain.retry import Decline
 from booking_payments.testing.house import NOW
@@ -217,18 +218,19 @@ def test_money_that_is_not_late_or_gone_or_going_is_not_told(changes: dict[str, 
 
 
 LOST = attrs.evolve(REFUND, status=RefundStatus.FAILED)
+PROMISED = GivenBack(amount=LOST.amount, fee=LOST.fee_refunded)
 CANCELED = attrs.evolve(booking(), status=BookingStatus.CANCELED)
 
 
 def test_what_a_canceled_booking_owes_is_told_with_its_amount() -> None:
-    (found,) = refund_owed(payment(refunds=(LOST,)), CANCELED)
+    (found,) = refund_owed(payment(refunds=(LOST,), promised=PROMISED), CANCELED)
 
     assert (found.code, found.gateway_id) == ("refund_owed", "pi_1")
     assert "30.00 usd" in found.text
 
 
 def test_late_money_that_did_not_go_back_is_told_of_as_such_only() -> None:
-    late = payment(late=True, refunds=(LOST,))
+    late = payment(late=True, refunds=(LOST,), promised=PROMISED)
 
     assert (codes(refund_owed(late, CANCELED)), codes(late_money_kept(late))) == ([], ["late_money_kept"])
 

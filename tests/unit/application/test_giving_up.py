@@ -63,6 +63,12 @@ async def _work(house: House, rounds: int = 1) -> None:
         await house.payments.work()
 
 
+async def _work_for_a_day(house: House) -> None:
+    await _work(house)
+    house.clock.advance(timedelta(days=1))
+    await _work(house)
+
+
 async def _now(house: House, view: PaymentView) -> tuple[Payment, BookingStatus]:
     booking = await house.payments.get_booking(view.payment.booking_id)
     return (await house.payments.payment_status(booking.id)).payment, booking.status
@@ -80,17 +86,36 @@ async def test_a_booking_expires_though_the_gateway_no_longer_knows_its_intent(h
     _forget(house, view)
     house.clock.advance(HOLD)
 
-    await _work(house)
+    await _work_for_a_day(house)
 
     payment, booking = await _now(house, view)
     assert (payment.status, booking) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
+
+
+async def test_a_booking_that_was_paid_in_time_outlives_a_day_of_wrong_keys(house: House) -> None:
+    """With keys of another account no intent is there."""
+    view = await _started(house)
+    _pay_in_browser(house, view)
+    intents = house.stripe._account.table("payment_intent")
+    intent = intents[view.payment.intent_id or ""]
+    _forget(house, view)
+    house.clock.advance(HOLD)
+    await _work(house)
+    house.clock.advance(timedelta(hours=20))
+    await _work(house)
+    intents[view.payment.intent_id or ""] = intent
+
+    await house.settle()
+
+    payment, booking = await _now(house, view)
+    assert (payment.status, booking, payment.late) == (PaymentStatus.SUCCEEDED, BookingStatus.CONFIRMED, False)
 
 
 async def test_what_can_not_be_canceled_is_not_asked_for_again(house: House) -> None:
     view = await _started(house)
     _forget(house, view)
     house.clock.advance(HOLD)
-    await _work(house)
+    await _work_for_a_day(house)
     house.stripe.calls.clear()
 
     await _work(house, rounds=5)
@@ -105,8 +130,7 @@ async def test_it_expires_also_when_the_intent_was_gone_before_the_canceling_was
     await _work(house)
     _forget(house, view)
 
-    await house.settle()
-    await _work(house, rounds=2)
+    await _work_for_a_day(house)
 
     payment, booking = await _now(house, view)
     assert (payment.status, booking) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
@@ -119,7 +143,7 @@ async def test_a_hundred_intents_that_are_gone_keep_no_other_booking_from_expiri
     unpaid = await house.book(reference="unpaid", expires_in=HOLD)
     house.clock.advance(HOLD)
 
-    await _work(house, rounds=2)
+    await _work(house)
 
     assert (await house.payments.get_booking(unpaid.id)).status is BookingStatus.EXPIRED
 
@@ -206,7 +230,7 @@ async def test_an_intent_that_is_paid_after_all_is_sent_back_once(house: House) 
     intent = intents[view.payment.intent_id or ""]
     _forget(house, view)
     house.clock.advance(HOLD)
-    await _work(house)
+    await _work_for_a_day(house)
     intents[view.payment.intent_id or ""] = intent
     _pay_in_browser(house, view)
 
@@ -221,12 +245,12 @@ async def test_the_journal_and_reconciling_tell_of_what_was_given_up(house: Hous
     view = await _started(house)
     _forget(house, view)
     house.clock.advance(HOLD)
-    await _work(house)
+    await _work_for_a_day(house)
 
     facts = [recorded.fact for recorded in await house.payments.journal(view.payment.booking_id)]
     left = (await house.payments.reconcile()).left
 
-    detail = f"{view.payment.intent_id}: resource_missing"
+    detail = f"{view.payment.intent_id}: resource_missing (expire_booking)"
     assert ev.DriftFound(code="cancel_refused", detail=detail) in facts
     assert [(each.code, each.gateway_id) for each in left] == [("not_at_gateway", view.payment.intent_id)]
 

@@ -13,7 +13,7 @@ from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import GatewayRefusedUs, PaymentError, RefundRefused, RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.lifecycle import RefundStatus
-from booking_payments.domain.payment import Payment
+from booking_payments.domain.payment import Payment, Refund
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
 from booking_payments.ports.gateway import Refused
 from booking_payments.testing.house import ANN, OPERATOR, House
@@ -124,14 +124,50 @@ async def test_canceling_again_by_policy_gives_back_all_that_a_cancel_in_full_ha
 
 async def test_canceling_again_by_policy_gives_back_no_more_than_is_owed(house: House) -> None:
     booking = await _paid(house)
-    _empty_balance(house)
-    with pytest.raises(GatewayRefusedUs):
-        await house.payments.refund_payment(booking.id, OPERATOR, amount="10.00")
+    view = await house.payments.refund_payment(booking.id, OPERATOR, amount="10.00")
     await _cancel(house, booking, RefundOnCancel.NONE)
+    await _comes_back(house, view.refund)
 
     await _cancel(house, booking)
 
     assert (await _payment(house, booking)).refunded.minor == 1000
+
+
+async def _comes_back(house: House, refund: Refund) -> None:
+    house.stripe.move_refund(refund.gateway_refund_id or "", "failed")
+    await house.settle()
+
+
+@pytest.mark.parametrize(("back", "missing"), [([0], 4000), ([1], 6000), ([0, 1], 10000)])
+async def test_whatever_comes_back_late_can_be_given_again(house: House, back: list[int], missing: int) -> None:
+    booking = await _paid(house)
+    await house.payments.refund_payment(booking.id, OPERATOR, amount="40.00")
+    await _cancel(house, booking, RefundOnCancel.FULL)
+    refunds = (await _payment(house, booking)).refunds
+    house.clock.advance(A_MONTH)
+    for number in back:
+        await _comes_back(house, refunds[number])
+    assert (await _payment(house, booking)).refunded.minor == 10000 - missing
+
+    await _cancel(house, booking)
+
+    assert (await _payment(house, booking)).refunded.minor == 10000
+
+
+async def test_the_first_cancel_gives_nothing_for_a_refund_that_came_to_nothing_while_the_booking_was_kept(
+    house: House,
+) -> None:
+    """Whoever was told of it then may have paid the customer by other means."""
+    booking = await _paid(house)
+    _empty_balance(house)
+    with pytest.raises(GatewayRefusedUs):
+        await house.payments.refund_payment(booking.id, OPERATOR, amount="50.00")
+    house.clock.advance(A_MONTH)
+
+    await _cancel(house, booking)
+    await _cancel(house, booking)
+
+    assert (await _payment(house, booking)).refunded.minor == 0
 
 
 async def test_canceling_again_without_refund_gives_nothing_back(house: House) -> None:

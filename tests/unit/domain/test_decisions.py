@@ -741,11 +741,24 @@ def asks(life: Life, amount: str, refusal: str | None = None) -> None:
     life.settles(refusal)
 
 
+def canceled(life: Life) -> Life:
+    life.happens(ev.BookingReleased(status="canceled"))
+    return life
+
+
 def a_life_of_refunds(*refunds: tuple[str, str | None]) -> Life:
-    life = a_paid_life()
+    """The booking is canceled first."""
+    life = canceled(a_paid_life())
     for amount, refusal in refunds:
         asks(life, amount, refusal)
     return life
+
+
+def comes_back(life: Life, number: int) -> None:
+    """The bank sends a refund back that had succeeded."""
+    refund = life.payment.refunds[number - 1]
+    named = {"refund_id": refund.id}
+    life.sees_refund(a_refund(RefundStatus.FAILED, str(refund.amount.major()), id=f"re_{number}", metadata=named))
 
 
 @pytest.mark.parametrize(
@@ -771,15 +784,56 @@ def test_a_canceled_booking_owes_what_its_refunds_did_not_bring(
     assert (found.amount if found else None) == (usd(owed) if owed else None)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "back", "owed"),
+    [
+        (["40.00"], ["60.00"], [1], "40.00"),
+        (["40.00"], ["60.00"], [2], "60.00"),
+        (["40.00"], ["60.00"], [1, 2], "100.00"),
+        (["40.00", "60.00"], [], [1, 2], "100.00"),
+        (["40.00"], [], [1], "40.00"),
+        ([], ["40.00", "60.00"], [1, 2], "100.00"),
+    ],
+)
+def test_a_canceled_booking_owes_all_that_came_back_of_what_was_given(
+    before: list[str], after: list[str], back: list[int], owed: str
+) -> None:
+    life = a_paid_life()
+    for amount in before:
+        asks(life, amount)
+    canceled(life)
+    for amount in after:
+        asks(life, amount)
+    for number in back:
+        comes_back(life, number)
+
+    found = decide.owed_back(life.payment, GONE)
+    assert (found.amount if found else None) == usd(owed)
+
+
+def test_what_came_to_nothing_while_the_booking_was_kept_is_not_owed() -> None:
+    life = a_paid_life()
+    asks(life, "100.00", "no")
+
+    assert decide.owed_back(canceled(life).payment, GONE) is None
+
+
+def test_what_the_bank_has_taken_by_a_dispute_is_not_owed_once_more() -> None:
+    life = a_life_of_refunds(("100.00", "no"))
+    life.sees_dispute(a_dispute(DisputeStatus.PREVENTED, "30.00"))
+
+    assert decide.owed_back(life.payment, GONE) == Owed(amount=usd("70.00"), fee=usd("0"))
+
+
 def test_a_refund_that_was_sent_back_is_owed() -> None:
-    life = a_refunded_life()
+    life = canceled(a_refunded_life())
     life.sees_refund(a_refund(RefundStatus.FAILED, metadata={"refund_id": "rf_1"}))
 
     assert decide.owed_back(life.payment, GONE) == Owed(amount=PRICE, fee=usd("0"))
 
 
 def test_what_is_owed_keeps_its_share_of_the_fee() -> None:
-    life = a_paid_life(refund_policy=RefundPolicy(fee=FeeOnRefund.RETURNED))
+    life = canceled(a_paid_life(refund_policy=RefundPolicy(fee=FeeOnRefund.RETURNED)))
     asks(life, "100.00", "no")
     asks(life, "20.00")
 
@@ -806,7 +860,7 @@ def test_nothing_is_owed_of_money_that_is_disputed() -> None:
 
 
 def test_a_refund_of_the_dashboard_that_failed_is_not_owed_but_one_that_did_not_counts() -> None:
-    life = a_paid_life()
+    life = canceled(a_paid_life())
     life.sees_refund(a_refund(RefundStatus.FAILED, "90.00", id="re_8"))
     alone = decide.owed_back(life.payment, GONE)
     asks(life, "50.00", "no")
@@ -819,7 +873,7 @@ def test_a_refund_of_the_dashboard_that_failed_is_not_owed_but_one_that_did_not_
 def test_what_is_owed_and_what_came_back_are_never_more_than_was_captured(
     wishes: list[tuple[int, str]],
 ) -> None:
-    life = a_paid_life()
+    life = canceled(a_paid_life())
     for number, (minor, how) in enumerate(wishes):
         left = life.payment.captured - life.payment.refunded
         amount = str(min(Money(minor, PRICE.currency), left).major())
@@ -1297,8 +1351,11 @@ def test_a_booking_follows_the_facts_of_its_payment(facts: decide.Facts, status:
     assert decide.booking_after(a_booking(), facts) is status
 
 
-REFUSED = ev.DriftFound(code="cancel_refused", detail="pi_1: odd")
 EXPIRES = ev.Purpose.EXPIRE_BOOKING
+
+
+def not_canceled(purpose: ev.Purpose) -> ev.DriftFound:
+    return ev.DriftFound(code="cancel_refused", detail=f"pi_1: odd ({purpose.value})")
 
 
 def gives_up(life: Life, purpose: ev.Purpose, report: IntentReport | None) -> decide.Facts:
@@ -1307,7 +1364,7 @@ def gives_up(life: Life, purpose: ev.Purpose, report: IntentReport | None) -> de
 
 @pytest.mark.parametrize("purpose", [EXPIRES, ev.Purpose.END_ATTEMPTS, ev.Purpose.CANCEL_BOOKING])
 def test_a_payment_is_given_up_whose_intent_is_gone(purpose: ev.Purpose) -> None:
-    assert gives_up(linked(), purpose, None) == (REFUSED, ev.PaymentCanceled())
+    assert gives_up(linked(), purpose, None) == (not_canceled(purpose), ev.PaymentCanceled())
 
 
 @pytest.mark.parametrize("purpose", [ev.Purpose.PAY, ev.Purpose.CAPTURE, ev.Purpose.REFUND, ev.Purpose.CANCEL_PAYMENT])
@@ -1319,13 +1376,13 @@ def test_a_payment_whose_attempts_are_used_up_has_failed_when_it_is_given_up() -
     life = linked(max_attempts=1)
     life.is_declined()
 
-    assert gives_up(life, ev.Purpose.END_ATTEMPTS, None) == (REFUSED, ev.PaymentFailed())
+    assert gives_up(life, ev.Purpose.END_ATTEMPTS, None) == (not_canceled(ev.Purpose.END_ATTEMPTS), ev.PaymentFailed())
 
 
 def test_a_payment_is_given_up_whose_intent_is_not_believed() -> None:
     report = an_intent(S.REQUIRES_PAYMENT_METHOD, usd("99.00"))
 
-    assert gives_up(linked(), EXPIRES, report) == (REFUSED, ev.PaymentCanceled())
+    assert gives_up(linked(), EXPIRES, report) == (not_canceled(EXPIRES), ev.PaymentCanceled())
 
 
 def test_a_refusal_that_the_intent_does_not_explain_is_noted_before_the_payment_is_given_up() -> None:
@@ -1333,7 +1390,14 @@ def test_a_refusal_that_the_intent_does_not_explain_is_noted_before_the_payment_
 
     first = life.happens(*gives_up(life, EXPIRES, report))
 
-    assert (first, gives_up(life, EXPIRES, report)) == ((REFUSED,), (ev.PaymentCanceled(),))
+    assert (first, gives_up(life, EXPIRES, report)) == ((not_canceled(EXPIRES),), (ev.PaymentCanceled(),))
+
+
+def test_a_refusal_of_another_canceling_does_not_count_as_the_first() -> None:
+    life, report = linked(), an_intent(S.REQUIRES_PAYMENT_METHOD)
+    life.happens(*gives_up(life, ev.Purpose.CANCEL_BOOKING, report))
+
+    assert gives_up(life, EXPIRES, report) == (not_canceled(EXPIRES),)
 
 
 @pytest.mark.parametrize(("purpose", "given_up"), [(EXPIRES, False), (ev.Purpose.CANCEL_BOOKING, True)])
@@ -1361,7 +1425,7 @@ def test_a_hold_that_the_gateway_refuses_to_release_is_noted_and_left() -> None:
     life, report = a_canceled_life(), an_intent(S.REQUIRES_CAPTURE)
     noted = life.happens(*gives_up(life, ev.Purpose.RELEASE_HOLD, report))
 
-    assert noted == (ev.DriftFound(code="release_refused", detail="pi_1: odd"),)
+    assert noted == (ev.DriftFound(code="release_refused", detail="pi_1: odd (release_hold)"),)
     assert not decide.holds_in_vain(life.payment, report)
 
 

@@ -109,7 +109,7 @@ def test_a_fact_that_contradicts_the_table_is_not_folded() -> None:
     "fact",
     [
         ev.BookingConfirmed(),
-        ev.BookingReleased(status="canceled"),
+        ev.BookingReleased(status="expired"),
         ev.LatePaymentDecided(booking_status="canceled"),
         ev.NewsDeferred(),
         ev.OutcomeLeftUnknown(idempotency_key="another", reason="timeout"),

@@ -1,19 +1,24 @@
 """Publishers inside this process."""
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from contextvars import copy_context
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from threading import Thread
+from typing import Any, Final, TypeVar
 
 import anyio
-import anyio.to_thread
 
 from booking_payments.ports.publisher import Message, NotTaken, Publisher
 
+T = TypeVar("T")
 Consumer = Callable[[Message], Awaitable[None] | None]
 
 MOST_AT_ONCE: Final = 40
-"""So many threads work side by side unless asked otherwise (anyio's own limit)."""
+"""So many threads work side by side unless asked otherwise."""
 
 
 class MemoryPublisher:
@@ -54,8 +59,8 @@ class CallablePublisher:
     """Hands each message to Python functions, async or not; the first that raises has it delivered again.
 
     Those that are not async get a thread, so that they may block, use an ORM, and call the synchronous facade back. One
-    whose time is over is not waited for any longer. Its thread can't be ended; so while ``most_at_once`` have not come
-    back, nobody else is called.
+    whose time is over is not waited for any longer, not even by the end of the process. Its thread can't be ended; so
+    while ``most_at_once`` have not come back, nobody else is called.
     """
 
     def __init__(self, *consumers: Consumer, most_at_once: int = MOST_AT_ONCE) -> None:
@@ -72,7 +77,7 @@ class CallablePublisher:
             return
         if len(self._under_way) >= self._most_at_once:
             raise NotTaken("too many earlier calls have not come back")
-        result = await anyio.to_thread.run_sync(self._call, consumer, message, abandon_on_cancel=True)
+        result = await _in_a_thread(partial(self._call, consumer, message))
         if inspect.isawaitable(result):  # of an object or a lambda that stands before a coroutine function
             await result
 
@@ -83,3 +88,29 @@ class CallablePublisher:
             return consumer(message)
         finally:
             self._under_way.discard(call)
+
+
+async def _in_a_thread(call: Callable[[], T]) -> T:
+    """What ``call`` returns, or raises. The thread is its own: one of a pool would keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            tell = partial(_settle, answer, result=call())
+        except BaseException as error:
+            tell = partial(_settle, answer, error=error)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell)
+
+    Thread(target=copy_context().run, args=(run,), name="consumer", daemon=True).start()
+    return await answer
+
+
+def _settle(answer: "asyncio.Future[Any]", *, result: object = None, error: BaseException | None = None) -> None:
+    if answer.cancelled():
+        return
+    if error is None:
+        answer.set_result(result)
+    else:
+        answer.set_exception(error)

@@ -15,6 +15,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 BUSY_TIMEOUT_MS: Final = 2_000
 """How long a lock of somebody else is waited for before the transaction is begun again."""
 
+LONGEST_S = 30.0
+"""How long a transaction may take. A PostgreSQL that stands still says nothing, and no transaction of ours lasts a
+second; waiting for SQLite's only writer counts, too."""
+
 POOL_SIZE: Final = 10
 
 RESTED_S: Final = 1.0

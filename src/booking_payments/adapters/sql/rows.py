@@ -18,7 +18,7 @@ from booking_payments.domain.ledger import Account, Line, Posting, PostingKind
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Attempt, Dispute, Operation, Payment, Refund
-from booking_payments.domain.refunds import RefundPolicy
+from booking_payments.domain.refunds import GivenBack, RefundPolicy
 from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import Handover, InboxEntry, InboxStatus, StoredAnswer, Watch
 
@@ -87,6 +87,7 @@ class _State:
     operation: msgspec.Raw
     drifts: tuple[DriftFound, ...]
     late: bool
+    promised: GivenBack | None = None
 
 
 _TERMS: Final = ("booking_amount", "fee_policy", "refund_policy", "event_starts_at", "capture_method", "max_attempts")
@@ -106,6 +107,7 @@ def payment_values(payment: Payment) -> Values:
         operation=msgspec.Raw(to_json(payment.operation, Operation).encode()) if payment.operation else _NONE,
         drifts=payment.drifts,
         late=payment.late,
+        promised=payment.promised,
     )
     return {
         "status": payment.status.value,
@@ -170,6 +172,7 @@ def payment_from(row: Row) -> Payment:
         operation=from_json(bytes(state.operation), Operation) if state.operation != _NONE else None,
         drifts=state.drifts,
         late=state.late,
+        promised=state.promised,
     )
 
 

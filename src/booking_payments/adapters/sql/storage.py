@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from booking_payments.adapters.sql import engine as engines
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.adapters.sql.execute import Execute
@@ -39,10 +40,6 @@ MAX_BEGINS: Final = 8
 
 PAUSE_S: Final = 0.01
 """Pause before the second begin; it doubles each time."""
-
-LONGEST_S: Final = 30
-"""How long a transaction may take. A PostgreSQL that stands still says nothing, and no transaction of ours lasts a
-second; waiting for SQLite's only writer counts, too."""
 
 CLEAN_UP_S: Final = 5
 """How long a canceled task may take to roll its transaction back."""
@@ -177,13 +174,13 @@ class SqlStorage:
         state that nobody can clean up.
         """
         for begin in range(MAX_BEGINS):
-            with anyio.move_on_after(LONGEST_S, shield=True) as waited:
+            with anyio.move_on_after(engines.LONGEST_S, shield=True) as waited:
                 try:
                     return await once()
                 except (Retry, NoConnectionFree, DBAPIError) as error:
                     conflict = error
             if waited.cancel_called:
-                raise silent(f"the database has not answered for {LONGEST_S} seconds")
+                raise silent(f"the database has not answered for {engines.LONGEST_S} seconds")
             _require_again(conflict, is_down)
             await anyio.sleep(PAUSE_S * 2**begin)
         raise StorageConflict("the database is too busy; try again") from conflict

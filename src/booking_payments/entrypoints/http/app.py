@@ -15,14 +15,32 @@ from litestar.response import Response
 from litestar.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from booking_payments.entrypoints.http import bookings, config, health, openapi, payments, refunds, sandbox, webhooks
+from booking_payments.entrypoints.http import (
+    audit,
+    bookings,
+    config,
+    health,
+    openapi,
+    payments,
+    refunds,
+    sandbox,
+    webhooks,
+)
 from booking_payments.entrypoints.http.auth import require_declared_access, rules_of
 from booking_payments.entrypoints.http.direct import Direct
 from booking_payments.entrypoints.http.endpoint import Endpoint, as_response
 from booking_payments.entrypoints.http.frame import EXPOSED, REQUEST_ID, Frame, request_id_of
 from booking_payments.entrypoints.http.gauges import BookGauges
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.problems import TOO_LARGE, Refused, Reply, as_reply, internal_error, problem
+from booking_payments.entrypoints.http.problems import (
+    TOLD,
+    TOO_LARGE,
+    Reply,
+    as_reply,
+    internal_error,
+    problem,
+    reply_to,
+)
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.http.tracing import traced_app
 from booking_payments.entrypoints.pages.site import pages_of, running_reconciliations
@@ -48,7 +66,11 @@ def create_app(services: Services) -> Litestar:
     app = Litestar(
         route_handlers=[*(_route(each) for each in hidden), *pages_of(services)],
         guards=[require_declared_access],
-        exception_handlers={HTTPException: _framework_problem, Refused: _refused, Exception: _unexpected},
+        exception_handlers={
+            HTTPException: _framework_problem,
+            **dict.fromkeys(TOLD, _told),
+            Exception: _unexpected,
+        },
         lifespan=[*([_background(services)] if services.background else []), running_reconciliations],
         state=State(state, deep_copy=False),
         openapi_config=None,
@@ -121,8 +143,11 @@ _FRAMEWORK: Final = {
 }
 
 
-def _refused(_: AnyRequest, refused: Refused) -> Response[bytes]:
-    return as_response(refused.reply)
+def _told(_: AnyRequest, error: Exception) -> Response[bytes]:
+    """What was met before or after the work of an endpoint, by its ``Idempotency-Key`` for example."""
+    reply = reply_to(error)
+    audit.explain(error, reply)
+    return as_response(reply)
 
 
 def _framework_problem(request: AnyRequest, error: HTTPException) -> Response[bytes]:

@@ -104,7 +104,10 @@ async def once(services: Services, asked: Asked, caller: Caller, work: Work) -> 
     """
     # Clients and proxies choose request ids, so these alone would not tell this run's facts from another's.
     cause = f"{caller.cause} {services.ids.new('once')}"
-    begun = await services.storage.transact(lambda uow: _begin(services, uow, asked, cause))
+    try:
+        begun = await services.storage.transact(lambda uow: _begin(services, uow, asked, cause))
+    except CommitLost as lost:  # of the mark alone: no work has begun
+        raise StorageConflict("the key could not be marked; send the same again") from lost
     if isinstance(begun, Reply):
         return begun
     try:

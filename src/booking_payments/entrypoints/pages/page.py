@@ -17,10 +17,10 @@ from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import as_response
 from booking_payments.entrypoints.http.frame import request_id_of
-from booking_payments.entrypoints.http.problems import Refused, reply_to, status_of
+from booking_payments.entrypoints.http.problems import TOLD, Refused, reply_to, status_of
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.rendering import plain
-from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.storage import CommitLost
 
 AnyRequest = Request[Any, Any, Any]
 Answer = Response[bytes]
@@ -109,7 +109,7 @@ async def _answer(each: Page, request: AnyRequest, services: Services) -> Answer
         return see_other(gone.location)
     except Refused as refused:
         return as_response(refused.reply) if each.own_problems else problem_page(request, refused)
-    except (PaymentError, StorageConflict) as error:
+    except TOLD as error:
         return as_response(reply_to(error)) if each.own_problems else problem_page(request, error)
     except Exception as error:
         log.error("unexpected error", request_id=request_id_of(request.scope), page=each.path, exc_info=error)
@@ -134,6 +134,8 @@ def _told(error: Exception) -> tuple[int, str]:
         return status, "There is nothing here, or it belongs to somebody else."
     if isinstance(error, PaymentError) and status != 500:
         return status, sentence(error.message)
+    if isinstance(error, CommitLost):
+        return status, "Whether this was done is not known yet and is being found out. Look at the payment first."
     if status == 503:
         return status, "Too much is going on at once. Try again in a moment."
     return 500, "It has been logged. Try again in a moment."

@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
+import anyio
 import attrs
 import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from sqlalchemy import URL
 
+from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import patience_with
 from booking_payments.adapters.sql.groups.member import Batch, LeftOut, MemberUnitOfWork, Seen, as_json, seen_in
@@ -18,7 +20,7 @@ from booking_payments.adapters.sql.groups.queue import Queue, Ticket
 from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.ports.jobs import Job
-from booking_payments.ports.storage import CommitLost, Subject, Work
+from booking_payments.ports.storage import CommitLost, StorageDown, Subject, Work
 
 T = TypeVar("T")
 
@@ -71,14 +73,16 @@ class GroupCommit:
 
     async def _serve(self, members: Sequence[Member]) -> None:
         """Whoever has no answer in the end was not served, and nothing was written for it."""
-        try:
-            with suppress(psycopg.Error, OSError):
-                async with self._connection() as connection:
-                    await self._twice(connection, members)
-        finally:
-            for member in members:
-                if not member.is_answered:
-                    member.fails(LeftOut())
+        with anyio.move_on_after(engine.LONGEST_S) as waited:
+            try:
+                with suppress(psycopg.Error, OSError):
+                    async with self._connection() as connection:
+                        await self._twice(connection, members)
+            finally:
+                silent = StorageDown(f"the database has not answered for {engine.LONGEST_S:g} seconds")
+                for member in members:
+                    if not member.is_answered:
+                        member.fails(silent if waited.cancel_called else LeftOut())
 
     async def _twice(self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]) -> None:
         """Together; and once more, when somebody else was faster."""
