@@ -369,11 +369,18 @@ class BookingPayments:
         return PaymentResult.of(view)
 
     async def retry_booking_payment(
-        self, booking: Booking | str, payment_method_id: str, *, caller: Caller = BACKEND
+        self,
+        booking: Booking | str,
+        payment_method_id: str,
+        *,
+        return_url: str | None = None,
+        caller: Caller = BACKEND,
     ) -> PaymentResult:
         """Try a declined payment again with another method."""
         try:
-            view = await self.retry_payment(_id(booking), caller, payment_method_id=payment_method_id)
+            view = await self.retry_payment(
+                _id(booking), caller, payment_method_id=payment_method_id, return_url=return_url
+            )
         except PaymentError as error:
             return await self._failed(booking, caller, error)
         return PaymentResult.of(view)

@@ -10,11 +10,11 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
-from booking_payments.domain.instructions import CaptureMethod, Instruction
+from booking_payments.domain.instructions import CaptureMethod, CreateIntent, Instruction
 from booking_payments.domain.lifecycle import (
     PAYMENT,
     REFUND,
@@ -114,6 +114,7 @@ class Payment:
     """The state of a payment after ``version`` facts.
 
     ``late`` marks money that came for a closed booking; ``drifts`` are the contradictions found, for a person.
+    ``return_url`` is the one that the intent was made with: where methods that redirect come back to.
     """
 
     id: str
@@ -140,6 +141,8 @@ class Payment:
     operation: Operation | None = None
     late: bool = False
     drifts: tuple[ev.DriftFound, ...] = ()
+    # Earlier releases kept it in the journal alone: a snapshot of theirs lacks it, and tells of the same payment.
+    return_url: str | None = field(default=None, eq=False)
 
     @property
     def amount(self) -> Money:
@@ -312,7 +315,8 @@ def _operation_intended(payment: Payment, fact: ev.OperationIntended, at: dateti
         instruction=fact.instruction,
         intended_at=at,
     )
-    return {"operation": operation}
+    made_with = {"return_url": fact.instruction.return_url} if isinstance(fact.instruction, CreateIntent) else {}
+    return {"operation": operation, **made_with}
 
 
 @_folds(ev.OutcomeLeftUnknown)

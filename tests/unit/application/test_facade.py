@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from booking_payments.domain.refunds import RefundReason
 from booking_payments.ports.publisher import Message
+from booking_payments.ports.storage import Handover
 from booking_payments.testing.house import House
 
 
@@ -56,6 +58,26 @@ async def test_a_declined_payment_is_retried_with_another_method(house: House) -
     paid = await house.payments.retry_booking_payment(booking.id, "pm_card_visa")
 
     assert (declined.success, paid.success) == (False, True)
+
+
+async def test_a_backend_says_where_a_retry_comes_back_to(house: House) -> None:
+    booking = await house.book()
+    await house.payments.process_booking_payment(booking, "pm_card_chargeDeclined", return_url="https://shop.example/1")
+
+    same = await house.payments.retry_booking_payment(booking, "pm_card_authenticationRequired")
+    first = (await house.payments.payment_status(booking.id)).handover
+    other = await house.payments.retry_booking_payment(
+        booking, "pm_card_authenticationRequired", return_url="https://shop.example/2"
+    )
+
+    second = (await house.payments.payment_status(booking.id)).handover
+    assert (same.requires_action, other.requires_action) == (True, True)
+    assert [_comes_back_to(each) for each in (first, second)] == ["https://shop.example/1", "https://shop.example/2"]
+
+
+def _comes_back_to(handover: Handover | None) -> object:
+    action: Any = handover.next_action if handover else None
+    return action["redirect_to_url"]["return_url"]
 
 
 async def test_a_backend_refunds_whole_and_in_part(house: House) -> None:

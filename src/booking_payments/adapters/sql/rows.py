@@ -87,6 +87,7 @@ class _State:
     operation: msgspec.Raw
     drifts: tuple[DriftFound, ...]
     late: bool
+    return_url: str | None = None
 
 
 _TERMS: Final = ("booking_amount", "fee_policy", "refund_policy", "event_starts_at", "capture_method", "max_attempts")
@@ -106,6 +107,7 @@ def payment_values(payment: Payment) -> Values:
         operation=msgspec.Raw(to_json(payment.operation, Operation).encode()) if payment.operation else _NONE,
         drifts=payment.drifts,
         late=payment.late,
+        return_url=payment.return_url,
     )
     return {
         "status": payment.status.value,
@@ -170,6 +172,7 @@ def payment_from(row: Row) -> Payment:
         operation=from_json(bytes(state.operation), Operation) if state.operation != _NONE else None,
         drifts=state.drifts,
         late=state.late,
+        return_url=state.return_url,
     )
 
 
