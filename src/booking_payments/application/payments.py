@@ -393,7 +393,8 @@ class BookingPayments:
         *,
         caller: Caller = BACKEND,
     ) -> PaymentResult:
-        """Refund a booking whole, or ``refund_amount`` of it. A reason that is none of Stripe's becomes the note."""
+        """Refund a booking whole, or ``refund_amount`` of it. A reason that is none of Stripe's becomes the note, of
+        500 characters at most."""
         kind, note = (reason, None) if isinstance(reason, RefundReason) else RefundReason.read(reason)
         try:
             view = await self.refund_payment(_id(booking), caller, amount=refund_amount, reason=kind, note=note)

@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from booking_payments.domain.texts import LONGEST
+
 AmountText = Annotated[
     str, Meta(min_length=1, max_length=24, description="decimal text in major units", examples=["100.00"])
 ]
@@ -82,7 +84,7 @@ class RegisterBooking(Asked):
 class CancelBooking(Asked):
     """Why a booking is canceled, and what of its payment comes back."""
 
-    reason: Annotated[str, Meta(max_length=500)] | None = None
+    reason: Annotated[str, Meta(max_length=LONGEST)] | None = None
     refund: Literal["none", "policy", "full"] = "policy"
 
 
@@ -244,7 +246,7 @@ class RefundPayment(Asked):
 
     amount: AskedAmount | None = None
     reason: Literal["requested_by_customer", "duplicate", "fraudulent"] = "requested_by_customer"
-    note: Annotated[str, Meta(max_length=500)] | None = None
+    note: Annotated[str, Meta(max_length=LONGEST)] | None = None
 
 
 class QuoteQuery(Asked):
