@@ -99,7 +99,7 @@ def _confirmed(
     world: World, payment: Payment, payment_method_id: str | None, return_url: str | None
 ) -> decisions.Facts:
     """An intent that was made with a ``return_url`` takes methods that redirect, and Stripe refuses to confirm such a
-    one without: so what it was made with holds until another is named."""
+    one without: what it was made with holds where the call names none."""
     return decisions.intend_confirm(
         payment,
         idempotency_key=world.ids.idempotency_key(),

@@ -111,7 +111,11 @@ class BookingPayments:
         capture_method: CaptureMethod | None = None,
         return_url: str | None = None,
     ) -> PaymentView:
-        """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set."""
+        """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
+
+        ``capture_method`` is for a new one: an open payment keeps the one that it was started with. Its
+        ``return_url`` is the default of later calls, too.
+        """
         work = paying.start_payment(
             self._world,
             booking_id,
