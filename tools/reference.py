@@ -67,6 +67,7 @@ def _http() -> Iterator[str]:
 
 
 def _problems_of_all(document: Json) -> Iterator[str]:
+    yield "HEAD is answered wherever GET is, without a body.\n"
     yield "What goes wrong is told as a [problem](#problem) (RFC 9457):\n"
     told = {
         status: answer["description"]

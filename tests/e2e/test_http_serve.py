@@ -41,6 +41,14 @@ def test_a_booking_is_paid_after_3d_secure_over_a_real_socket(service: httpx.Cli
     assert status == "succeeded"
 
 
+def test_a_connection_goes_on_after_head(service: httpx.Client) -> None:
+    headed = service.head("/health/live")
+    got = service.get("/health/live")
+
+    assert (headed.status_code, headed.content, got.json()) == (200, b"", {"status": "ok"})
+    assert headed.headers["content-length"] == got.headers["content-length"]
+
+
 def test_where_nobody_watches_every_line_of_the_log_is_json(tmp_path: Path) -> None:
     with serving(tmp_path) as address:
         pass

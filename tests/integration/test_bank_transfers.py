@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from sqlalchemy import select
 
 from booking_payments.adapters.bank_transfer import (
     METHOD,
@@ -19,6 +20,8 @@ from booking_payments.adapters.bank_transfer.records import reference
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql.migrations import migrate
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.adapters.sql.tables import outbox
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking
@@ -312,6 +315,74 @@ async def test_a_refund_that_came_back_may_be_given_again(services: Services) ->
     assert [each.status for each in refunds] == [RefundStatus.FAILED, RefundStatus.PENDING]
     with pytest.raises(NotPossibleNow, match="has failed already"):
         await _desk(services).sent(refunds[0].gateway_refund_id or "", OLGA)
+
+
+async def _sent_back(services: Services, amount: str) -> tuple[str, str]:
+    """A booking of which so much was sent back: its id, and the refund's."""
+    booking_id, given = await _asked(services.payments)
+    await _desk(services).received(given, GROSS, OLGA)
+    await services.payments.refund_payment(booking_id, amount=amount)
+    refund_id = (await _desk(services).to_send())[0].id
+    await _desk(services).sent(refund_id, OLGA)
+    return booking_id, refund_id
+
+
+async def test_a_refund_that_was_sent_may_come_back(services: Services) -> None:
+    booking_id, refund_id = await _sent_back(services, "25.00")
+
+    await _desk(services).failed(refund_id, "account closed", OLGA)
+
+    payment = (await services.payments.payment_status(booking_id)).payment
+    assert (payment.refunds[0].status, payment.refunds[0].failure_reason) == (RefundStatus.FAILED, "account closed")
+    assert payment.refunded == Money(0, Currency.USD)
+    assert (await services.payments.check_ledger()).agrees
+
+
+async def test_the_booking_app_is_told_of_a_refund_that_came_back(services: Services) -> None:
+    _, refund_id = await _sent_back(services, "25.00")
+
+    await _desk(services).failed(refund_id, "account closed", OLGA)
+
+    assert isinstance(services.storage, SqlStorage)
+    async with services.storage.engine.connect() as connection:
+        told = (await connection.execute(select(outbox.c.type).order_by(outbox.c.sequence))).scalars().all()
+    assert told[-2:] == ["payment.refunded", "payment.refund_failed"]
+
+
+async def test_all_of_a_refund_that_came_back_may_be_given_again(services: Services) -> None:
+    booking_id, refund_id = await _sent_back(services, "100.00")
+    await _desk(services).failed(refund_id, "account closed", OLGA)
+
+    await services.payments.refund_payment(booking_id)
+    await _desk(services).sent((await _desk(services).to_send())[0].id, OLGA)
+
+    payment = (await services.payments.payment_status(booking_id)).payment
+    assert [each.status for each in payment.refunds] == [RefundStatus.FAILED, RefundStatus.SUCCEEDED]
+    assert payment.refunded == GROSS
+
+
+async def test_a_refund_that_came_back_stays_so(services: Services) -> None:
+    _, refund_id = await _sent_back(services, "25.00")
+    first = await _desk(services).failed(refund_id, "account closed", OLGA)
+
+    again = await _desk(services).failed(refund_id, "wrong name", OLGA)
+
+    assert again == first
+    with pytest.raises(NotPossibleNow, match="has failed already"):
+        await _desk(services).sent(refund_id, OLGA)
+
+
+async def test_a_refund_that_came_back_is_booked_by_catching_up_after_a_crash(services: Services) -> None:
+    booking_id, refund_id = await _sent_back(services, "25.00")
+    gateway = services.gateway
+    assert isinstance(gateway, BankTransferGateway)
+    alone = TransferDesk(gateway, House().world)  # the payments never hear of it
+    await alone.failed(refund_id, "account closed", OLGA)
+
+    report = await services.payments.reconcile()
+
+    payment = (await services.payments.payment_status(booking_id)).payment
+    assert (payment.refunds[0].status, report.left) == (RefundStatus.FAILED, ())
 
 
 async def test_nothing_is_left_to_reconcile(services: Services) -> None:

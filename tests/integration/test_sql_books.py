@@ -1,11 +1,13 @@
 """Going through the books in SQL: what was changed behind our back in the database itself is found."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
 from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.testing.house import ANN, House
 
 
@@ -52,6 +54,24 @@ async def test_a_change_behind_our_back_is_found_and_named(
     found = await house.payments.check_ledger()
 
     assert [(fault.payment_id, fault.code) for fault in found.faults] == [(payment_id, code) for code in expected]
+
+
+async def test_a_payment_of_an_earlier_release_that_did_not_keep_its_return_url_goes_on(
+    house: House, storage: SqlStorage
+) -> None:
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN, return_url="https://shop.example/back")
+    async with storage.engine.begin() as connection:
+        state = json.loads((await connection.execute(text("SELECT state FROM payments"))).scalar_one())
+        assert state.pop("return_url") == "https://shop.example/back"
+        await connection.execute(text("UPDATE payments SET state = :state"), {"state": json.dumps(state)})
+
+    view = await house.payments.confirm_payment(
+        booking.id, ANN, payment_method_id="pm_card_visa", return_url="https://shop.example/again"
+    )
+
+    assert view.payment.status is PaymentStatus.SUCCEEDED
+    assert (await house.payments.check_ledger()).agrees
 
 
 async def test_one_payment_that_can_not_be_read_hides_no_other(house: House, storage: SqlStorage) -> None:

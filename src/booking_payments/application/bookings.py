@@ -18,6 +18,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import RefundReason
+from booking_payments.domain.texts import require_reason
 from booking_payments.ports.storage import AlreadyExists, UnitOfWork
 
 EXPIRE_AT_ONCE = 100
@@ -98,7 +99,9 @@ async def cancel_booking(
     again. Raises ``NotPossibleNow`` for an expired one, ``OutcomeUnknown`` while the gateway has not said what became
     of the payment: the booking then stays as it is. Where the gateway refuses to cancel the intent for good, the
     payment is given up and the booking closed. ``RefundRefused`` says that it is canceled, but its refund was refused.
+    ``InvalidInput``: the reason is longer than the journal keeps, or more than a line.
     """
+    require_reason(reason)
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
     for _ in range(MAX_CANCEL_STEPS):
         booking, claimed = await _begin_cancel(world, booking_id, caller, refund)

@@ -98,11 +98,13 @@ def _created(
 def _confirmed(
     world: World, payment: Payment, payment_method_id: str | None, return_url: str | None
 ) -> decisions.Facts:
+    """An intent that was made with a ``return_url`` takes methods that redirect, and Stripe refuses to confirm such a
+    one without: what it was made with holds where the call names none."""
     return decisions.intend_confirm(
         payment,
         idempotency_key=world.ids.idempotency_key(),
         payment_method_id=payment_method_id,
-        return_url=return_url or world.terms.return_url,
+        return_url=return_url or payment.return_url or world.terms.return_url,
     )
 
 

@@ -111,7 +111,11 @@ class BookingPayments:
         capture_method: CaptureMethod | None = None,
         return_url: str | None = None,
     ) -> PaymentView:
-        """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set."""
+        """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
+
+        ``capture_method`` is for a new one: an open payment keeps the one that it was started with. Its
+        ``return_url`` is the default of later calls, too.
+        """
         work = paying.start_payment(
             self._world,
             booking_id,
@@ -369,11 +373,18 @@ class BookingPayments:
         return PaymentResult.of(view)
 
     async def retry_booking_payment(
-        self, booking: Booking | str, payment_method_id: str, *, caller: Caller = BACKEND
+        self,
+        booking: Booking | str,
+        payment_method_id: str,
+        *,
+        return_url: str | None = None,
+        caller: Caller = BACKEND,
     ) -> PaymentResult:
         """Try a declined payment again with another method."""
         try:
-            view = await self.retry_payment(_id(booking), caller, payment_method_id=payment_method_id)
+            view = await self.retry_payment(
+                _id(booking), caller, payment_method_id=payment_method_id, return_url=return_url
+            )
         except PaymentError as error:
             return await self._failed(booking, caller, error)
         return PaymentResult.of(view)
@@ -386,7 +397,8 @@ class BookingPayments:
         *,
         caller: Caller = BACKEND,
     ) -> PaymentResult:
-        """Refund a booking whole, or ``refund_amount`` of it. A reason that is none of Stripe's becomes the note."""
+        """Refund a booking whole, or ``refund_amount`` of it. A reason that is none of Stripe's becomes the note, of
+        500 characters at most."""
         kind, note = (reason, None) if isinstance(reason, RefundReason) else RefundReason.read(reason)
         try:
             view = await self.refund_payment(_id(booking), caller, amount=refund_amount, reason=kind, note=note)

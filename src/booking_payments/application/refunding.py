@@ -12,6 +12,7 @@ from booking_payments.domain import decisions
 from booking_payments.domain.errors import AlreadyUnderWay, NotFound
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import RefundQuote, RefundReason
+from booking_payments.domain.texts import require_note
 from booking_payments.ports.storage import Subject, UnitOfWork
 
 
@@ -35,8 +36,9 @@ async def refund_payment(
 
     Raises ``RefusedByRule`` or ``NotPossibleNow`` where the rules forbid it, ``AlreadyUnderWay`` while another
     operation runs, and ``OutcomeUnknown`` or ``TryAgainLater`` when the gateway did not answer: the refund then
-    stays reserved and is settled later by itself.
+    stays reserved and is settled later by itself. ``InvalidInput`` for a note that nobody could keep.
     """
+    require_note(note)
     earlier = await earlier_run(world, booking_id, caller)
     if earlier is not None:
         return _refund_of(earlier)

@@ -10,12 +10,12 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
-from booking_payments.domain.instructions import CaptureMethod, Instruction
+from booking_payments.domain.instructions import CaptureMethod, CreateIntent, Instruction
 from booking_payments.domain.lifecycle import (
     PAYMENT,
     REFUND,
@@ -116,6 +116,7 @@ class Payment:
 
     ``late`` marks money that came for a closed booking; ``drifts`` are the contradictions found, for a person.
     ``promised`` is what the customer was to have back in all since the booking was canceled, None before.
+    ``return_url`` is the one that the intent was made with: where methods that redirect come back to.
     """
 
     id: str
@@ -143,6 +144,8 @@ class Payment:
     late: bool = False
     drifts: tuple[ev.DriftFound, ...] = ()
     promised: GivenBack | None = None
+    # Earlier releases kept it in the journal alone: a snapshot of theirs lacks it, and tells of the same payment.
+    return_url: str | None = field(default=None, eq=False)
 
     @property
     def amount(self) -> Money:
@@ -320,7 +323,8 @@ def _operation_intended(payment: Payment, fact: ev.OperationIntended, at: dateti
         instruction=fact.instruction,
         intended_at=at,
     )
-    return {"operation": operation}
+    made_with = {"return_url": fact.instruction.return_url} if isinstance(fact.instruction, CreateIntent) else {}
+    return {"operation": operation, **made_with}
 
 
 @_folds(ev.OutcomeLeftUnknown)

@@ -105,6 +105,19 @@ def test_a_refund_that_can_not_be_sent_says_why() -> None:
     assert "account closed" in run("payments", "show", "SEAT-1").stdout
 
 
+def test_a_refund_that_came_back_is_shown_as_failed() -> None:
+    booking_id, reference = asked()
+    run("transfers", "received", reference, "100.00", "usd")
+    refund(booking_id)
+    refund_id = listed()["to_send"][0]["id"]
+    run("transfers", "sent", refund_id)
+
+    done = run("transfers", "failed", refund_id, "--reason", "account closed")
+
+    assert (done.exit_code, done.stdout) == (0, f"{refund_id}: the refund of 25.00 usd failed\n")
+    assert "account closed" in run("payments", "show", "SEAT-1").stdout
+
+
 def test_the_wrong_amount_is_refused_in_one_line() -> None:
     _, reference = asked()
 

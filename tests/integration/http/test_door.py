@@ -7,7 +7,6 @@ import pytest
 
 from booking_payments.entrypoints.card_numbers import holds_card_number
 from booking_payments.entrypoints.http import door
-from booking_payments.entrypoints.http.problems import Refused
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, problem_of
 
 JSON = {"Content-Type": "application/json"}
@@ -440,16 +439,6 @@ def test_amounts_are_not_taken_for_card_numbers(api: Api) -> None:
     response = api.get(f"/api/bookings/{api.paid()}/payment/refund/quote/?amount=5555555555554444", ANN)
 
     assert problem_of(response)["code"] == "invalid_amount"
-
-
-@pytest.mark.parametrize("text", ["hallo\nwelt\t!", "\u00fcber\u00e4ll", None])
-def test_a_note_may_have_lines(text: str | None) -> None:
-    assert door.require_note(text) == text
-
-
-def test_a_note_has_no_control_characters() -> None:
-    with pytest.raises(Refused):
-        door.require_note("a\x07b")
 
 
 # --- secrets

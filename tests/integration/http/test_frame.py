@@ -7,12 +7,13 @@ import structlog
 
 from booking_payments.domain import errors
 from booking_payments.domain.retry import DECLINES, Decline
+from booking_payments.entrypoints.http.app import endpoints
 from booking_payments.entrypoints.http.frame import SECURITY_HEADERS
 from booking_payments.entrypoints.http.problems import STATUSES, reply_to, status_of
 from booking_payments.entrypoints.http.services import Readiness
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.testing.house import House
-from tests.integration.http.api import ANN, BOOKING_APP, Api, open_api, problem_of
+from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, open_api, problem_of
 
 EVERYWHERE = ["/health/live", "/api/payments/", "/nope", "/schema", "/metrics"]
 
@@ -59,6 +60,41 @@ def test_no_other_origin_is_let_in(api: Api) -> None:
     assert "access-control-allow-origin" not in response.headers
 
 
+# --- HEAD
+
+
+READ = [each.path for each in endpoints(sandboxed=False) if each.method == "GET"]
+
+
+@pytest.mark.parametrize("path", [*READ, "/schema", "/console/login", "/checkout/bk_1", "/nope"])
+def test_head_is_answered_as_get_without_a_body(api: Api, path: str) -> None:
+    path = path.replace("{booking_id}", "bk_1")
+    got, headed = (api.client.request(method, path, headers=OPERATOR) for method in ("GET", "HEAD"))
+
+    assert (headed.status_code, headed.content) == (got.status_code, b"")
+    assert headed.headers["content-type"] == got.headers["content-type"]
+
+
+def test_head_tells_how_long_the_body_would_be(api: Api) -> None:
+    assert api.client.head("/health/live").headers["content-length"] == str(len(api.get("/health/live").content))
+
+
+def test_head_needs_the_same_token_as_get(api: Api) -> None:
+    assert [api.client.head("/api/payments/", headers=who).status_code for who in ({}, ANN, OPERATOR)] == [
+        401,
+        403,
+        200,
+    ]
+
+
+def test_head_is_counted_as_the_get_that_it_stands_for(api: Api) -> None:
+    api.client.head("/health/live")
+
+    counted = api.get("/metrics").text
+    assert 'method="GET",route="/health/live",status="200"} 1.0' in counted
+    assert "HEAD" not in counted
+
+
 # --- the framework's own errors
 
 
@@ -74,7 +110,7 @@ def test_no_other_origin_is_let_in(api: Api) -> None:
         ("DELETE", "/api/bookings/x/", 405),
         ("PUT", "/api/bookings/", 405),
         ("GET", "/api/webhooks/stripe/", 405),
-        ("HEAD", "/api/payments/", 405),
+        ("HEAD", "/api/webhooks/stripe/", 405),
         ("TRACE", "/health/live", 405),
     ],
 )
@@ -86,6 +122,14 @@ def test_the_frameworks_errors_are_problems_too(api: Api, method: str, path: str
 
 def test_a_405_names_the_methods_there_are(api: Api) -> None:
     assert "GET" in api.client.delete("/api/bookings/x/").headers["allow"]
+
+
+def test_head_stands_beside_every_get_that_there_is(api: Api) -> None:
+    allowed = [
+        api.client.delete(path).headers["allow"].split(", ") for path in ("/health/live", "/api/webhooks/stripe/")
+    ]
+
+    assert [sorted(each) for each in allowed] == [["GET", "HEAD", "OPTIONS"], ["OPTIONS", "POST"]]
 
 
 def test_a_strange_host_is_a_problem(api: Api) -> None:

@@ -133,6 +133,15 @@ def test_another_card_pays_after_a_decline(api: Api) -> None:
     assert (payment["status"], payment["error"]) == ("succeeded", None)
 
 
+def test_another_card_pays_after_a_decline_of_a_payment_with_a_return_url(api: Api) -> None:
+    booking_id = api.book()
+    api.pay(booking_id, "pm_card_visa_chargeDeclined", return_url="https://shop.example/back")
+
+    retried = api.post(f"/api/bookings/{booking_id}/payment/retry/", ANN, json={"payment_method_id": "pm_card_visa"})
+
+    assert (retried.status_code, retried.json()["status"]) == (200, "succeeded")
+
+
 def test_a_retry_names_a_payment_method(api: Api) -> None:
     response = api.post(f"/api/bookings/{api.book()}/payment/retry/", ANN, json={})
 

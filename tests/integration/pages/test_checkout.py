@@ -153,6 +153,14 @@ def test_a_decline_is_told_and_another_card_may_be_tried(site: Site) -> None:
     assert "Paid. Thank you!" in site.get(f"/checkout/{booking_id}").text
 
 
+def test_a_payment_that_was_begun_elsewhere_with_a_return_url_is_paid_here(site: Site) -> None:
+    booking_id = site.book()
+    site.run(site.house.payments.start_payment, booking_id, return_url="https://shop.example/back")
+    pay(site, booking_id)
+
+    assert "Paid. Thank you!" in site.get(f"/checkout/{booking_id}").text
+
+
 def test_hidden_reasons_stay_hidden(site: Site) -> None:
     booking_id = site.paid("pm_card_visa_chargeDeclinedStolenCard")
 

@@ -318,7 +318,9 @@ def test_an_amount_that_can_not_be_refunded_is_told_with_the_quote(console: Site
     assert '<form method="post" action="/console/payments/' not in page
 
 
-@pytest.mark.parametrize(("field", "value"), [("reason", "because"), ("note", "x" * 501), ("amount", "")])
+@pytest.mark.parametrize(
+    ("field", "value"), [("reason", "because"), ("note", "x" * 501), ("note", "a\x07b"), ("amount", "")]
+)
 def test_a_form_filled_in_wrongly_moves_nothing(console: Site, field: str, value: str) -> None:
     booking_id = console.paid()
     action, fields = refund_form(console, booking_id)

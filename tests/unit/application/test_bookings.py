@@ -11,6 +11,7 @@ from booking_payments.application.world import Terms
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
+    InvalidInput,
     NotFound,
     NotPossibleNow,
     OutcomeUnknown,
@@ -77,6 +78,23 @@ async def test_canceling_an_unpaid_booking_closes_it(house: House) -> None:
     booking = await house.book()
 
     assert (await house.payments.cancel_booking(booking.id)).status is BookingStatus.CANCELED
+
+
+@pytest.mark.parametrize("reason", ["x" * 501, "the hall\x00", "two\nlines"])
+async def test_a_reason_that_the_journal_can_not_keep_cancels_nothing(house: House, reason: str) -> None:
+    booking_id = await _paid(house)
+
+    with pytest.raises(InvalidInput, match=r"^reason: "):
+        await house.payments.cancel_booking(booking_id, reason=reason)
+
+    assert await _status(house, booking_id) is BookingStatus.CONFIRMED
+
+
+async def test_an_empty_reason_is_none(house: House) -> None:
+    booking_id = await _paid(house)
+    await house.payments.cancel_booking(booking_id, OPERATOR, reason="")
+
+    assert {each.cause for each in await house.payments.journal(booking_id)} == {"test"}
 
 
 async def test_canceling_a_booking_cancels_its_open_intent_first(house: House) -> None:

@@ -2,9 +2,13 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
+
+import pytest
 
 from booking_payments.domain.refunds import RefundReason
 from booking_payments.ports.publisher import Message
+from booking_payments.ports.storage import Handover
 from booking_payments.testing.house import House
 
 
@@ -58,6 +62,26 @@ async def test_a_declined_payment_is_retried_with_another_method(house: House) -
     assert (declined.success, paid.success) == (False, True)
 
 
+async def test_a_backend_says_where_a_retry_comes_back_to(house: House) -> None:
+    booking = await house.book()
+    await house.payments.process_booking_payment(booking, "pm_card_chargeDeclined", return_url="https://shop.example/1")
+
+    same = await house.payments.retry_booking_payment(booking, "pm_card_authenticationRequired")
+    first = (await house.payments.payment_status(booking.id)).handover
+    other = await house.payments.retry_booking_payment(
+        booking, "pm_card_authenticationRequired", return_url="https://shop.example/2"
+    )
+
+    second = (await house.payments.payment_status(booking.id)).handover
+    assert (same.requires_action, other.requires_action) == (True, True)
+    assert [_comes_back_to(each) for each in (first, second)] == ["https://shop.example/1", "https://shop.example/2"]
+
+
+def _comes_back_to(handover: Handover | None) -> object:
+    action: Any = handover.next_action if handover else None
+    return action["redirect_to_url"]["return_url"]
+
+
 async def test_a_backend_refunds_whole_and_in_part(house: House) -> None:
     booking = await house.book()
     await house.payments.process_booking_payment(booking, "pm_card_visa")
@@ -68,6 +92,19 @@ async def test_a_backend_refunds_whole_and_in_part(house: House) -> None:
     payment = (await house.payments.payment_status(booking.id)).payment
     assert (part.success, rest.success, payment.refunded) == (True, True, payment.captured)
     assert payment.refunds[0].note == "Partial refund requested"
+
+
+@pytest.mark.parametrize("reason", ["x" * 501, "line 1\x00"])
+async def test_a_reason_that_can_be_no_note_leaves_nothing_behind(house: House, reason: str) -> None:
+    booking = await house.book()
+    await house.payments.process_booking_payment(booking, "pm_card_visa")
+    before = await house.payments.journal(booking.id)
+
+    result = await house.payments.process_booking_refund(booking, Decimal("25.00"), reason)
+
+    assert (result.success, result.error_code) == (False, "invalid_input")
+    assert (result.error or "").startswith("note: ")
+    assert await house.payments.journal(booking.id) == before
 
 
 async def test_a_reason_of_the_gateway_is_no_note(house: House) -> None:

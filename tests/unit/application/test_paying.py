@@ -1,9 +1,12 @@
 """Starting, confirming, retrying, capturing and canceling payments."""
 
 from datetime import timedelta
+from typing import Any
 
+import attrs
 import pytest
 
+from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import Terms
 from booking_payments.domain import events as ev
@@ -331,6 +334,74 @@ async def test_starting_an_open_payment_with_confirmation_confirms_it(house: Hou
     confirmed = await _pay(house, booking.id)
 
     assert (confirmed.payment.id, confirmed.payment.status) == (started.payment.id, PaymentStatus.SUCCEEDED)
+
+
+# --- where methods that redirect come back to
+
+
+BACK = "https://shop.example/back"
+
+
+def _comes_back_to(view: PaymentView) -> object:
+    """Where the bank's window leads when it is left."""
+    action: Any = view.handover.next_action if view.handover else None
+    return action["redirect_to_url"]["return_url"]
+
+
+async def test_a_payment_comes_back_to_where_it_was_to_when_it_was_started(house: House) -> None:
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN, return_url=BACK)
+
+    view = await house.payments.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
+
+    assert _comes_back_to(view) == BACK
+
+
+async def test_after_a_decline_nobody_has_to_say_again_where_to_come_back_to(house: House) -> None:
+    booking = await house.book()
+    with pytest.raises(CardDeclined):
+        await house.payments.start_payment(
+            booking.id, ANN, payment_method_id=DECLINED, confirm_immediately=True, return_url=BACK
+        )
+
+    view = await house.payments.retry_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
+
+    assert _comes_back_to(view) == BACK
+
+
+async def test_starting_again_with_confirmation_comes_back_to_the_same_place(house: House) -> None:
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN, return_url=BACK)
+
+    assert _comes_back_to(await _pay(house, booking.id, THREE_D_SECURE)) == BACK
+
+
+async def test_a_confirmation_may_name_another_place_to_come_back_to(house: House) -> None:
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN, return_url=BACK)
+    other = "https://shop.example/other"
+
+    view = await house.payments.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE, return_url=other)
+
+    assert _comes_back_to(view) == other
+
+
+async def test_the_place_of_the_payment_goes_before_that_of_the_settings() -> None:
+    house = House(terms=Terms(return_url="https://shop.example/always"))
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN, return_url=BACK)
+
+    assert _comes_back_to(await _pay(house, booking.id, THREE_D_SECURE)) == BACK
+
+
+async def test_a_payment_that_was_started_without_a_place_comes_back_to_that_of_the_settings(house: House) -> None:
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN)
+    later = BookingPayments(attrs.evolve(house.world, terms=Terms(return_url=BACK)))
+
+    view = await later.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
+
+    assert _comes_back_to(view) == BACK
 
 
 async def test_there_is_nothing_to_confirm_before_a_payment_was_started(house: House) -> None:

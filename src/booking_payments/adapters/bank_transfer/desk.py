@@ -28,6 +28,12 @@ T = TypeVar("T")
 LONGEST: Final = 200
 """Characters of a reason."""
 
+_BEFORE: Final = {
+    RefundStatus.SUCCEEDED: (RefundStatus.PENDING,),
+    RefundStatus.FAILED: (RefundStatus.PENDING, RefundStatus.SUCCEEDED),
+}
+"""What a refund was before it ended so: money that was sent may come back, and what failed is over."""
+
 
 class TransferDesk:
     """Says what happened on the house's account. ``gateway`` is the one that ``world`` works with."""
@@ -68,7 +74,7 @@ class TransferDesk:
         return await self._end_refund("send_refund", refund_id, RefundStatus.SUCCEEDED, None, caller)
 
     async def failed(self, refund_id: str, reason: str, caller: Caller) -> Payback:
-        """A refund can't be sent, or came back. Raises as ``sent`` does."""
+        """A refund can't be sent, or came back after it was. Raises ``NotFound``."""
         return await self._end_refund("fail_refund", refund_id, RefundStatus.FAILED, reason[:LONGEST], caller)
 
     # --- in the gateway's books
@@ -105,10 +111,10 @@ class TransferDesk:
             payback = await records.payback(refund_id, lock=True)
             if payback is None:
                 raise NotFound("no refund has this id; look at: booking-payments transfers list")
-            if payback.status not in (RefundStatus.PENDING, status):
-                raise NotPossibleNow(f"this refund has {payback.status.value} already", code="refund_ended")
             if payback.status is status:
                 return payback
+            if payback.status not in _BEFORE[status]:
+                raise NotPossibleNow(f"this refund has {payback.status.value} already", code="refund_ended")
             ended = evolve(payback, status=status, failure=failure, ended_at=self._gateway.clock.now())
             await records.change_payback(ended)
             return ended

@@ -39,7 +39,7 @@ class Transfer:
 
 @frozen(kw_only=True)
 class Payback:
-    """Money that the house is to send back. ``ended_at`` is when it was sent, or could not be."""
+    """Money that the house is to send back. ``ended_at`` is when it was sent, could not be, or came back."""
 
     id: str
     transfer_id: str

@@ -88,6 +88,7 @@ class _State:
     drifts: tuple[DriftFound, ...]
     late: bool
     promised: GivenBack | None = None
+    return_url: str | None = None
 
 
 _TERMS: Final = ("booking_amount", "fee_policy", "refund_policy", "event_starts_at", "capture_method", "max_attempts")
@@ -108,6 +109,7 @@ def payment_values(payment: Payment) -> Values:
         drifts=payment.drifts,
         late=payment.late,
         promised=payment.promised,
+        return_url=payment.return_url,
     )
     return {
         "status": payment.status.value,
@@ -173,6 +175,7 @@ def payment_from(row: Row) -> Payment:
         drifts=state.drifts,
         late=state.late,
         promised=state.promised,
+        return_url=state.return_url,
     )
 
 

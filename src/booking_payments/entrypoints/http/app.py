@@ -31,6 +31,7 @@ from booking_payments.entrypoints.http.direct import Direct
 from booking_payments.entrypoints.http.endpoint import Endpoint, as_response
 from booking_payments.entrypoints.http.frame import EXPOSED, REQUEST_ID, Frame, request_id_of
 from booking_payments.entrypoints.http.gauges import BookGauges
+from booking_payments.entrypoints.http.heads import headed_app
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import (
     TOLD,
@@ -86,7 +87,7 @@ def create_app(services: Services) -> Litestar:
     )
     # Who calls, and whether by TLS: what the settings' proxies say of it, and nobody else.
     proxied = ProxyHeadersMiddleware(framed, trusted_hosts=list(settings.trusted_proxies))
-    app.asgi_handler = traced_app(cast(ASGIApp, proxied))
+    app.asgi_handler = headed_app(traced_app(cast(ASGIApp, proxied)))
     return app
 
 

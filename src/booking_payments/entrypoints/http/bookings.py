@@ -8,6 +8,7 @@ from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundTier
+from booking_payments.domain.texts import require_line
 from booking_payments.entrypoints.http import door, render
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, Call, endpoint
@@ -46,8 +47,8 @@ def _new_booking(given: RegisterBooking) -> NewBooking:
     if expires_at is not None and expires_at > starts_at:
         raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
     return NewBooking(
-        reference=door.require_line(given.reference, "reference"),
-        customer_id=door.require_line(given.customer_id, "customer_id"),
+        reference=require_line(given.reference, "reference"),
+        customer_id=require_line(given.customer_id, "customer_id"),
         amount=Money.parse(given.amount, Currency.of(given.currency)),
         event_starts_at=starts_at,
         expires_at=expires_at,
@@ -86,8 +87,6 @@ async def read(call: Call[Nothing]) -> Answer:
 )
 async def cancel(call: Call[CancelBooking]) -> Answer:
     given = call.given
-    if given.reason is not None:
-        door.require_line(given.reason, "reason")
     entity = await call.services.payments.cancel_booking(
         call.booking_id, call.caller, reason=given.reason, refund=RefundOnCancel(given.refund)
     )

@@ -237,20 +237,6 @@ def utc(moment: datetime, name: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def require_line(text: str, name: str) -> str:
-    """One line of visible text."""
-    if not text.isprintable() or not text.strip():
-        raise bad_request(f"{name}: use visible characters on one line")
-    return text
-
-
-def require_note(text: str | None) -> str | None:
-    """Free text: line breaks and tabs are fine, other control characters are not."""
-    if text is not None and not re.sub(r"[\r\n\t]", "", text).isprintable():
-        raise bad_request("note: leave out control characters")
-    return text
-
-
 def require_return_url(url: str | None, origins: frozenset[str]) -> str | None:
     """``url`` when it lies in one of the allowed ``origins``; it is never fetched, only handed on."""
     if url is not None and origin_of(url) not in origins:

@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.entrypoints.http.direct import Direct
 from booking_payments.entrypoints.http.door import HEADERS_LIMIT, may_be_kept
+from booking_payments.entrypoints.http.heads import allowing_head
 from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import Refused, Reply
@@ -110,6 +111,7 @@ class Frame:
 
 def _framed(headers: object, ours: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     given = [(name.lower(), value) for name, value in headers]  # type: ignore[attr-defined]
+    given = [(name, allowing_head(value) if name == b"allow" else value) for name, value in given]
     present = {name for name, _ in given}
     return given + [(name, value) for name, value in ours if name not in present]
 

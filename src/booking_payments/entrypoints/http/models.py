@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from booking_payments.domain.texts import LONGEST
+
 AmountText = Annotated[
     str, Meta(min_length=1, max_length=24, description="decimal text in major units", examples=["100.00"])
 ]
@@ -27,8 +29,20 @@ CurrencyText = Annotated[str, Meta(pattern="^[a-z]{3}$", description="ISO 4217, 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with a time zone", examples=["2030-01-01T20:00:00Z"])]
 MethodId = Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,255}$", examples=["pm_card_visa"])]
-Url = Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://shop.example/back"])]
+Url = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=2048,
+        description="where methods that redirect come back to; by default as when it was started, or the settings'",
+        examples=["https://shop.example/back"],
+    ),
+]
 Percent = Annotated[str, Meta(pattern=r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)$", examples=["50"])]
+CaptureMethodText = Annotated[
+    Literal["automatic", "manual"],
+    Meta(description="of a new payment; an open one keeps the one that it was started with"),
+]
 PaymentStatusText = Literal[
     "requires_payment_method",
     "requires_confirmation",
@@ -82,7 +96,7 @@ class RegisterBooking(Asked):
 class CancelBooking(Asked):
     """Why a booking is canceled, and what of its payment comes back."""
 
-    reason: Annotated[str, Meta(max_length=500)] | None = None
+    reason: Annotated[str, Meta(max_length=LONGEST)] | None = None
     refund: Literal["none", "policy", "full"] = "policy"
 
 
@@ -108,7 +122,7 @@ class StartPayment(Asked):
 
     payment_method_id: MethodId | None = None
     confirm_immediately: bool = False
-    capture_method: Literal["automatic", "manual"] | None = None
+    capture_method: CaptureMethodText | None = None
     return_url: Url | None = None
 
 
@@ -244,7 +258,7 @@ class RefundPayment(Asked):
 
     amount: AskedAmount | None = None
     reason: Literal["requested_by_customer", "duplicate", "fraudulent"] = "requested_by_customer"
-    note: Annotated[str, Meta(max_length=500)] | None = None
+    note: Annotated[str, Meta(max_length=LONGEST)] | None = None
 
 
 class QuoteQuery(Asked):

@@ -5,6 +5,7 @@ from typing import Any, Final
 from booking_payments.application.views import PaymentView
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.texts import require_line
 from booking_payments.entrypoints.http import door, render
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, Call, endpoint
@@ -186,8 +187,8 @@ async def listing(call: Call[PaymentsQuery]) -> Answer:
 def _filter(given: PaymentsQuery) -> PaymentFilter:
     return PaymentFilter(
         status=PaymentStatus(given.status) if given.status else None,
-        customer_id=door.require_line(given.customer_id, "customer_id") if given.customer_id else None,
-        reference=door.require_line(given.reference, "reference") if given.reference else None,
+        customer_id=require_line(given.customer_id, "customer_id") if given.customer_id else None,
+        reference=require_line(given.reference, "reference") if given.reference else None,
         created_from=door.utc(given.created_from, "created_from") if given.created_from else None,
         created_to=door.utc(given.created_to, "created_to") if given.created_to else None,
     )

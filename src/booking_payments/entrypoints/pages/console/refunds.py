@@ -7,7 +7,7 @@ import msgspec
 from booking_payments.application.callers import Caller
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.refunds import RefundQuote, RefundReason
-from booking_payments.entrypoints.http import door, render
+from booking_payments.entrypoints.http import render
 from booking_payments.entrypoints.http.endpoint import Answer as Done
 from booking_payments.entrypoints.http.problems import Problem, Refused
 from booking_payments.entrypoints.http.services import Services
@@ -17,8 +17,6 @@ from booking_payments.entrypoints.pages.console.payments import PATH
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id, sentence
 from booking_payments.entrypoints.payment_file import File, file_of
-
-MAX_NOTE: Final = 500
 
 
 class Refund(msgspec.Struct):
@@ -102,9 +100,6 @@ def _given(form: Form) -> Refund:
         raise Refused(400, "invalid_input", "choose one of the reasons")
     if not form.get("amount"):
         raise Refused(400, "invalid_input", "name the amount")
-    if len(note) > MAX_NOTE:
-        raise Refused(400, "invalid_input", f"the note is too long; {MAX_NOTE} characters are kept")
-    door.require_note(note)
     return Refund(amount=form.get("amount"), reason=reason, note=note)
 
 

@@ -1,0 +1,39 @@
+"""What people write: how long it may be, and of which characters. The same for every way in."""
+
+import re
+from typing import Final
+
+from booking_payments.domain.errors import InvalidInput
+
+LONGEST: Final = 500
+"""Characters of a note or a reason: what a value in Stripe's metadata holds."""
+
+_BREAKS: Final = re.compile(r"[\r\n\t]")
+
+
+def require_note(text: str | None) -> None:
+    """Free text: line breaks and tabs are fine, other control characters are not. Raises ``InvalidInput``."""
+    if text is None:
+        return
+    _require_short(text, "note")
+    if not _BREAKS.sub("", text).isprintable():
+        raise InvalidInput("note: leave out control characters")
+
+
+def require_reason(text: str | None) -> None:
+    """Why something is done, on one line. Raises ``InvalidInput``."""
+    if text:
+        _require_short(text, "reason")
+        require_line(text, "reason")
+
+
+def require_line(text: str, name: str) -> str:
+    """One line of visible text. Raises ``InvalidInput``."""
+    if not text.isprintable() or not text.strip():
+        raise InvalidInput(f"{name}: use visible characters on one line")
+    return text
+
+
+def _require_short(text: str, name: str) -> None:
+    if len(text) > LONGEST:
+        raise InvalidInput(f"{name}: {LONGEST} characters at most")
