@@ -898,6 +898,60 @@ class _WonMeanwhile(Saboteur):
         return reports
 
 
+def _postpone(house: House, dispute_id: str) -> None:
+    """The bank gives another week for the evidence."""
+    record = house.stripe._account.require("dispute", dispute_id, param="dispute")
+    details = record.body["evidence_details"]
+    house.stripe._account.update(record, evidence_details=details | {"due_by": details["due_by"] + 7 * 86_400})
+
+
+async def test_another_deadline_of_a_dispute_is_healed(house: House) -> None:
+    view = await _pay(house, "pm_card_createDispute")
+    await house.deliver_webhooks()
+    before = (await _now(house, view)).disputes[0]
+    _postpone(house, before.id)
+
+    found = await house.payments.reconcile()
+
+    dispute = (await _now(house, view)).disputes[0]
+    assert before.evidence_due_by is not None
+    assert dispute.evidence_due_by == before.evidence_due_by + timedelta(days=7)
+    assert ([each.text.rpartition(": ")[2] for each in found.healed], found.left) == (["dispute changed"], ())
+
+
+async def test_a_deadline_that_was_read_before_a_newer_one_came_is_not_booked(house: House) -> None:
+    view = await _paid(house)
+    dispute_id = house.stripe.open_dispute(view.payment.intent_id or "").body["id"]
+    await house.deliver_webhooks()
+    _postpone(house, dispute_id)
+    gateway = _PostponedMeanwhile(house, dispute_id)
+
+    await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+
+    dispute = (await _now(house, view)).dispute
+    report = await house.world.gateway.retrieve_dispute(dispute_id)
+    assert dispute is not None
+    assert dispute.evidence_due_by == report.evidence_due_by
+
+
+class _PostponedMeanwhile(Saboteur):
+    """The deadline moves once more, and a webhook tells of it, while the answer with the first one is on its way."""
+
+    def __init__(self, house: House, dispute_id: str) -> None:
+        super().__init__(house)
+        self._house = house
+        self._dispute_id: str | None = dispute_id
+
+    async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
+        reports = await super().list_disputes(intent_id)
+        if self._dispute_id:
+            dispute_id, self._dispute_id = self._dispute_id, None
+            _postpone(self._house, dispute_id)
+            body = self._house.stripe.call("GET", f"/v1/disputes/{dispute_id}").body
+            await self._house.deliver_event("charge.dispute.updated", dict(body))
+        return reports
+
+
 async def test_what_is_left_is_left_once(house: House) -> None:
     view = await _paid(house)
     refund = (await house.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
