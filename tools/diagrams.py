@@ -53,7 +53,8 @@ CHAPTERS: tuple[tuple[str, str, Table, type[Enum]], ...] = (
     (
         "Dispute",
         "An event is the gateway's report of a status. An inquiry (`warning_...`) either closes or becomes a "
-        "chargeback; a settled dispute stays settled.",
+        "chargeback; a settled dispute stays settled. A report of the status that it has already moves nothing, and "
+        "may still bring another amount or deadline.",
         DISPUTE,
         DisputeStatus,
     ),

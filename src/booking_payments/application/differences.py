@@ -5,6 +5,7 @@ when it was read for the purpose.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from attrs import frozen
@@ -122,6 +123,17 @@ def of_dispute(payment: Payment, report: DisputeReport) -> Differences:
     elif known.withdrawn != report.withdrawn:
         text = f"dispute: our books have {known.withdrawn} withdrawn, the gateway {report.withdrawn}"
         yield Difference(code="dispute_amount_differs", text=text, gateway_id=report.id)
+    elif known.amount != report.amount:
+        text = f"dispute: over {known.amount} in our books, over {report.amount} at the gateway"
+        yield Difference(code="dispute_amount_differs", text=text, gateway_id=report.id)
+    elif known.evidence_due_by != report.evidence_due_by:
+        ours, theirs = _deadline(known.evidence_due_by), _deadline(report.evidence_due_by)
+        text = f"dispute: our books have {ours} for the evidence, the gateway {theirs}"
+        yield Difference(code="dispute_deadline_differs", text=text, gateway_id=report.id)
+
+
+def _deadline(due_by: datetime | None) -> str:
+    return f"until {due_by:%Y-%m-%d %H:%M} UTC" if due_by else "no deadline"
 
 
 def _missing(payment: Payment, refunds: Sequence[RefundReport], disputes: Sequence[DisputeReport]) -> Differences:

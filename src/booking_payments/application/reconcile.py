@@ -47,7 +47,7 @@ from booking_payments.application.settling import (
 )
 from booking_payments.application.world import World
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
+from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
 from booking_payments.ports.gateway import GatewayError, NotThere, WebhookRefused
 from booking_payments.ports.storage import InboxFilter, StorageConflict, UnitOfWork
 
@@ -173,25 +173,30 @@ class _Comparison:
         self.refunds += len(refunds)
         self.disputes += len(disputes)
 
-    async def _compare_intents(self, intents: Sequence[IntentReport]) -> None:
+    async def _compare_intents(self, intents: Sequence[IntentReport | Unreadable]) -> None:
         known = await self._of_intents(intent.id for intent in intents)
         for intent in intents:
             self.seen.add(intent.id)
             payment = known.get(intent.id)
-            if payment is None:
+            if isinstance(intent, Unreadable):
+                ours = await self._leave_unreadable(intent, payment)
+                self.foreign += 0 if ours else 1
+            elif payment is None:
                 await self._compare_unknown(intent)
             elif any(of_intent(payment, intent)):
                 await self._examine(payment.id)
 
     async def _compare_parts(
-        self, reports: Sequence[Part], differing: Callable[[Payment, Part], Iterator[Difference]]
+        self, reports: Sequence[Part | Unreadable], differing: Callable[[Payment, Part], Iterator[Difference]]
     ) -> None:
         """Refunds or disputes. Those of strays are judged with their intent."""
         known = await self._of_intents(report.intent_id for report in reports)
         for report in reports:
             self.seen.add(report.id)
             payment = known.get(report.intent_id or "")
-            if payment is not None and any(differing(payment, report)):
+            if isinstance(report, Unreadable):
+                await self._leave_unreadable(report, payment)
+            elif payment is not None and any(differing(payment, report)):
                 await self._examine(payment.id)
 
     async def _of_intents(self, intent_ids: Iterable[str | None]) -> Mapping[str, Payment]:
@@ -203,14 +208,34 @@ class _Comparison:
         if not _is_ours(intent):
             self.foreign += 1
             return
-        named = intent.metadata.get("payment_id", "")
-        payment = await self.world.storage.read(lambda uow: uow.payments.get(named))
+        payment = await self._named_by(intent)
         if payment is not None and payment.intent_id in (None, intent.id):
             await self._examine(payment.id, intent.id)
         else:
             await self._judge_stray(intent, payment)
 
+    async def _named_by(self, report: IntentReport | Unreadable) -> Payment | None:
+        """The payment of ours that the metadata names."""
+        named = report.metadata.get("payment_id", "")
+        return await self.world.storage.read(lambda uow: uow.payments.get(named))
+
+    async def _leave_unreadable(self, report: Unreadable, payment: Payment | None) -> bool:
+        """Leave an object that can't be read, if it is ours, and whether it is; ``payment`` is the one whose intent it
+        is or belongs to."""
+        payment = payment or await self._named_by(report)
+        if payment is None and not _is_ours(report):
+            return False
+        self._leave_stray("unreadable", f"it can't be read ({report.problem}); look at it there", report, payment)
+        return True
+
     async def _judge_stray(self, intent: IntentReport, payment: Payment | None) -> None:
+        try:
+            await self._judge_readable_stray(intent, payment)
+        except GatewayError as error:
+            text = f"what was given back of an intent can't be read ({error.code}); reconcile again later"
+            self._leave_stray("not_read", text, intent, payment)
+
+    async def _judge_readable_stray(self, intent: IntentReport, payment: Payment | None) -> None:
         whose = "for a payment that has another intent" if payment else "for a payment that our books don't have"
         held = await self._held_by(intent)
         if held is not None:
@@ -230,7 +255,7 @@ class _Comparison:
         back = sum(refund.amount.minor for refund in refunds if refund.status and not refund.status.is_lost)
         return str(intent.amount_received) if back < intent.amount_received.minor else None
 
-    def _leave_stray(self, code: str, text: str, intent: IntentReport, payment: Payment | None) -> None:
+    def _leave_stray(self, code: str, text: str, intent: IntentReport | Unreadable, payment: Payment | None) -> None:
         said = intent.metadata.get
         finding = Finding(
             code=code,
@@ -322,9 +347,9 @@ class _Comparison:
             self.findings.leave(each.code, each.text, payment, each.gateway_id)
 
 
-def _is_ours(intent: IntentReport) -> bool:
+def _is_ours(made: IntentReport | Unreadable) -> bool:
     """Whether it is one that we made: each of ours names its payment and booking."""
-    return "payment_id" in intent.metadata or "booking_id" in intent.metadata
+    return "payment_id" in made.metadata or "booking_id" in made.metadata
 
 
 def _differences(payment: Payment, news: News) -> Iterator[Difference]:

@@ -13,7 +13,7 @@ from booking_payments.domain.errors import (
 )
 from booking_payments.ports.gateway import Declined, Misconfigured, Refused, Unreachable
 
-Telling = tuple[type[RefusedByRule] | type[NotPossibleNow], str, str]
+Telling = tuple[type[RefusedByRule] | type[NotPossibleNow] | type[GatewayRefusedUs], str, str]
 
 REFUSALS: Final[Mapping[str, Telling]] = {
     "amount_too_small": (
@@ -26,6 +26,7 @@ REFUSALS: Final[Mapping[str, Telling]] = {
         "amount_too_large",
         "the amount is above what can be charged at once",
     ),
+    "invalid_charge_amount": (RefusedByRule, "amount_not_chargeable", "this amount can't be charged"),
     "payment_method_unknown": (
         RefusedByRule,
         "payment_method_unknown",
@@ -36,15 +37,53 @@ REFUSALS: Final[Mapping[str, Telling]] = {
         "payment_method_required",
         "choose a payment method first: send payment_method_id",
     ),
-    "payment_intent_unexpected_state": (
-        NotPossibleNow,
-        "payment_state_changed",
-        "the payment has moved on in the meantime; look at its status",
+    "token_already_used": (
+        RefusedByRule,
+        "payment_method_used",
+        "this payment method was used before; enter the card again, or choose another",
+    ),
+    **dict.fromkeys(
+        [
+            "payment_intent_incompatible_payment_method",
+            "payment_method_currency_mismatch",
+            "payment_method_unexpected_state",
+            "payment_method_unsupported_type",
+        ],
+        (
+            RefusedByRule,
+            "payment_method_incompatible",
+            "this payment can't be made with that payment method; choose another",
+        ),
+    ),
+    **dict.fromkeys(
+        ["payment_intent_unexpected_state", "intent_invalid_state", "status_transition_invalid"],
+        (
+            NotPossibleNow,
+            "payment_state_changed",
+            "the payment has moved on in the meantime; look at its status",
+        ),
     ),
     "payment_intent_authentication_failure": (
         NotPossibleNow,
         "payment_state_changed",
         "the authentication failed; choose a payment method and try again",
+    ),
+    "payment_intent_payment_attempt_failed": (
+        NotPossibleNow,
+        "payment_state_changed",
+        "the last attempt failed; choose a payment method and try again",
+    ),
+    "payment_intent_payment_attempt_expired": (
+        NotPossibleNow,
+        "payment_state_changed",
+        "the last attempt took too long; choose a payment method and try again",
+    ),
+    "charge_not_refundable": (RefusedByRule, "not_refundable", "this payment can't be refunded"),
+    # Nothing that who asks could change: money has to be put onto our account.
+    "balance_insufficient": (
+        GatewayRefusedUs,
+        "balance_insufficient",
+        "our balance at the payment provider is too low for this at present; ask again later",
     ),
     "charge_already_refunded": (RefusedByRule, "nothing_left", "everything has been refunded already"),
     "charge_disputed": (
@@ -79,7 +118,10 @@ REFUSALS: Final[Mapping[str, Telling]] = {
         "the bank no longer holds the money; the customer has to pay again",
     ),
 }
-"""The gateway's codes for which somebody can do something; adapters translate cases without a code to one of these."""
+"""The gateway's codes for which somebody can do something; adapters translate cases without a code to one of these.
+
+Source of Stripe's: docs.stripe.com/error-codes. What is not here is a mistake of ours in the request or the account.
+"""
 
 
 def told_to_caller(error: Declined | Refused | Unreachable | Misconfigured) -> PaymentError:

@@ -21,7 +21,8 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.gateway import GatewayError, GatewayEvent, NotThere
+from booking_payments.domain.reports import IntentReport, Unreadable
+from booking_payments.ports.gateway import GatewayError, GatewayEvent, NotThere, Silent
 from booking_payments.ports.storage import InboxEntry, InboxStatus, StorageConflict, Subject, UnitOfWork
 
 NOT_OURS = "the event is about an object that is not ours"
@@ -133,11 +134,17 @@ def _may_be_ours(event: GatewayEvent) -> bool:
 
 
 async def _owner(world: World, event: GatewayEvent) -> Payment | None:
-    """The payment that made the event's intent, as the intent's own metadata says."""
+    """The payment that made the event's intent, as the intent's own metadata says, even if that is all that can be
+    read of it."""
+    intent: IntentReport | Unreadable
     try:
         intent = await world.gateway.retrieve_intent(event.intent_id or "")
     except NotThere:
         return None
+    except Silent as silent:
+        if silent.unreadable is None:
+            raise
+        intent = silent.unreadable
     payment_id = intent.metadata.get("payment_id", "")
     return await world.storage.read(lambda uow: uow.payments.get(payment_id))
 

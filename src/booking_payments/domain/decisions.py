@@ -47,7 +47,7 @@ from booking_payments.domain.lifecycle import (
     require,
 )
 from booking_payments.domain.money import Money, total
-from booking_payments.domain.payment import Attempt, AttemptOutcome, Operation, Payment, Refund
+from booking_payments.domain.payment import Attempt, AttemptOutcome, Dispute, Operation, Payment, Refund
 from booking_payments.domain.refunds import Owed, RefundPolicy, RefundQuote, RefundReason
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
 from booking_payments.domain.retry import KEY_LIFETIME
@@ -419,7 +419,9 @@ def is_old_refund_news(payment: Payment, report: RefundReport) -> bool:
 def is_old_dispute_news(payment: Payment, report: DisputeReport) -> bool:
     """Whether a snapshot of a dispute tells nothing that our books don't have."""
     known = payment.dispute_by_id(report.id)
-    return known is not None and (known.status, known.withdrawn) == (report.status, report.withdrawn)
+    if known is None or _dispute_terms(known, report):
+        return False
+    return (known.status, known.withdrawn) == (report.status, report.withdrawn)
 
 
 def observe_verdict(payment: Payment, failure: Failure) -> Facts:
@@ -653,9 +655,19 @@ def _dispute_status(payment: Payment, report: DisputeReport, status: DisputeStat
             ),
         )
     target = move(DISPUTE, known.status, status)
-    if target is None:
+    if target is not None:
+        moved = ev.DisputeMoved(dispute_id=known.id, status=target, evidence_due_by=report.evidence_due_by)
+        known = attrs.evolve(known, evidence_due_by=report.evidence_due_by)
+        return (moved, *_dispute_terms(known, report))
+    # A report from before the present status is older than our books, and so are the terms that it tells.
+    return _dispute_terms(known, report) if status is known.status else ()
+
+
+def _dispute_terms(known: Dispute, report: DisputeReport) -> Facts:
+    """What a dispute is over, and until when it may be answered, where that is not as we know it."""
+    if (known.amount, known.evidence_due_by) == (report.amount, report.evidence_due_by):
         return ()
-    return (ev.DisputeMoved(dispute_id=known.id, status=target, evidence_due_by=report.evidence_due_by),)
+    return (ev.DisputeChanged(dispute_id=known.id, amount=report.amount, evidence_due_by=report.evidence_due_by),)
 
 
 def _dispute_funds(payment: Payment, report: DisputeReport) -> Facts:

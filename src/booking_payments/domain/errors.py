@@ -147,12 +147,17 @@ class OurFault(PaymentError):
 
 
 class GatewayRefusedUs(OurFault):
-    """The gateway refused our request itself: wrong key, wrong parameters, wrong account."""
+    """The gateway refused our request itself: wrong key, wrong parameters, wrong account, too little on it."""
 
     code = "gateway_refused"
 
-    def __init__(self, message: str = "the payment provider refused the request; this is our mistake") -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str = "the payment provider refused the request; this is our mistake",
+        *,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
 
 
 class RefundRefused(GatewayRefusedUs):

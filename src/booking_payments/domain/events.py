@@ -226,6 +226,15 @@ class DisputeMoved:
 
 
 @frozen(kw_only=True)
+class DisputeChanged:
+    """Without moving, a dispute came to be over ``amount``, or to be answered until ``evidence_due_by``."""
+
+    dispute_id: str
+    amount: Money
+    evidence_due_by: datetime | None
+
+
+@frozen(kw_only=True)
 class DisputeFundsMoved:
     """What a dispute holds of our balance is now ``withdrawn`` in all."""
 
@@ -288,6 +297,7 @@ Fact = (
     | RefundMoved
     | DisputeOpened
     | DisputeMoved
+    | DisputeChanged
     | DisputeFundsMoved
     | BookingConfirmed
     | BookingReleased

@@ -47,11 +47,13 @@ class Currency(Enum):
     def __repr__(self) -> str:
         return f"Currency.{self.name}"
 
-    # ISO 4217 table A.1, funds codes and metals left out.
+    # ISO 4217 table A.1, funds codes and metals left out; and of table A.3, the withdrawn ones, those that Stripe still
+    # lists: ANG (XCG since 2025), BGN (EUR since 2026) and STD (STN since 2018).
     AED = "aed", 2
     AFN = "afn", 2
     ALL = "all", 2
     AMD = "amd", 2
+    ANG = "ang", 2
     AOA = "aoa", 2
     ARS = "ars", 2
     AUD = "aud", 2
@@ -172,6 +174,7 @@ class Currency(Enum):
     SOS = "sos", 2
     SRD = "srd", 2
     SSP = "ssp", 2
+    STD = "std", 2
     STN = "stn", 2
     SVC = "svc", 2
     SYP = "syp", 2
@@ -196,6 +199,7 @@ class Currency(Enum):
     WST = "wst", 2
     XAF = "xaf", 0
     XCD = "xcd", 2
+    XCG = "xcg", 2
     XOF = "xof", 0
     XPF = "xpf", 0
     YER = "yer", 2

@@ -510,6 +510,11 @@ def _dispute_moved(payment: Payment, fact: ev.DisputeMoved, at: datetime) -> Cha
     return _dispute(payment, fact.dispute_id, status=fact.status, evidence_due_by=fact.evidence_due_by)
 
 
+@_folds(ev.DisputeChanged)
+def _dispute_changed(payment: Payment, fact: ev.DisputeChanged, at: datetime) -> Changes:
+    return _dispute(payment, fact.dispute_id, amount=fact.amount, evidence_due_by=fact.evidence_due_by)
+
+
 @_folds(ev.DisputeFundsMoved)
 def _dispute_funds_moved(payment: Payment, fact: ev.DisputeFundsMoved, at: datetime) -> Changes:
     return _dispute(payment, fact.dispute_id, withdrawn=fact.withdrawn)

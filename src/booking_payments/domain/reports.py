@@ -71,3 +71,17 @@ class DisputeReport:
     withdrawn: Money
     evidence_due_by: datetime | None = None
     created_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class Unreadable:
+    """An object that the gateway has and that we can't read, in a currency that we don't know for example.
+
+    Of its money it tells nothing; only whose it may be, by its ``metadata`` or by ``intent_id``, the intent that it
+    belongs to. ``problem`` is what can't be read.
+    """
+
+    id: str
+    intent_id: str | None
+    problem: str
+    metadata: Mapping[str, str] = field(factory=dict)

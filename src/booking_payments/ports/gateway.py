@@ -30,7 +30,7 @@ from booking_payments.domain.instructions import (
     CreateRefund,
 )
 from booking_payments.domain.money import Money
-from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
+from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport, Unreadable
 
 
 class GatewayError(Exception):
@@ -74,7 +74,12 @@ class Unreachable(GatewayError):
 
 
 class Silent(GatewayError):
-    """It may have happened. Try the same key again, then read."""
+    """It may have happened. Try the same key again, then read. ``unreadable`` is the object that was answered, where
+    there is one and only we can't read it."""
+
+    def __init__(self, message: str, *, code: str, unreadable: Unreadable | None = None) -> None:
+        super().__init__(message, code=code)
+        self.unreadable = unreadable
 
 
 class Misconfigured(GatewayError):
@@ -146,23 +151,31 @@ class Disputes(Protocol):
 
 
 class CatchUp(Protocol):
-    """Looking back: what reconciliation and recovery after an outage read."""
+    """Looking back: what reconciliation and recovery after an outage read.
 
-    async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport]:
+    The account may not be ours alone, so an object that can't be read stands in its list as ``Unreadable`` and spoils
+    none of the others.
+    """
+
+    async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Unreadable]:
         """All intents made at or after ``since`` (and before ``until``), oldest first."""
         ...
 
-    async def list_refunds_made(self, since: datetime, until: datetime | None = None) -> Sequence[RefundReport]:
+    async def list_refunds_made(
+        self, since: datetime, until: datetime | None = None
+    ) -> Sequence[RefundReport | Unreadable]:
         """All refunds made at or after ``since`` (and before ``until``), oldest first."""
         ...
 
-    async def list_disputes_opened(self, since: datetime, until: datetime | None = None) -> Sequence[DisputeReport]:
+    async def list_disputes_opened(
+        self, since: datetime, until: datetime | None = None
+    ) -> Sequence[DisputeReport | Unreadable]:
         """All disputes opened at or after ``since`` (and before ``until``), oldest first."""
         ...
 
     async def list_events(self, since: datetime, until: datetime | None = None) -> "Sequence[GatewayEvent]":
         """All events made at or after ``since`` (and before ``until``), oldest first. Gateways keep them for a while
-        (Stripe: 30 days)."""
+        (Stripe: 30 days). One that can't be read is left out: what it tells of is in the other lists."""
         ...
 
 

@@ -177,6 +177,7 @@ def whole_life(of: Booking) -> Life:
         ),
         ev.DisputeFundsMoved(dispute_id="du_1", withdrawn=part),
         ev.DisputeMoved(dispute_id="du_1", status=DisputeStatus.UNDER_REVIEW, evidence_due_by=due),
+        ev.DisputeChanged(dispute_id="du_1", amount=part, evidence_due_by=None),
         ev.DriftFound(code="amount_differs", detail="one cent"),
     )
 

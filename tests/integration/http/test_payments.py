@@ -91,6 +91,19 @@ def test_an_unknown_payment_method_is_422(api: Api) -> None:
     assert response.status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("booked", "asked"), [({"currency": "gbp"}, {}), ({}, {"capture_method": "manual"})], ids=["pounds", "held"]
+)
+def test_a_payment_method_that_does_not_go_with_the_payment_is_422(api: Api, booked: Json, asked: Json) -> None:
+    booking_id = api.book(**booked)
+
+    answer = api.pay(booking_id, "pm_usBankAccount_success", **asked)
+
+    assert problem_of(answer)["code"] == "payment_method_incompatible"
+    assert answer.status_code == 422
+    assert api.pay(booking_id, "pm_card_visa").status_code == 200
+
+
 def test_a_status_before_any_payment_is_404(api: Api) -> None:
     assert api.get(f"/api/bookings/{api.book()}/payment/status/", ANN).status_code == 404
 

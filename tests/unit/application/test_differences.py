@@ -78,6 +78,7 @@ DISPUTE_REPORT = DisputeReport(
     status=DisputeStatus.NEEDS_RESPONSE,
     reason="fraudulent",
     withdrawn=WHOLE,
+    evidence_due_by=NOW + timedelta(days=7),
 )
 FAILURE = Failure(decline=Decline(code="card_declined", message="No."), charge_id="ch_1", payment_method_id=None)
 
@@ -174,6 +175,9 @@ def test_refunds_are_compared(ours: Refund | None, theirs: RefundReport, expecte
         (DISPUTE, attrs.evolve(DISPUTE_REPORT, status=DisputeStatus.WON), ["dispute_status_differs"]),
         (DISPUTE, attrs.evolve(DISPUTE_REPORT, status=None), ["dispute_status_differs"]),
         (DISPUTE, attrs.evolve(DISPUTE_REPORT, withdrawn=NOTHING), ["dispute_amount_differs"]),
+        (DISPUTE, attrs.evolve(DISPUTE_REPORT, amount=PART), ["dispute_amount_differs"]),
+        (DISPUTE, attrs.evolve(DISPUTE_REPORT, evidence_due_by=NOW + timedelta(days=8)), ["dispute_deadline_differs"]),
+        (DISPUTE, attrs.evolve(DISPUTE_REPORT, evidence_due_by=None), ["dispute_deadline_differs"]),
     ],
 )
 def test_disputes_are_compared(ours: Dispute | None, theirs: DisputeReport, expected: list[str]) -> None:

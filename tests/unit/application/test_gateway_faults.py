@@ -7,6 +7,7 @@ import attrs
 import pytest
 
 from booking_payments.application.payments import BookingPayments
+from booking_payments.application.webhooks import WebhookFailed
 from booking_payments.application.world import LONGEST_TRY
 from booking_payments.domain.errors import GatewayRefusedUs, NotPossibleNow, OutcomeUnknown, TryAgainLater
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
@@ -205,6 +206,41 @@ async def test_a_dispute_over_a_charge_that_is_not_ours_is_ignored(house: House)
     results = await house.deliver_webhooks()
 
     assert {result.outcome for result in results} == {"ignored"}
+
+
+async def test_what_is_told_of_others_is_ignored_even_if_their_intent_can_not_be_read(house: House) -> None:
+    order = {"amount": 500, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
+    theirs = str(
+        house.stripe.call("POST", "/v1/payment_intents", {**order, "return_url": "https://x.example"}).body["id"]
+    )
+    house.stripe._account.get("payment_intent", theirs).body["currency"] = "xxx"
+    house.stripe.refund_in_dashboard(theirs, 100)
+    house.stripe.open_dispute(theirs)
+
+    results = await house.deliver_webhooks()
+
+    told = {result.type for result in results}
+    assert told >= {"payment_intent.succeeded", "refund.created", "charge.refunded", "charge.dispute.created"}
+    assert {result.outcome for result in results} == {"ignored"}
+
+
+async def test_what_is_told_of_our_intent_comes_again_while_that_can_not_be_read(house: House) -> None:
+    payment = await _pay(house)
+    await house.deliver_webhooks()
+    intent_id = payment.intent_id or ""
+    house.stripe._account.get("payment_intent", intent_id).body["currency"] = "xxx"
+    refund = {"id": "re_9", "payment_intent": intent_id, "amount": 1, "currency": "usd", "status": "succeeded"}
+
+    with pytest.raises(WebhookFailed):
+        await house.deliver_event("refund.created", refund)
+
+
+async def test_whose_refund_it_is_stays_open_while_the_gateway_is_silent(house: House) -> None:
+    _sabotage(house, retrieve_intent=[SILENT])
+    refund = {"id": "re_9", "payment_intent": "pi_9", "amount": 1, "currency": "usd", "status": "succeeded"}
+
+    with pytest.raises(WebhookFailed):
+        await house.deliver_event("refund.created", refund)
 
 
 async def test_a_dispute_over_an_intent_that_nobody_knows_is_ignored(house: House) -> None:

@@ -244,3 +244,27 @@ async def test_a_list_from_before_the_last_sending_proves_nothing(house: House) 
 
     assert (await _payment(house, first)).operation is None
     assert (await _payment(house, second)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_what_others_made_and_nobody_can_read_does_not_keep_a_lost_intent_unknown(house: House) -> None:
+    booking_id = await _lost(house, "timeout_before", expires_in=timedelta(minutes=1))
+    theirs = house.stripe.call("POST", "/v1/payment_intents", {"amount": 2000, "currency": "usd"}).body["id"]
+    house.stripe._account.get("payment_intent", theirs).body["currency"] = "xxx"
+
+    await _settled(house, timedelta(days=2))
+    await house.payments.work()
+
+    assert (await _payment(house, booking_id)).operation is None
+    assert (await house.payments.get_booking(booking_id)).status is BookingStatus.EXPIRED
+
+
+async def test_a_lost_intent_that_can_not_be_read_stays_unknown(house: House) -> None:
+    booking_id = await _lost(house, "timeout_after", expires_in=timedelta(minutes=1))
+    (intent,) = await house.world.gateway.list_intents(house.clock.now() - timedelta(hours=1))
+    house.stripe._account.get("payment_intent", intent.id).body["currency"] = "xxx"
+
+    await _settled(house, timedelta(days=2))
+
+    operation = (await _payment(house, booking_id)).operation
+    assert operation is not None
+    assert operation.unknown

@@ -20,7 +20,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.ledger import postings_of
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.payment import AttemptOutcome, Payment, fold
-from booking_payments.domain.reports import DisputeReport, IntentReport
+from booking_payments.domain.reports import DisputeReport, IntentReport, Unreadable
 from booking_payments.ports.storage import InboxEntry, InboxStatus, UnitOfWork
 from booking_payments.testing.house import ANN, House
 from tests.unit.application.saboteur import PowerCut, Saboteur
@@ -525,6 +525,83 @@ async def test_intents_that_others_made_on_the_account_are_none_of_our_business(
     assert (found.left, found.foreign) == ((), 1)
 
 
+def _unreadable(house: House, kind: str, gateway_id: str) -> None:
+    """The object is in a currency that nobody here has heard of."""
+    house.stripe._account.get(kind, gateway_id).body["currency"] = "xxx"
+
+
+async def test_what_others_made_and_nobody_can_read_keeps_no_payment_from_being_healed(house: House) -> None:
+    view = await _start(house)
+    intent_id = _charge(house)
+    refund_id = house.stripe.refund_in_dashboard(intent_id, 100).body["id"]
+    dispute_id = house.stripe.open_dispute(intent_id).body["id"]
+    for kind, gateway_id in (("payment_intent", intent_id), ("refund", refund_id), ("dispute", dispute_id)):
+        _unreadable(house, kind, gateway_id)
+    _browser_pays(house, view)
+    _forget_events(house)
+
+    found = await house.payments.reconcile()
+
+    assert (found.left, found.foreign, len(found.healed)) == ((), 1, 1)
+    assert (await _now(house, view)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_an_intent_of_ours_that_can_not_be_read_is_left_and_holds_up_no_other(house: House) -> None:
+    unread, healed = await _paid(house), await house.payments.start_payment((await house.book(reference="R-2")).id, ANN)
+    _unreadable(house, "payment_intent", unread.payment.intent_id or "")
+    _browser_pays(house, healed)
+    _forget_events(house)
+
+    found = await house.payments.reconcile()
+
+    left = [(each.code, each.payment_id, each.gateway_id) for each in found.left]
+    assert left == [("unreadable", unread.payment.id, unread.payment.intent_id)]
+    assert (found.foreign, (await _now(house, healed)).status) == (0, PaymentStatus.SUCCEEDED)
+
+
+@pytest.mark.parametrize("payment_id", [None, "pay_of_a_lost_database"])
+async def test_an_intent_that_can_not_be_read_is_told_ours_by_its_metadata(
+    house: House, payment_id: str | None
+) -> None:
+    booking_id = (await house.book()).id
+    intent_id = _charge(house, booking_id=booking_id, **({"payment_id": payment_id} if payment_id else {}))
+    _unreadable(house, "payment_intent", intent_id)
+
+    (finding,) = (await house.payments.reconcile()).left
+
+    said = (finding.code, finding.gateway_id, finding.booking_id, finding.payment_id)
+    assert said == ("unreadable", intent_id, booking_id, payment_id)
+
+
+@pytest.mark.parametrize("kind", ["refund", "dispute"])
+async def test_a_part_of_our_payment_that_can_not_be_read_is_left(house: House, kind: str) -> None:
+    view = await _paid(house)
+    intent_id = view.payment.intent_id or ""
+    makes = house.stripe.refund_in_dashboard if kind == "refund" else house.stripe.open_dispute
+    made = makes(intent_id).body["id"]
+    _forget_events(house)
+    _unreadable(house, kind, made)
+
+    found = await house.payments.reconcile()
+
+    left = [(each.code, each.payment_id, each.gateway_id) for each in found.left]
+    assert left == [("unreadable", view.payment.id, made)]
+
+
+async def test_a_second_charge_whose_refunds_can_not_be_read_is_left_and_holds_up_no_other(house: House) -> None:
+    view = await _paid(house)
+    intent_id = _charge(house, payment_id=view.payment.id)
+    _unreadable(house, "refund", house.stripe.refund_in_dashboard(intent_id).body["id"])
+    later = await house.payments.start_payment((await house.book(reference="R-2")).id, ANN)
+    _browser_pays(house, later)
+    _forget_events(house)
+
+    found = await house.payments.reconcile()
+
+    assert [(each.code, each.gateway_id) for each in found.left] == [("not_read", intent_id)]
+    assert (await _now(house, later)).status is PaymentStatus.SUCCEEDED
+
+
 async def test_late_money_whose_refund_failed_is_left(house: House) -> None:
     booking = await house.book()
     view = await house.payments.start_payment(
@@ -744,7 +821,7 @@ class _DiesMeanwhile(Saboteur):
         self._house = house
         self.booking: Booking | None = None
 
-    async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport]:
+    async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Unreadable]:
         if self.booking is None:
             self.booking = await _die_while_paying(self._house)
         return await super().list_intents(since, until)
@@ -775,7 +852,8 @@ class _ConfirmsMeanwhile(Saboteur):
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport]:
         reports = await super().list_intents(since, until)
-        return [attrs.evolve(report, status=PaymentStatus.PROCESSING) for report in reports]
+        intents = [report for report in reports if isinstance(report, IntentReport)]
+        return [attrs.evolve(intent, status=PaymentStatus.PROCESSING) for intent in intents]
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
         report = await super().retrieve_intent(intent_id)
@@ -817,6 +895,60 @@ class _WonMeanwhile(Saboteur):
             assert self._house.stripe.call("POST", f"/v1/disputes/{reports[0].id}", evidence).ok
             self._house.clock.advance(timedelta(seconds=5))
             await self._house.deliver_webhooks()
+        return reports
+
+
+def _postpone(house: House, dispute_id: str) -> None:
+    """The bank gives another week for the evidence."""
+    record = house.stripe._account.require("dispute", dispute_id, param="dispute")
+    details = record.body["evidence_details"]
+    house.stripe._account.update(record, evidence_details=details | {"due_by": details["due_by"] + 7 * 86_400})
+
+
+async def test_another_deadline_of_a_dispute_is_healed(house: House) -> None:
+    view = await _pay(house, "pm_card_createDispute")
+    await house.deliver_webhooks()
+    before = (await _now(house, view)).disputes[0]
+    _postpone(house, before.id)
+
+    found = await house.payments.reconcile()
+
+    dispute = (await _now(house, view)).disputes[0]
+    assert before.evidence_due_by is not None
+    assert dispute.evidence_due_by == before.evidence_due_by + timedelta(days=7)
+    assert ([each.text.rpartition(": ")[2] for each in found.healed], found.left) == (["dispute changed"], ())
+
+
+async def test_a_deadline_that_was_read_before_a_newer_one_came_is_not_booked(house: House) -> None:
+    view = await _paid(house)
+    dispute_id = house.stripe.open_dispute(view.payment.intent_id or "").body["id"]
+    await house.deliver_webhooks()
+    _postpone(house, dispute_id)
+    gateway = _PostponedMeanwhile(house, dispute_id)
+
+    await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+
+    dispute = (await _now(house, view)).dispute
+    report = await house.world.gateway.retrieve_dispute(dispute_id)
+    assert dispute is not None
+    assert dispute.evidence_due_by == report.evidence_due_by
+
+
+class _PostponedMeanwhile(Saboteur):
+    """The deadline moves once more, and a webhook tells of it, while the answer with the first one is on its way."""
+
+    def __init__(self, house: House, dispute_id: str) -> None:
+        super().__init__(house)
+        self._house = house
+        self._dispute_id: str | None = dispute_id
+
+    async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
+        reports = await super().list_disputes(intent_id)
+        if self._dispute_id:
+            dispute_id, self._dispute_id = self._dispute_id, None
+            _postpone(self._house, dispute_id)
+            body = self._house.stripe.call("GET", f"/v1/disputes/{dispute_id}").body
+            await self._house.deliver_event("charge.dispute.updated", dict(body))
         return reports
 
 

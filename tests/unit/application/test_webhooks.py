@@ -360,6 +360,43 @@ async def test_a_dispute_freezes_nothing_but_refunds(house: House) -> None:
     assert (payment.status, payment.disputed) == (PaymentStatus.SUCCEEDED, True)
 
 
+def _postpone(house: House, dispute_id: str, days: int) -> Event:
+    """The bank gives more days for the evidence; the dispute as Stripe has it then."""
+    record = house.stripe._account.require("dispute", dispute_id, param="dispute")
+    details = record.body["evidence_details"]
+    house.stripe._account.update(record, evidence_details=details | {"due_by": details["due_by"] + days * 86_400})
+    return dict(record.body)
+
+
+async def test_another_deadline_of_a_dispute_is_learned(house: House) -> None:
+    view = await _pay(house, "pm_card_createDispute")
+    await house.deliver_webhooks()
+    before = (await _now(house, view)).disputes[0]
+
+    told = await house.deliver_event("charge.dispute.updated", _postpone(house, before.id, 7))
+    again = await house.deliver_event("charge.dispute.updated", _postpone(house, before.id, 0))
+
+    payment = await _now(house, view)
+    journal = await house.payments.journal(view.payment.booking_id)
+    assert before.evidence_due_by is not None
+    assert payment.disputes[0].evidence_due_by == before.evidence_due_by + timedelta(days=7)
+    assert [type(each.fact).__name__ for each in journal].count("DisputeChanged") == 1
+    assert (told.outcome, again.outcome) == ("processed", "processed")
+
+
+async def test_a_late_webhook_brings_no_old_deadline_back(house: House) -> None:
+    view = await _pay(house, "pm_card_createDispute")
+    await house.deliver_webhooks()
+    dispute = (await _now(house, view)).disputes[0]
+    first = _postpone(house, dispute.id, 1)
+    await house.deliver_event("charge.dispute.updated", _postpone(house, dispute.id, 7))
+    newest = await _now(house, view)
+
+    result = await house.deliver_event("charge.dispute.updated", first)
+
+    assert (result.outcome, await _now(house, view)) == ("processed", newest)
+
+
 async def test_a_won_dispute_gives_the_money_back_to_the_ledger(house: House) -> None:
     view = await _pay(house, "pm_card_createDispute")
     await house.deliver_webhooks()

@@ -1,7 +1,7 @@
 """Decisions: what is asked of the gateway, what its news means, and what follows from it."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -1088,6 +1088,16 @@ def test_a_snapshot_of_a_dispute_is_old_when_it_tells_nothing_new(
     assert decide.is_old_dispute_news(life.payment, a_dispute(status, withdrawn, id=name)) is old
 
 
+@pytest.mark.parametrize("changes", [{"evidence_due_by": NOW}, {"evidence_due_by": None}, {"amount": usd("60.00")}])
+def test_another_deadline_or_amount_of_a_dispute_is_news(changes: dict[str, Any]) -> None:
+    life = a_paid_life()
+    known = a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW + timedelta(days=7))
+    life.sees_dispute(known)
+
+    assert decide.is_old_dispute_news(life.payment, known)
+    assert not decide.is_old_dispute_news(life.payment, attrs.evolve(known, **changes))
+
+
 # --- news of refunds ---------------------------------------------------------------------------------------------
 
 
@@ -1242,6 +1252,46 @@ def test_a_dispute_moves_and_gives_its_money_back(report: Any, names: list[str])
     assert kinds(facts) == names
     assert dispute is not None
     assert (dispute.status, dispute.withdrawn) == (report.status, report.withdrawn)
+
+
+@pytest.mark.parametrize("due_by", [NOW, NOW + timedelta(days=9), None])
+@pytest.mark.parametrize("first", [NOW + timedelta(days=7), None])
+@pytest.mark.parametrize("amount", [PRICE, usd("60.00")])
+def test_a_dispute_gets_another_deadline_or_amount_without_moving(
+    first: datetime | None, due_by: datetime | None, amount: Money
+) -> None:
+    life = a_paid_life()
+    life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=first))
+    report = a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=due_by, amount=amount)
+
+    facts = life.sees_dispute(report)
+    dispute = life.payment.dispute
+
+    same = (due_by, amount) == (first, PRICE)
+    assert (kinds(facts), life.sees_dispute(report)) == ([] if same else ["DisputeChanged"], ())
+    assert dispute is not None
+    assert (dispute.evidence_due_by, dispute.amount, dispute.status) == (due_by, amount, DisputeStatus.NEEDS_RESPONSE)
+
+
+def test_a_dispute_that_moves_brings_its_deadline_and_its_amount_along() -> None:
+    life = a_disputed_life()
+    report = a_dispute(DisputeStatus.UNDER_REVIEW, "100.00", evidence_due_by=NOW)
+
+    facts = kinds(life.sees_dispute(report)), kinds(life.sees_dispute(attrs.evolve(report, status=DisputeStatus.WON)))
+    lost_less = a_disputed_life().sees_dispute(a_dispute(DisputeStatus.LOST, "100.00", amount=usd("60.00")))
+
+    assert facts == (["DisputeMoved"], ["DisputeMoved"])
+    assert kinds(lost_less) == ["DisputeMoved", "DisputeChanged"]
+
+
+def test_a_report_from_before_the_present_status_of_a_dispute_brings_no_old_deadline_back() -> None:
+    life = a_disputed_life()
+    life.sees_dispute(a_dispute(DisputeStatus.UNDER_REVIEW, "100.00", evidence_due_by=NOW))
+    older = a_dispute(
+        DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW - timedelta(days=1), amount=usd("1.00")
+    )
+
+    assert life.sees_dispute(older) == ()
 
 
 @pytest.mark.parametrize(

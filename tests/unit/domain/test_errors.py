@@ -60,6 +60,7 @@ def test_an_error_has_the_code_of_its_class_otherwise() -> None:
         (TryAgainLater(), "gateway_unavailable"),
         (OutcomeUnknown(), "outcome_unknown"),
         (GatewayRefusedUs(), "gateway_refused"),
+        (GatewayRefusedUs("too little", code="balance_insufficient"), "balance_insufficient"),
         (RefundRefused(), "refund_refused"),
         (IllegalTransition("canceled", "started"), "illegal_transition"),
         (UnknownCurrency("xyz"), "unknown_currency"),

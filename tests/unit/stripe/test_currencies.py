@@ -17,37 +17,38 @@ from booking_payments.domain.money import MAX_DIGITS, Currency, Money
 ROUND_TRIPS = 100_000 if os.environ.get("SIMULATION") == "nightly" else 10_000
 
 TABLE = """
-    aed 2 2 1 200    | afn 2 2 1 1      | all 2 2 1 1      | amd 2 2 1 1      | aoa 2 2 1 1
-    ars 2 2 1 50     | aud 2 2 1 50     | awg 2 2 1 1      | azn 2 2 1 1      | bam 2 2 1 1
-    bbd 2 2 1 1      | bdt 2 2 1 1      | bgn 2 2 1 1      | bhd 3 3 10 1     | bif 0 0 1 1
-    bmd 2 2 1 1      | bnd 2 2 1 1      | bob 2 2 1 1      | brl 2 2 1 50     | bsd 2 2 1 1
-    btn 2 - - -      | bwp 2 2 1 1      | byn 2 2 1 1      | bzd 2 2 1 1      | cad 2 2 1 50
-    cdf 2 2 1 1      | chf 2 2 1 50     | clp 0 0 1 1      | cny 2 2 1 1      | cop 2 2 1 50
-    crc 2 2 1 1      | cup 2 - - -      | cve 2 2 1 1      | czk 2 2 1 1500   | djf 0 0 1 1
-    dkk 2 2 1 250    | dop 2 2 1 1      | dzd 2 2 1 1      | egp 2 2 1 1      | ern 2 - - -
-    etb 2 2 1 1      | eur 2 2 1 50     | fjd 2 2 1 1      | fkp 2 2 1 1      | gbp 2 2 1 30
-    gel 2 2 1 1      | ghs 2 - - -      | gip 2 2 1 1      | gmd 2 2 1 1      | gnf 0 0 1 1
-    gtq 2 2 1 1      | gyd 2 2 1 1      | hkd 2 2 1 400    | hnl 2 2 1 1      | htg 2 2 1 1
-    huf 2 2 1 17500  | idr 2 2 1 50     | ils 2 2 1 50     | inr 2 2 1 50     | iqd 3 - - -
-    irr 2 - - -      | isk 0 2 100 1    | jmd 2 2 1 1      | jod 3 3 10 1     | jpy 0 0 1 50
-    kes 2 2 1 1      | kgs 2 2 1 1      | khr 2 2 1 1      | kmf 0 0 1 1      | kpw 2 - - -
-    krw 0 0 1 50     | kwd 3 3 10 1     | kyd 2 2 1 1      | kzt 2 2 1 1      | lak 2 2 1 1
-    lbp 2 2 1 1      | lkr 2 2 1 1      | lrd 2 2 1 1      | lsl 2 2 1 1      | lyd 3 - - -
-    mad 2 2 1 1      | mdl 2 2 1 1      | mga 2 0 1 1      | mkd 2 2 1 1      | mmk 2 2 1 1
-    mnt 2 2 1 1      | mop 2 2 1 1      | mru 2 - - -      | mur 2 2 1 1      | mvr 2 2 1 1
-    mwk 2 2 1 1      | mxn 2 2 1 1000   | myr 2 2 1 200    | mzn 2 2 1 1      | nad 2 2 1 1
-    ngn 2 2 1 1      | nio 2 2 1 1      | nok 2 2 1 300    | npr 2 2 1 1      | nzd 2 2 1 50
-    omr 3 3 10 1     | pab 2 2 1 1      | pen 2 2 1 1      | pgk 2 2 1 1      | php 2 2 1 50
-    pkr 2 2 1 1      | pln 2 2 1 200    | pyg 0 0 1 1      | qar 2 2 1 1      | ron 2 2 1 200
-    rsd 2 2 1 1      | rub 2 2 1 50     | rwf 0 0 1 1      | sar 2 2 1 1      | sbd 2 2 1 1
-    scr 2 2 1 1      | sdg 2 - - -      | sek 2 2 1 300    | sgd 2 2 1 50     | shp 2 2 1 1
-    sle 2 2 1 1      | sos 2 2 1 1      | srd 2 2 1 1      | ssp 2 - - -      | stn 2 - - -
-    svc 2 - - -      | syp 2 - - -      | szl 2 2 1 1      | thb 2 2 1 1000   | tjs 2 2 1 1
-    tmt 2 - - -      | tnd 3 3 10 1     | top 2 2 1 1      | try 2 2 1 1      | ttd 2 2 1 1
-    twd 2 2 1 1      | tzs 2 2 1 1      | uah 2 2 1 1      | ugx 0 2 100 1    | usd 2 2 1 50
-    uyu 2 2 1 1      | uzs 2 2 1 1      | ves 2 - - -      | vnd 0 0 1 1      | vuv 0 0 1 1
-    wst 2 2 1 1      | xaf 0 0 1 1      | xcd 2 2 1 1      | xof 0 0 1 1      | xpf 0 0 1 1
-    yer 2 2 1 1      | zar 2 2 1 50     | zmw 2 2 1 1      | zwg 2 - - -
+    aed 2 2 1 200    | afn 2 2 1 1      | all 2 2 1 1      | amd 2 2 1 1      | ang 2 2 1 1
+    aoa 2 2 1 1      | ars 2 2 1 50     | aud 2 2 1 50     | awg 2 2 1 1      | azn 2 2 1 1
+    bam 2 2 1 1      | bbd 2 2 1 1      | bdt 2 2 1 1      | bgn 2 2 1 1      | bhd 3 3 10 1
+    bif 0 0 1 1      | bmd 2 2 1 1      | bnd 2 2 1 1      | bob 2 2 1 1      | brl 2 2 1 50
+    bsd 2 2 1 1      | btn 2 - - -      | bwp 2 2 1 1      | byn 2 2 1 1      | bzd 2 2 1 1
+    cad 2 2 1 50     | cdf 2 2 1 1      | chf 2 2 1 50     | clp 0 0 1 1      | cny 2 2 1 1
+    cop 2 2 1 50     | crc 2 2 1 1      | cup 2 - - -      | cve 2 2 1 1      | czk 2 2 1 1500
+    djf 0 0 1 1      | dkk 2 2 1 250    | dop 2 2 1 1      | dzd 2 2 1 1      | egp 2 2 1 1
+    ern 2 - - -      | etb 2 2 1 1      | eur 2 2 1 50     | fjd 2 2 1 1      | fkp 2 2 1 1
+    gbp 2 2 1 30     | gel 2 2 1 1      | ghs 2 - - -      | gip 2 2 1 1      | gmd 2 2 1 1
+    gnf 0 0 1 1      | gtq 2 2 1 1      | gyd 2 2 1 1      | hkd 2 2 1 400    | hnl 2 2 1 1
+    htg 2 2 1 1      | huf 2 2 1 17500  | idr 2 2 1 50     | ils 2 2 1 50     | inr 2 2 1 50
+    iqd 3 - - -      | irr 2 - - -      | isk 0 2 100 1    | jmd 2 2 1 1      | jod 3 3 10 1
+    jpy 0 0 1 50     | kes 2 2 1 1      | kgs 2 2 1 1      | khr 2 2 1 1      | kmf 0 0 1 1
+    kpw 2 - - -      | krw 0 0 1 50     | kwd 3 3 10 1     | kyd 2 2 1 1      | kzt 2 2 1 1
+    lak 2 2 1 1      | lbp 2 2 1 1      | lkr 2 2 1 1      | lrd 2 2 1 1      | lsl 2 2 1 1
+    lyd 3 - - -      | mad 2 2 1 1      | mdl 2 2 1 1      | mga 2 0 1 1      | mkd 2 2 1 1
+    mmk 2 2 1 1      | mnt 2 2 1 1      | mop 2 2 1 1      | mru 2 - - -      | mur 2 2 1 1
+    mvr 2 2 1 1      | mwk 2 2 1 1      | mxn 2 2 1 1000   | myr 2 2 1 200    | mzn 2 2 1 1
+    nad 2 2 1 1      | ngn 2 2 1 1      | nio 2 2 1 1      | nok 2 2 1 300    | npr 2 2 1 1
+    nzd 2 2 1 50     | omr 3 3 10 1     | pab 2 2 1 1      | pen 2 2 1 1      | pgk 2 2 1 1
+    php 2 2 1 50     | pkr 2 2 1 1      | pln 2 2 1 200    | pyg 0 0 1 1      | qar 2 2 1 1
+    ron 2 2 1 200    | rsd 2 2 1 1      | rub 2 2 1 50     | rwf 0 0 1 1      | sar 2 2 1 1
+    sbd 2 2 1 1      | scr 2 2 1 1      | sdg 2 - - -      | sek 2 2 1 300    | sgd 2 2 1 50
+    shp 2 2 1 1      | sle 2 2 1 1      | sos 2 2 1 1      | srd 2 2 1 1      | ssp 2 - - -
+    std 2 2 1 1      | stn 2 - - -      | svc 2 - - -      | syp 2 - - -      | szl 2 2 1 1
+    thb 2 2 1 1000   | tjs 2 2 1 1      | tmt 2 - - -      | tnd 3 3 10 1     | top 2 2 1 1
+    try 2 2 1 1      | ttd 2 2 1 1      | twd 2 2 1 1      | tzs 2 2 1 1      | uah 2 2 1 1
+    ugx 0 2 100 1    | usd 2 2 1 50     | uyu 2 2 1 1      | uzs 2 2 1 1      | ves 2 - - -
+    vnd 0 0 1 1      | vuv 0 0 1 1      | wst 2 2 1 1      | xaf 0 0 1 1      | xcd 2 2 1 1
+    xcg 2 - - -      | xof 0 0 1 1      | xpf 0 0 1 1      | yer 2 2 1 1      | zar 2 2 1 50
+    zmw 2 2 1 1      | zwg 2 - - -
 """
 ROWS = [cell.split() for line in TABLE.strip().splitlines() for cell in line.split("|")]
 TAKEN = [row for row in ROWS if row[2] != "-"]
@@ -56,6 +57,10 @@ NOT_TAKEN = [row[0] for row in ROWS if row[2] == "-"]
 
 def test_the_table_has_every_currency_once() -> None:
     assert [row[0] for row in ROWS] == [currency.code for currency in Currency]
+
+
+def test_every_currency_that_stripe_takes_can_be_read() -> None:
+    assert amounts.SUPPORTED - {currency.code for currency in Currency} == set()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])

@@ -14,12 +14,14 @@ import anyio
 import pytest
 import stripe
 from anyio.abc import SocketAttribute, SocketStream
+from structlog.testing import capture_logs
 
 from booking_payments.adapters.stripe.gateway import API_VERSION, StripeGateway
 from booking_payments.adapters.stripe.objects import intent_report
 from booking_payments.adapters.stripe.sdk import MEANINGS, SdkTransport, gateway_error
 from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.reports import Unreadable
 from booking_payments.domain.retry import DECLINES
 from booking_payments.ports.gateway import (
     Declined,
@@ -260,6 +262,68 @@ async def test_all_pages_are_listed_oldest_first() -> None:
     found = await over(Pages(200, b"")).list_intents(datetime(2026, 1, 1, tzinfo=UTC))
 
     assert [intent.id for intent in found] == ["pi_old", "pi_new"]
+
+
+STRANGE = {**INTENT, "id": "pi_strange", "currency": "xxx", "metadata": {"payment_id": "pay_1", "count": 3}}
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def listing(*items: object) -> StripeGateway:
+    return over(canned(200, {"data": list(items), "has_more": False}))
+
+
+async def test_an_object_that_can_not_be_read_spoils_none_of_the_others_in_the_list() -> None:
+    strange, intent = await listing(INTENT, STRANGE).list_intents(LONG_AGO)
+
+    metadata = {"payment_id": "pay_1"}
+    assert strange == Unreadable(id="pi_strange", intent_id=None, problem="currency xxx", metadata=metadata)
+    assert intent.id == INTENT["id"]
+
+
+@pytest.mark.parametrize("verb", ["list_refunds_made", "list_disputes_opened"])
+@pytest.mark.parametrize("intent", ["pi_1", {"id": "pi_1", "object": "payment_intent"}])
+async def test_what_can_not_be_read_names_the_intent_that_it_belongs_to(verb: str, intent: object) -> None:
+    gateway = listing({"id": "x_1", "amount": 1, "currency": "xxx", "payment_intent": intent})
+
+    assert await getattr(gateway, verb)(LONG_AGO) == [Unreadable(id="x_1", intent_id="pi_1", problem="currency xxx")]
+
+
+async def test_an_event_that_can_not_be_read_is_left_out() -> None:
+    event = {"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": INTENT}}
+    gateway = listing({**event, "id": "evt_2", "data": {"object": {}}}, event)
+
+    assert [each.id for each in await gateway.list_events(LONG_AGO)] == ["evt_1"]
+
+
+async def test_a_list_with_what_can_not_be_read_is_one_line_of_the_log() -> None:
+    with capture_logs() as lines:
+        await listing(STRANGE, INTENT, {**STRANGE, "id": "pi_older"}).list_intents(LONG_AGO)
+        await listing(INTENT).list_intents(LONG_AGO)
+
+    told = {"path": "/v1/payment_intents", "objects": 2, "newest": "pi_strange", "problem": "currency xxx"}
+    assert lines == [{"event": "unreadable objects", "log_level": "info", **told}]
+
+
+@pytest.mark.parametrize("item", ["pi_1", {}, {"amount": 100}, None])
+async def test_a_list_of_what_are_no_objects_tells_nothing(item: object) -> None:
+    with pytest.raises(Silent):
+        await listing(INTENT, item).list_intents(LONG_AGO)
+
+
+@pytest.mark.parametrize("verb", ["list_refunds", "list_disputes"])
+async def test_what_one_intent_has_is_read_whole_or_not_at_all(verb: str) -> None:
+    with pytest.raises(Silent) as silent:
+        await getattr(listing({"id": "x_1", "amount": 1, "currency": "xxx"}), verb)("pi_1")
+
+    assert silent.value.unreadable == Unreadable(id="x_1", intent_id=None, problem="currency xxx")
+
+
+async def test_an_answer_that_can_not_be_read_names_its_object() -> None:
+    with pytest.raises(Silent) as silent:
+        await over(canned(200, STRANGE)).retrieve_intent("pi_strange")
+
+    assert silent.value.unreadable is not None
+    assert silent.value.unreadable.metadata == {"payment_id": "pay_1"}
 
 
 async def test_a_list_that_is_none_tells_nothing() -> None:

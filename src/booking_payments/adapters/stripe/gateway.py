@@ -5,9 +5,11 @@ All translation happens here, so whatever carries the requests, what comes out o
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
+import structlog
 from attrs import frozen
 
 from booking_payments.adapters.stripe import limits
@@ -16,6 +18,7 @@ from booking_payments.adapters.stripe.objects import (
     dispute_report,
     intent_report,
     refund_report,
+    unreadable,
 )
 from booking_payments.adapters.stripe.requests import Params, escaped, path_and_params
 from booking_payments.adapters.stripe.webhooks import KINDS, read_event
@@ -28,8 +31,8 @@ from booking_payments.domain.instructions import (
     Instruction,
 )
 from booking_payments.domain.money import Money
-from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
-from booking_payments.ports.gateway import GatewayEvent, Silent
+from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
+from booking_payments.ports.gateway import GatewayEvent, Silent, WebhookRefused
 
 API_VERSION: Final = "2026-10-28.endive"
 """The version of Stripe's API whose shapes we ask for."""
@@ -38,6 +41,9 @@ PAGE: Final = 100
 """Most objects that Stripe lists at once (docs.stripe.com/api/pagination)."""
 
 Report = TypeVar("Report")
+Read = Callable[[Mapping[str, Any]], Report]
+
+log = structlog.get_logger("booking_payments.gateway")
 
 
 @frozen
@@ -88,7 +94,7 @@ class StripeGateway:
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
         path, params = path_and_params(instruction)
         reply = await self._transport.call("POST", path, params, idempotency_key)
-        return _read(lambda: refund_report(reply.body, replayed=reply.replayed))
+        return _read(reply.body, partial(refund_report, replayed=reply.replayed))
 
     async def retrieve_refund(self, refund_id: str) -> RefundReport:
         return await self._get("/v1/refunds", refund_id, refund_report)
@@ -102,46 +108,83 @@ class StripeGateway:
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
         return await self._list("/v1/disputes", {"payment_intent": intent_id}, dispute_report)
 
-    async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport]:
-        return await self._list("/v1/payment_intents", _created(since, until), intent_report)
+    async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Unreadable]:
+        return await self._list_everybodys("/v1/payment_intents", _created(since, until), intent_report)
 
-    async def list_refunds_made(self, since: datetime, until: datetime | None = None) -> Sequence[RefundReport]:
-        return await self._list("/v1/refunds", _created(since, until), refund_report)
+    async def list_refunds_made(
+        self, since: datetime, until: datetime | None = None
+    ) -> Sequence[RefundReport | Unreadable]:
+        return await self._list_everybodys("/v1/refunds", _created(since, until), refund_report)
 
-    async def list_disputes_opened(self, since: datetime, until: datetime | None = None) -> Sequence[DisputeReport]:
-        return await self._list("/v1/disputes", _created(since, until), dispute_report)
+    async def list_disputes_opened(
+        self, since: datetime, until: datetime | None = None
+    ) -> Sequence[DisputeReport | Unreadable]:
+        return await self._list_everybodys("/v1/disputes", _created(since, until), dispute_report)
 
     async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
-        return await self._list("/v1/events", {"types": list(KINDS), **_created(since, until)}, _event)
+        params = {"types": list(KINDS), **_created(since, until)}
+        found = await self._list_everybodys("/v1/events", params, _event)
+        return [each for each in found if not isinstance(each, Unreadable)]
 
     async def _post_intent(self, instruction: Instruction, idempotency_key: str) -> IntentReport:
         path, params = path_and_params(instruction)
         reply = await self._transport.call("POST", path, params, idempotency_key)
-        return _read(lambda: intent_report(reply.body, replayed=reply.replayed))
+        return _read(reply.body, partial(intent_report, replayed=reply.replayed))
 
-    async def _get(self, path: str, id_: str, read: Callable[[Mapping[str, Any]], Report]) -> Report:
+    async def _get(self, path: str, id_: str, read: Read[Report]) -> Report:
         reply = await self._transport.call("GET", f"{path}/{escaped(id_)}", {}, None)
-        return _read(lambda: read(reply.body))
+        return _read(reply.body, read)
 
-    async def _list(self, path: str, params: Params, read: Callable[[Mapping[str, Any]], Report]) -> Sequence[Report]:
+    async def _list_everybodys(self, path: str, params: Params, read: Read[Report]) -> Sequence[Report | Unreadable]:
+        """All that the account has, be it ours or not: one object that can't be read stops none of the others."""
+        found = await self._list(path, params, partial(_read_or_keep, read=read))
+        _tell_of_unreadable(path, found)
+        return found
+
+    async def _list(self, path: str, params: Params, read: Read[Report]) -> Sequence[Report]:
         """All pages, oldest first; Stripe lists the newest first."""
         found: list[Report] = []
         after: Params = {}
         while True:
             body = (await self._transport.call("GET", path, {"limit": PAGE, **params, **after}, None)).body
-            items, has_more = _read(lambda body=body: (list(body["data"]), body["has_more"]))  # type: ignore[misc]
-            found.extend(_read(lambda item=item: read(item)) for item in items)  # type: ignore[misc]
+            items, has_more = _read(body, _page)
+            found.extend(_read(item, read) for item in items)
             if not has_more or not items:
                 return found[::-1]
             after = {"starting_after": items[-1]["id"]}
 
 
-def _read(read: Callable[[], Report]) -> Report:
+def _read(body: Any, read: Read[Report]) -> Report:
     """What an answer says. One that can't be read tells nothing about the money, so it is no verdict."""
     try:
-        return read()
-    except (UnreadableObject, AttributeError, KeyError, TypeError) as error:
-        raise Silent("the payment provider's answer can't be read", code="unreadable_answer") from error
+        return read(body)
+    except (UnreadableObject, WebhookRefused, AttributeError, KeyError, TypeError) as error:
+        what = unreadable(body, error)
+        raise Silent(
+            "the payment provider's answer can't be read", code="unreadable_answer", unreadable=what
+        ) from error
+
+
+def _read_or_keep(body: Any, read: Read[Report]) -> Report | Unreadable:
+    """What one object of a list says, or what it is where it can't be read. Raises ``Silent`` for what is no object."""
+    try:
+        return _read(body, read)
+    except Silent as silent:
+        if silent.unreadable is None:
+            raise
+        return silent.unreadable
+
+
+def _tell_of_unreadable(path: str, found: Sequence[object]) -> None:
+    """One line for a list with objects that can't be read: the newest, and how many there are."""
+    kept = [each for each in found if isinstance(each, Unreadable)]
+    if kept:
+        newest = kept[-1]
+        log.info("unreadable objects", path=path, objects=len(kept), newest=newest.id, problem=newest.problem)
+
+
+def _page(body: Mapping[str, Any]) -> tuple[list[Any], bool]:
+    return list(body["data"]), bool(body["has_more"])
 
 
 def _event(body: Mapping[str, Any]) -> GatewayEvent:

@@ -13,7 +13,7 @@ from booking_payments.adapters.stripe.amounts import AmountNotRepresentable, fro
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
+from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport, Unreadable
 from booking_payments.domain.retry import GENERIC_TEXT, Decline
 
 Object = Mapping[str, Any]
@@ -90,6 +90,16 @@ def failure_report(error: Object) -> Failure:
         charge_id=id_of(error.get("charge")),
         payment_method_id=id_of(error.get("payment_method")),
     )
+
+
+def unreadable(body: object, problem: Exception) -> Unreadable | None:
+    """What can be told of an object that can't be read for ``problem``; None of what is no object, without an id."""
+    found = _mapping(body)
+    id_ = id_of(found)
+    if id_ is None:
+        return None
+    text = str(problem) if isinstance(problem, UnreadableObject) else type(problem).__name__
+    return Unreadable(id=id_, intent_id=id_of(found.get("payment_intent")), problem=text, metadata=_metadata(found))
 
 
 def id_of(value: object) -> str | None:

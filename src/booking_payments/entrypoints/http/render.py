@@ -207,6 +207,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.RefundMoved: "refund_id status failure_reason",
     ev.DisputeOpened: "dispute_id status reason amount evidence_due_by",
     ev.DisputeMoved: "dispute_id status evidence_due_by",
+    ev.DisputeChanged: "dispute_id amount evidence_due_by",
     ev.DisputeFundsMoved: "dispute_id withdrawn",
     ev.BookingConfirmed: "",
     ev.BookingReleased: "status",

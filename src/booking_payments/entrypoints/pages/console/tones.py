@@ -45,6 +45,7 @@ _FACTS: Final[Mapping[type, str]] = {
     ev.DriftFound: "bad",
     ev.OutcomeLeftUnknown: "warn",
     ev.ActionRequired: "warn",
+    ev.DisputeChanged: "warn",
     ev.LatePaymentDecided: "warn",
 }
 

@@ -1,0 +1,103 @@
+"""What a client is told for each code of Stripe's that is worth telling apart (docs.stripe.com/error-codes)."""
+
+import attrs
+import pytest
+
+from booking_payments.adapters.stripe.answers import RATE_LIMIT_REASON, error_from
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.refusals import REFUSALS
+from booking_payments.domain.errors import PaymentError
+from booking_payments.entrypoints.http.problems import status_of
+from booking_payments.testing.house import ANN, House
+from tests.unit.application.saboteur import Saboteur
+
+INVALID, CARD = "invalid_request_error", "card_error"
+
+REFUNDING = [
+    ("charge_already_refunded", 422, "nothing_left"),
+    ("charge_disputed", 409, "disputed"),
+    ("refund_disputed_payment", 409, "disputed"),
+    ("charge_not_refundable", 422, "not_refundable"),
+    ("balance_insufficient", 502, "balance_insufficient"),
+]
+
+PAYING = [
+    ("payment_intent_unexpected_state", 400, INVALID, 409, "payment_state_changed"),
+    ("intent_invalid_state", 400, INVALID, 409, "payment_state_changed"),
+    ("status_transition_invalid", 400, INVALID, 409, "payment_state_changed"),
+    ("payment_intent_authentication_failure", 400, INVALID, 409, "payment_state_changed"),
+    ("payment_intent_payment_attempt_failed", 400, INVALID, 409, "payment_state_changed"),
+    ("payment_intent_payment_attempt_expired", 400, INVALID, 409, "payment_state_changed"),
+    ("charge_already_captured", 400, INVALID, 409, "already_paid"),
+    ("charge_expired_for_capture", 400, INVALID, 409, "authorization_expired"),
+    ("capture_charge_authorization_expired", 400, INVALID, 409, "authorization_expired"),
+    ("amount_too_small", 400, INVALID, 422, "amount_too_small"),
+    ("amount_too_large", 400, INVALID, 422, "amount_too_large"),
+    ("invalid_charge_amount", 400, INVALID, 422, "amount_not_chargeable"),
+    ("payment_intent_incompatible_payment_method", 400, INVALID, 422, "payment_method_incompatible"),
+    ("payment_method_currency_mismatch", 400, INVALID, 422, "payment_method_incompatible"),
+    ("payment_method_unexpected_state", 400, INVALID, 422, "payment_method_incompatible"),
+    ("payment_method_unsupported_type", 400, INVALID, 422, "payment_method_incompatible"),
+    ("token_already_used", 400, INVALID, 422, "payment_method_used"),
+    # Verdicts against the card.
+    ("card_declined", 402, CARD, 402, "card_declined"),
+    ("expired_card", 402, CARD, 402, "expired_card"),
+    ("incorrect_cvc", 402, CARD, 402, "incorrect_cvc"),
+    ("incorrect_number", 402, CARD, 402, "incorrect_number"),
+    ("processing_error", 402, CARD, 402, "processing_error"),
+    ("authentication_required", 402, CARD, 402, "authentication_required"),
+    ("card_decline_rate_limit_exceeded", 402, CARD, 402, "card_decline_rate_limit_exceeded"),
+    # Nobody knows, or nothing happened.
+    ("idempotency_key_in_use", 409, INVALID, 503, "outcome_unknown"),
+    ("lock_timeout", 429, INVALID, 503, "outcome_unknown"),
+    ("rate_limit", 429, INVALID, 503, "gateway_unavailable"),
+    # Mistakes of ours: in the request, in the keys, with the account.
+    ("resource_missing", 404, INVALID, 502, "gateway_refused"),
+    ("parameter_missing", 400, INVALID, 502, "gateway_refused"),
+    ("parameter_invalid_integer", 400, INVALID, 502, "gateway_refused"),
+    ("parameter_unknown", 400, INVALID, 502, "gateway_refused"),
+    ("livemode_mismatch", 400, INVALID, 502, "gateway_refused"),
+    ("testmode_charges_only", 400, INVALID, 502, "gateway_refused"),
+    ("api_key_expired", 401, INVALID, 502, "gateway_refused"),
+    ("secret_key_required", 403, INVALID, 502, "gateway_refused"),
+]
+
+
+def _answering(house: House, verb: str, status: int, type_: str, code: str) -> BookingPayments:
+    """The use cases, over a gateway to which Stripe answers so, however often it is asked."""
+    headers = {RATE_LIMIT_REASON: "global-rate"} if code == "rate_limit" else {}
+    body = {"error": {"type": type_, "code": code, "message": "No."}}
+    answers = [error_from(status, body, headers) for _ in range(house.world.retry.max_tries)]
+    return BookingPayments(attrs.evolve(house.world, gateway=Saboteur(house, **{verb: answers})))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "type_", "told", "own"), PAYING, ids=[f"{row[0]} is {row[3]}" for row in PAYING]
+)
+async def test_who_pays_is_told(house: House, code: str, status: int, type_: str, told: int, own: str) -> None:
+    booking = await house.book()
+    payments = _answering(house, "create_intent", status, type_, code)
+
+    with pytest.raises(PaymentError) as error:
+        await payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+
+    assert (status_of(error.value), error.value.code) == (told, own)
+
+
+@pytest.mark.parametrize(("code", "told", "own"), REFUNDING, ids=[f"{row[0]} is {row[1]}" for row in REFUNDING])
+async def test_who_refunds_is_told(house: House, code: str, told: int, own: str) -> None:
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    payments = _answering(house, "create_refund", 400, INVALID, code)
+
+    with pytest.raises(PaymentError) as error:
+        await payments.refund_payment(booking.id)
+
+    assert (status_of(error.value), error.value.code) == (told, own)
+
+
+def test_every_row_of_the_table_is_tried_or_has_no_code_at_stripe() -> None:
+    tried = {row[0] for row in (*PAYING, *REFUNDING)}
+
+    ours = {"payment_method_unknown", "payment_method_missing", "refund_exceeds_charge", "capture_method_unsupported"}
+    assert set(REFUSALS) - tried == ours
