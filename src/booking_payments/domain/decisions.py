@@ -67,8 +67,12 @@ def start(
     refund_policy: RefundPolicy,
     capture_method: CaptureMethod,
     max_attempts: int,
+    amount_step: int,
 ) -> ev.PaymentStarted:
-    """A new payment for ``booking``, under the terms of this moment; raises unless the booking is payable."""
+    """A new payment for ``booking``, under the terms of this moment; raises unless the booking is payable.
+
+    ``amount_step`` is the gateway's: it takes and gives back multiples of so many minor units only.
+    """
     require_payable(booking, now)
     return ev.PaymentStarted(
         payment_id=payment_id,
@@ -82,6 +86,7 @@ def start(
         event_starts_at=booking.event_starts_at,
         capture_method=capture_method,
         max_attempts=max_attempts,
+        amount_step=amount_step,
     )
 
 

@@ -277,6 +277,10 @@ class Money:
         """This amount times an exact ratio, rounded half-even to a whole minor unit."""
         return Money(round_half_even(self.minor * Fraction(ratio)), self.currency)
 
+    def rounded_down(self, step: int) -> "Money":
+        """The largest multiple of ``step`` minor units that is not above this amount."""
+        return Money(self.minor - self.minor % step, self.currency)
+
     def _same(self, other: "Money") -> int:
         if self.currency is not other.currency:
             raise CurrencyMismatch(self.currency.code, other.currency.code)

@@ -114,6 +114,7 @@ class Payment:
     """The state of a payment after ``version`` facts.
 
     ``late`` marks money that came for a closed booking; ``drifts`` are the contradictions found, for a person.
+    ``amount_step``: at the gateway all its amounts are multiples of so many minor units.
     """
 
     id: str
@@ -133,6 +134,7 @@ class Payment:
     created_at: datetime
     updated_at: datetime
     version: int
+    amount_step: int = 1
     intent_id: str | None = None
     attempts: tuple[Attempt, ...] = ()
     refunds: tuple[Refund, ...] = ()
@@ -217,6 +219,7 @@ class Payment:
             event_starts_at=self.event_starts_at,
             paid=self.status is PaymentStatus.SUCCEEDED,
             disputed=self.disputed,
+            amount_step=self.amount_step,
         )
 
     def refund(self, refund_id: str) -> Refund | None:
@@ -284,6 +287,7 @@ def _started(fact: ev.PaymentStarted, recorded: ev.Recorded) -> Payment:
         event_starts_at=fact.event_starts_at,
         capture_method=fact.capture_method,
         max_attempts=fact.max_attempts,
+        amount_step=fact.amount_step,
         captured=zero,
         authorized=zero,
         created_at=recorded.at,

@@ -8,6 +8,8 @@ import os
 from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from booking_payments.adapters.stripe import amounts
 from booking_payments.adapters.stripe.limits import check_amount, check_charge
@@ -80,6 +82,26 @@ def test_stripes_rules_for_a_currency(row: list[str]) -> None:
     code, multiple, least = row[0], int(row[3]), int(row[4])
 
     assert (amounts.MULTIPLES.get(code, 1), amounts.minimum(code)) == (multiple, least)
+
+
+@pytest.mark.parametrize("row", TAKEN, ids=lambda row: row[0])
+@settings(derandomize=True, database=None, deadline=None, max_examples=25)
+@given(st.integers(1, 10**9))
+def test_amounts_can_be_sent_exactly_when_they_are_multiples_of_the_step(row: list[str], minor: int) -> None:
+    currency = Currency.of(row[0])
+    step = amounts.step(currency.exponent, currency.code)
+
+    check_amount(Money(minor * step, currency))
+    if minor % step:
+        with pytest.raises(RefusedByRule):
+            check_amount(Money(minor, currency))
+
+
+@pytest.mark.parametrize(
+    ("code", "step"), [("usd", 1), ("jpy", 1), ("isk", 1), ("ugx", 1), ("kwd", 10), ("tnd", 10), ("mga", 100)]
+)
+def test_a_currency_has_its_step_in_our_minor_units(code: str, step: int) -> None:
+    assert amounts.step(Currency.of(code).exponent, code) == step
 
 
 @pytest.mark.parametrize("row", TAKEN, ids=lambda row: row[0])

@@ -6,6 +6,7 @@ express is an error.
 """
 
 from collections.abc import Mapping
+from math import gcd
 from typing import Final
 
 MAXIMUM: Final = 99_999_999
@@ -107,6 +108,15 @@ def minimum(code: str) -> int:
 def is_round(amount: int, code: str) -> bool:
     """Whether Stripe takes this amount's last digits (see ``MULTIPLES``)."""
     return amount % MULTIPLES.get(code, 1) == 0
+
+
+def step(iso_exponent: int, code: str) -> int:
+    """What amounts in ISO 4217 minor units must be a multiple of, so that ``to_stripe`` takes them."""
+    finer = exponent(code) - iso_exponent
+    multiple = MULTIPLES.get(code, 1)
+    if finer < 0:
+        return multiple * int(10**-finer)
+    return multiple // gcd(multiple, int(10**finer))
 
 
 def to_stripe(minor: int, iso_exponent: int, code: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 from attrs import frozen
 
-from booking_payments.adapters.stripe import limits
+from booking_payments.adapters.stripe import amounts, limits
 from booking_payments.adapters.stripe.objects import (
     UnreadableObject,
     dispute_report,
@@ -27,7 +27,7 @@ from booking_payments.domain.instructions import (
     CreateRefund,
     Instruction,
 )
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
 from booking_payments.ports.gateway import GatewayEvent, Silent
 
@@ -78,6 +78,9 @@ class StripeGateway:
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
         return await self._get("/v1/payment_intents", intent_id, intent_report)
+
+    def amount_step(self, currency: Currency) -> int:
+        return amounts.step(currency.exponent, currency.code)
 
     def check_amount(self, amount: Money) -> None:
         limits.check_amount(amount)
