@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.stripe import amounts
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.errors import PaymentError, RefundRefused, RefusedByRule
+from booking_payments.domain.errors import GatewayRefusedUs, PaymentError, RefundRefused, RefusedByRule
 from booking_payments.domain.lifecycle import RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
@@ -211,4 +212,45 @@ async def test_what_a_canceled_booking_owes_is_what_was_quoted() -> None:
     await house.payments.cancel_booking(booking.id)
 
     assert (quote.reason, quote.amount) == (QuoteReason.REFUND_OWED, kwd("2.560"))
+    assert (await _payment(house, booking)).refunded == kwd("2.560")
+
+
+# --- and as a net ----------------------------------------------------------------------------------------------
+
+
+class Unaware(FakeGateway):
+    """A gateway whose rule for amounts our computing does not know."""
+
+    def amount_step(self, currency: Currency) -> int:
+        return 1
+
+
+async def _paid_to_the_unaware(house: House) -> Booking:
+    house.world = attrs.evolve(house.world, gateway=Unaware(house.stripe, house.clock))
+    house.payments = BookingPayments(house.world)
+    return await _paid(house, kwd("5.130"), _half())
+
+
+async def test_a_refund_that_the_gateway_cannot_express_is_refused_and_ends() -> None:
+    house = House()
+    booking = await _paid_to_the_unaware(house)
+
+    with pytest.raises(GatewayRefusedUs):
+        await house.payments.refund_payment(booking.id, ANN)
+
+    payment = await _payment(house, booking)
+    assert (payment.operation, payment.refund_pending) == (None, kwd("0.000"))
+    assert [(each.status, each.failure_reason) for each in payment.refunds] == [
+        (RefundStatus.FAILED, "amount_not_chargeable")
+    ]
+
+
+async def test_after_a_refund_that_cannot_be_expressed_another_amount_can_be_refunded() -> None:
+    house = House()
+    booking = await _paid_to_the_unaware(house)
+    with pytest.raises(RefundRefused):
+        await house.payments.cancel_booking(booking.id)
+
+    await house.payments.refund_payment(booking.id, OPERATOR, amount="2.560")
+
     assert (await _payment(house, booking)).refunded == kwd("2.560")
