@@ -149,6 +149,11 @@ class Payment:
         return self.breakdown.gross
 
     @property
+    def asked(self) -> Money:
+        """What the customer was asked for, however much of it was captured."""
+        return self.fee_policy.of_booking(self.booking_amount, self.amount_step).gross
+
+    @property
     def holds_booking(self) -> bool:
         """True for the one payment that its booking counts on: it is open, or it paid in time."""
         return self.status.is_open or (self.status is PaymentStatus.SUCCEEDED and not self.late)

@@ -8,16 +8,19 @@ from decimal import Decimal
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.stripe import amounts
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel
+from booking_payments.application.world import Terms
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import GatewayRefusedUs, PaymentError, RefundRefused, RefusedByRule
-from booking_payments.domain.lifecycle import RefundStatus
+from booking_payments.domain.fees import FeePayer, FeePolicy
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
@@ -25,7 +28,10 @@ from booking_payments.ports.gateway import Refused
 from booking_payments.testing.house import ANN, OPERATOR, House
 from tests.unit.application.saboteur import Saboteur
 
-REPEATABLE = settings(derandomize=True, database=None, deadline=None, max_examples=6)
+REPEATABLE = settings(
+    derandomize=True, database=None, deadline=None, max_examples=6, phases=(Phase.explicit, Phase.generate)
+)
+"""Nothing is shrunk: a failure in every currency would take minutes to tell."""
 TAKEN = sorted(amounts.SUPPORTED & {currency.code for currency in Currency})
 COARSE = ["bhd", "jod", "kwd", "mga", "omr", "tnd"]
 SHARES = st.decimals(0, 100, places=2)
@@ -41,11 +47,10 @@ def _policy(percent: Decimal) -> RefundPolicy:
     return RefundPolicy(tiers=(RefundTier(hours_before=48, percent=percent),))
 
 
-def _charges(code: str) -> st.SearchStrategy[Money]:
-    """Every amount in this currency that can be charged."""
+def _charges(code: str, most: int = amounts.MAXIMUM) -> st.SearchStrategy[Money]:
+    """Every amount in this currency that can be charged, up to ``most`` in Stripe's minor units."""
     multiple, currency = amounts.MULTIPLES.get(code, 1), Currency.of(code)
-    most = amounts.MAXIMUM // multiple
-    return st.integers(-(-amounts.minimum(code) // multiple), most).map(
+    return st.integers(-(-amounts.minimum(code) // multiple), most // multiple).map(
         lambda count: Money(amounts.from_stripe(count * multiple, currency.exponent, code), currency)
     )
 
@@ -213,6 +218,46 @@ async def test_what_a_canceled_booking_owes_is_what_was_quoted() -> None:
 
     assert (quote.reason, quote.amount) == (QuoteReason.REFUND_OWED, kwd("2.560"))
     assert (await _payment(house, booking)).refunded == kwd("2.560")
+
+
+# --- a fee on top ----------------------------------------------------------------------------------------------
+
+FEES = st.builds(
+    FeePolicy,
+    rate=st.decimals(0, Decimal("0.2"), places=4),
+    fixed=st.none() | st.decimals(0, 3, places=3),
+    payer=st.just(FeePayer.CUSTOMER),
+)
+
+
+@pytest.mark.parametrize("code", TAKEN)
+@REPEATABLE
+@given(st.data())
+def test_what_can_be_booked_can_be_paid_with_the_fee_on_top(code: str, data: st.DataObject) -> None:
+    amount, fees = data.draw(_charges(code, most=amounts.MAXIMUM // 20)), data.draw(FEES)
+
+    async def life() -> None:
+        house = House(terms=Terms(fees=fees))
+        booking = await house.book(amount.major(), currency=amount.currency)
+        shown = await house.payments.checkout(booking.id, ANN)
+        await house.payments.process_booking_payment(booking, "pm_card_visa")
+
+        payment = await _payment(house, booking)
+
+        assert (payment.status, payment.drifts) == (PaymentStatus.SUCCEEDED, ())
+        assert payment.captured == shown.price.gross == payment.breakdown.fee + amount
+
+    asyncio.run(life())
+
+
+async def test_held_money_with_a_fee_on_top_is_captured_in_part() -> None:
+    house = House(terms=Terms(fees=FeePolicy(payer=FeePayer.CUSTOMER), capture_method=CaptureMethod.MANUAL))
+    booking = await house.book("5.130", currency=Currency.KWD)
+    await house.payments.process_booking_payment(booking, "pm_card_visa")
+
+    view = await house.payments.capture_payment(booking.id, OPERATOR, amount="2.640")
+
+    assert (view.payment.amount, view.payment.breakdown.fee, view.payment.drifts) == (kwd("2.640"), kwd("0.075"), ())
 
 
 # --- and as a net ----------------------------------------------------------------------------------------------
