@@ -130,16 +130,43 @@ def test_what_stripe_does_not_take_is_refused(code: str) -> None:
     assert refused.value.code == "currency_not_supported"
 
 
+MORE_THAN_EIGHT_DIGITS = {"idr": 12, "cop": 10, "inr": 9}
+
+
+def _with_digits(digits: int, code: str) -> Money:
+    """The largest amount with so many digits in Stripe's minor units."""
+    multiple, currency = amounts.MULTIPLES.get(code, 1), Currency.of(code)
+    return Money(amounts.from_stripe((10**digits - 1) // multiple * multiple, currency.exponent, code), currency)
+
+
+def _one_digit_more(amount: Money) -> Money:
+    return Money(amount.minor * 10, amount.currency)
+
+
 @pytest.mark.parametrize("code", [row[0] for row in TAKEN])
-def test_more_than_eight_digits_are_not_charged(code: str) -> None:
-    most = amounts.MAXIMUM // amounts.MULTIPLES.get(code, 1) * amounts.MULTIPLES.get(code, 1)
-    currency = Currency.of(code)
-    above = Money(amounts.from_stripe(most * 10, currency.exponent, code), currency)
+def test_the_largest_charge_has_the_digits_of_its_currency(code: str) -> None:
+    largest = _with_digits(MORE_THAN_EIGHT_DIGITS.get(code, 8), code)
 
-    with pytest.raises(RefusedByRule) as refused:
-        check_charge(above)
+    check_charge(largest)
+    if code != "idr":  # of which no larger amount can be written
+        with pytest.raises(RefusedByRule) as refused:
+            check_charge(_one_digit_more(largest))
+        assert refused.value.code == "amount_too_large"
 
-    assert refused.value.code == "amount_too_large"
+
+@pytest.mark.parametrize("code", [row[0] for row in TAKEN])
+def test_a_house_may_ask_for_more_digits(code: str) -> None:
+    largest = _with_digits(max(9, MORE_THAN_EIGHT_DIGITS.get(code, 9)), code)
+
+    check_charge(largest, 9)
+    if code != "idr":
+        with pytest.raises(RefusedByRule):
+            check_charge(_one_digit_more(largest), 9)
+
+
+@pytest.mark.parametrize(("code", "text"), [("idr", "1000000.00"), ("idr", "9999999999.99"), ("cop", "50000000.00")])
+def test_ordinary_tickets_can_be_charged_in_currencies_of_small_units(code: str, text: str) -> None:
+    check_charge(Money.parse(text, Currency.of(code)))
 
 
 def test_amounts_come_back_as_they_went_or_do_not_go() -> None:

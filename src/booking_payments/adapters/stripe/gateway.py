@@ -57,12 +57,16 @@ class Transport(Protocol):
 
 
 class StripeGateway:
-    """The gateway port. ``livemode`` is True where real money moves."""
+    """The gateway port. ``livemode`` is True where real money moves; ``amount_digits`` are those of the largest charge,
+    in Stripe's minor units."""
 
-    def __init__(self, transport: Transport, *, livemode: bool, name: str = "stripe") -> None:
+    def __init__(
+        self, transport: Transport, *, livemode: bool, name: str = "stripe", amount_digits: int = amounts.DIGITS
+    ) -> None:
         self.name = name
         self.livemode = livemode
         self._transport = transport
+        self._amount_digits = amount_digits
 
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
         return await self._post_intent(instruction, idempotency_key)
@@ -86,7 +90,7 @@ class StripeGateway:
         limits.check_amount(amount)
 
     def check_charge(self, amount: Money) -> None:
-        limits.check_charge(amount)
+        limits.check_charge(amount, self._amount_digits)
 
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
         path, params = path_and_params(instruction)
