@@ -184,7 +184,12 @@ class Container(containers.DeclarativeContainer):
 
     # Gateway and stores
     fake_store = providers.Singleton(_fake_store, database_url)
-    fake_stripe = providers.Singleton(FakeStripe, clock=clock.provided.now, store=fake_store)
+    fake_stripe = providers.Singleton(
+        FakeStripe,
+        clock=clock.provided.now,
+        store=fake_store,
+        amount_digits=settings.provided.gateway_max_amount_digits,
+    )
     stripe_transport = providers.Singleton(_stripe_transport, settings)
     paced_transport = providers.Singleton(
         Paced,
@@ -196,7 +201,12 @@ class Container(containers.DeclarativeContainer):
     chosen_gateway = providers.Selector(
         settings.provided.gateway.value,
         fake=providers.Singleton(FakeGateway, stripe=fake_stripe, clock=clock),
-        stripe=providers.Singleton(StripeGateway, paced_transport, livemode=settings.provided.livemode),
+        stripe=providers.Singleton(
+            StripeGateway,
+            paced_transport,
+            livemode=settings.provided.livemode,
+            amount_digits=settings.provided.gateway_max_amount_digits,
+        ),
         bank_transfer=providers.Singleton(
             BankTransferGateway, transfer_store, clock=clock, pay_to=settings.provided.bank_transfer_pay_to
         ),

@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, SecretStr, ValidationEr
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from booking_payments.adapters.messages.signature import key_of
+from booking_payments.adapters.stripe.amounts import DIGITS, MOST_DIGITS
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 
 DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
@@ -368,6 +369,11 @@ class Settings(BaseSettings):
     )
     gateway_max_concurrent: Count = Field(
         10, alias="GATEWAY_MAX_CONCURRENT", description="must be a whole number; 0 for no bound"
+    )
+    gateway_max_amount_digits: Annotated[Count, Field(ge=DIGITS, le=MOST_DIGITS)] = Field(
+        DIGITS,
+        alias="GATEWAY_MAX_AMOUNT_DIGITS",
+        description=f"must be a whole number from {DIGITS} to {MOST_DIGITS}",
     )
 
     # Messages to the booking app

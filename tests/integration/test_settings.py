@@ -9,7 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from booking_payments.container import gateway_alone
+from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.domain.money import Currency, Money
 from booking_payments.settings import (
     Rate,
     Settings,
@@ -144,6 +147,7 @@ def test_settings_are_read_only() -> None:
         ("max_unpaid_bookings_per_customer", 10),
         ("gateway_max_per_s", 20),
         ("gateway_max_concurrent", 10),
+        ("gateway_max_amount_digits", 8),
         ("normalized_database_url", "sqlite+aiosqlite:///booking-payments.db"),
         ("jwt_issuer", None),
         ("jwt_audience", None),
@@ -292,6 +296,8 @@ def test_who_pays_the_fee_and_whether_it_comes_back() -> None:
         ("MAX_UNPAID_BOOKINGS_PER_CUSTOMER", "-1"),
         ("GATEWAY_MAX_PER_S", "many"),
         ("GATEWAY_MAX_CONCURRENT", "1_000"),
+        ("GATEWAY_MAX_AMOUNT_DIGITS", "7"),
+        ("GATEWAY_MAX_AMOUNT_DIGITS", "13"),
         ("STRIPE_API_BASE", "ftp://example.com"),
         ("HOST", "http://127.0.0.1"),
         ("HOST", "a b"),
@@ -565,3 +571,16 @@ def test_secrets_of_messages_are_never_shown() -> None:
 
     assert SIGNING not in repr(settings)
     assert "hunter2" not in repr(settings)
+
+
+# --- what follows at the gateway
+
+
+@pytest.mark.parametrize("env", [STRIPE, {}], ids=["stripe", "fake"])
+async def test_the_largest_charge_is_that_of_the_settings(env: Mapping[str, str], tmp_path: Path) -> None:
+    settings = load(env, DATABASE_URL=f"sqlite:///{tmp_path}/books.db", GATEWAY_MAX_AMOUNT_DIGITS="9")
+
+    async with gateway_alone(settings) as gateway:
+        gateway.check_charge(Money.parse("1000000", Currency.UGX))
+        with pytest.raises(RefusedByRule):
+            gateway.check_charge(Money.parse("10000000", Currency.UGX))

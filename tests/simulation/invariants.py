@@ -264,7 +264,7 @@ class OurSide:
             ledger[account] += amount.minor
         self.invariants.require(sum(ledger.values()) == 0, f"the ledger of {payment.id} does not sum to zero")
         given = payment.refunded.minor + payment.refund_pending.minor
-        asked = payment.fee_policy.of_booking(payment.booking_amount).gross.minor
+        asked = payment.fee_policy.of_booking(payment.booking_amount, payment.amount_step).gross.minor
         kept = given <= payment.captured.minor <= asked and payment.authorized.minor <= asked
         self.invariants.require(kept, f"{payment.id}: refunded <= captured <= authorized does not hold")
         withdrawn = sum(dispute.withdrawn.minor for dispute in payment.disputes)

@@ -77,13 +77,17 @@ async def look_at_checkout(world: World, booking_id: str, caller: Caller) -> Che
         payability = booking.payability(world.clock.now())
         return Checkout(
             booking=booking,
-            price=payment.breakdown if payment else world.terms.fees.of_booking(booking.amount),
+            price=payment.breakdown if payment else _price_now(world, booking),
             stage=stage_of(payment, booking, payability),
             payability=payability,
             view=PaymentView(payment=payment, handover=handover) if payment else None,
         )
 
     return await world.storage.read(work)
+
+
+def _price_now(world: World, booking: Booking) -> FeeBreakdown:
+    return world.terms.fees.of_booking(booking.amount, world.gateway.amount_step(booking.amount.currency))
 
 
 _BY_STATUS = {

@@ -76,6 +76,7 @@ def _started(world: World, recorder: Recorder, capture_method: CaptureMethod | N
         refund_policy=world.terms.refunds,
         capture_method=capture_method or world.terms.capture_method,
         max_attempts=world.terms.max_attempts,
+        amount_step=world.gateway.amount_step(recorder.booking.amount.currency),
     )
     world.gateway.check_charge(started.breakdown.gross)
     return started

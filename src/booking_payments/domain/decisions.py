@@ -67,8 +67,12 @@ def start(
     refund_policy: RefundPolicy,
     capture_method: CaptureMethod,
     max_attempts: int,
+    amount_step: int,
 ) -> ev.PaymentStarted:
-    """A new payment for ``booking``, under the terms of this moment; raises unless the booking is payable."""
+    """A new payment for ``booking``, under the terms of this moment; raises unless the booking is payable.
+
+    ``amount_step`` is the gateway's: it takes and gives back multiples of so many minor units only.
+    """
     require_payable(booking, now)
     return ev.PaymentStarted(
         payment_id=payment_id,
@@ -76,12 +80,13 @@ def start(
         booking_reference=booking.reference,
         customer_id=booking.customer_id,
         booking_amount=booking.amount,
-        breakdown=fee_policy.of_booking(booking.amount),
+        breakdown=fee_policy.of_booking(booking.amount, amount_step),
         fee_policy=fee_policy,
         refund_policy=booking.refund_policy or refund_policy,
         event_starts_at=booking.event_starts_at,
         capture_method=capture_method,
         max_attempts=max_attempts,
+        amount_step=amount_step,
     )
 
 
@@ -444,8 +449,7 @@ def _intent_drift(payment: Payment, report: IntentReport) -> ev.DriftFound | Non
         return ev.DriftFound(code="other_intent", detail=f"{report.id} is not the intent of this payment")
     if payment.status is PaymentStatus.SUCCEEDED and report.status is PaymentStatus.SUCCEEDED:
         return None if report.amount_received == payment.captured else _amount_drift(payment, report)
-    asked = payment.fee_policy.of_booking(payment.booking_amount).gross
-    if report.amount != asked:
+    if report.amount != payment.asked:
         return _amount_drift(payment, report)
     if report.status is None:
         return ev.DriftFound(code="unknown_status", detail="the gateway reports a status that we do not know")

@@ -40,7 +40,10 @@ class Purpose(Enum):
 
 @frozen(kw_only=True)
 class PaymentStarted:
-    """Somebody set out to collect a booking's amount. The terms are kept as they were at this moment."""
+    """Somebody set out to collect a booking's amount. The terms are kept as they were at this moment.
+
+    ``amount_step`` is the gateway's: what is computed later is rounded to multiples of so many minor units.
+    """
 
     payment_id: str
     booking_id: str
@@ -53,6 +56,7 @@ class PaymentStarted:
     event_starts_at: datetime
     capture_method: CaptureMethod
     max_attempts: int
+    amount_step: int = 1
 
 
 @frozen(kw_only=True)

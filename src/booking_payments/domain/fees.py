@@ -1,7 +1,7 @@
 """The processing fee: how much it is, who pays it, and what of it comes back on a refund.
 
 A ``FeeBreakdown`` always adds up to the minor unit: ``gross == fee + net``. The only rounding is rate x amount,
-half-even.
+half-even; a fee on top is rounded to what the gateway takes.
 """
 
 from decimal import Decimal
@@ -62,8 +62,8 @@ def round_share(whole: int, part: int, of: int) -> int:
 class FeePolicy:
     """Rate, optional fixed part and bounds (in major units of whatever currency the booking has), and the payer.
 
-    ``rate`` is a fraction, 0.03 for 3 %. Amounts finer than a currency are rounded half-even to it. A payment keeps
-    the policy that it was started with.
+    ``rate`` is a fraction, 0.03 for 3 %. Amounts finer than a currency are rounded half-even to it, in a fee on top to
+    the gateway's step. A payment keeps the policy that it was started with.
     """
 
     rate: Decimal = field(default=Decimal("0.03"))
@@ -80,15 +80,16 @@ class FeePolicy:
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise InvalidInput("the smallest fee is above the largest")
 
-    def of_booking(self, amount: Money) -> FeeBreakdown:
-        """The breakdown of a booking's ``amount``: with payer ``customer`` the fee is added to it."""
-        return _breakdown_of(self, amount)
+    def of_booking(self, amount: Money, step: int = 1) -> FeeBreakdown:
+        """The breakdown of a booking's ``amount``: with payer ``customer`` the fee is added to it, in multiples of
+        ``step`` minor units, so that the sum can be charged where the amount can."""
+        return _breakdown_of(self, amount, step)
 
-    def _of_booking(self, amount: Money) -> FeeBreakdown:
-        fee = self._fee(amount)
+    def _of_booking(self, amount: Money, step: int) -> FeeBreakdown:
         if self.payer is FeePayer.CUSTOMER:
+            fee = self._fee(amount, step)
             return self._breakdown(gross=amount + fee, fee=fee)
-        return self._breakdown(gross=amount, fee=min(fee, amount))
+        return self._breakdown(gross=amount, fee=min(self._fee(amount), amount))
 
     def of_captured(self, captured: Money, authorized: FeeBreakdown) -> FeeBreakdown:
         """The breakdown after ``captured`` of an authorized charge was collected.
@@ -102,18 +103,18 @@ class FeePolicy:
             return self._breakdown(gross=captured, fee=authorized.fee_in(captured))
         return self._breakdown(gross=captured, fee=min(self._fee(captured), captured))
 
-    def _fee(self, amount: Money) -> Money:
+    def _fee(self, amount: Money, step: int = 1) -> Money:
         currency = amount.currency
-        fee = amount.times(self.rate) + in_currency(self.fixed or Decimal(0), currency)
+        fee = amount.times(self.rate, step) + in_currency(self.fixed or Decimal(0), currency, step)
         if self.minimum is not None:
-            fee = max(fee, in_currency(self.minimum, currency))
-        return fee if self.maximum is None else min(fee, in_currency(self.maximum, currency))
+            fee = max(fee, in_currency(self.minimum, currency, step))
+        return fee if self.maximum is None else min(fee, in_currency(self.maximum, currency, step))
 
     def _breakdown(self, *, gross: Money, fee: Money) -> FeeBreakdown:
         return FeeBreakdown(rate=self.rate, payer=self.payer, gross=gross, fee=fee)
 
 
 @lru_cache(maxsize=4096)
-def _breakdown_of(policy: FeePolicy, amount: Money) -> FeeBreakdown:
+def _breakdown_of(policy: FeePolicy, amount: Money, step: int) -> FeeBreakdown:
     """Asked for each time that the gateway speaks of a payment; seats of a show cost the same."""
-    return policy._of_booking(amount)
+    return policy._of_booking(amount, step)

@@ -6,7 +6,7 @@ amount; text that is finer than its currency is an error, never rounded.
 
 import re
 from collections.abc import Iterable
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from typing import Final, Self
@@ -277,9 +277,13 @@ class Money:
     def __bool__(self) -> bool:
         return self.minor != 0
 
-    def times(self, ratio: Decimal | Fraction) -> "Money":
-        """This amount times an exact ratio, rounded half-even to a whole minor unit."""
-        return Money(round_half_even(self.minor * Fraction(ratio)), self.currency)
+    def times(self, ratio: Decimal | Fraction, step: int = 1) -> "Money":
+        """This amount times an exact ratio, rounded half-even to a multiple of ``step`` minor units."""
+        return Money(_to_step(self.minor * Fraction(ratio), step), self.currency)
+
+    def rounded_down(self, step: int) -> "Money":
+        """The largest multiple of ``step`` minor units that is not above this amount."""
+        return Money(self.minor - self.minor % step, self.currency)
 
     def _same(self, other: "Money") -> int:
         if self.currency is not other.currency:
@@ -292,14 +296,17 @@ def round_half_even(value: Fraction) -> int:
     return round(value)
 
 
-def in_currency(major: Decimal, currency: Currency) -> Money:
-    """A configured major-unit amount in ``currency``, rounded half-even where it is finer than the currency.
+def _to_step(minor: Fraction, step: int) -> int:
+    return round_half_even(Fraction(minor) / step) * step
+
+
+def in_currency(major: Decimal, currency: Currency, step: int = 1) -> Money:
+    """A configured major-unit amount in ``currency``, rounded half-even where it is finer than ``step`` minor units.
 
     For settings that serve several currencies, such as a fixed fee of 0.30. Amounts of customers go through
     ``Money.parse``, which never rounds.
     """
-    scaled = major.scaleb(currency.exponent).to_integral_value(rounding=ROUND_HALF_EVEN)
-    return Money(int(scaled), currency)
+    return Money(_to_step(Fraction(major) * 10**currency.exponent, step), currency)
 
 
 def total(amounts: Iterable[Money], currency: Currency) -> Money:

@@ -117,6 +117,7 @@ class Payment:
     ``late`` marks money that came for a closed booking; ``drifts`` are the contradictions found, for a person.
     ``promised`` is what the customer was to have back in all since the booking was canceled, None before.
     ``return_url`` is the one that the intent was made with: where methods that redirect come back to.
+    ``amount_step``: at the gateway all its amounts are multiples of so many minor units.
     """
 
     id: str
@@ -136,6 +137,7 @@ class Payment:
     created_at: datetime
     updated_at: datetime
     version: int
+    amount_step: int = 1
     intent_id: str | None = None
     attempts: tuple[Attempt, ...] = ()
     refunds: tuple[Refund, ...] = ()
@@ -151,6 +153,11 @@ class Payment:
     def amount(self) -> Money:
         """What the customer is charged, or was charged after a partial capture."""
         return self.breakdown.gross
+
+    @property
+    def asked(self) -> Money:
+        """What the customer was asked for, however much of it was captured."""
+        return self.fee_policy.of_booking(self.booking_amount, self.amount_step).gross
 
     @property
     def holds_booking(self) -> bool:
@@ -228,6 +235,7 @@ class Payment:
             event_starts_at=self.event_starts_at,
             paid=self.status is PaymentStatus.SUCCEEDED,
             disputed=self.disputed,
+            amount_step=self.amount_step,
         )
 
     def refund(self, refund_id: str) -> Refund | None:
@@ -295,6 +303,7 @@ def _started(fact: ev.PaymentStarted, recorded: ev.Recorded) -> Payment:
         event_starts_at=fact.event_starts_at,
         capture_method=fact.capture_method,
         max_attempts=fact.max_attempts,
+        amount_step=fact.amount_step,
         captured=zero,
         authorized=zero,
         created_at=recorded.at,

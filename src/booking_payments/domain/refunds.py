@@ -1,7 +1,8 @@
 """Refund rules as values, and the one function that both a quote and a refund use.
 
 A refund is possible only after success, only before the event starts, never while disputed, and never beyond what
-is left. Tiers narrow it further by the hours before the event. When the organizer cancels the event, all comes
+is left. Tiers narrow it further by the hours before the event; what they give is rounded down to what the gateway can
+give back. When the organizer cancels the event, all comes
 back, fee included, whatever the tiers and the clock say. So does what a canceled booking owes: a refund of it came to
 nothing.
 """
@@ -156,6 +157,7 @@ class Refundable:
 
     ``reserved`` counts refunds that succeeded and those on their way, ``fee_returned`` the part of the fee that lies in
     them. ``paid`` is false until the charge succeeded. ``owed`` may come back whatever the policy and the clock say.
+    ``amount_step``: the gateway gives back multiples of so many minor units only.
     """
 
     breakdown: FeeBreakdown
@@ -166,6 +168,7 @@ class Refundable:
     paid: bool
     disputed: bool
     owed: Owed | None = None
+    amount_step: int = 1
 
     def quote(self, now: datetime, amount: Money | None, *, organizer_canceled: bool = False) -> RefundQuote:
         """What refunding ``amount`` (None: all that can come back) would give at ``now``.
@@ -175,7 +178,7 @@ class Refundable:
         if amount is not None and amount.minor <= 0:
             raise InvalidAmount("the amount to refund must be more than zero")
         reason, ceiling, until = self._ceiling(now, organizer_canceled)
-        left = max(ceiling - self.reserved, Money.zero(ceiling.currency))
+        left = max(ceiling - self.reserved, Money.zero(ceiling.currency)).rounded_down(self.amount_step)
         if reason.allows and amount is not None and amount > left:
             reason = QuoteReason.EXCEEDS_REFUNDABLE if left else QuoteReason.NOTHING_LEFT
         elif reason.allows and not left:

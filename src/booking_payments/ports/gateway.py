@@ -29,7 +29,7 @@ from booking_payments.domain.instructions import (
     CreateIntent,
     CreateRefund,
 )
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport, Unreadable
 
 
@@ -111,6 +111,13 @@ class Intents(Protocol):
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
         """The intent as it is now. Raises ``NotThere``."""
+        ...
+
+    def amount_step(self, currency: Currency) -> int:
+        """All amounts in this currency are multiples of so many minor units here; 1 where every amount will do.
+
+        What we compute is rounded to it, so that it can be asked for.
+        """
         ...
 
     def check_amount(self, amount: Money) -> None:

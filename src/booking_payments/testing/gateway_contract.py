@@ -307,6 +307,13 @@ class GatewayContract:
             with pytest.raises(WebhookRefused):
                 stage.webhooks.read_again(body)
 
+    def test_an_amount_of_one_step_can_be_expressed(self, stage: Stage) -> None:
+        step = stage.gateway.amount_step(Currency.USD)
+
+        stage.gateway.check_amount(usd(step))
+
+        assert step >= 1
+
 
 class CardGatewayContract(GatewayContract):
     """What holds besides where the money comes from cards."""

@@ -10,6 +10,7 @@ from booking_payments.adapters.memory.gateway import FakeGateway, due_deliveries
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import MemoryPublisher
 from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.adapters.stripe import amounts
 from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.callers import Caller
@@ -30,7 +31,7 @@ OPERATOR = Caller.operator_of("olga", "test")
 class House:
     """Everything that a test needs to pay a booking; nothing in it is a stand-in.
 
-    The gateway's clock runs ``gateway_behind`` ours.
+    The gateway's clock runs ``gateway_behind`` ours; its largest charge has ``amount_digits`` in Stripe's minor units.
     """
 
     def __init__(
@@ -40,10 +41,11 @@ class House:
         storage: Storage | None = None,
         seed: int = 1,
         gateway_behind: timedelta = timedelta(0),
+        amount_digits: int = amounts.DIGITS,
     ) -> None:
         random = Random(seed)  # noqa: S311 - repeatable on purpose
         self.clock = ManualClock(NOW)
-        self.stripe = FakeStripe(lambda: self.clock.now() - gateway_behind, random)
+        self.stripe = FakeStripe(lambda: self.clock.now() - gateway_behind, random, amount_digits=amount_digits)
         self.publisher = MemoryPublisher()
         self.storage: Storage = storage or MemoryStorage()
         self.world = World(

@@ -18,6 +18,7 @@ from typing import Any
 
 from anyio.from_thread import start_blocking_portal
 
+from booking_payments.adapters.stripe import amounts
 from booking_payments.entrypoints.sandbox import playing
 from booking_payments.entrypoints.sandbox.account import SandboxStripe
 from booking_payments.entrypoints.sandbox.messages import Request
@@ -25,10 +26,13 @@ from booking_payments.entrypoints.sandbox.server import serving
 
 
 class Sandbox:
-    """``url``: where it listens; ``stripe``: the model behind it; ``delay``: how long banks take."""
+    """``url``: where it listens; ``stripe``: the model behind it; ``delay``: how long banks take; ``amount_digits``:
+    those of the largest charge, in Stripe's minor units."""
 
-    def __init__(self, *, delay: timedelta = timedelta(seconds=2), port: int = 0) -> None:
-        self.stripe = SandboxStripe(delay)
+    def __init__(
+        self, *, delay: timedelta = timedelta(seconds=2), port: int = 0, amount_digits: int = amounts.DIGITS
+    ) -> None:
+        self.stripe = SandboxStripe(delay, amount_digits=amount_digits)
         self.url = ""
         self._port = port
         self._stack = ExitStack()

@@ -80,7 +80,7 @@ class Life:
         self.recorded: list[ev.Recorded] = []
         self.postings: list[Posting] = []
         terms = {"fee_policy": FeePolicy(), "refund_policy": RefundPolicy(), "capture_method": CaptureMethod.MANUAL}
-        self.happen(start(of, payment_id=f"pay_{number}", now=NOW, max_attempts=3, **terms))  # type: ignore[arg-type]
+        self.happen(start(of, payment_id=f"pay_{number}", now=NOW, max_attempts=3, amount_step=10, **terms))  # type: ignore[arg-type]
 
     def happen(self, *facts: ev.Fact) -> "Life":
         """Let facts happen to the payment."""

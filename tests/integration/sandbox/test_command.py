@@ -62,3 +62,21 @@ def test_a_port_that_is_taken_is_one_clear_line() -> None:
 
     assert done.returncode == 1
     assert f"can't listen on 127.0.0.1 port {port}" in done.stderr
+
+
+@pytest.mark.parametrize(("words", "env"), [(["--amount-digits", "9"], {}), ([], {"GATEWAY_MAX_AMOUNT_DIGITS": "9"})])
+def test_it_takes_amounts_as_large_as_the_service_does(
+    words: list[str], env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    with started(*words) as (_, line), httpx.Client(base_url=address(line), trust_env=False) as client:
+        client.post("/_sandbox/reset")
+        answers = [
+            client.post(
+                "/v1/payment_intents", auth=("sk_test_any", ""), data={"amount": amount, "currency": "ugx"}
+            ).status_code
+            for amount in ("100000000", "1000000000")
+        ]
+
+    assert answers == [200, 400]

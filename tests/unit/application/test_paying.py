@@ -149,6 +149,17 @@ async def test_an_amount_over_the_gateways_maximum_is_refused(house: House) -> N
     assert (await _refusal(house, (await house.book("1000000.00")).id)).code == "amount_too_large"
 
 
+async def test_a_house_may_take_larger_amounts() -> None:
+    house = House(amount_digits=9)
+    booking = await house.book("1000000", currency=Currency.UGX)
+
+    paid = await house.payments.process_booking_payment(booking, "pm_card_visa")
+
+    assert (paid.success, (await _payment(house, booking.id)).captured) == (True, booking.amount)
+    larger = await house.book("10000000", currency=Currency.UGX, reference="R-2")
+    assert (await _refusal(house, larger.id)).code == "amount_too_large"
+
+
 async def test_an_unknown_payment_method_is_refused_and_uses_up_no_attempt(house: House) -> None:
     booking = await house.book()
 

@@ -56,6 +56,7 @@ def a_start(booking: Booking | None = None, **changes: Any) -> ev.PaymentStarted
         "refund_policy": RefundPolicy(),
         "capture_method": CaptureMethod.AUTOMATIC,
         "max_attempts": 3,
+        "amount_step": 1,
     }
     return decide.start(booking or a_booking(), **{**terms, **changes})
 

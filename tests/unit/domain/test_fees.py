@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,51 @@ def test_the_payer_decides_which_side_is_the_price_of_the_booking(policy: FeePol
     breakdown = policy.of_booking(amount)
 
     assert amount == (breakdown.net if policy.payer is FeePayer.CUSTOMER else breakdown.gross)
+
+
+@given(POLICIES, AMOUNTS, st.integers(1, 1000))
+def test_what_the_customer_is_charged_is_a_multiple_of_the_gateways_step(
+    policy: FeePolicy, amount: Money, step: int
+) -> None:
+    price = amount.rounded_down(step)
+    breakdown = policy.of_booking(price, step)
+
+    assert breakdown.gross.minor % step == 0
+    assert _adds_up(breakdown)
+    assert price == (breakdown.net if policy.payer is FeePayer.CUSTOMER else breakdown.gross)
+
+
+@given(POLICIES, AMOUNTS, st.integers(1, 1000))
+def test_a_fee_on_top_is_half_a_step_for_each_of_its_parts_away_at_most(
+    policy: FeePolicy, amount: Money, step: int
+) -> None:
+    policy = evolve(policy, payer=FeePayer.CUSTOMER)
+    exact, rounded = policy.of_booking(amount).fee, policy.of_booking(amount, step).fee
+
+    assert abs(exact.minor - rounded.minor) <= step + 1  # each part was rounded to the minor unit, too
+
+
+@given(POLICIES, AMOUNTS, st.integers(1, 1000))
+def test_a_fee_that_the_organizer_bears_knows_no_step(policy: FeePolicy, amount: Money, step: int) -> None:
+    policy = evolve(policy, payer=FeePayer.ORGANIZER)
+
+    assert policy.of_booking(amount, step) == policy.of_booking(amount)
+
+
+@pytest.mark.parametrize(
+    ("terms", "fee"),
+    [
+        ({"rate": Decimal("0.03")}, 150),  # 0.1539
+        ({"rate": Decimal("0.001"), "fixed": Decimal("0.125")}, 130),  # 0.00513 + 0.125
+        ({"rate": Decimal(0), "fixed": Decimal("0.135")}, 140),
+        ({"minimum": Decimal("0.304")}, 300),
+        ({"maximum": Decimal("0.126")}, 130),
+    ],
+)
+def test_every_part_of_a_fee_on_top_rounds_half_even_to_the_gateways_step(terms: dict[str, Any], fee: int) -> None:
+    breakdown = FeePolicy(payer=FeePayer.CUSTOMER, **terms).of_booking(Money(5130, Currency.KWD), 10)
+
+    assert breakdown.fee == Money(fee, Currency.KWD)
 
 
 @given(POLICIES, AMOUNTS, st.integers(0, 100))

@@ -160,6 +160,18 @@ def test_a_setting_finer_than_the_currency_rounds_half_even(major: str, currency
         assert in_currency(Decimal(major), currency) == Money(minor, currency)
 
 
+@pytest.mark.parametrize(("minor", "product"), [(49, 0), (50, 0), (51, 10), (150, 20), (250, 20)])
+def test_a_rate_times_an_amount_rounds_half_even_to_a_step(minor: int, product: int) -> None:
+    assert Money(minor, Currency.KWD).times(Decimal("0.1"), 10) == Money(product, Currency.KWD)
+
+
+@pytest.mark.parametrize(
+    ("minor", "step", "rounded"), [(2565, 10, 2560), (2560, 10, 2560), (9, 10, 0), (2565, 1, 2565), (-5, 10, -10)]
+)
+def test_an_amount_is_rounded_down_to_a_step(minor: int, step: int, rounded: int) -> None:
+    assert Money(minor, Currency.KWD).rounded_down(step) == Money(rounded, Currency.KWD)
+
+
 def test_the_total_of_nothing_is_zero_of_the_currency() -> None:
     assert total([], Currency.EUR) == eur("0")
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -202,6 +203,76 @@ def test_a_policy_has_a_bounded_number_of_tiers() -> None:
     assert len(RefundPolicy(tiers=tiers[:-1]).tiers) == MAX_TIERS
     with pytest.raises(InvalidInput):
         RefundPolicy(tiers=tiers)
+
+
+# --- gateways that do not take every amount ---------------------------------------------------------------------
+
+STEP = st.integers(1, 1000)
+PRICE_IN_STEPS = st.integers(1, 10**6)
+TENTHS = st.integers(0, 10)
+PERCENT = st.decimals(0, 100, places=3)
+
+
+def kwd(fils: int) -> Money:
+    return Money(fils, Currency.KWD)
+
+
+def in_steps(step: int, price: int, tenths: int, percent: Decimal, **changes: Any) -> Refundable:
+    """``price`` steps were charged, of which ``tenths`` are gone, as far as whole steps allow."""
+    breakdown = FeePolicy(payer=changes.pop("payer", FeePayer.ORGANIZER)).of_booking(kwd(price * step))
+    gross = breakdown.gross.rounded_down(step)
+    return refundable(
+        breakdown=evolve(breakdown, gross=gross, fee=min(breakdown.fee, gross)),
+        reserved=kwd(price * tenths // 10 * step),
+        fee_returned=kwd(0),
+        tiers=(RefundTier(hours_before=1, percent=percent),),
+        amount_step=step,
+        **changes,
+    )
+
+
+@given(
+    STEP,
+    PRICE_IN_STEPS,
+    TENTHS,
+    PERCENT,
+    st.sampled_from(FeePayer),
+    st.sampled_from(FeeOnRefund),
+    st.none() | PRICE_IN_STEPS,
+)
+def test_a_quote_is_a_multiple_of_the_gateways_step_and_never_above_what_is_left(
+    step: int, price: int, gone: int, percent: Decimal, payer: FeePayer, fee: FeeOnRefund, owed: int | None
+) -> None:
+    money = in_steps(step, price, gone, percent, payer=payer, fee=fee)
+    if owed is not None:
+        money = evolve(money, owed=Owed(amount=kwd(owed * step), fee=kwd(0)))
+    left = money.breakdown.gross - money.reserved
+
+    for canceled in (False, True):
+        quote = money.quote(NOW, None, organizer_canceled=canceled)
+
+        assert quote.amount.minor % step == 0
+        assert kwd(0) <= quote.amount <= left
+        assert quote.allowed is bool(quote.amount)
+
+
+@given(STEP, PRICE_IN_STEPS, TENTHS, PERCENT)
+def test_a_quote_is_less_than_a_step_below_what_the_tier_gives(
+    step: int, price: int, gone: int, percent: Decimal
+) -> None:
+    money = in_steps(step, price, gone, percent)
+    exact = evolve(money, amount_step=1)
+
+    lost = exact.remaining(NOW) - money.remaining(NOW)
+
+    assert kwd(0) <= lost < kwd(step)
+
+
+@given(STEP, PRICE_IN_STEPS, TENTHS)
+def test_when_the_organizer_cancels_nothing_is_left_to_a_step(step: int, price: int, gone: int) -> None:
+    money = in_steps(step, price, gone, Decimal(50))
+
+    assert money.reserved + money.quote(NOW, None, organizer_canceled=True).amount == money.breakdown.gross
 
 
 # --- the fee -----------------------------------------------------------------------------------------------------

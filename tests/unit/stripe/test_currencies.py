@@ -8,6 +8,8 @@ import os
 from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from booking_payments.adapters.stripe import amounts
 from booking_payments.adapters.stripe.limits import check_amount, check_charge
@@ -88,6 +90,26 @@ def test_stripes_rules_for_a_currency(row: list[str]) -> None:
 
 
 @pytest.mark.parametrize("row", TAKEN, ids=lambda row: row[0])
+@settings(derandomize=True, database=None, deadline=None, max_examples=25)
+@given(st.integers(1, 10**9))
+def test_amounts_can_be_sent_exactly_when_they_are_multiples_of_the_step(row: list[str], minor: int) -> None:
+    currency = Currency.of(row[0])
+    step = amounts.step(currency.exponent, currency.code)
+
+    check_amount(Money(minor * step, currency))
+    if minor % step:
+        with pytest.raises(RefusedByRule):
+            check_amount(Money(minor, currency))
+
+
+@pytest.mark.parametrize(
+    ("code", "step"), [("usd", 1), ("jpy", 1), ("isk", 1), ("ugx", 1), ("kwd", 10), ("tnd", 10), ("mga", 100)]
+)
+def test_a_currency_has_its_step_in_our_minor_units(code: str, step: int) -> None:
+    assert amounts.step(Currency.of(code).exponent, code) == step
+
+
+@pytest.mark.parametrize("row", TAKEN, ids=lambda row: row[0])
 def test_the_smallest_charge_is_taken_and_less_is_not(row: list[str]) -> None:
     code, decimals, multiple = row[0], int(row[1]), int(row[3])
     least = -(-int(row[4]) // multiple) * multiple
@@ -113,16 +135,43 @@ def test_what_stripe_does_not_take_is_refused(code: str) -> None:
     assert refused.value.code == "currency_not_supported"
 
 
+MORE_THAN_EIGHT_DIGITS = {"idr": 12, "cop": 10, "inr": 9}
+
+
+def _with_digits(digits: int, code: str) -> Money:
+    """The largest amount with so many digits in Stripe's minor units."""
+    multiple, currency = amounts.MULTIPLES.get(code, 1), Currency.of(code)
+    return Money(amounts.from_stripe((10**digits - 1) // multiple * multiple, currency.exponent, code), currency)
+
+
+def _one_digit_more(amount: Money) -> Money:
+    return Money(amount.minor * 10, amount.currency)
+
+
 @pytest.mark.parametrize("code", [row[0] for row in TAKEN])
-def test_more_than_eight_digits_are_not_charged(code: str) -> None:
-    most = amounts.MAXIMUM // amounts.MULTIPLES.get(code, 1) * amounts.MULTIPLES.get(code, 1)
-    currency = Currency.of(code)
-    above = Money(amounts.from_stripe(most * 10, currency.exponent, code), currency)
+def test_the_largest_charge_has_the_digits_of_its_currency(code: str) -> None:
+    largest = _with_digits(MORE_THAN_EIGHT_DIGITS.get(code, 8), code)
 
-    with pytest.raises(RefusedByRule) as refused:
-        check_charge(above)
+    check_charge(largest)
+    if code != "idr":  # of which no larger amount can be written
+        with pytest.raises(RefusedByRule) as refused:
+            check_charge(_one_digit_more(largest))
+        assert refused.value.code == "amount_too_large"
 
-    assert refused.value.code == "amount_too_large"
+
+@pytest.mark.parametrize("code", [row[0] for row in TAKEN])
+def test_a_house_may_ask_for_more_digits(code: str) -> None:
+    largest = _with_digits(max(9, MORE_THAN_EIGHT_DIGITS.get(code, 9)), code)
+
+    check_charge(largest, 9)
+    if code != "idr":
+        with pytest.raises(RefusedByRule):
+            check_charge(_one_digit_more(largest), 9)
+
+
+@pytest.mark.parametrize(("code", "text"), [("idr", "1000000.00"), ("idr", "9999999999.99"), ("cop", "50000000.00")])
+def test_ordinary_tickets_can_be_charged_in_currencies_of_small_units(code: str, text: str) -> None:
+    check_charge(Money.parse(text, Currency.of(code)))
 
 
 def test_amounts_come_back_as_they_went_or_do_not_go() -> None:

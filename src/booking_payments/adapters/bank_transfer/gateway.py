@@ -23,7 +23,7 @@ from booking_payments.domain.instructions import (
     CreateRefund,
 )
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import GatewayEvent, KeyMisused, NotThere, Refused
@@ -111,6 +111,10 @@ class BankTransferGateway:
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
         """The transfer as it is now."""
         return self._intent(_there(await self.store.read(lambda records: records.transfer(intent_id))))
+
+    def amount_step(self, currency: Currency) -> int:
+        """1: every amount can be sent."""
+        return 1
 
     def check_amount(self, amount: Money) -> None:
         """Every amount can be sent."""

@@ -176,7 +176,7 @@ _REDIRECTS: Final = (
 def create(account: Account, params: Json, _: str) -> Json:
     """``POST /v1/payment_intents``. A refused confirmation leaves the intent behind, as with Stripe."""
     currency = _currency(params["currency"])
-    _check_amount(params["amount"], currency)
+    _check_amount(account, params["amount"], currency)
     _check_only_with_confirm(params)
     _check_references(account, params)
     fields = _new_fields(params, currency)
@@ -200,11 +200,12 @@ def _currency(given: str) -> str:
     return code
 
 
-def _check_amount(amount: int, currency: str) -> None:
-    if amount < amounts.minimum(currency):
-        raise _bad_amount("amount_too_small", f"Amount must be at least {amounts.minimum(currency)} {currency}")
-    if amount > amounts.MAXIMUM:
-        raise _bad_amount("amount_too_large", f"Amount must be no more than {amounts.MAXIMUM} {currency}")
+def _check_amount(account: Account, amount: int, currency: str) -> None:
+    least, most = amounts.minimum(currency), amounts.maximum(currency, account.amount_digits)
+    if amount < least:
+        raise _bad_amount("amount_too_small", f"Amount must be at least {least} {currency}")
+    if amount > most:
+        raise _bad_amount("amount_too_large", f"Amount must be no more than {most} {currency}")
     if not amounts.is_round(amount, currency):
         multiple = amounts.MULTIPLES[currency]
         raise _bad_amount("invalid_charge_amount", f"Amounts in {currency} must be multiples of {multiple}")
@@ -337,7 +338,7 @@ def update(account: Account, params: Json, id_: str) -> Json:
         _require_status(intent, "updated")
     fields: Json = {name: params[name] for name in (*_KEPT, *_PLAIN) if name in params}
     if "amount" in params or "currency" in params:
-        fields |= _new_price(intent, params)
+        fields |= _new_price(account, intent, params)
     if "metadata" in params:
         fields["metadata"] = merged_metadata(intent.body["metadata"], params["metadata"])
     account.update(intent, **fields)
@@ -347,10 +348,10 @@ def update(account: Account, params: Json, id_: str) -> Json:
     return intent.body
 
 
-def _new_price(intent: Record, params: Json) -> Json:
+def _new_price(account: Account, intent: Record, params: Json) -> Json:
     currency = _currency(params.get("currency") or intent.body["currency"])
     amount: int = params["amount"] if "amount" in params else intent.body["amount"]
-    _check_amount(amount, currency)
+    _check_amount(account, amount, currency)
     return {"amount": amount, "currency": currency}
 
 

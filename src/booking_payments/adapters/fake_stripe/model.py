@@ -38,6 +38,7 @@ from booking_payments.adapters.fake_stripe.listing import expanded, expansions
 from booking_payments.adapters.fake_stripe.params import read_params
 from booking_payments.adapters.fake_stripe.records import Account, Record, RequestRef, moment
 from booking_payments.adapters.fake_stripe.store import FakeStore
+from booking_payments.adapters.stripe import amounts
 
 API_VERSION: Final = "2026-10-28.endive"
 """The version whose shapes this model answers and sends events in."""
@@ -78,7 +79,8 @@ class FakeStripe:
     ``clock`` gives timezone-aware UTC times; ``random`` decides every id (the same seed gives the same
     ids); ``follow_up_delay`` is how long banks take; ``store`` keeps the state across restarts;
     ``deliver_in_process`` queues each event for the embedding process, besides the registered webhook
-    endpoints. Not thread-safe.
+    endpoints; ``amount_digits`` are those of the largest charge that the account takes, in Stripe's minor units.
+    Not thread-safe.
     """
 
     def __init__(
@@ -91,7 +93,9 @@ class FakeStripe:
         livemode: bool = False,
         api_version: str = API_VERSION,
         deliver_in_process: bool = True,
+        amount_digits: int = amounts.DIGITS,
     ) -> None:
+        self.amount_digits = amount_digits
         self._account = Account(
             clock=clock,
             random=random or random_module.SystemRandom(),
@@ -100,6 +104,7 @@ class FakeStripe:
             api_version=api_version,
             deliver_in_process=deliver_in_process,
             store=store,
+            amount_digits=amount_digits,
         )
         self._account.load()
         follow_ups.plan_again(self._account)

@@ -55,6 +55,7 @@ class Account:
     api_version: str
     deliver_in_process: bool
     store: FakeStore | None
+    amount_digits: int
     faults: Faults = field(factory=Faults)
     agenda: list[tuple[int, int, str]] = field(factory=list)
     request: RequestRef = RequestRef()

@@ -20,7 +20,8 @@ class FakeGateway(StripeGateway):
     """Moves no money. ``stripe`` is the model: script faults there, play the customer, open disputes."""
 
     def __init__(self, stripe: FakeStripe, clock: Clock, *, livemode: bool = False) -> None:
-        super().__init__(ModelTransport(stripe, clock), livemode=livemode, name="fake")
+        line, digits = ModelTransport(stripe, clock), stripe.amount_digits
+        super().__init__(line, livemode=livemode, name="fake", amount_digits=digits)
         self.stripe = stripe
 
 

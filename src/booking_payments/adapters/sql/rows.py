@@ -73,6 +73,7 @@ class _Terms:
     event_starts_at: datetime
     capture_method: CaptureMethod
     max_attempts: int
+    amount_step: int = 1
 
 
 @frozen(kw_only=True)
@@ -91,7 +92,11 @@ class _State:
     return_url: str | None = None
 
 
-_TERMS: Final = ("booking_amount", "fee_policy", "refund_policy", "event_starts_at", "capture_method", "max_attempts")
+# fmt: off
+_TERMS: Final = (
+    "booking_amount", "fee_policy", "refund_policy", "event_starts_at", "capture_method", "max_attempts", "amount_step",
+)
+# fmt: on
 
 
 _NONE: Final = msgspec.Raw(b"null")
@@ -166,6 +171,7 @@ def payment_from(row: Row) -> Payment:
         event_starts_at=terms.event_starts_at,
         capture_method=terms.capture_method,
         max_attempts=terms.max_attempts,
+        amount_step=terms.amount_step,
         breakdown=state.breakdown,
         authorized=state.authorized,
         attempts=state.attempts,

@@ -6,10 +6,17 @@ express is an error.
 """
 
 from collections.abc import Mapping
+from math import gcd
 from typing import Final
 
-MAXIMUM: Final = 99_999_999
-"""The largest amount of a PaymentIntent in Stripe's minor units: eight digits, as its reference says."""
+DIGITS: Final = 8
+"""Digits of the largest amount of a PaymentIntent in Stripe's minor units, as its reference says. Most cards take up to
+``MOST_DIGITS``, so a house may ask for more."""
+
+MOST_DIGITS: Final = 12
+
+LARGER: Final[Mapping[str, int]] = {"cop": 10, "idr": 12, "inr": 9}
+"""Digits in the currencies in which everything that Stripe takes may be larger, cards or not."""
 
 # fmt: off
 ZERO_DECIMALS: Final = frozenset([
@@ -104,9 +111,23 @@ def minimum(code: str) -> int:
     return MINIMUMS.get(code, 1)
 
 
+def maximum(code: str, digits: int = DIGITS) -> int:
+    """The largest charge in Stripe's minor units, where the house asks for ``digits`` of them."""
+    return int(10 ** max(digits, LARGER.get(code, digits))) - 1
+
+
 def is_round(amount: int, code: str) -> bool:
     """Whether Stripe takes this amount's last digits (see ``MULTIPLES``)."""
     return amount % MULTIPLES.get(code, 1) == 0
+
+
+def step(iso_exponent: int, code: str) -> int:
+    """What amounts in ISO 4217 minor units must be a multiple of, so that ``to_stripe`` takes them."""
+    finer = exponent(code) - iso_exponent
+    multiple = MULTIPLES.get(code, 1)
+    if finer < 0:
+        return multiple * int(10**-finer)
+    return multiple // gcd(multiple, int(10**finer))
 
 
 def to_stripe(minor: int, iso_exponent: int, code: str) -> int:

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from attrs import frozen
 
-from booking_payments.adapters.stripe import limits
+from booking_payments.adapters.stripe import amounts, limits
 from booking_payments.adapters.stripe.objects import (
     UnreadableObject,
     dispute_report,
@@ -30,7 +30,7 @@ from booking_payments.domain.instructions import (
     CreateRefund,
     Instruction,
 )
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
 from booking_payments.ports.gateway import GatewayEvent, Silent, WebhookRefused
 
@@ -63,12 +63,16 @@ class Transport(Protocol):
 
 
 class StripeGateway:
-    """The gateway port. ``livemode`` is True where real money moves."""
+    """The gateway port. ``livemode`` is True where real money moves; ``amount_digits`` are those of the largest charge,
+    in Stripe's minor units."""
 
-    def __init__(self, transport: Transport, *, livemode: bool, name: str = "stripe") -> None:
+    def __init__(
+        self, transport: Transport, *, livemode: bool, name: str = "stripe", amount_digits: int = amounts.DIGITS
+    ) -> None:
         self.name = name
         self.livemode = livemode
         self._transport = transport
+        self._amount_digits = amount_digits
 
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
         return await self._post_intent(instruction, idempotency_key)
@@ -85,11 +89,14 @@ class StripeGateway:
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
         return await self._get("/v1/payment_intents", intent_id, intent_report)
 
+    def amount_step(self, currency: Currency) -> int:
+        return amounts.step(currency.exponent, currency.code)
+
     def check_amount(self, amount: Money) -> None:
         limits.check_amount(amount)
 
     def check_charge(self, amount: Money) -> None:
-        limits.check_charge(amount)
+        limits.check_charge(amount, self._amount_digits)
 
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
         path, params = path_and_params(instruction)

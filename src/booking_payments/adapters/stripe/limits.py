@@ -18,11 +18,11 @@ def check_amount(amount: Money) -> None:
         raise RefusedByRule(message, code="amount_not_chargeable") from None
 
 
-def check_charge(amount: Money) -> None:
-    """Raise ``RefusedByRule`` for an amount that Stripe would not charge."""
+def check_charge(amount: Money, digits: int = amounts.DIGITS) -> None:
+    """Raise ``RefusedByRule`` for an amount that Stripe would not charge; ``digits`` as with ``amounts.maximum``."""
     check_amount(amount)
-    charged, minimum = stripe_amount(amount), amounts.minimum(amount.currency.code)
-    if charged < minimum:
+    charged, code = stripe_amount(amount), amount.currency.code
+    if charged < amounts.minimum(code):
         raise RefusedByRule(f"{amount} is below the smallest amount that can be charged", code="amount_too_small")
-    if charged > amounts.MAXIMUM:
+    if charged > amounts.maximum(code, digits):
         raise RefusedByRule(f"{amount} is above the largest amount that can be charged", code="amount_too_large")

@@ -3,7 +3,7 @@
 from typing import Any, assert_never
 from urllib.parse import quote
 
-from booking_payments.adapters.stripe.amounts import to_stripe
+from booking_payments.adapters.stripe.amounts import AmountNotRepresentable, to_stripe
 from booking_payments.domain.instructions import (
     CancelIntent,
     CaptureIntent,
@@ -14,12 +14,23 @@ from booking_payments.domain.instructions import (
     Instruction,
 )
 from booking_payments.domain.money import Money
+from booking_payments.ports.gateway import Refused
 
 Params = dict[str, Any]
 
 
 def path_and_params(instruction: Instruction) -> tuple[str, Params]:
-    """Where an instruction is posted, and with which parameters."""
+    """Where an instruction is posted, and with which parameters.
+
+    Raises ``Refused`` for an amount that Stripe can't express: it would be refused there, too, and what was begun ends.
+    """
+    try:
+        return _path_and_params(instruction)
+    except AmountNotRepresentable as error:
+        raise Refused(str(error), code="amount_not_chargeable", param="amount") from error
+
+
+def _path_and_params(instruction: Instruction) -> tuple[str, Params]:
     match instruction:
         case CreateIntent():
             return "/v1/payment_intents", _create(instruction)

@@ -6,6 +6,7 @@ from datetime import timedelta
 import anyio
 import click
 
+from booking_payments.adapters.stripe.amounts import DIGITS, MOST_DIGITS
 from booking_payments.entrypoints.cli.house import extra_or_fail, fail
 
 
@@ -21,7 +22,16 @@ from booking_payments.entrypoints.cli.house import extra_or_fail, fail
     type=click.FloatRange(0, 86400),
     help="Seconds until what happens later happens: refunds arrive, debits settle, disputes move on.",
 )
-def sandbox(host: str, port: int, delay: float) -> None:
+@click.option(
+    "--amount-digits",
+    envvar="GATEWAY_MAX_AMOUNT_DIGITS",
+    show_envvar=True,
+    default=DIGITS,
+    show_default=True,
+    type=click.IntRange(DIGITS, MOST_DIGITS),
+    help="Digits of the largest charge, in Stripe's smallest units.",
+)
+def sandbox(host: str, port: int, delay: float, amount_digits: int) -> None:
     """Play Stripe: its HTTP interface, with state, test cards, webhooks and faults on demand.
 
     Moves no money, keeps nothing on disk, and takes any key that begins with sk_test_. Prints its address when it
@@ -36,17 +46,17 @@ def sandbox(host: str, port: int, delay: float) -> None:
     with extra_or_fail("http", "sandbox"):
         import uvicorn  # noqa: F401 - what listens
     try:
-        anyio.run(_serve, host, port, timedelta(seconds=delay))
+        anyio.run(_serve, host, port, timedelta(seconds=delay), amount_digits)
     except OSError as error:
         fail(f"can't listen on {host} port {port}: {error.strerror or 'unknown host'}")
 
 
-async def _serve(host: str, port: int, delay: timedelta) -> None:
+async def _serve(host: str, port: int, delay: timedelta, amount_digits: int) -> None:
     from booking_payments.entrypoints.sandbox.account import SandboxStripe
     from booking_payments.entrypoints.sandbox.server import serving
 
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with serving(SandboxStripe(delay), host, port) as address:
+        async with serving(SandboxStripe(delay, amount_digits=amount_digits), host, port) as address:
             click.echo(f"the sandbox listens on {address} (Stripe: /v1, play: /_sandbox)")
             async for _ in signals:
                 break

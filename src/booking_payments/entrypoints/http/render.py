@@ -184,7 +184,7 @@ def quote(entity: RefundQuote) -> QuoteAnswer:
 
 SHOWN: Final[Mapping[type, str]] = {
     ev.PaymentStarted: "payment_id booking_id booking_reference customer_id booking_amount breakdown fee_policy "
-    "refund_policy event_starts_at capture_method max_attempts",
+    "refund_policy event_starts_at capture_method max_attempts amount_step",
     ev.OperationIntended: "purpose",
     ev.OutcomeLeftUnknown: "reason",
     ev.OperationSettled: "",

@@ -7,6 +7,7 @@ from threading import RLock
 from typing import Any, Final
 
 from booking_payments.adapters.fake_stripe import Answer, FakeStripe
+from booking_payments.adapters.stripe import amounts
 
 FURTHEST: Final = timedelta(days=36525)
 """How far the clock can be ahead of the system's: a hundred years."""
@@ -26,17 +27,25 @@ class SandboxClock:
 class SandboxStripe(FakeStripe):
     """Each public verb of the model is safe to call from any thread; ``calls`` is read with ``calls_so_far``."""
 
-    def __init__(self, follow_up_delay: timedelta = timedelta(seconds=2)) -> None:
+    def __init__(
+        self, follow_up_delay: timedelta = timedelta(seconds=2), *, amount_digits: int = amounts.DIGITS
+    ) -> None:
         self.lock = RLock()
         self.clock = SandboxClock()
         self.follow_up_delay = follow_up_delay
+        self.amount_digits = amount_digits
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: objects, events, endpoints, faults, calls, and what the clock was advanced by."""
         with self.lock:
             self.clock.ahead = timedelta()
-            super().__init__(self.clock.now, follow_up_delay=self.follow_up_delay, deliver_in_process=False)
+            super().__init__(
+                self.clock.now,
+                follow_up_delay=self.follow_up_delay,
+                deliver_in_process=False,
+                amount_digits=self.amount_digits,
+            )
 
     def advance(self, by: timedelta) -> int:
         """Let time pass, and whatever becomes due happen; returns how many things did.

@@ -1,0 +1,303 @@
+"""Currencies in which the gateway does not take every amount: what we compute is something that can be asked for."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import attrs
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.stripe import amounts
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.views import RefundOnCancel
+from booking_payments.application.world import Terms
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.errors import GatewayRefusedUs, PaymentError, RefundRefused, RefusedByRule
+from booking_payments.domain.fees import FeePayer, FeePolicy
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.payment import Payment
+from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
+from booking_payments.ports.gateway import Refused
+from booking_payments.testing.house import ANN, OPERATOR, House
+from tests.unit.application.saboteur import Saboteur
+
+REPEATABLE = settings(
+    derandomize=True, database=None, deadline=None, max_examples=6, phases=(Phase.explicit, Phase.generate)
+)
+"""Nothing is shrunk: a failure in every currency would take minutes to tell."""
+TAKEN = sorted(amounts.SUPPORTED & {currency.code for currency in Currency})
+COARSE = ["bhd", "jod", "kwd", "mga", "omr", "tnd"]
+SHARES = st.decimals(0, 100, places=2)
+EMPTY = Refused("the balance does not cover it", code="balance_insufficient")
+A_MONTH = timedelta(days=31)
+
+
+def _half() -> RefundPolicy:
+    return _policy(Decimal(50))
+
+
+def _policy(percent: Decimal) -> RefundPolicy:
+    return RefundPolicy(tiers=(RefundTier(hours_before=48, percent=percent),))
+
+
+def _charges(code: str, up_to: Fraction = Fraction(1)) -> st.SearchStrategy[Money]:
+    """Every amount in this currency that can be charged, up to this part of the largest."""
+    multiple, currency = amounts.MULTIPLES.get(code, 1), Currency.of(code)
+    most = int(amounts.maximum(code) * up_to)
+    return st.integers(-(-amounts.minimum(code) // multiple), most // multiple).map(
+        lambda count: Money(amounts.from_stripe(count * multiple, currency.exponent, code), currency)
+    )
+
+
+async def _paid(house: House, amount: Money, policy: RefundPolicy) -> Booking:
+    booking = await house.book(amount.major(), currency=amount.currency, refund_policy=policy)
+    await house.payments.process_booking_payment(booking, "pm_card_visa")
+    return booking
+
+
+async def _payment(house: House, booking: Booking) -> Payment:
+    return (await house.payments.payment_status(booking.id)).payment
+
+
+def _refuse_refunds(house: House, errors: Sequence[Exception]) -> None:
+    house.world = attrs.evolve(house.world, gateway=Saboteur(house, create_refund=errors))
+    house.payments = BookingPayments(house.world)
+
+
+def kwd(text: str) -> Money:
+    return Money.parse(text, Currency.KWD)
+
+
+# --- refunds by policy -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", TAKEN)
+@REPEATABLE
+@given(st.data())
+def test_whatever_is_quoted_in_a_currency_is_refunded(code: str, data: st.DataObject) -> None:
+    amount, share = data.draw(_charges(code)), data.draw(SHARES)
+
+    async def life() -> None:
+        house = House()
+        booking = await _paid(house, amount, _policy(share))
+
+        quote = await house.payments.quote_refund(booking.id)
+
+        house.world.gateway.check_amount(quote.amount)
+        assert quote.amount <= amount
+        if quote.allowed:
+            view = await house.payments.refund_payment(booking.id, ANN)
+            assert (view.refund.amount, view.refund.status) == (quote.amount, RefundStatus.SUCCEEDED)
+        assert (await _payment(house, booking)).refunded == quote.amount
+
+    asyncio.run(life())
+
+
+@pytest.mark.parametrize("code", COARSE)
+@REPEATABLE
+@given(st.data())
+def test_of_what_was_refunded_in_part_the_rest_can_be_refunded_too(code: str, data: st.DataObject) -> None:
+    amount, share, part = data.draw(_charges(code)), data.draw(SHARES), data.draw(SHARES)
+
+    async def life() -> None:
+        house = House()
+        booking = await _paid(house, amount, _policy(share))
+        whole = (await house.payments.quote_refund(booking.id)).amount
+        some = whole.times(part / 100).rounded_down(house.world.gateway.amount_step(amount.currency))
+
+        for asked in (some or None, None):
+            if (await house.payments.quote_refund(booking.id, amount=asked)).allowed:
+                await house.payments.refund_payment(booking.id, ANN, amount=asked)
+
+        assert (await _payment(house, booking)).refunded == whole
+
+    asyncio.run(life())
+
+
+@pytest.mark.parametrize("code", COARSE)
+@REPEATABLE
+@given(st.data())
+def test_when_the_organizer_cancels_all_of_it_comes_back(code: str, data: st.DataObject) -> None:
+    amount, share = data.draw(_charges(code)), data.draw(SHARES)
+
+    async def life() -> None:
+        house = House()
+        booking = await _paid(house, amount, _policy(share))
+        if (await house.payments.quote_refund(booking.id)).allowed:
+            await house.payments.refund_payment(booking.id, ANN)
+
+        await house.payments.cancel_booking(booking.id, refund=RefundOnCancel.FULL)
+
+        payment = await _payment(house, booking)
+        assert (payment.refunded, payment.fee_returned) == (amount, payment.breakdown.fee)
+
+    asyncio.run(life())
+
+
+async def test_a_policy_refund_is_rounded_down_to_what_the_gateway_can_give_back() -> None:
+    house = House()
+    booking = await _paid(house, kwd("5.130"), _half())
+
+    quote = await house.payments.quote_refund(booking.id)
+
+    assert (quote.reason, quote.amount) == (QuoteReason.REFUNDABLE, kwd("2.560"))
+
+
+async def test_canceling_by_policy_gives_the_rounded_share_back() -> None:
+    house = House()
+    booking = await _paid(house, kwd("5.130"), _half())
+
+    canceled = await house.payments.cancel_booking(booking.id, refund=RefundOnCancel.POLICY)
+
+    assert (canceled.status, (await _payment(house, booking)).refunded) == (BookingStatus.CANCELED, kwd("2.560"))
+
+
+async def test_what_is_left_to_refund_is_what_can_be_asked_for() -> None:
+    house = House()
+    booking = await _paid(house, kwd("5.130"), _half())
+
+    view = await house.payments.refund_payment(booking.id, ANN, amount="1.000")
+
+    assert view.payment.refundable.remaining(house.clock.now()) == kwd("1.560")
+
+
+async def test_a_share_smaller_than_the_gateways_step_gives_nothing() -> None:
+    house = House()
+    booking = await _paid(house, kwd("0.010"), _half())
+
+    quote = await house.payments.quote_refund(booking.id)
+
+    assert (quote.allowed, quote.reason, quote.amount) == (False, QuoteReason.NOTHING_LEFT, kwd("0.000"))
+
+
+async def test_an_amount_that_the_gateway_cannot_give_back_is_refused_before_anything_is_written() -> None:
+    house = House()
+    booking = await _paid(house, kwd("5.130"), _half())
+
+    with pytest.raises(RefusedByRule) as refusal:
+        await house.payments.refund_payment(booking.id, OPERATOR, amount="2.555")
+
+    assert (refusal.value.code, (await _payment(house, booking)).refunds) == ("amount_not_chargeable", ())
+
+
+async def test_late_money_goes_back_whole() -> None:
+    house = House()
+    booking = await house.book("5.130", currency=Currency.KWD, refund_policy=_half())
+    view = await house.payments.start_payment(booking.id, ANN)
+    house.world = attrs.evolve(house.world, gateway=Saboteur(house, cancel_intent=[EMPTY] * 2))
+    house.payments = BookingPayments(house.world)
+    for _ in range(2):
+        with suppress(PaymentError):
+            await house.payments.cancel_booking(booking.id)
+    handover = view.handover
+    assert handover is not None
+    house.stripe.confirm_as_customer(view.payment.intent_id or "", handover.client_secret or "", "pm_card_visa")
+
+    await house.settle()
+
+    payment = await _payment(house, booking)
+    assert (payment.late, payment.refunded) == (True, kwd("5.130"))
+
+
+async def test_what_a_canceled_booking_owes_is_what_was_quoted() -> None:
+    house = House()
+    booking = await _paid(house, kwd("5.130"), _half())
+    _refuse_refunds(house, [EMPTY])
+    with pytest.raises(RefundRefused):
+        await house.payments.cancel_booking(booking.id)
+    house.clock.advance(A_MONTH)
+
+    quote = await house.payments.quote_refund(booking.id)
+    await house.payments.cancel_booking(booking.id)
+
+    assert (quote.reason, quote.amount) == (QuoteReason.REFUND_OWED, kwd("2.560"))
+    assert (await _payment(house, booking)).refunded == kwd("2.560")
+
+
+# --- a fee on top ----------------------------------------------------------------------------------------------
+
+FEES = st.builds(
+    FeePolicy,
+    rate=st.decimals(0, Decimal("0.2"), places=4),
+    fixed=st.none() | st.decimals(0, 3, places=3),
+    payer=st.just(FeePayer.CUSTOMER),
+)
+
+
+@pytest.mark.parametrize("code", TAKEN)
+@REPEATABLE
+@given(st.data())
+def test_what_can_be_booked_can_be_paid_with_the_fee_on_top(code: str, data: st.DataObject) -> None:
+    amount, fees = data.draw(_charges(code, up_to=Fraction(1, 2))), data.draw(FEES)
+
+    async def life() -> None:
+        house = House(terms=Terms(fees=fees))
+        booking = await house.book(amount.major(), currency=amount.currency)
+        shown = await house.payments.checkout(booking.id, ANN)
+        await house.payments.process_booking_payment(booking, "pm_card_visa")
+
+        payment = await _payment(house, booking)
+
+        assert (payment.status, payment.drifts) == (PaymentStatus.SUCCEEDED, ())
+        assert payment.captured == shown.price.gross == payment.breakdown.fee + amount
+
+    asyncio.run(life())
+
+
+async def test_held_money_with_a_fee_on_top_is_captured_in_part() -> None:
+    house = House(terms=Terms(fees=FeePolicy(payer=FeePayer.CUSTOMER), capture_method=CaptureMethod.MANUAL))
+    booking = await house.book("5.130", currency=Currency.KWD)
+    await house.payments.process_booking_payment(booking, "pm_card_visa")
+
+    view = await house.payments.capture_payment(booking.id, OPERATOR, amount="2.640")
+
+    assert (view.payment.amount, view.payment.breakdown.fee, view.payment.drifts) == (kwd("2.640"), kwd("0.075"), ())
+
+
+# --- and as a net ----------------------------------------------------------------------------------------------
+
+
+class Unaware(FakeGateway):
+    """A gateway whose rule for amounts our computing does not know."""
+
+    def amount_step(self, currency: Currency) -> int:
+        return 1
+
+
+async def _paid_to_the_unaware(house: House) -> Booking:
+    house.world = attrs.evolve(house.world, gateway=Unaware(house.stripe, house.clock))
+    house.payments = BookingPayments(house.world)
+    return await _paid(house, kwd("5.130"), _half())
+
+
+async def test_a_refund_that_the_gateway_cannot_express_is_refused_and_ends() -> None:
+    house = House()
+    booking = await _paid_to_the_unaware(house)
+
+    with pytest.raises(GatewayRefusedUs):
+        await house.payments.refund_payment(booking.id, ANN)
+
+    payment = await _payment(house, booking)
+    assert (payment.operation, payment.refund_pending) == (None, kwd("0.000"))
+    assert [(each.status, each.failure_reason) for each in payment.refunds] == [
+        (RefundStatus.FAILED, "amount_not_chargeable")
+    ]
+
+
+async def test_after_a_refund_that_cannot_be_expressed_another_amount_can_be_refunded() -> None:
+    house = House()
+    booking = await _paid_to_the_unaware(house)
+    with pytest.raises(RefundRefused):
+        await house.payments.cancel_booking(booking.id)
+
+    await house.payments.refund_payment(booking.id, OPERATOR, amount="2.560")
+
+    assert (await _payment(house, booking)).refunded == kwd("2.560")
