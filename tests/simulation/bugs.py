@@ -34,6 +34,7 @@ from booking_payments.application.world import World
 from booking_payments.domain import decisions, ledger
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
+from booking_payments.domain.decisions import ending, intents, returns
 from booking_payments.domain.instructions import CancelIntent, CreateRefund
 from booking_payments.domain.lifecycle import (
     NO_EFFECT,
@@ -120,7 +121,7 @@ def fresh_key_per_process(patch: Patch) -> None:
 
 @_bug("a key is sent whatever its age")
 def keys_live_for_ever(patch: Patch) -> None:
-    patch.setattr(decisions, "KEY_LIFETIME", timedelta(days=365))
+    patch.setattr(ending, "KEY_LIFETIME", timedelta(days=365))
 
 
 # --- outcomes --------------------------------------------------------------------------------------------------
@@ -381,14 +382,14 @@ def late_money_is_kept(patch: Patch) -> None:
 
 @_bug("a success after the end is not booked")
 def late_success_is_dropped(patch: Patch) -> None:
-    succeeded = decisions._succeeded
+    succeeded = intents._succeeded
 
     def other(payment: Payment, report: Any, booking: Booking, alone: bool) -> decisions.Facts:
         if booking.status is not BookingStatus.PENDING:
             return ()
         return succeeded(payment, report, booking, alone)
 
-    patch.setattr(decisions, "_succeeded", other)
+    patch.setattr(intents, "_succeeded", other)
 
 
 @_bug("a paid booking is not confirmed")
@@ -420,7 +421,7 @@ def late_refund_failure_is_dropped(patch: Patch) -> None:
 
 @_bug("a refund made in the dashboard is none of ours")
 def dashboard_refund_is_dropped(patch: Patch) -> None:
-    patch.setattr(decisions, "_found_refund", _no_facts)
+    patch.setattr(returns, "_found_refund", _no_facts)
 
 
 @_bug("disputes are not booked")
@@ -430,7 +431,7 @@ def disputes_are_dropped(patch: Patch) -> None:
 
 @_bug("what a dispute takes is not booked")
 def dispute_funds_are_dropped(patch: Patch) -> None:
-    patch.setattr(decisions, "_dispute_funds", _no_facts)
+    patch.setattr(returns, "_dispute_funds", _no_facts)
 
 
 @_bug("a refund takes everything back, whatever was asked")

@@ -1,0 +1,128 @@
+"""The end of operations, and of payments and bookings with them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking, BookingStatus, Payability
+from booking_payments.domain.decisions.facts import Facts, has_drift, unless_known
+from booking_payments.domain.decisions.intending import charges
+from booking_payments.domain.decisions.intents import ended, intent_drift
+from booking_payments.domain.lifecycle import COMMANDS, REFUND, Command, PaymentStatus, RefundEvent, RefundStatus, move
+from booking_payments.domain.payment import Operation, Payment
+from booking_payments.domain.reports import IntentReport
+from booking_payments.domain.retry import KEY_LIFETIME
+
+
+def needs_ending(payment: Payment) -> bool:
+    """True when the last attempt is used up, so that the intent has to be canceled and the payment fails."""
+    admitted = COMMANDS[payment.status][Command.CANCEL] is None
+    return admitted and payment.status.awaits_customer and not payment.attempts_left and payment.operation is None
+
+
+def holds_in_vain(payment: Payment, report: IntentReport | None) -> bool:
+    """True when the bank holds money for a payment that is over: its call arrived after it was given up. What the
+    gateway refused to release is left to a person."""
+    over = payment.status in (PaymentStatus.CANCELED, PaymentStatus.FAILED) and payment.operation is None
+    over = over and not has_drift(payment, RELEASE_REFUSED)
+    held = report is not None and report.status is PaymentStatus.REQUIRES_CAPTURE and report.id == payment.intent_id
+    return over and held
+
+
+def may_send(operation: Operation, booking: Booking, now: datetime) -> bool:
+    """Whether an operation may be sent (again): its key is young enough, and a charge only while payable."""
+    if now - operation.intended_at >= KEY_LIFETIME:
+        return False
+    return not charges(operation.instruction) or booking.payability(now) is Payability.PAYABLE
+
+
+def settle(payment: Payment, operation: Operation, *, refusal: str | None = None) -> Facts:
+    """The operation is over: done, or refused with the gateway's ``refusal`` code, which drops what it began."""
+    if payment.operation is None or payment.operation.idempotency_key != operation.idempotency_key:
+        return ()
+    settled = ev.OperationSettled(idempotency_key=operation.idempotency_key, refusal=refusal)
+    return (settled, *_dropped(payment, operation, refusal)) if refusal else (settled,)
+
+
+def give_up(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Facts:
+    """The end of a payment whose intent the gateway refuses to cancel, where that was to close its booking or to end
+    its attempts: what could not be done would be tried for ever. ``report`` is the intent as it was read after the
+    refusal, None where the gateway has none.
+
+    A refusal that the intent as it was read does not explain may have been overtaken, so the first one is only noted.
+    Money that comes all the same is booked, and sent back when its booking is closed. Held money that is not released
+    is noted.
+    """
+    detail = f"{payment.intent_id}: {refusal} ({operation.purpose.value})"
+    if operation.purpose is ev.Purpose.RELEASE_HOLD and holds_in_vain(payment, report):
+        return (ev.DriftFound(code=RELEASE_REFUSED, detail=detail),)
+    if payment.operation is not None or not _may_be_given_up(payment, operation):
+        return ()
+    drift = ev.DriftFound(code=CANCEL_REFUSED, detail=detail)
+    readable = report is not None and intent_drift(payment, report) is None
+    if readable and drift not in payment.drifts:
+        return (drift,)
+    return (*unless_known(payment, drift), ended(payment))
+
+
+def is_gone(operation: Operation, now: datetime) -> bool:
+    """Whether an intent that the gateway does not know, when asked to cancel it, is taken for gone.
+
+    With keys of another account or mode all intents are unknown, those that were paid in time among them. So what we do
+    by ourselves waits until somebody had a day to notice; who gives a booking up need not.
+    """
+    return operation.purpose not in _BY_ITSELF or now - operation.intended_at >= KEY_LIFETIME
+
+
+_BY_ITSELF = (ev.Purpose.EXPIRE_BOOKING, ev.Purpose.END_ATTEMPTS)
+
+CANCEL_REFUSED = "cancel_refused"
+"""The drift of an intent that the gateway does not cancel."""
+
+RELEASE_REFUSED = "release_refused"
+"""The drift of an intent that goes on to hold money for a payment that is over."""
+
+
+def _may_be_given_up(payment: Payment, operation: Operation) -> bool:
+    """Who only waited for the end of the hold or of the attempts has not done their part; a booking that is canceled
+    gives held money up, too."""
+    if operation.purpose is ev.Purpose.CANCEL_BOOKING:
+        return COMMANDS[payment.status][Command.CANCEL] is None
+    return operation.purpose in _BY_ITSELF and payment.status.awaits_customer
+
+
+def _dropped(payment: Payment, operation: Operation, refusal: str) -> Facts:
+    key = operation.idempotency_key
+    attempts = [a.number for a in payment.attempts if a.idempotency_key == key and a.is_running]
+    refunds = [
+        ev.RefundMoved(refund_id=r.id, status=RefundStatus.FAILED, failure_reason=refusal)
+        for r in payment.refunds
+        if r.idempotency_key == key and move(REFUND, r.status, RefundEvent.REFUSED) is RefundStatus.FAILED
+    ]
+    return (*(ev.AttemptDropped(number=number) for number in attempts), *refunds)
+
+
+def release_after(operation: Operation, payment: Payment, booking: Booking) -> Facts:
+    """Closing the booking, when the operation that has just ended was the first half of that and worked."""
+    given_up = payment.status in (PaymentStatus.CANCELED, PaymentStatus.FAILED)
+    if booking.status is not BookingStatus.PENDING or not given_up:
+        return ()
+    target = _RELEASES.get(operation.purpose)
+    return (ev.BookingReleased(status=target.value),) if target else ()
+
+
+_RELEASES = {
+    ev.Purpose.CANCEL_BOOKING: BookingStatus.CANCELED,
+    ev.Purpose.EXPIRE_BOOKING: BookingStatus.EXPIRED,
+}
+
+
+def booking_after(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
+    """The booking's status after these facts of its payment."""
+    status = booking.status
+    for fact in facts:
+        if isinstance(fact, ev.BookingConfirmed):
+            status = BookingStatus.CONFIRMED
+        elif isinstance(fact, ev.BookingReleased):
+            status = BookingStatus(fact.status)
+    return status

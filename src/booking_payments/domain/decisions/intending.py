@@ -1,0 +1,227 @@
+"""Intentions: whether something may be asked of the gateway now, and what exactly is asked."""
+
+from datetime import datetime
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking, Payability
+from booking_payments.domain.decisions.facts import Facts
+from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined, InvalidAmount, NotPossibleNow, RefusedByRule
+from booking_payments.domain.fees import FeePolicy
+from booking_payments.domain.instructions import (
+    CancelIntent,
+    CancellationReason,
+    CaptureIntent,
+    CaptureMethod,
+    ConfirmIntent,
+    CreateIntent,
+    CreateRefund,
+    Instruction,
+)
+from booking_payments.domain.lifecycle import Command, Denial, require
+from booking_payments.domain.money import Money
+from booking_payments.domain.payment import Payment
+from booking_payments.domain.refunds import RefundPolicy, RefundQuote, RefundReason
+
+
+def start(
+    booking: Booking,
+    *,
+    payment_id: str,
+    now: datetime,
+    fee_policy: FeePolicy,
+    refund_policy: RefundPolicy,
+    capture_method: CaptureMethod,
+    max_attempts: int,
+    amount_step: int,
+) -> ev.PaymentStarted:
+    """A new payment for ``booking``, under the terms of this moment; raises unless the booking is payable.
+
+    ``amount_step`` is the gateway's: it takes and gives back multiples of so many minor units only.
+    """
+    require_payable(booking, now)
+    return ev.PaymentStarted(
+        payment_id=payment_id,
+        booking_id=booking.id,
+        booking_reference=booking.reference,
+        customer_id=booking.customer_id,
+        booking_amount=booking.amount,
+        breakdown=fee_policy.of_booking(booking.amount, amount_step),
+        fee_policy=fee_policy,
+        refund_policy=booking.refund_policy or refund_policy,
+        event_starts_at=booking.event_starts_at,
+        capture_method=capture_method,
+        max_attempts=max_attempts,
+        amount_step=amount_step,
+    )
+
+
+def require_payable(booking: Booking, now: datetime) -> None:
+    """Raise the reason unless ``booking`` may be paid at ``now``."""
+    payability = booking.payability(now)
+    if payability is not Payability.PAYABLE:
+        raise payability.error()
+
+
+def intend_create(
+    payment: Payment,
+    *,
+    idempotency_key: str,
+    payment_method_id: str | None,
+    confirm: bool,
+    return_url: str | None,
+    method_types: tuple[str, ...] = (),
+    correlation_id: str | None = None,
+) -> Facts:
+    """Make the intent at the gateway, and charge it in the same call when ``confirm`` is set.
+
+    ``correlation_id`` names the request that asked for it, also at the gateway.
+    """
+    if confirm:
+        _require_chargeable(payment, payment_method_id)
+    _require_idle(payment)
+    instruction = CreateIntent(
+        amount=payment.amount,
+        capture_method=payment.capture_method,
+        payment_method_id=payment_method_id,
+        confirm=confirm,
+        return_url=return_url,
+        metadata=_metadata(payment, correlation_id),
+        method_types=method_types,
+    )
+    intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
+    return (*_server_attempt(payment, idempotency_key, payment_method_id), intended) if confirm else (intended,)
+
+
+def intend_confirm(
+    payment: Payment, *, idempotency_key: str, payment_method_id: str | None, return_url: str | None
+) -> Facts:
+    """Charge the intent, with ``payment_method_id`` or with the method attached already."""
+    _require_chargeable(payment, payment_method_id)
+    _require_idle(payment)
+    instruction = ConfirmIntent(
+        intent_id=_intent_of(payment), payment_method_id=payment_method_id, return_url=return_url
+    )
+    intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
+    return (*_server_attempt(payment, idempotency_key, payment_method_id), intended)
+
+
+def intend_capture(payment: Payment, *, idempotency_key: str, amount: Money | None) -> Facts:
+    """Collect ``amount`` of the held money (None: all of it); the rest is released."""
+    require(payment.status, Command.CAPTURE)
+    _require_idle(payment)
+    amount = payment.authorized if amount is None else amount
+    if amount.minor <= 0:
+        raise InvalidAmount("the amount to capture must be more than zero")
+    if amount > payment.authorized:
+        raise RefusedByRule(f"only {payment.authorized} is held", code="amount_exceeds_authorized")
+    instruction = CaptureIntent(intent_id=_intent_of(payment), amount=amount)
+    return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.CAPTURE, instruction=instruction),)
+
+
+def intend_cancel(payment: Payment, *, idempotency_key: str, purpose: ev.Purpose) -> Facts:
+    """Give the intent up. Without one at the gateway the payment is canceled at once, with no call."""
+    require(payment.status, Command.CANCEL)
+    _require_idle(payment)
+    if payment.intent_id is None:
+        return (ev.PaymentFailed(),) if purpose is ev.Purpose.END_ATTEMPTS else (ev.PaymentCanceled(),)
+    asked = purpose is ev.Purpose.CANCEL_PAYMENT or purpose is ev.Purpose.CANCEL_BOOKING
+    reason = CancellationReason.REQUESTED_BY_CUSTOMER if asked else CancellationReason.ABANDONED
+    instruction = CancelIntent(intent_id=payment.intent_id, reason=reason)
+    return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=purpose, instruction=instruction),)
+
+
+def intend_refund(
+    payment: Payment,
+    quote: RefundQuote,
+    *,
+    refund_id: str,
+    idempotency_key: str,
+    reason: RefundReason,
+    note: str | None,
+    correlation_id: str | None = None,
+) -> Facts:
+    """Give back what ``quote`` says; the amount is reserved from this moment. ``correlation_id`` as with the intent."""
+    require(payment.status, Command.REFUND)
+    _require_idle(payment)
+    if not quote.allowed:
+        raise quote.reason.error()
+    own = _metadata(payment, correlation_id)
+    metadata = {**own, "refund_id": refund_id, **({"note": note} if note else {})}
+    requested = ev.RefundRequested(
+        refund_id=refund_id,
+        amount=quote.amount,
+        fee_refunded=quote.fee_refunded,
+        reason=reason,
+        note=note,
+        idempotency_key=idempotency_key,
+    )
+    instruction = CreateRefund(
+        intent_id=_intent_of(payment),
+        refund_id=refund_id,
+        amount=quote.amount,
+        reason=reason,
+        metadata=metadata,
+    )
+    intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.REFUND, instruction=instruction)
+    return requested, intended
+
+
+def intend_release(payment: Payment, *, idempotency_key: str) -> Facts:
+    """Give held money up for which there is no payment any more."""
+    _require_idle(payment)
+    instruction = CancelIntent(intent_id=_intent_of(payment), reason=CancellationReason.ABANDONED)
+    purpose = ev.Purpose.RELEASE_HOLD
+    return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=purpose, instruction=instruction),)
+
+
+def charges(instruction: Instruction) -> bool:
+    """True when carrying the instruction out may take money from the customer."""
+    return isinstance(instruction, ConfirmIntent) or (isinstance(instruction, CreateIntent) and instruction.confirm)
+
+
+def _require_chargeable(payment: Payment, payment_method_id: str | None) -> None:
+    require(payment.status, Command.CONFIRM)
+    if not payment.attempts_left:
+        raise Denial.ATTEMPTS_EXHAUSTED.error()
+    _refuse_burnt_card(payment, payment_method_id)
+
+
+def _refuse_burnt_card(payment: Payment, payment_method_id: str | None) -> None:
+    """Repeat the verdict instead of the charge where the bank said never again with this card.
+
+    The answer is the first one's to the letter, so that a hidden reason stays hidden.
+    """
+    for attempt in payment.attempts:
+        names = (attempt.payment_method_id, attempt.method_seen)
+        same = payment_method_id is not None and payment_method_id in names
+        if same and attempt.decline is not None and not attempt.decline.rule.same_card:
+            raise CardDeclined(attempt.decline)
+
+
+def _require_idle(payment: Payment) -> None:
+    if payment.operation is not None:
+        raise AlreadyUnderWay()
+
+
+def _intent_of(payment: Payment) -> str:
+    if payment.intent_id is None:
+        raise NotPossibleNow("this payment has not reached the payment provider yet", code="no_intent")
+    return payment.intent_id
+
+
+def _server_attempt(payment: Payment, key: str, payment_method_id: str | None) -> Facts:
+    number = len(payment.attempts) + 1
+    return (
+        ev.AttemptStarted(
+            number=number, origin=ev.Origin.SERVER, idempotency_key=key, payment_method_id=payment_method_id
+        ),
+    )
+
+
+def _metadata(payment: Payment, correlation_id: str | None) -> dict[str, str]:
+    return {
+        "booking_id": payment.booking_id,
+        "payment_id": payment.id,
+        "booking_reference": payment.booking_reference,
+        **({"correlation_id": correlation_id} if correlation_id else {}),
+    }

@@ -1,0 +1,205 @@
+"""Judging what the gateway says of an intent."""
+
+from collections.abc import Callable, Mapping
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.decisions.facts import Facts, contradicted, unless_known
+from booking_payments.domain.decisions.intending import charges
+from booking_payments.domain.errors import IllegalTransition
+from booking_payments.domain.instructions import CaptureMethod, CreateIntent
+from booking_payments.domain.lifecycle import PAYMENT, PaymentEvent, PaymentStatus, move
+from booking_payments.domain.payment import Attempt, AttemptOutcome, Operation, Payment
+from booking_payments.domain.reports import Failure, IntentReport
+
+
+def observe_intent(payment: Payment, report: IntentReport, booking: Booking, *, alone: bool = True) -> Facts:
+    """What a trusted report of the intent means: an answer of ours, a fresh read, or final news of a webhook.
+
+    ``alone`` is False when another payment of the booking holds it, which makes a success a late one. A report that
+    can't be true is recorded as drift, once, and never booked.
+    """
+    drift = intent_drift(payment, report)
+    if drift is not None:
+        return unless_known(payment, drift)
+    link: Facts = () if payment.intent_id else (ev.IntentLinked(intent_id=report.id),)
+    try:
+        return (*link, *_intent_news(payment, report, booking, alone))
+    except IllegalTransition as contradiction:
+        return (*link, *contradicted(payment, report.id, contradiction))
+
+
+def is_old_intent_news(payment: Payment, report: IntentReport) -> bool:
+    """Whether a snapshot tells nothing that our books don't have: then nothing has to be read."""
+    linked = payment.intent_id == report.id and intent_drift(payment, report) is None
+    waits = report.status in (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_CONFIRMATION)
+    return linked and report.failure is None and (waits or report.status is payment.status)
+
+
+def observe_verdict(payment: Payment, failure: Failure) -> Facts:
+    """What a decline means that answered a call of ours; nothing when a webhook was faster."""
+    return _refused(payment, failure) if _is_news(payment, failure) else ()
+
+
+def intent_drift(payment: Payment, report: IntentReport) -> ev.DriftFound | None:
+    """Why the report can't be about this payment, or can't be true: nothing of it is booked then."""
+    if payment.intent_id is not None and payment.intent_id != report.id:
+        return ev.DriftFound(code="other_intent", detail=f"{report.id} is not the intent of this payment")
+    if payment.status is PaymentStatus.SUCCEEDED and report.status is PaymentStatus.SUCCEEDED:
+        return None if report.amount_received == payment.captured else _amount_drift(payment, report)
+    if report.amount != payment.asked:
+        return _amount_drift(payment, report)
+    if report.status is None:
+        return ev.DriftFound(code="unknown_status", detail="the gateway reports a status that we do not know")
+    return _received_drift(payment, report)
+
+
+def _amount_drift(payment: Payment, report: IntentReport) -> ev.DriftFound:
+    detail = f"asked for {payment.amount}, the gateway says {report.amount}, received {report.amount_received}"
+    same = payment.amount.currency is report.amount.currency
+    return ev.DriftFound(code="amount_differs" if same else "currency_differs", detail=detail)
+
+
+def _received_drift(payment: Payment, report: IntentReport) -> ev.DriftFound | None:
+    if report.status is not PaymentStatus.SUCCEEDED:
+        return None
+    whole = report.amount_received == report.amount
+    partial = payment.capture_method is CaptureMethod.MANUAL and report.amount_received.minor > 0
+    fits = whole or (partial and report.amount_received < report.amount)
+    return None if fits else _amount_drift(payment, report)
+
+
+def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone: bool) -> Facts:
+    event = _EVENTS[report.status] if report.status else PaymentEvent.METHOD_REQUIRED
+    if event is PaymentEvent.METHOD_REQUIRED and report.failure and _is_news(payment, report.failure):
+        return _refused(payment, report.failure)
+    if move(PAYMENT, payment.status, event) is None:
+        return ()
+    if event is PaymentEvent.SUCCEEDED:
+        return _succeeded(payment, report, booking, alone)
+    if event is PaymentEvent.AUTHORIZED:
+        return _authorized(payment, report)
+    if event is PaymentEvent.CANCELED:
+        return (ended(payment),)
+    began = _attempt_for(payment, report.payment_method_id)[0] if event in _UNDER_WAY else ()
+    return (*began, _SIMPLE_NEWS[event]())
+
+
+_UNDER_WAY = (PaymentEvent.ACTION_REQUIRED, PaymentEvent.PROCESSING)
+
+_EVENTS = {
+    PaymentStatus.REQUIRES_PAYMENT_METHOD: PaymentEvent.METHOD_REQUIRED,
+    PaymentStatus.REQUIRES_CONFIRMATION: PaymentEvent.METHOD_ATTACHED,
+    PaymentStatus.REQUIRES_ACTION: PaymentEvent.ACTION_REQUIRED,
+    PaymentStatus.PROCESSING: PaymentEvent.PROCESSING,
+    PaymentStatus.REQUIRES_CAPTURE: PaymentEvent.AUTHORIZED,
+    PaymentStatus.SUCCEEDED: PaymentEvent.SUCCEEDED,
+    PaymentStatus.CANCELED: PaymentEvent.CANCELED,
+}
+
+_SIMPLE_NEWS: Mapping[PaymentEvent, Callable[[], ev.Fact]] = {
+    PaymentEvent.METHOD_REQUIRED: ev.MethodRequired,
+    PaymentEvent.METHOD_ATTACHED: ev.MethodAttached,
+    PaymentEvent.ACTION_REQUIRED: ev.ActionRequired,
+    PaymentEvent.PROCESSING: ev.ProcessingStarted,
+}
+
+
+def ended(payment: Payment) -> ev.Fact:
+    """Failed where the attempts were used up; held money that is given up was canceled, whatever came before it."""
+    exhausted = not payment.attempts_left and payment.status is not PaymentStatus.REQUIRES_CAPTURE
+    return ev.PaymentFailed() if exhausted else ev.PaymentCanceled()
+
+
+def _is_news(payment: Payment, failure: Failure) -> bool:
+    """Whether this failure is not in our books yet: a charge we have not seen, or the attempt that is running."""
+    if failure.charge_id is not None:
+        return all(attempt.charge_id != failure.charge_id for attempt in payment.attempts)
+    return payment.running_attempt is not None or all(
+        attempt.method_seen != failure.payment_method_id for attempt in payment.attempts if attempt.decline
+    )
+
+
+def _refused(payment: Payment, failure: Failure) -> Facts:
+    started, number = _attempt_for(payment, failure.payment_method_id)
+    refused = ev.AttemptRefused(
+        number=number,
+        decline=failure.decline,
+        charge_id=failure.charge_id,
+        payment_method_id=failure.payment_method_id,
+    )
+    return (*started, refused)
+
+
+def _attempt_for(payment: Payment, payment_method_id: str | None) -> tuple[Facts, int]:
+    """The attempt that a verdict belongs to: the running one, or else one that the customer made in the browser."""
+    running = payment.running_attempt
+    if running is not None:
+        return (), running.number
+    number = len(payment.attempts) + 1
+    started = ev.AttemptStarted(
+        number=number, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=payment_method_id
+    )
+    return (started,), number
+
+
+def _charged_attempt(payment: Payment, report: IntentReport) -> tuple[Facts, int]:
+    known = [a for a in payment.attempts if a.outcome is AttemptOutcome.DONE and _same_charge(a, report)]
+    return ((), known[0].number) if known else _attempt_for(payment, report.payment_method_id)
+
+
+def _same_charge(attempt: Attempt, report: IntentReport) -> bool:
+    return attempt.charge_id is None or report.charge_id is None or attempt.charge_id == report.charge_id
+
+
+def _authorized(payment: Payment, report: IntentReport) -> Facts:
+    started, number = _charged_attempt(payment, report)
+    authorized = ev.PaymentAuthorized(
+        amount=report.amount_capturable or report.amount, charge_id=report.charge_id, attempt=number
+    )
+    return (*started, authorized)
+
+
+def _succeeded(payment: Payment, report: IntentReport, booking: Booking, alone: bool) -> Facts:
+    """A success is always booked; what it means for the booking depends on whether that still waits for it."""
+    started, number = _charged_attempt(payment, report)
+    breakdown = payment.fee_policy.of_captured(report.amount_received, payment.breakdown)
+    late = not alone or booking.status is not BookingStatus.PENDING
+    succeeded = ev.PaymentSucceeded(breakdown=breakdown, charge_id=report.charge_id, attempt=number, late=late)
+    if late:
+        decided = ev.LatePaymentDecided(booking_status=booking.status.value)
+        return (*started, succeeded, decided)
+    return (*started, succeeded, ev.BookingConfirmed())
+
+
+def is_conclusive(payment: Payment, operation: Operation, report: IntentReport) -> bool:
+    """Whether a fresh read of the intent settles an operation whose outcome was unknown.
+
+    A charge is settled once the intent has left the states in which it waits for one, now waits for the customer's
+    authentication, or tells of a failed charge that we had not heard of; everything else once the intent is final.
+    Refunds are settled by reading refunds.
+    """
+    if charges(operation.instruction):
+        settled = report.status not in (None, *_WAITS_FOR_CHARGE) or _asks_for_action_now(payment, report)
+        return settled or _tells_of_new_charge(payment, report.failure)
+    if isinstance(operation.instruction, CreateIntent):
+        return True
+    return report.status in (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
+
+
+def _asks_for_action_now(payment: Payment, report: IntentReport) -> bool:
+    """Only a charge that was sent makes the bank ask for the customer; before it, the intent may have waited so
+    already."""
+    waits = PaymentStatus.REQUIRES_ACTION
+    return report.status is waits and payment.status is not waits
+
+
+def _tells_of_new_charge(payment: Payment, failure: Failure | None) -> bool:
+    return failure is not None and failure.charge_id is not None and _is_news(payment, failure)
+
+
+_WAITS_FOR_CHARGE = (
+    PaymentStatus.REQUIRES_PAYMENT_METHOD,
+    PaymentStatus.REQUIRES_CONFIRMATION,
+    PaymentStatus.REQUIRES_ACTION,
+)
