@@ -96,3 +96,21 @@ async def test_a_function_that_never_comes_back_does_not_keep_the_process_from_e
     await CallablePublisher(lambda _: seen.append(threading.current_thread().daemon)).publish(MESSAGE)
 
     assert seen == [True]
+
+
+async def test_an_error_that_can_not_be_awaited_comes_out_as_another() -> None:
+    publisher = Bounded(CallablePublisher(lambda _: next(iter([]))), timedelta(seconds=PATIENCE_S))
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await publisher.publish(MESSAGE)
+
+
+async def test_a_consumer_may_run_anyio_in_its_thread() -> None:
+    told: list[str] = []
+
+    async def later() -> None:
+        told.append("a loop of its own")
+
+    await CallablePublisher(lambda _: anyio.run(later)).publish(MESSAGE)
+
+    assert told == ["a loop of its own"]

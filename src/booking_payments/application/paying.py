@@ -90,7 +90,7 @@ def _created(
         idempotency_key=world.ids.idempotency_key(),
         payment_method_id=payment_method_id,
         confirm=confirm,
-        return_url=return_url or world.terms.return_url,
+        return_url=return_url or recorder.payment.return_url or world.terms.return_url,
         method_types=world.terms.method_types,
         correlation_id=recorder.correlation_id,
     )

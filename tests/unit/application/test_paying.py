@@ -26,7 +26,9 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import AttemptOutcome, Payment, fold
+from booking_payments.ports.gateway import Unreachable
 from booking_payments.testing.house import ANN, OPERATOR, House
+from tests.unit.application.saboteur import Saboteur
 
 VISA = "pm_card_visa"
 DECLINED = "pm_card_chargeDeclined"
@@ -366,6 +368,20 @@ async def test_a_payment_comes_back_to_where_it_was_to_when_it_was_started(house
     view = await house.payments.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
 
     assert _comes_back_to(view) == BACK
+
+
+async def test_the_return_url_of_the_start_holds_also_when_the_intent_has_to_be_made_again(house: House) -> None:
+    booking = await house.book()
+    house.world = attrs.evolve(
+        house.world, gateway=Saboteur(house, create_intent=[Unreachable("away", code="connect")] * 3)
+    )
+    house.payments = BookingPayments(house.world)
+    with pytest.raises(TryAgainLater):
+        await house.payments.start_payment(booking.id, ANN, return_url=BACK)
+
+    view = await house.payments.start_payment(booking.id, ANN)
+
+    assert view.payment.return_url == BACK
 
 
 async def test_after_a_decline_nobody_has_to_say_again_where_to_come_back_to(house: House) -> None:

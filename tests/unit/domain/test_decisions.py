@@ -811,6 +811,14 @@ def test_a_canceled_booking_owes_all_that_came_back_of_what_was_given(
     assert (found.amount if found else None) == usd(owed)
 
 
+def test_no_more_fee_is_owed_than_money() -> None:
+    life = canceled(a_paid_life(refund_policy=RefundPolicy(fee=FeeOnRefund.RETURNED)))
+    asks(life, "50.00", "no")
+    life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "49.50", id="re_9"))
+
+    assert decide.owed_back(life.payment, GONE) == Owed(amount=usd("0.50"), fee=usd("0.50"))
+
+
 def test_what_came_to_nothing_while_the_booking_was_kept_is_not_owed() -> None:
     life = a_paid_life()
     asks(life, "100.00", "no")

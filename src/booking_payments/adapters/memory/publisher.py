@@ -4,7 +4,6 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from contextvars import copy_context
 from datetime import timedelta
 from functools import partial
 from threading import Thread
@@ -98,12 +97,14 @@ async def _in_a_thread(call: Callable[[], T]) -> T:
     def run() -> None:
         try:
             tell = partial(_settle, answer, result=call())
+        except StopIteration as error:  # the one error that nothing that is awaited may raise
+            tell = partial(_settle, answer, error=RuntimeError(f"it raised {error!r}"))
         except BaseException as error:
             tell = partial(_settle, answer, error=error)
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(tell)
 
-    Thread(target=copy_context().run, args=(run,), name="consumer", daemon=True).start()
+    Thread(target=run, name="consumer", daemon=True).start()
     return await answer
 
 

@@ -37,8 +37,8 @@ def owed_back(payment: Payment, booking: Booking) -> Owed | None:
     taken = total((dispute.withdrawn for dispute in payment.disputes), given.amount.currency)
     if promised is None or promised.amount <= given.amount + taken:
         return None
-    zero = Money.zero(given.fee.currency)
-    return Owed(amount=promised.amount - given.amount - taken, fee=max(promised.fee - given.fee, zero))
+    amount, zero = promised.amount - given.amount - taken, Money.zero(given.fee.currency)
+    return Owed(amount=amount, fee=min(max(promised.fee - given.fee, zero), amount))
 
 
 def owes_late_refund(payment: Payment) -> bool:
