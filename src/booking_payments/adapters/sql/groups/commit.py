@@ -79,10 +79,9 @@ class GroupCommit:
                     async with self._connection() as connection:
                         await self._twice(connection, members)
             finally:
-                silent = StorageDown(f"the database has not answered for {engine.LONGEST_S:g} seconds")
                 for member in members:
                     if not member.is_answered:
-                        member.fails(silent if waited.cancel_called else LeftOut())
+                        member.fails(_silence() if waited.cancel_called else LeftOut())
 
     async def _twice(self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]) -> None:
         """Together; and once more, when somebody else was faster."""
@@ -175,6 +174,10 @@ class GroupCommit:
             await connection.close()
             raise
         return connection
+
+
+def _silence() -> StorageDown:
+    return StorageDown(f"the database has not answered for {engine.LONGEST_S:g} seconds")
 
 
 def _is_rolled_back(connection: psycopg.AsyncConnection[TupleRow], error: BaseException) -> bool:
