@@ -8,16 +8,15 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, carry_out, claim
 from booking_payments.application.recording import Recorder
 from booking_payments.application.rounds import while_answered
-from booking_payments.application.views import NewBooking, PaymentView, RefundOnCancel, Registered
+from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, RefundRefused, RefusedByRule, TryAgainLater
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import total
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.refunds import RefundReason
 from booking_payments.domain.texts import require_reason
 from booking_payments.ports.storage import AlreadyExists, UnitOfWork
 
@@ -82,6 +81,19 @@ def _booked(world: World, new: NewBooking) -> Booking:
     )
 
 
+async def describe_booking(world: World, booking_id: str, caller: Caller) -> BookingView:
+    """The booking with what is owed for it. Raises ``NotFound`` for one that does not exist for this caller."""
+
+    async def work(uow: UnitOfWork) -> BookingView:
+        booking = caller.require(await uow.bookings.get(booking_id))
+        payments = await uow.payments.of_booking(booking_id)
+        owed = total((payment.owed.amount for payment in payments), booking.amount.currency)
+        waiting = total((payment.owed_waiting for payment in payments), booking.amount.currency)
+        return BookingView(booking=booking, refund_owed=owed, refund_waiting=waiting)
+
+    return await world.storage.read(work)
+
+
 async def get_booking(world: World, booking_id: str, caller: Caller) -> Booking:
     """The booking. Raises ``NotFound`` for one that does not exist for this caller."""
     return caller.require(await world.storage.read(lambda uow: uow.bookings.get(booking_id)))
@@ -95,11 +107,15 @@ async def cancel_booking(
 ) -> Booking:
     """Close a booking: an open payment is canceled at the gateway first, a paid one refunded as ``refund`` says.
 
-    Canceling a canceled booking changes nothing, unless a refund of it came to nothing: then what it owes is asked for
-    again. Raises ``NotPossibleNow`` for an expired one, ``OutcomeUnknown`` while the gateway has not said what became
-    of the payment: the booking then stays as it is. Where the gateway refuses to cancel the intent for good, the
-    payment is given up and the booking closed. ``RefundRefused`` says that it is canceled, but its refund was refused.
-    ``InvalidInput``: the reason is longer than the journal keeps, or more than a line.
+    A cancellation always promises what it gives back; what cannot be sent now, because of a dispute for example, is
+    sent by the system later. Canceling a canceled booking asks again for what failed of its promise, and in full
+    promises the rest.
+
+    Raises ``NotPossibleNow`` for an expired booking. ``OutcomeUnknown`` while the gateway has not said what became of
+    the payment: the booking then stays as it is, and is closed as soon as that is known. Where the gateway refuses to
+    cancel the intent for good, the payment is given up and the booking closed. ``RefundRefused``: the booking is
+    canceled, but its refund was refused. ``InvalidInput``: the reason is longer than the journal keeps, or more than a
+    line.
     """
     require_reason(reason)
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
@@ -110,15 +126,16 @@ async def cancel_booking(
         ended = await carry_out(world, claimed, caller)
         booking = await get_booking(world, booking_id, caller)
         if booking.status is BookingStatus.CANCELED:
-            _tell_of_refusal(booking, ended.view)
+            _raise_refusal(ended.view)
             return booking
         if ended.error is not None and not isinstance(ended.error, NotPossibleNow):
             raise ended.error
     raise AlreadyUnderWay()
 
 
-def _tell_of_refusal(booking: Booking, view: PaymentView | None) -> None:
-    if view is not None and decisions.owed_back(view.payment, booking):
+def _raise_refusal(view: PaymentView | None) -> None:
+    """Raise ``RefundRefused`` when a person has to act on what the canceled booking owes."""
+    if view is not None and view.payment.owed.amount > view.payment.owed_waiting:
         raise RefundRefused()
 
 
@@ -134,14 +151,11 @@ async def _begin_cancel(
         payment = await _last_payment(uow, booking)
         recorder = Recorder(world, uow, booking, payment, caller)
         if booking.status is BookingStatus.CANCELED:
-            owed = decisions.owed_back(payment, booking) if payment else None
-            if owed is None or refund is RefundOnCancel.NONE:
-                return booking, None
-            _refund_canceled(world, recorder, refund, owed.amount)
+            recorder.cancel_with_refund(refund, recorder.now)
         else:
             _close(world, recorder, refund)
         await recorder.save(holder=holder)
-        return recorder.booking, _begun(recorder, holder)
+        return recorder.booking, _begun(recorder, payment, holder)
 
     return await world.storage.transact(work)
 
@@ -152,50 +166,31 @@ async def _last_payment(uow: UnitOfWork, booking: Booking) -> Payment | None:
     return (holding or list(payments))[-1] if payments else None
 
 
-def _begun(recorder: Recorder, holder: str) -> Claimed | None:
+def _begun(recorder: Recorder, before: Payment | None, holder: str) -> Claimed | None:
+    """The operation that was begun here; None where none was, or an earlier one is still in flight."""
     payment = recorder.payment_or_none
-    return claim(recorder, payment.operation, holder) if payment and payment.operation else None
+    if payment is None or payment.operation is None or (before is not None and before.operation is not None):
+        return None
+    return claim(recorder, payment.operation, holder)
 
 
 def _close(world: World, recorder: Recorder, refund: RefundOnCancel) -> None:
     """What canceling means for the payment, and for the booking where nothing has to be asked of the gateway."""
     payment = recorder.payment_or_none
-    if payment is not None and payment.operation is not None:
+    paid = payment is not None and payment.status is PaymentStatus.SUCCEEDED
+    if payment is not None and payment.operation is not None and not paid:
         raise AlreadyUnderWay()
     if payment is not None and _can_be_canceled(payment):
-        key = world.ids.idempotency_key()
-        recorder.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=ev.Purpose.CANCEL_BOOKING))
+        key, purpose = world.ids.idempotency_key(), ev.Purpose.CANCEL_BOOKING
+        recorder.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=purpose, refund_on_cancel=refund))
         if recorder.payment.operation is not None:
             return  # the booking is closed when the gateway has canceled the intent
-    recorder.release(BookingStatus.CANCELED.value)
-    if payment is not None and payment.status is PaymentStatus.SUCCEEDED:
-        _refund_canceled(world, recorder, refund)
+    recorder.cancel_with_refund(refund, recorder.now)
 
 
 def _can_be_canceled(payment: Payment) -> bool:
     """A payment in processing can't be stopped; if it succeeds, the rule for late payments sends it back."""
     return payment.status.is_open and payment.status is not PaymentStatus.PROCESSING
-
-
-def _refund_canceled(world: World, recorder: Recorder, refund: RefundOnCancel, amount: Money | None = None) -> None:
-    """Give back what the policy says (``amount``: so much, since it was said before), or everything."""
-    payment, in_full = recorder.payment, refund is RefundOnCancel.FULL
-    if refund is RefundOnCancel.NONE:
-        return
-    canceled = attrs.evolve(recorder.booking, status=BookingStatus.CANCELED)
-    quote = decisions.quote(payment, canceled, recorder.now, None if in_full else amount, in_full=in_full)
-    if quote.allowed:
-        recorder.add(
-            decisions.intend_refund(
-                payment,
-                quote,
-                refund_id=world.ids.new("rf"),
-                idempotency_key=world.ids.idempotency_key(),
-                reason=RefundReason.REQUESTED_BY_CUSTOMER,
-                note="booking canceled",
-                correlation_id=recorder.correlation_id,
-            )
-        )
 
 
 # --- expiring --------------------------------------------------------------------------------------------------
@@ -234,10 +229,11 @@ async def _begin_expiry(world: World, booking_id: str, caller: Caller) -> Claime
         overdue = booking is not None and booking.expires_at <= world.clock.now()
         if booking is None or not overdue or booking.status is not BookingStatus.PENDING:
             return None
-        recorder = Recorder(world, uow, booking, await _last_payment(uow, booking), caller)
+        payment = await _last_payment(uow, booking)
+        recorder = Recorder(world, uow, booking, payment, caller)
         _lapse(world, recorder)
         await recorder.save(holder=holder)
-        return _begun(recorder, holder)
+        return _begun(recorder, payment, holder)
 
     return await world.storage.transact(work)
 

@@ -58,6 +58,11 @@ class Caller:
         return cls(actor="system", cause=cause, by_itself=True)
 
     @property
+    def subject(self) -> str:
+        """Who asks, whatever the role: the customer's or operator's id, or the name of the service."""
+        return self.actor.partition(":")[2] or self.actor
+
+    @property
     def correlation_id(self) -> str:
         """What names the request, here and at the gateway: its id, or whatever made it happen."""
         return (self.request_id or self.cause)[:LONGEST_ID]

@@ -11,7 +11,6 @@ from typing import Final
 from attrs import frozen
 
 from booking_payments.domain import decisions
-from booking_payments.domain.booking import Booking
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment, Refund
@@ -94,6 +93,8 @@ def _tells_of_unknown_charge(payment: Payment, intent: IntentReport) -> bool:
 def of_refund(payment: Payment, report: RefundReport) -> Differences:
     """Where a refund at the gateway and ours differ."""
     refund = _refund_of(payment, report)
+    if refund is None and decisions.is_release(payment, report):
+        return
     if refund is None:
         text = f"the gateway has a refund of {report.amount} that our books don't have"
         yield Difference(code="refund_unknown", text=text, gateway_id=report.id)
@@ -117,18 +118,17 @@ def of_dispute(payment: Payment, report: DisputeReport) -> Differences:
         text = f"the gateway has a dispute over {report.amount} that our books don't have"
         yield Difference(code="dispute_unknown", text=text, gateway_id=report.id)
     elif known.status is not report.status:
-        theirs = report.status.value if report.status else "one we don't know"
-        text = f"dispute: our books say {known.status.value}, the gateway says {theirs}"
+        text = f"dispute: our books say {known.status.value}, the gateway says {report.status.value}"
         yield Difference(code="dispute_status_differs", text=text, gateway_id=report.id)
-    elif known.withdrawn != report.withdrawn:
-        text = f"dispute: our books have {known.withdrawn} withdrawn, the gateway {report.withdrawn}"
+    elif known.withdrawn != (theirs := decisions.withdrawn_amount(payment, report)):
+        text = f"dispute: our books have {known.withdrawn} withdrawn, the gateway {theirs}"
         yield Difference(code="dispute_amount_differs", text=text, gateway_id=report.id)
-    elif known.amount != report.amount:
-        text = f"dispute: over {known.amount} in our books, over {report.amount} at the gateway"
+    elif known.amount != (disputed := decisions.disputed_amount(payment, report)):
+        text = f"dispute: over {known.amount} in our books, over {disputed} at the gateway"
         yield Difference(code="dispute_amount_differs", text=text, gateway_id=report.id)
-    elif known.evidence_due_by != report.evidence_due_by:
-        ours, theirs = _deadline(known.evidence_due_by), _deadline(report.evidence_due_by)
-        text = f"dispute: our books have {ours} for the evidence, the gateway {theirs}"
+    elif report.evidence_due_by and known.evidence_due_by != report.evidence_due_by:
+        ours, deadline = _deadline(known.evidence_due_by), _deadline(report.evidence_due_by)
+        text = f"dispute: our books have {ours} for the evidence, the gateway {deadline}"
         yield Difference(code="dispute_deadline_differs", text=text, gateway_id=report.id)
 
 
@@ -153,17 +153,16 @@ def _missing(payment: Payment, refunds: Sequence[RefundReport], disputes: Sequen
 # --- our own side ----------------------------------------------------------------------------------------------
 
 
-def late_money_kept(payment: Payment) -> Differences:
-    """Money that came for a booking that was closed or paid, and did not go back, though nothing is under way."""
-    kept = payment.captured - payment.refunded - payment.refund_pending
-    if payment.late and payment.operation is None and not payment.disputed and kept.minor > 0:
-        text = f"paid when the booking was closed or paid already, and {kept} of it did not go back; refund it"
-        yield Difference(code="late_money_kept", text=text, gateway_id=payment.intent_id)
-
-
-def refund_owed(payment: Payment, booking: Booking) -> Differences:
-    """What refunds of a canceled booking were to give back and did not, though nothing is under way."""
-    owed = decisions.owed_back(payment, booking)
-    if owed is not None and not payment.late:
-        text = f"the booking was canceled, and {owed.amount} that was to go back did not; cancel it again or refund it"
+def refund_owed(payment: Payment) -> Differences:
+    """What was promised and has not gone back, on which a person must act, though nothing is under way."""
+    owed = payment.owed.amount - payment.owed_waiting
+    if owed and payment.operation is None:
+        text = f"{owed} was promised to the customer and did not go back; refund it, or settle it otherwise"
         yield Difference(code="refund_owed", text=text, gateway_id=payment.intent_id)
+
+
+def refund_waiting(payment: Payment) -> Differences:
+    """What was promised and is sent by itself when an open dispute has ended, or the gateway answers again."""
+    if payment.owed_waiting and payment.operation is None:
+        text = f"{payment.owed_waiting} was promised to the customer and waits for the end of a dispute"
+        yield Difference(code="waiting", text=text, gateway_id=payment.intent_id)

@@ -32,10 +32,15 @@ class Findings:
     world: World
     healed: list[Finding] = Factory(list)
     left: list[Finding] = Factory(list)
+    waiting: list[Finding] = Factory(list)
 
     def leave(self, code: str, text: str, payment: Payment | None, gateway_id: str | None = None) -> None:
         """Leave something for a person."""
         self.left.append(_about(payment, code, text, gateway_id))
+
+    def wait(self, code: str, text: str, payment: Payment | None, gateway_id: str | None = None) -> None:
+        """List something that settles by itself when an obstacle is gone."""
+        self.waiting.append(_about(payment, code, text, gateway_id))
 
     async def heal(self, before: Payment, code: str, text: str, *, always: bool = False) -> None:
         """Tell of the facts that have happened since ``before``; without any nothing was healed, unless ``always``."""

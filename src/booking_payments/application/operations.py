@@ -37,8 +37,9 @@ from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import NotFound, OutcomeUnknown, PaymentError
-from booking_payments.domain.instructions import CancelIntent, CreateIntent, CreateRefund
+from booking_payments.domain.instructions import CancelIntent, CreateRefund
 from booking_payments.domain.payment import Operation, Payment
+from booking_payments.domain.refunds import RefundOnCancel
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
 from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, NotThere, Refused, Unreachable
 from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, UnitOfWork
@@ -204,15 +205,24 @@ async def _news(world: World, claimed: Claimed, outcome: Outcome) -> News:
 
 
 def _nothing_happened(claimed: Claimed, error: Unreachable | Misconfigured) -> News:
-    """A charge that was never sent before is given up, since the customer is told to try again; the rest stays and
-    is sent again later. Of a resumed one this sending alone had no effect: nobody knows what became of the first."""
-    instruction = claimed.operation.instruction
+    """What somebody asked for and was never sent is given up, since the caller is told to try again; what we do by
+    ourselves stays and is sent again later. Of a resumed one this sending alone had no effect: nobody knows what became
+    of the first."""
     if claimed.resumed:
         return News(settles=False, unknown=error.code, error=OutcomeUnknown())
     told = told_to_caller(error)
-    if isinstance(instruction, CreateIntent) or decisions.charges(instruction):
+    purpose = claimed.operation.purpose
+    if purpose is ev.Purpose.REFUND:
+        return News(refusal=decisions.NEVER_SENT, error=told)
+    if purpose in _ASKED_FOR:
         return News(refusal=error.code, error=told)
     return News(settles=False, unknown=error.code, error=told)
+
+
+_ASKED_FOR: Final = frozenset(
+    {ev.Purpose.PAY, ev.Purpose.CAPTURE, ev.Purpose.CANCEL_PAYMENT, ev.Purpose.CANCEL_BOOKING}
+)
+"""What a caller asks for, who is told whether it was done."""
 
 
 async def _refused(world: World, claimed: Claimed, refused: Refused) -> News:
@@ -220,10 +230,12 @@ async def _refused(world: World, claimed: Claimed, refused: Refused) -> News:
 
     While that can't be read, nobody knows what a canceling that was refused has come to.
     """
-    error = told_to_caller(refused)
+    error: PaymentError | None = told_to_caller(refused)
     intent_id = claimed.payment.intent_id
     if intent_id is None:
         return News(intent=refused.intent, refusal=refused.code, error=error)
+    if refused.code in decisions.REFUSED_BY_DISPUTE and isinstance(claimed.operation.instruction, CreateRefund):
+        error = None  # the refund is deferred
     try:
         read = await _read(world, intent_id)
     except NotThere as gone:
@@ -297,7 +309,8 @@ async def _resumed(world: World, claimed: Claimed, listed: IntentList | None = N
         return read
     if may_send:
         return await _perform(world, claimed)
-    return evolve(read or News(), refusal="not_sent_again")
+    never_sent = isinstance(claimed.operation.instruction, CreateRefund)
+    return evolve(read or News(), refusal=decisions.NEVER_SENT if never_sent else "not_sent_again")
 
 
 async def _made_again(world: World, claimed: Claimed, listed: IntentList | None) -> News:
@@ -373,13 +386,14 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
             return payment
         recorder = Recorder(world, uow, booking, payment, caller)
         if news.refusal:
-            _settle(recorder, claimed.operation, news)  # first, so that what it had reserved is free again
+            _settle(recorder, claimed, news)  # first, so that what it had reserved is free again
         await judge(uow, recorder, news)
-        _settle(recorder, claimed.operation, news)
+        _settle(recorder, claimed, news)
         if news.refused and news.refusal:
             recorder.add(decisions.give_up(recorder.payment, claimed.operation, news.refusal, news.intent))
         recorder.add(decisions.release_after(claimed.operation, recorder.payment, recorder.booking))
-        new = recorder.follow_up()
+        _cancel_all_the_same(recorder, payment.operation)
+        new = recorder.follow_up(send=not news.refusal)
         watch = await uow.payments.watch(payment.id)
         in_vain = news.unknown is not None and payment.operation is not None and payment.operation.unknown
         looks = watch.looks + 1 if in_vain else 0
@@ -391,6 +405,13 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         return PaymentView(payment=recorder.payment, handover=await uow.payments.handover(payment.id))
 
     return await world.storage.transact(work, Subject(booking_id=claimed.booking.id))
+
+
+def _cancel_all_the_same(recorder: Recorder, ended: Operation | None) -> None:
+    """Close the booking where ``ended``, a cancellation with an unknown outcome, found the payment paid."""
+    over = ended is not None and recorder.payment.operation is None
+    if ended is not None and over and decisions.cancels_all_the_same(ended, recorder.payment, recorder.booking):
+        recorder.cancel_with_refund(ended.refund_on_cancel or RefundOnCancel.POLICY, ended.intended_at)
 
 
 async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:
@@ -409,9 +430,10 @@ async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:
     await recorder.keep_handover(news.intent)
 
 
-def _settle(recorder: Recorder, operation: Operation, news: News) -> None:
-    payment = recorder.payment
+def _settle(recorder: Recorder, claimed: Claimed, news: News) -> None:
+    payment, operation = recorder.payment, claimed.operation
     if news.settles:
-        recorder.add(decisions.settle(payment, operation, refusal=news.refusal))
+        answered = not claimed.resumed
+        recorder.add(decisions.settle(payment, operation, refusal=news.refusal, answered=answered))
     elif payment.operation is not None and not payment.operation.unknown and news.unknown:
         recorder.add((ev.OutcomeLeftUnknown(idempotency_key=operation.idempotency_key, reason=news.unknown),))

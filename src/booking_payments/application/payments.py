@@ -32,6 +32,7 @@ from booking_payments.application.replaying import Replayed, catch_up, list_webh
 from booking_payments.application.resolve import resolve_due, resolve_if_due
 from booking_payments.application.rounds import each_by_itself
 from booking_payments.application.views import (
+    BookingView,
     NewBooking,
     PaymentResult,
     PaymentView,
@@ -43,8 +44,9 @@ from booking_payments.application.views import (
 from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import CardDeclined, PaymentError, TryAgainLater
-from booking_payments.domain.events import Recorded
+from booking_payments.domain.events import Recorded, Settlement
 from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.payment import Refund
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.publisher import Delivery
@@ -81,6 +83,10 @@ class BookingPayments:
     async def get_booking(self, booking_id: str, caller: Caller = BACKEND) -> Booking:
         """The booking. Raises ``NotFound``."""
         return await bookings.get_booking(self._world, booking_id, caller)
+
+    async def describe_booking(self, booking_id: str, caller: Caller = BACKEND) -> BookingView:
+        """The booking with what is owed for it. Raises ``NotFound``."""
+        return await bookings.describe_booking(self._world, booking_id, caller)
 
     async def cancel_booking(
         self,
@@ -201,10 +207,19 @@ class BookingPayments:
     # --- refunding
 
     async def quote_refund(
-        self, booking_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None
+        self, booking_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None, override: bool = False
     ) -> RefundQuote:
-        """What a refund of ``amount`` (None: all that can come back) would give now."""
-        return await refunding.quote_refund(self._world, booking_id, caller, amount=amount)
+        """What a refund of ``amount`` (None: all that can come back) would give now; with ``override``, and which
+        rules it would pass over."""
+        target = refunding.RefundTarget(booking_id=booking_id)
+        return await refunding.quote_refund(self._world, target, caller, amount=amount, override=override)
+
+    async def quote_refund_of_payment(
+        self, payment_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None, override: bool = False
+    ) -> RefundQuote:
+        """The same for one payment by its id, which may not hold its booking any more."""
+        target = refunding.RefundTarget(payment_id=payment_id)
+        return await refunding.quote_refund(self._world, target, caller, amount=amount, override=override)
 
     async def refund_payment(
         self,
@@ -214,11 +229,48 @@ class BookingPayments:
         amount: AmountInput = None,
         reason: RefundReason = RefundReason.REQUESTED_BY_CUSTOMER,
         note: str | None = None,
+        override: bool = False,
     ) -> RefundView:
-        """Give ``amount`` (None: all that can come back) to the customer."""
-        work = refunding.refund_payment(self._world, booking_id, caller, amount=amount, reason=reason, note=note)
-        asked = {"amount": plain(amount), "reason": reason.value}
+        """Give ``amount`` (None: all that can come back) to the customer.
+
+        ``override`` passes over the refund rules; it needs a ``note``, and customers may not use it.
+        """
+        target = refunding.RefundTarget(booking_id=booking_id)
+        request = refunding.RefundRequest(amount=amount, reason=reason, note=note, override=override)
+        return await self._refund(target, caller, request, booking_id)
+
+    async def refund_payment_by_id(
+        self,
+        payment_id: str,
+        caller: Caller = BACKEND,
+        *,
+        amount: AmountInput = None,
+        reason: RefundReason = RefundReason.REQUESTED_BY_CUSTOMER,
+        note: str | None = None,
+        override: bool = False,
+    ) -> RefundView:
+        """The same for one payment by its id: late money whose own return failed, for example."""
+        target = refunding.RefundTarget(payment_id=payment_id)
+        request = refunding.RefundRequest(amount=amount, reason=reason, note=note, override=override)
+        booking_id = await self._world.storage.read(target.booking_of)
+        return await self._refund(target, caller, request, booking_id)
+
+    async def _refund(
+        self, target: refunding.RefundTarget, caller: Caller, request: refunding.RefundRequest, booking_id: str
+    ) -> RefundView:
+        work = refunding.refund_payment(self._world, target, caller, request)
+        override = "true" if request.override else None
+        asked = {"amount": plain(request.amount), "reason": request.reason.value, "override": override}
         return await audited(self._world, "refund_payment", caller, work, booking_id=booking_id, asked=asked)
+
+    async def settle_debt(
+        self, payment_id: str, caller: Caller = BACKEND, *, amount: AmountInput, how: Settlement, note: str
+    ) -> PaymentView:
+        """Take ``amount`` off what is owed to the customer, because it was paid elsewhere or waived."""
+        booking_id = await self._world.storage.read(refunding.RefundTarget(payment_id=payment_id).booking_of)
+        work = refunding.settle_debt(self._world, payment_id, caller, amount=amount, how=how, note=note)
+        asked = {"amount": plain(amount), "how": how.value}
+        return await audited(self._world, "settle_debt", caller, work, booking_id=booking_id, asked=asked)
 
     # --- webhooks and background work
 
@@ -411,7 +463,7 @@ class BookingPayments:
             status=view.refund.status.value,
             refund_id=view.refund.id,
             error="the refund did not go through" if lost else None,
-            error_code=view.refund.failure_reason,
+            error_code=view.refund.failure_reason if isinstance(view.refund, Refund) else None,
         )
 
     async def _failed(self, booking: Booking | str, caller: Caller, error: PaymentError) -> PaymentResult:

@@ -18,11 +18,11 @@ from attrs import Factory, define, evolve, frozen
 from booking_payments.application.differences import (
     Difference,
     all_differences,
-    late_money_kept,
     of_dispute,
     of_intent,
     of_refund,
     refund_owed,
+    refund_waiting,
 )
 from booking_payments.application.findings import Finding, Findings
 from booking_payments.application.gateway_call import with_retries
@@ -68,7 +68,7 @@ Part = TypeVar("Part", RefundReport, DisputeReport)
 
 @frozen(kw_only=True)
 class Reconciliation:
-    """What was compared, what was healed, and what is left for a person.
+    """What was compared, what was healed, what is left for a person, and what is waiting for an open dispute.
 
     ``payments`` counts ours, the others the gateway's objects. ``foreign`` are intents that nobody of ours made:
     they have none of our metadata. ``events`` counts the events that had not come or had failed.
@@ -84,6 +84,7 @@ class Reconciliation:
     events: int
     healed: tuple[Finding, ...]
     left: tuple[Finding, ...]
+    waiting: tuple[Finding, ...] = ()
 
 
 async def reconcile(world: World, since: datetime | None = None, progress: Progress = in_silence) -> Reconciliation:
@@ -154,6 +155,7 @@ class _Comparison:
             events=events,
             healed=tuple(self.findings.healed),
             left=tuple(self.findings.left),
+            waiting=tuple(self.findings.waiting),
         )
 
     # --- the gateway's side
@@ -279,7 +281,7 @@ class _Comparison:
 
     async def _is_suspect(self, payment: Payment) -> bool:
         """Whether the lists have not shown what they should have, or money was kept that was to go back."""
-        return not self._was_shown(payment) or any(await _money_kept(self.world, payment))
+        return not self._was_shown(payment) or bool(payment.owed.amount)
 
     def _was_shown(self, payment: Payment) -> bool:
         if payment.intent_id is None:
@@ -343,8 +345,10 @@ class _Comparison:
         if payment.operation is not None:
             leave_in_flight(self.findings, payment)
             return
-        for each in (*_differences(payment, news), *await _money_kept(self.world, payment)):
+        for each in (*_differences(payment, news), *refund_owed(payment)):
             self.findings.leave(each.code, each.text, payment, each.gateway_id)
+        for each in refund_waiting(payment):
+            self.findings.wait(each.code, each.text, payment, each.gateway_id)
 
 
 def _is_ours(made: IntentReport | Unreadable) -> bool:
@@ -355,14 +359,6 @@ def _is_ours(made: IntentReport | Unreadable) -> bool:
 def _differences(payment: Payment, news: News) -> Iterator[Difference]:
     if news.intent is not None:
         yield from all_differences(payment, news.intent, news.refunds, news.disputes)
-
-
-async def _money_kept(world: World, payment: Payment) -> Sequence[Difference]:
-    """Money that was to go back and did not. Bookings are read only where a refund came to nothing."""
-    if not any(refund.status.is_lost for refund in payment.refunds):
-        return list(late_money_kept(payment))
-    booking = await world.storage.read(lambda uow: uow.bookings.get(payment.booking_id))
-    return [*late_money_kept(payment), *(refund_owed(payment, booking) if booking else ())]
 
 
 async def _book(world: World, seen: Payment, news: News) -> Payment | None:

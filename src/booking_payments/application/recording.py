@@ -14,10 +14,10 @@ from booking_payments.application.messages import told_by
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking
+from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.ledger import Posting, postings
 from booking_payments.domain.payment import Operation, Payment, evolve
-from booking_payments.domain.refunds import RefundReason
+from booking_payments.domain.refunds import RefundOnCancel, RefundReason
 from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.retry import KEY_LIFETIME, next_look
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
@@ -113,34 +113,61 @@ class Recorder:
 
     _release_without_payment: ev.BookingReleased | None = None
 
-    def follow_up(self) -> Operation | None:
+    def follow_up(self, *, send: bool = True) -> Operation | None:
         """What follows by itself from the facts added and from the intent as it was seen: ending a payment whose
-        attempts are used up, sending late money back, releasing what is held for a payment that is over. Returns the
-        operation that this begins, if it does."""
-        payment = self.payment
+        attempts are used up, sending late money back, releasing what is held for a payment that is over, sending
+        refunds that were deferred. Returns the operation that this begins, if it does.
+
+        ``send`` is False right after the gateway refused something or could not be reached: what is deferred then
+        waits for the next check.
+        """
+        self.add(decisions.paid_out_beyond(self.payment))
+        payment, before = self.payment, self._in_flight
         if decisions.needs_ending(payment):
             key = self._world.ids.idempotency_key()
             self.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=ev.Purpose.END_ATTEMPTS))
         elif decisions.owes_late_refund(payment):
-            self._refund_late_money(payment)
+            request = self.refund_request("paid after the booking was closed")
+            self.add(decisions.promise_late_money(payment, request, self.new_ids))
         elif decisions.holds_in_vain(payment, self._seen):
             self.add(decisions.intend_release(payment, idempotency_key=self._world.ids.idempotency_key()))
-        return self.payment.operation if self.payment is not payment else None
+        elif send:
+            self._send_deferred()
+        operation = self.payment.operation
+        same = operation and before and operation.idempotency_key == before.idempotency_key
+        return None if same else operation
 
-    def _refund_late_money(self, payment: Payment) -> None:
-        quote = payment.refundable.quote(self.now, None, organizer_canceled=True)
-        if quote.allowed:
-            self.add(
-                decisions.intend_refund(
-                    payment,
-                    quote,
-                    refund_id=self._world.ids.new("rf"),
-                    idempotency_key=self._world.ids.idempotency_key(),
-                    reason=RefundReason.REQUESTED_BY_CUSTOMER,
-                    note="paid after the booking was closed",
-                    correlation_id=self.correlation_id,
-                )
-            )
+    def _send_deferred(self) -> None:
+        while facts := decisions.send_deferred(self.payment, self.new_ids, self.correlation_id):
+            self.add(facts)
+
+    def cancel_with_refund(self, refund: RefundOnCancel, made_at: datetime) -> None:
+        """Close the booking as canceled, and promise what it gives back; a booking that is canceled already promises
+        the rest in full, or asks again for what failed."""
+        again = self.booking.status is BookingStatus.CANCELED
+        if not again:
+            self.release(BookingStatus.CANCELED.value)
+        if self._payment is not None and refund is not RefundOnCancel.NONE:
+            request = attrs.evolve(self.refund_request("booking canceled"), made_at=made_at)
+            in_full = refund is RefundOnCancel.FULL
+            facts = decisions.promise_on_cancel(self._payment, request, self.new_ids, in_full=in_full, again=again)
+            self.add(facts)
+
+    def refund_request(self, note: str | None) -> decisions.Request:
+        """A refund of everything that follows from something else, so that no caller waits for its outcome."""
+        return decisions.Request(
+            amount=None,
+            reason=RefundReason.REQUESTED_BY_CUSTOMER,
+            note=note,
+            made_at=self.now,
+            correlation_id=self.correlation_id,
+        )
+
+    @property
+    def new_ids(self) -> decisions.NewIds:
+        """Makes the ids of a refund."""
+        ids = self._world.ids
+        return decisions.NewIds(refund_id=lambda: ids.new("rf"), idempotency_key=ids.idempotency_key)
 
     def see(self, intent: IntentReport) -> None:
         """Remember the intent as it is, for what follows from it though it changes nothing in our books."""
@@ -216,7 +243,9 @@ class Recorder:
         if operation is not None:
             after = self._until_next_look(operation, looks) if operation.unknown else timedelta(0)
             return self._look_again(payment, after, looks)
-        waits = bool(payment.refund_pending) or (payment.status.is_open and payment.intent_id is not None)
+        waits = bool(payment.refund_pending or payment.deferred) or (
+            payment.status.is_open and payment.intent_id is not None
+        )
         return self._look_again(payment, next_look(looks + LOOKS_AT_WAITING), looks) if waits else Watch()
 
     def _until_next_look(self, operation: Operation, looks: int) -> timedelta:

@@ -1,121 +1,245 @@
-"""Refunding a payment, and quoting what a refund would give."""
+"""Refunding a payment, quoting what a refund would give, and settling debts without a refund."""
+
+from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, carry_out, claim
-from booking_payments.application.paying import AmountInput, amount_in, latest, payment_status
+from booking_payments.application.paying import AmountInput, amount_in, latest
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
-from booking_payments.application.resuming import Earlier, earlier_run, require_turn
-from booking_payments.application.views import RefundView
+from booking_payments.application.resuming import earlier_run, require_turn
+from booking_payments.application.views import PaymentView, RefundView
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
-from booking_payments.domain.errors import AlreadyUnderWay, NotFound
-from booking_payments.domain.payment import Payment
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.errors import AlreadyUnderWay, NotFound, RefusedByRule
+from booking_payments.domain.payment import DeferredRefund, Payment, Refund
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.domain.texts import require_note
 from booking_payments.ports.storage import Subject, UnitOfWork
 
 
-async def quote_refund(world: World, booking_id: str, caller: Caller, *, amount: AmountInput) -> RefundQuote:
+@frozen(kw_only=True)
+class RefundTarget:
+    """What is refunded: the latest payment of a booking, or one payment by its own id, which may not hold its booking
+    any more. One of the two is given."""
+
+    booking_id: str | None = None
+    payment_id: str | None = None
+
+    async def booking_of(self, uow: UnitOfWork) -> str:
+        """The id of the booking. Raises ``NotFound`` for a payment that does not exist."""
+        if self.booking_id is not None:
+            return self.booking_id
+        payment = await uow.payments.get(self.payment_id or "")
+        if payment is None:
+            raise NotFound()
+        return payment.booking_id
+
+    async def payment_of(self, uow: UnitOfWork, booking_id: str) -> Payment:
+        """The payment. Raises ``NotFound`` when there is none."""
+        if self.payment_id is not None:
+            payment = await uow.payments.get(self.payment_id)
+        else:
+            payment = latest(await uow.payments.of_booking(booking_id))
+        if payment is None:
+            raise NotFound()
+        return payment
+
+
+@frozen(kw_only=True)
+class RefundRequest:
+    """What a caller asks for.
+
+    Attributes:
+        amount: None for all that can come back.
+        note: free text for our own books, 500 characters at most; it is not sent to the gateway.
+        override: pass over the tiers, the event's start and, for a part of the money, an open inquiry. For operators
+            only, and with a ``note``.
+    """
+
+    amount: AmountInput = None
+    reason: RefundReason = RefundReason.REQUESTED_BY_CUSTOMER
+    note: str | None = None
+    override: bool = False
+
+    def require_allowed(self, caller: Caller) -> None:
+        """Raise ``RefusedByRule`` for what this caller may not ask, ``InvalidInput`` for a note that is too long."""
+        require_note(self.note)
+        is_owner = caller.customer_id is not None
+        if is_owner and self.reason is not RefundReason.REQUESTED_BY_CUSTOMER:
+            raise RefusedByRule("customers may only give the reason requested_by_customer", code="reason_not_allowed")
+        _require_override_allowed(caller, self.override)
+        if self.override and not (self.note and self.note.strip()):
+            raise RefusedByRule("an override needs a note that says why", code="note_required")
+
+
+def _require_override_allowed(caller: Caller, override: bool) -> None:
+    if override and caller.customer_id is not None:
+        raise RefusedByRule("only operators may pass over the refund rules", code="override_not_allowed")
+
+
+async def quote_refund(
+    world: World, target: RefundTarget, caller: Caller, *, amount: AmountInput, override: bool = False
+) -> RefundQuote:
     """What refunding ``amount`` (None: all that can come back) would give now. Moves nothing."""
-    payment = (await payment_status(world, booking_id, caller)).payment
-    booking = caller.require(await world.storage.read(lambda uow: uow.bookings.get(booking_id)))
-    return decisions.quote(payment, booking, world.clock.now(), amount_in(world, amount, payment))
+    _require_override_allowed(caller, override)
+
+    async def work(uow: UnitOfWork) -> Payment:
+        booking_id = await target.booking_of(uow)
+        caller.require(await uow.bookings.get(booking_id))
+        return await target.payment_of(uow, booking_id)
+
+    payment = await world.storage.read(work)
+    return decisions.quote(payment, world.clock.now(), amount_in(world, amount, payment), override=override)
 
 
-async def refund_payment(
-    world: World,
-    booking_id: str,
-    caller: Caller,
-    *,
-    amount: AmountInput,
-    reason: RefundReason,
-    note: str | None,
-) -> RefundView:
+async def refund_payment(world: World, target: RefundTarget, caller: Caller, request: RefundRequest) -> RefundView:
     """Give money back, as the quote of this moment says; the amount is reserved before the gateway is asked.
 
+    A refund that cannot be sent now is deferred: the view's refund is a ``DeferredRefund``. An equal request of a
+    caller who was not given the outcome of an earlier one within 24 hours is that request again: its refund is
+    returned, marked ``replayed``.
+
     Raises ``RefusedByRule`` or ``NotPossibleNow`` where the rules forbid it, ``AlreadyUnderWay`` while another
-    operation runs, and ``OutcomeUnknown`` or ``TryAgainLater`` when the gateway did not answer: the refund then
-    stays reserved and is settled later by itself. ``InvalidInput`` for a note that nobody could keep.
+    operation runs, ``OutcomeUnknown`` when the gateway did not answer: the refund then stays reserved and is settled
+    later by itself. ``TryAgainLater`` when the gateway could not be reached: nothing happened.
     """
-    require_note(note)
+    request.require_allowed(caller)
+    booking_id = await world.storage.read(target.booking_of)
     earlier = await earlier_run(world, booking_id, caller)
-    if earlier is not None:
-        return _refund_of(earlier)
-    refund_id = world.ids.new("rf")
-    claimed = await _begin(world, booking_id, caller, refund_id, amount, reason, note)
-    if isinstance(claimed, Payment):
-        error = await resolve_payment(world, claimed.id)
+    if earlier is not None and earlier.refund_id is not None:
+        return await _acknowledged(world, booking_id, caller, earlier.payment.id, earlier.refund_id)
+    begun = await _begin(world, target, booking_id, caller, request)
+    if isinstance(begun, Payment):
+        error = await resolve_payment(world, begun.id)
         if error is not None:
             raise error
-        claimed = await _begin(world, booking_id, caller, refund_id, amount, reason, note)
-    if isinstance(claimed, Payment):
+        begun = await _begin(world, target, booking_id, caller, request)
+    if isinstance(begun, Payment):
         raise AlreadyUnderWay()
+    if isinstance(begun, RefundView):
+        return begun
+    claimed, refund_id = begun
     ended = await carry_out(world, claimed, caller)
     if ended.error is not None:
         raise ended.error
-    view = ended.view or await payment_status(world, booking_id, caller)
-    return _view(view.payment, refund_id)
-
-
-def _refund_of(earlier: Earlier) -> RefundView:
-    made = [r for r in earlier.payment.refunds if r.idempotency_key == earlier.idempotency_key]
-    return RefundView(payment=earlier.payment, refund=made[0])
+    return await _view(world, claimed.payment.id, refund_id)
 
 
 async def _begin(
-    world: World,
-    booking_id: str,
-    caller: Caller,
-    refund_id: str,
-    amount: AmountInput,
-    reason: RefundReason,
-    note: str | None,
-) -> Claimed | Payment:
+    world: World, target: RefundTarget, booking_id: str, caller: Caller, request: RefundRequest
+) -> tuple[Claimed, str] | RefundView | Payment:
+    """The refund's operation, claimed, with the refund's id; the refund where it is deferred or repeats an earlier
+    one; the payment itself while another operation on it is in flight."""
     holder = world.ids.new("run")
 
-    async def work(uow: UnitOfWork) -> Claimed | Payment:
-        booking = caller.require(await uow.bookings.lock(booking_id))
-        payment = latest(await uow.payments.of_booking(booking_id))
-        if payment is None:
-            raise NotFound()
+    async def work(uow: UnitOfWork) -> tuple[Claimed, str] | RefundView | Payment:
+        booking: Booking = caller.require(await uow.bookings.lock(booking_id))
+        payment = await target.payment_of(uow, booking_id)
         if payment.operation is not None:
             return payment
         await require_turn(world, uow, booking_id, caller)
         recorder = Recorder(world, uow, booking, payment, caller)
-        recorder.add(_intended(world, recorder, refund_id, amount, reason, note))
+        amount = amount_in(world, request.amount, payment)
+        again = decisions.repeated(payment, caller.subject, amount, recorder.now)
+        if again is not None:
+            return await _acknowledge(recorder, again)
+        made_at = decisions.first_made_at(payment, caller.subject, amount, recorder.now)
+        asked = evolve(
+            recorder.refund_request(request.note),
+            amount=amount,
+            reason=request.reason,
+            made_at=made_at,
+            by=caller.subject,
+            override=request.override,
+        )
+        recorder.add(decisions.request_refund(payment, asked, recorder.new_ids))
         await recorder.save(holder=holder)
         operation = recorder.payment.operation
+        new = _newest(payment, recorder.payment)
         if operation is None:
-            raise AlreadyUnderWay()
-        return claim(recorder, operation, holder)
+            return RefundView(payment=recorder.payment, refund=new)
+        return claim(recorder, operation, holder), new.id
 
     return await world.storage.transact(work, Subject(booking_id=booking_id))
 
 
-def _intended(
-    world: World,
-    recorder: Recorder,
-    refund_id: str,
-    amount: AmountInput,
-    reason: RefundReason,
-    note: str | None,
-) -> decisions.Facts:
-    payment = recorder.payment
-    quote = decisions.quote(payment, recorder.booking, recorder.now, amount_in(world, amount, payment))
-    return decisions.intend_refund(
-        payment,
-        quote,
-        refund_id=refund_id,
-        idempotency_key=world.ids.idempotency_key(),
-        reason=reason,
-        note=note,
-        correlation_id=recorder.correlation_id,
-    )
+def _newest(before: Payment, after: Payment) -> Refund | DeferredRefund:
+    known = {refund.id for refund in before.refunds} | {deferred.id for deferred in before.deferred}
+    both: list[Refund | DeferredRefund] = [*after.refunds, *after.deferred]
+    return next(each for each in both if each.id not in known)
 
 
-def _view(payment: Payment, refund_id: str) -> RefundView:
-    refund = payment.refund(refund_id)
+# --- repetitions -----------------------------------------------------------------------------------------------
+
+
+async def _acknowledge(recorder: Recorder, refund: Refund | DeferredRefund) -> RefundView:
+    recorder.add((ev.RefundAcknowledged(refund_id=refund.id),))
+    await recorder.save()
+    return RefundView(payment=recorder.payment, refund=_found(recorder.payment, refund.id), replayed=True)
+
+
+async def _acknowledged(world: World, booking_id: str, caller: Caller, payment_id: str, refund_id: str) -> RefundView:
+    """The refund of an earlier run of this very request, whose outcome its caller is given now."""
+
+    async def work(uow: UnitOfWork) -> RefundView:
+        booking = caller.require(await uow.bookings.lock(booking_id))
+        payment = await uow.payments.get(payment_id)
+        if payment is None:
+            raise NotFound()
+        refund = _found(payment, refund_id)
+        waits = isinstance(refund, DeferredRefund) and refund.requested_by is not None
+        if waits or (isinstance(refund, Refund) and not refund.acknowledged):
+            return await _acknowledge(Recorder(world, uow, booking, payment, caller), refund)
+        return RefundView(payment=payment, refund=refund, replayed=True)
+
+    return await world.storage.transact(work, Subject(booking_id=booking_id))
+
+
+def _found(payment: Payment, refund_id: str) -> Refund | DeferredRefund:
+    refund = payment.refund(refund_id) or payment.deferred_refund(refund_id)
     if refund is None:
         raise NotFound()
-    return RefundView(payment=payment, refund=refund)
+    return refund
+
+
+async def _view(world: World, payment_id: str, refund_id: str) -> RefundView:
+    payment = await world.storage.read(lambda uow: uow.payments.get(payment_id))
+    if payment is None:
+        raise NotFound()
+    return RefundView(payment=payment, refund=_found(payment, refund_id))
+
+
+# --- debts -----------------------------------------------------------------------------------------------------
+
+
+async def settle_debt(
+    world: World, payment_id: str, caller: Caller, *, amount: AmountInput, how: ev.Settlement, note: str
+) -> PaymentView:
+    """Take ``amount`` off what is owed to the customer, because it was paid elsewhere or waived.
+
+    Raises ``NotFound`` for an unknown payment, ``AlreadyUnderWay`` while an operation of it runs, ``RefusedByRule``
+    with ``exceeds_owed`` for more than is owed and with ``note_required`` without a note.
+    """
+    require_note(note)
+    if not note.strip():
+        raise RefusedByRule("say in a note how the debt was settled", code="note_required")
+    target = RefundTarget(payment_id=payment_id)
+    booking_id = await world.storage.read(target.booking_of)
+
+    async def work(uow: UnitOfWork) -> PaymentView:
+        booking = caller.require(await uow.bookings.lock(booking_id))
+        payment = await target.payment_of(uow, booking_id)
+        await require_turn(world, uow, booking_id, caller)
+        recorder = Recorder(world, uow, booking, payment, caller)
+        wanted = amount_in(world, amount, payment)
+        if wanted is None:
+            raise RefusedByRule("say how much was settled: send amount", code="amount_required")
+        recorder.add(decisions.settle_debt(payment, wanted, how, note))
+        recorder.follow_up(send=False)
+        await recorder.save(yields=True)
+        return PaymentView(payment=recorder.payment, handover=await uow.payments.handover(payment.id))
+
+    return await world.storage.transact(work, Subject(booking_id=booking_id))

@@ -21,11 +21,12 @@ from booking_payments.ports.storage import UnitOfWork
 @frozen
 class Earlier:
     """What an earlier run of the same request began: its payment as it is now, the key that it sent, and how it ended,
-    if it has."""
+    if it has. ``refund_id`` is that of the refund that it asked for; one that was deferred was not sent under a key."""
 
     payment: Payment
-    idempotency_key: str
+    idempotency_key: str | None
     end: ev.OperationSettled | None
+    refund_id: str | None = None
 
     @property
     def is_under_way(self) -> bool:
@@ -35,8 +36,8 @@ class Earlier:
     @property
     def decline(self) -> Decline | None:
         """Why the card was declined, where it was."""
-        declines = (each.decline for each in self.payment.attempts if each.idempotency_key == self.idempotency_key)
-        return next(declines, None)
+        key = self.idempotency_key
+        return next((each.decline for each in self.payment.attempts if key and each.idempotency_key == key), None)
 
     @property
     def did_nothing(self) -> bool:
@@ -96,7 +97,12 @@ async def _begun(uow: UnitOfWork, booking_id: str, cause: str) -> Earlier | None
 def _intended(payment: Payment, journal: Sequence[ev.Recorded], cause: str) -> Iterator[Earlier]:
     facts = [recorded.fact for recorded in journal]
     ends = {fact.idempotency_key: fact for fact in facts if isinstance(fact, ev.OperationSettled)}
+    refunds = {fact.idempotency_key: fact.refund_id for fact in facts if isinstance(fact, ev.RefundRequested)}
     for recorded in journal:
-        if recorded.cause == cause and isinstance(recorded.fact, ev.OperationIntended):
+        if recorded.cause != cause:
+            continue
+        if isinstance(recorded.fact, ev.OperationIntended):
             key = recorded.fact.idempotency_key
-            yield Earlier(payment, key, ends.get(key))
+            yield Earlier(payment, key, ends.get(key), refunds.get(key))
+        elif isinstance(recorded.fact, ev.RefundDeferred):
+            yield Earlier(payment, None, None, recorded.fact.refund_id)

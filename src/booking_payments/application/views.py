@@ -1,7 +1,6 @@
 """What goes into the use cases and what comes out of them."""
 
 from datetime import datetime
-from enum import Enum
 from typing import Literal
 
 from attrs import frozen
@@ -9,8 +8,8 @@ from attrs import frozen
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
-from booking_payments.domain.payment import Payment, Refund
-from booking_payments.domain.refunds import RefundPolicy
+from booking_payments.domain.payment import DeferredRefund, Payment, Refund
+from booking_payments.domain.refunds import RefundOnCancel, RefundPolicy
 from booking_payments.ports.storage import Handover
 
 
@@ -44,18 +43,28 @@ class PaymentView:
 
 @frozen(kw_only=True)
 class RefundView:
-    """A refund and the payment that it belongs to."""
+    """A refund and the payment that it belongs to.
+
+    ``refund`` is a ``DeferredRefund`` while it cannot be sent yet. ``replayed``: it is the refund of an earlier equal
+    request whose caller had not been given its outcome.
+    """
 
     payment: Payment
-    refund: Refund
+    refund: Refund | DeferredRefund
+    replayed: bool = False
 
 
-class RefundOnCancel(Enum):
-    """What a canceled booking gives back: nothing, what its policy says, or everything."""
+@frozen(kw_only=True)
+class BookingView:
+    """A booking, and what of promised refunds is still owed for it.
 
-    NONE = "none"
-    POLICY = "policy"
-    FULL = "full"
+    ``refund_waiting`` is the part of ``refund_owed`` that the system sends by itself, when an open dispute has ended
+    for example.
+    """
+
+    booking: Booking
+    refund_owed: Money
+    refund_waiting: Money
 
 
 @frozen(kw_only=True)
@@ -100,3 +109,15 @@ class PaymentResult:
             requires_action=payment.status is PaymentStatus.REQUIRES_ACTION,
             client_secret=view.handover.client_secret if view.handover and waits else None,
         )
+
+
+__all__ = [
+    "BookingView",
+    "NewBooking",
+    "PaymentResult",
+    "PaymentView",
+    "RefundOnCancel",
+    "RefundView",
+    "Registered",
+    "WebhookResult",
+]

@@ -12,7 +12,7 @@ from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Instruction
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Money
-from booking_payments.domain.refunds import RefundPolicy, RefundReason
+from booking_payments.domain.refunds import Deferral, GivenBack, RefundOnCancel, RefundPolicy, RefundReason
 from booking_payments.domain.retry import Decline
 
 
@@ -38,6 +38,13 @@ class Purpose(Enum):
     RELEASE_HOLD = "release_hold"
 
 
+class Settlement(Enum):
+    """How a debt to a customer was settled without a refund."""
+
+    PAID_ELSEWHERE = "paid_elsewhere"
+    WAIVED = "waived"
+
+
 @frozen(kw_only=True)
 class PaymentStarted:
     """Somebody set out to collect a booking's amount. The terms are kept as they were at this moment.
@@ -61,11 +68,16 @@ class PaymentStarted:
 
 @frozen(kw_only=True)
 class OperationIntended:
-    """We are about to call the gateway, with this key and exactly this instruction."""
+    """We are about to call the gateway, with this key and exactly this instruction.
+
+    ``refund_on_cancel`` is what the booking gives back should the payment turn out to be paid: a cancellation whose
+    outcome was unknown is carried through all the same. None for every other purpose.
+    """
 
     idempotency_key: str
     purpose: Purpose
     instruction: Instruction
+    refund_on_cancel: RefundOnCancel | None = None
 
 
 @frozen(kw_only=True)
@@ -78,10 +90,15 @@ class OutcomeLeftUnknown:
 
 @frozen(kw_only=True)
 class OperationSettled:
-    """What became of the call is known: ``done``, or refused with the gateway's ``refusal`` code."""
+    """What became of the call is known: ``done``, or refused with the gateway's ``refusal`` code.
+
+    ``answered``: the request that began the operation was answered with this outcome. False when the outcome was found
+    out later, so that its caller does not know it yet.
+    """
 
     idempotency_key: str
     refusal: str | None = None
+    answered: bool = True
 
 
 @frozen(kw_only=True)
@@ -170,7 +187,17 @@ class PaymentFailed:
 
 @frozen(kw_only=True)
 class RefundRequested:
-    """Somebody asked us to give money back; from now on the amount is reserved."""
+    """We are about to send a refund; from now on the amount is reserved.
+
+    Attributes:
+        promised: by how much this raises what the customer was promised; None when the refund only fulfills an earlier
+            promise.
+        requested_by: the subject of the caller who asked for it; None for refunds that no request asked for by itself
+            (a cancellation, late money, a deferred refund).
+        requested_amount: what the caller named; None for all that could come back.
+        requested_at: when the request that this one repeats was made, where that one was never sent; its deadlines are
+            measured by that clock. None: now.
+    """
 
     refund_id: str
     amount: Money
@@ -178,6 +205,73 @@ class RefundRequested:
     reason: RefundReason
     note: str | None
     idempotency_key: str
+    promised: GivenBack | None = None
+    requested_by: str | None = None
+    requested_amount: Money | None = None
+    requested_at: datetime | None = None
+    override: bool = False
+
+
+@frozen(kw_only=True)
+class RefundDeferred:
+    """A refund is promised and cannot be sent yet; it is sent by the system when the obstacle is gone.
+
+    The fields are those of ``RefundRequested``; ``requested_by`` is set only while that caller does not know that the
+    refund waits. A refund that was requested and certainly never sent becomes deferred under its own ``refund_id``.
+    """
+
+    refund_id: str
+    amount: Money
+    fee_refunded: Money
+    reason: RefundReason
+    note: str | None
+    why: Deferral
+    promised: GivenBack | None = None
+    requested_by: str | None = None
+    requested_amount: Money | None = None
+
+
+@frozen(kw_only=True)
+class DeferredRefundDropped:
+    """A deferred refund is not sent any more: nothing of it is owed. The customer's bank took the money back, or the
+    debt was settled otherwise."""
+
+    refund_id: str
+
+
+@frozen(kw_only=True)
+class PromiseWithdrawn:
+    """A refund request was refused, or never sent, and its caller knows it: what it would have given is not owed."""
+
+    refund_id: str
+    promised: GivenBack
+
+
+@frozen(kw_only=True)
+class DebtSettled:
+    """An operator settled a part of what is owed without a refund: paid elsewhere, or waived."""
+
+    settled: GivenBack
+    how: Settlement
+    note: str
+
+
+@frozen(kw_only=True)
+class RefundAcknowledged:
+    """The caller of a refund whose outcome had been unknown asked again and was given its outcome."""
+
+    refund_id: str
+
+
+@frozen(kw_only=True)
+class AuthorizationReleased:
+    """The gateway lists the release of money that was held and not captured as a refund. Nothing is booked.
+
+    Versions of Stripe's API before 2025-03-31.basil do so (docs.stripe.com/changelog/basil/2025-03-31).
+    """
+
+    gateway_refund_id: str
+    amount: Money
 
 
 @frozen(kw_only=True)
@@ -211,31 +305,40 @@ class RefundMoved:
 
 @frozen(kw_only=True)
 class DisputeOpened:
-    """The customer's bank claims the money back, or asks about it (an inquiry). Refunds are frozen."""
+    """The customer's bank claims the money back, or asks about it (an inquiry).
+
+    ``charge_refundable``: whether the gateway takes a refund of the charge at present; None when it does not say.
+    """
 
     dispute_id: str
     status: DisputeStatus
     reason: str
     amount: Money
     evidence_due_by: datetime | None
+    charge_refundable: bool | None = None
 
 
 @frozen(kw_only=True)
 class DisputeMoved:
-    """A dispute entered ``status``."""
+    """A dispute entered ``status``. ``contradictory``: no rule of the card networks leads there from its last one, so
+    the disputed amount stays held until it moves on."""
 
     dispute_id: str
     status: DisputeStatus
     evidence_due_by: datetime | None
+    charge_refundable: bool | None = None
+    contradictory: bool = False
 
 
 @frozen(kw_only=True)
 class DisputeChanged:
-    """Without moving, a dispute came to be over ``amount``, or to be answered until ``evidence_due_by``."""
+    """Without moving, a dispute came to be over ``amount``, to be answered until ``evidence_due_by``, or to admit
+    refunds of its charge or not."""
 
     dispute_id: str
     amount: Money
     evidence_due_by: datetime | None
+    charge_refundable: bool | None = None
 
 
 @frozen(kw_only=True)
@@ -296,6 +399,12 @@ Fact = (
     | PaymentCanceled
     | PaymentFailed
     | RefundRequested
+    | RefundDeferred
+    | DeferredRefundDropped
+    | PromiseWithdrawn
+    | DebtSettled
+    | RefundAcknowledged
+    | AuthorizationReleased
     | RefundFound
     | RefundLinked
     | RefundMoved

@@ -383,7 +383,11 @@ REFUND: Final[Mapping[RefundStatus | None, Mapping[RefundEvent, RefundStatus | V
 
 
 class DisputeStatus(Enum):
-    """Where a dispute is, in the gateway's words. An event of a dispute is the report of one of these."""
+    """Where a dispute is, in the gateway's words. An event of a dispute is the report of one of these.
+
+    ``unknown`` stands for a status that this version does not know; it is treated as an open chargeback.
+    Source: docs.stripe.com/api/disputes/object (ten statuses since 2026-10-28.endive).
+    """
 
     WARNING_NEEDS_RESPONSE = "warning_needs_response"
     WARNING_UNDER_REVIEW = "warning_under_review"
@@ -393,16 +397,44 @@ class DisputeStatus(Enum):
     WON = "won"
     LOST = "lost"
     PREVENTED = "prevented"
+    APPEAL_NEEDS_RESPONSE = "appeal_needs_response"
+    APPEAL_UNDER_REVIEW = "appeal_under_review"
+    UNKNOWN = "unknown"
 
     @property
     def is_open(self) -> bool:
-        """True while refunds are frozen: any dispute that is not settled."""
-        return self in _OPEN_DISPUTE
+        """True until the dispute has ended: an inquiry, a chargeback or an appeal is under way."""
+        return self.is_open_inquiry or self.is_open_chargeback
+
+    @property
+    def is_inquiry(self) -> bool:
+        """True for an inquiry, open or closed: the bank asks and claims nothing yet."""
+        return self in (P.WARNING_NEEDS_RESPONSE, P.WARNING_UNDER_REVIEW, P.WARNING_CLOSED)
+
+    @property
+    def is_open_inquiry(self) -> bool:
+        """True while the bank may still turn its inquiry into a chargeback."""
+        return self in (P.WARNING_NEEDS_RESPONSE, P.WARNING_UNDER_REVIEW)
+
+    @property
+    def is_open_chargeback(self) -> bool:
+        """True while the bank claims the disputed amount: a chargeback, its appeal, or a status that is not known."""
+        return self in _OPEN_CHARGEBACK
+
+    @property
+    def ended_against_us(self) -> bool:
+        """True when what was withdrawn stays with the customer's bank."""
+        return self in (P.LOST, P.PREVENTED)
 
 
 P = DisputeStatus
-_OPEN_DISPUTE: Final = frozenset({P.WARNING_NEEDS_RESPONSE, P.WARNING_UNDER_REVIEW, P.NEEDS_RESPONSE, P.UNDER_REVIEW})
+_OPEN_CHARGEBACK: Final = frozenset(
+    {P.NEEDS_RESPONSE, P.UNDER_REVIEW, P.APPEAL_NEEDS_RESPONSE, P.APPEAL_UNDER_REVIEW, P.UNKNOWN}
+)
 
+# A dispute is always read afresh before it is judged, so an earlier status than ours is no late report: moves back
+# within a stage are moves, and one that no rule of the card networks allows is ILLEGAL. An ILLEGAL move is recorded all
+# the same, and the disputed amount stays held (``Dispute.contradictory``), since money may still leave.
 DISPUTE: Final[Mapping[DisputeStatus | None, Mapping[DisputeStatus, DisputeStatus | Verdict]]] = {
     None: {status: status for status in P},
     P.WARNING_NEEDS_RESPONSE: {
@@ -414,9 +446,12 @@ DISPUTE: Final[Mapping[DisputeStatus | None, Mapping[DisputeStatus, DisputeStatu
         P.WON: P.WON,
         P.LOST: P.LOST,
         P.PREVENTED: P.PREVENTED,
+        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
+        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
+        P.UNKNOWN: P.UNKNOWN,
     },
     P.WARNING_UNDER_REVIEW: {
-        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
+        P.WARNING_NEEDS_RESPONSE: P.WARNING_NEEDS_RESPONSE,
         P.WARNING_UNDER_REVIEW: NO_EFFECT,
         P.WARNING_CLOSED: P.WARNING_CLOSED,
         P.NEEDS_RESPONSE: P.NEEDS_RESPONSE,
@@ -424,66 +459,126 @@ DISPUTE: Final[Mapping[DisputeStatus | None, Mapping[DisputeStatus, DisputeStatu
         P.WON: P.WON,
         P.LOST: P.LOST,
         P.PREVENTED: P.PREVENTED,
+        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
+        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
+        P.UNKNOWN: P.UNKNOWN,
     },
     P.WARNING_CLOSED: {
-        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
-        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
+        P.WARNING_UNDER_REVIEW: ILLEGAL,
         P.WARNING_CLOSED: NO_EFFECT,
         P.NEEDS_RESPONSE: ILLEGAL,
         P.UNDER_REVIEW: ILLEGAL,
         P.WON: ILLEGAL,
         P.LOST: ILLEGAL,
         P.PREVENTED: ILLEGAL,
+        P.APPEAL_NEEDS_RESPONSE: ILLEGAL,
+        P.APPEAL_UNDER_REVIEW: ILLEGAL,
+        P.UNKNOWN: P.UNKNOWN,
     },
     P.NEEDS_RESPONSE: {
-        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
-        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
+        P.WARNING_UNDER_REVIEW: ILLEGAL,
         P.WARNING_CLOSED: ILLEGAL,
         P.NEEDS_RESPONSE: NO_EFFECT,
         P.UNDER_REVIEW: P.UNDER_REVIEW,
         P.WON: P.WON,
         P.LOST: P.LOST,
         P.PREVENTED: P.PREVENTED,
+        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
+        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
+        P.UNKNOWN: P.UNKNOWN,
     },
     P.UNDER_REVIEW: {
-        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
-        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
+        P.WARNING_UNDER_REVIEW: ILLEGAL,
         P.WARNING_CLOSED: ILLEGAL,
-        P.NEEDS_RESPONSE: NO_EFFECT,
+        P.NEEDS_RESPONSE: P.NEEDS_RESPONSE,
         P.UNDER_REVIEW: NO_EFFECT,
         P.WON: P.WON,
         P.LOST: P.LOST,
         P.PREVENTED: P.PREVENTED,
+        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
+        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
+        P.UNKNOWN: P.UNKNOWN,
     },
     P.WON: {
-        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
-        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
+        P.WARNING_UNDER_REVIEW: ILLEGAL,
         P.WARNING_CLOSED: ILLEGAL,
-        P.NEEDS_RESPONSE: NO_EFFECT,
-        P.UNDER_REVIEW: NO_EFFECT,
+        P.NEEDS_RESPONSE: ILLEGAL,
+        P.UNDER_REVIEW: ILLEGAL,
         P.WON: NO_EFFECT,
         P.LOST: ILLEGAL,
         P.PREVENTED: ILLEGAL,
+        P.APPEAL_NEEDS_RESPONSE: ILLEGAL,
+        P.APPEAL_UNDER_REVIEW: ILLEGAL,
+        P.UNKNOWN: P.UNKNOWN,
     },
     P.LOST: {
-        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
-        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
+        P.WARNING_UNDER_REVIEW: ILLEGAL,
         P.WARNING_CLOSED: ILLEGAL,
-        P.NEEDS_RESPONSE: NO_EFFECT,
-        P.UNDER_REVIEW: NO_EFFECT,
-        P.WON: ILLEGAL,
+        P.NEEDS_RESPONSE: ILLEGAL,
+        P.UNDER_REVIEW: ILLEGAL,
+        P.WON: P.WON,
         P.LOST: NO_EFFECT,
         P.PREVENTED: ILLEGAL,
+        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
+        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
+        P.UNKNOWN: P.UNKNOWN,
     },
     P.PREVENTED: {
-        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
-        P.WARNING_UNDER_REVIEW: NO_EFFECT,
+        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
+        P.WARNING_UNDER_REVIEW: ILLEGAL,
         P.WARNING_CLOSED: ILLEGAL,
-        P.NEEDS_RESPONSE: NO_EFFECT,
-        P.UNDER_REVIEW: NO_EFFECT,
+        P.NEEDS_RESPONSE: ILLEGAL,
+        P.UNDER_REVIEW: ILLEGAL,
         P.WON: ILLEGAL,
-        P.LOST: ILLEGAL,
+        P.LOST: P.LOST,
         P.PREVENTED: NO_EFFECT,
+        P.APPEAL_NEEDS_RESPONSE: ILLEGAL,
+        P.APPEAL_UNDER_REVIEW: ILLEGAL,
+        P.UNKNOWN: P.UNKNOWN,
+    },
+    P.APPEAL_NEEDS_RESPONSE: {
+        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
+        P.WARNING_UNDER_REVIEW: ILLEGAL,
+        P.WARNING_CLOSED: ILLEGAL,
+        P.NEEDS_RESPONSE: ILLEGAL,
+        P.UNDER_REVIEW: ILLEGAL,
+        P.WON: P.WON,
+        P.LOST: P.LOST,
+        P.PREVENTED: ILLEGAL,
+        P.APPEAL_NEEDS_RESPONSE: NO_EFFECT,
+        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
+        P.UNKNOWN: P.UNKNOWN,
+    },
+    P.APPEAL_UNDER_REVIEW: {
+        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
+        P.WARNING_UNDER_REVIEW: ILLEGAL,
+        P.WARNING_CLOSED: ILLEGAL,
+        P.NEEDS_RESPONSE: ILLEGAL,
+        P.UNDER_REVIEW: ILLEGAL,
+        P.WON: P.WON,
+        P.LOST: P.LOST,
+        P.PREVENTED: ILLEGAL,
+        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
+        P.APPEAL_UNDER_REVIEW: NO_EFFECT,
+        P.UNKNOWN: P.UNKNOWN,
+    },
+    P.UNKNOWN: {
+        P.WARNING_NEEDS_RESPONSE: P.WARNING_NEEDS_RESPONSE,
+        P.WARNING_UNDER_REVIEW: P.WARNING_UNDER_REVIEW,
+        P.WARNING_CLOSED: P.WARNING_CLOSED,
+        P.NEEDS_RESPONSE: P.NEEDS_RESPONSE,
+        P.UNDER_REVIEW: P.UNDER_REVIEW,
+        P.WON: P.WON,
+        P.LOST: P.LOST,
+        P.PREVENTED: P.PREVENTED,
+        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
+        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
+        P.UNKNOWN: NO_EFFECT,
     },
 }
 

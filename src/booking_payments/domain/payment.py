@@ -10,15 +10,17 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 
 import attrs
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, CreateIntent, Instruction
 from booking_payments.domain.lifecycle import (
+    COMMANDS,
     PAYMENT,
     REFUND,
+    Command,
+    Denial,
     DisputeStatus,
     PaymentEvent,
     PaymentStatus,
@@ -27,7 +29,16 @@ from booking_payments.domain.lifecycle import (
     move,
 )
 from booking_payments.domain.money import Money, total
-from booking_payments.domain.refunds import GivenBack, Refundable, RefundPolicy
+from booking_payments.domain.refunds import (
+    Deferral,
+    GivenBack,
+    QuoteReason,
+    Refundable,
+    RefundOnCancel,
+    RefundPolicy,
+    RefundReason,
+    not_negative,
+)
 from booking_payments.domain.retry import Decline
 
 
@@ -70,7 +81,19 @@ class Attempt:
 
 @frozen(kw_only=True)
 class Refund:
-    """Money on its way back, or come back. ``gateway_refund_id`` is None until the gateway has answered."""
+    """Money on its way back, or come back.
+
+    Attributes:
+        amount: what goes back to the customer.
+        fee_refunded: the part of the fee that is given back with it.
+        idempotency_key: the key of the last sending; None for a refund made in the gateway's dashboard.
+        gateway_refund_id: None until the gateway has answered.
+        promised: by how much its request raised what the customer was promised.
+        requested_by: the subject of the caller who asked for it; None for refunds that followed from something else.
+        requested_amount: what the caller named; None for all that could come back.
+        acknowledged: whether its caller was given the outcome. An equal request of the same caller is a repetition
+            while it was not.
+    """
 
     id: str
     origin: ev.Origin
@@ -84,11 +107,52 @@ class Refund:
     updated_at: datetime
     gateway_refund_id: str | None = None
     failure_reason: str | None = None
+    promised: GivenBack | None = None
+    requested_by: str | None = None
+    requested_amount: Money | None = None
+    requested_at: datetime | None = None
+    acknowledged: bool = True
+
+
+@frozen(kw_only=True)
+class DeferredRefund:
+    """A promised refund that cannot be sent yet. Fields as in ``Refund``; ``why`` is the obstacle.
+
+    ``requested_by`` is None once the caller who asked for it knows that it waits.
+    """
+
+    id: str
+    amount: Money
+    fee_refunded: Money
+    reason: RefundReason
+    note: str | None
+    why: Deferral
+    created_at: datetime
+    requested_by: str | None = None
+    requested_amount: Money | None = None
+
+    @property
+    def given(self) -> GivenBack:
+        """What it gives back when it is sent."""
+        return GivenBack(amount=self.amount, fee=self.fee_refunded)
+
+    @property
+    def status(self) -> RefundStatus:
+        """To its caller a refund that waits is pending."""
+        return RefundStatus.PENDING
 
 
 @frozen(kw_only=True)
 class Dispute:
-    """A claim of the customer's bank. ``withdrawn`` is what it holds of our balance."""
+    """A claim of the customer's bank.
+
+    Attributes:
+        amount: the disputed amount, in the payment's currency.
+        withdrawn: what the dispute has taken from our balance and not given back.
+        evidence_due_by: until when it, or its appeal, may be answered; None when the gateway names no deadline.
+        charge_refundable: whether the gateway takes a refund of the charge now; None when it does not say.
+        contradictory: its last move was impossible, so the disputed amount counts as claimed until it moves on.
+    """
 
     id: str
     status: DisputeStatus
@@ -97,6 +161,32 @@ class Dispute:
     withdrawn: Money
     evidence_due_by: datetime | None
     opened_at: datetime
+    charge_refundable: bool | None = None
+    contradictory: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its end is still to come, be it the bank's decision or the return of what was won."""
+        undecided = self.contradictory and self.withdrawn < self.amount
+        return self.status.is_open or undecided or (self.status is DisputeStatus.WON and bool(self.withdrawn))
+
+    @property
+    def held(self) -> Money:
+        """What no refund may go out for: the larger of what was withdrawn and what an open chargeback claims."""
+        claims = self.status.is_open_chargeback or self.contradictory
+        return max(self.withdrawn, self.amount) if claims else self.withdrawn
+
+    @property
+    def taken(self) -> Money:
+        """What the customer's bank has taken back for good."""
+        return self.withdrawn if self.status.ended_against_us else Money.zero(self.withdrawn.currency)
+
+    @property
+    def blocks_refunds(self) -> bool:
+        """Whether the gateway takes no refund of the charge because of this dispute."""
+        if self.charge_refundable is None:
+            return self.status.is_open_chargeback or self.contradictory
+        return not self.charge_refundable
 
 
 @frozen(kw_only=True)
@@ -108,6 +198,7 @@ class Operation:
     instruction: Instruction
     intended_at: datetime
     unknown: bool = False
+    refund_on_cancel: RefundOnCancel | None = None
 
 
 @frozen(kw_only=True)
@@ -115,7 +206,8 @@ class Payment:
     """The state of a payment after ``version`` facts.
 
     ``late`` marks money that came for a closed booking; ``drifts`` are the contradictions found, for a person.
-    ``promised`` is what the customer was to have back in all since the booking was canceled, None before.
+    ``promised`` is what the customer was promised to have back in all, by refunds or by their bank; ``deferred`` are
+    the promised refunds that could not be sent yet. ``releases`` are refunds at the gateway that released held money.
     ``return_url`` is the one that the intent was made with: where methods that redirect come back to.
     ``amount_step``: at the gateway all its amounts are multiples of so many minor units.
     """
@@ -145,7 +237,9 @@ class Payment:
     operation: Operation | None = None
     late: bool = False
     drifts: tuple[ev.DriftFound, ...] = ()
-    promised: GivenBack | None = None
+    promised: GivenBack = field(default=Factory(lambda self: GivenBack.zero(self.captured), takes_self=True))
+    deferred: tuple[DeferredRefund, ...] = ()
+    releases: tuple[ev.AuthorizationReleased, ...] = ()
     # Earlier releases kept it in the journal alone: a snapshot of theirs lacks it, and tells of the same payment.
     return_url: str | None = field(default=None, eq=False)
 
@@ -166,9 +260,9 @@ class Payment:
 
     @property
     def is_final(self) -> bool:
-        """True when nothing is under way any more: closed, with no operation, refund or dispute that may move."""
-        moving = bool(self.refund_pending) or any(dispute.status.is_open for dispute in self.disputes)
-        return not (self.status.is_open or self.operation or moving)
+        """True when nothing is under way any more: closed, with no operation, refund, debt or dispute that may move."""
+        moving = bool(self.refund_pending) or any(dispute.is_open for dispute in self.disputes)
+        return not (self.status.is_open or self.operation or moving or self.owed.amount)
 
     @property
     def attempts_made(self) -> int:
@@ -203,15 +297,37 @@ class Payment:
         return total((r.amount for r in self.refunds if r.status.is_pending), self.amount.currency)
 
     @property
-    def disputed(self) -> bool:
-        """True while any dispute is open, and after one was lost: that money is gone already."""
-        return any(d.status.is_open or d.status is DisputeStatus.LOST for d in self.disputes)
+    def has_open_dispute(self) -> bool:
+        """True while the end of any dispute is still to come."""
+        return any(dispute.is_open for dispute in self.disputes)
+
+    @property
+    def withdrawn(self) -> Money:
+        """What all disputes have taken from our balance and not given back."""
+        return total((dispute.withdrawn for dispute in self.disputes), self.amount.currency)
+
+    @property
+    def held_by_disputes(self) -> Money:
+        """What no refund may go out for, because disputes have withdrawn it or claim it."""
+        return total((dispute.held for dispute in self.disputes), self.amount.currency)
+
+    @property
+    def taken_by_disputes(self) -> Money:
+        """What the customer's bank has taken back for good."""
+        return total((dispute.taken for dispute in self.disputes), self.amount.currency)
 
     @property
     def dispute(self) -> Dispute | None:
-        """The dispute to show: an open one before a settled one, the newest first."""
-        newest = sorted(self.disputes, key=lambda dispute: (dispute.status.is_open, dispute.opened_at))
-        return newest[-1] if newest else None
+        """The dispute that needs attention: an open one before a settled one, the earliest deadline first; of settled
+        ones the newest."""
+        if not self.disputes:
+            return None
+        still_open = [dispute for dispute in self.disputes if dispute.is_open]
+        if still_open:
+            return min(
+                still_open, key=lambda each: (each.evidence_due_by is None, each.evidence_due_by or each.opened_at)
+            )
+        return max(self.disputes, key=lambda each: each.opened_at)
 
     @property
     def fee_returned(self) -> Money:
@@ -225,16 +341,48 @@ class Payment:
         return GivenBack(amount=self.refunded + self.refund_pending, fee=self.fee_returned)
 
     @property
+    def owed(self) -> GivenBack:
+        """What was promised and has not gone back: promised - refunded - withdrawn by disputes that ended against us.
+
+        What an open dispute holds stays owed until its end decides who pays it.
+        """
+        given = self.given_back
+        amount = not_negative(self.promised.amount - given.amount - self.taken_by_disputes)
+        return GivenBack(amount=amount, fee=min(not_negative(self.promised.fee - given.fee), amount))
+
+    @property
+    def owed_waiting(self) -> Money:
+        """The part of ``owed`` that nobody has to act on: the system sends it when an open dispute has ended, or the
+        gateway answers again."""
+        deferred = self._waiting.amount
+        sent_later = self.has_open_dispute or all(each.why is Deferral.GATEWAY_UNAVAILABLE for each in self.deferred)
+        waiting = deferred if sent_later else Money.zero(deferred.currency)
+        held = self.held_by_disputes - self.taken_by_disputes
+        return min(self.owed.amount, waiting + min(self.owed.amount - deferred, held))
+
+    @property
+    def _waiting(self) -> GivenBack:
+        """Deferred refunds, as far as they are still owed: a dispute that was lost may have taken a part of them."""
+        zero = GivenBack.zero(self.amount)
+        deferred = sum((each.given for each in self.deferred), zero)
+        return deferred if deferred.amount <= self.owed.amount else deferred.part(self.owed.amount)
+
+    @property
     def refundable(self) -> Refundable:
         """All that decides about a refund of this payment."""
         return Refundable(
             breakdown=self.breakdown,
-            reserved=self.refunded + self.refund_pending,
-            fee_returned=self.fee_returned,
+            given=self.given_back,
+            deferred=self._waiting,
+            promised=self.promised,
+            taken=self.taken_by_disputes,
+            held=self.held_by_disputes,
             policy=self.refund_policy,
             event_starts_at=self.event_starts_at,
-            paid=self.status is PaymentStatus.SUCCEEDED,
-            disputed=self.disputed,
+            blocked=any(dispute.blocks_refunds for dispute in self.disputes),
+            inquiry=any(dispute.status.is_open_inquiry for dispute in self.disputes),
+            denied=_DENIED.get(COMMANDS[self.status][Command.REFUND]),
+            late=self.late,
             amount_step=self.amount_step,
         )
 
@@ -243,9 +391,26 @@ class Payment:
         found = [r for r in self.refunds if refund_id in (r.id, r.gateway_refund_id)]
         return found[0] if found else None
 
+    def deferred_refund(self, refund_id: str) -> DeferredRefund | None:
+        """The deferred refund with our id."""
+        found = [each for each in self.deferred if each.id == refund_id]
+        return found[0] if found else None
+
     def dispute_by_id(self, dispute_id: str) -> Dispute | None:
         found = [dispute for dispute in self.disputes if dispute.id == dispute_id]
         return found[0] if found else None
+
+
+def _by_deadline(dispute: Dispute) -> tuple[bool, datetime]:
+    return dispute.evidence_due_by is None, dispute.evidence_due_by or dispute.opened_at
+
+
+_DENIED: Final = {
+    None: None,
+    Denial.NOT_PAID: QuoteReason.NOT_PAID,
+    Denial.NOT_CAPTURED: QuoteReason.NOT_CAPTURED,
+}
+"""The reasons of the command table as those of a quote."""
 
 
 # --- the fold --------------------------------------------------------------------------------------------------
@@ -331,6 +496,7 @@ def _operation_intended(payment: Payment, fact: ev.OperationIntended, at: dateti
         purpose=fact.purpose,
         instruction=fact.instruction,
         intended_at=at,
+        refund_on_cancel=fact.refund_on_cancel,
     )
     made_with = {"return_url": fact.instruction.return_url} if isinstance(fact.instruction, CreateIntent) else {}
     return {"operation": operation, **made_with}
@@ -354,10 +520,15 @@ def _operation_settled(payment: Payment, fact: ev.OperationSettled, at: datetime
     ours = operation is not None and operation.idempotency_key == fact.idempotency_key
     if not ours:
         return {}
-    over: Changes = {"operation": None}
+    over: Changes = {"operation": None, **_answered(payment, fact)}
     running = payment.running_attempt
     known_again = running is not None and running.idempotency_key == fact.idempotency_key
     return over | _attempt(payment, running.number, outcome=AttemptOutcome.OPEN) if running and known_again else over
+
+
+def _answered(payment: Payment, fact: ev.OperationSettled) -> Changes:
+    asked = [r for r in payment.refunds if r.idempotency_key == fact.idempotency_key and r.requested_by is not None]
+    return _refund(payment, asked[0].id, acknowledged=fact.answered) if asked else {}
 
 
 @_folds(ev.IntentLinked)
@@ -455,11 +626,74 @@ def _refund_requested(payment: Payment, fact: ev.RefundRequested, at: datetime) 
         idempotency_key=fact.idempotency_key,
         created_at=at,
         updated_at=at,
+        promised=fact.promised,
+        requested_by=fact.requested_by,
+        requested_amount=fact.requested_amount,
+        requested_at=fact.requested_at,
+        acknowledged=fact.requested_by is None,
     )
-    refunds = (*payment.refunds, refund)
-    after = attrs.evolve(payment, refunds=refunds).given_back
-    more = payment.promised is not None and after.amount > payment.promised.amount
-    return {"refunds": refunds, "promised": after if more else payment.promised}
+    return {
+        "refunds": (*payment.refunds, refund),
+        "deferred": _without(payment, fact.refund_id),
+        "promised": _raised(payment, fact.promised),
+    }
+
+
+@_folds(ev.RefundDeferred)
+def _refund_deferred(payment: Payment, fact: ev.RefundDeferred, at: datetime) -> Changes:
+    deferred = DeferredRefund(
+        id=fact.refund_id,
+        amount=fact.amount,
+        fee_refunded=fact.fee_refunded,
+        reason=fact.reason,
+        note=fact.note,
+        why=fact.why,
+        created_at=at,
+        requested_by=fact.requested_by,
+        requested_amount=fact.requested_amount,
+    )
+    return {
+        # One that was requested and never sent is no refund any more; it will be one again when it is sent.
+        "refunds": tuple(refund for refund in payment.refunds if refund.id != fact.refund_id),
+        "deferred": (*_without(payment, fact.refund_id), deferred),
+        "promised": _raised(payment, fact.promised),
+    }
+
+
+def _raised(payment: Payment, by: GivenBack | None) -> GivenBack:
+    return payment.promised if by is None else payment.promised + by
+
+
+def _without(payment: Payment, refund_id: str) -> tuple[DeferredRefund, ...]:
+    return tuple(each for each in payment.deferred if each.id != refund_id)
+
+
+@_folds(ev.DeferredRefundDropped)
+def _deferred_refund_dropped(payment: Payment, fact: ev.DeferredRefundDropped, at: datetime) -> Changes:
+    return {"deferred": _without(payment, fact.refund_id)}
+
+
+@_folds(ev.PromiseWithdrawn)
+def _promise_withdrawn(payment: Payment, fact: ev.PromiseWithdrawn, at: datetime) -> Changes:
+    return {"promised": payment.promised - fact.promised}
+
+
+@_folds(ev.DebtSettled)
+def _debt_settled(payment: Payment, fact: ev.DebtSettled, at: datetime) -> Changes:
+    return {"promised": payment.promised - fact.settled}
+
+
+@_folds(ev.RefundAcknowledged)
+def _refund_acknowledged(payment: Payment, fact: ev.RefundAcknowledged, at: datetime) -> Changes:
+    deferred = tuple(
+        attrs.evolve(each, requested_by=None) if each.id == fact.refund_id else each for each in payment.deferred
+    )
+    return {**_refund(payment, fact.refund_id, acknowledged=True), "deferred": deferred}
+
+
+@_folds(ev.AuthorizationReleased)
+def _authorization_released(payment: Payment, fact: ev.AuthorizationReleased, at: datetime) -> Changes:
+    return {"releases": (*payment.releases, fact)}
 
 
 @_folds(ev.RefundFound)
@@ -505,6 +739,7 @@ def _dispute_opened(payment: Payment, fact: ev.DisputeOpened, at: datetime) -> C
         withdrawn=Money.zero(fact.amount.currency),
         evidence_due_by=fact.evidence_due_by,
         opened_at=at,
+        charge_refundable=fact.charge_refundable,
     )
     return {"disputes": (*payment.disputes, dispute)}
 
@@ -516,12 +751,25 @@ def _dispute(payment: Payment, dispute_id: str, **changes: Any) -> Changes:
 
 @_folds(ev.DisputeMoved)
 def _dispute_moved(payment: Payment, fact: ev.DisputeMoved, at: datetime) -> Changes:
-    return _dispute(payment, fact.dispute_id, status=fact.status, evidence_due_by=fact.evidence_due_by)
+    return _dispute(
+        payment,
+        fact.dispute_id,
+        status=fact.status,
+        evidence_due_by=fact.evidence_due_by,
+        charge_refundable=fact.charge_refundable,
+        contradictory=fact.contradictory,
+    )
 
 
 @_folds(ev.DisputeChanged)
 def _dispute_changed(payment: Payment, fact: ev.DisputeChanged, at: datetime) -> Changes:
-    return _dispute(payment, fact.dispute_id, amount=fact.amount, evidence_due_by=fact.evidence_due_by)
+    return _dispute(
+        payment,
+        fact.dispute_id,
+        amount=fact.amount,
+        evidence_due_by=fact.evidence_due_by,
+        charge_refundable=fact.charge_refundable,
+    )
 
 
 @_folds(ev.DisputeFundsMoved)
@@ -534,13 +782,7 @@ def _unchanged(payment: Payment, fact: object, at: datetime) -> Changes:
     return {}
 
 
-@_folds(ev.BookingReleased)
-def _booking_released(payment: Payment, fact: ev.BookingReleased, at: datetime) -> Changes:
-    """From here on the customer has given the seat up for what they have, or are told that they will get."""
-    return {"promised": payment.given_back} if fact.status == BookingStatus.CANCELED.value else {}
-
-
-for _kind in (ev.BookingConfirmed, ev.LatePaymentDecided, ev.NewsDeferred):
+for _kind in (ev.BookingConfirmed, ev.BookingReleased, ev.LatePaymentDecided, ev.NewsDeferred):
     _FOLDS[_kind] = _unchanged
 
 

@@ -1,10 +1,16 @@
 """Refund rules as values, and the one function that both a quote and a refund use.
 
-A refund is possible only after success, only before the event starts, never while disputed, and never beyond what
-is left. Tiers narrow it further by the hours before the event; what they give is rounded down to what the gateway can
-give back. When the organizer cancels the event, all comes
-back, fee included, whatever the tiers and the clock say. So does what a canceled booking owes: a refund of it came to
-nothing.
+Three limits apply to a refund, each in one place:
+
+1. *The rules* (``Refundable._by_rules``): only after success, before the event starts, what the tiers give; what is
+   rounded is rounded down to what the gateway can give back. When the organizer cancels, money came late, or an
+   operator overrides, the rules give everything.
+2. *What is owed* (``Refundable.failed``): a promised refund that failed may be asked for whatever the rules and the
+   clock say, with the fee that was promised.
+3. *The bound* (``Refundable.room``): refunds that succeeded or are on their way, promised ones that wait, and what
+   disputes hold never exceed the captured amount.
+
+A refund within these that the gateway does not take now is deferred, not refused (``Refundable.deferral_of``).
 """
 
 from collections.abc import Sequence
@@ -93,8 +99,10 @@ class QuoteReason(Enum):
 
     REFUNDABLE = "refundable", "this much comes back"
     ORGANIZER_CANCELED = "organizer_canceled", "the organizer canceled; everything comes back"
-    REFUND_OWED = "refund_owed", "a refund of this canceled booking came to nothing; this much still has to come back"
+    REFUND_OWED = "refund_owed", "a promised refund failed; this much still has to come back"
+    OVERRIDDEN = "overridden", "the operator passes over the refund rules of this booking"
     NOT_PAID = "not_paid", "only a payment that succeeded can be refunded"
+    NOT_CAPTURED = "not_captured", "the money was not captured yet; cancel the payment instead of refunding it"
     DISPUTED = "disputed", "the payment is disputed with the bank; it can't be refunded until that is settled"
     EVENT_STARTED = "event_started", "the event has started; the booking can no longer be refunded"
     TOO_LATE = "too_late", "the refund policy of this booking gives nothing back so close to the event"
@@ -107,24 +115,55 @@ class QuoteReason(Enum):
 
     @property
     def allows(self) -> bool:
-        return self in (QuoteReason.REFUNDABLE, QuoteReason.ORGANIZER_CANCELED, QuoteReason.REFUND_OWED)
+        return self in _ALLOWING
 
     def error(self) -> PaymentError:
-        """The error that tells the caller so."""
-        if self in (QuoteReason.NOT_PAID, QuoteReason.DISPUTED):
+        """The error to raise for a refund that is refused for this reason."""
+        if self in (QuoteReason.NOT_PAID, QuoteReason.NOT_CAPTURED, QuoteReason.DISPUTED):
             return NotPossibleNow(self.message, code=self.code)
         return RefusedByRule(self.message, code=self.code)
 
 
+_ALLOWING = frozenset(
+    {QuoteReason.REFUNDABLE, QuoteReason.ORGANIZER_CANCELED, QuoteReason.REFUND_OWED, QuoteReason.OVERRIDDEN}
+)
+
+
+class Deferral(Enum):
+    """Why a promised refund cannot be sent now; the system sends it when the obstacle is gone."""
+
+    DISPUTE = "dispute"
+    INQUIRY = "inquiry"
+    GATEWAY_UNAVAILABLE = "gateway_unavailable"
+
+
+class RefundOnCancel(Enum):
+    """What a canceled booking gives back: nothing, what its policy says, or everything."""
+
+    NONE = "none"
+    POLICY = "policy"
+    FULL = "full"
+
+
 @frozen(kw_only=True)
 class RefundQuote:
-    """What a refund would give now. ``fee_refunded`` is the part of the fee that comes back with ``amount``;
-    ``refundable_until`` is the last moment at which this holds, None when nothing is refundable."""
+    """What a refund would give now.
+
+    Attributes:
+        reason: why it is possible, or why not.
+        amount: what the customer gets back; zero when refused.
+        fee_refunded: the part of the fee that comes back with ``amount``.
+        refundable_until: the last moment at which this holds; None when nothing is refundable.
+        deferred_by: why the refund would wait before it is sent; None when it would be sent at once.
+        overrides: codes of the rules that an operator's ``override`` passes over, or would pass over.
+    """
 
     reason: QuoteReason
     amount: Money
     fee_refunded: Money
     refundable_until: datetime | None
+    deferred_by: Deferral | None = None
+    overrides: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> bool:
@@ -133,96 +172,164 @@ class RefundQuote:
 
 @frozen(kw_only=True)
 class GivenBack:
-    """What refunds give back, those on their way included, with the part of the fee that lies in it."""
+    """An amount that goes back to the customer, and the part of the fee that is given back with it."""
 
     amount: Money
     fee: Money
 
+    def __add__(self, other: "GivenBack") -> "GivenBack":
+        return GivenBack(amount=self.amount + other.amount, fee=self.fee + other.fee)
 
-@frozen(kw_only=True)
-class Owed:
-    """What a refund was to give back and did not, with the part of the fee that was to go back in it."""
+    def __sub__(self, other: "GivenBack") -> "GivenBack":
+        return GivenBack(amount=self.amount - other.amount, fee=self.fee - other.fee)
 
-    amount: Money
-    fee: Money
+    def part(self, amount: Money) -> "GivenBack":
+        """``amount`` of this, with its share of the fee (half-even); with the whole amount the whole fee."""
+        if not self.amount or amount == self.amount:
+            return GivenBack(amount=amount, fee=self.fee)
+        return GivenBack(amount=amount, fee=self.fee.times(Fraction(amount.minor, self.amount.minor)))
 
-    def part(self, amount: Money) -> "Owed":
-        """``amount`` of it, with its share of the fee."""
-        return Owed(amount=amount, fee=self.fee.times(Fraction(amount.minor, self.amount.minor)))
+    @classmethod
+    def zero(cls, of: Money) -> "GivenBack":
+        """Nothing, in the currency of ``of``."""
+        return cls(amount=Money.zero(of.currency), fee=Money.zero(of.currency))
+
+
+def not_negative(amount: Money) -> Money:
+    """``amount``, or zero when it is below."""
+    return max(amount, Money.zero(amount.currency))
 
 
 @frozen(kw_only=True)
 class Refundable:
-    """All that decides about a refund, as values: the charge, what has left or is leaving, the rules, the clock.
+    """All that decides about a refund of one payment, as values.
 
-    ``reserved`` counts refunds that succeeded and those on their way, ``fee_returned`` the part of the fee that lies in
-    them. ``paid`` is false until the charge succeeded. ``owed`` may come back whatever the policy and the clock say.
-    ``amount_step``: the gateway gives back multiples of so many minor units only.
+    Attributes:
+        breakdown: the charge: what was captured, and its fee.
+        given: refunds that succeeded or are on their way.
+        deferred: promised refunds that wait to be sent by the system.
+        promised: what the customer was promised to have back in all, by refunds or by their bank.
+        taken: what disputes that ended against us have withdrawn.
+        held: what all disputes hold, ``taken`` included.
+        blocked: whether the gateway takes no refund of the charge at present.
+        inquiry: whether an inquiry is open, so that the bank may still take the whole charge.
+        denied: why the payment's state admits no refund; None when it does.
+        late: whether the money came for a booking that was closed: all of it goes back.
+        amount_step: the gateway gives back multiples of so many minor units only.
     """
 
     breakdown: FeeBreakdown
-    reserved: Money
-    fee_returned: Money
+    given: GivenBack
+    deferred: GivenBack
+    promised: GivenBack
+    taken: Money
+    held: Money
     policy: RefundPolicy
     event_starts_at: datetime
-    paid: bool
-    disputed: bool
-    owed: Owed | None = None
+    blocked: bool = False
+    inquiry: bool = False
+    denied: QuoteReason | None = None
+    late: bool = False
     amount_step: int = 1
 
-    def quote(self, now: datetime, amount: Money | None, *, organizer_canceled: bool = False) -> RefundQuote:
+    @property
+    def back(self) -> Money:
+        """What the customer has back already or will have without asking again."""
+        return self.given.amount + self.deferred.amount + self.taken
+
+    @property
+    def failed(self) -> GivenBack:
+        """What was promised and is neither sent nor waiting: its refund failed, so somebody has to ask for it again."""
+        amount = not_negative(self.promised.amount - self.back)
+        fee = not_negative(self.promised.fee - self.given.fee - self.deferred.fee)
+        return GivenBack(amount=amount, fee=min(fee, amount))
+
+    @property
+    def sendable(self) -> Money:
+        """The most that may be sent now without going beyond the captured amount, waiting refunds included."""
+        return not_negative(self.breakdown.gross - self.given.amount - self.held)
+
+    @property
+    def room(self) -> Money:
+        """The most that a new refund may be, beside those that wait."""
+        return not_negative(self.breakdown.gross - self.given.amount - self.deferred.amount - self.held)
+
+    def quote(
+        self, now: datetime, amount: Money | None, *, in_full: bool = False, override: bool = False
+    ) -> RefundQuote:
         """What refunding ``amount`` (None: all that can come back) would give at ``now``.
+
+        ``in_full``: the organizer cancels, and all comes back, fee included. ``override``: an operator passes over the
+        tiers, the event's start and, for a part of the money, an open inquiry.
 
         Raises ``InvalidAmount`` for an amount that is zero or negative.
         """
         if amount is not None and amount.minor <= 0:
             raise InvalidAmount("the amount to refund must be more than zero")
-        reason, ceiling, until = self._ceiling(now, organizer_canceled)
-        left = max(ceiling - self.reserved, Money.zero(ceiling.currency)).rounded_down(self.amount_step)
-        if reason.allows and amount is not None and amount > left:
-            reason = QuoteReason.EXCEEDS_REFUNDABLE if left else QuoteReason.NOTHING_LEFT
-        elif reason.allows and not left:
-            reason = QuoteReason.NOTHING_LEFT
-        return self._answer(reason, amount or left, until)
+        reason, allowed, until = self._allowed(now, in_full=in_full, override=override)
+        left = min(allowed, self.room).rounded_down(self.amount_step)
+        asked = left if amount is None else amount
+        if reason.allows and (asked > left or not left):
+            reason = self._beyond(asked, left, allowed)
+        if not reason.allows:
+            zero = Money.zero(asked.currency)
+            return RefundQuote(reason=reason, amount=zero, fee_refunded=zero, refundable_until=None)
+        return RefundQuote(
+            reason=reason,
+            amount=asked,
+            fee_refunded=self._fee_of(asked, in_full=in_full, override=override),
+            refundable_until=until,
+            deferred_by=self.deferral_of(asked, override=override),
+            overrides=self._overridden(now, asked) if override else (),
+        )
+
+    def promise(self, now: datetime, *, in_full: bool, only_failed: bool = False) -> GivenBack:
+        """What a cancellation at ``now`` promises beside what is promised already, whatever open disputes hold.
+
+        ``only_failed``: the booking was canceled before; only what failed of its promise is asked for again.
+        """
+        reason, allowed, _ = self._allowed(now, in_full=in_full)
+        allowed = self.failed.amount if only_failed else allowed
+        if not reason.allows:
+            allowed = Money.zero(allowed.currency)
+        amount = min(allowed, not_negative(self.breakdown.gross - self.back)).rounded_down(self.amount_step)
+        return GivenBack(amount=amount, fee=self._fee_of(amount, in_full=in_full))
 
     def remaining(self, now: datetime) -> Money:
         """What can still be refunded at ``now``; zero when nothing can."""
         quote = self.quote(now, None)
-        return quote.amount if quote.allowed else Money.zero(self.reserved.currency)
+        return quote.amount if quote.allowed else Money.zero(self.taken.currency)
 
-    def _answer(self, reason: QuoteReason, amount: Money, until: datetime) -> RefundQuote:
-        zero = Money.zero(amount.currency)
-        if not reason.allows:
-            return RefundQuote(reason=reason, amount=zero, fee_refunded=zero, refundable_until=None)
-        fee = self._fee_in(amount) if self.policy.fee is FeeOnRefund.RETURNED else zero
-        if reason is QuoteReason.ORGANIZER_CANCELED:
-            fee = self._fee_left_in(amount)
-        elif reason is QuoteReason.REFUND_OWED and self.owed is not None:
-            fee = min(self.owed.part(amount).fee, self.breakdown.fee - self.fee_returned)
-        return RefundQuote(reason=reason, amount=amount, fee_refunded=fee, refundable_until=until)
+    def deferral_of(self, amount: Money, *, override: bool = False) -> Deferral | None:
+        """Why a refund of ``amount`` cannot be sent now; None when it can.
 
-    def _fee_in(self, amount: Money) -> Money:
-        return self.breakdown.fee_in(self.reserved + amount) - self.breakdown.fee_in(self.reserved)
+        During an inquiry everything that is left is sent, since nothing more is withdrawn after a full refund. A part
+        waits for its end: the bank may still take the whole (docs.stripe.com/disputes/how-disputes-work#inquiries).
+        """
+        if self.blocked:
+            return Deferral.DISPUTE
+        everything = amount + self.deferred.amount >= self.sendable
+        return None if override or everything or not self.inquiry else Deferral.INQUIRY
 
-    def _fee_left_in(self, amount: Money) -> Money:
-        """Of a canceled event the house keeps nothing, not even what earlier refunds had left it; with the last of the
-        money its whole fee is back."""
-        return min(self.breakdown.fee_in(self.reserved + amount) - self.fee_returned, amount)
+    # --- the rules
 
-    def _ceiling(self, now: datetime, organizer_canceled: bool) -> tuple[QuoteReason, Money, datetime]:
-        """The verdict before the amount is looked at, the most that may come back in total, and until when."""
+    def _allowed(
+        self, now: datetime, *, in_full: bool = False, override: bool = False
+    ) -> tuple[QuoteReason, Money, datetime]:
+        """The verdict before amounts and the bound are looked at, the most that may come back, and until when."""
         gross, starts = self.breakdown.gross, self.event_starts_at
-        if not self.paid:
-            return QuoteReason.NOT_PAID, gross, starts
-        if self.disputed:
-            return QuoteReason.DISPUTED, gross, starts
-        if organizer_canceled:
-            return QuoteReason.ORGANIZER_CANCELED, gross, max(now, starts)
+        if self.denied is not None:
+            return self.denied, gross, starts
+        failed = self.failed.amount
+        if in_full or self.late:
+            return QuoteReason.ORGANIZER_CANCELED, not_negative(gross - self.back), max(now, starts)
+        if override:
+            return QuoteReason.OVERRIDDEN, not_negative(gross - self.back), max(now, starts)
         reason, ceiling, until = self._by_policy(now)
-        owed = self.reserved + self.owed.amount if self.owed else None
-        if owed is not None and (not reason.allows or ceiling < owed):
-            return QuoteReason.REFUND_OWED, min(owed, gross), max(now, starts)
-        return reason, ceiling, until
+        by_policy = not_negative(ceiling - self.back) if reason.allows else Money.zero(gross.currency)
+        if failed and failed >= by_policy:
+            return QuoteReason.REFUND_OWED, failed, max(now, starts)
+        return reason, by_policy, until
 
     def _by_policy(self, now: datetime) -> tuple[QuoteReason, Money, datetime]:
         gross, starts = self.breakdown.gross, self.event_starts_at
@@ -235,5 +342,50 @@ class Refundable:
 
     def _returnable(self) -> Money:
         """What the tiers apply to: a fee that the customer paid on top and that is kept never comes back."""
-        keeps = self.policy.fee is FeeOnRefund.KEPT and self.breakdown.payer is FeePayer.CUSTOMER
-        return self.breakdown.net if keeps else self.breakdown.gross
+        return self.breakdown.net if self._keeps_customers_fee else self.breakdown.gross
+
+    @property
+    def _keeps_customers_fee(self) -> bool:
+        return self.policy.fee is FeeOnRefund.KEPT and self.breakdown.payer is FeePayer.CUSTOMER
+
+    def _beyond(self, asked: Money, left: Money, allowed: Money) -> QuoteReason:
+        """Why ``asked`` is more than ``left``, where the rules allow ``allowed``."""
+        with_open_disputes = self.room + self._held_by_open_disputes
+        if self._held_by_open_disputes and asked <= min(allowed, with_open_disputes) and (asked or allowed):
+            return QuoteReason.DISPUTED
+        return QuoteReason.EXCEEDS_REFUNDABLE if left else QuoteReason.NOTHING_LEFT
+
+    @property
+    def _held_by_open_disputes(self) -> Money:
+        return self.held - self.taken
+
+    def _overridden(self, now: datetime, amount: Money) -> tuple[str, ...]:
+        """The codes of the rules that stand against ``amount`` at ``now`` without an override."""
+        reason, allowed, _ = self._allowed(now)
+        if not reason.allows:
+            broken: tuple[str, ...] = (reason.code,)
+        else:
+            broken = ("tier",) if amount > allowed else ()
+        waits = self.deferral_of(amount) is Deferral.INQUIRY
+        return (*broken, Deferral.INQUIRY.value) if waits else broken
+
+    # --- the fee
+
+    def _fee_of(self, amount: Money, *, in_full: bool = False, override: bool = False) -> Money:
+        """The part of the fee that goes back with ``amount``: between nothing and what is left of the fee.
+
+        What failed comes back with the fee that was promised for it. The rest follows running totals of what goes
+        back, so that the parts add up to the fee exactly, whatever fails in between.
+        """
+        counted = self.given + self.deferred
+        running = self.breakdown.fee_in(counted.amount + amount) - counted.fee
+        if in_full or self.late:
+            fee = running
+        else:
+            failed = self.failed.part(min(amount, self.failed.amount)).fee if self.failed.amount else None
+            fee = failed or Money.zero(amount.currency)
+            if self.policy.fee is FeeOnRefund.RETURNED and amount > self.failed.amount:
+                fee = max(fee, running)
+            if override and self._keeps_customers_fee:  # beyond the net it is the customer's own fee that comes back
+                fee = max(fee, counted.amount + amount - self.breakdown.net - counted.fee)
+        return min(not_negative(fee), amount, not_negative(self.breakdown.fee - counted.fee))

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
+from booking_payments.domain.disputes import DisputeMovement
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.retry import Decline
@@ -60,15 +61,24 @@ class RefundReport:
 
 @frozen(kw_only=True)
 class DisputeReport:
-    """A dispute as the gateway sees it. ``withdrawn`` is what has left our balance for it and not come back."""
+    """A dispute as the gateway sees it.
+
+    Attributes:
+        amount: the disputed amount, in the currency that the gateway names.
+        status: ``unknown`` for one that this version does not know; ``status_text`` is the gateway's own word.
+        movements: its transactions on our balance, oldest first.
+        charge_refundable: whether the gateway takes a refund of the charge now; None when it does not say.
+    """
 
     id: str
     intent_id: str | None
     charge_id: str | None
     amount: Money
-    status: DisputeStatus | None
+    status: DisputeStatus
     reason: str
-    withdrawn: Money
+    movements: tuple[DisputeMovement, ...] = ()
+    status_text: str = ""
+    charge_refundable: bool | None = None
     evidence_due_by: datetime | None = None
     created_at: datetime | None = None
 

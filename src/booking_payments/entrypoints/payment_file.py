@@ -54,7 +54,7 @@ async def file_of(services: Services, payment_id: str) -> File:
             postings=tuple(await uow.payments.postings(payment_id)),
             others=tuple(each for each in await uow.payments.of_booking(booking.id) if each.id != payment_id),
             audit=tuple(await uow.audit.latest(20, booking.id)),
-            quote=decisions.quote(payment, booking, now, None),
+            quote=decisions.quote(payment, now, None),
         )
 
     return await services.storage.read(work)

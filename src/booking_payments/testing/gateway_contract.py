@@ -403,7 +403,7 @@ class CardGatewayContract(GatewayContract):
 
         dispute = (await stage.gateway.list_disputes(intent.id))[0]
 
-        assert (dispute.status, dispute.withdrawn) == (DisputeStatus.NEEDS_RESPONSE, usd(10000))
+        assert (dispute.status, [each.amount for each in dispute.movements]) == (DisputeStatus.NEEDS_RESPONSE, [-10000])
         assert (await stage.gateway.retrieve_dispute(dispute.id)).id == dispute.id
 
     async def test_an_inquiry_withdraws_nothing(self, stage: CardStage) -> None:
@@ -411,7 +411,7 @@ class CardGatewayContract(GatewayContract):
 
         dispute = (await stage.gateway.list_disputes(intent.id))[0]
 
-        assert (dispute.status, dispute.withdrawn) == (DisputeStatus.WARNING_NEEDS_RESPONSE, usd(0))
+        assert (dispute.status, dispute.movements) == (DisputeStatus.WARNING_NEEDS_RESPONSE, ())
 
     def test_an_amount_under_the_minimum_is_named_before_any_call(self, stage: CardStage) -> None:
         with pytest.raises(RefusedByRule) as refused:

@@ -11,13 +11,13 @@ from sqlalchemy import RowMapping
 
 from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_to_json, from_json, to_json
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.events import DriftFound, Recorded
+from booking_payments.domain.events import AuthorizationReleased, DriftFound, Recorded
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.ledger import Account, Line, Posting, PostingKind
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.payment import Attempt, Dispute, Operation, Payment, Refund
+from booking_payments.domain.payment import Attempt, DeferredRefund, Dispute, Operation, Payment, Refund
 from booking_payments.domain.refunds import GivenBack, RefundPolicy
 from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import Handover, InboxEntry, InboxStatus, StoredAnswer, Watch
@@ -88,7 +88,9 @@ class _State:
     operation: msgspec.Raw
     drifts: tuple[DriftFound, ...]
     late: bool
-    promised: GivenBack | None = None
+    promised: GivenBack
+    deferred: tuple[DeferredRefund, ...] = ()
+    releases: tuple[AuthorizationReleased, ...] = ()
     return_url: str | None = None
 
 
@@ -114,6 +116,8 @@ def payment_values(payment: Payment) -> Values:
         drifts=payment.drifts,
         late=payment.late,
         promised=payment.promised,
+        deferred=payment.deferred,
+        releases=payment.releases,
         return_url=payment.return_url,
     )
     return {
@@ -122,6 +126,7 @@ def payment_values(payment: Payment) -> Values:
         "captured_minor": payment.captured.minor,
         "refunded_minor": payment.refunded.minor,
         "refund_pending_minor": payment.refund_pending.minor,
+        "owed_minor": payment.owed.amount.minor,
         "holds_booking": int(payment.holds_booking),
         "version": payment.version,
         "updated_at": payment.updated_at,
@@ -181,6 +186,8 @@ def payment_from(row: Row) -> Payment:
         drifts=state.drifts,
         late=state.late,
         promised=state.promised,
+        deferred=state.deferred,
+        releases=state.releases,
         return_url=state.return_url,
     )
 

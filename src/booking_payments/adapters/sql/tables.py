@@ -137,6 +137,7 @@ payments = Table(
     Column("captured_minor", BigInt, nullable=False),
     Column("refunded_minor", BigInt, nullable=False),
     Column("refund_pending_minor", BigInt, nullable=False),
+    Column("owed_minor", BigInt, nullable=False, server_default="0"),
     Column("holds_booking", Integer, nullable=False),
     Column("version", Integer, nullable=False),
     Column("created_at", UtcTime, nullable=False),
@@ -151,8 +152,10 @@ payments = Table(
     Column("next_action", Text),
     CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
     CheckConstraint("captured_minor >= 0 AND captured_minor <= amount_minor", name="captured_in_range"),
-    CheckConstraint("refunded_minor >= 0 AND refund_pending_minor >= 0", name="refunds_not_negative"),
-    CheckConstraint("refunded_minor + refund_pending_minor <= captured_minor", name="refunds_within_captured"),
+    CheckConstraint(
+        "refunded_minor >= 0 AND refund_pending_minor >= 0 AND owed_minor >= 0", name="refunds_not_negative"
+    ),
+    # Together they may exceed what was captured: somebody may refund more in the gateway's dashboard.
     CheckConstraint("holds_booking IN (0, 1)", name="holds_booking"),
     CheckConstraint(_CURRENCY, name="currency"),
     CheckConstraint(_one_of("status", PaymentStatus), name="status"),

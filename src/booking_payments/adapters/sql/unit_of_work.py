@@ -336,8 +336,11 @@ def _may_move(since: datetime) -> ColumnElement[bool]:
         columns.state.contains(f'"{status.value}"', autoescape=True) for status in DisputeStatus if status.is_open
     ]
     is_open = columns.status.in_([status.value for status in PaymentStatus if status.is_open])
+    disputed.append(columns.state.contains('"contradictory":true'))
+    disputed.append(and_(columns.state.contains('"won"'), columns.state.contains('"withdrawn"')))
     watched = columns.next_look_at.is_not(None)
-    return or_(columns.updated_at >= since, is_open, watched, columns.refund_pending_minor > 0, *disputed)
+    refunding = or_(columns.refund_pending_minor > 0, columns.owed_minor > 0)
+    return or_(columns.updated_at >= since, is_open, watched, refunding, *disputed)
 
 
 _MANY_PAYMENTS: Final = select(tables.payments).where(among(tables.payments.c.id))

@@ -6,10 +6,12 @@ know becomes None, and only a missing id, amount or currency makes an object unr
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any, TypeVar
 
 from booking_payments.adapters.stripe.amounts import AmountNotRepresentable, from_stripe
+from booking_payments.domain.disputes import DisputeMovement
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
@@ -62,16 +64,18 @@ def refund_report(body: Object, *, replayed: bool = False) -> RefundReport:
 
 
 def dispute_report(body: Object) -> DisputeReport:
-    """A dispute (docs.stripe.com/api/disputes/object). What is withdrawn follows from its balance transactions."""
-    amount = _money(body, "amount")
+    """A dispute (docs.stripe.com/api/disputes/object), with its transactions on our balance, oldest first."""
+    refundable = body.get("is_charge_refundable")
     return DisputeReport(
         id=_text(body, "id"),
         intent_id=id_of(body.get("payment_intent")),
         charge_id=id_of(body.get("charge")),
-        amount=amount,
-        status=_known(DisputeStatus, body.get("status")),
+        amount=_money(body, "amount"),
+        status=_known(DisputeStatus, body.get("status")) or DisputeStatus.UNKNOWN,
+        status_text=_optional_text(body.get("status")) or "",
         reason=_optional_text(body.get("reason")) or "general",
-        withdrawn=_withdrawn(body, amount),
+        movements=_movements(body),
+        charge_refundable=refundable if isinstance(refundable, bool) else None,
         evidence_due_by=_time(_mapping(body.get("evidence_details")).get("due_by")),
         created_at=_time(body.get("created")),
     )
@@ -113,14 +117,29 @@ def _failure(error: object) -> Failure | None:
     return failure_report(error) if isinstance(error, Mapping) and error else None
 
 
-def _withdrawn(body: Object, amount: Money) -> Money:
-    """What has left our balance: transactions in another (settlement) currency tell only whether money is gone."""
-    moved = [entry for entry in body.get("balance_transactions") or () if isinstance(entry, Mapping)]
-    change = sum(entry["amount"] for entry in moved if isinstance(entry.get("amount"), int))
-    same = all(entry.get("currency") == amount.currency.code for entry in moved)
-    if change >= 0:
-        return Money.zero(amount.currency)
-    return from_minor(-change, amount.currency) if same else amount
+def _movements(body: Object) -> tuple[DisputeMovement, ...]:
+    """The balance transactions of a dispute in order of ``created``; fees are fields of their own there."""
+    found = [each for each in body.get("balance_transactions") or () if isinstance(each, Mapping)]
+    readable = [each for each in found if type(each.get("amount")) is int]
+    ordered = sorted(readable, key=lambda each: each["created"] if type(each.get("created")) is int else 0)
+    return tuple(
+        DisputeMovement(
+            amount=each["amount"],
+            currency=_optional_text(each.get("currency")) or "",
+            exchange_rate=_rate(each.get("exchange_rate")),
+        )
+        for each in ordered
+    )
+
+
+def _rate(value: object) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        rate = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return rate if rate.is_finite() and rate > 0 else None
 
 
 def from_minor(amount: int, currency: Currency) -> Money:

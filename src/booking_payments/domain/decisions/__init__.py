@@ -5,8 +5,8 @@ Intentions (``intend_...``) check the rules and say what we are about to ask of 
 facts they return are folded by ``payment.evolve``.
 
 - ``intending``: what may be asked of the gateway, and how;
-- ``intents``, ``returns``: judging what it says of intents, and of refunds and disputes;
-- ``owing``: what is to go back to a customer;
+- ``intents``, ``observe_refunds``, ``observe_disputes``: applying what it reports;
+- ``obligations``: what is to go back to a customer, and the refunds that do it;
 - ``ending``: the end of operations, and of payments and bookings with them.
 """
 
@@ -14,6 +14,7 @@ from booking_payments.domain.decisions.ending import (
     CANCEL_REFUSED,
     RELEASE_REFUSED,
     booking_after,
+    cancels_all_the_same,
     give_up,
     holds_in_vain,
     is_gone,
@@ -29,50 +30,79 @@ from booking_payments.domain.decisions.intending import (
     intend_capture,
     intend_confirm,
     intend_create,
-    intend_refund,
     intend_release,
     require_payable,
     start,
 )
 from booking_payments.domain.decisions.intents import is_conclusive, is_old_intent_news, observe_intent, observe_verdict
-from booking_payments.domain.decisions.owing import owed_back, owes_late_refund, quote
-from booking_payments.domain.decisions.returns import (
-    is_old_dispute_news,
-    is_old_refund_news,
-    observe_dispute,
-    observe_refund,
+from booking_payments.domain.decisions.obligations import (
+    NEVER_SENT,
+    REFUSED_BY_DISPUTE,
+    NewIds,
+    Request,
+    first_made_at,
+    owes_late_refund,
+    paid_out_beyond,
+    promise_late_money,
+    promise_on_cancel,
+    quote,
+    repeated,
+    request_refund,
+    send_deferred,
+    settle_debt,
 )
+from booking_payments.domain.decisions.observe_disputes import (
+    disputed_amount,
+    is_old_dispute_news,
+    observe_dispute,
+    withdrawn_amount,
+)
+from booking_payments.domain.decisions.observe_refunds import is_old_refund_news, is_release, observe_refund
 
 __all__ = [
     "CANCEL_REFUSED",
+    "NEVER_SENT",
+    "REFUSED_BY_DISPUTE",
     "RELEASE_REFUSED",
     "Facts",
+    "NewIds",
+    "Request",
     "booking_after",
+    "cancels_all_the_same",
     "charges",
+    "disputed_amount",
+    "first_made_at",
     "give_up",
     "holds_in_vain",
     "intend_cancel",
     "intend_capture",
     "intend_confirm",
     "intend_create",
-    "intend_refund",
     "intend_release",
     "is_conclusive",
     "is_gone",
     "is_old_dispute_news",
     "is_old_intent_news",
     "is_old_refund_news",
+    "is_release",
     "may_send",
     "needs_ending",
     "observe_dispute",
     "observe_intent",
     "observe_refund",
     "observe_verdict",
-    "owed_back",
     "owes_late_refund",
+    "paid_out_beyond",
+    "promise_late_money",
+    "promise_on_cancel",
     "quote",
     "release_after",
+    "repeated",
+    "request_refund",
     "require_payable",
+    "send_deferred",
     "settle",
+    "settle_debt",
     "start",
+    "withdrawn_amount",
 ]

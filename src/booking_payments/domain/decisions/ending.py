@@ -8,6 +8,7 @@ from booking_payments.domain.booking import Booking, BookingStatus, Payability
 from booking_payments.domain.decisions.facts import Facts, has_drift, unless_known
 from booking_payments.domain.decisions.intending import charges
 from booking_payments.domain.decisions.intents import ended, intent_drift
+from booking_payments.domain.decisions.obligations import after_refusal
 from booking_payments.domain.lifecycle import COMMANDS, REFUND, Command, PaymentStatus, RefundEvent, RefundStatus, move
 from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.reports import IntentReport
@@ -36,12 +37,17 @@ def may_send(operation: Operation, booking: Booking, now: datetime) -> bool:
     return not charges(operation.instruction) or booking.payability(now) is Payability.PAYABLE
 
 
-def settle(payment: Payment, operation: Operation, *, refusal: str | None = None) -> Facts:
-    """The operation is over: done, or refused with the gateway's ``refusal`` code, which drops what it began."""
+def settle(payment: Payment, operation: Operation, *, refusal: str | None = None, answered: bool = True) -> Facts:
+    """The operation is over: done, or refused with the gateway's ``refusal`` code, which drops what it began.
+
+    ``answered``: the run that began it ends it, so that its caller is given this outcome.
+    """
     if payment.operation is None or payment.operation.idempotency_key != operation.idempotency_key:
         return ()
-    settled = ev.OperationSettled(idempotency_key=operation.idempotency_key, refusal=refusal)
-    return (settled, *_dropped(payment, operation, refusal)) if refusal else (settled,)
+    # Who was told before that the outcome is unknown is not given it by this run.
+    answered = answered and not payment.operation.unknown
+    settled = ev.OperationSettled(idempotency_key=operation.idempotency_key, refusal=refusal, answered=answered)
+    return (settled, *_dropped(payment, operation, refusal, answered)) if refusal else (settled,)
 
 
 def give_up(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Facts:
@@ -91,15 +97,14 @@ def _may_be_given_up(payment: Payment, operation: Operation) -> bool:
     return operation.purpose in _BY_ITSELF and payment.status.awaits_customer
 
 
-def _dropped(payment: Payment, operation: Operation, refusal: str) -> Facts:
+def _dropped(payment: Payment, operation: Operation, refusal: str, answered: bool) -> Facts:
     key = operation.idempotency_key
     attempts = [a.number for a in payment.attempts if a.idempotency_key == key and a.is_running]
-    refunds = [
-        ev.RefundMoved(refund_id=r.id, status=RefundStatus.FAILED, failure_reason=refusal)
-        for r in payment.refunds
-        if r.idempotency_key == key and move(REFUND, r.status, RefundEvent.REFUSED) is RefundStatus.FAILED
-    ]
-    return (*(ev.AttemptDropped(number=number) for number in attempts), *refunds)
+    facts: list[ev.Fact] = [ev.AttemptDropped(number=number) for number in attempts]
+    for refund in payment.refunds:
+        if refund.idempotency_key == key and move(REFUND, refund.status, RefundEvent.REFUSED) is RefundStatus.FAILED:
+            facts.extend(after_refusal(refund, refusal, answered=answered))
+    return tuple(facts)
 
 
 def release_after(operation: Operation, payment: Payment, booking: Booking) -> Facts:
@@ -109,6 +114,16 @@ def release_after(operation: Operation, payment: Payment, booking: Booking) -> F
         return ()
     target = _RELEASES.get(operation.purpose)
     return (ev.BookingReleased(status=target.value),) if target else ()
+
+
+def cancels_all_the_same(operation: Operation, payment: Payment, booking: Booking) -> bool:
+    """Whether a cancellation whose outcome was unknown still has to close its booking: the payment was made meanwhile.
+
+    Its caller was told that the outcome would be found out, and relies on the cancellation.
+    """
+    paid = payment.status is PaymentStatus.SUCCEEDED and not payment.late
+    open_booking = booking.status in (BookingStatus.PENDING, BookingStatus.CONFIRMED)
+    return operation.purpose is ev.Purpose.CANCEL_BOOKING and operation.unknown and paid and open_booking
 
 
 _RELEASES = {

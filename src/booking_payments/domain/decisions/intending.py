@@ -14,13 +14,12 @@ from booking_payments.domain.instructions import (
     CaptureMethod,
     ConfirmIntent,
     CreateIntent,
-    CreateRefund,
     Instruction,
 )
 from booking_payments.domain.lifecycle import Command, Denial, require
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.refunds import RefundPolicy, RefundQuote, RefundReason
+from booking_payments.domain.refunds import RefundOnCancel, RefundPolicy
 
 
 def start(
@@ -78,14 +77,14 @@ def intend_create(
     """
     if confirm:
         _require_chargeable(payment, payment_method_id)
-    _require_idle(payment)
+    require_idle(payment)
     instruction = CreateIntent(
         amount=payment.amount,
         capture_method=payment.capture_method,
         payment_method_id=payment_method_id,
         confirm=confirm,
         return_url=return_url,
-        metadata=_metadata(payment, correlation_id),
+        metadata=metadata_of(payment, correlation_id),
         method_types=method_types,
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
@@ -97,9 +96,9 @@ def intend_confirm(
 ) -> Facts:
     """Charge the intent, with ``payment_method_id`` or with the method attached already."""
     _require_chargeable(payment, payment_method_id)
-    _require_idle(payment)
+    require_idle(payment)
     instruction = ConfirmIntent(
-        intent_id=_intent_of(payment), payment_method_id=payment_method_id, return_url=return_url
+        intent_id=intent_of(payment), payment_method_id=payment_method_id, return_url=return_url
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
     return (*_server_attempt(payment, idempotency_key, payment_method_id), intended)
@@ -108,68 +107,44 @@ def intend_confirm(
 def intend_capture(payment: Payment, *, idempotency_key: str, amount: Money | None) -> Facts:
     """Collect ``amount`` of the held money (None: all of it); the rest is released."""
     require(payment.status, Command.CAPTURE)
-    _require_idle(payment)
+    require_idle(payment)
     amount = payment.authorized if amount is None else amount
     if amount.minor <= 0:
         raise InvalidAmount("the amount to capture must be more than zero")
     if amount > payment.authorized:
         raise RefusedByRule(f"only {payment.authorized} is held", code="amount_exceeds_authorized")
-    instruction = CaptureIntent(intent_id=_intent_of(payment), amount=amount)
+    instruction = CaptureIntent(intent_id=intent_of(payment), amount=amount)
     return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.CAPTURE, instruction=instruction),)
 
 
-def intend_cancel(payment: Payment, *, idempotency_key: str, purpose: ev.Purpose) -> Facts:
-    """Give the intent up. Without one at the gateway the payment is canceled at once, with no call."""
+def intend_cancel(
+    payment: Payment,
+    *,
+    idempotency_key: str,
+    purpose: ev.Purpose,
+    refund_on_cancel: RefundOnCancel | None = None,
+) -> Facts:
+    """Give the intent up. Without one at the gateway the payment is canceled at once, with no call.
+
+    ``refund_on_cancel``: what the booking gives back should the payment turn out to be paid.
+    """
     require(payment.status, Command.CANCEL)
-    _require_idle(payment)
+    require_idle(payment)
     if payment.intent_id is None:
         return (ev.PaymentFailed(),) if purpose is ev.Purpose.END_ATTEMPTS else (ev.PaymentCanceled(),)
     asked = purpose is ev.Purpose.CANCEL_PAYMENT or purpose is ev.Purpose.CANCEL_BOOKING
     reason = CancellationReason.REQUESTED_BY_CUSTOMER if asked else CancellationReason.ABANDONED
     instruction = CancelIntent(intent_id=payment.intent_id, reason=reason)
-    return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=purpose, instruction=instruction),)
-
-
-def intend_refund(
-    payment: Payment,
-    quote: RefundQuote,
-    *,
-    refund_id: str,
-    idempotency_key: str,
-    reason: RefundReason,
-    note: str | None,
-    correlation_id: str | None = None,
-) -> Facts:
-    """Give back what ``quote`` says; the amount is reserved from this moment. ``correlation_id`` as with the intent."""
-    require(payment.status, Command.REFUND)
-    _require_idle(payment)
-    if not quote.allowed:
-        raise quote.reason.error()
-    own = _metadata(payment, correlation_id)
-    metadata = {**own, "refund_id": refund_id, **({"note": note} if note else {})}
-    requested = ev.RefundRequested(
-        refund_id=refund_id,
-        amount=quote.amount,
-        fee_refunded=quote.fee_refunded,
-        reason=reason,
-        note=note,
-        idempotency_key=idempotency_key,
+    intended = ev.OperationIntended(
+        idempotency_key=idempotency_key, purpose=purpose, instruction=instruction, refund_on_cancel=refund_on_cancel
     )
-    instruction = CreateRefund(
-        intent_id=_intent_of(payment),
-        refund_id=refund_id,
-        amount=quote.amount,
-        reason=reason,
-        metadata=metadata,
-    )
-    intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.REFUND, instruction=instruction)
-    return requested, intended
+    return (intended,)
 
 
 def intend_release(payment: Payment, *, idempotency_key: str) -> Facts:
     """Give held money up for which there is no payment any more."""
-    _require_idle(payment)
-    instruction = CancelIntent(intent_id=_intent_of(payment), reason=CancellationReason.ABANDONED)
+    require_idle(payment)
+    instruction = CancelIntent(intent_id=intent_of(payment), reason=CancellationReason.ABANDONED)
     purpose = ev.Purpose.RELEASE_HOLD
     return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=purpose, instruction=instruction),)
 
@@ -198,12 +173,14 @@ def _refuse_burnt_card(payment: Payment, payment_method_id: str | None) -> None:
             raise CardDeclined(attempt.decline)
 
 
-def _require_idle(payment: Payment) -> None:
+def require_idle(payment: Payment) -> None:
+    """Raise ``AlreadyUnderWay`` while an operation of the payment is in flight."""
     if payment.operation is not None:
         raise AlreadyUnderWay()
 
 
-def _intent_of(payment: Payment) -> str:
+def intent_of(payment: Payment) -> str:
+    """The gateway's id of the payment's intent. Raises ``NotPossibleNow`` while there is none."""
     if payment.intent_id is None:
         raise NotPossibleNow("this payment has not reached the payment provider yet", code="no_intent")
     return payment.intent_id
@@ -218,7 +195,8 @@ def _server_attempt(payment: Payment, key: str, payment_method_id: str | None) -
     )
 
 
-def _metadata(payment: Payment, correlation_id: str | None) -> dict[str, str]:
+def metadata_of(payment: Payment, correlation_id: str | None) -> dict[str, str]:
+    """What every object that we create at the gateway carries."""
     return {
         "booking_id": payment.booking_id,
         "payment_id": payment.id,

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.views import NewBooking, Registered
+from booking_payments.application.views import BookingView, NewBooking, Registered
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.card_numbers import holds_card_number
@@ -85,15 +85,17 @@ def create(
         reference=reference, customer_id=customer, amount=money, event_starts_at=starts, expires_at=expires
     )
 
-    async def work(services: Services) -> Registered:
-        return await services.payments.register_booking(new, Caller.service("cli", "booking create"))
+    async def work(services: Services) -> tuple[Registered, BookingView]:
+        caller = Caller.service("cli", "booking create")
+        registered = await services.payments.register_booking(new, caller)
+        return registered, await services.payments.describe_booking(registered.booking.id, caller)
 
-    registered = in_the_house(settings_or_fail(), work)
-    click.echo(_shown(registered, as_json))
+    registered, view = in_the_house(settings_or_fail(), work)
+    click.echo(_shown(registered, view, as_json))
 
 
-def _shown(registered: Registered, as_json: bool) -> str:
+def _shown(registered: Registered, view: BookingView, as_json: bool) -> str:
     if as_json:
-        return msgspec.json.encode(render.booking(registered.booking)).decode()
+        return msgspec.json.encode(render.booking(view)).decode()
     found = "registered" if registered.created else "was registered already"
     return f"{registered.booking.id} ({registered.booking.reference}, {registered.booking.amount}) {found}"

@@ -54,15 +54,23 @@ def _as_json(found: Reconciliation) -> dict[str, Any]:
         "compared": {name: getattr(found, name) for name in counted},
         "healed": [asdict(each) for each in found.healed],
         "left": [asdict(each) for each in found.left],
+        "waiting": [asdict(each) for each in found.waiting],
     }
 
 
 def _as_text(found: Reconciliation) -> str:
-    return "\n".join([*_section("healed", found.healed), *_section("left", found.left), _summary(found)])
+    return "\n".join(
+        [
+            *_section("healed", found.healed),
+            *_section("left", found.left),
+            *_section("waiting", found.waiting),
+            _summary(found),
+        ]
+    )
 
 
 def _section(name: str, findings: Sequence[Finding]) -> list[str]:
-    return [f"{name:<6}  {each.code:<22} {_subject(each)}{each.text}" for each in findings]
+    return [f"{name:<7}  {each.code:<22} {_subject(each)}{each.text}" for each in findings]
 
 
 def _subject(finding: Finding) -> str:
@@ -77,4 +85,6 @@ def _summary(found: Reconciliation) -> str:
     )
     foreign = f" ({found.foreign} intents are not ours)" if found.foreign else ""
     events = f"; {found.events} events taken in" if found.events else ""
-    return f"{compared}{foreign}{events}; healed {len(found.healed)}, left {len(found.left)}"
+    return (
+        f"{compared}{foreign}{events}; healed {len(found.healed)}, left {len(found.left)}, waiting {len(found.waiting)}"
+    )

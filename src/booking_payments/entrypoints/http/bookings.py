@@ -1,7 +1,7 @@
 """Bookings: registering, reading, canceling."""
 
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.domain.errors import RefusedByRule
@@ -38,7 +38,11 @@ _NEW: Final = {
 async def register(call: Call[RegisterBooking]) -> Answer:
     registered = await call.services.payments.register_booking(_new_booking(call.given), call.caller)
     entity, status = registered.booking, 201 if registered.created else 200
-    return Answer(content=render.booking(entity), status=status, reference=entity.reference)
+    return Answer(content=await _described(call, entity.id), status=status, reference=entity.reference)
+
+
+async def _described(call: Call[Any], booking_id: str) -> BookingAnswer:
+    return render.booking(await call.services.payments.describe_booking(booking_id, call.caller))
 
 
 def _new_booking(given: RegisterBooking) -> NewBooking:
@@ -69,8 +73,7 @@ def _policy(given: Policy) -> RefundPolicy:
     answers={200: BookingAnswer},
 )
 async def read(call: Call[Nothing]) -> Answer:
-    entity = await call.services.payments.get_booking(call.booking_id, call.caller)
-    return Answer(content=render.booking(entity))
+    return Answer(content=await _described(call, call.booking_id))
 
 
 @endpoint(
@@ -90,7 +93,7 @@ async def cancel(call: Call[CancelBooking]) -> Answer:
     entity = await call.services.payments.cancel_booking(
         call.booking_id, call.caller, reason=given.reason, refund=RefundOnCancel(given.refund)
     )
-    return Answer(content=render.booking(entity))
+    return Answer(content=await _described(call, entity.id))
 
 
 ENDPOINTS: Final = (register, read, cancel)

@@ -217,9 +217,14 @@ def read_query(request: AnyRequest, model: type[M]) -> M:
 
 
 def _typed(model: type[msgspec.Struct], name: str, value: str) -> object:
-    """Text, but a number where the model wants one and the text is one."""
+    """Text, but a number or a truth value where the model wants one and the text is one."""
+    if name in getattr(model, "TRUTHS", ()) and value in _TRUTHS:
+        return _TRUTHS[value]
     whole = name in getattr(model, "WHOLE_NUMBERS", ())
     return int(value) if whole and _NUMBER.fullmatch(value) else value
+
+
+_TRUTHS: Final = {"true": True, "false": False}
 
 
 def is_id(text: str) -> bool:

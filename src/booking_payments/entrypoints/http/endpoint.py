@@ -37,6 +37,7 @@ class Answer:
     status: int = 200
     reference: str | None = None
     intent_id: str | None = None
+    headers: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -55,6 +56,13 @@ class Call(Generic[I]):
         if not door.is_id(self.path["booking_id"]):
             raise NotFound()
         return self.path["booking_id"]
+
+    @property
+    def payment_id(self) -> str:
+        """The payment of the path. Raises ``NotFound`` for text that can be no id."""
+        if not door.is_id(self.path["payment_id"]):
+            raise NotFound()
+        return self.path["payment_id"]
 
 
 Handler = Callable[[Call[I]], Awaitable[Answer]]
@@ -250,7 +258,7 @@ def public(
 
 def as_reply(answer: Answer) -> Reply:
     """The answer as JSON."""
-    return Reply(status=answer.status, body=msgspec.json.encode(answer.content))
+    return Reply(status=answer.status, body=msgspec.json.encode(answer.content), headers=dict(answer.headers))
 
 
 def as_response(reply: Reply) -> Response[bytes]:

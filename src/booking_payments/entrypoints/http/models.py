@@ -101,7 +101,8 @@ class CancelBooking(Asked):
 
 
 class BookingAnswer(Given):
-    """A booking."""
+    """A booking. ``refund_owed`` was promised and has not gone back; ``refund_waiting`` is the part of it that the
+    system sends by itself, when an open dispute has ended for example."""
 
     id: str
     reference: str
@@ -112,6 +113,8 @@ class BookingAnswer(Given):
     expires_at: datetime
     status: Literal["pending", "confirmed", "canceled", "expired"]
     refund_policy: Policy | None
+    refund_owed: AmountText
+    refund_waiting: AmountText
 
 
 # --- payments --------------------------------------------------------------------------------------------------
@@ -160,7 +163,8 @@ class FeeAnswer(Given):
 
 
 class RefundAnswer(Given):
-    """A refund. ``success`` is false when it came to nothing."""
+    """A refund. ``success`` is false when it failed. ``deferred``: it is promised, cannot be sent yet, and is sent by
+    the system when the dispute or inquiry has ended."""
 
     success: bool
     refund_id: str
@@ -171,15 +175,20 @@ class RefundAnswer(Given):
     reason: str | None
     refunded_amount: AmountText
     remaining_refundable: AmountText
+    deferred: bool
+    refund_owed: AmountText
 
 
 class DisputeAnswer(Given):
-    """A claim of the customer's bank."""
+    """A claim of the customer's bank, or its inquiry. ``withdrawn_amount`` has left our balance and not come back."""
 
     dispute_id: str
     status: str
     reason: str
     amount: AmountText
+    withdrawn_amount: AmountText
+    is_inquiry: bool
+    opened_at: datetime
     evidence_due_by: datetime | None
 
 
@@ -201,8 +210,12 @@ class PaymentAnswer(Given):
     fee: FeeAnswer
     refunded_amount: AmountText
     refund_pending_amount: AmountText
+    refund_owed: AmountText
+    refund_waiting: AmountText
+    withdrawn_amount: AmountText
     refunds: list[RefundAnswer]
     dispute: DisputeAnswer | None
+    disputes: list[DisputeAnswer]
     attempts_made: int
     attempts_left: int
     error: str | None
@@ -259,12 +272,25 @@ class RefundPayment(Asked):
     amount: AskedAmount | None = None
     reason: Literal["requested_by_customer", "duplicate", "fraudulent"] = "requested_by_customer"
     note: Annotated[str, Meta(max_length=LONGEST)] | None = None
+    override: Annotated[bool, Meta(description="operators only: pass over the refund rules; needs a note")] = False
+
+
+class SettleDebt(Asked):
+    """How much of what is owed was settled without a refund, and how."""
+
+    amount: AskedAmount
+    how: Literal["paid_elsewhere", "waived"]
+    note: Annotated[str, Meta(min_length=1, max_length=LONGEST)]
 
 
 class QuoteQuery(Asked):
-    """How much would be refunded; all that can come back by default."""
+    """How much would be refunded; all that can come back by default. ``override``: as an operator who passes over the
+    refund rules."""
+
+    TRUTHS: ClassVar = ("override",)
 
     amount: AskedAmount | None = None
+    override: bool = False
 
 
 class QuoteAnswer(Given):
@@ -276,6 +302,8 @@ class QuoteAnswer(Given):
     fee_refunded: AmountText
     refundable_until: datetime | None
     reason_code: str
+    deferred: bool
+    overrides: list[str]
 
 
 # --- the rest --------------------------------------------------------------------------------------------------

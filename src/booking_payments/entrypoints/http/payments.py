@@ -32,7 +32,8 @@ def reader_of(call: Call[Any]) -> render.Reader:
     return render.Reader(subject=call.principal.subject, operator=call.principal.is_operator)
 
 
-def _answer(call: Call[Any], view: PaymentView) -> Answer:
+def payment_answer(call: Call[Any], view: PaymentView) -> Answer:
+    """The answer that shows a payment."""
     content = render.payment(view, reader_of(call), call.services.clock.now())
     return Answer(content=content, reference=view.payment.booking_reference, intent_id=view.payment.intent_id)
 
@@ -64,7 +65,7 @@ async def start(call: Call[StartPayment]) -> Answer:
         capture_method=CaptureMethod(given.capture_method) if given.capture_method else None,
         return_url=_return_url(call, given.return_url),
     )
-    return _answer(call, view)
+    return payment_answer(call, view)
 
 
 @endpoint(
@@ -87,7 +88,7 @@ async def confirm(call: Call[ConfirmPayment]) -> Answer:
         payment_method_id=given.payment_method_id,
         return_url=_return_url(call, given.return_url),
     )
-    return _answer(call, view)
+    return payment_answer(call, view)
 
 
 @endpoint(
@@ -110,7 +111,7 @@ async def retry(call: Call[RetryPayment]) -> Answer:
         payment_method_id=given.payment_method_id,
         return_url=_return_url(call, given.return_url),
     )
-    return _answer(call, view)
+    return payment_answer(call, view)
 
 
 @endpoint(
@@ -127,7 +128,7 @@ async def retry(call: Call[RetryPayment]) -> Answer:
 )
 async def capture(call: Call[CapturePayment]) -> Answer:
     view = await call.services.payments.capture_payment(call.booking_id, call.caller, amount=call.given.amount)
-    return _answer(call, view)
+    return payment_answer(call, view)
 
 
 @endpoint(
@@ -142,7 +143,7 @@ async def capture(call: Call[CapturePayment]) -> Answer:
     operation="cancel_payment",
 )
 async def cancel(call: Call[Nothing]) -> Answer:
-    return _answer(call, await call.services.payments.cancel_payment(call.booking_id, call.caller))
+    return payment_answer(call, await call.services.payments.cancel_payment(call.booking_id, call.caller))
 
 
 @endpoint(
@@ -153,7 +154,7 @@ async def cancel(call: Call[Nothing]) -> Answer:
     answers={200: PaymentAnswer},
 )
 async def status(call: Call[Nothing]) -> Answer:
-    return _answer(call, await call.services.payments.payment_status(call.booking_id, call.caller))
+    return payment_answer(call, await call.services.payments.payment_status(call.booking_id, call.caller))
 
 
 @endpoint(

@@ -12,14 +12,13 @@ from typing import Final
 
 from attrs import frozen
 
-from booking_payments.application.views import PaymentView
+from booking_payments.application.views import BookingView, PaymentView
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
-from booking_payments.domain.payment import AttemptOutcome, Dispute, Payment, Refund
-from booking_payments.domain.refunds import RefundPolicy, RefundQuote, RefundReason
+from booking_payments.domain.payment import AttemptOutcome, DeferredRefund, Dispute, Payment, Refund
+from booking_payments.domain.refunds import GivenBack, RefundPolicy, RefundQuote, RefundReason
 from booking_payments.domain.retry import Decline
 from booking_payments.entrypoints.http.models import (
     BookingAnswer,
@@ -49,8 +48,9 @@ class Reader:
 # --- bookings --------------------------------------------------------------------------------------------------
 
 
-def booking(entity: Booking) -> BookingAnswer:
-    """A booking."""
+def booking(view: BookingView) -> BookingAnswer:
+    """A booking, and what is owed for it."""
+    entity = view.booking
     return BookingAnswer(
         id=entity.id,
         reference=entity.reference,
@@ -61,6 +61,8 @@ def booking(entity: Booking) -> BookingAnswer:
         expires_at=moment(entity.expires_at),
         status=entity.status.value,
         refund_policy=_policy(entity.refund_policy) if entity.refund_policy else None,
+        refund_owed=view.refund_owed.major(),
+        refund_waiting=view.refund_waiting.major(),
     )
 
 
@@ -93,8 +95,12 @@ def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
         fee=_fee(entity.breakdown),
         refunded_amount=entity.refunded.major(),
         refund_pending_amount=entity.refund_pending.major(),
+        refund_owed=entity.owed.amount.major(),
+        refund_waiting=entity.owed_waiting.major(),
+        withdrawn_amount=entity.withdrawn.major(),
         refunds=[refund(entity, each, reader, now) for each in entity.refunds],
         dispute=_dispute(entity.dispute) if entity.dispute else None,
+        disputes=[_dispute(each) for each in entity.disputes],
         attempts_made=entity.attempts_made,
         attempts_left=entity.attempts_left,
         error=decline.message if decline else None,
@@ -138,6 +144,9 @@ def _dispute(entity: Dispute) -> DisputeAnswer:
         status=entity.status.value,
         reason=entity.reason,
         amount=entity.amount.major(),
+        withdrawn_amount=entity.withdrawn.major(),
+        is_inquiry=entity.status.is_inquiry,
+        opened_at=moment(entity.opened_at),
         evidence_due_by=moment(entity.evidence_due_by) if entity.evidence_due_by else None,
     )
 
@@ -146,20 +155,23 @@ def _dispute(entity: Dispute) -> DisputeAnswer:
 
 
 def refund(
-    of: Payment, entity: Refund, reader: Reader, now: datetime, *, asked_by_reader: bool = False
+    of: Payment, entity: Refund | DeferredRefund, reader: Reader, now: datetime, *, asked_by_reader: bool = False
 ) -> RefundAnswer:
     """A refund of a payment. Whoever asked for it sees the reason that was given."""
-    reason = entity.reason if asked_by_reader else _refund_reason(entity.reason, reader)
+    given = entity.reason.value if isinstance(entity.reason, RefundReason) else entity.reason
+    reason = given if asked_by_reader else _refund_reason(given, reader)
     return RefundAnswer(
         success=not entity.status.is_lost,
         refund_id=entity.id,
-        gateway_refund_id=entity.gateway_refund_id,
+        gateway_refund_id=entity.gateway_refund_id if isinstance(entity, Refund) else None,
         status=entity.status.value,
         amount=entity.amount.major(),
         currency=entity.amount.currency.code,
         reason=reason,
         refunded_amount=of.refunded.major(),
         remaining_refundable=of.refundable.remaining(now).major(),
+        deferred=isinstance(entity, DeferredRefund),
+        refund_owed=of.owed.amount.major(),
     )
 
 
@@ -177,6 +189,8 @@ def quote(entity: RefundQuote) -> QuoteAnswer:
         fee_refunded=entity.fee_refunded.major(),
         refundable_until=moment(entity.refundable_until) if entity.refundable_until else None,
         reason_code=entity.reason.code,
+        deferred=entity.deferred_by is not None,
+        overrides=list(entity.overrides),
     )
 
 
@@ -201,13 +215,19 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.PaymentSucceeded: "breakdown charge_id attempt late",
     ev.PaymentCanceled: "",
     ev.PaymentFailed: "",
-    ev.RefundRequested: "refund_id amount fee_refunded reason note",
+    ev.RefundRequested: "refund_id amount fee_refunded reason note override",
+    ev.RefundDeferred: "refund_id amount fee_refunded reason note why",
+    ev.DeferredRefundDropped: "refund_id",
+    ev.PromiseWithdrawn: "refund_id promised",
+    ev.DebtSettled: "settled how",
+    ev.RefundAcknowledged: "refund_id",
+    ev.AuthorizationReleased: "gateway_refund_id amount",
     ev.RefundFound: "refund_id gateway_refund_id amount fee_refunded status reason",
     ev.RefundLinked: "refund_id gateway_refund_id",
     ev.RefundMoved: "refund_id status failure_reason",
-    ev.DisputeOpened: "dispute_id status reason amount evidence_due_by",
-    ev.DisputeMoved: "dispute_id status evidence_due_by",
-    ev.DisputeChanged: "dispute_id amount evidence_due_by",
+    ev.DisputeOpened: "dispute_id status reason amount evidence_due_by charge_refundable",
+    ev.DisputeMoved: "dispute_id status evidence_due_by charge_refundable contradictory",
+    ev.DisputeChanged: "dispute_id amount evidence_due_by charge_refundable",
     ev.DisputeFundsMoved: "dispute_id withdrawn",
     ev.BookingConfirmed: "",
     ev.BookingReleased: "status",
@@ -222,6 +242,7 @@ SHOWN_TO_OPERATORS: Final[Mapping[type, str]] = {
     ev.OperationSettled: "idempotency_key refusal",
     ev.AttemptStarted: "idempotency_key",
     ev.RefundRequested: "idempotency_key",
+    ev.DebtSettled: "note",
     ev.DriftFound: "code detail",
 }
 """And those for operators alone: keys of ours, and what a person has to look into."""
@@ -278,6 +299,8 @@ def _plain(value: object) -> object:
     """A value of the domain as JSON."""
     if isinstance(value, Money):
         return {"amount": value.major(), "currency": value.currency.code}
+    if isinstance(value, GivenBack):
+        return {"amount": _plain(value.amount), "fee": _plain(value.fee)}
     if isinstance(value, FeeBreakdown):
         return {"gross": _plain(value.gross), "fee": _plain(value.fee), "net": _plain(value.net)}
     if isinstance(value, FeePolicy):

@@ -22,8 +22,9 @@ PAYMENT: Final = _columns(tables.payments)
 BOOKING: Final = _columns(tables.bookings)
 ENTRY: Final = _columns(tables.inbox, "id")
 CHANGING: Final = (
-    *("status", "intent_id", "captured_minor", "refunded_minor", "refund_pending_minor", "holds_booking", "version"),
-    *("updated_at", "state", "next_look_at", "looks", "lease_until", "lease_holder", "client_secret", "next_action"),
+    *("status", "intent_id", "captured_minor", "refunded_minor", "refund_pending_minor", "owed_minor"),
+    *("holds_booking", "version", "updated_at"),
+    *("state", "next_look_at", "looks", "lease_until", "lease_holder", "client_secret", "next_action"),
 )
 """The columns of a payment that may change. Those that don't are written as they were read."""
 

@@ -161,6 +161,7 @@ def _create_tables() -> None:
         sa.Column("captured_minor", BIG_INT, nullable=False),
         sa.Column("refunded_minor", BIG_INT, nullable=False),
         sa.Column("refund_pending_minor", BIG_INT, nullable=False),
+        sa.Column("owed_minor", BIG_INT, server_default="0", nullable=False),
         sa.Column("holds_booking", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", UTC_TIME, nullable=False),
@@ -185,10 +186,8 @@ def _create_tables() -> None:
         sa.CheckConstraint("holds_booking IN (0, 1)", name=op.f("payments_holds_booking")),
         sa.CheckConstraint("length(currency) = 3 AND currency = lower(currency)", name=op.f("payments_currency")),
         sa.CheckConstraint(
-            "refunded_minor + refund_pending_minor <= captured_minor", name=op.f("payments_refunds_within_captured")
-        ),
-        sa.CheckConstraint(
-            "refunded_minor >= 0 AND refund_pending_minor >= 0", name=op.f("payments_refunds_not_negative")
+            "refunded_minor >= 0 AND refund_pending_minor >= 0 AND owed_minor >= 0",
+            name=op.f("payments_refunds_not_negative"),
         ),
         sa.ForeignKeyConstraint(["booking_id"], ["bookings.id"], name=op.f("payments_booking_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("payments_pkey")),

@@ -1,0 +1,319 @@
+"""What is to go back to a customer: quotes, promises, and the refunds that fulfill them.
+
+A refund request that is accepted, a canceled booking and late money each *promise* an amount and its fee
+(``Payment.promised``, over the whole payment). ``Payment.owed`` is what of it has not gone back. What is owed is either
+*deferred*, and sent by the system as soon as nothing stands against it (``send_deferred``), or its refund *failed*, and
+somebody has to ask for it again. See ``docs/decisions/0009-refunds.md``.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import frozen
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.decisions.facts import Facts, has_drift
+from booking_payments.domain.decisions.intending import intent_of, metadata_of, require_idle
+from booking_payments.domain.errors import InvalidAmount, RefusedByRule
+from booking_payments.domain.instructions import CreateRefund
+from booking_payments.domain.lifecycle import Command, PaymentStatus, RefundStatus, require
+from booking_payments.domain.money import Money
+from booking_payments.domain.payment import DeferredRefund, Payment, Refund
+from booking_payments.domain.refunds import Deferral, GivenBack, RefundQuote, RefundReason, not_negative
+
+REPEATED_WITHIN: Final = timedelta(hours=24)
+"""How long an equal request of the same caller counts as a repetition of one whose outcome it was not given."""
+
+NEVER_SENT: Final = "never_sent"
+"""The failure reason of a refund that certainly never reached the gateway."""
+
+REFUSED_BY_DISPUTE: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
+"""The gateway's codes for a refund of a charge that is disputed (docs.stripe.com/error-codes)."""
+
+PAID_OUT_BEYOND: Final = "paid_out_beyond_captured"
+"""The drift of a payment of which more has left than was captured, by the gateway's doing."""
+
+
+@frozen(kw_only=True)
+class Request:
+    """Who asks for a refund of how much, and what is told of it.
+
+    Attributes:
+        amount: what the caller named; None for all that can come back.
+        by: the subject of the caller; None when no caller waits for the outcome.
+        note: free text for our own books; it is not sent to the gateway.
+        made_at: when the request was first made; its deadlines are measured then.
+        override: an operator passes over the refund rules.
+    """
+
+    amount: Money | None
+    reason: RefundReason
+    note: str | None
+    made_at: datetime
+    by: str | None = None
+    override: bool = False
+    correlation_id: str | None = None
+
+
+@frozen(kw_only=True)
+class NewIds:
+    """Makes the ids that a refund needs: ours, and the idempotency key of its call."""
+
+    refund_id: Callable[[], str]
+    idempotency_key: Callable[[], str]
+
+
+def quote(payment: Payment, now: datetime, amount: Money | None, *, override: bool = False) -> RefundQuote:
+    """What refunding ``amount`` (None: all that can come back) would give at ``now``."""
+    return payment.refundable.quote(now, amount, override=override)
+
+
+def request_refund(payment: Payment, request: Request, ids: NewIds) -> Facts:
+    """Promise a refund and send it, or defer it while it cannot be sent.
+
+    Raises ``RefusedByRule`` or ``NotPossibleNow`` where the rules or the bound forbid it, ``AlreadyUnderWay`` while
+    another operation runs.
+    """
+    require(payment.status, Command.REFUND)
+    require_idle(payment)
+    quoted = quote(payment, request.made_at, request.amount, override=request.override)
+    if not quoted.allowed:
+        raise quoted.reason.error()
+    given = GivenBack(amount=quoted.amount, fee=quoted.fee_refunded)
+    if quoted.deferred_by is None:
+        return _send(payment, ids, request, given, _raise_by(payment, given))
+    return (_defer(ids.refund_id(), request, given, _raise_by(payment, given), quoted.deferred_by),)
+
+
+def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_full: bool, again: bool) -> Facts:
+    """Promise what a cancellation gives back, and send what can be sent now; nothing where nothing was paid.
+
+    A cancellation always promises, even what an open dispute holds: that part waits for its end. ``in_full``: the
+    organizer gives everything back, fee included. ``again``: the booking was canceled before, so by policy only a
+    failed refund of it is asked for once more.
+    """
+    if payment.status is not PaymentStatus.SUCCEEDED:
+        return ()
+    refundable = payment.refundable
+    promised = refundable.promise(request.made_at, in_full=in_full, only_failed=again and not in_full)
+    if not promised.amount:
+        return ()
+    return _send_or_defer(payment, request, ids, promised)
+
+
+def promise_late_money(payment: Payment, request: Request, ids: NewIds) -> Facts:
+    """Promise all of the money that came for a closed booking, and send it, or defer it while it cannot be sent."""
+    promised = payment.refundable.promise(request.made_at, in_full=True)
+    return _send_or_defer(payment, request, ids, promised) if promised.amount else ()
+
+
+def _send_or_defer(payment: Payment, request: Request, ids: NewIds, promised: GivenBack) -> Facts:
+    refundable = payment.refundable
+    busy = Deferral.GATEWAY_UNAVAILABLE if payment.operation is not None else None
+    deferral = busy or refundable.deferral_of(promised.amount)
+    sendable = min(promised.amount, refundable.room).rounded_down(payment.amount_step)
+    if deferral is not None or not sendable:
+        why = deferral or Deferral.DISPUTE
+        return (_defer(ids.refund_id(), request, promised, _raise_by(payment, promised), why),)
+    now = promised.part(sendable)
+    rest = promised - now
+    if not rest.amount:
+        return _send(payment, ids, request, promised, _raise_by(payment, promised))
+    raised = _raise_by(payment, promised)
+    deferred = _defer(ids.refund_id(), request, rest, raised, Deferral.DISPUTE)
+    return (deferred, *_send(payment, ids, request, now, None))
+
+
+def owes_late_refund(payment: Payment) -> bool:
+    """True for money that came for a closed booking and whose return nobody has promised yet."""
+    paid = payment.late and payment.status is PaymentStatus.SUCCEEDED
+    return paid and payment.operation is None and not payment.promised.amount and not _settled(payment)
+
+
+def _settled(payment: Payment) -> bool:
+    """Whether nothing of late money is left to give back, because somebody has sent it back elsewhere."""
+    return not payment.refundable.promise(payment.updated_at, in_full=True).amount
+
+
+def send_deferred(payment: Payment, ids: NewIds, correlation_id: str | None) -> Facts:
+    """Send the first deferred refund that nothing stands against any more, and drop those that are owed no longer.
+
+    A dispute that was lost has paid a part of what was promised: so much less is sent.
+    """
+    facts: list[ev.Fact] = []
+    owed, given = payment.owed, sum((each.given for each in payment.deferred), GivenBack.zero(payment.amount))
+    for deferred in payment.deferred:
+        left = deferred.given if given.amount <= owed.amount else deferred.given.part(min(deferred.amount, owed.amount))
+        left = left.part(left.amount.rounded_down(payment.amount_step))
+        if not left.amount:
+            facts.append(ev.DeferredRefundDropped(refund_id=deferred.id))
+        elif not facts and payment.operation is None and _may_send(payment, left.amount):
+            return _send_again(payment, ids, deferred, left, correlation_id)
+        owed, given = owed - left, given - deferred.given
+    return tuple(facts)
+
+
+def _may_send(payment: Payment, amount: Money) -> bool:
+    refundable = payment.refundable
+    if refundable.blocked or amount > refundable.sendable:
+        return False
+    # What waits is counted in ``deferred``, this refund included: all of it together may be everything that is left.
+    return not refundable.inquiry or refundable.deferred.amount >= refundable.sendable
+
+
+def _send_again(
+    payment: Payment, ids: NewIds, deferred: DeferredRefund, given: GivenBack, correlation_id: str | None
+) -> Facts:
+    request = Request(
+        amount=deferred.requested_amount,
+        reason=deferred.reason,
+        note=deferred.note,
+        made_at=deferred.created_at,
+        by=deferred.requested_by,
+        correlation_id=correlation_id,
+    )
+    again = NewIds(refund_id=lambda: deferred.id, idempotency_key=ids.idempotency_key)
+    return _send(payment, again, request, given, None)
+
+
+def settle_debt(payment: Payment, amount: Money, how: ev.Settlement, note: str) -> Facts:
+    """Take ``amount`` off what is owed, because an operator paid it elsewhere or the customer waived it.
+
+    Raises ``InvalidAmount`` for nothing or less, ``RefusedByRule`` with ``exceeds_owed`` for more than is owed.
+    """
+    require_idle(payment)
+    owed = payment.owed
+    if amount.minor <= 0:
+        raise InvalidAmount("the amount to settle must be more than zero")
+    if amount > owed.amount:
+        raise RefusedByRule(f"only {owed.amount} is owed", code="exceeds_owed")
+    part = owed.part(amount)
+    return (ev.DebtSettled(settled=part, how=how, note=note),)
+
+
+# --- repetitions -----------------------------------------------------------------------------------------------
+
+
+def repeated(payment: Payment, by: str, amount: Money | None, now: datetime) -> Refund | DeferredRefund | None:
+    """The refund of an equal request of the same caller whose outcome that caller was not given, the oldest first."""
+    candidates: list[Refund | DeferredRefund] = [each for each in payment.refunds if not each.acknowledged]
+    candidates += [each for each in payment.deferred if each.requested_by is not None]
+    for refund in candidates:
+        fresh = now - refund.created_at < REPEATED_WITHIN
+        if fresh and refund.requested_by == by and _is_same_amount(refund, amount):
+            return refund
+    return None
+
+
+def first_made_at(payment: Payment, by: str, amount: Money | None, now: datetime) -> datetime:
+    """When this request was first made: before ``now`` where an equal one of the same caller was never sent."""
+    for refund in payment.refunds:
+        never_sent = refund.failure_reason == NEVER_SENT and refund.requested_by == by
+        made_at = refund.requested_at or refund.created_at
+        if never_sent and _is_same_amount(refund, amount) and now - made_at < REPEATED_WITHIN:
+            return made_at
+    return now
+
+
+def _is_same_amount(refund: Refund | DeferredRefund, amount: Money | None) -> bool:
+    return refund.requested_amount == amount or (amount is not None and refund.amount == amount)
+
+
+# --- the end of a refund's call --------------------------------------------------------------------------------
+
+
+def after_refusal(refund: Refund, refusal: str, *, answered: bool) -> Facts:
+    """What becomes of a refund that the gateway refused, or certainly never had, and of its promise.
+
+    A refund that a dispute stands against is deferred. Otherwise a request whose caller is ``answered`` with the
+    refusal promised nothing. Of a promise that stands, one that was never sent is deferred, and one that was refused
+    is listed as owed.
+    """
+    waits = None if answered else refund.requested_by
+    if refusal in REFUSED_BY_DISPUTE:
+        return (_put_back(refund, Deferral.DISPUTE, waits),)
+    failed = ev.RefundMoved(refund_id=refund.id, status=RefundStatus.FAILED, failure_reason=refusal)
+    if answered and refund.requested_by is not None:
+        if refund.promised is None:
+            return (failed,)
+        return failed, ev.PromiseWithdrawn(refund_id=refund.id, promised=refund.promised)
+    return (_put_back(refund, Deferral.GATEWAY_UNAVAILABLE, waits),) if refusal == NEVER_SENT else (failed,)
+
+
+def _put_back(refund: Refund, why: Deferral, requested_by: str | None) -> ev.RefundDeferred:
+    return ev.RefundDeferred(
+        refund_id=refund.id,
+        amount=refund.amount,
+        fee_refunded=refund.fee_refunded,
+        reason=RefundReason.read(refund.reason or "")[0],
+        note=refund.note,
+        why=why,
+        requested_by=requested_by,
+        requested_amount=refund.requested_amount,
+    )
+
+
+def paid_out_beyond(payment: Payment) -> Facts:
+    """One alert when more has left than was captured: the gateway did it, since our requests keep the bound."""
+    left = payment.given_back.amount + payment.withdrawn
+    if payment.status is not PaymentStatus.SUCCEEDED or left <= payment.captured:
+        return ()
+    if has_drift(payment, PAID_OUT_BEYOND):
+        return ()
+    detail = f"{left} was refunded or withdrawn by disputes, of {payment.captured} captured"
+    return (ev.DriftFound(code=PAID_OUT_BEYOND, detail=detail),)
+
+
+# --- the facts of a refund -------------------------------------------------------------------------------------
+
+
+def _raise_by(payment: Payment, given: GivenBack) -> GivenBack | None:
+    """By how much ``given`` raises what the customer has or was promised in all; None where it only fulfills what was
+    promised before."""
+    refundable = payment.refundable
+    counted = refundable.given + refundable.deferred
+    amount = not_negative(refundable.back + given.amount - payment.promised.amount)
+    fee = not_negative(counted.fee + given.fee - payment.promised.fee)
+    return GivenBack(amount=amount, fee=fee) if amount or fee else None
+
+
+def _send(payment: Payment, ids: NewIds, request: Request, given: GivenBack, raised: GivenBack | None) -> Facts:
+    refund_id, key = ids.refund_id(), ids.idempotency_key()
+    requested = ev.RefundRequested(
+        refund_id=refund_id,
+        amount=given.amount,
+        fee_refunded=given.fee,
+        reason=request.reason,
+        note=request.note,
+        idempotency_key=key,
+        promised=raised,
+        requested_by=request.by,
+        requested_amount=request.amount,
+        requested_at=request.made_at,
+        override=request.override,
+    )
+    instruction = CreateRefund(
+        intent_id=intent_of(payment),
+        refund_id=refund_id,
+        amount=given.amount,
+        reason=request.reason,
+        metadata={**metadata_of(payment, request.correlation_id), "refund_id": refund_id},
+    )
+    intended = ev.OperationIntended(idempotency_key=key, purpose=ev.Purpose.REFUND, instruction=instruction)
+    return requested, intended
+
+
+def _defer(
+    refund_id: str, request: Request, given: GivenBack, raised: GivenBack | None, why: Deferral
+) -> ev.RefundDeferred:
+    return ev.RefundDeferred(
+        refund_id=refund_id,
+        amount=given.amount,
+        fee_refunded=given.fee,
+        reason=request.reason,
+        note=request.note,
+        why=why,
+        promised=raised,
+        requested_amount=request.amount,
+    )

@@ -1,0 +1,85 @@
+"""Applying what the gateway reports of refunds, ours or made in its dashboard."""
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.decisions.facts import Facts, contradicted, unless_known
+from booking_payments.domain.errors import IllegalTransition
+from booking_payments.domain.lifecycle import REFUND, RefundEvent, RefundStatus, move
+from booking_payments.domain.money import Money, total
+from booking_payments.domain.payment import Payment, Refund
+from booking_payments.domain.reports import RefundReport
+
+
+def is_old_refund_news(payment: Payment, report: RefundReport) -> bool:
+    """Whether a snapshot of a refund tells nothing that our books don't have."""
+    known = payment.refund(report.id)
+    return known is not None and known.status is report.status and known.amount == report.amount
+
+
+_REFUND_EVENTS = {
+    RefundStatus.PENDING: RefundEvent.PENDING,
+    RefundStatus.REQUIRES_ACTION: RefundEvent.ACTION_REQUIRED,
+    RefundStatus.SUCCEEDED: RefundEvent.SUCCEEDED,
+    RefundStatus.FAILED: RefundEvent.FAILED,
+    RefundStatus.CANCELED: RefundEvent.CANCELED,
+}
+
+
+def observe_refund(payment: Payment, report: RefundReport) -> Facts:
+    """What a trusted report of a refund means, be it ours or one made in the gateway's dashboard."""
+    if report.status is None:
+        return unless_known(payment, ev.DriftFound(code="unknown_refund_status", detail=report.id))
+    refund = payment.refund(report.metadata.get("refund_id", report.id)) or payment.refund(report.id)
+    if refund is None:
+        return _found_refund(payment, report, report.status)
+    try:
+        return _known_refund(payment, refund, report, report.status)
+    except IllegalTransition as contradiction:
+        return contradicted(payment, report.id, contradiction)
+
+
+def _known_refund(payment: Payment, refund: Refund, report: RefundReport, status: RefundStatus) -> Facts:
+    if refund.amount != report.amount or refund.gateway_refund_id not in (None, report.id):
+        detail = f"{report.id}: we asked for {refund.amount}, the gateway says {report.amount}"
+        return unless_known(payment, ev.DriftFound(code="refund_differs", detail=detail))
+    link = () if refund.gateway_refund_id else (_linked(refund.id, report.id),)
+    target = move(REFUND, refund.status, _REFUND_EVENTS[status])
+    if target is None:
+        return link
+    return (*link, ev.RefundMoved(refund_id=refund.id, status=target, failure_reason=report.failure_reason))
+
+
+def _linked(refund_id: str, gateway_refund_id: str) -> ev.RefundLinked:
+    return ev.RefundLinked(refund_id=refund_id, gateway_refund_id=gateway_refund_id)
+
+
+def _found_refund(payment: Payment, report: RefundReport, status: RefundStatus) -> Facts:
+    if report.amount.currency is not payment.amount.currency:
+        detail = f"refund {report.id} of {report.amount}"
+        return unless_known(payment, ev.DriftFound(code="currency_differs", detail=detail))
+    if is_release(payment, report):
+        known = any(release.gateway_refund_id == report.id for release in payment.releases)
+        return () if known else (ev.AuthorizationReleased(gateway_refund_id=report.id, amount=report.amount),)
+    return (
+        ev.RefundFound(
+            refund_id=report.id,
+            gateway_refund_id=report.id,
+            amount=report.amount,
+            fee_refunded=Money.zero(report.amount.currency),
+            status=move(REFUND, None, _REFUND_EVENTS[status]) or status,
+            reason=report.reason,
+        ),
+    )
+
+
+def is_release(payment: Payment, report: RefundReport) -> bool:
+    """Whether a refund that is not ours is the release of held money that was not captured.
+
+    Versions before 2025-03-31.basil list one refund over the rest of a partly captured authorization. Up to the
+    difference between what was authorized and what was captured such refunds give back nothing that was collected.
+    """
+    if "refund_id" in report.metadata or payment.refund(report.id) is not None:
+        return False
+    if any(release.gateway_refund_id == report.id for release in payment.releases):
+        return True
+    released = total((release.amount for release in payment.releases), payment.amount.currency)
+    return payment.captured + released + report.amount <= payment.asked
