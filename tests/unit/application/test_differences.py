@@ -10,14 +10,14 @@ from booking_payments.application.differences import (
     Difference,
     Differences,
     all_differences,
-    late_money_kept,
     of_dispute,
     of_intent,
     of_refund,
     refund_owed,
+    refund_waiting,
 )
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.disputes import DisputeMovement
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Dispute, Payment, Refund
@@ -77,7 +77,7 @@ DISPUTE_REPORT = DisputeReport(
     amount=WHOLE,
     status=DisputeStatus.NEEDS_RESPONSE,
     reason="fraudulent",
-    withdrawn=WHOLE,
+    movements=(DisputeMovement(amount=-WHOLE.minor, currency="usd"),),
     evidence_due_by=NOW + timedelta(days=7),
 )
 FAILURE = Failure(decline=Decline(code="card_declined", message="No."), charge_id="ch_1", payment_method_id=None)
@@ -173,11 +173,11 @@ def test_refunds_are_compared(ours: Refund | None, theirs: RefundReport, expecte
         (DISPUTE, DISPUTE_REPORT, []),
         (None, DISPUTE_REPORT, ["dispute_unknown"]),
         (DISPUTE, attrs.evolve(DISPUTE_REPORT, status=DisputeStatus.WON), ["dispute_status_differs"]),
-        (DISPUTE, attrs.evolve(DISPUTE_REPORT, status=None), ["dispute_status_differs"]),
-        (DISPUTE, attrs.evolve(DISPUTE_REPORT, withdrawn=NOTHING), ["dispute_amount_differs"]),
+        (DISPUTE, attrs.evolve(DISPUTE_REPORT, status=DisputeStatus.UNKNOWN), ["dispute_status_differs"]),
+        (DISPUTE, attrs.evolve(DISPUTE_REPORT, movements=()), ["dispute_amount_differs"]),
         (DISPUTE, attrs.evolve(DISPUTE_REPORT, amount=PART), ["dispute_amount_differs"]),
         (DISPUTE, attrs.evolve(DISPUTE_REPORT, evidence_due_by=NOW + timedelta(days=8)), ["dispute_deadline_differs"]),
-        (DISPUTE, attrs.evolve(DISPUTE_REPORT, evidence_due_by=None), ["dispute_deadline_differs"]),
+        (DISPUTE, attrs.evolve(DISPUTE_REPORT, evidence_due_by=None), []),
     ],
 )
 def test_disputes_are_compared(ours: Dispute | None, theirs: DisputeReport, expected: list[str]) -> None:
@@ -204,40 +204,25 @@ def test_a_refund_that_came_to_nothing_need_not_be_at_the_gateway() -> None:
     assert codes(all_differences(payment(refunds=(never_sent,)), intent(), [], [])) == []
 
 
-def test_late_money_that_was_kept_is_told() -> None:
-    assert codes(late_money_kept(payment(late=True, refunds=(REFUND,)))) == ["late_money_kept"]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"late": False},
-        {"refunds": (attrs.evolve(REFUND, amount=WHOLE),)},
-        {"refunds": (attrs.evolve(REFUND, amount=WHOLE, status=RefundStatus.PENDING),)},
-        {"disputes": (DISPUTE,)},
-    ],
-)
-def test_money_that_is_not_late_or_gone_or_going_is_not_told(changes: dict[str, object]) -> None:
-    assert codes(late_money_kept(payment(**{"late": True, **changes}))) == []  # type: ignore[arg-type]
-
-
 LOST = attrs.evolve(REFUND, status=RefundStatus.FAILED)
 PROMISED = GivenBack(amount=LOST.amount, fee=LOST.fee_refunded)
-CANCELED = attrs.evolve(booking(), status=BookingStatus.CANCELED)
 
 
-def test_what_a_canceled_booking_owes_is_told_with_its_amount() -> None:
-    (found,) = refund_owed(payment(refunds=(LOST,), promised=PROMISED), CANCELED)
+def test_what_is_owed_is_listed_with_its_amount() -> None:
+    owes = payment(refunds=(LOST,), promised=PROMISED)
+
+    (found,) = refund_owed(owes)
 
     assert (found.code, found.gateway_id) == ("refund_owed", "pi_1")
     assert "30.00 usd" in found.text
+    assert codes(refund_waiting(owes)) == []
 
 
-def test_late_money_that_did_not_go_back_is_told_of_as_such_only() -> None:
-    late = payment(late=True, refunds=(LOST,), promised=PROMISED)
+def test_what_an_open_dispute_holds_is_waiting() -> None:
+    waits = payment(refunds=(LOST,), promised=PROMISED, disputes=(DISPUTE,))
 
-    assert (codes(refund_owed(late, CANCELED)), codes(late_money_kept(late))) == ([], ["late_money_kept"])
+    assert (codes(refund_owed(waits)), codes(refund_waiting(waits))) == ([], ["waiting"])
 
 
-def test_a_booking_that_is_kept_owes_nothing() -> None:
-    assert codes(refund_owed(payment(refunds=(LOST,)), booking())) == []
+def test_a_failed_refund_that_nobody_promised_is_not_owed() -> None:
+    assert codes(refund_owed(payment(refunds=(LOST,)))) == []

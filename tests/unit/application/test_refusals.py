@@ -7,6 +7,7 @@ from booking_payments.adapters.stripe.answers import RATE_LIMIT_REASON, error_fr
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.refusals import REFUSALS
 from booking_payments.domain.errors import PaymentError
+from booking_payments.domain.payment import DeferredRefund
 from booking_payments.entrypoints.http.problems import status_of
 from booking_payments.testing.house import ANN, House
 from tests.unit.application.saboteur import Saboteur
@@ -15,8 +16,6 @@ INVALID, CARD = "invalid_request_error", "card_error"
 
 REFUNDING = [
     ("charge_already_refunded", 422, "nothing_left"),
-    ("charge_disputed", 409, "disputed"),
-    ("refund_disputed_payment", 409, "disputed"),
     ("charge_not_refundable", 422, "not_refundable"),
     ("balance_insufficient", 502, "balance_insufficient"),
 ]
@@ -96,8 +95,20 @@ async def test_who_refunds_is_told(house: House, code: str, told: int, own: str)
     assert (status_of(error.value), error.value.code) == (told, own)
 
 
+@pytest.mark.parametrize("code", ["charge_disputed", "refund_disputed_payment"])
+async def test_a_refund_that_a_dispute_stands_against_is_deferred(house: House, code: str) -> None:
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    payments = _answering(house, "create_refund", 400, INVALID, code)
+
+    view = await payments.refund_payment(booking.id, amount="40.00")
+
+    assert (type(view.refund), view.payment.owed.amount.minor) == (DeferredRefund, 4000)
+
+
 def test_every_row_of_the_table_is_tried_or_has_no_code_at_stripe() -> None:
     tried = {row[0] for row in (*PAYING, *REFUNDING)}
 
+    deferred = {"charge_disputed", "refund_disputed_payment"}
     ours = {"payment_method_unknown", "payment_method_missing", "refund_exceeds_charge", "capture_method_unsupported"}
-    assert set(REFUSALS) - tried == ours
+    assert set(REFUSALS) - tried == ours | deferred

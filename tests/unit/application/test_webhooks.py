@@ -357,7 +357,7 @@ async def test_a_dispute_freezes_nothing_but_refunds(house: House) -> None:
     await house.deliver_webhooks()
 
     payment = await _now(house, view)
-    assert (payment.status, payment.disputed) == (PaymentStatus.SUCCEEDED, True)
+    assert (payment.status, payment.held_by_disputes) == (PaymentStatus.SUCCEEDED, payment.captured)
 
 
 def _postpone(house: House, dispute_id: str, days: int) -> Event:
