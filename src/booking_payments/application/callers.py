@@ -58,6 +58,11 @@ class Caller:
         return cls(actor="system", cause=cause, by_itself=True)
 
     @property
+    def role(self) -> str:
+        """As what somebody asks: ``customer``, ``operator``, ``service``, ``gateway`` or ``system``."""
+        return self.actor.partition(":")[0]
+
+    @property
     def subject(self) -> str:
         """Who asks, whatever the role: the customer's or operator's id, or the name of the service."""
         return self.actor.partition(":")[2] or self.actor

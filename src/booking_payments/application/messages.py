@@ -1,39 +1,109 @@
-"""Which messages to the booking app follow from which facts."""
+"""Which messages to the booking app follow from which domain events, and what each carries."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import RefundStatus
 from booking_payments.domain.payment import Payment
 
-Told = tuple[str, Mapping[str, object]]
+SCHEMA_VERSION: Final = 1
+"""Of the ``data`` of every message; it grows when a field is removed or changes its meaning."""
+
+Content = dict[str, object]
 
 
-def told_by(fact: ev.Fact, payment: Payment) -> Told | None:
-    """Type and content of the message that tells of ``fact``; None for facts that concern nobody else."""
-    if isinstance(fact, ev.RefundMoved | ev.RefundFound):
-        return _refund(fact)
-    if isinstance(fact, ev.DisputeOpened):
-        return "payment.disputed", {"dispute_id": fact.dispute_id, "reason": fact.reason, **_amount(payment)}
-    if isinstance(fact, ev.BookingReleased):
-        return f"booking.{fact.status}", {}
-    name = _SIMPLE.get(type(fact))
-    return (name, _amount(payment)) if name else None
+def message_for(event: ev.Fact, payment: Payment, now: datetime) -> tuple[str, Content] | None:
+    """Type and content of the message that ``event`` gives rise to; None for events that concern nobody else.
+
+    ``payment`` is the payment after the event. Amounts are decimal text in major units.
+    """
+    make = _MAKERS.get(type(event))
+    made = make(event, payment) if make else None
+    if made is None:
+        return None
+    kind, content = made
+    return kind, {**_money(payment, now), **content}
 
 
-_SIMPLE = {
-    ev.PaymentSucceeded: "payment.succeeded",
-    ev.PaymentFailed: "payment.failed",
-    ev.PaymentCanceled: "payment.canceled",
-    ev.BookingConfirmed: "booking.confirmed",
+def _money(payment: Payment, now: datetime) -> Content:
+    """How the payment stands, for a receiver that decides by it."""
+    return {
+        "amount": payment.amount.major(),
+        "currency": payment.amount.currency.code,
+        "refunded_amount": payment.refunded.major(),
+        "remaining_refundable": payment.refundable.remaining(now).major(),
+        "refund_owed": payment.owed.amount.major(),
+    }
+
+
+Made = tuple[str, Content] | None
+
+
+def _refund(event: ev.RefundMoved | ev.RefundFound, payment: Payment) -> Made:
+    refund = payment.refund(event.refund_id)
+    content: Content = {"refund_id": event.refund_id}
+    if refund is not None:
+        content["refund_amount"] = refund.amount.major()
+    if event.status is RefundStatus.SUCCEEDED:
+        return "payment.refunded", content
+    return ("payment.refund_failed", content) if event.status.is_lost else None
+
+
+def _deferred(event: ev.RefundDeferred, payment: Payment) -> Made:
+    return "refund.deferred", {
+        "refund_id": event.refund_id,
+        "refund_amount": event.amount.major(),
+        "reason": event.why.value,
+    }
+
+
+def _dispute(kind: str, dispute_id: str, payment: Payment) -> Made:
+    dispute = payment.dispute_by_id(dispute_id)
+    if dispute is None:
+        return None
+    return kind, {
+        "dispute_id": dispute.id,
+        "status": dispute.status.value,
+        "reason": dispute.reason,
+        "amount": dispute.amount.major(),
+        "withdrawn_amount": dispute.withdrawn.major(),
+        "evidence_due_by": dispute.evidence_due_by.isoformat() if dispute.evidence_due_by else None,
+    }
+
+
+def _opened(event: ev.DisputeOpened, payment: Payment) -> Made:
+    return _dispute("dispute.opened", event.dispute_id, payment)
+
+
+def _moved(event: ev.DisputeMoved, payment: Payment) -> Made:
+    return _dispute("dispute.changed" if event.status.is_open else "dispute.closed", event.dispute_id, payment)
+
+
+def _changed(event: ev.DisputeChanged | ev.DisputeFundsMoved, payment: Payment) -> Made:
+    return _dispute("dispute.changed", event.dispute_id, payment)
+
+
+def _released(event: ev.BookingReleased, payment: Payment) -> Made:
+    return f"booking.{event.status}", {}
+
+
+def _plain(kind: str) -> Callable[[object, Payment], Made]:
+    return lambda event, payment: (kind, {})
+
+
+_MAKERS: Final[Mapping[type, Callable[..., Made]]] = {
+    ev.PaymentSucceeded: _plain("payment.succeeded"),
+    ev.PaymentFailed: _plain("payment.failed"),
+    ev.PaymentCanceled: _plain("payment.canceled"),
+    ev.BookingConfirmed: _plain("booking.confirmed"),
+    ev.BookingReleased: _released,
+    ev.RefundMoved: _refund,
+    ev.RefundFound: _refund,
+    ev.RefundDeferred: _deferred,
+    ev.DisputeOpened: _opened,
+    ev.DisputeMoved: _moved,
+    ev.DisputeChanged: _changed,
+    ev.DisputeFundsMoved: _changed,
 }
-
-
-def _refund(fact: ev.RefundMoved | ev.RefundFound) -> Told | None:
-    if fact.status is RefundStatus.SUCCEEDED:
-        return "payment.refunded", {"refund_id": fact.refund_id}
-    return ("payment.refund_failed", {"refund_id": fact.refund_id}) if fact.status.is_lost else None
-
-
-def _amount(payment: Payment) -> dict[str, object]:
-    return {"amount": payment.amount.major(), "currency": payment.amount.currency.code}

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.messages import told_by
+from booking_payments.application.messages import SCHEMA_VERSION, message_for
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
@@ -41,7 +41,7 @@ class Recorder:
         self._in_flight = payment.operation if payment else None
         self._recorded: list[ev.Recorded] = []
         self._postings: list[Posting] = []
-        self._told: list[Message] = []
+        self._messages: list[Message] = []
         self._seen: IntentReport | None = None
         self.now: datetime = world.clock.now()
 
@@ -85,12 +85,12 @@ class Recorder:
             self._postings.extend(postings(before, fact))
         self._payment = evolve(before, recorded)
         self._recorded.append(recorded)
-        self._tell(fact, self._payment)
+        self._announce(fact, self._payment)
 
-    def _tell(self, fact: ev.Fact, payment: Payment) -> None:
-        told = told_by(fact, payment)
-        if told is not None:
-            self._told.append(self._message(told[0], dict(told[1])))
+    def _announce(self, fact: ev.Fact, payment: Payment) -> None:
+        made = message_for(fact, payment, self.now)
+        if made is not None:
+            self._messages.append(self._message(*made))
 
     def _message(self, kind: str, data: dict[str, object]) -> Message:
         return Message(
@@ -99,8 +99,13 @@ class Recorder:
             booking_id=self.booking.id,
             payment_id=self._payment.id if self._payment else None,
             at=self.now,
-            data={"booking_reference": self.booking.reference, **data},
+            data={"schema_version": SCHEMA_VERSION, "booking_reference": self.booking.reference, **data},
         )
+
+    def _complete(self, message: Message) -> Message:
+        """The message with the booking as this transaction leaves it, and who acted."""
+        said = {"booking_status": self.booking.status.value, "actor": self._caller.role}
+        return attrs.evolve(message, data={**message.data, **said})
 
     def release(self, status: str) -> None:
         """Close the booking, in the payment's journal where there is one."""
@@ -108,7 +113,7 @@ class Recorder:
         if self._payment is not None:
             self._add(fact)
             return
-        self._told.append(self._message(f"booking.{status}", {}))
+        self._messages.append(self._message(f"booking.{status}", {}))
         self._release_without_payment = fact
 
     _release_without_payment: ev.BookingReleased | None = None
@@ -194,9 +199,9 @@ class Recorder:
         if self._caller.by_itself and self._facts():
             await self._uow.audit.append(self._audit_record())
         wanted = not self._world.terms.deliveries.let_go
-        for message in self._told:
-            await self._uow.outbox.append(message, wanted=wanted)
-        if self._told and wanted:
+        for message in self._messages:
+            await self._uow.outbox.append(self._complete(message), wanted=wanted)
+        if self._messages and wanted:
             self._uow.jobs.defer(DeliverMessages(), self.now)
 
     async def take_lease(self, holder: str, looks: int) -> None:

@@ -13,7 +13,8 @@ class Message:
 
     ``id`` is what a consumer deduplicates by; ``sequence`` orders the messages of one booking. ``type`` is one of
     ``payment.succeeded``, ``payment.failed``, ``payment.canceled``, ``payment.refunded``, ``payment.refund_failed``,
-    ``payment.disputed``, ``booking.confirmed``, ``booking.canceled``, ``booking.expired``.
+    ``refund.deferred``, ``dispute.opened``, ``dispute.changed``, ``dispute.closed``, ``booking.confirmed``,
+    ``booking.canceled``, ``booking.expired``.
     """
 
     id: str

@@ -180,4 +180,4 @@ async def test_disputes_and_failures_are_told(house: House) -> None:
     await house.settle()
 
     told = {message.type for message in house.publisher.published}
-    assert {"payment.disputed", "payment.failed"} <= told
+    assert {"dispute.opened", "payment.failed"} <= told
