@@ -20,6 +20,7 @@ from booking_payments.domain.errors import (
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
+from booking_payments.ports.storage import Storage
 from booking_payments.testing.house import ANN, OPERATOR, House
 
 
@@ -312,8 +313,8 @@ async def test_a_booking_is_neither_canceled_nor_expired_while_a_call_is_in_flig
     assert (refused, await _status(house, booking.id)) == (["pending"], BookingStatus.CONFIRMED)
 
 
-async def test_one_customer_may_keep_so_many_unpaid_holds_and_no_more() -> None:
-    house = House(terms=Terms(max_unpaid_bookings=2))
+async def test_one_customer_may_keep_so_many_unpaid_holds_and_no_more(storage: Storage) -> None:
+    house = House(storage=storage, terms=Terms(max_unpaid_bookings=2))
     first, _ = await house.book(reference="R-1"), await house.book(reference="R-2")
 
     with pytest.raises(RefusedByRule) as refused:

@@ -27,6 +27,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import AttemptOutcome, Payment, fold
 from booking_payments.ports.gateway import Unreachable
+from booking_payments.ports.storage import Storage
 from booking_payments.testing.house import ANN, OPERATOR, House
 from tests.unit.application.saboteur import Saboteur
 
@@ -151,8 +152,8 @@ async def test_an_amount_over_the_gateways_maximum_is_refused(house: House) -> N
     assert (await _refusal(house, (await house.book("1000000.00")).id)).code == "amount_too_large"
 
 
-async def test_a_house_may_take_larger_amounts() -> None:
-    house = House(amount_digits=9)
+async def test_a_house_may_take_larger_amounts(storage: Storage) -> None:
+    house = House(storage=storage, amount_digits=9)
     booking = await house.book("1000000", currency=Currency.UGX)
 
     paid = await house.payments.process_booking_payment(booking, "pm_card_visa")
@@ -413,8 +414,8 @@ async def test_a_confirmation_may_name_another_place_to_come_back_to(house: Hous
     assert _comes_back_to(view) == other
 
 
-async def test_the_place_of_the_payment_goes_before_that_of_the_settings() -> None:
-    house = House(terms=Terms(return_url="https://shop.example/always"))
+async def test_the_place_of_the_payment_goes_before_that_of_the_settings(storage: Storage) -> None:
+    house = House(storage=storage, terms=Terms(return_url="https://shop.example/always"))
     booking = await house.book()
     await house.payments.start_payment(booking.id, ANN, return_url=BACK)
 
@@ -642,8 +643,8 @@ async def test_payments_are_listed_newest_first_page_by_page(house: House) -> No
     assert (listed, rest.next_cursor) == (["R-2", "R-1", "R-0"], None)
 
 
-async def test_the_house_may_name_the_kinds_of_methods_that_it_takes() -> None:
-    house = House(terms=Terms(method_types=("card",)))
+async def test_the_house_may_name_the_kinds_of_methods_that_it_takes(storage: Storage) -> None:
+    house = House(storage=storage, terms=Terms(method_types=("card",)))
     view = await house.payments.start_payment(
         (await house.book()).id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
     )

@@ -21,7 +21,7 @@ from booking_payments.domain.ledger import postings_of
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.payment import AttemptOutcome, Payment, fold
 from booking_payments.domain.reports import DisputeReport, IntentReport, Unreadable
-from booking_payments.ports.storage import InboxEntry, InboxStatus, UnitOfWork
+from booking_payments.ports.storage import InboxEntry, InboxStatus, Storage, UnitOfWork
 from booking_payments.testing.house import ANN, House
 from tests.unit.application.saboteur import PowerCut, Saboteur
 
@@ -358,8 +358,9 @@ async def test_a_dispute_nobody_told_of_is_booked(house: House) -> None:
     assert found.left == ()
 
 
-async def test_an_intent_that_was_given_up_but_exists_is_linked() -> None:
-    house = House(gateway_behind=timedelta(hours=2))  # too far for the resolver, which then finds nothing
+async def test_an_intent_that_was_given_up_but_exists_is_linked(storage: Storage) -> None:
+    too_far = timedelta(hours=2)  # for the resolver, which then finds nothing
+    house = House(storage=storage, gateway_behind=too_far)
     booking = await house.book()
     house.stripe.faults.script(CREATE, "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
@@ -694,8 +695,8 @@ async def test_a_refund_of_an_old_payment_is_compared(house: House) -> None:
     assert (await _now(house, view)).refunded.minor == 3000
 
 
-async def test_a_gateway_whose_clock_is_behind_hides_nothing() -> None:
-    house = House(gateway_behind=timedelta(minutes=10))
+async def test_a_gateway_whose_clock_is_behind_hides_nothing(storage: Storage) -> None:
+    house = House(storage=storage, gateway_behind=timedelta(minutes=10))
     await _paid(house)
     house.clock.advance(timedelta(minutes=5))
 
@@ -827,8 +828,8 @@ class _DiesMeanwhile(Saboteur):
         return await super().list_intents(since, until)
 
 
-async def test_what_is_read_while_a_customer_confirms_is_left_to_the_answer() -> None:
-    house = House(terms=Terms(max_attempts=2))
+async def test_what_is_read_while_a_customer_confirms_is_left_to_the_answer(storage: Storage) -> None:
+    house = House(storage=storage, terms=Terms(max_attempts=2))
     view = await _pay(house, "pm_card_threeDSecure2Required")
     house.authenticate(view, "failed")
     await house.deliver_webhooks()

@@ -18,6 +18,7 @@ from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundReason, RefundTier
+from booking_payments.ports.storage import Storage
 from booking_payments.testing.house import ANN, House
 
 TIERS = RefundPolicy(
@@ -292,9 +293,9 @@ async def test_too_close_to_the_event_the_tiers_give_nothing(house: House) -> No
     assert (await house.payments.quote_refund(booking_id, ANN)).reason is QuoteReason.TOO_LATE
 
 
-async def test_the_customers_fee_comes_back_where_it_is_returned() -> None:
+async def test_the_customers_fee_comes_back_where_it_is_returned(storage: Storage) -> None:
     fees = FeePolicy(payer=FeePayer.CUSTOMER, on_refund=FeeOnRefund.RETURNED)
-    house = House(terms=Terms(fees=fees, refunds=RefundPolicy(fee=FeeOnRefund.RETURNED)))
+    house = House(storage=storage, terms=Terms(fees=fees, refunds=RefundPolicy(fee=FeeOnRefund.RETURNED)))
     booking_id = await _paid(house)
 
     quote = await house.payments.quote_refund(booking_id, ANN)
@@ -302,8 +303,8 @@ async def test_the_customers_fee_comes_back_where_it_is_returned() -> None:
     assert (quote.amount.major(), quote.fee_refunded.major()) == ("103.00", "3.00")
 
 
-async def test_the_customers_fee_stays_where_it_is_kept() -> None:
-    house = House(terms=Terms(fees=FeePolicy(payer=FeePayer.CUSTOMER)))
+async def test_the_customers_fee_stays_where_it_is_kept(storage: Storage) -> None:
+    house = House(storage=storage, terms=Terms(fees=FeePolicy(payer=FeePayer.CUSTOMER)))
     booking_id = await _paid(house)
 
     quote = await house.payments.quote_refund(booking_id, ANN)

@@ -13,7 +13,7 @@ from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import AttemptOutcome, Payment
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
+from booking_payments.ports.storage import CommitLost, Storage, StorageConflict, StorageDown
 from booking_payments.testing.house import ANN, House
 
 CREATE = "POST /v1/payment_intents"
@@ -194,8 +194,8 @@ async def test_a_misused_key_is_never_swapped_but_looked_up(house: House) -> Non
     assert (payment.status, _charges(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
-async def test_an_intent_is_found_though_the_gateways_clock_is_behind_ours() -> None:
-    house = House(gateway_behind=timedelta(minutes=10))
+async def test_an_intent_is_found_though_the_gateways_clock_is_behind_ours(storage: Storage) -> None:
+    house = House(storage=storage, gateway_behind=timedelta(minutes=10))
     booking_id = await _fails(house, "timeout_after")
     house.clock.advance(timedelta(hours=23, minutes=30))  # too late to send the key again: only reading is left
 
