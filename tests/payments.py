@@ -15,6 +15,7 @@ from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.payment import Payment
 from booking_payments.testing.house import ANN, House
+from tests.unit.application.saboteur import PowerCut
 
 VISA = "pm_card_visa"
 CREATE = "POST /v1/payment_intents"
@@ -73,6 +74,20 @@ async def lose_answer(
     with pytest.raises(OutcomeUnknown):
         await pay(house, registered, card, caller=caller)
     return registered.id
+
+
+async def die_while_paying(house: House) -> Booking:
+    """Register a booking and let the process die while its charge waits for the gateway's answer."""
+    registered = await house.book()
+    house.stripe.faults.script(CREATE, "slow", times=1)
+
+    async def die() -> None:
+        raise PowerCut
+
+    house.clock.meanwhile(die)
+    with pytest.raises(PowerCut):
+        await pay(house, registered)
+    return registered
 
 
 def pay_in_browser(house: House, view: PaymentView, card: str = VISA) -> None:

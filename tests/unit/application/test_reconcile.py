@@ -26,6 +26,7 @@ from tests.payments import (
     CREATE,
     authorize,
     book_and_pay,
+    die_while_paying,
     lose_answer,
     paid_booking,
     pay,
@@ -139,21 +140,8 @@ async def test_an_unknown_outcome_is_settled_at_once(house: House, fault: str) -
     assert (_healed(found), found.left) == (["settled"], ())
 
 
-async def _die_while_paying(house: House) -> Booking:
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, "slow", times=1)
-
-    async def power_cut() -> None:
-        raise PowerCut
-
-    house.clock.meanwhile(power_cut)
-    with pytest.raises(PowerCut):
-        await pay(house, booking)
-    return booking
-
-
 async def test_the_lease_of_a_process_that_died_is_waited_for(house: House) -> None:
-    booking = await _die_while_paying(house)
+    booking = await die_while_paying(house)
     before = house.clock.now()
 
     found = await house.payments.reconcile()
@@ -164,7 +152,7 @@ async def test_the_lease_of_a_process_that_died_is_waited_for(house: House) -> N
 
 
 async def test_an_operation_of_somebody_who_still_works_on_it_is_left(house: House) -> None:
-    booking = await _die_while_paying(house)
+    booking = await die_while_paying(house)
     payment = await payment_of(house, booking)
 
     async def renew() -> None:
@@ -759,7 +747,7 @@ async def test_more_payments_than_fit_at_once_are_gone_through(house: House, mon
 
 
 async def test_what_its_owner_ends_while_we_wait_was_not_healed(house: House) -> None:
-    booking = await _die_while_paying(house)
+    booking = await die_while_paying(house)
 
     async def somebody_else_takes_over() -> None:
         await house.payments.work()
@@ -791,7 +779,7 @@ class _DiesMeanwhile(Saboteur):
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Unreadable]:
         if self.booking is None:
-            self.booking = await _die_while_paying(self._house)
+            self.booking = await die_while_paying(self._house)
         return await super().list_intents(since, until)
 
 

@@ -15,7 +15,7 @@ from booking_payments.domain.payment import AttemptOutcome
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.storage import CommitLost, Storage, StorageConflict, StorageDown
 from booking_payments.testing.house import ANN, House
-from tests.payments import CREATE, charges_of, lose_answer, pay, pay_in_browser, payment_of
+from tests.payments import CREATE, charges_of, die_while_paying, lose_answer, pay, pay_in_browser, payment_of
 
 FAULTS = ["timeout_before", "timeout_after", "reset_before", "reset_after", "409", "429_lock", "500_before", "503"]
 
@@ -117,15 +117,7 @@ async def test_an_operation_belongs_to_whoever_began_it_while_the_lease_runs(hou
 
 
 async def test_an_operation_whose_owner_died_is_taken_over(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, "slow", times=1)
-
-    async def power_cut() -> None:
-        raise KeyboardInterrupt
-
-    house.clock.meanwhile(power_cut)
-    with pytest.raises(KeyboardInterrupt):
-        await pay(house, booking)
+    booking = await die_while_paying(house)
 
     await house.settle()
 
@@ -134,15 +126,7 @@ async def test_an_operation_whose_owner_died_is_taken_over(house: House) -> None
 
 
 async def test_before_the_lease_has_lapsed_the_same_request_has_to_wait(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, "slow", times=1)
-
-    async def power_cut() -> None:
-        raise KeyboardInterrupt
-
-    house.clock.meanwhile(power_cut)
-    with pytest.raises(KeyboardInterrupt):
-        await pay(house, booking)
+    booking = await die_while_paying(house)
 
     with pytest.raises(AlreadyUnderWay):
         await house.payments.start_payment(booking.id, ANN)
