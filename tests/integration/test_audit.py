@@ -20,6 +20,7 @@ from booking_payments.entrypoints.cli import main
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.storage import StorageConflict, Subject, UnitOfWork, Work
 from booking_payments.testing.house import ANN, OPERATOR, House
+from tests.payments import pay
 from tests.unit.application.saboteur import Saboteur
 
 READING = {
@@ -39,18 +40,8 @@ T = TypeVar("T")
 Command = Callable[[House, str], Awaitable[object]]
 
 
-async def _held(house: House, booking_id: str) -> None:
-    await house.payments.start_payment(
-        booking_id,
-        ANN,
-        payment_method_id="pm_card_visa",
-        confirm_immediately=True,
-        capture_method=CaptureMethod.MANUAL,
-    )
-
-
-async def _paid(house: House, booking_id: str) -> None:
-    await house.payments.start_payment(booking_id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+async def _authorized(house: House, booking_id: str) -> None:
+    await pay(house, booking_id, capture_method=CaptureMethod.MANUAL)
 
 
 async def _open(house: House, booking_id: str) -> None:
@@ -63,7 +54,7 @@ async def _nothing(house: House, booking_id: str) -> None:
 
 COMMANDS: dict[str, tuple[Command, Command]] = {
     "register_booking": (_nothing, lambda house, _: house.book(reference="R-2")),
-    "cancel_booking": (_paid, lambda house, id_: house.payments.cancel_booking(id_, OPERATOR)),
+    "cancel_booking": (pay, lambda house, id_: house.payments.cancel_booking(id_, OPERATOR)),
     "start_payment": (_nothing, lambda house, id_: house.payments.start_payment(id_, OPERATOR)),
     "confirm_payment": (
         _open,
@@ -73,11 +64,11 @@ COMMANDS: dict[str, tuple[Command, Command]] = {
         _open,
         lambda house, id_: house.payments.retry_payment(id_, OPERATOR, payment_method_id="pm_card_visa"),
     ),
-    "capture_payment": (_held, lambda house, id_: house.payments.capture_payment(id_, OPERATOR)),
-    "cancel_payment": (_held, lambda house, id_: house.payments.cancel_payment(id_, OPERATOR)),
-    "refund_payment": (_paid, lambda house, id_: house.payments.refund_payment(id_, OPERATOR, amount=Decimal("1.50"))),
-    "reconcile": (_paid, lambda house, _: house.payments.reconcile(caller=OPERATOR)),
-    "replay_webhooks": (_paid, lambda house, _: house.payments.replay_webhooks(caller=OPERATOR)),
+    "capture_payment": (_authorized, lambda house, id_: house.payments.capture_payment(id_, OPERATOR)),
+    "cancel_payment": (_authorized, lambda house, id_: house.payments.cancel_payment(id_, OPERATOR)),
+    "refund_payment": (pay, lambda house, id_: house.payments.refund_payment(id_, OPERATOR, amount=Decimal("1.50"))),
+    "reconcile": (pay, lambda house, _: house.payments.reconcile(caller=OPERATOR)),
+    "replay_webhooks": (pay, lambda house, _: house.payments.replay_webhooks(caller=OPERATOR)),
 }
 
 
@@ -108,7 +99,7 @@ async def test_a_command_leaves_one_record(house: House, operation: str) -> None
 
 async def test_a_record_tells_of_whose_booking_and_what_was_asked(house: House) -> None:
     booking = await house.book()
-    await _paid(house, booking.id)
+    await pay(house, booking)
 
     await house.payments.refund_payment(booking.id, OPERATOR, amount="1.50")
 
@@ -132,16 +123,14 @@ async def _outcome(house: House, work: Awaitable[object], error: type[PaymentErr
 
 async def test_a_decline_is_on_record(house: House) -> None:
     booking = await house.book()
-    work = house.payments.start_payment(
-        booking.id, ANN, payment_method_id="pm_card_visa_chargeDeclined", confirm_immediately=True
-    )
+    work = pay(house, booking, "pm_card_visa_chargeDeclined")
 
     assert await _outcome(house, work, CardDeclined) == (AuditOutcome.REFUSED, "card_declined")
 
 
 async def test_a_refusal_is_on_record(house: House) -> None:
     booking = await house.book()
-    await _paid(house, booking.id)
+    await pay(house, booking)
     work = house.payments.refund_payment(booking.id, ANN, amount="100.01")
 
     assert await _outcome(house, work, RefusedByRule) == (AuditOutcome.REFUSED, "exceeds_refundable")
@@ -156,7 +145,7 @@ async def test_who_asks_for_somebody_elses_booking_is_on_record(house: House) ->
 async def test_an_unknown_outcome_is_on_record_and_so_is_who_settles_it(house: House) -> None:
     booking = await house.book()
     house.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=9)
-    work = house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    work = pay(house, booking)
 
     assert await _outcome(house, work, OutcomeUnknown) == (AuditOutcome.UNKNOWN, "outcome_unknown")
 
@@ -193,9 +182,7 @@ async def test_an_expiry_leaves_a_record(house: House) -> None:
 
 async def test_a_webhook_that_changes_something_leaves_a_record(house: House) -> None:
     booking = await house.book()
-    view = await house.payments.start_payment(
-        booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
-    )
+    view = await pay(house, booking, "pm_card_authenticationRequired")
     house.authenticate(view, "succeeded")
 
     await house.deliver_webhooks()
@@ -207,7 +194,7 @@ async def test_a_webhook_that_changes_something_leaves_a_record(house: House) ->
 
 async def test_a_webhook_that_changes_nothing_leaves_none(house: House) -> None:
     booking = await house.book()
-    await _paid(house, booking.id)
+    await pay(house, booking)
     before = await _trail(house)
 
     await house.deliver_webhooks()
@@ -218,9 +205,7 @@ async def test_a_webhook_that_changes_nothing_leaves_none(house: House) -> None:
 async def test_every_fact_belongs_to_a_record(house: House) -> None:
     """Whatever is in a journal was commanded, or recorded by whoever did it without a command."""
     booking = await house.book()
-    view = await house.payments.start_payment(
-        booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
-    )
+    view = await pay(house, booking, "pm_card_authenticationRequired")
     house.authenticate(view, "succeeded")
     await house.settle()
     await house.payments.refund_payment(booking.id, OPERATOR, amount="1.00")

@@ -27,6 +27,7 @@ from booking_payments.ports.audit import AuditOutcome
 from booking_payments.ports.storage import CommitLost, Handover, StorageConflict, Subject, UnitOfWork
 from booking_payments.testing.house import ANN, OPERATOR, SECRET, House
 from tests.integration.line import Line
+from tests.payments import pay
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ DEBIT = "pm_usBankAccount_success"
 async def _processing(house: House, number: int) -> tuple[str, str]:
     """The id of a booking whose debit is on its way, and its intent's."""
     booking = await house.book(reference=f"R-{number}")
-    view = await house.payments.start_payment(booking.id, ANN, payment_method_id=DEBIT, confirm_immediately=True)
+    view = await pay(house, booking, DEBIT)
     assert view.payment.status is PaymentStatus.PROCESSING
     return booking.id, view.payment.intent_id or ""
 
@@ -255,13 +256,11 @@ async def test_without_a_subject_nothing_is_grouped(storage: SqlStorage, monkeyp
 
 
 def _paying(house: House, booking_id: str) -> Callable[[], Coroutine[Any, Any, PaymentStatus]]:
-    async def pay() -> PaymentStatus:
-        view = await house.payments.start_payment(
-            booking_id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
-        )
+    async def charge() -> PaymentStatus:
+        view = await pay(house, booking_id)
         return view.payment.status
 
-    return pay
+    return charge
 
 
 async def test_payments_that_are_begun_together_are_committed_together(house: House, storage: SqlStorage) -> None:

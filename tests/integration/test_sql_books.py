@@ -9,14 +9,7 @@ from sqlalchemy import text
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.testing.house import ANN, House
-
-
-async def _paid(house: House, reference: str = "R-1") -> str:
-    booking = await house.book(reference=reference)
-    view = await house.payments.start_payment(
-        booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
-    )
-    return view.payment.id
+from tests.payments import book_and_pay
 
 
 async def _run(storage: SqlStorage, statement: str, **values: object) -> None:
@@ -48,7 +41,7 @@ CHANGES = [
 async def test_a_change_behind_our_back_is_found_and_named(
     house: House, storage: SqlStorage, change: str, expected: list[str]
 ) -> None:
-    payment_id = await _paid(house)
+    payment_id = (await book_and_pay(house)).payment.id
     await _run(storage, change)
 
     found = await house.payments.check_ledger()
@@ -75,7 +68,7 @@ async def test_a_payment_of_an_earlier_release_that_did_not_keep_its_return_url_
 
 
 async def test_one_payment_that_can_not_be_read_hides_no_other(house: House, storage: SqlStorage) -> None:
-    broken, sound = await _paid(house), await _paid(house, "R-2")
+    broken, sound = (await book_and_pay(house)).payment.id, (await book_and_pay(house, reference="R-2")).payment.id
     await _run(storage, "UPDATE payments SET state = '{}' WHERE id = :id", id=broken)
 
     found = await house.payments.check_ledger()

@@ -20,14 +20,8 @@ from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.storage import StorageConflict, StoredAnswer, UnitOfWork
 from booking_payments.testing.house import NOW
 from booking_payments.testing.overview_contract import OverviewContract
-from booking_payments.testing.storage_contract import (
-    StorageContract,
-    audit_record,
-    booking,
-    store,
-    stored,
-    whole_life,
-)
+from booking_payments.testing.payment_builder import booking, whole_life
+from booking_payments.testing.storage_contract import StorageContract, audit_record, store, stored
 
 
 class TestSqlStorage(StorageContract):

@@ -20,7 +20,8 @@ from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.storage import CommitLost, InboxEntry, StorageDown, StoredAnswer, Subject, UnitOfWork
 from booking_payments.testing.house import NOW
-from booking_payments.testing.storage_contract import booking, entry, store, stored, whole_life
+from booking_payments.testing.payment_builder import booking, whole_life
+from booking_payments.testing.storage_contract import entry, store, stored
 from tests.integration.line import Line
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -15,7 +15,8 @@ from booking_payments.domain.retry import Decline
 from booking_payments.ports.overview import DriftReport, InboxPage, Tally, Told
 from booking_payments.ports.storage import InboxStatus, Storage, UnitOfWork, Watch
 from booking_payments.testing.house import NOW
-from booking_payments.testing.storage_contract import Life, booking, entry, store, stored, whole_life
+from booking_payments.testing.payment_builder import booking, started_payment, whole_life
+from booking_payments.testing.storage_contract import entry, store, stored
 
 LONG_AGO = NOW - timedelta(days=400)
 DECLINE = Decline(code="card_declined", message="No.", decline_code="insufficient_funds")
@@ -24,12 +25,12 @@ DECLINE = Decline(code="card_declined", message="No.", decline_code="insufficien
 async def _pay(storage: Storage, *numbers: int, at: datetime = NOW) -> None:
     await store(storage, *(booking(number) for number in numbers))
     for number in numbers:
-        await stored(storage, Life(booking(number), number, at + timedelta(seconds=number)))
+        await stored(storage, started_payment(booking(number), number, at + timedelta(seconds=number)))
 
 
 async def _decline(storage: Storage, number: int, at: datetime) -> None:
     await store(storage, booking(number))
-    life = Life(booking(number), number, at)
+    life = started_payment(booking(number), number, at)
     started = ev.AttemptStarted(number=1, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None)
     life.happen(started, ev.AttemptRefused(number=1, decline=DECLINE, charge_id=None, payment_method_id=None))
     await stored(storage, life)

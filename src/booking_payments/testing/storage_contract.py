@@ -6,7 +6,6 @@ Subclass ``StorageContract`` in a test module and give it a ``storage`` fixture:
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -17,25 +16,15 @@ import pytest
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.decisions import start
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import (
-    CancelIntent,
-    CancellationReason,
-    CaptureIntent,
-    CaptureMethod,
     ConfirmIntent,
-    CreateIntent,
-    CreateRefund,
-    Instruction,
 )
-from booking_payments.domain.ledger import Posting, postings, postings_of
+from booking_payments.domain.ledger import postings_of
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.payment import Payment, evolve, fold
-from booking_payments.domain.refunds import RefundPolicy, RefundReason, RefundTier
-from booking_payments.domain.retry import Decline
+from booking_payments.domain.payment import Payment, fold
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import (
@@ -52,134 +41,13 @@ from booking_payments.ports.storage import (
     Watch,
 )
 from booking_payments.testing.house import NOW
-
-USD_100 = Money(10000, Currency.USD)
-POLICY = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal("99.5")),))
-
-
-def booking(number: int = 1, *, customer_id: str = "ann", expires_in: timedelta = timedelta(hours=1)) -> Booking:
-    """A booking that was never stored."""
-    return Booking(
-        id=f"bk_{number}",
-        reference=f"R-{number}",
-        customer_id=customer_id,
-        amount=USD_100,
-        event_starts_at=NOW + timedelta(days=30),
-        expires_at=NOW + expires_in,
-        created_at=NOW,
-        refund_policy=POLICY,
-    )
-
-
-class Life:
-    """A payment that facts happen to, kept as storage wants it."""
-
-    def __init__(self, of: Booking, number: int = 1, at: datetime = NOW) -> None:
-        self.at = at
-        self.payment: Payment | None = None
-        self.recorded: list[ev.Recorded] = []
-        self.postings: list[Posting] = []
-        terms = {"fee_policy": FeePolicy(), "refund_policy": RefundPolicy(), "capture_method": CaptureMethod.MANUAL}
-        self.happen(start(of, payment_id=f"pay_{number}", now=NOW, max_attempts=3, amount_step=10, **terms))  # type: ignore[arg-type]
-
-    def happen(self, *facts: ev.Fact) -> "Life":
-        """Let facts happen to the payment."""
-        for fact in facts:
-            sequence = self.payment.version + 1 if self.payment else 1
-            recorded = ev.Recorded(sequence=sequence, at=self.at, actor="customer:ann", cause="test", fact=fact)
-            if self.payment is not None:
-                self.postings.extend(postings(self.payment, fact))
-            self.payment = evolve(self.payment, recorded)
-            self.recorded.append(recorded)
-        return self
-
-    async def save(self, uow: UnitOfWork) -> Payment:
-        """Store what has happened since the last time."""
-        assert self.payment is not None
-        await uow.payments.append(self.payment, self.recorded, self.postings)
-        self.recorded, self.postings = [], []
-        return self.payment
-
-
-def whole_life(of: Booking) -> Life:
-    """A payment to which every kind of fact has happened."""
-    decline = Decline(code="card_declined", message="No.", decline_code="lost_card", advice_code="do_not_try_again")
-    create = CreateIntent(
-        amount=USD_100,
-        capture_method=CaptureMethod.MANUAL,
-        payment_method_id="pm_1",
-        confirm=True,
-        return_url="https://shop.example",
-        metadata={"payment_id": "pay_1"},
-    )
-    confirm = ConfirmIntent(intent_id="pi_1", payment_method_id=None, return_url=None)
-    capture = CaptureIntent(intent_id="pi_1", amount=Money(6000, Currency.USD))
-    cancel = CancelIntent(intent_id="pi_1", reason=CancellationReason.ABANDONED)
-    reason = RefundReason.DUPLICATE
-    part = Money(1000, Currency.USD)
-    refund = CreateRefund(intent_id="pi_1", refund_id="rf_1", amount=part, reason=reason, metadata={"note": "rain"})
-    zero = Money(0, Currency.USD)
-    captured = FeePolicy().of_booking(Money(6000, Currency.USD))
-    due = NOW + timedelta(days=7)
-    operations: tuple[tuple[Instruction, ev.Purpose], ...] = (
-        (create, ev.Purpose.PAY),
-        (confirm, ev.Purpose.PAY),
-        (cancel, ev.Purpose.EXPIRE_BOOKING),
-    )
-    life = Life(of)
-    for place, (instruction, purpose) in enumerate(operations):
-        key = f"key-{place}"
-        life.happen(
-            ev.AttemptStarted(number=place + 1, origin=ev.Origin.SERVER, idempotency_key=key, payment_method_id="pm_1"),
-            ev.OperationIntended(idempotency_key=key, purpose=purpose, instruction=instruction),
-            ev.OutcomeLeftUnknown(idempotency_key=key, reason="timeout"),
-            ev.NewsDeferred(),
-            ev.OperationSettled(idempotency_key=key, refusal="why"),
-            ev.AttemptDropped(number=place + 1),
-        )
-    return life.happen(
-        ev.IntentLinked(intent_id="pi_1"),
-        ev.MethodAttached(),
-        ev.MethodRequired(),
-        ev.ActionRequired(),
-        ev.AttemptStarted(number=4, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None),
-        ev.AttemptRefused(number=4, decline=decline, charge_id="ch_1", payment_method_id="pm_2"),
-        ev.ProcessingStarted(),
-        ev.AttemptStarted(number=5, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id="pm_3"),
-        ev.PaymentAuthorized(amount=USD_100, charge_id="ch_2", attempt=5),
-        ev.OperationIntended(idempotency_key="key-9", purpose=ev.Purpose.CAPTURE, instruction=capture),
-        ev.OperationSettled(idempotency_key="key-9"),
-        ev.PaymentSucceeded(breakdown=captured, charge_id="ch_2", attempt=5, late=False),
-        ev.BookingConfirmed(),
-        ev.LatePaymentDecided(booking_status="expired"),
-        ev.BookingReleased(status="canceled"),
-        ev.RefundRequested(
-            refund_id="rf_1", amount=part, fee_refunded=zero, reason=reason, note="rain", idempotency_key="key-10"
-        ),
-        ev.OperationIntended(idempotency_key="key-10", purpose=ev.Purpose.REFUND, instruction=refund),
-        ev.RefundLinked(refund_id="rf_1", gateway_refund_id="re_1"),
-        ev.RefundMoved(refund_id="rf_1", status=RefundStatus.SUCCEEDED),
-        ev.RefundMoved(refund_id="rf_1", status=RefundStatus.FAILED, failure_reason="declined"),
-        ev.RefundFound(
-            refund_id="re_2",
-            gateway_refund_id="re_2",
-            amount=part,
-            fee_refunded=zero,
-            status=RefundStatus.SUCCEEDED,
-            reason=None,
-        ),
-        ev.DisputeOpened(
-            dispute_id="du_1",
-            status=DisputeStatus.NEEDS_RESPONSE,
-            reason="fraudulent",
-            amount=part,
-            evidence_due_by=due,
-        ),
-        ev.DisputeFundsMoved(dispute_id="du_1", withdrawn=part),
-        ev.DisputeMoved(dispute_id="du_1", status=DisputeStatus.UNDER_REVIEW, evidence_due_by=due),
-        ev.DisputeChanged(dispute_id="du_1", amount=part, evidence_due_by=None),
-        ev.DriftFound(code="amount_differs", detail="one cent"),
-    )
+from booking_payments.testing.payment_builder import (
+    USD_100,
+    PaymentBuilder,
+    booking,
+    started_payment,
+    whole_life,
+)
 
 
 def message(number: int, of: str = "bk_1") -> Message:
@@ -244,7 +112,7 @@ async def store(storage: Storage, *bookings: Booking) -> None:
     await storage.transact(work)
 
 
-async def stored(storage: Storage, life: Life) -> Payment:
+async def stored(storage: Storage, life: PaymentBuilder) -> Payment:
     """Store what happened to a payment."""
     return await storage.transact(life.save)
 
@@ -396,7 +264,7 @@ class StorageContract:
     async def test_overdue_bookings_that_nobody_pays_for_come_before_the_others(self, storage: Storage) -> None:
         paying = booking(1, expires_in=timedelta(hours=1))
         await store(storage, paying, booking(2, expires_in=timedelta(hours=2)))
-        await stored(storage, Life(paying))
+        await stored(storage, started_payment(paying))
 
         due = await storage.read(lambda uow: uow.bookings.due_to_expire(NOW + timedelta(hours=3), 10))
 
@@ -404,7 +272,7 @@ class StorageContract:
 
     async def test_a_booking_whose_payment_is_on_its_way_is_not_overdue(self, storage: Storage) -> None:
         await store(storage, booking())
-        await stored(storage, Life(booking()).happen(ev.ProcessingStarted()))
+        await stored(storage, started_payment(booking()).happen(ev.ProcessingStarted()))
 
         due = await storage.read(lambda uow: uow.bookings.due_to_expire(NOW + timedelta(days=1), 10))
 
@@ -422,7 +290,7 @@ class StorageContract:
     async def test_every_fact_survives_its_storage(self, storage: Storage) -> None:
         await store(storage, booking())
         life = whole_life(booking())
-        told = list(life.recorded)
+        told = list(life.journal)
 
         payment = await stored(storage, life)
 
@@ -447,7 +315,7 @@ class StorageContract:
 
     async def test_facts_are_added_to_those_that_were_there(self, storage: Storage) -> None:
         await store(storage, booking())
-        life = Life(booking())
+        life = started_payment(booking())
         await stored(storage, life)
         payment = await stored(storage, life.happen(ev.IntentLinked(intent_id="pi_1"), ev.ActionRequired()))
 
@@ -455,9 +323,9 @@ class StorageContract:
 
     async def test_a_payment_that_has_moved_on_is_not_overwritten(self, storage: Storage) -> None:
         await store(storage, booking())
-        first, second = Life(booking()), Life(booking())
+        first, second = started_payment(booking()), started_payment(booking())
         await stored(storage, first)
-        second.recorded = []
+        second.mark_saved()
         await stored(storage, first.happen(ev.ActionRequired()))
 
         with pytest.raises(AlreadyExists):
@@ -465,10 +333,10 @@ class StorageContract:
 
     async def test_a_booking_is_held_by_one_payment(self, storage: Storage) -> None:
         await store(storage, booking())
-        await stored(storage, Life(booking(), 1))
+        await stored(storage, started_payment(booking(), 1))
 
         with pytest.raises(AlreadyExists):
-            await stored(storage, Life(booking(), 2))
+            await stored(storage, started_payment(booking(), 2))
 
     async def test_of_payments_started_at_once_one_holds_the_booking(self, storage: Storage) -> None:
         await store(storage, booking())
@@ -476,7 +344,7 @@ class StorageContract:
 
         async def begin(number: int) -> None:
             try:
-                await stored(storage, Life(booking(), number))
+                await stored(storage, started_payment(booking(), number))
             except AlreadyExists:
                 refused.append(number)
 
@@ -489,8 +357,8 @@ class StorageContract:
 
     async def test_a_canceled_payment_makes_room_for_the_next(self, storage: Storage) -> None:
         await store(storage, booking())
-        await stored(storage, Life(booking(), 1).happen(ev.PaymentCanceled()))
-        await stored(storage, Life(booking(), 2, NOW + timedelta(seconds=1)))
+        await stored(storage, started_payment(booking(), 1).happen(ev.PaymentCanceled()))
+        await stored(storage, started_payment(booking(), 2, NOW + timedelta(seconds=1)))
 
         payments = await storage.read(lambda uow: uow.payments.of_booking("bk_1"))
         assert [payment.id for payment in payments] == ["pay_1", "pay_2"]
@@ -521,10 +389,10 @@ class StorageContract:
         self, storage: Storage, facts: Sequence[ev.Fact]
     ) -> None:
         await store(storage, booking(1), booking(2))
-        await stored(storage, Life(booking(1), 1).happen(*facts))
+        await stored(storage, started_payment(booking(1), 1).happen(*facts))
 
         with pytest.raises(AlreadyExists):
-            await stored(storage, Life(booking(2), 2).happen(*facts))
+            await stored(storage, started_payment(booking(2), 2).happen(*facts))
 
     @pytest.mark.parametrize("gateway_id", ["pi_1", "ch_1", "ch_2", "re_1", "re_2", "du_1"])
     async def test_a_payment_is_found_by_what_the_gateway_calls_its_things(
@@ -583,7 +451,7 @@ class StorageContract:
 
     async def test_a_payment_is_listed_under_the_status_that_it_has_come_to(self, storage: Storage) -> None:
         await store(storage, booking())
-        life, captured = Life(booking()), FeePolicy().of_booking(USD_100)
+        life, captured = started_payment(booking()), FeePolicy().of_booking(USD_100)
         steps: list[tuple[ev.Fact, ...]] = [
             (),
             (ev.IntentLinked(intent_id="pi_1"), ev.MethodAttached(), ev.ActionRequired()),
@@ -595,7 +463,7 @@ class StorageContract:
 
         assert listed == [["requires_payment_method"], ["requires_action"], ["processing"], ["succeeded"]]
 
-    async def _listed_after(self, storage: Storage, life: Life) -> list[str]:
+    async def _listed_after(self, storage: Storage, life: PaymentBuilder) -> list[str]:
         """The statuses under which the only payment is listed."""
         await stored(storage, life)
         filters = [PaymentFilter(status=status) for status in PaymentStatus]
@@ -624,12 +492,12 @@ class StorageContract:
     async def _many(self, storage: Storage, count: int) -> None:
         for number in range(1, count + 1):
             await store(storage, booking(number))
-            await stored(storage, Life(booking(number), number, NOW + timedelta(seconds=number)))
+            await stored(storage, started_payment(booking(number), number, NOW + timedelta(seconds=number)))
 
     @pytest.mark.parametrize("secret", ["pi_1_secret_x", None])
     async def test_a_handover_is_kept_apart(self, storage: Storage, secret: str | None) -> None:
         await store(storage, booking())
-        await stored(storage, Life(booking()))
+        await stored(storage, started_payment(booking()))
         handover = Handover(client_secret=secret, next_action={"type": "use_stripe_sdk"})
         assert await storage.read(lambda uow: uow.payments.handover("pay_1")) is None
 
@@ -639,7 +507,7 @@ class StorageContract:
 
     async def test_a_watch_is_kept(self, storage: Storage) -> None:
         await store(storage, booking())
-        await stored(storage, Life(booking()))
+        await stored(storage, started_payment(booking()))
         watch = Watch(next_look_at=NOW, looks=3, lease_until=NOW + timedelta(minutes=1), holder="run_1")
         assert await storage.read(lambda uow: uow.payments.watch("pay_1")) == Watch()
 
@@ -694,7 +562,7 @@ class StorageContract:
 
     async def test_payments_are_found_by_their_intents(self, storage: Storage) -> None:
         await store(storage, booking(1))
-        payment = await stored(storage, Life(booking(1)).happen(ev.IntentLinked(intent_id="pi_1")))
+        payment = await stored(storage, started_payment(booking(1)).happen(ev.IntentLinked(intent_id="pi_1")))
 
         found = await storage.read(lambda uow: uow.books.of_intents(["pi_1", "pi_2"]))
         assert found == {"pi_1": payment}
@@ -708,7 +576,7 @@ class StorageContract:
 
     async def test_a_story_is_all_that_is_kept_of_a_payment(self, storage: Storage) -> None:
         await store(storage, booking(1), booking(2))
-        await stored(storage, Life(booking(2), 2))
+        await stored(storage, started_payment(booking(2), 2))
         payment = await stored(storage, whole_life(booking(1)))
 
         story = (await storage.read(lambda uow: uow.books.stories(["pay_1", "pay_2"])))["pay_1"]
@@ -722,8 +590,8 @@ class StorageContract:
 
     async def test_what_is_final_is_left_out_unless_it_has_changed_since(self, storage: Storage) -> None:
         await store(storage, booking(1), booking(2))
-        await stored(storage, Life(booking(1), 1).happen(ev.PaymentCanceled()))
-        await stored(storage, Life(booking(2), 2))
+        await stored(storage, started_payment(booking(1), 1).happen(ev.PaymentCanceled()))
+        await stored(storage, started_payment(booking(2), 2))
 
         assert await self._since(storage, NOW) == ["pay_1", "pay_2"]
         assert await self._since(storage, NOW + timedelta(seconds=1)) == ["pay_2"]
@@ -750,7 +618,7 @@ class StorageContract:
         await store(storage, *(booking(number) for number in range(1, 5)))
         lives: list[tuple[ev.Fact, ...]] = [(paid,), (paid, refund), (paid, opened), (paid, closed)]
         for number, facts in enumerate(lives, start=1):
-            await stored(storage, Life(booking(number), number).happen(*facts))
+            await stored(storage, started_payment(booking(number), number).happen(*facts))
 
         assert await self._since(storage, NOW + timedelta(days=1)) == ["pay_2", "pay_3"]
 
@@ -762,7 +630,7 @@ class StorageContract:
     async def _pay_three(self, storage: Storage) -> None:
         await store(storage, *(booking(number) for number in (1, 2, 3)))
         for number in (3, 1, 2):
-            await stored(storage, Life(booking(number), number))
+            await stored(storage, started_payment(booking(number), number))
 
     # --- inbox, answers, outbox
 

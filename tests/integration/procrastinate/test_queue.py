@@ -11,6 +11,7 @@ from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.ports.storage import UnitOfWork
 from booking_payments.testing.house import NOW, House
 from tests.integration.procrastinate.conftest import Jobs
+from tests.payments import pay_in_browser
 
 
 async def _ask(uow: UnitOfWork) -> None:
@@ -115,8 +116,7 @@ async def test_webhooks_that_share_a_transaction_ask_in_it(queued_storage: SqlSt
     house = House(storage=queued_storage)
     view = await house.payments.start_payment((await house.book()).id)
     before = await jobs.waiting()
-    assert view.handover is not None
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", "pm_card_visa")
+    pay_in_browser(house, view)
 
     await house.deliver_webhooks()
 

@@ -11,7 +11,7 @@ from booking_payments.adapters.stripe.requests import Params
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.instructions import CancelIntent, ConfirmIntent, CreateIntent, CreateRefund
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
-from booking_payments.ports.gateway import Silent
+from booking_payments.ports.gateway import Gateway, Silent
 from booking_payments.testing.house import House
 
 OUR_BUG = RuntimeError("a bug of ours")
@@ -74,6 +74,12 @@ class Overtaken(FakeGateway):
         raise self._error
 
 
+def use_gateway(house: House, gateway: Gateway) -> None:
+    """Let the use cases of ``house`` call ``gateway`` from now on."""
+    house.world = attrs.evolve(house.world, gateway=gateway)
+    house.payments = BookingPayments(house.world)
+
+
 class SilentLine(ModelTransport):
     """The line to the model of Stripe. While ``dead``, every request takes all its time and nobody answers; ``asked``
     is what was asked for."""
@@ -85,8 +91,7 @@ class SilentLine(ModelTransport):
         self._clock_of_house = house.clock
         self.dead = False
         self.asked: list[str] = []
-        house.world = attrs.evolve(house.world, gateway=StripeGateway(self, livemode=False, name="fake"))
-        house.payments = BookingPayments(house.world)
+        use_gateway(house, StripeGateway(self, livemode=False, name="fake"))
 
     async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
         self.asked.append(f"{method} {path}")

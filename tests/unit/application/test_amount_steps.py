@@ -7,14 +7,12 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-import attrs
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.stripe import amounts
-from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.application.world import Terms
 from booking_payments.domain.booking import Booking, BookingStatus
@@ -23,11 +21,11 @@ from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
 from booking_payments.ports.gateway import Refused
 from booking_payments.testing.house import ANN, OPERATOR, House
-from tests.unit.application.saboteur import Saboteur
+from tests.payments import paid_booking, payment_of
+from tests.unit.application.saboteur import Saboteur, use_gateway
 
 REPEATABLE = settings(
     derandomize=True, database=None, deadline=None, max_examples=6, phases=(Phase.explicit, Phase.generate)
@@ -57,19 +55,12 @@ def _charges(code: str, up_to: Fraction = Fraction(1)) -> st.SearchStrategy[Mone
     )
 
 
-async def _paid(house: House, amount: Money, policy: RefundPolicy) -> Booking:
-    booking = await house.book(amount.major(), currency=amount.currency, refund_policy=policy)
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
-    return booking
-
-
-async def _payment(house: House, booking: Booking) -> Payment:
-    return (await house.payments.payment_status(booking.id)).payment
+async def _paid_amount(house: House, amount: Money, policy: RefundPolicy) -> Booking:
+    return await paid_booking(house, amount=amount.major(), currency=amount.currency, refund_policy=policy)
 
 
 def _refuse_refunds(house: House, errors: Sequence[Exception]) -> None:
-    house.world = attrs.evolve(house.world, gateway=Saboteur(house, create_refund=errors))
-    house.payments = BookingPayments(house.world)
+    use_gateway(house, Saboteur(house, create_refund=errors))
 
 
 def kwd(text: str) -> Money:
@@ -87,7 +78,7 @@ def test_whatever_is_quoted_in_a_currency_is_refunded(code: str, data: st.DataOb
 
     async def life() -> None:
         house = House()
-        booking = await _paid(house, amount, _policy(share))
+        booking = await _paid_amount(house, amount, _policy(share))
 
         quote = await house.payments.quote_refund(booking.id)
 
@@ -96,7 +87,7 @@ def test_whatever_is_quoted_in_a_currency_is_refunded(code: str, data: st.DataOb
         if quote.allowed:
             view = await house.payments.refund_payment(booking.id, ANN)
             assert (view.refund.amount, view.refund.status) == (quote.amount, RefundStatus.SUCCEEDED)
-        assert (await _payment(house, booking)).refunded == quote.amount
+        assert (await payment_of(house, booking)).refunded == quote.amount
 
     asyncio.run(life())
 
@@ -109,7 +100,7 @@ def test_of_what_was_refunded_in_part_the_rest_can_be_refunded_too(code: str, da
 
     async def life() -> None:
         house = House()
-        booking = await _paid(house, amount, _policy(share))
+        booking = await _paid_amount(house, amount, _policy(share))
         whole = (await house.payments.quote_refund(booking.id)).amount
         some = whole.times(part / 100).rounded_down(house.world.gateway.amount_step(amount.currency))
 
@@ -117,7 +108,7 @@ def test_of_what_was_refunded_in_part_the_rest_can_be_refunded_too(code: str, da
             if (await house.payments.quote_refund(booking.id, amount=asked)).allowed:
                 await house.payments.refund_payment(booking.id, ANN, amount=asked)
 
-        assert (await _payment(house, booking)).refunded == whole
+        assert (await payment_of(house, booking)).refunded == whole
 
     asyncio.run(life())
 
@@ -130,13 +121,13 @@ def test_when_the_organizer_cancels_all_of_it_comes_back(code: str, data: st.Dat
 
     async def life() -> None:
         house = House()
-        booking = await _paid(house, amount, _policy(share))
+        booking = await _paid_amount(house, amount, _policy(share))
         if (await house.payments.quote_refund(booking.id)).allowed:
             await house.payments.refund_payment(booking.id, ANN)
 
         await house.payments.cancel_booking(booking.id, refund=RefundOnCancel.FULL)
 
-        payment = await _payment(house, booking)
+        payment = await payment_of(house, booking)
         assert (payment.refunded, payment.fee_returned) == (amount, payment.breakdown.fee)
 
     asyncio.run(life())
@@ -144,7 +135,7 @@ def test_when_the_organizer_cancels_all_of_it_comes_back(code: str, data: st.Dat
 
 async def test_a_policy_refund_is_rounded_down_to_what_the_gateway_can_give_back() -> None:
     house = House()
-    booking = await _paid(house, kwd("5.130"), _half())
+    booking = await _paid_amount(house, kwd("5.130"), _half())
 
     quote = await house.payments.quote_refund(booking.id)
 
@@ -153,16 +144,16 @@ async def test_a_policy_refund_is_rounded_down_to_what_the_gateway_can_give_back
 
 async def test_canceling_by_policy_gives_the_rounded_share_back() -> None:
     house = House()
-    booking = await _paid(house, kwd("5.130"), _half())
+    booking = await _paid_amount(house, kwd("5.130"), _half())
 
     canceled = await house.payments.cancel_booking(booking.id, refund=RefundOnCancel.POLICY)
 
-    assert (canceled.status, (await _payment(house, booking)).refunded) == (BookingStatus.CANCELED, kwd("2.560"))
+    assert (canceled.status, (await payment_of(house, booking)).refunded) == (BookingStatus.CANCELED, kwd("2.560"))
 
 
 async def test_what_is_left_to_refund_is_what_can_be_asked_for() -> None:
     house = House()
-    booking = await _paid(house, kwd("5.130"), _half())
+    booking = await _paid_amount(house, kwd("5.130"), _half())
 
     view = await house.payments.refund_payment(booking.id, ANN, amount="1.000")
 
@@ -171,7 +162,7 @@ async def test_what_is_left_to_refund_is_what_can_be_asked_for() -> None:
 
 async def test_a_share_smaller_than_the_gateways_step_gives_nothing() -> None:
     house = House()
-    booking = await _paid(house, kwd("0.010"), _half())
+    booking = await _paid_amount(house, kwd("0.010"), _half())
 
     quote = await house.payments.quote_refund(booking.id)
 
@@ -180,20 +171,19 @@ async def test_a_share_smaller_than_the_gateways_step_gives_nothing() -> None:
 
 async def test_an_amount_that_the_gateway_cannot_give_back_is_refused_before_anything_is_written() -> None:
     house = House()
-    booking = await _paid(house, kwd("5.130"), _half())
+    booking = await _paid_amount(house, kwd("5.130"), _half())
 
     with pytest.raises(RefusedByRule) as refusal:
         await house.payments.refund_payment(booking.id, OPERATOR, amount="2.555")
 
-    assert (refusal.value.code, (await _payment(house, booking)).refunds) == ("amount_not_chargeable", ())
+    assert (refusal.value.code, (await payment_of(house, booking)).refunds) == ("amount_not_chargeable", ())
 
 
 async def test_late_money_goes_back_whole() -> None:
     house = House()
     booking = await house.book("5.130", currency=Currency.KWD, refund_policy=_half())
     view = await house.payments.start_payment(booking.id, ANN)
-    house.world = attrs.evolve(house.world, gateway=Saboteur(house, cancel_intent=[EMPTY] * 2))
-    house.payments = BookingPayments(house.world)
+    use_gateway(house, Saboteur(house, cancel_intent=[EMPTY] * 2))
     for _ in range(2):
         with suppress(PaymentError):
             await house.payments.cancel_booking(booking.id)
@@ -203,13 +193,13 @@ async def test_late_money_goes_back_whole() -> None:
 
     await house.settle()
 
-    payment = await _payment(house, booking)
+    payment = await payment_of(house, booking)
     assert (payment.late, payment.refunded) == (True, kwd("5.130"))
 
 
 async def test_what_a_canceled_booking_owes_is_what_was_quoted() -> None:
     house = House()
-    booking = await _paid(house, kwd("5.130"), _half())
+    booking = await _paid_amount(house, kwd("5.130"), _half())
     _refuse_refunds(house, [EMPTY])
     with pytest.raises(RefundRefused):
         await house.payments.cancel_booking(booking.id)
@@ -219,7 +209,7 @@ async def test_what_a_canceled_booking_owes_is_what_was_quoted() -> None:
     await house.payments.cancel_booking(booking.id)
 
     assert (quote.reason, quote.amount) == (QuoteReason.REFUND_OWED, kwd("2.560"))
-    assert (await _payment(house, booking)).refunded == kwd("2.560")
+    assert (await payment_of(house, booking)).refunded == kwd("2.560")
 
 
 # --- a fee on top ----------------------------------------------------------------------------------------------
@@ -244,7 +234,7 @@ def test_what_can_be_booked_can_be_paid_with_the_fee_on_top(code: str, data: st.
         shown = await house.payments.checkout(booking.id, ANN)
         await house.payments.process_booking_payment(booking, "pm_card_visa")
 
-        payment = await _payment(house, booking)
+        payment = await payment_of(house, booking)
 
         assert (payment.status, payment.drifts) == (PaymentStatus.SUCCEEDED, ())
         assert payment.captured == shown.price.gross == payment.breakdown.fee + amount
@@ -254,8 +244,7 @@ def test_what_can_be_booked_can_be_paid_with_the_fee_on_top(code: str, data: st.
 
 async def test_held_money_with_a_fee_on_top_is_captured_in_part() -> None:
     house = House(terms=Terms(fees=FeePolicy(payer=FeePayer.CUSTOMER), capture_method=CaptureMethod.MANUAL))
-    booking = await house.book("5.130", currency=Currency.KWD)
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
+    booking = await paid_booking(house, amount="5.130", currency=Currency.KWD)
 
     view = await house.payments.capture_payment(booking.id, OPERATOR, amount="2.640")
 
@@ -273,9 +262,8 @@ class Unaware(FakeGateway):
 
 
 async def _paid_to_the_unaware(house: House) -> Booking:
-    house.world = attrs.evolve(house.world, gateway=Unaware(house.stripe, house.clock))
-    house.payments = BookingPayments(house.world)
-    return await _paid(house, kwd("5.130"), _half())
+    use_gateway(house, Unaware(house.stripe, house.clock))
+    return await _paid_amount(house, kwd("5.130"), _half())
 
 
 async def test_a_refund_that_the_gateway_cannot_express_is_refused_and_ends() -> None:
@@ -285,7 +273,7 @@ async def test_a_refund_that_the_gateway_cannot_express_is_refused_and_ends() ->
     with pytest.raises(GatewayRefusedUs):
         await house.payments.refund_payment(booking.id, ANN)
 
-    payment = await _payment(house, booking)
+    payment = await payment_of(house, booking)
     assert (payment.operation, payment.refund_pending) == (None, kwd("0.000"))
     assert [(each.status, each.failure_reason) for each in payment.refunds] == [
         (RefundStatus.FAILED, "amount_not_chargeable")
@@ -300,4 +288,4 @@ async def test_after_a_refund_that_cannot_be_expressed_another_amount_can_be_ref
 
     await house.payments.refund_payment(booking.id, OPERATOR, amount="2.560")
 
-    assert (await _payment(house, booking)).refunded == kwd("2.560")
+    assert (await payment_of(house, booking)).refunded == kwd("2.560")

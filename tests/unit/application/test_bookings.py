@@ -20,13 +20,9 @@ from booking_payments.domain.errors import (
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
+from booking_payments.ports.storage import Storage
 from booking_payments.testing.house import ANN, OPERATOR, House
-
-
-async def _paid(house: House, amount: str = "100.00") -> str:
-    booking = await house.book(amount)
-    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    return booking.id
+from tests.payments import paid_booking, pay, pay_in_browser, payment_of
 
 
 async def _status(house: House, booking_id: str) -> BookingStatus:
@@ -82,7 +78,7 @@ async def test_canceling_an_unpaid_booking_closes_it(house: House) -> None:
 
 @pytest.mark.parametrize("reason", ["x" * 501, "the hall\x00", "two\nlines"])
 async def test_a_reason_that_the_journal_can_not_keep_cancels_nothing(house: House, reason: str) -> None:
-    booking_id = await _paid(house)
+    booking_id = (await paid_booking(house)).id
 
     with pytest.raises(InvalidInput, match=r"^reason: "):
         await house.payments.cancel_booking(booking_id, reason=reason)
@@ -91,7 +87,7 @@ async def test_a_reason_that_the_journal_can_not_keep_cancels_nothing(house: Hou
 
 
 async def test_an_empty_reason_is_none(house: House) -> None:
-    booking_id = await _paid(house)
+    booking_id = (await paid_booking(house)).id
     await house.payments.cancel_booking(booking_id, OPERATOR, reason="")
 
     assert {each.cause for each in await house.payments.journal(booking_id)} == {"test"}
@@ -108,49 +104,49 @@ async def test_canceling_a_booking_cancels_its_open_intent_first(house: House) -
 
 
 async def test_canceling_twice_changes_nothing(house: House) -> None:
-    booking_id = await _paid(house)
+    booking_id = (await paid_booking(house)).id
     await house.payments.cancel_booking(booking_id)
     await house.payments.cancel_booking(booking_id)
 
-    payment = (await house.payments.payment_status(booking_id)).payment
+    payment = await payment_of(house, booking_id)
     assert len(payment.refunds) == 1
 
 
 async def test_canceling_a_paid_booking_refunds_what_its_policy_says(house: House) -> None:
-    booking_id = await _paid(house)
+    booking_id = (await paid_booking(house)).id
 
     await house.payments.cancel_booking(booking_id)
 
-    payment = (await house.payments.payment_status(booking_id)).payment
+    payment = await payment_of(house, booking_id)
     assert payment.refunded == Money(10000, Currency.USD)
 
 
 async def test_canceling_without_refund_keeps_the_money(house: House) -> None:
-    booking_id = await _paid(house)
+    booking_id = (await paid_booking(house)).id
 
     await house.payments.cancel_booking(booking_id, refund=RefundOnCancel.NONE)
 
-    payment = (await house.payments.payment_status(booking_id)).payment
+    payment = await payment_of(house, booking_id)
     assert (payment.refunds, await _status(house, booking_id)) == ((), BookingStatus.CANCELED)
 
 
 async def test_a_full_refund_is_possible_even_after_the_event_started(house: House) -> None:
-    booking_id = await _paid(house)
+    booking_id = (await paid_booking(house)).id
     house.clock.advance(timedelta(days=31))
 
     await house.payments.cancel_booking(booking_id, refund=RefundOnCancel.FULL)
 
-    payment = (await house.payments.payment_status(booking_id)).payment
+    payment = await payment_of(house, booking_id)
     assert payment.refunded == payment.captured
 
 
 async def test_canceling_after_the_event_started_gives_nothing_back_by_policy(house: House) -> None:
-    booking_id = await _paid(house)
+    booking_id = (await paid_booking(house)).id
     house.clock.advance(timedelta(days=31))
 
     await house.payments.cancel_booking(booking_id)
 
-    payment = (await house.payments.payment_status(booking_id)).payment
+    payment = await payment_of(house, booking_id)
     assert (payment.refunds, await _status(house, booking_id)) == ((), BookingStatus.CANCELED)
 
 
@@ -180,23 +176,22 @@ async def test_a_cancellation_whose_outcome_was_unknown_is_finished_later(house:
 async def test_canceling_refunds_when_the_payment_succeeded_in_between(house: House) -> None:
     booking = await house.book()
     view = await house.payments.start_payment(booking.id, ANN)
-    assert view.handover is not None
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", "pm_card_visa")
+    pay_in_browser(house, view)
 
     await house.payments.cancel_booking(booking.id)
 
-    payment = (await house.payments.payment_status(booking.id)).payment
+    payment = await payment_of(house, booking)
     assert (await _status(house, booking.id), payment.refunded) == (BookingStatus.CANCELED, payment.captured)
 
 
 async def test_a_refund_that_the_gateway_could_not_take_is_sent_later(house: House) -> None:
-    booking_id = await _paid(house)
+    booking_id = (await paid_booking(house)).id
     house.stripe.faults.script("POST /v1/refunds", "429_limit", times=3)
     await house.payments.cancel_booking(booking_id)
 
     await house.settle()
 
-    payment = (await house.payments.payment_status(booking_id)).payment
+    payment = await payment_of(house, booking_id)
     assert [refund.status for refund in payment.refunds] == [RefundStatus.SUCCEEDED]
 
 
@@ -232,8 +227,7 @@ async def test_an_expiring_booking_cancels_its_intent_at_the_gateway(house: Hous
 async def test_an_expiring_booking_that_was_paid_unseen_is_confirmed(house: House) -> None:
     booking = await house.book(expires_in=timedelta(minutes=10))
     view = await house.payments.start_payment(booking.id, ANN)
-    assert view.handover is not None
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", "pm_card_visa")
+    pay_in_browser(house, view)
     house.clock.advance(timedelta(minutes=11))
 
     await house.payments.work()
@@ -243,13 +237,7 @@ async def test_an_expiring_booking_that_was_paid_unseen_is_confirmed(house: Hous
 
 async def test_a_booking_with_held_money_does_not_expire(house: House) -> None:
     booking = await house.book(expires_in=timedelta(minutes=10))
-    await house.payments.start_payment(
-        booking.id,
-        ANN,
-        payment_method_id="pm_card_visa",
-        confirm_immediately=True,
-        capture_method=CaptureMethod.MANUAL,
-    )
+    await pay(house, booking, capture_method=CaptureMethod.MANUAL)
     house.clock.advance(timedelta(minutes=11))
 
     await house.payments.work()
@@ -307,13 +295,13 @@ async def test_a_booking_is_neither_canceled_nor_expired_while_a_call_is_in_flig
         refused.append((await _status(house, booking.id)).value)
 
     house.clock.meanwhile(meanwhile)
-    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    await pay(house, booking)
 
     assert (refused, await _status(house, booking.id)) == (["pending"], BookingStatus.CONFIRMED)
 
 
-async def test_one_customer_may_keep_so_many_unpaid_holds_and_no_more() -> None:
-    house = House(terms=Terms(max_unpaid_bookings=2))
+async def test_one_customer_may_keep_so_many_unpaid_holds_and_no_more(storage: Storage) -> None:
+    house = House(storage=storage, terms=Terms(max_unpaid_bookings=2))
     first, _ = await house.book(reference="R-1"), await house.book(reference="R-2")
 
     with pytest.raises(RefusedByRule) as refused:

@@ -4,7 +4,7 @@ import pytest
 
 from booking_payments.application.callers import Caller
 from booking_payments.domain.errors import NotFound
-from booking_payments.testing.storage_contract import booking
+from booking_payments.testing.payment_builder import booking
 
 MAKERS = {
     "customer": lambda: Caller.customer("ann", "req_1"),

@@ -13,6 +13,7 @@ from booking_payments.application.world import DeliveryTerms, Terms
 from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.publisher import Message, NotTaken
 from booking_payments.testing.house import House
+from tests.payments import paid_booking
 
 TWICE = RetryPolicy(max_tries=2, first_delay=timedelta(seconds=10))
 
@@ -38,12 +39,6 @@ def _told_by(house: House, publisher: Picky | None, terms: DeliveryTerms | None 
     house.payments = BookingPayments(house.world)
 
 
-async def _paid(house: House, reference: str = "R-1") -> str:
-    booking = await house.book(reference=reference)
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
-    return booking.id
-
-
 async def _give_up(house: House) -> None:
     for _ in range(2):
         await house.payments.deliver_messages()
@@ -51,7 +46,7 @@ async def _give_up(house: House) -> None:
 
 
 async def test_a_booking_whose_messages_fail_holds_up_no_other(house: House) -> None:
-    failing, fine = await _paid(house, "R-1"), await _paid(house, "R-2")
+    failing, fine = (await paid_booking(house, reference="R-1")).id, (await paid_booking(house, reference="R-2")).id
     _told_by(house, picky := Picky(failing))
 
     await house.payments.deliver_messages()
@@ -61,7 +56,7 @@ async def test_a_booking_whose_messages_fail_holds_up_no_other(house: House) -> 
 
 
 async def test_a_message_is_tried_again_when_its_time_has_come_and_not_before(house: House) -> None:
-    booking = await _paid(house)
+    booking = (await paid_booking(house)).id
     _told_by(house, picky := Picky(booking))
     await house.payments.deliver_messages()
 
@@ -76,7 +71,7 @@ async def test_a_message_is_tried_again_when_its_time_has_come_and_not_before(ho
 
 
 async def test_a_message_that_is_never_taken_becomes_a_dead_letter_that_says_why(house: House) -> None:
-    _told_by(house, Picky(await _paid(house)))
+    _told_by(house, Picky((await paid_booking(house)).id))
 
     await _give_up(house)
 
@@ -85,7 +80,7 @@ async def test_a_message_that_is_never_taken_becomes_a_dead_letter_that_says_why
 
 
 async def test_messages_wait_behind_a_dead_letter_until_it_is_replayed(house: House) -> None:
-    booking = await _paid(house)
+    booking = (await paid_booking(house)).id
     _told_by(house, picky := Picky(booking))
     await _give_up(house)
     picky.refused = None
@@ -100,7 +95,7 @@ async def test_messages_wait_behind_a_dead_letter_until_it_is_replayed(house: Ho
 
 
 async def test_messages_pass_a_dead_letter_where_the_house_says_so(house: House) -> None:
-    booking = await _paid(house)
+    booking = (await paid_booking(house)).id
     _told_by(house, picky := Picky(booking), DeliveryTerms(retry=TWICE, past_dead=True))
     await _give_up(house)
     picky.refused = None
@@ -111,7 +106,7 @@ async def test_messages_pass_a_dead_letter_where_the_house_says_so(house: House)
 
 
 async def test_a_dropped_dead_letter_is_never_told_and_the_next_ones_are(house: House) -> None:
-    booking = await _paid(house)
+    booking = (await paid_booking(house)).id
     _told_by(house, picky := Picky(booking))
     await _give_up(house)
     picky.refused = None
@@ -124,7 +119,7 @@ async def test_a_dropped_dead_letter_is_never_told_and_the_next_ones_are(house: 
 
 
 async def test_only_dead_letters_can_be_dropped_or_replayed(house: House) -> None:
-    await _paid(house)
+    await paid_booking(house)
     (first, *_) = await house.payments.undelivered_messages()
 
     found = (
@@ -136,7 +131,7 @@ async def test_only_dead_letters_can_be_dropped_or_replayed(house: House) -> Non
 
 
 async def test_where_nobody_wants_messages_none_pile_up(house: House) -> None:
-    await _paid(house)
+    await paid_booking(house)
     _told_by(house, None)
 
     await house.payments.deliver_messages()
@@ -145,7 +140,7 @@ async def test_where_nobody_wants_messages_none_pile_up(house: House) -> None:
 
 
 async def test_nothing_is_begun_when_half_of_the_claim_is_over(house: House) -> None:
-    await _paid(house, "R-1")
+    await paid_booking(house, reference="R-1")
     _told_by(house, slow := Picky(), DeliveryTerms(lease=timedelta(minutes=1)))
     take = slow.publish
 
@@ -164,7 +159,7 @@ async def test_nothing_is_begun_when_half_of_the_claim_is_over(house: House) -> 
 
 
 async def test_many_bookings_are_told_at_the_same_time(house: House) -> None:
-    first, second = await _paid(house, "R-1"), await _paid(house, "R-2")
+    first, second = (await paid_booking(house, reference="R-1")).id, (await paid_booking(house, reference="R-2")).id
     _told_by(house, both := Picky())
     met: set[str] = set()
     together = anyio.Event()
@@ -184,7 +179,7 @@ async def test_many_bookings_are_told_at_the_same_time(house: House) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), ConnectionError("secret")])
 async def test_what_a_consumer_raises_is_kept_by_its_name_only(house: House, error: Exception) -> None:
-    await _paid(house)
+    await paid_booking(house)
     _told_by(house, broken := Picky())
 
     async def fail(message: Message) -> None:
@@ -205,7 +200,7 @@ class BrokenDie(Random):
 
 
 async def test_whatever_goes_wrong_with_one_booking_what_others_were_told_is_written_down(house: House) -> None:
-    failing, fine = await _paid(house, "R-1"), await _paid(house, "R-2")
+    failing, fine = (await paid_booking(house, reference="R-1")).id, (await paid_booking(house, reference="R-2")).id
     _told_by(house, picky := Picky(failing))
     house.payments = BookingPayments(attrs.evolve(house.world, random=BrokenDie()))
 

@@ -25,15 +25,14 @@ from booking_payments.domain.refunds import GivenBack
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
 from booking_payments.domain.retry import Decline
 from booking_payments.testing.house import NOW
-from booking_payments.testing.storage_contract import Life, booking
+from booking_payments.testing.payment_builder import booking, started_payment
 
 USD = Currency.USD
 WHOLE, PART, NOTHING = Money(10000, USD), Money(3000, USD), Money(0, USD)
 
 
 def payment(status: PaymentStatus = PaymentStatus.SUCCEEDED, **changes: object) -> Payment:
-    made = Life(booking()).payment
-    assert made is not None
+    made = started_payment(booking()).payment
     captured = WHOLE if status is PaymentStatus.SUCCEEDED else NOTHING
     made = attrs.evolve(made, status=status, captured=captured, intent_id="pi_1")
     return attrs.evolve(made, **changes)  # type: ignore[arg-type]
@@ -135,12 +134,11 @@ def test_a_failed_charge_that_our_books_do_not_have_differs() -> None:
 
 
 def test_a_failed_charge_that_our_books_have_agrees() -> None:
-    life = Life(booking())
+    life = started_payment(booking())
     life.happen(
         ev.AttemptStarted(number=1, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None),
         ev.AttemptRefused(number=1, decline=FAILURE.decline, charge_id="ch_1", payment_method_id=None),
     )
-    assert life.payment is not None
     status = PaymentStatus.REQUIRES_PAYMENT_METHOD
 
     assert codes(of_intent(life.payment, intent(status, failure=FAILURE))) == []

@@ -2,14 +2,13 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from booking_payments.domain.refunds import RefundReason
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.storage import Handover
 from booking_payments.testing.house import House
+from tests.payments import payment_of, return_url_of
 
 
 async def test_a_backend_pays_a_booking_in_one_call(house: House) -> None:
@@ -67,19 +66,14 @@ async def test_a_backend_says_where_a_retry_comes_back_to(house: House) -> None:
     await house.payments.process_booking_payment(booking, "pm_card_chargeDeclined", return_url="https://shop.example/1")
 
     same = await house.payments.retry_booking_payment(booking, "pm_card_authenticationRequired")
-    first = (await house.payments.payment_status(booking.id)).handover
+    first = await house.payments.payment_status(booking.id)
     other = await house.payments.retry_booking_payment(
         booking, "pm_card_authenticationRequired", return_url="https://shop.example/2"
     )
 
-    second = (await house.payments.payment_status(booking.id)).handover
+    second = await house.payments.payment_status(booking.id)
     assert (same.requires_action, other.requires_action) == (True, True)
-    assert [_comes_back_to(each) for each in (first, second)] == ["https://shop.example/1", "https://shop.example/2"]
-
-
-def _comes_back_to(handover: Handover | None) -> object:
-    action: Any = handover.next_action if handover else None
-    return action["redirect_to_url"]["return_url"]
+    assert [return_url_of(each) for each in (first, second)] == ["https://shop.example/1", "https://shop.example/2"]
 
 
 async def test_a_backend_refunds_whole_and_in_part(house: House) -> None:
@@ -89,7 +83,7 @@ async def test_a_backend_refunds_whole_and_in_part(house: House) -> None:
     part = await house.payments.process_booking_refund(booking, Decimal("25.00"), "Partial refund requested")
     rest = await house.payments.process_booking_refund(booking)
 
-    payment = (await house.payments.payment_status(booking.id)).payment
+    payment = await payment_of(house, booking)
     assert (part.success, rest.success, payment.refunded) == (True, True, payment.captured)
     assert payment.refunds[0].note == "Partial refund requested"
 
@@ -112,7 +106,7 @@ async def test_a_reason_of_the_gateway_is_no_note(house: House) -> None:
     await house.payments.process_booking_payment(booking, "pm_card_visa")
     await house.payments.process_booking_refund(booking, reason=RefundReason.DUPLICATE)
 
-    refund = (await house.payments.payment_status(booking.id)).payment.refunds[0]
+    refund = (await payment_of(house, booking)).refunds[0]
     assert (refund.reason, refund.note) == ("duplicate", None)
 
 

@@ -17,26 +17,13 @@ from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.gateway import KeyMisused, Misconfigured, Refused, Silent, Unreachable
 from booking_payments.ports.storage import InboxStatus
 from booking_payments.testing.house import ANN, House
-from tests.unit.application.saboteur import Saboteur
+from tests.payments import book_and_pay, payment_of
+from tests.unit.application.saboteur import Saboteur, use_gateway
 
 SILENT = Silent("nothing came back", code="timeout")
 AWAY = Unreachable("no connection", code="connect")
 LOCKED_OUT = Misconfigured("wrong key", code="http_401")
 MISUSED = KeyMisused("used for something else", code="idempotency_error")
-
-
-def _sabotage(house: House, **failures: list[Exception]) -> None:
-    """Have the house's gateway fail from now on."""
-    house.world = attrs.evolve(house.world, gateway=Saboteur(house, **failures))
-    house.payments = BookingPayments(house.world)
-
-
-async def _pay(house: House) -> Payment:
-    booking = await house.book()
-    view = await house.payments.start_payment(
-        booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
-    )
-    return view.payment
 
 
 async def _only_payment(house: House) -> Payment:
@@ -45,10 +32,10 @@ async def _only_payment(house: House) -> Payment:
 
 
 async def test_wrong_keys_are_our_fault_and_leave_no_operation(house: House) -> None:
-    _sabotage(house, create_intent=[LOCKED_OUT])
+    use_gateway(house, Saboteur(house, create_intent=[LOCKED_OUT]))
 
     with pytest.raises(GatewayRefusedUs):
-        await _pay(house)
+        await book_and_pay(house)
 
     payment = await _only_payment(house)
     assert (payment.operation, payment.attempts_made) == (None, 0)
@@ -57,10 +44,10 @@ async def test_wrong_keys_are_our_fault_and_leave_no_operation(house: House) -> 
 async def test_what_the_gateway_calls_hopeless_is_not_tried_again(house: House) -> None:
     hopeless = Silent("the same answer will come", code="http_500")
     hopeless.worth_another_try = False
-    _sabotage(house, create_intent=[hopeless])
+    use_gateway(house, Saboteur(house, create_intent=[hopeless]))
 
     with pytest.raises(OutcomeUnknown):
-        await _pay(house)
+        await book_and_pay(house)
 
     assert [call.path for call in house.stripe.calls] == []
 
@@ -72,40 +59,40 @@ async def test_the_last_try_ends_within_the_lease(house: House) -> None:
     began = house.clock.now()
 
     with pytest.raises(OutcomeUnknown):
-        await _pay(house)
+        await book_and_pay(house)
 
     assert 1 < len(house.stripe.calls) < 9
     assert house.clock.now() - began <= house.world.terms.lease - LONGEST_TRY
 
 
 async def test_wrong_keys_after_a_silence_leave_the_outcome_unknown(house: House) -> None:
-    _sabotage(house, create_intent=[SILENT, LOCKED_OUT])
+    use_gateway(house, Saboteur(house, create_intent=[SILENT, LOCKED_OUT]))
 
     with pytest.raises(OutcomeUnknown):
-        await _pay(house)
+        await book_and_pay(house)
 
 
 async def test_no_connection_after_a_silence_leaves_the_outcome_unknown(house: House) -> None:
-    _sabotage(house, create_intent=[SILENT, AWAY, AWAY])
+    use_gateway(house, Saboteur(house, create_intent=[SILENT, AWAY, AWAY]))
 
     with pytest.raises(OutcomeUnknown):
-        await _pay(house)
+        await book_and_pay(house)
 
 
 async def test_no_connection_at_all_is_no_unknown_outcome(house: House) -> None:
-    _sabotage(house, create_intent=[AWAY, AWAY, AWAY])
+    use_gateway(house, Saboteur(house, create_intent=[AWAY, AWAY, AWAY]))
 
     with pytest.raises(TryAgainLater) as refusal:
-        await _pay(house)
+        await book_and_pay(house)
 
     assert not refusal.value.outcome_unknown
 
 
 async def test_a_misused_key_is_an_unknown_outcome(house: House) -> None:
-    _sabotage(house, create_intent=[MISUSED])
+    use_gateway(house, Saboteur(house, create_intent=[MISUSED]))
 
     with pytest.raises(OutcomeUnknown):
-        await _pay(house)
+        await book_and_pay(house)
 
     await house.settle()
     assert (await _only_payment(house)).status is PaymentStatus.SUCCEEDED
@@ -113,17 +100,17 @@ async def test_a_misused_key_is_an_unknown_outcome(house: House) -> None:
 
 async def test_a_replay_that_can_not_be_read_anew_is_an_unknown_outcome(house: House) -> None:
     house.stripe.faults.script("POST /v1/payment_intents", "timeout_after")
-    _sabotage(house, retrieve_intent=[SILENT] * 3)
+    use_gateway(house, Saboteur(house, retrieve_intent=[SILENT] * 3))
 
     with pytest.raises(OutcomeUnknown):
-        await _pay(house)
+        await book_and_pay(house)
 
     await house.settle()
     assert (await _only_payment(house)).status is PaymentStatus.SUCCEEDED
 
 
 async def test_a_refund_that_was_replayed_is_read_anew(house: House) -> None:
-    payment = await _pay(house)
+    payment = (await book_and_pay(house)).payment
     house.stripe.faults.script("POST /v1/refunds", "timeout_after")
 
     view = await house.payments.refund_payment(payment.booking_id, ANN)
@@ -133,26 +120,25 @@ async def test_a_refund_that_was_replayed_is_read_anew(house: House) -> None:
 
 
 async def test_a_refund_refused_for_a_dispute_is_deferred_even_when_nothing_can_be_read(house: House) -> None:
-    payment = await _pay(house)
+    payment = (await book_and_pay(house)).payment
     refused = Refused("disputed", code="charge_disputed")
-    _sabotage(house, create_refund=[refused], retrieve_intent=[SILENT] * 3)
+    use_gateway(house, Saboteur(house, create_refund=[refused], retrieve_intent=[SILENT] * 3))
 
     await house.payments.refund_payment(payment.booking_id, ANN)
 
-    payment = (await house.payments.payment_status(payment.booking_id)).payment
+    payment = await payment_of(house, payment.booking_id)
     assert (payment.owed.amount.minor, payment.refund_pending.minor) == (10000, 0)
 
 
 async def test_a_refusal_tells_no_old_news_of_a_dispute(house: House) -> None:
-    payment = await _pay(house)
+    payment = (await book_and_pay(house)).payment
     await house.deliver_webhooks()
     house.stripe.open_dispute(payment.intent_id or "")
-    house.world = attrs.evolve(house.world, gateway=_JustOpened(house))
-    house.payments = BookingPayments(house.world)
+    use_gateway(house, _JustOpened(house))
 
     await house.payments.refund_payment(payment.booking_id, ANN, amount="10.00")
 
-    payment = (await house.payments.payment_status(payment.booking_id)).payment
+    payment = await payment_of(house, payment.booking_id)
     assert [dispute.withdrawn.minor for dispute in payment.disputes] == [10000]
 
 
@@ -174,9 +160,9 @@ class _JustOpened(Saboteur):
 
 
 async def test_a_mistake_in_our_own_work_keeps_the_webhook(house: House) -> None:
-    payment = await _pay(house)
+    payment = (await book_and_pay(house)).payment
     house.stripe.open_dispute(payment.intent_id or "")
-    _sabotage(house, list_disputes=[RuntimeError("a bug")])
+    use_gateway(house, Saboteur(house, list_disputes=[RuntimeError("a bug")]))
 
     with pytest.raises(RuntimeError, match="a bug"):
         await house.deliver_webhooks()
@@ -223,7 +209,7 @@ async def test_what_is_told_of_others_is_ignored_even_if_their_intent_can_not_be
 
 
 async def test_what_is_told_of_our_intent_comes_again_while_that_can_not_be_read(house: House) -> None:
-    payment = await _pay(house)
+    payment = (await book_and_pay(house)).payment
     await house.deliver_webhooks()
     intent_id = payment.intent_id or ""
     house.stripe._account.get("payment_intent", intent_id).body["currency"] = "xxx"
@@ -234,7 +220,7 @@ async def test_what_is_told_of_our_intent_comes_again_while_that_can_not_be_read
 
 
 async def test_whose_refund_it_is_stays_open_while_the_gateway_is_silent(house: House) -> None:
-    _sabotage(house, retrieve_intent=[SILENT])
+    use_gateway(house, Saboteur(house, retrieve_intent=[SILENT]))
     refund = {"id": "re_9", "payment_intent": "pi_9", "amount": 1, "currency": "usd", "status": "succeeded"}
 
     with pytest.raises(WebhookFailed):

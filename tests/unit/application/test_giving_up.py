@@ -2,10 +2,8 @@
 
 from datetime import timedelta
 
-import attrs
 import pytest
 
-from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import PaymentView
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
@@ -15,26 +13,11 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.gateway import Refused
 from booking_payments.testing.house import ANN, House
-from tests.unit.application.saboteur import Saboteur
+from tests.payments import authorize, pay_in_browser, payment_of, start
+from tests.unit.application.saboteur import Saboteur, use_gateway
 
 HOLD = timedelta(minutes=5)
 ODD = Refused("this can't be canceled", code="odd")
-
-
-async def _started(house: House, reference: str = "R-1") -> PaymentView:
-    booking = await house.book(reference=reference, expires_in=HOLD)
-    return await house.payments.start_payment(booking.id, ANN)
-
-
-async def _held(house: House) -> PaymentView:
-    booking = await house.book(expires_in=HOLD)
-    return await house.payments.start_payment(
-        booking.id,
-        ANN,
-        payment_method_id="pm_card_visa",
-        confirm_immediately=True,
-        capture_method=CaptureMethod.MANUAL,
-    )
 
 
 def _forget(house: House, view: PaymentView) -> None:
@@ -47,14 +30,8 @@ def _change_amount(house: House, view: PaymentView) -> None:
     house.stripe._account.get("payment_intent", view.payment.intent_id or "").body["amount"] = 9999
 
 
-def _pay_in_browser(house: House, view: PaymentView, method: str = "pm_card_visa") -> None:
-    assert view.handover is not None
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", method)
-
-
 def _refuse_to_cancel(house: House, times: int) -> None:
-    house.world = attrs.evolve(house.world, gateway=Saboteur(house, cancel_intent=[ODD] * times))
-    house.payments = BookingPayments(house.world)
+    use_gateway(house, Saboteur(house, cancel_intent=[ODD] * times))
 
 
 async def _work(house: House, rounds: int = 1) -> None:
@@ -69,9 +46,9 @@ async def _work_for_a_day(house: House) -> None:
     await _work(house)
 
 
-async def _now(house: House, view: PaymentView) -> tuple[Payment, BookingStatus]:
+async def _payment_and_status(house: House, view: PaymentView) -> tuple[Payment, BookingStatus]:
     booking = await house.payments.get_booking(view.payment.booking_id)
-    return (await house.payments.payment_status(booking.id)).payment, booking.status
+    return (await payment_of(house, booking)), booking.status
 
 
 def _drifts(payment: Payment) -> list[str]:
@@ -82,20 +59,20 @@ def _drifts(payment: Payment) -> list[str]:
 
 
 async def test_a_booking_expires_though_the_gateway_no_longer_knows_its_intent(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     _forget(house, view)
     house.clock.advance(HOLD)
 
     await _work_for_a_day(house)
 
-    payment, booking = await _now(house, view)
+    payment, booking = await _payment_and_status(house, view)
     assert (payment.status, booking) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
 
 
 async def test_a_booking_that_was_paid_in_time_outlives_a_day_of_wrong_keys(house: House) -> None:
     """With keys of another account no intent is there."""
-    view = await _started(house)
-    _pay_in_browser(house, view)
+    view = await start(house, expires_in=HOLD)
+    pay_in_browser(house, view)
     intents = house.stripe._account.table("payment_intent")
     intent = intents[view.payment.intent_id or ""]
     _forget(house, view)
@@ -107,12 +84,12 @@ async def test_a_booking_that_was_paid_in_time_outlives_a_day_of_wrong_keys(hous
 
     await house.settle()
 
-    payment, booking = await _now(house, view)
+    payment, booking = await _payment_and_status(house, view)
     assert (payment.status, booking, payment.late) == (PaymentStatus.SUCCEEDED, BookingStatus.CONFIRMED, False)
 
 
 async def test_what_can_not_be_canceled_is_not_asked_for_again(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     _forget(house, view)
     house.clock.advance(HOLD)
     await _work_for_a_day(house)
@@ -124,7 +101,7 @@ async def test_what_can_not_be_canceled_is_not_asked_for_again(house: House) -> 
 
 
 async def test_it_expires_also_when_the_intent_was_gone_before_the_canceling_was_resumed(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     house.clock.advance(HOLD)
     house.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
     await _work(house)
@@ -132,13 +109,13 @@ async def test_it_expires_also_when_the_intent_was_gone_before_the_canceling_was
 
     await _work_for_a_day(house)
 
-    payment, booking = await _now(house, view)
+    payment, booking = await _payment_and_status(house, view)
     assert (payment.status, booking) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
 
 
 async def test_a_hundred_intents_that_are_gone_keep_no_other_booking_from_expiring(house: House) -> None:
     for number in range(100):
-        _forget(house, await _started(house, f"R-{number}"))
+        _forget(house, await start(house, expires_in=HOLD, reference=f"R-{number}"))
     house.clock.advance(timedelta(seconds=1))
     unpaid = await house.book(reference="unpaid", expires_in=HOLD)
     house.clock.advance(HOLD)
@@ -149,65 +126,65 @@ async def test_a_hundred_intents_that_are_gone_keep_no_other_booking_from_expiri
 
 
 async def test_a_booking_expires_though_our_books_do_not_believe_what_its_intent_says(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     _change_amount(house, view)
-    _pay_in_browser(house, view)
+    pay_in_browser(house, view)
     house.clock.advance(HOLD)
 
     await _work(house)
 
-    payment, booking = await _now(house, view)
+    payment, booking = await _payment_and_status(house, view)
     assert (booking, payment.captured.minor) == (BookingStatus.EXPIRED, 0)
     assert _drifts(payment) == ["amount_differs", "cancel_refused"]
 
 
 async def test_a_booking_expires_though_its_canceled_intent_is_not_believed(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     _change_amount(house, view)
     house.clock.advance(HOLD)
 
     await _work(house, rounds=2)
 
-    assert (await _now(house, view))[1] is BookingStatus.EXPIRED
+    assert (await _payment_and_status(house, view))[1] is BookingStatus.EXPIRED
 
 
 async def test_a_refusal_that_the_intent_does_not_explain_is_asked_about_once_more(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     _refuse_to_cancel(house, times=1)
     house.clock.advance(HOLD)
 
     await _work(house)
-    before = (await _now(house, view))[1]
+    before = (await _payment_and_status(house, view))[1]
     await _work(house)
 
     intent = await house.world.gateway.retrieve_intent(view.payment.intent_id or "")
-    assert (before, (await _now(house, view))[1]) == (BookingStatus.PENDING, BookingStatus.EXPIRED)
+    assert (before, (await _payment_and_status(house, view))[1]) == (BookingStatus.PENDING, BookingStatus.EXPIRED)
     assert intent.status is PaymentStatus.CANCELED
 
 
 async def test_a_booking_expires_when_the_gateway_refuses_for_no_reason_again(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     _refuse_to_cancel(house, times=100)
     house.clock.advance(HOLD)
 
     await _work(house, rounds=2)
 
-    payment, booking = await _now(house, view)
+    payment, booking = await _payment_and_status(house, view)
     assert (booking, _drifts(payment)) == (BookingStatus.EXPIRED, ["cancel_refused"])
 
 
 async def test_a_booking_does_not_expire_while_nobody_can_tell_why_the_cancel_was_refused(house: House) -> None:
-    view = await _started(house)
-    _pay_in_browser(house, view)
+    view = await start(house, expires_in=HOLD)
+    pay_in_browser(house, view)
     house.stripe.faults.script("GET /v1/payment_intents/{id}", "503", times=3)
     house.clock.advance(HOLD)
 
     await _work(house)
-    before = await _now(house, view)
+    before = await _payment_and_status(house, view)
     await house.settle()
 
     assert (before[0].operation is not None, before[1]) == (True, BookingStatus.PENDING)
-    assert (await _now(house, view))[1] is BookingStatus.CONFIRMED
+    assert (await _payment_and_status(house, view))[1] is BookingStatus.CONFIRMED
 
 
 async def test_a_booking_whose_money_came_to_be_held_in_between_does_not_expire(house: House) -> None:
@@ -216,33 +193,33 @@ async def test_a_booking_whose_money_came_to_be_held_in_between_does_not_expire(
     _refuse_to_cancel(house, times=2)
     house.clock.advance(HOLD)
     await _work(house)
-    _pay_in_browser(house, view)
+    pay_in_browser(house, view)
 
     await _work(house, rounds=3)
 
-    payment, status = await _now(house, view)
+    payment, status = await _payment_and_status(house, view)
     assert (payment.status, status) == (PaymentStatus.REQUIRES_CAPTURE, BookingStatus.PENDING)
 
 
 async def test_an_intent_that_is_paid_after_all_is_sent_back_once(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     intents = house.stripe._account.table("payment_intent")
     intent = intents[view.payment.intent_id or ""]
     _forget(house, view)
     house.clock.advance(HOLD)
     await _work_for_a_day(house)
     intents[view.payment.intent_id or ""] = intent
-    _pay_in_browser(house, view)
+    pay_in_browser(house, view)
 
     await house.settle()
 
-    payment, booking = await _now(house, view)
+    payment, booking = await _payment_and_status(house, view)
     assert (booking, payment.late) == (BookingStatus.EXPIRED, True)
     assert (payment.captured.minor, payment.refunded, len(payment.refunds)) == (10000, payment.captured, 1)
 
 
 async def test_the_journal_and_reconciling_tell_of_what_was_given_up(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     _forget(house, view)
     house.clock.advance(HOLD)
     await _work_for_a_day(house)
@@ -260,17 +237,17 @@ async def test_the_journal_and_reconciling_tell_of_what_was_given_up(house: Hous
 
 async def _use_up_attempts(house: House, view: PaymentView) -> None:
     for _ in range(3):
-        _pay_in_browser(house, view, "pm_card_chargeDeclined")
+        pay_in_browser(house, view, "pm_card_chargeDeclined")
         await house.deliver_webhooks()
     await _work(house)
 
 
 async def test_a_payment_without_attempts_fails_though_the_gateway_refuses_to_cancel_it(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     _refuse_to_cancel(house, times=100)
     await _use_up_attempts(house, view)
 
-    payment, booking = await _now(house, view)
+    payment, booking = await _payment_and_status(house, view)
     purposes = [
         each.fact.purpose
         for each in await house.payments.journal(view.payment.booking_id)
@@ -281,14 +258,14 @@ async def test_a_payment_without_attempts_fails_though_the_gateway_refuses_to_ca
 
 
 async def test_money_that_comes_after_a_payment_was_given_up_pays_a_booking_that_waits(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     _refuse_to_cancel(house, times=100)
     await _use_up_attempts(house, view)
-    _pay_in_browser(house, view)
+    pay_in_browser(house, view)
 
     await house.deliver_webhooks()
 
-    payment, booking = await _now(house, view)
+    payment, booking = await _payment_and_status(house, view)
     assert (payment.status, payment.late, booking) == (PaymentStatus.SUCCEEDED, False, BookingStatus.CONFIRMED)
 
 
@@ -296,22 +273,22 @@ async def test_money_that_comes_after_a_payment_was_given_up_pays_a_booking_that
 
 
 async def test_a_booking_is_canceled_though_the_gateway_no_longer_knows_its_intent(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     _forget(house, view)
 
     booking = await house.payments.cancel_booking(view.payment.booking_id)
 
-    payment = (await _now(house, view))[0]
+    payment = (await _payment_and_status(house, view))[0]
     assert (booking.status, payment.status) == (BookingStatus.CANCELED, PaymentStatus.CANCELED)
 
 
 async def test_a_booking_with_held_money_is_canceled_though_its_intent_is_gone(house: House) -> None:
-    view = await _held(house)
+    view = await authorize(house, expires_in=HOLD)
     _forget(house, view)
 
     booking = await house.payments.cancel_booking(view.payment.booking_id)
 
-    payment = (await _now(house, view))[0]
+    payment = (await _payment_and_status(house, view))[0]
     assert (booking.status, payment.status, payment.authorized.minor) == (
         BookingStatus.CANCELED,
         PaymentStatus.CANCELED,
@@ -320,7 +297,7 @@ async def test_a_booking_with_held_money_is_canceled_though_its_intent_is_gone(h
 
 
 async def test_a_booking_is_canceled_though_our_books_do_not_believe_what_its_intent_says(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     _change_amount(house, view)
 
     booking = await house.payments.cancel_booking(view.payment.booking_id)
@@ -329,21 +306,21 @@ async def test_a_booking_is_canceled_though_our_books_do_not_believe_what_its_in
 
 
 async def test_a_booking_is_not_canceled_while_nobody_can_tell_why_the_gateway_refused(house: House) -> None:
-    view = await _started(house)
-    _pay_in_browser(house, view)
+    view = await start(house, expires_in=HOLD)
+    pay_in_browser(house, view)
     house.stripe.faults.script("GET /v1/payment_intents/{id}", "503", times=3)
 
     with pytest.raises(OutcomeUnknown):
         await house.payments.cancel_booking(view.payment.booking_id)
 
-    assert (await _now(house, view))[1] is BookingStatus.PENDING
+    assert (await _payment_and_status(house, view))[1] is BookingStatus.PENDING
 
 
 async def test_a_payment_alone_is_not_given_up_since_its_booking_could_be_paid_twice_then(house: House) -> None:
-    view = await _started(house)
+    view = await start(house, expires_in=HOLD)
     _forget(house, view)
 
     with pytest.raises(GatewayRefusedUs):
         await house.payments.cancel_payment(view.payment.booking_id)
 
-    assert (await _now(house, view))[0].status.is_open
+    assert (await _payment_and_status(house, view))[0].status.is_open

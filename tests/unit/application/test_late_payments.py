@@ -5,37 +5,29 @@ from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
-import attrs
 import pytest
 
-from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import PaymentView
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Refused
 from booking_payments.testing.house import ANN, House
-from tests.unit.application.saboteur import Saboteur
+from tests.payments import pay, pay_in_browser, payment_of
+from tests.unit.application.saboteur import Saboteur, use_gateway
 
 RELEASE = ev.Purpose.RELEASE_HOLD
 
 
 async def _closed_while_processing(house: House) -> PaymentView:
     booking = await house.book()
-    view = await house.payments.start_payment(
-        booking.id, ANN, payment_method_id="pm_usBankAccount_success", confirm_immediately=True
-    )
+    view = await pay(house, booking, "pm_usBankAccount_success")
     await house.payments.cancel_booking(booking.id)
     house.clock.advance(timedelta(seconds=3))
     return view
-
-
-async def _now(house: House, view: PaymentView) -> Payment:
-    return (await house.payments.payment_status(view.payment.booking_id)).payment
 
 
 async def test_late_money_is_booked(house: House) -> None:
@@ -43,7 +35,7 @@ async def test_late_money_is_booked(house: House) -> None:
 
     await house.deliver_webhooks()
 
-    payment = await _now(house, view)
+    payment = await payment_of(house, view)
     assert (payment.status, payment.late) == (PaymentStatus.SUCCEEDED, True)
 
 
@@ -52,7 +44,7 @@ async def test_late_money_is_sent_back_by_itself(house: House) -> None:
 
     await house.settle()
 
-    payment = await _now(house, view)
+    payment = await payment_of(house, view)
     assert (payment.refunded, len(payment.refunds)) == (payment.captured, 1)
 
 
@@ -76,31 +68,27 @@ async def test_the_journal_tells_of_the_decision(house: House) -> None:
 async def test_a_success_after_the_payment_failed_still_confirms_a_booking_that_waits(house: House) -> None:
     booking = await house.book()
     view = await house.payments.start_payment(booking.id, ANN)
-    assert view.handover is not None
     house.stripe.faults.script("POST /v1/payment_intents/{id}/cancel", "timeout_before", times=3)
     for _ in range(3):
-        house.stripe.confirm_as_customer(
-            view.payment.intent_id or "", view.handover.client_secret or "", "pm_card_chargeDeclined"
-        )
+        pay_in_browser(house, view, "pm_card_chargeDeclined")
         await house.deliver_webhooks()
     await house.payments.work()
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", "pm_card_visa")
+    pay_in_browser(house, view)
 
     await house.settle()
 
     status = (await house.payments.get_booking(booking.id)).status
-    assert ((await _now(house, view)).status, status) == (PaymentStatus.SUCCEEDED, BookingStatus.CONFIRMED)
+    assert ((await payment_of(house, view)).status, status) == (PaymentStatus.SUCCEEDED, BookingStatus.CONFIRMED)
 
 
 async def test_a_second_success_for_the_same_booking_is_sent_back(house: House) -> None:
     booking = await house.book()
     first = await house.payments.start_payment(booking.id, ANN)
-    assert first.handover is not None
-    house.stripe.confirm_as_customer(first.payment.intent_id or "", first.handover.client_secret or "", "pm_card_visa")
+    pay_in_browser(house, first)
     event = house.stripe.events[-1]
     forged = {**event["data"]["object"], "status": "canceled", "amount_received": 0, "latest_charge": None}
     await house.deliver_event("payment_intent.canceled", forged)
-    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    await pay(house, booking)
 
     await house.deliver_webhooks()
     await house.settle()
@@ -126,13 +114,7 @@ async def _hold_arrives_late(house: House) -> PaymentView:
     with patch.object(house.stripe, "call", remember):
         house.stripe.faults.script("POST /v1/payment_intents", "timeout_before", times=3)
         with pytest.raises(OutcomeUnknown):
-            await house.payments.start_payment(
-                booking.id,
-                ANN,
-                payment_method_id="pm_card_visa",
-                confirm_immediately=True,
-                capture_method=CaptureMethod.MANUAL,
-            )
+            await pay(house, booking, capture_method=CaptureMethod.MANUAL)
     house.clock.advance(timedelta(minutes=2))
     await house.payments.work()
     await house.payments.work()
@@ -141,7 +123,7 @@ async def _hold_arrives_late(house: House) -> PaymentView:
 
 
 async def _intent(house: House, view: PaymentView) -> IntentReport:
-    return await house.world.gateway.retrieve_intent((await _now(house, view)).intent_id or "")
+    return await house.world.gateway.retrieve_intent((await payment_of(house, view)).intent_id or "")
 
 
 async def test_money_that_comes_to_be_held_after_the_booking_expired_is_released(house: House) -> None:
@@ -149,7 +131,7 @@ async def test_money_that_comes_to_be_held_after_the_booking_expired_is_released
 
     await house.settle()
 
-    intent, payment = await _intent(house, view), await _now(house, view)
+    intent, payment = await _intent(house, view), await payment_of(house, view)
     assert (intent.status, intent.amount_capturable.minor) == (PaymentStatus.CANCELED, 0)
     assert (payment.status, payment.operation) == (PaymentStatus.CANCELED, None)
     assert (await house.payments.reconcile()).left == ()
@@ -167,25 +149,24 @@ async def test_what_is_held_in_vain_is_found_by_reconciling(house: House) -> Non
 async def test_a_hold_that_the_gateway_refuses_to_release_is_asked_for_once_and_left(house: House) -> None:
     view = await _hold_arrives_late(house)
     refusals: Sequence[Exception] = [Refused("this can't be canceled", code="odd")] * 100
-    house.world = attrs.evolve(house.world, gateway=Saboteur(house, cancel_intent=refusals))
-    house.payments = BookingPayments(house.world)
+    use_gateway(house, Saboteur(house, cancel_intent=refusals))
     await house.settle()
 
     left = (await house.payments.reconcile()).left
 
     facts = [recorded.fact for recorded in await house.payments.journal(view.payment.booking_id)]
     asked = [each for each in facts if isinstance(each, ev.OperationIntended) and each.purpose is RELEASE]
-    drifts = [drift.code for drift in (await _now(house, view)).drifts]
+    drifts = [drift.code for drift in (await payment_of(house, view)).drifts]
     assert ([each.code for each in left], len(asked), drifts) == (["status_differs"], 1, ["release_refused"])
 
 
 async def test_held_money_that_is_captured_in_between_is_sent_back(house: House) -> None:
     view = await _hold_arrives_late(house)
     await house.deliver_webhooks()
-    intent_id = (await _now(house, view)).intent_id
+    intent_id = (await payment_of(house, view)).intent_id
     house.stripe.call("POST", f"/v1/payment_intents/{intent_id}/capture")
 
     await house.settle()
 
-    payment = await _now(house, view)
+    payment = await payment_of(house, view)
     assert (payment.late, payment.refunded) == (True, payment.amount)

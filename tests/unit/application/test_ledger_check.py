@@ -13,19 +13,14 @@ from booking_payments.domain.ledger import Account, Line
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.ports.storage import Story
-from booking_payments.testing.house import ANN, House
-
-
-async def _pay(house: House, reference: str = "R-1") -> str:
-    booking = await house.book(reference=reference)
-    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    return booking.id
+from booking_payments.testing.house import House
+from tests.payments import paid_booking, payment_of
 
 
 async def _refunded(house: House) -> str:
-    booking_id = await _pay(house)
+    booking_id = (await paid_booking(house)).id
     await house.payments.refund_payment(booking_id, amount="30.00")
-    return (await house.payments.payment_status(booking_id)).payment.id
+    return (await payment_of(house, booking_id)).id
 
 
 async def _story(house: House) -> Story:
@@ -59,7 +54,7 @@ async def test_the_balances_tell_where_the_money_is(house: House) -> None:
 
 async def test_balances_are_those_of_all_payments_together(house: House) -> None:
     await _refunded(house)
-    await _pay(house, "R-2")
+    await paid_booking(house, reference="R-2")
 
     found = await house.payments.check_ledger()
 
@@ -71,7 +66,7 @@ async def test_every_payment_is_gone_through_though_few_are_in_memory(
 ) -> None:
     monkeypatch.setattr(bookkeeping, "AT_ONCE", 2)
     for number in range(5):
-        await _pay(house, f"R-{number}")
+        await paid_booking(house, reference=f"R-{number}")
     told: list[tuple[int, int]] = []
 
     found = await house.payments.check_ledger(lambda doing, done, total: told.append((done, total)))
@@ -173,12 +168,30 @@ async def test_what_differs_is_named(house: House) -> None:
     assert [fault.text for fault in faults] == ["the journal tells of another status"]
 
 
-async def test_more_refunded_than_captured_is_found(house: House) -> None:
+async def test_a_refund_that_we_requested_beyond_what_was_left_is_found(house: House) -> None:
     story = await _story(house)
-    twice = attrs.evolve(story.payment.refunds[0], id="rf_2", amount=Money(9000, Currency.USD))
-    greedy = attrs.evolve(story.payment, refunds=(*story.payment.refunds, twice))
+    request = next(each for each in story.journal if isinstance(each.fact, ev.RefundRequested))
+    greedy = attrs.evolve(request.fact, refund_id="rf_2", amount=Money(9000, Currency.USD))
+    sequence = story.journal[-1].sequence + 1
+    journal = (*story.journal, attrs.evolve(request, sequence=sequence, fact=greedy))
 
-    assert "refunds_exceed" in _codes(attrs.evolve(story, payment=greedy))
+    assert "refunds_exceed" in _codes(attrs.evolve(story, journal=journal))
+
+
+async def test_a_refund_made_in_the_dashboard_beyond_what_was_left_is_no_fault_of_our_books(house: House) -> None:
+    story = await _story(house)
+    found = ev.RefundFound(
+        refund_id="re_2",
+        gateway_refund_id="re_2",
+        amount=Money(9000, Currency.USD),
+        fee_refunded=Money.zero(Currency.USD),
+        status=RefundStatus.SUCCEEDED,
+        reason=None,
+    )
+    last = story.journal[-1]
+    journal = (*story.journal, attrs.evolve(last, sequence=last.sequence + 1, fact=found))
+
+    assert "refunds_exceed" not in _codes(attrs.evolve(story, journal=journal))
 
 
 def test_what_can_not_be_read_is_named() -> None:
@@ -202,7 +215,7 @@ async def test_of_very_many_faults_all_are_counted_and_the_first_are_kept(monkey
     storage = MemoryStorage()
     house = House(storage=storage)
     for number in range(3):
-        await _pay(house, f"R-{number}")
+        await paid_booking(house, reference=f"R-{number}")
     storage._tables.postings.clear()
 
     found = await house.payments.check_ledger()

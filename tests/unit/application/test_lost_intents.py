@@ -7,49 +7,26 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import AttemptOutcome, Payment
+from booking_payments.domain.payment import AttemptOutcome
 from booking_payments.domain.reports import Failure
 from booking_payments.domain.retry import Decline
 from booking_payments.ports.gateway import Declined, KeyMisused, Refused
-from booking_payments.testing.house import ANN, House
-from tests.unit.application.saboteur import Saboteur, SilentLine
+from booking_payments.testing.house import House
+from tests.payments import CREATE, charges_of, lose_answer, pay, payment_of
+from tests.unit.application.saboteur import Saboteur, SilentLine, use_gateway
 
-CREATE = "POST /v1/payment_intents"
 LIST = "GET /v1/payment_intents"
 MANY = 110
 """More than one page of the gateway's list."""
 
 
-async def _lost(
-    house: House,
-    fault: str,
-    *,
-    card: str = "pm_card_visa",
-    reference: str = "R-1",
-    expires_in: timedelta | None = None,
-    times: int = 3,
-) -> str:
-    """A booking whose payment was asked for, while the answer got lost."""
-    booking = await house.book(reference=reference, expires_in=expires_in)
-    house.stripe.faults.script(CREATE, fault, times=times)
-    with pytest.raises(OutcomeUnknown):
-        await house.payments.start_payment(booking.id, ANN, payment_method_id=card, confirm_immediately=True)
-    return booking.id
-
-
-async def _payment(house: House, booking_id: str) -> Payment:
-    return (await house.payments.payment_status(booking_id)).payment
-
-
 def _answers(house: House, *errors: Exception) -> None:
     """From now on the gateway answers with these when an intent is to be made."""
-    house.world = attrs.evolve(house.world, gateway=Saboteur(house, create_intent=list(errors)))
-    house.payments = BookingPayments(house.world)
+    use_gateway(house, Saboteur(house, create_intent=list(errors)))
 
 
 def _asked(house: House) -> Sequence[str]:
@@ -65,12 +42,12 @@ async def _settled(house: House, after: timedelta = timedelta(seconds=10)) -> No
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after"])
 async def test_a_lost_intent_is_found_out_by_its_key_alone(house: House, fault: str) -> None:
-    booking_id = await _lost(house, fault)
+    booking_id = await lose_answer(house, fault)
 
     await _settled(house)
 
-    payment = await _payment(house, booking_id)
-    assert (payment.status, house.stripe.successful_charges(payment.intent_id or "")) == (PaymentStatus.SUCCEEDED, 1)
+    payment = await payment_of(house, booking_id)
+    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
     assert (_asked(house)[0], LIST in _asked(house)) == (CREATE, False)
 
 
@@ -80,7 +57,7 @@ async def test_recovery_asks_no_more_about_each_payment_when_there_are_many(
     house: House, expires_in: timedelta | None
 ) -> None:
     for number in range(MANY):
-        await _lost(house, "timeout_after", reference=f"R-{number}", expires_in=expires_in)
+        await lose_answer(house, "timeout_after", reference=f"R-{number}", expires_in=expires_in)
 
     await _settled(house, timedelta(minutes=2))
 
@@ -90,38 +67,38 @@ async def test_recovery_asks_no_more_about_each_payment_when_there_are_many(
 
 
 async def test_what_was_refunded_meanwhile_is_in_our_books(house: House) -> None:
-    booking_id = await _lost(house, "timeout_after")
+    booking_id = await lose_answer(house, "timeout_after")
     (intent,) = await house.world.gateway.list_intents(house.clock.now() - timedelta(hours=1))
     house.stripe.refund_in_dashboard(intent.id, 2_500)
 
     await _settled(house)
 
-    assert (await _payment(house, booking_id)).refunded.minor == 2_500
+    assert (await payment_of(house, booking_id)).refunded.minor == 2_500
 
 
 async def test_a_stored_decline_does_not_hide_what_has_become_of_the_intent_since(house: House) -> None:
-    booking_id = await _lost(house, "timeout_after", card="pm_card_chargeDeclined")
+    booking_id = await lose_answer(house, "timeout_after", card="pm_card_chargeDeclined")
     (intent,) = await house.world.gateway.list_intents(house.clock.now() - timedelta(hours=1))
     house.stripe.call("POST", f"/v1/payment_intents/{intent.id}/cancel", {})
 
     await _settled(house)
 
-    assert (await _payment(house, booking_id)).status is PaymentStatus.CANCELED
+    assert (await payment_of(house, booking_id)).status is PaymentStatus.CANCELED
 
 
 async def test_a_stored_decline_uses_up_one_attempt(house: House) -> None:
-    booking_id = await _lost(house, "timeout_after", card="pm_card_chargeDeclined")
+    booking_id = await lose_answer(house, "timeout_after", card="pm_card_chargeDeclined")
 
     await _settled(house)
 
-    payment = await _payment(house, booking_id)
+    payment = await payment_of(house, booking_id)
     declined = [attempt.outcome for attempt in payment.attempts]
     assert (declined, payment.attempts_left, payment.operation) == ([AttemptOutcome.REFUSED], 2, None)
 
 
 async def test_a_decline_that_never_came_to_a_charge_is_believed_too(house: House) -> None:
-    booking_id = await _lost(house, "timeout_before")
-    operation = (await _payment(house, booking_id)).operation
+    booking_id = await lose_answer(house, "timeout_before")
+    operation = (await payment_of(house, booking_id)).operation
     assert operation is not None
     assert isinstance(operation.instruction, CreateIntent)
     left = await house.world.gateway.create_intent(attrs.evolve(operation.instruction, confirm=False), "another key")
@@ -130,48 +107,48 @@ async def test_a_decline_that_never_came_to_a_charge_is_believed_too(house: Hous
 
     await _settled(house)
 
-    payment = await _payment(house, booking_id)
+    payment = await payment_of(house, booking_id)
     assert [attempt.outcome for attempt in payment.attempts] == [AttemptOutcome.REFUSED]
     assert (payment.operation, payment.intent_id) == (None, left.id)
 
 
 async def test_a_stored_500_is_looked_behind_at_once(house: House) -> None:
-    booking_id = await _lost(house, "500_after", times=1)
+    booking_id = await lose_answer(house, "500_after", times=1)
 
     await _settled(house)
 
-    payment = await _payment(house, booking_id)
-    assert (payment.status, house.stripe.successful_charges(payment.intent_id or "")) == (PaymentStatus.SUCCEEDED, 1)
+    payment = await payment_of(house, booking_id)
+    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
 async def test_behind_a_misused_key_is_looked_for_what_the_first_one_made(house: House) -> None:
-    booking_id = await _lost(house, "timeout_after")
+    booking_id = await lose_answer(house, "timeout_after")
     _answers(house, KeyMisused("other parameters", code="idempotency_error"))
 
     await _settled(house)
 
-    assert (await _payment(house, booking_id)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(house, booking_id)).status is PaymentStatus.SUCCEEDED
 
 
 async def test_a_misused_key_alone_settles_nothing(house: House) -> None:
-    booking_id = await _lost(house, "timeout_before")
+    booking_id = await lose_answer(house, "timeout_before")
     _answers(house, KeyMisused("other parameters", code="idempotency_error"))
 
     house.clock.advance(timedelta(seconds=10))
     await house.payments.settle_due()
 
-    operation = (await _payment(house, booking_id)).operation
+    operation = (await payment_of(house, booking_id)).operation
     assert operation is not None
     assert operation.unknown
 
 
 async def test_a_refusal_does_not_hide_that_the_first_one_has_charged(house: House) -> None:
-    booking_id = await _lost(house, "timeout_after")
+    booking_id = await lose_answer(house, "timeout_after")
     _answers(house, Refused("no such payment method", code="payment_method_unknown"))
 
     await _settled(house)
 
-    payment = await _payment(house, booking_id)
+    payment = await payment_of(house, booking_id)
     assert (payment.status, [each.outcome for each in payment.attempts]) == (
         PaymentStatus.SUCCEEDED,
         [AttemptOutcome.DONE],
@@ -179,12 +156,12 @@ async def test_a_refusal_does_not_hide_that_the_first_one_has_charged(house: Hou
 
 
 async def test_what_is_refused_and_was_never_made_is_given_up(house: House) -> None:
-    booking_id = await _lost(house, "timeout_before")
+    booking_id = await lose_answer(house, "timeout_before")
     _answers(house, Refused("no such payment method", code="payment_method_unknown"))
 
     await _settled(house)
 
-    payment = await _payment(house, booking_id)
+    payment = await payment_of(house, booking_id)
     assert (payment.operation, payment.attempts_left, payment.status) == (
         None,
         3,
@@ -194,7 +171,7 @@ async def test_what_is_refused_and_was_never_made_is_given_up(house: House) -> N
 
 async def test_a_gateway_that_does_not_answer_is_not_asked_for_a_list_as_well(house: House) -> None:
     line = SilentLine(house)
-    await _lost(house, "timeout_after")
+    await lose_answer(house, "timeout_after")
     line.dead = True
     line.asked.clear()
     house.clock.advance(timedelta(seconds=10))
@@ -205,7 +182,7 @@ async def test_a_gateway_that_does_not_answer_is_not_asked_for_a_list_as_well(ho
 
 
 async def test_what_a_webhook_has_told_meanwhile_is_read_and_not_sent_again(house: House) -> None:
-    booking_id = await _lost(house, "timeout_after")
+    booking_id = await lose_answer(house, "timeout_after")
     await house.deliver_webhooks()
 
     await _settled(house)
@@ -215,20 +192,20 @@ async def test_what_a_webhook_has_told_meanwhile_is_read_and_not_sent_again(hous
 
 
 async def test_an_overdue_charge_is_looked_for_and_never_sent_again(house: House) -> None:
-    made = await _lost(house, "timeout_after", reference="R-1", expires_in=timedelta(minutes=1))
-    lost = await _lost(house, "timeout_before", reference="R-2", expires_in=timedelta(minutes=1))
+    made = await lose_answer(house, "timeout_after", reference="R-1", expires_in=timedelta(minutes=1))
+    lost = await lose_answer(house, "timeout_before", reference="R-2", expires_in=timedelta(minutes=1))
 
     await _settled(house, timedelta(minutes=2))
 
-    statuses = [(await _payment(house, each)).status for each in (made, lost)]
+    statuses = [(await payment_of(house, each)).status for each in (made, lost)]
     assert statuses == [PaymentStatus.SUCCEEDED, PaymentStatus.REQUIRES_PAYMENT_METHOD]
     assert (CREATE in _asked(house), _asked(house).count(LIST)) == (False, 1)
 
 
 async def test_a_list_from_before_the_last_sending_proves_nothing(house: House) -> None:
     """Somebody goes on with the second payment after the round has listed all intents for the first."""
-    first = await _lost(house, "timeout_before", reference="R-1", expires_in=timedelta(minutes=1))
-    second = await _lost(house, "timeout_before", reference="R-2", expires_in=timedelta(minutes=3))
+    first = await lose_answer(house, "timeout_before", reference="R-1", expires_in=timedelta(minutes=1))
+    second = await lose_answer(house, "timeout_before", reference="R-2", expires_in=timedelta(minutes=3))
     house.clock.advance(timedelta(minutes=2))
     house.stripe.faults.script(LIST, "slow", times=1, delay=timedelta(seconds=1))
 
@@ -236,35 +213,35 @@ async def test_a_list_from_before_the_last_sending_proves_nothing(house: House) 
         house.stripe.faults.script(CREATE, "timeout_after", times=3)
         house.stripe.faults.script(LIST, "503", times=3)
         with pytest.raises(OutcomeUnknown):
-            await house.payments.start_payment(second, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+            await pay(house, second)
         house.clock.advance(timedelta(minutes=1))
 
     house.clock.meanwhile(client)
     await house.payments.settle_due()
 
-    assert (await _payment(house, first)).operation is None
-    assert (await _payment(house, second)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(house, first)).operation is None
+    assert (await payment_of(house, second)).status is PaymentStatus.SUCCEEDED
 
 
 async def test_what_others_made_and_nobody_can_read_does_not_keep_a_lost_intent_unknown(house: House) -> None:
-    booking_id = await _lost(house, "timeout_before", expires_in=timedelta(minutes=1))
+    booking_id = await lose_answer(house, "timeout_before", expires_in=timedelta(minutes=1))
     theirs = house.stripe.call("POST", "/v1/payment_intents", {"amount": 2000, "currency": "usd"}).body["id"]
     house.stripe._account.get("payment_intent", theirs).body["currency"] = "xxx"
 
     await _settled(house, timedelta(days=2))
     await house.payments.work()
 
-    assert (await _payment(house, booking_id)).operation is None
+    assert (await payment_of(house, booking_id)).operation is None
     assert (await house.payments.get_booking(booking_id)).status is BookingStatus.EXPIRED
 
 
 async def test_a_lost_intent_that_can_not_be_read_stays_unknown(house: House) -> None:
-    booking_id = await _lost(house, "timeout_after", expires_in=timedelta(minutes=1))
+    booking_id = await lose_answer(house, "timeout_after", expires_in=timedelta(minutes=1))
     (intent,) = await house.world.gateway.list_intents(house.clock.now() - timedelta(hours=1))
     house.stripe._account.get("payment_intent", intent.id).body["currency"] = "xxx"
 
     await _settled(house, timedelta(days=2))
 
-    operation = (await _payment(house, booking_id)).operation
+    operation = (await payment_of(house, booking_id)).operation
     assert operation is not None
     assert operation.unknown

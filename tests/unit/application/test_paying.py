@@ -1,13 +1,11 @@
 """Starting, confirming, retrying, capturing and canceling payments."""
 
 from datetime import timedelta
-from typing import Any
 
 import attrs
 import pytest
 
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.views import PaymentView
 from booking_payments.application.world import Terms
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
@@ -25,38 +23,31 @@ from booking_payments.domain.errors import (
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.payment import AttemptOutcome, Payment, fold
+from booking_payments.domain.payment import AttemptOutcome, fold
 from booking_payments.ports.gateway import Unreachable
+from booking_payments.ports.storage import Storage
 from booking_payments.testing.house import ANN, OPERATOR, House
-from tests.unit.application.saboteur import Saboteur
+from tests.payments import VISA, authorize, book_and_pay, pay, pay_in_browser, payment_of, return_url_of, start
+from tests.unit.application.saboteur import Saboteur, use_gateway
 
-VISA = "pm_card_visa"
 DECLINED = "pm_card_chargeDeclined"
 THREE_D_SECURE = "pm_card_authenticationRequired"
 
 
-async def _pay(house: House, booking_id: str, card: str = VISA) -> PaymentView:
-    return await house.payments.start_payment(booking_id, ANN, payment_method_id=card, confirm_immediately=True)
-
-
-async def _payment(house: House, booking_id: str) -> Payment:
-    return (await house.payments.payment_status(booking_id)).payment
-
-
 async def _refusal(house: House, booking_id: str, card: str = VISA) -> PaymentError:
     with pytest.raises(PaymentError) as refusal:
-        await _pay(house, booking_id, card)
+        await pay(house, booking_id, card)
     return refusal.value
 
 
 async def test_a_payment_that_is_started_waits_for_a_payment_method(house: House) -> None:
-    view = await house.payments.start_payment((await house.book()).id, ANN)
+    view = await start(house)
 
     assert view.payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD
 
 
 async def test_a_started_payment_hands_the_front_end_its_client_secret(house: House) -> None:
-    view = await house.payments.start_payment((await house.book()).id, ANN)
+    view = await start(house)
 
     assert view.handover is not None
     assert (view.handover.client_secret or "").startswith(f"{view.payment.intent_id}_secret_")
@@ -73,21 +64,21 @@ async def test_starting_again_gives_the_same_payment(house: House) -> None:
 async def test_a_card_that_works_pays_the_booking_at_once(house: House) -> None:
     booking = await house.book()
 
-    view = await _pay(house, booking.id)
+    view = await pay(house, booking)
 
     booked = await house.payments.get_booking(booking.id)
     assert (view.payment.status, booked.status) == (PaymentStatus.SUCCEEDED, BookingStatus.CONFIRMED)
 
 
 async def test_paying_at_once_is_one_call_to_the_gateway(house: House) -> None:
-    await _pay(house, (await house.book()).id)
+    await book_and_pay(house)
 
     assert [(call.method, call.path) for call in house.stripe.calls] == [("POST", "/v1/payment_intents")]
 
 
 async def test_every_intent_carries_our_ids(house: House) -> None:
     booking = await house.book()
-    view = await _pay(house, booking.id)
+    view = await pay(house, booking)
 
     intent = await house.world.gateway.retrieve_intent(view.payment.intent_id or "")
     assert intent.metadata == {
@@ -109,7 +100,7 @@ async def test_charging_at_once_needs_a_payment_method(house: House) -> None:
 
 async def test_a_paid_booking_is_not_paid_again(house: House) -> None:
     booking = await house.book()
-    await _pay(house, booking.id)
+    await pay(house, booking)
 
     assert (await _refusal(house, booking.id)).code == "already_paid"
 
@@ -151,13 +142,13 @@ async def test_an_amount_over_the_gateways_maximum_is_refused(house: House) -> N
     assert (await _refusal(house, (await house.book("1000000.00")).id)).code == "amount_too_large"
 
 
-async def test_a_house_may_take_larger_amounts() -> None:
-    house = House(amount_digits=9)
+async def test_a_house_may_take_larger_amounts(storage: Storage) -> None:
+    house = House(storage=storage, amount_digits=9)
     booking = await house.book("1000000", currency=Currency.UGX)
 
     paid = await house.payments.process_booking_payment(booking, "pm_card_visa")
 
-    assert (paid.success, (await _payment(house, booking.id)).captured) == (True, booking.amount)
+    assert (paid.success, (await payment_of(house, booking)).captured) == (True, booking.amount)
     larger = await house.book("10000000", currency=Currency.UGX, reference="R-2")
     assert (await _refusal(house, larger.id)).code == "amount_too_large"
 
@@ -167,7 +158,7 @@ async def test_an_unknown_payment_method_is_refused_and_uses_up_no_attempt(house
 
     refusal = await _refusal(house, booking.id, "pm_nobody")
 
-    payment = await _payment(house, booking.id)
+    payment = await payment_of(house, booking)
     assert (refusal.code, payment.attempts_left, payment.operation) == ("payment_method_unknown", 3, None)
 
 
@@ -175,7 +166,7 @@ async def test_a_payment_goes_on_after_an_unknown_payment_method(house: House) -
     booking = await house.book()
     await _refusal(house, booking.id, "pm_nobody")
 
-    assert (await _pay(house, booking.id)).payment.status is PaymentStatus.SUCCEEDED
+    assert (await pay(house, booking)).payment.status is PaymentStatus.SUCCEEDED
 
 
 async def test_a_decline_tells_the_customer_why(house: House) -> None:
@@ -188,7 +179,7 @@ async def test_a_decline_tells_the_customer_why(house: House) -> None:
 async def test_a_decline_keeps_the_intent_for_the_next_attempt(house: House) -> None:
     booking = await house.book()
     await _refusal(house, booking.id, DECLINED)
-    declined = await _payment(house, booking.id)
+    declined = await payment_of(house, booking)
 
     view = await house.payments.retry_payment(booking.id, ANN, payment_method_id=VISA)
 
@@ -209,7 +200,7 @@ async def test_a_decline_uses_up_an_attempt(house: House) -> None:
     booking = await house.book()
     await _refusal(house, booking.id, DECLINED)
 
-    payment = await _payment(house, booking.id)
+    payment = await payment_of(house, booking)
     assert (payment.attempts_made, payment.attempts_left) == (1, 2)
 
 
@@ -218,7 +209,7 @@ async def test_the_last_decline_fails_the_payment_and_cancels_the_intent(house: 
     for _ in range(3):
         await _refusal(house, booking.id, DECLINED)
 
-    payment = await _payment(house, booking.id)
+    payment = await payment_of(house, booking)
     intent = await house.world.gateway.retrieve_intent(payment.intent_id or "")
     assert (payment.status, intent.status) == (PaymentStatus.FAILED, PaymentStatus.CANCELED)
 
@@ -252,7 +243,7 @@ async def test_a_forbidden_card_still_allows_another_one(house: House) -> None:
 
 
 async def test_three_d_secure_is_no_error(house: House) -> None:
-    view = await _pay(house, (await house.book()).id, THREE_D_SECURE)
+    view = await book_and_pay(house, THREE_D_SECURE)
 
     assert view.payment.status is PaymentStatus.REQUIRES_ACTION
     assert view.handover is not None
@@ -261,7 +252,7 @@ async def test_three_d_secure_is_no_error(house: House) -> None:
 
 async def test_a_passed_authentication_pays_the_booking(house: House) -> None:
     booking = await house.book()
-    view = await _pay(house, booking.id, THREE_D_SECURE)
+    view = await pay(house, booking, THREE_D_SECURE)
     house.authenticate(view, "succeeded")
 
     await house.deliver_webhooks()
@@ -271,17 +262,17 @@ async def test_a_passed_authentication_pays_the_booking(house: House) -> None:
 
 async def test_a_failed_authentication_uses_up_an_attempt(house: House) -> None:
     booking = await house.book()
-    house.authenticate(await _pay(house, booking.id, THREE_D_SECURE), "failed")
+    house.authenticate(await pay(house, booking, THREE_D_SECURE), "failed")
 
     await house.deliver_webhooks()
 
-    payment = await _payment(house, booking.id)
+    payment = await payment_of(house, booking)
     assert (payment.status, payment.attempts_made) == (PaymentStatus.REQUIRES_PAYMENT_METHOD, 1)
 
 
 async def test_confirming_without_a_method_while_the_customer_acts_only_looks(house: House) -> None:
     booking = await house.book()
-    view = await _pay(house, booking.id, THREE_D_SECURE)
+    view = await pay(house, booking, THREE_D_SECURE)
     house.authenticate(view, "succeeded")
 
     confirmed = await house.payments.confirm_payment(booking.id, ANN)
@@ -303,7 +294,7 @@ async def test_looking_at_a_last_attempt_that_failed_ends_the_payment(house: Hou
 
 async def test_confirming_while_the_gateway_is_out_of_reach_shows_what_we_know(house: House) -> None:
     booking = await house.book()
-    await _pay(house, booking.id, THREE_D_SECURE)
+    await pay(house, booking, THREE_D_SECURE)
     house.stripe.faults.script("GET /v1/*", "503", times=3)
 
     seen = await house.payments.confirm_payment(booking.id, ANN)
@@ -313,7 +304,7 @@ async def test_confirming_while_the_gateway_is_out_of_reach_shows_what_we_know(h
 
 async def test_a_customer_stuck_in_authentication_may_choose_another_card(house: House) -> None:
     booking = await house.book()
-    await _pay(house, booking.id, THREE_D_SECURE)
+    await pay(house, booking, THREE_D_SECURE)
 
     view = await house.payments.confirm_payment(booking.id, ANN, payment_method_id=VISA)
 
@@ -344,7 +335,7 @@ async def test_starting_an_open_payment_with_confirmation_confirms_it(house: Hou
     booking = await house.book()
     started = await house.payments.start_payment(booking.id, ANN)
 
-    confirmed = await _pay(house, booking.id)
+    confirmed = await pay(house, booking)
 
     assert (confirmed.payment.id, confirmed.payment.status) == (started.payment.id, PaymentStatus.SUCCEEDED)
 
@@ -355,27 +346,18 @@ async def test_starting_an_open_payment_with_confirmation_confirms_it(house: Hou
 BACK = "https://shop.example/back"
 
 
-def _comes_back_to(view: PaymentView) -> object:
-    """Where the bank's window leads when it is left."""
-    action: Any = view.handover.next_action if view.handover else None
-    return action["redirect_to_url"]["return_url"]
-
-
 async def test_a_payment_comes_back_to_where_it_was_to_when_it_was_started(house: House) -> None:
     booking = await house.book()
     await house.payments.start_payment(booking.id, ANN, return_url=BACK)
 
     view = await house.payments.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
 
-    assert _comes_back_to(view) == BACK
+    assert return_url_of(view) == BACK
 
 
 async def test_the_return_url_of_the_start_holds_also_when_the_intent_has_to_be_made_again(house: House) -> None:
     booking = await house.book()
-    house.world = attrs.evolve(
-        house.world, gateway=Saboteur(house, create_intent=[Unreachable("away", code="connect")] * 3)
-    )
-    house.payments = BookingPayments(house.world)
+    use_gateway(house, Saboteur(house, create_intent=[Unreachable("away", code="connect")] * 3))
     with pytest.raises(TryAgainLater):
         await house.payments.start_payment(booking.id, ANN, return_url=BACK)
 
@@ -387,20 +369,18 @@ async def test_the_return_url_of_the_start_holds_also_when_the_intent_has_to_be_
 async def test_after_a_decline_nobody_has_to_say_again_where_to_come_back_to(house: House) -> None:
     booking = await house.book()
     with pytest.raises(CardDeclined):
-        await house.payments.start_payment(
-            booking.id, ANN, payment_method_id=DECLINED, confirm_immediately=True, return_url=BACK
-        )
+        await pay(house, booking, DECLINED, return_url=BACK)
 
     view = await house.payments.retry_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
 
-    assert _comes_back_to(view) == BACK
+    assert return_url_of(view) == BACK
 
 
 async def test_starting_again_with_confirmation_comes_back_to_the_same_place(house: House) -> None:
     booking = await house.book()
     await house.payments.start_payment(booking.id, ANN, return_url=BACK)
 
-    assert _comes_back_to(await _pay(house, booking.id, THREE_D_SECURE)) == BACK
+    assert return_url_of(await pay(house, booking, THREE_D_SECURE)) == BACK
 
 
 async def test_a_confirmation_may_name_another_place_to_come_back_to(house: House) -> None:
@@ -410,15 +390,15 @@ async def test_a_confirmation_may_name_another_place_to_come_back_to(house: Hous
 
     view = await house.payments.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE, return_url=other)
 
-    assert _comes_back_to(view) == other
+    assert return_url_of(view) == other
 
 
-async def test_the_place_of_the_payment_goes_before_that_of_the_settings() -> None:
-    house = House(terms=Terms(return_url="https://shop.example/always"))
+async def test_the_place_of_the_payment_goes_before_that_of_the_settings(storage: Storage) -> None:
+    house = House(storage=storage, terms=Terms(return_url="https://shop.example/always"))
     booking = await house.book()
     await house.payments.start_payment(booking.id, ANN, return_url=BACK)
 
-    assert _comes_back_to(await _pay(house, booking.id, THREE_D_SECURE)) == BACK
+    assert return_url_of(await pay(house, booking, THREE_D_SECURE)) == BACK
 
 
 async def test_a_payment_that_was_started_without_a_place_comes_back_to_that_of_the_settings(house: House) -> None:
@@ -428,7 +408,7 @@ async def test_a_payment_that_was_started_without_a_place_comes_back_to_that_of_
 
     view = await later.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
 
-    assert _comes_back_to(view) == BACK
+    assert return_url_of(view) == BACK
 
 
 async def test_there_is_nothing_to_confirm_before_a_payment_was_started(house: House) -> None:
@@ -440,7 +420,7 @@ async def test_there_is_nothing_to_confirm_before_a_payment_was_started(house: H
 
 async def test_an_asynchronous_method_processes_and_then_succeeds(house: House) -> None:
     booking = await house.book()
-    view = await _pay(house, booking.id, "pm_usBankAccount_success")
+    view = await pay(house, booking, "pm_usBankAccount_success")
     assert view.payment.status is PaymentStatus.PROCESSING
 
     house.clock.advance(timedelta(seconds=3))
@@ -451,7 +431,7 @@ async def test_an_asynchronous_method_processes_and_then_succeeds(house: House) 
 
 async def test_a_processing_payment_can_not_be_canceled_or_confirmed(house: House) -> None:
     booking = await house.book()
-    await _pay(house, booking.id, "pm_usBankAccount_success")
+    await pay(house, booking, "pm_usBankAccount_success")
 
     with pytest.raises(NotPossibleNow) as refusal:
         await house.payments.cancel_payment(booking.id, ANN)
@@ -462,23 +442,13 @@ async def test_a_processing_payment_can_not_be_canceled_or_confirmed(house: Hous
 async def test_manual_capture_holds_the_money_first(house: House) -> None:
     booking = await house.book()
 
-    view = await house.payments.start_payment(
-        booking.id, ANN, payment_method_id=VISA, confirm_immediately=True, capture_method=CaptureMethod.MANUAL
-    )
+    view = await pay(house, booking, capture_method=CaptureMethod.MANUAL)
 
     assert (view.payment.status, view.payment.captured) == (PaymentStatus.REQUIRES_CAPTURE, Money(0, Currency.USD))
 
 
-async def _held(house: House) -> str:
-    booking = await house.book()
-    await house.payments.start_payment(
-        booking.id, ANN, payment_method_id=VISA, confirm_immediately=True, capture_method=CaptureMethod.MANUAL
-    )
-    return booking.id
-
-
 async def test_capturing_collects_what_is_held(house: House) -> None:
-    booking_id = await _held(house)
+    booking_id = (await authorize(house)).payment.booking_id
 
     view = await house.payments.capture_payment(booking_id, OPERATOR)
 
@@ -486,7 +456,7 @@ async def test_capturing_collects_what_is_held(house: House) -> None:
 
 
 async def test_fee_and_net_follow_a_partial_capture(house: House) -> None:
-    booking_id = await _held(house)
+    booking_id = (await authorize(house)).payment.booking_id
 
     view = await house.payments.capture_payment(booking_id, OPERATOR, amount="60.00")
 
@@ -496,7 +466,7 @@ async def test_fee_and_net_follow_a_partial_capture(house: House) -> None:
 
 @pytest.mark.parametrize("amount", ["100.01", "100000.00"])
 async def test_no_more_than_what_is_held_is_captured(house: House, amount: str) -> None:
-    booking_id = await _held(house)
+    booking_id = (await authorize(house)).payment.booking_id
 
     with pytest.raises(RefusedByRule) as refusal:
         await house.payments.capture_payment(booking_id, OPERATOR, amount=amount)
@@ -506,14 +476,14 @@ async def test_no_more_than_what_is_held_is_captured(house: House, amount: str) 
 
 @pytest.mark.parametrize("amount", ["0.00", "-1.00", "1e2", "1.001"])
 async def test_what_is_no_amount_is_not_captured(house: House, amount: str) -> None:
-    booking_id = await _held(house)
+    booking_id = (await authorize(house)).payment.booking_id
 
     with pytest.raises(InvalidAmount):
         await house.payments.capture_payment(booking_id, OPERATOR, amount=amount)
 
 
 async def test_capturing_twice_is_refused(house: House) -> None:
-    booking_id = await _held(house)
+    booking_id = (await authorize(house)).payment.booking_id
     await house.payments.capture_payment(booking_id, OPERATOR)
 
     with pytest.raises(NotPossibleNow) as refusal:
@@ -523,7 +493,7 @@ async def test_capturing_twice_is_refused(house: House) -> None:
 
 
 async def test_canceling_a_payment_leaves_the_booking_pending(house: House) -> None:
-    booking_id = await _held(house)
+    booking_id = (await authorize(house)).payment.booking_id
 
     view = await house.payments.cancel_payment(booking_id, ANN)
 
@@ -532,10 +502,10 @@ async def test_canceling_a_payment_leaves_the_booking_pending(house: House) -> N
 
 
 async def test_a_canceled_payment_makes_room_for_a_new_one(house: House) -> None:
-    booking_id = await _held(house)
+    booking_id = (await authorize(house)).payment.booking_id
     canceled = await house.payments.cancel_payment(booking_id, ANN)
 
-    view = await _pay(house, booking_id)
+    view = await pay(house, booking_id)
 
     assert view.payment.id != canceled.payment.id
     assert view.payment.status is PaymentStatus.SUCCEEDED
@@ -554,13 +524,12 @@ async def test_a_payment_that_never_reached_the_gateway_is_canceled_without_a_ca
 async def test_canceling_finds_out_that_the_customer_has_paid(house: House) -> None:
     booking = await house.book()
     view = await house.payments.start_payment(booking.id, ANN)
-    assert view.handover is not None
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", VISA)
+    pay_in_browser(house, view)
 
     with pytest.raises(NotPossibleNow) as refusal:
         await house.payments.cancel_payment(booking.id, ANN)
 
-    payment = await _payment(house, booking.id)
+    payment = await payment_of(house, booking)
     assert (refusal.value.code, payment.status) == ("payment_state_changed", PaymentStatus.SUCCEEDED)
 
 
@@ -571,11 +540,11 @@ async def test_while_an_operation_runs_nothing_else_is_begun(house: House) -> No
 
     async def impatient() -> None:
         with pytest.raises(AlreadyUnderWay):
-            await _pay(house, booking.id)
+            await pay(house, booking)
         seen.append("refused")
 
     house.clock.meanwhile(impatient)
-    await _pay(house, booking.id)
+    await pay(house, booking)
 
     assert seen == ["refused"]
 
@@ -585,9 +554,9 @@ async def test_a_gateway_out_of_reach_leaves_nothing_behind_but_the_payment(hous
     house.stripe.faults.script("POST /v1/payment_intents", "429_limit", times=3)
 
     with pytest.raises(TryAgainLater) as refusal:
-        await _pay(house, booking.id)
+        await pay(house, booking)
 
-    payment = await _payment(house, booking.id)
+    payment = await payment_of(house, booking)
     assert (refusal.value.outcome_unknown, payment.operation, payment.attempts_made) == (False, None, 0)
 
 
@@ -595,7 +564,7 @@ async def test_a_passing_fault_is_tried_again_with_the_same_key(house: House) ->
     booking = await house.book()
     house.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=1)
 
-    view = await _pay(house, booking.id)
+    view = await pay(house, booking)
 
     posts = [call.key for call in house.stripe.calls if call.method == "POST"]
     assert (view.payment.status, len(posts), len(set(posts))) == (PaymentStatus.SUCCEEDED, 2, 1)
@@ -605,9 +574,9 @@ async def test_a_mistake_of_ours_is_told_as_ours(house: House) -> None:
     booking = await house.book(reference="R" * 501)  # one letter more than the gateway's metadata takes
 
     with pytest.raises(GatewayRefusedUs):
-        await _pay(house, booking.id)
+        await pay(house, booking)
 
-    assert (await _payment(house, booking.id)).attempts[-1].outcome is AttemptOutcome.DROPPED
+    assert (await payment_of(house, booking)).attempts[-1].outcome is AttemptOutcome.DROPPED
 
 
 async def test_the_journal_tells_the_whole_payment(house: House) -> None:
@@ -623,7 +592,7 @@ async def test_the_journal_tells_the_whole_payment(house: House) -> None:
 
 async def test_the_journal_says_who_did_it_and_why(house: House) -> None:
     booking = await house.book()
-    await _pay(house, booking.id)
+    await pay(house, booking)
 
     first = (await house.payments.journal(booking.id))[0]
 
@@ -632,7 +601,7 @@ async def test_the_journal_says_who_did_it_and_why(house: House) -> None:
 
 async def test_payments_are_listed_newest_first_page_by_page(house: House) -> None:
     for number in range(3):
-        await _pay(house, (await house.book(reference=f"R-{number}")).id)
+        await book_and_pay(house, reference=f"R-{number}")
         house.clock.advance(timedelta(seconds=1))
 
     first = await house.payments.list_payments(limit=2)
@@ -642,11 +611,9 @@ async def test_payments_are_listed_newest_first_page_by_page(house: House) -> No
     assert (listed, rest.next_cursor) == (["R-2", "R-1", "R-0"], None)
 
 
-async def test_the_house_may_name_the_kinds_of_methods_that_it_takes() -> None:
-    house = House(terms=Terms(method_types=("card",)))
-    view = await house.payments.start_payment(
-        (await house.book()).id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
-    )
+async def test_the_house_may_name_the_kinds_of_methods_that_it_takes(storage: Storage) -> None:
+    house = House(storage=storage, terms=Terms(method_types=("card",)))
+    view = await book_and_pay(house)
 
     intent = house.stripe.call("GET", f"/v1/payment_intents/{view.payment.intent_id}").body
     assert (intent["payment_method_types"], intent["automatic_payment_methods"]) == (["card"], None)

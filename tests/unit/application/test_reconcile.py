@@ -16,42 +16,28 @@ from booking_payments.application.views import PaymentView
 from booking_payments.application.world import Terms
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import OutcomeUnknown, PaymentError
-from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.ledger import postings_of
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
-from booking_payments.domain.payment import AttemptOutcome, Payment, fold
+from booking_payments.domain.payment import AttemptOutcome, fold
 from booking_payments.domain.reports import DisputeReport, IntentReport, Unreadable
-from booking_payments.ports.storage import InboxEntry, InboxStatus, UnitOfWork
+from booking_payments.ports.storage import InboxEntry, InboxStatus, Storage, UnitOfWork
 from booking_payments.testing.house import ANN, House
+from tests.payments import (
+    CREATE,
+    authorize,
+    book_and_pay,
+    die_while_paying,
+    lose_answer,
+    paid_booking,
+    pay,
+    pay_in_browser,
+    payment_of,
+    postpone_evidence,
+    start,
+)
 from tests.unit.application.saboteur import PowerCut, Saboteur
 
-CREATE = "POST /v1/payment_intents"
 CAPTURED = 10000
-
-
-async def _start(house: House) -> PaymentView:
-    return await house.payments.start_payment((await house.book()).id, ANN)
-
-
-async def _pay(house: House, card: str = "pm_card_visa") -> PaymentView:
-    booking = await house.book()
-    return await house.payments.start_payment(booking.id, ANN, payment_method_id=card, confirm_immediately=True)
-
-
-async def _paid(house: House) -> PaymentView:
-    """A paid booking, all of whose webhooks have come."""
-    view = await _pay(house)
-    await house.deliver_webhooks()
-    return view
-
-
-def _browser_pays(house: House, view: PaymentView, card: str = "pm_card_visa") -> None:
-    assert view.handover is not None
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", card)
-
-
-async def _now(house: House, view: PaymentView) -> Payment:
-    return (await house.payments.payment_status(view.payment.booking_id)).payment
 
 
 async def _booking(house: House, view: PaymentView) -> Booking:
@@ -88,7 +74,7 @@ def _charge(house: House, capture_method: str = "automatic", **metadata: str) ->
 
 
 async def test_books_that_agree_leave_nothing(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     await house.payments.refund_payment(view.payment.booking_id, amount="30.00")
     await house.deliver_webhooks()
 
@@ -103,7 +89,7 @@ async def test_empty_books_leave_nothing(house: House) -> None:
 
 
 async def test_reconciling_books_that_agree_reads_lists_only(house: House) -> None:
-    await _paid(house)
+    await book_and_pay(house, deliver=True)
     before = len(house.stripe.calls)
 
     await house.payments.reconcile()
@@ -133,7 +119,7 @@ async def test_a_payment_whose_attempts_are_used_up_agrees_with_its_canceled_int
 
     found = await house.payments.reconcile()
 
-    assert (await house.payments.payment_status(booking.id)).payment.status is PaymentStatus.FAILED
+    assert (await payment_of(house, booking)).status is PaymentStatus.FAILED
     assert (found.healed, found.left) == ((), ())
 
 
@@ -145,30 +131,17 @@ async def test_an_unknown_outcome_is_settled_at_once(house: House, fault: str) -
     booking = await house.book()
     house.stripe.faults.script(CREATE, fault, times=3)
     with pytest.raises(OutcomeUnknown):
-        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+        await pay(house, booking)
 
     found = await house.payments.reconcile()
 
-    payment = (await house.payments.payment_status(booking.id)).payment
+    payment = await payment_of(house, booking)
     assert (payment.status, house.stripe.successful_charges(payment.intent_id or "")) == (PaymentStatus.SUCCEEDED, 1)
     assert (_healed(found), found.left) == (["settled"], ())
 
 
-async def _die_while_paying(house: House) -> Booking:
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, "slow", times=1)
-
-    async def power_cut() -> None:
-        raise PowerCut
-
-    house.clock.meanwhile(power_cut)
-    with pytest.raises(PowerCut):
-        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    return booking
-
-
 async def test_the_lease_of_a_process_that_died_is_waited_for(house: House) -> None:
-    booking = await _die_while_paying(house)
+    booking = await die_while_paying(house)
     before = house.clock.now()
 
     found = await house.payments.reconcile()
@@ -179,8 +152,8 @@ async def test_the_lease_of_a_process_that_died_is_waited_for(house: House) -> N
 
 
 async def test_an_operation_of_somebody_who_still_works_on_it_is_left(house: House) -> None:
-    booking = await _die_while_paying(house)
-    payment = (await house.payments.payment_status(booking.id)).payment
+    booking = await die_while_paying(house)
+    payment = await payment_of(house, booking)
 
     async def renew() -> None:
         async def work(uow: UnitOfWork) -> None:
@@ -198,28 +171,22 @@ async def test_an_operation_of_somebody_who_still_works_on_it_is_left(house: Hou
 
 
 async def test_an_outcome_that_stays_unknown_is_left(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, "timeout_after", times=3)
-    with pytest.raises(OutcomeUnknown):
-        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    booking_id = await lose_answer(house, "timeout_after")
     house.stripe.faults.script("GET /v1/*", "503", times=1000)
     house.stripe.faults.script(CREATE, "503", times=1000)
 
     found = await house.payments.reconcile()
 
-    operation = (await house.payments.payment_status(booking.id)).payment.operation
+    operation = (await payment_of(house, booking_id)).operation
     assert (operation is not None and operation.unknown, _left(found)) == (True, ["outcome_unknown", "not_compared"])
 
 
 async def test_what_reconciling_finds_out_is_recorded_as_its_doing(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, "timeout_after", times=3)
-    with pytest.raises(OutcomeUnknown):
-        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    booking_id = await lose_answer(house, "timeout_after")
 
     await house.payments.reconcile()
 
-    journal = await house.payments.journal(booking.id)
+    journal = await house.payments.journal(booking_id)
     assert (journal[-1].actor, journal[-1].cause) == ("system", "reconcile")
 
 
@@ -227,8 +194,8 @@ async def test_what_reconciling_finds_out_is_recorded_as_its_doing(house: House)
 
 
 async def test_events_that_never_came_are_taken_in(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view)
+    view = await start(house)
+    pay_in_browser(house, view)
 
     found = await house.payments.reconcile()
 
@@ -239,14 +206,14 @@ async def test_events_that_never_came_are_taken_in(house: House) -> None:
 
 
 async def test_what_was_taken_in_is_not_taken_in_again(house: House) -> None:
-    _browser_pays(house, await _start(house))
+    pay_in_browser(house, await start(house))
     await house.payments.reconcile()
 
     assert (await house.payments.reconcile()).events == 0
 
 
 async def test_a_redelivery_after_the_catch_up_is_a_duplicate(house: House) -> None:
-    _browser_pays(house, await _start(house))
+    pay_in_browser(house, await start(house))
     await house.payments.catch_up()
 
     acted_on = [each for each in await house.deliver_webhooks() if each.outcome != "ignored"]
@@ -254,13 +221,13 @@ async def test_a_redelivery_after_the_catch_up_is_a_duplicate(house: House) -> N
 
 
 async def test_catching_up_begins_where_the_last_event_came(house: House) -> None:
-    view = await _start(house)
+    view = await start(house)
     await house.deliver_webhooks()
     house.clock.advance(timedelta(days=20))
     await house.payments.catch_up()
     events = [call.path for call in house.stripe.calls].count("/v1/events")
     await house.deliver_event("payment_intent.succeeded", {"id": "pi_x", "object": "payment_intent"})
-    _browser_pays(house, view)
+    pay_in_browser(house, view)
     await house.deliver_webhooks()
 
     await house.payments.catch_up()
@@ -269,9 +236,9 @@ async def test_catching_up_begins_where_the_last_event_came(house: House) -> Non
 
 
 async def test_an_outage_of_six_days_is_caught_up_on(house: House) -> None:
-    view = await _start(house)
+    view = await start(house)
     await house.deliver_webhooks()
-    _browser_pays(house, view)
+    pay_in_browser(house, view)
     house.clock.advance(timedelta(days=6))
 
     results = await house.payments.catch_up()
@@ -281,8 +248,8 @@ async def test_an_outage_of_six_days_is_caught_up_on(house: House) -> None:
 
 
 async def test_events_that_failed_are_tried_again(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view, "pm_card_chargeDeclined")
+    view = await start(house)
+    pay_in_browser(house, view, "pm_card_chargeDeclined")
     house.stripe.faults.script("GET /v1/*", "503", times=3)
     with pytest.raises(PaymentError):
         await house.deliver_webhooks()
@@ -313,8 +280,8 @@ async def test_an_event_that_can_not_be_processed_is_left(house: House) -> None:
 
 
 async def test_a_payment_whose_events_are_gone_is_healed(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view)
+    view = await start(house)
+    pay_in_browser(house, view)
     _forget_events(house)
 
     found = await house.payments.reconcile()
@@ -325,83 +292,72 @@ async def test_a_payment_whose_events_are_gone_is_healed(house: House) -> None:
 
 
 async def test_a_refund_from_the_dashboard_is_booked(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     house.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
     _forget_events(house)
 
     found = await house.payments.reconcile()
 
-    assert ((await _now(house, view)).refunded.minor, found.left) == (3000, ())
+    assert ((await payment_of(house, view)).refunded.minor, found.left) == (3000, ())
 
 
 async def test_a_refund_that_failed_late_is_booked(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     refund = (await house.payments.refund_payment(view.payment.booking_id)).refund
     house.stripe.move_refund(refund.gateway_refund_id or "", "failed")
     _forget_events(house)
 
     found = await house.payments.reconcile()
 
-    assert (await _now(house, view)).refunds[0].status is RefundStatus.FAILED
+    assert (await payment_of(house, view)).refunds[0].status is RefundStatus.FAILED
     assert [each.code for each in found.left] == ["refund_owed"]
 
 
 async def test_a_dispute_nobody_told_of_is_booked(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     house.stripe.open_dispute(view.payment.intent_id or "")
     _forget_events(house)
 
     found = await house.payments.reconcile()
 
-    dispute = (await _now(house, view)).dispute
+    dispute = (await payment_of(house, view)).dispute
     assert dispute is not None
     assert (dispute.status, dispute.withdrawn.minor) == (DisputeStatus.NEEDS_RESPONSE, CAPTURED)
     assert found.left == ()
 
 
-async def test_an_intent_that_was_given_up_but_exists_is_linked() -> None:
-    house = House(gateway_behind=timedelta(hours=2))  # too far for the resolver, which then finds nothing
+async def test_an_intent_that_was_given_up_but_exists_is_linked(storage: Storage) -> None:
+    too_far = timedelta(hours=2)  # for the resolver, which then finds nothing
+    house = House(storage=storage, gateway_behind=too_far)
     booking = await house.book()
     house.stripe.faults.script(CREATE, "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
         await house.payments.start_payment(booking.id, ANN)
     house.clock.advance(timedelta(hours=24))
     await house.payments.work()
-    given_up = (await house.payments.payment_status(booking.id)).payment
+    given_up = await payment_of(house, booking)
     _forget_events(house)
 
     found = await house.payments.reconcile()
 
-    payment = (await house.payments.payment_status(booking.id)).payment
+    payment = await payment_of(house, booking)
     assert (given_up.operation, given_up.intent_id, found.left) == (None, None, ())
     assert payment.intent_id is not None
 
 
 async def test_a_capture_from_the_dashboard_is_booked(house: House) -> None:
-    view = await _start_manual(house)
+    view = await authorize(house)
     house.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/capture", {"amount_to_capture": 6000})
     _forget_events(house)
 
     found = await house.payments.reconcile()
 
-    assert ((await _now(house, view)).captured.minor, found.left) == (6000, ())
-
-
-async def _start_manual(house: House) -> PaymentView:
-    return await house.payments.start_payment(
-        (await house.book()).id,
-        ANN,
-        payment_method_id="pm_card_visa",
-        confirm_immediately=True,
-        capture_method=CaptureMethod.MANUAL,
-    )
+    assert ((await payment_of(house, view)).captured.minor, found.left) == (6000, ())
 
 
 async def test_late_money_that_nobody_heard_of_is_booked_and_sent_back(house: House) -> None:
     booking = await house.book()
-    view = await house.payments.start_payment(
-        booking.id, ANN, payment_method_id="pm_usBankAccount_success", confirm_immediately=True
-    )
+    view = await pay(house, booking, "pm_usBankAccount_success")
     await house.payments.cancel_booking(booking.id)
     house.clock.advance(timedelta(seconds=3))
     house.stripe.tick()
@@ -409,14 +365,14 @@ async def test_late_money_that_nobody_heard_of_is_booked_and_sent_back(house: Ho
 
     found = await house.payments.reconcile()
 
-    payment = await _now(house, view)
+    payment = await payment_of(house, view)
     back = payment.refunded + payment.refund_pending
     assert (payment.late, back.minor, found.left) == (True, CAPTURED, ())
 
 
 async def test_what_was_healed_is_not_healed_again(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view)
+    view = await start(house)
+    pay_in_browser(house, view)
     _forget_events(house)
     await house.payments.reconcile()
 
@@ -424,14 +380,14 @@ async def test_what_was_healed_is_not_healed_again(house: House) -> None:
 
 
 async def test_healing_keeps_journal_snapshot_and_postings_together(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     house.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
     house.stripe.open_dispute(view.payment.intent_id or "")
     _forget_events(house)
 
     await house.payments.reconcile()
 
-    payment = await _now(house, view)
+    payment = await payment_of(house, view)
     journal = await house.payments.journal(view.payment.booking_id)
     postings = await house.storage.read(lambda uow: uow.payments.postings(payment.id))
     assert (fold(journal), tuple(postings)) == (payment, postings_of(journal))
@@ -441,28 +397,28 @@ async def test_healing_keeps_journal_snapshot_and_postings_together(house: House
 
 
 async def test_another_amount_at_the_gateway_is_left(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     record = house.stripe._account.get("payment_intent", view.payment.intent_id or "")
     record.body["amount_received"] = CAPTURED - 1
 
     found = await house.payments.reconcile()
 
     assert [(each.code, each.gateway_id) for each in found.left] == [("amount_differs", view.payment.intent_id)]
-    assert (await _now(house, view)).captured.minor == CAPTURED
+    assert (await payment_of(house, view)).captured.minor == CAPTURED
 
 
 async def test_a_payment_that_the_gateway_does_not_know_is_left(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     house.stripe._account.table("payment_intent").pop(view.payment.intent_id or "")
 
     found = await house.payments.reconcile()
 
     assert _left(found) == ["not_at_gateway"]
-    assert (await _now(house, view)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(house, view)).status is PaymentStatus.SUCCEEDED
 
 
 async def test_a_refund_that_the_gateway_does_not_know_is_left(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     refund = (await house.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
     house.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
 
@@ -470,7 +426,7 @@ async def test_a_refund_that_the_gateway_does_not_know_is_left(house: House) -> 
 
 
 async def test_a_dispute_that_the_gateway_does_not_know_is_left(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     dispute = house.stripe.open_dispute(view.payment.intent_id or "").body
     await house.deliver_webhooks()
     house.clock.advance(timedelta(hours=2))
@@ -490,7 +446,7 @@ async def test_a_charge_that_our_books_have_lost_is_left(house: House) -> None:
 
 
 async def test_a_second_charge_for_a_booking_is_left(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     intent_id = _charge(house, payment_id=view.payment.id, booking_id=view.payment.booking_id)
 
     found = await house.payments.reconcile()
@@ -499,7 +455,7 @@ async def test_a_second_charge_for_a_booking_is_left(house: House) -> None:
 
 
 async def test_a_second_charge_that_was_given_back_is_settled(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     intent_id = _charge(house, payment_id=view.payment.id, booking_id=view.payment.booking_id)
     house.stripe.refund_in_dashboard(intent_id)
 
@@ -507,7 +463,7 @@ async def test_a_second_charge_that_was_given_back_is_settled(house: House) -> N
 
 
 async def test_a_second_intent_that_may_still_be_charged_is_left(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     order = {"amount": CAPTURED, "currency": "usd", "metadata": {"payment_id": view.payment.id}}
     intent = house.stripe.call("POST", "/v1/payment_intents", order).body
     before = _left(await house.payments.reconcile())
@@ -532,32 +488,35 @@ def _unreadable(house: House, kind: str, gateway_id: str) -> None:
 
 
 async def test_what_others_made_and_nobody_can_read_keeps_no_payment_from_being_healed(house: House) -> None:
-    view = await _start(house)
+    view = await start(house)
     intent_id = _charge(house)
     refund_id = house.stripe.refund_in_dashboard(intent_id, 100).body["id"]
     dispute_id = house.stripe.open_dispute(intent_id).body["id"]
     for kind, gateway_id in (("payment_intent", intent_id), ("refund", refund_id), ("dispute", dispute_id)):
         _unreadable(house, kind, gateway_id)
-    _browser_pays(house, view)
+    pay_in_browser(house, view)
     _forget_events(house)
 
     found = await house.payments.reconcile()
 
     assert (found.left, found.foreign, len(found.healed)) == ((), 1, 1)
-    assert (await _now(house, view)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(house, view)).status is PaymentStatus.SUCCEEDED
 
 
 async def test_an_intent_of_ours_that_can_not_be_read_is_left_and_holds_up_no_other(house: House) -> None:
-    unread, healed = await _paid(house), await house.payments.start_payment((await house.book(reference="R-2")).id, ANN)
+    unread, healed = (
+        await book_and_pay(house, deliver=True),
+        await start(house, reference="R-2"),
+    )
     _unreadable(house, "payment_intent", unread.payment.intent_id or "")
-    _browser_pays(house, healed)
+    pay_in_browser(house, healed)
     _forget_events(house)
 
     found = await house.payments.reconcile()
 
     left = [(each.code, each.payment_id, each.gateway_id) for each in found.left]
     assert left == [("unreadable", unread.payment.id, unread.payment.intent_id)]
-    assert (found.foreign, (await _now(house, healed)).status) == (0, PaymentStatus.SUCCEEDED)
+    assert (found.foreign, (await payment_of(house, healed)).status) == (0, PaymentStatus.SUCCEEDED)
 
 
 @pytest.mark.parametrize("payment_id", [None, "pay_of_a_lost_database"])
@@ -576,7 +535,7 @@ async def test_an_intent_that_can_not_be_read_is_told_ours_by_its_metadata(
 
 @pytest.mark.parametrize("kind", ["refund", "dispute"])
 async def test_a_part_of_our_payment_that_can_not_be_read_is_left(house: House, kind: str) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     intent_id = view.payment.intent_id or ""
     makes = house.stripe.refund_in_dashboard if kind == "refund" else house.stripe.open_dispute
     made = makes(intent_id).body["id"]
@@ -590,35 +549,33 @@ async def test_a_part_of_our_payment_that_can_not_be_read_is_left(house: House, 
 
 
 async def test_a_second_charge_whose_refunds_can_not_be_read_is_left_and_holds_up_no_other(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     intent_id = _charge(house, payment_id=view.payment.id)
     _unreadable(house, "refund", house.stripe.refund_in_dashboard(intent_id).body["id"])
-    later = await house.payments.start_payment((await house.book(reference="R-2")).id, ANN)
-    _browser_pays(house, later)
+    later = await start(house, reference="R-2")
+    pay_in_browser(house, later)
     _forget_events(house)
 
     found = await house.payments.reconcile()
 
     assert [(each.code, each.gateway_id) for each in found.left] == [("not_read", intent_id)]
-    assert (await _now(house, later)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(house, later)).status is PaymentStatus.SUCCEEDED
 
 
 async def test_late_money_whose_refund_failed_is_left(house: House) -> None:
     booking = await house.book()
-    view = await house.payments.start_payment(
-        booking.id, ANN, payment_method_id="pm_usBankAccount_success", confirm_immediately=True
-    )
+    view = await pay(house, booking, "pm_usBankAccount_success")
     await house.payments.cancel_booking(booking.id)
     house.clock.advance(timedelta(seconds=3))
     await house.settle()
-    refund = (await _now(house, view)).refunds[0]
+    refund = (await payment_of(house, view)).refunds[0]
     house.stripe.move_refund(refund.gateway_refund_id or "", "failed")
 
     assert _left(await house.payments.reconcile()) == ["refund_owed"]
 
 
 async def test_a_gateway_that_can_not_be_read_is_left_to_a_later_run(house: House) -> None:
-    await _paid(house)
+    await book_and_pay(house, deliver=True)
     house.stripe.faults.script("GET /v1/*", "503", times=1000)
 
     assert _left(await house.payments.reconcile()) == ["not_compared"]
@@ -626,11 +583,11 @@ async def test_a_gateway_that_can_not_be_read_is_left_to_a_later_run(house: Hous
 
 async def test_one_payment_that_can_not_be_read_keeps_no_other_from_being_healed(house: House) -> None:
     unread, healed = (
-        await _start(house),
-        await house.payments.start_payment((await house.book(reference="R-2")).id, ANN),
+        await start(house),
+        await start(house, reference="R-2"),
     )
     for view in (unread, healed):
-        _browser_pays(house, view)
+        pay_in_browser(house, view)
     _forget_events(house)
     house.stripe.faults.script(f"GET /v1/payment_intents/{unread.payment.intent_id}", "503", times=1000)
 
@@ -643,7 +600,7 @@ async def test_one_payment_that_can_not_be_read_keeps_no_other_from_being_healed
 
 
 async def test_final_payments_of_long_ago_are_not_compared(house: House) -> None:
-    await _paid(house)
+    await book_and_pay(house, deliver=True)
     house.clock.advance(timedelta(days=40))
 
     found = await house.payments.reconcile()
@@ -652,7 +609,7 @@ async def test_final_payments_of_long_ago_are_not_compared(house: House) -> None
 
 
 async def test_since_goes_further_back(house: House) -> None:
-    await _paid(house)
+    await book_and_pay(house, deliver=True)
     house.clock.advance(timedelta(days=40))
 
     found = await house.payments.reconcile(house.clock.now() - timedelta(days=41))
@@ -661,9 +618,9 @@ async def test_since_goes_further_back(house: House) -> None:
 
 
 async def test_what_is_not_final_is_compared_however_old_it_is(house: House) -> None:
-    view = await house.payments.start_payment((await house.book(starts_in=timedelta(days=90))).id, ANN)
+    view = await start(house, starts_in=timedelta(days=90))
     house.clock.advance(timedelta(days=60))
-    _browser_pays(house, view)
+    pay_in_browser(house, view)
     _forget_events(house)
 
     await house.payments.reconcile(house.clock.now() - timedelta(days=1))
@@ -672,7 +629,7 @@ async def test_what_is_not_final_is_compared_however_old_it_is(house: House) -> 
 
 
 async def test_an_open_dispute_is_compared_however_old_it_is(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     dispute = house.stripe.open_dispute(view.payment.intent_id or "").body
     await house.deliver_webhooks()
     house.clock.advance(timedelta(days=60))
@@ -681,23 +638,23 @@ async def test_an_open_dispute_is_compared_however_old_it_is(house: House) -> No
 
     await house.payments.reconcile()
 
-    assert [each.status for each in (await _now(house, view)).disputes] == [DisputeStatus.LOST]
+    assert [each.status for each in (await payment_of(house, view)).disputes] == [DisputeStatus.LOST]
 
 
 async def test_a_refund_of_an_old_payment_is_compared(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     house.clock.advance(timedelta(days=40))
     house.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
     _forget_events(house)
 
     await house.payments.reconcile()
 
-    assert (await _now(house, view)).refunded.minor == 3000
+    assert (await payment_of(house, view)).refunded.minor == 3000
 
 
-async def test_a_gateway_whose_clock_is_behind_hides_nothing() -> None:
-    house = House(gateway_behind=timedelta(minutes=10))
-    await _paid(house)
+async def test_a_gateway_whose_clock_is_behind_hides_nothing(storage: Storage) -> None:
+    house = House(storage=storage, gateway_behind=timedelta(minutes=10))
+    await book_and_pay(house, deliver=True)
     house.clock.advance(timedelta(minutes=5))
 
     found = await house.payments.reconcile(house.clock.now() - timedelta(minutes=6))
@@ -706,8 +663,7 @@ async def test_a_gateway_whose_clock_is_behind_hides_nothing() -> None:
 
 
 async def test_an_old_payment_that_is_final_again_is_not_read_by_itself(house: House) -> None:
-    booking = await house.book(starts_in=timedelta(days=90))
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
+    booking = await paid_booking(house, starts_in=timedelta(days=90))
     house.clock.advance(timedelta(days=40))
     await house.payments.refund_payment(booking.id, amount="30.00")
     await house.deliver_webhooks()
@@ -716,17 +672,17 @@ async def test_an_old_payment_that_is_final_again_is_not_read_by_itself(house: H
 
 
 async def test_a_refund_that_never_arrived_is_sent_again_and_then_not_looked_for(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     house.stripe.faults.script("POST /v1/refunds", "timeout_before", times=3)
     with pytest.raises(OutcomeUnknown):
         await house.payments.refund_payment(view.payment.booking_id)
     house.clock.advance(timedelta(hours=24))
     await house.payments.work()
-    assert (await _now(house, view)).owed.amount.minor == 10000
+    assert (await payment_of(house, view)).owed.amount.minor == 10000
     house.clock.advance(timedelta(hours=1))
     await house.settle()
 
-    assert [refund.status for refund in (await _now(house, view)).refunds] == [RefundStatus.SUCCEEDED]
+    assert [refund.status for refund in (await payment_of(house, view)).refunds] == [RefundStatus.SUCCEEDED]
     assert (await _paths(house))["/v1/payment_intents/{id}"] == 0
 
 
@@ -739,7 +695,7 @@ async def _paths(house: House) -> Counter[str]:
 
 
 async def test_a_dispute_of_late_that_is_lost_is_looked_for(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     house.clock.advance(timedelta(hours=2))
     dispute = house.stripe.open_dispute(view.payment.intent_id or "").body
     house.stripe.call("POST", f"/v1/disputes/{dispute['id']}/close")
@@ -750,7 +706,7 @@ async def test_a_dispute_of_late_that_is_lost_is_looked_for(house: House) -> Non
 
 
 async def test_a_refund_under_way_is_looked_for_whenever_it_began(house: House) -> None:
-    view = await _pay(house, "pm_card_pendingRefund")
+    view = await book_and_pay(house, "pm_card_pendingRefund")
     await house.deliver_webhooks()
     refund = (await house.payments.refund_payment(view.payment.booking_id)).refund
     house.clock.advance(timedelta(minutes=30))
@@ -764,7 +720,7 @@ async def test_a_refund_under_way_is_looked_for_whenever_it_began(house: House) 
 
 async def test_what_lies_between_two_pieces_of_time_is_counted_once(house: House) -> None:
     since = house.clock.now() - timedelta(days=3) + timedelta(hours=1)
-    await _paid(house)
+    await book_and_pay(house, deliver=True)
     house.clock.advance(timedelta(days=5))
 
     found = await house.payments.reconcile(since)
@@ -795,7 +751,7 @@ async def test_more_payments_than_fit_at_once_are_gone_through(house: House, mon
 
 
 async def test_what_its_owner_ends_while_we_wait_was_not_healed(house: House) -> None:
-    booking = await _die_while_paying(house)
+    booking = await die_while_paying(house)
 
     async def somebody_else_takes_over() -> None:
         await house.payments.work()
@@ -813,7 +769,7 @@ async def test_an_operation_that_began_meanwhile_is_left_to_whoever_began_it(hou
     found = await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
 
     assert gateway.booking is not None
-    payment = (await house.payments.payment_status(gateway.booking.id)).payment
+    payment = await payment_of(house, gateway.booking.id)
     assert (found.left, payment.operation is not None, payment.intent_id) == ((), True, None)
 
 
@@ -827,20 +783,20 @@ class _DiesMeanwhile(Saboteur):
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Unreadable]:
         if self.booking is None:
-            self.booking = await _die_while_paying(self._house)
+            self.booking = await die_while_paying(self._house)
         return await super().list_intents(since, until)
 
 
-async def test_what_is_read_while_a_customer_confirms_is_left_to_the_answer() -> None:
-    house = House(terms=Terms(max_attempts=2))
-    view = await _pay(house, "pm_card_threeDSecure2Required")
+async def test_what_is_read_while_a_customer_confirms_is_left_to_the_answer(storage: Storage) -> None:
+    house = House(storage=storage, terms=Terms(max_attempts=2))
+    view = await book_and_pay(house, "pm_card_threeDSecure2Required")
     house.authenticate(view, "failed")
     await house.deliver_webhooks()
     gateway = _ConfirmsMeanwhile(house, view.payment.booking_id)
 
     await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
 
-    attempts = (await _now(house, view)).attempts
+    attempts = (await payment_of(house, view)).attempts
     assert [attempt.outcome for attempt in attempts] == [AttemptOutcome.REFUSED, AttemptOutcome.OPEN]
 
 
@@ -871,14 +827,14 @@ class _ConfirmsMeanwhile(Saboteur):
 
 
 async def test_old_news_of_a_dispute_does_not_overwrite_what_came_meanwhile(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     house.stripe.open_dispute(view.payment.intent_id or "")
     _forget_events(house)
     gateway = _WonMeanwhile(house)
 
     found = await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
 
-    dispute = (await _now(house, view)).dispute
+    dispute = (await payment_of(house, view)).dispute
     assert dispute is not None
     assert (dispute.status, dispute.withdrawn.minor, found.left) == (DisputeStatus.WON, 0, ())
 
@@ -902,37 +858,30 @@ class _WonMeanwhile(Saboteur):
         return reports
 
 
-def _postpone(house: House, dispute_id: str) -> None:
-    """The bank gives another week for the evidence."""
-    record = house.stripe._account.require("dispute", dispute_id, param="dispute")
-    details = record.body["evidence_details"]
-    house.stripe._account.update(record, evidence_details=details | {"due_by": details["due_by"] + 7 * 86_400})
-
-
 async def test_another_deadline_of_a_dispute_is_healed(house: House) -> None:
-    view = await _pay(house, "pm_card_createDispute")
+    view = await book_and_pay(house, "pm_card_createDispute")
     await house.deliver_webhooks()
-    before = (await _now(house, view)).disputes[0]
-    _postpone(house, before.id)
+    before = (await payment_of(house, view)).disputes[0]
+    postpone_evidence(house, before.id)
 
     found = await house.payments.reconcile()
 
-    dispute = (await _now(house, view)).disputes[0]
+    dispute = (await payment_of(house, view)).disputes[0]
     assert before.evidence_due_by is not None
     assert dispute.evidence_due_by == before.evidence_due_by + timedelta(days=7)
     assert ([each.text.rpartition(": ")[2] for each in found.healed], found.left) == (["dispute changed"], ())
 
 
 async def test_a_deadline_that_was_read_before_a_newer_one_came_is_not_booked(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     dispute_id = house.stripe.open_dispute(view.payment.intent_id or "").body["id"]
     await house.deliver_webhooks()
-    _postpone(house, dispute_id)
+    postpone_evidence(house, dispute_id)
     gateway = _PostponedMeanwhile(house, dispute_id)
 
     await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
 
-    dispute = (await _now(house, view)).dispute
+    dispute = (await payment_of(house, view)).dispute
     report = await house.world.gateway.retrieve_dispute(dispute_id)
     assert dispute is not None
     assert dispute.evidence_due_by == report.evidence_due_by
@@ -950,14 +899,14 @@ class _PostponedMeanwhile(Saboteur):
         reports = await super().list_disputes(intent_id)
         if self._dispute_id:
             dispute_id, self._dispute_id = self._dispute_id, None
-            _postpone(self._house, dispute_id)
+            postpone_evidence(self._house, dispute_id)
             body = self._house.stripe.call("GET", f"/v1/disputes/{dispute_id}").body
             await self._house.deliver_event("charge.dispute.updated", dict(body))
         return reports
 
 
 async def test_what_is_left_is_left_once(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     refund = (await house.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
     house.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
     house.stripe._account.get("payment_intent", view.payment.intent_id or "").body["amount_received"] = CAPTURED - 1
@@ -966,7 +915,7 @@ async def test_what_is_left_is_left_once(house: House) -> None:
 
 
 async def test_a_second_charge_that_is_only_held_is_left(house: House) -> None:
-    view = await _paid(house)
+    view = await book_and_pay(house, deliver=True)
     intent_id = _charge(house, capture_method="manual", payment_id=view.payment.id)
 
     found = await house.payments.reconcile()
@@ -976,10 +925,10 @@ async def test_a_second_charge_that_is_only_held_is_left(house: House) -> None:
 
 @pytest.mark.parametrize("verb", ["retrieve_intent", "list_disputes"])
 async def test_a_payment_that_breaks_is_left_and_holds_up_no_other(house: House, verb: str) -> None:
-    broken = await _start(house)
-    healed = await house.payments.start_payment((await house.book(reference="R-2")).id, ANN)
+    broken = await start(house)
+    healed = await start(house, reference="R-2")
     for view in (broken, healed):
-        _browser_pays(house, view)
+        pay_in_browser(house, view)
     _forget_events(house)
     gateway = Saboteur(house, **{verb: [ValueError("odd")]})
 
@@ -1001,8 +950,8 @@ async def test_an_operation_that_breaks_is_left_and_holds_up_no_other(house: Hou
 
 
 async def test_a_payment_that_moves_while_it_is_read_is_read_again(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view)
+    view = await start(house)
+    pay_in_browser(house, view)
     _forget_events(house)
     gateway = _Meddler(house, view.payment.intent_id or "")
     payments = BookingPayments(attrs.evolve(house.world, gateway=gateway))
@@ -1032,7 +981,7 @@ class _Meddler(Saboteur):
 
 
 async def test_progress_is_told(house: House) -> None:
-    await _paid(house)
+    await book_and_pay(house, deliver=True)
     told: list[tuple[str, int, int]] = []
 
     await house.payments.reconcile(progress=lambda *each: told.append(each))

@@ -3,11 +3,9 @@
 from datetime import timedelta
 from decimal import Decimal
 
-import attrs
 import pytest
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import GatewayRefusedUs, PaymentError, RefundRefused, RefusedByRule
@@ -17,24 +15,22 @@ from booking_payments.domain.payment import Payment, Refund
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
 from booking_payments.ports.gateway import Refused
 from booking_payments.testing.house import ANN, OPERATOR, House
-from tests.unit.application.saboteur import Saboteur
+from tests.payments import paid_booking, pay, payment_of
+from tests.unit.application.saboteur import Saboteur, use_gateway
 
 EMPTY = Refused("the balance does not cover it", code="balance_insufficient")
 HALF_BEFORE_TWO_DAYS = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal(50)),), fee=FeeOnRefund.RETURNED)
 A_MONTH = timedelta(days=31)
 
 
-async def _paid(house: House, method: str = "pm_card_visa") -> Booking:
+async def _paid_half_refundable(house: House, method: str = "pm_card_visa") -> Booking:
     """A booking that is paid, of which half comes back until two days before its event."""
-    booking = await house.book(refund_policy=HALF_BEFORE_TWO_DAYS)
-    await house.payments.process_booking_payment(booking, method)
-    return booking
+    return await paid_booking(house, method, refund_policy=HALF_BEFORE_TWO_DAYS)
 
 
 def _empty_balance(house: House, times: int = 1) -> None:
     """The gateway refuses the next refunds."""
-    house.world = attrs.evolve(house.world, gateway=Saboteur(house, create_refund=[EMPTY] * times))
-    house.payments = BookingPayments(house.world)
+    use_gateway(house, Saboteur(house, create_refund=[EMPTY] * times))
 
 
 async def _cancel(house: House, booking: Booking, refund: RefundOnCancel = RefundOnCancel.POLICY) -> BookingStatus:
@@ -43,16 +39,12 @@ async def _cancel(house: House, booking: Booking, refund: RefundOnCancel = Refun
 
 async def _canceled_in_vain(house: House, refund: RefundOnCancel = RefundOnCancel.POLICY) -> Booking:
     """A canceled booking whose refund was refused, and whose event has begun since."""
-    booking = await _paid(house)
+    booking = await _paid_half_refundable(house)
     _empty_balance(house)
     with pytest.raises(RefundRefused):
         await _cancel(house, booking, refund)
     house.clock.advance(A_MONTH)
     return booking
-
-
-async def _payment(house: House, booking: Booking) -> Payment:
-    return (await house.payments.payment_status(booking.id)).payment
 
 
 async def _left(house: House) -> list[str]:
@@ -67,7 +59,7 @@ def _amounts(payment: Payment) -> list[tuple[int, int, RefundStatus]]:
 
 
 async def test_a_canceled_booking_whose_refund_is_refused_is_canceled_and_the_caller_is_told(house: House) -> None:
-    booking = await _paid(house)
+    booking = await _paid_half_refundable(house)
     _empty_balance(house)
 
     with pytest.raises(RefundRefused) as told:
@@ -78,16 +70,16 @@ async def test_a_canceled_booking_whose_refund_is_refused_is_canceled_and_the_ca
 
 
 async def test_nobody_is_told_of_a_refusal_when_the_money_was_given_back_in_the_dashboard(house: House) -> None:
-    booking = await _paid(house)
-    house.stripe.refund_in_dashboard((await _payment(house, booking)).intent_id or "", 10000)
+    booking = await _paid_half_refundable(house)
+    house.stripe.refund_in_dashboard((await payment_of(house, booking)).intent_id or "", 10000)
 
     assert await _cancel(house, booking, RefundOnCancel.FULL) is BookingStatus.CANCELED
-    assert (await _payment(house, booking)).refunded.minor == 10000
+    assert (await payment_of(house, booking)).refunded.minor == 10000
 
 
 async def test_nobody_is_told_of_a_refusal_while_the_money_is_disputed(house: House) -> None:
-    booking = await _paid(house)
-    house.stripe.open_dispute((await _payment(house, booking)).intent_id or "")
+    booking = await _paid_half_refundable(house)
+    house.stripe.open_dispute((await payment_of(house, booking)).intent_id or "")
 
     assert await _cancel(house, booking, RefundOnCancel.FULL) is BookingStatus.CANCELED
 
@@ -100,7 +92,7 @@ async def test_canceling_again_asks_for_the_refund_again_as_it_was_at_first(hous
 
     assert await _cancel(house, booking) is BookingStatus.CANCELED
 
-    payment = await _payment(house, booking)
+    payment = await payment_of(house, booking)
     assert _amounts(payment) == [(5000, 150, RefundStatus.FAILED), (5000, 150, RefundStatus.SUCCEEDED)]
 
 
@@ -109,7 +101,7 @@ async def test_canceling_again_in_full_gives_everything_back(house: House) -> No
 
     await _cancel(house, booking, RefundOnCancel.FULL)
 
-    payment = await _payment(house, booking)
+    payment = await payment_of(house, booking)
     assert (payment.refunded, payment.fee_returned) == (payment.captured, payment.breakdown.fee)
 
 
@@ -118,19 +110,19 @@ async def test_canceling_again_by_policy_gives_back_all_that_a_cancel_in_full_ha
 
     await _cancel(house, booking)
 
-    payment = await _payment(house, booking)
+    payment = await payment_of(house, booking)
     assert (payment.refunded, payment.fee_returned) == (payment.captured, payment.breakdown.fee)
 
 
 async def test_canceling_again_by_policy_gives_back_no_more_than_is_owed(house: House) -> None:
-    booking = await _paid(house)
+    booking = await _paid_half_refundable(house)
     view = await house.payments.refund_payment(booking.id, OPERATOR, amount="10.00")
     await _cancel(house, booking, RefundOnCancel.NONE)
     await _comes_back(house, view.refund)
 
     await _cancel(house, booking)
 
-    assert (await _payment(house, booking)).refunded.minor == 1000
+    assert (await payment_of(house, booking)).refunded.minor == 1000
 
 
 async def _comes_back(house: House, refund: Refund) -> None:
@@ -140,25 +132,25 @@ async def _comes_back(house: House, refund: Refund) -> None:
 
 @pytest.mark.parametrize(("back", "missing"), [([0], 4000), ([1], 6000), ([0, 1], 10000)])
 async def test_whatever_comes_back_late_can_be_given_again(house: House, back: list[int], missing: int) -> None:
-    booking = await _paid(house)
+    booking = await _paid_half_refundable(house)
     await house.payments.refund_payment(booking.id, OPERATOR, amount="40.00")
     await _cancel(house, booking, RefundOnCancel.FULL)
-    refunds = (await _payment(house, booking)).refunds
+    refunds = (await payment_of(house, booking)).refunds
     house.clock.advance(A_MONTH)
     for number in back:
         await _comes_back(house, refunds[number])
-    assert (await _payment(house, booking)).refunded.minor == 10000 - missing
+    assert (await payment_of(house, booking)).refunded.minor == 10000 - missing
 
     await _cancel(house, booking)
 
-    assert (await _payment(house, booking)).refunded.minor == 10000
+    assert (await payment_of(house, booking)).refunded.minor == 10000
 
 
 async def test_the_first_cancel_gives_nothing_for_a_refund_that_came_to_nothing_while_the_booking_was_kept(
     house: House,
 ) -> None:
     """Whoever was told of it then may have paid the customer by other means."""
-    booking = await _paid(house)
+    booking = await _paid_half_refundable(house)
     _empty_balance(house)
     with pytest.raises(GatewayRefusedUs):
         await house.payments.refund_payment(booking.id, OPERATOR, amount="50.00")
@@ -167,7 +159,7 @@ async def test_the_first_cancel_gives_nothing_for_a_refund_that_came_to_nothing_
     await _cancel(house, booking)
     await _cancel(house, booking)
 
-    assert (await _payment(house, booking)).refunded.minor == 0
+    assert (await payment_of(house, booking)).refunded.minor == 0
 
 
 async def test_canceling_again_without_refund_gives_nothing_back(house: House) -> None:
@@ -175,7 +167,7 @@ async def test_canceling_again_without_refund_gives_nothing_back(house: House) -
 
     await _cancel(house, booking, RefundOnCancel.NONE)
 
-    assert len((await _payment(house, booking)).refunds) == 1
+    assert len((await payment_of(house, booking)).refunds) == 1
 
 
 async def test_however_often_a_booking_is_canceled_its_money_goes_back_once(house: House) -> None:
@@ -184,8 +176,8 @@ async def test_however_often_a_booking_is_canceled_its_money_goes_back_once(hous
     for refund in (RefundOnCancel.POLICY, RefundOnCancel.POLICY, RefundOnCancel.FULL):
         await _cancel(house, booking, refund)
 
-    payment = await _payment(house, booking)
-    assert (payment.refunded.minor, len(payment.refunds)) == (10000, 3)
+    payment = await payment_of(house, booking)
+    assert (payment.refunded.minor, len(payment.refunds)) == (5000, 2)
 
 
 async def test_a_refund_that_is_on_its_way_is_not_asked_for_again(house: House) -> None:
@@ -196,12 +188,12 @@ async def test_a_refund_that_is_on_its_way_is_not_asked_for_again(house: House) 
     await _cancel(house, booking)
     await house.settle()
 
-    assert (await _payment(house, booking)).refunded.minor == 5000
+    assert (await payment_of(house, booking)).refunded.minor == 5000
     assert len(house.stripe._account.table("refund")) == 1
 
 
 async def test_a_refund_that_is_refused_again_is_told_of_again_and_goes_through_in_the_end(house: House) -> None:
-    booking = await _paid(house)
+    booking = await _paid_half_refundable(house)
     _empty_balance(house, times=2)
     for _ in range(2):
         with pytest.raises(RefundRefused):
@@ -209,8 +201,8 @@ async def test_a_refund_that_is_refused_again_is_told_of_again_and_goes_through_
 
     await _cancel(house, booking)
 
-    assert [each[0] for each in _amounts(await _payment(house, booking))] == [5000, 5000, 5000]
-    assert (await _payment(house, booking)).refunded.minor == 5000
+    assert [each[0] for each in _amounts(await payment_of(house, booking))] == [5000, 5000, 5000]
+    assert (await payment_of(house, booking)).refunded.minor == 5000
 
 
 async def test_what_was_given_back_since_counts(house: House) -> None:
@@ -219,24 +211,24 @@ async def test_what_was_given_back_since_counts(house: House) -> None:
 
     await _cancel(house, booking)
 
-    payment = await _payment(house, booking)
+    payment = await payment_of(house, booking)
     assert _amounts(payment)[1:] == [(2000, 60, RefundStatus.SUCCEEDED), (3000, 90, RefundStatus.SUCCEEDED)]
 
 
 async def test_a_refund_that_the_bank_sends_back_can_be_asked_for_again(house: House) -> None:
-    booking = await _paid(house, "pm_card_refundFail")
+    booking = await _paid_half_refundable(house, "pm_card_refundFail")
     await _cancel(house, booking)
     house.clock.advance(A_MONTH)
     await house.settle()
-    before = (await _payment(house, booking)).refunds[0].status
+    before = (await payment_of(house, booking)).refunds[0].status
 
     await _cancel(house, booking)
 
-    assert (before, len((await _payment(house, booking)).refunds)) == (RefundStatus.FAILED, 2)
+    assert (before, len((await payment_of(house, booking)).refunds)) == (RefundStatus.FAILED, 2)
 
 
 async def test_a_refund_made_before_the_cancel_and_sent_back_after_it_can_be_asked_for_again(house: House) -> None:
-    booking = await _paid(house)
+    booking = await _paid_half_refundable(house)
     refunded = await house.payments.refund_payment(booking.id, ANN)
     await _cancel(house, booking)
     house.clock.advance(A_MONTH)
@@ -245,7 +237,7 @@ async def test_a_refund_made_before_the_cancel_and_sent_back_after_it_can_be_ask
 
     await _cancel(house, booking)
 
-    payment = await _payment(house, booking)
+    payment = await payment_of(house, booking)
     assert (payment.refunded.minor, len(payment.refunds)) == (5000, 2)
 
 
@@ -260,7 +252,7 @@ async def test_what_a_canceled_booking_owes_can_be_refunded_after_its_event_bega
     view = await house.payments.refund_payment(booking.id, caller)
 
     assert (quote.reason, quote.amount, quote.fee_refunded.minor) == (QuoteReason.REFUND_OWED, view.refund.amount, 150)
-    assert (await _payment(house, booking)).refunded.minor == 5000
+    assert (await payment_of(house, booking)).refunded.minor == 5000
 
 
 async def test_no_more_than_what_is_owed_can_be_refunded_after_the_event_began(house: House) -> None:
@@ -273,7 +265,7 @@ async def test_no_more_than_what_is_owed_can_be_refunded_after_the_event_began(h
 
 
 async def test_a_refund_of_a_booking_that_was_kept_is_not_owed(house: House) -> None:
-    booking = await _paid(house)
+    booking = await _paid_half_refundable(house)
     _empty_balance(house)
     with pytest.raises(PaymentError):
         await house.payments.refund_payment(booking.id, ANN)
@@ -286,12 +278,10 @@ async def test_a_refund_of_a_booking_that_was_kept_is_not_owed(house: House) -> 
 async def _late_money_came_back(house: House) -> Booking:
     """Money that came after its booking was canceled, went back, and was sent back by the bank."""
     booking = await house.book()
-    await house.payments.start_payment(
-        booking.id, ANN, payment_method_id="pm_usBankAccount_success", confirm_immediately=True
-    )
+    await pay(house, booking, "pm_usBankAccount_success")
     await house.payments.cancel_booking(booking.id)
     await house.settle()
-    house.stripe.move_refund((await _payment(house, booking)).refunds[0].gateway_refund_id or "", "failed")
+    house.stripe.move_refund((await payment_of(house, booking)).refunds[0].gateway_refund_id or "", "failed")
     await house.settle()
     return booking
 
@@ -303,7 +293,7 @@ async def test_late_money_that_came_back_can_be_refunded_after_the_event_began(h
     await house.payments.refund_payment(booking.id, OPERATOR)
     await house.settle()
 
-    payment = await _payment(house, booking)
+    payment = await payment_of(house, booking)
     assert (payment.refunded, payment.fee_returned) == (payment.captured, payment.breakdown.fee)
 
 
@@ -311,7 +301,7 @@ async def test_late_money_that_came_back_can_be_refunded_after_the_event_began(h
 
 
 async def test_what_a_canceled_booking_owes_is_left_for_a_person(house: House) -> None:
-    booking = await _paid(house)
+    booking = await _paid_half_refundable(house)
     _empty_balance(house)
     with pytest.raises(RefundRefused):
         await _cancel(house, booking)
@@ -323,7 +313,7 @@ async def test_what_a_canceled_booking_owes_is_left_for_a_person(house: House) -
 
 
 async def test_what_was_given_back_in_the_end_is_left_no_more(house: House) -> None:
-    booking = await _paid(house)
+    booking = await _paid_half_refundable(house)
     _empty_balance(house)
     with pytest.raises(RefundRefused):
         await _cancel(house, booking)

@@ -10,6 +10,7 @@ from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.payment import DeferredRefund
 from booking_payments.entrypoints.http.problems import status_of
 from booking_payments.testing.house import ANN, House
+from tests.payments import pay
 from tests.unit.application.saboteur import Saboteur
 
 INVALID, CARD = "invalid_request_error", "card_error"
@@ -86,7 +87,7 @@ async def test_who_pays_is_told(house: House, code: str, status: int, type_: str
 @pytest.mark.parametrize(("code", "told", "own"), REFUNDING, ids=[f"{row[0]} is {row[1]}" for row in REFUNDING])
 async def test_who_refunds_is_told(house: House, code: str, told: int, own: str) -> None:
     booking = await house.book()
-    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    await pay(house, booking)
     payments = _answering(house, "create_refund", 400, INVALID, code)
 
     with pytest.raises(PaymentError) as error:

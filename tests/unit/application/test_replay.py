@@ -10,23 +10,22 @@ from booking_payments.application.replaying import UNFINISHED, Replayed
 from booking_payments.application.views import PaymentView
 from booking_payments.application.webhooks import WebhookFailed
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import InboxEntry, InboxFilter, InboxStatus
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.house import House
+from tests.payments import pay_in_browser, payment_of, start
 
 FAILED = InboxFilter(statuses=UNFINISHED)
 
 
-async def _browser_pays(house: House, card: str = "pm_card_visa") -> PaymentView:
-    view = await house.payments.start_payment((await house.book()).id, ANN)
-    assert view.handover is not None
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", card)
+async def _paid_in_browser(house: House, card: str = "pm_card_visa") -> PaymentView:
+    view = await start(house)
+    pay_in_browser(house, view, card)
     return view
 
 
 async def _failed_deliveries(house: House) -> PaymentView:
     """A refund in the dashboard, whose webhooks could not be processed."""
-    view = await _browser_pays(house)
+    view = await _paid_in_browser(house)
     await house.deliver_webhooks()
     house.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
     house.stripe.faults.script("GET /v1/*", "503", times=6)
@@ -36,10 +35,6 @@ async def _failed_deliveries(house: House) -> PaymentView:
         waiting = house.stripe.pending_deliveries()
         house.stripe.delivered(waiting[0].event_id, True, waiting[0].endpoint_id)
     return view
-
-
-async def _now(house: House, view: PaymentView) -> Payment:
-    return (await house.payments.payment_status(view.payment.booking_id)).payment
 
 
 def _outcomes(results: Sequence[Replayed]) -> list[str]:
@@ -52,7 +47,7 @@ async def test_failed_events_are_processed_again(house: House) -> None:
     results = await house.payments.replay_webhooks(which=FAILED)
 
     assert _outcomes(results) == ["processed", "processed"]
-    assert (await _now(house, view)).refunded.minor == 3000
+    assert (await payment_of(house, view)).refunded.minor == 3000
 
 
 async def test_what_was_replayed_waits_no_longer(house: House) -> None:
@@ -63,17 +58,17 @@ async def test_what_was_replayed_waits_no_longer(house: House) -> None:
 
 
 async def test_a_replay_of_what_was_processed_has_no_second_effect(house: House) -> None:
-    view = await _browser_pays(house)
+    view = await _paid_in_browser(house)
     await house.deliver_webhooks()
-    before = await _now(house, view)
+    before = await payment_of(house, view)
 
     results = await house.payments.replay_webhooks()
 
-    assert (set(_outcomes(results)), await _now(house, view)) == ({"duplicate"}, before)
+    assert (set(_outcomes(results)), await payment_of(house, view)) == ({"duplicate"}, before)
 
 
 async def test_an_event_that_was_cut_short_is_processed_by_its_replay(house: House) -> None:
-    view = await _browser_pays(house)
+    view = await _paid_in_browser(house)
     event = next(each for each in house.stripe.pending_deliveries() if each.event["type"] == "payment_intent.succeeded")
     row = InboxEntry(
         event_id=event.event_id,
@@ -124,7 +119,7 @@ async def test_a_replay_by_type_takes_that_type_only(house: House) -> None:
 
 
 async def test_a_replay_by_time_takes_what_came_since(house: House) -> None:
-    await _browser_pays(house)
+    await _paid_in_browser(house)
     await house.deliver_webhooks()
     house.clock.advance(timedelta(hours=1))
     later = await house.deliver_event("customer.created", {"id": "cus_1"})
@@ -149,7 +144,7 @@ async def test_a_dry_run_does_nothing(house: House) -> None:
     results = await house.payments.replay_webhooks(which=FAILED, dry_run=True)
 
     assert _outcomes(results) == ["waiting", "waiting"]
-    assert (await _now(house, view)).refunded.minor == 0
+    assert (await payment_of(house, view)).refunded.minor == 0
 
 
 async def test_events_are_listed_newest_first(house: House) -> None:
@@ -167,7 +162,7 @@ async def test_a_list_has_an_end(house: House) -> None:
 
 
 async def test_events_keep_when_the_gateway_made_them(house: House) -> None:
-    await _browser_pays(house)
+    await _paid_in_browser(house)
     made = house.clock.now()
     house.clock.advance(timedelta(hours=1))
     await house.deliver_webhooks()

@@ -24,79 +24,60 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Misconfigured, Refused, Unreachable
 from booking_payments.ports.storage import UnitOfWork
-from booking_payments.testing.house import ANN, OPERATOR, House
-from tests.unit.application.saboteur import Saboteur
+from booking_payments.testing.house import OPERATOR, House
+from tests.payments import CREATE, lose_answer, paid_booking, pay, payment_of
+from tests.unit.application.saboteur import Saboteur, use_gateway
 
-CREATE = "POST /v1/payment_intents"
 FIRST = Caller.customer("ann", "request 7 once_7")
 AGAIN = attrs.evolve(FIRST, resumed=True)
 OPERATOR_FIRST = attrs.evolve(OPERATOR, cause="request 8 once_8")
 OPERATOR_AGAIN = attrs.evolve(OPERATOR_FIRST, resumed=True)
 
 
-async def _lost(house: House, fault: str, card: str = "pm_card_visa") -> str:
-    """A booking whose charge was sent, while the answer got lost."""
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, fault, times=3)
-    with pytest.raises(OutcomeUnknown):
-        await house.payments.start_payment(booking.id, FIRST, payment_method_id=card, confirm_immediately=True)
-    return booking.id
-
-
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "500_after"])
 async def test_the_customer_gets_the_payment_that_the_first_run_made(house: House, fault: str) -> None:
-    booking_id = await _lost(house, fault)
+    booking_id = await lose_answer(house, fault, caller=FIRST)
 
-    view = await house.payments.start_payment(
-        booking_id, AGAIN, payment_method_id="pm_card_visa", confirm_immediately=True
-    )
+    view = await pay(house, booking_id, caller=AGAIN)
 
     assert view.payment.status is PaymentStatus.SUCCEEDED
     assert house.stripe.successful_charges(view.payment.intent_id or "") == 1
 
 
 async def test_even_when_the_resolver_was_faster(house: House) -> None:
-    booking_id = await _lost(house, "timeout_after")
+    booking_id = await lose_answer(house, "timeout_after", caller=FIRST)
     await house.settle()
 
-    view = await house.payments.start_payment(
-        booking_id, AGAIN, payment_method_id="pm_card_visa", confirm_immediately=True
-    )
+    view = await pay(house, booking_id, caller=AGAIN)
 
     assert view.payment.status is PaymentStatus.SUCCEEDED
 
 
 async def test_the_customer_hears_the_decline_of_the_first_run(house: House) -> None:
-    booking_id = await _lost(house, "timeout_after", "pm_card_chargeDeclined")
+    booking_id = await lose_answer(house, "timeout_after", "pm_card_chargeDeclined", caller=FIRST)
     await house.settle()
 
     with pytest.raises(CardDeclined):
-        await house.payments.start_payment(
-            booking_id, AGAIN, payment_method_id="pm_card_chargeDeclined", confirm_immediately=True
-        )
+        await pay(house, booking_id, "pm_card_chargeDeclined", caller=AGAIN)
 
-    payment = (await house.payments.payment_status(booking_id)).payment
+    payment = await payment_of(house, booking_id)
     assert payment.attempts_made == 1
 
 
 async def test_a_run_that_never_got_anywhere_is_begun_anew(house: House) -> None:
     booking = await house.book()
 
-    view = await house.payments.start_payment(
-        booking.id, AGAIN, payment_method_id="pm_card_visa", confirm_immediately=True
-    )
+    view = await pay(house, booking, caller=AGAIN)
 
     assert view.payment.status is PaymentStatus.SUCCEEDED
 
 
 async def test_a_run_that_the_gateway_never_heard_of_is_begun_anew(house: House) -> None:
-    booking_id = await _lost(house, "timeout_before")
+    booking_id = await lose_answer(house, "timeout_before", caller=FIRST)
     house.clock.advance(timedelta(hours=24))
     await house.settle()
 
-    view = await house.payments.start_payment(
-        booking_id, AGAIN, payment_method_id="pm_card_visa", confirm_immediately=True
-    )
+    view = await pay(house, booking_id, caller=AGAIN)
 
     assert (view.payment.status, len(await _intents(house))) == (PaymentStatus.SUCCEEDED, 1)
 
@@ -107,13 +88,7 @@ async def _intents(house: House) -> list[object]:
 
 async def test_a_capture_whose_answer_got_lost_is_answered(house: House) -> None:
     booking = await house.book()
-    await house.payments.start_payment(
-        booking.id,
-        ANN,
-        payment_method_id="pm_card_visa",
-        confirm_immediately=True,
-        capture_method=CaptureMethod.MANUAL,
-    )
+    await pay(house, booking, capture_method=CaptureMethod.MANUAL)
     house.stripe.faults.script("POST /v1/payment_intents/*/capture", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
         await house.payments.capture_payment(booking.id, OPERATOR_FIRST, amount="60.00")
@@ -125,8 +100,7 @@ async def test_a_capture_whose_answer_got_lost_is_answered(house: House) -> None
 
 
 async def test_a_refund_whose_answer_got_lost_is_not_made_twice(house: House) -> None:
-    booking = await house.book()
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
+    booking = await paid_booking(house)
     house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
         await house.payments.refund_payment(booking.id, FIRST, amount="25.00")
@@ -141,22 +115,20 @@ async def test_a_refund_whose_answer_got_lost_is_not_made_twice(house: House) ->
     "error", [Unreachable("no connection", code="unreachable"), Misconfigured("a wrong key", code="http_401")]
 )
 async def test_no_connection_later_does_not_settle_what_was_silent_before(house: House, error: Exception) -> None:
-    booking_id = await _lost(house, "timeout_before")
-    house.world = attrs.evolve(house.world, gateway=Saboteur(house, create_intent=[error] * 3))
-    house.payments = BookingPayments(house.world)
+    booking_id = await lose_answer(house, "timeout_before", caller=FIRST)
+    use_gateway(house, Saboteur(house, create_intent=[error] * 3))
     house.clock.advance(timedelta(minutes=5))
 
     await house.payments.work()
 
-    operation = (await house.payments.payment_status(booking_id)).payment.operation
+    operation = (await payment_of(house, booking_id)).operation
     assert operation is not None
     assert operation.unknown
 
 
 async def _refund_fails(house: House, error: Exception) -> str:
     """A paid booking, and a first run whose refund the gateway has refused."""
-    booking = await house.book()
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
+    booking = await paid_booking(house)
     refusing = BookingPayments(attrs.evolve(house.world, gateway=Saboteur(house, create_refund=[error])))
     with pytest.raises(GatewayRefusedUs):
         await refusing.refund_payment(booking.id, FIRST, amount="25.00")
@@ -183,21 +155,17 @@ async def test_nor_is_a_charge_after_a_refused_one(house: House, card: str, told
     for fault, caller, error in (("429_limit", FIRST, TryAgainLater), ("timeout_after", AGAIN, OutcomeUnknown)):
         house.stripe.faults.script(CREATE, fault, times=3)
         with pytest.raises(error):
-            await house.payments.start_payment(booking.id, caller, payment_method_id=card, confirm_immediately=True)
+            await pay(house, booking, card, caller=caller)
     await house.settle()
 
     with pytest.raises(told) if told else nullcontext():
-        await house.payments.start_payment(booking.id, AGAIN, payment_method_id=card, confirm_immediately=True)
+        await pay(house, booking, card, caller=AGAIN)
 
-    payment = (await house.payments.payment_status(booking.id)).payment
+    payment = await payment_of(house, booking)
     assert payment.attempts_made == 1
 
 
 # --- whose turn it is
-
-
-async def _charge(house: House, booking_id: str, caller: Caller) -> None:
-    await house.payments.start_payment(booking_id, caller, payment_method_id="pm_card_visa", confirm_immediately=True)
 
 
 async def test_a_run_whose_time_is_over_begins_nothing(house: House) -> None:
@@ -205,7 +173,7 @@ async def test_a_run_whose_time_is_over_begins_nothing(house: House) -> None:
     late = attrs.evolve(FIRST, until=house.clock.now())
 
     with pytest.raises(AlreadyUnderWay):
-        await _charge(house, booking.id, late)
+        await pay(house, booking, caller=late)
 
     with pytest.raises(NotFound):
         await house.payments.payment_status(booking.id)
@@ -214,14 +182,13 @@ async def test_a_run_whose_time_is_over_begins_nothing(house: House) -> None:
 async def test_until_then_it_may(house: House) -> None:
     booking = await house.book()
 
-    await _charge(house, booking.id, attrs.evolve(FIRST, until=house.clock.now() + timedelta(microseconds=1)))
+    await pay(house, booking, caller=attrs.evolve(FIRST, until=house.clock.now() + timedelta(microseconds=1)))
 
-    assert (await house.payments.payment_status(booking.id)).payment.status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(house, booking)).status is PaymentStatus.SUCCEEDED
 
 
 async def test_money_goes_back_once_when_a_run_is_taken_over_while_it_settles_something_else(house: House) -> None:
-    booking = await house.book()
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
+    booking = await paid_booking(house)
     house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
         await house.payments.refund_payment(booking.id, OPERATOR_FIRST, amount="10.00")
@@ -233,7 +200,7 @@ async def test_money_goes_back_once_when_a_run_is_taken_over_while_it_settles_so
         await first.refund_payment(booking.id, attrs.evolve(FIRST, until=house.clock.now() + lease), amount="25.00")
     await house.settle()
 
-    assert (await house.payments.payment_status(booking.id)).payment.refunded.minor == 3500
+    assert (await payment_of(house, booking)).refunded.minor == 3500
 
 
 class Standstill(FakeGateway):
@@ -252,7 +219,7 @@ class Standstill(FakeGateway):
 
 async def test_what_the_first_run_began_at_the_last_moment_is_not_begun_again(house: House) -> None:
     booking = await house.book()
-    await _charge(house, booking.id, FIRST)
+    await pay(house, booking, caller=FIRST)
 
     async def begin(uow: UnitOfWork) -> None:
         await require_turn(house.world, uow, booking.id, AGAIN)

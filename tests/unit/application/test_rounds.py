@@ -6,45 +6,32 @@ from datetime import datetime, timedelta
 import attrs
 import pytest
 
-from booking_payments.application.payments import BookingPayments
 from booking_payments.application.resolve import claim_operation, resolve_if_due
 from booking_payments.application.rounds import while_answered
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.gateway import Silent
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import StoredAnswer, Watch
 from booking_payments.testing.house import ANN, NOW, House
-from tests.unit.application.saboteur import Overtaken, Saboteur, SilentLine
+from tests.payments import lose_answer, pay_in_browser, payment_of, start
+from tests.unit.application.saboteur import Overtaken, Saboteur, SilentLine, use_gateway
 
 BROKEN = RuntimeError("a bug of ours")
 
 
-async def _silent(house: House, reference: str) -> str:
-    booking = await house.book(reference=reference)
-    house.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=3)
-    with pytest.raises(OutcomeUnknown):
-        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    return booking.id
-
-
-def _sabotage(house: House, **failures: list[Exception]) -> None:
-    house.world = attrs.evolve(house.world, gateway=Saboteur(house, **failures))
-    house.payments = BookingPayments(house.world)
-
-
 async def test_a_payment_that_breaks_holds_up_no_other(house: House) -> None:
-    first, second = await _silent(house, "R-1"), await _silent(house, "R-2")
+    first = await lose_answer(house, "timeout_after", reference="R-1")
+    second = await lose_answer(house, "timeout_after", reference="R-2")
     overdue = await house.book(reference="R-3", expires_in=timedelta(minutes=1))
-    _sabotage(house, retrieve_intent=[BROKEN])
+    use_gateway(house, Saboteur(house, retrieve_intent=[BROKEN]))
     house.clock.advance(timedelta(minutes=2))
 
     with pytest.raises(ExceptionGroup) as broken:
         await house.payments.work()
 
     assert broken.value.subgroup(RuntimeError) is not None
-    states = {(await house.payments.payment_status(each)).payment.status for each in (first, second)}
+    states = {(await payment_of(house, each)).status for each in (first, second)}
     assert PaymentStatus.SUCCEEDED in states
     assert (await house.payments.get_booking(overdue.id)).status is BookingStatus.EXPIRED
 
@@ -52,9 +39,8 @@ async def test_a_payment_that_breaks_holds_up_no_other(house: House) -> None:
 async def test_a_payment_that_broke_is_looked_at_again_later(house: House) -> None:
     booking = await house.book()
     view = await house.payments.start_payment(booking.id, ANN)
-    assert view.handover is not None
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", "pm_card_visa")
-    _sabotage(house, retrieve_intent=[BROKEN])
+    pay_in_browser(house, view)
+    use_gateway(house, Saboteur(house, retrieve_intent=[BROKEN]))
     house.clock.advance(timedelta(minutes=11))
     with pytest.raises(ExceptionGroup):
         await house.payments.work()
@@ -64,7 +50,7 @@ async def test_a_payment_that_broke_is_looked_at_again_later(house: House) -> No
     later = await house.payments.work()
 
     assert (at_once, later > 0) == (0, True)
-    assert (await house.payments.payment_status(booking.id)).payment.status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(house, booking)).status is PaymentStatus.SUCCEEDED
 
 
 # --- while the gateway does not answer
@@ -84,7 +70,7 @@ class Told:
 
 async def test_messages_that_wait_do_not_wait_for_a_gateway_that_does_not_answer(house: House) -> None:
     for number in range(5):
-        await _silent(house, f"R-{number}")
+        await lose_answer(house, "timeout_after", reference=f"R-{number}")
     paid = await house.book(reference="paid")
     await house.payments.process_booking_payment(paid, "pm_card_visa")
     told, line = Told(house), SilentLine(house)
@@ -99,7 +85,7 @@ async def test_messages_that_wait_do_not_wait_for_a_gateway_that_does_not_answer
 
 async def test_a_round_ends_when_the_gateway_is_silent_again_and_again(house: House) -> None:
     for number in range(10):
-        await _silent(house, f"R-{number}")
+        await lose_answer(house, "timeout_after", reference=f"R-{number}")
     line = SilentLine(house)
     line.dead = True
     house.clock.advance(timedelta(minutes=1))
@@ -112,7 +98,7 @@ async def test_a_round_ends_when_the_gateway_is_silent_again_and_again(house: Ho
 
 async def test_what_a_round_left_is_settled_when_the_gateway_answers_again(house: House) -> None:
     for number in range(10):
-        await _silent(house, f"R-{number}")
+        await lose_answer(house, "timeout_after", reference=f"R-{number}")
     line = SilentLine(house)
     line.dead = True
     house.clock.advance(timedelta(seconds=10))
@@ -128,7 +114,7 @@ async def test_what_a_round_left_is_settled_when_the_gateway_answers_again(house
 
 async def test_payments_that_merely_wait_end_a_round_too(house: House) -> None:
     for number in range(5):
-        await house.payments.start_payment((await house.book(reference=f"R-{number}")).id, ANN)
+        await start(house, reference=f"R-{number}")
     SilentLine(house).dead = True
     house.clock.advance(timedelta(hours=1))
 
@@ -223,8 +209,8 @@ async def test_a_payment_that_somebody_else_has_finished_is_not_put_off(house: H
 
 
 async def test_who_comes_back_after_the_own_lease_leaves_the_lease_of_somebody_else_alone(house: House) -> None:
-    booking_id = await _silent(house, "R-1")
-    payment_id = (await house.payments.payment_status(booking_id)).payment.id
+    booking_id = await lose_answer(house, "timeout_after", reference="R-1")
+    payment_id = (await payment_of(house, booking_id)).id
     seen: list[Watch] = []
 
     async def another_process() -> None:
@@ -242,9 +228,9 @@ async def test_who_comes_back_after_the_own_lease_leaves_the_lease_of_somebody_e
 
 
 async def test_an_operation_that_breaks_is_tried_less_and_less_often(house: House) -> None:
-    booking_id = await _silent(house, "R-1")
-    payment_id = (await house.payments.payment_status(booking_id)).payment.id
-    _sabotage(house, retrieve_intent=[BROKEN] * 3)
+    booking_id = await lose_answer(house, "timeout_after", reference="R-1")
+    payment_id = (await payment_of(house, booking_id)).id
+    use_gateway(house, Saboteur(house, retrieve_intent=[BROKEN] * 3))
     pauses = []
     for _ in range(3):
         house.clock.advance(timedelta(hours=1))

@@ -11,36 +11,20 @@ from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, PaymentError
 from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import AttemptOutcome, Payment
+from booking_payments.domain.payment import AttemptOutcome
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
+from booking_payments.ports.storage import CommitLost, Storage, StorageConflict, StorageDown
 from booking_payments.testing.house import ANN, House
+from tests.payments import CREATE, charges_of, die_while_paying, lose_answer, pay, pay_in_browser, payment_of
 
-CREATE = "POST /v1/payment_intents"
 FAULTS = ["timeout_before", "timeout_after", "reset_before", "reset_after", "409", "429_lock", "500_before", "503"]
-
-
-async def _fails(house: House, fault: str, match: str = CREATE) -> str:
-    booking = await house.book()
-    house.stripe.faults.script(match, fault, times=3)
-    with pytest.raises(OutcomeUnknown):
-        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    return booking.id
-
-
-async def _payment(house: House, booking_id: str) -> Payment:
-    return (await house.payments.payment_status(booking_id)).payment
-
-
-def _charges(house: House, payment: Payment) -> int:
-    return house.stripe.successful_charges(payment.intent_id or "")
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "500_after"])
 async def test_an_unknown_outcome_keeps_the_booking_held(house: House, fault: str) -> None:
-    booking_id = await _fails(house, fault)
+    booking_id = await lose_answer(house, fault)
 
-    payment = await _payment(house, booking_id)
+    payment = await payment_of(house, booking_id)
     booking = await house.payments.get_booking(booking_id)
     assert payment.operation is not None
     assert (payment.operation.unknown, booking.status) == (True, BookingStatus.PENDING)
@@ -48,34 +32,34 @@ async def test_an_unknown_outcome_keeps_the_booking_held(house: House, fault: st
 
 @pytest.mark.parametrize("fault", [*FAULTS, "500_after"])
 async def test_an_unknown_outcome_is_settled_with_one_charge(house: House, fault: str) -> None:
-    booking_id = await _fails(house, fault)
+    booking_id = await lose_answer(house, fault)
 
     await house.settle()
 
-    payment = await _payment(house, booking_id)
-    assert (payment.status, payment.operation, _charges(house, payment)) == (PaymentStatus.SUCCEEDED, None, 1)
+    payment = await payment_of(house, booking_id)
+    assert (payment.status, payment.operation, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, None, 1)
 
 
 async def test_an_unknown_outcome_uses_up_no_attempt(house: House) -> None:
-    booking_id = await _fails(house, "timeout_before")
+    booking_id = await lose_answer(house, "timeout_before")
 
-    payment = await _payment(house, booking_id)
+    payment = await payment_of(house, booking_id)
     assert (payment.attempts_left, payment.attempts[-1].outcome) == (3, AttemptOutcome.UNKNOWN)
 
 
 async def test_the_same_request_again_goes_on_with_the_same_key(house: House) -> None:
-    booking_id = await _fails(house, "timeout_after")
+    booking_id = await lose_answer(house, "timeout_after")
 
     with pytest.raises(PaymentError) as refusal:
-        await house.payments.start_payment(booking_id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+        await pay(house, booking_id)
 
-    payment = await _payment(house, booking_id)
+    payment = await payment_of(house, booking_id)
     keys = {call.key for call in house.stripe.calls if call.method == "POST"}
-    assert (refusal.value.code, len(keys), _charges(house, payment)) == ("already_paid", 1, 1)
+    assert (refusal.value.code, len(keys), charges_of(house, payment)) == ("already_paid", 1, 1)
 
 
 async def test_the_webhook_alone_settles_what_was_unknown(house: House) -> None:
-    booking_id = await _fails(house, "timeout_after")
+    booking_id = await lose_answer(house, "timeout_after")
 
     await house.deliver_webhooks()
 
@@ -84,38 +68,35 @@ async def test_the_webhook_alone_settles_what_was_unknown(house: House) -> None:
 
 
 async def test_a_charge_is_not_sent_again_once_the_booking_can_not_be_paid(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(minutes=1))
-    house.stripe.faults.script(CREATE, "timeout_before", times=3)
-    with pytest.raises(OutcomeUnknown):
-        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    booking_id = await lose_answer(house, "timeout_before", expires_in=timedelta(minutes=1))
     house.clock.advance(timedelta(minutes=2))
 
     await house.settle()
 
     posts = [call for call in house.stripe.calls if call.method == "POST"]
-    status = (await house.payments.get_booking(booking.id)).status
+    status = (await house.payments.get_booking(booking_id)).status
     assert (len(posts), status) == (3, BookingStatus.EXPIRED)
 
 
 async def test_a_key_is_never_sent_after_23_hours(house: House) -> None:
-    booking_id = await _fails(house, "timeout_before")
+    booking_id = await lose_answer(house, "timeout_before")
     house.clock.advance(timedelta(hours=23))
 
     await house.settle()
 
-    payment = await _payment(house, booking_id)
+    payment = await payment_of(house, booking_id)
     posts = [call for call in house.stripe.calls if call.method == "POST"]
     assert (len(posts), payment.operation, payment.attempts_left) == (3, None, 3)
 
 
 async def test_while_reading_fails_too_the_outcome_stays_unknown(house: House) -> None:
-    booking_id = await _fails(house, "timeout_after")
+    booking_id = await lose_answer(house, "timeout_after")
     house.stripe.faults.script("GET /v1/*", "503", times=50)
     house.clock.advance(timedelta(hours=2))
 
     await house.payments.work()
 
-    operation = (await _payment(house, booking_id)).operation
+    operation = (await payment_of(house, booking_id)).operation
     assert operation is not None
     assert operation.unknown
 
@@ -130,38 +111,22 @@ async def test_an_operation_belongs_to_whoever_began_it_while_the_lease_runs(hou
         calls.append(len(house.stripe.calls))
 
     house.clock.meanwhile(resolver)
-    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    await pay(house, booking)
 
     assert calls == [1]
 
 
 async def test_an_operation_whose_owner_died_is_taken_over(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, "slow", times=1)
-
-    async def power_cut() -> None:
-        raise KeyboardInterrupt
-
-    house.clock.meanwhile(power_cut)
-    with pytest.raises(KeyboardInterrupt):
-        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    booking = await die_while_paying(house)
 
     await house.settle()
 
-    payment = await _payment(house, booking.id)
-    assert (payment.status, _charges(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+    payment = await payment_of(house, booking)
+    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
 async def test_before_the_lease_has_lapsed_the_same_request_has_to_wait(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, "slow", times=1)
-
-    async def power_cut() -> None:
-        raise KeyboardInterrupt
-
-    house.clock.meanwhile(power_cut)
-    with pytest.raises(KeyboardInterrupt):
-        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    booking = await die_while_paying(house)
 
     with pytest.raises(AlreadyUnderWay):
         await house.payments.start_payment(booking.id, ANN)
@@ -170,8 +135,7 @@ async def test_before_the_lease_has_lapsed_the_same_request_has_to_wait(house: H
 async def test_a_payment_in_the_browser_whose_webhook_was_lost_is_found_by_looking(house: House) -> None:
     booking = await house.book()
     view = await house.payments.start_payment(booking.id, ANN)
-    assert view.handover is not None
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", "pm_card_visa")
+    pay_in_browser(house, view)
     house.clock.advance(timedelta(hours=1))
 
     await house.payments.work()
@@ -180,48 +144,40 @@ async def test_a_payment_in_the_browser_whose_webhook_was_lost_is_found_by_looki
 
 
 async def test_a_misused_key_is_never_swapped_but_looked_up(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, "timeout_after", times=3)
-    with pytest.raises(OutcomeUnknown):
-        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    booking_id = await lose_answer(house, "timeout_after")
     key = next(call.key for call in house.stripe.calls)
     answer = house.stripe.call("POST", "/v1/payment_intents", {"amount": 1, "currency": "usd"}, key)
     assert answer.body["error"]["type"] == "idempotency_error"
 
     await house.settle()
 
-    payment = await _payment(house, booking.id)
-    assert (payment.status, _charges(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+    payment = await payment_of(house, booking_id)
+    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
-async def test_an_intent_is_found_though_the_gateways_clock_is_behind_ours() -> None:
-    house = House(gateway_behind=timedelta(minutes=10))
-    booking_id = await _fails(house, "timeout_after")
+async def test_an_intent_is_found_though_the_gateways_clock_is_behind_ours(storage: Storage) -> None:
+    house = House(storage=storage, gateway_behind=timedelta(minutes=10))
+    booking_id = await lose_answer(house, "timeout_after")
     house.clock.advance(timedelta(hours=23, minutes=30))  # too late to send the key again: only reading is left
 
     await house.payments.work()
 
-    payment = await _payment(house, booking_id)
-    assert (payment.status, _charges(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+    payment = await payment_of(house, booking_id)
+    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
 async def test_authentication_behind_a_saved_500_can_be_gone_on_with(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, "500_after", times=1)
-    with pytest.raises(OutcomeUnknown):
-        await house.payments.start_payment(
-            booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
-        )
+    booking_id = await lose_answer(house, "500_after", "pm_card_authenticationRequired", times=1)
     house.clock.advance(timedelta(seconds=10))
 
     await house.payments.work()
 
-    payment = await _payment(house, booking.id)
+    payment = await payment_of(house, booking_id)
     assert (payment.status, payment.operation) == (PaymentStatus.REQUIRES_ACTION, None)
 
 
 async def test_what_only_the_age_of_the_key_can_settle_is_settled_within_a_day(house: House) -> None:
-    await _fails(house, "timeout_before")
+    await lose_answer(house, "timeout_before")
     house.stripe.faults.script("POST /v1/payment_intents", "500_before", times=99)
     for _ in range(24):
         house.clock.advance(timedelta(hours=1))
@@ -232,10 +188,7 @@ async def test_what_only_the_age_of_the_key_can_settle_is_settled_within_a_day(h
 
 
 async def test_an_overdue_booking_does_not_hurry_what_is_unknown(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(minutes=1))
-    house.stripe.faults.script(CREATE, "timeout_before", times=3)
-    with pytest.raises(OutcomeUnknown):
-        await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    await lose_answer(house, "timeout_before", expires_in=timedelta(minutes=1))
     house.clock.advance(timedelta(minutes=2))
     house.stripe.faults.script("GET /v1/payment_intents", "timeout_before", times=999)
     await house.payments.work()
@@ -278,5 +231,5 @@ async def test_a_charge_that_could_not_be_written_down_is_no_failure(house: Hous
         await payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
     await house.settle()
 
-    payment = await _payment(house, booking.id)
-    assert (payment.status, _charges(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+    payment = await payment_of(house, booking)
+    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)

@@ -17,6 +17,7 @@ import pytest
 from booking_payments.domain.errors import CardDeclined
 from booking_payments.ports.storage import InboxStatus
 from booking_payments.testing.house import ANN, OPERATOR, House
+from tests.payments import pay
 
 VALUES = 10_000 if os.environ.get("SIMULATION") == "nightly" else 1_000
 WORDS = ("status", "reason", "code", "decline_code", "failure_reason", "cancellation_reason", "advice_code", "type")
@@ -27,15 +28,11 @@ async def a_life(house: House) -> None:
     """A decline, a success, a refund, and a dispute on another booking."""
     booking = await house.book()
     with pytest.raises(CardDeclined):
-        await house.payments.start_payment(
-            booking.id, ANN, payment_method_id="pm_card_visa_chargeDeclined", confirm_immediately=True
-        )
+        await pay(house, booking, "pm_card_visa_chargeDeclined")
     await house.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
     await house.payments.refund_payment(booking.id, OPERATOR, amount="1.00")
     disputed = await house.book(reference="R-2")
-    await house.payments.start_payment(
-        disputed.id, ANN, payment_method_id="pm_card_createDispute", confirm_immediately=True
-    )
+    await pay(house, disputed, "pm_card_createDispute")
     await house.settle()
 
 

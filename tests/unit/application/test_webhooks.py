@@ -9,32 +9,17 @@ from typing import Any
 import pytest
 
 from booking_payments.adapters.stripe.signature import sign
-from booking_payments.application.views import PaymentView
 from booking_payments.application.webhooks import WebhookFailed
 from booking_payments.domain import decisions
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import CardDeclined
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
-from booking_payments.domain.payment import Payment
 from booking_payments.ports.gateway import WebhookRefused
 from booking_payments.ports.storage import InboxEntry, InboxStatus
 from booking_payments.testing.house import ANN, SECRET, House
+from tests.payments import book_and_pay, pay, pay_in_browser, payment_of, postpone_evidence, start
 
 Event = dict[str, Any]
-
-
-async def _start(house: House) -> PaymentView:
-    return await house.payments.start_payment((await house.book()).id, ANN)
-
-
-async def _pay(house: House, card: str = "pm_card_visa") -> PaymentView:
-    booking = await house.book()
-    return await house.payments.start_payment(booking.id, ANN, payment_method_id=card, confirm_immediately=True)
-
-
-def _browser_pays(house: House, view: PaymentView, card: str = "pm_card_visa") -> None:
-    assert view.handover is not None
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", card)
 
 
 def _event(house: House, kind: str) -> Event:
@@ -45,17 +30,13 @@ def _body(event: Mapping[str, Any]) -> bytes:
     return json.dumps(event).encode()
 
 
-async def _now(house: House, view: PaymentView) -> Payment:
-    return (await house.payments.payment_status(view.payment.booking_id)).payment
-
-
 async def _row(house: House, event: Event) -> InboxEntry:
     return (await house.storage.read(lambda uow: uow.inbox.find(event["id"])))[0]
 
 
 async def test_a_success_in_the_browser_confirms_the_booking(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view)
+    view = await start(house)
+    pay_in_browser(house, view)
 
     await house.deliver_webhooks()
 
@@ -64,71 +45,71 @@ async def test_a_success_in_the_browser_confirms_the_booking(house: House) -> No
 
 
 async def test_an_attempt_in_the_browser_counts_like_one_of_ours(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view, "pm_card_chargeDeclined")
+    view = await start(house)
+    pay_in_browser(house, view, "pm_card_chargeDeclined")
 
     await house.deliver_webhooks()
 
-    assert (await _now(house, view)).attempts_made == 1
+    assert (await payment_of(house, view)).attempts_made == 1
 
 
 async def test_the_same_event_again_has_no_second_effect(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view)
+    view = await start(house)
+    pay_in_browser(house, view)
     event = _body(_event(house, "payment_intent.succeeded"))
     await house.deliver(event)
-    before = await _now(house, view)
+    before = await payment_of(house, view)
 
     again = await house.deliver(event)
 
-    assert (again.outcome, await _now(house, view)) == ("duplicate", before)
+    assert (again.outcome, await payment_of(house, view)) == ("duplicate", before)
 
 
 async def test_a_twin_with_another_id_has_no_second_effect(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view)
+    view = await start(house)
+    pay_in_browser(house, view)
     event = _event(house, "payment_intent.succeeded")
     await house.deliver(_body(event))
-    before = await _now(house, view)
+    before = await payment_of(house, view)
 
     await house.deliver(_body({**event, "id": "evt_twin"}))
 
-    assert await _now(house, view) == before
+    assert await payment_of(house, view) == before
 
 
 async def test_a_late_failure_does_not_undo_a_paid_booking(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view, "pm_card_chargeDeclined")
-    _browser_pays(house, view)
+    view = await start(house)
+    pay_in_browser(house, view, "pm_card_chargeDeclined")
+    pay_in_browser(house, view)
     await house.deliver(_body(_event(house, "payment_intent.succeeded")))
 
     await house.deliver(_body(_event(house, "payment_intent.payment_failed")))
 
-    assert (await _now(house, view)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(house, view)).status is PaymentStatus.SUCCEEDED
 
 
 async def test_news_that_is_not_final_is_read_anew(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view, "pm_card_chargeDeclined")
-    _browser_pays(house, view)
+    view = await start(house)
+    pay_in_browser(house, view, "pm_card_chargeDeclined")
+    pay_in_browser(house, view)
 
     await house.deliver(_body(_event(house, "payment_intent.payment_failed")))
 
-    assert (await _now(house, view)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(house, view)).status is PaymentStatus.SUCCEEDED
 
 
 async def test_old_news_asks_nothing_of_the_gateway(house: House) -> None:
-    view = await _start(house)
+    view = await start(house)
     calls = len(house.stripe.calls)
 
     await house.deliver(_body(_event(house, "payment_intent.created")))
 
-    assert (len(house.stripe.calls), (await _now(house, view)).version) == (calls, view.payment.version)
+    assert (len(house.stripe.calls), (await payment_of(house, view)).version) == (calls, view.payment.version)
 
 
 async def test_a_final_success_is_booked_without_asking_the_gateway(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view)
+    view = await start(house)
+    pay_in_browser(house, view)
     calls = len(house.stripe.calls)
 
     await house.deliver(_body(_event(house, "payment_intent.succeeded")))
@@ -139,13 +120,13 @@ async def test_a_final_success_is_booked_without_asking_the_gateway(house: House
 async def test_all_orders_of_a_life_end_in_the_same_state() -> None:
     async def life(order: tuple[int, ...]) -> tuple[object, ...]:
         house = House()
-        view = await _start(house)
-        _browser_pays(house, view, "pm_card_chargeDeclined")
-        _browser_pays(house, view)
+        view = await start(house)
+        pay_in_browser(house, view, "pm_card_chargeDeclined")
+        pay_in_browser(house, view)
         events = [_body(event) for event in house.stripe.events if event["type"].startswith("payment_intent.")]
         for place in order:
             await house.deliver(events[place])
-        payment = await _now(house, view)
+        payment = await payment_of(house, view)
         return payment.status, payment.captured, payment.attempts_made
 
     ends = {await life(order) for order in permutations(range(3))}
@@ -161,9 +142,7 @@ async def test_an_event_that_is_faster_than_the_answer_finds_its_payment(house: 
         outcomes.append((await house.deliver(_body(_event(house, "payment_intent.succeeded")))).outcome)
 
     house.clock.meanwhile(webhook_first)
-    view = await house.payments.start_payment(
-        booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
-    )
+    view = await pay(house, booking)
 
     assert (outcomes, view.payment.status, view.payment.attempts_made) == (["processed"], PaymentStatus.SUCCEEDED, 1)
 
@@ -176,9 +155,7 @@ async def test_a_dispute_that_is_faster_than_the_answer_finds_its_payment(house:
         await house.deliver(_body(_event(house, "charge.dispute.created")))
 
     house.clock.meanwhile(webhook_first)
-    view = await house.payments.start_payment(
-        booking.id, ANN, payment_method_id="pm_card_createDispute", confirm_immediately=True
-    )
+    view = await pay(house, booking, "pm_card_createDispute")
 
     assert [dispute.status for dispute in view.payment.disputes] == [DisputeStatus.NEEDS_RESPONSE]
 
@@ -193,9 +170,7 @@ async def test_an_answer_that_a_webhook_overtook_is_read_anew(house: House) -> N
         await house.deliver_webhooks()
 
     house.clock.meanwhile(customer_is_faster)
-    view = await house.payments.start_payment(
-        booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
-    )
+    view = await pay(house, booking, "pm_card_authenticationRequired")
 
     assert (view.payment.status, view.payment.attempts_made) == (PaymentStatus.REQUIRES_PAYMENT_METHOD, 1)
 
@@ -208,7 +183,7 @@ async def test_a_type_that_we_do_not_act_on_is_kept_and_ignored(house: House) ->
 
 
 async def test_an_event_of_the_other_mode_is_ignored_with_the_reason(house: House) -> None:
-    await _start(house)
+    await start(house)
     event = {**_event(house, "payment_intent.created"), "livemode": True}
 
     result = await house.deliver(_body(event))
@@ -217,17 +192,17 @@ async def test_an_event_of_the_other_mode_is_ignored_with_the_reason(house: Hous
 
 
 async def test_an_object_that_is_not_ours_is_ignored(house: House) -> None:
-    view = await _start(house)
+    view = await start(house)
     event = _event(house, "payment_intent.created")
     event["data"]["object"].update(id="pi_foreign", metadata={})
 
     result = await house.deliver(_body({**event, "id": "evt_foreign"}))
 
-    assert (result.outcome, (await _now(house, view)).version) == ("ignored", view.payment.version)
+    assert (result.outcome, (await payment_of(house, view)).version) == ("ignored", view.payment.version)
 
 
 async def test_an_event_id_seen_under_another_type_is_ignored(house: House) -> None:
-    await _start(house)
+    await start(house)
     event = _event(house, "payment_intent.created")
     await house.deliver(_body(event))
 
@@ -240,19 +215,19 @@ async def test_an_event_id_seen_under_another_type_is_ignored(house: House) -> N
 async def test_a_success_over_another_amount_is_flagged_and_never_booked(
     house: House, changes: dict[str, object]
 ) -> None:
-    view = await _start(house)
-    _browser_pays(house, view)
+    view = await start(house)
+    pay_in_browser(house, view)
     event = _event(house, "payment_intent.succeeded")
     event["data"]["object"].update(changes)
 
     await house.deliver(_body(event))
 
-    payment = await _now(house, view)
+    payment = await payment_of(house, view)
     assert (payment.status, len(payment.drifts)) == (PaymentStatus.REQUIRES_PAYMENT_METHOD, 1)
 
 
 async def test_money_on_another_intent_that_names_our_payment_is_flagged(house: House) -> None:
-    view = await _pay(house)
+    view = await book_and_pay(house)
     other = house.stripe.call(
         "POST",
         "/v1/payment_intents",
@@ -269,33 +244,33 @@ async def test_money_on_another_intent_that_names_our_payment_is_flagged(house: 
 
     await house.deliver_webhooks()
 
-    payment = await _now(house, view)
+    payment = await payment_of(house, view)
     assert [drift.code for drift in payment.drifts] == ["other_intent"]
     assert payment.intent_id == view.payment.intent_id
 
 
 async def test_a_shortened_event_is_settled_by_reading(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view)
+    view = await start(house)
+    pay_in_browser(house, view)
     short = {"id": view.payment.intent_id, "status": "succeeded"}
 
     await house.deliver(_body({"id": "evt_s", "type": "payment_intent.succeeded", "data": {"object": short}}))
 
-    assert (await _now(house, view)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(house, view)).status is PaymentStatus.SUCCEEDED
 
 
 async def test_an_event_that_says_succeeded_while_the_gateway_does_not_books_nothing(house: House) -> None:
-    view = await _start(house)
+    view = await start(house)
     short = {"id": view.payment.intent_id, "status": "succeeded"}
 
     await house.deliver(_body({"id": "evt_s", "type": "payment_intent.succeeded", "data": {"object": short}}))
 
-    assert (await _now(house, view)).status is PaymentStatus.REQUIRES_PAYMENT_METHOD
+    assert (await payment_of(house, view)).status is PaymentStatus.REQUIRES_PAYMENT_METHOD
 
 
 async def test_a_webhook_that_we_can_not_work_on_is_kept_and_asked_for_again(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view, "pm_card_chargeDeclined")
+    view = await start(house)
+    pay_in_browser(house, view, "pm_card_chargeDeclined")
     event = _event(house, "payment_intent.payment_failed")
     house.stripe.faults.script("GET /v1/*", "503", times=3)
 
@@ -307,8 +282,8 @@ async def test_a_webhook_that_we_can_not_work_on_is_kept_and_asked_for_again(hou
 
 
 async def test_a_failed_webhook_is_worked_on_when_it_comes_again(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view, "pm_card_chargeDeclined")
+    view = await start(house)
+    pay_in_browser(house, view, "pm_card_chargeDeclined")
     event = _body(_event(house, "payment_intent.payment_failed"))
     house.stripe.faults.script("GET /v1/*", "503", times=3)
     with pytest.raises(WebhookFailed):
@@ -316,12 +291,12 @@ async def test_a_failed_webhook_is_worked_on_when_it_comes_again(house: House) -
 
     again = await house.deliver(event)
 
-    assert (again.outcome, (await _now(house, view)).attempts_made) == ("processed", 1)
+    assert (again.outcome, (await payment_of(house, view)).attempts_made) == ("processed", 1)
 
 
 async def test_a_delivery_is_one_try_however_many_steps_it_takes(house: House) -> None:
-    view = await _start(house)
-    _browser_pays(house, view, "pm_card_chargeDeclined")
+    view = await start(house)
+    pay_in_browser(house, view, "pm_card_chargeDeclined")
     event = _event(house, "payment_intent.payment_failed")
 
     await house.deliver(_body(event))
@@ -331,8 +306,8 @@ async def test_a_delivery_is_one_try_however_many_steps_it_takes(house: House) -
 
 @pytest.mark.parametrize("step", ["first", "second"])
 async def test_each_failed_delivery_is_one_more_try(house: House, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    view = await _start(house)
-    _browser_pays(house, view, "pm_card_chargeDeclined")
+    view = await start(house)
+    pay_in_browser(house, view, "pm_card_chargeDeclined")
     event = _event(house, "payment_intent.payment_failed")
     if step == "first":
         monkeypatch.setattr(decisions, "is_old_intent_news", _broken)
@@ -352,31 +327,23 @@ def _broken(*_: object) -> bool:
 
 
 async def test_a_dispute_freezes_nothing_but_refunds(house: House) -> None:
-    view = await _pay(house, "pm_card_createDispute")
+    view = await book_and_pay(house, "pm_card_createDispute")
 
     await house.deliver_webhooks()
 
-    payment = await _now(house, view)
+    payment = await payment_of(house, view)
     assert (payment.status, payment.held_by_disputes) == (PaymentStatus.SUCCEEDED, payment.captured)
 
 
-def _postpone(house: House, dispute_id: str, days: int) -> Event:
-    """The bank gives more days for the evidence; the dispute as Stripe has it then."""
-    record = house.stripe._account.require("dispute", dispute_id, param="dispute")
-    details = record.body["evidence_details"]
-    house.stripe._account.update(record, evidence_details=details | {"due_by": details["due_by"] + days * 86_400})
-    return dict(record.body)
-
-
 async def test_another_deadline_of_a_dispute_is_learned(house: House) -> None:
-    view = await _pay(house, "pm_card_createDispute")
+    view = await book_and_pay(house, "pm_card_createDispute")
     await house.deliver_webhooks()
-    before = (await _now(house, view)).disputes[0]
+    before = (await payment_of(house, view)).disputes[0]
 
-    told = await house.deliver_event("charge.dispute.updated", _postpone(house, before.id, 7))
-    again = await house.deliver_event("charge.dispute.updated", _postpone(house, before.id, 0))
+    told = await house.deliver_event("charge.dispute.updated", postpone_evidence(house, before.id, 7))
+    again = await house.deliver_event("charge.dispute.updated", postpone_evidence(house, before.id, 0))
 
-    payment = await _now(house, view)
+    payment = await payment_of(house, view)
     journal = await house.payments.journal(view.payment.booking_id)
     assert before.evidence_due_by is not None
     assert payment.disputes[0].evidence_due_by == before.evidence_due_by + timedelta(days=7)
@@ -385,50 +352,50 @@ async def test_another_deadline_of_a_dispute_is_learned(house: House) -> None:
 
 
 async def test_a_late_webhook_brings_no_old_deadline_back(house: House) -> None:
-    view = await _pay(house, "pm_card_createDispute")
+    view = await book_and_pay(house, "pm_card_createDispute")
     await house.deliver_webhooks()
-    dispute = (await _now(house, view)).disputes[0]
-    first = _postpone(house, dispute.id, 1)
-    await house.deliver_event("charge.dispute.updated", _postpone(house, dispute.id, 7))
-    newest = await _now(house, view)
+    dispute = (await payment_of(house, view)).disputes[0]
+    first = postpone_evidence(house, dispute.id, 1)
+    await house.deliver_event("charge.dispute.updated", postpone_evidence(house, dispute.id, 7))
+    newest = await payment_of(house, view)
 
     result = await house.deliver_event("charge.dispute.updated", first)
 
-    assert (result.outcome, await _now(house, view)) == ("processed", newest)
+    assert (result.outcome, await payment_of(house, view)) == ("processed", newest)
 
 
 async def test_a_won_dispute_gives_the_money_back_to_the_ledger(house: House) -> None:
-    view = await _pay(house, "pm_card_createDispute")
+    view = await book_and_pay(house, "pm_card_createDispute")
     await house.deliver_webhooks()
-    dispute = (await _now(house, view)).disputes[0]
+    dispute = (await payment_of(house, view)).disputes[0]
     house.stripe.call("POST", f"/v1/disputes/{dispute.id}", {"evidence": {"uncategorized_text": "winning_evidence"}})
     house.clock.advance(timedelta(seconds=10))
 
     await house.deliver_webhooks()
 
-    settled = (await _now(house, view)).disputes[0]
+    settled = (await payment_of(house, view)).disputes[0]
     assert (settled.status, settled.withdrawn.minor) == (DisputeStatus.WON, 0)
 
 
 async def test_a_refund_that_fails_late_is_seen(house: House) -> None:
-    view = await _pay(house, "pm_card_refundFail")
+    view = await book_and_pay(house, "pm_card_refundFail")
     await house.payments.refund_payment(view.payment.booking_id, ANN)
     house.clock.advance(timedelta(seconds=3))
 
     await house.deliver_webhooks()
 
-    assert (await _now(house, view)).refunds[0].status is RefundStatus.FAILED
+    assert (await payment_of(house, view)).refunds[0].status is RefundStatus.FAILED
 
 
 async def test_the_last_failure_in_the_browser_ends_the_payment(house: House) -> None:
-    view = await _start(house)
+    view = await start(house)
     for _ in range(3):
-        _browser_pays(house, view, "pm_card_chargeDeclined")
+        pay_in_browser(house, view, "pm_card_chargeDeclined")
         await house.deliver_webhooks()
 
     await house.settle()
 
-    assert (await _now(house, view)).status is PaymentStatus.FAILED
+    assert (await payment_of(house, view)).status is PaymentStatus.FAILED
 
 
 async def test_a_wrong_signature_is_refused(house: House) -> None:
@@ -445,10 +412,8 @@ async def test_a_body_that_is_no_event_is_refused(house: House, body: bytes) -> 
 async def test_declines_by_answer_and_by_webhook_count_once(house: House) -> None:
     booking = await house.book()
     with pytest.raises(CardDeclined):
-        await house.payments.start_payment(
-            booking.id, ANN, payment_method_id="pm_card_chargeDeclined", confirm_immediately=True
-        )
+        await pay(house, booking, "pm_card_chargeDeclined")
 
     await house.deliver_webhooks()
 
-    assert (await house.payments.payment_status(booking.id)).payment.attempts_made == 1
+    assert (await payment_of(house, booking)).attempts_made == 1

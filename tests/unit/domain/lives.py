@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import evolve
 
 from booking_payments.domain import decisions as decide
 from booking_payments.domain import events as ev
@@ -13,10 +13,11 @@ from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.payment import Operation, Payment, fold
+from booking_payments.domain.payment import Operation
 from booking_payments.domain.refunds import RefundPolicy, RefundReason
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
 from booking_payments.domain.retry import Decline
+from booking_payments.testing.payment_builder import PaymentBuilder
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 STARTS = NOW + timedelta(days=30)
@@ -101,16 +102,12 @@ def a_dispute(status: DisputeStatus | None, withdrawn: str = "0.00", **changes: 
     return evolve(usual, **changes)
 
 
-@define
-class Life:
+class Life(PaymentBuilder):
     """One payment as it goes along; each verb records the facts that the domain decided and returns them."""
 
-    booking: Booking = field(factory=a_booking)
-    journal: list[ev.Recorded] = field(factory=list)
-
-    @property
-    def payment(self) -> Payment:
-        return fold(self.journal)
+    def __init__(self, booking: Booking | None = None) -> None:
+        super().__init__(at=NOW, actor="system", cause="a test")
+        self.booking = booking or a_booking()
 
     @property
     def operation(self) -> Operation:
@@ -118,10 +115,9 @@ class Life:
         assert operation is not None
         return operation
 
-    def happens(self, *facts: ev.Fact, at: datetime = NOW) -> decide.Facts:
-        for fact in facts:
-            sequence = len(self.journal) + 1
-            self.journal.append(ev.Recorded(sequence=sequence, at=at, actor="system", cause="a test", fact=fact))
+    def happens(self, *facts: ev.Fact, at: datetime | None = None) -> decide.Facts:
+        """Like ``happen``, but returns the facts."""
+        self.happen(*facts, at=at)
         return facts
 
     def charges(self, key: str = "key_1", method: str | None = "pm_1") -> decide.Facts:
@@ -168,7 +164,7 @@ class Life:
 
 def a_life(booking: Booking | None = None, **terms: Any) -> Life:
     """A payment that has just been started."""
-    life = Life(booking=booking or a_booking())
+    life = Life(booking)
     life.happens(a_start(life.booking, **terms))
     return life
 

@@ -1,1 +1,0 @@
-"""The use cases again, over SQLite and PostgreSQL: the same tests as over memory, to the letter."""
