@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test nightly bench lint typecheck docs screenshots lock mutation audit clean
+.PHONY: help run test test-unit nightly bench lint typecheck docs screenshots lock mutation audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,10 +32,16 @@ run: $(VENV)/.run  ## install what is needed, migrate, and serve on http://127.0
 	@$(BIN)/booking-payments migrate
 	@$(BIN)/booking-payments serve
 
+# One worker process for each core; one that has nothing left takes over tests of another.
+PARALLEL := -n auto --maxprocesses 8 --dist worksteal
+
 # The simulation runs the same lines some thousand times, and would take twice as long if they were counted.
-test: $(VENV)/.dev  ## install what is needed and run the whole suite, PostgreSQL included
-	@$(BIN)/python -m pytest --cov --cov-report=term --ignore tests/simulation
-	@$(BIN)/python -m pytest tests/simulation
+test: $(VENV)/.dev  ## install what is needed and run the whole suite on all cores, PostgreSQL included
+	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term --ignore tests/simulation
+	@$(BIN)/python -m pytest $(PARALLEL) tests/simulation
+
+test-unit: $(VENV)/.dev  ## run tests/unit on all cores, for the daily loop (half a minute)
+	@$(BIN)/python -m pytest $(PARALLEL) -q tests/unit
 
 nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, twenty thousand requests, fuzzing (about an hour)
 	@SIMULATION=nightly KILLS=1000 PROCESS_KILLS=200 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \

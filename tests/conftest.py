@@ -1,13 +1,27 @@
 """What every test may ask for."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from tests import egress
-from tests.integration.postgres import Server, running_server
+from tests.integration.postgres import Server, server_dsn
+from tests.sharing import SHARED, folder_of_the_run, shared
 
 egress.install()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare a place for what this process shares with the other workers of the run."""
+    config.stash[SHARED] = ExitStack()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End what is shared: here and not in a fixture, since waiting for other workers is no part of any test's time."""
+    session.config.stash[SHARED].close()
 
 
 @pytest.fixture(autouse=True)
@@ -19,10 +33,16 @@ def nothing_leaves_this_machine() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Server]:
-    """One PostgreSQL for the whole run, started when the first test asks for it."""
-    with running_server() as server:
-        yield server
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that all workers of the run know."""
+    return folder_of_the_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest, run_folder: Path) -> Server:
+    """One PostgreSQL for the whole run, started when the first test of any worker asks for it."""
+    stack = request.config.stash[SHARED]
+    return Server(stack.enter_context(shared(run_folder, "postgres", server_dsn)))
 
 
 @pytest.fixture(scope="module")

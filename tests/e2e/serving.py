@@ -1,7 +1,6 @@
 """Processes of the test's own: the service with its books in a folder, and a sandbox, each on a free port."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from booking_payments.settings import SETTING_NAMES
+from tests.ports import free_port
 
 READY_S = 20
 STOP_S = 40
@@ -71,12 +71,6 @@ def process(
         finally:
             started.terminate()
             started.wait(timeout=STOP_S)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def wait_until_ready(url: str, started: subprocess.Popen[bytes]) -> None:

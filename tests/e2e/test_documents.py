@@ -20,8 +20,9 @@ from booking_payments.settings import SETTING_NAMES, load_settings
 from booking_payments.testing.house import House
 from booking_payments.testing.sandbox import Sandbox
 from tests.e2e.blocks import PAGES, ROOT, Block, Terminal, blocks, json_of
-from tests.e2e.serving import environment, free_port
+from tests.e2e.serving import environment
 from tests.e2e.test_readme import PASTED
+from tests.ports import free_port
 
 BLOCKS = blocks()
 RUN = [each for each in BLOCKS if each.reason is None]

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.e2e.serving import free_port, process, serving, wait_until_ready
+from tests.e2e.serving import process, serving, wait_until_ready
+from tests.ports import free_port
 
 MIB = 1024 * 1024
 OVERSIZE = 1_000

@@ -23,8 +23,9 @@ import httpx
 import pytest
 from attrs import Factory, define
 
-from tests.e2e.serving import STOP_S, command, environment, free_port, printed, sandboxed
+from tests.e2e.serving import STOP_S, command, environment, printed, sandboxed
 from tests.integration.postgres import Server
+from tests.ports import free_port
 
 KILLS = int(os.environ.get("KILLS", "25"))
 SEED = int(os.environ.get("KILLS_SEED", "1"))

@@ -20,9 +20,10 @@ import psycopg
 import pytest
 
 from tests.e2e.receiver import Received, receiving
-from tests.e2e.serving import READY_S, free_port, printed, process, sandboxed
+from tests.e2e.serving import READY_S, printed, process, sandboxed
 from tests.e2e.test_kills import FAULTS, SEED, WEBHOOK_SECRET, Crowd, _compare, _run, mortal, settings_for
 from tests.integration.postgres import Server
+from tests.ports import free_port
 
 KILLS = int(os.environ.get("PROCESS_KILLS", "8"))
 SERVES, WORKERS, CUSTOMERS = 3, 2, 2

@@ -16,7 +16,8 @@ import pytest
 from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS
 from booking_payments.settings import SETTING_NAMES
 from tests.e2e.blocks import json_of
-from tests.e2e.serving import STOP_S, environment, free_port, serving, wait_until_ready
+from tests.e2e.serving import STOP_S, environment, serving, wait_until_ready
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

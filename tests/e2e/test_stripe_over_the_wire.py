@@ -10,7 +10,8 @@ import httpx
 import pytest
 from attrs import frozen
 
-from tests.e2e.serving import READY_S, free_port, printed, sandboxed, serving
+from tests.e2e.serving import READY_S, printed, sandboxed, serving
+from tests.ports import free_port
 
 Json = dict[str, Any]
 WEBHOOK_SECRET = "whsec_over_the_wire"

@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.serving import READY_S, free_port, printed, process, wait_until_ready
+from tests.e2e.serving import READY_S, printed, process, wait_until_ready
 from tests.integration.postgres import Server
+from tests.ports import free_port
 
 STRIPE = {
     "STRIPE_SECRET_KEY": "sk_test_workers",

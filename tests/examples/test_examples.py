@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 
 from booking_payments.settings import SETTING_NAMES
 from booking_payments.testing.sandbox import Sandbox
+from tests.ports import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 ENV = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
@@ -56,9 +56,7 @@ def running(
 ) -> Iterator[httpx.Client]:
     """The last of the commands serves until the block ends."""
     env = {**ENV, **(settings or {})}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     *before, serve = ([sys.executable, *(str(port) if each == "PORT" else each for each in one)] for one in commands)
     for command in before:
         subprocess.run(command, cwd=folder, env=env, check=True)

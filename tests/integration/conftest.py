@@ -1,6 +1,7 @@
 """Databases for the tests: SQLite files and a real PostgreSQL, each test with an empty one of its own."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.testing.house import House
 from tests.integration.postgres import Server
+from tests.sharing import SHARED, shared
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +25,16 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: Server) -> Iterator[str]:
-    """The name of an empty, migrated PostgreSQL database, to be copied."""
-    with postgres_server.database() as url:
-        migrate(url)
-        yield url
+def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres_server: Server) -> str:
+    """The URL of an empty, migrated PostgreSQL database, to be copied; one for all workers of the run."""
+
+    @contextmanager
+    def migrated() -> Iterator[str]:
+        with postgres_server.database() as url:
+            migrate(url)
+            yield url
+
+    return request.config.stash[SHARED].enter_context(shared(run_folder, "postgres-template", migrated))
 
 
 @pytest.fixture

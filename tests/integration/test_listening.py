@@ -8,7 +8,7 @@ import pytest
 
 from booking_payments.entrypoints.listening import SPREADS, bind_beside, listen, reserve
 from booking_payments.settings import Settings, load_settings
-from tests.e2e.serving import free_port
+from tests.ports import free_port
 
 MANY = 64
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.listening import listen
 from booking_payments.settings import load_settings
-from tests.e2e.serving import free_port
+from tests.ports import free_port
 
 
 def test_a_port_that_is_taken_is_one_line_with_the_remedy() -> None:
