@@ -19,7 +19,14 @@ from booking_payments.entrypoints.sandbox.account import SandboxStripe
 from booking_payments.entrypoints.sandbox.messages import Reply, Request
 from tests.stripe_openapi import problems, problems_of, problems_of_error, problems_of_event
 
-OTHER_VERBS = ("confirm_as_customer", "authenticate", "refund_in_dashboard", "open_dispute", "move_refund")
+OTHER_VERBS = (
+    "confirm_as_customer",
+    "authenticate",
+    "refund_in_dashboard",
+    "open_dispute",
+    "move_dispute",
+    "move_refund",
+)
 """What answers besides ``call``: the parts of customer, operator and bank."""
 
 

@@ -99,7 +99,9 @@ def test_losing_evidence_loses(shop: Shop) -> None:
 
     lost = shop.read(dispute)
     assert (lost["status"], lost["is_charge_refundable"]) == ("lost", False)
-    assert sum(move["net"] for move in lost["balance_transactions"]) == -1000
+    assert [(move["amount"], move["fee"], move["net"]) for move in lost["balance_transactions"]] == [
+        (-1000, 1500, -2500)
+    ]
 
 
 def test_other_evidence_stays_under_review(shop: Shop) -> None:

@@ -56,6 +56,33 @@ def test_the_bank_disputes(sandbox: Sandbox, client: stripe.StripeClient, inquir
     assert (dispute["status"], dispute["reason"]) == (status, "duplicate")
 
 
+def test_the_bank_disputes_a_part_in_any_status(sandbox: Sandbox, client: stripe.StripeClient) -> None:
+    intent = client.v1.payment_intents.create(card())
+    path = f"/payment_intents/{intent.id}/dispute"
+
+    part = sandbox.play(path, amount=3000, status="appeal_needs_response", is_charge_refundable=True)
+    block = sandbox.play(path, amount=920, currency="eur", status="prevented", case_type="block")
+
+    assert (part["amount"], part["status"], part["is_charge_refundable"]) == (3000, "appeal_needs_response", True)
+    assert (block["amount"], block["currency"], block["balance_transactions"]) == (920, "eur", [])
+
+
+def test_the_bank_moves_a_dispute(sandbox: Sandbox, client: stripe.StripeClient) -> None:
+    intent = client.v1.payment_intents.create(card())
+    dispute = sandbox.play(f"/payment_intents/{intent.id}/dispute", inquiry=True)
+    refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 1000})
+
+    lost = sandbox.play(
+        f"/disputes/{dispute['id']}", status="lost", reinstated=4000, is_charge_refundable=False, keeps_refunds=True
+    )
+    won = sandbox.play(f"/disputes/{dispute['id']}", status="won")
+
+    assert (lost["status"], lost["is_charge_refundable"], won["is_charge_refundable"]) == ("lost", False, True)
+    assert [each["amount"] for each in won["balance_transactions"]] == [-10000, 4000, 6000]
+    assert client.v1.refunds.retrieve(refund.id).status == "succeeded"
+    assert client.v1.disputes.retrieve(dispute["id"]).status == "won"
+
+
 def test_the_bank_moves_a_refund(sandbox: Sandbox, client: stripe.StripeClient) -> None:
     intent = client.v1.payment_intents.create(card())
     refund = client.v1.refunds.create({"payment_intent": intent.id})
@@ -138,6 +165,12 @@ def test_reset_forgets_everything(sandbox: Sandbox, client: stripe.StripeClient,
         ("/webhook_endpoints", {"url": "http://127.0.0.1/"}),
         ("/payment_intents/pi_1/authenticate", {"client_secret": "x", "outcome": "maybe"}),
         ("/payment_intents/pi_1/refund", {"amount": "1.00"}),
+        ("/payment_intents/pi_1/dispute", {"amount": 0}),
+        ("/payment_intents/pi_1/dispute", {"amount": "10"}),
+        ("/payment_intents/pi_1/dispute", {"inquiry": "yes"}),
+        ("/disputes/du_1", {}),
+        ("/disputes/du_1", {"status": "won", "reinstated": -1}),
+        ("/disputes/du_1", {"status": "won", "reinstated": "1.00"}),
         ("/reset", {"really": True}),
     ],
 )
@@ -172,6 +205,8 @@ def test_another_method_is_told_the_right_one(http: httpx.Client) -> None:
 
 def test_an_unknown_object_is_404(http: httpx.Client) -> None:
     assert http.post("/_sandbox/payment_intents/pi_1/refund", json={}).status_code == 404
+    assert http.post("/_sandbox/payment_intents/pi_1/dispute", json={}).status_code == 404
+    assert http.post("/_sandbox/disputes/du_1", json={"status": "won"}).status_code == 404
     assert http.delete("/_sandbox/webhook_endpoints/we_1").status_code == 404
 
 

@@ -51,10 +51,25 @@ class Decline:
 
 @frozen
 class Opening:
-    """A dispute that opens by itself when the charge is made."""
+    """How the bank opens a dispute.
+
+    Attributes:
+        reason: One of ``disputes.REASONS``.
+        inquiry: Whether it begins as a question; a ``status`` overrides this.
+        amount: In the smallest unit; ``None``: everything captured.
+        currency: ``None``: the charge's.
+        status: Its first status; ``None``: the bank waits for an answer.
+        case_type: ``block`` or ``resolution`` for a prevented dispute; ``None``: as its status says.
+        refundable: What it says of the charge; ``None``: as its status says.
+    """
 
     reason: str
     inquiry: bool = False
+    amount: int | None = None
+    currency: str | None = None
+    status: str | None = None
+    case_type: str | None = None
+    refundable: bool | None = None
 
 
 @frozen

@@ -20,6 +20,7 @@ from booking_payments.adapters.fake_stripe import (
     idempotency,
     intents,
     refunds,
+    settings,
 )
 from booking_payments.adapters.fake_stripe.answers import Answer, Json, copy_json
 from booking_payments.adapters.fake_stripe.cards import Opening
@@ -230,21 +231,75 @@ class FakeStripe:
         params: Json = {"payment_intent": intent_id} | ({} if amount is None else {"amount": amount})
         return self._act(lambda: refunds.create(self._account, read_params(params, refunds.CREATE_FIELDS), ""))
 
-    def open_dispute(self, intent_id: str, reason: str = "fraudulent", inquiry: bool = False) -> Answer:
-        """The customer's bank disputes, or asks about, the charge of a paid intent.
+    def open_dispute(
+        self,
+        intent_id: str,
+        reason: str = "fraudulent",
+        inquiry: bool = False,
+        *,
+        amount: int | None = None,
+        status: str | None = None,
+        currency: str | None = None,
+        case_type: str | None = None,
+        refundable: bool | None = None,
+    ) -> Answer:
+        """The customer's bank disputes, or asks about, the charge of a paid intent; a charge may have several.
 
-        Answers 200 with the dispute.
+        Args:
+            intent_id: A paid intent.
+            reason: One of ``disputes.REASONS``.
+            inquiry: Whether the bank only asks; no money moves.
+            amount: What is disputed, in the smallest unit of ``currency``; ``None``: everything captured.
+            status: The first status, one of ``disputes.STATUSES``; ``None``: the bank waits for an answer.
+            currency: Of the amount; ``None``: the charge's.
+            case_type: ``resolution`` (default) or ``block`` for ``prevented``; a block moves no money.
+            refundable: ``is_charge_refundable``; ``None``: false while a chargeback is open, else true.
+
+        Returns:
+            200 with the dispute; 400 for values that do not fit, 404 for an unknown intent.
         """
-        return self._act(lambda: self._open_dispute(intent_id, reason, inquiry))
+        opening = Opening(reason, inquiry, amount, currency, status, case_type, refundable)
+        return self._act(lambda: self._open_dispute(intent_id, opening))
 
-    def _open_dispute(self, intent_id: str, reason: str, inquiry: bool) -> Json:
+    def _open_dispute(self, intent_id: str, opening: Opening) -> Json:
         intent = self._account.require("payment_intent", intent_id, param="intent")
         charge = refunds.successful_charge(self._account, intent)
         if charge is None or not charge.body["captured"]:
             raise invalid("Only a captured charge can be disputed.", executed=True)
-        if reason not in disputes.REASONS:
-            raise invalid(f"Invalid reason: {reason}", param="reason")
-        return disputes.open_dispute(self._account, charge, Opening(reason, inquiry)).body
+        return disputes.open_dispute(self._account, charge, opening).body
+
+    def move_dispute(
+        self,
+        dispute_id: str,
+        status: str,
+        *,
+        reinstated: int | None = None,
+        refundable: bool | None = None,
+        case_type: str | None = None,
+        keeps_refunds: bool = False,
+    ) -> Answer:
+        """The bank moves a dispute to any status, in any order, with its balance transactions and events.
+
+        Args:
+            dispute_id: The dispute.
+            status: One of ``disputes.STATUSES``; the present one, to give money back only.
+            reinstated: Money given back, in the smallest unit of the settlement currency; ``None``: all that is out
+                when ``won``, else nothing.
+            refundable: ``is_charge_refundable``; ``None``: false while a chargeback is open, else true.
+            case_type: ``resolution`` (default) or ``block`` for ``prevented``; a block moves no money.
+            keeps_refunds: Refunds made during an inquiry stay succeeded when it becomes a chargeback; by default they
+                fail with ``charge_for_pending_refund_disputed``.
+
+        Returns:
+            200 with the dispute; 400 for values that do not fit, 404 for an unknown dispute.
+        """
+        move = disputes.Move(status, reinstated, refundable, case_type, keeps_refunds)
+        return self._act(lambda: self._move_dispute(dispute_id, move))
+
+    def _move_dispute(self, dispute_id: str, move: disputes.Move) -> Json:
+        dispute = self._account.require("dispute", dispute_id)
+        disputes.move_dispute(self._account, dispute, move)
+        return dispute.body
 
     def move_refund(self, refund_id: str, status: str, failure_reason: str = "unknown") -> Answer:
         """The bank moves a refund to another status, if ``refunds.TRANSITIONS`` allows.
@@ -253,12 +308,57 @@ class FakeStripe:
         """
         return self._act(lambda: self._move_refund(refund_id, status, failure_reason))
 
+    def fail_refund(self, refund_id: str, failure_reason: str = "unknown") -> Answer:
+        """The bank sends a refund back, at once or long after it succeeded; its amount is refundable again.
+
+        Returns:
+            200 with the refund; 400 when it has failed already, 404 for an unknown one.
+        """
+        return self.move_refund(refund_id, "failed", failure_reason)
+
     def _move_refund(self, refund_id: str, status: str, failure_reason: str) -> Json:
         refund = self._account.require("refund", refund_id)
         if status not in refunds.TRANSITIONS[refund.body["status"]]:
             raise invalid(f"A refund cannot go from {refund.body['status']} to {status}.", executed=True)
         refunds.move_to(self._account, refund, status, failure_reason)
         return refund.body
+
+    # --- the account
+
+    @property
+    def account_settings(self) -> Json:
+        """``settlement_currency``, ``rates`` and ``release_as_refund`` as they are now."""
+        return settings.current(self._account)
+
+    def set_settlement(self, currency: str | None, rates: Mapping[str, str] | None = None) -> None:
+        """Settle in ``currency`` from now on: ``set_settlement("eur", {"usd": "0.92"})``.
+
+        Args:
+            currency: Lower-case code; ``None``: every charge settles in its own currency (the default).
+            rates: One unit of each currency in ``currency``, as decimal text. Earlier rates stay while the settlement
+                currency stays. A currency without a rate settles in itself.
+
+        Raises:
+            ValueError: for an unknown currency, and a rate that is no positive decimal number.
+        """
+        try:
+            settings.set_settlement(self._account, currency, rates)
+        finally:
+            self._account.flush()
+
+    def set_release_as_refund(self, reason: bool | str = True) -> None:
+        """List the released part of an authorization as a refund, too, as versions before 2025-03-31.basil did.
+
+        ``reason``: True (a refund without a reason), ``expired_uncaptured_charge``, or False (the default behaviour).
+        Such a refund has no metadata and moves no money.
+
+        Raises:
+            ValueError: for another text.
+        """
+        try:
+            settings.set_release_as_refund(self._account, reason)
+        finally:
+            self._account.flush()
 
     def _act(self, work: Callable[[], Json]) -> Answer:
         self._begin()

@@ -193,8 +193,9 @@ def dispute(account: Account, id_: str, charge_: Json, **given: Any) -> Json:
     } | given
 
 
-def balance_transaction(account: Account, id_: str, *, amount: int, currency: str, **given: Any) -> Json:
-    """Money in or out of the account's balance; fees are not modelled, so net is amount."""
+def balance_transaction(account: Account, id_: str, *, amount: int, currency: str, fee: int = 0, **given: Any) -> Json:
+    """Money in or out of the account's balance. ``fee`` is a dispute's; fees of charges are not modelled."""
+    details = {"amount": fee, "application": None, "currency": currency, "description": "Dispute fee"}
     return {
         "id": id_,
         "object": "balance_transaction",
@@ -205,9 +206,9 @@ def balance_transaction(account: Account, id_: str, *, amount: int, currency: st
         "currency": currency,
         "description": None,
         "exchange_rate": None,
-        "fee": 0,
-        "fee_details": [],
-        "net": amount,
+        "fee": fee,
+        "fee_details": [details | {"type": "stripe_fee"}] if fee else [],
+        "net": amount - fee,
         "source": None,
         "status": "available",
     } | given

@@ -20,6 +20,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Url = Annotated[str, msgspec.Meta(max_length=2048, pattern=r"^https?://[!-~]+$")]
 Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern="^[!-~]+$")]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400 * 36525)]
+Amount = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
 M = TypeVar("M", bound=msgspec.Struct)
 
 
@@ -52,14 +53,29 @@ class Confirmation(msgspec.Struct, forbid_unknown_fields=True):
 class DashboardRefund(msgspec.Struct, forbid_unknown_fields=True):
     """In the currency's smallest unit; without an amount, all that is left."""
 
-    amount: Annotated[int, msgspec.Meta(ge=1, le=10**12)] | None = None
+    amount: Amount | None = None
 
 
 class Dispute(msgspec.Struct, forbid_unknown_fields=True):
-    """The bank's complaint; an inquiry moves no money."""
+    """The bank's complaint; an inquiry moves no money. ``FakeStripe.open_dispute`` says what each field means."""
 
     reason: Text = "fraudulent"
     inquiry: bool = False
+    amount: Amount | None = None
+    status: Text | None = None
+    currency: Text | None = None
+    case_type: Text | None = None
+    is_charge_refundable: bool | None = None
+
+
+class DisputeMove(msgspec.Struct, forbid_unknown_fields=True):
+    """What the bank does to a dispute. ``FakeStripe.move_dispute`` says what each field means."""
+
+    status: Text
+    reinstated: Annotated[int, msgspec.Meta(ge=0, le=10**15)] | None = None
+    is_charge_refundable: bool | None = None
+    case_type: Text | None = None
+    keeps_refunds: bool = False
 
 
 class RefundMove(msgspec.Struct, forbid_unknown_fields=True):
@@ -163,7 +179,29 @@ def _refund(stripe: SandboxStripe, id_: str, given: DashboardRefund) -> Reply:
 
 
 def _dispute(stripe: SandboxStripe, id_: str, given: Dispute) -> Reply:
-    return reply_with(stripe.open_dispute(id_, given.reason, given.inquiry))
+    opened = stripe.open_dispute(
+        id_,
+        given.reason,
+        given.inquiry,
+        amount=given.amount,
+        status=given.status,
+        currency=given.currency,
+        case_type=given.case_type,
+        refundable=given.is_charge_refundable,
+    )
+    return reply_with(opened)
+
+
+def _move_dispute(stripe: SandboxStripe, id_: str, given: DisputeMove) -> Reply:
+    moved = stripe.move_dispute(
+        id_,
+        given.status,
+        reinstated=given.reinstated,
+        refundable=given.is_charge_refundable,
+        case_type=given.case_type,
+        keeps_refunds=given.keeps_refunds,
+    )
+    return reply_with(moved)
 
 
 def _move_refund(stripe: SandboxStripe, id_: str, given: RefundMove) -> Reply:
@@ -259,6 +297,7 @@ ROLES: Final = (
     _role("POST /payment_intents/{id}/confirm", Confirmation, _confirm),
     _role("POST /payment_intents/{id}/refund", DashboardRefund, _refund),
     _role("POST /payment_intents/{id}/dispute", Dispute, _dispute),
+    _role("POST /disputes/{id}", DisputeMove, _move_dispute),
     _role("POST /refunds/{id}", RefundMove, _move_refund),
     _role("GET /clock", Nothing, _now),
     _role("POST /clock", Advance, _advance),
