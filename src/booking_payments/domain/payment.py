@@ -37,6 +37,7 @@ from booking_payments.domain.refunds import (
     RefundOnCancel,
     RefundPolicy,
     RefundReason,
+    fee_within,
     not_negative,
 )
 from booking_payments.domain.retry import Decline
@@ -348,7 +349,8 @@ class Payment:
         """
         given = self.given_back
         amount = not_negative(self.promised.amount - given.amount - self.taken_by_disputes)
-        return GivenBack(amount=amount, fee=min(not_negative(self.promised.fee - given.fee), amount))
+        fee = not_negative(self.promised.fee - given.fee)
+        return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
     @property
     def owed_waiting(self) -> Money:

@@ -195,6 +195,12 @@ class GivenBack:
         return cls(amount=Money.zero(of.currency), fee=Money.zero(of.currency))
 
 
+def fee_within(fee: Money, amount: Money, payer: FeePayer) -> Money:
+    """The ``fee`` that may go back with ``amount``. A fee that the customer paid is a part of the amount; the organizer's
+    comes off what the organizer is left with, so the last of the money may bring back more fee than it is."""
+    return min(fee, amount) if payer is FeePayer.CUSTOMER or not amount else fee
+
+
 def not_negative(amount: Money) -> Money:
     """``amount``, or zero when it is below."""
     return max(amount, Money.zero(amount.currency))
@@ -242,7 +248,7 @@ class Refundable:
         """What was promised and is neither sent nor waiting: its refund failed, so somebody has to ask for it again."""
         amount = not_negative(self.promised.amount - self.back)
         fee = not_negative(self.promised.fee - self.given.fee - self.deferred.fee)
-        return GivenBack(amount=amount, fee=min(fee, amount))
+        return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
     @property
     def sendable(self) -> Money:
@@ -388,4 +394,5 @@ class Refundable:
                 fee = max(fee, running)
             if override and self._keeps_customers_fee:  # beyond the net it is the customer's own fee that comes back
                 fee = max(fee, counted.amount + amount - self.breakdown.net - counted.fee)
-        return min(not_negative(fee), amount, not_negative(self.breakdown.fee - counted.fee))
+        fee = min(not_negative(fee), not_negative(self.breakdown.fee - counted.fee))
+        return fee_within(fee, amount, self.breakdown.payer)

@@ -10,7 +10,7 @@ from booking_payments.application import bookkeeping
 from booking_payments.application.bookkeeping import faults_of
 from booking_payments.domain import events as ev
 from booking_payments.domain.ledger import Account, Line
-from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.ports.storage import Story
 from booking_payments.testing.house import House

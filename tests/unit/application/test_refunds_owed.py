@@ -177,7 +177,7 @@ async def test_however_often_a_booking_is_canceled_its_money_goes_back_once(hous
         await _cancel(house, booking, refund)
 
     payment = await payment_of(house, booking)
-    assert (payment.refunded.minor, len(payment.refunds)) == (5000, 2)
+    assert (payment.refunded.minor, len(payment.refunds)) == (10000, 3)
 
 
 async def test_a_refund_that_is_on_its_way_is_not_asked_for_again(house: House) -> None:
