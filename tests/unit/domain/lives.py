@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 from attrs import evolve
@@ -9,6 +10,7 @@ from attrs import evolve
 from booking_payments.domain import decisions as decide
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
+from booking_payments.domain.disputes import DisputeMovement
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
@@ -89,16 +91,35 @@ def a_refund(status: RefundStatus | None, amount: str = "100.00", **changes: Any
     return evolve(usual, **changes)
 
 
-def a_dispute(status: DisputeStatus | None, withdrawn: str = "0.00", **changes: Any) -> DisputeReport:
-    usual = DisputeReport(
-        id="du_1",
-        intent_id="pi_1",
-        charge_id="ch_1",
-        amount=PRICE,
-        status=status,
-        reason="fraudulent",
-        withdrawn=usd(withdrawn),
+def movements(*amounts: str, currency: str = "usd", rate: str | None = None) -> tuple[DisputeMovement, ...]:
+    """Transactions of a dispute over these signed amounts, oldest first, in a settlement currency of two decimals."""
+    exchange_rate = Decimal(rate) if rate else None
+    return tuple(
+        DisputeMovement(amount=int(Decimal(amount) * 100), currency=currency, exchange_rate=exchange_rate)
+        for amount in amounts
     )
+
+
+def a_dispute(status: DisputeStatus, withdrawn: str = "0.00", **changes: Any) -> DisputeReport:
+    """A dispute of which ``withdrawn`` is with the bank: it was debited, and the rest of it credited."""
+    usual = DisputeReport(
+        id="du_1", intent_id="pi_1", charge_id="ch_1", amount=PRICE, status=status, reason="fraudulent"
+    )
+    report = evolve(usual, **changes)
+    if "movements" in changes or not usd(withdrawn):
+        return report
+    back = (report.amount - usd(withdrawn)).major()
+    return evolve(report, movements=movements(f"-{report.amount.major()}", *([back] if Decimal(back) else [])))
+
+
+def new_ids() -> decide.NewIds:
+    """Ids that count: ``rf_new_1``, ``key_new_1``, and so on."""
+    refunds, keys = count(1), count(1)
+    return decide.NewIds(refund_id=lambda: f"rf_new_{next(refunds)}", idempotency_key=lambda: f"key_new_{next(keys)}")
+
+
+def a_request(amount: Money | None = None, **changes: Any) -> decide.Request:
+    usual = decide.Request(amount=amount, reason=RefundReason.REQUESTED_BY_CUSTOMER, note=None, made_at=NOW, by="ann")
     return evolve(usual, **changes)
 
 
@@ -148,18 +169,13 @@ class Life(PaymentBuilder):
         self.sees(an_intent(PaymentStatus.REQUIRES_PAYMENT_METHOD, failure=failure))
         self.settles()
 
-    def refunds(self, amount: str | None = None, *, refund_id: str = "rf_1", key: str = "key_rf_1") -> decide.Facts:
-        quote = self.payment.refundable.quote(NOW, usd(amount) if amount else None)
-        return self.happens(
-            *decide.intend_refund(
-                self.payment,
-                quote,
-                refund_id=refund_id,
-                idempotency_key=key,
-                reason=RefundReason.REQUESTED_BY_CUSTOMER,
-                note=None,
-            )
-        )
+    def refunds(
+        self, amount: str | None = None, *, refund_id: str = "rf_1", key: str = "key_rf_1", **changes: Any
+    ) -> decide.Facts:
+        """Somebody asks for a refund; ``changes`` are fields of the request."""
+        ids = decide.NewIds(refund_id=lambda: refund_id, idempotency_key=lambda: key)
+        request = a_request(usd(amount) if amount else None, **changes)
+        return self.happens(*decide.request_refund(self.payment, request, ids))
 
 
 def a_life(booking: Booking | None = None, **terms: Any) -> Life:

@@ -34,7 +34,7 @@ from booking_payments.domain.instructions import (
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import AttemptOutcome, Operation
-from booking_payments.domain.refunds import Owed, RefundPolicy, RefundReason
+from booking_payments.domain.refunds import Deferral, GivenBack, QuoteReason, RefundPolicy, RefundReason
 from booking_payments.domain.reports import IntentReport, RefundReport
 from booking_payments.domain.retry import KEY_LIFETIME
 from tests.unit.domain.lives import (
@@ -52,10 +52,12 @@ from tests.unit.domain.lives import (
     a_paid_life,
     a_refund,
     a_refunded_life,
+    a_request,
     a_start,
     an_intent,
     eur,
     kinds,
+    new_ids,
     usd,
 )
 
@@ -390,17 +392,10 @@ def test_a_refund_is_reserved_and_then_asked_for() -> None:
     assert (life.payment.refund_pending, life.payment.refundable.remaining(NOW)) == (usd("40.00"), usd("60.00"))
 
 
-@pytest.mark.parametrize(("note", "extra"), [(None, {}), ("it rained", {"note": "it rained"})])
-def test_a_refund_carries_our_ids_and_the_note(note: str | None, extra: dict[str, str]) -> None:
-    payment = a_paid_life().payment
-    facts = decide.intend_refund(
-        payment,
-        payment.refundable.quote(NOW, usd("40.00")),
-        refund_id="rf_1",
-        idempotency_key="key_rf",
-        reason=RefundReason.DUPLICATE,
-        note=note,
-    )
+@pytest.mark.parametrize(("correlation", "extra"), [(None, {}), ("req_1", {"correlation_id": "req_1"})])
+def test_a_refund_carries_our_ids_and_no_note(correlation: str | None, extra: dict[str, str]) -> None:
+    life = a_paid_life()
+    facts = life.refunds("40.00", reason=RefundReason.DUPLICATE, note="it rained", correlation_id=correlation)
     ours = {"booking_id": "bk_1", "payment_id": "pay_1", "booking_reference": "ref-1", "refund_id": "rf_1"}
 
     assert intended(facts).instruction == CreateRefund(
@@ -410,6 +405,7 @@ def test_a_refund_carries_our_ids_and_the_note(note: str | None, extra: dict[str
         reason=RefundReason.DUPLICATE,
         metadata={**ours, **extra},
     )
+    assert life.payment.refunds[0].note == "it rained"
 
 
 @pytest.mark.parametrize(
@@ -489,18 +485,42 @@ def test_a_refused_charge_keeps_an_attempt_that_has_its_verdict() -> None:
 def test_a_refused_refund_fails_and_frees_its_amount() -> None:
     life = a_paid_life()
     life.refunds("40.00")
-    facts = life.settles(refusal="charge_disputed")
+    facts = life.settles(refusal="no")
 
+    promised = GivenBack(amount=usd("40.00"), fee=usd("0"))
     assert facts[1:] == (
-        ev.RefundMoved(refund_id="rf_1", status=RefundStatus.FAILED, failure_reason="charge_disputed"),
+        ev.RefundMoved(refund_id="rf_1", status=RefundStatus.FAILED, failure_reason="no"),
+        ev.PromiseWithdrawn(refund_id="rf_1", promised=promised),
     )
     assert life.payment.refundable.remaining(NOW) == PRICE
+    assert (life.payment.promised, life.payment.owed) == (GivenBack.zero(PRICE), GivenBack.zero(PRICE))
+
+
+@pytest.mark.parametrize("refusal", ["charge_disputed", "refund_disputed_payment"])
+def test_a_refund_that_is_refused_because_of_a_dispute_waits(refusal: str) -> None:
+    life = a_paid_life()
+    life.refunds("40.00", note="it rained")
+    facts = life.settles(refusal=refusal)
+
+    assert facts[1:] == (
+        ev.RefundDeferred(
+            refund_id="rf_1",
+            amount=usd("40.00"),
+            fee_refunded=usd("0"),
+            reason=RefundReason.REQUESTED_BY_CUSTOMER,
+            note="it rained",
+            why=Deferral.DISPUTE,
+            requested_amount=usd("40.00"),
+        ),
+    )
+    assert (life.payment.refunds, life.payment.owed.amount) == ((), usd("40.00"))
+    assert life.payment.refundable.remaining(NOW) == usd("60.00")
 
 
 def test_a_refused_refund_leaves_earlier_refunds_alone() -> None:
     life = a_refunded_life(amount="10.00")
     life.refunds("20.00", refund_id="rf_2", key="key_rf_2")
-    life.settles(refusal="charge_disputed")
+    life.settles(refusal="no")
 
     assert [refund.status for refund in life.payment.refunds] == [RefundStatus.SUCCEEDED, RefundStatus.FAILED]
 
@@ -659,13 +679,20 @@ def test_money_in_time_is_not_owed_back(life: Callable[[], Life]) -> None:
     assert not decide.owes_late_refund(life().payment)
 
 
+def returns_late_money(life: Life) -> decide.Facts:
+    request = a_request(by=None)
+    return life.happens(*decide.promise_late_money(life.payment, request, new_ids()))
+
+
 def test_late_money_is_sent_back_once() -> None:
     life = a_late_life()
-    life.refunds()
+    facts = returns_late_money(life)
     asked = decide.owes_late_refund(life.payment)
-    life.settles(refusal="charge_disputed")
+    life.settles(refusal="no")
 
+    assert kinds(facts) == ["RefundRequested", "OperationIntended"]
     assert (asked, decide.owes_late_refund(life.payment)) == (False, False)
+    assert life.payment.owed == GivenBack(amount=PRICE, fee=usd("3.00"))
 
 
 def test_late_money_is_not_sent_back_while_a_call_is_in_flight() -> None:
@@ -675,10 +702,12 @@ def test_late_money_is_not_sent_back_while_a_call_is_in_flight() -> None:
     assert not decide.owes_late_refund(life.payment)
 
 
-def test_disputed_late_money_is_not_sent_back() -> None:
+def test_disputed_late_money_is_promised_and_not_sent_back() -> None:
     life = a_late_life()
     life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE))
 
+    assert kinds(returns_late_money(life)) == ["RefundDeferred"]
+    assert (life.payment.owed.amount, life.payment.owed_waiting) == (PRICE, PRICE)
     assert not decide.owes_late_refund(life.payment)
 
 
@@ -687,6 +716,18 @@ def test_a_refund_from_the_dashboard_does_not_settle_what_is_owed() -> None:
     life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "10.00"))
 
     assert decide.owes_late_refund(life.payment)
+    returns_late_money(life)
+    assert life.payment.refunds[-1].amount == usd("90.00")
+
+
+def test_late_money_that_was_sent_back_elsewhere_or_taken_by_the_bank_is_not_sent_back_again() -> None:
+    refunded, taken = a_late_life(), a_late_life()
+    refunded.sees_refund(a_refund(RefundStatus.SUCCEEDED))
+    taken.sees_dispute(a_dispute(DisputeStatus.PREVENTED, "100.00"))
+
+    for life in (refunded, taken):
+        assert not decide.owes_late_refund(life.payment)
+        assert returns_late_money(life) == ()
 
 
 def test_money_held_for_a_payment_that_is_over_is_held_in_vain() -> None:
@@ -728,30 +769,42 @@ def test_what_is_held_in_vain_is_released_once() -> None:
 
 # --- what a canceled booking owes --------------------------------------------------------------------------------
 
-GONE = a_booking(status=BookingStatus.CANCELED)
+NOTHING = GivenBack.zero(PRICE)
 
 
-def asks(life: Life, amount: str, refusal: str | None = None) -> None:
-    """A refund of ours: it succeeds, or is refused."""
+def reports(life: Life, status: RefundStatus = RefundStatus.SUCCEEDED) -> None:
+    """The refund in flight has ended so, and its call was answered."""
+    refund = life.payment.refunds[-1]
+    number, named = len(life.payment.refunds), {"refund_id": refund.id}
+    life.sees_refund(a_refund(status, refund.amount.major(), id=f"re_{number}", metadata=named))
+    life.settles()
+
+
+def asks(life: Life, amount: str, end: str | None = None) -> None:
+    """A refund of ours: it succeeds (None), is refused (``no``), or fails after its request was answered."""
     number = len(life.payment.refunds) + 1
     life.refunds(amount, refund_id=f"rf_{number}", key=f"key_rf_{number}")
-    if refusal is None:
-        named = {"refund_id": f"rf_{number}"}
-        life.sees_refund(a_refund(RefundStatus.SUCCEEDED, amount, id=f"re_{number}", metadata=named))
-    life.settles(refusal)
+    if end == "no":
+        life.settles(end)
+    else:
+        reports(life, RefundStatus.FAILED if end == "fails" else RefundStatus.SUCCEEDED)
 
 
-def canceled(life: Life) -> Life:
-    life.happens(ev.BookingReleased(status="canceled"))
-    return life
-
-
-def a_life_of_refunds(*refunds: tuple[str, str | None]) -> Life:
-    """The booking is canceled first."""
-    life = canceled(a_paid_life())
-    for amount, refusal in refunds:
-        asks(life, amount, refusal)
-    return life
+def cancels(life: Life, *, in_full: bool = False, at: datetime = NOW, end: str | None = None) -> decide.Facts:
+    """The booking is canceled, by the policy or in full; what is sent ends as in ``asks``."""
+    again = any(isinstance(recorded.fact, ev.BookingReleased) for recorded in life.journal)
+    number = len(life.payment.refunds) + 1
+    ids = decide.NewIds(refund_id=lambda: f"rf_{number}", idempotency_key=lambda: f"key_rf_{number}")
+    if not again:
+        life.happens(ev.BookingReleased(status="canceled"))
+    request = a_request(by=None, made_at=at)
+    facts = life.happens(*decide.promise_on_cancel(life.payment, request, ids, in_full=in_full, again=again))
+    if life.payment.operation is not None:
+        if end == "no":
+            life.settles(end)
+        else:
+            reports(life, RefundStatus.FAILED if end == "fails" else RefundStatus.SUCCEEDED)
+    return facts
 
 
 def comes_back(life: Life, number: int) -> None:
@@ -762,126 +815,134 @@ def comes_back(life: Life, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refunds", "owed"),
+    ("end", "after", "owed"),
     [
-        ([], None),
-        ([("100.00", None)], None),
-        ([("100.00", "no")], "100.00"),
-        ([("50.00", "no"), ("50.00", "no")], "50.00"),
-        ([("50.00", "no"), ("50.00", None)], None),
-        ([("50.00", "no"), ("60.00", None)], None),
-        ([("50.00", "no"), ("20.00", None)], "30.00"),
-        ([("50.00", None), ("40.00", "no")], "40.00"),
-        ([("50.00", "no"), ("20.00", None), ("80.00", "no")], "80.00"),
-        ([("100.00", "no"), ("20.00", None), ("30.00", "no")], "80.00"),
+        (None, [], "0"),
+        ("no", [], "100.00"),
+        ("fails", [], "100.00"),
+        ("no", [("50.00", "no"), ("50.00", "no")], "100.00"),
+        ("no", [("50.00", "no"), ("50.00", None)], "50.00"),
+        ("no", [("50.00", None), ("50.00", None)], "0"),
+        ("no", [("50.00", "fails"), ("20.00", None)], "80.00"),
+        ("fails", [("100.00", "fails"), ("20.00", None), ("30.00", "no")], "80.00"),
     ],
 )
 def test_a_canceled_booking_owes_what_its_refunds_did_not_bring(
-    refunds: list[tuple[str, str | None]], owed: str | None
+    end: str | None, after: list[tuple[str, str | None]], owed: str
 ) -> None:
-    found = decide.owed_back(a_life_of_refunds(*refunds).payment, GONE)
+    life = a_paid_life()
+    cancels(life, end=end)
+    for amount, how in after:
+        asks(life, amount, how)
 
-    assert (found.amount if found else None) == (usd(owed) if owed else None)
+    assert life.payment.owed.amount == usd(owed)
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "back", "owed"),
+    ("before", "back", "owed"),
     [
-        (["40.00"], ["60.00"], [1], "40.00"),
-        (["40.00"], ["60.00"], [2], "60.00"),
-        (["40.00"], ["60.00"], [1, 2], "100.00"),
-        (["40.00", "60.00"], [], [1, 2], "100.00"),
-        (["40.00"], [], [1], "40.00"),
-        ([], ["40.00", "60.00"], [1, 2], "100.00"),
+        (["40.00"], [1], "40.00"),
+        (["40.00"], [2], "60.00"),
+        (["40.00"], [1, 2], "100.00"),
+        (["40.00", "60.00"], [1, 2], "100.00"),
+        ([], [1], "100.00"),
     ],
 )
 def test_a_canceled_booking_owes_all_that_came_back_of_what_was_given(
-    before: list[str], after: list[str], back: list[int], owed: str
+    before: list[str], back: list[int], owed: str
 ) -> None:
     life = a_paid_life()
     for amount in before:
         asks(life, amount)
-    canceled(life)
-    for amount in after:
-        asks(life, amount)
+    cancels(life)
     for number in back:
         comes_back(life, number)
 
-    found = decide.owed_back(life.payment, GONE)
-    assert (found.amount if found else None) == usd(owed)
+    assert life.payment.owed.amount == usd(owed)
 
 
 def test_no_more_fee_is_owed_than_money() -> None:
-    life = canceled(a_paid_life(refund_policy=RefundPolicy(fee=FeeOnRefund.RETURNED)))
-    asks(life, "50.00", "no")
+    life = a_paid_life(refund_policy=RefundPolicy(fee=FeeOnRefund.RETURNED))
+    asks(life, "50.00", "fails")
     life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "49.50", id="re_9"))
 
-    assert decide.owed_back(life.payment, GONE) == Owed(amount=usd("0.50"), fee=usd("0.50"))
+    assert life.payment.owed == GivenBack(amount=usd("0.50"), fee=usd("0.50"))
 
 
-def test_what_came_to_nothing_while_the_booking_was_kept_is_not_owed() -> None:
+@pytest.mark.parametrize(("end", "owed"), [("no", "0"), ("fails", "40.00")])
+def test_only_a_request_that_was_answered_with_a_refusal_promised_nothing(end: str, owed: str) -> None:
     life = a_paid_life()
-    asks(life, "100.00", "no")
+    asks(life, "40.00", end)
 
-    assert decide.owed_back(canceled(life).payment, GONE) is None
+    assert life.payment.owed.amount == usd(owed)
 
 
 def test_what_the_bank_has_taken_by_a_dispute_is_not_owed_once_more() -> None:
-    life = a_life_of_refunds(("100.00", "no"))
-    life.sees_dispute(a_dispute(DisputeStatus.PREVENTED, "30.00"))
+    life = a_paid_life()
+    cancels(life, end="no")
+    life.sees_dispute(a_dispute(DisputeStatus.PREVENTED, "30.00", amount=usd("30.00")))
 
-    assert decide.owed_back(life.payment, GONE) == Owed(amount=usd("70.00"), fee=usd("0"))
+    assert life.payment.owed == GivenBack(amount=usd("70.00"), fee=usd("0"))
 
 
-def test_a_refund_that_was_sent_back_is_owed() -> None:
-    life = canceled(a_refunded_life())
+def test_a_refund_that_was_sent_back_is_owed_whether_its_booking_was_canceled_or_not() -> None:
+    life = a_refunded_life()
     life.sees_refund(a_refund(RefundStatus.FAILED, metadata={"refund_id": "rf_1"}))
 
-    assert decide.owed_back(life.payment, GONE) == Owed(amount=PRICE, fee=usd("0"))
+    assert life.payment.owed == GivenBack(amount=PRICE, fee=usd("0"))
 
 
 def test_what_is_owed_keeps_its_share_of_the_fee() -> None:
-    life = canceled(a_paid_life(refund_policy=RefundPolicy(fee=FeeOnRefund.RETURNED)))
-    asks(life, "100.00", "no")
+    life = a_paid_life(refund_policy=RefundPolicy(fee=FeeOnRefund.RETURNED))
+    cancels(life, end="no")
     asks(life, "20.00")
 
-    assert decide.owed_back(life.payment, GONE) == Owed(amount=usd("80.00"), fee=usd("2.40"))
+    assert life.payment.owed == GivenBack(amount=usd("80.00"), fee=usd("2.40"))
 
 
-@pytest.mark.parametrize("status", [each for each in BookingStatus if each is not BookingStatus.CANCELED])
-def test_a_booking_that_was_not_canceled_owes_nothing(status: BookingStatus) -> None:
-    assert decide.owed_back(a_life_of_refunds(("100.00", "no")).payment, a_booking(status=status)) is None
+@pytest.mark.parametrize("life", [a_life, a_held_life, a_paid_life])
+def test_where_nothing_was_promised_nothing_is_owed(life: Callable[[], Life]) -> None:
+    assert life().payment.owed == NOTHING
 
 
-def test_nothing_is_owed_while_a_call_is_in_flight() -> None:
-    life = a_life_of_refunds(("100.00", "no"))
+@pytest.mark.parametrize("life", [a_life, a_held_life])
+@pytest.mark.parametrize("in_full", [False, True])
+def test_a_cancellation_promises_nothing_where_nothing_was_paid(life: Callable[[], Life], in_full: bool) -> None:
+    assert cancels(life(), in_full=in_full) == ()
+
+
+def test_what_is_on_its_way_is_not_owed_at_the_same_time() -> None:
+    life = a_paid_life()
+    cancels(life, end="no")
     life.refunds("20.00", refund_id="rf_2", key="key_rf_2")
 
-    assert decide.owed_back(life.payment, GONE) is None
+    assert (life.payment.owed.amount, life.payment.refund_pending) == (usd("80.00"), usd("20.00"))
 
 
-def test_nothing_is_owed_of_money_that_is_disputed() -> None:
-    life = a_life_of_refunds(("100.00", "no"))
+def test_what_a_dispute_holds_stays_owed_and_is_shown_as_waiting() -> None:
+    life = a_paid_life()
+    cancels(life, end="no")
     life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE))
 
-    assert decide.owed_back(life.payment, GONE) is None
+    assert (life.payment.owed.amount, life.payment.owed_waiting) == (PRICE, PRICE)
 
 
 def test_a_refund_of_the_dashboard_that_failed_is_not_owed_but_one_that_did_not_counts() -> None:
-    life = canceled(a_paid_life())
+    life = a_paid_life()
     life.sees_refund(a_refund(RefundStatus.FAILED, "90.00", id="re_8"))
-    alone = decide.owed_back(life.payment, GONE)
-    asks(life, "50.00", "no")
+    alone = life.payment.owed
+    asks(life, "50.00", "fails")
     life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "20.00", id="re_9"))
 
-    assert (alone, decide.owed_back(life.payment, GONE)) == (None, Owed(amount=usd("30.00"), fee=usd("0")))
+    assert (alone, life.payment.owed) == (NOTHING, GivenBack(amount=usd("30.00"), fee=usd("0")))
 
 
 @given(st.lists(st.tuples(st.integers(1, 12000), st.sampled_from(["goes", "refused", "dashboard"])), max_size=8))
 def test_what_is_owed_and_what_came_back_are_never_more_than_was_captured(
     wishes: list[tuple[int, str]],
 ) -> None:
-    life = canceled(a_paid_life())
+    life = a_paid_life()
+    cancels(life, end="no")
     for number, (minor, how) in enumerate(wishes):
         left = life.payment.captured - life.payment.refunded
         amount = str(min(Money(minor, PRICE.currency), left).major())
@@ -891,12 +952,13 @@ def test_what_is_owed_and_what_came_back_are_never_more_than_was_captured(
             life.sees_refund(a_refund(RefundStatus.SUCCEEDED, amount, id=f"re_x{number}"))
         else:
             asks(life, amount, "no" if how == "refused" else None)
-        quote = decide.quote(life.payment, GONE, STARTS, None)
+        quote = decide.quote(life.payment, STARTS, None)
         assert life.payment.refunded + quote.amount <= life.payment.captured
+        assert life.payment.refunded + life.payment.owed.amount == life.payment.captured
 
 
 def test_late_money_is_quoted_in_full_after_its_event_began() -> None:
-    quote = decide.quote(a_late_life().payment, a_booking(status=BookingStatus.EXPIRED), STARTS, None)
+    quote = decide.quote(a_late_life().payment, STARTS, None)
 
     assert (quote.amount, quote.fee_refunded) == (PRICE, usd("3.00"))
 
@@ -1096,7 +1158,7 @@ def test_a_snapshot_of_a_dispute_is_old_when_it_tells_nothing_new(
     assert decide.is_old_dispute_news(life.payment, a_dispute(status, withdrawn, id=name)) is old
 
 
-@pytest.mark.parametrize("changes", [{"evidence_due_by": NOW}, {"evidence_due_by": None}, {"amount": usd("60.00")}])
+@pytest.mark.parametrize("changes", [{"evidence_due_by": NOW}, {"charge_refundable": False}, {"amount": usd("60.00")}])
 def test_another_deadline_or_amount_of_a_dispute_is_news(changes: dict[str, Any]) -> None:
     life = a_paid_life()
     known = a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW + timedelta(days=7))
@@ -1104,6 +1166,14 @@ def test_another_deadline_or_amount_of_a_dispute_is_news(changes: dict[str, Any]
 
     assert decide.is_old_dispute_news(life.payment, known)
     assert not decide.is_old_dispute_news(life.payment, attrs.evolve(known, **changes))
+
+
+def test_a_dispute_that_names_no_deadline_any_more_keeps_its_last_one() -> None:
+    life = a_paid_life()
+    known = a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW)
+    life.sees_dispute(known)
+
+    assert decide.is_old_dispute_news(life.payment, attrs.evolve(known, evidence_due_by=None))
 
 
 # --- news of refunds ---------------------------------------------------------------------------------------------
@@ -1186,17 +1256,6 @@ def test_a_lost_refund_may_be_found_whatever_is_left() -> None:
 
 REFUND_DRIFTS: list[tuple[Callable[[], Life], RefundReport, str]] = [
     (a_paid_life, a_refund(None), "unknown_refund_status"),
-    (a_paid_life, a_refund(RefundStatus.SUCCEEDED, "100.01"), "refund_exceeds_payment"),
-    (
-        lambda: a_refunded_life(amount="60.00"),
-        a_refund(RefundStatus.PENDING, "40.01", id="re_2"),
-        "refund_exceeds_payment",
-    ),
-    (
-        lambda: a_refunded_life(RefundStatus.PENDING, "60.00"),
-        a_refund(RefundStatus.SUCCEEDED, "40.01", id="re_2"),
-        "refund_exceeds_payment",
-    ),
     (a_paid_life, attrs.evolve(a_refund(RefundStatus.SUCCEEDED), amount=eur("1.00")), "currency_differs"),
     (a_refunded_life, ours(RefundStatus.SUCCEEDED, "99.00"), "refund_differs"),
     (a_refunded_life, ours(RefundStatus.SUCCEEDED, id="re_2"), "refund_differs"),
@@ -1212,6 +1271,75 @@ def test_a_refund_that_cannot_be_true_is_drift_once(life: Callable[[], Life], re
 
     assert (found, drifted.sees_refund(report)) == ([code], ())
     assert drifted.payment.refunds == before.refunds
+
+
+@pytest.mark.parametrize(
+    ("life", "report", "paid_out"),
+    [
+        (a_paid_life, a_refund(RefundStatus.SUCCEEDED, "100.01"), "100.01"),
+        (lambda: a_refunded_life(amount="60.00"), a_refund(RefundStatus.PENDING, "40.01", id="re_2"), "100.01"),
+        (
+            lambda: a_refunded_life(RefundStatus.PENDING, "60.00"),
+            a_refund(RefundStatus.SUCCEEDED, "40.01", id="re_2"),
+            "100.01",
+        ),
+    ],
+)
+def test_more_than_was_captured_that_left_at_the_gateway_is_booked_with_one_alert(
+    life: Callable[[], Life], report: RefundReport, paid_out: str
+) -> None:
+    overpaid = life()
+    facts = overpaid.sees_refund(report)
+    alerts = overpaid.happens(*decide.paid_out_beyond(overpaid.payment))
+
+    assert kinds(facts) == ["RefundFound"]
+    assert overpaid.payment.given_back.amount == usd(paid_out)
+    assert drift_codes(alerts) == ["paid_out_beyond_captured"]
+    assert decide.paid_out_beyond(overpaid.payment) == ()
+    assert overpaid.payment.refundable.quote(NOW, None).reason is QuoteReason.NOTHING_LEFT
+
+
+def test_all_that_was_captured_may_have_left_without_an_alert() -> None:
+    life = a_refunded_life(amount="60.00")
+    life.sees_dispute(a_dispute(DisputeStatus.LOST, "40.00", amount=usd("40.00")))
+
+    assert decide.paid_out_beyond(life.payment) == ()
+
+
+def a_partly_captured_life() -> Life:
+    """20.00 was held and 15.00 of it captured."""
+    life = a_life(a_booking(amount=usd("20.00")), capture_method=CaptureMethod.MANUAL)
+    life.charges()
+    life.sees(an_intent(S.REQUIRES_CAPTURE, usd("20.00")))
+    life.settles()
+    life.sees(an_intent(S.SUCCEEDED, usd("20.00"), amount_received=usd("15.00")))
+    return life
+
+
+def test_the_release_of_held_money_that_is_listed_as_a_refund_is_not_booked() -> None:
+    life = a_partly_captured_life()
+    report = a_refund(RefundStatus.SUCCEEDED, "5.00")
+
+    assert kinds(life.sees_refund(report)) == ["AuthorizationReleased"]
+    assert life.sees_refund(report) == ()
+    assert (life.payment.refunded, life.payment.refundable.remaining(NOW)) == (usd("0"), usd("15.00"))
+
+
+@pytest.mark.parametrize(
+    "report",
+    [a_refund(RefundStatus.SUCCEEDED, "5.01"), a_refund(RefundStatus.SUCCEEDED, "5.00", metadata={"refund_id": "x"})],
+)
+def test_more_than_was_not_captured_or_a_refund_with_our_metadata_is_no_release(report: RefundReport) -> None:
+    life = a_partly_captured_life()
+
+    assert kinds(life.sees_refund(report)) == ["RefundFound"]
+
+
+def test_the_releases_of_a_payment_are_no_more_than_what_was_not_captured() -> None:
+    life = a_partly_captured_life()
+    facts = [life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "3.00", id=f"re_{number}")) for number in range(2)]
+
+    assert [kinds(each) for each in facts] == [["AuthorizationReleased"], ["RefundFound"]]
 
 
 # --- news of disputes --------------------------------------------------------------------------------------------
@@ -1259,7 +1387,7 @@ def test_a_dispute_moves_and_gives_its_money_back(report: Any, names: list[str])
 
     assert kinds(facts) == names
     assert dispute is not None
-    assert (dispute.status, dispute.withdrawn) == (report.status, report.withdrawn)
+    assert (dispute.status, dispute.withdrawn) == (report.status, decide.withdrawn_amount(life.payment, report))
 
 
 @pytest.mark.parametrize("due_by", [NOW, NOW + timedelta(days=9), None])
@@ -1275,10 +1403,12 @@ def test_a_dispute_gets_another_deadline_or_amount_without_moving(
     facts = life.sees_dispute(report)
     dispute = life.payment.dispute
 
-    same = (due_by, amount) == (first, PRICE)
-    assert (kinds(facts), life.sees_dispute(report)) == ([] if same else ["DisputeChanged"], ())
+    newest = due_by or first
+    money = ["DisputeFundsMoved"] if amount != PRICE else []
+    terms = ["DisputeChanged"] if (newest, amount) != (first, PRICE) else []
+    assert (kinds(facts), life.sees_dispute(report)) == ([*terms, *money], ())
     assert dispute is not None
-    assert (dispute.evidence_due_by, dispute.amount, dispute.status) == (due_by, amount, DisputeStatus.NEEDS_RESPONSE)
+    assert (dispute.evidence_due_by, dispute.amount, dispute.status) == (newest, amount, DisputeStatus.NEEDS_RESPONSE)
 
 
 def test_a_dispute_that_moves_brings_its_deadline_and_its_amount_along() -> None:
@@ -1286,36 +1416,42 @@ def test_a_dispute_that_moves_brings_its_deadline_and_its_amount_along() -> None
     report = a_dispute(DisputeStatus.UNDER_REVIEW, "100.00", evidence_due_by=NOW)
 
     facts = kinds(life.sees_dispute(report)), kinds(life.sees_dispute(attrs.evolve(report, status=DisputeStatus.WON)))
-    lost_less = a_disputed_life().sees_dispute(a_dispute(DisputeStatus.LOST, "100.00", amount=usd("60.00")))
+    lost = a_disputed_life()
+    lost_less = lost.sees_dispute(a_dispute(DisputeStatus.LOST, "60.00", amount=usd("60.00")))
 
     assert facts == (["DisputeMoved"], ["DisputeMoved"])
-    assert kinds(lost_less) == ["DisputeMoved", "DisputeChanged"]
+    assert kinds(lost_less) == ["DisputeMoved", "DisputeChanged", "DisputeFundsMoved"]
+    assert (lost.payment.withdrawn, lost.payment.taken_by_disputes) == (usd("60.00"), usd("60.00"))
 
 
-def test_a_report_from_before_the_present_status_of_a_dispute_brings_no_old_deadline_back() -> None:
+def test_a_dispute_that_goes_back_within_its_stage_is_booked_as_it_was_read() -> None:
     life = a_disputed_life()
     life.sees_dispute(a_dispute(DisputeStatus.UNDER_REVIEW, "100.00", evidence_due_by=NOW))
-    older = a_dispute(
-        DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW - timedelta(days=1), amount=usd("1.00")
-    )
+    due_by = NOW + timedelta(days=1)
 
-    assert life.sees_dispute(older) == ()
+    facts = life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=due_by))
+    assert kinds(facts) == ["DisputeMoved"]
+    assert life.payment.disputes[0].evidence_due_by == due_by
+    assert life.payment.drifts == ()
 
 
 @pytest.mark.parametrize(
-    ("report", "code"),
+    ("report", "codes"),
     [
-        (a_dispute(None), "unknown_dispute_status"),
-        (a_dispute(DisputeStatus.NEEDS_RESPONSE, amount=eur("100.00")), "currency_differs"),
-        (a_dispute(DisputeStatus.WARNING_CLOSED), "illegal_transition"),
+        (a_dispute(DisputeStatus.UNKNOWN, "100.00"), ["unknown_dispute_status"]),
+        (a_dispute(DisputeStatus.NEEDS_RESPONSE, amount=eur("100.00")), ["currency_differs"]),
+        (a_dispute(DisputeStatus.WARNING_CLOSED, "100.00"), ["illegal_transition"]),
     ],
 )
-def test_a_dispute_that_cannot_be_true_is_drift_once(report: Any, code: str) -> None:
+def test_a_dispute_that_is_not_understood_is_booked_and_holds_its_amount_with_one_drift(
+    report: Any, codes: list[str]
+) -> None:
     life = a_disputed_life()
-    before = life.payment.disputes
     found = drift_codes(life.sees_dispute(report))
+    dispute = life.payment.disputes[0]
 
-    assert (found, life.sees_dispute(report), life.payment.disputes) == ([code], (), before)
+    assert (found, life.sees_dispute(report), len(life.payment.disputes)) == (codes, (), 1)
+    assert (dispute.status, dispute.held) == (report.status, PRICE)
 
 
 # --- what follows ------------------------------------------------------------------------------------------------

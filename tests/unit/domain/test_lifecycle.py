@@ -66,22 +66,29 @@ REFUND_GRID = """
 
 DISPUTE_LETTERS = {
     "i": P.WARNING_NEEDS_RESPONSE, "j": P.WARNING_UNDER_REVIEW, "k": P.WARNING_CLOSED, "n": P.NEEDS_RESPONSE,
-    "u": P.UNDER_REVIEW, "w": P.WON, "l": P.LOST, "v": P.PREVENTED, "-": None,
+    "u": P.UNDER_REVIEW, "w": P.WON, "l": P.LOST, "v": P.PREVENTED, "a": P.APPEAL_NEEDS_RESPONSE,
+    "b": P.APPEAL_UNDER_REVIEW, "?": P.UNKNOWN, "-": None,
 }  # fmt: skip
 DISPUTE_EVENTS = [
     "warning_needs_response", "warning_under_review", "warning_closed", "needs_response", "under_review", "won", "lost",
-    "prevented",
+    "prevented", "appeal_needs_response", "appeal_under_review", "unknown",
 ]  # fmt: skip
+# Inquiry, chargeback, appeal: a later stage never leads back to an earlier one. Within a stage a dispute goes to and
+# fro. Only a lost one is appealed, only a prevented one may be lost after all, and any status may give way to one that
+# is not known.
 DISPUTE_GRID = """
-    -  i j k n u w l v
-    i  . j k n u w l v
-    j  . . k n u w l v
-    k  . . . ! ! ! ! !
-    n  . . ! . u w l v
-    u  . . ! . . w l v
-    w  . . ! . . . ! !
-    l  . . ! . . ! . !
-    v  . . ! . . ! ! .
+    -  i j k n u w l v a b ?
+    i  . j k n u w l v a b ?
+    j  i . k n u w l v a b ?
+    k  ! ! . ! ! ! ! ! ! ! ?
+    n  ! ! ! . u w l v a b ?
+    u  ! ! ! n . w l v a b ?
+    w  ! ! ! ! ! . ! ! ! ! ?
+    l  ! ! ! ! ! w . ! a b ?
+    v  ! ! ! ! ! ! l . ! ! ?
+    a  ! ! ! ! ! w l ! . b ?
+    b  ! ! ! ! ! w l ! a . ?
+    ?  i j k n u w l v a b .
 """
 
 Table = Mapping[Any, Mapping[Any, Any]]
@@ -172,10 +179,21 @@ def test_a_lost_refund_never_moves_again(status: RefundStatus, event: RefundEven
     assert REFUND[status][event] in (NO_EFFECT, ILLEGAL)
 
 
-@pytest.mark.parametrize("status", [P.WON, P.LOST, P.PREVENTED, P.WARNING_CLOSED])
-@pytest.mark.parametrize("event", DisputeStatus)
-def test_a_settled_dispute_never_moves_again(status: DisputeStatus, event: DisputeStatus) -> None:
-    assert DISPUTE[status][event] in (NO_EFFECT, ILLEGAL)
+SETTLED_MOVES = [
+    (P.WARNING_CLOSED, set()),
+    (P.WON, set()),
+    (P.LOST, {P.WON, P.APPEAL_NEEDS_RESPONSE, P.APPEAL_UNDER_REVIEW}),
+    (P.PREVENTED, {P.LOST}),
+]
+
+
+@pytest.mark.parametrize(("status", "moves"), SETTLED_MOVES)
+def test_a_settled_dispute_moves_only_where_the_card_networks_go_on(
+    status: DisputeStatus, moves: set[DisputeStatus]
+) -> None:
+    reached = {event for event, entry in DISPUTE[status].items() if entry not in (NO_EFFECT, ILLEGAL)}
+
+    assert reached == {*moves, P.UNKNOWN}
 
 
 @pytest.mark.parametrize(("table", "states", "events"), TABLES, ids=TABLE_NAMES)
@@ -257,3 +275,14 @@ def test_a_refund_is_pending_lost_or_done() -> None:
 
 def test_a_dispute_is_open_until_it_is_settled() -> None:
     assert {status for status in P if not status.is_open} == {P.WARNING_CLOSED, P.WON, P.LOST, P.PREVENTED}
+
+
+def test_each_dispute_status_is_of_one_stage() -> None:
+    inquiries = {P.WARNING_NEEDS_RESPONSE, P.WARNING_UNDER_REVIEW}
+    chargebacks = {P.NEEDS_RESPONSE, P.UNDER_REVIEW, P.APPEAL_NEEDS_RESPONSE, P.APPEAL_UNDER_REVIEW, P.UNKNOWN}
+
+    assert {status for status in P if status.is_inquiry} == {*inquiries, P.WARNING_CLOSED}
+    assert {status for status in P if status.is_open_inquiry} == inquiries
+    assert {status for status in P if status.is_open_chargeback} == chargebacks
+    assert {status for status in P if status.ended_against_us} == {P.LOST, P.PREVENTED}
+    assert len(P) == 11

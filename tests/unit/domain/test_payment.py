@@ -26,6 +26,7 @@ from tests.unit.domain.lives import (
     a_refunded_life,
     a_start,
     an_intent,
+    movements,
     usd,
 )
 
@@ -267,7 +268,7 @@ def test_a_refund_counts_by_its_status(status: RefundStatus, refunded: str, pend
     payment = a_refunded_life(status, "30.00").payment
 
     assert (payment.refunded, payment.refund_pending) == (usd(refunded), usd(pending))
-    assert payment.refundable.reserved == usd(refunded) + usd(pending)
+    assert payment.refundable.given.amount == usd(refunded) + usd(pending)
 
 
 def test_a_payment_stays_succeeded_when_all_of_it_is_refunded() -> None:
@@ -297,25 +298,78 @@ def test_moving_one_refund_leaves_the_other_alone() -> None:
 # --- disputes ----------------------------------------------------------------------------------------------------
 
 
+D = DisputeStatus
+CHARGEBACKS = [D.NEEDS_RESPONSE, D.UNDER_REVIEW, D.APPEAL_NEEDS_RESPONSE, D.APPEAL_UNDER_REVIEW, D.UNKNOWN]
+OPEN = [D.WARNING_NEEDS_RESPONSE, D.WARNING_UNDER_REVIEW, *CHARGEBACKS]
+SETTLED = [D.WARNING_CLOSED, D.WON, D.LOST, D.PREVENTED]
+
+
 @pytest.mark.parametrize(
-    ("status", "disputed"),
+    ("statuses", "withdrawn", "holds"),
     [
-        (DisputeStatus.WARNING_NEEDS_RESPONSE, True),
-        (DisputeStatus.WARNING_UNDER_REVIEW, True),
-        (DisputeStatus.WARNING_CLOSED, False),
-        (DisputeStatus.NEEDS_RESPONSE, True),
-        (DisputeStatus.UNDER_REVIEW, True),
-        (DisputeStatus.WON, False),
-        (DisputeStatus.LOST, True),
-        (DisputeStatus.PREVENTED, False),
+        ([*OPEN[:2], *SETTLED], "0.00", "0.00"),
+        (CHARGEBACKS, "0.00", "60.00"),
+        (CHARGEBACKS, "60.00", "60.00"),
+        (CHARGEBACKS, "20.00", "60.00"),
+        ([*OPEN[:2], *SETTLED], "60.00", "60.00"),
+        ([*OPEN[:2], D.WARNING_CLOSED, D.LOST, D.PREVENTED], "20.00", "20.00"),
+        ([D.WON], "20.00", "0.00"),
     ],
 )
-def test_an_open_or_lost_dispute_freezes_refunds(status: DisputeStatus, disputed: bool) -> None:
-    life = a_paid_life()
-    life.sees_dispute(a_dispute(status))
+def test_a_dispute_holds_the_larger_of_what_it_has_withdrawn_and_what_an_open_chargeback_claims(
+    statuses: list[DisputeStatus], withdrawn: str, holds: str
+) -> None:
+    for status in statuses:
+        life = a_paid_life()
+        life.sees_dispute(a_dispute(status, withdrawn, amount=usd("60.00")))
 
-    assert (life.payment.disputed, life.payment.refundable.disputed) == (disputed, disputed)
-    assert life.payment.status is S.SUCCEEDED
+        assert (status, life.payment.held_by_disputes) == (status, usd(holds))
+        assert life.payment.refundable.room == PRICE - usd(holds)
+        assert life.payment.status is S.SUCCEEDED
+
+
+@pytest.mark.parametrize("refundable", [None, True, False])
+@pytest.mark.parametrize("status", DisputeStatus)
+def test_the_gateway_says_whether_it_takes_a_refund_and_where_it_does_not_the_status_does(
+    status: DisputeStatus, refundable: bool | None
+) -> None:
+    life = a_paid_life()
+    life.sees_dispute(a_dispute(status, charge_refundable=refundable))
+
+    blocked = status in CHARGEBACKS if refundable is None else not refundable
+    assert life.payment.refundable.blocked is blocked
+    assert life.payment.refundable.inquiry is (status in OPEN[:2])
+    assert life.payment.has_open_dispute is (status in OPEN)
+
+
+def test_one_dispute_of_several_that_takes_no_refund_blocks_them_all() -> None:
+    life = a_paid_life()
+    for number, refundable in enumerate([True, False, True]):
+        life.sees_dispute(a_dispute(D.WON, id=f"du_{number}", charge_refundable=refundable))
+
+    assert life.payment.refundable.blocked
+
+
+@pytest.mark.parametrize(("withdrawn", "is_open"), [("0.00", False), ("100.00", True), ("0.01", True)])
+def test_a_dispute_that_was_won_is_open_until_its_money_is_back(withdrawn: str, is_open: bool) -> None:
+    life = a_paid_life()
+    back = movements("-100.00", *([] if withdrawn == "100.00" else ["99.99"]))
+    life.sees_dispute(a_dispute(D.UNDER_REVIEW, movements=back))
+    life.happens(
+        ev.DisputeMoved(dispute_id="du_1", status=D.WON, evidence_due_by=None),
+        ev.DisputeFundsMoved(dispute_id="du_1", withdrawn=usd(withdrawn)),
+    )
+
+    assert life.payment.has_open_dispute is is_open
+
+
+@pytest.mark.parametrize("status", SETTLED)
+def test_only_a_dispute_that_ended_against_us_has_taken_money_for_good(status: DisputeStatus) -> None:
+    life = a_paid_life()
+    life.sees_dispute(a_dispute(status, "60.00", amount=usd("60.00")))
+
+    taken = usd("60.00") if status in (D.LOST, D.PREVENTED) else usd("0")
+    assert (life.payment.withdrawn, life.payment.taken_by_disputes) == (usd("60.00"), taken)
 
 
 def test_an_open_dispute_is_shown_before_a_newer_settled_one() -> None:

@@ -16,7 +16,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import (
     MAX_TIER_HOURS,
     MAX_TIERS,
-    Owed,
+    GivenBack,
     QuoteReason,
     Refundable,
     RefundPolicy,
@@ -35,19 +35,25 @@ def a_tier(hours: int, percent: str) -> RefundTier:
 STEPS = (a_tier(24, "50"), a_tier(48, "100"))
 
 
+def back(amount: str, fee: str = "0") -> GivenBack:
+    return GivenBack(amount=usd(amount), fee=usd(fee))
+
+
 def refundable(
     *, payer: FeePayer = FeePayer.ORGANIZER, fee: FeeOnRefund = FeeOnRefund.KEPT, tiers: Any = (), **changes: Any
 ) -> Refundable:
+    """A payment of 100.00; what was given back or waits was promised, unless ``promised`` says otherwise."""
     usual: dict[str, Any] = {
         "breakdown": FeePolicy(payer=payer).of_booking(usd("100.00")),
-        "reserved": usd("0"),
-        "fee_returned": usd("0"),
+        "given": back("0"),
+        "deferred": back("0"),
+        "taken": usd("0"),
+        "held": changes.get("taken", usd("0")),
         "policy": RefundPolicy(tiers=tiers, fee=fee),
         "event_starts_at": STARTS,
-        "paid": True,
-        "disputed": False,
     }
-    return Refundable(**{**usual, **changes})
+    every = {**usual, **changes}
+    return Refundable(**{"promised": every["given"] + every["deferred"], **every})
 
 
 # --- each reason -------------------------------------------------------------------------------------------------
@@ -57,13 +63,19 @@ def refundable(
     ("money", "now", "amount", "reason"),
     [
         (refundable(), NOW, None, QuoteReason.REFUNDABLE),
-        (refundable(paid=False), NOW, None, QuoteReason.NOT_PAID),
-        (refundable(disputed=True), NOW, None, QuoteReason.DISPUTED),
+        (refundable(denied=QuoteReason.NOT_PAID), NOW, None, QuoteReason.NOT_PAID),
+        (refundable(denied=QuoteReason.NOT_CAPTURED), NOW, None, QuoteReason.NOT_CAPTURED),
+        (refundable(held=usd("100.00")), NOW, None, QuoteReason.DISPUTED),
+        (refundable(held=usd("60.00")), NOW, "40.01", QuoteReason.DISPUTED),
+        (refundable(held=usd("60.00")), NOW, "100.01", QuoteReason.EXCEEDS_REFUNDABLE),
+        (refundable(taken=usd("100.00")), NOW, None, QuoteReason.NOTHING_LEFT),
+        (refundable(taken=usd("60.00")), NOW, "40.01", QuoteReason.EXCEEDS_REFUNDABLE),
+        (refundable(deferred=back("60.00")), NOW, "40.01", QuoteReason.EXCEEDS_REFUNDABLE),
         (refundable(), STARTS, None, QuoteReason.EVENT_STARTED),
         (refundable(tiers=STEPS), STARTS - HOUR, None, QuoteReason.TOO_LATE),
-        (refundable(reserved=usd("100.00")), NOW, None, QuoteReason.NOTHING_LEFT),
-        (refundable(reserved=usd("100.00")), NOW, "1.00", QuoteReason.NOTHING_LEFT),
-        (refundable(reserved=usd("60.00")), NOW, "40.01", QuoteReason.EXCEEDS_REFUNDABLE),
+        (refundable(given=back("100.00")), NOW, None, QuoteReason.NOTHING_LEFT),
+        (refundable(given=back("100.00")), NOW, "1.00", QuoteReason.NOTHING_LEFT),
+        (refundable(given=back("60.00")), NOW, "40.01", QuoteReason.EXCEEDS_REFUNDABLE),
         (refundable(), NOW, "100.01", QuoteReason.EXCEEDS_REFUNDABLE),
     ],
 )
@@ -72,7 +84,7 @@ def test_a_quote_gives_its_reason(money: Refundable, now: datetime, amount: str 
 
 
 def test_a_refused_quote_offers_nothing() -> None:
-    quote = refundable(paid=False).quote(NOW, usd("1.00"))
+    quote = refundable(denied=QuoteReason.NOT_PAID).quote(NOW, usd("1.00"))
 
     assert (quote.allowed, quote.amount, quote.fee_refunded, quote.refundable_until) == (
         False,
@@ -83,14 +95,15 @@ def test_a_refused_quote_offers_nothing() -> None:
 
 
 @pytest.mark.parametrize("reason", QuoteReason)
-def test_only_three_reasons_allow_a_refund(reason: QuoteReason) -> None:
-    assert reason.allows is (reason.code in ("refundable", "organizer_canceled", "refund_owed"))
+def test_only_four_reasons_allow_a_refund(reason: QuoteReason) -> None:
+    assert reason.allows is (reason.code in ("refundable", "organizer_canceled", "refund_owed", "overridden"))
 
 
 @pytest.mark.parametrize(
     ("reason", "kind"),
     [
         (QuoteReason.NOT_PAID, NotPossibleNow),
+        (QuoteReason.NOT_CAPTURED, NotPossibleNow),
         (QuoteReason.DISPUTED, NotPossibleNow),
         (QuoteReason.EVENT_STARTED, RefusedByRule),
         (QuoteReason.TOO_LATE, RefusedByRule),
@@ -108,7 +121,7 @@ def test_each_refusal_is_an_error_of_its_own(reason: QuoteReason, kind: type[Pay
 
 
 def test_without_an_amount_all_that_is_left_comes_back() -> None:
-    assert refundable(reserved=usd("30.00")).quote(NOW, None).amount == usd("70.00")
+    assert refundable(given=back("30.00")).quote(NOW, None).amount == usd("70.00")
 
 
 def test_a_part_may_come_back() -> None:
@@ -116,7 +129,7 @@ def test_a_part_may_come_back() -> None:
 
 
 def test_exactly_what_is_left_may_come_back() -> None:
-    assert refundable(reserved=usd("60.00")).quote(NOW, usd("40.00")).allowed
+    assert refundable(given=back("60.00")).quote(NOW, usd("40.00")).allowed
 
 
 @pytest.mark.parametrize("amount", ["0.00", "-1.00"])
@@ -126,11 +139,16 @@ def test_a_refund_is_more_than_nothing(amount: str) -> None:
 
 
 def test_what_remains_is_what_a_quote_without_amount_gives() -> None:
-    assert refundable(reserved=usd("1.00")).remaining(NOW) == usd("99.00")
+    assert refundable(given=back("1.00")).remaining(NOW) == usd("99.00")
 
 
 def test_nothing_remains_where_no_refund_is_possible() -> None:
-    assert refundable(disputed=True).remaining(NOW) == usd("0")
+    assert refundable(held=usd("100.00")).remaining(NOW) == usd("0")
+
+
+def test_what_disputes_do_not_hold_may_come_back() -> None:
+    assert refundable(held=usd("20.00")).remaining(NOW) == usd("80.00")
+    assert refundable(taken=usd("20.00")).remaining(NOW) == usd("80.00")
 
 
 # --- time and tiers ----------------------------------------------------------------------------------------------
@@ -164,13 +182,13 @@ def test_without_tiers_all_comes_back_until_the_microsecond_before_the_event() -
 
 
 def test_the_share_is_of_the_charge_and_counts_what_came_back_before() -> None:
-    quote = refundable(tiers=STEPS, reserved=usd("20.00")).quote(STARTS - 30 * HOUR, None)
+    quote = refundable(tiers=STEPS, given=back("20.00")).quote(STARTS - 30 * HOUR, None)
 
     assert quote.amount == usd("30.00")
 
 
 def test_having_had_more_than_the_present_share_leaves_nothing() -> None:
-    quote = refundable(tiers=STEPS, reserved=usd("80.00")).quote(STARTS - 30 * HOUR, None)
+    quote = refundable(tiers=STEPS, given=back("80.00")).quote(STARTS - 30 * HOUR, None)
 
     assert quote.reason is QuoteReason.NOTHING_LEFT
 
@@ -223,8 +241,9 @@ def in_steps(step: int, price: int, tenths: int, percent: Decimal, **changes: An
     gross = breakdown.gross.rounded_down(step)
     return refundable(
         breakdown=evolve(breakdown, gross=gross, fee=min(breakdown.fee, gross)),
-        reserved=kwd(price * tenths // 10 * step),
-        fee_returned=kwd(0),
+        given=GivenBack(amount=kwd(price * tenths // 10 * step), fee=kwd(0)),
+        deferred=GivenBack.zero(kwd(0)),
+        taken=kwd(0),
         tiers=(RefundTier(hours_before=1, percent=percent),),
         amount_step=step,
         **changes,
@@ -245,11 +264,11 @@ def test_a_quote_is_a_multiple_of_the_gateways_step_and_never_above_what_is_left
 ) -> None:
     money = in_steps(step, price, gone, percent, payer=payer, fee=fee)
     if owed is not None:
-        money = evolve(money, owed=Owed(amount=kwd(owed * step), fee=kwd(0)))
-    left = money.breakdown.gross - money.reserved
+        money = evolve(money, promised=money.given + GivenBack(amount=kwd(owed * step), fee=kwd(0)))
+    left = money.breakdown.gross - money.given.amount
 
     for canceled in (False, True):
-        quote = money.quote(NOW, None, organizer_canceled=canceled)
+        quote = money.quote(NOW, None, in_full=canceled)
 
         assert quote.amount.minor % step == 0
         assert kwd(0) <= quote.amount <= left
@@ -272,7 +291,7 @@ def test_a_quote_is_less_than_a_step_below_what_the_tier_gives(
 def test_when_the_organizer_cancels_nothing_is_left_to_a_step(step: int, price: int, gone: int) -> None:
     money = in_steps(step, price, gone, Decimal(50))
 
-    assert money.reserved + money.quote(NOW, None, organizer_canceled=True).amount == money.breakdown.gross
+    assert money.given.amount + money.quote(NOW, None, in_full=True).amount == money.breakdown.gross
 
 
 # --- the fee -----------------------------------------------------------------------------------------------------
@@ -300,38 +319,38 @@ def test_a_part_brings_its_part_of_the_fee() -> None:
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=8), st.integers(1, 20000))
 def test_many_partial_refunds_return_the_fee_to_the_cent(parts: list[int], price: int) -> None:
     breakdown = FeePolicy(rate=Decimal("0.0333")).of_booking(Money(price, Currency.USD))
-    reserved = fees = usd("0")
+    given = back("0")
     for part in (*parts, None):
-        money = refundable(breakdown=breakdown, reserved=reserved, fee=FeeOnRefund.RETURNED)
+        money = refundable(breakdown=breakdown, given=given, fee=FeeOnRefund.RETURNED)
         quote = money.quote(NOW, None if part is None else Money(part, Currency.USD))
-        reserved, fees = reserved + quote.amount, fees + quote.fee_refunded
+        given = given + GivenBack(amount=quote.amount, fee=quote.fee_refunded)
 
-    assert (reserved, fees) == (breakdown.gross, breakdown.fee)
+    assert (given.amount, given.fee) == (breakdown.gross, breakdown.fee)
 
 
 # --- the organizer cancels ---------------------------------------------------------------------------------------
 
 
 def test_of_a_canceled_event_the_house_keeps_nothing_of_what_earlier_refunds_had_left_it() -> None:
-    money = refundable(payer=FeePayer.CUSTOMER, reserved=usd("50.00"))
+    money = refundable(payer=FeePayer.CUSTOMER, given=back("50.00"))
 
-    quote = money.quote(NOW, None, organizer_canceled=True)
+    quote = money.quote(NOW, None, in_full=True)
 
     assert (quote.amount, quote.fee_refunded) == (usd("53.00"), usd("3.00"))
 
 
 def test_no_more_of_the_fee_comes_back_than_there_is_money() -> None:
-    money = refundable(payer=FeePayer.CUSTOMER, reserved=usd("102.00"))
+    money = refundable(payer=FeePayer.CUSTOMER, given=back("102.00"))
 
-    quote = money.quote(NOW, None, organizer_canceled=True)
+    quote = money.quote(NOW, None, in_full=True)
 
     assert (quote.amount, quote.fee_refunded) == (usd("1.00"), usd("1.00"))
 
 
 def test_a_fee_that_came_back_already_does_not_come_back_twice() -> None:
-    money = refundable(fee=FeeOnRefund.RETURNED, reserved=usd("50.00"), fee_returned=usd("1.50"))
+    money = refundable(fee=FeeOnRefund.RETURNED, given=back("50.00", "1.50"))
 
-    quote = money.quote(NOW, None, organizer_canceled=True)
+    quote = money.quote(NOW, None, in_full=True)
 
     assert (quote.amount, quote.fee_refunded) == (usd("50.00"), usd("1.50"))
 
@@ -339,7 +358,7 @@ def test_a_fee_that_came_back_already_does_not_come_back_twice() -> None:
 @pytest.mark.parametrize("payer", FeePayer)
 def test_when_the_organizer_cancels_everything_comes_back_with_the_fee(payer: FeePayer) -> None:
     money = refundable(payer=payer, tiers=STEPS)
-    quote = money.quote(STARTS - HOUR, None, organizer_canceled=True)
+    quote = money.quote(STARTS - HOUR, None, in_full=True)
 
     assert (quote.reason, quote.amount) == (QuoteReason.ORGANIZER_CANCELED, money.breakdown.gross)
     assert quote.fee_refunded == usd("3.00")
@@ -347,7 +366,7 @@ def test_when_the_organizer_cancels_everything_comes_back_with_the_fee(payer: Fe
 
 @pytest.mark.parametrize(("now", "until"), [(NOW, STARTS), (STARTS + HOUR, STARTS + HOUR)])
 def test_a_canceled_event_is_refunded_whatever_the_clock_says(now: datetime, until: datetime) -> None:
-    quote = refundable().quote(now, None, organizer_canceled=True)
+    quote = refundable().quote(now, None, in_full=True)
 
     assert (quote.allowed, quote.refundable_until) == (True, until)
 
@@ -355,65 +374,78 @@ def test_a_canceled_event_is_refunded_whatever_the_clock_says(now: datetime, unt
 @pytest.mark.parametrize(
     ("money", "reason"),
     [
-        (refundable(paid=False), QuoteReason.NOT_PAID),
-        (refundable(disputed=True), QuoteReason.DISPUTED),
-        (refundable(reserved=usd("100.00")), QuoteReason.NOTHING_LEFT),
+        (refundable(denied=QuoteReason.NOT_PAID), QuoteReason.NOT_PAID),
+        (refundable(held=usd("100.00")), QuoteReason.DISPUTED),
+        (refundable(taken=usd("100.00")), QuoteReason.NOTHING_LEFT),
+        (refundable(given=back("100.00")), QuoteReason.NOTHING_LEFT),
     ],
 )
 def test_the_organizer_cannot_give_back_what_is_not_there(money: Refundable, reason: QuoteReason) -> None:
-    assert money.quote(NOW, None, organizer_canceled=True).reason is reason
+    assert money.quote(NOW, None, in_full=True).reason is reason
 
 
-# --- what a canceled booking owes ---------------------------------------------------------------------------------
+# --- what was promised and failed ---------------------------------------------------------------------------------
 
-HALF = Owed(amount=usd("50.00"), fee=usd("1.50"))
+
+def failed(amount: str, fee: str = "0", **changes: Any) -> Refundable:
+    """So much was promised beside what was given back, and its refund failed."""
+    given = changes.pop("given", back("0"))
+    return refundable(given=given, promised=given + back(amount, fee), **changes)
+
+
+def half(**changes: Any) -> Refundable:
+    return failed("50.00", "1.50", **changes)
 
 
 @pytest.mark.parametrize(("now", "until"), [(STARTS - HOUR, STARTS), (STARTS + HOUR, STARTS + HOUR)])
 def test_what_is_owed_comes_back_whatever_the_tiers_and_the_clock_say(now: datetime, until: datetime) -> None:
-    quote = refundable(tiers=STEPS, owed=HALF).quote(now, None)
+    quote = half(tiers=STEPS).quote(now, None)
 
-    assert (quote.reason, quote.amount, quote.fee_refunded) == (QuoteReason.REFUND_OWED, HALF.amount, HALF.fee)
+    assert (quote.reason, quote.amount, quote.fee_refunded) == (QuoteReason.REFUND_OWED, usd("50.00"), usd("1.50"))
     assert quote.refundable_until == until
 
 
 def test_what_is_owed_comes_on_top_of_what_came_back_before() -> None:
-    assert refundable(owed=HALF, reserved=usd("30.00")).quote(STARTS, None).amount == usd("50.00")
+    assert half(given=back("30.00")).quote(STARTS, None).amount == usd("50.00")
 
 
 def test_no_more_is_owed_than_is_left() -> None:
-    assert refundable(owed=HALF, reserved=usd("60.00")).quote(STARTS, None).amount == usd("40.00")
+    assert half(given=back("60.00")).quote(STARTS, None).amount == usd("40.00")
 
 
-def test_a_policy_that_gives_as_much_as_is_owed_is_followed() -> None:
-    quote = refundable(tiers=STEPS, owed=HALF).quote(STARTS - 30 * HOUR, None)
-
-    assert (quote.reason, quote.amount, quote.fee_refunded) == (QuoteReason.REFUNDABLE, usd("50.00"), usd("0"))
+def test_what_the_bank_took_back_is_owed_no_more() -> None:
+    assert half(taken=usd("30.00")).quote(STARTS, None).amount == usd("20.00")
 
 
-def test_a_policy_that_gives_less_than_is_owed_is_not() -> None:
-    owed = Owed(amount=usd("50.01"), fee=usd("0"))
+def test_a_policy_that_gives_as_much_as_is_owed_leaves_it_owed_with_its_fee() -> None:
+    quote = half(tiers=STEPS).quote(STARTS - 30 * HOUR, None)
 
-    assert refundable(tiers=STEPS, owed=owed).quote(STARTS - 30 * HOUR, None).reason is QuoteReason.REFUND_OWED
+    assert (quote.reason, quote.amount, quote.fee_refunded) == (QuoteReason.REFUND_OWED, usd("50.00"), usd("1.50"))
+
+
+def test_a_policy_that_gives_more_than_is_owed_is_followed_with_the_fee_that_was_promised() -> None:
+    quote = failed("49.99", "1.50", tiers=STEPS).quote(STARTS - 30 * HOUR, None)
+
+    assert (quote.reason, quote.amount, quote.fee_refunded) == (QuoteReason.REFUNDABLE, usd("50.00"), usd("1.50"))
 
 
 def test_a_part_of_what_is_owed_brings_its_part_of_the_fee() -> None:
-    assert refundable(owed=HALF).quote(STARTS, usd("20.00")).fee_refunded == usd("0.60")
+    assert half().quote(STARTS, usd("20.00")).fee_refunded == usd("0.60")
 
 
 def test_what_is_owed_brings_no_fee_back_that_is_back_already() -> None:
-    assert refundable(owed=HALF, fee_returned=usd("2.00")).quote(STARTS, None).fee_refunded == usd("1.00")
+    assert half(given=back("0", "2.00")).quote(STARTS, None).fee_refunded == usd("1.00")
 
 
 @pytest.mark.parametrize(
     ("money", "reason"),
     [
-        (refundable(owed=HALF, paid=False), QuoteReason.NOT_PAID),
-        (refundable(owed=HALF, disputed=True), QuoteReason.DISPUTED),
-        (refundable(owed=HALF, reserved=usd("100.00")), QuoteReason.NOTHING_LEFT),
+        (half(denied=QuoteReason.NOT_PAID), QuoteReason.NOT_PAID),
+        (half(held=usd("100.00")), QuoteReason.DISPUTED),
+        (half(given=back("100.00")), QuoteReason.NOTHING_LEFT),
     ],
 )
-def test_what_is_not_there_can_not_be_owed(money: Refundable, reason: QuoteReason) -> None:
+def test_what_is_not_there_can_not_be_given_though_it_is_owed(money: Refundable, reason: QuoteReason) -> None:
     assert money.quote(STARTS, None).reason is reason
 
 
