@@ -861,12 +861,17 @@ def test_a_canceled_booking_owes_all_that_came_back_of_what_was_given(
     assert life.payment.owed.amount == usd(owed)
 
 
-def test_no_more_fee_is_owed_than_money() -> None:
-    life = a_paid_life(refund_policy=RefundPolicy(fee=FeeOnRefund.RETURNED))
+@pytest.mark.parametrize(("payer", "fee"), [(FeePayer.CUSTOMER, "0.50"), (FeePayer.ORGANIZER, "1.50")])
+def test_no_more_of_a_fee_that_the_customer_paid_is_owed_than_money(payer: FeePayer, fee: str) -> None:
+    terms = FeePolicy(payer=payer), RefundPolicy(fee=FeeOnRefund.RETURNED)
+    life = a_life(fee_policy=terms[0], refund_policy=terms[1])
+    life.charges()
+    life.sees(an_intent(S.SUCCEEDED, life.payment.amount))
+    life.settles()
     asks(life, "50.00", "fails")
     life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "49.50", id="re_9"))
 
-    assert life.payment.owed == GivenBack(amount=usd("0.50"), fee=usd("0.50"))
+    assert life.payment.owed == GivenBack(amount=usd("0.50"), fee=usd(fee))
 
 
 @pytest.mark.parametrize(("end", "owed"), [("no", "0"), ("fails", "40.00")])
