@@ -52,6 +52,8 @@ def _refund(event: ev.RefundMoved | ev.RefundFound, payment: Payment) -> Made:
 
 
 def _deferred(event: ev.RefundDeferred, payment: Payment) -> Made:
+    if not payment.owed_waiting:
+        return None  # a dispute that was lost has paid it; it waits only for the case that the dispute is won after all
     return "refund.deferred", {
         "refund_id": event.refund_id,
         "refund_amount": event.amount.major(),

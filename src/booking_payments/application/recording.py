@@ -137,14 +137,10 @@ class Recorder:
         elif decisions.holds_in_vain(payment, self._seen):
             self.add(decisions.intend_release(payment, idempotency_key=self._world.ids.idempotency_key()))
         elif send:
-            self._send_deferred()
+            self.add(decisions.send_deferred(payment, self.new_ids, self.correlation_id))
         operation = self.payment.operation
         same = operation and before and operation.idempotency_key == before.idempotency_key
         return None if same else operation
-
-    def _send_deferred(self) -> None:
-        while facts := decisions.send_deferred(self.payment, self.new_ids, self.correlation_id):
-            self.add(facts)
 
     def cancel_with_refund(self, refund: RefundOnCancel, made_at: datetime) -> None:
         """Close the booking as canceled, and promise what it gives back; a booking that is canceled already promises
@@ -248,7 +244,7 @@ class Recorder:
         if operation is not None:
             after = self._until_next_look(operation, looks) if operation.unknown else timedelta(0)
             return self._look_again(payment, after, looks)
-        waits = bool(payment.refund_pending or payment.deferred) or (
+        waits = bool(payment.refund_pending or payment.owed_waiting) or (
             payment.status.is_open and payment.intent_id is not None
         )
         return self._look_again(payment, next_look(looks + LOOKS_AT_WAITING), looks) if waits else Watch()

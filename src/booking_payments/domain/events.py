@@ -192,6 +192,8 @@ class RefundRequested:
     Attributes:
         promised: by how much this raises what the customer was promised; None when the refund only fulfills an earlier
             promise.
+        beside: what of the promise stands for money that the customer's bank had taken before (``Payment.beside``);
+            None when that does not change.
         requested_by: the subject of the caller who asked for it; None for refunds that no request asked for by itself
             (a cancellation, late money, a deferred refund).
         requested_amount: what the caller named; None for all that could come back.
@@ -206,6 +208,7 @@ class RefundRequested:
     note: str | None
     idempotency_key: str
     promised: GivenBack | None = None
+    beside: Money | None = None
     requested_by: str | None = None
     requested_amount: Money | None = None
     requested_at: datetime | None = None
@@ -227,6 +230,7 @@ class RefundDeferred:
     note: str | None
     why: Deferral
     promised: GivenBack | None = None
+    beside: Money | None = None
     requested_by: str | None = None
     requested_amount: Money | None = None
 

@@ -89,7 +89,7 @@ class Refund:
         fee_refunded: the part of the fee that is given back with it.
         idempotency_key: the key of the last sending; None for a refund made in the gateway's dashboard.
         gateway_refund_id: None until the gateway has answered.
-        promised: by how much its request raised what the customer was promised.
+        promised: by how much its request raised what the customer was promised; ``promised_in_all`` is that after it.
         requested_by: the subject of the caller who asked for it; None for refunds that followed from something else.
         requested_amount: what the caller named; None for all that could come back.
         acknowledged: whether its caller was given the outcome. An equal request of the same caller is a repetition
@@ -109,6 +109,7 @@ class Refund:
     gateway_refund_id: str | None = None
     failure_reason: str | None = None
     promised: GivenBack | None = None
+    promised_in_all: GivenBack | None = None
     requested_by: str | None = None
     requested_amount: Money | None = None
     requested_at: datetime | None = None
@@ -207,8 +208,10 @@ class Payment:
     """The state of a payment after ``version`` facts.
 
     ``late`` marks money that came for a closed booking; ``drifts`` are the contradictions found, for a person.
-    ``promised`` is what the customer was promised to have back in all, by refunds or by their bank; ``deferred`` are
-    the promised refunds that could not be sent yet. ``releases`` are refunds at the gateway that released held money.
+    ``promised`` is what the customer was promised to have back in all, by refunds or by their bank. ``beside`` is the
+    part of it that the bank had taken already when a refund was requested on top: should the bank give that back to us,
+    it is not owed. ``deferred`` are the promised refunds that could not be sent yet, ``releases`` the refunds at the
+    gateway that released held money.
     ``return_url`` is the one that the intent was made with: where methods that redirect come back to.
     ``amount_step``: at the gateway all its amounts are multiples of so many minor units.
     """
@@ -239,6 +242,7 @@ class Payment:
     late: bool = False
     drifts: tuple[ev.DriftFound, ...] = ()
     promised: GivenBack = field(default=Factory(lambda self: GivenBack.zero(self.captured), takes_self=True))
+    beside: Money = field(default=Factory(lambda self: Money.zero(self.captured.currency), takes_self=True))
     deferred: tuple[DeferredRefund, ...] = ()
     releases: tuple[ev.AuthorizationReleased, ...] = ()
     # Earlier releases kept it in the journal alone: a snapshot of theirs lacks it, and tells of the same payment.
@@ -348,7 +352,7 @@ class Payment:
         What an open dispute holds stays owed until its end decides who pays it.
         """
         given = self.given_back
-        amount = not_negative(self.promised.amount - given.amount - self.taken_by_disputes)
+        amount = not_negative(self.promised.amount - given.amount - max(self.taken_by_disputes, self.beside))
         fee = not_negative(self.promised.fee - given.fee)
         return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
@@ -364,10 +368,16 @@ class Payment:
 
     @property
     def _waiting(self) -> GivenBack:
-        """Deferred refunds, as far as they are still owed: a dispute that was lost may have taken a part of them."""
-        zero = GivenBack.zero(self.amount)
-        deferred = sum((each.given for each in self.deferred), zero)
-        return deferred if deferred.amount <= self.owed.amount else deferred.part(self.owed.amount)
+        """Deferred refunds, as far as they are still owed: what a dispute took since they were promised is not."""
+        deferred = self.deferred_in_all
+        taken_since = not_negative(self.taken_by_disputes - self.beside)
+        amount = min(not_negative(deferred.amount - taken_since), self.owed.amount)
+        return deferred.part(amount)
+
+    @property
+    def deferred_in_all(self) -> GivenBack:
+        """What deferred refunds would give back if no dispute had taken anything."""
+        return sum((each.given for each in self.deferred), GivenBack.zero(self.amount))
 
     @property
     def refundable(self) -> Refundable:
@@ -378,6 +388,7 @@ class Payment:
             deferred=self._waiting,
             promised=self.promised,
             taken=self.taken_by_disputes,
+            beside=self.beside,
             held=self.held_by_disputes,
             policy=self.refund_policy,
             event_starts_at=self.event_starts_at,
@@ -442,6 +453,11 @@ def evolve(payment: Payment | None, recorded: ev.Recorded) -> Payment:
         return _started(fact, recorded)
     changes = _FOLDS[type(fact)](payment, fact, recorded.at)
     return attrs.evolve(payment, **changes, version=recorded.sequence, updated_at=recorded.at)
+
+
+def applied(payment: Payment, fact: ev.Fact, at: datetime) -> Payment:
+    """``payment`` as it would be after ``fact``, for decisions that build on one another; its version is unchanged."""
+    return attrs.evolve(payment, **_FOLDS[type(fact)](payment, fact, at))
 
 
 def fold(journal: Iterable[ev.Recorded]) -> Payment:
@@ -629,6 +645,7 @@ def _refund_requested(payment: Payment, fact: ev.RefundRequested, at: datetime) 
         created_at=at,
         updated_at=at,
         promised=fact.promised,
+        promised_in_all=_raised(payment, fact)["promised"],
         requested_by=fact.requested_by,
         requested_amount=fact.requested_amount,
         requested_at=fact.requested_at,
@@ -637,7 +654,7 @@ def _refund_requested(payment: Payment, fact: ev.RefundRequested, at: datetime) 
     return {
         "refunds": (*payment.refunds, refund),
         "deferred": _without(payment, fact.refund_id),
-        "promised": _raised(payment, fact.promised),
+        **_raised(payment, fact),
     }
 
 
@@ -658,12 +675,13 @@ def _refund_deferred(payment: Payment, fact: ev.RefundDeferred, at: datetime) ->
         # One that was requested and never sent is no refund any more; it will be one again when it is sent.
         "refunds": tuple(refund for refund in payment.refunds if refund.id != fact.refund_id),
         "deferred": (*_without(payment, fact.refund_id), deferred),
-        "promised": _raised(payment, fact.promised),
+        **_raised(payment, fact),
     }
 
 
-def _raised(payment: Payment, by: GivenBack | None) -> GivenBack:
-    return payment.promised if by is None else payment.promised + by
+def _raised(payment: Payment, fact: ev.RefundRequested | ev.RefundDeferred) -> Changes:
+    promised = payment.promised if fact.promised is None else payment.promised + fact.promised
+    return {"promised": promised, "beside": payment.beside if fact.beside is None else fact.beside}
 
 
 def _without(payment: Payment, refund_id: str) -> tuple[DeferredRefund, ...]:
@@ -682,7 +700,16 @@ def _promise_withdrawn(payment: Payment, fact: ev.PromiseWithdrawn, at: datetime
 
 @_folds(ev.DebtSettled)
 def _debt_settled(payment: Payment, fact: ev.DebtSettled, at: datetime) -> Changes:
-    return {"promised": payment.promised - fact.settled}
+    """What failed is settled before what waits; of that the last is settled first."""
+    promised = payment.promised - fact.settled
+    most = not_negative(promised.amount - payment.beside - payment.given_back.amount)
+    deferred: list[DeferredRefund] = []
+    for each in payment.deferred:
+        left = each.given.part(min(each.amount, most))
+        most = most - left.amount
+        if left.amount:
+            deferred.append(attrs.evolve(each, amount=left.amount, fee_refunded=left.fee))
+    return {"promised": promised, "deferred": tuple(deferred)}
 
 
 @_folds(ev.RefundAcknowledged)

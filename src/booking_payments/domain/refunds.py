@@ -196,8 +196,9 @@ class GivenBack:
 
 
 def fee_within(fee: Money, amount: Money, payer: FeePayer) -> Money:
-    """The ``fee`` that may go back with ``amount``. A fee that the customer paid is a part of the amount; the organizer's
-    comes off what the organizer is left with, so the last of the money may bring back more fee than it is."""
+    """The ``fee`` that may go back with ``amount``. A fee that the customer paid is a part of the amount. The
+    organizer's comes off what the organizer is left with, so the last of the money may bring back more fee than it is.
+    """
     return min(fee, amount) if payer is FeePayer.CUSTOMER or not amount else fee
 
 
@@ -216,6 +217,7 @@ class Refundable:
         deferred: promised refunds that wait to be sent by the system.
         promised: what the customer was promised to have back in all, by refunds or by their bank.
         taken: what disputes that ended against us have withdrawn.
+        beside: what of ``promised`` stands for money that banks had taken before; None: nothing.
         held: what all disputes hold, ``taken`` included.
         blocked: whether the gateway takes no refund of the charge at present.
         inquiry: whether an inquiry is open, so that the bank may still take the whole charge.
@@ -232,6 +234,7 @@ class Refundable:
     held: Money
     policy: RefundPolicy
     event_starts_at: datetime
+    beside: Money | None = None
     blocked: bool = False
     inquiry: bool = False
     denied: QuoteReason | None = None
@@ -246,7 +249,8 @@ class Refundable:
     @property
     def failed(self) -> GivenBack:
         """What was promised and is neither sent nor waiting: its refund failed, so somebody has to ask for it again."""
-        amount = not_negative(self.promised.amount - self.back)
+        bank = self.taken if self.beside is None else max(self.taken, self.beside)
+        amount = not_negative(self.promised.amount - self.given.amount - self.deferred.amount - bank)
         fee = not_negative(self.promised.fee - self.given.fee - self.deferred.fee)
         return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
@@ -289,17 +293,18 @@ class Refundable:
             overrides=self._overridden(now, asked) if override else (),
         )
 
-    def promise(self, now: datetime, *, in_full: bool, only_failed: bool = False) -> GivenBack:
-        """What a cancellation at ``now`` promises beside what is promised already, whatever open disputes hold.
+    def promised_on_cancel(self, now: datetime, *, in_full: bool) -> Money:
+        """What a customer whose booking is canceled at ``now`` has back in all, by refunds or by their bank."""
+        if self.denied is not None:
+            return Money.zero(self.taken.currency)
+        if in_full or self.late:
+            return self.breakdown.gross
+        reason, ceiling, _ = self._by_policy(now)
+        return ceiling if reason.allows else Money.zero(ceiling.currency)
 
-        ``only_failed``: the booking was canceled before; only what failed of its promise is asked for again.
-        """
-        reason, allowed, _ = self._allowed(now, in_full=in_full)
-        allowed = self.failed.amount if only_failed else allowed
-        if not reason.allows:
-            allowed = Money.zero(allowed.currency)
-        amount = min(allowed, not_negative(self.breakdown.gross - self.back)).rounded_down(self.amount_step)
-        return GivenBack(amount=amount, fee=self._fee_of(amount, in_full=in_full))
+    def fee_of(self, amount: Money, *, in_full: bool) -> Money:
+        """The part of the fee that a canceled booking gives back with ``amount``."""
+        return self._fee_of(amount, in_full=in_full)
 
     def remaining(self, now: datetime) -> Money:
         """What can still be refunded at ``now``; zero when nothing can."""

@@ -89,6 +89,7 @@ class _State:
     drifts: tuple[DriftFound, ...]
     late: bool
     promised: GivenBack
+    beside: Money
     deferred: tuple[DeferredRefund, ...] = ()
     releases: tuple[AuthorizationReleased, ...] = ()
     return_url: str | None = None
@@ -116,6 +117,7 @@ def payment_values(payment: Payment) -> Values:
         drifts=payment.drifts,
         late=payment.late,
         promised=payment.promised,
+        beside=payment.beside,
         deferred=payment.deferred,
         releases=payment.releases,
         return_url=payment.return_url,
@@ -186,6 +188,7 @@ def payment_from(row: Row) -> Payment:
         drifts=state.drifts,
         late=state.late,
         promised=state.promised,
+        beside=state.beside,
         deferred=state.deferred,
         releases=state.releases,
         return_url=state.return_url,

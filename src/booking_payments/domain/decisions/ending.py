@@ -103,7 +103,7 @@ def _dropped(payment: Payment, operation: Operation, refusal: str, answered: boo
     facts: list[ev.Fact] = [ev.AttemptDropped(number=number) for number in attempts]
     for refund in payment.refunds:
         if refund.idempotency_key == key and move(REFUND, refund.status, RefundEvent.REFUSED) is RefundStatus.FAILED:
-            facts.extend(after_refusal(refund, refusal, answered=answered))
+            facts.extend(after_refusal(payment, refund, refusal, answered=answered))
     return tuple(facts)
 
 

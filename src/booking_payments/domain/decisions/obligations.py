@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.decisions.facts import Facts, has_drift
@@ -19,8 +19,15 @@ from booking_payments.domain.errors import InvalidAmount, RefusedByRule
 from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import Command, PaymentStatus, RefundStatus, require
 from booking_payments.domain.money import Money
-from booking_payments.domain.payment import DeferredRefund, Payment, Refund
-from booking_payments.domain.refunds import Deferral, GivenBack, RefundQuote, RefundReason, not_negative
+from booking_payments.domain.payment import DeferredRefund, Payment, Refund, applied
+from booking_payments.domain.refunds import (
+    Deferral,
+    GivenBack,
+    Refundable,
+    RefundQuote,
+    RefundReason,
+    not_negative,
+)
 
 REPEATED_WITHIN: Final = timedelta(hours=24)
 """How long an equal request of the same caller counts as a repetition of one whose outcome it was not given."""
@@ -81,89 +88,99 @@ def request_refund(payment: Payment, request: Request, ids: NewIds) -> Facts:
     if not quoted.allowed:
         raise quoted.reason.error()
     given = GivenBack(amount=quoted.amount, fee=quoted.fee_refunded)
+    raised, beside = _raise_on_request(payment, given)
+    # Where banks have taken more than was promised, what waited for a better end of their disputes is given up.
+    dropped = [ev.DeferredRefundDropped(refund_id=each.id) for each in payment.deferred] if beside else []
     if quoted.deferred_by is None:
-        return _send(payment, ids, request, given, _raise_by(payment, given))
-    return (_defer(ids.refund_id(), request, given, _raise_by(payment, given), quoted.deferred_by),)
+        return (*dropped, *_send(payment, ids, request, given, raised, beside))
+    return (*dropped, _defer(ids.refund_id(), request, given, raised, beside, quoted.deferred_by))
 
 
 def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_full: bool, again: bool) -> Facts:
     """Promise what a cancellation gives back, and send what can be sent now; nothing where nothing was paid.
 
-    A cancellation always promises, even what an open dispute holds: that part waits for its end. ``in_full``: the
-    organizer gives everything back, fee included. ``again``: the booking was canceled before, so by policy only a
-    failed refund of it is asked for once more.
+    A cancellation always promises, whatever disputes hold or have taken: what they give back to us in the end goes to
+    the customer. ``in_full``: the organizer gives everything back, fee included. ``again``: the booking was canceled
+    before, so by policy only a failed refund of it is asked for once more.
     """
     if payment.status is not PaymentStatus.SUCCEEDED:
         return ()
-    refundable = payment.refundable
-    promised = refundable.promise(request.made_at, in_full=in_full, only_failed=again and not in_full)
-    if not promised.amount:
-        return ()
-    return _send_or_defer(payment, request, ids, promised)
+    if again and not in_full:
+        failed = payment.refundable.failed
+        return _promise(payment, request, ids, failed, None) if failed.amount else ()
+    return _promise_in_all(payment, request, ids, in_full=in_full)
 
 
 def promise_late_money(payment: Payment, request: Request, ids: NewIds) -> Facts:
     """Promise all of the money that came for a closed booking, and send it, or defer it while it cannot be sent."""
-    promised = payment.refundable.promise(request.made_at, in_full=True)
-    return _send_or_defer(payment, request, ids, promised) if promised.amount else ()
+    return _promise_in_all(payment, request, ids, in_full=True)
 
 
-def _send_or_defer(payment: Payment, request: Request, ids: NewIds, promised: GivenBack) -> Facts:
-    refundable = payment.refundable
-    busy = Deferral.GATEWAY_UNAVAILABLE if payment.operation is not None else None
-    deferral = busy or refundable.deferral_of(promised.amount)
-    sendable = min(promised.amount, refundable.room).rounded_down(payment.amount_step)
-    if deferral is not None or not sendable:
-        why = deferral or Deferral.DISPUTE
-        return (_defer(ids.refund_id(), request, promised, _raise_by(payment, promised), why),)
-    now = promised.part(sendable)
-    rest = promised - now
-    if not rest.amount:
-        return _send(payment, ids, request, promised, _raise_by(payment, promised))
-    raised = _raise_by(payment, promised)
-    deferred = _defer(ids.refund_id(), request, rest, raised, Deferral.DISPUTE)
-    return (deferred, *_send(payment, ids, request, now, None))
+def _promise_in_all(payment: Payment, request: Request, ids: NewIds, *, in_full: bool) -> Facts:
+    """Raise the promise to what the customer is to have in all, and send or defer what of it was not promised yet."""
+    refundable, promised = payment.refundable, payment.promised
+    ceiling = refundable.promised_on_cancel(request.made_at, in_full=in_full)
+    beside = min(payment.beside, not_negative(promised.amount - ceiling))
+    waiting = payment.deferred_in_all
+    level = max(promised.amount, ceiling)
+    new = not_negative(level - beside - payment.given_back.amount - waiting.amount).rounded_down(payment.amount_step)
+    if not new:
+        return ()
+    given = GivenBack(amount=new, fee=refundable.fee_of(new, in_full=in_full))
+    return _promise(payment, request, ids, given, beside if beside != payment.beside else None)
+
+
+def _promise(payment: Payment, request: Request, ids: NewIds, given: GivenBack, beside: Money | None) -> Facts:
+    """Defer ``given``, and send at once what nothing stands against."""
+    deferral = Deferral.GATEWAY_UNAVAILABLE if payment.operation is not None else None
+    why = deferral or payment.refundable.deferral_of(given.amount) or Deferral.DISPUTE
+    waiting, kept = payment.deferred_in_all, payment.beside if beside is None else beside
+    level = payment.given_back + waiting + given
+    raised = GivenBack(
+        amount=not_negative(level.amount + kept - payment.promised.amount),
+        fee=not_negative(level.fee - payment.promised.fee),
+    )
+    deferred = _defer(ids.refund_id(), request, given, raised if raised.amount or raised.fee else None, beside, why)
+    sent = send_deferred(applied(payment, deferred, request.made_at), ids, request.correlation_id)
+    first = sent[0] if sent else None
+    if not isinstance(first, ev.RefundRequested) or first.refund_id != deferred.refund_id:
+        return (deferred, *sent)
+    return (evolve(first, promised=deferred.promised, beside=deferred.beside), *sent[1:])
 
 
 def owes_late_refund(payment: Payment) -> bool:
     """True for money that came for a closed booking and whose return nobody has promised yet."""
     paid = payment.late and payment.status is PaymentStatus.SUCCEEDED
-    return paid and payment.operation is None and not payment.promised.amount and not _settled(payment)
-
-
-def _settled(payment: Payment) -> bool:
-    """Whether nothing of late money is left to give back, because somebody has sent it back elsewhere."""
-    return not payment.refundable.promise(payment.updated_at, in_full=True).amount
+    left = not_negative(payment.captured - payment.given_back.amount).rounded_down(payment.amount_step)
+    return paid and payment.operation is None and not payment.promised.amount and bool(left)
 
 
 def send_deferred(payment: Payment, ids: NewIds, correlation_id: str | None) -> Facts:
-    """Send the first deferred refund that nothing stands against any more, and drop those that are owed no longer.
+    """Send the first deferred refund that nothing stands against any more.
 
-    A dispute that was lost has paid a part of what was promised: so much less is sent.
+    A dispute that was lost has paid a part of what was promised, and an open one may hold a part: so much less is sent.
+    The rest stays deferred, since the dispute may still be won.
     """
-    facts: list[ev.Fact] = []
-    owed, given = payment.owed, sum((each.given for each in payment.deferred), GivenBack.zero(payment.amount))
+    if payment.operation is not None:
+        return ()
+    refundable, left = payment.refundable, payment.refundable.deferred.amount
     for deferred in payment.deferred:
-        left = deferred.given if given.amount <= owed.amount else deferred.given.part(min(deferred.amount, owed.amount))
-        left = left.part(left.amount.rounded_down(payment.amount_step))
-        if not left.amount:
-            facts.append(ev.DeferredRefundDropped(refund_id=deferred.id))
-        elif not facts and payment.operation is None and _may_send(payment, left.amount):
-            return _send_again(payment, ids, deferred, left, correlation_id)
-        owed, given = owed - left, given - deferred.given
-    return tuple(facts)
+        part = min(deferred.amount, left)
+        left = left - part
+        part = min(part, refundable.sendable).rounded_down(payment.amount_step)
+        if part and _may_send(refundable):
+            return _send_part(payment, ids, deferred, part, correlation_id)
+    return ()
 
 
-def _may_send(payment: Payment, amount: Money) -> bool:
-    refundable = payment.refundable
-    if refundable.blocked or amount > refundable.sendable:
-        return False
-    # What waits is counted in ``deferred``, this refund included: all of it together may be everything that is left.
-    return not refundable.inquiry or refundable.deferred.amount >= refundable.sendable
+def _may_send(refundable: Refundable) -> bool:
+    """Whether the gateway takes refunds now, and no inquiry is open that a part would have to wait for."""
+    everything = refundable.deferred.amount >= refundable.sendable
+    return not refundable.blocked and (everything or not refundable.inquiry)
 
 
-def _send_again(
-    payment: Payment, ids: NewIds, deferred: DeferredRefund, given: GivenBack, correlation_id: str | None
+def _send_part(
+    payment: Payment, ids: NewIds, deferred: DeferredRefund, amount: Money, correlation_id: str | None
 ) -> Facts:
     request = Request(
         amount=deferred.requested_amount,
@@ -174,7 +191,12 @@ def _send_again(
         correlation_id=correlation_id,
     )
     again = NewIds(refund_id=lambda: deferred.id, idempotency_key=ids.idempotency_key)
-    return _send(payment, again, request, given, None)
+    given = deferred.given.part(amount)
+    sent = _send(payment, again, request, given, None, None)
+    rest = deferred.given - given
+    if not rest.amount:
+        return sent
+    return (*sent, _defer(ids.refund_id(), request, rest, None, None, Deferral.DISPUTE))
 
 
 def settle_debt(payment: Payment, amount: Money, how: ev.Settlement, note: str) -> Facts:
@@ -223,7 +245,7 @@ def _is_same_amount(refund: Refund | DeferredRefund, amount: Money | None) -> bo
 # --- the end of a refund's call --------------------------------------------------------------------------------
 
 
-def after_refusal(refund: Refund, refusal: str, *, answered: bool) -> Facts:
+def after_refusal(payment: Payment, refund: Refund, refusal: str, *, answered: bool) -> Facts:
     """What becomes of a refund that the gateway refused, or certainly never had, and of its promise.
 
     A refund that a dispute stands against is deferred. Otherwise a request whose caller is ``answered`` with the
@@ -235,8 +257,8 @@ def after_refusal(refund: Refund, refusal: str, *, answered: bool) -> Facts:
         return (_put_back(refund, Deferral.DISPUTE, waits),)
     failed = ev.RefundMoved(refund_id=refund.id, status=RefundStatus.FAILED, failure_reason=refusal)
     if answered and refund.requested_by is not None:
-        if refund.promised is None:
-            return (failed,)
+        if refund.promised is None or payment.promised != refund.promised_in_all:
+            return (failed,)  # nothing was promised by it, or something else has promised more since
         return failed, ev.PromiseWithdrawn(refund_id=refund.id, promised=refund.promised)
     return (_put_back(refund, Deferral.GATEWAY_UNAVAILABLE, waits),) if refusal == NEVER_SENT else (failed,)
 
@@ -268,17 +290,24 @@ def paid_out_beyond(payment: Payment) -> Facts:
 # --- the facts of a refund -------------------------------------------------------------------------------------
 
 
-def _raise_by(payment: Payment, given: GivenBack) -> GivenBack | None:
-    """By how much ``given`` raises what the customer has or was promised in all; None where it only fulfills what was
-    promised before."""
+def _raise_on_request(payment: Payment, given: GivenBack) -> tuple[GivenBack | None, Money | None]:
+    """By how much a request of ``given`` raises the promise (None: it only asks again for what failed), and what of the
+    promise stands for money that banks had taken before (None: as it was)."""
     refundable = payment.refundable
     counted = refundable.given + refundable.deferred
-    amount = not_negative(refundable.back + given.amount - payment.promised.amount)
     fee = not_negative(counted.fee + given.fee - payment.promised.fee)
-    return GivenBack(amount=amount, fee=fee) if amount or fee else None
+    bank = max(payment.taken_by_disputes, payment.beside)
+    if payment.promised.amount >= payment.given_back.amount + bank:
+        amount, beside = not_negative(given.amount - refundable.failed.amount), None
+    else:  # more went back, or was taken, than was promised: the request comes on top of it
+        amount = payment.given_back.amount + bank + given.amount - payment.promised.amount
+        beside = bank
+    return (GivenBack(amount=amount, fee=fee) if amount or fee else None), beside
 
 
-def _send(payment: Payment, ids: NewIds, request: Request, given: GivenBack, raised: GivenBack | None) -> Facts:
+def _send(
+    payment: Payment, ids: NewIds, request: Request, given: GivenBack, raised: GivenBack | None, beside: Money | None
+) -> Facts:
     refund_id, key = ids.refund_id(), ids.idempotency_key()
     requested = ev.RefundRequested(
         refund_id=refund_id,
@@ -288,6 +317,7 @@ def _send(payment: Payment, ids: NewIds, request: Request, given: GivenBack, rai
         note=request.note,
         idempotency_key=key,
         promised=raised,
+        beside=beside,
         requested_by=request.by,
         requested_amount=request.amount,
         requested_at=request.made_at,
@@ -305,7 +335,12 @@ def _send(payment: Payment, ids: NewIds, request: Request, given: GivenBack, rai
 
 
 def _defer(
-    refund_id: str, request: Request, given: GivenBack, raised: GivenBack | None, why: Deferral
+    refund_id: str,
+    request: Request,
+    given: GivenBack,
+    raised: GivenBack | None,
+    beside: Money | None,
+    why: Deferral,
 ) -> ev.RefundDeferred:
     return ev.RefundDeferred(
         refund_id=refund_id,
@@ -315,5 +350,6 @@ def _defer(
         note=request.note,
         why=why,
         promised=raised,
+        beside=beside,
         requested_amount=request.amount,
     )
