@@ -725,9 +725,21 @@ def test_late_money_that_was_sent_back_elsewhere_or_taken_by_the_bank_is_not_sen
     refunded.sees_refund(a_refund(RefundStatus.SUCCEEDED))
     taken.sees_dispute(a_dispute(DisputeStatus.PREVENTED, "100.00"))
 
-    for life in (refunded, taken):
-        assert not decide.owes_late_refund(life.payment)
-        assert returns_late_money(life) == ()
+    assert not decide.owes_late_refund(refunded.payment)
+    assert returns_late_money(refunded) == ()
+    assert kinds(returns_late_money(taken)) == ["RefundDeferred"]
+    assert (taken.payment.owed.amount, taken.payment.owed_waiting) == (usd("0.00"), usd("0.00"))
+
+
+def test_late_money_that_the_bank_gives_back_to_us_goes_to_the_customer() -> None:
+    life = a_late_life()
+    life.sees_dispute(a_dispute(DisputeStatus.LOST, "100.00"))
+    returns_late_money(life)
+
+    life.sees_dispute(a_dispute(DisputeStatus.WON))
+
+    sent = decide.send_deferred(life.payment, new_ids(), None)
+    assert (life.payment.owed.amount, kinds(sent)) == (PRICE, ["RefundRequested", "OperationIntended"])
 
 
 def test_money_held_for_a_payment_that_is_over_is_held_in_vain() -> None:
