@@ -34,7 +34,7 @@ from booking_payments.application.world import World
 from booking_payments.domain import decisions, ledger
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
-from booking_payments.domain.decisions import ending, intents, returns
+from booking_payments.domain.decisions import ending, intents, observe_disputes, observe_refunds
 from booking_payments.domain.instructions import CancelIntent, CreateRefund
 from booking_payments.domain.lifecycle import (
     NO_EFFECT,
@@ -408,7 +408,8 @@ def refund_is_not_reserved(patch: Patch) -> None:
 
     def other(self: Payment) -> Refundable:
         found: Refundable = reserved(self)
-        return attrs.evolve(found, reserved=self.refunded)
+        given = attrs.evolve(found.given, amount=self.refunded)
+        return attrs.evolve(found, given=given)
 
     patch.setattr(Payment, "refundable", property(other))
 
@@ -421,7 +422,7 @@ def late_refund_failure_is_dropped(patch: Patch) -> None:
 
 @_bug("a refund made in the dashboard is none of ours")
 def dashboard_refund_is_dropped(patch: Patch) -> None:
-    patch.setattr(returns, "_found_refund", _no_facts)
+    patch.setattr(observe_refunds, "_found_refund", _no_facts)
 
 
 @_bug("disputes are not booked")
@@ -431,7 +432,7 @@ def disputes_are_dropped(patch: Patch) -> None:
 
 @_bug("what a dispute takes is not booked")
 def dispute_funds_are_dropped(patch: Patch) -> None:
-    patch.setattr(returns, "_dispute_funds", _no_facts)
+    patch.setattr(observe_disputes, "_funds", _no_facts)
 
 
 @_bug("a refund takes everything back, whatever was asked")

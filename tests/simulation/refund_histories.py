@@ -273,7 +273,7 @@ async def _at_the_gateway(history: History) -> dict[str, int]:
 
 def _withdrawn(dispute: Any) -> int:
     """Settled in the payment's own currency the sum of its transactions says it."""
-    return max(-sum(movement.amount for movement in dispute.movements), 0)
+    return int(max(-sum(movement.amount for movement in dispute.movements), 0))
 
 
 # --- the tree --------------------------------------------------------------------------------------------------

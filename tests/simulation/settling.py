@@ -198,7 +198,7 @@ class Settling:
     def _of_late(self, payment: Payment) -> Iterator[str]:
         asked = any(refund.origin is Origin.SERVER for refund in payment.refunds)
         kept = payment.captured - payment.refunded - payment.refund_pending
-        settled = payment.operation is not None or payment.disputed or not kept or asked
+        settled = payment.operation is not None or payment.has_open_dispute or not kept or asked
         if not settled:
             yield f"{payment.id} came late, and {kept} did not go back"
 

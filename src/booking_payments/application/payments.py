@@ -46,7 +46,6 @@ from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import CardDeclined, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded, Settlement
 from booking_payments.domain.instructions import CaptureMethod
-from booking_payments.domain.payment import Refund
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.publisher import Delivery
@@ -463,7 +462,7 @@ class BookingPayments:
             status=view.refund.status.value,
             refund_id=view.refund.id,
             error="the refund did not go through" if lost else None,
-            error_code=view.refund.failure_reason if isinstance(view.refund, Refund) else None,
+            error_code=view.refund.failure_reason,
         )
 
     async def _failed(self, booking: Booking | str, caller: Caller, error: PaymentError) -> PaymentResult:

@@ -143,6 +143,16 @@ class DeferredRefund:
         """To its caller a refund that waits is pending."""
         return RefundStatus.PENDING
 
+    @property
+    def gateway_refund_id(self) -> str | None:
+        """None: the gateway does not know of it yet."""
+        return None
+
+    @property
+    def failure_reason(self) -> str | None:
+        """None: it was not tried yet, or never reached the gateway."""
+        return None
+
 
 @frozen(kw_only=True)
 class Dispute:

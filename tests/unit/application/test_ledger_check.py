@@ -170,10 +170,10 @@ async def test_what_differs_is_named(house: House) -> None:
 
 async def test_a_refund_that_we_requested_beyond_what_was_left_is_found(house: House) -> None:
     story = await _story(house)
-    request = next(each for each in story.journal if isinstance(each.fact, ev.RefundRequested))
-    greedy = attrs.evolve(request.fact, refund_id="rf_2", amount=Money(9000, Currency.USD))
-    sequence = story.journal[-1].sequence + 1
-    journal = (*story.journal, attrs.evolve(request, sequence=sequence, fact=greedy))
+    requested = next(each.fact for each in story.journal if isinstance(each.fact, ev.RefundRequested))
+    greedy = attrs.evolve(requested, refund_id="rf_2", amount=Money(9000, Currency.USD))
+    last = story.journal[-1]
+    journal = (*story.journal, attrs.evolve(last, sequence=last.sequence + 1, fact=greedy))
 
     assert "refunds_exceed" in _codes(attrs.evolve(story, journal=journal))
 

@@ -11,7 +11,7 @@ from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import GatewayRefusedUs, PaymentError, RefundRefused, RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.lifecycle import RefundStatus
-from booking_payments.domain.payment import Payment, Refund
+from booking_payments.domain.payment import DeferredRefund, Payment, Refund
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
 from booking_payments.ports.gateway import Refused
 from booking_payments.testing.house import ANN, OPERATOR, House
@@ -125,7 +125,7 @@ async def test_canceling_again_by_policy_gives_back_no_more_than_is_owed(house: 
     assert (await payment_of(house, booking)).refunded.minor == 1000
 
 
-async def _comes_back(house: House, refund: Refund) -> None:
+async def _comes_back(house: House, refund: Refund | DeferredRefund) -> None:
     house.stripe.move_refund(refund.gateway_refund_id or "", "failed")
     await house.settle()
 
