@@ -303,7 +303,7 @@ def _check_reinstated(account: Account, dispute: Record, move: Move) -> None:
         return
     if move.reinstated < 0:
         raise invalid("Invalid reinstated: it must be at least 0.", param="reinstated")
-    taken = dispute.private["debit"] or _to_withdraw(account, dispute, move)
+    taken = dispute.private["taken"] or _to_withdraw(account, dispute, move)
     if move.reinstated and not taken:
         raise invalid("Invalid reinstated: nothing of this dispute was withdrawn.", param="reinstated")
 
@@ -315,7 +315,7 @@ def _to_withdraw(account: Account, dispute: Record, move: Move) -> int:
         return 0
     if before in WARNINGS and _is_refunded_for_good(account, dispute):
         return 0
-    begins = before in WARNINGS or before == "won" or not dispute.private["debit"]
+    begins = before in WARNINGS or before == "won" or not dispute.private["taken"]
     return int(dispute.body["amount"]) - int(dispute.private["withdrawn"]) if begins else 0
 
 
