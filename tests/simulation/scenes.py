@@ -5,7 +5,7 @@ Whatever the fault was, the caller then asks again, or the resolver goes on, and
 one charge, one refund, nothing lost, nothing open.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from random import Random
 from typing import Any, Final
@@ -288,7 +288,8 @@ def play(case: UseCase, fault: OneFault | None, repairs: Repairs, *, sql: bool =
     with stage.world.faults.instead(fault or NoFaults()):
         _ask(stage, case, case.caller)
     if repairs.client:
-        _ask_until_settled(stage, case)
+        saved = fault is not None and fault.fault is Fault.ERROR_BEFORE
+        _ask_until_settled(stage, case, A_DAY if saved else A_WHILE)
     settling = Settling(stage.world, attrs.evolve(HABITS, repairs=repairs), Random(1))
     settling.go()
     for each in settling.left():
@@ -321,11 +322,17 @@ def _ask(stage: Stage, case: UseCase, caller: Caller) -> bool:
     return True
 
 
-def _ask_until_settled(stage: Stage, case: UseCase) -> None:
+A_WHILE: Final = (timedelta(minutes=1),) * 40
+A_DAY: Final = (*A_WHILE, *(timedelta(hours=1),) * 25)
+"""How long a client waits before each repetition. When a 500 was saved under the key and nothing was done, that 500 is
+all that the gateway says for as long as the key may be sent."""
+
+
+def _ask_until_settled(stage: Stage, case: UseCase, waits: Sequence[timedelta]) -> None:
     """The same request again, until somebody says what became of it."""
     again = attrs.evolve(case.caller, resumed=True)
-    for _ in range(40):
-        stage.world.time.advance(timedelta(minutes=1))
+    for wait in waits:
+        stage.world.time.advance(wait)
         if _ask(stage, case, again):
             return
 

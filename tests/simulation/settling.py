@@ -152,11 +152,19 @@ class Settling:
         """What is not settled, and where the two sides differ."""
         if self.repairs.resolver or self.repairs.client:
             yield from self._unsettled()
-            yield from differences(self.world.ours, self.world.theirs)
+            yield from self._different()
         else:
             yield from self._unheard()
         yield from chain.from_iterable(self._of_booking(each) for each in self.world.booking_ids)
         yield from self._undelivered()
+
+    def _different(self) -> Iterator[str]:
+        """Without the resolver nobody waits until the key of a refund lapses, whose 500 was saved without a refund."""
+        waiting = () if self.repairs.resolver else [payment.id for payment in self._in_flight()]
+        for each in differences(self.world.ours, self.world.theirs):
+            lacks = each.startswith("the gateway does not have the refunds")
+            if not (lacks and any(payment_id in each for payment_id in waiting)):
+                yield each
 
     def _unsettled(self) -> Iterator[str]:
         for payment in self._in_flight():

@@ -160,11 +160,24 @@ def test_a_part_may_be_given_back_in_any_status(shop: Shop) -> None:
     assert shop.types(since)[:2] == ["charge.dispute.updated", "charge.dispute.funds_reinstated"]
 
 
-@pytest.mark.parametrize("reinstated", [0, 600])
-def test_a_won_dispute_may_give_back_less(shop: Shop, reinstated: int) -> None:
-    after = moved(shop, opened(shop), "won", reinstated=reinstated)
+@pytest.mark.parametrize(("reinstated", "then"), [(0, [1000]), (600, [400])])
+def test_a_won_dispute_may_give_back_less_and_the_rest_later(shop: Shop, reinstated: int, then: list[int]) -> None:
+    first = moved(shop, opened(shop), "won", reinstated=reinstated)
 
-    assert amounts(after) == [-1000, reinstated][: 1 + bool(reinstated)]
+    assert amounts(first) == [-1000, reinstated][: 1 + bool(reinstated)]
+    assert amounts(moved(shop, first, "won")) == amounts(first) + then
+
+
+def test_what_came_back_is_withdrawn_again_when_a_won_dispute_is_lost_after_all(shop: Shop) -> None:
+    partly = moved(shop, opened(shop), "won", reinstated=600)
+
+    assert amounts(moved(shop, partly, "lost")) == [-1000, 600, -600]
+
+
+def test_an_appeal_withdraws_nothing_again(shop: Shop) -> None:
+    given = moved(shop, opened(shop), "lost", reinstated=1000)
+
+    assert amounts(moved(shop, given, "appeal_needs_response")) == [-1000, 1000]
 
 
 def test_nothing_can_come_back_that_was_never_taken(shop: Shop) -> None:
@@ -303,9 +316,20 @@ def test_a_refund_during_an_inquiry_may_be_taken_back_or_stay(shop: Shop, keeps:
     assert (shop.read(part)["status"], sum(amounts(after)) - refunded) == (status, out)
 
 
+def test_a_full_refund_that_is_under_way_keeps_no_money_from_an_escalation(shop: Shop) -> None:
+    intent = shop.paid("pm_card_pendingRefund")
+    pending = shop.refunded(intent)
+    dispute = made(shop.stripe.open_dispute(intent["id"], inquiry=True))
+
+    after = moved(shop, dispute, "needs_response")
+
+    assert (amounts(after), shop.read(pending)["status"]) == ([-1000], "failed")
+
+
 def test_after_a_full_refund_an_escalation_withdraws_nothing(shop: Shop) -> None:
     dispute = opened(shop, inquiry=True)
     full = shop.refunded({"id": dispute["payment_intent"]})
+    assert error(shop.stripe.move_dispute(dispute["id"], "lost", reinstated=5))["param"] == "reinstated"
 
     after = moved(shop, dispute, "needs_response")
 
@@ -338,6 +362,12 @@ def test_money_given_back_is_in_the_settlement_currency(shop: Shop) -> None:
     won = moved(shop, part, "won")
 
     assert amounts(won) == [-920, 460, 460]
+
+
+def test_a_withdrawal_that_rounds_to_nothing_can_be_given_back(shop: Shop) -> None:
+    shop.stripe.set_settlement("eur", {"usd": "0.0001"})
+
+    assert amounts(moved(shop, opened(shop, amount=1), "lost", reinstated=1)) == [0, 1]
 
 
 @pytest.mark.parametrize(

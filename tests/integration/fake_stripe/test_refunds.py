@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.adapters.fake_stripe.refunds import TRANSITIONS
+from booking_payments.adapters.fake_stripe.refunds import FAILURE_REASONS, TRANSITIONS
 
 from .shop import Shop, error, made
 
@@ -147,6 +147,110 @@ def test_the_bank_moves_a_sent_refund_only_to_failed(shop: Shop, to: str) -> Non
     refund = shop.refunded(shop.paid())
 
     assert shop.stripe.move_refund(refund["id"], to, "declined").ok == (to == "failed")
+
+
+@pytest.mark.parametrize("reason", sorted(FAILURE_REASONS))
+def test_a_refund_that_succeeded_fails_later_and_its_amount_is_refundable_again(shop: Shop, reason: str) -> None:
+    intent = shop.paid()
+    refund = shop.refunded(intent, amount=600)
+    shop.wait(days=8)
+    since = len(shop.types())
+
+    failed = made(shop.stripe.fail_refund(refund["id"], reason))
+
+    charge = shop.charge_of(intent)
+    assert (failed["status"], failed["failure_reason"]) == ("failed", reason)
+    assert (charge["amount_refunded"], charge["refunded"]) == (0, False)
+    assert shop.types(since) == ["refund.updated", "charge.refund.updated", "refund.failed"]
+    assert shop.stripe.events[-1]["data"]["object"]["failure_reason"] == reason
+    assert shop.refunded(intent)["amount"] == 1000
+    assert error(shop.stripe.fail_refund(refund["id"]))["param"] == "status"
+
+
+def test_an_unknown_failure_reason_is_refused(shop: Shop) -> None:
+    refund = shop.refunded(shop.paid())
+
+    answer = shop.stripe.fail_refund(refund["id"], "boredom")
+
+    assert (answer.status, error(answer)["param"]) == (400, "failure_reason")
+    assert shop.read(refund)["status"] == "succeeded"
+
+
+def test_a_pending_refund_may_go_every_way_of_stripes(shop: Shop) -> None:
+    refund = shop.refunded(shop.paid("pm_card_pendingRefund"))
+
+    seen = [
+        made(shop.stripe.move_refund(refund["id"], status))["status"]
+        for status in ("requires_action", "pending", "succeeded", "failed")
+    ]
+
+    assert seen == ["requires_action", "pending", "succeeded", "failed"]
+
+
+# --- a released authorization that is listed as a refund, as before 2025-03-31.basil
+
+
+def captured(shop: Shop, amount: int) -> dict[str, Any]:
+    intent = shop.paid(capture_method="manual", amount=2000)
+    return made(shop.post(f"payment_intents/{intent['id']}/capture", amount_to_capture=amount))
+
+
+def listed(shop: Shop, intent: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = shop.get("refunds", payment_intent=intent["id"]).body["data"]
+    return found
+
+
+def test_a_release_is_no_refund(shop: Shop) -> None:
+    assert listed(shop, captured(shop, 1500)) == []
+
+
+@pytest.mark.parametrize(("setting", "reason"), [(True, None), ("expired_uncaptured_charge",) * 2])
+def test_a_release_may_be_listed_as_a_refund(shop: Shop, setting: Any, reason: str | None) -> None:
+    shop.stripe.set_release_as_refund(setting)
+
+    intent = captured(shop, 1500)
+
+    (refund,) = listed(shop, intent)
+    assert (refund["amount"], refund["reason"], refund["status"]) == (500, reason, "succeeded")
+    assert (refund["metadata"], refund["balance_transaction"]) == ({}, None)
+    assert [each["net"] for each in shop.get("balance_transactions").body["data"]] == [1500]
+    assert shop.types()[-4:] == ["charge.captured", "refund.created", "charge.refunded", "payment_intent.succeeded"]
+
+
+def test_a_release_lowers_nothing_that_can_be_refunded(shop: Shop) -> None:
+    shop.stripe.set_release_as_refund()
+    intent = captured(shop, 1500)
+
+    over = shop.post("refunds", payment_intent=intent["id"], amount=1501)
+    part, rest = shop.refunded(intent, amount=400), shop.refunded(intent)
+    charge = shop.charge_of(intent)
+
+    assert (over.status, part["amount"], rest["amount"]) == (400, 400, 1100)
+    assert (charge["amount_refunded"], charge["refunded"]) == (2000, True)
+
+
+def test_a_release_does_not_fail(shop: Shop) -> None:
+    shop.stripe.set_release_as_refund()
+    (refund,) = listed(shop, captured(shop, 1500))
+
+    assert shop.stripe.fail_refund(refund["id"]).status == 400
+
+
+def test_a_full_capture_releases_nothing(shop: Shop) -> None:
+    shop.stripe.set_release_as_refund()
+
+    assert listed(shop, captured(shop, 2000)) == []
+
+
+def test_an_authorization_that_ends_uncaptured_is_listed_with_its_reason(shop: Shop) -> None:
+    shop.stripe.set_release_as_refund()
+    canceled, expired = (shop.paid(capture_method="manual") for _ in range(2))
+
+    made(shop.post(f"payment_intents/{canceled['id']}/cancel"))
+    shop.wait(days=7)
+
+    assert [(each["amount"], each["reason"]) for each in listed(shop, canceled)] == [(1000, None)]
+    assert [(each["amount"], each["reason"]) for each in listed(shop, expired)] == [(1000, "expired_uncaptured_charge")]
 
 
 def test_refunds_are_listed_by_payment(shop: Shop) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 import stripe
+from stripe.params import RefundCreateParams
 
 from booking_payments.testing.sandbox import Sandbox
 from tests.integration.sandbox.sdk import card, connected, unpaid
@@ -77,6 +78,51 @@ def test_a_timeout_says_nothing_about_the_money(
 
     assert isinstance(failed.value.__cause__, httpx.ReadTimeout)
     assert len(client.v1.charges.list().data) == charges
+
+
+REFUND_FAULTS = {
+    "timeout_before": 0,
+    "timeout_after": 1,
+    "reset_before": 0,
+    "reset_after": 1,
+    "409": 0,
+    "429_limit": 0,
+    "429_lock": 0,
+    "500_before": 0,
+    "500_after": 1,
+    "503": 0,
+    "slow": 1,
+}
+"""How many refunds there are when every try under one key met the fault."""
+
+
+@pytest.mark.parametrize("fault", REFUND_FAULTS)
+def test_every_fault_strikes_a_refund_as_often_as_it_says(
+    sandbox: Sandbox, client: stripe.StripeClient, hasty: stripe.StripeClient, fault: str
+) -> None:
+    intent = client.v1.payment_intents.create(card())
+    asked: RefundCreateParams = {"payment_intent": intent.id, "amount": 2000}
+    sandbox.play("/faults", match="POST /v1/refunds", times=2, fault=fault, delay_s=0.5)
+    for _ in range(2):
+        with pytest.raises(stripe.StripeError):
+            hasty.v1.refunds.create(asked, {"idempotency_key": "k"})
+    there = client.v1.refunds.list({"payment_intent": intent.id}).data
+
+    again = status_of(client, asked, "k")
+
+    assert len(there) == REFUND_FAULTS[fault]
+    assert sandbox.stripe.faults.coming() == []
+    assert again == (500 if fault.startswith("500") else 200)
+    assert status_of(client, asked, "another") == 200
+
+
+def status_of(client: stripe.StripeClient, asked: RefundCreateParams, key: str) -> int:
+    """How a refund that is asked for under a key is answered."""
+    try:
+        client.v1.refunds.create(asked, {"idempotency_key": key})
+    except stripe.StripeError as error:
+        return error.http_status or 0
+    return 200
 
 
 @pytest.mark.parametrize("fault", ["timeout_after", "reset_after"])

@@ -18,7 +18,9 @@ def basic(user: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:'.encode()).decode()}"
 
 
-@pytest.mark.parametrize("key", ["Bearer sk_test_", "Bearer sk_test_51abc", "bearer sk_test_x", basic("sk_test_x")])
+@pytest.mark.parametrize(
+    "key", ["Bearer sk_test_", "Bearer sk_test_51abc", "bearer sk_test_x", "Bearer rk_test_x", basic("sk_test_x")]
+)
 def test_any_secret_test_key_is_let_in(sandbox: Sandbox, key: str) -> None:
     assert ask(sandbox, Authorization=key).status_code == 200
 
@@ -27,7 +29,7 @@ def test_any_secret_test_key_is_let_in(sandbox: Sandbox, key: str) -> None:
     "key",
     [
         "Bearer sk_live_x",
-        "Bearer rk_test_x",
+        "Bearer rk_live_x",
         "Bearer nonsense",
         "Bearer",
         "Bearer pk_test_x",

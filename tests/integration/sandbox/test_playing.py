@@ -92,6 +92,37 @@ def test_the_bank_moves_a_refund(sandbox: Sandbox, client: stripe.StripeClient) 
     assert (moved["status"], moved["failure_reason"]) == ("failed", "lost_or_stolen_card")
 
 
+def test_the_account_settles_in_another_currency(
+    sandbox: Sandbox, client: stripe.StripeClient, http: httpx.Client
+) -> None:
+    intent = client.v1.payment_intents.create(card())
+    sandbox.play("/account", settlement_currency="eur", rates={"usd": "0.92"})
+    dispute = sandbox.play(f"/payment_intents/{intent.id}/dispute")
+    told = sandbox.play("/account", rates={"usd": "0.915"})
+
+    won = sandbox.play(f"/disputes/{dispute['id']}", status="won")
+
+    assert [(each["amount"], each["currency"]) for each in won["balance_transactions"]] == [
+        (-9200, "eur"),
+        (9150, "eur"),
+    ]
+    assert told == {"settlement_currency": "eur", "rates": {"usd": "0.915"}, "release_as_refund": False}
+    assert http.get("/_sandbox/account").json() == told
+    assert sandbox.play("/account", settlement_currency=None)["rates"] == {}
+
+
+def test_the_account_lists_releases_as_refunds(sandbox: Sandbox, client: stripe.StripeClient) -> None:
+    sandbox.play("/account", release_as_refund=True)
+    params = card()
+    params["capture_method"] = "manual"
+    intent = client.v1.payment_intents.create(params)
+    client.v1.payment_intents.capture(intent.id, {"amount_to_capture": 7500})
+
+    (refund,) = client.v1.refunds.list({"payment_intent": intent.id}).data
+
+    assert (refund.amount, str(refund.metadata), refund.reason) == (2500, "{}", None)
+
+
 def test_the_clock_is_advanced_and_what_is_due_happens(sandbox: Sandbox, client: stripe.StripeClient) -> None:
     intent = client.v1.payment_intents.create(card("pm_card_pendingRefund"))
     refund = client.v1.refunds.create({"payment_intent": intent.id})
@@ -140,11 +171,13 @@ def test_reset_forgets_everything(sandbox: Sandbox, client: stripe.StripeClient,
     sandbox.play("/webhook_endpoints", url="http://127.0.0.1:9/", secret="whsec_x")
     sandbox.play("/faults", match="POST /v1/refunds", fault="503")
     sandbox.play("/clock", advance_s=1000)
+    sandbox.play("/account", settlement_currency="eur", release_as_refund=True)
     sandbox.play("/reset")
 
     assert client.v1.payment_intents.list().data == []
     assert http.get("/_sandbox/webhook_endpoints").json() == {"webhook_endpoints": []}
     assert http.get("/_sandbox/faults").json() == {"faults": []}
+    assert http.get("/_sandbox/account").json()["settlement_currency"] is None
     assert datetime.fromisoformat(http.get("/_sandbox/clock").json()["now"]) - datetime.now(UTC) < timedelta(seconds=1)
 
 
@@ -168,6 +201,11 @@ def test_reset_forgets_everything(sandbox: Sandbox, client: stripe.StripeClient,
         ("/payment_intents/pi_1/dispute", {"amount": 0}),
         ("/payment_intents/pi_1/dispute", {"amount": "10"}),
         ("/payment_intents/pi_1/dispute", {"inquiry": "yes"}),
+        ("/account", {"settlement_currency": "bitcoin"}),
+        ("/account", {"settlement_currency": "eur", "rates": {"usd": 0.92}}),
+        ("/account", {"settlement_currency": "eur", "rates": {"usd": "-1"}}),
+        ("/account", {"rates": {"usd": "0.92"}}),
+        ("/account", {"release_as_refund": "fraudulent"}),
         ("/disputes/du_1", {}),
         ("/disputes/du_1", {"status": "won", "reinstated": -1}),
         ("/disputes/du_1", {"status": "won", "reinstated": "1.00"}),

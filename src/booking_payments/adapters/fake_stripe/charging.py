@@ -27,9 +27,15 @@ from booking_payments.adapters.fake_stripe.events import emit
 from booking_payments.adapters.fake_stripe.follow_ups import schedule
 from booking_payments.adapters.fake_stripe.payment_methods import behaviour_of
 from booking_payments.adapters.fake_stripe.records import Account, Record
+from booking_payments.adapters.fake_stripe.refunds import release
+from booking_payments.adapters.fake_stripe.settings import EXPIRED_UNCAPTURED
 
 AUTHORIZATION_LASTS: Final = timedelta(days=7)
 """How long a card's hold lasts before Stripe cancels the intent (docs.stripe.com: "Place a hold")."""
+
+
+_NOTHING_YET: Final[Json] = {"refunds": [], "disputes": [], "released": 0}
+"""What is noted of a new charge; ``released``: how much of its authorization is listed as a refund."""
 
 
 @frozen
@@ -103,7 +109,7 @@ def _new_charge(account: Account, intent: Record, method: Record, **given: Any) 
     id_ = account.new_id("charge", "ch" if method.body["type"] == "card" else "py")
     details = _charge_details(intent, method)
     body = objects.charge(account, id_, intent.body, copy_json(method.body), payment_method_details=details, **given)
-    charge = account.add("charge", id_, body, behaviour=method.private["behaviour"], refunds=[], disputes=[])
+    charge = account.add("charge", id_, body, behaviour=method.private["behaviour"], **copy_json(_NOTHING_YET))
     account.note(intent, charges=[*intent.private["charges"], id_], authenticated=False)
     account.update(intent, latest_charge=id_)
     return charge
@@ -177,6 +183,7 @@ def expire_authorization(account: Account, intent: Record) -> None:
 
 def close_as_canceled(account: Account, intent: Record, reason: str | None) -> None:
     """End an intent unpaid; a hold is released."""
+    held = intent.body["amount_capturable"]
     account.update(
         intent,
         status="canceled",
@@ -185,6 +192,9 @@ def close_as_canceled(account: Account, intent: Record, reason: str | None) -> N
         amount_capturable=0,
         next_action=None,
     )
+    if held:
+        charge = account.get("charge", intent.body["latest_charge"])
+        release(account, charge, held, EXPIRED_UNCAPTURED if reason == "expired" else None)
     emit(account, "payment_intent.canceled", intent.body)
 
 

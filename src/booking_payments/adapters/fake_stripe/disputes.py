@@ -118,7 +118,7 @@ def open_dispute(account: Account, charge: Record, opening: Opening) -> Record:
     emit(account, "charge.dispute.created", dispute.body)
     if status not in WARNINGS and opening.case_type != "block":
         _fail_pending_refunds(account, dispute)
-        _withdraw(account, dispute)
+        _withdraw(account, dispute, dispute.body["amount"])
     if status == "won":
         _reinstate(account, dispute, None)
     _tell_end(account, dispute)
@@ -126,11 +126,11 @@ def open_dispute(account: Account, charge: Record, opening: Opening) -> Record:
     return dispute
 
 
-_NOTHING_MOVED: Final[Json] = {"withdrawn": 0, "debit": 0, "fee": 0}
+_NOTHING_MOVED: Final[Json] = {"withdrawn": 0, "taken": 0, "debit": 0, "fee": 0}
 """What is noted of a dispute's money.
 
-``withdrawn``: what is out at present, in the disputed currency; ``debit``: the last withdrawal, and ``fee``: what it
-cost and was not given back, both in the settlement currency.
+``withdrawn``: what is out at present, in the disputed currency; ``taken``: the last withdrawal, and ``debit`` the same
+in the settlement currency; ``fee``: what it cost and was not given back.
 """
 
 
@@ -215,18 +215,19 @@ def _method_details(charge: Record, case_type: str) -> Json:
 # --- its money
 
 
-def _withdraw(account: Account, dispute: Record) -> None:
-    """Take the disputed amount, and a fee, from the balance."""
-    moved = settled(account, -dispute.body["amount"], dispute.body["currency"])
+def _withdraw(account: Account, dispute: Record, amount: int) -> None:
+    """Take ``amount`` of the disputed money, and a fee, from the balance."""
+    moved = settled(account, -amount, dispute.body["currency"])
     _adjust(account, dispute, moved, "dispute", FEE)
-    account.note(dispute, withdrawn=dispute.body["amount"], debit=-moved.amount, fee=FEE)
+    account.note(dispute, withdrawn=dispute.body["amount"], taken=amount, debit=-moved.amount, fee=FEE)
     emit(account, "charge.dispute.funds_withdrawn", dispute.body)
 
 
 def _reinstate(account: Account, dispute: Record, amount: int | None) -> None:
     """Give money back: ``amount`` in the smallest unit of the settlement currency, ``None`` for all that is out.
 
-    Who wins gets the fee back, too, and nothing counts as withdrawn any more, whatever the exchange rates did.
+    Who wins gets the fee back, too. All that is out is converted at the present rate, so it may be another amount than
+    was withdrawn.
     """
     won, out, fee = dispute.body["status"] == "won", dispute.private["withdrawn"], dispute.private["fee"]
     back = settled(account, out, dispute.body["currency"])
@@ -235,8 +236,9 @@ def _reinstate(account: Account, dispute: Record, amount: int | None) -> None:
     if not back.amount:
         return
     _adjust(account, dispute, back, "dispute_reversal", -fee if won else 0)
-    share = Fraction(back.amount, dispute.private["debit"]) * dispute.body["amount"]
-    left = 0 if won or amount is None else max(0, out - round(share))
+    left, debit = 0, dispute.private["debit"]
+    if amount is not None and debit:
+        left = max(0, out - round(Fraction(amount * dispute.private["taken"], debit)))
     account.note(dispute, withdrawn=left, fee=0 if won else fee)
     emit(account, "charge.dispute.funds_reinstated", dispute.body)
 
@@ -272,24 +274,24 @@ class Move:
 def move_dispute(account: Account, dispute: Record, move: Move) -> None:
     """Move a dispute, with its money and its events.
 
-    The disputed amount is withdrawn when the dispute becomes a chargeback, a resolution or lost while none of it is
-    out. An inquiry into a charge that was refunded in full withdraws nothing more.
+    What is missing of the disputed amount is withdrawn when an inquiry, a block or a won dispute becomes a chargeback,
+    a resolution or lost. An inquiry into a charge that was refunded in full withdraws nothing more.
 
     Raises:
         Refusal: 400 for an unknown status or case type, and for money given back that was never withdrawn.
     """
     _check_status(move.status, move.case_type)
-    before, charge = dispute.body["status"], _charge(account, dispute)
+    before = dispute.body["status"]
     _check_reinstated(account, dispute, move)
+    takes = _to_withdraw(account, dispute, move)
     previous = _enter(account, dispute, move)
     if move.status not in CLOSED or before == move.status:
         emit(account, "charge.dispute.updated", dispute.body, previous)
-    if _takes_money(dispute, move, before):
+    if takes:
         _fail_pending_refunds(account, dispute)
-        if before not in WARNINGS or not charge.body["refunded"]:
-            _withdraw(account, dispute)
-            if before in WARNINGS and not move.keeps_refunds:
-                _fail_refunds_since(account, dispute)
+        _withdraw(account, dispute, takes)
+        if before in WARNINGS and not move.keeps_refunds:
+            _fail_refunds_since(account, dispute)
     if move.reinstated is not None or (move.status == "won" and dispute.private["withdrawn"]):
         _reinstate(account, dispute, move.reinstated)
     if before != move.status:
@@ -301,16 +303,27 @@ def _check_reinstated(account: Account, dispute: Record, move: Move) -> None:
         return
     if move.reinstated < 0:
         raise invalid("Invalid reinstated: it must be at least 0.", param="reinstated")
-    takes = _takes_money(dispute, move, dispute.body["status"])
-    if move.reinstated and not takes and not dispute.private["debit"]:
+    taken = dispute.private["taken"] or _to_withdraw(account, dispute, move)
+    if move.reinstated and not taken:
         raise invalid("Invalid reinstated: nothing of this dispute was withdrawn.", param="reinstated")
 
 
-def _takes_money(dispute: Record, move: Move, before: str) -> bool:
-    """Whether this move withdraws the disputed amount."""
-    if before == move.status or move.status in WARNINGS or move.status == "won" or move.case_type == "block":
-        return False
-    return not dispute.private["withdrawn"]
+def _to_withdraw(account: Account, dispute: Record, move: Move) -> int:
+    """What this move takes from the balance, in the disputed currency."""
+    before, status = dispute.body["status"], move.status
+    if before == status or status in WARNINGS or status == "won" or move.case_type == "block":
+        return 0
+    if before in WARNINGS and _is_refunded_for_good(account, dispute):
+        return 0
+    begins = before in WARNINGS or before == "won" or not dispute.private["taken"]
+    return int(dispute.body["amount"]) - int(dispute.private["withdrawn"]) if begins else 0
+
+
+def _is_refunded_for_good(account: Account, dispute: Record) -> bool:
+    """Whether everything went back already, without what is still under way."""
+    charge = _charge(account, dispute)
+    pending = any(refund.body["status"] == "pending" for refund in _refunds(account, dispute))
+    return bool(charge.body["refunded"]) and not pending
 
 
 def _enter(account: Account, dispute: Record, move: Move) -> Json:

@@ -11,7 +11,11 @@ WEBHOOK: Final = "webhook"
 
 
 class Fault(Enum):
-    """What can be scripted. ``before``: nothing happened; ``after``: the request took effect."""
+    """What can be scripted. ``before``: nothing happened; ``after``: the request took effect.
+
+    Both kinds of 500 are saved under the idempotency key, as Stripe does once an endpoint has begun to execute: a
+    request that is repeated with its key gets the same 500 and does nothing.
+    """
 
     TIMEOUT_BEFORE = "timeout_before"
     TIMEOUT_AFTER = "timeout_after"

@@ -39,6 +39,7 @@ from booking_payments.adapters.fake_stripe.params import (
     unsettable,
 )
 from booking_payments.adapters.fake_stripe.records import Account, Record
+from booking_payments.adapters.fake_stripe.refunds import release
 from booking_payments.adapters.stripe import amounts
 
 KIND: Final = "payment_intent"
@@ -447,6 +448,7 @@ def _capture(account: Account, intent: Record, amount: int, params: Json) -> Non
     account.update(charge, **descriptors)
     take(account, charge, amount)
     emit(account, "charge.captured", charge.body)
+    release(account, charge, charge.body["amount"] - amount)
     finish(account, intent, charge)
 
 

@@ -153,7 +153,7 @@ class FakeStripe:
             raise NetworkFault.of(fault)
         if fault in _INSTEAD:
             return self._refused(_INSTEAD[fault](key))
-        answer = self._answer(method, path, params, key, lost=fault is Fault.ERROR_AFTER)
+        answer = self._answer(method, path, params, key, fault)
         if fault is not None and fault in NETWORK_FAULTS:
             raise NetworkFault.of(fault)
         return evolve(answer, delay=struck.delay) if struck and fault is Fault.SLOW else answer
@@ -162,22 +162,25 @@ class FakeStripe:
         self._account.request = RequestRef(f"req_{self._account.token(14)}", key)
 
     def _answer(
-        self, method: str, path: str, params: Mapping[str, Any], key: str | None, *, lost: bool = False
+        self, method: str, path: str, params: Mapping[str, Any], key: str | None, fault: Fault | None = None
     ) -> Answer:
         """Replay or execute.
 
-        ``lost``: Stripe breaks down after the work, and 500 is the answer that is saved.
+        With the faults ``500_before`` and ``500_after`` Stripe breaks down when it has begun to execute, so 500 is the
+        answer that is saved under the key. A key with a saved answer replays it, and nothing breaks down.
         """
         print_ = idempotency.fingerprint(method, path, params)
         try:
             saved = self._saved(key, print_)
             if saved is not None:
                 return evolve(saved, headers={**self._headers(), **saved.headers})
+            if fault is Fault.ERROR_BEFORE:
+                raise server_error(500, executed=True)
             answer = self._answered(self._execute(method, path, params))
             executed = True
         except Refusal as refusal:
             answer, executed = self._refused(refusal), refusal.executed
-        if lost and executed:
+        if fault is Fault.ERROR_AFTER and executed:
             answer = self._refused(server_error(500, executed=True))
         if key is not None and executed:
             idempotency.save(self._account, key, print_, answer, answer.headers["Request-Id"])
@@ -304,7 +307,8 @@ class FakeStripe:
     def move_refund(self, refund_id: str, status: str, failure_reason: str = "unknown") -> Answer:
         """The bank moves a refund to another status, if ``refunds.TRANSITIONS`` allows.
 
-        Answers 200 with the refund.
+        ``failure_reason``: one of ``refunds.FAILURE_REASONS``, for ``failed`` and ``canceled``. A failed or canceled
+        refund's money returns to the balance, and the charge's ``amount_refunded`` falls. Answers 200 with the refund.
         """
         return self._act(lambda: self._move_refund(refund_id, status, failure_reason))
 
@@ -318,8 +322,7 @@ class FakeStripe:
 
     def _move_refund(self, refund_id: str, status: str, failure_reason: str) -> Json:
         refund = self._account.require("refund", refund_id)
-        if status not in refunds.TRANSITIONS[refund.body["status"]]:
-            raise invalid(f"A refund cannot go from {refund.body['status']} to {status}.", executed=True)
+        refunds.check_move(refund, status, failure_reason)
         refunds.move_to(self._account, refund, status, failure_reason)
         return refund.body
 
@@ -446,7 +449,6 @@ _INSTEAD: Final[Mapping[Fault | None, Callable[[str | None], Refusal]]] = {
     Fault.CONFLICT: key_in_use,
     Fault.RATE_LIMIT: lambda _: rate_limited(),
     Fault.LOCK_TIMEOUT: lambda _: lock_timeout(),
-    Fault.ERROR_BEFORE: lambda _: server_error(500),
     Fault.UNAVAILABLE: lambda _: server_error(503),
 }
 """Answers given in place of any work."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from booking_payments.adapters.fake_stripe import objects
+from booking_payments.adapters.fake_stripe import objects, settings
 from booking_payments.adapters.fake_stripe.answers import Json
 from booking_payments.adapters.fake_stripe.balance import move
 from booking_payments.adapters.fake_stripe.cards import RefundCourse, behaviour
@@ -48,6 +48,18 @@ TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
 }
 """What the bank may still do with a refund (docs.stripe.com/refunds)."""
 
+FAILURE_REASONS: Final = frozenset(
+    {
+        "charge_for_pending_refund_disputed",
+        "declined",
+        "expired_or_canceled_card",
+        "insufficient_funds",
+        "lost_or_stolen_card",
+        "merchant_request",
+        "unknown",
+    }
+)
+
 _MONEY_BACK: Final = frozenset({"failed", "canceled"})
 
 
@@ -55,7 +67,7 @@ def create(account: Account, params: Json, _: str) -> Json:
     """``POST /v1/refunds``."""
     charge = _charge_to_refund(account, params)
     _check_refundable(account, charge)
-    left = charge.body["amount_captured"] - charge.body["amount_refunded"]
+    left = charge.body["amount_captured"] - _paid_back(charge)
     amount = params.get("amount", left)
     if left == 0:
         raise _already_refunded(charge)
@@ -124,7 +136,7 @@ def _new_refund(account: Account, charge: Record, amount: int, params: Json, cou
     if params.get("instructions_email"):
         given["instructions_email"] = params["instructions_email"]
     body = objects.refund(account, id_, charge.body, **given)
-    refund = account.add("refund", id_, body)
+    refund = account.add("refund", id_, body, release=False)
     moved = move(account, "refund" if id_.startswith("re_") else "payment_refund", refund, -amount, "refund")
     account.update(refund, balance_transaction=moved.id, **_first_status(course))
     account.note(charge, refunds=[*charge.private["refunds"], id_])
@@ -138,8 +150,32 @@ def _first_status(course: RefundCourse) -> Json:
 
 
 def _count(account: Account, charge: Record, change: int) -> Json:
-    refunded = charge.body["amount_refunded"] + change
-    return account.update(charge, amount_refunded=refunded, refunded=refunded == charge.body["amount_captured"])
+    everything = _paid_back(charge) + change == charge.body["amount_captured"]
+    return account.update(charge, amount_refunded=charge.body["amount_refunded"] + change, refunded=everything)
+
+
+def _paid_back(charge: Record) -> int:
+    """What was refunded of the captured amount. A release that is listed as a refund was never captured."""
+    return int(charge.body["amount_refunded"]) - int(charge.private["released"])
+
+
+def release(account: Account, charge: Record, amount: int, reason: str | None = None) -> None:
+    """List ``amount`` of an authorization, which is released, as a refund, if the account's settings ask for it.
+
+    Versions before 2025-03-31.basil did this. The refund has no metadata and moves no money.
+
+    ``reason``: the refund's, unless the settings name one.
+    """
+    as_refund = settings.current(account)["release_as_refund"]
+    if not as_refund or not amount:
+        return
+    id_ = account.new_id("refund", "re")
+    given = {"amount": amount, "reason": reason if as_refund is True else as_refund, "status": "succeeded"}
+    refund = account.add("refund", id_, objects.refund(account, id_, charge.body, **given), release=True)
+    account.note(charge, refunds=[*charge.private["refunds"], id_], released=amount)
+    previous = _count(account, charge, amount)
+    emit(account, "refund.created", refund.body)
+    emit(account, "charge.refunded", charge.body, previous)
 
 
 def _close_inquiries(account: Account, charge: Record) -> None:
@@ -171,6 +207,16 @@ def move_to(account: Account, refund: Record, status: str, failure_reason: str =
     emit(account, "charge.refund.updated", refund.body, previous)
     if status == "failed":
         emit(account, "refund.failed", refund.body)
+
+
+def check_move(refund: Record, status: str, failure_reason: str) -> None:
+    """Raises 400 for a status that cannot follow, an unknown reason, and a release, which moves no money."""
+    if status not in TRANSITIONS[refund.body["status"]] or refund.private["release"]:
+        what = "A released authorization" if refund.private["release"] else "A refund"
+        raise invalid(f"{what} cannot go from {refund.body['status']} to {status}.", param="status", executed=True)
+    if failure_reason not in FAILURE_REASONS:
+        message = f"Invalid failure_reason: must be one of {', '.join(sorted(FAILURE_REASONS))}"
+        raise invalid(message, param="failure_reason")
 
 
 def succeed_later(account: Account, refund: Record) -> None:

@@ -18,7 +18,9 @@ from booking_payments.entrypoints.sandbox.account import SandboxStripe
 from booking_payments.entrypoints.sandbox.forms import BadForm, decode
 from booking_payments.entrypoints.sandbox.messages import Reply, Request, reply_refusing, reply_with
 
-SECRET_KEY: Final = "sk_test_"  # noqa: S105 - how the keys that are let in begin
+SECRET_KEYS: Final = ("sk_test_", "rk_test_")
+"""How the keys begin that may do everything: secret keys, and restricted ones, whose permissions are not modelled."""
+
 PUBLISHABLE_KEY: Final = "pk_test_"
 
 _VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]{1,32})?")
@@ -57,10 +59,10 @@ def _check_key(request: Request) -> None:
             "You did not provide an API key. You need to provide your API key in the Authorization header, using "
             "Bearer auth (e.g. 'Authorization: Bearer sk_test_...')."
         )
-    if key.startswith(SECRET_KEY):
+    if key.startswith(SECRET_KEYS):
         return
     if not key.startswith(PUBLISHABLE_KEY):
-        raise _unauthorized("Invalid API Key provided: this sandbox takes keys that begin with sk_test_.")
+        raise _unauthorized("Invalid API Key provided: this sandbox takes keys that begin with sk_test_ or rk_test_.")
     if _customers_part(request) is None:
         raise _unauthorized(
             "This API call cannot be made with a publishable API key. Please use a secret API key.",

@@ -85,6 +85,15 @@ class RefundMove(msgspec.Struct, forbid_unknown_fields=True):
     failure_reason: Text = "unknown"
 
 
+class AccountChange(msgspec.Struct, forbid_unknown_fields=True):
+    """Settings of the account for what follows; what is left out stays. ``FakeStripe.set_settlement`` and
+    ``set_release_as_refund`` say what they mean."""
+
+    settlement_currency: Text | msgspec.UnsetType | None = msgspec.UNSET
+    rates: Annotated[dict[Text, Text], msgspec.Meta(max_length=200)] = msgspec.field(default_factory=dict)
+    release_as_refund: bool | Literal["expired_uncaptured_charge"] | msgspec.UnsetType = msgspec.UNSET
+
+
 class Advance(msgspec.Struct, forbid_unknown_fields=True):
     """How much time passes at once."""
 
@@ -208,6 +217,24 @@ def _move_refund(stripe: SandboxStripe, id_: str, given: RefundMove) -> Reply:
     return reply_with(stripe.move_refund(id_, given.status, given.failure_reason))
 
 
+def _account(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
+    return Reply(200, stripe.account_settings)
+
+
+def _change_account(stripe: SandboxStripe, _: str, given: AccountChange) -> Reply:
+    with stripe.lock:
+        currency = given.settlement_currency
+        if currency is msgspec.UNSET:
+            currency = stripe.account_settings["settlement_currency"]
+        try:
+            stripe.set_settlement(currency, given.rates)
+        except ValueError as error:
+            raise invalid(f"Invalid account: {error}") from None
+        if given.release_as_refund is not msgspec.UNSET:
+            stripe.set_release_as_refund(given.release_as_refund)
+        return Reply(200, stripe.account_settings)
+
+
 def _advance(stripe: SandboxStripe, _: str, given: Advance) -> Reply:
     try:
         happened = stripe.advance(timedelta(seconds=given.advance_s))
@@ -299,6 +326,8 @@ ROLES: Final = (
     _role("POST /payment_intents/{id}/dispute", Dispute, _dispute),
     _role("POST /disputes/{id}", DisputeMove, _move_dispute),
     _role("POST /refunds/{id}", RefundMove, _move_refund),
+    _role("GET /account", Nothing, _account),
+    _role("POST /account", AccountChange, _change_account),
     _role("GET /clock", Nothing, _now),
     _role("POST /clock", Advance, _advance),
     _role("POST /faults", FaultScript, _script_fault),
