@@ -7,8 +7,9 @@ import pytest
 import structlog
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.idempotency import KeyedRequest
 from booking_payments.entrypoints.http.auth import Principal
-from booking_payments.entrypoints.http.idempotency import Asked, Work, asked, key_of, once
+from booking_payments.entrypoints.http.idempotency import Work, asked, key_of, once
 from booking_payments.entrypoints.http.models import CancelBooking
 from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply
 from booking_payments.entrypoints.http.services import Services
@@ -16,7 +17,7 @@ from booking_payments.ports.storage import ANSWER_LIFETIME, CommitLost, StorageC
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, open_api, problem_of, services_of
 
-ASKED = Asked(caller="ann", route="POST /x", key="a-key-of-some-length", fingerprint="f")
+ASKED = KeyedRequest(caller="ann", route="POST /x", key="a-key-of-some-length", fingerprint="f")
 DONE = Reply(status=200, body=b'{"done":1}', media_type="application/json")
 LEASE = timedelta(seconds=60)
 
@@ -237,7 +238,7 @@ def test_a_stored_key_is_found_by_the_next_version_too() -> None:
     """Keys outlive a deployment, so how they are told apart must not change unnoticed."""
     found = asked("a-key-of-some-length", OLGA, "POST", "/api/bookings/bk_1/cancel/", GIVEN)
 
-    assert found == Asked(
+    assert found == KeyedRequest(
         caller="7effefb1753c44913491f95caf8d30d2c1b3f64fcf1b6954c443942f6f508902",
         route="POST /api/bookings/bk_1/cancel",
         key="a-key-of-some-length",
