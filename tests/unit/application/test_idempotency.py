@@ -251,7 +251,8 @@ async def test_a_key_of_16_to_255_printable_characters_is_taken(house: House, ke
         with pytest.raises(InvalidInput):
             await house.payments.start_payment(booking.id, idempotency_key=key)
     else:
-        assert await house.payments.start_payment(booking.id, idempotency_key=key)
+        view = await house.payments.start_payment(booking.id, idempotency_key=key)
+        assert view.payment.booking_id == booking.id
 
 
 @pytest.mark.parametrize(
