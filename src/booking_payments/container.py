@@ -270,8 +270,8 @@ async def build(
 
     ``consumers`` take the messages to the booking app inside this process. ``own`` stands in for the gateway that the
     settings name. ``works``: this process is going to do the background work. ``serving``: it answers over HTTP, where
-    rates are bounded. On SQLite only one process may serve a file: another one is waited for at most ``wait``, and
-    after that it is a ``SettingsError``, too.
+    rates are bounded. On SQLite only one process may serve a file. Another one is waited for, at most
+    ``wait``; then ``SettingsError`` is raised.
     """
     async with AsyncExitStack() as stack:
         if serving:
@@ -281,7 +281,7 @@ async def build(
 
 @asynccontextmanager
 async def _serving_alone(settings: Settings, wait: timedelta) -> AsyncIterator[None]:
-    """Nobody else serves the database while this lasts, where it is a file of SQLite."""
+    """Hold the lock of the SQLite file while the context lasts. Raises ``SettingsError``."""
     file = database_file(settings.normalized_database_url)
     async with AsyncExitStack() as stack:
         if file is not None:
@@ -385,7 +385,7 @@ async def readiness(storage: SqlStorage) -> Readiness:
 def _background(container: Container, kind: GatewayName | None) -> Background:
     """What runs beside the HTTP app: due work, and with the fake gateway its webhooks to ourselves.
 
-    On SQLite the process that serves first ends the leases of the one that served before it. Where several processes
+    On SQLite a ``serve`` process first ends the leases of the ``serve`` before it. Where several processes
     share PostgreSQL, all of that is left to workers as long as one is alive.
     """
 
@@ -396,7 +396,7 @@ def _background(container: Container, kind: GatewayName | None) -> Background:
         rounds = list(_rounds(container, kind))
         async with AsyncExitStack() as stack:
             if not container.settings().on_postgresql:
-                if container.serves():  # then it holds the lock of the file
+                if container.serves():  # it holds the lock of the file
                     await storage.take_over()
             else:
                 presence = Presence(storage.engine, container.queue())

@@ -29,7 +29,7 @@ KEY = {"Idempotency-Key": "one-refund-and-no-second"}
 
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, str]:
-    """Of a service that nobody's lease lapses for while a test runs: what is gone on with was taken over."""
+    """Settings with a lease that is longer than any test, so that only a takeover can end it."""
     settings = {"DATABASE_URL": f"sqlite:///{tmp_path / 'books.db'}", "OPERATION_LEASE_S": "3600"}
     printed(tmp_path, "migrate", settings=settings)
     return settings
@@ -57,7 +57,7 @@ def _second(folder: Path, settings: Mapping[str, str], *words: str) -> subproces
     )
 
 
-def test_a_second_serve_on_one_file_stops_and_says_whose_it_is(tmp_path: Path, settings: dict[str, str]) -> None:
+def test_a_second_serve_on_one_file_stops_with_an_error(tmp_path: Path, settings: dict[str, str]) -> None:
     with _serving(tmp_path, settings) as (first, address):
         second = _second(tmp_path, settings, "--wait", "0")
 
@@ -164,7 +164,7 @@ def test_the_next_one_takes_over_at_once_when_the_first_is_killed(
             assert refunding.refunds() == [2000]
 
 
-def test_an_embedded_process_ends_nobodys_request(
+def test_an_embedded_process_does_not_end_a_request_of_serve(
     tmp_path: Path, settings: dict[str, str], refunding: Refunding
 ) -> None:
     with _serving(tmp_path, settings) as (first, address):

@@ -1,4 +1,4 @@
-"""One ``serve`` for each SQLite file; whoever only shares the file ends nobody's lease."""
+"""One ``serve`` for each SQLite file; commands and embedded processes share the file and end no lease."""
 
 import os
 import sqlite3
@@ -11,6 +11,7 @@ import pytest
 
 from booking_payments import Currency, Money, NewBooking, open_payments
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
+from booking_payments.adapters.sql import serve_lock
 from booking_payments.adapters.sql.serve_lock import FileServedError, database_file, serving_alone
 from booking_payments.container import build
 from booking_payments.ports.storage import StoredAnswer
@@ -65,18 +66,18 @@ def test_one_file_has_many_names(file: Path, url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true", "postgresql://u@h/books.db"]
 )
-def test_what_is_in_no_file_has_no_lock(url: str) -> None:
+def test_a_database_without_a_file_has_no_lock(url: str) -> None:
     assert database_file(url) is None
 
 
-async def test_a_second_one_is_told_whose_the_file_is(file: Path) -> None:
+async def test_the_error_of_a_second_one_names_file_and_process(file: Path) -> None:
     async with serving_alone(file, NOT_AT_ALL, print):
         with pytest.raises(FileServedError, match=rf"^process {os.getpid()} serves .*books\.db already"):
             async with serving_alone(file, NOT_AT_ALL, print):
                 pytest.fail("two serve")
 
 
-async def test_a_lock_that_says_nothing_of_its_holder_is_one_all_the_same(file: Path) -> None:
+async def test_a_lock_file_without_a_process_id_is_a_lock(file: Path) -> None:
     async with serving_alone(file, NOT_AT_ALL, print):
         file.with_name("books.db.lock").write_text("nobody\n")
         with pytest.raises(FileServedError, match=r"^another process serves"):
@@ -84,7 +85,8 @@ async def test_a_lock_that_says_nothing_of_its_holder_is_one_all_the_same(file: 
                 pytest.fail("two serve")
 
 
-async def test_a_second_one_waits_until_the_first_has_ended(file: Path) -> None:
+async def test_a_second_one_waits_until_the_first_has_ended(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve_lock, "LOOK_AGAIN_S", 0)
     waits, order = anyio.Event(), list[object]()
 
     def told(holder: int | None) -> None:
@@ -98,6 +100,8 @@ async def test_a_second_one_waits_until_the_first_has_ended(file: Path) -> None:
     async with anyio.create_task_group() as tasks, serving_alone(file, NOT_AT_ALL, print):
         tasks.start_soon(second)
         await waits.wait()
+        for _ in range(20):  # the second one looks again and again meanwhile
+            await anyio.lowlevel.checkpoint()
         order.append("first ends")
 
     assert order == [os.getpid(), "first ends", "second"]
@@ -127,7 +131,7 @@ async def test_only_one_serves_and_any_number_share(settings: Settings, file: Pa
         pass
 
 
-async def test_a_database_that_can_not_be_opened_is_still_told_so(tmp_path: Path) -> None:
+async def test_a_folder_that_is_not_there_is_an_error_of_the_setting(tmp_path: Path) -> None:
     settings = load_settings({"DATABASE_URL": f"sqlite:///{tmp_path}/no/such/folder/books.db"}, None)
 
     with pytest.raises(SettingsError, match="DATABASE_URL"):
@@ -145,7 +149,7 @@ async def test_several_serve_on_postgresql(postgres_copy: str) -> None:
         assert (await other.ready()).ok
 
 
-# --- whose leases are ended
+# --- which leases are ended
 
 
 async def _leave_leases(settings: Settings, file: Path, holder: str) -> None:
@@ -174,7 +178,7 @@ async def _leave_leases(settings: Settings, file: Path, holder: str) -> None:
 
 
 def _held(file: Path) -> list[str]:
-    """What still belongs to somebody."""
+    """The marks and operations whose lease runs."""
     with sqlite3.connect(file) as books:
         marks = books.execute("SELECT route FROM answers WHERE locked_until = ? ORDER BY route", (FAR,)).fetchall()
         leases = books.execute("SELECT 'operation' FROM payments WHERE lease_until = ?", (FAR,)).fetchall()
@@ -188,7 +192,7 @@ def _held(file: Path) -> list[str]:
         (RandomIds().new("run"), ["library x", "operation"]),
     ],
 )
-async def test_who_serves_takes_over_what_the_last_one_left_and_nothing_else(
+async def test_serve_ends_the_leases_of_an_earlier_serve_and_no_others(
     settings: Settings, file: Path, holder: str, left: list[str]
 ) -> None:
     await _leave_leases(settings, file, holder)
@@ -199,7 +203,7 @@ async def test_who_serves_takes_over_what_the_last_one_left_and_nothing_else(
             assert _held(file) == left
 
 
-async def test_an_embedded_process_ends_nobodys_lease(settings: Settings, file: Path) -> None:
+async def test_an_embedded_process_ends_no_lease(settings: Settings, file: Path) -> None:
     await _leave_leases(settings, file, ServingIds().new("run"))
 
     async with open_payments({"DATABASE_URL": f"sqlite:///{file}"}, env_file=None) as payments:
@@ -208,7 +212,7 @@ async def test_an_embedded_process_ends_nobodys_lease(settings: Settings, file: 
     assert _held(file) == ["POST /api/x", "library x", "operation"]
 
 
-async def test_who_serves_marks_its_leases_as_its_own(settings: Settings, file: Path) -> None:
+async def test_leases_of_serve_are_marked(settings: Settings, file: Path) -> None:
     async with build(settings, serving=True) as serving, build(settings) as other:
         assert serving.ids.new("run").startswith("run_serve_")
         assert not other.ids.new("run").startswith("run_serve_")

@@ -14,7 +14,7 @@ LONGEST_ID: Final = 128
 
 @frozen(kw_only=True)
 class KeyMark:
-    """Names the mark of a request with an idempotency key: whose, which command, which key."""
+    """Identifies the mark of a request with an idempotency key: its caller, its command and the key."""
 
     caller: str
     route: str
@@ -27,7 +27,7 @@ class Caller:
 
     ``resumed``: an earlier run of the same request, under the same cause, may have got somewhere. ``until``: when this
     run's right to the request ends, after which another one may take it over; ``mark`` names where that is stored,
-    since another process may have ended it earlier. ``request_id`` is of the HTTP request and ``key`` the idempotency
+    since another process may shorten it. ``request_id`` is of the HTTP request and ``key`` the idempotency
     key, for the audit trail. ``by_itself``: nobody gave a command, so that whatever is recorded leaves its own record
     in the audit trail.
     """

@@ -1,16 +1,16 @@
-"""Idempotency keys: the same request, sent again with the same key, is done once and answered the same.
+"""Idempotency keys: a request that is repeated with the same key is executed once and gets the same answer.
 
-The rules of a key are here, for the HTTP API (``Idempotency-Key``) and for the library (``idempotency_key=``). A mark
-is stored before the work, and what came of it in its place afterwards:
+These rules hold for the HTTP API (``Idempotency-Key``) and for the library (``idempotency_key=``). A mark is stored
+before the work and is replaced by the outcome afterwards:
 
-- a result, a decline and a refusal that no repetition changes are kept, and given again;
-- where nothing was done (bad input, not possible in the present state) the mark is removed and the next try is a first
-  one, unless this one was not the first: what an earlier run has done must not be forgotten, so its mark stays, lapsed;
-- after an unknown outcome, a failure of ours and a crash the work may have got somewhere. The mark stays, lapsed, with
-  the cause of the run that began: the next run has that cause, too, and finds by it in the journal what was done.
+- a result, a decline, ``NotFound`` and a refusal by a rule are stored and replayed;
+- when nothing was done (bad input, not possible in the present state) a first run removes its mark, and the key can be
+  used anew. A resumed run keeps the mark, expired, because the run before it may have done something;
+- after an unknown outcome, an internal error or a crash the mark stays, expired, with the cause of the first run. The
+  next run has the same cause, and finds under it in the journal the operation that the first one began.
 
-A mark belongs to the run that works on it until ``locked_until``. Another process may end it earlier, so whoever is
-about to begin something reads it again (``resuming.require_turn``).
+A run owns its mark until ``locked_until``. Another process may shorten that time, so a run reads the mark again in the
+transaction in which it begins an operation (``resuming.require_turn``).
 """
 
 import json
@@ -81,7 +81,7 @@ class KeyedRequest:
     fingerprint: str
 
     def mark(self, cause: str, now: datetime) -> StoredAnswer:
-        """The mark of a run that begins under ``cause``, and that nobody works on yet."""
+        """A new mark for this request, with ``cause`` as its cause; no run owns it yet."""
         return StoredAnswer(
             caller=self.caller,
             route=self.route,
@@ -95,22 +95,24 @@ class KeyedRequest:
 
 @frozen(kw_only=True)
 class Claim:
-    """The right to do the work: the mark, and the cause that the work is recorded under. ``resumed``: an earlier run of
-    the same request may have got somewhere."""
+    """The right of a run to execute the request: its mark, and the cause that the journal records.
+
+    ``resumed``: an earlier run of the same request may have begun an operation.
+    """
 
     mark: StoredAnswer
     cause: str
     resumed: bool
 
     def caller(self, caller: Caller) -> Caller:
-        """``caller`` as this run asks: the one before it, if there was one, has the same cause."""
+        """``caller`` with the cause of this request, which all its runs share, and with the mark of this run."""
         mark = KeyMark(caller=self.mark.caller, route=self.mark.route, key=self.mark.key)
         return evolve(caller, cause=self.cause, resumed=self.resumed, until=self.mark.locked_until, mark=mark)
 
 
 @frozen(kw_only=True)
 class Kept:
-    """What came of the work, to be given again. ``status`` is that of HTTP."""
+    """An outcome that is stored and replayed. ``status`` is an HTTP status, also for the library."""
 
     status: int
     body: bytes
@@ -118,20 +120,20 @@ class Kept:
 
 
 class Fate(Enum):
-    """What becomes of the mark of a request that ended with an error."""
+    """How a run that ended with an error leaves the mark of its request."""
 
     KEPT = "kept"
-    """The error is given again."""
+    """The error is stored and raised again."""
 
     FORGOTTEN = "forgotten"
     """Nothing was done, so the key is free again."""
 
     LAPSED = "lapsed"
-    """The work may have got somewhere: the next run goes on from there."""
+    """An operation may have begun: the next run resumes it."""
 
 
 def fate_of(error: BaseException) -> Fate:
-    """What becomes of the mark of a request whose work raised ``error``."""
+    """How a run that raised ``error`` leaves the mark of its request."""
     if isinstance(error, CardDeclined | NotFound | RefusedByRule):
         return Fate.KEPT
     return Fate.FORGOTTEN if isinstance(error, InvalidInput | NotPossibleNow) else Fate.LAPSED
@@ -139,7 +141,7 @@ def fate_of(error: BaseException) -> Fate:
 
 @frozen(kw_only=True)
 class Marks:
-    """The marks of requests with a key. A mark belongs for the time of ``lease`` to the run that claimed it."""
+    """Stores the marks of requests with a key. A run owns a mark for ``lease`` after it has claimed it."""
 
     storage: Storage
     clock: Clock
@@ -147,23 +149,23 @@ class Marks:
     lease: timedelta
 
     async def begin(self, request: KeyedRequest, cause: str) -> Claim | StoredAnswer:
-        """The right to work on ``request``, or what is stored of it where it is done already.
+        """Claim ``request``. Returns the claim, or the stored outcome when the request was executed before.
 
-        ``cause`` is that of the caller. Raises ``RefusedByRule`` (``idempotency_key_reused``) when the key was used for
-        another request, ``AlreadyUnderWay`` (``idempotency_key_in_use``) while somebody works on this one, and
-        ``StorageConflict`` when the mark can't be stored; nothing has begun then.
+        ``cause`` is the cause of the caller. Raises ``RefusedByRule`` (``idempotency_key_reused``) when the key was
+        used for another request, ``AlreadyUnderWay`` (``idempotency_key_in_use``) while another run owns the mark, and
+        ``StorageConflict`` when the mark can't be stored; nothing was begun in any of these cases.
         """
-        # Callers choose their causes, so these alone would not tell this run's facts from another's.
+        # Callers choose their causes, so a cause alone may name the facts of several requests in the journal.
         own = f"{cause} {self.ids.new('once')}"
         try:
             return await self.storage.transact(lambda uow: self._begin(uow, request, own))
-        except CommitLost as lost:  # of the mark alone: no work has begun
+        except CommitLost as lost:  # only the mark may be stored; no operation has begun
             raise StorageConflict("the key could not be marked; send the same again") from lost
 
     async def end(self, claim: Claim, kept: Kept | None, *, nothing_done: bool = False) -> None:
-        """Put ``kept`` in place of the mark; without it the mark lapses, or is removed where ``nothing_done`` under it.
+        """Replace the mark by ``kept``. Without it the mark expires, or a first run with ``nothing_done`` removes it.
 
-        Raises ``StorageConflict`` or ``CommitLost`` when that fails. The mark lapses by itself then.
+        Raises ``StorageConflict`` or ``CommitLost`` when that fails; the mark then expires after its lease.
         """
         await self.storage.transact(lambda uow: self._end(uow, claim, kept, nothing_done))
 
@@ -191,7 +193,7 @@ class Marks:
         mark = claim.mark
         current = await uow.answers.get(mark.caller, mark.route, mark.key)
         if current is None or current.status is not None or current.locked_until != mark.locked_until:
-            return  # our lease is over and somebody else may have taken over: the answer is theirs to give
+            return  # this run does not own the mark any more; the run that took over stores its outcome
         if kept is not None:
             await uow.answers.put(evolve(mark, status=kept.status, media_type=kept.media_type, body=kept.body))
         elif nothing_done and not claim.resumed:
@@ -204,10 +206,10 @@ class Marks:
 
 
 def library_request(command: str, caller: Caller, key: str, asked: Mapping[str, object]) -> KeyedRequest:
-    """A call of the library's ``command`` with a key. Two callers with one key have nothing to do with each other.
+    """A call of the library's ``command`` with a key. The keys of two callers are separate.
 
-    ``asked`` are its arguments; equal amounts are the same, however they are written. Raises ``InvalidInput`` for a key
-    that can be none.
+    ``asked`` are the arguments of the call. Raises ``InvalidInput`` for a key of another format, and ``TypeError`` for
+    an argument of a type that no command takes.
     """
     if not is_key(key):
         told = "idempotency_key: give 16 to 255 printable ASCII characters, best a new UUID"
@@ -226,7 +228,7 @@ def _encoded(value: object) -> bytes:
 
 
 def _canonical(value: Any) -> Any:
-    """``value`` in plain JSON. Raises ``TypeError`` for what has no form here: it would be told from nothing."""
+    """``value`` as JSON values. Raises ``TypeError`` for a type that has no such form."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, Enum):
@@ -247,7 +249,7 @@ def _canonical(value: Any) -> Any:
 
 
 def amount_asked(amount: object) -> object:
-    """An amount as an argument is compared: ``"20.0"`` and ``Decimal("20.00")`` are the same one."""
+    """An amount in the form in which arguments are compared: ``"20.0"`` and ``Decimal("20.00")`` are equal."""
     if isinstance(amount, Money | Decimal) or amount is None:
         return amount
     text = str(amount)
@@ -259,9 +261,9 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,6})?", re.ASCII)
 
 @frozen(kw_only=True)
 class Memory:
-    """How a result of the library is kept: by what names it in the books, from which it is read when it is given again.
+    """How the result of a command is stored: as ids, from which it is read from the database again.
 
-    ``names`` are the ids in a result, ``read`` finds the result by them, for this caller.
+    ``names`` returns the ids in a result, ``read`` returns the result for a caller and these ids.
     """
 
     names: Callable[[Any], Mapping[str, Any]]
@@ -271,8 +273,11 @@ class Memory:
 async def once(
     marks: Marks, request: KeyedRequest, caller: Caller, work: Callable[[Caller], Awaitable[T]], memory: Memory
 ) -> T:
-    """Do ``work`` for ``caller`` unless it was done for this key already; then give its result again, as the books have
-    it now, or raise what it raised. Raises as ``Marks.begin`` does."""
+    """Run ``work`` for ``caller``, unless a run of this request has ended before.
+
+    Returns the result of ``work``; of an earlier run the same result in its present state, read from the database.
+    Raises the errors of ``work``, also those stored by an earlier run, and the errors of ``Marks.begin``.
+    """
     caller = evolve(caller, key=request.key)
     begun = await marks.begin(request, caller.cause)
     if isinstance(begun, StoredAnswer):
@@ -291,8 +296,8 @@ async def once(
 
 
 async def _end(marks: Marks, claim: Claim, kept: Kept | None, *, nothing_done: bool = False) -> None:
-    """Store the end where that is possible. Where not, the mark lapses by itself, and the next run finds in the journal
-    what this one did; its caller is told what came of the work all the same."""
+    """Store the outcome. When that fails the caller still gets it; the mark expires after its lease, and the next run
+    finds the operation in the journal."""
     with suppress(StorageConflict, CommitLost):
         await marks.end(claim, kept, nothing_done=nothing_done)
 

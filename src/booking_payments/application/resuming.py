@@ -78,8 +78,11 @@ async def require_turn(world: World, uow: UnitOfWork, booking_id: str, caller: C
 
 
 async def _still_ours(uow: UnitOfWork, caller: Caller, mark: KeyMark) -> bool:
-    """Whether the mark is as this run has claimed it. It stays locked until the transaction ends, so nobody takes it
-    over before what is begun here is in the journal, where the next run finds it."""
+    """Whether this run still owns its mark.
+
+    The mark stays locked until the transaction ends. So another run can claim it only after the operation that is begun
+    here is in the journal.
+    """
     stored = await uow.answers.get(mark.caller, mark.route, mark.key)
     return stored is not None and stored.status is None and stored.locked_until == caller.until
 

@@ -288,7 +288,7 @@ class Inbox(Protocol):
 
 
 LIBRARY_ROUTE: Final = "library "
-"""How the ``route`` of a mark begins that a call of the library has made; those of the HTTP API begin with a method."""
+"""The prefix of ``route`` in marks of library calls; in marks of the HTTP API it begins with the method."""
 
 ANSWER_LIFETIME: Final = timedelta(hours=72)
 """How long an answer is kept: longer than the gateway's own 24 hours, and a weekend."""
@@ -296,7 +296,7 @@ ANSWER_LIFETIME: Final = timedelta(hours=72)
 
 @frozen(kw_only=True)
 class StoredAnswer:
-    """What came of a request with an idempotency key, or the mark that one is running.
+    """The outcome of a request with an idempotency key, or the mark of one that is running.
 
     Unique by ``caller``, ``route`` and ``key``. ``fingerprint`` is the SHA-256 of the request. ``status`` is None
     while it runs, which counts until ``locked_until``.

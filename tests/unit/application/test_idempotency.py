@@ -155,7 +155,7 @@ async def test_it_is_done_once_and_gives_the_same_again(house: House, case: str)
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_a_key_is_told_in_the_audit_trail(house: House, case: str) -> None:
+async def test_the_audit_trail_names_the_key(house: House, case: str) -> None:
     prepare, method, given = CASES[case]
     booking_id = await prepare(house)
 
@@ -294,7 +294,7 @@ async def test_the_payment_of_that_time_is_given_again_and_not_the_latest(house:
 
 
 @pytest.mark.parametrize("card", ["pm_card_chargeDeclined", "pm_card_chargeDeclinedStolenCard"])
-async def test_a_decline_is_told_again(house: House, card: str) -> None:
+async def test_a_decline_is_raised_again(house: House, card: str) -> None:
     booking = await house.book()
     declines = []
     for _ in range(2):
@@ -310,7 +310,7 @@ async def test_a_decline_is_told_again(house: House, card: str) -> None:
     assert (await house.payments.payment_status(booking.id)).payment.attempts_made == 1
 
 
-async def test_a_refusal_by_a_rule_is_told_again_even_when_the_rule_would_allow_it_now(house: House) -> None:
+async def test_a_refusal_by_a_rule_is_raised_again(house: House) -> None:
     booking_id = await _held(house)
     told = []
     for _ in range(2):
@@ -321,7 +321,7 @@ async def test_a_refusal_by_a_rule_is_told_again_even_when_the_rule_would_allow_
     assert told[0] == told[1]
 
 
-async def test_so_is_what_was_not_found(house: House) -> None:
+async def test_not_found_is_raised_again(house: House) -> None:
     stranger = Caller.customer("bob", "test")
     booking = await house.book()
     for _ in range(2):
@@ -358,7 +358,7 @@ async def test_where_nothing_was_done_the_key_is_free_again(house: House) -> Non
         (KeyboardInterrupt(), Fate.LAPSED),
     ],
 )
-def test_what_becomes_of_a_mark(error: BaseException, fate: Fate) -> None:
+def test_each_kind_of_error_keeps_frees_or_expires_the_mark(error: BaseException, fate: Fate) -> None:
     assert fate_of(error) is fate
 
 
@@ -382,7 +382,7 @@ async def test_after_an_unknown_outcome_the_next_call_goes_on(house: House, faul
 
 
 async def test_without_the_key_it_would_be_a_second_refund(house: House) -> None:
-    """What the key is for; the test above would pass for another reason otherwise."""
+    """Shows that the test above passes because of the key."""
     booking_id = await _paid(house)
     house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     await house.payments.process_booking_refund(booking_id, "20.00", idempotency_key=KEY)
@@ -419,7 +419,7 @@ async def test_after_a_crash_the_next_call_goes_on_when_the_lease_is_over(house:
     assert (view.refund.amount.minor, len(view.payment.refunds)) == (2000, 1)
 
 
-async def test_while_one_works_another_is_told_so(house: House) -> None:
+async def test_while_one_call_runs_the_next_is_refused(house: House) -> None:
     booking_id = await _paid(house)
     told: list[str] = []
 
@@ -436,11 +436,11 @@ async def test_while_one_works_another_is_told_so(house: House) -> None:
     assert (told, await _refunded(house, booking_id)) == (["idempotency_key_in_use"], 2000)
 
 
-# --- a right that somebody else has ended
+# --- a mark that another process has ended
 
 
 async def _claimed(house: House, *, until: datetime, stored_until: datetime | None, status: int | None) -> Caller:
-    """A caller who works on a request until then, while the books say something else about its mark."""
+    """A caller with a claim until ``until``, while the database has other values in its mark."""
     request = library_request("refund_payment", BACKEND, KEY, {})
     mark = request.mark("cause", house.clock.now())
     if stored_until is not None:
@@ -460,7 +460,7 @@ async def _claimed(house: House, *, until: datetime, stored_until: datetime | No
         (None, None, False),  # cleared away
     ],
 )
-async def test_a_run_begins_only_what_the_books_say_it_may(
+async def test_a_run_begins_nothing_when_it_does_not_own_its_mark(
     house: House, stored_for: timedelta | None, status: int | None, may: bool
 ) -> None:
     booking_id = await _paid(house)
@@ -477,14 +477,14 @@ async def test_a_run_begins_only_what_the_books_say_it_may(
     assert await _refunded(house, booking_id) == (2000 if may else 0)
 
 
-async def test_money_goes_back_once_when_another_process_ends_the_right_of_one_that_works(house: House) -> None:
+async def test_money_goes_back_once_when_another_process_ends_the_lease_of_a_running_call(house: House) -> None:
     booking_id = await _paid(house)
     house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
         await house.payments.refund_payment(booking_id, amount="10.00")
 
     class Interrupted(FakeGateway):
-        """Reading the intent takes so long that somebody ends all marks and the request is made again."""
+        """While it reads the intent, another process ends all leases and makes the request again."""
 
         async def retrieve_intent(self, intent_id: str) -> IntentReport:
             if meanwhile:
@@ -569,7 +569,7 @@ def test_something_else(one: object, other: object) -> None:
     assert _print_of(one) != _print_of(other)
 
 
-def test_what_can_not_be_compared_is_no_argument() -> None:
+def test_an_argument_of_an_unknown_type_is_refused() -> None:
     with pytest.raises(TypeError, match="object has no canonical form"):
         _print_of(object())
 

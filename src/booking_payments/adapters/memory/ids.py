@@ -38,10 +38,10 @@ _ENTROPY: Final = Entropy()
 
 
 RUN: Final = "run"
-"""The prefix of who holds the lease of an operation."""
+"""The prefix of the id that holds the lease of an operation."""
 
 SERVING_RUN: Final = "run_serve"
-"""The same in the process that serves."""
+"""The same prefix in a process that runs ``serve``."""
 
 
 class RandomIds:
@@ -61,7 +61,7 @@ class RandomIds:
 
 
 class ServingIds(RandomIds):
-    """Ids of the process that serves, whose leases can be told from those of commands and embedded processes."""
+    """Ids in a process that runs ``serve``. The holder of a lease shows whether a ``serve`` took it."""
 
     def new(self, prefix: str) -> str:
         return super().new(SERVING_RUN if prefix == RUN else prefix)

@@ -1,7 +1,7 @@
 """One ``serve`` for each SQLite file, by a lock of the operating system on a file beside it.
 
-The lock ends with the process that holds it, however that ends. SQLite's own file is not locked: its locks belong to
-SQLite, and closing a second handle of the file would drop them.
+The operating system releases the lock when the process ends, also after a crash. The database file itself is not
+locked here: when a process closes any handle of a file, it loses the POSIX locks that SQLite holds on it.
 """
 
 import os
@@ -17,20 +17,20 @@ import anyio
 from booking_payments.adapters.sql.engine import is_sqlite, normalize_url
 
 LONGEST_WAIT: Final = timedelta(seconds=30)
-"""How long a second one waits for the first, which may have been told to stop and finishes its requests."""
+"""How long a second ``serve`` waits: the first may be shutting down and still finish its requests."""
 
 LOOK_AGAIN_S: Final = 0.1
 
 OnWait = Callable[[int | None], None]
-"""Called once when somebody else has the lock, with the id of that process where it is known."""
+"""Called once when another process holds the lock, with the id of that process if it is known."""
 
 
 class FileServedError(Exception):
-    """Another process serves this file, or nobody can say whether one does. The message says what to do."""
+    """Another process serves this file, or the lock is not available. The message says what to do."""
 
 
 def database_file(url: str) -> Path | None:
-    """The file of the SQLite database at ``url``, by its one real path; None for one in memory and for PostgreSQL."""
+    """The real path of the SQLite file at ``url``; None for a database in memory and for PostgreSQL."""
     parsed = normalize_url(url)
     name = parsed.database or ":memory:"
     if not is_sqlite(parsed) or ":memory:" in name or parsed.query.get("mode") == "memory":
@@ -40,9 +40,10 @@ def database_file(url: str) -> Path | None:
 
 @asynccontextmanager
 async def serving_alone(file: Path, wait: timedelta, on_wait: OnWait) -> AsyncIterator[None]:
-    """Hold the lock of the database ``file`` while the context lasts; wait at most so long for another process.
+    """Hold the lock of the database ``file`` while the context lasts; wait at most ``wait`` for another process.
 
-    Raises ``FileServedError``. The lock's file stays: whoever removed it could not know that nobody waits for it.
+    Raises ``FileServedError`` when the time is over or the lock file can't be opened or locked. The lock file is never
+    removed, since another process may wait for its lock.
     """
     lock = file.with_name(f"{file.name}.lock")
     try:
@@ -71,11 +72,11 @@ async def _take(descriptor: int, lock: Path, file: Path, wait: timedelta, on_wai
 
 
 def _is_free(descriptor: int, lock: Path) -> bool:
-    """Take the lock where nobody has it; whether that worked."""
+    """Try to take the lock. Returns whether this process holds it now."""
     try:
         import fcntl
     except ModuleNotFoundError:  # pragma: no cover - Windows
-        told = "this system can't say whether another serve has the SQLite file open; use PostgreSQL"
+        told = "this system has no file locks (flock), so serve can't use a SQLite file; use PostgreSQL"
         raise FileServedError(told) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -53,7 +53,7 @@ _END_LEASES: Final = (
     .where(answers.c.status.is_(None), answers.c.route.not_like(f"{LIBRARY_ROUTE}%"))
     .values(locked_until=bindparam("now")),
 )
-"""Of operations, and of requests with an idempotency key, as far as a process that serves has begun them."""
+"""Of operations, and of requests with an idempotency key, that a ``serve`` process has begun."""
 
 
 _ONE_VIEW: Final[dict[str, dict[str, Any]]] = {
@@ -148,8 +148,11 @@ class SqlStorage:
         await self.engine.dispose()
 
     async def take_over(self) -> None:
-        """End the leases that a process left which served this database and is gone: for the one that serves it now,
-        and knows that it is the only one. Those of commands and embedded processes stay: they may be alive."""
+        """End the leases of an earlier ``serve`` process on this database.
+
+        Only the process that holds the lock of the file (``serve_lock``) may call this: no other ``serve`` runs then.
+        Leases of commands and embedded processes are not ended, since those processes may be running.
+        """
         async with self._writer, self.engine.begin() as connection:
             for statement in _END_LEASES:
                 await connection.execute(statement, {"now": datetime.now(UTC)})

@@ -36,7 +36,7 @@ log = structlog.get_logger("booking_payments.serve")
     type=click.IntRange(0, 3600),
     default=30,
     show_default=True,
-    help="Seconds to wait for another serve that ends: on SQLite only one may use a file.",
+    help="Seconds to wait for another serve on the same SQLite file to end.",
 )
 def serve(host: str | None, port: int | None, workers: int | None, wait: int) -> None:
     """Serve the HTTP API until a signal ends it; requests in flight are finished first.
@@ -66,8 +66,11 @@ def serve(host: str | None, port: int | None, workers: int | None, wait: int) ->
 
 
 def serve_until_stopped(settings: Settings, listening: socket.socket, wait: timedelta = timedelta(seconds=30)) -> None:
-    """Serve on ``listening``, which is closed at the end. On SQLite another process that serves the same file is waited
-    for at most ``wait``. Raises ``SettingsError``."""
+    """Serve on ``listening``, which is closed at the end.
+
+    On SQLite wait at most ``wait`` for another ``serve`` on the same file. Raises ``SettingsError``, also when that one
+    still runs after this time.
+    """
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(settings, listening, wait))
 
