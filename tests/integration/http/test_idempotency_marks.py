@@ -7,11 +7,25 @@ import pytest
 import structlog
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.idempotency import KeyedRequest
+from booking_payments.application.idempotency import Fate, KeyedRequest, fate_of
+from booking_payments.domain.errors import (
+    AlreadyUnderWay,
+    CardDeclined,
+    Contradiction,
+    GatewayRefusedUs,
+    InvalidInput,
+    NotFound,
+    NotPossibleNow,
+    OutcomeUnknown,
+    RefundRefused,
+    RefusedByRule,
+    TryAgainLater,
+)
+from booking_payments.domain.retry import Decline
 from booking_payments.entrypoints.http.auth import Principal
-from booking_payments.entrypoints.http.idempotency import Work, asked, key_of, once
+from booking_payments.entrypoints.http.idempotency import FORGOTTEN, Work, asked, key_of, once
 from booking_payments.entrypoints.http.models import CancelBooking
-from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply
+from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply, reply_to
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.ports.storage import ANSWER_LIFETIME, CommitLost, StorageConflict, StorageDown
 from booking_payments.testing.house import House
@@ -226,6 +240,32 @@ async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
         assert await once(services, ASKED, asking("cause-1"), work) == DONE
 
     assert [(line["event"], line["route"]) for line in logs] == [("idempotency answer not stored", "POST /x")]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CardDeclined(Decline(code="card_declined", message="no")),
+        NotFound(),
+        RefusedByRule("no"),
+        InvalidInput("no"),
+        NotPossibleNow("no"),
+        AlreadyUnderWay(),
+        TryAgainLater(),
+        OutcomeUnknown(),
+        GatewayRefusedUs(),
+        RefundRefused(),
+        Contradiction("no"),
+        StorageConflict("busy"),
+        CommitLost("lost"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_http_and_library_keep_the_same_errors(error: Exception) -> None:
+    status = reply_to(error).status
+    by_status = Fate.FORGOTTEN if status in FORGOTTEN else Fate.LAPSED if status >= 500 else Fate.KEPT
+
+    assert fate_of(error) is by_status
 
 
 # --- what a key is told apart by

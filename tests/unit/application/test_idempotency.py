@@ -6,6 +6,7 @@ from decimal import Decimal
 from inspect import signature
 from typing import Any
 
+import anyio
 import attrs
 import pytest
 
@@ -434,6 +435,27 @@ async def test_while_one_call_runs_the_next_is_refused(house: House) -> None:
     await slow.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
 
     assert (told, await _refunded(house, booking_id)) == (["idempotency_key_in_use"], 2000)
+
+
+async def test_of_many_calls_at_once_one_refunds(house: House) -> None:
+    booking_id = await _paid(house)
+    ends: list[object] = []
+
+    async def refund() -> None:
+        try:
+            view = await house.payments.refund_payment(booking_id, amount="5.00", idempotency_key=KEY)
+        except AlreadyUnderWay as running:
+            ends.append(running.code)
+        else:
+            ends.append(view.refund.id)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(12):
+            tasks.start_soon(refund)
+
+    assert await _refunded(house, booking_id) == 500
+    assert len(ends) == 12
+    assert len(set(ends) - {"idempotency_key_in_use"}) == 1
 
 
 # --- a mark that another process has ended
