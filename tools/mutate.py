@@ -47,8 +47,12 @@ TARGETS: Final = {
         ("tests/unit/stripe/test_signature.py", "tests/unit/stripe/test_hostile_signatures.py"),
     ),
     "idempotency": Target(
-        ("entrypoints/http/idempotency.py",),
-        ("tests/integration/http/test_idempotency.py", "tests/integration/http/test_idempotency_marks.py"),
+        ("entrypoints/http/idempotency.py", "application/idempotency.py"),
+        (
+            "tests/unit/application/test_idempotency.py",
+            "tests/integration/http/test_idempotency.py",
+            "tests/integration/http/test_idempotency_marks.py",
+        ),
     ),
     "authorization": Target(
         ("entrypoints/http/auth.py", "application/callers.py"),

@@ -6,10 +6,12 @@ Nothing in the domain or the use cases knows that this file exists.
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
+import structlog
 from attrs import evolve
 from dependency_injector import containers, providers
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,13 +20,14 @@ from booking_payments.adapters.bank_transfer import BankTransferEvents, BankTran
 from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.gateway import FakeGateway
-from booking_payments.adapters.memory.ids import RandomIds
+from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.memory.publisher import Bounded, CallablePublisher, Consumer, Publishers
 from booking_payments.adapters.memory.steps import side_by_side
 from booking_payments.adapters.procrastinate.presence import Presence
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.fake_store import SqlFakeStore
 from booking_payments.adapters.sql.migrations import current, head, is_newer
+from booking_payments.adapters.sql.serve_lock import LONGEST_WAIT, FileServedError, database_file, serving_alone
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.pace import Paced
@@ -55,6 +58,8 @@ LOOK_FOR_WORKERS: Final = timedelta(seconds=5)
 READY_WITHIN_S: Final = 5
 """How long a database may take to say that it is there: a probe gives up sooner or later, too."""
 
+log = structlog.get_logger("booking_payments.serve")
+
 Background = Callable[[], AbstractAsyncContextManager[None]]
 T = TypeVar("T")
 
@@ -70,6 +75,10 @@ def _stripe_transport(settings: Settings) -> "SdkTransport":
 def _clock(settings: Settings) -> SystemClock | DatabaseClock:
     """SQLite is one machine's; whoever shares PostgreSQL shares its clock."""
     return DatabaseClock() if settings.on_postgresql else SystemClock()
+
+
+def _ids(serves: bool) -> RandomIds:
+    return ServingIds() if serves else RandomIds()
 
 
 def _storage(
@@ -174,11 +183,12 @@ class Container(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=Settings)
     consumers = providers.Object[Sequence[Consumer]](())
     works = providers.Object(False)
+    serves = providers.Object(False)
     database_url = settings.provided.normalized_database_url
 
     # The world outside
     clock = providers.Singleton(_clock, settings)
-    ids = providers.Singleton(RandomIds)
+    ids = providers.Singleton(_ids, serves)
     random = providers.Singleton(SystemRandom)
     alarm = providers.Singleton(Alarm, clock.provided.now)
 
@@ -254,14 +264,51 @@ async def build(
     *,
     works: bool = False,
     serving: bool = False,
+    wait: timedelta = LONGEST_WAIT,
 ) -> AsyncIterator[Services]:
     """The services of one process, closed when the context ends. Raises ``SettingsError``.
 
     ``consumers`` take the messages to the booking app inside this process. ``own`` stands in for the gateway that the
     settings name. ``works``: this process is going to do the background work. ``serving``: it answers over HTTP, where
-    rates are bounded.
+    rates are bounded. On SQLite only one process may serve a file. Another one is waited for, at most
+    ``wait``; then ``SettingsError`` is raised.
     """
-    container = Container(settings=settings, consumers=providers.Object(consumers), works=providers.Object(works))
+    async with AsyncExitStack() as stack:
+        if serving:
+            await stack.enter_async_context(_serving_alone(settings, wait))
+        yield await stack.enter_async_context(_built(settings, consumers, own, works=works, serving=serving))
+
+
+@asynccontextmanager
+async def _serving_alone(settings: Settings, wait: timedelta) -> AsyncIterator[None]:
+    """Hold the lock of the SQLite file while the context lasts. Raises ``SettingsError``."""
+    file = database_file(settings.normalized_database_url)
+    async with AsyncExitStack() as stack:
+        if file is not None:
+            try:
+                await stack.enter_async_context(serving_alone(file, wait, _log_wait(file, wait)))
+            except FileServedError as error:
+                raise SettingsError(Problem("DATABASE_URL", str(error))) from error
+        yield
+
+
+def _log_wait(file: Path, wait: timedelta) -> Callable[[int | None], None]:
+    def told(holder: int | None) -> None:
+        log.warning("waiting_for_another_serve", file=str(file), process=holder, seconds=wait.total_seconds())
+
+    return told
+
+
+@asynccontextmanager
+async def _built(
+    settings: Settings, consumers: Sequence[Consumer], own: OwnGateway | None, *, works: bool, serving: bool
+) -> AsyncIterator[Services]:
+    container = Container(
+        settings=settings,
+        consumers=providers.Object(consumers),
+        works=providers.Object(works),
+        serves=providers.Object(serving),
+    )
     if own is not None:
         container.chosen_gateway.override(providers.Object(own.gateway))
         container.webhooks.override(providers.Object(own.webhooks))
@@ -338,7 +385,8 @@ async def readiness(storage: SqlStorage) -> Readiness:
 def _background(container: Container, kind: GatewayName | None) -> Background:
     """What runs beside the HTTP app: due work, and with the fake gateway its webhooks to ourselves.
 
-    Where several processes share PostgreSQL, all of that is left to workers as long as one is alive.
+    On SQLite a ``serve`` process first ends the leases of the ``serve`` before it. Where several processes
+    share PostgreSQL, all of that is left to workers as long as one is alive.
     """
 
     @asynccontextmanager
@@ -348,7 +396,8 @@ def _background(container: Container, kind: GatewayName | None) -> Background:
         rounds = list(_rounds(container, kind))
         async with AsyncExitStack() as stack:
             if not container.settings().on_postgresql:
-                await storage.take_over()
+                if container.serves():  # it holds the lock of the file
+                    await storage.take_over()
             else:
                 presence = Presence(storage.engine, container.queue())
                 await presence.look()

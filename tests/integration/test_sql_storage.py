@@ -10,6 +10,7 @@ from sqlalchemy import Select, TextClause, create_engine, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
+from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import current, head, migrate
@@ -17,7 +18,7 @@ from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
 from booking_payments.adapters.sql.tables import RARE, UNFINISHED, inbox, journal, metadata
 from booking_payments.adapters.sql.unit_of_work import Retry
 from booking_payments.ports.jobs import DeliverMessages
-from booking_payments.ports.storage import StorageConflict, StoredAnswer, UnitOfWork
+from booking_payments.ports.storage import StorageConflict, StoredAnswer, UnitOfWork, Watch
 from booking_payments.testing.house import NOW
 from booking_payments.testing.overview_contract import OverviewContract
 from booking_payments.testing.payment_builder import booking, whole_life
@@ -163,26 +164,47 @@ async def test_jobs_are_handed_over_after_the_commit(storage: SqlStorage) -> Non
     assert handed == [(DeliverMessages(), NOW)]
 
 
-async def test_a_process_that_starts_on_sqlite_takes_over(storage: SqlStorage) -> None:
+FAR = datetime(2999, 1, 1, tzinfo=UTC)
+
+
+async def _watch_after_taking_over(storage: SqlStorage, holder: str) -> Watch:
     await _paid(storage)
-    await _run(storage, "UPDATE payments SET lease_until = '2999-01-01T00:00:00.000000Z', lease_holder = 'run_1'")
-
+    lease = f"lease_until = '2999-01-01T00:00:00.000000Z', lease_holder = '{holder}'"
+    await _run(storage, f"UPDATE payments SET {lease}")  # noqa: S608 - texts of this test
     await storage.take_over()
+    return await storage.read(lambda uow: uow.payments.watch("pay_1"))
 
-    watch = await storage.read(lambda uow: uow.payments.watch("pay_1"))
+
+async def test_a_process_that_serves_takes_over_what_the_one_before_it_had_in_flight(storage: SqlStorage) -> None:
+    watch = await _watch_after_taking_over(storage, ServingIds().new("run"))
+
     assert (watch.lease_until, watch.holder, watch.next_look_at is not None) == (None, None, True)
 
 
-async def test_a_process_that_starts_on_sqlite_takes_over_requests_with_a_key(storage: SqlStorage) -> None:
-    far = NOW + timedelta(days=9999)
-    mark = StoredAnswer(caller="a", route="r", key="k", fingerprint="f", created_at=NOW, locked_until=far)
+@pytest.mark.parametrize("holder", ["run_1", RandomIds().new("run"), "runXserveX1"])
+async def test_it_ends_no_lease_of_a_command_or_an_embedded_process(storage: SqlStorage, holder: str) -> None:
+    watch = await _watch_after_taking_over(storage, holder)
+
+    assert (watch.lease_until, watch.holder) == (FAR, holder)
+
+
+def test_only_leases_can_be_told_apart_by_their_ids() -> None:
+    assert ServingIds().new("pay").startswith("pay_")
+    assert not ServingIds().new("pay").startswith("pay_serve")
+
+
+@pytest.mark.parametrize(("route", "ends"), [("POST /api/bookings/bk_1/payment/refund", True), ("library x", False)])
+async def test_it_takes_over_requests_of_http_with_a_key_and_none_of_the_library(
+    storage: SqlStorage, route: str, ends: bool
+) -> None:
+    mark = StoredAnswer(caller="a", route=route, key="k", fingerprint="f", created_at=NOW, locked_until=FAR)
     await storage.transact(lambda uow: uow.answers.put(mark))
 
     await storage.take_over()
 
-    now = await storage.transact(lambda uow: uow.answers.get("a", "r", "k"))
+    now = await storage.transact(lambda uow: uow.answers.get("a", route, "k"))
     assert now is not None
-    assert now.locked_until < far
+    assert (now.locked_until < FAR) is ends
 
 
 # --- migrations

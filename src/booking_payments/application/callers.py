@@ -13,13 +13,23 @@ LONGEST_ID: Final = 128
 
 
 @frozen(kw_only=True)
+class KeyMark:
+    """Identifies the mark of a request with an idempotency key: its caller, its command and the key."""
+
+    caller: str
+    route: str
+    key: str
+
+
+@frozen(kw_only=True)
 class Caller:
     """``actor`` and ``cause`` go into the journal. With ``customer_id`` set only that customer's bookings exist.
 
     ``resumed``: an earlier run of the same request, under the same cause, may have got somewhere. ``until``: when this
-    run's right to the request ends, after which another one may take it over. ``request_id`` and ``key`` are of the
-    HTTP request and its ``Idempotency-Key``, for the audit trail. ``by_itself``: nobody gave a
-    command, so that whatever is recorded leaves its own record in the audit trail.
+    run's right to the request ends, after which another one may take it over; ``mark`` names where that is stored,
+    since another process may shorten it. ``request_id`` is of the HTTP request and ``key`` the idempotency
+    key, for the audit trail. ``by_itself``: nobody gave a command, so that whatever is recorded leaves its own record
+    in the audit trail.
     """
 
     actor: str
@@ -28,6 +38,7 @@ class Caller:
     operator: bool = False
     resumed: bool = False
     until: datetime | None = None
+    mark: KeyMark | None = None
     request_id: str | None = None
     key: str | None = None
     by_itself: bool = False

@@ -8,9 +8,10 @@
 Every method is a use case; ``SyncBookingPayments`` has the same methods for callers without an event loop.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any, TypeVar
 
 from booking_payments.application import bookings, paying, refunding, webhooks
 from booking_payments.application.auditing import audited, plain
@@ -25,6 +26,7 @@ from booking_payments.application.delivering import (
 )
 from booking_payments.application.drift import KeptReport, keep_report, last_reports
 from booking_payments.application.figures import Figures, OpenDispute, disputes, figures
+from booking_payments.application.idempotency import Marks, Memory, amount_asked, library_request, once
 from booking_payments.application.paying import AmountInput
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.reconcile import Reconciliation, reconcile
@@ -43,13 +45,15 @@ from booking_payments.application.views import (
 )
 from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking
-from booking_payments.domain.errors import CardDeclined, PaymentError, TryAgainLater
+from booking_payments.domain.errors import CardDeclined, NotFound, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded, Settlement
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.publisher import Delivery
-from booking_payments.ports.storage import InboxEntry, InboxFilter, PaymentFilter, PaymentPage
+from booking_payments.ports.storage import InboxEntry, InboxFilter, PaymentFilter, PaymentPage, UnitOfWork
+
+T = TypeVar("T")
 
 BACKEND = Caller.service("backend", "backend call")
 """Who calls when an embedding service does not say."""
@@ -61,23 +65,41 @@ class BookingPayments:
     Methods raise the errors of ``domain.errors``; the three ``process_...``/``retry_...`` calls return results
     instead. ``caller`` says who asks: it goes into the journal and the audit trail, where every command leaves a
     record, and limits customers to their own bookings.
+
+    Every command takes an ``idempotency_key`` of 16 to 255 printable ASCII characters, with the rules of the HTTP
+    header ``Idempotency-Key``. Within 72 hours the same command of the same caller with the same key and arguments is
+    done once: when it is called again its payment, refund or booking is read from the books, as it is then, and a
+    decline or a refusal by a rule is raised again. With other arguments it raises ``RefusedByRule``
+    (``idempotency_key_reused``), while it is being worked on ``AlreadyUnderWay`` (``idempotency_key_in_use``). After an
+    unknown outcome and after a crash the next call with the key goes on from where the last one stopped.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._marks = Marks(storage=world.storage, clock=world.clock, ids=world.ids, lease=world.terms.lease)
 
     # --- bookings
 
-    async def register_booking(self, new: NewBooking, caller: Caller = BACKEND) -> Registered:
+    async def register_booking(
+        self, new: NewBooking, caller: Caller = BACKEND, *, idempotency_key: str | None = None
+    ) -> Registered:
         """Register what is to be paid for; the same reference with the same content again finds it."""
-        return await audited(
-            self._world,
-            "register_booking",
-            caller,
-            bookings.register_booking(self._world, new),
-            asked={"reference": new.reference, "amount": new.amount},
-            subject=lambda registered: registered.booking.id,
+
+        def work(caller: Caller) -> Awaitable[Registered]:
+            return audited(
+                self._world,
+                "register_booking",
+                caller,
+                bookings.register_booking(self._world, new),
+                asked={"reference": new.reference, "amount": new.amount},
+                subject=lambda registered: registered.booking.id,
+            )
+
+        result = Memory(
+            names=lambda registered: {"booking_id": registered.booking.id, "created": registered.created},
+            read=self._registered,
         )
+        return await self._once("register_booking", caller, idempotency_key, {"new": new}, work, result)
 
     async def get_booking(self, booking_id: str, caller: Caller = BACKEND) -> Booking:
         """The booking. Raises ``NotFound``."""
@@ -94,15 +116,22 @@ class BookingPayments:
         *,
         reason: str | None = None,
         refund: RefundOnCancel = RefundOnCancel.POLICY,
+        idempotency_key: str | None = None,
     ) -> Booking:
         """Close a booking; its open payment is canceled first, a paid one refunded as ``refund`` says.
 
         Raises ``RefundRefused`` when the booking is canceled and its refund was refused; canceling again asks for it
         again.
         """
-        work = bookings.cancel_booking(self._world, booking_id, caller, reason=reason, refund=refund)
-        asked = {"refund": refund.value}
-        return await audited(self._world, "cancel_booking", caller, work, booking_id=booking_id, asked=asked)
+
+        def work(caller: Caller) -> Awaitable[Booking]:
+            work = bookings.cancel_booking(self._world, booking_id, caller, reason=reason, refund=refund)
+            asked = {"refund": refund.value}
+            return audited(self._world, "cancel_booking", caller, work, booking_id=booking_id, asked=asked)
+
+        given = {"booking_id": booking_id, "reason": reason, "refund": refund}
+        result = Memory(names=lambda booking: {"booking_id": booking.id}, read=self._booking)
+        return await self._once("cancel_booking", caller, idempotency_key, given, work, result)
 
     # --- paying
 
@@ -115,23 +144,35 @@ class BookingPayments:
         confirm_immediately: bool = False,
         capture_method: CaptureMethod | None = None,
         return_url: str | None = None,
+        idempotency_key: str | None = None,
     ) -> PaymentView:
         """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
 
         ``capture_method`` is for a new one: an open payment keeps the one that it was started with. Its
         ``return_url`` is the default of later calls, too.
         """
-        work = paying.start_payment(
-            self._world,
-            booking_id,
-            caller,
-            payment_method_id=payment_method_id,
-            confirm_immediately=confirm_immediately,
-            capture_method=capture_method,
-            return_url=return_url,
-        )
-        asked = {"payment_method_id": payment_method_id, "confirm_immediately": confirm_immediately}
-        return await audited(self._world, "start_payment", caller, work, booking_id=booking_id, asked=asked)
+
+        def work(caller: Caller) -> Awaitable[PaymentView]:
+            work = paying.start_payment(
+                self._world,
+                booking_id,
+                caller,
+                payment_method_id=payment_method_id,
+                confirm_immediately=confirm_immediately,
+                capture_method=capture_method,
+                return_url=return_url,
+            )
+            asked = {"payment_method_id": payment_method_id, "confirm_immediately": confirm_immediately}
+            return audited(self._world, "start_payment", caller, work, booking_id=booking_id, asked=asked)
+
+        given = {
+            "booking_id": booking_id,
+            "payment_method_id": payment_method_id,
+            "confirm_immediately": confirm_immediately,
+            "capture_method": capture_method,
+            "return_url": return_url,
+        }
+        return await self._once("start_payment", caller, idempotency_key, given, work, self._payment_memory)
 
     async def confirm_payment(
         self,
@@ -140,9 +181,11 @@ class BookingPayments:
         *,
         payment_method_id: str | None = None,
         return_url: str | None = None,
+        idempotency_key: str | None = None,
     ) -> PaymentView:
         """Charge the payment, with ``payment_method_id`` or the method that it has."""
-        return await self._confirm("confirm_payment", booking_id, caller, payment_method_id, return_url)
+        given = {"payment_method_id": payment_method_id, "return_url": return_url}
+        return await self._confirm("confirm_payment", booking_id, caller, given, idempotency_key)
 
     async def retry_payment(
         self,
@@ -151,31 +194,55 @@ class BookingPayments:
         *,
         payment_method_id: str,
         return_url: str | None = None,
+        idempotency_key: str | None = None,
     ) -> PaymentView:
         """Try again after a decline, with another payment method."""
-        return await self._confirm("retry_payment", booking_id, caller, payment_method_id, return_url)
+        given = {"payment_method_id": payment_method_id, "return_url": return_url}
+        return await self._confirm("retry_payment", booking_id, caller, given, idempotency_key)
 
     async def _confirm(
-        self, operation: str, booking_id: str, caller: Caller, method_id: str | None, return_url: str | None
+        self, operation: str, booking_id: str, caller: Caller, given: Mapping[str, str | None], key: str | None
     ) -> PaymentView:
-        work = paying.confirm_payment(
-            self._world, booking_id, caller, payment_method_id=method_id, return_url=return_url
-        )
-        asked = {"payment_method_id": method_id}
-        return await audited(self._world, operation, caller, work, booking_id=booking_id, asked=asked)
+        def work(caller: Caller) -> Awaitable[PaymentView]:
+            method_id, return_url = given["payment_method_id"], given["return_url"]
+            work = paying.confirm_payment(
+                self._world, booking_id, caller, payment_method_id=method_id, return_url=return_url
+            )
+            asked = {"payment_method_id": method_id}
+            return audited(self._world, operation, caller, work, booking_id=booking_id, asked=asked)
+
+        asked = {"booking_id": booking_id, **given}
+        return await self._once(operation, caller, key, asked, work, self._payment_memory)
 
     async def capture_payment(
-        self, booking_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None
+        self,
+        booking_id: str,
+        caller: Caller = BACKEND,
+        *,
+        amount: AmountInput = None,
+        idempotency_key: str | None = None,
     ) -> PaymentView:
         """Collect held money, all of it or ``amount``."""
-        work = paying.capture_payment(self._world, booking_id, caller, amount=amount)
-        asked = {"amount": plain(amount)}
-        return await audited(self._world, "capture_payment", caller, work, booking_id=booking_id, asked=asked)
 
-    async def cancel_payment(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
+        def work(caller: Caller) -> Awaitable[PaymentView]:
+            work = paying.capture_payment(self._world, booking_id, caller, amount=amount)
+            asked = {"amount": plain(amount)}
+            return audited(self._world, "capture_payment", caller, work, booking_id=booking_id, asked=asked)
+
+        given = {"booking_id": booking_id, "amount": amount_asked(amount)}
+        return await self._once("capture_payment", caller, idempotency_key, given, work, self._payment_memory)
+
+    async def cancel_payment(
+        self, booking_id: str, caller: Caller = BACKEND, *, idempotency_key: str | None = None
+    ) -> PaymentView:
         """Give the payment up; the booking stays pending."""
-        work = paying.cancel_payment(self._world, booking_id, caller)
-        return await audited(self._world, "cancel_payment", caller, work, booking_id=booking_id)
+
+        def work(caller: Caller) -> Awaitable[PaymentView]:
+            work = paying.cancel_payment(self._world, booking_id, caller)
+            return audited(self._world, "cancel_payment", caller, work, booking_id=booking_id)
+
+        given = {"booking_id": booking_id}
+        return await self._once("cancel_payment", caller, idempotency_key, given, work, self._payment_memory)
 
     async def payment_status(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
         """The booking's latest payment. Raises ``NotFound`` when none was started."""
@@ -229,6 +296,7 @@ class BookingPayments:
         reason: RefundReason = RefundReason.REQUESTED_BY_CUSTOMER,
         note: str | None = None,
         override: bool = False,
+        idempotency_key: str | None = None,
     ) -> RefundView:
         """Give ``amount`` (None: all that can come back) to the customer.
 
@@ -236,7 +304,7 @@ class BookingPayments:
         """
         target = refunding.RefundTarget(booking_id=booking_id)
         request = refunding.RefundRequest(amount=amount, reason=reason, note=note, override=override)
-        return await self._refund(target, caller, request, booking_id)
+        return await self._refund(target, caller, request, booking_id, idempotency_key)
 
     async def refund_payment_by_id(
         self,
@@ -247,29 +315,62 @@ class BookingPayments:
         reason: RefundReason = RefundReason.REQUESTED_BY_CUSTOMER,
         note: str | None = None,
         override: bool = False,
+        idempotency_key: str | None = None,
     ) -> RefundView:
         """The same for one payment by its id: late money whose own return failed, for example."""
         target = refunding.RefundTarget(payment_id=payment_id)
         request = refunding.RefundRequest(amount=amount, reason=reason, note=note, override=override)
         booking_id = await self._world.storage.read(target.booking_of)
-        return await self._refund(target, caller, request, booking_id)
+        return await self._refund(target, caller, request, booking_id, idempotency_key)
 
     async def _refund(
-        self, target: refunding.RefundTarget, caller: Caller, request: refunding.RefundRequest, booking_id: str
+        self,
+        target: refunding.RefundTarget,
+        caller: Caller,
+        request: refunding.RefundRequest,
+        booking_id: str,
+        idempotency_key: str | None,
     ) -> RefundView:
-        work = refunding.refund_payment(self._world, target, caller, request)
         override = "true" if request.override else None
-        asked = {"amount": plain(request.amount), "reason": request.reason.value, "override": override}
-        return await audited(self._world, "refund_payment", caller, work, booking_id=booking_id, asked=asked)
+
+        def work(caller: Caller) -> Awaitable[RefundView]:
+            work = refunding.refund_payment(self._world, target, caller, request)
+            asked = {"amount": plain(request.amount), "reason": request.reason.value, "override": override}
+            return audited(self._world, "refund_payment", caller, work, booking_id=booking_id, asked=asked)
+
+        given = {
+            "booking_id": target.booking_id,
+            "payment_id": target.payment_id,
+            "amount": amount_asked(request.amount),
+            "reason": request.reason,
+            "note": request.note,
+            "override": override,
+        }
+        result = Memory(
+            names=lambda view: {"payment_id": view.payment.id, "refund_id": view.refund.id}, read=self._refund_view
+        )
+        return await self._once("refund_payment", caller, idempotency_key, given, work, result)
 
     async def settle_debt(
-        self, payment_id: str, caller: Caller = BACKEND, *, amount: AmountInput, how: Settlement, note: str
+        self,
+        payment_id: str,
+        caller: Caller = BACKEND,
+        *,
+        amount: AmountInput,
+        how: Settlement,
+        note: str,
+        idempotency_key: str | None = None,
     ) -> PaymentView:
         """Take ``amount`` off what is owed to the customer, because it was paid elsewhere or waived."""
         booking_id = await self._world.storage.read(refunding.RefundTarget(payment_id=payment_id).booking_of)
-        work = refunding.settle_debt(self._world, payment_id, caller, amount=amount, how=how, note=note)
-        asked = {"amount": plain(amount), "how": how.value}
-        return await audited(self._world, "settle_debt", caller, work, booking_id=booking_id, asked=asked)
+
+        def work(caller: Caller) -> Awaitable[PaymentView]:
+            work = refunding.settle_debt(self._world, payment_id, caller, amount=amount, how=how, note=note)
+            asked = {"amount": plain(amount), "how": how.value}
+            return audited(self._world, "settle_debt", caller, work, booking_id=booking_id, asked=asked)
+
+        given = {"payment_id": payment_id, "amount": amount_asked(amount), "how": how.value, "note": note}
+        return await self._once("settle_debt", caller, idempotency_key, given, work, self._payment_memory)
 
     # --- webhooks and background work
 
@@ -408,6 +509,7 @@ class BookingPayments:
         confirm_immediately: bool = True,
         return_url: str | None = None,
         caller: Caller = BACKEND,
+        idempotency_key: str | None = None,
     ) -> PaymentResult:
         """Pay a booking: start its payment and, by default, charge it. Never raises for a decline."""
         confirm = confirm_immediately and payment_method_id is not None
@@ -418,6 +520,7 @@ class BookingPayments:
                 payment_method_id=payment_method_id,
                 confirm_immediately=confirm,
                 return_url=return_url,
+                idempotency_key=idempotency_key,
             )
         except PaymentError as error:
             return await self._failed(booking, caller, error)
@@ -430,11 +533,16 @@ class BookingPayments:
         *,
         return_url: str | None = None,
         caller: Caller = BACKEND,
+        idempotency_key: str | None = None,
     ) -> PaymentResult:
         """Try a declined payment again with another method."""
         try:
             view = await self.retry_payment(
-                _id(booking), caller, payment_method_id=payment_method_id, return_url=return_url
+                _id(booking),
+                caller,
+                payment_method_id=payment_method_id,
+                return_url=return_url,
+                idempotency_key=idempotency_key,
             )
         except PaymentError as error:
             return await self._failed(booking, caller, error)
@@ -447,12 +555,15 @@ class BookingPayments:
         reason: RefundReason | str = RefundReason.REQUESTED_BY_CUSTOMER,
         *,
         caller: Caller = BACKEND,
+        idempotency_key: str | None = None,
     ) -> PaymentResult:
         """Refund a booking whole, or ``refund_amount`` of it. A reason that is none of Stripe's becomes the note, of
         500 characters at most."""
         kind, note = (reason, None) if isinstance(reason, RefundReason) else RefundReason.read(reason)
         try:
-            view = await self.refund_payment(_id(booking), caller, amount=refund_amount, reason=kind, note=note)
+            view = await self.refund_payment(
+                _id(booking), caller, amount=refund_amount, reason=kind, note=note, idempotency_key=idempotency_key
+            )
         except PaymentError as error:
             return await self._failed(booking, caller, error)
         lost = view.refund.status.is_lost
@@ -478,6 +589,48 @@ class BookingPayments:
             error_code=error.code,
             outcome_unknown=unknown,
         )
+
+    # --- once for each idempotency key
+
+    async def _once(
+        self,
+        command: str,
+        caller: Caller,
+        key: str | None,
+        given: Mapping[str, object],
+        work: Callable[[Caller], Awaitable[T]],
+        result: Memory,
+    ) -> T:
+        """Do ``work``; with a key once. ``given`` are the arguments, ``result`` says how what it returns is kept."""
+        if key is None:
+            return await work(caller)
+        return await once(self._marks, library_request(command, caller, key, given), caller, work, result)
+
+    async def _registered(self, caller: Caller, names: Mapping[str, Any]) -> Registered:
+        return Registered(booking=await self._booking(caller, names), created=names["created"])
+
+    async def _booking(self, caller: Caller, names: Mapping[str, Any]) -> Booking:
+        return await bookings.get_booking(self._world, names["booking_id"], caller)
+
+    @property
+    def _payment_memory(self) -> Memory:
+        return Memory(names=lambda view: {"payment_id": view.payment.id}, read=self._payment)
+
+    async def _payment(self, caller: Caller, names: Mapping[str, Any]) -> PaymentView:
+        async def work(uow: UnitOfWork) -> PaymentView:
+            payment = await uow.payments.get(names["payment_id"])
+            if payment is None:
+                raise NotFound()
+            return PaymentView(payment=payment, handover=await uow.payments.handover(payment.id))
+
+        return await self._world.storage.read(work)
+
+    async def _refund_view(self, caller: Caller, names: Mapping[str, Any]) -> RefundView:
+        payment = (await self._payment(caller, names)).payment
+        refund = payment.refund(names["refund_id"]) or payment.deferred_refund(names["refund_id"])
+        if refund is None:
+            raise NotFound()
+        return RefundView(payment=payment, refund=refund)
 
 
 def _id(booking: Booking | str) -> str:

@@ -232,6 +232,8 @@ async def settle_debt(
     async def work(uow: UnitOfWork) -> PaymentView:
         booking = caller.require(await uow.bookings.lock(booking_id))
         payment = await target.payment_of(uow, booking_id)
+        if caller.resumed and await _was_settled(uow, payment_id, caller.cause):
+            return PaymentView(payment=payment, handover=await uow.payments.handover(payment.id))
         await require_turn(world, uow, booking_id, caller)
         recorder = Recorder(world, uow, booking, payment, caller)
         wanted = amount_in(world, amount, payment)
@@ -243,3 +245,9 @@ async def settle_debt(
         return PaymentView(payment=recorder.payment, handover=await uow.payments.handover(payment.id))
 
     return await world.storage.transact(work, Subject(booking_id=booking_id))
+
+
+async def _was_settled(uow: UnitOfWork, payment_id: str, cause: str) -> bool:
+    """Whether an earlier run of the same request, which has the same cause, settled the debt."""
+    journal = await uow.payments.journal(payment_id)
+    return any(isinstance(each.fact, ev.DebtSettled) and each.cause == cause for each in journal)

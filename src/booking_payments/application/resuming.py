@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
-from booking_payments.application.callers import Caller
+from booking_payments.application.callers import Caller, KeyMark
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.application.world import World
 from booking_payments.domain import events as ev
@@ -66,14 +66,26 @@ async def earlier_run(world: World, booking_id: str, caller: Caller) -> Earlier 
 async def require_turn(world: World, uow: UnitOfWork, booking_id: str, caller: Caller) -> None:
     """Whether ``caller`` may begin anything now, asked with the booking locked.
 
-    A run that took longer than its right to the request lasts may have been taken over, and begins nothing any more;
-    the one that took over begins nothing that the first has begun at the last moment. So of the two only one does.
-    Raises ``AlreadyUnderWay``.
+    A run that took longer than its right to the request lasts, or whose right another process has ended, may have been
+    taken over, and begins nothing any more; the one that took over begins nothing that the first has begun at the last
+    moment. So of the two only one does. Raises ``AlreadyUnderWay``.
     """
     if caller.until is not None and world.clock.now() >= caller.until:
         raise AlreadyUnderWay()
+    if caller.mark is not None and not await _still_ours(uow, caller, caller.mark):
+        raise AlreadyUnderWay()
     if caller.resumed and await _begun(uow, booking_id, caller.cause) is not None:
         raise AlreadyUnderWay()
+
+
+async def _still_ours(uow: UnitOfWork, caller: Caller, mark: KeyMark) -> bool:
+    """Whether this run still owns its mark.
+
+    The mark stays locked until the transaction ends. So another run can claim it only after the operation that is begun
+    here is in the journal.
+    """
+    stored = await uow.answers.get(mark.caller, mark.route, mark.key)
+    return stored is not None and stored.status is None and stored.locked_until == caller.until
 
 
 async def _look_back(world: World, booking_id: str, caller: Caller) -> Earlier | None:

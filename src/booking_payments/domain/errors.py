@@ -104,8 +104,13 @@ class AlreadyUnderWay(NotPossibleNow):
 
     code = "operation_in_flight"
 
-    def __init__(self, message: str = "another operation on this payment is under way; look again in a moment") -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str = "another operation on this payment is under way; look again in a moment",
+        *,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
 
 
 class NotFound(PaymentError):

@@ -287,13 +287,16 @@ class Inbox(Protocol):
         ...
 
 
+LIBRARY_ROUTE: Final = "library "
+"""The prefix of ``route`` in marks of library calls; in marks of the HTTP API it begins with the method."""
+
 ANSWER_LIFETIME: Final = timedelta(hours=72)
 """How long an answer is kept: longer than the gateway's own 24 hours, and a weekend."""
 
 
 @frozen(kw_only=True)
 class StoredAnswer:
-    """The answer to a request that carried an ``Idempotency-Key``, or the mark that one is running.
+    """The outcome of a request with an idempotency key, or the mark of one that is running.
 
     Unique by ``caller``, ``route`` and ``key``. ``fingerprint`` is the SHA-256 of the request. ``status`` is None
     while it runs, which counts until ``locked_until``.
@@ -311,7 +314,7 @@ class StoredAnswer:
 
 
 class Answers(Protocol):
-    """Stored answers of the HTTP API."""
+    """Stored answers of the HTTP API and of the library."""
 
     async def get(self, caller: str, route: str, key: str) -> StoredAnswer | None:
         """The stored answer, locked until the transaction ends."""

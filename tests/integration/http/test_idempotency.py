@@ -238,7 +238,7 @@ def leave_a_mark(api: Api, path: str) -> None:
     """What a process leaves behind that died in the middle of the work."""
     principal = Principal(subject="ann", issuer=None, scopes=frozenset())
     asked = idempotency.asked(KEY, principal, "POST", path, RefundPayment())
-    mark = idempotency._mark(asked, "req_dead", api.house.clock.now())
+    mark = asked.mark("req_dead", api.house.clock.now())
 
     async def store() -> None:
         until = api.house.clock.now() + timedelta(seconds=60)

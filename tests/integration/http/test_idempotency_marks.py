@@ -7,16 +7,31 @@ import pytest
 import structlog
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.idempotency import Fate, KeyedRequest, fate_of
+from booking_payments.domain.errors import (
+    AlreadyUnderWay,
+    CardDeclined,
+    Contradiction,
+    GatewayRefusedUs,
+    InvalidInput,
+    NotFound,
+    NotPossibleNow,
+    OutcomeUnknown,
+    RefundRefused,
+    RefusedByRule,
+    TryAgainLater,
+)
+from booking_payments.domain.retry import Decline
 from booking_payments.entrypoints.http.auth import Principal
-from booking_payments.entrypoints.http.idempotency import Asked, Work, asked, key_of, once
+from booking_payments.entrypoints.http.idempotency import FORGOTTEN, Work, asked, key_of, once
 from booking_payments.entrypoints.http.models import CancelBooking
-from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply
+from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply, reply_to
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.ports.storage import ANSWER_LIFETIME, CommitLost, StorageConflict, StorageDown
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, open_api, problem_of, services_of
 
-ASKED = Asked(caller="ann", route="POST /x", key="a-key-of-some-length", fingerprint="f")
+ASKED = KeyedRequest(caller="ann", route="POST /x", key="a-key-of-some-length", fingerprint="f")
 DONE = Reply(status=200, body=b'{"done":1}', media_type="application/json")
 LEASE = timedelta(seconds=60)
 
@@ -227,6 +242,32 @@ async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
     assert [(line["event"], line["route"]) for line in logs] == [("idempotency answer not stored", "POST /x")]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        CardDeclined(Decline(code="card_declined", message="no")),
+        NotFound(),
+        RefusedByRule("no"),
+        InvalidInput("no"),
+        NotPossibleNow("no"),
+        AlreadyUnderWay(),
+        TryAgainLater(),
+        OutcomeUnknown(),
+        GatewayRefusedUs(),
+        RefundRefused(),
+        Contradiction("no"),
+        StorageConflict("busy"),
+        CommitLost("lost"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_http_and_library_keep_the_same_errors(error: Exception) -> None:
+    status = reply_to(error).status
+    by_status = Fate.FORGOTTEN if status in FORGOTTEN else Fate.LAPSED if status >= 500 else Fate.KEPT
+
+    assert fate_of(error) is by_status
+
+
 # --- what a key is told apart by
 
 OLGA = Principal(subject="olga", issuer="https://issuer.example", scopes=frozenset({"payments:operate"}))
@@ -237,7 +278,7 @@ def test_a_stored_key_is_found_by_the_next_version_too() -> None:
     """Keys outlive a deployment, so how they are told apart must not change unnoticed."""
     found = asked("a-key-of-some-length", OLGA, "POST", "/api/bookings/bk_1/cancel/", GIVEN)
 
-    assert found == Asked(
+    assert found == KeyedRequest(
         caller="7effefb1753c44913491f95caf8d30d2c1b3f64fcf1b6954c443942f6f508902",
         route="POST /api/bookings/bk_1/cancel",
         key="a-key-of-some-length",

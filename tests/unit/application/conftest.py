@@ -21,6 +21,7 @@ OVER_SQL = frozenset(
         "test_delivering",
         "test_facade",
         "test_gateway_faults",
+        "test_idempotency",
         "test_giving_up",
         "test_late_payments",
         "test_ledger_check",

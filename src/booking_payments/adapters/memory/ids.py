@@ -37,6 +37,13 @@ class Entropy(threading.local):
 _ENTROPY: Final = Entropy()
 
 
+RUN: Final = "run"
+"""The prefix of the id that holds the lease of an operation."""
+
+SERVING_RUN: Final = "run_serve"
+"""The same prefix in a process that runs ``serve``."""
+
+
 class RandomIds:
     """Ids from ``source``: the system's entropy by default, a seeded ``Random`` for repeatable runs."""
 
@@ -51,3 +58,10 @@ class RandomIds:
 
     def _token(self) -> str:
         return self._bytes(_LENGTH).translate(_LETTER_OF).decode()
+
+
+class ServingIds(RandomIds):
+    """Ids in a process that runs ``serve``. The holder of a lease shows whether a ``serve`` took it."""
+
+    def new(self, prefix: str) -> str:
+        return super().new(SERVING_RUN if prefix == RUN else prefix)

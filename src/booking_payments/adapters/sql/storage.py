@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from booking_payments.adapters.memory.ids import SERVING_RUN
 from booking_payments.adapters.sql import engine as engines
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import READS, open_engine
@@ -24,7 +25,7 @@ from booking_payments.adapters.sql.tables import answers, payments
 from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import Job
-from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown, Subject, Work
+from booking_payments.ports.storage import LIBRARY_ROUTE, CommitLost, StorageConflict, StorageDown, Subject, Work
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,11 +47,13 @@ CLEAN_UP_S: Final = 5
 
 _END_LEASES: Final = (
     update(payments)
-    .where(payments.c.lease_until.is_not(None))
+    .where(payments.c.lease_until.is_not(None), payments.c.lease_holder.startswith(f"{SERVING_RUN}_", autoescape=True))
     .values(lease_until=None, lease_holder=None, next_look_at=bindparam("now")),
-    update(answers).where(answers.c.status.is_(None)).values(locked_until=bindparam("now")),
+    update(answers)
+    .where(answers.c.status.is_(None), answers.c.route.not_like(f"{LIBRARY_ROUTE}%"))
+    .values(locked_until=bindparam("now")),
 )
-"""Of operations, and of requests with an idempotency key."""
+"""Of operations, and of requests with an idempotency key, that a ``serve`` process has begun."""
 
 
 _ONE_VIEW: Final[dict[str, dict[str, Any]]] = {
@@ -145,7 +148,11 @@ class SqlStorage:
         await self.engine.dispose()
 
     async def take_over(self) -> None:
-        """End all leases: for a process that starts on SQLite, where nobody else can be working."""
+        """End the leases of an earlier ``serve`` process on this database.
+
+        Only the process that holds the lock of the file (``serve_lock``) may call this: no other ``serve`` runs then.
+        Leases of commands and embedded processes are not ended, since those processes may be running.
+        """
         async with self._writer, self.engine.begin() as connection:
             for statement in _END_LEASES:
                 await connection.execute(statement, {"now": datetime.now(UTC)})

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from datetime import timedelta
 from errno import EADDRINUSE
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,7 +31,14 @@ log = structlog.get_logger("booking_payments.serve")
 @click.option("--host", help="Where to listen; over HOST.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Where to listen; over PORT.  [default: 8000]")
 @click.option("--workers", type=click.IntRange(1, 256), help="How many processes; over WORKERS.  [default: 1]")
-def serve(host: str | None, port: int | None, workers: int | None) -> None:
+@click.option(
+    "--wait",
+    type=click.IntRange(0, 3600),
+    default=30,
+    show_default=True,
+    help="Seconds to wait for another serve on the same SQLite file to end.",
+)
+def serve(host: str | None, port: int | None, workers: int | None, wait: int) -> None:
     """Serve the HTTP API until a signal ends it; requests in flight are finished first.
 
     \b
@@ -50,17 +58,21 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
         if settings.workers > 1:
             _serve_with_workers(settings, listening)
         else:
-            serve_until_stopped(settings, listening)
+            serve_until_stopped(settings, listening, timedelta(seconds=wait))
     except SettingsError as error:
         fail(str(error))
     except KeyboardInterrupt:
         pass
 
 
-def serve_until_stopped(settings: Settings, listening: socket.socket) -> None:
-    """Serve on ``listening``, which is closed at the end. Raises ``SettingsError``."""
+def serve_until_stopped(settings: Settings, listening: socket.socket, wait: timedelta = timedelta(seconds=30)) -> None:
+    """Serve on ``listening``, which is closed at the end.
+
+    On SQLite wait at most ``wait`` for another ``serve`` on the same file. Raises ``SettingsError``, also when that one
+    still runs after this time.
+    """
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(settings, listening))
+        runner.run(_serve(settings, listening, wait))
 
 
 def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
@@ -106,14 +118,14 @@ def _listen(settings: Settings) -> socket.socket:
         fail(f"can't listen on {settings.host} port {settings.port}: {reason}{remedy}")
 
 
-async def _serve(settings: Settings, listening: socket.socket) -> None:
+async def _serve(settings: Settings, listening: socket.socket, wait: timedelta) -> None:
     import uvicorn
 
     from booking_payments.container import build
     from booking_payments.entrypoints.http.app import create_app
 
     with listening, collecting_traces():
-        async with build(settings, works=True, serving=True) as services:
+        async with build(settings, works=True, serving=True, wait=wait) as services:
             await require_ready(services)
             _announce(settings)
             server = uvicorn.Server(_config(create_app(services)))

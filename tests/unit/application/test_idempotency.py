@@ -1,0 +1,605 @@
+"""``idempotency_key=`` of the library: the same command with the same key is done once, and answered the same."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from inspect import signature
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+
+from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.application.callers import Caller, KeyMark
+from booking_payments.application.idempotency import Fate, amount_asked, fate_of, library_request
+from booking_payments.application.payments import BACKEND, BookingPayments
+from booking_payments.application.resuming import require_turn
+from booking_payments.application.views import NewBooking, RefundOnCancel
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.errors import (
+    AlreadyUnderWay,
+    CardDeclined,
+    Contradiction,
+    GatewayRefusedUs,
+    InvalidAmount,
+    InvalidInput,
+    NotFound,
+    NotPossibleNow,
+    OutcomeUnknown,
+    PaymentError,
+    RefundRefused,
+    RefusedByRule,
+    TryAgainLater,
+)
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.refunds import RefundPolicy, RefundReason
+from booking_payments.domain.reports import IntentReport
+from booking_payments.domain.retry import Decline
+from booking_payments.ports.storage import ANSWER_LIFETIME, CommitLost, StorageConflict, UnitOfWork, Watch
+from booking_payments.testing.house import ANN, House
+from tests.unit.application.saboteur import PowerCut
+
+KEY = "order-4711-the-first-time"
+OTHER_KEY = "order-4711-the-second-time"
+LEASE = timedelta(seconds=60)
+Call = Callable[..., Awaitable[Any]]
+
+
+async def _paid(house: House, capture_method: CaptureMethod | None = None) -> str:
+    booking = await house.book()
+    await house.payments.start_payment(
+        booking.id, payment_method_id="pm_card_visa", confirm_immediately=True, capture_method=capture_method
+    )
+    return booking.id
+
+
+async def _refunded(house: House, booking_id: str) -> int:
+    return (await house.payments.payment_status(booking_id)).payment.refunded.minor
+
+
+def _sent(house: House) -> int:
+    """How many requests have come to the gateway that change anything there."""
+    return sum(call.method == "POST" for call in house.stripe.calls)
+
+
+# --- every command
+
+
+COMMANDS = [
+    "register_booking",
+    "cancel_booking",
+    "start_payment",
+    "confirm_payment",
+    "retry_payment",
+    "capture_payment",
+    "cancel_payment",
+    "refund_payment",
+    "process_booking_payment",
+    "retry_booking_payment",
+    "process_booking_refund",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_a_key(command: str) -> None:
+    parameter = signature(getattr(BookingPayments, command)).parameters["idempotency_key"]
+
+    assert (parameter.kind, parameter.default) == (parameter.KEYWORD_ONLY, None)
+
+
+def _new() -> NewBooking:
+    starts = datetime(2026, 4, 1, tzinfo=UTC)
+    return NewBooking(reference="R-9", customer_id="ann", amount=Money(5000, Currency.USD), event_starts_at=starts)
+
+
+async def _started(house: House) -> str:
+    booking = await house.book()
+    await house.payments.start_payment(booking.id)
+    return booking.id
+
+
+async def _declined(house: House) -> str:
+    booking = await house.book()
+    await house.payments.process_booking_payment(booking, "pm_card_chargeDeclined")
+    return booking.id
+
+
+async def _held(house: House) -> str:
+    return await _paid(house, CaptureMethod.MANUAL)
+
+
+async def _new_booking(house: House) -> str:
+    return (await house.book()).id
+
+
+CASES: dict[str, tuple[Callable[[House], Awaitable[str]], Callable[[House, str], Call], dict[str, Any]]] = {
+    "cancel_booking": (_paid, lambda h, _: h.payments.cancel_booking, {"refund": RefundOnCancel.FULL}),
+    "start_payment": (
+        _new_booking,
+        lambda h, _: h.payments.start_payment,
+        {"payment_method_id": "pm_card_visa", "confirm_immediately": True},
+    ),
+    "confirm_payment": (_started, lambda h, _: h.payments.confirm_payment, {"payment_method_id": "pm_card_visa"}),
+    "retry_payment": (_declined, lambda h, _: h.payments.retry_payment, {"payment_method_id": "pm_card_visa"}),
+    "capture_payment": (_held, lambda h, _: h.payments.capture_payment, {"amount": "60.00"}),
+    "cancel_payment": (_started, lambda h, _: h.payments.cancel_payment, {}),
+    "refund_payment": (_paid, lambda h, _: h.payments.refund_payment, {"amount": "20.00"}),
+    "process_booking_payment": (
+        _new_booking,
+        lambda h, _: h.payments.process_booking_payment,
+        {"payment_method_id": "pm_card_visa"},
+    ),
+    "retry_booking_payment": (
+        _declined,
+        lambda h, _: h.payments.retry_booking_payment,
+        {"payment_method_id": "pm_card_visa"},
+    ),
+    "process_booking_refund": (_paid, lambda h, _: h.payments.process_booking_refund, {"refund_amount": "20.00"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_it_is_done_once_and_gives_the_same_again(house: House, case: str) -> None:
+    prepare, method, given = CASES[case]
+    booking_id = await prepare(house)
+    call = method(house, booking_id)
+    first = await call(booking_id, **given, idempotency_key=KEY)
+    sent, records = _sent(house), len(await house.payments.audit_trail())
+
+    again = await call(booking_id, **given, idempotency_key=KEY)
+
+    assert again == first
+    assert (_sent(house), len(await house.payments.audit_trail())) == (sent, records)
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_the_audit_trail_names_the_key(house: House, case: str) -> None:
+    prepare, method, given = CASES[case]
+    booking_id = await prepare(house)
+
+    await method(house, booking_id)(booking_id, **given, idempotency_key=KEY)
+
+    assert (await house.payments.audit_trail())[0].key == KEY
+
+
+@pytest.mark.parametrize("case", sorted(set(CASES) - {"cancel_payment"}))
+async def test_other_arguments_are_refused(house: House, case: str) -> None:
+    prepare, method, given = CASES[case]
+    booking_id = await prepare(house)
+    call = method(house, booking_id)
+    await call(booking_id, **given, idempotency_key=KEY)
+    other = {
+        "refund": RefundOnCancel.NONE,
+        "payment_method_id": "pm_card_mastercard",
+        "amount": "60.01",
+        "refund_amount": "20.01",
+    }
+    name = next(name for name in given if name in other)
+    sent = _sent(house)
+
+    code = await _code_of(call(booking_id, **given | {name: other[name]}, idempotency_key=KEY), RefusedByRule)
+
+    assert (code, _sent(house)) == ("idempotency_key_reused", sent)
+
+
+async def _code_of(call: Awaitable[Any], kind: type[PaymentError]) -> str:
+    """The code that a command raises, or puts into its result where it is one that gives results."""
+    try:
+        result = await call
+    except kind as error:
+        return error.code
+    assert result.success is False
+    return str(result.error_code)
+
+
+async def test_a_booking_is_registered_once(house: House) -> None:
+    first = await house.payments.register_booking(_new(), idempotency_key=KEY)
+
+    assert await house.payments.register_booking(_new(), idempotency_key=KEY) == first
+    assert first.created
+    with pytest.raises(RefusedByRule) as reused:
+        await house.payments.register_booking(attrs.evolve(_new(), reference="R-10"), idempotency_key=KEY)
+    assert reused.value.code == "idempotency_key_reused"
+
+
+async def test_the_same_key_for_another_booking_is_another_request(house: House) -> None:
+    booking_id = await _paid(house)
+    other = await house.book(reference="R-2")
+    await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+
+    with pytest.raises(RefusedByRule) as reused:
+        await house.payments.refund_payment(other.id, amount="20.00", idempotency_key=KEY)
+
+    assert reused.value.code == "idempotency_key_reused"
+
+
+async def test_another_caller_and_another_command_may_have_the_same_key(house: House) -> None:
+    booking_id = await _paid(house)
+
+    await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+    await house.payments.refund_payment(booking_id, ANN, amount="20.00", idempotency_key=KEY)
+    await house.payments.cancel_booking(booking_id, refund=RefundOnCancel.NONE, idempotency_key=KEY)
+
+    assert await _refunded(house, booking_id) == 4000
+
+
+async def test_another_key_is_a_new_request(house: House) -> None:
+    booking_id = await _paid(house)
+
+    for key in (KEY, OTHER_KEY, None, None):
+        await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=key)
+
+    assert await _refunded(house, booking_id) == 8000
+
+
+async def test_a_key_lives_for_72_hours(house: House) -> None:
+    booking_id = await _paid(house)
+    for wait in (timedelta(0), ANSWER_LIFETIME - timedelta(microseconds=1), timedelta(microseconds=1)):
+        house.clock.advance(wait)
+        await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+
+    assert await _refunded(house, booking_id) == 4000
+
+
+@pytest.mark.parametrize("key", ["", "short-of-sixteen", "x" * 255, " " * 16])
+async def test_a_key_of_16_to_255_printable_characters_is_taken(house: House, key: str) -> None:
+    booking = await house.book()
+
+    if len(key) < 16:
+        with pytest.raises(InvalidInput):
+            await house.payments.start_payment(booking.id, idempotency_key=key)
+    else:
+        view = await house.payments.start_payment(booking.id, idempotency_key=key)
+        assert view.payment.booking_id == booking.id
+
+
+@pytest.mark.parametrize(
+    "key", ["", "x" * 15, "x" * 256, "k\u00e4se-of-some-length", "two\nlines-of-length", 4711, b"x" * 20]
+)
+async def test_anything_else_is_no_key_and_nothing_is_done(house: House, key: Any) -> None:
+    booking = await house.book()
+
+    with pytest.raises(InvalidInput) as invalid:
+        await house.payments.start_payment(booking.id, idempotency_key=key)
+    result = await house.payments.process_booking_payment(booking, "pm_card_visa", idempotency_key=key)
+
+    assert (invalid.value.code, result.error_code) == ("idempotency_key_invalid", "idempotency_key_invalid")
+    assert _sent(house) == 0
+
+
+# --- what is given again
+
+
+async def test_a_result_is_read_from_the_books_as_they_are_now(house: House) -> None:
+    booking_id = await _paid(house)
+    first = await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+    await house.payments.refund_payment(booking_id, amount="30.00")
+
+    again = await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+
+    assert (again.refund, again.payment.refunded.minor) == (first.refund, 5000)
+
+
+async def test_the_payment_of_that_time_is_given_again_and_not_the_latest(house: House) -> None:
+    booking = await house.book()
+    first = await house.payments.start_payment(booking.id, idempotency_key=KEY)
+    await house.payments.cancel_payment(booking.id)
+    await house.payments.process_booking_payment(booking, "pm_card_visa")
+
+    again = await house.payments.start_payment(booking.id, idempotency_key=KEY)
+
+    assert (again.payment.id, again.payment.status) == (first.payment.id, PaymentStatus.CANCELED)
+
+
+@pytest.mark.parametrize("card", ["pm_card_chargeDeclined", "pm_card_chargeDeclinedStolenCard"])
+async def test_a_decline_is_raised_again(house: House, card: str) -> None:
+    booking = await house.book()
+    declines = []
+    for _ in range(2):
+        with pytest.raises(CardDeclined) as declined:
+            await house.payments.start_payment(
+                booking.id, payment_method_id=card, confirm_immediately=True, idempotency_key=KEY
+            )
+        declines.append((declined.value.decline, declined.value.code, declined.value.message))
+    result = await house.payments.process_booking_payment(booking, card, idempotency_key=KEY)
+
+    assert declines[0] == declines[1]
+    assert (result.success, result.error_code) == (False, declines[0][1])
+    assert (await house.payments.payment_status(booking.id)).payment.attempts_made == 1
+
+
+async def test_a_refusal_by_a_rule_is_raised_again(house: House) -> None:
+    booking_id = await _held(house)
+    told = []
+    for _ in range(2):
+        with pytest.raises(RefusedByRule) as refused:
+            await house.payments.capture_payment(booking_id, amount="100.01", idempotency_key=KEY)
+        told.append((refused.value.code, refused.value.message))
+
+    assert told[0] == told[1]
+
+
+async def test_not_found_is_raised_again(house: House) -> None:
+    stranger = Caller.customer("bob", "test")
+    booking = await house.book()
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            await house.payments.start_payment(booking.id, stranger, idempotency_key=KEY)
+
+
+async def test_where_nothing_was_done_the_key_is_free_again(house: House) -> None:
+    booking_id = await _paid(house)
+    with pytest.raises(InvalidAmount):
+        await house.payments.refund_payment(booking_id, amount="twenty", idempotency_key=KEY)
+
+    await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+
+    assert await _refunded(house, booking_id) == 2000
+
+
+@pytest.mark.parametrize(
+    ("error", "fate"),
+    [
+        (CardDeclined(Decline(code="card_declined", message="no")), Fate.KEPT),
+        (NotFound(), Fate.KEPT),
+        (RefusedByRule("no"), Fate.KEPT),
+        (InvalidInput("no"), Fate.FORGOTTEN),
+        (NotPossibleNow("no"), Fate.FORGOTTEN),
+        (AlreadyUnderWay(), Fate.FORGOTTEN),
+        (TryAgainLater(), Fate.LAPSED),
+        (OutcomeUnknown(), Fate.LAPSED),
+        (GatewayRefusedUs(), Fate.LAPSED),
+        (RefundRefused(), Fate.LAPSED),
+        (Contradiction("no"), Fate.LAPSED),
+        (StorageConflict("busy"), Fate.LAPSED),
+        (CommitLost("lost"), Fate.LAPSED),
+        (KeyboardInterrupt(), Fate.LAPSED),
+    ],
+)
+def test_each_kind_of_error_keeps_frees_or_expires_the_mark(error: BaseException, fate: Fate) -> None:
+    assert fate_of(error) is fate
+
+
+# --- interrupted
+
+
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "500_after", "reset_after"])
+@pytest.mark.parametrize("settled", [False, True])
+async def test_after_an_unknown_outcome_the_next_call_goes_on(house: House, fault: str, settled: bool) -> None:
+    booking_id = await _paid(house)
+    house.stripe.faults.script("POST /v1/refunds", fault, times=3)
+    first = await house.payments.process_booking_refund(booking_id, "20.00", idempotency_key=KEY)
+    if settled:
+        await house.settle()
+
+    again = await house.payments.process_booking_refund(booking_id, "20.00", idempotency_key=KEY)
+
+    assert (first.outcome_unknown, again.success) == (True, True)
+    await house.settle()
+    assert await _refunded(house, booking_id) == 2000
+
+
+async def test_without_the_key_it_would_be_a_second_refund(house: House) -> None:
+    """Shows that the test above passes because of the key."""
+    booking_id = await _paid(house)
+    house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
+    await house.payments.process_booking_refund(booking_id, "20.00", idempotency_key=KEY)
+    await house.settle()
+
+    await house.payments.process_booking_refund(booking_id, "20.00", idempotency_key=OTHER_KEY)
+
+    assert await _refunded(house, booking_id) == 4000
+
+
+async def test_after_a_crash_the_next_call_goes_on_when_the_lease_is_over(house: House) -> None:
+    booking_id = await _paid(house)
+    transact = house.storage.transact
+
+    async def gone(*_: object) -> None:
+        raise PowerCut
+
+    class Dying(FakeGateway):
+        async def create_refund(self, *args: Any, **kwargs: Any) -> Any:
+            house.storage.transact = gone  # type: ignore[method-assign,assignment]
+            raise PowerCut
+
+    dying = BookingPayments(attrs.evolve(house.world, gateway=Dying(house.stripe, house.clock)))
+    with pytest.raises(PowerCut):
+        await dying.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+    house.storage.transact = transact  # type: ignore[method-assign]
+
+    with pytest.raises(AlreadyUnderWay) as running:
+        await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+    house.clock.advance(LEASE)
+    view = await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+
+    assert running.value.code == "idempotency_key_in_use"
+    assert (view.refund.amount.minor, len(view.payment.refunds)) == (2000, 1)
+
+
+async def test_while_one_call_runs_the_next_is_refused(house: House) -> None:
+    booking_id = await _paid(house)
+    told: list[str] = []
+
+    class Slow(FakeGateway):
+        async def create_refund(self, *args: Any, **kwargs: Any) -> Any:
+            with pytest.raises(AlreadyUnderWay) as running:
+                await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+            told.append(running.value.code)
+            return await super().create_refund(*args, **kwargs)
+
+    slow = BookingPayments(attrs.evolve(house.world, gateway=Slow(house.stripe, house.clock)))
+    await slow.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+
+    assert (told, await _refunded(house, booking_id)) == (["idempotency_key_in_use"], 2000)
+
+
+async def test_of_many_calls_at_once_one_refunds(house: House) -> None:
+    booking_id = await _paid(house)
+    ends: list[object] = []
+
+    async def refund() -> None:
+        try:
+            view = await house.payments.refund_payment(booking_id, amount="5.00", idempotency_key=KEY)
+        except AlreadyUnderWay as running:
+            ends.append(running.code)
+        else:
+            ends.append(view.refund.id)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(12):
+            tasks.start_soon(refund)
+
+    assert await _refunded(house, booking_id) == 500
+    assert len(ends) == 12
+    assert len(set(ends) - {"idempotency_key_in_use"}) == 1
+
+
+# --- a mark that another process has ended
+
+
+async def _claimed(house: House, *, until: datetime, stored_until: datetime | None, status: int | None) -> Caller:
+    """A caller with a claim until ``until``, while the database has other values in its mark."""
+    request = library_request("refund_payment", BACKEND, KEY, {})
+    mark = request.mark("cause", house.clock.now())
+    if stored_until is not None:
+        stored = attrs.evolve(mark, locked_until=stored_until, status=status)
+        await house.storage.transact(lambda uow: uow.answers.put(stored))
+    named = KeyMark(caller=mark.caller, route=mark.route, key=mark.key)
+    return attrs.evolve(BACKEND, cause="cause", until=until, mark=named)
+
+
+@pytest.mark.parametrize(
+    ("stored_for", "status", "may"),
+    [
+        (LEASE, None, True),
+        (timedelta(0), None, False),  # ended by a process that thought this one was gone
+        (LEASE + timedelta(seconds=1), None, False),  # taken over
+        (LEASE, 200, False),  # answered
+        (None, None, False),  # cleared away
+    ],
+)
+async def test_a_run_begins_nothing_when_it_does_not_own_its_mark(
+    house: House, stored_for: timedelta | None, status: int | None, may: bool
+) -> None:
+    booking_id = await _paid(house)
+    now = house.clock.now()
+    stored_until = None if stored_for is None else now + stored_for
+    caller = await _claimed(house, until=now + LEASE, stored_until=stored_until, status=status)
+
+    if may:
+        await house.payments.refund_payment(booking_id, caller, amount="20.00")
+    else:
+        with pytest.raises(AlreadyUnderWay):
+            await house.payments.refund_payment(booking_id, caller, amount="20.00")
+
+    assert await _refunded(house, booking_id) == (2000 if may else 0)
+
+
+async def test_money_goes_back_once_when_another_process_ends_the_lease_of_a_running_call(house: House) -> None:
+    booking_id = await _paid(house)
+    house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.refund_payment(booking_id, amount="10.00")
+
+    class Interrupted(FakeGateway):
+        """While it reads the intent, another process ends all leases and makes the request again."""
+
+        async def retrieve_intent(self, intent_id: str) -> IntentReport:
+            if meanwhile:
+                await meanwhile.pop()()
+            return await super().retrieve_intent(intent_id)
+
+    async def again() -> None:
+        await house.storage.transact(end_all_leases)
+        house.clock.advance(LEASE / 2)
+        await house.payments.refund_payment(booking_id, amount="25.00", idempotency_key=KEY)
+
+    async def end_all_leases(uow: UnitOfWork) -> None:
+        payment_id = (await uow.payments.of_booking(booking_id))[0].id
+        await uow.payments.set_watch(payment_id, Watch())
+        request = library_request("refund_payment", BACKEND, KEY, {})
+        mark = await uow.answers.get(request.caller, request.route, request.key)
+        assert mark is not None
+        await uow.answers.put(attrs.evolve(mark, locked_until=house.clock.now()))
+
+    meanwhile = [again]
+    house.clock.advance(LEASE)
+    first = BookingPayments(attrs.evolve(house.world, gateway=Interrupted(house.stripe, house.clock)))
+
+    with pytest.raises(AlreadyUnderWay):
+        await first.refund_payment(booking_id, amount="25.00", idempotency_key=KEY)
+    await house.settle()
+
+    assert await _refunded(house, booking_id) == 3500
+
+
+async def test_the_turn_is_asked_for_where_the_mark_is_read(house: House) -> None:
+    booking_id = await _paid(house)
+    caller = await _claimed(house, until=house.clock.now() + LEASE, stored_until=None, status=None)
+
+    async def begin(uow: UnitOfWork) -> None:
+        await require_turn(house.world, uow, booking_id, caller)
+
+    with pytest.raises(AlreadyUnderWay):
+        await house.storage.transact(begin)
+
+
+# --- what makes two requests the same
+
+AT = datetime(2026, 5, 1, 20, 0, tzinfo=UTC)
+
+
+def _print_of(value: object) -> str:
+    return library_request("x", BACKEND, KEY, {"value": value}).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (amount_asked("20.00"), amount_asked(Decimal("20"))),
+        (amount_asked("020.0"), amount_asked(Decimal("20.00"))),
+        (Money(2000, Currency.USD), Money.parse("20.00", Currency.USD)),
+        (AT, AT.astimezone(timezone(timedelta(hours=2)))),
+        (RefundReason.DUPLICATE, RefundReason.DUPLICATE.value),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        (RefundPolicy(), RefundPolicy()),
+    ],
+)
+def test_the_same_in_other_words(one: object, other: object) -> None:
+    assert _print_of(one) == _print_of(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (amount_asked("20.00"), amount_asked("20.01")),
+        (amount_asked(Decimal("0.1")), amount_asked(Decimal("1"))),
+        (amount_asked("1e3"), amount_asked("1000")),
+        (amount_asked("Infinity"), amount_asked(None)),
+        (Money(2000, Currency.USD), Money(2000, Currency.EUR)),
+        (AT, AT + timedelta(microseconds=1)),
+        (None, "None"),
+        (True, "true"),
+        (RefundReason.DUPLICATE, RefundReason.FRAUDULENT),
+    ],
+)
+def test_something_else(one: object, other: object) -> None:
+    assert _print_of(one) != _print_of(other)
+
+
+def test_an_argument_of_an_unknown_type_is_refused() -> None:
+    with pytest.raises(TypeError, match="object has no canonical form"):
+        _print_of(object())
+
+
+async def test_a_canceled_booking_is_given_again(house: House) -> None:
+    booking_id = await _paid(house)
+    await house.payments.cancel_booking(booking_id, reason="rain", idempotency_key=KEY)
+
+    again = await house.payments.cancel_booking(booking_id, reason="rain", idempotency_key=KEY)
+
+    assert again.status is BookingStatus.CANCELED
