@@ -35,10 +35,8 @@ run: $(VENV)/.run  ## install what is needed, migrate, and serve on http://127.0
 # One worker process for each core; one that has nothing left takes over tests of another.
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 
-# The simulation runs the same lines some thousand times, and would take twice as long if they were counted.
 test: $(VENV)/.dev  ## install what is needed and run the whole suite on all cores, PostgreSQL included
-	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term --ignore tests/simulation
-	@$(BIN)/python -m pytest $(PARALLEL) tests/simulation
+	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
 test-unit: $(VENV)/.dev  ## run tests/unit on all cores, for the daily loop (half a minute)
 	@$(BIN)/python -m pytest $(PARALLEL) -q tests/unit

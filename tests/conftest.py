@@ -5,12 +5,18 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import egress
 from tests.integration.postgres import Server, server_dsn
 from tests.sharing import SHARED, folder_of_the_run, shared
 
 egress.install()
+
+# The same examples in every run, nothing kept between runs, and no judgement on how long an example took. Loaded here,
+# before any test module is: a test has the profile that is loaded when its module is imported.
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=25)
+settings.load_profile("repeatable")
 
 
 def pytest_configure(config: pytest.Config) -> None:

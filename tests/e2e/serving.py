@@ -14,7 +14,7 @@ import pytest
 from booking_payments.settings import SETTING_NAMES
 from tests.ports import free_port
 
-READY_S = 20
+READY_S = 60
 STOP_S = 40
 """Longer than the service takes to finish what is under way."""
 

@@ -29,7 +29,7 @@ from tests.ports import free_port
 
 START_WITHIN_S = 60
 STOP_WITHIN_S = 30
-SPEED = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=128MB")
+SPEED = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=128MB", "deadlock_timeout=100ms")
 """Safe here: the data dies with the run, and a crash of the machine is not what these tests are about."""
 MEMORY = Path("/dev/shm")  # noqa: S108 - each server has a new folder of its own there
 MEMORY_NEEDED = 1 << 30

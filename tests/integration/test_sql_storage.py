@@ -135,12 +135,15 @@ async def test_a_deadlock_is_begun_again(postgres_copy: str) -> None:
     await store(storage, booking(1), booking(2))
     begun: list[str] = []
 
-    async def lock(*ids: str) -> None:
+    locked = {"bk_1": anyio.Event(), "bk_2": anyio.Event()}
+
+    async def lock(first: str, second: str) -> None:
         async def work(uow: UnitOfWork) -> None:
-            begun.append(ids[0])
-            for booking_id in ids:
-                await uow.bookings.lock(booking_id)
-                await anyio.sleep(0.05)
+            begun.append(first)
+            await uow.bookings.lock(first)
+            locked[first].set()
+            await locked[second].wait()  # so that each holds what the other one wants, however slow the machine is
+            await uow.bookings.lock(second)
 
         await storage.transact(work)
 

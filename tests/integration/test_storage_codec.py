@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -56,16 +56,19 @@ st.register_type_strategy(RefundPolicy, refund_policies())
 FACT: SearchStrategy[ev.Fact] = st.one_of([st.from_type(kind) for kind in FACTS.values()])
 
 
+@settings(max_examples=100)
 @given(MONIES)
 def test_any_money_comes_back_as_it_was(money: Money) -> None:
     assert from_json(to_json(money, Money), Money) == money
 
 
+@settings(max_examples=100)
 @given(FACT)
 def test_any_fact_comes_back_as_it_was(fact: ev.Fact) -> None:
     assert fact_from_json(fact_name(fact), fact_to_json(fact)) == fact
 
 
+@settings(max_examples=100)
 @given(FACT)
 def test_a_fact_is_shown_as_it_is_stored(fact: ev.Fact) -> None:
     assert json.loads(fact_to_json(fact)) == json.loads(json.dumps(fact_data(fact)))

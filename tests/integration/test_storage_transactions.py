@@ -21,7 +21,7 @@ from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.storage import CommitLost, InboxEntry, StorageDown, StoredAnswer, Subject, UnitOfWork
 from booking_payments.testing.house import NOW
 from booking_payments.testing.payment_builder import booking, whole_life
-from booking_payments.testing.storage_contract import entry, store, stored
+from booking_payments.testing.storage_contract import PATIENCE_S, entry, store, stored
 from tests.integration.line import Line
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -64,7 +64,7 @@ async def test_a_reader_is_not_kept_out_by_another_process_that_writes(storage: 
     async def work(uow: UnitOfWork) -> None:
         await uow.bookings.lock("bk_1")
         await uow.bookings.add(booking(2))
-        with anyio.fail_after(1):
+        with anyio.fail_after(PATIENCE_S):
             assert await other.read(lambda reader: reader.bookings.get("bk_1")) == booking(1)
             assert await other.read(lambda reader: reader.bookings.get("bk_2")) is None
 

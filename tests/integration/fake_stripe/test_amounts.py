@@ -1,7 +1,7 @@
 """Stripe's currency table (docs.stripe.com/currencies)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from booking_payments.adapters.stripe.amounts import (
@@ -43,6 +43,7 @@ def test_what_iso_cannot_express_is_an_error() -> None:
         from_stripe(550, 0, "isk")
 
 
+@settings(max_examples=100)
 @given(st.sampled_from(sorted(SUPPORTED)), st.sampled_from([0, 2, 3]), st.integers(0, 10**12))
 def test_nothing_is_ever_rounded(code: str, iso_exponent: int, minor: int) -> None:
     try:
