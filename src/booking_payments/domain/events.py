@@ -240,6 +240,21 @@ class DeferredRefundDropped:
 
 
 @frozen(kw_only=True)
+class RefundPromised:
+    """A cancellation promises money that no refund of it sends.
+
+    Attributes:
+        promised: by how much this raises what the customer was promised: what their bank has taken, and is owed should
+            the bank return it.
+        refund_id: a refund in flight that is promised by the cancellation too, so that a refusal of it withdraws
+            nothing; None where there is none.
+    """
+
+    promised: GivenBack
+    refund_id: str | None = None
+
+
+@frozen(kw_only=True)
 class PromiseWithdrawn:
     """A refund request was refused, or never sent, and its caller knows it: what it would have given is not owed."""
 
@@ -401,6 +416,7 @@ Fact = (
     | RefundRequested
     | RefundDeferred
     | DeferredRefundDropped
+    | RefundPromised
     | PromiseWithdrawn
     | DebtSettled
     | RefundAcknowledged

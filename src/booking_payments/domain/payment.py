@@ -37,6 +37,7 @@ from booking_payments.domain.refunds import (
     RefundOnCancel,
     RefundPolicy,
     RefundReason,
+    fee_by_refunds,
     fee_within,
     not_negative,
 )
@@ -141,6 +142,11 @@ class DeferredRefund:
     def status(self) -> RefundStatus:
         """To its caller a refund that waits is pending."""
         return RefundStatus.PENDING
+
+
+def total_given(deferred: Iterable[DeferredRefund], of: Money) -> GivenBack:
+    """What all of them give back when they are sent, in the currency of ``of``."""
+    return sum((each.given for each in deferred), GivenBack.zero(of))
 
 
 @frozen(kw_only=True)
@@ -348,8 +354,9 @@ class Payment:
         What an open dispute holds stays owed until its end decides who pays it.
         """
         given = self.given_back
-        amount = not_negative(self.promised.amount - given.amount - self.taken_by_disputes)
-        fee = not_negative(self.promised.fee - given.fee)
+        taken = self.taken_by_disputes
+        amount = not_negative(self.promised.amount - given.amount - taken)
+        fee = not_negative(fee_by_refunds(self.promised, taken, self.breakdown) - given.fee)
         return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
     @property
@@ -365,9 +372,7 @@ class Payment:
     @property
     def _waiting(self) -> GivenBack:
         """Deferred refunds, as far as they are still owed: a dispute that was lost may have taken a part of them."""
-        zero = GivenBack.zero(self.amount)
-        deferred = sum((each.given for each in self.deferred), zero)
-        return deferred if deferred.amount <= self.owed.amount else deferred.part(self.owed.amount)
+        return total_given(self.deferred, self.amount).within(self.owed)
 
     @property
     def refundable(self) -> Refundable:
@@ -673,6 +678,13 @@ def _without(payment: Payment, refund_id: str) -> tuple[DeferredRefund, ...]:
 @_folds(ev.DeferredRefundDropped)
 def _deferred_refund_dropped(payment: Payment, fact: ev.DeferredRefundDropped, at: datetime) -> Changes:
     return {"deferred": _without(payment, fact.refund_id)}
+
+
+@_folds(ev.RefundPromised)
+def _refund_promised(payment: Payment, fact: ev.RefundPromised, at: datetime) -> Changes:
+    # A refund that its request alone has promised tells so by ``promised``, which a refusal withdraws.
+    taken_over = {} if fact.refund_id is None else _refund(payment, fact.refund_id, promised=None)
+    return {**taken_over, "promised": payment.promised + fact.promised}
 
 
 @_folds(ev.PromiseWithdrawn)

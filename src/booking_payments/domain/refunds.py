@@ -189,6 +189,10 @@ class GivenBack:
             return GivenBack(amount=amount, fee=self.fee)
         return GivenBack(amount=amount, fee=self.fee.times(Fraction(amount.minor, self.amount.minor)))
 
+    def within(self, owed: "GivenBack") -> "GivenBack":
+        """This, as far as it is ``owed``."""
+        return GivenBack(amount=min(self.amount, owed.amount), fee=min(self.fee, owed.fee))
+
     @classmethod
     def zero(cls, of: Money) -> "GivenBack":
         """Nothing, in the currency of ``of``."""
@@ -204,6 +208,14 @@ def fee_within(fee: Money, amount: Money, payer: FeePayer) -> Money:
 def not_negative(amount: Money) -> Money:
     """``amount``, or zero when it is below."""
     return max(amount, Money.zero(amount.currency))
+
+
+def fee_by_refunds(promised: GivenBack, taken: Money, breakdown: FeeBreakdown) -> Money:
+    """How much of the promised fee refunds give back. With what the bank has ``taken`` no fee goes back, so that a
+    promise made before a dispute ends comes to the same as one made after it."""
+    if not taken:
+        return promised.fee
+    return min(promised.fee, breakdown.fee_in(not_negative(promised.amount - taken)))
 
 
 @frozen(kw_only=True)
@@ -247,7 +259,8 @@ class Refundable:
     def failed(self) -> GivenBack:
         """What was promised and is neither sent nor waiting: its refund failed, so somebody has to ask for it again."""
         amount = not_negative(self.promised.amount - self.back)
-        fee = not_negative(self.promised.fee - self.given.fee - self.deferred.fee)
+        fee = fee_by_refunds(self.promised, self.taken, self.breakdown)
+        fee = not_negative(fee - self.given.fee - self.deferred.fee)
         return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
     @property
@@ -300,6 +313,19 @@ class Refundable:
             allowed = Money.zero(allowed.currency)
         amount = min(allowed, not_negative(self.breakdown.gross - self.back)).rounded_down(self.amount_step)
         return GivenBack(amount=amount, fee=self._fee_of(amount, in_full=in_full))
+
+    def raised_by(self, given: GivenBack, *, in_full: bool = False) -> GivenBack | None:
+        """By how much ``given`` raises what the customer was promised in all; None where that covers it.
+
+        What the bank has taken counts as promised, with its fee where the fee goes back: it is owed should the bank
+        return it.
+        """
+        counted = self.given + self.deferred
+        whole, fee = self.back + given.amount, counted.fee + given.fee
+        if self.taken and (in_full or self.late or self.policy.fee is FeeOnRefund.RETURNED):
+            fee = max(fee, self.breakdown.fee_in(whole))
+        raised = GivenBack(amount=not_negative(whole - self.promised.amount), fee=not_negative(fee - self.promised.fee))
+        return raised if raised.amount or raised.fee else None
 
     def remaining(self, now: datetime) -> Money:
         """What can still be refunded at ``now``; zero when nothing can."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.decisions.facts import Facts, has_drift
@@ -82,8 +82,8 @@ def request_refund(payment: Payment, request: Request, ids: NewIds) -> Facts:
         raise quoted.reason.error()
     given = GivenBack(amount=quoted.amount, fee=quoted.fee_refunded)
     if quoted.deferred_by is None:
-        return _send(payment, ids, request, given, _raise_by(payment, given))
-    return (_defer(ids.refund_id(), request, given, _raise_by(payment, given), quoted.deferred_by),)
+        return _send(payment, ids, request, given, payment.refundable.raised_by(given))
+    return (_defer(ids.refund_id(), request, given, payment.refundable.raised_by(given), quoted.deferred_by),)
 
 
 def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_full: bool, again: bool) -> Facts:
@@ -95,32 +95,66 @@ def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_ful
     """
     if payment.status is not PaymentStatus.SUCCEEDED:
         return ()
+    only_failed = again and not in_full
+    promised = payment.refundable.promise(request.made_at, in_full=in_full, only_failed=only_failed)
+    sent = _send_or_defer(payment, request, ids, promised, in_full=in_full) if promised.amount else ()
+    return (*_promised_besides(payment, request.made_at, sent, in_full=in_full, only_failed=only_failed), *sent)
+
+
+def _promised_besides(payment: Payment, made_at: datetime, sent: Facts, *, in_full: bool, only_failed: bool) -> Facts:
+    """What a cancellation promises beside what is ``sent`` or deferred by it.
+
+    What the customer's bank has taken is owed should it come back. A refund in flight that its request alone has
+    promised is promised by the cancellation too, and stays owed when it is refused.
+    """
     refundable = payment.refundable
-    promised = refundable.promise(request.made_at, in_full=in_full, only_failed=again and not in_full)
-    if not promised.amount:
+    untaken = evolve(refundable, taken=Money.zero(payment.amount.currency))
+    more = untaken.promise(made_at, in_full=in_full, only_failed=only_failed)
+    whole = untaken.given + untaken.deferred + more
+    raised = [each.promised for each in sent if isinstance(each, ev.RefundRequested | ev.RefundDeferred)]
+    known = sum((each for each in raised if each is not None), payment.promised)
+    besides = GivenBack(amount=not_negative(whole.amount - known.amount), fee=not_negative(whole.fee - known.fee))
+    in_flight = _requested_in_flight(payment)
+    if in_flight is not None:
+        given = GivenBack(amount=in_flight.amount, fee=in_flight.fee_refunded)
+        alone = evolve(
+            untaken,
+            given=untaken.given - given,
+            promised=payment.promised - (in_flight.promised or GivenBack.zero(given.amount)),
+        )
+        if not alone.promise(made_at, in_full=in_full, only_failed=only_failed).amount:
+            in_flight = None
+    if not besides.amount and in_flight is None:
         return ()
-    return _send_or_defer(payment, request, ids, promised)
+    return (ev.RefundPromised(promised=besides, refund_id=in_flight.id if in_flight else None),)
+
+
+def _requested_in_flight(payment: Payment) -> Refund | None:
+    """The refund in flight whose promise its refusal would withdraw."""
+    key = payment.operation.idempotency_key if payment.operation else None
+    found = [each for each in payment.refunds if key is not None and each.idempotency_key == key]
+    return found[0] if found and found[0].requested_by is not None and found[0].promised is not None else None
 
 
 def promise_late_money(payment: Payment, request: Request, ids: NewIds) -> Facts:
     """Promise all of the money that came for a closed booking, and send it, or defer it while it cannot be sent."""
     promised = payment.refundable.promise(request.made_at, in_full=True)
-    return _send_or_defer(payment, request, ids, promised) if promised.amount else ()
+    return _send_or_defer(payment, request, ids, promised, in_full=True) if promised.amount else ()
 
 
-def _send_or_defer(payment: Payment, request: Request, ids: NewIds, promised: GivenBack) -> Facts:
+def _send_or_defer(payment: Payment, request: Request, ids: NewIds, promised: GivenBack, *, in_full: bool) -> Facts:
     refundable = payment.refundable
+    raised = refundable.raised_by(promised, in_full=in_full)
     busy = Deferral.GATEWAY_UNAVAILABLE if payment.operation is not None else None
     deferral = busy or refundable.deferral_of(promised.amount)
     sendable = min(promised.amount, refundable.room).rounded_down(payment.amount_step)
     if deferral is not None or not sendable:
         why = deferral or Deferral.DISPUTE
-        return (_defer(ids.refund_id(), request, promised, _raise_by(payment, promised), why),)
+        return (_defer(ids.refund_id(), request, promised, raised, why),)
     now = promised.part(sendable)
     rest = promised - now
     if not rest.amount:
-        return _send(payment, ids, request, promised, _raise_by(payment, promised))
-    raised = _raise_by(payment, promised)
+        return _send(payment, ids, request, promised, raised)
     deferred = _defer(ids.refund_id(), request, rest, raised, Deferral.DISPUTE)
     return (deferred, *_send(payment, ids, request, now, None))
 
@@ -142,15 +176,15 @@ def send_deferred(payment: Payment, ids: NewIds, correlation_id: str | None) -> 
     A dispute that was lost has paid a part of what was promised: so much less is sent.
     """
     facts: list[ev.Fact] = []
-    owed, given = payment.owed, sum((each.given for each in payment.deferred), GivenBack.zero(payment.amount))
+    owed = payment.owed
     for deferred in payment.deferred:
-        left = deferred.given if given.amount <= owed.amount else deferred.given.part(min(deferred.amount, owed.amount))
+        left = deferred.given.within(owed)
         left = left.part(left.amount.rounded_down(payment.amount_step))
         if not left.amount:
             facts.append(ev.DeferredRefundDropped(refund_id=deferred.id))
         elif not facts and payment.operation is None and _may_send(payment, left.amount):
             return _send_again(payment, ids, deferred, left, correlation_id)
-        owed, given = owed - left, given - deferred.given
+        owed = owed - left
     return tuple(facts)
 
 
@@ -266,16 +300,6 @@ def paid_out_beyond(payment: Payment) -> Facts:
 
 
 # --- the facts of a refund -------------------------------------------------------------------------------------
-
-
-def _raise_by(payment: Payment, given: GivenBack) -> GivenBack | None:
-    """By how much ``given`` raises what the customer has or was promised in all; None where it only fulfills what was
-    promised before."""
-    refundable = payment.refundable
-    counted = refundable.given + refundable.deferred
-    amount = not_negative(refundable.back + given.amount - payment.promised.amount)
-    fee = not_negative(counted.fee + given.fee - payment.promised.fee)
-    return GivenBack(amount=amount, fee=fee) if amount or fee else None
 
 
 def _send(payment: Payment, ids: NewIds, request: Request, given: GivenBack, raised: GivenBack | None) -> Facts:
