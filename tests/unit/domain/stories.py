@@ -19,7 +19,7 @@ from booking_payments.domain.errors import InvalidAmount, NotPossibleNow, Refuse
 from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.payment import Payment, evolve
+from booking_payments.domain.payment import DeferredRefund, Payment, Refund, evolve
 from booking_payments.domain.refunds import RefundPolicy, RefundTier, not_negative
 from tests.unit.domain.lives import NOW, STARTS, Life, a_booking, a_dispute, a_refund, a_request, a_start, an_intent
 
@@ -98,7 +98,8 @@ class Story(Life):
     def _holds_together(self, payment: Payment) -> None:
         nothing, fee = self.money(0), payment.breakdown.fee
         of_customer = payment.breakdown.payer is FeePayer.CUSTOMER
-        for each in (*payment.refunds, *payment.deferred):
+        both: list[Refund | DeferredRefund] = [*payment.refunds, *payment.deferred]
+        for each in both:
             assert nothing <= each.fee_refunded <= fee
             assert not of_customer or each.fee_refunded <= each.amount
         assert nothing <= payment.fee_returned <= fee
@@ -197,7 +198,7 @@ class Story(Life):
         name: str = "du_1",
         refundable: bool | None = None,
     ) -> None:
-        """A dispute over so much (None: everything) is in ``status``, with transactions over shares of it in percent."""
+        """A dispute over so much (None: everything) is in ``status``; ``moved`` are transactions in percent of it."""
         amount = self.payment.captured if minor is None else self.money(minor)
         movements = tuple(
             DisputeMovement(amount=amount.minor * percent // 100, currency=self.terms.currency.code)
@@ -250,9 +251,7 @@ TERMS = st.builds(
 )
 """Prices in usd, jpy and kwd; the gateway takes kwd in multiples of ten."""
 
-ASK = st.tuples(
-    st.just("ask"), st.none() | st.integers(1, 1100), st.sampled_from(ENDS), st.booleans(), st.booleans()
-)
+ASK = st.tuples(st.just("ask"), st.none() | st.integers(1, 1100), st.sampled_from(ENDS), st.booleans(), st.booleans())
 CANCEL = st.tuples(st.just("cancel"), st.booleans(), st.sampled_from(ENDS))
 FAIL = st.tuples(st.just("fail"), st.integers(0, 5))
 BANK = st.tuples(

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 
 from booking_payments.domain.lifecycle import DisputeStatus
