@@ -244,6 +244,13 @@ class DeferredRefundDropped:
 
 
 @frozen(kw_only=True)
+class PromiseConfirmed:
+    """A cancellation promises what the request of a refund in flight has promised: a refusal of it withdraws nothing."""
+
+    refund_id: str
+
+
+@frozen(kw_only=True)
 class PromiseWithdrawn:
     """A refund request was refused, or never sent, and its caller knows it: what it would have given is not owed."""
 
@@ -405,6 +412,7 @@ Fact = (
     | RefundRequested
     | RefundDeferred
     | DeferredRefundDropped
+    | PromiseConfirmed
     | PromiseWithdrawn
     | DebtSettled
     | RefundAcknowledged

@@ -37,6 +37,7 @@ from booking_payments.domain.refunds import (
     RefundOnCancel,
     RefundPolicy,
     RefundReason,
+    fee_by_refunds,
     fee_within,
     not_negative,
 )
@@ -362,8 +363,9 @@ class Payment:
         What an open dispute holds stays owed until its end decides who pays it.
         """
         given = self.given_back
-        amount = not_negative(self.promised.amount - given.amount - max(self.taken_by_disputes, self.beside))
-        fee = not_negative(self.promised.fee - given.fee)
+        bank = max(self.taken_by_disputes, self.beside)
+        amount = not_negative(self.promised.amount - given.amount - bank)
+        fee = not_negative(fee_by_refunds(self.promised, bank, self.breakdown) - given.fee)
         return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
     @property
@@ -701,6 +703,11 @@ def _without(payment: Payment, refund_id: str) -> tuple[DeferredRefund, ...]:
 @_folds(ev.DeferredRefundDropped)
 def _deferred_refund_dropped(payment: Payment, fact: ev.DeferredRefundDropped, at: datetime) -> Changes:
     return {"deferred": _without(payment, fact.refund_id)}
+
+
+@_folds(ev.PromiseConfirmed)
+def _promise_confirmed(payment: Payment, fact: ev.PromiseConfirmed, at: datetime) -> Changes:
+    return _refund(payment, fact.refund_id, promised=None)
 
 
 @_folds(ev.PromiseWithdrawn)

@@ -202,6 +202,12 @@ def fee_within(fee: Money, amount: Money, payer: FeePayer) -> Money:
     return min(fee, amount) if payer is FeePayer.CUSTOMER or not amount else fee
 
 
+def fee_by_refunds(promised: GivenBack, bank: Money, breakdown: FeeBreakdown) -> Money:
+    """How much of the promised fee refunds give back. With what the ``bank`` has taken no fee goes back, so that a
+    promise made before a dispute ends comes to the same as one made after it."""
+    return promised.fee if not bank else min(promised.fee, breakdown.fee_in(not_negative(promised.amount - bank)))
+
+
 def not_negative(amount: Money) -> Money:
     """``amount``, or zero when it is below."""
     return max(amount, Money.zero(amount.currency))
@@ -251,7 +257,8 @@ class Refundable:
         """What was promised and is neither sent nor waiting: its refund failed, so somebody has to ask for it again."""
         bank = self.taken if self.beside is None else max(self.taken, self.beside)
         amount = not_negative(self.promised.amount - self.given.amount - self.deferred.amount - bank)
-        fee = not_negative(self.promised.fee - self.given.fee - self.deferred.fee)
+        fee = fee_by_refunds(self.promised, bank, self.breakdown)
+        fee = not_negative(fee - self.given.fee - self.deferred.fee)
         return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
     @property

@@ -86,8 +86,12 @@ def an_intent(status: PaymentStatus | None, amount: Money = PRICE, **changes: An
     return evolve(usual, **changes)
 
 
-def a_refund(status: RefundStatus | None, amount: str = "100.00", **changes: Any) -> RefundReport:
-    usual = RefundReport(id="re_1", intent_id="pi_1", charge_id="ch_1", amount=usd(amount), status=status)
+def a_refund(
+    status: RefundStatus | None, amount: str = "100.00", *, amount_money: Money | None = None, **changes: Any
+) -> RefundReport:
+    """A refund of ``amount`` usd, or of ``amount_money``."""
+    money = amount_money or usd(amount)
+    usual = RefundReport(id="re_1", intent_id="pi_1", charge_id="ch_1", amount=money, status=status)
     return evolve(usual, **changes)
 
 

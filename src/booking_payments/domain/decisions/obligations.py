@@ -124,10 +124,22 @@ def _promise_in_all(payment: Payment, request: Request, ids: NewIds, *, in_full:
     waiting = payment.deferred_in_all
     level = max(promised.amount, ceiling)
     new = not_negative(level - beside - payment.given_back.amount - waiting.amount).rounded_down(payment.amount_step)
+    confirmed = _confirmed(payment, ceiling)
     if not new:
-        return ()
+        return confirmed
     given = GivenBack(amount=new, fee=refundable.fee_of(new, in_full=in_full))
-    return _promise(payment, request, ids, given, beside if beside != payment.beside else None)
+    return (*confirmed, *_promise(payment, request, ids, given, beside if beside != payment.beside else None))
+
+
+def _confirmed(payment: Payment, ceiling: Money) -> Facts:
+    """The refund in flight whose request alone has promised what a cancellation up to ``ceiling`` promises, too."""
+    key = payment.operation.idempotency_key if payment.operation else None
+    in_flight = [each for each in payment.refunds if key is not None and each.idempotency_key == key]
+    return tuple(
+        ev.PromiseConfirmed(refund_id=each.id)
+        for each in in_flight
+        if each.promised is not None and ceiling > payment.promised.amount - each.promised.amount
+    )
 
 
 def _promise(payment: Payment, request: Request, ids: NewIds, given: GivenBack, beside: Money | None) -> Facts:

@@ -218,6 +218,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.RefundRequested: "refund_id amount fee_refunded reason note override",
     ev.RefundDeferred: "refund_id amount fee_refunded reason note why",
     ev.DeferredRefundDropped: "refund_id",
+    ev.PromiseConfirmed: "refund_id",
     ev.PromiseWithdrawn: "refund_id promised",
     ev.DebtSettled: "settled how",
     ev.RefundAcknowledged: "refund_id",

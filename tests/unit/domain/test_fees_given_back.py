@@ -1,0 +1,165 @@
+"""The fee that goes back: never negative, never above the fee, and to the minor unit whatever fails in between."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.domain.refunds import RefundTier
+from tests.unit.domain.lives import STARTS, usd
+from tests.unit.domain.stories import ENDS, TERMS, Story, Terms
+
+RETURNED, KEPT = FeeOnRefund.RETURNED, FeeOnRefund.KEPT
+CENT_FEE = Terms(price=200, rate=Decimal("0.005"), fee=RETURNED)
+"""2.00 with a fee of 0.01."""
+
+
+# --- literal cases ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize("end", ["refused", "failed"])
+@pytest.mark.parametrize("fee", [KEPT, RETURNED])
+def test_a_full_cancellation_whose_refund_failed_gives_its_fee_back_before_the_event_and_after(
+    started: bool, end: Any, fee: FeeOnRefund
+) -> None:
+    story = Story(Terms(fee=fee))
+    story.cancels(in_full=True, end=end)
+    if started:
+        story.starts()
+
+    assert story.asks() is None
+    assert (story.payment.refunded, story.payment.fee_returned) == (usd("100.00"), usd("3.00"))
+    assert (story.numbers["owed"], story.numbers["owed_fee"]) == ("0.00", "0.00")
+
+
+def test_the_parts_of_a_fee_of_one_cent_add_up_to_it_though_a_refund_failed() -> None:
+    story = Story(CENT_FEE)
+    story.asks(100)
+    story.fails_late()
+    for minor in (50, 100, 50):
+        assert story.asks(minor) is None
+
+    assert (story.payment.refunded, story.payment.fee_returned) == (usd("2.00"), usd("0.01"))
+    assert all(refund.fee_refunded >= usd("0") for refund in story.payment.refunds)
+
+
+def test_six_refunds_that_fail_give_no_fee_back() -> None:
+    story = Story(CENT_FEE)
+    for _ in range(6):
+        assert story.asks(200, "failed") is None
+    failing = story.payment.fee_returned
+
+    assert story.asks(200) is None
+    assert (failing, story.payment.fee_returned) == (usd("0"), usd("0.01"))
+    assert [refund.fee_refunded for refund in story.payment.refunds] == [usd("0.01")] * 7
+
+
+def test_no_refund_is_told_a_negative_fee() -> None:
+    story = Story(CENT_FEE)
+    for minor, end in ((100, "succeeded"), (50, "succeeded"), (50, "failed"), (30, "succeeded"), (20, "succeeded")):
+        assert story.asks(minor, end) is None  # type: ignore[arg-type]
+    story.fails_late(1)
+    assert story.asks() is None
+
+    assert all(usd("0") <= refund.fee_refunded <= usd("0.01") for refund in story.payment.refunds)
+    assert (story.payment.refunded, story.payment.fee_returned) == (usd("2.00"), usd("0.01"))
+
+
+@pytest.mark.parametrize(
+    ("payer", "first", "rest", "fee"),
+    [(FeePayer.CUSTOMER, "100.00", "3.00", "3.00"), (FeePayer.ORGANIZER, "100.00", "0.00", "0.00")],
+)
+def test_when_the_organizer_cancels_the_kept_fee_is_owed_to_customers_who_had_taken_everything_back(
+    payer: FeePayer, first: str, rest: str, fee: str
+) -> None:
+    story = Story(Terms(payer=payer))
+    story.asks()
+    taken_back = story.payment.refunded
+    story.starts()
+    story.cancels(in_full=True)
+
+    assert (taken_back, story.payment.refunded - taken_back) == (usd(first), usd(rest))
+    assert story.payment.fee_returned == usd(fee)
+
+
+def test_what_an_operator_gives_back_above_the_net_is_the_customers_own_fee() -> None:
+    story = Story(Terms(payer=FeePayer.CUSTOMER))
+    story.starts()
+
+    assert story.asks(10_200, override=True) is None
+    assert (story.payment.refunded, story.payment.fee_returned) == (usd("102.00"), usd("2.00"))
+    assert story.asks(override=True) is None
+    assert (story.payment.refunded, story.payment.fee_returned) == (usd("103.00"), usd("3.00"))
+
+
+# --- properties ---------------------------------------------------------------------------------------------------
+
+SHARES = st.lists(st.tuples(st.integers(1, 700), st.sampled_from(ENDS), st.booleans()), max_size=8)
+NO_TIERS = TERMS.map(lambda terms: evolve(terms, tiers=()))
+
+
+def asks_in_parts(story: Story, parts: list[tuple[int, Any, bool]]) -> None:
+    step = story.terms.step
+    for share, end, late in parts:
+        story.asks(max(story.payment.captured.minor * share // 1000 // step, 1) * step, end)
+        if late:
+            story.fails_late(share)
+
+
+def asks_until_nothing_is_left(story: Story) -> None:
+    for _ in range(20):
+        if story.asks(override=False) is not None:
+            return
+
+
+@given(NO_TIERS, SHARES)
+@settings(max_examples=300)
+def test_a_fee_that_is_returned_adds_up_when_everything_went_back(terms: Terms, parts: Any) -> None:
+    story = Story(evolve(terms, fee=RETURNED))
+    asks_in_parts(story, parts)
+    asks_until_nothing_is_left(story)
+
+    pending = story.payment.refund_pending
+    assert story.payment.refunded + pending == story.payment.captured
+    assert story.payment.fee_returned == story.payment.breakdown.fee
+
+
+@given(TERMS, SHARES, st.booleans(), SHARES, st.sampled_from(ENDS))
+@settings(max_examples=300)
+def test_the_fee_adds_up_when_everything_went_back_by_a_full_cancellation(
+    terms: Terms, before: Any, started: bool, after: Any, end: Any
+) -> None:
+    story = Story(terms)
+    asks_in_parts(story, before)
+    if started:
+        story.starts()
+    had_all = story.payment.given_back.amount == story.payment.captured
+    story.cancels(in_full=True, end=end)
+    asks_in_parts(story, after)
+    story.sends()
+    asks_until_nothing_is_left(story)
+
+    assert story.payment.given_back.amount == story.payment.captured
+    # Who had taken everything back before the cancellation got the organizer's fee by nobody's promise.
+    if not had_all or terms.fee is RETURNED:
+        assert story.payment.fee_returned == story.payment.breakdown.fee
+
+
+@given(NO_TIERS, SHARES)
+@settings(max_examples=200)
+def test_of_a_fee_that_is_kept_nothing_goes_back(terms: Terms, parts: Any) -> None:
+    story = Story(evolve(terms, fee=KEPT, tiers=(RefundTier(hours_before=1, percent=Decimal(100)),)))
+    asks_in_parts(story, parts)
+    asks_until_nothing_is_left(story)
+    story.starts()
+    asks_until_nothing_is_left(story)
+
+    assert story.now > STARTS
+    assert not story.payment.fee_returned
+    back = story.payment.breakdown.net if terms.payer is FeePayer.CUSTOMER else story.payment.breakdown.gross
+    assert story.payment.given_back.amount == back.rounded_down(terms.step)

@@ -1,0 +1,126 @@
+"""The same events in another order come to the same amounts and fees."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.domain.lifecycle import DisputeStatus
+from tests.unit.domain.stories import HALF, TERMS, Story, Terms
+
+D = DisputeStatus
+Step = Callable[[Story], Any]
+
+
+def cancels(in_full: bool) -> Step:
+    return lambda story: story.cancels(in_full=in_full)
+
+
+def opens(share: int, status: DisputeStatus = D.NEEDS_RESPONSE) -> Step:
+    moved = () if status is D.WARNING_NEEDS_RESPONSE else (-100,)
+    return lambda story: story.bank(status, _part(story, share), moved)
+
+
+def ends(share: int, status: DisputeStatus, moved: tuple[int, ...]) -> Step:
+    return lambda story: story.bank(status, _part(story, share), moved)
+
+
+def _part(story: Story, percent: int) -> int:
+    step = story.terms.step
+    return max(story.payment.captured.minor * percent // 100 // step, 1) * step
+
+
+def come_to(terms: Terms, *steps: Step) -> dict[str, str]:
+    story = Story(terms)
+    for step in steps:
+        step(story)
+    story.sends()
+    return story.numbers
+
+
+LOST, WON, PARTLY = (D.LOST, (-100,)), (D.WON, (-100, 100)), (D.LOST, (-100, 40))
+WAYS = {"lost": LOST, "won": WON, "partly won": PARTLY, "prevented": (D.PREVENTED, (-100,))}
+
+
+@pytest.mark.parametrize("payer", FeePayer)
+@pytest.mark.parametrize("fee", FeeOnRefund)
+@pytest.mark.parametrize("in_full", [True, False], ids=["full", "policy"])
+@pytest.mark.parametrize("share", [100, 60, 50, 30, 1])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("tiers", [(), (HALF,)], ids=["all", "half"])
+def test_a_cancellation_before_a_dispute_ends_is_as_one_after_it(
+    payer: FeePayer, fee: FeeOnRefund, in_full: bool, share: int, way: str, tiers: Any
+) -> None:
+    terms = Terms(payer=payer, fee=fee, tiers=tiers)
+    cancel, end = cancels(in_full), ends(share, *WAYS[way])
+
+    before = come_to(terms, opens(share), cancel, end)
+    assert before == come_to(terms, opens(share), end, cancel)
+    assert before == come_to(terms, end, cancel)
+
+
+@given(TERMS, st.booleans(), st.integers(1, 100), st.sampled_from(sorted(WAYS)))
+@settings(max_examples=100)
+def test_the_order_of_a_cancellation_and_the_end_of_a_dispute_is_the_same_for_all_terms(
+    terms: Terms, in_full: bool, share: int, way: str
+) -> None:
+    cancel, end = cancels(in_full), ends(share, *WAYS[way])
+
+    assert come_to(terms, opens(share), cancel, end) == come_to(terms, opens(share), end, cancel)
+
+
+@given(TERMS, st.booleans(), st.integers(1, 100), st.sampled_from(["lost", "prevented", "partly won"]))
+@settings(max_examples=60)
+def test_a_cancellation_whose_refund_failed_before_the_dispute_is_as_one_after_it(
+    terms: Terms, in_full: bool, share: int, way: str
+) -> None:
+    def fails(story: Story) -> None:
+        story.cancels(in_full=in_full, end="failed")
+
+    def again(story: Story) -> None:
+        story.cancels(in_full=in_full)
+
+    end = ends(share, *WAYS[way])
+    assert come_to(terms, fails, end, again) == come_to(terms, end, fails, again)
+
+
+@given(TERMS, st.booleans(), st.integers(1, 99), st.integers(1, 99))
+@settings(max_examples=60)
+def test_two_disputes_may_end_in_any_order(terms: Terms, in_full: bool, first: int, second: int) -> None:
+    def dispute(status: DisputeStatus, name: str, share: int) -> Step:
+        return lambda story: story.bank(status, _part(story, share), (-100,), name=name)
+
+    second = min(second, 100 - first)
+    opened = [dispute(D.NEEDS_RESPONSE, "du_1", first), dispute(D.NEEDS_RESPONSE, "du_2", second)]
+    one, two = dispute(D.LOST, "du_1", first), dispute(D.LOST, "du_2", second)
+    cancel = cancels(in_full)
+
+    came_to = come_to(terms, *opened, cancel, one, two)
+    for order in ([cancel, two, one], [one, cancel, two], [two, cancel, one], [one, two, cancel]):
+        assert came_to == come_to(terms, *opened, *order)
+
+
+@pytest.mark.parametrize("in_full", [True, False], ids=["full", "policy"])
+@pytest.mark.parametrize("share", [100, 60, 30])
+@pytest.mark.parametrize("tiers", [(), (HALF,)], ids=["all", "half"])
+@pytest.mark.parametrize("fee", FeeOnRefund)
+def test_a_dispute_that_is_won_after_it_was_lost_leaves_the_same_debt_in_every_order(
+    in_full: bool, share: int, tiers: Any, fee: FeeOnRefund
+) -> None:
+    terms = Terms(tiers=tiers, fee=fee)
+    lost, cancel = ends(share, *LOST), cancels(in_full)
+    won = ends(share, *WON)
+
+    orders = [
+        come_to(terms, opens(share), cancel, lost, won),
+        come_to(terms, opens(share), lost, cancel, won),
+        come_to(terms, opens(share), lost, won, cancel),
+    ]
+    sums = [(Decimal(each["refunded"]) + Decimal(each["owed"]), Decimal(each["taken"])) for each in orders]
+    fees = [Decimal(each["fee"]) + Decimal(each["owed_fee"]) for each in orders]
+    assert sums == [sums[-1]] * 3
+    assert fees == [fees[-1]] * 3
