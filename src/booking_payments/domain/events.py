@@ -245,7 +245,7 @@ class DeferredRefundDropped:
 
 @frozen(kw_only=True)
 class PromiseConfirmed:
-    """A cancellation promises what the request of a refund in flight has promised: a refusal of it withdraws nothing."""
+    """A cancellation promises what a refund request in flight has promised: a refusal of it withdraws nothing."""
 
     refund_id: str
 

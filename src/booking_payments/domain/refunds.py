@@ -309,10 +309,6 @@ class Refundable:
         reason, ceiling, _ = self._by_policy(now)
         return ceiling if reason.allows else Money.zero(ceiling.currency)
 
-    def fee_of(self, amount: Money, *, in_full: bool) -> Money:
-        """The part of the fee that a canceled booking gives back with ``amount``."""
-        return self._fee_of(amount, in_full=in_full)
-
     def remaining(self, now: datetime) -> Money:
         """What can still be refunded at ``now``; zero when nothing can."""
         quote = self.quote(now, None)

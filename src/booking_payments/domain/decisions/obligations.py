@@ -16,6 +16,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.decisions.facts import Facts, has_drift
 from booking_payments.domain.decisions.intending import intent_of, metadata_of, require_idle
 from booking_payments.domain.errors import InvalidAmount, RefusedByRule
+from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import Command, PaymentStatus, RefundStatus, require
 from booking_payments.domain.money import Money
@@ -26,6 +27,7 @@ from booking_payments.domain.refunds import (
     Refundable,
     RefundQuote,
     RefundReason,
+    fee_within,
     not_negative,
 )
 
@@ -106,20 +108,20 @@ def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_ful
     if payment.status is not PaymentStatus.SUCCEEDED:
         return ()
     if again and not in_full:
-        failed = payment.refundable.failed
-        return _promise(payment, request, ids, failed, None) if failed.amount else ()
-    return _promise_in_all(payment, request, ids, in_full=in_full)
+        return _promise_in_all(payment, request, ids, Money.zero(payment.amount.currency), in_full=False)
+    ceiling = payment.refundable.promised_on_cancel(request.made_at, in_full=in_full)
+    return _promise_in_all(payment, request, ids, ceiling, in_full=in_full)
 
 
 def promise_late_money(payment: Payment, request: Request, ids: NewIds) -> Facts:
     """Promise all of the money that came for a closed booking, and send it, or defer it while it cannot be sent."""
-    return _promise_in_all(payment, request, ids, in_full=True)
+    return _promise_in_all(payment, request, ids, payment.captured, in_full=True)
 
 
-def _promise_in_all(payment: Payment, request: Request, ids: NewIds, *, in_full: bool) -> Facts:
-    """Raise the promise to what the customer is to have in all, and send or defer what of it was not promised yet."""
-    refundable, promised = payment.refundable, payment.promised
-    ceiling = refundable.promised_on_cancel(request.made_at, in_full=in_full)
+def _promise_in_all(payment: Payment, request: Request, ids: NewIds, ceiling: Money, *, in_full: bool) -> Facts:
+    """Raise the promise to ``ceiling`` in all, and send or defer what of it is neither sent nor waiting: what is new,
+    and what failed."""
+    promised = payment.promised
     beside = min(payment.beside, not_negative(promised.amount - ceiling))
     waiting = payment.deferred_in_all
     level = max(promised.amount, ceiling)
@@ -127,8 +129,18 @@ def _promise_in_all(payment: Payment, request: Request, ids: NewIds, *, in_full:
     confirmed = _confirmed(payment, ceiling)
     if not new:
         return confirmed
-    given = GivenBack(amount=new, fee=refundable.fee_of(new, in_full=in_full))
+    given = GivenBack(amount=new, fee=_fee_of_promise(payment, new, in_full=in_full))
     return (*confirmed, *_promise(payment, request, ids, given, beside if beside != payment.beside else None))
+
+
+def _fee_of_promise(payment: Payment, amount: Money, *, in_full: bool) -> Money:
+    """The part of the fee that goes back with ``amount``: what was promised of it before, and, where the fee goes back,
+    what running totals give."""
+    breakdown, counted = payment.breakdown, payment.given_back + payment.deferred_in_all
+    fee = not_negative(payment.promised.fee - counted.fee)
+    if in_full or payment.late or payment.refund_policy.fee is FeeOnRefund.RETURNED:
+        fee = max(fee, breakdown.fee_in(counted.amount + amount) - counted.fee)
+    return fee_within(min(fee, not_negative(breakdown.fee - counted.fee)), amount, breakdown.payer)
 
 
 def _confirmed(payment: Payment, ceiling: Money) -> Facts:
@@ -203,9 +215,11 @@ def _send_part(
         correlation_id=correlation_id,
     )
     again = NewIds(refund_id=lambda: deferred.id, idempotency_key=ids.idempotency_key)
-    given = deferred.given.part(amount)
+    # With the last of what is owed goes the last of its fee, so that the order of events does not change a cent of it.
+    owed = payment.owed
+    given = owed if amount == owed.amount else deferred.given.part(amount)
     sent = _send(payment, again, request, given, None, None)
-    rest = deferred.given - given
+    rest = GivenBack(amount=deferred.amount - given.amount, fee=not_negative(deferred.fee_refunded - given.fee))
     if not rest.amount:
         return sent
     return (*sent, _defer(ids.refund_id(), request, rest, None, None, Deferral.DISPUTE))
