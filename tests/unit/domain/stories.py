@@ -106,7 +106,7 @@ class Story(Life):
         assert payment.fee_returned + payment.owed.fee <= fee
         assert nothing <= payment.promised.amount <= payment.captured
         assert nothing <= payment.promised.fee <= fee
-        gone = payment.given_back.amount + payment.taken_by_disputes
+        gone = payment.given_back.amount + max(payment.taken_by_disputes, payment.beside)
         assert payment.owed.amount == not_negative(payment.promised.amount - gone)
         assert nothing <= payment.owed_waiting <= payment.owed.amount
         assert payment.refundable.deferred.amount <= payment.owed.amount

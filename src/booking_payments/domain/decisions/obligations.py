@@ -335,10 +335,12 @@ def _send(
     payment: Payment, ids: NewIds, request: Request, given: GivenBack, raised: GivenBack | None, beside: Money | None
 ) -> Facts:
     refund_id, key = ids.refund_id(), ids.idempotency_key()
+    # Promises made one after another may name more fee than there is, where banks took money in between.
+    fee = min(given.fee, not_negative(payment.breakdown.fee - payment.given_back.fee))
     requested = ev.RefundRequested(
         refund_id=refund_id,
         amount=given.amount,
-        fee_refunded=given.fee,
+        fee_refunded=fee,
         reason=request.reason,
         note=request.note,
         idempotency_key=key,
