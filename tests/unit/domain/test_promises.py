@@ -380,6 +380,42 @@ def test_a_chargeback_after_everything_was_refunded_shows_in_the_books_with_one_
     assert (story.payment.refunded, story.payment.withdrawn, story.payment.owed.amount) == (PRICE, PRICE, usd("0"))
 
 
+# --- overrides -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("started", "minor", "overrides"),
+    [
+        (False, 5_000, ()),
+        (False, 5_001, ("tier",)),
+        (False, 10_000, ("tier",)),
+        (True, 1, ("event_started",)),
+        (True, 10_000, ("event_started",)),
+    ],
+)
+def test_the_quote_of_an_override_names_the_rules_that_it_passes_over(
+    started: bool, minor: int, overrides: tuple[str, ...]
+) -> None:
+    story = Story(Terms(tiers=(HALF,)))
+    if started:
+        story.starts()
+    quote = decide.quote(story.payment, story.now, story.money(minor), override=True)
+
+    assert (quote.reason.code, quote.overrides) == ("overridden", overrides)
+    assert story.asks(minor, override=True) is None
+    assert story.payment.refunded == story.money(minor)
+
+
+def test_an_override_does_not_pass_over_the_bound() -> None:
+    story = Story()
+    story.bank(D.LOST, 3_000, (-100,))
+    story.starts()
+
+    assert story.asks(7_001, override=True) == "exceeds_refundable"
+    assert story.asks(7_000, override=True) is None
+    assert story.asks(override=True) == "nothing_left"
+
+
 # --- several disputes ----------------------------------------------------------------------------------------------
 
 
