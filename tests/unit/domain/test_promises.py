@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from booking_payments.domain import decisions as decide
 from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
-from booking_payments.domain.refunds import Deferral
+from booking_payments.domain.refunds import Deferral, GivenBack
 from tests.unit.domain.lives import NOW, PRICE, a_dispute, a_request, kinds, movements, usd
 from tests.unit.domain.stories import ANYTHING, ENDS, HALF, TERMS, Story, Terms, tell
 
@@ -161,6 +161,17 @@ def test_what_the_bank_took_before_the_cancellation_is_owed_and_acted_on_when_it
     assert (story.payment.owed.amount, story.payment.owed_waiting) == (PRICE, usd("0"))
     assert story.asks() is None
     assert story.payment.refunded == PRICE
+
+
+def test_a_cancellation_after_a_lost_dispute_sends_the_rest_and_promises_the_whole_with_its_fee_at_once() -> None:
+    story = Story()
+    story.bank(D.LOST, 3_000, (-100,))
+    facts = story.cancels(in_full=True)
+
+    assert kinds(facts) == ["RefundRequested", "OperationIntended"]
+    assert story.payment.promised == GivenBack(amount=PRICE, fee=usd("3.00"))
+    assert (story.payment.refunded, story.payment.fee_returned) == (usd("70.00"), usd("2.10"))
+    assert story.payment.owed == GivenBack.zero(PRICE)
 
 
 @pytest.mark.parametrize("end", ["refused", "failed", "never_sent"])
