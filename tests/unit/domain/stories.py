@@ -81,6 +81,8 @@ class Story(Life):
 
     def happens(self, *facts: ev.Fact, at: datetime | None = None) -> decide.Facts:
         for fact in facts:
+            if isinstance(fact, ev.RefundRequested):
+                assert self.payment.refund(fact.refund_id) is None, f"{fact.refund_id} is sent twice"
             super().happens(fact, at=at or self.now)
             if isinstance(fact, ev.RefundRequested):
                 self.sent.append(fact.refund_id)

@@ -118,7 +118,7 @@ def asks_until_nothing_is_left(story: Story) -> None:
 
 
 @given(NO_TIERS, SHARES)
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_fee_that_is_returned_adds_up_when_everything_went_back(terms: Terms, parts: Any) -> None:
     story = Story(evolve(terms, fee=RETURNED))
     asks_in_parts(story, parts)
@@ -130,7 +130,7 @@ def test_a_fee_that_is_returned_adds_up_when_everything_went_back(terms: Terms, 
 
 
 @given(TERMS, SHARES, st.booleans(), SHARES, st.sampled_from(ENDS))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_the_fee_adds_up_when_everything_went_back_by_a_full_cancellation(
     terms: Terms, before: Any, started: bool, after: Any, end: Any
 ) -> None:
@@ -151,7 +151,7 @@ def test_the_fee_adds_up_when_everything_went_back_by_a_full_cancellation(
 
 
 @given(NO_TIERS, SHARES)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_of_a_fee_that_is_kept_nothing_goes_back(terms: Terms, parts: Any) -> None:
     story = Story(evolve(terms, fee=KEPT, tiers=(RefundTier(hours_before=1, percent=Decimal(100)),)))
     asks_in_parts(story, parts)

@@ -146,6 +146,24 @@ def test_nothing_remains_where_no_refund_is_possible() -> None:
     assert refundable(held=usd("100.00")).remaining(NOW) == usd("0")
 
 
+@pytest.mark.parametrize(
+    ("given", "deferred", "held", "room", "sendable"),
+    [
+        ("0", "0", "0", "100.00", "100.00"),
+        ("20.00", "30.00", "10.00", "40.00", "70.00"),
+        ("20.00", "30.00", "60.00", "0", "20.00"),
+        ("50.00", "0", "100.00", "0", "0"),
+        ("110.00", "0", "0", "0", "0"),
+    ],
+)
+def test_a_new_refund_leaves_room_for_those_that_wait(
+    given: str, deferred: str, held: str, room: str, sendable: str
+) -> None:
+    money = refundable(given=back(given), deferred=back(deferred), held=usd(held))
+
+    assert (money.room, money.sendable) == (usd(room), usd(sendable))
+
+
 def test_what_disputes_do_not_hold_may_come_back() -> None:
     assert refundable(held=usd("20.00")).remaining(NOW) == usd("80.00")
     assert refundable(taken=usd("20.00")).remaining(NOW) == usd("80.00")
