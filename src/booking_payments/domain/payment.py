@@ -388,8 +388,13 @@ class Payment:
 
     @property
     def deferred_in_all(self) -> GivenBack:
-        """What deferred refunds would give back if no dispute had taken anything."""
-        return sum((each.given for each in self.deferred), GivenBack.zero(self.amount))
+        """What deferred refunds would give back if no dispute had taken anything.
+
+        A refund that somebody made in the gateway's dashboard meanwhile has paid a part of them.
+        """
+        deferred = sum((each.given for each in self.deferred), GivenBack.zero(self.amount))
+        unpaid = not_negative(self.promised.amount - self.beside - self.given_back.amount)
+        return deferred if deferred.amount <= unpaid else deferred.part(unpaid)
 
     @property
     def refundable(self) -> Refundable:
