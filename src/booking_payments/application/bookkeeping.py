@@ -116,7 +116,7 @@ class _Tally:
             payments=self.payments,
             facts=self.facts,
             postings=self.postings,
-            balances={key: Money(minor, key[1]) for key, minor in self.sums.items()},
+            balances={key: Money.sum_of(minor, key[1]) for key, minor in self.sums.items()},
             faults_found=self.faults_found,
             faults=tuple(self.faults),
         )

@@ -143,4 +143,4 @@ def balances(of: Iterable[Posting]) -> Mapping[tuple[Account, Currency], Money]:
     for posting in of:
         for line in posting.lines:
             sums[line.account, line.amount.currency] += line.amount.minor
-    return {key: Money(minor, key[1]) for key, minor in sums.items()}
+    return {key: Money.sum_of(minor, key[1]) for key, minor in sums.items()}
