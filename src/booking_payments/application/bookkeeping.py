@@ -194,7 +194,7 @@ def _postings(story: Story) -> Iterator[str]:
 
 
 def _shown(posting: Posting) -> str:
-    return f"{posting.kind.value} of {posting.subject} over {posting.lines[0].amount}"
+    return f"{posting.kind.value} of {posting.subject} over {posting.amount} at {posting.at.isoformat()}"
 
 
 def _conservation(story: Story) -> Iterator[str]:

@@ -88,7 +88,7 @@ class Life:
             sequence = self.payment.version + 1 if self.payment else 1
             recorded = ev.Recorded(sequence=sequence, at=self.at, actor="customer:ann", cause="test", fact=fact)
             if self.payment is not None:
-                self.postings.extend(postings(self.payment, fact))
+                self.postings.extend(postings(self.payment, recorded))
             self.payment = evolve(self.payment, recorded)
             self.recorded.append(recorded)
         return self
