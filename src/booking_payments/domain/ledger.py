@@ -95,7 +95,7 @@ class Posting:
             raise OurFault(f"the posting {self.kind.value} of {self.subject} does not balance")
 
 
-_Movement = tuple[PostingKind, str, Money, Account, Account]
+Movement = tuple[PostingKind, str, Money, Account, Account]
 """Kind, subject, amount, and the accounts that are debited and credited."""
 
 
@@ -109,7 +109,7 @@ def _posting(at: datetime, kind: PostingKind, subject: str, amount: Money, debit
     return Posting(kind=kind, at=at, subject=subject, lines=lines)
 
 
-def _movements(before: Payment, fact: ev.Fact) -> tuple[_Movement, ...]:
+def _movements(before: Payment, fact: ev.Fact) -> tuple[Movement, ...]:
     if isinstance(fact, ev.PaymentSucceeded):
         return _charge(before, fact)
     if isinstance(fact, ev.RefundMoved):
@@ -119,7 +119,7 @@ def _movements(before: Payment, fact: ev.Fact) -> tuple[_Movement, ...]:
     return _dispute(before, fact) if isinstance(fact, ev.DisputeFundsMoved) else ()
 
 
-def _charge(before: Payment, fact: ev.PaymentSucceeded) -> tuple[_Movement, ...]:
+def _charge(before: Payment, fact: ev.PaymentSucceeded) -> tuple[Movement, ...]:
     gross, fee = fact.breakdown.gross, fact.breakdown.fee
     charge = PostingKind.CHARGE, before.id, gross, Account.GATEWAY, Account.ORGANIZER
     if not fee:
@@ -127,7 +127,7 @@ def _charge(before: Payment, fact: ev.PaymentSucceeded) -> tuple[_Movement, ...]
     return charge, (PostingKind.PROCESSING_FEE, before.id, fee, Account.ORGANIZER, Account.FEES)
 
 
-def _refund_moved(before: Payment, fact: ev.RefundMoved) -> tuple[_Movement, ...]:
+def _refund_moved(before: Payment, fact: ev.RefundMoved) -> tuple[Movement, ...]:
     refund = before.refund(fact.refund_id)
     if refund is None:
         return ()
@@ -140,12 +140,12 @@ def _refund_moved(before: Payment, fact: ev.RefundMoved) -> tuple[_Movement, ...
     return ()
 
 
-def _refund(kind: PostingKind, fee_kind: PostingKind, subject: str, amount: Money, fee: Money) -> tuple[_Movement, ...]:
+def _refund(kind: PostingKind, fee_kind: PostingKind, subject: str, amount: Money, fee: Money) -> tuple[Movement, ...]:
     back = kind, subject, amount, Account.ORGANIZER, Account.GATEWAY
     return (back, (fee_kind, subject, fee, Account.FEES, Account.ORGANIZER)) if fee else (back,)
 
 
-def _dispute(before: Payment, fact: ev.DisputeFundsMoved) -> tuple[_Movement, ...]:
+def _dispute(before: Payment, fact: ev.DisputeFundsMoved) -> tuple[Movement, ...]:
     known = before.dispute_by_id(fact.dispute_id)
     change = fact.withdrawn - known.withdrawn if known else fact.withdrawn
     kind = PostingKind.DISPUTE_WITHDRAWN if change.minor > 0 else PostingKind.DISPUTE_REINSTATED
