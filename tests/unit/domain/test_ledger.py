@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from attrs import evolve as attrs_evolve
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from booking_payments.domain import events as ev
@@ -249,6 +249,8 @@ def test_every_life_balances_and_its_books_can_be_rebuilt(
 
 
 @given(st.lists(REFUNDS | FOUND | DISPUTES, max_size=8))
+@example([("found", status, "10.00") for status in (RefundStatus.SUCCEEDED, RefundStatus.PENDING, RefundStatus.FAILED)])
+@example([("dispute", status, "10.00") for status in (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.WON)])
 def test_gross_less_refunded_and_withdrawn_is_what_the_gateway_holds(
     steps: list[tuple[str, RefundStatus | DisputeStatus, str]],
 ) -> None:
