@@ -124,6 +124,7 @@ class SyncBookingPayments:
         self.replay_webhooks = blocking(payments.replay_webhooks)
         self.audit_trail = blocking(payments.audit_trail)
         self.figures = blocking(payments.figures)
+        self.recent_figures = blocking(payments.recent_figures)
         self.disputes = blocking(payments.disputes)
         self.drift_reports = blocking(payments.drift_reports)
         self.process_booking_payment = blocking(payments.process_booking_payment)

@@ -9,11 +9,13 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo
 
 from attrs import frozen
 from pydantic import BeforeValidator, Field, InstanceOf, SecretStr, ValidationError, model_validator
@@ -126,6 +128,16 @@ def _rate(value: Any) -> Any:
     if not match or int(match[1]) < 1:
         raise ValueError
     return Rate(int(match[1]), _PERIODS_S[match[2]])
+
+
+def _time_zone(value: Any) -> Any:
+    """A zone of the IANA database by its name. UTC is there also where the system has no such database."""
+    if value == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(str(value))
+    except (KeyError, OSError) as error:  # an unknown name, and that of a folder
+        raise ValueError from error
 
 
 def _split(value: Any) -> Any:
@@ -343,6 +355,11 @@ class Settings(BaseSettings):
         (),
         alias="PAYMENT_RETURN_URL_ORIGINS",
         description="must be origins separated by commas, such as https://example.com, without a path",
+    )
+    business_time_zone: Annotated[InstanceOf[tzinfo], BeforeValidator(_time_zone)] = Field(
+        UTC,
+        alias="BUSINESS_TIME_ZONE",
+        description="must be the name of a time zone that the system's tzdata knows, such as UTC or Europe/Berlin",
     )
     operation_lease_s: Annotated[Count, Field(ge=1, le=3600)] = Field(
         60, alias="OPERATION_LEASE_S", description="must be a whole number of seconds from 1 to 3600"

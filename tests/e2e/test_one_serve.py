@@ -17,12 +17,12 @@ from tests.e2e.serving import (
     READY_S,
     command,
     environment,
-    free_port,
     printed,
     process,
     sandboxed,
     wait_until_ready,
 )
+from tests.ports import free_port
 
 KEY = {"Idempotency-Key": "one-refund-and-no-second"}
 

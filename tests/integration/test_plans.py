@@ -18,6 +18,7 @@ from booking_payments.adapters.sql.groups.statements import COUNTED, READ, ROWS,
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.ports.overview import Period
 from booking_payments.ports.storage import PaymentFilter, UnitOfWork
 from booking_payments.testing.house import NOW
 from tests.integration.postgres import Server
@@ -28,6 +29,7 @@ Ask = Callable[[UnitOfWork], Awaitable[object]]
 Said = list[tuple[str, Any]]
 
 LATER = NOW + timedelta(days=3_000)
+DAYS = [Period(begins=NOW - timedelta(days=day + 1), ends=NOW - timedelta(days=day)) for day in range(90)]
 
 QUESTIONS: dict[str, Ask] = {
     "a payment by its intent": lambda uow: uow.payments.by_gateway_id("pi_000007"),
@@ -50,6 +52,8 @@ QUESTIONS: dict[str, Ask] = {
     "the newest event": lambda uow: uow.inbox.newest(),
     "messages to deliver": lambda uow: uow.outbox.claim(NOW, LATER, 100, past_dead=False),
     "an answer": lambda uow: uow.answers.get("ann", "POST /", "key"),
+    "payments by day": lambda uow: uow.overview.tallies(DAYS),
+    "money by day": lambda uow: uow.overview.moved(DAYS),
     "the records of a booking": lambda uow: uow.audit.latest(10, "bk_1"),
 }
 

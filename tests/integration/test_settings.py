@@ -2,8 +2,10 @@
 
 import base64
 from collections.abc import Mapping
+from datetime import UTC
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -21,6 +23,7 @@ from booking_payments.settings import (
     load_settings,
     normalize_database_url,
 )
+from booking_payments.terms import terms_of
 
 SECRET = "s" * 32
 STRIPE = {
@@ -136,6 +139,7 @@ def test_settings_are_read_only() -> None:
         ("return_url", None),
         ("return_url_origins", ()),
         ("operation_lease_s", 60),
+        ("business_time_zone", UTC),
         ("rate_limit_enabled", True),
         ("rate_limit_money", Rate(60, 60)),
         ("rate_limit_address", Rate(600, 60)),
@@ -298,6 +302,12 @@ def test_who_pays_the_fee_and_whether_it_comes_back() -> None:
         ("GATEWAY_MAX_CONCURRENT", "1_000"),
         ("GATEWAY_MAX_AMOUNT_DIGITS", "7"),
         ("GATEWAY_MAX_AMOUNT_DIGITS", "13"),
+        ("BUSINESS_TIME_ZONE", "Europe/Berlyn"),
+        ("BUSINESS_TIME_ZONE", "Europe"),
+        ("BUSINESS_TIME_ZONE", "+02:00"),
+        ("BUSINESS_TIME_ZONE", "/etc/passwd"),
+        ("BUSINESS_TIME_ZONE", "../zoneinfo/Europe/Berlin"),
+        ("BUSINESS_TIME_ZONE", "Europe/Berlin\0"),
         ("STRIPE_API_BASE", "ftp://example.com"),
         ("HOST", "http://127.0.0.1"),
         ("HOST", "a b"),
@@ -322,6 +332,13 @@ def test_refuses(name: str, value: str) -> None:
 )
 def test_reads_rates(text: str, rate: Rate) -> None:
     assert load(RATE_LIMIT_MONEY=text).rate_limit_money == rate
+
+
+def test_the_business_time_zone_is_one_of_the_iana_database() -> None:
+    settings = load(BUSINESS_TIME_ZONE="Europe/Berlin")
+
+    assert settings.business_time_zone == ZoneInfo("Europe/Berlin")
+    assert terms_of(settings).time_zone == ZoneInfo("Europe/Berlin")
 
 
 def test_proxies_are_addresses_and_networks_of_both_kinds() -> None:

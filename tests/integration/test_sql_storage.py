@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
-from sqlalchemy import Select, TextClause, create_engine, select, text
+from sqlalchemy import Select, TextClause, create_engine, event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
@@ -16,8 +16,10 @@ from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import current, head, migrate
 from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
 from booking_payments.adapters.sql.tables import RARE, UNFINISHED, inbox, journal, metadata
-from booking_payments.adapters.sql.unit_of_work import Retry
+from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
+from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.jobs import DeliverMessages
+from booking_payments.ports.overview import Period
 from booking_payments.ports.storage import StorageConflict, StoredAnswer, UnitOfWork, Watch
 from booking_payments.testing.house import NOW
 from booking_payments.testing.overview_contract import OverviewContract
@@ -311,6 +313,28 @@ async def test_rare_facts_and_unfinished_webhooks_are_found_by_their_indexes(sto
         plans = [list(await connection.execute(_explained(each, storage))) for each in (rare, unfinished)]
 
     assert ["journal_rare" in str(plans[0]), "inbox_unfinished" in str(plans[1])] == [True, True]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL's plans: test_plans.py
+async def test_sums_of_periods_read_indexes_alone(storage: SqlStorage) -> None:
+    day = Period(begins=NOW, ends=NOW + timedelta(days=1))
+    said: list[str] = []
+    async with storage.engine.connect() as connection:
+        event.listen(connection.sync_connection, "before_cursor_execute", lambda *given: said.append(given[2]))
+        await SqlUnitOfWork(connection).overview.tallies([day])
+        await SqlUnitOfWork(connection).overview.moved([day])
+        asked = [each for each in said if not each.startswith("BEGIN")]
+        plans = [list(await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {each}", ("[]",))) for each in asked]
+
+    reads = [[row.detail for row in plan if " USING " in row.detail] for plan in plans]
+    counted = "SEARCH payments USING COVERING INDEX payments_status (status=? AND created_at>? AND created_at<?)"
+    added = "SEARCH postings USING COVERING INDEX postings_money (kind=? AND currency=? AND at>? AND at<?)"
+    assert reads[0] == [counted] * len(PaymentStatus)
+    assert reads[1].count(added) == 5
+    assert all("COVERING INDEX postings_money" in each for each in reads[1])
+    assert not any(
+        "SCAN" in row.detail for plan in plans for row in plan if "pay" in row.detail or "post" in row.detail
+    )
 
 
 def _explained(statement: Select[Any], storage: SqlStorage) -> TextClause:

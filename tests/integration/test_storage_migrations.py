@@ -3,17 +3,28 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from alembic import op
+from alembic import command, op
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect
+from anyio import to_thread
+from attrs import evolve
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from booking_payments.adapters.sql import migrations
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import CannotMigrateError, head, migrate
+from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.sql.tables import metadata
+from booking_payments.domain import events as ev
+from booking_payments.domain.fees import FeePolicy
+from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.testing.payment_builder import USD_100, booking, started_payment
+from booking_payments.testing.storage_contract import store, stored
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -72,6 +83,72 @@ def test_a_database_of_a_newer_release_is_left_alone(bare_url: str) -> None:
 
     with pytest.raises(CannotMigrateError, match="9999"):
         migrate(bare_url)
+
+
+async def test_postings_from_before_get_the_time_of_their_line_of_the_journal(
+    storage: SqlStorage, database_url: str
+) -> None:
+    await store(storage, booking(1), booking(2))
+    await stored(storage, _eventful(started_payment(booking(1), 1)))
+    await stored(storage, started_payment(booking(2), 2).happen(_PAID))
+    before = [await storage.read(lambda uow, n=n: uow.payments.postings(f"pay_{n}")) for n in (1, 2)]  # type: ignore[misc]
+    await storage.engine.dispose()
+
+    await to_thread.run_sync(_down_to, "0008", database_url)
+    await to_thread.run_sync(migrate, database_url)
+
+    after = [await storage.read(lambda uow, n=n: uow.payments.postings(f"pay_{n}")) for n in (1, 2)]  # type: ignore[misc]
+    assert after == before
+    assert len({each.at for each in after[0]}) == 9
+    with pytest.raises(DBAPIError, match="append-only"):
+        async with storage.engine.begin() as connection:
+            await connection.execute(text("UPDATE postings SET amount_minor = 1"))
+
+
+_PAID = ev.PaymentSucceeded(breakdown=FeePolicy().of_booking(USD_100), charge_id=None, attempt=None, late=False)
+
+
+def _eventful(life: Life) -> Life:
+    """A payment with every kind of posting, each at an hour of its own."""
+    part, fee = Money(1000, Currency.USD), Money(30, Currency.USD)
+    status = DisputeStatus.NEEDS_RESPONSE
+    found = ev.RefundFound(
+        refund_id="re_1",
+        gateway_refund_id="re_1",
+        amount=part,
+        fee_refunded=fee,
+        status=RefundStatus.SUCCEEDED,
+        reason=None,
+    )
+    opened = ev.DisputeOpened(dispute_id="du_1", status=status, reason="fraudulent", amount=part, evidence_due_by=None)
+    facts: list[ev.Fact] = [
+        _PAID,
+        found,
+        evolve(found, refund_id="re_2", gateway_refund_id="re_2", status=RefundStatus.PENDING),
+        ev.RefundMoved(refund_id="re_2", status=RefundStatus.REQUIRES_ACTION),
+        ev.RefundMoved(refund_id="re_2", status=RefundStatus.SUCCEEDED),
+        ev.RefundMoved(refund_id="re_1", status=RefundStatus.FAILED),
+        evolve(found, refund_id="re_3", gateway_refund_id="re_3", status=RefundStatus.PENDING),
+        ev.RefundMoved(refund_id="re_3", status=RefundStatus.FAILED),
+        opened,
+        *(
+            ev.DisputeFundsMoved(dispute_id="du_1", withdrawn=Money(minor, Currency.USD))
+            for minor in (1000, 400, 700, 0)
+        ),
+        evolve(opened, dispute_id="du_2"),
+        ev.DisputeFundsMoved(dispute_id="du_2", withdrawn=part),
+    ]
+    for fact in facts:
+        life.at += timedelta(hours=1)
+        life.happen(fact)
+    return life
+
+
+def _down_to(revision: str, url: str) -> None:
+    engine = migrations._engine(normalize_url(url))
+    with engine.begin() as connection:
+        command.downgrade(migrations._config(connection), revision)
+    engine.dispose()
 
 
 @pytest.mark.parametrize("bare_url", ["postgresql"], indirect=True)

@@ -486,7 +486,7 @@ def cancel_does_not_wait(patch: Patch) -> None:
 def returned_refund_is_not_posted(patch: Patch) -> None:
     post = ledger._refund_moved
 
-    def other(before: Payment, fact: ev.RefundMoved) -> tuple[ledger.Posting, ...]:
+    def other(before: Payment, fact: ev.RefundMoved) -> tuple[ledger.Movement, ...]:
         return () if fact.status is RefundStatus.FAILED else post(before, fact)
 
     patch.setattr(ledger, "_refund_moved", other)

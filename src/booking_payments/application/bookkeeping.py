@@ -117,7 +117,7 @@ class _Tally:
             payments=self.payments,
             facts=self.facts,
             postings=self.postings,
-            balances={key: Money(minor, key[1]) for key, minor in self.sums.items()},
+            balances={key: Money.sum_of(minor, key[1]) for key, minor in self.sums.items()},
             faults_found=self.faults_found,
             faults=tuple(self.faults),
         )
@@ -195,7 +195,7 @@ def _postings(story: Story) -> Iterator[str]:
 
 
 def _shown(posting: Posting) -> str:
-    return f"{posting.kind.value} of {posting.subject} over {posting.lines[0].amount}"
+    return f"{posting.kind.value} of {posting.subject} over {posting.amount} at {posting.at.isoformat()}"
 
 
 def _bound(story: Story) -> Iterator[str]:

@@ -2,8 +2,8 @@
 what ``ports.overview`` reads; each says how much it was made of."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
 from attrs import frozen
@@ -11,12 +11,11 @@ from attrs import frozen
 from booking_payments.application.world import World
 from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Dispute, Payment
-from booking_payments.ports.overview import Delivery, Tally, Told
+from booking_payments.ports.overview import Delivery, Moved, Period, Tally, Told
 from booking_payments.ports.storage import InboxStatus, UnitOfWork
 
-MOST_PAYMENTS: Final = 50_000
 MOST_FACTS: Final = 5_000
 MOST_DELIVERIES: Final = 5_000
 MOST_WATCHED: Final = 500
@@ -54,6 +53,49 @@ class DayOfWebhooks:
 
 
 @frozen(kw_only=True)
+class MoneyOfDay:
+    """What moved on a day: ``gross`` was paid, ``refunded`` went back, ``withdrawn`` was taken back in disputes.
+
+    The last two may be negative: a refund that failed afterwards, a dispute that was won.
+    """
+
+    day: date
+    gross: Money
+    refunded: Money
+    withdrawn: Money
+
+    @property
+    def net(self) -> Money:
+        """What is left of the gross amount."""
+        return self.gross - self.refunded - self.withdrawn
+
+
+@frozen(kw_only=True)
+class MoneyOfCurrency:
+    """What moved in one currency: every day of the figures, oldest first, and how many payments brought it."""
+
+    currency: Currency
+    charges: int
+    days: tuple[MoneyOfDay, ...]
+
+    @property
+    def gross(self) -> Money:
+        return total((day.gross for day in self.days), self.currency)
+
+    @property
+    def refunded(self) -> Money:
+        return total((day.refunded for day in self.days), self.currency)
+
+    @property
+    def withdrawn(self) -> Money:
+        return total((day.withdrawn for day in self.days), self.currency)
+
+    @property
+    def net(self) -> Money:
+        return total((day.net for day in self.days), self.currency)
+
+
+@frozen(kw_only=True)
 class OpenDispute:
     """A dispute with the payment that it is about."""
 
@@ -63,18 +105,19 @@ class OpenDispute:
 
 @frozen(kw_only=True)
 class Figures:
-    """The figures since a moment. ``days`` are complete; ``volume`` is captured money by currency and day.
+    """The figures from ``since`` to ``until``, by the days of ``zone``.
 
-    ``refund_times_s`` are from request to success. ``counted_all`` is false when there were more payments than were
-    looked at. ``declined_often``: customers whose cards were declined ``MANY_DECLINES`` times or more, as those of
-    somebody who tries out stolen cards are. ``dead_letters`` are messages that were given up.
+    ``days`` count payments by the day they began; ``money`` is by the day that it moved, for every currency, those with
+    the most payments first. ``refund_times_s`` are from request to success. ``declined_often``: customers whose cards
+    were declined ``MANY_DECLINES`` times or more, as those of somebody who tries out stolen cards are. ``dead_letters``
+    are messages that were given up.
     """
 
     since: datetime
     until: datetime
+    zone: tzinfo
     days: tuple[DayOfPayments, ...]
-    volume: Mapping[str, Sequence[tuple[date, Money]]]
-    refunded: tuple[Money, ...]
+    money: tuple[MoneyOfCurrency, ...]
     declines: tuple[tuple[str, int], ...]
     refund_times_s: tuple[float, ...]
     webhooks: tuple[DayOfWebhooks, ...]
@@ -83,7 +126,6 @@ class Figures:
     disputes: tuple[OpenDispute, ...]
     declined_often: int
     dead_letters: int
-    counted_all: bool
 
     @property
     def succeeded(self) -> int:
@@ -111,33 +153,34 @@ class Figures:
 
 
 async def figures(world: World, since: datetime) -> Figures:
-    """The figures since then, from one consistent view."""
-    until = world.clock.now()
+    """The figures since then, from one consistent view; days are those of the terms' time zone."""
+    until, zone = world.clock.now(), world.terms.time_zone
+    days = _days(since, until, zone)
+    periods = list(days.values())
 
     async def work(uow: UnitOfWork) -> Figures:
         told = uow.overview
-        tallies = await told.tallies(since, MOST_PAYMENTS)
+        tallies = await told.tallies(periods)
+        moved = await told.moved(periods)
         deliveries = await told.deliveries(since, MOST_DELIVERIES)
         requested = await told.facts(ev.RefundRequested, since - timedelta(days=30), MOST_FACTS)
-        moved = await told.facts(ev.RefundMoved, since, MOST_FACTS)
+        refunds_moved = await told.facts(ev.RefundMoved, since, MOST_FACTS)
         watched = await told.watched(MOST_WATCHED)
         refused = await told.facts(ev.AttemptRefused, since, MOST_FACTS)
-        days = list(_days(since, until))
         return Figures(
             since=since,
             until=until,
-            days=tuple(_of_day(day, tallies) for day in days),
-            volume=_volume(days, tallies),
-            refunded=_sum_of(each.refunded for each in tallies),
+            zone=zone,
+            days=tuple(_of_day(day, period, tallies) for day, period in days.items()),
+            money=_money(days, moved),
             declines=_declines(refused),
-            refund_times_s=_refund_times(requested, moved),
-            webhooks=tuple(_webhooks_of(day, deliveries) for day in days),
+            refund_times_s=_refund_times(requested, refunds_moved),
+            webhooks=tuple(_webhooks_of(day, period, deliveries) for day, period in days.items()),
             unknown=tuple(each for each in watched if each.operation is not None and each.operation.unknown),
             unfinished_webhooks=sum(not each.status.is_done for each in deliveries),
             disputes=tuple(each for each in await disputes(uow, until) if each.dispute.status.is_open),
             declined_often=await _declined_often(uow, refused),
             dead_letters=len(await uow.outbox.undelivered(dead=True, limit=MOST_DEAD)),
-            counted_all=sum(each.payments for each in tallies) < MOST_PAYMENTS,
         )
 
     return await world.storage.read(work)
@@ -160,18 +203,36 @@ async def disputes(uow: UnitOfWork, now: datetime) -> Sequence[OpenDispute]:
 # --- sums ------------------------------------------------------------------------------------------------------
 
 
-def _days(since: datetime, until: datetime) -> Iterable[date]:
-    day = since.date()
-    while day <= until.date():
-        yield day
-        day += timedelta(days=1)
+def day_begins(day: date, zone: tzinfo) -> datetime:
+    """The moment (UTC) at which ``day`` begins in ``zone``.
+
+    Where clocks are put forward at midnight there is no 00:00, and the day begins with the change.
+    """
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def days_back(now: datetime, days: int, zone: tzinfo) -> datetime:
+    """The moment (UTC) at which the last ``days`` days of ``zone`` began, today counted."""
+    return day_begins(now.astimezone(zone).date() - timedelta(days=days - 1), zone)
+
+
+def _days(since: datetime, until: datetime, zone: tzinfo) -> Mapping[date, Period]:
+    """The days of ``zone`` from ``since`` to ``until``, oldest first; the first one begins with ``since``, the last one
+    is whole. A day has 23 or 25 hours where clocks are changed."""
+    first, last = since.astimezone(zone).date(), until.astimezone(zone).date()
+    found: dict[date, Period] = {}
+    for number in range((last - first).days + 1):
+        day = first + timedelta(days=number)
+        begins = max(day_begins(day, zone), since)
+        found[day] = Period(begins=begins, ends=day_begins(day + timedelta(days=1), zone))
+    return found
 
 
 _LOST: Final = (PaymentStatus.FAILED, PaymentStatus.CANCELED)
 
 
-def _of_day(day: date, tallies: Sequence[Tally]) -> DayOfPayments:
-    its = [each for each in tallies if each.day == day]
+def _of_day(day: date, period: Period, tallies: Sequence[Tally]) -> DayOfPayments:
+    its = [each for each in tallies if each.period == period]
     succeeded = sum(each.payments for each in its if each.status is PaymentStatus.SUCCEEDED)
     lost = sum(each.payments for each in its if each.status in _LOST)
     return DayOfPayments(
@@ -179,28 +240,26 @@ def _of_day(day: date, tallies: Sequence[Tally]) -> DayOfPayments:
     )
 
 
-def _volume(days: Sequence[date], tallies: Sequence[Tally]) -> Mapping[str, Sequence[tuple[date, Money]]]:
-    """By currency, those with the most payments first."""
-    paid = [each for each in tallies if each.captured.minor]
-    payments = Counter[str]()
-    sums: dict[tuple[str, date], Money] = {}
-    for each in paid:
-        code = each.captured.currency.code
-        payments[code] += each.payments
-        before = sums.get((code, each.day), Money.zero(each.captured.currency))
-        sums[code, each.day] = before + each.captured
-    zero = {each.captured.currency.code: Money.zero(each.captured.currency) for each in paid}
-    return {code: [(day, sums.get((code, day), zero[code])) for day in days] for code, _ in payments.most_common()}
+def _money(days: Mapping[date, Period], moved: Sequence[Moved]) -> tuple[MoneyOfCurrency, ...]:
+    """By currency, those with the most payments first; equal ones by code."""
+    found = []
+    for currency in sorted({each.currency for each in moved}, key=lambda each: each.code):
+        its = {each.period: each for each in moved if each.currency is currency}
+        found.append(
+            MoneyOfCurrency(
+                currency=currency,
+                charges=sum(each.charges for each in its.values()),
+                days=tuple(_money_of(day, its.get(period), currency) for day, period in days.items()),
+            )
+        )
+    return tuple(sorted(found, key=lambda each: each.charges, reverse=True))
 
 
-def _sum_of(amounts: Iterable[Money]) -> tuple[Money, ...]:
-    """One amount for each currency that there is money of."""
-    sums: dict[str, Money] = {}
-    for amount in amounts:
-        if amount.minor:
-            code = amount.currency.code
-            sums[code] = sums.get(code, Money.zero(amount.currency)) + amount
-    return tuple(sums.values())
+def _money_of(day: date, moved: Moved | None, currency: Currency) -> MoneyOfDay:
+    if moved is None:
+        nothing = Money.zero(currency)
+        return MoneyOfDay(day=day, gross=nothing, refunded=nothing, withdrawn=nothing)
+    return MoneyOfDay(day=day, gross=moved.gross, refunded=moved.refunded, withdrawn=moved.withdrawn)
 
 
 def _declines(told: Sequence[Told]) -> tuple[tuple[str, int], ...]:
@@ -236,8 +295,8 @@ def _refund_times(requested: Sequence[Told], moved: Sequence[Told]) -> tuple[flo
     return tuple(sorted(times))
 
 
-def _webhooks_of(day: date, deliveries: Sequence[Delivery]) -> DayOfWebhooks:
-    its = [each for each in deliveries if each.received_at.date() == day]
+def _webhooks_of(day: date, period: Period, deliveries: Sequence[Delivery]) -> DayOfWebhooks:
+    its = [each for each in deliveries if period.begins <= each.received_at < period.ends]
     delays = sorted(
         max((each.received_at - each.created_at).total_seconds(), 0.0) for each in its if each.created_at is not None
     )

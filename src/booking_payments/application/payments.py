@@ -25,7 +25,7 @@ from booking_payments.application.delivering import (
     undelivered_messages,
 )
 from booking_payments.application.drift import KeptReport, keep_report, last_reports
-from booking_payments.application.figures import Figures, OpenDispute, disputes, figures
+from booking_payments.application.figures import Figures, OpenDispute, days_back, disputes, figures
 from booking_payments.application.idempotency import Marks, Memory, amount_asked, library_request, once
 from booking_payments.application.paying import AmountInput
 from booking_payments.application.progress import Progress, in_silence
@@ -487,7 +487,12 @@ class BookingPayments:
     # --- for whoever runs the house
 
     async def figures(self, since: datetime) -> Figures:
-        """Rates, volume, times and what is open, since then."""
+        """Rates, money, times and what is open, since then."""
+        return await figures(self._world, since)
+
+    async def recent_figures(self, days: int) -> Figures:
+        """The same of the last ``days`` days in the terms' time zone, today counted."""
+        since = days_back(self._world.clock.now(), days, self._world.terms.time_zone)
         return await figures(self._world, since)
 
     async def disputes(self) -> Sequence[OpenDispute]:

@@ -82,7 +82,7 @@ class Recorder:
             fact=fact,
         )
         if before is not None:
-            self._postings.extend(postings(before, fact))
+            self._postings.extend(postings(before, recorded))
         self._payment = evolve(before, recorded)
         self._recorded.append(recorded)
         self._announce(fact, self._payment)

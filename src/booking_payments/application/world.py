@@ -1,7 +1,7 @@
 """What every use case works with: the ports and the house's terms, handed in once."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta, tzinfo
 from random import Random
 from typing import Final
 
@@ -54,7 +54,8 @@ class Terms:
     """The house's terms, which a payment keeps as they were when it was started.
 
     ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
-    included. ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number.
+    included. ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number. ``time_zone`` is where the
+    days of reports begin and end.
     """
 
     fees: FeePolicy = FeePolicy()
@@ -66,6 +67,7 @@ class Terms:
     max_unpaid_bookings: int = 0
     lease: timedelta = timedelta(seconds=60)
     deliveries: DeliveryTerms = DeliveryTerms()
+    time_zone: tzinfo = UTC
 
     @property
     def patience(self) -> timedelta:

@@ -88,7 +88,7 @@ class FeePolicy:
     def _of_booking(self, amount: Money, step: int) -> FeeBreakdown:
         if self.payer is FeePayer.CUSTOMER:
             fee = self._fee(amount, step)
-            return self._breakdown(gross=amount + fee, fee=fee)
+            return self._breakdown(gross=(amount + fee).single(), fee=fee)
         return self._breakdown(gross=amount, fee=min(self._fee(amount), amount))
 
     def of_captured(self, captured: Money, authorized: FeeBreakdown) -> FeeBreakdown:
@@ -105,7 +105,7 @@ class FeePolicy:
 
     def _fee(self, amount: Money, step: int = 1) -> Money:
         currency = amount.currency
-        fee = amount.times(self.rate, step) + in_currency(self.fixed or Decimal(0), currency, step)
+        fee = (amount.times(self.rate, step) + in_currency(self.fixed or Decimal(0), currency, step)).single()
         if self.minimum is not None:
             fee = max(fee, in_currency(self.minimum, currency, step))
         return fee if self.maximum is None else min(fee, in_currency(self.maximum, currency, step))

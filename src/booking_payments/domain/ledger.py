@@ -11,11 +11,14 @@ disputes       what banks have taken back while a dispute is argued, or for good
 
 Lines are signed: a debit is positive, a credit negative, so what we owe shows as a negative balance. Balances can be
 rebuilt from the journal at any time, since ``postings`` is a function of the payment before a fact and the fact.
+A posting has the time of its line of the journal, so that money is reported on the day that it moved.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from enum import Enum
+from typing import Final
 
 from attrs import field, frozen
 
@@ -48,6 +51,16 @@ class PostingKind(Enum):
     DISPUTE_REINSTATED = "dispute_reinstated"
 
 
+CHARGED: Final = frozenset({PostingKind.CHARGE})
+"""Money that customers paid: the gross amount of a report."""
+REFUNDED: Final = frozenset({PostingKind.REFUND, PostingKind.REFUND_GIVEN_BACK})
+"""Money that went back to customers, less what failed afterwards and came back to us."""
+WITHDRAWN: Final = frozenset({PostingKind.DISPUTE_WITHDRAWN, PostingKind.DISPUTE_REINSTATED})
+"""Money that banks took back in disputes, less what they returned."""
+MONEY_KINDS: Final = CHARGED | REFUNDED | WITHDRAWN
+"""The kinds that change what the gateway holds. Each change belongs to exactly one of the three groups."""
+
+
 @frozen(kw_only=True)
 class Line:
     """One side of a posting: a debit (positive) or a credit (negative) of an account."""
@@ -58,11 +71,20 @@ class Line:
 
 @frozen(kw_only=True)
 class Posting:
-    """One movement of money: lines that sum to zero. ``subject`` is the payment, refund or dispute it is about."""
+    """One movement of money: lines that sum to zero.
+
+    ``at`` is when it was recorded; ``subject`` is the payment, refund or dispute it is about.
+    """
 
     kind: PostingKind
+    at: datetime
     subject: str
     lines: tuple[Line, ...] = field()
+
+    @property
+    def amount(self) -> Money:
+        """What was debited; negative where an earlier movement is undone."""
+        return self.lines[0].amount
 
     @lines.validator
     def _balanced(self, _: object, lines: tuple[Line, ...]) -> None:
@@ -73,13 +95,21 @@ class Posting:
             raise OurFault(f"the posting {self.kind.value} of {self.subject} does not balance")
 
 
-def _entry(kind: PostingKind, subject: str, amount: Money, *, debit: Account, credit: Account) -> Posting:
-    lines = (Line(account=debit, amount=amount), Line(account=credit, amount=-amount))
-    return Posting(kind=kind, subject=subject, lines=lines)
+Movement = tuple[PostingKind, str, Money, Account, Account]
+"""Kind, subject, amount, and the accounts that are debited and credited."""
 
 
-def postings(before: Payment, fact: ev.Fact) -> tuple[Posting, ...]:
+def postings(before: Payment, recorded: ev.Recorded) -> tuple[Posting, ...]:
     """The postings of one fact that happened to ``before``; none for facts that move no money."""
+    return tuple(_posting(recorded.at, *movement) for movement in _movements(before, recorded.fact))
+
+
+def _posting(at: datetime, kind: PostingKind, subject: str, amount: Money, debit: Account, credit: Account) -> Posting:
+    lines = (Line(account=debit, amount=amount), Line(account=credit, amount=-amount))
+    return Posting(kind=kind, at=at, subject=subject, lines=lines)
+
+
+def _movements(before: Payment, fact: ev.Fact) -> tuple[Movement, ...]:
     if isinstance(fact, ev.PaymentSucceeded):
         return _charge(before, fact)
     if isinstance(fact, ev.RefundMoved):
@@ -89,16 +119,15 @@ def postings(before: Payment, fact: ev.Fact) -> tuple[Posting, ...]:
     return _dispute(before, fact) if isinstance(fact, ev.DisputeFundsMoved) else ()
 
 
-def _charge(before: Payment, fact: ev.PaymentSucceeded) -> tuple[Posting, ...]:
+def _charge(before: Payment, fact: ev.PaymentSucceeded) -> tuple[Movement, ...]:
     gross, fee = fact.breakdown.gross, fact.breakdown.fee
-    charge = _entry(PostingKind.CHARGE, before.id, gross, debit=Account.GATEWAY, credit=Account.ORGANIZER)
+    charge = PostingKind.CHARGE, before.id, gross, Account.GATEWAY, Account.ORGANIZER
     if not fee:
         return (charge,)
-    kept = _entry(PostingKind.PROCESSING_FEE, before.id, fee, debit=Account.ORGANIZER, credit=Account.FEES)
-    return charge, kept
+    return charge, (PostingKind.PROCESSING_FEE, before.id, fee, Account.ORGANIZER, Account.FEES)
 
 
-def _refund_moved(before: Payment, fact: ev.RefundMoved) -> tuple[Posting, ...]:
+def _refund_moved(before: Payment, fact: ev.RefundMoved) -> tuple[Movement, ...]:
     refund = before.refund(fact.refund_id)
     if refund is None:
         return ()
@@ -111,19 +140,16 @@ def _refund_moved(before: Payment, fact: ev.RefundMoved) -> tuple[Posting, ...]:
     return ()
 
 
-def _refund(kind: PostingKind, fee_kind: PostingKind, subject: str, amount: Money, fee: Money) -> tuple[Posting, ...]:
-    back = _entry(kind, subject, amount, debit=Account.ORGANIZER, credit=Account.GATEWAY)
-    if not fee:
-        return (back,)
-    return back, _entry(fee_kind, subject, fee, debit=Account.FEES, credit=Account.ORGANIZER)
+def _refund(kind: PostingKind, fee_kind: PostingKind, subject: str, amount: Money, fee: Money) -> tuple[Movement, ...]:
+    back = kind, subject, amount, Account.ORGANIZER, Account.GATEWAY
+    return (back, (fee_kind, subject, fee, Account.FEES, Account.ORGANIZER)) if fee else (back,)
 
 
-def _dispute(before: Payment, fact: ev.DisputeFundsMoved) -> tuple[Posting, ...]:
+def _dispute(before: Payment, fact: ev.DisputeFundsMoved) -> tuple[Movement, ...]:
     known = before.dispute_by_id(fact.dispute_id)
     change = fact.withdrawn - known.withdrawn if known else fact.withdrawn
     kind = PostingKind.DISPUTE_WITHDRAWN if change.minor > 0 else PostingKind.DISPUTE_REINSTATED
-    moved = _entry(kind, fact.dispute_id, change, debit=Account.DISPUTES, credit=Account.GATEWAY)
-    return (moved,) if change else ()
+    return ((kind, fact.dispute_id, change, Account.DISPUTES, Account.GATEWAY),) if change else ()
 
 
 def postings_of(journal: Iterable[ev.Recorded]) -> tuple[Posting, ...]:
@@ -132,7 +158,7 @@ def postings_of(journal: Iterable[ev.Recorded]) -> tuple[Posting, ...]:
     found: list[Posting] = []
     for recorded in journal:
         if payment is not None:
-            found.extend(postings(payment, recorded.fact))
+            found.extend(postings(payment, recorded))
         payment = evolve(payment, recorded)
     return tuple(found)
 
@@ -143,4 +169,4 @@ def balances(of: Iterable[Posting]) -> Mapping[tuple[Account, Currency], Money]:
     for posting in of:
         for line in posting.lines:
             sums[line.account, line.amount.currency] += line.amount.minor
-    return {key: Money(minor, key[1]) for key, minor in sums.items()}
+    return {key: Money.sum_of(minor, key[1]) for key, minor in sums.items()}

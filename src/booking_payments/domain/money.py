@@ -16,7 +16,8 @@ from attrs import field, frozen
 from booking_payments.domain.errors import CurrencyMismatch, InvalidAmount, UnknownCurrency
 
 MAX_DIGITS: Final = 12
-"""Digits of the largest amount, in minor units (Stripe's widest limit for a charge: docs.stripe.com/currencies)."""
+"""Digits of the largest single amount, in minor units (Stripe's widest limit for a charge: docs.stripe.com/currencies).
+A sum of amounts may have more."""
 
 _AMOUNT: Final = re.compile(r"(?P<sign>-?)(?P<whole>\d{1,15})(?:\.(?P<part>\d{1,6}))?", re.ASCII)
 
@@ -213,7 +214,13 @@ _BY_CODE: Final = {member.code: member for member in Currency}
 
 @frozen(order=False)
 class Money:
-    """An exact amount: ``minor`` units (cents, fils, yen) of one ``currency``. May be negative in arithmetic."""
+    """An exact amount: ``minor`` units (cents, fils, yen) of one ``currency``. May be negative in arithmetic.
+
+    A single amount has at most 12 digits: what is made of a number, read from text, decoded from storage or computed
+    by a rate raises ``InvalidAmount`` beyond that. Sums and differences (``+``, ``-``, ``total``, ``Money.sum_of``)
+    have no bound, since many charges come to more than the largest one. Where a sum is to be charged, refunded or
+    stored as one amount, ``single`` checks it.
+    """
 
     minor: int = field()
     currency: Currency
@@ -226,6 +233,18 @@ class Money:
     @classmethod
     def zero(cls, currency: Currency) -> "Money":
         return cls(0, currency)
+
+    @classmethod
+    def sum_of(cls, minor: int, currency: Currency) -> "Money":
+        """A sum that was added up elsewhere (in SQL, say), in minor units: without the bound of a single amount."""
+        made = object.__new__(cls)  # the constructor is what checks the bound
+        object.__setattr__(made, "minor", minor)
+        object.__setattr__(made, "currency", currency)
+        return made
+
+    def single(self) -> "Money":
+        """This sum as one amount. Raises ``InvalidAmount`` when it has more than 12 digits."""
+        return Money(self.minor, self.currency)
 
     @classmethod
     def parse(cls, text: str, currency: Currency, *, allow_negative: bool = False) -> "Money":
@@ -254,13 +273,13 @@ class Money:
         return f"{self.major()} {self.currency.code}"
 
     def __add__(self, other: "Money") -> "Money":
-        return Money(self.minor + self._same(other), self.currency)
+        return Money.sum_of(self.minor + self._same(other), self.currency)
 
     def __sub__(self, other: "Money") -> "Money":
-        return Money(self.minor - self._same(other), self.currency)
+        return Money.sum_of(self.minor - self._same(other), self.currency)
 
     def __neg__(self) -> "Money":
-        return Money(-self.minor, self.currency)
+        return Money.sum_of(-self.minor, self.currency)
 
     def __lt__(self, other: "Money") -> bool:
         return self.minor < self._same(other)
@@ -310,7 +329,7 @@ def in_currency(major: Decimal, currency: Currency, step: int = 1) -> Money:
 
 
 def total(amounts: Iterable[Money], currency: Currency) -> Money:
-    """The sum of ``amounts``, zero of ``currency`` when there are none."""
+    """The sum of ``amounts``, zero of ``currency`` when there are none; without the bound of a single amount."""
     result = Money.zero(currency)
     for amount in amounts:
         result = result + amount

@@ -7,9 +7,10 @@ from booking_payments.domain.money import Money
 
 
 def money(amount: Money) -> str:
-    """``1,250.00 USD``."""
-    whole, point, fraction = amount.major().partition(".")
-    return f"{int(whole):,}{point}{fraction} {amount.currency.code.upper()}"
+    """``1,250.00 USD``, ``-0.50 USD``."""
+    whole, point, fraction = amount.major().removeprefix("-").partition(".")
+    sign = "-" if amount.minor < 0 else ""
+    return f"{sign}{int(whole):,}{point}{fraction} {amount.currency.code.upper()}"
 
 
 def moment(at: datetime) -> str:

@@ -1,18 +1,19 @@
 """Overview: what an operator's pages read of many payments at once. Only reading, and never more than asked for.
 
-Every query is bounded: ``limit`` is how many rows are looked at, so that a page costs the same in a house of ten
-payments and of ten million.
+Every query that returns rows is bounded: ``limit`` is how many are looked at, so that a page costs the same with ten
+payments and with ten million. ``tallies`` and ``moved`` add up whole periods, since a sum of the newest part would be
+wrong: they read nothing but an index, once through the entries of the periods asked for.
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Protocol
 
 from attrs import frozen
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import InboxEntry, InboxStatus
 
@@ -27,14 +28,37 @@ RARE_FACTS = (
 
 
 @frozen(kw_only=True)
-class Tally:
-    """Payments of one day (UTC, of creation), status and currency: how many, and what they brought."""
+class Period:
+    """A stretch of time, such as a day somewhere: from ``begins`` to before ``ends``."""
 
-    day: date
+    begins: datetime
+    ends: datetime
+
+
+@frozen(kw_only=True)
+class Tally:
+    """How many payments began in a period and have this status now."""
+
+    period: Period
     status: PaymentStatus
     payments: int
-    captured: Money
+
+
+@frozen(kw_only=True)
+class Moved:
+    """The money of one currency that moved in a period, whenever its payments began.
+
+    ``charges`` is how many payments brought the ``gross`` amount. ``refunded`` is less what failed afterwards and
+    ``withdrawn`` (in disputes) less what was given back, so that both may be negative. All are sums, beyond the bound
+    of a single amount.
+    """
+
+    period: Period
+    currency: Currency
+    charges: int
+    gross: Money
     refunded: Money
+    withdrawn: Money
 
 
 @frozen(kw_only=True)
@@ -76,8 +100,15 @@ class DriftReport:
 class Overview(Protocol):
     """The reading side of the books, for pages."""
 
-    async def tallies(self, since: datetime, limit: int) -> Sequence[Tally]:
-        """The newest ``limit`` payments created at or after ``since``, counted; in order of day and status."""
+    async def tallies(self, periods: Sequence[Period]) -> Sequence[Tally]:
+        """The payments that began in each of ``periods``, counted; in order of period and status, without zeros."""
+        ...
+
+    async def moved(self, periods: Sequence[Period]) -> Sequence[Moved]:
+        """The money that moved in each of ``periods``, by the time of its postings; in order of period and currency.
+
+        Left out is a currency of which nothing moved in a period.
+        """
         ...
 
     async def facts(self, kind: type[ev.Fact], since: datetime, limit: int) -> Sequence[Told]:

@@ -3,22 +3,28 @@
 Subclass ``OverviewContract`` beside ``StorageContract`` and give it the same ``storage`` fixture: an empty storage.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
+import attrs
 import pytest
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.errors import InvalidInput
-from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.fees import FeePolicy
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.money import MAX_DIGITS, Currency, Money
 from booking_payments.domain.retry import Decline
-from booking_payments.ports.overview import DriftReport, InboxPage, Tally, Told
+from booking_payments.ports.overview import DriftReport, InboxPage, Period, Tally, Told
 from booking_payments.ports.storage import InboxStatus, Storage, UnitOfWork, Watch
 from booking_payments.testing.house import NOW
-from booking_payments.testing.payment_builder import booking, started_payment, whole_life
+from booking_payments.testing.payment_builder import USD_100, booking, started_payment, whole_life
 from booking_payments.testing.storage_contract import entry, store, stored
 
 LONG_AGO = NOW - timedelta(days=400)
+MICROSECOND = timedelta(microseconds=1)
+MIDNIGHT = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+TODAY = Period(begins=MIDNIGHT, ends=MIDNIGHT + timedelta(days=1))
+YESTERDAY = Period(begins=MIDNIGHT - timedelta(days=1), ends=MIDNIGHT)
 DECLINE = Decline(code="card_declined", message="No.", decline_code="insufficient_funds")
 
 
@@ -34,6 +40,34 @@ async def _decline(storage: Storage, number: int, at: datetime) -> None:
     started = ev.AttemptStarted(number=1, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None)
     life.happen(started, ev.AttemptRefused(number=1, decline=DECLINE, charge_id=None, payment_method_id=None))
     await stored(storage, life)
+
+
+def _paid(amount: Money) -> ev.Fact:
+    return ev.PaymentSucceeded(breakdown=FeePolicy().of_booking(amount), charge_id=None, attempt=None, late=False)
+
+
+def _refund(name: str, amount: Money) -> ev.Fact:
+    return ev.RefundFound(
+        refund_id=name,
+        gateway_refund_id=name,
+        amount=amount,
+        fee_refunded=Money.zero(amount.currency),
+        status=RefundStatus.SUCCEEDED,
+        reason=None,
+    )
+
+
+def _dispute(amount: Money, name: str = "du_1") -> tuple[ev.Fact, ev.Fact]:
+    status = DisputeStatus.NEEDS_RESPONSE
+    opened = ev.DisputeOpened(dispute_id=name, status=status, reason="fraudulent", amount=amount, evidence_due_by=None)
+    return opened, ev.DisputeFundsMoved(dispute_id=name, withdrawn=amount)
+
+
+async def _moved(storage: Storage, *periods: Period) -> list[tuple[Period, str, int, str, str, str]]:
+    found = await storage.read(lambda uow: uow.overview.moved(periods))
+    return [
+        (m.period, m.currency.code, m.charges, m.gross.major(), m.refunded.major(), m.withdrawn.major()) for m in found
+    ]
 
 
 async def _declines(storage: Storage, since: datetime = LONG_AGO, limit: int = 10) -> list[Told]:
@@ -59,7 +93,8 @@ class OverviewContract:
         async def work(uow: UnitOfWork) -> list[object]:
             told = uow.overview
             return [
-                *await told.tallies(LONG_AGO, 10),
+                *await told.tallies([YESTERDAY, TODAY]),
+                *await told.moved([YESTERDAY, TODAY]),
                 *await told.deliveries(LONG_AGO, 10),
                 *await told.watched(10),
                 *await told.reports(10),
@@ -70,37 +105,97 @@ class OverviewContract:
 
     # --- tallies
 
-    async def test_payments_are_counted_by_day_status_and_currency(self, storage: Storage) -> None:
+    async def test_payments_are_counted_by_period_and_status(self, storage: Storage) -> None:
         await _pay(storage, 2, 3)
         await store(storage, booking(1))
         await stored(storage, whole_life(booking(1)))
 
         paid, waiting = PaymentStatus.SUCCEEDED, PaymentStatus.REQUIRES_PAYMENT_METHOD
-        nothing = Money(0, Currency.USD)
-        assert list(await storage.read(lambda uow: uow.overview.tallies(LONG_AGO, 10))) == [
-            Tally(day=date(2026, 3, 1), status=waiting, payments=2, captured=nothing, refunded=nothing),
-            Tally(
-                day=date(2026, 3, 1),
-                status=paid,
-                payments=1,
-                captured=Money(6000, Currency.USD),
-                refunded=Money(1000, Currency.USD),
-            ),
+        assert list(await storage.read(lambda uow: uow.overview.tallies([YESTERDAY, TODAY]))) == [
+            Tally(period=TODAY, status=waiting, payments=2),
+            Tally(period=TODAY, status=paid, payments=1),
         ]
 
-    async def test_older_payments_are_not_counted(self, storage: Storage) -> None:
-        await _pay(storage, 1, at=NOW - timedelta(days=3))
-        await _pay(storage, 2)
+    async def test_a_payment_counts_in_the_period_in_which_it_began(self, storage: Storage) -> None:
+        await store(storage, *(booking(number) for number in (1, 2, 3)))
+        for number, at in enumerate((TODAY.begins, TODAY.ends - MICROSECOND, TODAY.ends), start=1):
+            await stored(storage, started_payment(booking(number), number, at))
 
-        found = await storage.read(lambda uow: uow.overview.tallies(NOW - timedelta(days=1), 10))
-        assert [(each.day, each.payments) for each in found] == [(date(2026, 3, 1), 1)]
+        found = await storage.read(lambda uow: uow.overview.tallies([YESTERDAY, TODAY]))
+        assert [(each.period, each.payments) for each in found] == [(TODAY, 2)]
 
-    async def test_no_more_payments_are_counted_than_allowed_and_these_are_the_newest(self, storage: Storage) -> None:
-        await _pay(storage, 1, at=NOW - timedelta(days=3))
-        await _pay(storage, 2, 3)
+    async def test_periods_come_in_their_order_and_without_any_nothing_is_counted(self, storage: Storage) -> None:
+        await store(storage, booking(1), booking(2))
+        for number, at in ((1, TODAY.begins), (2, YESTERDAY.begins)):
+            await stored(storage, started_payment(booking(number), number, at))
 
-        found = await storage.read(lambda uow: uow.overview.tallies(LONG_AGO, 2))
-        assert [(each.day, each.payments) for each in found] == [(date(2026, 3, 1), 2)]
+        found = await storage.read(lambda uow: uow.overview.tallies([TODAY, YESTERDAY]))
+        assert [each.period for each in found] == [TODAY, YESTERDAY]
+        assert list(await storage.read(lambda uow: uow.overview.tallies([]))) == []
+
+    # --- money
+
+    async def test_money_is_added_up_by_the_period_in_which_it_moved(self, storage: Storage) -> None:
+        part = Money(1000, Currency.USD)
+        life = started_payment(booking(1), 1, YESTERDAY.begins)
+        await store(storage, booking(1))
+        await stored(storage, life.happen(_paid(USD_100), _refund("re_1", part)))
+        life.at = TODAY.begins
+        await stored(storage, life.happen(_refund("re_2", part), *_dispute(Money(3000, Currency.USD))))
+
+        assert await _moved(storage, YESTERDAY, TODAY) == [
+            (YESTERDAY, "usd", 1, "100.00", "10.00", "0.00"),
+            (TODAY, "usd", 0, "0.00", "10.00", "30.00"),
+        ]
+
+    async def test_what_came_back_is_taken_off_on_the_day_that_it_came_back(self, storage: Storage) -> None:
+        part = Money(1000, Currency.USD)
+        life = started_payment(booking(1), 1, YESTERDAY.ends - MICROSECOND)
+        await store(storage, booking(1))
+        await stored(storage, life.happen(_paid(USD_100), _refund("re_1", part), *_dispute(Money(3000, Currency.USD))))
+        life.at = TODAY.ends - MICROSECOND
+        failed = ev.RefundMoved(refund_id="re_1", status=RefundStatus.FAILED)
+        reinstated = ev.DisputeFundsMoved(dispute_id="du_1", withdrawn=part)
+        await stored(storage, life.happen(failed, reinstated))
+
+        assert await _moved(storage, YESTERDAY, TODAY) == [
+            (YESTERDAY, "usd", 1, "100.00", "10.00", "30.00"),
+            (TODAY, "usd", 0, "0.00", "-10.00", "-20.00"),
+        ]
+
+    async def test_the_end_of_a_period_belongs_to_the_next_one(self, storage: Storage) -> None:
+        await store(storage, booking(1), booking(2))
+        await stored(storage, started_payment(booking(1), 1, TODAY.begins).happen(_paid(USD_100)))
+        await stored(storage, started_payment(booking(2), 2, TODAY.ends).happen(_paid(USD_100)))
+
+        assert await _moved(storage, YESTERDAY, TODAY) == [(TODAY, "usd", 1, "100.00", "0.00", "0.00")]
+
+    async def test_money_is_reported_for_every_currency(self, storage: Storage) -> None:
+        amounts = [Money(100 + place, currency) for place, currency in enumerate(Currency)]
+        for number, amount in enumerate(amounts, start=1):
+            await store(storage, attrs.evolve(booking(number), amount=amount))
+            life = started_payment(attrs.evolve(booking(number), amount=amount), number, TODAY.begins)
+            await stored(storage, life.happen(_paid(amount)))
+
+        expected = sorted((amount.currency.code, amount.major()) for amount in amounts)
+        assert [(code, gross) for _, code, _, gross, _, _ in await _moved(storage, TODAY)] == expected
+
+    async def test_a_sum_of_money_has_no_bound_of_a_single_amount(self, storage: Storage) -> None:
+        amount = Money(10**MAX_DIGITS - 1, Currency.IDR)
+        for number in range(1, 12):
+            of = attrs.evolve(booking(number), amount=amount)
+            await store(storage, of)
+            life = started_payment(of, number, TODAY.begins).happen(_paid(amount), _refund(f"re_{number}", amount))
+            await stored(storage, life.happen(*_dispute(amount, f"du_{number}")))
+
+        eleven = "109999999999.89"
+        assert await _moved(storage, TODAY) == [(TODAY, "idr", 11, eleven, eleven, eleven)]
+
+    async def test_without_a_period_no_money_is_added_up(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+        await stored(storage, started_payment(booking(1)).happen(_paid(USD_100)))
+
+        assert await _moved(storage) == []
 
     # --- facts
 

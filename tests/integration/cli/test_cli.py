@@ -130,6 +130,17 @@ def test_a_token_has_the_configured_issuer_and_audience() -> None:
     assert jwt.decode(printed, DEVELOPMENT_JWT_SECRET, ["HS256"], audience="payments", issuer="me")["sub"] == "ann"
 
 
+@pytest.mark.parametrize("command", ["serve", "ledger check"])
+def test_an_unknown_time_zone_stops_the_start_with_one_line(command: str) -> None:
+    result = run(command, BUSINESS_TIME_ZONE="Europe/Berlyn")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "Error: BUSINESS_TIME_ZONE: must be the name of a time zone that the system's tzdata knows, such as UTC or "
+        "Europe/Berlin\n"
+    )
+
+
 def test_a_wrong_setting_is_one_line_that_names_it() -> None:
     result = run("token --sub ann", JWT_SECRET="short")
 

@@ -20,6 +20,7 @@ OVER_SQL = frozenset(
         "test_bookings",
         "test_delivering",
         "test_facade",
+        "test_figures",
         "test_gateway_faults",
         "test_idempotency",
         "test_giving_up",

@@ -43,22 +43,22 @@ async def test_an_unknown_outcome_is_settled_with_one_charge(house: House, fault
 async def test_a_500_that_the_gateway_saved_without_doing_anything_is_settled_when_its_key_is_too_old(
     house: House,
 ) -> None:
-    booking_id = await _fails(house, "500_before")
+    booking_id = await lose_answer(house, "500_before")
     await house.settle()
-    early = (await _payment(house, booking_id)).operation
+    early = (await payment_of(house, booking_id)).operation
 
     for _ in range(24):
         house.clock.advance(timedelta(hours=1))
         await house.payments.work()
 
     assert early is not None
-    assert ((await _payment(house, booking_id)).operation, house.stripe.call("GET", "/v1/charges").body["data"]) == (
+    assert ((await payment_of(house, booking_id)).operation, house.stripe.call("GET", "/v1/charges").body["data"]) == (
         None,
         [],
     )
     await house.payments.start_payment(booking_id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    payment = await _payment(house, booking_id)
-    assert (payment.status, _charges(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+    payment = await payment_of(house, booking_id)
+    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
 async def test_an_unknown_outcome_uses_up_no_attempt(house: House) -> None:

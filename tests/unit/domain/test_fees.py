@@ -9,9 +9,9 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking_payments.domain.errors import InvalidInput
+from booking_payments.domain.errors import InvalidAmount, InvalidInput
 from booking_payments.domain.fees import FeeBreakdown, FeePayer, FeePolicy, round_share
-from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.money import MAX_DIGITS, Currency, Money
 from tests.unit.domain.lives import EXPONENTS, usd
 
 PARTS = st.none() | st.decimals(0, 500, places=3)
@@ -224,3 +224,20 @@ def test_a_policy_that_cannot_be_is_refused(terms: dict[str, Any]) -> None:
 
 def test_the_smallest_fee_may_equal_the_largest() -> None:
     assert FeePolicy(minimum=Decimal(1), maximum=Decimal(1)).of_booking(usd("100.00")).fee == usd("1.00")
+
+
+LARGEST = Money(10**MAX_DIGITS - 1, Currency.IDR)
+
+
+def test_a_price_with_its_fee_on_top_is_one_amount_with_the_bound_of_one() -> None:
+    policy = FeePolicy(payer=FeePayer.CUSTOMER)
+
+    with pytest.raises(InvalidAmount):
+        policy.of_booking(LARGEST)
+
+
+def test_a_fee_is_one_amount_with_the_bound_of_one() -> None:
+    policy = FeePolicy(rate=Decimal("0.9999"), fixed=Decimal("999999999.99"))
+
+    with pytest.raises(InvalidAmount):
+        policy.of_booking(LARGEST)

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from attrs import evolve as attrs_evolve
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from booking_payments.domain import events as ev
+from booking_payments.domain import ledger
 from booking_payments.domain.errors import CurrencyMismatch, NotPossibleNow, OurFault, RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund, FeePolicy
 from booking_payments.domain.ledger import (
@@ -20,10 +22,11 @@ from booking_payments.domain.ledger import (
     postings_of,
 )
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
-from booking_payments.domain.money import Currency
+from booking_payments.domain.money import MAX_DIGITS, Currency, Money, total
 from booking_payments.domain.payment import evolve
 from booking_payments.domain.refunds import RefundPolicy
 from tests.unit.domain.lives import (
+    NOW,
     Life,
     a_dispute,
     a_held_life,
@@ -35,6 +38,10 @@ from tests.unit.domain.lives import (
     eur,
     usd,
 )
+
+
+def _now(fact: ev.Fact) -> ev.Recorded:
+    return ev.Recorded(sequence=99, at=NOW, actor="test", cause="test", fact=fact)
 
 
 def _kinds(life: Life) -> list[str]:
@@ -149,20 +156,20 @@ def test_only_the_change_of_what_a_dispute_holds_is_posted() -> None:
 def test_funds_of_a_dispute_that_nobody_opened_are_posted_whole() -> None:
     fact = ev.DisputeFundsMoved(dispute_id="du_9", withdrawn=usd("5.00"))
 
-    assert [p.kind for p in postings(a_paid_life().payment, fact)] == [PostingKind.DISPUTE_WITHDRAWN]
+    assert [p.kind for p in postings(a_paid_life().payment, _now(fact))] == [PostingKind.DISPUTE_WITHDRAWN]
 
 
 def test_funds_that_did_not_change_are_not_posted() -> None:
     life = _disputed((DisputeStatus.NEEDS_RESPONSE, "40.00"))
     fact = ev.DisputeFundsMoved(dispute_id="du_1", withdrawn=usd("40.00"))
 
-    assert postings(life.payment, fact) == ()
+    assert postings(life.payment, _now(fact)) == ()
 
 
 def test_moving_a_refund_that_nobody_made_is_not_posted() -> None:
     fact = ev.RefundMoved(refund_id="rf_9", status=RefundStatus.SUCCEEDED)
 
-    assert postings(a_paid_life().payment, fact) == ()
+    assert postings(a_paid_life().payment, _now(fact)) == ()
 
 
 def test_a_posting_names_what_it_is_about() -> None:
@@ -173,6 +180,7 @@ def test_a_posting_that_does_not_balance_cannot_be_made() -> None:
     with pytest.raises(OurFault, match="does not balance"):
         Posting(
             kind=PostingKind.CHARGE,
+            at=NOW,
             subject="pay_1",
             lines=(
                 Line(account=Account.GATEWAY, amount=usd("1.00")),
@@ -185,6 +193,7 @@ def test_a_posting_in_two_currencies_cannot_be_made() -> None:
     with pytest.raises(CurrencyMismatch):
         Posting(
             kind=PostingKind.CHARGE,
+            at=NOW,
             subject="pay_1",
             lines=(
                 Line(account=Account.GATEWAY, amount=usd("1.00")),
@@ -232,12 +241,57 @@ def test_every_life_balances_and_its_books_can_be_rebuilt(
     kept: list[Posting] = []
     payment = None
     for recorded in life.journal:
-        kept += postings(payment, recorded.fact) if payment else ()
+        kept += postings(payment, recorded) if payment else ()
         payment = evolve(payment, recorded)
 
     assert tuple(kept) == postings_of(life.journal)
+    assert {posting.at for posting in kept} <= {recorded.at for recorded in life.journal}
     assert sum(money.minor for money in balances(kept).values()) == 0
     assert all(sum(line.amount.minor for line in posting.lines) == 0 for posting in kept)
+
+
+@given(st.lists(REFUNDS | FOUND | DISPUTES, max_size=8))
+@example([("found", status, "10.00") for status in (RefundStatus.SUCCEEDED, RefundStatus.PENDING, RefundStatus.FAILED)])
+@example([("dispute", status, "10.00") for status in (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.WON)])
+def test_gross_less_refunded_and_withdrawn_is_what_the_gateway_holds(
+    steps: list[tuple[str, RefundStatus | DisputeStatus, str]],
+) -> None:
+    life = _returning()
+    _live(life, steps)
+    kept = postings_of(life.journal)
+    gross, refunded, withdrawn = (
+        total((each.amount for each in kept if each.kind in kinds), Currency.USD)
+        for kinds in (ledger.CHARGED, ledger.REFUNDED, ledger.WITHDRAWN)
+    )
+
+    assert gross - refunded - withdrawn == balances(kept)[Account.GATEWAY, Currency.USD]
+    assert {each.kind for each in kept if _touches_the_gateway(each)} <= ledger.MONEY_KINDS
+    assert not any(each.kind in ledger.MONEY_KINDS for each in kept if not _touches_the_gateway(each))
+
+
+def _touches_the_gateway(posting: Posting) -> bool:
+    return any(line.account is Account.GATEWAY for line in posting.lines)
+
+
+def test_a_posting_has_the_time_of_its_line_of_the_journal() -> None:
+    life = _refunded_with_fee()
+    life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "40.00"))
+    moved = [r.at for r in life.journal if isinstance(r.fact, ev.PaymentSucceeded | ev.RefundMoved)]
+    withdrawn = [r.at for r in life.journal if isinstance(r.fact, ev.DisputeFundsMoved)]
+
+    charge, fee, *others = postings_of(life.journal)
+    assert {charge.at, fee.at} == {moved[0]}
+    assert [each.at for each in others if each.kind is PostingKind.DISPUTE_WITHDRAWN] == withdrawn
+    assert {each.at for each in others if each.kind in ledger.REFUNDED} <= set(moved[1:])
+
+
+def test_the_balances_of_many_large_payments_have_no_bound() -> None:
+    charge = postings_of(a_paid_life().journal)[0]
+    largest = Money(10**MAX_DIGITS - 1, Currency.USD)
+    lines = (Line(account=Account.GATEWAY, amount=largest), Line(account=Account.ORGANIZER, amount=-largest))
+    many = [attrs_evolve(charge, lines=lines)] * 11
+
+    assert balances(many)[Account.GATEWAY, Currency.USD].minor == 11 * largest.minor
 
 
 @given(st.lists(REFUNDS | FOUND, max_size=8))

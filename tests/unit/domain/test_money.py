@@ -180,6 +180,37 @@ def test_a_total_adds_everything_up() -> None:
     assert total([usd("1.00"), usd("2.50")], Currency.USD) == usd("3.50")
 
 
+# --- sums
+
+
+LARGE = Money(LARGEST, Currency.IDR)
+
+
+def test_a_sum_may_have_more_digits_than_a_single_amount() -> None:
+    eleven = total([LARGE] * 11, Currency.IDR)
+
+    assert (eleven.minor, str(eleven)) == (11 * LARGEST, "109999999999.89 idr")
+    assert (LARGE + LARGE) - LARGE == LARGE
+    assert -(LARGE + LARGE) < -LARGE
+    assert hash(LARGE + LARGE - LARGE) == hash(LARGE)
+
+
+def test_a_sum_that_was_added_up_elsewhere_is_the_same_as_one_of_ours() -> None:
+    assert Money.sum_of(2 * LARGEST, Currency.IDR) == LARGE + LARGE
+    assert Money.sum_of(5, Currency.USD) == Money(5, Currency.USD)
+
+
+def test_a_sum_becomes_a_single_amount_only_within_the_bound() -> None:
+    assert (LARGE + LARGE - LARGE).single() == LARGE
+    with pytest.raises(InvalidAmount):
+        (LARGE + Money(1, Currency.IDR)).single()
+
+
+def test_what_is_computed_of_a_sum_by_a_rate_is_a_single_amount() -> None:
+    with pytest.raises(InvalidAmount):
+        (LARGE + LARGE).times(Decimal(1))
+
+
 @pytest.mark.parametrize("code", ["USD", "xxx", "", "us", "dollar", None, ["usd"]])
 def test_an_unknown_currency_is_refused(code: str) -> None:
     with pytest.raises(UnknownCurrency) as unknown:

@@ -1,14 +1,24 @@
 """The overview in memory."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from booking_payments.adapters.memory.cursors import bad_cursor
 from booking_payments.domain import events as ev
-from booking_payments.domain.money import Money
+from booking_payments.domain.ledger import CHARGED, MONEY_KINDS, REFUNDED, WITHDRAWN, Posting, PostingKind
+from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.overview import RARE_FACTS, Delivery, DriftReport, InboxPage, Tally, Told
+from booking_payments.ports.overview import (
+    RARE_FACTS,
+    Delivery,
+    DriftReport,
+    InboxPage,
+    Moved,
+    Period,
+    Tally,
+    Told,
+)
 from booking_payments.ports.storage import InboxEntry, Watch
 
 
@@ -19,33 +29,35 @@ class MemoryOverview:
         self,
         payments: Mapping[str, Payment],
         journals: Mapping[str, Sequence[ev.Recorded]],
+        postings: Mapping[str, Sequence[Posting]],
         watches: Mapping[str, Watch],
         inbox: Mapping[tuple[str, str], InboxEntry],
         reports: dict[int, DriftReport],
     ) -> None:
         self._payments = payments
         self._journals = journals
+        self._postings = postings
         self._watches = watches
         self._inbox = inbox
         self._reports = reports
 
-    async def tallies(self, since: datetime, limit: int) -> Sequence[Tally]:
-        recent = sorted((each.created_at, each.id) for each in self._payments.values() if each.created_at >= since)
-        counted = [self._payments[payment_id] for _, payment_id in recent[-limit:]]
-        kinds = Counter((p.created_at.astimezone(UTC).date(), p.status, p.amount.currency) for p in counted)
+    async def tallies(self, periods: Sequence[Period]) -> Sequence[Tally]:
         found = []
-        for (day, status, currency), payments in kinds.items():
-            its = [p for p in counted if (p.created_at.date(), p.status, p.amount.currency) == (day, status, currency)]
-            found.append(
-                Tally(
-                    day=day,
-                    status=status,
-                    payments=payments,
-                    captured=Money(sum(p.captured.minor for p in its), currency),
-                    refunded=Money(sum(p.refunded.minor for p in its), currency),
-                )
-            )
-        return sorted(found, key=lambda each: (each.day, each.status.value, each.captured.currency.code))
+        for period in periods:
+            began = [each for each in self._payments.values() if period.begins <= each.created_at < period.ends]
+            counts = Counter(each.status for each in began)
+            for status in sorted(counts, key=lambda each: each.value):
+                found.append(Tally(period=period, status=status, payments=counts[status]))
+        return found
+
+    async def moved(self, periods: Sequence[Period]) -> Sequence[Moved]:
+        money = [each for kept in self._postings.values() for each in kept if each.kind in MONEY_KINDS]
+        return [
+            _moved(period, currency, [each for each in its if each.amount.currency is currency])
+            for period in periods
+            if (its := [each for each in money if period.begins <= each.at < period.ends])
+            for currency in sorted({each.amount.currency for each in its}, key=lambda each: each.code)
+        ]
 
     async def facts(self, kind: type[ev.Fact], since: datetime, limit: int) -> Sequence[Told]:
         if kind not in RARE_FACTS:
@@ -93,6 +105,22 @@ class MemoryOverview:
 
     async def reports(self, limit: int) -> Sequence[DriftReport]:
         return list(self._reports.values())[::-1][:limit]
+
+
+def _moved(period: Period, currency: Currency, postings: Iterable[Posting]) -> Moved:
+    its = list(postings)
+
+    def of(kinds: Collection[PostingKind]) -> Money:
+        return total((each.amount for each in its if each.kind in kinds), currency)
+
+    return Moved(
+        period=period,
+        currency=currency,
+        charges=sum(each.kind in CHARGED for each in its),
+        gross=of(CHARGED),
+        refunded=of(REFUNDED),
+        withdrawn=of(WITHDRAWN),
+    )
 
 
 def place_in(cursor: str | None) -> int | None:

@@ -106,7 +106,9 @@ class MemoryUnitOfWork:
         self.answers = MemoryAnswers(tables)
         self.outbox = MemoryOutbox(tables)
         self.audit = MemoryAudit(tables.audit)
-        self.overview = MemoryOverview(tables.payments, tables.journals, tables.watches, tables.inbox, tables.reports)
+        self.overview = MemoryOverview(
+            tables.payments, tables.journals, tables.postings, tables.watches, tables.inbox, tables.reports
+        )
         self.jobs = MemoryJobs()
 
 

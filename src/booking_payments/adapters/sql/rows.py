@@ -232,6 +232,7 @@ def posting_values(payment_id: str, sequence: int, posting: Posting) -> Values:
         "payment_id": payment_id,
         "sequence": sequence,
         "kind": posting.kind.value,
+        "at": posting.at,
         "subject": posting.subject,
         "currency": debit.amount.currency.code,
         "debit": debit.account.value,
@@ -244,7 +245,7 @@ def posting_from(row: Row) -> Posting:
     """The posting in a row."""
     amount = Money(row["amount_minor"], Currency.of(row["currency"]))
     lines = (Line(account=Account(row["debit"]), amount=amount), Line(account=Account(row["credit"]), amount=-amount))
-    return Posting(kind=PostingKind(row["kind"]), subject=row["subject"], lines=lines)
+    return Posting(kind=PostingKind(row["kind"]), at=row["at"], subject=row["subject"], lines=lines)
 
 
 def watch_values(watch: Watch) -> Values:

@@ -10,6 +10,7 @@ A payment is one row: key columns for queries and constraints, and its nested va
 loaded by one SELECT and stored by one UPDATE.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
@@ -37,6 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.ledger import MONEY_KINDS
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import MAX_DIGITS
 from booking_payments.ports.audit import AuditOutcome
@@ -82,7 +84,7 @@ metadata = MetaData(
 )
 
 
-def _one_of(column: str, values: type[Enum]) -> str:
+def _one_of(column: str, values: Iterable[Enum]) -> str:
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
@@ -215,12 +217,16 @@ journal = Table(
     sqlite_strict=True,
 )
 
+MONEY: Final = text(_one_of("kind", sorted(MONEY_KINDS, key=lambda kind: kind.value)))
+"""The postings that change what the gateway holds: those that reports add up."""
+
 postings = Table(
     "postings",
     metadata,
     Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
     Column("sequence", Integer, nullable=False),
     Column("kind", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
     Column("subject", Text, nullable=False),
     Column("currency", Text, nullable=False),
     Column("debit", Text, nullable=False),
@@ -228,6 +234,7 @@ postings = Table(
     Column("amount_minor", BigInt, nullable=False),
     PrimaryKeyConstraint("payment_id", "sequence"),
     CheckConstraint("debit <> credit", name="two_accounts"),
+    Index("postings_money", "kind", "currency", "at", "amount_minor", **_only(MONEY)),
     sqlite_strict=True,
 )
 """One row is a balanced posting of two lines: ``amount_minor`` to ``debit``, the same out of ``credit``."""

@@ -1,14 +1,14 @@
 """The dashboard: how the house is doing, in numbers and charts, each with its figures as a table."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, Final
 
 from attrs import frozen
 from markupsafe import Markup
 
-from booking_payments.application.figures import MOST_PAYMENTS, Figures, quantile
+from booking_payments.application.figures import Figures, MoneyOfCurrency, quantile
+from booking_payments.domain.money import Money
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.console.desk import at_desk
 from booking_payments.entrypoints.pages.console.tones import TONES
@@ -50,30 +50,23 @@ async def dashboard(request: AnyRequest, services: Services) -> Answer:
     desk = at_desk(request, services)
     chosen = read_search(request).get("days")
     days = PERIODS.get(chosen, PERIODS[USUAL])
-    figures = await services.payments.figures(_first_moment(services.clock.now(), days))
+    figures = await services.payments.recent_figures(days)
     context: dict[str, Any] = {
         "figures": figures,
         "panels": list(_panels(figures)),
         "periods": PERIODS,
         "days": days,
         "median_refund": quantile(figures.refund_times_s, 0.5),
-        "volume": [sum((amount for _, amount in each[1:]), each[0][1]) for each in figures.volume.values()],
-        "most": MOST_PAYMENTS,
         "shown": SHOWN,
         "tones": TONES,
     }
     return desk.page("console/dashboard.html", "dashboard", context)
 
 
-def _first_moment(now: datetime, days: int) -> datetime:
-    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today - timedelta(days=days - 1)
-
-
 def _panels(figures: Figures) -> Iterator[Panel]:
     yield _payments(figures)
     yield _declines(figures)
-    yield from _volumes(figures)
+    yield from (_money(each) for each in figures.money)
     yield _refunds(figures)
     yield from _webhooks(figures)
 
@@ -108,18 +101,29 @@ def _declines(figures: Figures) -> Panel:
     )
 
 
-def _volumes(figures: Figures) -> Iterator[Panel]:
-    """One for each currency: amounts of two currencies have no common axis."""
-    for code, volume in list(figures.volume.items())[:3]:
-        title = f"Volume in {code.upper()}"
-        values = [amount.minor / 10**amount.currency.exponent for _, amount in volume]
-        yield Panel(
-            title=title,
-            chart=_charts().stacked(title, [day for day, _ in volume], [("Captured", values)]),
-            columns=("Day", "Captured"),
-            rows=tuple((str(day), money(amount)) for day, amount in volume),
-            empty="",
-        )
+def _money(moved: MoneyOfCurrency) -> Panel:
+    """One for each currency: amounts of two currencies have no common axis. What went away is drawn downwards."""
+    title = f"Money in {moved.currency.code.upper()} by the day it moved"
+    days = moved.days
+    series = [
+        ("Gross", [_number(day.gross) for day in days]),
+        ("Refunded", [_number(-day.refunded) for day in days]),
+        ("Withdrawn", [_number(-day.withdrawn) for day in days]),
+    ]
+    return Panel(
+        title=title,
+        chart=_charts().stacked(title, [day.day for day in days], series),
+        columns=("Day", "Gross", "Refunded", "Withdrawn", "Net"),
+        rows=tuple(
+            (str(day.day), money(day.gross), money(day.refunded), money(day.withdrawn), money(day.net)) for day in days
+        ),
+        empty="",
+    )
+
+
+def _number(amount: Money) -> float:
+    """In major units, for a chart."""
+    return float(amount.major())
 
 
 def _refunds(figures: Figures) -> Panel:
