@@ -23,6 +23,8 @@ JSON_LIMIT: Final = 64 * 1024
 WEBHOOK_LIMIT: Final = 512 * 1024
 HEADERS_LIMIT: Final = 16 * 1024
 """Bytes (our own choice; the largest honest request has about one thousandth of it)."""
+TARGET_LIMIT: Final = 8 * 1024
+"""Bytes of path and query together, as they were sent (RFC 9110, 4.1 asks for 8,000 at least)."""
 
 MAX_DEPTH: Final = 32
 MAX_NUMBER: Final = 15
@@ -43,6 +45,7 @@ _WHERE: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _FIELD: Final = re.compile(r"field `(?P<name>[A-Za-z_][A-Za-z0-9_]{0,39})`")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,64}")
+_LONGER_THAN_AN_ID: Final = "-" * 65
 _MONEY_FIELDS: Final = frozenset({"amount", "percent"})
 _SECRET_FIELDS: Final = frozenset({"client_secret"})
 _KEY: Final = re.compile(
@@ -232,6 +235,35 @@ def read_query(request: AnyRequest, model: type[M]) -> M:
     content = dict(given)
     _require_clean(content)
     return fit({name: _typed(model, name, value) for name, value in content.items()}, model)
+
+
+def bounded_path(path: str) -> str:
+    """``path`` as it is routed: a part that is longer than any id is read as one and the same part that is no id.
+
+    The framework keeps the paths of its last thousand requests; so it keeps no long ones.
+    """
+    if len(path) <= len(_LONGER_THAN_AN_ID):
+        return path
+    return "/".join(part if len(part) < len(_LONGER_THAN_AN_ID) else _LONGER_THAN_AN_ID for part in path.split("/"))
+
+
+def is_plain_path(scope: Scope) -> bool:
+    """Whether the path can be read in one way only: no empty part, and no slash that is part of a name.
+
+    The framework drops empty parts, so ``//metrics`` would be ``/metrics``, past every proxy that keeps that closed.
+    """
+    return "//" not in scope["path"] and b"%2f" not in _raw_path(scope).lower()
+
+
+def target_length(scope: Scope) -> int:
+    """Bytes of path and query as they were sent."""
+    return len(_raw_path(scope)) + len(scope["query_string"])
+
+
+def _raw_path(scope: Scope) -> bytes:
+    """The path as it was sent. Some servers leave it out, others add the query."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
+    return raw.partition(b"?")[0]
 
 
 def query_pairs(scope: Scope) -> list[tuple[str, str]]:
