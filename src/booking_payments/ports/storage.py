@@ -344,8 +344,9 @@ class Outbox(Protocol):
     async def claim(self, now: datetime, until: datetime, limit: int, *, past_dead: bool) -> Sequence[Delivery]:
         """Messages of at most ``limit`` bookings that are due, each booking's in order, for one who delivers them.
 
-        Until then nobody else is given messages of these bookings. Behind a dead letter a booking's messages are due
-        with ``past_dead`` only.
+        At most half of them were tried before, so that no number of messages that nobody takes keeps a new one from its
+        turn. Until then nobody else is given messages of these bookings. Behind a dead letter a booking's messages are
+        due with ``past_dead`` only.
         """
         ...
 
