@@ -7,6 +7,7 @@ Everything goes to standard error, so that what a command prints for a script st
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
@@ -15,8 +16,9 @@ from typing import Any, Final, TextIO
 
 import msgspec
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from booking_payments.domain.error_texts import safe_text
 from booking_payments.settings import LogFormat, Settings
 
 HIDDEN: Final = "[redacted]"
@@ -177,6 +179,31 @@ def _let_through(logger: logging.Logger) -> None:
         logger.propagate = True
 
 
+def _traceback(exc_info: ExcInfo) -> str:
+    """Where it happened, and for every error in the chain its type and what may be told of it (``error_texts``)."""
+    return "\n".join(_lines_of(exc_info[1], set()))
+
+
+def _lines_of(error: BaseException, seen: set[int]) -> Iterator[str]:
+    seen.add(id(error))
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and id(before) not in seen:
+        yield from _lines_of(before, seen)
+        yield "The above exception was followed by:"
+    yield "Traceback (most recent call last):"
+    for line in traceback.format_tb(error.__traceback__):
+        yield line.rstrip("\n")
+    kind = type(error)
+    yield f"{kind.__module__}.{kind.__qualname__}: {safe_text(error)}"
+    for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        if id(each) not in seen:
+            yield "One of the group:"
+            yield from _lines_of(each, seen)
+
+
+_FORMAT_EXCEPTION: Final = structlog.processors.ExceptionRenderer(_traceback)
+
+
 def _shared() -> list[Processor]:
     """What happens to a line of ours and to one of a library alike."""
     return [
@@ -184,7 +211,7 @@ def _shared() -> list[Processor]:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        _FORMAT_EXCEPTION,
     ]
 
 
@@ -240,7 +267,7 @@ def speak_as_the_host_does() -> None:
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
-            structlog.processors.format_exc_info,
+            _FORMAT_EXCEPTION,
             redact,
             structlog.processors.KeyValueRenderer(key_order=["event"]),
         ],

@@ -222,8 +222,9 @@ class InboxStatus(Enum):
 
 @frozen(kw_only=True)
 class InboxEntry:
-    """A webhook event as received. ``reason`` says why it was ignored or how it failed; ``tries`` counts our work
-    on it; ``created_at`` is when the gateway made it. Unique by ``event_id`` and ``type`` together."""
+    """A webhook event; ``body`` is what its reader keeps of it. ``reason`` says why it was ignored or how it failed;
+    ``tries`` counts our work on it; ``created_at`` is when the gateway made it. Unique by ``event_id`` and ``type``
+    together."""
 
     event_id: str
     type: str

@@ -7,7 +7,7 @@ know becomes None, and only a missing id, amount or currency makes an object unr
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from booking_payments.adapters.stripe.amounts import AmountNotRepresentable, from_stripe
 from booking_payments.domain.errors import InvalidInput
@@ -90,6 +90,52 @@ def failure_report(error: Object) -> Failure:
         charge_id=id_of(error.get("charge")),
         payment_method_id=id_of(error.get("payment_method")),
     )
+
+
+def kept_of(body: Object) -> dict[str, Any]:
+    """What is stored of an object: the fields that this module reads, and no other.
+
+    No client secret and no ``next_action``, which let their holder go on with a payment; of whoever paid neither names
+    nor addresses; of ``metadata`` what we have put there. Texts that are longer than any of ours are cut.
+    """
+    kept: dict[str, Any] = {name: plain_value(body[name]) for name in _PLAIN_FIELDS if name in body}
+    kept |= {name: plain_value(id_of(body[name])) for name in _ID_FIELDS if name in body}
+    for name, fields in _PARTS.items():
+        if isinstance(body.get(name), Mapping):
+            kept[name] = {each: plain_value(value) for each, value in body[name].items() if each in fields}
+    error = body.get("last_payment_error")
+    if isinstance(error, Mapping):
+        kept["last_payment_error"] |= {name: plain_value(id_of(error[name])) for name in _ID_FIELDS if name in error}
+    moved = body.get("balance_transactions")
+    if isinstance(moved, list):
+        entries = [entry for entry in moved if isinstance(entry, Mapping)]
+        kept["balance_transactions"] = [
+            {name: plain_value(entry[name]) for name in ("amount", "currency") if name in entry} for entry in entries
+        ]
+    return kept
+
+
+_PLAIN_FIELDS: Final = (
+    *("id", "object", "status", "amount", "currency", "amount_received", "amount_capturable", "created"),
+    *("reason", "failure_reason"),
+)
+_ID_FIELDS: Final = ("latest_charge", "payment_method", "payment_intent", "charge")
+_PARTS: Final[Mapping[str, frozenset[str]]] = {
+    "last_payment_error": frozenset({"code", "message", "decline_code", "advice_code"}),
+    "evidence_details": frozenset({"due_by"}),
+    "metadata": frozenset({"payment_id", "booking_id", "refund_id", "correlation_id", "installation_id"}),
+}
+_LARGEST: Final = 2**63
+_LONGEST: Final = 500
+"""Characters of a text that is stored; a value in metadata has at most as many."""
+
+
+def plain_value(value: object) -> str | int | float | bool | None:
+    """The value where it is none that others could hide in."""
+    if isinstance(value, str):
+        return value[:_LONGEST]
+    fits = isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST)
+    return value if fits else None  # type: ignore[return-value] # looked at just now
 
 
 def unreadable(body: object, problem: Exception) -> Unreadable | None:
