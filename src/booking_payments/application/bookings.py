@@ -40,14 +40,16 @@ MAX_CANCEL_STEPS = 3
 async def register_booking(world: World, new: NewBooking) -> Registered:
     """Register a booking, or find it registered with the same content.
 
-    Raises ``RefusedByRule`` when ``expires_at`` lies after the event's start or the customer keeps too many holds,
-    ``NotPossibleNow`` when the reference belongs to a booking with other content.
+    Raises ``RefusedByRule`` when ``expires_at`` lies after the event's start, when either lies in the past and the
+    booking is new, or when the customer keeps too many holds; ``NotPossibleNow`` when the reference belongs to a
+    booking with other content.
     """
     booking = _booked(world, new)
 
     async def work(uow: UnitOfWork) -> Registered:
         known = await uow.bookings.by_reference(new.reference)
         if known is None:
+            _require_future(world, booking)
             await _require_room(world, uow, booking.customer_id)
             await uow.bookings.add(booking)
             return Registered(booking=booking, created=True)
@@ -59,6 +61,15 @@ async def register_booking(world: World, new: NewBooking) -> Registered:
         return await world.storage.transact(work)
     except AlreadyExists:  # somebody registered the same reference at the same moment: look at theirs
         return await world.storage.transact(work)
+
+
+def _require_future(world: World, booking: Booking) -> None:
+    """A hold that is over before it began can't be paid. One that is known may be registered again at any time."""
+    now = world.clock.now()
+    if booking.event_starts_at <= now:
+        raise RefusedByRule("event_starts_at lies in the past", code="event_in_past")
+    if booking.expires_at <= now:
+        raise RefusedByRule("expires_at lies in the past", code="expiry_in_past")
 
 
 async def _require_room(world: World, uow: UnitOfWork, customer_id: str) -> None:

@@ -40,7 +40,7 @@ def intent_report(body: Object, *, replayed: bool = False) -> IntentReport:
         client_secret=_optional_text(body.get("client_secret")),
         next_action=_mapping(body.get("next_action")) or None,
         metadata=_metadata(body),
-        created_at=_time(body.get("created")),
+        created_at=time_of(body.get("created")),
         replayed=replayed,
     )
 
@@ -56,7 +56,7 @@ def refund_report(body: Object, *, replayed: bool = False) -> RefundReport:
         reason=_optional_text(body.get("reason")),
         failure_reason=_optional_text(body.get("failure_reason")),
         metadata=_metadata(body),
-        created_at=_time(body.get("created")),
+        created_at=time_of(body.get("created")),
         replayed=replayed,
     )
 
@@ -72,8 +72,8 @@ def dispute_report(body: Object) -> DisputeReport:
         status=_known(DisputeStatus, body.get("status")),
         reason=_optional_text(body.get("reason")) or "general",
         withdrawn=_withdrawn(body, amount),
-        evidence_due_by=_time(_mapping(body.get("evidence_details")).get("due_by")),
-        created_at=_time(body.get("created")),
+        evidence_due_by=time_of(_mapping(body.get("evidence_details")).get("due_by")),
+        created_at=time_of(body.get("created")),
     )
 
 
@@ -123,9 +123,12 @@ _ID_FIELDS: Final = ("latest_charge", "payment_method", "payment_intent", "charg
 _PARTS: Final[Mapping[str, frozenset[str]]] = {
     "last_payment_error": frozenset({"code", "message", "decline_code", "advice_code"}),
     "evidence_details": frozenset({"due_by"}),
-    "metadata": frozenset({"payment_id", "booking_id", "refund_id", "correlation_id", "installation_id"}),
+    "metadata": frozenset(
+        {"payment_id", "booking_id", "booking_reference", "refund_id", "correlation_id", "installation_id"}
+    ),
 }
 _LARGEST: Final = 2**63
+_LAST_SECOND: Final = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 _LONGEST: Final = 500
 """Characters of a text that is stored; a value in metadata has at most as many."""
 
@@ -215,7 +218,8 @@ def _known(kind: type[Known], value: object) -> Known | None:
         return None
 
 
-def _time(value: object) -> datetime | None:
-    if type(value) is not int or not 0 <= value < 2**40:
+def time_of(value: object) -> datetime | None:
+    """A time of Stripe's, in whole seconds; None for what is none, or lies beyond the last that we can write."""
+    if type(value) is not int or not 0 <= value <= _LAST_SECOND:
         return None
     return datetime.fromtimestamp(value, UTC)

@@ -1,9 +1,9 @@
 """Stripe's webhooks, read: signature first, then what the event says (docs.stripe.com/api/events)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,7 @@ from booking_payments.adapters.stripe.objects import (
     kept_of,
     plain_value,
     refund_report,
+    time_of,
 )
 from booking_payments.adapters.stripe.signature import verify
 from booking_payments.ports.gateway import GatewayEvent, WebhookRefused
@@ -137,7 +138,7 @@ def _about(event: Mapping[str, Any], event_id: str, type_: str, subject: Mapping
     return GatewayEvent(
         id=event_id,
         type=type_,
-        created_at=datetime.fromtimestamp(created, UTC) if _is_time(created) else None,
+        created_at=time_of(created),
         livemode=livemode if isinstance(livemode, bool) else None,
         kind=kind,
         object_id=object_id,
@@ -169,7 +170,3 @@ _READERS: Final[Mapping[str, Any]] = {
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 255 and "\x00" not in value
-
-
-def _is_time(value: object) -> TypeGuard[int]:
-    return type(value) is int and 0 <= value < 2**40

@@ -309,9 +309,13 @@ def is_id(text: str) -> bool:
 
 def utc(moment: datetime, name: str) -> datetime:
     """``moment`` in UTC, of a year that makes sense."""
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise bad_request(f"{name}: the year lies between {FIRST_YEAR} and {LAST_YEAR}")
-    return moment.astimezone(UTC)
+    try:
+        in_utc = moment.astimezone(UTC)
+    except OverflowError:
+        in_utc = None
+    if in_utc is None or not FIRST_YEAR <= in_utc.year <= LAST_YEAR:
+        raise bad_request(f"{name}: the year, in UTC, lies between {FIRST_YEAR} and {LAST_YEAR}")
+    return in_utc
 
 
 def require_return_url(url: str | None, origins: frozenset[str]) -> str | None:
