@@ -11,11 +11,12 @@
 Both read the same settings as the service does.
 """
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from sqlalchemy.exc import SQLAlchemyError
@@ -78,16 +79,27 @@ def _bring_up_to_date(url: str) -> None:
         raise SettingsError(Problem("DATABASE_URL", f"can't be migrated ({type(error).__name__})")) from error
 
 
+FORKED: Final = (
+    "these payments were opened before this process was forked, and their thread is not here; "
+    "call open_payments_sync() in each process, after the fork"
+)
+
+
 class SyncBookingPayments:
     """``BookingPayments`` for callers without an event loop: the same methods, run on one loop in a thread.
 
-    May be called from any number of threads. See ``BookingPayments`` for what each method does.
+    May be called from any number of threads, but not from a forked process: there it raises ``RuntimeError``.
+    See ``BookingPayments`` for what each method does.
     """
 
     def __init__(self, payments: BookingPayments, portal: BlockingPortal) -> None:
+        opened_in = os.getpid()
+
         def blocking(method: Callable[P, Awaitable[T]]) -> Callable[P, T]:
             @wraps(method)
             def call(*args: P.args, **kwargs: P.kwargs) -> T:
+                if os.getpid() != opened_in:
+                    raise RuntimeError(FORKED)
                 return portal.call(lambda: method(*args, **kwargs))
 
             return call

@@ -16,6 +16,8 @@ from tests.ports import free_port
 MIB = 1024 * 1024
 OVERSIZE = 1_000
 """Requests in the flood, each of a megabyte."""
+DISTINCT = 10_000
+"""Requests of which each is another, with a path, token or cookie as long as may be."""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,15 @@ def test_large_headers_are_413_even_before_they_end(service: str, sent: bytes) -
     assert (status, headers["content-type"], problem["code"]) == (413, "application/problem+json", "too_large")
 
 
+@pytest.mark.parametrize("length", [9_000, 60_000, 70_000])
+def test_a_long_address_is_414_even_before_it_ends(service: str, length: int) -> None:
+    whole = f"GET /checkout/{'x' * length} HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n".encode()
+
+    for sent in (whole, whole.partition(b" HTTP")[0]):
+        status, headers, problem = told(service, sent)
+        assert (status, headers["content-type"], problem["code"]) == (414, "application/problem+json", "uri_too_long")
+
+
 def test_a_body_without_a_length_is_413_as_soon_as_it_is_too_large(service: str) -> None:
     head = HEAD.replace(b"GET /health/live", b"POST /api/webhooks/stripe/") + b"Transfer-Encoding: chunked\r\n\r\n"
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
@@ -113,6 +124,43 @@ def test_a_flood_of_oversize_bodies_is_refused_in_bounded_memory(tmp_path: Path)
 
     assert statuses == {413}
     assert grown < 50 * MIB
+
+
+def test_ten_thousand_distinct_long_requests_are_kept_by_nobody(tmp_path: Path) -> None:
+    settings = {"RATE_LIMIT_ENABLED": "false", "LOG_LEVEL": "ERROR"}
+    with process("migrate", directory=tmp_path, settings=settings) as migrated:
+        migrated.wait()
+    port = free_port()
+    with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as started:
+        wait_until_ready(f"http://127.0.0.1:{port}/health/ready", started)
+        _long_requests(port, 0, 500)
+        before = resident(started.pid)
+        statuses = _long_requests(port, 500, DISTINCT)
+        grown = resident(started.pid) - before
+
+    assert statuses == {b"401", b"404"}
+    assert grown < 20 * MIB
+
+
+def _long_requests(port: int, first: int, count: int) -> set[bytes]:
+    """The statuses of requests with long paths, tokens and cookies, each with others, on one connection."""
+    found = set()
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as line, line.makefile("rb") as answers:
+        for number in range(first, first + count):
+            text = f"{number:06}"
+            target, cookie = [
+                (f"/checkout/{text}{'x' * 7_900}", ""),
+                (f"/checkout/bk_1?token={text}{'x' * 7_900}", ""),
+                ("/checkout/bk_1", f"Cookie: booking_payments_checkout={text}{'x' * 14_000}\r\n"),
+                (f"/nowhere/{text}{'/x' * 3_900}", ""),
+            ][number % 4]
+            line.sendall(f"GET {target} HTTP/1.1\r\nHost: service\r\n{cookie}\r\n".encode())
+            found.add(answers.readline().split()[1])
+            length = 0
+            while (header := answers.readline().lower()) != b"\r\n":
+                length = int(header.partition(b":")[2]) if header.startswith(b"content-length:") else length
+            answers.read(length)
+    return found
 
 
 def _flood(client: httpx.Client, times: int) -> set[int | str]:

@@ -23,7 +23,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.testing.payment_builder import USD_100, booking, started_payment
+from booking_payments.testing.payment_builder import USD_100, PaymentBuilder, booking, started_payment
 from booking_payments.testing.storage_contract import store, stored
 
 
@@ -108,7 +108,7 @@ async def test_postings_from_before_get_the_time_of_their_line_of_the_journal(
 _PAID = ev.PaymentSucceeded(breakdown=FeePolicy().of_booking(USD_100), charge_id=None, attempt=None, late=False)
 
 
-def _eventful(life: Life) -> Life:
+def _eventful(life: PaymentBuilder) -> PaymentBuilder:
     """A payment with every kind of posting, each at an hour of its own."""
     part, fee = Money(1000, Currency.USD), Money(30, Currency.USD)
     status = DisputeStatus.NEEDS_RESPONSE

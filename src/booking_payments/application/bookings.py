@@ -1,5 +1,7 @@
 """Registering, reading, canceling and expiring bookings."""
 
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from functools import partial
 
 import attrs
@@ -7,7 +9,7 @@ import attrs
 from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, carry_out, claim
 from booking_payments.application.recording import Recorder
-from booking_payments.application.rounds import while_answered
+from booking_payments.application.rounds import through_queue
 from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
@@ -23,6 +25,10 @@ from booking_payments.ports.storage import AlreadyExists, UnitOfWork
 EXPIRE_AT_ONCE = 100
 """How many overdue bookings one round closes."""
 
+LOOKED_AT_AGAIN = timedelta(minutes=1)
+LEFT_ALONE = timedelta(seconds=5)
+"""How long expiry leaves a booking alone, at most and at least, whose payment waits for the gateway's answer."""
+
 MAX_CANCEL_STEPS = 3
 """Canceling may find that the payment has moved on in between; it looks again at most this often."""
 
@@ -33,14 +39,16 @@ MAX_CANCEL_STEPS = 3
 async def register_booking(world: World, new: NewBooking) -> Registered:
     """Register a booking, or find it registered with the same content.
 
-    Raises ``RefusedByRule`` when ``expires_at`` lies after the event's start or the customer keeps too many holds,
-    ``NotPossibleNow`` when the reference belongs to a booking with other content.
+    Raises ``RefusedByRule`` when ``expires_at`` lies after the event's start, when either lies in the past and the
+    booking is new, or when the customer keeps too many holds; ``NotPossibleNow`` when the reference belongs to a
+    booking with other content.
     """
     booking = _booked(world, new)
 
     async def work(uow: UnitOfWork) -> Registered:
         known = await uow.bookings.by_reference(new.reference)
         if known is None:
+            _require_future(world, booking)
             await _require_room(world, uow, booking.customer_id)
             await uow.bookings.add(booking)
             return Registered(booking=booking, created=True)
@@ -52,6 +60,15 @@ async def register_booking(world: World, new: NewBooking) -> Registered:
         return await world.storage.transact(work)
     except AlreadyExists:  # somebody registered the same reference at the same moment: look at theirs
         return await world.storage.transact(work)
+
+
+def _require_future(world: World, booking: Booking) -> None:
+    """A hold that is over before it began can't be paid. One that is known may be registered again at any time."""
+    now = world.clock.now()
+    if booking.event_starts_at <= now:
+        raise RefusedByRule("event_starts_at lies in the past", code="event_in_past")
+    if booking.expires_at <= now:
+        raise RefusedByRule("expires_at lies in the past", code="expiry_in_past")
 
 
 async def _require_room(world: World, uow: UnitOfWork, customer_id: str) -> None:
@@ -204,8 +221,16 @@ async def expire_bookings(world: World) -> int:
     payment nobody has to be asked about come first. Raises an ``ExceptionGroup`` in the end of what broke.
     """
     now = world.clock.now()
-    overdue = await world.storage.read(lambda uow: uow.bookings.due_to_expire(now, EXPIRE_AT_ONCE))
-    return await while_answered(overdue, partial(_expire, world))
+
+    async def overdue(limit: int) -> Sequence[str]:
+        return await world.storage.read(lambda uow: uow.bookings.due_to_expire(now, limit))
+
+    return await through_queue(
+        overdue,
+        partial(_expire, world),
+        at_once=EXPIRE_AT_ONCE,
+        is_stuck=lambda booking_id: world.postponed.holds(booking_id, world.clock.now()),
+    )
 
 
 async def _expire(world: World, booking_id: str) -> bool | None:
@@ -214,11 +239,26 @@ async def _expire(world: World, booking_id: str) -> bool | None:
     try:
         claimed = await _begin_expiry(world, booking_id, caller)
     except AlreadyUnderWay:
-        return None  # what is in flight is settled when it is due, and the booking closed in a round after that
+        # What is in flight is settled when it is due, and the booking closed in a round after that.
+        world.postponed.put(booking_id, await _next_try(world, booking_id))
+        return None
     if claimed is None:
         return None
     ended = await carry_out(world, claimed, caller)
     return not isinstance(ended.error, TryAgainLater)
+
+
+async def _next_try(world: World, booking_id: str) -> datetime:
+    """When to look again at a booking whose payment waits for the gateway: with the payment, but within a minute, since
+    the gateway's own news may settle it earlier."""
+    now = world.clock.now()
+
+    async def next_look(uow: UnitOfWork) -> datetime | None:
+        looks = [await uow.payments.watch(payment.id) for payment in await uow.payments.of_booking(booking_id)]
+        return min((each.next_look_at for each in looks if each.next_look_at), default=None)
+
+    due = await world.storage.read(next_look)
+    return max(min(due or now, now + LOOKED_AT_AGAIN), now + LEFT_ALONE)
 
 
 async def _begin_expiry(world: World, booking_id: str, caller: Caller) -> Claimed | None:

@@ -30,7 +30,13 @@ from booking_payments.application.idempotency import Marks, Memory, amount_asked
 from booking_payments.application.paying import AmountInput
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.reconcile import Reconciliation, reconcile
-from booking_payments.application.replaying import Replayed, catch_up, list_webhooks, replay_webhooks
+from booking_payments.application.replaying import (
+    Replayed,
+    catch_up,
+    list_webhooks,
+    replay_webhooks,
+    retry_unfinished,
+)
 from booking_payments.application.resolve import resolve_due, resolve_if_due
 from booking_payments.application.rounds import each_by_itself
 from booking_payments.application.views import (
@@ -474,6 +480,8 @@ class BookingPayments:
         An event that was processed already has no second effect. ``dry_run`` only says which they are.
         """
         filter_ = which or InboxFilter()
+        if caller.by_itself and not event_ids and not dry_run:
+            return await retry_unfinished(self._world, filter_)
         work = replay_webhooks(self._world, filter_, event_ids, dry_run=dry_run, progress=progress)
         if dry_run or caller.by_itself:  # the rounds of background work: each event leaves its own record
             return await work

@@ -46,6 +46,7 @@ from booking_payments.application.settling import (
     settle_in_flight,
 )
 from booking_payments.application.world import World
+from booking_payments.domain.error_texts import safe_text
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
 from booking_payments.ports.gateway import GatewayError, NotThere, WebhookRefused
@@ -318,7 +319,7 @@ class _Comparison:
             text = f"the gateway can't be read ({error.code}); reconcile again later"
             self.findings.leave("not_read", text, before, before.intent_id)
         except Exception as error:  # whatever it is, one payment that breaks holds up no other
-            self.findings.leave("broke", f"{type(error).__name__}: {error}", before, before.intent_id)
+            self.findings.leave("broke", f"{type(error).__name__}: {safe_text(error)}", before, before.intent_id)
         await self.findings.heal(before, "healed", "our books lagged behind the gateway's")
         if news is not None:
             await self._leave_differences(payment_id, news)

@@ -5,6 +5,7 @@ Both go the way of a delivery from behind its signature on, so what was processe
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -12,10 +13,11 @@ from attrs import frozen
 
 from booking_payments.application.gateway_call import with_retries
 from booking_payments.application.progress import Progress, in_silence
+from booking_payments.application.rounds import while_answered
 from booking_payments.application.webhooks import take_in
 from booking_payments.application.world import World
 from booking_payments.domain.errors import PaymentError
-from booking_payments.ports.gateway import GatewayEvent, WebhookRefused
+from booking_payments.ports.gateway import GatewayEvent, Silent, Unreachable, WebhookRefused
 from booking_payments.ports.storage import InboxEntry, InboxFilter, InboxStatus, StorageConflict, UnitOfWork
 
 UNFINISHED: Final = frozenset({InboxStatus.RECEIVED, InboxStatus.FAILED})
@@ -102,24 +104,61 @@ async def replay_all(
     return results
 
 
-async def _replay(world: World, event_id: str, type_: str) -> Replayed:
-    async def work(uow: UnitOfWork) -> str:
-        return next(row.body for row in await uow.inbox.find(event_id) if row.type == type_)
+async def retry_unfinished(world: World, which: InboxFilter) -> Sequence[Replayed]:
+    """Process the unfinished events that are meant again, until the gateway falls silent; what became of each.
 
-    body = await world.storage.read(work)
+    Those that were tried least come first, then the oldest, so that no number of events that fail again and again, nor
+    an outage in which each takes all its patience, keeps a new one from its turn.
+    """
+    results: list[Replayed] = []
+
+    async def take(name: tuple[str, str]) -> bool | None:
+        replayed, error = await _replayed(world, *name)
+        results.append(replayed)
+        return not isinstance(error.__cause__, Silent | Unreachable) if error else None
+
+    await while_answered(await _least_tried_first(world, which), take)
+    return results
+
+
+async def _least_tried_first(world: World, which: InboxFilter) -> Sequence[tuple[str, str]]:
+    names = await names_of(world, which)
+
+    async def tries_of(uow: UnitOfWork) -> Sequence[tuple[tuple[str, str], int]]:
+        found = [row for event_id, _ in names for row in await uow.inbox.find(event_id)]
+        return [((row.event_id, row.type), row.tries) for row in found]
+
+    tries = dict(await world.storage.read(tries_of))
+    return sorted(names, key=lambda name: tries.get(name, 0))
+
+
+async def _rows_of(event_id: str, uow: UnitOfWork) -> Sequence[InboxEntry]:
+    return await uow.inbox.find(event_id)
+
+
+async def _replay(world: World, event_id: str, type_: str) -> Replayed:
+    return (await _replayed(world, event_id, type_))[0]
+
+
+async def _replayed(world: World, event_id: str, type_: str) -> tuple[Replayed, Exception | None]:
+    rows = await world.storage.read(partial(_rows_of, event_id))
     try:
-        event = world.webhooks.read_again(body)
+        event = world.webhooks.read_again(next(row.body for row in rows if row.type == type_))
     except WebhookRefused as error:
-        return Replayed(event_id=event_id, type=type_, outcome="failed", reason=error.code)
-    return await _taken_in(world, event)
+        return Replayed(event_id=event_id, type=type_, outcome="failed", reason=error.code), error
+    return await _attempted(world, event)
 
 
 async def _taken_in(world: World, event: GatewayEvent) -> Replayed:
+    return (await _attempted(world, event))[0]
+
+
+async def _attempted(world: World, event: GatewayEvent) -> tuple[Replayed, Exception | None]:
     try:
         result = await take_in(world, event)
     except Exception as error:  # the row is kept as failed, whatever it was; the next event may fare better
-        return Replayed(event_id=event.id, type=event.type, outcome="failed", reason=_reason(error))
-    return Replayed(event_id=event.id, type=event.type, outcome=result.outcome, reason=result.reason)
+        return Replayed(event_id=event.id, type=event.type, outcome="failed", reason=_reason(error)), error
+    return Replayed(event_id=event.id, type=event.type, outcome=result.outcome, reason=result.reason), None
 
 
 def _reason(error: Exception) -> str:

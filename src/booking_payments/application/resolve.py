@@ -3,6 +3,7 @@
 What is due is found by a query over our own tables, so nothing that a process forgets is lost.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -12,7 +13,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.intent_list import IntentList
 from booking_payments.application.operations import Claimed, claim, judge, load, look, resume
 from booking_payments.application.recording import Recorder
-from booking_payments.application.rounds import while_answered
+from booking_payments.application.rounds import through_queue
 from booking_payments.application.world import World
 from booking_payments.domain.errors import AlreadyUnderWay, PaymentError, TryAgainLater
 from booking_payments.domain.payment import Payment
@@ -33,8 +34,11 @@ async def resolve_due(world: World) -> int:
     broke.
     """
     now = world.clock.now()
-    due = await world.storage.read(lambda uow: uow.payments.due(now, RESOLVE_AT_ONCE))
-    return await while_answered(due, partial(_resolve_or_put_off, world, IntentList(now)))
+
+    async def due(limit: int) -> Sequence[str]:
+        return await world.storage.read(lambda uow: uow.payments.due(now, limit))
+
+    return await through_queue(due, partial(_resolve_or_put_off, world, IntentList(now)), at_once=RESOLVE_AT_ONCE)
 
 
 async def resolve_if_due(world: World, payment_id: str) -> bool:

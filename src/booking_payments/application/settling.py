@@ -10,6 +10,7 @@ from booking_payments.application.operations import Claimed, resume
 from booking_payments.application.progress import Progress
 from booking_payments.application.resolve import claim_operation
 from booking_payments.application.world import World
+from booking_payments.domain.error_texts import safe_text
 from booking_payments.domain.errors import AlreadyUnderWay, NotFound
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.retry import next_look
@@ -43,7 +44,9 @@ async def _settle(world: World, findings: Findings, payment_id: str) -> bool:
     try:
         ours = await go_on(world, payment_id)
     except Exception as error:  # whatever it is, one payment that breaks holds up no other
-        findings.leave("broke", f"{_purpose(before)}: {type(error).__name__}: {error}", before, before.intent_id)
+        findings.leave(
+            "broke", f"{_purpose(before)}: {type(error).__name__}: {safe_text(error)}", before, before.intent_id
+        )
         return True
     now = await payment_of(world, payment_id)
     if ours and now.operation is None:

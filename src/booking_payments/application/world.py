@@ -7,6 +7,8 @@ from typing import Final
 
 from attrs import field, frozen
 
+from booking_payments.application.postponed import Postponed
+from booking_payments.application.recent_reads import RecentReads
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.refunds import RefundPolicy
@@ -92,4 +94,6 @@ class World:
     random: Random
     terms: Terms = field(factory=Terms)
     retry: RetryPolicy = field(factory=RetryPolicy)
+    reads: RecentReads = field(factory=RecentReads, eq=False)
+    postponed: Postponed = field(factory=Postponed, eq=False)
     side_by_side: Callable[[Sequence[Step]], Awaitable[None]] = one_after_another

@@ -7,6 +7,7 @@ Everything goes to standard error, so that what a command prints for a script st
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
@@ -15,32 +16,35 @@ from typing import Any, Final, TextIO
 
 import msgspec
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from booking_payments.domain.error_texts import safe_text
 from booking_payments.settings import LogFormat, Settings
 
 HIDDEN: Final = "[redacted]"
+LONGEST_NAME: Final = 64
+"""Characters of a field's name that are looked at, from its end; so much of each is kept to look it up again."""
 
 _SECRET_FIELDS: Final = re.compile(
     r"(?i)^(authorization|cookie|set-cookie|password|passwd|stripe-signature|cvc|cvv|card_number|token"
     r"|.*(client_secret|api_key|private_key|secret_key|webhook_secret|jwt_secret))$"
 )
+# Each of these takes time linear in its text (tests/unit/test_linear_time.py).
 _PATTERNS: Final = (
     # What lets its holder confirm a payment; the intent's id before it may stay.
     (re.compile(r"_secret_[A-Za-z0-9_]+"), f"_secret_{HIDDEN}"),
     (re.compile(r"(?<![A-Za-z0-9])(sk|rk)_[A-Za-z0-9_]+"), rf"\1_{HIDDEN}"),
     (re.compile(r"whsec_[^\s\"',;)}\]]+"), f"whsec_{HIDDEN}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',]+"), rf"\1 {HIDDEN}"),
-    # A token of ours, wherever it stands: the header of each begins with {" in base64.
-    (re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), HIDDEN),
     (re.compile(r"(?i)([?&](?:token|access_token)=)[^\s&\"']+"), rf"\1{HIDDEN}"),
-    # A database's password may hold anything, so it ends at the last @ of the word.
-    (re.compile(r"(?i)\b((?:postgres\w*|rediss?)(?:\+\w+)?://[^\s:/@]*):[^\s\"'<>]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(://[^\s:/@]*):[^\s/@]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(?i)\b(password=)('[^']*'|[^\s&]+)"), rf"\1{HIDDEN}"),
     # Somebody's e-mail address, where it serves as a customer's id.
-    (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), HIDDEN),
+    (re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+"), HIDDEN),
 )
+_DOTTED_WORD: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_UNQUOTED_WORD: Final = re.compile(r"[^\s\"'<>]+")
+_DATABASE: Final = re.compile(r"(?i)\b(?:postgres\w*+|rediss?)(?:\+\w++)?://[^\s:/@]*+:")
 _MANY_DIGITS: Final = re.compile(r"[0-9][0-9 -]{12}")
 _DIGITS: Final = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
 """As long as card numbers are (ISO/IEC 7812), in groups or not."""
@@ -50,7 +54,7 @@ _HARMLESS: Final = (bool, type(None), float, Decimal, date)
 
 def redacted(value: Any, name: str = "") -> Any:
     """``value`` without secrets, as deep as it goes; ``name`` is the field that it stands in."""
-    if _is_secret(name) and value not in (None, "", True, False):
+    if _is_secret(name[-LONGEST_NAME:]) and value not in (None, "", True, False):
         return HIDDEN
     if type(value) is str:
         return _redacted_text(value)
@@ -97,9 +101,27 @@ def _is_suspicious(text: str) -> bool:
 def _redacted_text(text: str) -> str:
     if not _is_suspicious(text):
         return text
+    if "eyJ" in text:
+        text = _DOTTED_WORD.sub(_without_token, text)
+    if "://" in text:
+        text = _UNQUOTED_WORD.sub(_without_password, text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return _DIGITS.sub(_without_card, text)
+
+
+def _without_token(match: re.Match[str]) -> str:
+    """A token of ours, wherever it stands: the header of each begins with {" in base64, and two dots follow."""
+    word = match[0]
+    start = word.find("eyJ")
+    return word if start < 0 or word.count(".", start) < 2 else f"{word[:start]}{HIDDEN}"
+
+
+def _without_password(match: re.Match[str]) -> str:
+    """A database's password may hold anything, so it ends at the last @ of the word."""
+    word = match[0]
+    database, end = _DATABASE.search(word), word.rfind("@")
+    return word if database is None or end <= database.end() else f"{word[: database.end()]}{HIDDEN}{word[end:]}"
 
 
 def _without_card(match: re.Match[str]) -> str:
@@ -157,6 +179,31 @@ def _let_through(logger: logging.Logger) -> None:
         logger.propagate = True
 
 
+def _traceback(exc_info: ExcInfo) -> str:
+    """Where it happened, and for every error in the chain its type and what may be told of it (``error_texts``)."""
+    return "\n".join(_lines_of(exc_info[1], set()))
+
+
+def _lines_of(error: BaseException, seen: set[int]) -> Iterator[str]:
+    seen.add(id(error))
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and id(before) not in seen:
+        yield from _lines_of(before, seen)
+        yield "The above exception was followed by:"
+    yield "Traceback (most recent call last):"
+    for line in traceback.format_tb(error.__traceback__):
+        yield line.rstrip("\n")
+    kind = type(error)
+    yield f"{kind.__module__}.{kind.__qualname__}: {safe_text(error)}"
+    for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        if id(each) not in seen:
+            yield "One of the group:"
+            yield from _lines_of(each, seen)
+
+
+_FORMAT_EXCEPTION: Final = structlog.processors.ExceptionRenderer(_traceback)
+
+
 def _shared() -> list[Processor]:
     """What happens to a line of ours and to one of a library alike."""
     return [
@@ -164,7 +211,7 @@ def _shared() -> list[Processor]:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        _FORMAT_EXCEPTION,
     ]
 
 
@@ -220,7 +267,7 @@ def speak_as_the_host_does() -> None:
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
-            structlog.processors.format_exc_info,
+            _FORMAT_EXCEPTION,
             redact,
             structlog.processors.KeyValueRenderer(key_order=["event"]),
         ],

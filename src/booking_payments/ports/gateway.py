@@ -215,7 +215,8 @@ class GatewayEvent:
     A report is None when the event is about something else, or when its snapshot is too poor to be judged (an old
     API version, a shortened body): then the object has to be read. ``kind`` is ``intent``, ``charge``, ``refund``,
     ``dispute`` or None for events that we do not act on, of which ``remark`` may say why; ``alert`` is True where a
-    human should look. ``body`` is the event as it was received.
+    human should look. ``body`` is what is stored of the event, from which it can be read again: what its reader reads
+    of it and no more, without anything that lets its holder act, or that tells of a person.
     """
 
     id: str

@@ -222,8 +222,9 @@ class InboxStatus(Enum):
 
 @frozen(kw_only=True)
 class InboxEntry:
-    """A webhook event as received. ``reason`` says why it was ignored or how it failed; ``tries`` counts our work
-    on it; ``created_at`` is when the gateway made it. Unique by ``event_id`` and ``type`` together."""
+    """A webhook event; ``body`` is what its reader keeps of it. ``reason`` says why it was ignored or how it failed;
+    ``tries`` counts our work on it; ``created_at`` is when the gateway made it. Unique by ``event_id`` and ``type``
+    together."""
 
     event_id: str
     type: str
@@ -347,8 +348,9 @@ class Outbox(Protocol):
     async def claim(self, now: datetime, until: datetime, limit: int, *, past_dead: bool) -> Sequence[Delivery]:
         """Messages of at most ``limit`` bookings that are due, each booking's in order, for one who delivers them.
 
-        Until then nobody else is given messages of these bookings. Behind a dead letter a booking's messages are due
-        with ``past_dead`` only.
+        At most half of them were tried before, so that no number of messages that nobody takes keeps a new one from its
+        turn. Until then nobody else is given messages of these bookings. Behind a dead letter a booking's messages are
+        due with ``past_dead`` only.
         """
         ...
 

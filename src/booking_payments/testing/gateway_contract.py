@@ -30,6 +30,7 @@ from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import (
     Declined,
     Gateway,
+    GatewayEvent,
     KeyMisused,
     NotThere,
     Refused,
@@ -39,6 +40,11 @@ from booking_payments.ports.gateway import (
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 NOBODY_HAS_THIS = "nobody_has_this"
+
+
+def _as_kept(event: GatewayEvent) -> GatewayEvent:
+    """The event without what lets its holder go on with the payment: that is not kept."""
+    return evolve(event, intent=evolve(event.intent, client_secret=None, next_action=None)) if event.intent else event
 
 
 class Stage(Protocol):
@@ -292,7 +298,7 @@ class GatewayContract:
         await stage.pay(creation())
 
         for event in await stage.gateway.list_events(LONG_AGO):
-            assert stage.webhooks.read_again(event.body) == event
+            assert stage.webhooks.read_again(event.body) == _as_kept(event)
 
     async def test_an_event_that_nobody_signed_is_refused(self, stage: Stage) -> None:
         await stage.pay(creation())

@@ -861,6 +861,26 @@ class StorageContract:
 
         assert [(each.id, each.sequence) for each in waiting] == [("msg_2", 2)]
 
+    async def test_at_most_half_of_what_is_claimed_was_tried_before(self, storage: Storage) -> None:
+        bookings = [booking(place) for place in range(1, 7)]
+        await store(storage, *bookings)
+
+        async def tell(uow: UnitOfWork) -> None:
+            for place in range(1, 7):
+                await uow.outbox.append(attrs.evolve(message(place), booking_id=f"bk_{place}"))
+
+        async def fail(uow: UnitOfWork) -> None:
+            for each in (await uow.outbox.undelivered(dead=False, limit=6))[:4]:
+                await uow.outbox.put_off(attrs.evolve(each, tries=1, next_try_at=NOW))
+
+        await storage.transact(tell)
+        await storage.transact(fail)
+
+        claimed = await self._claim(storage, NOW + timedelta(hours=1), limit=4)
+
+        assert len([each for each in claimed if each in ("msg_1", "msg_2", "msg_3", "msg_4")]) == 2
+        assert sorted(claimed)[2:] == ["msg_5", "msg_6"]
+
     async def test_messages_that_nobody_wants_are_let_go(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2), message(3))
 

@@ -1,5 +1,6 @@
 """Payments over HTTP: what a front end sees of paying, declines, 3-D Secure, capturing and canceling."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -74,7 +75,10 @@ def test_paying_twice_is_409(api: Api) -> None:
 
 
 def test_an_event_that_has_started_is_422(api: Api) -> None:
-    response = api.pay(api.book(event_starts_at="2026-02-01T20:00:00Z"))
+    booking_id = api.book(event_starts_at="2026-03-01T20:00:00Z")
+    api.house.clock.advance(timedelta(hours=8))
+
+    response = api.pay(booking_id)
 
     assert (response.status_code, problem_of(response)["code"]) == (422, "event_started")
 

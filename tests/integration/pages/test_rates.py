@@ -1,7 +1,18 @@
 """Pages are bounded as the API is, and together with it."""
 
-import pytest
+import re
+from datetime import timedelta
 
+import pytest
+from attrs import evolve
+
+from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.recent_reads import FRESH
+from booking_payments.application.views import NewBooking
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.reports import IntentReport
+from booking_payments.testing.house import House
 from tests.integration.pages.site import Site, open_site
 from tests.integration.pages.test_checkout import address
 
@@ -59,3 +70,91 @@ def test_who_has_a_token_gets_in_whatever_others_guess() -> None:
             site.post("/console/login", {"token": "guessed", "next": ""})
 
         assert site.log_in().status_code == 303
+
+
+# --- what costs a call to the gateway
+
+
+class Counting(FakeGateway):
+    """The fake gateway, which counts how often an intent is read."""
+
+    reads = 0
+
+    async def retrieve_intent(self, intent_id: str) -> IntentReport:
+        self.reads += 1
+        return await super().retrieve_intent(intent_id)
+
+
+def counting() -> tuple[House, Counting]:
+    house = House()
+    gateway = Counting(house.stripe, house.clock)
+    house.payments = BookingPayments(evolve(house.world, gateway=gateway))
+    return house, gateway
+
+
+def of_another(site: Site, customer_id: str) -> str:
+    """The id of a booking of another customer, whose payment waits for the bank's window."""
+    new = NewBooking(
+        reference="R-another",
+        customer_id=customer_id,
+        amount=Money.parse("50.00", Currency.USD),
+        event_starts_at=site.house.clock.now() + timedelta(days=30),
+    )
+    booking_id = str(site.run(site.house.payments.register_booking, new).booking.id)
+    site.run(site.house.payments.process_booking_payment, booking_id, "pm_card_authenticationRequired")
+    return booking_id
+
+
+def look(site: Site, booking_id: str) -> int:
+    """The status of asking how the payment stands, from the page that was opened last."""
+    token_of_form = re.search(r'name="form_token" value="(\w+)"', site.seen)
+    assert token_of_form
+    seen, answer = site.seen, site.post(f"/checkout/{booking_id}/look", {"form_token": token_of_form[1]})
+    site.seen = seen
+    return answer.status_code
+
+
+def test_who_asks_again_and_again_how_a_payment_stands_has_to_wait_and_takes_it_from_nobody() -> None:
+    house, gateway = counting()
+    with open_site(house, RATE_LIMIT_ENABLED="true", RATE_LIMIT_MONEY="5/minute") as site:
+        of_ann, of_bob = site.paid("pm_card_authenticationRequired"), of_another(site, "bob")
+        site.get(address(of_ann))
+        before, statuses = gateway.reads, []
+        for _ in range(8):
+            house.clock.advance(FRESH)
+            statuses.append(look(site, of_ann))
+        read = gateway.reads - before
+        site.get(address(of_bob, sub="bob"))
+
+        assert statuses == [200] * 5 + [429] * 3
+        assert read == 5
+        assert look(site, of_bob) == 200
+
+
+def test_a_payment_that_was_read_a_moment_ago_is_answered_from_the_books() -> None:
+    house, gateway = counting()
+    with open_site(house) as site:
+        booking_id = site.paid("pm_card_authenticationRequired")
+        site.get(address(booking_id))
+        before = gateway.reads
+        for _ in range(20):
+            assert look(site, booking_id) == 200
+        assert gateway.reads - before == 1
+
+        house.clock.advance(FRESH)
+        look(site, booking_id)
+        assert gateway.reads - before == 2
+
+
+@pytest.mark.parametrize("action", ["webhooks/evt_1/replay", "drift/run"])
+def test_an_operators_calls_to_the_gateway_count_too(action: str) -> None:
+    with open_site(None, RATE_LIMIT_ENABLED="true", RATE_LIMIT_MONEY="2/minute") as site:
+        site.log_in()
+        page = site.get("/console/drift").text
+        token_of_form = re.search(r'name="form_token" value="(\w+)"', page)
+        assert token_of_form
+        fields = {"form_token": token_of_form[1], "days": "1"}
+        statuses = [site.post(f"/console/{action}", fields).status_code for _ in range(3)]
+
+    assert 429 not in statuses[:2]
+    assert statuses[2] == 429

@@ -1,5 +1,7 @@
 """Stripe is pressed no harder than allowed, and who waits too long is told that nothing was sent."""
 
+import contextlib
+
 import anyio
 import pytest
 
@@ -106,6 +108,79 @@ async def test_who_waits_too_long_for_a_place_is_turned_away(monkeypatch: pytest
         line.gate.set()
 
     assert len(line.sent_at) == 1
+
+
+async def test_a_payment_does_not_wait_behind_a_crowd_of_reads() -> None:
+    time, paid_at = 0.0, list[float]()
+    moved = anyio.Event()
+
+    async def sleep(seconds: float) -> None:
+        until = time + seconds
+        while time < until - 1e-9:
+            await moved.wait()
+
+    class Slow(Line):
+        async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+            await sleep(0.3)
+            return Reply({})
+
+    transport = Paced(Slow(), max_per_s=20, max_concurrent=10, now=lambda: time, sleep=sleep)
+
+    async def ask_or_give_up() -> None:
+        with contextlib.suppress(Unreachable):
+            await ask(transport)
+
+    async def pay() -> None:
+        await transport.call("POST", "/v1/payment_intents", {}, "key")
+        paid_at.append(time)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(150):
+            tasks.start_soon(ask_or_give_up)
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(3):
+            tasks.start_soon(pay)
+        for step in range(1, 200):
+            await anyio.wait_all_tasks_blocked()
+            time, moved, before = step * 0.05, anyio.Event(), moved
+            before.set()
+
+    assert len(paid_at) == 3
+    assert max(paid_at) <= 1.0, "a place and a turn, each at the next opportunity"
+
+
+async def test_who_goes_first_gives_the_other_its_own_turn() -> None:
+    time, sent = 0.0, list[tuple[str, float]]()
+    moved = anyio.Event()
+
+    async def sleep(seconds: float) -> None:
+        until = time + seconds
+        while time < until - 1e-9:
+            await moved.wait()
+
+    class Noted(Line):
+        async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+            sent.append((method, round(time, 6)))
+            return Reply({})
+
+    transport = Paced(Noted(), max_per_s=2, max_concurrent=0, now=lambda: time, sleep=sleep)
+
+    async def pay() -> None:
+        await transport.call("POST", "/v1/refunds", {}, "key")
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(6):
+            tasks.start_soon(ask, transport)
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(2):
+            tasks.start_soon(pay)
+        for step in range(1, 9):
+            await anyio.wait_all_tasks_blocked()
+            time, moved, before = step * 0.5, anyio.Event(), moved
+            before.set()
+
+    assert [method for method, _ in sent] == ["GET", "GET", "POST", "POST", "GET", "GET", "GET", "GET"]
+    assert [at for _, at in sent] == [0.0, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0], "two a second, as always"
 
 
 async def test_a_failed_call_gives_its_place_back() -> None:

@@ -372,11 +372,12 @@ class MemoryOutbox:
         for row in self._rows.values():
             if not (past_dead and row.dead_at):
                 firsts.setdefault(row.message.booking_id, row)
-        due = [
-            row
-            for row in firsts.values()
-            if row.dead_at is None and (row.next_try_at is None or row.next_try_at <= now)
-        ][:limit]
+        alive = [row for row in firsts.values() if row.dead_at is None]
+        again = sorted(
+            (row for row in alive if row.next_try_at and row.next_try_at <= now), key=lambda row: row.next_try_at or now
+        )
+        due = again[: max(1, limit // 2)]
+        due += [row for row in alive if row.next_try_at is None][: limit - len(due)]
         for row in due:
             self._rows[row.message.id] = evolve(row, next_try_at=until)
         bookings = {row.message.booking_id for row in due}

@@ -67,7 +67,7 @@ def open_engine(url: str) -> AsyncEngine:
     parsed = normalize_url(url)
     if not is_sqlite(parsed):
         return _open_postgresql(parsed)
-    engine = create_async_engine(parsed)
+    engine = create_async_engine(parsed, hide_parameters=True)
     prepare_sqlite(engine.sync_engine)
     return engine
 
@@ -75,6 +75,7 @@ def open_engine(url: str) -> AsyncEngine:
 def _open_postgresql(url: URL) -> AsyncEngine:
     engine = create_async_engine(
         url,
+        hide_parameters=True,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         isolation_level="READ COMMITTED",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from booking_payments.adapters.stripe.amounts import AmountNotRepresentable, from_stripe
 from booking_payments.domain.disputes import DisputeMovement
@@ -42,7 +42,7 @@ def intent_report(body: Object, *, replayed: bool = False) -> IntentReport:
         client_secret=_optional_text(body.get("client_secret")),
         next_action=_mapping(body.get("next_action")) or None,
         metadata=_metadata(body),
-        created_at=_time(body.get("created")),
+        created_at=time_of(body.get("created")),
         replayed=replayed,
     )
 
@@ -58,7 +58,7 @@ def refund_report(body: Object, *, replayed: bool = False) -> RefundReport:
         reason=_optional_text(body.get("reason")),
         failure_reason=_optional_text(body.get("failure_reason")),
         metadata=_metadata(body),
-        created_at=_time(body.get("created")),
+        created_at=time_of(body.get("created")),
         replayed=replayed,
     )
 
@@ -76,8 +76,8 @@ def dispute_report(body: Object) -> DisputeReport:
         reason=_optional_text(body.get("reason")) or "general",
         movements=_movements(body),
         charge_refundable=refundable if isinstance(refundable, bool) else None,
-        evidence_due_by=_time(_mapping(body.get("evidence_details")).get("due_by")),
-        created_at=_time(body.get("created")),
+        evidence_due_by=time_of(_mapping(body.get("evidence_details")).get("due_by")),
+        created_at=time_of(body.get("created")),
     )
 
 
@@ -94,6 +94,55 @@ def failure_report(error: Object) -> Failure:
         charge_id=id_of(error.get("charge")),
         payment_method_id=id_of(error.get("payment_method")),
     )
+
+
+def kept_of(body: Object) -> dict[str, Any]:
+    """What is stored of an object: the fields that this module reads, and no other.
+
+    No client secret and no ``next_action``, which let their holder go on with a payment; of whoever paid neither names
+    nor addresses; of ``metadata`` what we have put there. Texts that are longer than any of ours are cut.
+    """
+    kept: dict[str, Any] = {name: plain_value(body[name]) for name in _PLAIN_FIELDS if name in body}
+    kept |= {name: plain_value(id_of(body[name])) for name in _ID_FIELDS if name in body}
+    for name, fields in _PARTS.items():
+        if isinstance(body.get(name), Mapping):
+            kept[name] = {each: plain_value(value) for each, value in body[name].items() if each in fields}
+    error = body.get("last_payment_error")
+    if isinstance(error, Mapping):
+        kept["last_payment_error"] |= {name: plain_value(id_of(error[name])) for name in _ID_FIELDS if name in error}
+    moved = body.get("balance_transactions")
+    if isinstance(moved, list):
+        entries = [entry for entry in moved if isinstance(entry, Mapping)]
+        kept["balance_transactions"] = [
+            {name: plain_value(entry[name]) for name in ("amount", "currency") if name in entry} for entry in entries
+        ]
+    return kept
+
+
+_PLAIN_FIELDS: Final = (
+    *("id", "object", "status", "amount", "currency", "amount_received", "amount_capturable", "created"),
+    *("reason", "failure_reason"),
+)
+_ID_FIELDS: Final = ("latest_charge", "payment_method", "payment_intent", "charge")
+_PARTS: Final[Mapping[str, frozenset[str]]] = {
+    "last_payment_error": frozenset({"code", "message", "decline_code", "advice_code"}),
+    "evidence_details": frozenset({"due_by"}),
+    "metadata": frozenset(
+        {"payment_id", "booking_id", "booking_reference", "refund_id", "correlation_id", "installation_id"}
+    ),
+}
+_LARGEST: Final = 2**63
+_LAST_SECOND: Final = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
+_LONGEST: Final = 500
+"""Characters of a text that is stored; a value in metadata has at most as many."""
+
+
+def plain_value(value: object) -> str | int | float | bool | None:
+    """The value where it is none that others could hide in."""
+    if isinstance(value, str):
+        return value[:_LONGEST]
+    fits = isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST)
+    return value if fits else None  # type: ignore[return-value] # looked at just now
 
 
 def unreadable(body: object, problem: Exception) -> Unreadable | None:
@@ -188,7 +237,8 @@ def _known(kind: type[Known], value: object) -> Known | None:
         return None
 
 
-def _time(value: object) -> datetime | None:
-    if type(value) is not int or not 0 <= value < 2**40:
+def time_of(value: object) -> datetime | None:
+    """A time of Stripe's, in whole seconds; None for what is none, or lies beyond the last that we can write."""
+    if type(value) is not int or not 0 <= value <= _LAST_SECOND:
         return None
     return datetime.fromtimestamp(value, UTC)

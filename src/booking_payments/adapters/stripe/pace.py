@@ -4,11 +4,13 @@ Who has to wait too long is told that nothing was sent, and may try again later.
 """
 
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
+from attrs import define
 
 from booking_payments.adapters.stripe.gateway import Reply, Transport
 from booking_payments.adapters.stripe.requests import Params
@@ -18,8 +20,19 @@ LONGEST_WAIT_S: Final = 5.0
 """Beyond this a request is turned away: it would outlast the patience of whoever asked for it."""
 
 
+@define(eq=False)
+class Turn:
+    """When a call may go out."""
+
+    at: float
+
+
 class Paced:
-    """A transport behind both bounds; 0 takes one away. A second's worth of requests may go out at once."""
+    """A transport behind both bounds; 0 takes one away. A second's worth of requests may go out at once.
+
+    Reads come in crowds: each event of somebody else on the account may cost one. So calls that move a payment do not
+    wait behind them: such a call takes the turn of the read that has waited longest, which gets the call's own turn.
+    """
 
     def __init__(
         self,
@@ -32,42 +45,65 @@ class Paced:
     ) -> None:
         self._inner = inner
         self._rate = max_per_s
+        # Reads queue for a place before they queue together with all others: so never more than are under way.
         self._slots = anyio.Semaphore(max_concurrent) if max_concurrent else None
+        self._read_slots = anyio.Semaphore(max_concurrent) if max_concurrent else None
         self._now, self._sleep = now, sleep
         self._tokens, self._seen = float(max_per_s), now()
+        self._reads = deque[Turn]()
 
     async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
-        async with self._slot():
-            await self._wait_for_token()
+        reads = method == "GET"
+        await self._wait_for_turn(reads)
+        async with _place(self._read_slots if reads else None), _place(self._slots):
             return await self._inner.call(method, path, params, idempotency_key)
 
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        if self._slots is None:
-            yield
-            return
-        with anyio.move_on_after(LONGEST_WAIT_S) as waiting:
-            await self._slots.acquire()
-        if waiting.cancelled_caught:
-            raise _busy()
-        try:
-            yield
-        finally:
-            self._slots.release()
-
-    async def _wait_for_token(self) -> None:
+    async def _wait_for_turn(self, reads: bool) -> None:
         """Take one token of those that come back at the rate; below zero they are promised to those who wait."""
         if not self._rate:
             return
         now = self._now()
         self._tokens = min(float(self._rate), self._tokens + (now - self._seen) * self._rate)
         self._seen = now
-        wait = (1 - self._tokens) / self._rate
-        if wait > LONGEST_WAIT_S:
+        turn = Turn(now + (1 - self._tokens) / self._rate)
+        first = self._reads[0] if self._reads and not reads and turn.at > now else None
+        if (first or turn).at - now > LONGEST_WAIT_S:
             raise _busy()
         self._tokens -= 1
-        if wait > 0:
-            await self._sleep(wait)
+        if first is not None:
+            self._reads.popleft()
+            first.at, turn.at = turn.at, first.at
+            self._reads.append(first)
+        if turn.at > now:
+            await (self._read_at(turn) if reads else self._sleep(turn.at - now))
+
+    async def _read_at(self, turn: Turn) -> None:
+        """Sleep until the turn of a read, which may be put off meanwhile."""
+        self._reads.append(turn)
+        try:
+            at = self._now()
+            while turn.at > at:
+                if turn.at - self._now() > LONGEST_WAIT_S:
+                    raise _busy()
+                at = turn.at
+                await self._sleep(at - self._now())
+        finally:
+            self._reads.remove(turn)
+
+
+@asynccontextmanager
+async def _place(slots: anyio.Semaphore | None) -> AsyncIterator[None]:
+    if slots is None:
+        yield
+        return
+    with anyio.move_on_after(LONGEST_WAIT_S) as waiting:
+        await slots.acquire()
+    if waiting.cancelled_caught:
+        raise _busy()
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 def _busy() -> Unreachable:

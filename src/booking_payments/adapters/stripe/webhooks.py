@@ -1,8 +1,9 @@
 """Stripe's webhooks, read: signature first, then what the event says (docs.stripe.com/api/events)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final, TypeGuard
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final
 
 import msgspec
 
@@ -11,7 +12,10 @@ from booking_payments.adapters.stripe.objects import (
     dispute_report,
     id_of,
     intent_report,
+    kept_of,
+    plain_value,
     refund_report,
+    time_of,
 )
 from booking_payments.adapters.stripe.signature import verify
 from booking_payments.ports.gateway import GatewayEvent, WebhookRefused
@@ -64,6 +68,7 @@ ALERTS: Final[Mapping[str, str]] = {
 }
 """What changes nothing in our books but needs a human's eyes."""
 
+_EVENT_FIELDS: Final = ("id", "object", "type", "created", "livemode", "api_version")
 _decoder = msgspec.json.Decoder()
 
 
@@ -82,19 +87,36 @@ class StripeWebhooks:
 
     def read_again(self, body: str) -> GatewayEvent:
         """The event in a body that is kept. Raises ``WebhookRefused``."""
-        return read_event(body.encode())
+        return _event(_decoded(body.encode()), body)
 
 
 def read_event(body: bytes) -> GatewayEvent:
     """The event in ``body``, whoever sent it. Raises ``WebhookRefused`` for a body that is no event."""
+    event = _decoded(body)
+    return _event(event, _kept(event, body))
+
+
+def _decoded(body: bytes) -> Mapping[str, Any]:
     try:
         event = _decoder.decode(body)
-        text = body.decode()
+        body.decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WebhookRefused("the body is no JSON", code="body_malformed") from error
     if not isinstance(event, dict):
         raise WebhookRefused("the body is no JSON object", code="body_malformed")
-    return _event(event, text)
+    return event
+
+
+def _kept(event: Mapping[str, Any], raw: bytes) -> str:
+    """What is stored of an event: the fields that we read, from which it can be processed again, and a digest of the
+    bytes that came, by which it can be compared with what Stripe shows."""
+    data = event.get("data")
+    subject = data.get("object") if isinstance(data, dict) else None
+    kept: dict[str, Any] = {name: plain_value(event[name]) for name in _EVENT_FIELDS if name in event}
+    if isinstance(subject, dict):
+        kept["data"] = {"object": kept_of(subject)}
+    kept["sha256"] = sha256(raw).hexdigest()
+    return msgspec.json.encode(kept).decode()
 
 
 def _event(event: Mapping[str, Any], body: str) -> GatewayEvent:
@@ -116,7 +138,7 @@ def _about(event: Mapping[str, Any], event_id: str, type_: str, subject: Mapping
     return GatewayEvent(
         id=event_id,
         type=type_,
-        created_at=datetime.fromtimestamp(created, UTC) if _is_time(created) else None,
+        created_at=time_of(created),
         livemode=livemode if isinstance(livemode, bool) else None,
         kind=kind,
         object_id=object_id,
@@ -148,7 +170,3 @@ _READERS: Final[Mapping[str, Any]] = {
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 255 and "\x00" not in value
-
-
-def _is_time(value: object) -> TypeGuard[int]:
-    return type(value) is int and 0 <= value < 2**40

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import uvicorn
 
 SHUTDOWN_S: Final = 30
+WORKER_SILENT_S: Final = 60
+"""For so long a worker may give no sign of life before its parent replaces it: on a busy machine one that starts may
+need more than uvicorn's five seconds for its imports alone, and would be killed again and again."""
 """How long requests in flight may go on after a signal; longer than a gateway call with its retries takes usually."""
 
 log = structlog.get_logger("booking_payments.serve")
@@ -148,6 +151,7 @@ def _config(app: Any, **more: Any) -> "uvicorn.Config":
         date_header=True,
         proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
+        timeout_worker_healthcheck=WORKER_SILENT_S,
         backlog=BACKLOG,
         **more,
     )

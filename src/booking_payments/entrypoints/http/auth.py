@@ -221,9 +221,14 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+def _scopes(text: str) -> frozenset[str]:
+    """RFC 8693, 4.2: scopes are separated by spaces, U+0020. What else may look like one is a part of a name."""
+    return frozenset(text.split(" ")) - {""}
+
+
 def _principal(claims: dict[str, Any]) -> Principal | None:
     subject, scope, issuer = claims["sub"], claims.get("scope", ""), claims.get("iss")
     named = isinstance(subject, str) and 0 < len(subject) <= MAX_SUBJECT and subject.isprintable()
     if not named or not isinstance(scope, str) or not isinstance(issuer, str | None):
         return None
-    return Principal(subject=subject, issuer=issuer, scopes=frozenset(scope.split()))
+    return Principal(subject=subject, issuer=issuer, scopes=_scopes(scope))

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from litestar import Request
+from litestar.types import Scope
 
 from booking_payments.entrypoints.card_numbers import holds_card_number
 from booking_payments.entrypoints.http.problems import bad_request
@@ -22,28 +23,41 @@ JSON_LIMIT: Final = 64 * 1024
 WEBHOOK_LIMIT: Final = 512 * 1024
 HEADERS_LIMIT: Final = 16 * 1024
 """Bytes (our own choice; the largest honest request has about one thousandth of it)."""
+TARGET_LIMIT: Final = 8 * 1024
+"""Bytes of path and query together, as they were sent (RFC 9110, 4.1 asks for 8,000 at least)."""
 
 MAX_DEPTH: Final = 32
 MAX_NUMBER: Final = 15
 """Digits of a JSON number: what every client can hold exactly."""
 MAX_URL: Final = 2048
+MAX_QUERY_FIELDS: Final = 50
 FIRST_YEAR, LAST_YEAR = 2000, 2199
 
 AnyRequest = Request[Any, Any, Any]
 M = TypeVar("M", bound=msgspec.Struct)
 
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Every expression here takes time linear in its text (tests/unit/test_linear_time.py): none can match one place in two
+# ways, and what may fail late can begin in few places only. A string that nobody closes ends with the text.
+_STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+_NO_BRACKETS: Final = re.compile(r"[^\[\]{}]+")
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _WHERE: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _FIELD: Final = re.compile(r"field `(?P<name>[A-Za-z_][A-Za-z0-9_]{0,39})`")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,64}")
+_LONGER_THAN_AN_ID: Final = "-" * 65
 _MONEY_FIELDS: Final = frozenset({"amount", "percent"})
 _SECRET_FIELDS: Final = frozenset({"client_secret"})
-_SECRET: Final = re.compile(
-    # Stripe's keys and webhook secrets, client secrets, and tokens.
+_KEY: Final = re.compile(
+    # Stripe's keys and webhook secrets, and client secrets.
     r"(?<![A-Za-z0-9])(?:(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{8}|whsec_[A-Za-z0-9+/=]{8}"
-    r"|(?:pi|seti)_[A-Za-z0-9]+_secret_[A-Za-z0-9]{8}|eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.)"
+    r"|(?:pi|seti)_[A-Za-z0-9]++_secret_[A-Za-z0-9]{8})"
 )
+_TOKEN_HEAD: Final = re.compile(
+    # What stands before the payload of a token, and may end with the token's own header.
+    r"(?<![A-Za-z0-9_-])(?P<head>[A-Za-z0-9_-]++)(?=\.eyJ[A-Za-z0-9_-]{8,}+\.)"
+)
+_HEADER: Final = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8}")
 
 
 # --- bodies ----------------------------------------------------------------------------------------------------
@@ -92,8 +106,8 @@ def _text(raw: bytes) -> str:
 
 def _require_shallow(text: str) -> None:
     depth = 0
-    for character in _STRING.sub("", text):
-        depth += (character in "[{") - (character in "]}")
+    for bracket in _NO_BRACKETS.sub("", _STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
         if depth > MAX_DEPTH:
             raise bad_request(f"the body is nested more than {MAX_DEPTH} levels deep", "not_json")
 
@@ -123,7 +137,7 @@ def _no_constant(name: str) -> float:
 def _require_clean(content: Any, name: str = "") -> None:
     """Refuse text that no database takes (NUL, halves of characters) and card numbers, at any depth."""
     for field, value in _strings(content, name):
-        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if _UNSTORABLE.search(value):
             raise bad_request("a text in the body holds characters that are not allowed", "invalid_text")
         if field not in _MONEY_FIELDS:
             refuse_card_number(value)
@@ -133,15 +147,16 @@ def _require_clean(content: Any, name: str = "") -> None:
 
 def _strings(content: Any, name: str) -> Iterator[tuple[str, str]]:
     """Every text in ``content`` with the name of its field; names count as texts, and so do numbers."""
-    if isinstance(content, dict):
-        for key, value in content.items():
-            yield "", key
-            yield from _strings(value, key)
-    elif isinstance(content, list):
-        for value in content:
-            yield from _strings(value, name)
-    elif isinstance(content, str | int | float):
-        yield name, str(content)
+    left = [(name, content)]
+    while left:
+        field, value = left.pop()
+        if isinstance(value, dict):
+            yield from (("", key) for key in value)
+            left.extend(value.items())
+        elif isinstance(value, list):
+            left.extend((field, part) for part in value)
+        elif isinstance(value, str | int | float):
+            yield field, str(value)
 
 
 # --- card numbers ----------------------------------------------------------------------------------------------
@@ -158,13 +173,19 @@ def refuse_card_number(text: str) -> None:
 
 def refuse_secret(text: str) -> None:
     """400 when ``text`` holds what looks like a secret key or token, pasted where it would be kept and shown."""
-    if _SECRET.search(text):
+    if _holds_secret(text):
         raise bad_request("this looks like a secret key or token; keep it to yourself, and roll it", "secret_refused")
 
 
 def may_be_kept(text: str) -> bool:
     """Whether ``text`` may stand in journal and logs: no card number, no secret."""
-    return not holds_card_number(text) and _SECRET.search(text) is None
+    return not holds_card_number(text) and not _holds_secret(text)
+
+
+def _holds_secret(text: str) -> bool:
+    if _KEY.search(text) is not None:
+        return True
+    return "eyJ" in text and any(_HEADER.search(found["head"]) for found in _TOKEN_HEAD.finditer(text))
 
 
 # --- models ----------------------------------------------------------------------------------------------------
@@ -207,13 +228,69 @@ def _in(path: str) -> str:
 
 def read_query(request: AnyRequest, model: type[M]) -> M:
     """The query parameters as ``model``. Raises 400 for unknown, repeated and ill-formed ones."""
-    given = [(name, value) for name, value in request.query_params.multi_items()]
+    given = query_pairs(request.scope)
     names = [name for name, _ in given]
     if len(set(names)) != len(names):
         raise bad_request("a query parameter is given twice; give it once", "duplicate_field")
     content = dict(given)
     _require_clean(content)
     return fit({name: _typed(model, name, value) for name, value in content.items()}, model)
+
+
+def bounded_path(path: str) -> str:
+    """``path`` as it is routed: a part that is longer than any id is read as one and the same part that is no id.
+
+    The framework keeps the paths of its last thousand requests; so it keeps no long ones.
+    """
+    if len(path) <= len(_LONGER_THAN_AN_ID):
+        return path
+    return "/".join(part if len(part) < len(_LONGER_THAN_AN_ID) else _LONGER_THAN_AN_ID for part in path.split("/"))
+
+
+def is_plain_path(scope: Scope) -> bool:
+    """Whether the path can be read in one way only: no empty part, and no slash that is part of a name.
+
+    The framework drops empty parts, so ``//metrics`` would be ``/metrics``, past every proxy that keeps that closed.
+    """
+    return "//" not in scope["path"] and b"%2f" not in _raw_path(scope).lower()
+
+
+def target_length(scope: Scope) -> int:
+    """Bytes of path and query as they were sent."""
+    return len(_raw_path(scope)) + len(scope["query_string"])
+
+
+def _raw_path(scope: Scope) -> bytes:
+    """The path as it was sent. Some servers leave it out, others add the query."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
+    return raw.partition(b"?")[0]
+
+
+def query_pairs(scope: Scope) -> list[tuple[str, str]]:
+    """The query's names and values in order. Raises 400 when there are too many.
+
+    Read here and not by the framework, which keeps what it has read: a thousand queries of any length.
+    """
+    try:
+        query = scope["query_string"].decode("latin-1")
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+    except ValueError:
+        raise bad_request(f"the query has more than {MAX_QUERY_FIELDS} parameters") from None
+
+
+def cookie(scope: Scope, name: str) -> str | None:
+    """The value of the first cookie called ``name``, as it was sent; None without one.
+
+    Read here and not by the framework: that keeps what it has read, and takes time that is quadratic in the length of a
+    quoted value before Python 3.11.10 and 3.12.6.
+    """
+    for header, value in scope["headers"]:
+        if header == b"cookie":
+            for each in value.decode("latin-1").split(";"):
+                given, equals, content = each.partition("=")
+                if equals and given.strip() == name:
+                    return content.strip()
+    return None
 
 
 def _typed(model: type[msgspec.Struct], name: str, value: str) -> object:
@@ -237,9 +314,13 @@ def is_id(text: str) -> bool:
 
 def utc(moment: datetime, name: str) -> datetime:
     """``moment`` in UTC, of a year that makes sense."""
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise bad_request(f"{name}: the year lies between {FIRST_YEAR} and {LAST_YEAR}")
-    return moment.astimezone(UTC)
+    try:
+        in_utc = moment.astimezone(UTC)
+    except OverflowError:
+        in_utc = None
+    if in_utc is None or not FIRST_YEAR <= in_utc.year <= LAST_YEAR:
+        raise bad_request(f"{name}: the year, in UTC, lies between {FIRST_YEAR} and {LAST_YEAR}")
+    return in_utc
 
 
 def require_return_url(url: str | None, origins: frozenset[str]) -> str | None:

@@ -9,8 +9,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from booking_payments.adapters.memory.ids import RandomIds
+from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.direct import Direct
-from booking_payments.entrypoints.http.door import HEADERS_LIMIT, may_be_kept
+from booking_payments.entrypoints.http.door import HEADERS_LIMIT, TARGET_LIMIT, may_be_kept
 from booking_payments.entrypoints.http.heads import allowing_head
 from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.metrics import Metrics
@@ -98,10 +99,15 @@ class Frame:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADERS_LIMIT:
             raise headers_too_large()
+        if door.target_length(scope) > TARGET_LIMIT:
+            raise target_too_long()
         state = scope["litestar_app"].state
         limits: Limits | None = state["services"].limits
         if limits is not None:
             await limits.count_request(scope, state["metrics"])
+        if not door.is_plain_path(scope):
+            raise Refused(404, "not_found", "there is nothing here; write each slash of the path once, and plainly")
+        scope["path"] = door.bounded_path(scope["path"])
         route = self._direct.find(scope)
         if route is None:
             await self._app(scope, receive, send)
@@ -120,6 +126,12 @@ def headers_too_large() -> Refused:
     """413 for headers beyond the limit; the connection ends, since nobody reads the rest."""
     detail = f"the request's headers are too large; {HEADERS_LIMIT // 1024} KiB are allowed"
     return Refused(413, "too_large", detail, headers={"Connection": "close"})
+
+
+def target_too_long() -> Refused:
+    """414 for an address beyond the limit; the connection ends, since it may be far longer than was read."""
+    detail = f"the address is too long; {TARGET_LIMIT // 1024} KiB are allowed for path and query together"
+    return Refused(414, "uri_too_long", detail, headers={"Connection": "close"})
 
 
 async def _send(reply: Reply, send: Send) -> None:

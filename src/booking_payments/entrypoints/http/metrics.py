@@ -4,36 +4,13 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
+from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS, REMARKS
 from booking_payments.entrypoints.http.problems import Reply
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4"
 """Prometheus' text format; the framework adds the charset."""
 
-KNOWN_EVENTS: Final = frozenset(
-    {
-        "payment_intent.created",
-        "payment_intent.requires_action",
-        "payment_intent.processing",
-        "payment_intent.amount_capturable_updated",
-        "payment_intent.payment_failed",
-        "payment_intent.succeeded",
-        "payment_intent.canceled",
-        "charge.succeeded",
-        "charge.failed",
-        "charge.captured",
-        "charge.updated",
-        "charge.refunded",
-        "charge.refund.updated",
-        "charge.dispute.created",
-        "charge.dispute.updated",
-        "charge.dispute.closed",
-        "charge.dispute.funds_withdrawn",
-        "charge.dispute.funds_reinstated",
-        "refund.created",
-        "refund.updated",
-        "refund.failed",
-    }
-)
+KNOWN_EVENTS: Final = frozenset({*KINDS, *REMARKS, *ALERTS})
 """Webhook types that get a label of their own; the rest is ``other``, so that no sender can fill our memory."""
 
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})

@@ -26,6 +26,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     404: "No such booking or payment, or somebody else's",
     409: "Not possible in the present state, or still being worked on",
     413: "Too large",
+    414: "The address is too long",
     422: "Understood, and refused by a rule",
     429: "Too many requests; come again after `Retry-After` seconds",
     500: "Our own mistake",
@@ -225,7 +226,7 @@ def _responses(each: Endpoint, schemas: _Schemas) -> Json:
 
 def errors_of(each: Endpoint) -> frozenset[int]:
     """The statuses of all problems that an endpoint may answer with."""
-    statuses = {*each.errors, 413, 500}
+    statuses = {*each.errors, 413, 414, 500}
     if each.path.rstrip("/") not in UNCOUNTED:
         statuses.add(429)
     if each.access.needs_token:

@@ -6,7 +6,8 @@ from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from booking_payments.entrypoints.http.frame import SECURITY_HEADERS, headers_too_large
+from booking_payments.entrypoints.http.door import TARGET_LIMIT
+from booking_payments.entrypoints.http.frame import SECURITY_HEADERS, headers_too_large, target_too_long
 from booking_payments.entrypoints.http.problems import Reply, bad_request
 
 HEAD_LIMIT: Final = 65_536
@@ -48,6 +49,7 @@ class StrictHttp(HttpToolsProtocol):
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
+        self.url = b""
         self._in_head = True
         self._not_body = 0
         self.mid_request = False
@@ -64,7 +66,9 @@ class StrictHttp(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._in_head and self._not_body > HEAD_LIMIT:
+        if self._in_head and len(self.url) > TARGET_LIMIT:
+            self._refuse(target_too_long().reply)
+        elif self._in_head and self._not_body > HEAD_LIMIT:
             self._refuse(headers_too_large().reply)
         elif self._not_body > FRAMING_LIMIT:
             self.send_400_response("")
@@ -93,6 +97,9 @@ class StrictHttp(HttpToolsProtocol):
         self._in_head, self._not_body, self.mid_request = True, 0, False
 
     def send_400_response(self, msg: str) -> None:
+        if self._in_head and len(self.url) > TARGET_LIMIT:  # longer still, the parser itself gives up
+            self._refuse(target_too_long().reply)
+            return
         self._refuse(bad_request("this is no HTTP request that can be understood", "bad_request").reply)
 
     def _refuse(self, reply: Reply) -> None:

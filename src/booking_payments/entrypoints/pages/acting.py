@@ -35,6 +35,16 @@ class Act:
     given: msgspec.Struct
 
 
+async def count_gateway_call(request: AnyRequest, services: Services, session: Session) -> None:
+    """Count what is about to cost a call to the gateway, of its principal: one takes it away from no other.
+
+    Raises ``Refused`` (429) when this principal has caused too many, here or over the API.
+    """
+    if services.limits is not None:
+        principal = session.principal
+        await services.limits.count_money(principal.subject, principal.issuer, request.app.state["metrics"])
+
+
 async def act_once(
     request: AnyRequest, services: Services, session: Session, form: Form, act: Act, work: Work
 ) -> Reply:
@@ -44,8 +54,7 @@ async def act_once(
     """
     key = idempotency.key_of([form.get(KEY_FIELD)]) or ""
     metrics: Metrics = request.app.state["metrics"]
-    if services.limits is not None:
-        await services.limits.count_money(session.principal.subject, session.principal.issuer, metrics)
+    await count_gateway_call(request, services, session)
 
     async def run(caller: Caller) -> Reply:
         return await _work(services, metrics, evolve(act, caller=caller), request_id_of(request.scope), work)

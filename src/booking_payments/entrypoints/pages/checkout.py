@@ -22,7 +22,7 @@ from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.models import PaymentAnswer
 from booking_payments.entrypoints.http.problems import Problem, Refused
 from booking_payments.entrypoints.http.services import Services
-from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
+from booking_payments.entrypoints.pages.acting import Act, act_once, count_gateway_call, problem_in
 from booking_payments.entrypoints.pages.cards import METHOD_IDS, groups_for
 from booking_payments.entrypoints.pages.forms import Form, read_form
 from booking_payments.entrypoints.pages.page import Answer as Sent
@@ -170,6 +170,7 @@ async def bank(request: AnyRequest, services: Services) -> Sent:
     if services.sandbox is None or view is None:
         raise NotFound()
     if checkout.stage is Stage.AUTHENTICATE and view.handover is not None:
+        await count_gateway_call(request, services, visit.session)
         outcome = "succeeded" if form.get("outcome") == "succeeded" else "failed"
         services.sandbox.authenticate(view.payment.intent_id or "", view.handover.client_secret or "", outcome)
         await services.payments.look_at_payment(visit.booking_id, visit.caller)
@@ -226,6 +227,7 @@ async def intent(request: AnyRequest, services: Services) -> Sent:
 async def look(request: AnyRequest, services: Services) -> Sent:
     """Ask Stripe at once how the payment stands: the customer has just acted there."""
     visit = (await _sent(request, services))[0]
+    await count_gateway_call(request, services, visit.session)
     await services.payments.look_at_payment(visit.booking_id, visit.caller)
     checkout = await visit.checkout()
     return as_json({"stage": checkout.stage.value, "version": checkout.version})

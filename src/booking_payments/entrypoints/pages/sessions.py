@@ -12,6 +12,7 @@ from attrs import field, frozen
 from litestar import Request
 from litestar.datastructures import Cookie
 
+from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import OPERATE, Principal, authenticate
 from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.entrypoints.pages.forms import Form
@@ -72,8 +73,8 @@ def checkout_session(request: AnyRequest, booking_id: str) -> Session:
     """The customer of a checkout, by the token of the address or of the cookie. Raises 401 without one: before it is
     known whether there is such a booking."""
     path = f"/checkout/{booking_id}"
-    given = request.query_params.get("token") if request.method == "GET" else None
-    for token in (given, request.cookies.get(CHECKOUT_COOKIE)):
+    given = dict(door.query_pairs(request.scope)).get("token") if request.method == "GET" else None
+    for token in (given, door.cookie(request.scope, CHECKOUT_COOKIE)):
         principal = principal_of(request, token)
         if principal is not None and token:
             return Session(principal=principal, token=token, path=path)
@@ -96,7 +97,7 @@ def _by_tls(request: AnyRequest) -> bool:
     """Whether the browser has come by TLS, as far as anybody says so: this can only make a cookie stricter."""
     said = request.headers.get("x-forwarded-proto", "").split(",")[0].strip()
     settings = request.app.state["services"].settings
-    return request.url.scheme == "https" or said == "https" or bool(settings.livemode)
+    return request.scope["scheme"] == "https" or said == "https" or bool(settings.livemode)
 
 
 # --- console ---------------------------------------------------------------------------------------------------
@@ -106,7 +107,7 @@ CONSOLE: Final = "/console"
 
 def operator_session(request: AnyRequest, token: str | None = None) -> Session | None:
     """The operator by ``token``, or by the cookie; None without one, or without scope ``payments:operate``."""
-    given = token if token is not None else request.cookies.get(CONSOLE_COOKIE)
+    given = token if token is not None else door.cookie(request.scope, CONSOLE_COOKIE)
     principal = principal_of(request, given)
     if principal is None or not given or OPERATE not in principal.scopes:
         return None

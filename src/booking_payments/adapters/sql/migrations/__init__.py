@@ -82,8 +82,8 @@ def _require_ours(connection: Connection) -> None:
 
 def _engine(url: URL) -> Engine:
     if not is_sqlite(url):
-        return create_engine(url)
-    engine = create_engine(url.set(drivername="sqlite"))
+        return create_engine(url, hide_parameters=True)
+    engine = create_engine(url.set(drivername="sqlite"), hide_parameters=True)
     prepare_sqlite(engine)
     return engine
 

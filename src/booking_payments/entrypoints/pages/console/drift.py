@@ -13,6 +13,7 @@ from litestar import Litestar
 
 from booking_payments.application.callers import Caller
 from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.pages.acting import count_gateway_call
 from booking_payments.entrypoints.pages.console.desk import at_desk, sent_to_desk
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page
 
@@ -69,6 +70,7 @@ async def report(request: AnyRequest, services: Services) -> Answer:
 async def run(request: AnyRequest, services: Services) -> Answer:
     """Begin a reconciliation, unless one is running."""
     desk, form = await sent_to_desk(request, services)
+    await count_gateway_call(request, services, desk.session)
     runs: Runs = request.app.state["reconciliations"]
     if runs.since is None:
         runs.since = services.clock.now()

@@ -6,6 +6,7 @@ from typing import Any, Final
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.logging import redacted
+from booking_payments.entrypoints.pages.acting import count_gateway_call
 from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
 from booking_payments.entrypoints.pages.console.tones import TONES
 from booking_payments.entrypoints.pages.forms import read_search
@@ -73,6 +74,7 @@ async def replay(request: AnyRequest, services: Services) -> Answer:
     """Process a webhook again; one that was processed has no second effect."""
     desk, _ = await sent_to_desk(request, services)
     event_id = path_id(request, "event_id")
+    await count_gateway_call(request, services, desk.session)
     replayed = await services.payments.replay_webhooks([event_id], caller=desk.caller)
     if any(each.outcome == "unknown" for each in replayed):
         raise NotFound()

@@ -32,7 +32,13 @@ document.addEventListener("DOMContentLoaded", async () => {
   // The customer has acted at Stripe: our books are brought up to date, and the page shows what they say.
   async function goOn(error) {
     window.checkout.say("Your payment is being made …");
-    const seen = await ask("look").catch(() => ({ version: main.dataset.version }));
+    const look = () => ask("look").catch(() => ({ version: main.dataset.version }));
+    let seen = await look();
+    if (seen.version === main.dataset.version && !error) {
+      // Within two seconds of the last look the answer is what was known then.
+      await new Promise((done) => setTimeout(done, 2100));
+      seen = await look();
+    }
     if (seen.version !== main.dataset.version) {
       location.replace(path);
     } else if (error) {

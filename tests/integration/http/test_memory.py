@@ -1,0 +1,128 @@
+"""What strangers send is not kept: addresses are bounded, and what the framework remembers of them is short."""
+
+import gc
+import tracemalloc
+from typing import Any, Final
+
+import pytest
+
+from booking_payments.entrypoints.http import door
+from tests.integration.http.api import ANN, OPERATOR, Api, problem_of, token
+
+CACHED: Final = 1024
+"""So many of each kind the framework keeps."""
+DISTINCT: Final = 1_500
+KIB: Final = 1024
+
+
+def target(length: int) -> str:
+    return "/checkout/" + "x" * (length - len("/checkout/"))
+
+
+@pytest.mark.parametrize(
+    "path", [target(door.TARGET_LIMIT + 1), f"/health/live?{'x' * door.TARGET_LIMIT}", target(60_000)]
+)
+def test_an_address_beyond_the_limit_is_414(api: Api, path: str) -> None:
+    response = api.get(path)
+
+    assert (response.status_code, problem_of(response)["code"]) == (414, "uri_too_long")
+    assert response.headers["connection"] == "close"
+
+
+def test_an_address_at_the_limit_is_answered(api: Api) -> None:
+    path = f"/api/payment/config/?{'x' * door.TARGET_LIMIT}"[: door.TARGET_LIMIT]
+
+    assert problem_of(api.get(path, ANN))["code"] == "unknown_field"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//metrics",
+        "/metrics//",
+        "///health//live",
+        "/api//payment/config/",
+        "/%2Fmetrics",
+        "/metrics%2F",
+        "/health%2flive",
+    ],
+)
+def test_a_path_that_can_be_read_in_two_ways_is_404(api: Api, path: str) -> None:
+    assert problem_of(api.get(path, ANN))["code"] == "not_found"
+
+
+def test_a_slash_in_a_query_is_no_slash_of_the_path(api: Api) -> None:
+    query = "reference=a%2Fb"
+
+    assert api.get(f"/api/payments/?{query}", OPERATOR).status_code == 200
+
+
+@pytest.mark.parametrize("length", [65, 255, 4_000])
+def test_a_long_part_of_a_path_is_an_id_that_nobody_has(api: Api, length: int) -> None:
+    response = api.get(f"/api/bookings/{'b' * length}/payment/status/", ANN)
+
+    assert problem_of(response)["code"] == "not_found"
+
+
+def _requests(kind: str, number: int) -> dict[str, Any]:
+    """A request of its own, as long as one may be."""
+    text = f"{number:06}"
+    headers, path, query = [(b"host", b"shop")], "/checkout/bk_1", b""
+    if kind == "a long path":
+        path = f"/checkout/{text}{'x' * 8_000}"
+    elif kind == "long parts":
+        path = f"/checkout/{text}{'x' * 4_000}/{'y' * 4_000}"
+    elif kind == "many parts":
+        path = f"/checkout/{text}{'/x' * 4_000}"
+    elif kind == "a long token":
+        query = f"token={text}{'x' * 8_000}".encode()
+    elif kind == "many parameters":
+        query = b"&".join(b"a%d=%s" % (each, text.encode()) for each in range(600))
+    elif kind == "a long cookie":
+        headers.append((b"cookie", f"booking_payments_checkout={text}{'x' * 15_000}".encode()))
+    elif kind == "a long header":
+        headers.append((b"x-much", f"{text}{'x' * 15_000}".encode()))
+    elif kind == "a token of the API":
+        path, bearer = "/api/payment/config", f"Bearer {token(sub=text)}"
+        headers.append((b"authorization", bearer.encode()))
+    elif kind == "a name of a header":
+        headers.append((f"x-{text}{'x' * 8_000}".encode(), b"1"))
+    return {"path": path, "raw_path": path.encode(), "query_string": query, "headers": headers}
+
+
+KINDS: Final = (
+    *("a long path", "long parts", "many parts", "a long token", "many parameters", "a long cookie", "a long header"),
+    *("a token of the API", "a name of a header"),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_distinct_requests_leave_nothing_behind(api: Api, kind: str) -> None:
+    app: Any = api.client.app
+    statuses: set[int] = set()
+
+    async def ask(number: int) -> None:
+        scope = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "client": ("192.0.2.1", 1)}
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            statuses.update({message["status"]} if "status" in message else ())
+
+        await app({**scope, "server": ("shop", 80), "root_path": "", **_requests(kind, number)}, receive, send)
+
+    for number in range(50):
+        await ask(number)
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(50, 50 + DISTINCT):
+        await ask(number)
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+
+    assert statuses <= {200, 400, 401, 404, 413, 414}
+    assert DISTINCT > CACHED
+    assert grown < 2 * KIB * CACHED, f"{grown / DISTINCT:.0f} bytes a request"

@@ -1,0 +1,194 @@
+"""What an attacker or bad luck tries next: frames, planted cookies, clocks that jump, a lost write-ahead log."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.application.payments import BookingPayments
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.refunds import RefundPolicy, RefundTier
+from booking_payments.testing.house import ANN, House
+from tests.integration.http.api import token
+from tests.integration.pages.site import Site, open_site
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with open_site(None, CHECKOUT_ENABLED="true", CONSOLE_ENABLED="true") as opened:
+        yield opened
+
+
+# --- clickjacking
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/checkout/bk_1", "/console/login", "/console/", "/console/payments", "/api/payment/config/", "/health/live"),
+        *("/metrics", "/schema", "/nowhere", "//metrics", "/checkout/" + "x" * 9_000),
+    ],
+)
+@pytest.mark.parametrize("logged_in", [False, True])
+def test_nothing_of_ours_is_shown_in_a_frame(site: Site, path: str, logged_in: bool) -> None:
+    site.client.cookies.clear()
+    if logged_in:
+        site.log_in()
+
+    headers = site.get(path).headers
+
+    assert headers["x-frame-options"] == "DENY"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+# --- sessions
+
+
+def test_a_cookie_that_somebody_planted_is_replaced_at_the_login(site: Site) -> None:
+    planted = token("mallory", "payments:operate")
+    site.client.cookies.clear()
+    site.client.cookies.set("booking_payments_console", planted, domain="testserver.local", path="/console")
+
+    site.log_in("olga")
+
+    kept = [each.value for each in site.client.cookies.jar if each.name == "booking_payments_console"]
+    assert planted not in kept
+    assert "olga" in site.get("/console/").text
+
+
+def test_another_site_logs_nobody_in(site: Site) -> None:
+    site.client.cookies.clear()
+    fields = {"token": token("mallory", "payments:operate"), "next": ""}
+
+    answer = site.post("/console/login", fields, headers={"Sec-Fetch-Site": "cross-site"})
+
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        *(
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/console/../../evil",
+            "/console\\@evil.example",
+        ),
+        *(
+            "/console/%0d%0aSet-Cookie:x=1",
+            "javascript:alert(1)",
+            "/consoleevil",
+            "/console/?x=//evil.example/\r\nX: 1",
+        ),
+    ],
+)
+def test_the_login_leads_to_no_other_site(site: Site, wanted: str) -> None:
+    site.client.cookies.clear()
+
+    answer = site.post("/console/login", {"token": token("olga", "payments:operate"), "next": wanted})
+
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/console/")
+    assert "evil" not in answer.headers["location"]
+
+
+# --- clocks
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=-1), timedelta(days=-3), timedelta(hours=1), timedelta(seconds=-1)])
+async def test_a_clock_that_jumps_in_the_middle_of_a_payment_loses_nothing(jump: timedelta) -> None:
+    house = House()
+    booking = await house.book()
+    view = await house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
+    )
+    house.authenticate(view, "succeeded")
+    house.clock.advance(jump)
+
+    await house.payments.look_at_payment(booking.id, ANN)
+    await house.deliver_webhooks()
+    await house.payments.work()
+    refund = await house.payments.refund_payment(booking.id, ANN)
+
+    status = await house.payments.payment_status(booking.id)
+    assert status.payment.status is PaymentStatus.SUCCEEDED
+    assert refund.refund.amount == status.payment.captured
+    assert house.stripe.successful_charges(status.payment.intent_id or "") == 1
+    assert (await house.payments.check_ledger()).agrees
+
+
+async def test_a_hold_that_the_clock_jumped_back_over_is_still_a_hold() -> None:
+    house = House()
+    booking = await house.book(expires_in=timedelta(minutes=10))
+    house.clock.advance(timedelta(hours=-1))
+
+    await house.payments.expire_bookings()
+
+    assert (await house.payments.get_booking(booking.id)).status is BookingStatus.PENDING
+
+
+@pytest.mark.parametrize(
+    "starts_at", ["2026-03-29T02:30:00+01:00", "2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"]
+)
+async def test_hours_before_an_event_are_hours_also_when_the_clocks_change(starts_at: str) -> None:
+    house = House()
+    moment = datetime.fromisoformat(starts_at).astimezone(UTC)
+    policy = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal(100)),))
+    booking = await house.book(starts_in=moment - house.clock.now(), refund_policy=policy)
+    await house.payments.process_booking_payment(booking.id, "pm_card_visa")
+
+    quote = await house.payments.quote_refund(booking.id, ANN)
+
+    assert quote.refundable_until == moment - timedelta(hours=48)
+
+
+# --- a write-ahead log that is lost
+
+
+async def test_books_whose_latest_commits_are_lost_are_whole_and_learn_again_what_was_paid(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    path, copy = tmp_path / "books.db", tmp_path / "restored.db"
+    shutil.copy(sqlite_template, path)
+    storage = SqlStorage.open(f"sqlite:///{path}")
+    house = House(storage=storage)
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN)
+    await storage.close()  # all of it is in the file itself now
+    shutil.copy(path, copy)
+
+    house = _over(house, storage := SqlStorage.open(f"sqlite:///{path}"))
+    view = await house.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
+    assert view.payment.status is PaymentStatus.SUCCEEDED
+    await storage.close()
+
+    house = _over(house, storage := SqlStorage.open(f"sqlite:///{copy}"))
+    try:
+        before = (await house.payments.payment_status(booking.id)).payment.status
+        await house.payments.reconcile()
+        after = (await house.payments.payment_status(booking.id)).payment.status
+        booked = (await house.payments.get_booking(booking.id)).status
+        ledger = await house.payments.check_ledger()
+    finally:
+        await storage.close()
+
+    assert (before, after) == (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.SUCCEEDED)
+    assert booked is BookingStatus.CONFIRMED
+    assert ledger.agrees
+
+
+def _over(house: House, storage: SqlStorage) -> House:
+    """The same gateway and clock, over other books."""
+    again = House(storage=storage)
+    again.clock, again.stripe = house.clock, house.stripe
+    again.world = evolve(again.world, gateway=house.world.gateway, clock=house.clock)
+    again.payments = BookingPayments(again.world)
+    return again

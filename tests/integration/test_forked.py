@@ -1,0 +1,32 @@
+"""The synchronous facade after a fork: an error that says what to do, where it would wait for ever."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = """
+import os, sys
+from booking_payments import open_payments_sync
+
+with open_payments_sync({"DATABASE_URL": sys.argv[1], "JWT_SECRET": "x" * 32}, env_file=None, migrate=True) as payments:
+    child = os.fork()
+    if child == 0:
+        try:
+            payments.list_payments()
+        except RuntimeError as error:
+            os._exit(7 if "after the fork" in str(error) else 8)
+        os._exit(9)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(payments.list_payments().items))
+"""
+
+
+def test_a_forked_process_is_told_to_open_its_own(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, f"sqlite:///{tmp_path / 'books.db'}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert done.stdout.split() == ["7", "0"]

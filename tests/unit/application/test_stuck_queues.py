@@ -1,0 +1,197 @@
+"""However many things are stuck at the head of a queue, what comes behind them has its turn in the same round."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.application import operations, resolve
+from booking_payments.application.bookings import EXPIRE_AT_ONCE, expire_bookings
+from booking_payments.application.callers import Caller
+from booking_payments.application.delivering import DELIVER_AT_ONCE, deliver_messages
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.replaying import UNFINISHED
+from booking_payments.application.resolve import RESOLVE_AT_ONCE, resolve_due
+from booking_payments.application.rounds import through_queue
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.errors import OutcomeUnknown
+from booking_payments.domain.reports import IntentReport
+from booking_payments.ports.gateway import Silent
+from booking_payments.ports.publisher import Message, NotTaken
+from booking_payments.ports.storage import InboxFilter
+from booking_payments.testing.house import ANN, House
+
+PROCESSING = "payment_intent.processing"
+STUCK = [99, 100, 300]
+BROKEN = RuntimeError("a row that nobody can read")
+
+
+def test_the_numbers_lie_around_the_size_of_a_round() -> None:
+    assert {EXPIRE_AT_ONCE, RESOLVE_AT_ONCE} == {100}
+    assert DELIVER_AT_ONCE <= 300
+
+
+async def started(house: House, reference: str, expires_in: timedelta) -> tuple[str, str]:
+    """A booking whose payment waits for the customer: the ids of booking and payment."""
+    booking = await house.book(reference=reference, expires_in=expires_in)
+    view = await house.payments.start_payment(booking.id, ANN)
+    return booking.id, view.payment.id
+
+
+@pytest.mark.parametrize("stuck", STUCK)
+async def test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring(house: House, stuck: int) -> None:
+    for number in range(stuck):
+        booking_id, _ = await started(house, f"R-{number}", timedelta(days=1))
+        house.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
+        with pytest.raises(OutcomeUnknown):
+            await house.payments.cancel_booking(booking_id)
+    behind, _ = await started(house, "R-behind", timedelta(days=5))
+    house.clock.advance(timedelta(days=6))
+
+    await expire_bookings(house.world)
+
+    assert (await house.payments.get_booking(behind)).status is BookingStatus.EXPIRED
+
+
+async def test_bookings_that_wait_for_the_gateway_are_left_alone_for_a_while(house: House) -> None:
+    booking_id, _ = await started(house, "R-1", timedelta(days=1))
+    house.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.cancel_booking(booking_id)
+    house.clock.advance(timedelta(days=2))
+
+    taken = [await expire_bookings(house.world) for _ in range(3)]
+    house.clock.advance(timedelta(minutes=1))
+    taken.append(await expire_bookings(house.world))
+    await house.payments.work()
+    house.clock.advance(timedelta(minutes=1))
+    await house.payments.work()
+
+    assert taken == [1, 0, 0, 1]
+    assert (await house.payments.get_booking(booking_id)).status is not BookingStatus.PENDING
+
+
+@pytest.mark.parametrize("stuck", STUCK)
+async def test_payments_that_can_not_be_read_keep_no_other_from_being_settled(
+    house: House, stuck: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable = {(await started(house, f"R-{number}", timedelta(days=9)))[1] for number in range(stuck)}
+    house.clock.advance(timedelta(seconds=1))
+    _, behind = await started(house, "R-behind", timedelta(days=9))
+    house.clock.advance(timedelta(days=1))
+    real = operations.load
+
+    async def load(uow: Any, payment_id: str) -> Any:
+        if payment_id in unreadable:
+            raise BROKEN
+        return await real(uow, payment_id)
+
+    monkeypatch.setattr(resolve, "load", load)
+    with pytest.raises(ExceptionGroup):
+        await resolve_due(house.world)
+
+    watch = await house.storage.read(lambda uow: uow.payments.watch(behind))
+    assert not watch.is_due(house.clock.now())
+
+
+class Choosy:
+    """Takes messages of some bookings only."""
+
+    def __init__(self, refused: set[str]) -> None:
+        self.refused = refused
+        self.taken: list[str] = []
+
+    async def publish(self, message: Message) -> None:
+        if message.booking_id in self.refused:
+            raise NotTaken("not today")
+        self.taken.append(message.booking_id)
+
+
+@pytest.mark.parametrize("stuck", STUCK)
+async def test_messages_that_nobody_takes_keep_no_other_from_being_delivered(house: House, stuck: int) -> None:
+    refused = set()
+    for number in range(stuck):
+        booking = await house.book(reference=f"R-{number}")
+        await house.payments.cancel_booking(booking.id)
+        refused.add(booking.id)
+    choosy = Choosy(refused)
+    world = attrs.evolve(house.world, publisher=choosy)
+    for _ in range(1 + stuck // DELIVER_AT_ONCE):
+        await deliver_messages(world)
+    house.clock.advance(timedelta(days=1))
+    behind = await house.book(reference="R-behind")
+    await house.payments.cancel_booking(behind.id)
+
+    await deliver_messages(world)
+
+    assert choosy.taken == [behind.id]
+
+
+class SilentAbout(FakeGateway):
+    """The fake gateway, which does not answer when some intents are read."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house.stripe, house.clock)
+        self.silent: set[str] = set()
+
+    async def retrieve_intent(self, intent_id: str) -> IntentReport:
+        if intent_id in self.silent:
+            raise Silent("no answer", code="timeout")
+        return await super().retrieve_intent(intent_id)
+
+
+@pytest.mark.parametrize("stuck", STUCK)
+async def test_webhooks_that_fail_again_and_again_keep_no_other_from_being_retried(house: House, stuck: int) -> None:
+    gateway = SilentAbout(house)
+    house.world = attrs.evolve(house.world, gateway=gateway)
+    house.payments = BookingPayments(house.world)
+    intents = []
+    for reference in ("R-stuck", "R-behind"):
+        booking = await house.book(reference=reference)
+        intents.append((await house.payments.start_payment(booking.id, ANN)).payment.intent_id or "")
+    which = InboxFilter(statuses=UNFINISHED)
+    gateway.silent = set(intents)
+    for _ in range(stuck):
+        await fails(
+            lambda: house.deliver_event("payment_intent.processing", {"id": intents[0], "status": "processing"})
+        )
+    for _ in range(2):
+        await house.payments.replay_webhooks(which=which, caller=Caller.system("replay"))
+    await fails(lambda: house.deliver_event(PROCESSING, {"id": intents[1], "status": "processing"}))
+    gateway.silent = {intents[0]}
+
+    tried: Sequence[Any] = []
+    for _ in range(2 + stuck // 3):
+        tried = await house.payments.replay_webhooks(which=which, caller=Caller.system("replay"))
+        if any(not each.failed for each in tried):
+            break
+        assert len(tried) <= 3, "a round ends when the gateway falls silent"
+
+    assert any(not each.failed for each in tried)
+
+
+async def fails(deliver: Callable[[], Awaitable[Any]]) -> None:
+    with pytest.raises(Exception, match="will be tried again"):
+        await deliver()
+
+
+async def test_a_round_takes_so_many_and_reads_past_those_that_stay() -> None:
+    queue = [f"stuck-{number}" for number in range(250)] + [f"fine-{number}" for number in range(150)]
+    asked: list[str] = []
+
+    async def read(limit: int) -> list[str]:
+        return queue[:limit]
+
+    async def ask(name: str) -> None:
+        asked.append(name)
+        queue.remove(name)
+
+    def is_stuck(name: str) -> bool:
+        return name.startswith("stuck")
+
+    assert await through_queue(read, ask, at_once=100, is_stuck=is_stuck) == 100
+    assert asked == [f"fine-{number}" for number in range(100)]
+    assert await through_queue(read, ask, at_once=100, is_stuck=is_stuck) == 50
