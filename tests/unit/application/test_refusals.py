@@ -5,7 +5,6 @@ import pytest
 
 from booking_payments.adapters.stripe.answers import RATE_LIMIT_REASON, error_from
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.refusals import REFUSALS
 from booking_payments.domain.errors import PaymentError
 from booking_payments.entrypoints.http.problems import status_of
 from booking_payments.testing.house import ANN, House
@@ -94,10 +93,3 @@ async def test_who_refunds_is_told(house: House, code: str, told: int, own: str)
         await payments.refund_payment(booking.id)
 
     assert (status_of(error.value), error.value.code) == (told, own)
-
-
-def test_every_row_of_the_table_is_tried_or_has_no_code_at_stripe() -> None:
-    tried = {row[0] for row in (*PAYING, *REFUNDING)}
-
-    ours = {"payment_method_unknown", "payment_method_missing", "refund_exceeds_charge", "capture_method_unsupported"}
-    assert set(REFUSALS) - tried == ours

@@ -301,6 +301,31 @@ def _check_usable(intent: Json, method: Record) -> None:
         )
         code = "payment_intent_incompatible_payment_method"
         raise invalid(message, code=code, param="payment_method", executed=True)
+    _check_free(intent, method)
+
+
+def _check_free(intent: Json, method: Record) -> None:
+    """Refuse a method that a payment has used up, or that is another customer's."""
+    customer = method.body["customer"]
+    if customer is None and method.private.get("used"):
+        raise invalid(_USED, param="payment_method", executed=True)
+    if customer is not None and intent["customer"] is None:
+        message = (
+            f"The PaymentMethod {method.id} belongs to the Customer {customer}. Please include the Customer in the "
+            "`customer` parameter on the PaymentIntent."
+        )
+        raise invalid(message, param="payment_method", executed=True)
+    if customer is not None and intent["customer"] != customer:
+        message = f"The PaymentMethod {method.id} does not belong to the Customer that you supplied."
+        code = "payment_method_customer_mismatch"
+        raise invalid(message, code=code, param="payment_method", executed=True)
+
+
+_USED: Final = (
+    "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a "
+    "connected account without Customer attachment, or was detached from a Customer. It may not be used again. To use "
+    "a PaymentMethod multiple times, you must attach it to a Customer first."
+)
 
 
 def _usable_types(intent: Json) -> list[str]:

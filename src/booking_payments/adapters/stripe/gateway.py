@@ -3,7 +3,8 @@
 All translation happens here, so whatever carries the requests, what comes out of them means the same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -32,7 +33,7 @@ from booking_payments.domain.instructions import (
 )
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
-from booking_payments.ports.gateway import GatewayEvent, Silent, WebhookRefused
+from booking_payments.ports.gateway import Declined, GatewayEvent, Refused, Silent, WebhookRefused
 
 API_VERSION: Final = "2026-10-28.endive"
 """The version of Stripe's API whose shapes we ask for."""
@@ -81,10 +82,12 @@ class StripeGateway:
         return await self._post_intent(instruction, idempotency_key)
 
     async def capture_intent(self, instruction: CaptureIntent, idempotency_key: str) -> IntentReport:
-        return await self._post_intent(instruction, idempotency_key)
+        with _without_verdict():
+            return await self._post_intent(instruction, idempotency_key)
 
     async def cancel_intent(self, instruction: CancelIntent, idempotency_key: str) -> IntentReport:
-        return await self._post_intent(instruction, idempotency_key)
+        with _without_verdict():
+            return await self._post_intent(instruction, idempotency_key)
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
         return await self._get("/v1/payment_intents", intent_id, intent_report)
@@ -100,7 +103,8 @@ class StripeGateway:
 
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
         path, params = path_and_params(instruction)
-        reply = await self._transport.call("POST", path, params, idempotency_key)
+        with _without_verdict():
+            reply = await self._transport.call("POST", path, params, idempotency_key)
         return _read(reply.body, partial(refund_report, replayed=reply.replayed))
 
     async def retrieve_refund(self, refund_id: str) -> RefundReport:
@@ -159,6 +163,15 @@ class StripeGateway:
             if not has_more or not items:
                 return found[::-1]
             after = {"starting_after": items[-1]["id"]}
+
+
+@contextmanager
+def _without_verdict() -> Iterator[None]:
+    """Where nothing is charged there is no attempt that could be declined: a decline is a refusal of the call."""
+    try:
+        yield
+    except Declined as declined:
+        raise Refused(declined.message, code="method_refuses", intent=declined.intent) from declined
 
 
 def _read(body: Any, read: Read[Report]) -> Report:

@@ -43,6 +43,9 @@ CaptureMethodText = Annotated[
     Literal["automatic", "manual"],
     Meta(description="of a new payment; an open one keeps the one that it was started with"),
 ]
+AdviceText = Literal["try_again", "other_method", "ask_bank", "fix_details"]
+"""``domain.errors.Advice``: what the customer may do about an error."""
+
 PaymentStatusText = Literal[
     "requires_payment_method",
     "requires_confirmation",
