@@ -21,6 +21,7 @@ from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import Bounded, CallablePublisher, Consumer, Publishers
 from booking_payments.adapters.memory.steps import side_by_side
+from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.adapters.procrastinate.presence import Presence
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.fake_store import SqlFakeStore
@@ -64,7 +65,16 @@ def _stripe_transport(settings: Settings) -> "SdkTransport":
         raise SettingsError(Problem("STRIPE_SECRET_KEY", "must be set for the Stripe gateway"))
     with extra("stripe", "PAYMENT_GATEWAY", "stripe"):
         from booking_payments.adapters.stripe.sdk import SdkTransport
-    return SdkTransport(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
+    network = _network()
+    return SdkTransport(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base, network=network)
+
+
+def _network() -> Network:
+    """Proxies and certificates of the environment. Raises ``SettingsError``."""
+    try:
+        return Network.of_environment()
+    except NetworkMisconfigured as wrong:
+        raise SettingsError(Problem(wrong.variable, wrong.remedy)) from None
 
 
 def _clock(settings: Settings) -> SystemClock | DatabaseClock:
@@ -107,7 +117,7 @@ def _webhook(url: str, settings: Settings, clock: SystemClock | DatabaseClock) -
     from booking_payments.adapters.messages.webhook import TIMEOUT, WebhookPublisher
 
     timeout = min(TIMEOUT, _longest_delivery(settings))
-    return WebhookPublisher(url, settings.messages_webhook_secrets, clock, timeout)
+    return WebhookPublisher(url, settings.messages_webhook_secrets, clock, timeout, network=_network())
 
 
 def _broker(url: str, settings: Settings) -> Publisher:

@@ -8,10 +8,13 @@ from typing import Final
 import click
 from attrs import asdict, frozen
 
+from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.entrypoints.http.services import Readiness
 from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
 from booking_payments.settings import GatewayName, Settings, SettingsError, load_settings
+
+STRIPE: Final = "https://api.stripe.com"
 
 
 @frozen
@@ -56,7 +59,23 @@ def _checks() -> list[Check]:
     except SettingsError as error:
         return [Check("settings", False, str(problem.setting), problem.remedy) for problem in error.problems]
     set_up_logging(settings)
-    return [Check("settings", True, "all settings are valid"), *_house(settings), *_rates(settings)]
+    return [
+        Check("settings", True, "all settings are valid"),
+        *_ways_out(settings),
+        *_house(settings),
+        *_rates(settings),
+    ]
+
+
+def _ways_out(settings: Settings) -> list[Check]:
+    """How Stripe and the receiver of our messages are reached: directly, or through which proxy."""
+    stripe = (settings.stripe_api_base or STRIPE) if settings.gateway is GatewayName.STRIPE else None
+    ways = {"to Stripe": stripe, "to the booking app": settings.messages_webhook_url}
+    try:
+        network = Network.of_environment()
+    except NetworkMisconfigured as wrong:
+        return [Check("network", False, wrong.variable, wrong.remedy)] if any(ways.values()) else []
+    return [Check("network", True, f"{to}: {network.described(url)}") for to, url in ways.items() if url]
 
 
 def _rates(settings: Settings) -> list[Check]:
