@@ -45,6 +45,7 @@ from booking_payments.terms import retry_of, terms_of
 
 if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
     from booking_payments.adapters.procrastinate.queue import JobQueue
+    from booking_payments.adapters.stripe.examination import Finding
     from booking_payments.adapters.stripe.sdk import SdkTransport
     from booking_payments.adapters.throttle import Counters
     from booking_payments.entrypoints.deliveries import Deliveries
@@ -309,6 +310,17 @@ async def gateway_alone(settings: Settings) -> AsyncIterator[Gateway]:
         yield container.gateway()
     finally:
         await _close_gateway(container, settings.gateway)
+
+
+async def examined(settings: Settings) -> "Sequence[Finding]":
+    """What is right and wrong at Stripe: rights of the key, webhook endpoints. Raises ``GatewayError``."""
+    transport = _stripe_transport(settings)
+    from booking_payments.adapters.stripe.examination import examine
+
+    try:
+        return await examine(transport, livemode=settings.livemode)
+    finally:
+        await transport.close()
 
 
 async def _close_gateway(container: Container, kind: GatewayName | None) -> None:

@@ -1,10 +1,11 @@
 """What goes into the use cases and what comes out of them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -62,8 +63,9 @@ class RefundOnCancel(Enum):
 class WebhookResult:
     """What became of a webhook: ``processed``, ``duplicate`` or ``ignored``, with the reason for the last.
 
-    ``alert``: a human should look at it, though nothing changes in our books. ``correlation_id`` names the request of
-    ours that made what the event is about, as far as the event says.
+    ``alert``: a human should look at it, though nothing changes in our books; ``about`` then says at which intent,
+    charge and payment. ``correlation_id`` names the request of ours that made what the event is about, as far as the
+    event says. ``api_version`` is the one in which the event is written.
     """
 
     event_id: str
@@ -72,6 +74,8 @@ class WebhookResult:
     reason: str | None = None
     alert: bool = False
     correlation_id: str | None = None
+    about: Mapping[str, str | None] = field(factory=dict)
+    api_version: str | None = None
 
 
 @frozen(kw_only=True)

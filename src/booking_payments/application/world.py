@@ -1,11 +1,11 @@
 """What every use case works with: the ports and the house's terms, handed in once."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
-from typing import Final
+from typing import ClassVar, Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
@@ -73,6 +73,30 @@ class Terms:
         return max(self.lease - LONGEST_TRY, self.lease / 2)
 
 
+@define
+class RefusedDeliveries:
+    """Deliveries refused for their signature that are still to be written down, in this process.
+
+    ``BURST`` of them are written one by one, as one more is every second; those in between are written with the next.
+    """
+
+    BURST: ClassVar = 60
+    waiting: int = 0
+    left: float = float(BURST)
+    seen: datetime | None = None
+
+    def count(self, now: datetime) -> int:
+        """One more at ``now``. How many are to be written down now; 0 where they wait."""
+        self.waiting += 1
+        since = (now - self.seen).total_seconds() if self.seen else 0.0
+        self.left, self.seen = min(float(self.BURST), self.left + max(since, 0.0)), now
+        if self.left < 1:
+            return 0
+        self.left -= 1
+        deliveries, self.waiting = self.waiting, 0
+        return deliveries
+
+
 @frozen(kw_only=True)
 class World:
     """The ports, and the terms.
@@ -91,3 +115,4 @@ class World:
     terms: Terms = field(factory=Terms)
     retry: RetryPolicy = field(factory=RetryPolicy)
     side_by_side: Callable[[Sequence[Step]], Awaitable[None]] = one_after_another
+    refused_deliveries: RefusedDeliveries = field(factory=RefusedDeliveries, eq=False, repr=False)

@@ -83,7 +83,11 @@ class Silent(GatewayError):
 
 
 class Misconfigured(GatewayError):
-    """Our keys or rights are wrong."""
+    """Our keys or rights are wrong. ``forbidden``: the key is known, and may not do this."""
+
+    def __init__(self, message: str, *, code: str, forbidden: bool = False) -> None:
+        super().__init__(message, code=code)
+        self.forbidden = forbidden
 
 
 class KeyMisused(GatewayError):
@@ -215,7 +219,8 @@ class GatewayEvent:
     A report is None when the event is about something else, or when its snapshot is too poor to be judged (an old
     API version, a shortened body): then the object has to be read. ``kind`` is ``intent``, ``charge``, ``refund``,
     ``dispute`` or None for events that we do not act on, of which ``remark`` may say why; ``alert`` is True where a
-    human should look. ``body`` is the event as it was received.
+    human should look: at the payment that ``object_id`` belongs to, or at the settings where there is none. ``body`` is
+    the event as it was received, ``api_version`` the version of the gateway's interface in which it is written.
     """
 
     id: str
@@ -233,6 +238,7 @@ class GatewayEvent:
     dispute: DisputeReport | None = None
     remark: str | None = None
     alert: bool = False
+    api_version: str | None = None
 
     @property
     def correlation_id(self) -> str | None:

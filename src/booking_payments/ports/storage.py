@@ -254,6 +254,10 @@ class InboxFilter:
         )
 
 
+REFUSALS_KEPT: Final = timedelta(days=7)
+"""How long it is remembered how many deliveries were refused."""
+
+
 class Inbox(Protocol):
     """The webhook events received."""
 
@@ -284,6 +288,17 @@ class Inbox(Protocol):
 
     async def newest(self) -> datetime | None:
         """The latest ``created_at`` of all entries."""
+        ...
+
+    async def count_refused(self, hour: datetime, deliveries: int) -> None:
+        """Add ``deliveries`` to those that were refused for their signature in the hour that begins at ``hour``.
+
+        Hours that lie more than ``REFUSALS_KEPT`` back are forgotten.
+        """
+        ...
+
+    async def refused_since(self, at: datetime) -> int:
+        """How many deliveries were refused for their signature in the hours that began at ``at`` or later."""
         ...
 
 

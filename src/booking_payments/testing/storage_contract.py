@@ -257,6 +257,14 @@ async def _pages(uow: UnitOfWork, filters: Sequence[PaymentFilter]) -> Sequence[
     return [await uow.payments.page(each, None, 10) for each in filters]
 
 
+async def _count_refused(hour: datetime, deliveries: int, uow: UnitOfWork) -> None:
+    await uow.inbox.count_refused(hour, deliveries)
+
+
+async def _refused_since(at: datetime, uow: UnitOfWork) -> int:
+    return await uow.inbox.refused_since(at)
+
+
 class StorageContract:
     """The tests."""
 
@@ -810,6 +818,21 @@ class StorageContract:
 
         newest = await storage.read(lambda uow: uow.inbox.newest())
         assert (before, newest) == (None, NOW + timedelta(hours=1))
+
+    async def test_refused_deliveries_are_counted_by_the_hour(self, storage: Storage) -> None:
+        hours = [NOW - timedelta(hours=back) for back in (2, 1, 1)]
+        for deliveries, hour in enumerate(hours, start=1):
+            await storage.transact(partial(_count_refused, hour, deliveries))
+
+        since = {back: NOW - timedelta(hours=back) for back in (0, 1, 2)}
+        counted = {back: await storage.read(partial(_refused_since, at)) for back, at in since.items()}
+        assert counted == {0: 0, 1: 5, 2: 6}
+
+    async def test_refused_deliveries_are_forgotten_after_a_week(self, storage: Storage) -> None:
+        for hour in (NOW, NOW + timedelta(days=7, hours=1)):
+            await storage.transact(partial(_count_refused, hour, 1))
+
+        assert await storage.read(partial(_refused_since, NOW)) == 1
 
     async def _receive(self, storage: Storage, *entries: InboxEntry) -> None:
         async def work(uow: UnitOfWork) -> None:

@@ -23,6 +23,7 @@ from booking_payments.ports.jobs import Job
 from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import (
+    REFUSALS_KEPT,
     AlreadyExists,
     Handover,
     InboxEntry,
@@ -56,6 +57,7 @@ class Tables:
     answers: dict[AnswerKey, StoredAnswer] = field(factory=dict)
     outbox: dict[str, Delivery] = field(factory=dict)
     sequences: dict[str, int] = field(factory=dict)
+    refused: dict[datetime, int] = field(factory=dict)
     audit: dict[int, AuditRecord] = field(factory=dict)
     reports: dict[int, DriftReport] = field(factory=dict)
 
@@ -300,6 +302,7 @@ class MemoryInbox:
 
     def __init__(self, tables: Tables) -> None:
         self._rows = tables.inbox
+        self._refused = tables.refused
 
     async def find(self, event_id: str) -> Sequence[InboxEntry]:
         return [row for row in self._rows.values() if row.event_id == event_id]
@@ -325,6 +328,14 @@ class MemoryInbox:
 
     async def newest(self) -> datetime | None:
         return max((row.created_at for row in self._rows.values() if row.created_at), default=None)
+
+    async def count_refused(self, hour: datetime, deliveries: int) -> None:
+        for old in [known for known in self._refused if known < hour - REFUSALS_KEPT]:
+            del self._refused[old]
+        self._refused[hour] = self._refused.get(hour, 0) + deliveries
+
+    async def refused_since(self, at: datetime) -> int:
+        return sum(deliveries for hour, deliveries in self._refused.items() if hour >= at)
 
 
 class MemoryAnswers:

@@ -254,6 +254,15 @@ inbox = Table(
     sqlite_strict=True,
 )
 
+refused_deliveries = Table(
+    "refused_deliveries",
+    metadata,
+    Column("hour", UtcTime, primary_key=True),
+    Column("deliveries", BigInt, nullable=False),
+    sqlite_strict=True,
+)
+"""How many webhooks were refused for their signature, by the hour: one row for each, however many are sent."""
+
 answers = Table(
     "answers",
     metadata,

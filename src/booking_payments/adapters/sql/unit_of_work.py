@@ -41,6 +41,7 @@ from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import (
+    REFUSALS_KEPT,
     AlreadyExists,
     Handover,
     InboxEntry,
@@ -417,6 +418,17 @@ _DONE_EVENTS: Final = select(tables.inbox.c.event_id).where(
     among(tables.inbox.c.event_id), tables.inbox.c.status.in_([each.value for each in InboxStatus if each.is_done])
 )
 _NEWEST_EVENT: Final = select(func.max(tables.inbox.c.created_at))
+_REFUSED: Final = tables.refused_deliveries.c
+_ADD_REFUSED: Final = insert(tables.refused_deliveries)
+_COUNT_REFUSED: Final = (
+    update(tables.refused_deliveries)
+    .where(_REFUSED.hour == bindparam("its_hour"))
+    .values(deliveries=_REFUSED.deliveries + bindparam("more", type_=_REFUSED.deliveries.type))
+)
+_FORGET_REFUSED: Final = delete(tables.refused_deliveries).where(_REFUSED.hour < bindparam("than"))
+_REFUSED_SINCE: Final = select(func.coalesce(func.sum(_REFUSED.deliveries), 0)).where(
+    _REFUSED.hour >= bindparam("since")
+)
 
 
 class SqlInbox:
@@ -463,6 +475,16 @@ class SqlInbox:
     async def newest(self) -> datetime | None:
         newest: datetime | None = (await self._connection.execute(_NEWEST_EVENT)).scalar_one()
         return newest
+
+    async def count_refused(self, hour: datetime, deliveries: int) -> None:
+        changed = await self._connection.execute(_COUNT_REFUSED, {"its_hour": hour, "more": deliveries})
+        if changed.rowcount:
+            return
+        await self._connection.execute(_FORGET_REFUSED, {"than": hour - REFUSALS_KEPT})
+        await _store_first(self._connection, _ADD_REFUSED, {"hour": hour, "deliveries": deliveries})
+
+    async def refused_since(self, at: datetime) -> int:
+        return int((await self._connection.execute(_REFUSED_SINCE, {"since": at})).scalar_one())
 
 
 def _is_meant(which: InboxFilter) -> ColumnElement[bool]:

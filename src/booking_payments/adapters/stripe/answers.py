@@ -50,7 +50,8 @@ def error_from(status: int, body: object, headers: Headers) -> GatewayError:
 def _error(status: int, body: object, headers: Headers) -> GatewayError:
     error = _error_of(body)
     if status in (401, 403):
-        return Misconfigured(_message(error, status), code=_text(error, "code") or f"http_{status}")
+        code = _text(error, "code") or f"http_{status}"
+        return Misconfigured(_message(error, status), code=code, forbidden=status == 403)
     if not error or status < 400:
         return Silent(_message(error, status), code=f"http_{status}")
     return _from_object(status, error, headers)

@@ -64,6 +64,11 @@ ALERTS: Final[Mapping[str, str]] = {
 }
 """What changes nothing in our books but needs a human's eyes."""
 
+THIN: Final = "v2.core.event"
+"""The kind of object that thin events are: they name what has changed, and bring nothing of it."""
+
+THIN_REMARK: Final = "a thin event: switch the endpoint's payload style to snapshot in Stripe's dashboard"
+
 _decoder = msgspec.json.Decoder()
 
 
@@ -101,9 +106,30 @@ def _event(event: Mapping[str, Any], body: str) -> GatewayEvent:
     event_id, type_ = event.get("id"), event.get("type")
     if not _is_name(event_id) or not _is_name(type_):
         raise WebhookRefused("the event has no id or no type", code="event_malformed")
+    if str(event.get("object")).startswith(THIN):
+        return _thin(event, str(event_id), str(type_), body)
     data = event.get("data")
     subject = data.get("object") if isinstance(data, dict) else None
     return _about(event, str(event_id), str(type_), subject if isinstance(subject, dict) else {}, body)
+
+
+def _thin(event: Mapping[str, Any], event_id: str, type_: str, body: str) -> GatewayEvent:
+    """An event that we can do nothing with: somebody chose the wrong payload style, and no news comes in at all."""
+    livemode = event.get("livemode")
+    return GatewayEvent(
+        id=event_id,
+        type=type_,
+        created_at=None,
+        livemode=livemode if isinstance(livemode, bool) else None,
+        kind=None,
+        object_id=None,
+        intent_id=None,
+        charge_id=None,
+        payment_id=None,
+        body=body.replace("\x00", ""),
+        remark=THIN_REMARK,
+        alert=True,
+    )
 
 
 def _about(event: Mapping[str, Any], event_id: str, type_: str, subject: Mapping[str, Any], body: str) -> GatewayEvent:
@@ -112,7 +138,7 @@ def _about(event: Mapping[str, Any], event_id: str, type_: str, subject: Mapping
         raise WebhookRefused("the event has no data.object.id", code="event_malformed")
     metadata = subject.get("metadata")
     payment_id = metadata.get("payment_id") if isinstance(metadata, dict) else None
-    livemode, created = event.get("livemode"), event.get("created")
+    livemode, created, version = event.get("livemode"), event.get("created"), event.get("api_version")
     return GatewayEvent(
         id=event_id,
         type=type_,
@@ -126,6 +152,7 @@ def _about(event: Mapping[str, Any], event_id: str, type_: str, subject: Mapping
         body=body.replace("\x00", ""),
         remark=ALERTS.get(type_) or REMARKS.get(type_),
         alert=type_ in ALERTS,
+        api_version=version if _is_name(version) else None,
         **_snapshot(kind, subject),
     )
 
