@@ -260,6 +260,13 @@ def _signing_secrets(value: Any) -> Any:
     return secrets
 
 
+def _method_types(value: Any) -> Any:
+    types = tuple(dict.fromkeys(_split(value)))
+    if not all(re.fullmatch(r"[a-z][a-z0-9_]{1,49}", each, re.ASCII) for each in types):
+        raise ValueError
+    return types
+
+
 Fraction = Annotated[Decimal, BeforeValidator(_plain_decimal), Field(lt=1)]
 Amount = Annotated[Decimal, BeforeValidator(_plain_decimal)]
 Count = Annotated[int, BeforeValidator(_plain_int)]
@@ -270,6 +277,9 @@ SigningSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_sig
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 
+MethodTypes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_method_types)]
+
+_METHOD_TYPES: Final = "must be types of payment methods in Stripe's words, separated by commas: card,sepa_debit"
 _AMOUNT: Final = "must be an amount in major units and not negative, such as 0.30"
 
 
@@ -302,6 +312,13 @@ class Settings(BaseSettings):
     )
     stripe_api_base: Annotated[str | None, BeforeValidator(_web_address)] = Field(
         None, alias="STRIPE_API_BASE", description="must be an address such as http://127.0.0.1:12111"
+    )
+    stripe_allowed_methods: MethodTypes = Field((), alias="STRIPE_ALLOWED_METHODS", description=_METHOD_TYPES)
+    stripe_excluded_methods: MethodTypes = Field((), alias="STRIPE_EXCLUDED_METHODS", description=_METHOD_TYPES)
+    stripe_method_configuration: Annotated[str | None, _prefixed("pmc_")] = Field(
+        None,
+        alias="STRIPE_METHOD_CONFIGURATION",
+        description="must be the id of a payment method configuration, which begins with pmc_",
     )
     given_gateway: GatewayName | None = Field(
         None, alias="PAYMENT_GATEWAY", description="must be stripe, bank_transfer or fake"
@@ -654,6 +671,9 @@ def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
         yield Problem("STRIPE_WEBHOOK_SECRET", "set it: others can reach HOST, and the default is known to everybody")
     if _modes_differ(settings):
         yield Problem("STRIPE_PUBLISHABLE_KEY", "must be of the same mode, live or test, as STRIPE_SECRET_KEY")
+    if settings.stripe_allowed_methods and (settings.stripe_excluded_methods or settings.stripe_method_configuration):
+        remedy = "goes with neither STRIPE_EXCLUDED_METHODS nor STRIPE_METHOD_CONFIGURATION; leave these out, or this"
+        yield Problem("STRIPE_ALLOWED_METHODS", remedy)
     if _live_in_the_open(settings):
         yield Problem("STRIPE_API_BASE", "must begin with https:// with a live key")
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from booking_payments.container import gateway_alone
 from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.domain.instructions import MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.settings import (
     Rate,
@@ -21,6 +22,7 @@ from booking_payments.settings import (
     load_settings,
     normalize_database_url,
 )
+from booking_payments.terms import terms_of
 
 SECRET = "s" * 32
 STRIPE = {
@@ -584,3 +586,38 @@ async def test_the_largest_charge_is_that_of_the_settings(env: Mapping[str, str]
         gateway.check_charge(Money.parse("1000000", Currency.UGX))
         with pytest.raises(RefusedByRule):
             gateway.check_charge(Money.parse("10000000", Currency.UGX))
+
+
+# --- which payment methods
+
+
+def test_the_payment_methods_that_are_taken_are_lists_in_stripes_words() -> None:
+    settings = load_settings({**STRIPE, "STRIPE_ALLOWED_METHODS": "card, sepa_debit,card"}, env_file=None)
+
+    assert terms_of(settings).methods == MethodChoice(allowed=("card", "sepa_debit"))
+
+
+def test_excluded_methods_go_with_a_configuration() -> None:
+    given = {"STRIPE_EXCLUDED_METHODS": "klarna", "STRIPE_METHOD_CONFIGURATION": "pmc_1"}
+
+    assert terms_of(load_settings({**STRIPE, **given}, env_file=None)).methods == MethodChoice(
+        excluded=("klarna",), configuration="pmc_1"
+    )
+
+
+@pytest.mark.parametrize("other", [{"STRIPE_EXCLUDED_METHODS": "klarna"}, {"STRIPE_METHOD_CONFIGURATION": "pmc_1"}])
+def test_allowed_methods_exclude_the_others(other: dict[str, str]) -> None:
+    assert refused(STRIPE, STRIPE_ALLOWED_METHODS="card", **other) == ["STRIPE_ALLOWED_METHODS"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STRIPE_ALLOWED_METHODS", "Card"),
+        ("STRIPE_ALLOWED_METHODS", "card;klarna"),
+        ("STRIPE_EXCLUDED_METHODS", "card klarna"),
+        ("STRIPE_METHOD_CONFIGURATION", "card"),
+    ],
+)
+def test_what_can_be_no_payment_method_is_refused(name: str, value: str) -> None:
+    assert refused(STRIPE, **{name: value}) == [name]

@@ -91,7 +91,7 @@ def _created(
         payment_method_id=payment_method_id,
         confirm=confirm,
         return_url=return_url or recorder.payment.return_url or world.terms.return_url,
-        method_types=world.terms.method_types,
+        methods=world.terms.methods,
         correlation_id=recorder.correlation_id,
     )
 

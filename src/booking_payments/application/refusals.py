@@ -63,6 +63,12 @@ REFUSALS: Final[Mapping[str, Telling]] = {
         "payment_method_incompatible",
         "this payment can't be made with that payment method; choose another",
     ),
+    # Our settings allow nothing that fits the amount and its currency.
+    "no_method_left": (
+        GatewayRefusedUs,
+        "no_payment_method_left",
+        "none of the payment methods that are offered here takes this payment; this is our mistake",
+    ),
     # At a capture or a refund, when nobody is there who could choose another.
     "method_refuses": (
         RefusedByRule,

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 from attrs import define, field, frozen
 
 from booking_payments.domain.fees import FeePolicy
-from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.clock import Clock
@@ -62,7 +62,7 @@ class Terms:
     max_attempts: int = 3
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     return_url: str | None = None
-    method_types: tuple[str, ...] = ()
+    methods: MethodChoice = ANY_METHOD
     max_unpaid_bookings: int = 0
     lease: timedelta = timedelta(seconds=60)
     deliveries: DeliveryTerms = DeliveryTerms()

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Final
 
 from attrs import field, frozen
 
+from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import RefundReason
 
@@ -26,12 +28,30 @@ class CancellationReason(Enum):
 
 
 @frozen(kw_only=True)
-class CreateIntent:
-    """Make an intent over ``amount``; with ``confirm`` charge it at once. Without ``return_url`` no redirects.
+class MethodChoice:
+    """Which kinds of payment methods are taken (``card``, ``sepa_debit``, ...), where it is not all that the gateway's
+    own settings offer.
 
-    ``method_types``: the kinds of payment methods that are taken (``card``, ``sepa_debit``, ...); none named: whatever
-    the gateway's own settings offer.
+    ``allowed``: these and no others, which goes with neither of the following. ``excluded``: not these.
+    ``configuration``: the id of a set of them that is kept at the gateway.
     """
+
+    allowed: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    configuration: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.allowed and (self.excluded or self.configuration):
+            raise InvalidInput("payment methods that are allowed go with neither excluded ones nor a configuration")
+
+
+ANY_METHOD: Final = MethodChoice()
+"""All that the gateway's own settings offer."""
+
+
+@frozen(kw_only=True)
+class CreateIntent:
+    """Make an intent over ``amount``; with ``confirm`` charge it at once. Without ``return_url`` no redirects."""
 
     amount: Money
     capture_method: CaptureMethod
@@ -39,7 +59,7 @@ class CreateIntent:
     confirm: bool
     return_url: str | None
     metadata: Mapping[str, str] = field(factory=dict)
-    method_types: tuple[str, ...] = ()
+    methods: MethodChoice = ANY_METHOD
 
 
 @frozen(kw_only=True)

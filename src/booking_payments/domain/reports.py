@@ -24,7 +24,8 @@ class IntentReport:
     """An intent as the gateway sees it.
 
     ``status`` is None for a status that we do not know. ``client_secret`` and ``next_action`` let their holder go on
-    with the payment: secret, shown to the owner only. ``replayed`` marks a stored answer of an earlier call.
+    with the payment: secret, shown to the owner only. ``method_types`` are the kinds of payment methods that it takes,
+    None where the gateway does not say. ``replayed`` marks a stored answer of an earlier call.
     """
 
     id: str
@@ -37,6 +38,7 @@ class IntentReport:
     failure: Failure | None = None
     client_secret: str | None = field(default=None, repr=False)
     next_action: Mapping[str, object] | None = field(default=None, repr=False)
+    method_types: tuple[str, ...] | None = None
     metadata: Mapping[str, str] = field(factory=dict)
     created_at: datetime | None = None
     replayed: bool = False

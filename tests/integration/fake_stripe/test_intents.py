@@ -379,7 +379,7 @@ def test_a_sepa_debit_goes_by_its_iban(shop: Shop, iban: str, status: str) -> No
             currency="eur",
             confirm=True,
             payment_method_data=data,
-            payment_method_types=["sepa_debit"],
+            allowed_payment_method_types=["sepa_debit"],
         )
     )
 

@@ -1,5 +1,9 @@
 """Our instructions as Stripe's parameters."""
 
+import importlib
+import re
+from typing import Any
+
 import attrs
 import pytest
 
@@ -14,6 +18,8 @@ from booking_payments.domain.instructions import (
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
+    Instruction,
+    MethodChoice,
 )
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundReason
@@ -52,11 +58,66 @@ def test_a_return_url_is_only_sent_with_a_confirmation() -> None:
     assert ("return_url" in params, "confirm" in params) == (False, False)
 
 
-def test_named_kinds_of_methods_stand_in_for_stripes_own_choice() -> None:
-    _, params = path_and_params(attrs.evolve(_creation(confirm=True), method_types=("card", "sepa_debit")))
+AUTOMATIC = {"automatic_payment_methods": {"enabled": True, "allow_redirects": "never"}}
 
-    assert params["payment_method_types"] == ["card", "sepa_debit"]
-    assert "automatic_payment_methods" not in params
+
+@pytest.mark.parametrize(
+    ("chosen", "sent"),
+    [
+        (MethodChoice(allowed=("card", "sepa_debit")), {"allowed_payment_method_types": ["card", "sepa_debit"]}),
+        (MethodChoice(excluded=("klarna",)), {"excluded_payment_method_types": ["klarna"], **AUTOMATIC}),
+        (MethodChoice(configuration="pmc_1"), {"payment_method_configuration": "pmc_1", **AUTOMATIC}),
+        (MethodChoice(), AUTOMATIC),
+    ],
+)
+def test_which_kinds_of_methods_are_taken(chosen: MethodChoice, sent: dict[str, Any]) -> None:
+    _, params = path_and_params(attrs.evolve(_creation(confirm=True), methods=chosen))
+
+    assert {name: params[name] for name in params if "payment_method_" in name or "automatic" in name} == sent
+
+
+def _of_sdk(name: str) -> set[str]:
+    """The parameters that the installed SDK types for a call."""
+    words = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+    return set(getattr(importlib.import_module(f"stripe.params._{words}"), name).__annotations__)
+
+
+EVERYTHING = [
+    (_creation(confirm=True, return_url="https://shop.example/paid"), "PaymentIntentCreateParams"),
+    (attrs.evolve(_creation(confirm=True), methods=MethodChoice(allowed=("card",))), "PaymentIntentCreateParams"),
+    (
+        attrs.evolve(_creation(confirm=True), methods=MethodChoice(excluded=("klarna",), configuration="pmc_1")),
+        "PaymentIntentCreateParams",
+    ),
+    (
+        ConfirmIntent(intent_id="pi_1", payment_method_id="pm_1", return_url="https://shop.example/"),
+        "PaymentIntentConfirmParams",
+    ),
+    (CaptureIntent(intent_id="pi_1", amount=USD_10), "PaymentIntentCaptureParams"),
+    (CancelIntent(intent_id="pi_1", reason=CancellationReason.ABANDONED), "PaymentIntentCancelParams"),
+    (
+        CreateRefund(
+            intent_id="pi_1",
+            refund_id="rf_1",
+            amount=USD_10,
+            reason=RefundReason.REQUESTED_BY_CUSTOMER,
+            metadata={"refund_id": "rf_1"},
+        ),
+        "RefundCreateParams",
+    ),
+]
+
+
+@pytest.mark.parametrize(("instruction", "typed"), EVERYTHING)
+def test_what_we_send_the_installed_sdk_knows(instruction: Instruction, typed: str) -> None:
+    """Stripe refuses a parameter that it does not have any more, so the SDK of its version is asked."""
+    _, params = path_and_params(instruction)
+
+    assert set(params) - _of_sdk(typed) == set()
+
+
+def test_the_sdk_does_not_know_the_types_that_are_gone() -> None:
+    assert "payment_method_types" not in _of_sdk("PaymentIntentCreateParams")
 
 
 def test_the_same_instruction_gives_the_same_request() -> None:

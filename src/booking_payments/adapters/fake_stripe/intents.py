@@ -18,6 +18,7 @@ from booking_payments.adapters.fake_stripe.errors import (
     Refusal,
     card_error,
     invalid,
+    parameter_unknown,
     unexpected_state,
 )
 from booking_payments.adapters.fake_stripe.events import emit
@@ -59,17 +60,17 @@ _PLAIN: Final = ("description", "receipt_email", *_DESCRIPTORS)
 # fmt: off
 _ALWAYS: Final = ["amount_details", "expand", "hooks", "payment_details"]
 _PRICING: Final = ["application_fee_amount", "transfer_data"]
-_METHODS: Final = ["excluded_payment_method_types", "payment_method_options"]
+_METHODS: Final = ["payment_method_options"]
 _CONFIRMING: Final = ["confirmation_token", "mandate", "mandate_data", "radar_options"]
 _OF_CREATE: Final = [
-    *_ALWAYS, *_PRICING, *_METHODS, *_CONFIRMING, "allowed_payment_method_types", "customer_account", "on_behalf_of",
+    *_ALWAYS, *_PRICING, *_METHODS, *_CONFIRMING, "customer_account", "on_behalf_of",
     "payment_method_configuration",
 ]
 _OF_UPDATE: Final = [
-    *_ALWAYS, *_PRICING, *_METHODS, "allowed_payment_method_types", "customer_account", "payment_method_configuration",
+    *_ALWAYS, *_PRICING, *_METHODS, "customer_account", "payment_method_configuration",
 ]
 _OF_CONFIRM: Final = [
-    *_ALWAYS, *_METHODS, *_CONFIRMING, "allowed_payment_method_types", "amount_to_confirm",
+    *_ALWAYS, *_METHODS, *_CONFIRMING, "amount_to_confirm",
 ]
 _OF_CAPTURE: Final = [*_ALWAYS, *_PRICING]
 # fmt: on
@@ -82,6 +83,8 @@ def _unused(names: Sequence[str]) -> Fields:
 _METHOD: Final = {
     "payment_method": id_text(),
     "payment_method_data": mapping(payment_methods.DATA_FIELDS),
+    "allowed_payment_method_types": strings(),
+    "excluded_payment_method_types": strings(),
     "payment_method_types": strings(),
     "setup_future_usage": choice("off_session", "on_session"),
     "capture_method": choice("automatic", "automatic_async", "manual"),
@@ -178,6 +181,7 @@ def create(account: Account, params: Json, _: str) -> Json:
     currency = _currency(params["currency"])
     _check_amount(account, params["amount"], currency)
     _check_only_with_confirm(params)
+    _check_types(account, params)
     _check_references(account, params)
     fields = _new_fields(params, currency)
     if params.get("confirm"):
@@ -229,18 +233,55 @@ def _check_references(account: Account, params: Json) -> None:
         payment_methods.check_exists(account, params["payment_method"])
 
 
+def _check_types(account: Account, params: Json) -> None:
+    """Which parameters name types of methods depends on the version (docs.stripe.com/changelog)."""
+    version = (account.request.version or account.api_version)[: len(_TYPES_GONE)]
+    if "payment_method_types" in params and version >= _TYPES_GONE:
+        message = (
+            "The `payment_method_types` parameter is no longer supported. Use `allowed_payment_method_types`, "
+            "`excluded_payment_method_types` or `payment_method_configuration`."
+        )
+        code = "payment_method_types_no_longer_supported"
+        raise invalid(message, code=code, param="payment_method_types")
+    if "allowed_payment_method_types" in params and version < _ALLOWED_CAME:
+        raise parameter_unknown("allowed_payment_method_types")
+    for name in ("allowed_payment_method_types", "excluded_payment_method_types"):
+        for type_ in params.get(name) or ():
+            if type_ not in payment_methods.KNOWN_TYPES:
+                raise invalid(f"Invalid {name}: {type_} is no type of payment method.", param=name)
+    others = [name for name in _NOT_WITH_ALLOWED if name in params]
+    if "allowed_payment_method_types" in params and others:
+        names = ", ".join(["allowed_payment_method_types", *others])
+        raise invalid(f"You may only specify one of these parameters: {names}.")
+
+
+_ALLOWED_CAME: Final = "2026-07-29"
+_TYPES_GONE: Final = "2026-09-30"
+_NOT_WITH_ALLOWED: Final = (
+    "automatic_payment_methods",
+    "excluded_payment_method_types",
+    "payment_method_configuration",
+    "payment_method_types",
+)
+
+
 def _new_fields(params: Json, currency: str) -> Json:
     automatic = _automatic(params)
+    offered = ["card", *filter(None, [_DEBIT_CURRENCIES.get(currency)])]
     types = params.get("payment_method_types") or ["card"]
-    if automatic is not None and currency in _DEBIT_CURRENCIES:
-        types = ["card", _DEBIT_CURRENCIES[currency]]
+    if automatic is not None:
+        types = [type_ for type_ in offered if type_ not in (params.get("excluded_payment_method_types") or ())]
+    if params.get("allowed_payment_method_types"):
+        types = [type_ for type_ in params["allowed_payment_method_types"] if type_ in offered]
     kept = {name: params[name] for name in (*_KEPT, *_PLAIN) if name in params}
     method = params.get("confirmation_method", "automatic")
     return kept | {
         "amount": params["amount"],
         "currency": currency,
         "automatic_payment_methods": automatic,
+        "allowed_payment_method_types": params.get("allowed_payment_method_types"),
         "confirmation_method": method,
+        "excluded_payment_method_types": params.get("excluded_payment_method_types"),
         "metadata": new_metadata(params),
         "payment_method_types": types,
     }
@@ -258,7 +299,8 @@ def _automatic(params: Json) -> Json | None:
     """On by default, unless the types are listed (docs.stripe.com/upgrades, 2023-08-16)."""
     given = params.get("automatic_payment_methods")
     if given is None:
-        return None if params.get("payment_method_types") else {"allow_redirects": "always", "enabled": True}
+        listed = params.get("payment_method_types") or params.get("allowed_payment_method_types")
+        return None if listed else {"allow_redirects": "always", "enabled": True}
     if params.get("payment_method_types"):
         message = "You may only specify one of these parameters: automatic_payment_methods, payment_method_types."
         raise invalid(message)
@@ -358,6 +400,7 @@ def _require(account: Account, id_: str) -> Record:
 def update(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}``: money and method only before confirmation succeeded."""
     intent = _require(account, id_)
+    _check_types(account, params)
     _check_references(account, params)
     if set(params) - {"metadata", "description", "receipt_email", "expand"}:
         _require_status(intent, "updated")
@@ -397,6 +440,7 @@ def _require_status(intent: Record, change: str) -> None:
 def confirm(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}/confirm`` with the secret key."""
     intent = _require(account, id_)
+    _check_types(account, params)
     _require_status(intent, "confirmed")
     if params.get("payment_method"):
         payment_methods.check_exists(account, params["payment_method"])

@@ -39,6 +39,7 @@ def intent_report(body: Object, *, replayed: bool = False) -> IntentReport:
         failure=_failure(body.get("last_payment_error")),
         client_secret=_optional_text(body.get("client_secret")),
         next_action=_mapping(body.get("next_action")) or None,
+        method_types=_texts(body.get("payment_method_types")),
         metadata=_metadata(body),
         created_at=_time(body.get("created")),
         replayed=replayed,
@@ -151,6 +152,10 @@ def _text(body: Object, name: str) -> str:
 
 def _optional_text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

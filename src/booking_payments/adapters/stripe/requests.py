@@ -74,10 +74,16 @@ def _create(instruction: CreateIntent) -> Params:
 
 
 def _methods(instruction: CreateIntent) -> Params:
-    if instruction.method_types:
-        return {"payment_method_types": list(instruction.method_types)}
+    """Allowed types go with nothing else of these (docs.stripe.com/changelog/dahlia/2026-07-29)."""
+    chosen = instruction.methods
+    if chosen.allowed:
+        return {"allowed_payment_method_types": list(chosen.allowed)}
     redirects = "always" if instruction.return_url else "never"
-    return {"automatic_payment_methods": {"enabled": True, "allow_redirects": redirects}}
+    return {
+        "automatic_payment_methods": {"enabled": True, "allow_redirects": redirects},
+        **({"excluded_payment_method_types": list(chosen.excluded)} if chosen.excluded else {}),
+        **({"payment_method_configuration": chosen.configuration} if chosen.configuration else {}),
+    }
 
 
 def _confirm(instruction: ConfirmIntent) -> Params:

@@ -8,6 +8,7 @@ from booking_payments.domain.decisions.facts import Facts
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined, InvalidAmount, NotPossibleNow, RefusedByRule
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import (
+    ANY_METHOD,
     CancelIntent,
     CancellationReason,
     CaptureIntent,
@@ -16,6 +17,7 @@ from booking_payments.domain.instructions import (
     CreateIntent,
     CreateRefund,
     Instruction,
+    MethodChoice,
 )
 from booking_payments.domain.lifecycle import Command, Denial, require
 from booking_payments.domain.money import Money
@@ -69,7 +71,7 @@ def intend_create(
     payment_method_id: str | None,
     confirm: bool,
     return_url: str | None,
-    method_types: tuple[str, ...] = (),
+    methods: MethodChoice = ANY_METHOD,
     correlation_id: str | None = None,
 ) -> Facts:
     """Make the intent at the gateway, and charge it in the same call when ``confirm`` is set.
@@ -86,7 +88,7 @@ def intend_create(
         confirm=confirm,
         return_url=return_url,
         metadata=_metadata(payment, correlation_id),
-        method_types=method_types,
+        methods=methods,
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
     return (*_server_attempt(payment, idempotency_key, payment_method_id), intended) if confirm else (intended,)
