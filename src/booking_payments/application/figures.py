@@ -22,6 +22,7 @@ MOST_DELIVERIES: Final = 5_000
 MOST_WATCHED: Final = 500
 MOST_DISPUTES: Final = 500
 MOST_DEAD: Final = 1_000
+MOST_HELD: Final = 1_000
 """How many rows a figure is made of at most: the newest."""
 
 MANY_DECLINES: Final = 5
@@ -68,6 +69,7 @@ class Figures:
     ``refund_times_s`` are from request to success. ``counted_all`` is false when there were more payments than were
     looked at. ``declined_often``: customers whose cards were declined ``MANY_DECLINES`` times or more, as those of
     somebody who tries out stolen cards are. ``dead_letters`` are messages that were given up.
+    ``holds``: payments whose money has to be captured before a time that is known, the earliest first.
     """
 
     since: datetime
@@ -83,6 +85,7 @@ class Figures:
     disputes: tuple[OpenDispute, ...]
     declined_often: int
     dead_letters: int
+    holds: tuple[Payment, ...]
     counted_all: bool
 
     @property
@@ -137,10 +140,16 @@ async def figures(world: World, since: datetime) -> Figures:
             disputes=tuple(each for each in await disputes(uow, until) if each.dispute.status.is_open),
             declined_often=await _declined_often(uow, refused),
             dead_letters=len(await uow.outbox.undelivered(dead=True, limit=MOST_DEAD)),
+            holds=_by_deadline(await told.held(MOST_HELD)),
             counted_all=sum(each.payments for each in tallies) < MOST_PAYMENTS,
         )
 
     return await world.storage.read(work)
+
+
+def _by_deadline(held: Iterable[Payment]) -> tuple[Payment, ...]:
+    known = [(each.captured_by, each.id, each) for each in held if each.captured_by is not None]
+    return tuple(each for _, _, each in sorted(known, key=lambda one: one[:2]))
 
 
 async def disputes(uow: UnitOfWork, now: datetime) -> Sequence[OpenDispute]:

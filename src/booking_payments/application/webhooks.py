@@ -115,6 +115,9 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
         return await _close(world, uow, entry, event, reason, payment)
     if payment is not None and _is_old_news(event, payment):
         return await _close(world, uow, entry, event)
+    if payment is not None and event.charge is not None:
+        await _book_method(world, uow, event, payment, event.charge)
+        return await _close(world, uow, entry, event)
     if payment is None or not _is_final(event):
         await uow.inbox.put(entry)
         return payment
@@ -162,7 +165,9 @@ def _is_alert(event: GatewayEvent, reason: str) -> bool:
 def _may_be_ours(event: GatewayEvent) -> bool:
     """Whether the gateway is worth asking: a refund, dispute or review of an intent whose id we may not have learned
     yet. Old shapes of a refund or dispute name their charge alone."""
-    return event.kind != "intent" and (event.intent_id is not None or event.kind in ("refund", "dispute"))
+    if event.kind == "intent" or event.charge is not None:
+        return False
+    return event.intent_id is not None or event.kind in ("refund", "dispute")
 
 
 async def _owner(world: World, event: GatewayEvent) -> tuple[Payment | None, str | None]:
@@ -226,6 +231,17 @@ def _is_old_news(event: GatewayEvent, payment: Payment) -> bool:
     if event.refund is not None:
         return decisions.is_old_refund_news(payment, event.refund)
     return event.dispute is not None and decisions.is_old_dispute_news(payment, event.dispute)
+
+
+async def _book_method(
+    world: World, uow: UnitOfWork, event: GatewayEvent, payment: Payment, charge: IntentReport
+) -> None:
+    """Take down what a charge was made with. While a call of ours is in flight its answer brings that, too."""
+    booking, now = await load(uow, payment.id)
+    if now.operation is None:
+        recorder = Recorder(world, uow, booking, now, Caller.gateway(event.id))
+        recorder.add(decisions.observe_method(now, charge))
+        await recorder.save()
 
 
 def _is_final(event: GatewayEvent) -> bool:

@@ -13,6 +13,7 @@ from booking_payments.domain.instructions import CaptureMethod, Instruction
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import RefundPolicy, RefundReason
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.domain.retry import Decline
 
 
@@ -158,6 +159,15 @@ class PaymentSucceeded:
 
 
 @frozen(kw_only=True)
+class MethodSeen:
+    """What the charge was made with is known, and until when it can be captured where it is a hold."""
+
+    charge_id: str | None
+    method: MethodDetails
+    capture_before: datetime | None = None
+
+
+@frozen(kw_only=True)
 class PaymentCanceled:
     """The intent was canceled; no money was collected and what was held is released. Or it was given up, after the
     gateway refused to cancel it."""
@@ -293,6 +303,7 @@ Fact = (
     | ProcessingStarted
     | PaymentAuthorized
     | PaymentSucceeded
+    | MethodSeen
     | PaymentCanceled
     | PaymentFailed
     | RefundRequested

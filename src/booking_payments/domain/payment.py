@@ -28,6 +28,7 @@ from booking_payments.domain.lifecycle import (
 )
 from booking_payments.domain.money import Money, total
 from booking_payments.domain.refunds import GivenBack, Refundable, RefundPolicy
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.domain.retry import Decline
 
 
@@ -117,7 +118,8 @@ class Payment:
     ``late`` marks money that came for a closed booking; ``drifts`` are the contradictions found, for a person.
     ``promised`` is what the customer was to have back in all since the booking was canceled, None before.
     ``return_url`` is the one that the intent was made with: where methods that redirect come back to.
-    ``amount_step``: at the gateway all its amounts are multiples of so many minor units.
+    ``amount_step``: at the gateway all its amounts are multiples of so many minor units. ``method`` is what was paid
+    with, ``capture_before`` until when a hold of it could be captured.
     """
 
     id: str
@@ -146,6 +148,8 @@ class Payment:
     late: bool = False
     drifts: tuple[ev.DriftFound, ...] = ()
     promised: GivenBack | None = None
+    method: MethodDetails | None = None
+    capture_before: datetime | None = None
     # Earlier releases kept it in the journal alone: a snapshot of theirs lacks it, and tells of the same payment.
     return_url: str | None = field(default=None, eq=False)
 
@@ -158,6 +162,11 @@ class Payment:
     def asked(self) -> Money:
         """What the customer was asked for, however much of it was captured."""
         return self.fee_policy.of_booking(self.booking_amount, self.amount_step).gross
+
+    @property
+    def captured_by(self) -> datetime | None:
+        """Until when the money that is held has to be captured; None while none is held."""
+        return self.capture_before if self.status is PaymentStatus.REQUIRES_CAPTURE else None
 
     @property
     def holds_booking(self) -> bool:
@@ -430,6 +439,11 @@ def _payment_succeeded(payment: Payment, fact: ev.PaymentSucceeded, at: datetime
         "breakdown": fact.breakdown,
         "late": fact.late,
     }
+
+
+@_folds(ev.MethodSeen)
+def _method_seen(payment: Payment, fact: ev.MethodSeen, at: datetime) -> Changes:
+    return {"method": fact.method, "capture_before": fact.capture_before}
 
 
 @_folds(ev.PaymentCanceled)

@@ -216,6 +216,7 @@ class WebhookRefused(Exception):
 class GatewayEvent:
     """An event of the gateway, read. At most one of the reports is set: the snapshot that the event carries.
 
+    ``charge`` says of the intent of a charge that went through what it was paid with, and nothing else that counts.
     A report is None when the event is about something else, or when its snapshot is too poor to be judged (an old
     API version, a shortened body): then the object has to be read. ``kind`` is ``intent``, ``charge``, ``refund``,
     ``dispute`` or None for events that we do not act on, of which ``remark`` may say why; ``alert`` is True where a
@@ -234,6 +235,7 @@ class GatewayEvent:
     payment_id: str | None
     body: str
     intent: IntentReport | None = None
+    charge: IntentReport | None = None
     refund: RefundReport | None = None
     dispute: DisputeReport | None = None
     remark: str | None = None

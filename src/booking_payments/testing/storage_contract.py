@@ -35,6 +35,7 @@ from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, Refu
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, evolve, fold
 from booking_payments.domain.refunds import RefundPolicy, RefundReason, RefundTier
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.domain.retry import Decline
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.publisher import Delivery, Message
@@ -150,6 +151,11 @@ def whole_life(of: Booking) -> Life:
         ev.OperationIntended(idempotency_key="key-9", purpose=ev.Purpose.CAPTURE, instruction=capture),
         ev.OperationSettled(idempotency_key="key-9"),
         ev.PaymentSucceeded(breakdown=captured, charge_id="ch_2", attempt=5, late=False),
+        ev.MethodSeen(
+            charge_id="ch_2",
+            method=MethodDetails(type="card", brand="visa", last4="4242", wallet="apple_pay"),
+            capture_before=NOW + timedelta(days=7),
+        ),
         ev.BookingConfirmed(),
         ev.LatePaymentDecided(booking_status="expired"),
         ev.BookingReleased(status="canceled"),

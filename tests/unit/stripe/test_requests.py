@@ -130,12 +130,12 @@ def test_the_same_instruction_gives_the_same_request() -> None:
         (
             ConfirmIntent(intent_id="pi_1", payment_method_id="pm_1", return_url=None),
             "/v1/payment_intents/pi_1/confirm",
-            {"payment_method": "pm_1"},
+            {"payment_method": "pm_1", "expand": ["latest_charge"]},
         ),
         (
             CaptureIntent(intent_id="pi_1", amount=USD_10),
             "/v1/payment_intents/pi_1/capture",
-            {"amount_to_capture": 1000},
+            {"amount_to_capture": 1000, "expand": ["latest_charge"]},
         ),
         (
             CancelIntent(intent_id="pi_1", reason=CancellationReason.ABANDONED),

@@ -259,6 +259,7 @@ async def test_an_id_never_leads_to_another_path(id_: str) -> None:
         await over(http).retrieve_intent(id_)
 
     path = http.asked[0][1].removeprefix("http://127.0.0.1:9/v1/payment_intents/")
+    path = path.removesuffix("?expand[0]=latest_charge")
     assert not set(path) & set("/?# ")
 
 
@@ -488,7 +489,7 @@ async def test_stripe_is_asked_through_the_proxy_of_the_environment(surroundings
         await transport.close()
 
     assert intent.id == "pi_1"
-    assert lines == [b"GET http://stripe.example/v1/payment_intents/pi_1 HTTP/1.1"]
+    assert lines == [b"GET http://stripe.example/v1/payment_intents/pi_1?expand[0]=latest_charge HTTP/1.1"]
 
 
 async def test_a_proxy_that_makes_no_connection_means_that_nothing_happened(surroundings: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Attempt, Dispute, Operation, Payment, Refund
 from booking_payments.domain.refunds import GivenBack, RefundPolicy
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import Handover, InboxEntry, InboxStatus, StoredAnswer, Watch
 
@@ -90,6 +91,8 @@ class _State:
     late: bool
     promised: GivenBack | None = None
     return_url: str | None = None
+    method: MethodDetails | None = None
+    capture_before: datetime | None = None
 
 
 # fmt: off
@@ -115,6 +118,8 @@ def payment_values(payment: Payment) -> Values:
         late=payment.late,
         promised=payment.promised,
         return_url=payment.return_url,
+        method=payment.method,
+        capture_before=payment.capture_before,
     )
     return {
         "status": payment.status.value,
@@ -182,6 +187,8 @@ def payment_from(row: Row) -> Payment:
         late=state.late,
         promised=state.promised,
         return_url=state.return_url,
+        method=state.method,
+        capture_before=state.capture_before,
     )
 
 

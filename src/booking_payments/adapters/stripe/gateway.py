@@ -21,7 +21,7 @@ from booking_payments.adapters.stripe.objects import (
     refund_report,
     unreadable,
 )
-from booking_payments.adapters.stripe.requests import Params, escaped, path_and_params
+from booking_payments.adapters.stripe.requests import WITH_CHARGE, Params, escaped, path_and_params
 from booking_payments.adapters.stripe.webhooks import KINDS, read_event
 from booking_payments.domain.instructions import (
     CancelIntent,
@@ -103,7 +103,7 @@ class StripeGateway:
             return await self._post_intent(instruction, idempotency_key)
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
-        return await self._get("/v1/payment_intents", intent_id, intent_report)
+        return await self._get("/v1/payment_intents", intent_id, intent_report, WITH_CHARGE)
 
     def amount_step(self, currency: Currency) -> int:
         return amounts.step(currency.exponent, currency.code)
@@ -175,8 +175,8 @@ class StripeGateway:
         message = f"none of {', '.join(allowed)} takes a payment of {instruction.amount}"
         raise Refused(message, code="no_method_left", param="allowed_payment_method_types", intent=canceled)
 
-    async def _get(self, path: str, id_: str, read: Read[Report]) -> Report:
-        reply = await self._transport.call("GET", f"{path}/{escaped(id_)}", {}, None)
+    async def _get(self, path: str, id_: str, read: Read[Report], params: Mapping[str, Any] | None = None) -> Report:
+        reply = await self._transport.call("GET", f"{path}/{escaped(id_)}", dict(params or {}), None)
         return _read(reply.body, read)
 
     async def _list_everybodys(self, path: str, params: Params, read: Read[Report]) -> Sequence[Report | Unreadable]:

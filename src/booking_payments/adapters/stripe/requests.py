@@ -1,6 +1,7 @@
 """Our instructions as Stripe's parameters. A function of the instruction alone, so every repetition is the same."""
 
-from typing import Any, assert_never
+from collections.abc import Mapping
+from typing import Any, Final, assert_never
 from urllib.parse import quote
 
 from booking_payments.adapters.stripe.amounts import AmountNotRepresentable, to_stripe
@@ -17,6 +18,9 @@ from booking_payments.domain.money import Money
 from booking_payments.ports.gateway import Refused
 
 Params = dict[str, Any]
+
+WITH_CHARGE: Final[Mapping[str, Any]] = {"expand": ["latest_charge"]}
+"""The charge itself in place of its id: what it was made with, and until when it can be captured."""
 
 
 def path_and_params(instruction: Instruction) -> tuple[str, Params]:
@@ -38,7 +42,8 @@ def _path_and_params(instruction: Instruction) -> tuple[str, Params]:
             return f"/v1/payment_intents/{escaped(instruction.intent_id)}/confirm", _confirm(instruction)
         case CaptureIntent():
             amount = stripe_amount(instruction.amount)
-            return f"/v1/payment_intents/{escaped(instruction.intent_id)}/capture", {"amount_to_capture": amount}
+            path = f"/v1/payment_intents/{escaped(instruction.intent_id)}/capture"
+            return path, {"amount_to_capture": amount, **WITH_CHARGE}
         case CancelIntent():
             reason = instruction.reason.value
             return f"/v1/payment_intents/{escaped(instruction.intent_id)}/cancel", {"cancellation_reason": reason}
@@ -65,6 +70,7 @@ def _create(instruction: CreateIntent) -> Params:
         "capture_method": "manual" if manual else "automatic",
         **_methods(instruction),
         "metadata": dict(instruction.metadata),
+        **WITH_CHARGE,
     }
     if instruction.payment_method_id:
         params["payment_method"] = instruction.payment_method_id
@@ -88,7 +94,7 @@ def _methods(instruction: CreateIntent) -> Params:
 
 def _confirm(instruction: ConfirmIntent) -> Params:
     method = {"payment_method": instruction.payment_method_id} if instruction.payment_method_id else {}
-    return {**method, **_return_url(instruction.return_url)}
+    return {**method, **_return_url(instruction.return_url), **WITH_CHARGE}
 
 
 def _return_url(url: str | None) -> Params:

@@ -8,6 +8,7 @@ import msgspec
 
 from booking_payments.adapters.stripe.objects import (
     UnreadableObject,
+    charge_report,
     dispute_report,
     id_of,
     intent_report,
@@ -24,6 +25,7 @@ KINDS: Final[Mapping[str, str]] = {
     "payment_intent.succeeded": "intent",
     "payment_intent.payment_failed": "intent",
     "payment_intent.canceled": "intent",
+    "charge.succeeded": "charge",
     "charge.captured": "charge",
     "charge.expired": "charge",
     "charge.refunded": "charge",
@@ -41,7 +43,7 @@ KINDS: Final[Mapping[str, str]] = {
 
 REMARKS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
-        ["charge.succeeded", "charge.failed", "charge.pending", "charge.updated"],
+        ["charge.failed", "charge.pending", "charge.updated"],
         "kept as evidence: the intent's own events move the payment",
     ),
     "payment_intent.partially_funded": "partly funded bank transfers are not supported",
@@ -153,8 +155,15 @@ def _about(event: Mapping[str, Any], event_id: str, type_: str, subject: Mapping
         remark=ALERTS.get(type_) or REMARKS.get(type_),
         alert=type_ in ALERTS,
         api_version=version if _is_name(version) else None,
-        **_snapshot(kind, subject),
+        **(_charged(subject) if type_ == "charge.succeeded" else _snapshot(kind, subject)),
     )
+
+
+def _charged(subject: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {"charge": charge_report(subject)}
+    except UnreadableObject:
+        return {}
 
 
 def _snapshot(kind: str | None, subject: Mapping[str, Any]) -> dict[str, Any]:

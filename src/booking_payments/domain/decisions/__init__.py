@@ -34,7 +34,13 @@ from booking_payments.domain.decisions.intending import (
     require_payable,
     start,
 )
-from booking_payments.domain.decisions.intents import is_conclusive, is_old_intent_news, observe_intent, observe_verdict
+from booking_payments.domain.decisions.intents import (
+    is_conclusive,
+    is_old_intent_news,
+    observe_intent,
+    observe_method,
+    observe_verdict,
+)
 from booking_payments.domain.decisions.owing import owed_back, owes_late_refund, quote
 from booking_payments.domain.decisions.returns import (
     is_old_dispute_news,
@@ -66,6 +72,7 @@ __all__ = [
     "needs_ending",
     "observe_dispute",
     "observe_intent",
+    "observe_method",
     "observe_refund",
     "observe_verdict",
     "owed_back",

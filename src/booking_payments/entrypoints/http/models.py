@@ -186,6 +186,15 @@ class DisputeAnswer(Given):
     evidence_due_by: datetime | None
 
 
+class MethodAnswer(Given):
+    """What was paid with. ``type`` is the gateway's word; the others are null where a method of that type has none."""
+
+    type: str
+    brand: str | None
+    last4: str | None
+    wallet: str | None
+
+
 class PaymentAnswer(Given):
     """A payment. ``success`` is false when it was canceled or no attempt is left."""
 
@@ -206,6 +215,8 @@ class PaymentAnswer(Given):
     refund_pending_amount: AmountText
     refunds: list[RefundAnswer]
     dispute: DisputeAnswer | None
+    capture_before: datetime | None
+    method: MethodAnswer | None
     attempts_made: int
     attempts_left: int
     error: str | None

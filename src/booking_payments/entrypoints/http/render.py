@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Final
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from booking_payments.application.views import PaymentView
 from booking_payments.domain import events as ev
@@ -20,6 +20,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import AttemptOutcome, Dispute, Payment, Refund
 from booking_payments.domain.refunds import RefundPolicy, RefundQuote, RefundReason
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.domain.retry import Decline
 from booking_payments.entrypoints.http.models import (
     BookingAnswer,
@@ -27,6 +28,7 @@ from booking_payments.entrypoints.http.models import (
     EventAnswer,
     EventsAnswer,
     FeeAnswer,
+    MethodAnswer,
     PaymentAnswer,
     Policy,
     QuoteAnswer,
@@ -95,6 +97,8 @@ def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
         refund_pending_amount=entity.refund_pending.major(),
         refunds=[refund(entity, each, reader, now) for each in entity.refunds],
         dispute=_dispute(entity.dispute) if entity.dispute else None,
+        capture_before=moment(entity.captured_by) if entity.captured_by else None,
+        method=MethodAnswer(**asdict(entity.method)) if entity.method else None,
         attempts_made=entity.attempts_made,
         attempts_left=entity.attempts_left,
         error=decline.message if decline else None,
@@ -199,6 +203,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.ProcessingStarted: "",
     ev.PaymentAuthorized: "amount charge_id attempt",
     ev.PaymentSucceeded: "breakdown charge_id attempt late",
+    ev.MethodSeen: "charge_id method capture_before",
     ev.PaymentCanceled: "",
     ev.PaymentFailed: "",
     ev.RefundRequested: "refund_id amount fee_refunded reason note",
@@ -284,6 +289,8 @@ def _plain(value: object) -> object:
         return {"rate": f"{value.rate:f}", "payer": value.payer.value, "on_refund": value.on_refund.value}
     if isinstance(value, RefundPolicy):
         return _policy(value)
+    if isinstance(value, MethodDetails):
+        return asdict(value)
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, Decimal):
