@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from booking_payments.adapters.messages.signature import key_of
 from booking_payments.adapters.stripe.amounts import DIGITS, MOST_DIGITS
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.domain.presenting import SUFFIX_LENGTH, is_suffix
 
 DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
 """Signs tokens where nobody but this machine can call and no real money moves."""
@@ -260,6 +261,12 @@ def _signing_secrets(value: Any) -> Any:
     return secrets
 
 
+def _suffix(value: Any) -> Any:
+    if not is_suffix(str(value)):
+        raise ValueError
+    return value
+
+
 def _method_types(value: Any) -> Any:
     types = tuple(dict.fromkeys(_split(value)))
     if not all(re.fullmatch(r"[a-z][a-z0-9_]{1,49}", each, re.ASCII) for each in types):
@@ -320,6 +327,12 @@ class Settings(BaseSettings):
         alias="STRIPE_METHOD_CONFIGURATION",
         description="must be the id of a payment method configuration, which begins with pmc_",
     )
+    statement_descriptor_suffix: Annotated[str | None, BeforeValidator(_suffix)] = Field(
+        None,
+        alias="STATEMENT_DESCRIPTOR_SUFFIX",
+        description=f"must be at most {SUFFIX_LENGTH} plain characters with a letter, and none of < > \\ ' \" *",
+    )
+    receipt_emails: bool = Field(False, alias="RECEIPT_EMAILS", description="must be true or false")
     given_gateway: GatewayName | None = Field(
         None, alias="PAYMENT_GATEWAY", description="must be stripe, bank_transfer or fake"
     )

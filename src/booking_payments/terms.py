@@ -26,6 +26,8 @@ def terms_of(settings: Settings) -> Terms:
         refunds=RefundPolicy(fee=settings.fee_refund),
         max_attempts=settings.retry_attempts,
         return_url=settings.return_url,
+        statement_descriptor_suffix=settings.statement_descriptor_suffix,
+        receipt_emails=settings.receipt_emails,
         methods=MethodChoice(
             allowed=settings.stripe_allowed_methods,
             excluded=settings.stripe_excluded_methods,

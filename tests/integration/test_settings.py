@@ -621,3 +621,16 @@ def test_allowed_methods_exclude_the_others(other: dict[str, str]) -> None:
 )
 def test_what_can_be_no_payment_method_is_refused(name: str, value: str) -> None:
     assert refused(STRIPE, **{name: value}) == [name]
+
+
+def test_statement_and_receipts_are_as_the_settings_say() -> None:
+    terms = terms_of(load_settings({**STRIPE, "STATEMENT_DESCRIPTOR_SUFFIX": "NIGHTS"}, env_file=None))
+    mailed = terms_of(load_settings({**STRIPE, "RECEIPT_EMAILS": "true"}, env_file=None))
+
+    assert (terms.statement_descriptor_suffix, terms.receipt_emails) == ("NIGHTS", False)
+    assert (mailed.statement_descriptor_suffix, mailed.receipt_emails) == (None, True)
+
+
+@pytest.mark.parametrize("suffix", ["ELEVEN CHAR", "2026", "A*B", "NÄCHTE", "it's"])
+def test_a_suffix_that_no_statement_takes_stops_the_start(suffix: str) -> None:
+    assert refused(STRIPE, STATEMENT_DESCRIPTOR_SUFFIX=suffix) == ["STATEMENT_DESCRIPTOR_SUFFIX"]

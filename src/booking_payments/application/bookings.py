@@ -79,6 +79,7 @@ def _booked(world: World, new: NewBooking) -> Booking:
         expires_at=expires_at,
         created_at=world.clock.now(),
         refund_policy=new.refund_policy,
+        details=new.details,
     )
 
 

@@ -18,6 +18,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import Command, PaymentStatus, require
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
+from booking_payments.domain.presenting import texts_of
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import Subject, UnitOfWork
 
@@ -92,6 +93,9 @@ def _created(
         confirm=confirm,
         return_url=return_url or recorder.payment.return_url or world.terms.return_url,
         methods=world.terms.methods,
+        texts=texts_of(
+            recorder.booking, suffix=world.terms.statement_descriptor_suffix, receipts=world.terms.receipt_emails
+        ),
         correlation_id=recorder.correlation_id,
     )
 

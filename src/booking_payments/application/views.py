@@ -7,7 +7,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from booking_payments.domain.booking import Booking
+from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment, Refund
@@ -25,6 +25,7 @@ class NewBooking:
     event_starts_at: datetime
     expires_at: datetime | None = None
     refund_policy: RefundPolicy | None = None
+    details: BookingDetails = NO_DETAILS
 
 
 @frozen(kw_only=True)

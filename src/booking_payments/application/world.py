@@ -54,7 +54,8 @@ class Terms:
     """The house's terms, which a payment keeps as they were when it was started.
 
     ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
-    included. ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number.
+    included. ``receipt_emails``: whether the gateway may mail receipts. ``max_unpaid_bookings`` is how many holds one
+    customer may keep; 0: any number.
     """
 
     fees: FeePolicy = FeePolicy()
@@ -63,6 +64,8 @@ class Terms:
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     return_url: str | None = None
     methods: MethodChoice = ANY_METHOD
+    statement_descriptor_suffix: str | None = None
+    receipt_emails: bool = False
     max_unpaid_bookings: int = 0
     lease: timedelta = timedelta(seconds=60)
     deliveries: DeliveryTerms = DeliveryTerms()

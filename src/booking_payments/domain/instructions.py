@@ -50,6 +50,24 @@ ANY_METHOD: Final = MethodChoice()
 
 
 @frozen(kw_only=True)
+class ChargeTexts:
+    """What the customer and the dashboard read about a charge. Each None is left out.
+
+    ``description``: in the dashboard, and on receipts. ``statement_descriptor_suffix``: on a card's statement, behind
+    the merchant's name. ``receipt_email``: where the gateway mails a receipt to. ``order_reference``: how the booking
+    app calls what was paid.
+    """
+
+    description: str | None = None
+    statement_descriptor_suffix: str | None = None
+    receipt_email: str | None = field(default=None, repr=False)
+    order_reference: str | None = None
+
+
+NO_TEXTS: Final = ChargeTexts()
+
+
+@frozen(kw_only=True)
 class CreateIntent:
     """Make an intent over ``amount``; with ``confirm`` charge it at once. Without ``return_url`` no redirects."""
 
@@ -60,6 +78,7 @@ class CreateIntent:
     return_url: str | None
     metadata: Mapping[str, str] = field(factory=dict)
     methods: MethodChoice = ANY_METHOD
+    texts: ChargeTexts = NO_TEXTS
 
 
 @frozen(kw_only=True)

@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus
 from booking_payments.domain.decisions import start
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.fees import FeePolicy
@@ -69,6 +69,7 @@ def booking(number: int = 1, *, customer_id: str = "ann", expires_in: timedelta 
         expires_at=NOW + expires_in,
         created_at=NOW,
         refund_policy=POLICY,
+        details=BookingDetails(title="Night", customer_email="ann@example.com", statement_descriptor_suffix="NIGHT"),
     )
 
 

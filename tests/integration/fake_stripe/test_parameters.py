@@ -193,3 +193,16 @@ def test_the_source_of_a_balance_transaction_can_be_expanded(shop: Shop) -> None
     moved = made(shop.get("balance_transactions", expand=["data.source"]))["data"]
 
     assert [each["source"]["object"] for each in moved] == ["dispute", "charge", "refund", "charge"]
+
+
+@pytest.mark.parametrize(("suffix", "status"), [("ROW 7", 200), ("2026", 400), ("A*B", 400), ("x" * 23, 400)])
+def test_a_statement_takes_only_some_characters(shop: Shop, suffix: str, status: int) -> None:
+    assert shop.post("payment_intents", **NEW_INTENT, statement_descriptor_suffix=suffix).status == status
+
+
+def test_the_order_of_a_payment_is_kept(shop: Shop) -> None:
+    intent = shop.intent(payment_details={"order_reference": "R-1"})
+
+    assert intent["payment_details"] == {"customer_reference": None, "order_reference": "R-1"}
+    refused = error(shop.post("payment_intents", **NEW_INTENT, payment_details={"seat": "7"}))
+    assert refused["param"] == "payment_details[seat]"

@@ -1,8 +1,12 @@
 """Bookings over HTTP."""
 
+from typing import Any
+
 import pytest
 
-from tests.integration.http.api import ANN, BOOKING_APP, Api, problem_of
+from booking_payments.application.world import Terms
+from booking_payments.testing.house import House
+from tests.integration.http.api import ANN, BOOKING_APP, Api, open_api, problem_of
 
 
 def test_a_new_booking_is_201_with_its_id(api: Api) -> None:
@@ -93,3 +97,77 @@ def test_a_bad_cancellation_is_400(api: Api, body: object) -> None:
     response = api.post(f"/api/bookings/{api.book()}/cancel/", BOOKING_APP, json=body)
 
     assert response.status_code == 400
+
+
+# --- what the customer and the dashboard see
+
+DETAILS = {
+    "title": "Summer Night",
+    "description": "Row 7\nseat 12",
+    "customer_email": "ann@example.com",
+    "statement_descriptor_suffix": "Summer Night Gala",
+}
+
+
+def _intent(api: Api, **changes: Any) -> Any:
+    """What Stripe has of a payment of such a booking."""
+    paid = api.pay(api.book(reference="R-1", **changes)).json()
+    return api.house.stripe.call("GET", f"/v1/payment_intents/{paid['payment_intent_id']}").body
+
+
+def test_a_booking_keeps_what_is_said_about_it(api: Api) -> None:
+    booking_id = api.book(**DETAILS)
+
+    booking = api.get(f"/api/bookings/{booking_id}/", ANN).json()
+    assert {name: booking[name] for name in DETAILS} == DETAILS
+
+
+def test_nothing_has_to_be_said_about_it(api: Api) -> None:
+    booking = api.get(f"/api/bookings/{api.book()}/", ANN).json()
+
+    assert {booking[name] for name in DETAILS} == {None}
+
+
+def test_other_words_are_another_content(api: Api) -> None:
+    first = api.new_booking(reference="R-1", title="Summer Night")
+    again = api.post("/api/bookings/", BOOKING_APP, json=first)
+    same = api.post("/api/bookings/", BOOKING_APP, json=first)
+    other = api.post("/api/bookings/", BOOKING_APP, json={**first, "title": "Winter Night"})
+
+    assert (again.status_code, same.status_code, other.status_code) == (201, 200, 409)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("title", ""),
+        ("title", "two\nlines"),
+        ("title", "x" * 201),
+        ("description", "bell\a"),
+        ("customer_email", "ann"),
+        ("customer_email", "Ann <ann@example.com>"),
+        ("customer_email", "ann@example.com\nBcc: bob@example.com"),
+        ("statement_descriptor_suffix", "two\nlines"),
+    ],
+)
+def test_what_can_not_be_shown_is_refused(api: Api, name: str, value: str) -> None:
+    response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(**{name: value}))
+
+    assert response.status_code == 400
+    assert name in problem_of(response)["detail"]
+
+
+def test_the_dashboard_and_the_statement_say_what_was_paid(api: Api) -> None:
+    intent = _intent(api, **DETAILS)
+
+    assert intent["description"] == "Summer Night, R-1"
+    assert intent["statement_descriptor_suffix"] == "Summer Nig"
+    assert intent["payment_details"]["order_reference"] == "R-1"
+    assert intent["receipt_email"] is None
+
+
+def test_receipts_are_mailed_where_the_settings_say_so() -> None:
+    with open_api(house=House(terms=Terms(receipt_emails=True, statement_descriptor_suffix="NIGHTS"))) as api:
+        intent = _intent(api, customer_email="ann@example.com")
+
+    assert (intent["receipt_email"], intent["statement_descriptor_suffix"]) == ("ann@example.com", "NIGHTS")

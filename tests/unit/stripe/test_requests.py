@@ -15,6 +15,7 @@ from booking_payments.domain.instructions import (
     CancellationReason,
     CaptureIntent,
     CaptureMethod,
+    ChargeTexts,
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
@@ -82,7 +83,28 @@ def _of_sdk(name: str) -> set[str]:
     return set(getattr(importlib.import_module(f"stripe.params._{words}"), name).__annotations__)
 
 
+TEXTS = ChargeTexts(
+    description="Night, R-1",
+    statement_descriptor_suffix="NIGHT",
+    receipt_email="ann@example.com",
+    order_reference="R-1",
+)
+
+
+def test_the_texts_of_a_charge_are_sent_where_there_are_any() -> None:
+    _, said = path_and_params(attrs.evolve(_creation(confirm=True), texts=TEXTS))
+    _, silent = path_and_params(_creation(confirm=True))
+
+    assert {name: said[name] for name in set(said) - set(silent)} == {
+        "description": "Night, R-1",
+        "statement_descriptor_suffix": "NIGHT",
+        "receipt_email": "ann@example.com",
+        "payment_details": {"order_reference": "R-1"},
+    }
+
+
 EVERYTHING = [
+    (attrs.evolve(_creation(confirm=True), texts=TEXTS), "PaymentIntentCreateParams"),
     (_creation(confirm=True, return_url="https://shop.example/paid"), "PaymentIntentCreateParams"),
     (attrs.evolve(_creation(confirm=True), methods=MethodChoice(allowed=("card",))), "PaymentIntentCreateParams"),
     (

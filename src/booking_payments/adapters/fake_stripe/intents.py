@@ -1,5 +1,6 @@
 """PaymentIntents: create, change, confirm, capture, cancel, and the customer's own part in the browser."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -58,7 +59,7 @@ _PLAIN: Final = ("description", "receipt_email", *_DESCRIPTORS)
 
 # Parameters that Stripe knows and this model has no use for, by where they are taken.
 # fmt: off
-_ALWAYS: Final = ["amount_details", "expand", "hooks", "payment_details"]
+_ALWAYS: Final = ["amount_details", "expand", "hooks"]
 _PRICING: Final = ["application_fee_amount", "transfer_data"]
 _METHODS: Final = ["payment_method_options"]
 _CONFIRMING: Final = ["confirmation_token", "mandate", "mandate_data", "radar_options"]
@@ -80,6 +81,7 @@ def _unused(names: Sequence[str]) -> Fields:
     return dict.fromkeys(names, opaque())
 
 
+_DETAILS: Final = {"payment_details": mapping({"customer_reference": text(), "order_reference": text()})}
 _METHOD: Final = {
     "payment_method": id_text(),
     "payment_method_data": mapping(payment_methods.DATA_FIELDS),
@@ -104,6 +106,7 @@ _CONTENT: Final = {name: text() for name in (*_PLAIN, "transfer_group")} | {
 }
 
 CREATE_FIELDS: Final = {
+    **_DETAILS,
     **_unused(_OF_CREATE),
     **_METHOD,
     **_CONFIRMATION,
@@ -121,6 +124,7 @@ _UNSETTABLE: Final = {
     "shipping": unsettable(shipping()),
 }
 UPDATE_FIELDS: Final = {
+    **_DETAILS,
     **_unused(_OF_UPDATE),
     **_METHOD,
     **_CONTENT,
@@ -129,6 +133,7 @@ UPDATE_FIELDS: Final = {
     "currency": text(),
 }
 CONFIRM_FIELDS: Final = {
+    **_DETAILS,
     **_unused(_OF_CONFIRM),
     **_METHOD,
     **_CONFIRMATION,
@@ -137,6 +142,7 @@ CONFIRM_FIELDS: Final = {
     "client_secret": text(),
 }
 CAPTURE_FIELDS: Final = {
+    **_DETAILS,
     **_unused(_OF_CAPTURE),
     "amount_to_capture": integer(minimum=1),
     "final_capture": boolean(),
@@ -182,6 +188,7 @@ def create(account: Account, params: Json, _: str) -> Json:
     _check_amount(account, params["amount"], currency)
     _check_only_with_confirm(params)
     _check_types(account, params)
+    _check_descriptors(params)
     _check_references(account, params)
     fields = _new_fields(params, currency)
     if params.get("confirm"):
@@ -233,6 +240,14 @@ def _check_references(account: Account, params: Json) -> None:
         payment_methods.check_exists(account, params["payment_method"])
 
 
+def _check_descriptors(params: Json) -> None:
+    """What may stand on a statement (docs.stripe.com/get-started/account/statement-descriptors)."""
+    suffix = params.get("statement_descriptor_suffix")
+    if suffix and (len(suffix) > 22 or set(suffix) & set("<>\\'\"*") or not re.search("[A-Za-z]", suffix)):
+        message = "The statement descriptor suffix must have 22 characters at most, a letter, and none of <>\\'\"*."
+        raise invalid(message, param="statement_descriptor_suffix")
+
+
 def _check_types(account: Account, params: Json) -> None:
     """Which parameters name types of methods depends on the version (docs.stripe.com/changelog)."""
     version = (account.request.version or account.api_version)[: len(_TYPES_GONE)]
@@ -273,8 +288,10 @@ def _new_fields(params: Json, currency: str) -> Json:
         types = [type_ for type_ in offered if type_ not in (params.get("excluded_payment_method_types") or ())]
     if params.get("allowed_payment_method_types"):
         types = [type_ for type_ in params["allowed_payment_method_types"] if type_ in offered]
-    kept = {name: params[name] for name in (*_KEPT, *_PLAIN) if name in params}
+    kept: Json = {name: params[name] for name in (*_KEPT, *_PLAIN) if name in params}
     method = params.get("confirmation_method", "automatic")
+    if "payment_details" in params:
+        kept["payment_details"] = {"customer_reference": None, "order_reference": None} | params["payment_details"]
     return kept | {
         "amount": params["amount"],
         "currency": currency,

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from sqlalchemy import RowMapping
 
 from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_to_json, from_json, to_json
-from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus
 from booking_payments.domain.events import DriftFound, Recorded
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
@@ -44,6 +44,7 @@ def booking_values(booking: Booking) -> Values:
         "expires_at": booking.expires_at,
         "status": booking.status.value,
         "refund_policy": to_json(policy, RefundPolicy) if policy else None,
+        "details": to_json(booking.details, BookingDetails) if booking.details != NO_DETAILS else None,
         "created_at": booking.created_at,
     }
 
@@ -60,6 +61,7 @@ def booking_from(row: Row) -> Booking:
         expires_at=row["expires_at"],
         status=BookingStatus(row["status"]),
         refund_policy=from_json(policy, RefundPolicy) if policy else None,
+        details=from_json(row["details"], BookingDetails) if row["details"] else NO_DETAILS,
         created_at=row["created_at"],
     )
 

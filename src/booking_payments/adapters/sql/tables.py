@@ -105,6 +105,7 @@ bookings = Table(
     Column("refund_policy", Text),
     Column("created_at", UtcTime, nullable=False),
     Column("payments_begun", Integer, nullable=False, server_default="0"),
+    Column("details", Text),
     CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
     CheckConstraint(_CURRENCY, name="currency"),
     CheckConstraint(_one_of("status", BookingStatus), name="status"),

@@ -9,6 +9,7 @@ from booking_payments.domain.instructions import (
     CancelIntent,
     CaptureIntent,
     CaptureMethod,
+    ChargeTexts,
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
@@ -72,11 +73,23 @@ def _create(instruction: CreateIntent) -> Params:
         "metadata": dict(instruction.metadata),
         **WITH_CHARGE,
     }
+    params |= _texts(instruction.texts)
     if instruction.payment_method_id:
         params["payment_method"] = instruction.payment_method_id
     if instruction.confirm:
         params |= {"confirm": True, **_return_url(instruction.return_url)}
     return params
+
+
+def _texts(texts: ChargeTexts) -> Params:
+    """The suffix is for card charges, and Stripe leaves it out of others (docs.stripe.com/get-started/account)."""
+    given = {
+        "description": texts.description,
+        "statement_descriptor_suffix": texts.statement_descriptor_suffix,
+        "receipt_email": texts.receipt_email,
+        "payment_details": {"order_reference": texts.order_reference} if texts.order_reference else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _methods(instruction: CreateIntent) -> Params:

@@ -9,10 +9,12 @@ from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined, Invali
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import (
     ANY_METHOD,
+    NO_TEXTS,
     CancelIntent,
     CancellationReason,
     CaptureIntent,
     CaptureMethod,
+    ChargeTexts,
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
@@ -72,6 +74,7 @@ def intend_create(
     confirm: bool,
     return_url: str | None,
     methods: MethodChoice = ANY_METHOD,
+    texts: ChargeTexts = NO_TEXTS,
     correlation_id: str | None = None,
 ) -> Facts:
     """Make the intent at the gateway, and charge it in the same call when ``confirm`` is set.
@@ -89,6 +92,7 @@ def intend_create(
         return_url=return_url,
         metadata=_metadata(payment, correlation_id),
         methods=methods,
+        texts=texts,
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
     return (*_server_attempt(payment, idempotency_key, payment_method_id), intended) if confirm else (intended,)

@@ -4,11 +4,12 @@ from decimal import Decimal
 from typing import Final
 
 from booking_payments.application.views import NewBooking, RefundOnCancel
+from booking_payments.domain.booking import BookingDetails
 from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundTier
-from booking_payments.domain.texts import require_line
+from booking_payments.domain.texts import require_email, require_line, require_text
 from booking_payments.entrypoints.http import door, render
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, Call, endpoint
@@ -53,6 +54,23 @@ def _new_booking(given: RegisterBooking) -> NewBooking:
         event_starts_at=starts_at,
         expires_at=expires_at,
         refund_policy=_policy(given.refund_policy) if given.refund_policy else None,
+        details=_details(given),
+    )
+
+
+def _details(given: RegisterBooking) -> BookingDetails:
+    for name in ("title", "statement_descriptor_suffix"):
+        text = getattr(given, name)
+        if text is not None:
+            require_line(text, name)
+    if given.customer_email is not None:
+        require_email(given.customer_email, "customer_email")
+    require_text(given.description, "description")
+    return BookingDetails(
+        title=given.title,
+        description=given.description,
+        customer_email=given.customer_email,
+        statement_descriptor_suffix=given.statement_descriptor_suffix,
     )
 
 

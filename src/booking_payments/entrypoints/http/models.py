@@ -94,6 +94,10 @@ class RegisterBooking(Asked):
     event_starts_at: Moment
     expires_at: Moment | None = None
     refund_policy: Policy | None = None
+    title: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    description: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+    customer_email: Annotated[str, Meta(max_length=254, examples=["ann@example.com"])] | None = None
+    statement_descriptor_suffix: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
 
 
 class CancelBooking(Asked):
@@ -115,6 +119,10 @@ class BookingAnswer(Given):
     expires_at: datetime
     status: Literal["pending", "confirmed", "canceled", "expired"]
     refund_policy: Policy | None
+    title: str | None
+    description: str | None
+    customer_email: str | None
+    statement_descriptor_suffix: str | None
 
 
 # --- payments --------------------------------------------------------------------------------------------------

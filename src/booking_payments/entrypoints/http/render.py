@@ -63,6 +63,7 @@ def booking(entity: Booking) -> BookingAnswer:
         expires_at=moment(entity.expires_at),
         status=entity.status.value,
         refund_policy=_policy(entity.refund_policy) if entity.refund_policy else None,
+        **asdict(entity.details),
     )
 
 
