@@ -48,7 +48,14 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.publisher import Delivery
-from booking_payments.ports.storage import InboxEntry, InboxFilter, PaymentFilter, PaymentPage
+from booking_payments.ports.storage import (
+    BookingFilter,
+    BookingPage,
+    InboxEntry,
+    InboxFilter,
+    PaymentFilter,
+    PaymentPage,
+)
 
 BACKEND = Caller.service("backend", "backend call")
 """Who calls when an embedding service does not say."""
@@ -197,6 +204,13 @@ class BookingPayments:
         """Payments, newest first. Raises ``InvalidInput`` for a cursor that is none of ours."""
         chosen = which or PaymentFilter()
         return await self._world.storage.read(lambda uow: uow.payments.page(chosen, cursor, limit))
+
+    async def list_bookings(
+        self, which: BookingFilter | None = None, *, cursor: str | None = None, limit: int = 20
+    ) -> BookingPage:
+        """Bookings, newest first. Raises ``InvalidInput`` for a cursor that is none of ours."""
+        chosen = which or BookingFilter()
+        return await self._world.storage.read(lambda uow: uow.bookings.page(chosen, cursor, limit))
 
     # --- refunding
 

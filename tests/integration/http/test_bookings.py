@@ -1,12 +1,13 @@
 """Bookings over HTTP."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from booking_payments.application.world import Terms
 from booking_payments.testing.house import House
-from tests.integration.http.api import ANN, BOOKING_APP, Api, open_api, problem_of
+from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, open_api, problem_of
 
 
 def test_a_new_booking_is_201_with_its_id(api: Api) -> None:
@@ -171,3 +172,57 @@ def test_receipts_are_mailed_where_the_settings_say_so() -> None:
         intent = _intent(api, customer_email="ann@example.com")
 
     assert (intent["receipt_email"], intent["statement_descriptor_suffix"]) == ("ann@example.com", "NIGHTS")
+
+
+# --- finding them
+
+
+def _listed(api: Api, who: Any = BOOKING_APP, **query: Any) -> Any:
+    response = api.get("/api/bookings/", who, params=query)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+@pytest.mark.parametrize("who", [BOOKING_APP, OPERATOR])
+def test_a_booking_is_found_by_its_reference(api: Api, who: Any) -> None:
+    booking_id = api.book(reference="R-7")
+    api.book()
+
+    assert [each["id"] for each in _listed(api, who, reference="R-7")["items"]] == [booking_id]
+    assert _listed(api, who, reference="R-77") == {"items": [], "next_cursor": None}
+
+
+def test_bookings_are_listed_newest_first_page_by_page(api: Api) -> None:
+    ids = []
+    for _ in range(3):
+        ids.append(api.book())
+        api.house.clock.advance(timedelta(seconds=1))
+
+    first = _listed(api, limit=2)
+    rest = _listed(api, limit=2, cursor=first["next_cursor"])
+
+    assert [each["id"] for each in first["items"] + rest["items"]] == ids[::-1]
+    assert rest["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"status": "confirmed"}, {"R-paid"}),
+        ({"status": "pending"}, {"R-bob", "R-open"}),
+        ({"customer_id": "bob"}, {"R-bob"}),
+        ({"customer_id": "bob", "status": "confirmed"}, set()),
+        ({}, {"R-paid", "R-bob", "R-open"}),
+    ],
+)
+def test_bookings_are_filtered(api: Api, query: Any, found: set[str]) -> None:
+    api.paid(reference="R-paid")
+    api.book(reference="R-open")
+    api.book(reference="R-bob", customer_id="bob")
+
+    assert {each["reference"] for each in _listed(api, **query)["items"]} == found
+
+
+@pytest.mark.parametrize("query", [{"cursor": "nonsense"}, {"limit": 0}, {"limit": 101}, {"status": "x"}, {"seat": 7}])
+def test_a_list_that_can_not_be_is_400(api: Api, query: Any) -> None:
+    assert problem_of(api.get("/api/bookings/", BOOKING_APP, params=query))["status"] == 400

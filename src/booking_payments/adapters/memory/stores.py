@@ -25,6 +25,8 @@ from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import (
     REFUSALS_KEPT,
     AlreadyExists,
+    BookingFilter,
+    BookingPage,
     Handover,
     InboxEntry,
     InboxFilter,
@@ -142,6 +144,13 @@ class MemoryBookings:
         waits = {p.booking_id for p in open_}
         due = [row for row in self._pending() if row.expires_at <= now and row.id not in held]
         return [row.id for row in sorted(due, key=lambda row: (row.id in waits, row.expires_at))[:limit]]
+
+    async def page(self, which: BookingFilter, cursor: str | None, limit: int) -> BookingPage:
+        after = decode_cursor(cursor) if cursor is not None else None
+        found = sorted((each.created_at, each.id) for each in self._rows.values() if which.takes(each))[::-1]
+        rest = [place for place in found if after is None or place < after]
+        following = encode_cursor(*rest[limit - 1]) if len(rest) > limit else None
+        return BookingPage(items=tuple(self._rows[id_] for _, id_ in rest[:limit]), next_cursor=following)
 
     async def count_unpaid(self, customer_id: str, now: datetime) -> int:
         return sum(row.customer_id == customer_id and row.expires_at > now for row in self._pending())

@@ -110,6 +110,8 @@ bookings = Table(
     CheckConstraint(_CURRENCY, name="currency"),
     CheckConstraint(_one_of("status", BookingStatus), name="status"),
     CheckConstraint("expires_at <= event_starts_at", name="expires_by_start"),
+    Index("bookings_page", "created_at", "id"),
+    Index("bookings_customer", "customer_id", "created_at", "id"),
     Index(
         "bookings_pending_expires_at",
         "expires_at",

@@ -43,6 +43,8 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import (
     REFUSALS_KEPT,
     AlreadyExists,
+    BookingFilter,
+    BookingPage,
     Handover,
     InboxEntry,
     InboxFilter,
@@ -126,6 +128,23 @@ _COUNT_UNPAID: Final = (
 )
 
 
+def _page_of_bookings(which: BookingFilter, cursor: str | None) -> Select[Any]:
+    columns = tables.bookings.c
+    statement = select(tables.bookings).order_by(columns.created_at.desc(), columns.id.desc())
+    for column, wanted in (
+        (columns.reference, which.reference),
+        (columns.customer_id, which.customer_id),
+        (columns.status, which.status.value if which.status else None),
+    ):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    if cursor is not None:
+        at, last_id = decode_cursor(cursor)
+        same_moment = and_(columns.created_at == at, columns.id < last_id)
+        statement = statement.where(or_(columns.created_at < at, same_moment))
+    return statement
+
+
 class SqlBookings:
     """The bookings of the port, in SQL."""
 
@@ -150,6 +169,13 @@ class SqlBookings:
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
         result = await self._connection.execute(_DUE_TO_EXPIRE, {"now": now, "most": limit})
         return [row.id for row in result]
+
+    async def page(self, which: BookingFilter, cursor: str | None, limit: int) -> BookingPage:
+        statement = _page_of_bookings(which, cursor).limit(limit + 1)
+        found = [rows.booking_from(row) for row in (await self._connection.execute(statement)).mappings()]
+        last = found[limit - 1] if len(found) > limit else None
+        following = encode_cursor(last.created_at, last.id) if last else None
+        return BookingPage(items=tuple(found[:limit]), next_cursor=following)
 
     async def count_unpaid(self, customer_id: str, now: datetime) -> int:
         result = await self._connection.execute(_COUNT_UNPAID, {"customer_id": customer_id, "now": now})

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Final
 
 from booking_payments.application.views import NewBooking, RefundOnCancel
-from booking_payments.domain.booking import BookingDetails
+from booking_payments.domain.booking import BookingDetails, BookingStatus
 from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.money import Currency, Money
@@ -13,7 +13,16 @@ from booking_payments.domain.texts import require_email, require_line, require_t
 from booking_payments.entrypoints.http import door, render
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, Call, endpoint
-from booking_payments.entrypoints.http.models import BookingAnswer, CancelBooking, Nothing, Policy, RegisterBooking
+from booking_payments.entrypoints.http.models import (
+    BookingAnswer,
+    BookingsAnswer,
+    BookingsQuery,
+    CancelBooking,
+    Nothing,
+    Policy,
+    RegisterBooking,
+)
+from booking_payments.ports.storage import BookingFilter
 
 _NEW: Final = {
     "reference": "order-1001",
@@ -81,6 +90,27 @@ def _policy(given: Policy) -> RefundPolicy:
 
 @endpoint(
     GET,
+    "/api/bookings/",
+    Access.APP_OR_OPERATOR,
+    summary="Bookings, newest first; with `reference` the one that bears it",
+    query=BookingsQuery,
+    answers={200: BookingsAnswer},
+)
+async def listing(call: Call[BookingsQuery]) -> Answer:
+    given = call.given
+    which = BookingFilter(
+        reference=require_line(given.reference, "reference") if given.reference else None,
+        customer_id=require_line(given.customer_id, "customer_id") if given.customer_id else None,
+        status=BookingStatus(given.status) if given.status else None,
+    )
+    page = await call.services.payments.list_bookings(which, cursor=given.cursor, limit=given.limit)
+    return Answer(
+        content=BookingsAnswer(items=[render.booking(each) for each in page.items], next_cursor=page.next_cursor)
+    )
+
+
+@endpoint(
+    GET,
     "/api/bookings/{booking_id}/",
     Access.READER,
     summary="A booking and its status",
@@ -111,4 +141,4 @@ async def cancel(call: Call[CancelBooking]) -> Answer:
     return Answer(content=render.booking(entity))
 
 
-ENDPOINTS: Final = (register, read, cancel)
+ENDPOINTS: Final = (register, listing, read, cancel)

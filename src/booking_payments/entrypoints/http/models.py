@@ -125,6 +125,25 @@ class BookingAnswer(Given):
     statement_descriptor_suffix: str | None
 
 
+class BookingsAnswer(Given):
+    """Bookings, newest first. ``next_cursor`` is null on the last page."""
+
+    items: list[BookingAnswer]
+    next_cursor: str | None
+
+
+class BookingsQuery(Asked):
+    """Filters and position of a page of bookings."""
+
+    WHOLE_NUMBERS: ClassVar = ("limit",)
+
+    reference: Name | None = None
+    customer_id: Name | None = None
+    status: Literal["pending", "confirmed", "canceled", "expired"] | None = None
+    cursor: Annotated[str, Meta(min_length=1, max_length=512, pattern="^[!-~]+$")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
 # --- payments --------------------------------------------------------------------------------------------------
 
 
