@@ -70,6 +70,7 @@ def _booked(world: World, new: NewBooking) -> Booking:
         raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
     if new.amount.minor < 0:
         raise RefusedByRule("the amount must not be negative", code="negative_amount")
+    world.terms.methods.narrowed_by(new.details.methods)
     return Booking(
         id=world.ids.new("bk"),
         reference=new.reference,

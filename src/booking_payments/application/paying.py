@@ -86,15 +86,19 @@ def _started(world: World, recorder: Recorder, capture_method: CaptureMethod | N
 def _created(
     world: World, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
 ) -> decisions.Facts:
+    methods = world.terms.methods.narrowed_by(recorder.booking.details.methods)
     return decisions.intend_create(
         recorder.payment,
         idempotency_key=world.ids.idempotency_key(),
         payment_method_id=payment_method_id,
         confirm=confirm,
         return_url=return_url or recorder.payment.return_url or world.terms.return_url,
-        methods=world.terms.methods,
+        methods=methods,
         texts=texts_of(
-            recorder.booking, suffix=world.terms.statement_descriptor_suffix, receipts=world.terms.receipt_emails
+            recorder.booking,
+            suffix=world.terms.statement_descriptor_suffix,
+            receipts=world.terms.receipt_emails,
+            methods=methods,
         ),
         correlation_id=recorder.correlation_id,
     )

@@ -7,6 +7,7 @@ from typing import Final
 from attrs import field, frozen
 
 from booking_payments.domain.errors import NotPossibleNow, PaymentError, RefusedByRule
+from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import RefundPolicy
 
@@ -49,15 +50,17 @@ _BY_STATUS = {
 
 @frozen(kw_only=True)
 class BookingDetails:
-    """What is said about a booking and decides nothing: for pages, statements and receipts. Each may be None.
+    """What is said about a booking, for pages, statements and receipts, and how it is paid. Each may be None.
 
-    ``statement_descriptor_suffix`` is shortened to what card networks print.
+    ``statement_descriptor_suffix`` is shortened to what card networks print. ``methods``: the payment methods that are
+    taken for it, of those that are taken at all.
     """
 
     title: str | None = None
     description: str | None = None
     customer_email: str | None = field(default=None, repr=False)
     statement_descriptor_suffix: str | None = None
+    methods: MethodChoice = ANY_METHOD
 
 
 NO_DETAILS: Final = BookingDetails()

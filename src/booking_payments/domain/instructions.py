@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from booking_payments.domain.errors import InvalidInput
+from booking_payments.domain.errors import InvalidInput, RefusedByRule
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import RefundReason
 
@@ -39,6 +39,28 @@ class MethodChoice:
     allowed: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     configuration: str | None = None
+
+    @property
+    def takes_cards(self) -> bool:
+        """Whether a card may be among them."""
+        return "card" not in self.excluded and (not self.allowed or "card" in self.allowed)
+
+    def narrowed_by(self, own: "MethodChoice") -> "MethodChoice":
+        """What is left of it for a booking with a choice of its ``own``: that never adds what is not taken otherwise.
+
+        Raises ``RefusedByRule`` where nothing is left.
+        """
+        if own == ANY_METHOD:
+            return self
+        excluded = tuple(dict.fromkeys((*self.excluded, *own.excluded)))
+        if not (self.allowed or own.allowed):
+            return MethodChoice(excluded=excluded, configuration=self.configuration)
+        asked = own.allowed or self.allowed
+        allowed = tuple(each for each in asked if each not in excluded and (not self.allowed or each in self.allowed))
+        if not allowed:
+            message = "none of the payment methods of this booking is taken here; choose others, or name none"
+            raise RefusedByRule(message, code="no_payment_method_left")
+        return MethodChoice(allowed=allowed)
 
     def __attrs_post_init__(self) -> None:
         if self.allowed and (self.excluded or self.configuration):

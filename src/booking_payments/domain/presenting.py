@@ -5,7 +5,7 @@ import unicodedata
 from typing import Final
 
 from booking_payments.domain.booking import Booking
-from booking_payments.domain.instructions import ChargeTexts
+from booking_payments.domain.instructions import ANY_METHOD, ChargeTexts, MethodChoice
 
 SUFFIX_LENGTH: Final = 10
 """Characters of a statement descriptor's suffix that always fit: 22 in all, with a prefix of up to 10 and ``* ``."""
@@ -29,15 +29,18 @@ def suffix_of(text: str) -> str | None:
     return kept if re.search("[A-Za-z]", kept) else None
 
 
-def texts_of(booking: Booking, *, suffix: str | None, receipts: bool) -> ChargeTexts:
+def texts_of(
+    booking: Booking, *, suffix: str | None, receipts: bool, methods: MethodChoice = ANY_METHOD
+) -> ChargeTexts:
     """The texts of a booking's charge. ``suffix`` is the settings', which the booking's own goes before; ``receipts``
-    says whether the gateway is given the customer's address, to which it then mails a receipt."""
+    says whether the gateway is given the customer's address, to which it then mails a receipt. The suffix is for cards,
+    and left out where ``methods`` take none."""
     details = booking.details
     own = suffix_of(details.statement_descriptor_suffix) if details.statement_descriptor_suffix else None
     named = f"{details.title}, {booking.reference}" if details.title else booking.reference
     return ChargeTexts(
         description=named[:DESCRIPTION_LENGTH],
-        statement_descriptor_suffix=own or suffix,
+        statement_descriptor_suffix=(own or suffix) if methods.takes_cards else None,
         receipt_email=details.customer_email if receipts else None,
         order_reference=booking.reference,
     )

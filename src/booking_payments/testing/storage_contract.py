@@ -29,6 +29,7 @@ from booking_payments.domain.instructions import (
     CreateIntent,
     CreateRefund,
     Instruction,
+    MethodChoice,
 )
 from booking_payments.domain.ledger import Posting, postings, postings_of
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
@@ -72,7 +73,9 @@ def booking(number: int = 1, *, customer_id: str = "ann", expires_in: timedelta 
         expires_at=NOW + expires_in,
         created_at=NOW,
         refund_policy=POLICY,
-        details=BookingDetails(title="Night", customer_email="ann@example.com", statement_descriptor_suffix="NIGHT"),
+        details=BookingDetails(
+            title="Night", customer_email="ann@example.com", methods=MethodChoice(allowed=("card",))
+        ),
     )
 
 

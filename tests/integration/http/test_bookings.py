@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from booking_payments.application.world import Terms
+from booking_payments.domain.instructions import MethodChoice
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, open_api, problem_of
 
@@ -226,3 +227,49 @@ def test_bookings_are_filtered(api: Api, query: Any, found: set[str]) -> None:
 @pytest.mark.parametrize("query", [{"cursor": "nonsense"}, {"limit": 0}, {"limit": 101}, {"status": "x"}, {"seat": 7}])
 def test_a_list_that_can_not_be_is_400(api: Api, query: Any) -> None:
     assert problem_of(api.get("/api/bookings/", BOOKING_APP, params=query))["status"] == 400
+
+
+# --- how one is paid
+
+
+@pytest.mark.parametrize(
+    ("chosen", "types"),
+    [
+        ({"allowed": ["card"]}, ["card"]),
+        ({"excluded": ["us_bank_account", "klarna"]}, ["card"]),
+        (None, ["card", "us_bank_account"]),
+    ],
+)
+def test_a_booking_says_which_payment_methods_are_taken_for_it(api: Api, chosen: Any, types: list[str]) -> None:
+    booking_id = api.book(payment_methods=chosen)
+
+    payment = api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={}).json()
+    intent = api.house.stripe.call("GET", f"/v1/payment_intents/{payment['payment_intent_id']}").body
+
+    assert intent["payment_method_types"] == types
+    assert api.get(f"/api/bookings/{booking_id}/", ANN).json()["payment_methods"] == chosen
+
+
+@pytest.mark.parametrize(
+    "chosen", [{}, {"allowed": ["card"], "excluded": ["klarna"]}, {"allowed": []}, {"allowed": ["Card"]}, {"all": True}]
+)
+def test_a_choice_of_methods_that_is_none_is_400(api: Api, chosen: Any) -> None:
+    new = api.new_booking(payment_methods=chosen)
+
+    assert problem_of(api.post("/api/bookings/", BOOKING_APP, json=new))["status"] == 400
+
+
+def test_a_booking_adds_no_method_that_is_not_taken() -> None:
+    with open_api(house=House(terms=Terms(methods=MethodChoice(allowed=("card",))))) as api:
+        new = api.new_booking(payment_methods={"allowed": ["klarna"]})
+        problem = problem_of(api.post("/api/bookings/", BOOKING_APP, json=new))
+
+    assert (problem["status"], problem["code"]) == (422, "no_payment_method_left")
+
+
+def test_without_cards_a_statement_has_no_suffix(api: Api) -> None:
+    booking_id = api.book(payment_methods={"excluded": ["card"]}, statement_descriptor_suffix="Gala")
+    payment = api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={}).json()
+
+    intent = api.house.stripe.call("GET", f"/v1/payment_intents/{payment['payment_intent_id']}").body
+    assert intent["statement_descriptor_suffix"] is None

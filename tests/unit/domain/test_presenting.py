@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from booking_payments.domain.booking import Booking, BookingDetails
-from booking_payments.domain.instructions import ChargeTexts
+from booking_payments.domain.errors import RefusedByRule
+from booking_payments.domain.instructions import ANY_METHOD, ChargeTexts, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.presenting import is_suffix, suffix_of, texts_of
 from booking_payments.testing.house import NOW
@@ -92,3 +93,42 @@ def test_no_address_shows_in_a_representation() -> None:
     booking = evolve(BOOKING, details=BookingDetails(customer_email="ann@example.com"))
 
     assert "ann@" not in repr(booking) + repr(texts_of(booking, suffix=None, receipts=True))
+
+
+CARD, DEBITS = MethodChoice(allowed=("card",)), MethodChoice(allowed=("sepa_debit", "us_bank_account"))
+WIDE, NO_IDEAL = MethodChoice(allowed=("card", "klarna")), MethodChoice(excluded=("ideal",))
+NO_KLARNA = MethodChoice(excluded=("klarna",), configuration="pmc_1")
+
+
+@pytest.mark.parametrize(
+    ("settings", "own", "taken"),
+    [
+        (ANY_METHOD, ANY_METHOD, ANY_METHOD),
+        (CARD, ANY_METHOD, CARD),
+        (ANY_METHOD, CARD, CARD),
+        (WIDE, MethodChoice(allowed=("klarna", "ideal")), MethodChoice(allowed=("klarna",))),
+        (NO_KLARNA, NO_IDEAL, MethodChoice(excluded=("klarna", "ideal"), configuration="pmc_1")),
+        (NO_KLARNA, MethodChoice(allowed=("klarna", "card")), CARD),
+        (WIDE, MethodChoice(excluded=("klarna",)), CARD),
+    ],
+)
+def test_a_bookings_choice_of_methods_narrows_the_settings(
+    settings: MethodChoice, own: MethodChoice, taken: MethodChoice
+) -> None:
+    assert settings.narrowed_by(own) == taken
+
+
+@pytest.mark.parametrize(("settings", "own"), [(CARD, DEBITS), (CARD, MethodChoice(excluded=("card",)))])
+def test_a_choice_that_leaves_nothing_is_refused(settings: MethodChoice, own: MethodChoice) -> None:
+    with pytest.raises(RefusedByRule):
+        settings.narrowed_by(own)
+
+
+@pytest.mark.parametrize(
+    ("methods", "taken"),
+    [(ANY_METHOD, True), (CARD, True), (DEBITS, False), (MethodChoice(excluded=("card",)), False), (NO_KLARNA, True)],
+)
+def test_a_suffix_is_for_cards(methods: MethodChoice, taken: bool) -> None:
+    texts = texts_of(BOOKING, suffix="NIGHTS", receipts=False, methods=methods)
+
+    assert (texts.statement_descriptor_suffix == "NIGHTS") is taken

@@ -5,8 +5,9 @@ from typing import Final
 
 from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.domain.booking import BookingDetails, BookingStatus
-from booking_payments.domain.errors import RefusedByRule
+from booking_payments.domain.errors import InvalidInput, RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund
+from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundTier
 from booking_payments.domain.texts import require_email, require_line, require_text
@@ -18,6 +19,7 @@ from booking_payments.entrypoints.http.models import (
     BookingsAnswer,
     BookingsQuery,
     CancelBooking,
+    MethodsChosen,
     Nothing,
     Policy,
     RegisterBooking,
@@ -80,7 +82,16 @@ def _details(given: RegisterBooking) -> BookingDetails:
         description=given.description,
         customer_email=given.customer_email,
         statement_descriptor_suffix=given.statement_descriptor_suffix,
+        methods=_methods(given.payment_methods),
     )
+
+
+def _methods(given: MethodsChosen | None) -> MethodChoice:
+    if given is None:
+        return ANY_METHOD
+    if (given.allowed is None) == (given.excluded is None):
+        raise InvalidInput("payment_methods: say either which are allowed or which are excluded")
+    return MethodChoice(allowed=tuple(given.allowed or ()), excluded=tuple(given.excluded or ()))
 
 
 def _policy(given: Policy) -> RefundPolicy:

@@ -43,6 +43,7 @@ CaptureMethodText = Annotated[
     Literal["automatic", "manual"],
     Meta(description="of a new payment; an open one keeps the one that it was started with"),
 ]
+MethodType = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,49}$", examples=["card"])]
 AdviceText = Literal["try_again", "other_method", "ask_bank", "fix_details"]
 """``domain.errors.Advice``: what the customer may do about an error."""
 
@@ -84,6 +85,13 @@ class Policy(Asked):
     fee: Literal["kept", "returned"] = "kept"
 
 
+class MethodsChosen(Asked, omit_defaults=True):
+    """Which types of payment methods are taken, in the gateway's words: these and no others, or all but these."""
+
+    allowed: Annotated[list[MethodType], Meta(min_length=1, max_length=50)] | None = None
+    excluded: Annotated[list[MethodType], Meta(min_length=1, max_length=50)] | None = None
+
+
 class RegisterBooking(Asked):
     """A booking to be paid."""
 
@@ -98,6 +106,7 @@ class RegisterBooking(Asked):
     description: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
     customer_email: Annotated[str, Meta(max_length=254, examples=["ann@example.com"])] | None = None
     statement_descriptor_suffix: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    payment_methods: MethodsChosen | None = None
 
 
 class CancelBooking(Asked):
@@ -123,6 +132,7 @@ class BookingAnswer(Given):
     description: str | None
     customer_email: str | None
     statement_descriptor_suffix: str | None
+    payment_methods: MethodsChosen | None
 
 
 class BookingsAnswer(Given):

@@ -16,6 +16,7 @@ from booking_payments.application.views import PaymentView
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
+from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import AttemptOutcome, Dispute, Payment, Refund
@@ -29,6 +30,7 @@ from booking_payments.entrypoints.http.models import (
     EventsAnswer,
     FeeAnswer,
     MethodAnswer,
+    MethodsChosen,
     PaymentAnswer,
     Policy,
     QuoteAnswer,
@@ -63,8 +65,18 @@ def booking(entity: Booking) -> BookingAnswer:
         expires_at=moment(entity.expires_at),
         status=entity.status.value,
         refund_policy=_policy(entity.refund_policy) if entity.refund_policy else None,
-        **asdict(entity.details),
+        title=entity.details.title,
+        description=entity.details.description,
+        customer_email=entity.details.customer_email,
+        statement_descriptor_suffix=entity.details.statement_descriptor_suffix,
+        payment_methods=_methods(entity.details.methods),
     )
+
+
+def _methods(chosen: MethodChoice) -> MethodsChosen | None:
+    if chosen == ANY_METHOD:
+        return None
+    return MethodsChosen(allowed=list(chosen.allowed) or None, excluded=list(chosen.excluded) or None)
 
 
 def _policy(policy: RefundPolicy) -> Policy:
