@@ -137,10 +137,10 @@ def _publisher(settings: Settings, publishers: Sequence[Publisher]) -> Publisher
     return Bounded(Publishers(*publishers), _longest_delivery(settings)) if publishers else None
 
 
-def _terms(settings: Settings, publisher: Publisher | None, works: bool) -> Terms:
+def _terms(settings: Settings, publisher: Publisher | None, works: bool, installation_id: str | None) -> Terms:
     """The settings' terms. Where this process does the background work and has no way out for messages, it would cross
     them off a moment after they are written: so they are written that way."""
-    terms = terms_of(settings)
+    terms = evolve(terms_of(settings), installation_id=installation_id)
     return evolve(terms, deliveries=evolve(terms.deliveries, let_go=works and publisher is None))
 
 
@@ -185,6 +185,7 @@ class Container(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=Settings)
     consumers = providers.Object[Sequence[Consumer]](())
     works = providers.Object(False)
+    installation_id = providers.Object[str | None](None)
     database_url = settings.provided.normalized_database_url
 
     # The world outside
@@ -249,7 +250,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         ids=ids,
         random=random,
-        terms=providers.Callable(_terms, settings, publisher, works),
+        terms=providers.Callable(_terms, settings, publisher, works, installation_id),
         retry=providers.Callable(retry_of, settings),
         side_by_side=providers.Object(side_by_side),
     )
@@ -278,6 +279,7 @@ async def build(
         container.webhooks.override(providers.Object(own.webhooks))
     kind = settings.gateway if own is None else None
     storage: SqlStorage = container.storage()
+    container.installation_id.override(providers.Object(await _installation_id(settings, storage)))
     try:
         yield Services(
             payments=container.payments(),
@@ -300,6 +302,18 @@ async def build(
         await _close_gateway(container, kind)
         if serving:
             await container.counters().close()
+
+
+async def _installation_id(settings: Settings, storage: SqlStorage) -> str | None:
+    """What tells this installation from others: as the settings say, or else as the database has it. None where that
+    can't be read, which nothing survives that goes on from here to work with it."""
+    if settings.given_installation_id is not None:
+        return settings.given_installation_id
+    try:
+        with anyio.fail_after(READY_WITHIN_S):
+            return await storage.installation_id()
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return None
 
 
 @asynccontextmanager

@@ -333,6 +333,11 @@ class Settings(BaseSettings):
         description=f"must be at most {SUFFIX_LENGTH} plain characters with a letter, and none of < > \\ ' \" *",
     )
     receipt_emails: bool = Field(False, alias="RECEIPT_EMAILS", description="must be true or false")
+    given_installation_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
+        None,
+        alias="INSTALLATION_ID",
+        description="must be 1 to 64 letters, digits, dots, dashes and underscores",
+    )
     given_gateway: GatewayName | None = Field(
         None, alias="PAYMENT_GATEWAY", description="must be stripe, bank_transfer or fake"
     )

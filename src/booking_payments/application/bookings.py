@@ -196,6 +196,7 @@ def _refund_canceled(world: World, recorder: Recorder, refund: RefundOnCancel, a
                 reason=RefundReason.REQUESTED_BY_CUSTOMER,
                 note="booking canceled",
                 correlation_id=recorder.correlation_id,
+                installation_id=world.terms.installation_id,
             )
         )
 

@@ -101,6 +101,7 @@ def _created(
             methods=methods,
         ),
         correlation_id=recorder.correlation_id,
+        installation_id=world.terms.installation_id,
     )
 
 

@@ -139,6 +139,7 @@ class Recorder:
                     reason=RefundReason.REQUESTED_BY_CUSTOMER,
                     note="paid after the booking was closed",
                     correlation_id=self.correlation_id,
+                    installation_id=self._world.terms.installation_id,
                 )
             )
 

@@ -111,6 +111,7 @@ def _intended(
         reason=reason,
         note=note,
         correlation_id=recorder.correlation_id,
+        installation_id=world.terms.installation_id,
     )
 
 

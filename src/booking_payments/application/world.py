@@ -54,8 +54,9 @@ class Terms:
     """The house's terms, which a payment keeps as they were when it was started.
 
     ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
-    included. ``receipt_emails``: whether the gateway may mail receipts. ``max_unpaid_bookings`` is how many holds one
-    customer may keep; 0: any number.
+    included. ``installation_id``: what tells our objects at the gateway from those of others on the same account; None:
+    all that bear ids like ours are ours. ``receipt_emails``: whether the gateway may mail receipts.
+    ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number.
     """
 
     fees: FeePolicy = FeePolicy()
@@ -66,6 +67,7 @@ class Terms:
     methods: MethodChoice = ANY_METHOD
     statement_descriptor_suffix: str | None = None
     receipt_emails: bool = False
+    installation_id: str | None = None
     max_unpaid_bookings: int = 0
     lease: timedelta = timedelta(seconds=60)
     deliveries: DeliveryTerms = DeliveryTerms()

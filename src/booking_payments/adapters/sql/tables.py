@@ -266,6 +266,14 @@ refused_deliveries = Table(
 )
 """How many webhooks were refused for their signature, by the hour: one row for each, however many are sent."""
 
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", Text, primary_key=True),
+    sqlite_strict=True,
+)
+"""One row, made by the migration: what tells this installation from others on the same account of the gateway."""
+
 answers = Table(
     "answers",
     metadata,

@@ -1,5 +1,6 @@
 """Intentions: whether something may be asked of the gateway now, and what exactly is asked."""
 
+import hmac
 from datetime import datetime
 
 from booking_payments.domain import events as ev
@@ -76,10 +77,11 @@ def intend_create(
     methods: MethodChoice = ANY_METHOD,
     texts: ChargeTexts = NO_TEXTS,
     correlation_id: str | None = None,
+    installation_id: str | None = None,
 ) -> Facts:
     """Make the intent at the gateway, and charge it in the same call when ``confirm`` is set.
 
-    ``correlation_id`` names the request that asked for it, also at the gateway.
+    ``correlation_id`` names the request that asked for it, also at the gateway; ``installation_id`` whose it is there.
     """
     if confirm:
         _require_chargeable(payment, payment_method_id)
@@ -90,7 +92,7 @@ def intend_create(
         payment_method_id=payment_method_id,
         confirm=confirm,
         return_url=return_url,
-        metadata=_metadata(payment, correlation_id),
+        metadata=_metadata(payment, correlation_id, installation_id),
         methods=methods,
         texts=texts,
     )
@@ -145,13 +147,14 @@ def intend_refund(
     reason: RefundReason,
     note: str | None,
     correlation_id: str | None = None,
+    installation_id: str | None = None,
 ) -> Facts:
-    """Give back what ``quote`` says; the amount is reserved from this moment. ``correlation_id`` as with the intent."""
+    """Give back what ``quote`` says; the amount is reserved from this moment. The ids as with the intent."""
     require(payment.status, Command.REFUND)
     _require_idle(payment)
     if not quote.allowed:
         raise quote.reason.error()
-    own = _metadata(payment, correlation_id)
+    own = _metadata(payment, correlation_id, installation_id)
     metadata = {**own, "refund_id": refund_id, **({"note": note} if note else {})}
     requested = ev.RefundRequested(
         refund_id=refund_id,
@@ -224,8 +227,14 @@ def _server_attempt(payment: Payment, key: str, payment_method_id: str | None) -
     )
 
 
-def _metadata(payment: Payment, correlation_id: str | None) -> dict[str, str]:
+def _metadata(payment: Payment, correlation_id: str | None, installation_id: str | None) -> dict[str, str]:
+    """What every object of ours carries at the gateway. Of the customer only a key that means nothing elsewhere."""
+    own = {}
+    if installation_id is not None:
+        key = hmac.digest(installation_id.encode(), payment.customer_id.encode(), "sha256").hex()
+        own = {"installation_id": installation_id, "customer_key": key}
     return {
+        **own,
         "booking_id": payment.booking_id,
         "payment_id": payment.id,
         "booking_reference": payment.booking_reference,
