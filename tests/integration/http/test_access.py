@@ -130,6 +130,17 @@ def test_the_frameworks_list_of_methods_needs_no_token(api: Api) -> None:
     assert api.client.options("/api/payments/").status_code == 204
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/api/bookings/", {"GET", "HEAD", "POST", "OPTIONS"}), ("/api/payments/", {"GET", "HEAD", "OPTIONS"})],
+)
+@pytest.mark.parametrize("method", ["OPTIONS", "DELETE"])
+def test_all_methods_of_a_path_are_named(api: Api, method: str, path: str, allowed: set[str]) -> None:
+    response = api.client.request(method, path, headers=BOOKING_APP)
+
+    assert set(response.headers["allow"].split(", ")) == allowed
+
+
 def test_an_operator_acts_as_a_customer_on_own_bookings_only(api: Api) -> None:
     own = api.pay(api.book(customer_id="olga"), who=OPERATOR)
     response = api.pay(api.book(), who=OPERATOR)
