@@ -23,6 +23,7 @@ from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.memory.publisher import Bounded, CallablePublisher, Consumer, Publishers
 from booking_payments.adapters.memory.steps import side_by_side
+from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.adapters.procrastinate.presence import Presence
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.fake_store import SqlFakeStore
@@ -47,6 +48,7 @@ from booking_payments.terms import retry_of, terms_of
 
 if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
     from booking_payments.adapters.procrastinate.queue import JobQueue
+    from booking_payments.adapters.stripe.examination import Finding
     from booking_payments.adapters.stripe.sdk import SdkTransport
     from booking_payments.adapters.throttle import Counters
     from booking_payments.entrypoints.deliveries import Deliveries
@@ -69,7 +71,16 @@ def _stripe_transport(settings: Settings) -> "SdkTransport":
         raise SettingsError(Problem("STRIPE_SECRET_KEY", "must be set for the Stripe gateway"))
     with extra("stripe", "PAYMENT_GATEWAY", "stripe"):
         from booking_payments.adapters.stripe.sdk import SdkTransport
-    return SdkTransport(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
+    network = _network()
+    return SdkTransport(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base, network=network)
+
+
+def _network() -> Network:
+    """Proxies and certificates of the environment. Raises ``SettingsError``."""
+    try:
+        return Network.of_environment()
+    except NetworkMisconfigured as wrong:
+        raise SettingsError(Problem(wrong.variable, wrong.remedy)) from None
 
 
 def _clock(settings: Settings) -> SystemClock | DatabaseClock:
@@ -116,7 +127,7 @@ def _webhook(url: str, settings: Settings, clock: SystemClock | DatabaseClock) -
     from booking_payments.adapters.messages.webhook import TIMEOUT, WebhookPublisher
 
     timeout = min(TIMEOUT, _longest_delivery(settings))
-    return WebhookPublisher(url, settings.messages_webhook_secrets, clock, timeout)
+    return WebhookPublisher(url, settings.messages_webhook_secrets, clock, timeout, network=_network())
 
 
 def _broker(url: str, settings: Settings) -> Publisher:
@@ -135,10 +146,10 @@ def _publisher(settings: Settings, publishers: Sequence[Publisher]) -> Publisher
     return Bounded(Publishers(*publishers), _longest_delivery(settings)) if publishers else None
 
 
-def _terms(settings: Settings, publisher: Publisher | None, works: bool) -> Terms:
+def _terms(settings: Settings, publisher: Publisher | None, works: bool, installation_id: str | None) -> Terms:
     """The settings' terms. Where this process does the background work and has no way out for messages, it would cross
     them off a moment after they are written: so they are written that way."""
-    terms = terms_of(settings)
+    terms = evolve(terms_of(settings), installation_id=installation_id)
     return evolve(terms, deliveries=evolve(terms.deliveries, let_go=works and publisher is None))
 
 
@@ -184,6 +195,7 @@ class Container(containers.DeclarativeContainer):
     consumers = providers.Object[Sequence[Consumer]](())
     works = providers.Object(False)
     serves = providers.Object(False)
+    installation_id = providers.Object[str | None](None)
     database_url = settings.provided.normalized_database_url
 
     # The world outside
@@ -248,7 +260,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         ids=ids,
         random=random,
-        terms=providers.Callable(_terms, settings, publisher, works),
+        terms=providers.Callable(_terms, settings, publisher, works, installation_id),
         retry=providers.Callable(retry_of, settings),
         side_by_side=providers.Object(side_by_side),
     )
@@ -314,6 +326,7 @@ async def _built(
         container.webhooks.override(providers.Object(own.webhooks))
     kind = settings.gateway if own is None else None
     storage: SqlStorage = container.storage()
+    container.installation_id.override(providers.Object(await _installation_id(settings, storage)))
     try:
         yield Services(
             payments=container.payments(),
@@ -338,6 +351,18 @@ async def _built(
             await container.counters().close()
 
 
+async def _installation_id(settings: Settings, storage: SqlStorage) -> str | None:
+    """What tells this installation from others: as the settings say, or else as the database has it. None where that
+    can't be read, which nothing survives that goes on from here to work with it."""
+    if settings.given_installation_id is not None:
+        return settings.given_installation_id
+    try:
+        with anyio.fail_after(READY_WITHIN_S):
+            return await storage.installation_id()
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return None
+
+
 @asynccontextmanager
 async def gateway_alone(settings: Settings) -> AsyncIterator[Gateway]:
     """The gateway without the rest of the house, closed when the context ends."""
@@ -346,6 +371,17 @@ async def gateway_alone(settings: Settings) -> AsyncIterator[Gateway]:
         yield container.gateway()
     finally:
         await _close_gateway(container, settings.gateway)
+
+
+async def examined(settings: Settings) -> "Sequence[Finding]":
+    """What is right and wrong at Stripe: rights of the key, webhook endpoints. Raises ``GatewayError``."""
+    transport = _stripe_transport(settings)
+    from booking_payments.adapters.stripe.examination import examine
+
+    try:
+        return await examine(transport, livemode=settings.livemode)
+    finally:
+        await transport.close()
 
 
 async def _close_gateway(container: Container, kind: GatewayName | None) -> None:

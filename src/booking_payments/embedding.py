@@ -120,6 +120,7 @@ class SyncBookingPayments:
         self.quote_refund = blocking(payments.quote_refund)
         self.refund_payment = blocking(payments.refund_payment)
         self.receive_webhook = blocking(payments.receive_webhook)
+        self.list_bookings = blocking(payments.list_bookings)
         self.work = blocking(payments.work)
         self.deliver_messages = blocking(payments.deliver_messages)
         self.undelivered_messages = blocking(payments.undelivered_messages)

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from booking_payments.adapters.messages.signature import key_of
 from booking_payments.adapters.stripe.amounts import DIGITS, MOST_DIGITS
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.domain.presenting import SUFFIX_LENGTH, is_suffix
 
 DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
 """Signs tokens where nobody but this machine can call and no real money moves."""
@@ -272,6 +273,19 @@ def _signing_secrets(value: Any) -> Any:
     return secrets
 
 
+def _suffix(value: Any) -> Any:
+    if not is_suffix(str(value)):
+        raise ValueError
+    return value
+
+
+def _method_types(value: Any) -> Any:
+    types = tuple(dict.fromkeys(_split(value)))
+    if not all(re.fullmatch(r"[a-z][a-z0-9_]{1,49}", each, re.ASCII) for each in types):
+        raise ValueError
+    return types
+
+
 Fraction = Annotated[Decimal, BeforeValidator(_plain_decimal), Field(lt=1)]
 Amount = Annotated[Decimal, BeforeValidator(_plain_decimal)]
 Count = Annotated[int, BeforeValidator(_plain_int)]
@@ -282,6 +296,9 @@ SigningSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_sig
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 
+MethodTypes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_method_types)]
+
+_METHOD_TYPES: Final = "must be types of payment methods in Stripe's words, separated by commas: card,sepa_debit"
 _AMOUNT: Final = "must be an amount in major units and not negative, such as 0.30"
 
 
@@ -314,6 +331,24 @@ class Settings(BaseSettings):
     )
     stripe_api_base: Annotated[str | None, BeforeValidator(_web_address)] = Field(
         None, alias="STRIPE_API_BASE", description="must be an address such as http://127.0.0.1:12111"
+    )
+    stripe_allowed_methods: MethodTypes = Field((), alias="STRIPE_ALLOWED_METHODS", description=_METHOD_TYPES)
+    stripe_excluded_methods: MethodTypes = Field((), alias="STRIPE_EXCLUDED_METHODS", description=_METHOD_TYPES)
+    stripe_method_configuration: Annotated[str | None, _prefixed("pmc_")] = Field(
+        None,
+        alias="STRIPE_METHOD_CONFIGURATION",
+        description="must be the id of a payment method configuration, which begins with pmc_",
+    )
+    statement_descriptor_suffix: Annotated[str | None, BeforeValidator(_suffix)] = Field(
+        None,
+        alias="STATEMENT_DESCRIPTOR_SUFFIX",
+        description=f"must be at most {SUFFIX_LENGTH} plain characters with a letter, and none of < > \\ ' \" *",
+    )
+    receipt_emails: bool = Field(False, alias="RECEIPT_EMAILS", description="must be true or false")
+    given_installation_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
+        None,
+        alias="INSTALLATION_ID",
+        description="must be 1 to 64 letters, digits, dots, dashes and underscores",
     )
     given_gateway: GatewayName | None = Field(
         None, alias="PAYMENT_GATEWAY", description="must be stripe, bank_transfer or fake"
@@ -671,6 +706,9 @@ def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
         yield Problem("STRIPE_WEBHOOK_SECRET", "set it: others can reach HOST, and the default is known to everybody")
     if _modes_differ(settings):
         yield Problem("STRIPE_PUBLISHABLE_KEY", "must be of the same mode, live or test, as STRIPE_SECRET_KEY")
+    if settings.stripe_allowed_methods and (settings.stripe_excluded_methods or settings.stripe_method_configuration):
+        remedy = "goes with neither STRIPE_EXCLUDED_METHODS nor STRIPE_METHOD_CONFIGURATION; leave these out, or this"
+        yield Problem("STRIPE_ALLOWED_METHODS", remedy)
     if _live_in_the_open(settings):
         yield Problem("STRIPE_API_BASE", "must begin with https:// with a live key")
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from booking_payments.application.world import DeliveryTerms, Terms
 from booking_payments.domain.fees import FeePolicy
+from booking_payments.domain.instructions import MethodChoice
 from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.domain.retry import RetryPolicy
 from booking_payments.settings import AfterDeadLetter, Settings
@@ -25,6 +26,13 @@ def terms_of(settings: Settings) -> Terms:
         refunds=RefundPolicy(fee=settings.fee_refund),
         max_attempts=settings.retry_attempts,
         return_url=settings.return_url,
+        statement_descriptor_suffix=settings.statement_descriptor_suffix,
+        receipt_emails=settings.receipt_emails,
+        methods=MethodChoice(
+            allowed=settings.stripe_allowed_methods,
+            excluded=settings.stripe_excluded_methods,
+            configuration=settings.stripe_method_configuration,
+        ),
         max_unpaid_bookings=settings.max_unpaid_bookings_per_customer,
         lease=timedelta(seconds=settings.operation_lease_s),
         deliveries=_deliveries_terms(settings),

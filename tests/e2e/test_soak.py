@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.serving import free_port, process, wait_until_ready
+from tests.e2e.serving import process, wait_until_ready
 from tests.e2e.test_http_limits import MIB, resident
 from tests.integration.http.api import JWT_SECRET, token
+from tests.ports import free_port
 
 REQUESTS = 50_000 if os.environ.get("SIMULATION") == "nightly" else 2_500
 WARM = 1_000

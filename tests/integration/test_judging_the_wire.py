@@ -13,7 +13,7 @@ from tests.conforming import Judge, judging
 PAID = {
     "amount": "1000",
     "currency": "usd",
-    "payment_method_types[]": "card",
+    "allowed_payment_method_types[]": "card",
     "payment_method": "pm_card_visa",
     "confirm": "true",
 }

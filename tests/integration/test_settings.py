@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -11,10 +11,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from booking_payments.application.callers import Caller
+from booking_payments.application.views import NewBooking
 from booking_payments.container import gateway_alone
 from booking_payments.domain.errors import RefusedByRule
+from booking_payments.domain.events import OperationIntended
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.domain.instructions import CreateIntent, MethodChoice
 from booking_payments.domain.money import Currency, Money
+from booking_payments.embedding import open_payments
 from booking_payments.settings import (
     Rate,
     Settings,
@@ -601,3 +606,85 @@ async def test_the_largest_charge_is_that_of_the_settings(env: Mapping[str, str]
         gateway.check_charge(Money.parse("1000000", Currency.UGX))
         with pytest.raises(RefusedByRule):
             gateway.check_charge(Money.parse("10000000", Currency.UGX))
+
+
+# --- which payment methods
+
+
+def test_the_payment_methods_that_are_taken_are_lists_in_stripes_words() -> None:
+    settings = load_settings({**STRIPE, "STRIPE_ALLOWED_METHODS": "card, sepa_debit,card"}, env_file=None)
+
+    assert terms_of(settings).methods == MethodChoice(allowed=("card", "sepa_debit"))
+
+
+def test_excluded_methods_go_with_a_configuration() -> None:
+    given = {"STRIPE_EXCLUDED_METHODS": "klarna", "STRIPE_METHOD_CONFIGURATION": "pmc_1"}
+
+    assert terms_of(load_settings({**STRIPE, **given}, env_file=None)).methods == MethodChoice(
+        excluded=("klarna",), configuration="pmc_1"
+    )
+
+
+@pytest.mark.parametrize("other", [{"STRIPE_EXCLUDED_METHODS": "klarna"}, {"STRIPE_METHOD_CONFIGURATION": "pmc_1"}])
+def test_allowed_methods_exclude_the_others(other: dict[str, str]) -> None:
+    assert refused(STRIPE, STRIPE_ALLOWED_METHODS="card", **other) == ["STRIPE_ALLOWED_METHODS"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STRIPE_ALLOWED_METHODS", "Card"),
+        ("STRIPE_ALLOWED_METHODS", "card;klarna"),
+        ("STRIPE_EXCLUDED_METHODS", "card klarna"),
+        ("STRIPE_METHOD_CONFIGURATION", "card"),
+    ],
+)
+def test_what_can_be_no_payment_method_is_refused(name: str, value: str) -> None:
+    assert refused(STRIPE, **{name: value}) == [name]
+
+
+def test_statement_and_receipts_are_as_the_settings_say() -> None:
+    terms = terms_of(load_settings({**STRIPE, "STATEMENT_DESCRIPTOR_SUFFIX": "NIGHTS"}, env_file=None))
+    mailed = terms_of(load_settings({**STRIPE, "RECEIPT_EMAILS": "true"}, env_file=None))
+
+    assert (terms.statement_descriptor_suffix, terms.receipt_emails) == ("NIGHTS", False)
+    assert (mailed.statement_descriptor_suffix, mailed.receipt_emails) == (None, True)
+
+
+@pytest.mark.parametrize("suffix", ["ELEVEN CHAR", "2026", "A*B", "NÄCHTE", "it's"])
+def test_a_suffix_that_no_statement_takes_stops_the_start(suffix: str) -> None:
+    assert refused(STRIPE, STATEMENT_DESCRIPTOR_SUFFIX=suffix) == ["STATEMENT_DESCRIPTOR_SUFFIX"]
+
+
+# --- the installation
+
+
+@pytest.mark.parametrize("value", ["two words", "x" * 65, "a/b"])
+def test_an_installation_has_a_plain_name(value: str) -> None:
+    assert refused(STRIPE, INSTALLATION_ID=value) == ["INSTALLATION_ID"]
+
+
+async def _installation(folder: Path, **changes: str) -> str | None:
+    env = {"DATABASE_URL": f"sqlite:///{folder / 'books.db'}", "JWT_SECRET": "x" * 32, **changes}
+    async with open_payments(env, env_file=None, migrate=True, background=False) as payments:
+        booking = await payments.register_booking(
+            NewBooking(
+                reference=f"R-{changes}",
+                customer_id="ann",
+                amount=Money(1000, Currency.USD),
+                event_starts_at=datetime(2100, 1, 1, tzinfo=UTC),
+            )
+        )
+        started = await payments.start_payment(booking.booking.id, Caller.customer("ann", "test"))
+        facts = [each.fact for each in await payments.journal(started.payment.booking_id)]
+        [made] = [fact.instruction for fact in facts if isinstance(fact, OperationIntended)]
+        assert isinstance(made, CreateIntent)
+        return made.metadata.get("installation_id")
+
+
+async def test_an_installation_keeps_its_id_and_the_setting_goes_first(tmp_path: Path) -> None:
+    first, again = await _installation(tmp_path), await _installation(tmp_path, PAYMENT_RETRY_ATTEMPTS="2")
+    set_ = await _installation(tmp_path, INSTALLATION_ID="shop-7")
+
+    assert first is not None
+    assert (first.startswith("inst_"), again, set_) == (True, first, "shop-7")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def exported() -> dict[str, set[str]]:
     with open_site(House()) as site:
         site.paid("pm_card_chargeDeclined", reference="R-2")
         booking_id = site.paid()
+        site.held()
         site.run(site.house.payments.refund_payment, booking_id)
         site.client.post("/api/webhooks/stripe/", content=b"{}")
         return {
@@ -105,3 +107,24 @@ def test_without_the_database_the_process_still_tells_of_itself(monkeypatch: pyt
 
 async def _refuse(*_: object) -> None:
     raise ConnectionError("the database is gone")
+
+
+def test_a_hold_that_ends_soon_is_named_by_its_payment() -> None:
+    with open_site(House()) as site:
+        payment, house = site.payment_of(site.held()), site.house
+        early = site.client.get("/metrics").text
+    house.clock.advance(timedelta(days=6, hours=1))
+    with open_site(house) as site:
+        late = site.client.get("/metrics").text
+
+    assert f"booking_payments_capture_earliest_seconds {7 * 86400.0}" in early
+    assert f'capture_due_seconds{{payment="{payment.id}"}}' not in early
+    assert f'booking_payments_capture_due_seconds{{payment="{payment.id}"}} {23 * 3600.0}' in late
+
+
+def test_without_a_hold_there_is_no_end_of_one() -> None:
+    with open_site(House()) as site:
+        site.paid()
+        text = site.client.get("/metrics").text
+
+    assert "booking_payments_capture_earliest_seconds" not in text

@@ -86,6 +86,7 @@ def _booked(world: World, new: NewBooking) -> Booking:
         raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
     if new.amount.minor < 0:
         raise RefusedByRule("the amount must not be negative", code="negative_amount")
+    world.terms.methods.narrowed_by(new.details.methods)
     return Booking(
         id=world.ids.new("bk"),
         reference=new.reference,
@@ -95,6 +96,7 @@ def _booked(world: World, new: NewBooking) -> Booking:
         expires_at=expires_at,
         created_at=world.clock.now(),
         refund_policy=new.refund_policy,
+        details=new.details,
     )
 
 
@@ -102,13 +104,25 @@ async def describe_booking(world: World, booking_id: str, caller: Caller) -> Boo
     """The booking with what is owed for it. Raises ``NotFound`` for one that does not exist for this caller."""
 
     async def work(uow: UnitOfWork) -> BookingView:
-        booking = caller.require(await uow.bookings.get(booking_id))
-        payments = await uow.payments.of_booking(booking_id)
-        owed = total((payment.owed.amount for payment in payments), booking.amount.currency)
-        waiting = total((payment.owed_waiting for payment in payments), booking.amount.currency)
-        return BookingView(booking=booking, refund_owed=owed, refund_waiting=waiting)
+        return await _described(uow, caller.require(await uow.bookings.get(booking_id)))
 
     return await world.storage.read(work)
+
+
+async def describe_bookings(world: World, found: Sequence[Booking]) -> Sequence[BookingView]:
+    """Each booking with what is owed for it, read on one consistent view."""
+
+    async def work(uow: UnitOfWork) -> Sequence[BookingView]:
+        return [await _described(uow, booking) for booking in found]
+
+    return await world.storage.read(work)
+
+
+async def _described(uow: UnitOfWork, booking: Booking) -> BookingView:
+    payments = await uow.payments.of_booking(booking.id)
+    owed = total((payment.owed.amount for payment in payments), booking.amount.currency)
+    waiting = total((payment.owed_waiting for payment in payments), booking.amount.currency)
+    return BookingView(booking=booking, refund_owed=owed, refund_waiting=waiting)
 
 
 async def get_booking(world: World, booking_id: str, caller: Caller) -> Booking:

@@ -2,7 +2,7 @@
 what ``ports.overview`` reads; each says how much it was made of."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
@@ -21,6 +21,7 @@ MOST_DELIVERIES: Final = 5_000
 MOST_WATCHED: Final = 500
 MOST_DISPUTES: Final = 500
 MOST_DEAD: Final = 1_000
+MOST_HELD: Final = 1_000
 """How many rows a figure is made of at most: the newest."""
 
 MANY_DECLINES: Final = 5
@@ -110,7 +111,8 @@ class Figures:
     ``days`` count payments by the day they began; ``money`` is by the day that it moved, for every currency, those with
     the most payments first. ``refund_times_s`` are from request to success. ``declined_often``: customers whose cards
     were declined ``MANY_DECLINES`` times or more, as those of somebody who tries out stolen cards are. ``dead_letters``
-    are messages that were given up.
+    are messages that were given up. ``holds``: payments whose money has to be captured before a time that is known, the
+    earliest first.
     """
 
     since: datetime
@@ -126,6 +128,7 @@ class Figures:
     disputes: tuple[OpenDispute, ...]
     declined_often: int
     dead_letters: int
+    holds: tuple[Payment, ...]
 
     @property
     def succeeded(self) -> int:
@@ -181,9 +184,15 @@ async def figures(world: World, since: datetime) -> Figures:
             disputes=tuple(each for each in await disputes(uow, until) if each.dispute.status.is_open),
             declined_often=await _declined_often(uow, refused),
             dead_letters=len(await uow.outbox.undelivered(dead=True, limit=MOST_DEAD)),
+            holds=_by_deadline(await told.held(MOST_HELD)),
         )
 
     return await world.storage.read(work)
+
+
+def _by_deadline(held: Iterable[Payment]) -> tuple[Payment, ...]:
+    known = [(each.captured_by, each.id, each) for each in held if each.captured_by is not None]
+    return tuple(each for _, _, each in sorted(known, key=lambda one: one[:2]))
 
 
 async def disputes(uow: UnitOfWork, now: datetime) -> Sequence[OpenDispute]:

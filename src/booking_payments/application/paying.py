@@ -18,6 +18,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import Command, PaymentStatus, require
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
+from booking_payments.domain.presenting import texts_of
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import Subject, UnitOfWork
 
@@ -85,14 +86,22 @@ def _started(world: World, recorder: Recorder, capture_method: CaptureMethod | N
 def _created(
     world: World, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
 ) -> decisions.Facts:
+    methods = world.terms.methods.narrowed_by(recorder.booking.details.methods)
     return decisions.intend_create(
         recorder.payment,
         idempotency_key=world.ids.idempotency_key(),
         payment_method_id=payment_method_id,
         confirm=confirm,
         return_url=return_url or recorder.payment.return_url or world.terms.return_url,
-        method_types=world.terms.method_types,
+        methods=methods,
+        texts=texts_of(
+            recorder.booking,
+            suffix=world.terms.statement_descriptor_suffix,
+            receipts=world.terms.receipt_emails,
+            methods=methods,
+        ),
         correlation_id=recorder.correlation_id,
+        installation_id=world.terms.installation_id,
     )
 
 

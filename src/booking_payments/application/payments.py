@@ -57,7 +57,15 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.publisher import Delivery
-from booking_payments.ports.storage import InboxEntry, InboxFilter, PaymentFilter, PaymentPage, UnitOfWork
+from booking_payments.ports.storage import (
+    BookingFilter,
+    BookingPage,
+    InboxEntry,
+    InboxFilter,
+    PaymentFilter,
+    PaymentPage,
+    UnitOfWork,
+)
 
 T = TypeVar("T")
 
@@ -114,6 +122,10 @@ class BookingPayments:
     async def describe_booking(self, booking_id: str, caller: Caller = BACKEND) -> BookingView:
         """The booking with what is owed for it. Raises ``NotFound``."""
         return await bookings.describe_booking(self._world, booking_id, caller)
+
+    async def describe_bookings(self, found: Sequence[Booking]) -> Sequence[BookingView]:
+        """These bookings, in their order, each with what is owed for it."""
+        return await bookings.describe_bookings(self._world, found)
 
     async def cancel_booking(
         self,
@@ -275,6 +287,13 @@ class BookingPayments:
         """Payments, newest first. Raises ``InvalidInput`` for a cursor that is none of ours."""
         chosen = which or PaymentFilter()
         return await self._world.storage.read(lambda uow: uow.payments.page(chosen, cursor, limit))
+
+    async def list_bookings(
+        self, which: BookingFilter | None = None, *, cursor: str | None = None, limit: int = 20
+    ) -> BookingPage:
+        """Bookings, newest first. Raises ``InvalidInput`` for a cursor that is none of ours."""
+        chosen = which or BookingFilter()
+        return await self._world.storage.read(lambda uow: uow.bookings.page(chosen, cursor, limit))
 
     # --- refunding
 

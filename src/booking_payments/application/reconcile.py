@@ -71,8 +71,9 @@ Part = TypeVar("Part", RefundReport, DisputeReport)
 class Reconciliation:
     """What was compared, what was healed, what is left for a person, and what is waiting for an open dispute.
 
-    ``payments`` counts ours, the others the gateway's objects. ``foreign`` are intents that nobody of ours made:
-    they have none of our metadata. ``events`` counts the events that had not come or had failed.
+    ``payments`` counts ours, the others the gateway's objects. ``foreign`` are intents that this installation did not
+    make: another one on the same account did, or somebody else. Their refunds and disputes are theirs, too. ``events``
+    counts the events that had not come or had failed.
     """
 
     since: datetime
@@ -208,7 +209,7 @@ class _Comparison:
 
     async def _compare_unknown(self, intent: IntentReport) -> None:
         """An intent that no payment of ours has: our call's answer was lost, or it is a stray, or not ours at all."""
-        if not _is_ours(intent):
+        if not self._is_ours(intent):
             self.foreign += 1
             return
         payment = await self._named_by(intent)
@@ -216,6 +217,13 @@ class _Comparison:
             await self._examine(payment.id, intent.id)
         else:
             await self._judge_stray(intent, payment)
+
+    def _is_ours(self, made: IntentReport | Unreadable) -> bool:
+        """Whether it is one that this installation made: its metadata name its payment or booking, and no other
+        installation. What names none may have been made before installations were told apart."""
+        own = self.world.terms.installation_id
+        by_us = own is None or made.metadata.get("installation_id", own) == own
+        return by_us and ("payment_id" in made.metadata or "booking_id" in made.metadata)
 
     async def _named_by(self, report: IntentReport | Unreadable) -> Payment | None:
         """The payment of ours that the metadata names."""
@@ -226,7 +234,7 @@ class _Comparison:
         """Leave an object that can't be read, if it is ours, and whether it is; ``payment`` is the one whose intent it
         is or belongs to."""
         payment = payment or await self._named_by(report)
-        if payment is None and not _is_ours(report):
+        if payment is None and not self._is_ours(report):
             return False
         self._leave_stray("unreadable", f"it can't be read ({report.problem}); look at it there", report, payment)
         return True
@@ -243,7 +251,8 @@ class _Comparison:
         held = await self._held_by(intent)
         if held is not None:
             code = "second_charge" if payment else "unknown_charge"
-            self._leave_stray(code, f"{held} is charged {whose}; give it back there", intent, payment)
+            text = f"{held} is charged {whose}; find out for what before anything is given back"
+            self._leave_stray(code, text, intent, payment)
         elif intent.status is None or intent.status.is_open:
             code = "second_intent" if payment else "unknown_intent"
             self._leave_stray(code, f"an intent {whose} may still be charged; cancel it there", intent, payment)
@@ -350,11 +359,6 @@ class _Comparison:
             self.findings.leave(each.code, each.text, payment, each.gateway_id)
         for each in refund_waiting(payment):
             self.findings.wait(each.code, each.text, payment, each.gateway_id)
-
-
-def _is_ours(made: IntentReport | Unreadable) -> bool:
-    """Whether it is one that we made: each of ours names its payment and booking."""
-    return "payment_id" in made.metadata or "booking_id" in made.metadata
 
 
 def _differences(payment: Payment, news: News) -> Iterator[Difference]:

@@ -137,7 +137,8 @@ class Recorder:
         elif decisions.holds_in_vain(payment, self._seen):
             self.add(decisions.intend_release(payment, idempotency_key=self._world.ids.idempotency_key()))
         elif send:
-            self.add(decisions.send_deferred(payment, self.new_ids, self.correlation_id))
+            installation_id = self._world.terms.installation_id
+            self.add(decisions.send_deferred(payment, self.new_ids, self.correlation_id, installation_id))
         operation = self.payment.operation
         same = operation and before and operation.idempotency_key == before.idempotency_key
         return None if same else operation
@@ -162,6 +163,7 @@ class Recorder:
             note=note,
             made_at=self.now,
             correlation_id=self.correlation_id,
+            installation_id=self._world.terms.installation_id,
         )
 
     @property

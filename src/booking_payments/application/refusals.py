@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from booking_payments.domain.errors import (
+    Advice,
     CardDeclined,
     GatewayRefusedUs,
     NotPossibleNow,
@@ -37,31 +38,47 @@ REFUSALS: Final[Mapping[str, Telling]] = {
         "payment_method_required",
         "choose a payment method first: send payment_method_id",
     ),
-    "token_already_used": (
+    "payment_method_used": (
         RefusedByRule,
         "payment_method_used",
         "this payment method was used before; enter the card again, or choose another",
     ),
-    **dict.fromkeys(
-        [
-            "payment_intent_incompatible_payment_method",
-            "payment_method_currency_mismatch",
-            "payment_method_unexpected_state",
-            "payment_method_unsupported_type",
-        ],
-        (
-            RefusedByRule,
-            "payment_method_incompatible",
-            "this payment can't be made with that payment method; choose another",
-        ),
+    "payment_method_of_another_customer": (
+        RefusedByRule,
+        "payment_method_of_another_customer",
+        "this payment method belongs to another customer; enter the card again, or choose another",
     ),
-    **dict.fromkeys(
-        ["payment_intent_unexpected_state", "intent_invalid_state", "status_transition_invalid"],
-        (
-            NotPossibleNow,
-            "payment_state_changed",
-            "the payment has moved on in the meantime; look at its status",
-        ),
+    "payment_method_unavailable": (
+        RefusedByRule,
+        "payment_method_unavailable",
+        "this payment method can't be used here; choose another",
+    ),
+    "payment_details_missing": (
+        RefusedByRule,
+        "payment_details_missing",
+        "details that this payment method needs are missing, such as name, address or mandate; fill them in",
+    ),
+    "payment_method_incompatible": (
+        RefusedByRule,
+        "payment_method_incompatible",
+        "this payment can't be made with that payment method; choose another",
+    ),
+    # Our settings allow nothing that fits the amount and its currency.
+    "no_method_left": (
+        GatewayRefusedUs,
+        "no_payment_method_left",
+        "none of the payment methods that are offered here takes this payment; this is our mistake",
+    ),
+    # At a capture or a refund, when nobody is there who could choose another.
+    "method_refuses": (
+        RefusedByRule,
+        "payment_method_unavailable",
+        "the bank refuses this for the payment method that the payment was made with",
+    ),
+    "payment_intent_unexpected_state": (
+        NotPossibleNow,
+        "payment_state_changed",
+        "the payment has moved on in the meantime; look at its status",
     ),
     "payment_intent_authentication_failure": (
         NotPossibleNow,
@@ -118,10 +135,34 @@ REFUSALS: Final[Mapping[str, Telling]] = {
         "the bank no longer holds the money; the customer has to pay again",
     ),
 }
-"""The gateway's codes for which somebody can do something; adapters translate cases without a code to one of these.
+"""The refusals for which somebody can do something, by the port's words for them (``ports.gateway.Refused.code``).
 
-Source of Stripe's: docs.stripe.com/error-codes. What is not here is a mistake of ours in the request or the account.
+Adapters translate to these what their gateway answers; the Stripe adapter has a table of all codes. What is not here is
+a mistake of ours in the request or the account.
 """
+
+ADVICE: Final[Mapping[str, Advice]] = {
+    **dict.fromkeys(
+        [
+            "payment_method_incompatible",
+            "payment_method_of_another_customer",
+            "payment_method_unavailable",
+            "payment_method_unknown",
+            "payment_method_used",
+        ],
+        Advice.OTHER_METHOD,
+    ),
+    **dict.fromkeys(
+        [
+            "payment_intent_authentication_failure",
+            "payment_intent_payment_attempt_expired",
+            "payment_intent_payment_attempt_failed",
+        ],
+        Advice.TRY_AGAIN,
+    ),
+    "payment_details_missing": Advice.FIX_DETAILS,
+}
+"""What the customer may do after a refusal, by the same words."""
 
 
 def told_to_caller(error: Declined | Refused | Unreachable | Misconfigured) -> PaymentError:
@@ -134,4 +175,4 @@ def told_to_caller(error: Declined | Refused | Unreachable | Misconfigured) -> P
     if telling is None:
         return GatewayRefusedUs()
     kind, code, message = telling
-    return kind(message, code=code)
+    return kind(message, code=code, advice=ADVICE.get(error.code))

@@ -1,11 +1,12 @@
 """What goes into the use cases and what comes out of them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
-from booking_payments.domain.booking import Booking
+from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
@@ -23,6 +24,7 @@ class NewBooking:
     event_starts_at: datetime
     expires_at: datetime | None = None
     refund_policy: RefundPolicy | None = None
+    details: BookingDetails = NO_DETAILS
 
 
 @frozen(kw_only=True)
@@ -71,8 +73,9 @@ class BookingView:
 class WebhookResult:
     """What became of a webhook: ``processed``, ``duplicate`` or ``ignored``, with the reason for the last.
 
-    ``alert``: a human should look at it, though nothing changes in our books. ``correlation_id`` names the request of
-    ours that made what the event is about, as far as the event says.
+    ``alert``: a human should look at it, though nothing changes in our books; ``about`` then says at which intent,
+    charge and payment. ``correlation_id`` names the request of ours that made what the event is about, as far as the
+    event says. ``api_version`` is the one in which the event is written.
     """
 
     event_id: str
@@ -81,6 +84,8 @@ class WebhookResult:
     reason: str | None = None
     alert: bool = False
     correlation_id: str | None = None
+    about: Mapping[str, str | None] = field(factory=dict)
+    api_version: str | None = None
 
 
 @frozen(kw_only=True)

@@ -6,6 +6,7 @@ other news only says that something has changed: the object is read as it is now
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Literal
 
@@ -22,11 +23,14 @@ from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport, Unreadable
-from booking_payments.ports.gateway import GatewayError, GatewayEvent, NotThere, Silent
-from booking_payments.ports.storage import InboxEntry, InboxStatus, StorageConflict, Subject, UnitOfWork
+from booking_payments.ports.gateway import GatewayError, GatewayEvent, NotThere, Silent, WebhookRefused
+from booking_payments.ports.storage import CommitLost, InboxEntry, InboxStatus, StorageConflict, Subject, UnitOfWork
 
 NOT_OURS = "the event is about an object that is not ours"
 FINAL = (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
+
+SIGNATURE = "signature_"
+"""How the codes begin with which a delivery is refused for its signature."""
 
 MAX_READS = 3
 """How often the object is read anew because our books moved meanwhile; then the gateway is asked to send it again."""
@@ -41,8 +45,24 @@ class WebhookFailed(PaymentError):
 async def receive_webhook(world: World, body: bytes, signature: str | None) -> WebhookResult:
     """Take in one delivery. Raises ``WebhookRefused`` for one that is not genuine, ``WebhookFailed`` to be sent it
     again."""
-    event = world.webhooks.read(body, signature, world.clock.now())
+    try:
+        event = world.webhooks.read(body, signature, world.clock.now())
+    except WebhookRefused as refused:
+        if refused.code.startswith(SIGNATURE):
+            await _count_refused(world)
+        raise
     return await take_in(world, event)
+
+
+async def _count_refused(world: World) -> None:
+    """Count a delivery that was refused for its signature, for ``doctor``. Anybody can send these, so not each of them
+    may write; a storage that is busy or away must not change the answer either."""
+    now = world.clock.now()
+    deliveries = world.refused_deliveries.count(now)
+    if deliveries:
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        with suppress(StorageConflict, CommitLost):
+            await world.storage.transact(lambda uow: uow.inbox.count_refused(hour, deliveries))
 
 
 async def take_in(world: World, event: GatewayEvent) -> WebhookResult:
@@ -62,11 +82,13 @@ async def _process(world: World, event: GatewayEvent) -> WebhookResult:
     first = await world.storage.transact(lambda uow: _take_first_step(world, uow, event), about)
     if isinstance(first, WebhookResult):
         return first
-    payment = first or await _owner(world, event)
+    payment, intent_id = (first, event.intent_id) if first else await _owner(world, event)
     if payment is None:
         return await _ignore(world, event, NOT_OURS)
+    if event.kind is None:
+        return await _ignore(world, event, event.remark or NOT_OURS, payment)
     for _ in range(MAX_READS):
-        news = await look(world, payment, event.intent_id)
+        news = await look(world, payment, intent_id)
         result = await world.storage.transact(partial(_take_second_step, world, event, payment, news))
         if isinstance(result, WebhookResult):
             return result
@@ -82,12 +104,19 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
     if entry.status.is_done:
         return _duplicate(event)
     reason = _why_ignored(world, event, seen)
-    payment = await _payment_of(uow, event) if reason is None else None
-    if reason is None and payment is None and not _may_be_ours(event):
+    concerns = reason is None or _is_alert(event, reason)
+    payment = await _payment_of(uow, event) if concerns else None
+    if concerns and payment is None and event.object_id is not None:
+        if _may_be_ours(event):
+            await uow.inbox.put(entry)
+            return None
         reason = NOT_OURS
     if reason is not None:
-        return await _close(world, uow, entry, event, reason)
+        return await _close(world, uow, entry, event, reason, payment)
     if payment is not None and _is_old_news(event, payment):
+        return await _close(world, uow, entry, event)
+    if payment is not None and event.charge is not None:
+        await _book_method(world, uow, event, payment, event.charge)
         return await _close(world, uow, entry, event)
     if payment is None or not _is_final(event):
         await uow.inbox.put(entry)
@@ -128,19 +157,47 @@ def _why_ignored(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) 
     return None if event.kind else event.remark or "events of this type are not acted on"
 
 
+def _is_alert(event: GatewayEvent, reason: str) -> bool:
+    """Whether the event is ignored only since a human has to look at it; not for its mode, or for its id."""
+    return event.alert and reason == event.remark
+
+
 def _may_be_ours(event: GatewayEvent) -> bool:
-    """Whether the gateway is worth asking: a refund or dispute of an intent whose id we may not have learned yet."""
-    return event.kind != "intent" and event.intent_id is not None
+    """Whether the gateway is worth asking: a refund, dispute or review of an intent whose id we may not have learned
+    yet. Old shapes of a refund or dispute name their charge alone."""
+    if event.kind == "intent" or event.charge is not None:
+        return False
+    return event.intent_id is not None or event.kind in ("refund", "dispute")
 
 
-async def _owner(world: World, event: GatewayEvent) -> Payment | None:
+async def _owner(world: World, event: GatewayEvent) -> tuple[Payment | None, str | None]:
     """The payment that made the event's intent, as the intent's own metadata says, even if that is all that can be
-    read of it."""
+    read of it; and the id of that intent."""
+    try:
+        intent_id = event.intent_id or await _intent_of(world, event)
+        payment = await _maker_of(world, intent_id) if intent_id else None
+    except NotThere:
+        return None, None
+    return payment, intent_id
+
+
+async def _intent_of(world: World, event: GatewayEvent) -> str | None:
+    """The intent of a refund or dispute, as it is read today. Raises ``GatewayError``."""
+    object_id = event.object_id or ""
+    try:
+        if event.kind == "refund":
+            return (await world.gateway.retrieve_refund(object_id)).intent_id
+        return (await world.gateway.retrieve_dispute(object_id)).intent_id
+    except Silent as silent:
+        if silent.unreadable is None:
+            raise
+        return silent.unreadable.intent_id
+
+
+async def _maker_of(world: World, intent_id: str) -> Payment | None:
     intent: IntentReport | Unreadable
     try:
-        intent = await world.gateway.retrieve_intent(event.intent_id or "")
-    except NotThere:
-        return None
+        intent = await world.gateway.retrieve_intent(intent_id)
     except Silent as silent:
         if silent.unreadable is None:
             raise
@@ -149,10 +206,10 @@ async def _owner(world: World, event: GatewayEvent) -> Payment | None:
     return await world.storage.read(lambda uow: uow.payments.get(payment_id))
 
 
-async def _ignore(world: World, event: GatewayEvent, reason: str) -> WebhookResult:
+async def _ignore(world: World, event: GatewayEvent, reason: str, payment: Payment | None = None) -> WebhookResult:
     async def work(uow: UnitOfWork) -> WebhookResult:
         entry = _entry(world, event, await uow.inbox.find(event.id))
-        return await _close(world, uow, entry, event, reason)
+        return await _close(world, uow, entry, event, reason, payment)
 
     return await world.storage.transact(work)
 
@@ -174,6 +231,17 @@ def _is_old_news(event: GatewayEvent, payment: Payment) -> bool:
     if event.refund is not None:
         return decisions.is_old_refund_news(payment, event.refund)
     return event.dispute is not None and decisions.is_old_dispute_news(payment, event.dispute)
+
+
+async def _book_method(
+    world: World, uow: UnitOfWork, event: GatewayEvent, payment: Payment, charge: IntentReport
+) -> None:
+    """Take down what a charge was made with. While a call of ours is in flight its answer brings that, too."""
+    booking, now = await load(uow, payment.id)
+    if now.operation is None:
+        recorder = Recorder(world, uow, booking, now, Caller.gateway(event.id))
+        recorder.add(decisions.observe_method(now, charge))
+        await recorder.save()
 
 
 def _is_final(event: GatewayEvent) -> bool:
@@ -213,8 +281,9 @@ async def _close(
     entry: InboxEntry,
     event: GatewayEvent,
     ignored: str | None = None,
+    payment: Payment | None = None,
 ) -> WebhookResult:
-    """The end of an event: processed, or ignored for the reason given."""
+    """The end of an event: processed, or ignored for the reason given; ``payment`` is the one that it is about."""
     status = InboxStatus.IGNORED if ignored else InboxStatus.PROCESSED
     await uow.inbox.put(evolve(entry, status=status, reason=ignored, processed_at=world.clock.now()))
     outcome: Literal["processed", "ignored"] = "ignored" if ignored else "processed"
@@ -223,13 +292,27 @@ async def _close(
         type=event.type,
         outcome=outcome,
         reason=ignored,
-        alert=event.alert,
+        alert=ignored is not None and _is_alert(event, ignored),
         correlation_id=event.correlation_id,
+        about=_named(event, payment),
+        api_version=event.api_version,
     )
 
 
+def _named(event: GatewayEvent, payment: Payment | None) -> dict[str, str | None]:
+    """What an alert is about, by the names that one looks for."""
+    known = {"payment_id": payment.id, "booking_reference": payment.booking_reference} if payment else {}
+    return {"intent_id": event.intent_id, "charge_id": event.charge_id, **known}
+
+
 def _duplicate(event: GatewayEvent) -> WebhookResult:
-    return WebhookResult(event_id=event.id, type=event.type, outcome="duplicate", correlation_id=event.correlation_id)
+    return WebhookResult(
+        event_id=event.id,
+        type=event.type,
+        outcome="duplicate",
+        correlation_id=event.correlation_id,
+        api_version=event.api_version,
+    )
 
 
 async def _keep_failed(world: World, event: GatewayEvent, reason: str) -> None:

@@ -1,16 +1,16 @@
 """What every use case works with: the ports and the house's terms, handed in once."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from random import Random
-from typing import Final
+from typing import ClassVar, Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from booking_payments.application.postponed import Postponed
 from booking_payments.application.recent_reads import RecentReads
 from booking_payments.domain.fees import FeePolicy
-from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.clock import Clock
@@ -56,8 +56,10 @@ class Terms:
     """The house's terms, which a payment keeps as they were when it was started.
 
     ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
-    included. ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number. ``time_zone`` is where the
-    days of reports begin and end.
+    included. ``installation_id``: what tells our objects at the gateway from those of others on the same account; None:
+    all that bear ids like ours are ours. ``receipt_emails``: whether the gateway may mail receipts.
+    ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number. ``time_zone`` is where the days of
+    reports begin and end.
     """
 
     fees: FeePolicy = FeePolicy()
@@ -65,7 +67,10 @@ class Terms:
     max_attempts: int = 3
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     return_url: str | None = None
-    method_types: tuple[str, ...] = ()
+    methods: MethodChoice = ANY_METHOD
+    statement_descriptor_suffix: str | None = None
+    receipt_emails: bool = False
+    installation_id: str | None = None
     max_unpaid_bookings: int = 0
     lease: timedelta = timedelta(seconds=60)
     deliveries: DeliveryTerms = DeliveryTerms()
@@ -75,6 +80,30 @@ class Terms:
     def patience(self) -> timedelta:
         """How long one call to the gateway is tried again, so that its last try still ends within the lease."""
         return max(self.lease - LONGEST_TRY, self.lease / 2)
+
+
+@define
+class RefusedDeliveries:
+    """Deliveries refused for their signature that are still to be written down, in this process.
+
+    ``BURST`` of them are written one by one, as one more is every second; those in between are written with the next.
+    """
+
+    BURST: ClassVar = 60
+    waiting: int = 0
+    left: float = float(BURST)
+    seen: datetime | None = None
+
+    def count(self, now: datetime) -> int:
+        """One more at ``now``. How many are to be written down now; 0 where they wait."""
+        self.waiting += 1
+        since = (now - self.seen).total_seconds() if self.seen else 0.0
+        self.left, self.seen = min(float(self.BURST), self.left + max(since, 0.0)), now
+        if self.left < 1:
+            return 0
+        self.left -= 1
+        deliveries, self.waiting = self.waiting, 0
+        return deliveries
 
 
 @frozen(kw_only=True)
@@ -97,3 +126,4 @@ class World:
     reads: RecentReads = field(factory=RecentReads, eq=False)
     postponed: Postponed = field(factory=Postponed, eq=False)
     side_by_side: Callable[[Sequence[Step]], Awaitable[None]] = one_after_another
+    refused_deliveries: RefusedDeliveries = field(factory=RefusedDeliveries, eq=False, repr=False)

@@ -2,10 +2,12 @@
 
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from booking_payments.domain.errors import NotPossibleNow, PaymentError, RefusedByRule
+from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import RefundPolicy
 
@@ -47,6 +49,24 @@ _BY_STATUS = {
 
 
 @frozen(kw_only=True)
+class BookingDetails:
+    """What is said about a booking, for pages, statements and receipts, and how it is paid. Each may be None.
+
+    ``statement_descriptor_suffix`` is shortened to what card networks print. ``methods``: the payment methods that are
+    taken for it, of those that are taken at all.
+    """
+
+    title: str | None = None
+    description: str | None = None
+    customer_email: str | None = field(default=None, repr=False)
+    statement_descriptor_suffix: str | None = None
+    methods: MethodChoice = ANY_METHOD
+
+
+NO_DETAILS: Final = BookingDetails()
+
+
+@frozen(kw_only=True)
 class Booking:
     """What is paid for: whose, how much, when the event starts, and until when the hold may be paid.
 
@@ -63,6 +83,7 @@ class Booking:
     created_at: datetime
     status: BookingStatus = BookingStatus.PENDING
     refund_policy: RefundPolicy | None = None
+    details: BookingDetails = NO_DETAILS
 
     def payability(self, now: datetime) -> Payability:
         """Whether this booking may be paid at ``now``, and the first reason against it."""
@@ -80,4 +101,4 @@ class Booking:
 
     def _content(self) -> tuple[object, ...]:
         times = (self.event_starts_at, self.expires_at)
-        return (self.reference, self.customer_id, self.amount, *times, self.refund_policy)
+        return (self.reference, self.customer_id, self.amount, *times, self.refund_policy, self.details)

@@ -25,21 +25,35 @@ HTTP statuses are a table of the HTTP entrypoint; nothing here knows them. ``cod
 the message is fit for the customer.
 """
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from booking_payments.domain.retry import Decline
 
 
+class Advice(Enum):
+    """What the customer may do about an error, in one word for the front end."""
+
+    TRY_AGAIN = "try_again"
+    OTHER_METHOD = "other_method"
+    ASK_BANK = "ask_bank"
+    FIX_DETAILS = "fix_details"
+
+
 class PaymentError(Exception):
-    """Root of every error that this library raises on purpose."""
+    """Root of every error that this library raises on purpose.
+
+    ``advice`` is what the customer may do; None where there is nothing, or where it must not be said.
+    """
 
     code = "payment_error"
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
+    def __init__(self, message: str, *, code: str | None = None, advice: Advice | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or self.code
+        self.advice = advice
 
 
 class CustomerCanFix(PaymentError):
@@ -52,7 +66,7 @@ class CardDeclined(CustomerCanFix):
     code = "card_declined"
 
     def __init__(self, decline: "Decline") -> None:
-        super().__init__(decline.customer_text, code=decline.customer_code)
+        super().__init__(decline.customer_text, code=decline.customer_code, advice=decline.advice)
         self.decline = decline
 
 
@@ -128,8 +142,13 @@ class TryAgainLater(PaymentError):
     code = "gateway_unavailable"
     outcome_unknown = False
 
-    def __init__(self, message: str = "the payment provider cannot be reached; try again in a moment") -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str = "the payment provider cannot be reached; try again in a moment",
+        *,
+        advice: Advice | None = Advice.TRY_AGAIN,
+    ) -> None:
+        super().__init__(message, advice=advice)
 
 
 class OutcomeUnknown(TryAgainLater):
@@ -142,7 +161,8 @@ class OutcomeUnknown(TryAgainLater):
         self,
         message: str = "the payment provider has not answered; the outcome is being found out, do not pay again",
     ) -> None:
-        super().__init__(message)
+        # No advice: who tries again, in whatever way, may pay twice.
+        super().__init__(message, advice=None)
 
 
 class OurFault(PaymentError):
@@ -161,8 +181,9 @@ class GatewayRefusedUs(OurFault):
         message: str = "the payment provider refused the request; this is our mistake",
         *,
         code: str | None = None,
+        advice: Advice | None = None,
     ) -> None:
-        super().__init__(message, code=code)
+        super().__init__(message, code=code, advice=advice)
 
 
 class RefundRefused(GatewayRefusedUs):

@@ -13,6 +13,7 @@ from booking_payments.domain.instructions import CaptureMethod, Instruction
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import Deferral, GivenBack, RefundOnCancel, RefundPolicy, RefundReason
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.domain.retry import Decline
 
 
@@ -172,6 +173,15 @@ class PaymentSucceeded:
     charge_id: str | None
     attempt: int | None
     late: bool
+
+
+@frozen(kw_only=True)
+class MethodSeen:
+    """What the charge was made with is known, and until when it can be captured where it is a hold."""
+
+    charge_id: str | None
+    method: MethodDetails
+    capture_before: datetime | None = None
 
 
 @frozen(kw_only=True)
@@ -407,6 +417,7 @@ Fact = (
     | ProcessingStarted
     | PaymentAuthorized
     | PaymentSucceeded
+    | MethodSeen
     | PaymentCanceled
     | PaymentFailed
     | RefundRequested

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Final
 
 from attrs import field, frozen
 
+from booking_payments.domain.errors import InvalidInput, RefusedByRule
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import RefundReason
 
@@ -26,12 +28,70 @@ class CancellationReason(Enum):
 
 
 @frozen(kw_only=True)
-class CreateIntent:
-    """Make an intent over ``amount``; with ``confirm`` charge it at once. Without ``return_url`` no redirects.
+class MethodChoice:
+    """Which kinds of payment methods are taken (``card``, ``sepa_debit``, ...), where it is not all that the gateway's
+    own settings offer.
 
-    ``method_types``: the kinds of payment methods that are taken (``card``, ``sepa_debit``, ...); none named: whatever
-    the gateway's own settings offer.
+    ``allowed``: these and no others, which goes with neither of the following. ``excluded``: not these.
+    ``configuration``: the id of a set of them that is kept at the gateway.
     """
+
+    allowed: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    configuration: str | None = None
+
+    @property
+    def takes_cards(self) -> bool:
+        """Whether a card may be among them."""
+        return "card" not in self.excluded and (not self.allowed or "card" in self.allowed)
+
+    def narrowed_by(self, own: "MethodChoice") -> "MethodChoice":
+        """What is left of it for a booking with a choice of its ``own``: that never adds what is not taken otherwise.
+
+        Raises ``RefusedByRule`` where nothing is left.
+        """
+        if own == ANY_METHOD:
+            return self
+        excluded = tuple(dict.fromkeys((*self.excluded, *own.excluded)))
+        if not (self.allowed or own.allowed):
+            return MethodChoice(excluded=excluded, configuration=self.configuration)
+        asked = own.allowed or self.allowed
+        allowed = tuple(each for each in asked if each not in excluded and (not self.allowed or each in self.allowed))
+        if not allowed:
+            message = "none of the payment methods of this booking is taken here; choose others, or name none"
+            raise RefusedByRule(message, code="no_payment_method_left")
+        return MethodChoice(allowed=allowed)
+
+    def __attrs_post_init__(self) -> None:
+        if self.allowed and (self.excluded or self.configuration):
+            raise InvalidInput("payment methods that are allowed go with neither excluded ones nor a configuration")
+
+
+ANY_METHOD: Final = MethodChoice()
+"""All that the gateway's own settings offer."""
+
+
+@frozen(kw_only=True)
+class ChargeTexts:
+    """What the customer and the dashboard read about a charge. Each None is left out.
+
+    ``description``: in the dashboard, and on receipts. ``statement_descriptor_suffix``: on a card's statement, behind
+    the merchant's name. ``receipt_email``: where the gateway mails a receipt to. ``order_reference``: how the booking
+    app calls what was paid.
+    """
+
+    description: str | None = None
+    statement_descriptor_suffix: str | None = None
+    receipt_email: str | None = field(default=None, repr=False)
+    order_reference: str | None = None
+
+
+NO_TEXTS: Final = ChargeTexts()
+
+
+@frozen(kw_only=True)
+class CreateIntent:
+    """Make an intent over ``amount``; with ``confirm`` charge it at once. Without ``return_url`` no redirects."""
 
     amount: Money
     capture_method: CaptureMethod
@@ -39,7 +99,8 @@ class CreateIntent:
     confirm: bool
     return_url: str | None
     metadata: Mapping[str, str] = field(factory=dict)
-    method_types: tuple[str, ...] = ()
+    methods: MethodChoice = ANY_METHOD
+    texts: ChargeTexts = NO_TEXTS
 
 
 @frozen(kw_only=True)

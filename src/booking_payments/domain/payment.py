@@ -41,6 +41,7 @@ from booking_payments.domain.refunds import (
     fee_within,
     not_negative,
 )
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.domain.retry import Decline
 
 
@@ -224,7 +225,8 @@ class Payment:
     it is not owed. ``deferred`` are the promised refunds that could not be sent yet, ``releases`` the refunds at the
     gateway that released held money.
     ``return_url`` is the one that the intent was made with: where methods that redirect come back to.
-    ``amount_step``: at the gateway all its amounts are multiples of so many minor units.
+    ``amount_step``: at the gateway all its amounts are multiples of so many minor units. ``method`` is what was paid
+    with, ``capture_before`` until when a hold of it could be captured.
     """
 
     id: str
@@ -256,6 +258,8 @@ class Payment:
     beside: Money = field(default=Factory(lambda self: Money.zero(self.captured.currency), takes_self=True))
     deferred: tuple[DeferredRefund, ...] = ()
     releases: tuple[ev.AuthorizationReleased, ...] = ()
+    method: MethodDetails | None = None
+    capture_before: datetime | None = None
     # Earlier releases kept it in the journal alone: a snapshot of theirs lacks it, and tells of the same payment.
     return_url: str | None = field(default=None, eq=False)
 
@@ -268,6 +272,11 @@ class Payment:
     def asked(self) -> Money:
         """What the customer was asked for, however much of it was captured."""
         return self.fee_policy.of_booking(self.booking_amount, self.amount_step).gross
+
+    @property
+    def captured_by(self) -> datetime | None:
+        """Until when the money that is held has to be captured; None while none is held."""
+        return self.capture_before if self.status is PaymentStatus.REQUIRES_CAPTURE else None
 
     @property
     def holds_booking(self) -> bool:
@@ -636,6 +645,11 @@ def _payment_succeeded(payment: Payment, fact: ev.PaymentSucceeded, at: datetime
         "breakdown": fact.breakdown,
         "late": fact.late,
     }
+
+
+@_folds(ev.MethodSeen)
+def _method_seen(payment: Payment, fact: ev.MethodSeen, at: datetime) -> Changes:
+    return {"method": fact.method, "capture_before": fact.capture_before}
 
 
 @_folds(ev.PaymentCanceled)

@@ -21,11 +21,25 @@ class Failure:
 
 
 @frozen(kw_only=True)
+class MethodDetails:
+    """What was paid with, as far as the customer may be told: ``type`` is the gateway's word (``card``, ``ideal``), the
+    others are None where a method of that type has none. ``wallet`` is the one that a card was taken from."""
+
+    type: str
+    brand: str | None = None
+    last4: str | None = None
+    wallet: str | None = None
+
+
+@frozen(kw_only=True)
 class IntentReport:
     """An intent as the gateway sees it.
 
     ``status`` is None for a status that we do not know. ``client_secret`` and ``next_action`` let their holder go on
-    with the payment: secret, shown to the owner only. ``replayed`` marks a stored answer of an earlier call.
+    with the payment: secret, shown to the owner only. ``method_types`` are the kinds of payment methods that it takes,
+    None where the gateway does not say. ``method`` is what the latest charge was made with, ``capture_before`` until
+    when held money can be captured; both None where the report does not say. ``replayed`` marks a stored answer of an
+    earlier call.
     """
 
     id: str
@@ -38,6 +52,9 @@ class IntentReport:
     failure: Failure | None = None
     client_secret: str | None = field(default=None, repr=False)
     next_action: Mapping[str, object] | None = field(default=None, repr=False)
+    method_types: tuple[str, ...] | None = None
+    method: MethodDetails | None = None
+    capture_before: datetime | None = None
     metadata: Mapping[str, str] = field(factory=dict)
     created_at: datetime | None = None
     replayed: bool = False

@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
-from booking_payments.domain.errors import InvalidInput
+from booking_payments.domain.errors import Advice, InvalidInput
 
 GENERIC_TEXT: Final = "Your card was declined."
 """What the customer reads when the real reason is none of their business (docs.stripe.com/declines/codes)."""
@@ -134,8 +134,53 @@ DECLINES: Final[Mapping[str, DeclineRule]] = {
 }
 """Every decline code that we know (docs.stripe.com/declines/codes; the classes are ours)."""
 
+OTHER_VERDICTS: Final[Mapping[str, DeclineRule]] = {
+    **_rules(
+        DeclineRule(remedy=Remedy.AUTHENTICATE),
+        "authentication_failure payment_intent_authentication_failure payment_intent_action_required",
+    ),
+    **_rules(
+        DeclineRule(remedy=Remedy.TRY_AGAIN),
+        "payment_intent_payment_attempt_expired payment_method_microdeposit_processing_error "
+        "payment_method_provider_timeout three_d_secure_authentication_upstream_error",
+    ),
+    **_rules(
+        DeclineRule(remedy=Remedy.FIX_DATA),
+        "account_number_invalid bank_account_bad_routing_numbers bank_account_verification_failed "
+        "incorrect_postal_code payment_intent_konbini_rejected_confirmation_number payment_method_microdeposit_failed "
+        "payment_method_microdeposit_verification_amounts_invalid "
+        "payment_method_microdeposit_verification_amounts_mismatch "
+        "payment_method_microdeposit_verification_descriptor_code_mismatch postal_code_invalid routing_number_invalid",
+    ),
+    **_rules(
+        DeclineRule(remedy=Remedy.ANOTHER_CARD),
+        "account_closed bank_account_declined bank_account_restricted bank_account_unusable bank_account_unverified "
+        "card_decline_rate_limit_exceeded charge_exceeds_source_limit charge_exceeds_transaction_limit "
+        "expired_payment_method india_recurring_payment_mandate_canceled invalid_card_type no_account "
+        "payment_intent_payment_attempt_failed payment_method_bank_account_blocked payment_method_customer_decline "
+        "payment_method_microdeposit_verification_attempts_exceeded payment_method_microdeposit_verification_timeout "
+        "payment_method_provider_decline payment_method_restricted three_d_secure_authentication_not_supported",
+    ),
+    **_rules(
+        DeclineRule(remedy=Remedy.CONTACT_ISSUER),
+        "debit_not_authorized generic_could_not_process partner_generic_decline refer_to_customer",
+    ),
+}
+"""Verdicts that are no card's decline code: error codes, and reasons of other methods. ``DECLINES`` comes first."""
+
 UNKNOWN_DECLINE: Final = DeclineRule(remedy=Remedy.CONTACT_ISSUER)
 """What follows from a code that nobody told us of."""
+
+ADVICE: Final[Mapping[Remedy, Advice | None]] = {
+    Remedy.AUTHENTICATE: Advice.ASK_BANK,
+    Remedy.TRY_AGAIN: Advice.TRY_AGAIN,
+    Remedy.TRY_LATER: Advice.TRY_AGAIN,
+    Remedy.FIX_DATA: Advice.FIX_DETAILS,
+    Remedy.ANOTHER_CARD: Advice.OTHER_METHOD,
+    Remedy.CONTACT_ISSUER: Advice.ASK_BANK,
+    Remedy.CHECK_FIRST: None,
+}
+"""Each remedy in the word that front ends get. ``CHECK_FIRST`` has none: any other try may pay twice."""
 
 ADVICE_STOP: Final = "do_not_try_again"
 ADVICE_LATER: Final = "try_again_later"
@@ -158,7 +203,8 @@ class Decline:
     @property
     def rule(self) -> DeclineRule:
         """What follows from this decline: the table's row, with the network's advice laid over it."""
-        row = DECLINES.get(self.decline_code or self.code, UNKNOWN_DECLINE)
+        reason = self.decline_code or self.code
+        row = DECLINES.get(reason) or OTHER_VERDICTS.get(reason, UNKNOWN_DECLINE)
         if self.advice_code == ADVICE_STOP:
             return evolve(row, same_card=False)
         if row.hidden:
@@ -166,6 +212,14 @@ class Decline:
         if self.advice_code == ADVICE_DATA:
             return evolve(row, remedy=Remedy.FIX_DATA)
         return evolve(row, remedy=Remedy.TRY_LATER) if self.advice_code == ADVICE_LATER else row
+
+    @property
+    def advice(self) -> Advice | None:
+        """What the customer may do; None for a hidden reason, and for the generic one, which has to look the same."""
+        rule = self.rule
+        if rule.hidden or self.decline_code == GENERIC_DECLINE:
+            return None
+        return ADVICE[rule.remedy] if rule.same_card else Advice.OTHER_METHOD
 
     @property
     def customer_code(self) -> str:

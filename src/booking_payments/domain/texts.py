@@ -34,6 +34,22 @@ def require_line(text: str, name: str) -> str:
     return text
 
 
+def require_text(text: str | None, name: str) -> None:
+    """Text of several lines; no control characters but breaks and tabs. Raises ``InvalidInput``."""
+    if text is not None and not _BREAKS.sub("", text).isprintable():
+        raise InvalidInput(f"{name}: leave out control characters")
+
+
+def require_email(text: str, name: str) -> str:
+    """An e-mail address as mail servers take it, without a name around it. Raises ``InvalidInput``."""
+    if not _EMAIL.fullmatch(text):
+        raise InvalidInput(f"{name}: must be an e-mail address such as ann@example.com")
+    return text
+
+
+_EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+
+
 def _require_short(text: str, name: str) -> None:
     if len(text) > LONGEST:
         raise InvalidInput(f"{name}: {LONGEST} characters at most")

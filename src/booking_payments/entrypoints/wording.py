@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 
 from booking_payments.domain.money import Money
+from booking_payments.domain.reports import MethodDetails
 
 
 def money(amount: Money) -> str:
@@ -11,6 +12,13 @@ def money(amount: Money) -> str:
     whole, point, fraction = amount.major().removeprefix("-").partition(".")
     sign = "-" if amount.minor < 0 else ""
     return f"{sign}{int(whole):,}{point}{fraction} {amount.currency.code.upper()}"
+
+
+def method(used: MethodDetails) -> str:
+    """``Visa 4242, Apple pay``; the type where there is no brand."""
+    named = words(used.brand or used.type)
+    digits = f"{named} {used.last4}" if used.last4 else named
+    return f"{digits}, {words(used.wallet)}" if used.wallet else digits
 
 
 def moment(at: datetime) -> str:

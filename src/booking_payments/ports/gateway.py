@@ -83,7 +83,11 @@ class Silent(GatewayError):
 
 
 class Misconfigured(GatewayError):
-    """Our keys or rights are wrong."""
+    """Our keys or rights are wrong. ``forbidden``: the key is known, and may not do this."""
+
+    def __init__(self, message: str, *, code: str, forbidden: bool = False) -> None:
+        super().__init__(message, code=code)
+        self.forbidden = forbidden
 
 
 class KeyMisused(GatewayError):
@@ -212,11 +216,14 @@ class WebhookRefused(Exception):
 class GatewayEvent:
     """An event of the gateway, read. At most one of the reports is set: the snapshot that the event carries.
 
+    ``charge`` says of the intent of a charge that went through what it was paid with, and nothing else that counts.
     A report is None when the event is about something else, or when its snapshot is too poor to be judged (an old
     API version, a shortened body): then the object has to be read. ``kind`` is ``intent``, ``charge``, ``refund``,
     ``dispute`` or None for events that we do not act on, of which ``remark`` may say why; ``alert`` is True where a
-    human should look. ``body`` is what is stored of the event, from which it can be read again: what its reader reads
-    of it and no more, without anything that lets its holder act, or that tells of a person.
+    human should look: at the payment that ``object_id`` belongs to, or at the settings where there is none. ``body`` is
+    what is stored of the event, from which it can be read again: what its reader reads of it and no more, without
+    anything that lets its holder act, or that tells of a person. ``api_version`` is the version of the gateway's
+    interface in which it is written.
     """
 
     id: str
@@ -230,10 +237,12 @@ class GatewayEvent:
     payment_id: str | None
     body: str
     intent: IntentReport | None = None
+    charge: IntentReport | None = None
     refund: RefundReport | None = None
     dispute: DisputeReport | None = None
     remark: str | None = None
     alert: bool = False
+    api_version: str | None = None
 
     @property
     def correlation_id(self) -> str | None:

@@ -133,6 +133,10 @@ class Overview(Protocol):
         """The payments that are looked at next by background work, most urgent first."""
         ...
 
+    async def held(self, limit: int) -> Sequence[Payment]:
+        """The payments whose money is held, not captured; those that were begun first come first."""
+        ...
+
     async def keep_report(self, report: DriftReport) -> None:
         """Store what a reconciliation said."""
         ...

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from attrs import field, frozen
 
-from booking_payments.domain.booking import Booking
+from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -42,6 +42,32 @@ class AlreadyExists(Exception):
     """A unique value is taken: a reference, an intent id, an idempotency key, a booking's open payment."""
 
 
+@frozen(kw_only=True)
+class BookingFilter:
+    """Which bookings a page lists: None leaves a filter out."""
+
+    reference: str | None = None
+    customer_id: str | None = None
+    status: BookingStatus | None = None
+
+    def takes(self, booking: Booking) -> bool:
+        """Whether the page lists ``booking``."""
+        wanted = (
+            (self.reference, booking.reference),
+            (self.customer_id, booking.customer_id),
+            (self.status, booking.status),
+        )
+        return all(asked is None or asked == its for asked, its in wanted)
+
+
+@frozen(kw_only=True)
+class BookingPage:
+    """Bookings, newest first, and the cursor of the next page (None: this was the last)."""
+
+    items: tuple[Booking, ...]
+    next_cursor: str | None
+
+
 class Bookings(Protocol):
     """The bookings."""
 
@@ -64,6 +90,10 @@ class Bookings(Protocol):
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
         """Ids of pending bookings whose ``expires_at`` is not after ``now``: first those without an open payment, each
         longest overdue first."""
+        ...
+
+    async def page(self, which: BookingFilter, cursor: str | None, limit: int) -> BookingPage:
+        """One page. Raises ``InvalidInput`` for a cursor that this storage did not make."""
         ...
 
     async def count_unpaid(self, customer_id: str, now: datetime) -> int:
@@ -255,6 +285,10 @@ class InboxFilter:
         )
 
 
+REFUSALS_KEPT: Final = timedelta(days=7)
+"""How long it is remembered how many deliveries were refused."""
+
+
 class Inbox(Protocol):
     """The webhook events received."""
 
@@ -285,6 +319,17 @@ class Inbox(Protocol):
 
     async def newest(self) -> datetime | None:
         """The latest ``created_at`` of all entries."""
+        ...
+
+    async def count_refused(self, hour: datetime, deliveries: int) -> None:
+        """Add ``deliveries`` to those that were refused for their signature in the hour that begins at ``hour``.
+
+        Hours that lie more than ``REFUSALS_KEPT`` back are forgotten.
+        """
+        ...
+
+    async def refused_since(self, at: datetime) -> int:
+        """How many deliveries were refused for their signature in the hours that began at ``at`` or later."""
         ...
 
 

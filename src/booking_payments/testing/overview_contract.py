@@ -97,6 +97,7 @@ class OverviewContract:
                 *await told.moved([YESTERDAY, TODAY]),
                 *await told.deliveries(LONG_AGO, 10),
                 *await told.watched(10),
+                *await told.held(10),
                 *await told.reports(10),
             ]
 
@@ -259,6 +260,17 @@ class OverviewContract:
             await _page(storage, cursor)
 
     # --- what is watched, and reports
+
+    async def test_holds_come_in_the_order_in_which_they_were_begun(self, storage: Storage) -> None:
+        await _pay(storage, 9)
+        for number in (2, 1):
+            await store(storage, booking(number))
+            life = started_payment(booking(number), number, NOW + timedelta(hours=number))
+            life.happen(ev.PaymentAuthorized(amount=Money(10000, Currency.USD), charge_id=f"ch_{number}", attempt=None))
+            await stored(storage, life)
+
+        assert [each.id for each in await storage.read(lambda uow: uow.overview.held(10))] == ["pay_1", "pay_2"]
+        assert [each.id for each in await storage.read(lambda uow: uow.overview.held(1))] == ["pay_1"]
 
     async def test_watched_payments_come_most_urgent_first(self, storage: Storage) -> None:
         await _pay(storage, 1, 2, 3)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Self
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking
+from booking_payments.domain.booking import Booking, BookingDetails
 from booking_payments.domain.decisions import start
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import (
@@ -17,12 +17,14 @@ from booking_payments.domain.instructions import (
     CreateIntent,
     CreateRefund,
     Instruction,
+    MethodChoice,
 )
 from booking_payments.domain.ledger import postings_of
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, fold
 from booking_payments.domain.refunds import RefundPolicy, RefundReason, RefundTier
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.domain.retry import Decline
 from booking_payments.ports.storage import UnitOfWork
 from booking_payments.testing.house import NOW
@@ -86,6 +88,9 @@ def booking(number: int = 1, *, customer_id: str = "ann", expires_in: timedelta 
         expires_at=NOW + expires_in,
         created_at=NOW,
         refund_policy=POLICY,
+        details=BookingDetails(
+            title="Night", customer_email="ann@example.com", methods=MethodChoice(allowed=("card",))
+        ),
     )
 
 
@@ -153,6 +158,11 @@ def whole_life(of: Booking) -> PaymentBuilder:
         ev.OperationIntended(idempotency_key="key-9", purpose=ev.Purpose.CAPTURE, instruction=capture),
         ev.OperationSettled(idempotency_key="key-9"),
         ev.PaymentSucceeded(breakdown=captured, charge_id="ch_2", attempt=5, late=False),
+        ev.MethodSeen(
+            charge_id="ch_2",
+            method=MethodDetails(type="card", brand="visa", last4="4242", wallet="apple_pay"),
+            capture_before=NOW + timedelta(days=7),
+        ),
         ev.BookingConfirmed(),
         ev.LatePaymentDecided(booking_status="expired"),
         ev.BookingReleased(status="canceled"),

@@ -29,6 +29,8 @@ from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import (
     AlreadyExists,
+    BookingFilter,
+    BookingPage,
     Handover,
     InboxEntry,
     InboxFilter,
@@ -39,6 +41,7 @@ from booking_payments.ports.storage import (
     StoredAnswer,
     UnitOfWork,
     Watch,
+    Work,
 )
 from booking_payments.testing.house import NOW
 from booking_payments.testing.payment_builder import (
@@ -126,6 +129,21 @@ async def _set_watch(watch: Watch, uow: UnitOfWork) -> None:
 
 async def _pages(uow: UnitOfWork, filters: Sequence[PaymentFilter]) -> Sequence[PaymentPage]:
     return [await uow.payments.page(each, None, 10) for each in filters]
+
+
+def _bookings(which: BookingFilter, cursor: str | None = None, limit: int = 2) -> Work[BookingPage]:
+    async def work(uow: UnitOfWork) -> BookingPage:
+        return await uow.bookings.page(which, cursor, limit)
+
+    return work
+
+
+async def _count_refused(hour: datetime, deliveries: int, uow: UnitOfWork) -> None:
+    await uow.inbox.count_refused(hour, deliveries)
+
+
+async def _refused_since(at: datetime, uow: UnitOfWork) -> int:
+    return await uow.inbox.refused_since(at)
 
 
 class StorageContract:
@@ -683,6 +701,43 @@ class StorageContract:
 
         newest = await storage.read(lambda uow: uow.inbox.newest())
         assert (before, newest) == (None, NOW + timedelta(hours=1))
+
+    async def test_bookings_are_listed_newest_first_page_by_page(self, storage: Storage) -> None:
+        made = [attrs.evolve(booking(n), created_at=NOW + timedelta(seconds=n // 2)) for n in range(1, 6)]
+        await store(storage, *made)
+
+        first = await storage.read(_bookings(BookingFilter()))
+        second = await storage.read(_bookings(BookingFilter(), first.next_cursor))
+        third = await storage.read(_bookings(BookingFilter(), second.next_cursor))
+
+        listed = [each.id for page in (first, second, third) for each in page.items]
+        assert (listed, third.next_cursor) == (["bk_5", "bk_4", "bk_3", "bk_2", "bk_1"], None)
+
+    async def test_bookings_are_found_by_reference_customer_and_status(self, storage: Storage) -> None:
+        await store(storage, booking(1), booking(2, customer_id="bob"), booking(3))
+
+        async def found(**which: Any) -> list[str]:
+            return [each.id for each in (await storage.read(_bookings(BookingFilter(**which)))).items]
+
+        assert await found(reference="R-3") == ["bk_3"]
+        assert await found(customer_id="bob") == ["bk_2"]
+        assert await found(customer_id="bob", status=BookingStatus.CONFIRMED) == []
+        assert await found(customer_id="bob", status=BookingStatus.PENDING) == ["bk_2"]
+
+    async def test_refused_deliveries_are_counted_by_the_hour(self, storage: Storage) -> None:
+        hours = [NOW - timedelta(hours=back) for back in (2, 1, 1)]
+        for deliveries, hour in enumerate(hours, start=1):
+            await storage.transact(partial(_count_refused, hour, deliveries))
+
+        since = {back: NOW - timedelta(hours=back) for back in (0, 1, 2)}
+        counted = {back: await storage.read(partial(_refused_since, at)) for back, at in since.items()}
+        assert counted == {0: 0, 1: 5, 2: 6}
+
+    async def test_refused_deliveries_are_forgotten_after_a_week(self, storage: Storage) -> None:
+        for hour in (NOW, NOW + timedelta(days=7, hours=1)):
+            await storage.transact(partial(_count_refused, hour, 1))
+
+        assert await storage.read(partial(_refused_since, NOW)) == 1
 
     async def _receive(self, storage: Storage, *entries: InboxEntry) -> None:
         async def work(uow: UnitOfWork) -> None:

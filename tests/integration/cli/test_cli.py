@@ -195,6 +195,30 @@ def test_the_doctor_names_a_store_that_does_not_answer(monkeypatch: pytest.Monke
     assert (result.exit_code, failing) == (1, ["rate limits"])
 
 
+ON_STRIPE = {
+    "STRIPE_SECRET_KEY": "sk_test_doctor",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_doctor",
+    "STRIPE_WEBHOOK_SECRET": "whsec_doctor",
+    "STRIPE_API_BASE": "http://stripe.example",
+    "JWT_SECRET": "a-secret-of-the-tests-with-32-bytes-or-more",
+}
+
+
+def test_the_doctor_says_how_stripe_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://me:hidden@127.0.0.1:1")
+    result = run("doctor", **ON_STRIPE)
+
+    assert "to Stripe: through the proxy http://127.0.0.1:1" in result.output
+    assert "hidden" not in result.output
+
+
+def test_a_proxy_that_can_not_be_used_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
+
+    assert "HTTP_PROXY: must be an address such as" in run("serve", **ON_STRIPE).stderr
+    assert "HTTP_PROXY" in run("doctor", **ON_STRIPE).output
+
+
 def test_the_doctor_looks_without_making_a_database(tmp_path: Path) -> None:
     run("doctor")
 

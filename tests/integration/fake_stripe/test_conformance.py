@@ -225,10 +225,18 @@ _CARD = {
 }
 _TEXTS = {"description": "row 7", "receipt_email": "ann@example.com", "statement_descriptor_suffix": "ROW 7"}
 _PAYMENT = {"payment_method_data": _CARD, "setup_future_usage": "off_session", "shipping": _SHIPPING}
+_ALLOWED = {"allowed_payment_method_types": ["card"]}
 WELL_FORMED: list[tuple[str, dict[str, Any]]] = [
     (
         "POST /v1/payment_intents",
-        {"amount": 1000, "currency": "usd", "confirm": True, "payment_method_types": ["card"], **_PAYMENT, **_TEXTS},
+        {
+            "amount": 1000,
+            "currency": "usd",
+            "confirm": True,
+            **_ALLOWED,
+            **_PAYMENT,
+            **_TEXTS,
+        },
     ),
     ("POST /v1/payment_intents/{id}", {"amount": 2000, "metadata": {"seat": "7"}, **_PAYMENT, **_TEXTS}),
     ("POST /v1/payment_intents/{id}/confirm", {"receipt_email": "ann@example.com", **_PAYMENT}),

@@ -379,7 +379,7 @@ def test_a_sepa_debit_goes_by_its_iban(shop: Shop, iban: str, status: str) -> No
             currency="eur",
             confirm=True,
             payment_method_data=data,
-            payment_method_types=["sepa_debit"],
+            allowed_payment_method_types=["sepa_debit"],
         )
     )
 
@@ -483,3 +483,56 @@ def test_the_browser_needs_the_client_secret(shop: Shop) -> None:
 
     assert (refused.status, paid.body["status"]) == (400, "succeeded")
     assert shop.stripe.events[-1]["request"]["idempotency_key"] is None
+
+
+# --- whose method it is, and how often
+
+
+def own_method(shop: Shop) -> str:
+    card = {"type": "card", "card": {"token": "tok_visa"}}
+    return str(made(shop.post("payment_methods", **card))["id"])
+
+
+def test_a_method_without_a_customer_is_used_up_by_a_success(shop: Shop) -> None:
+    method = own_method(shop)
+    shop.paid(method)
+
+    again = error(shop.pay(method))
+
+    assert (again["type"], again.get("code")) == ("invalid_request_error", None)
+    assert "may not be used again" in again["message"]
+
+
+@pytest.mark.parametrize("manual", [True, False])
+def test_a_hold_uses_it_up_as_well(shop: Shop, manual: bool) -> None:
+    method = own_method(shop)
+    made(shop.pay(method, capture_method="manual" if manual else "automatic"))
+
+    assert "may not be used again" in error(shop.pay(method))["message"]
+
+
+def test_a_decline_does_not_use_it_up(shop: Shop) -> None:
+    card = {"type": "card", "card": {"token": "tok_chargeDeclined"}}
+    method = str(made(shop.post("payment_methods", **card))["id"])
+
+    assert [error(shop.pay(method))["code"] for _ in range(2)] == ["card_declined"] * 2
+
+
+def test_a_method_of_a_customer_is_for_that_customer_only(shop: Shop) -> None:
+    ann = made(shop.post("customers", payment_method="pm_card_visa"))["id"]
+    bob = made(shop.post("customers"))["id"]
+    [method] = made(shop.get("payment_methods", customer=ann))["data"]
+
+    for _ in range(2):
+        shop.paid(method["id"], customer=ann)
+
+    assert "belongs to the Customer" in error(shop.pay(method["id"]))["message"]
+    assert error(shop.pay(method["id"], customer=bob))["code"] == "payment_method_customer_mismatch"
+
+
+def test_a_refused_method_leaves_no_intent_behind(shop: Shop) -> None:
+    method = own_method(shop)
+    shop.paid(method)
+    shop.pay(method)
+
+    assert len(made(shop.get("payment_intents"))["data"]) == 1

@@ -51,11 +51,80 @@ def test_shipping_and_future_usage_can_be_unset(shop: Shop) -> None:
     assert (changed["shipping"], changed["setup_future_usage"]) == (None, None)
 
 
-def test_types_of_methods_can_be_changed(shop: Shop) -> None:
+OLD, SINCE = "2026-08-26.dahlia", "2026-09-30.endive"
+NEW_INTENT = {"amount": 1000, "currency": "eur"}
+
+
+def test_types_of_methods_could_be_changed_in_an_older_version(shop: Shop) -> None:
     intent = shop.intent(currency="eur")
-    made(shop.post(f"payment_intents/{intent['id']}", payment_method_types=["sepa_debit"]))
+    path, params = f"/v1/payment_intents/{intent['id']}", {"payment_method_types": ["sepa_debit"]}
+    made(shop.stripe.call("POST", path, params, version=OLD))
 
     assert shop.read(intent)["payment_method_types"] == ["sepa_debit"]
+
+
+@pytest.mark.parametrize("version", [None, SINCE, "2026-10-28.endive", "2027-01-27.fir"])
+@pytest.mark.parametrize("verb", ["", "/{id}", "/{id}/confirm"])
+def test_types_of_methods_can_not_be_listed_any_more(shop: Shop, version: str | None, verb: str) -> None:
+    path = f"/v1/payment_intents{verb.format(id=shop.intent()['id'])}"
+    params = {"payment_method_types": ["card"], **(NEW_INTENT if not verb else {})}
+
+    refused = error(shop.stripe.call("POST", path, params, version=version))
+
+    assert refused["code"] == "payment_method_types_no_longer_supported"
+    assert refused["param"] == "payment_method_types"
+
+
+def test_they_could_be_listed_before(shop: Shop) -> None:
+    params = {**NEW_INTENT, "payment_method_types": ["card"]}
+
+    assert made(shop.stripe.call("POST", "/v1/payment_intents", params, version=OLD))["payment_method_types"] == [
+        "card"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "types"),
+    [
+        ({"allowed_payment_method_types": ["card"]}, ["card"]),
+        ({"allowed_payment_method_types": ["sepa_debit", "card"]}, ["sepa_debit", "card"]),
+        # What does not fit the currency is dropped without a word.
+        ({"allowed_payment_method_types": ["us_bank_account", "card"]}, ["card"]),
+        ({"allowed_payment_method_types": ["us_bank_account"]}, []),
+        ({"excluded_payment_method_types": ["card"]}, ["sepa_debit"]),
+        ({"payment_method_configuration": "pmc_1"}, ["card", "sepa_debit"]),
+    ],
+)
+def test_which_methods_are_taken(shop: Shop, given: dict[str, Any], types: list[str]) -> None:
+    assert made(shop.post("payment_intents", **NEW_INTENT, **given))["payment_method_types"] == types
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"automatic_payment_methods": {"enabled": True}},
+        {"excluded_payment_method_types": ["sepa_debit"]},
+        {"payment_method_configuration": "pmc_1"},
+    ],
+)
+def test_allowed_methods_go_with_nothing_else(shop: Shop, other: dict[str, Any]) -> None:
+    answer = shop.post("payment_intents", **NEW_INTENT, allowed_payment_method_types=["card"], **other)
+
+    assert (answer.status, "only specify one" in error(answer)["message"]) == (400, True)
+
+
+def test_a_type_that_nobody_knows_is_refused(shop: Shop) -> None:
+    refused = error(shop.post("payment_intents", **NEW_INTENT, allowed_payment_method_types=["shells"]))
+
+    assert refused["param"] == "allowed_payment_method_types"
+
+
+def test_allowed_methods_came_with_a_version(shop: Shop) -> None:
+    params = {**NEW_INTENT, "allowed_payment_method_types": ["card"]}
+
+    refused = error(shop.stripe.call("POST", "/v1/payment_intents", params, version="2026-06-24.dahlia"))
+
+    assert refused["code"] == "parameter_unknown"
 
 
 def test_a_charge_belongs_to_the_group_of_its_intent(shop: Shop) -> None:
@@ -124,3 +193,16 @@ def test_the_source_of_a_balance_transaction_can_be_expanded(shop: Shop) -> None
     moved = made(shop.get("balance_transactions", expand=["data.source"]))["data"]
 
     assert [each["source"]["object"] for each in moved] == ["dispute", "charge", "refund", "charge"]
+
+
+@pytest.mark.parametrize(("suffix", "status"), [("ROW 7", 200), ("2026", 400), ("A*B", 400), ("x" * 23, 400)])
+def test_a_statement_takes_only_some_characters(shop: Shop, suffix: str, status: int) -> None:
+    assert shop.post("payment_intents", **NEW_INTENT, statement_descriptor_suffix=suffix).status == status
+
+
+def test_the_order_of_a_payment_is_kept(shop: Shop) -> None:
+    intent = shop.intent(payment_details={"order_reference": "R-1"})
+
+    assert intent["payment_details"] == {"customer_reference": None, "order_reference": "R-1"}
+    refused = error(shop.post("payment_intents", **NEW_INTENT, payment_details={"seat": "7"}))
+    assert refused["param"] == "payment_details[seat]"

@@ -170,9 +170,9 @@ def open_api(
         yield Api(client=client, house=house, truth=Truth(app.state["document"]))
 
 
-def moved_in(shared: Api) -> Api:
+def moved_in(shared: Api, house: House | None = None) -> Api:
     """The shared app over a fresh house: making an app costs more than most tests."""
-    house = House()
+    house = house or House()
     state = shared.client.app.state
     state["services"], state["metrics"] = services_of(house), Metrics()
     shared.client.cookies.clear()

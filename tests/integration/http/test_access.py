@@ -21,9 +21,11 @@ BODIES: Mapping[str, Any] = {
     "/api/bookings/{booking_id}/payment/retry/": INTENT,
 }
 
-# (method, path): who gets in (anonymous never does); the others get 403 where a scope is missing, else 404.
+# (method, path): who gets in (anonymous never does); the others get 403 where a scope is missing, else 404. Nobody gets
+# a 404 who may see every booking.
 ALLOWED: Mapping[tuple[str, str], set[str]] = {
     ("POST", "/api/bookings/"): {"booking app"},
+    ("GET", "/api/bookings/"): {"operator", "booking app"},
     ("GET", "/api/bookings/{booking_id}/"): {"owner", "operator", "booking app"},
     ("POST", "/api/bookings/{booking_id}/cancel/"): {"booking app"},
     ("POST", "/api/bookings/{booking_id}/payment/intent/"): {"owner"},
@@ -31,8 +33,8 @@ ALLOWED: Mapping[tuple[str, str], set[str]] = {
     ("POST", "/api/bookings/{booking_id}/payment/retry/"): {"owner"},
     ("POST", "/api/bookings/{booking_id}/payment/capture/"): {"operator"},
     ("POST", "/api/bookings/{booking_id}/payment/cancel/"): {"owner", "operator"},
-    ("GET", "/api/bookings/{booking_id}/payment/status/"): {"owner", "operator"},
-    ("GET", "/api/bookings/{booking_id}/payment/events/"): {"owner", "operator"},
+    ("GET", "/api/bookings/{booking_id}/payment/status/"): {"owner", "operator", "booking app"},
+    ("GET", "/api/bookings/{booking_id}/payment/events/"): {"owner", "operator", "booking app"},
     ("POST", "/api/bookings/{booking_id}/payment/refund/"): {"owner", "operator"},
     ("GET", "/api/bookings/{booking_id}/payment/refund/quote/"): {"owner", "operator"},
     ("GET", "/api/payments/"): {"operator"},
@@ -40,6 +42,7 @@ ALLOWED: Mapping[tuple[str, str], set[str]] = {
 }
 NEEDS_SCOPE = {
     ("POST", "/api/bookings/"),
+    ("GET", "/api/bookings/"),
     ("POST", "/api/bookings/{booking_id}/cancel/"),
     ("POST", "/api/bookings/{booking_id}/payment/capture/"),
     ("GET", "/api/payments/"),
@@ -50,7 +53,7 @@ MATRIX = [(method, path, who) for method, path in ALLOWED for who in WHO]
 def expected_refusal(method: str, path: str, who: str) -> int:
     if who == "anonymous":
         return 401
-    return 403 if (method, path) in NEEDS_SCOPE else 404
+    return 403 if (method, path) in NEEDS_SCOPE or who in ("operator", "booking app") else 404
 
 
 def call(api: Api, method: str, path: str, who: str, booking_id: str) -> Any:
@@ -127,10 +130,22 @@ def test_the_frameworks_list_of_methods_needs_no_token(api: Api) -> None:
     assert api.client.options("/api/payments/").status_code == 204
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/api/bookings/", {"GET", "HEAD", "POST", "OPTIONS"}), ("/api/payments/", {"GET", "HEAD", "OPTIONS"})],
+)
+@pytest.mark.parametrize("method", ["OPTIONS", "DELETE"])
+def test_all_methods_of_a_path_are_named(api: Api, method: str, path: str, allowed: set[str]) -> None:
+    response = api.client.request(method, path, headers=BOOKING_APP)
+
+    assert set(response.headers["allow"].split(", ")) == allowed
+
+
 def test_an_operator_acts_as_a_customer_on_own_bookings_only(api: Api) -> None:
+    own = api.pay(api.book(customer_id="olga"), who=OPERATOR)
     response = api.pay(api.book(), who=OPERATOR)
 
-    assert response.status_code == 404
+    assert (own.status_code, response.status_code) == (200, 403)
 
 
 def test_the_secret_goes_to_the_owner(api: Api) -> None:
@@ -172,3 +187,39 @@ def test_a_403_says_which_scope_is_missing(api: Api) -> None:
 
     assert problem_of(response)["code"] == "missing_scope"
     assert 'scope="payments:operate"' in response.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("path", "scope"), [("payment/refund/", 'scope="payments:operate"'), ("payment/intent/", "insufficient_scope")]
+)
+def test_who_may_see_a_booking_is_told_what_is_missing(api: Api, path: str, scope: str) -> None:
+    response = api.post(f"/api/bookings/{api.paid()}/{path}", BOOKING_APP, json={})
+
+    problem = problem_of(response)
+    assert (problem["status"], problem["code"]) == (403, "missing_scope")
+    assert scope in response.headers["www-authenticate"]
+
+
+def test_what_is_not_there_is_still_not_found_for_its_owner(api: Api) -> None:
+    """An operator who is the customer of a booking, of which no payment was begun."""
+    booking_id = api.book(customer_id="olga")
+
+    assert api.post(f"/api/bookings/{booking_id}/payment/confirm/", OPERATOR, json={}).status_code == 404
+
+
+def test_the_booking_app_reads_status_and_journal_of_every_booking(api: Api) -> None:
+    booking_id = api.paid()
+
+    status = api.get(f"/api/bookings/{booking_id}/payment/status/", BOOKING_APP)
+    events = api.get(f"/api/bookings/{booking_id}/payment/events/", BOOKING_APP)
+
+    assert (status.json()["status"], events.json()["events"][0]["type"]) == ("succeeded", "payment_started")
+
+
+def test_the_booking_app_gets_no_secret_and_no_hidden_reason(api: Api) -> None:
+    booking_id = api.book()
+    api.pay(booking_id, "pm_card_visa_chargeDeclinedLostCard")
+
+    payment = api.status(booking_id, BOOKING_APP)
+
+    assert (payment["client_secret"], payment["decline_code"]) == (None, "generic_decline")

@@ -1,8 +1,14 @@
 """Bookings over HTTP."""
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
-from tests.integration.http.api import ANN, BOOKING_APP, Api, problem_of
+from booking_payments.application.world import Terms
+from booking_payments.domain.instructions import MethodChoice
+from booking_payments.testing.house import House
+from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, open_api, problem_of
 
 
 def test_a_new_booking_is_201_with_its_id(api: Api) -> None:
@@ -93,3 +99,177 @@ def test_a_bad_cancellation_is_400(api: Api, body: object) -> None:
     response = api.post(f"/api/bookings/{api.book()}/cancel/", BOOKING_APP, json=body)
 
     assert response.status_code == 400
+
+
+# --- what the customer and the dashboard see
+
+DETAILS = {
+    "title": "Summer Night",
+    "description": "Row 7\nseat 12",
+    "customer_email": "ann@example.com",
+    "statement_descriptor_suffix": "Summer Night Gala",
+}
+
+
+def _intent(api: Api, **changes: Any) -> Any:
+    """What Stripe has of a payment of such a booking."""
+    paid = api.pay(api.book(reference="R-1", **changes)).json()
+    return api.house.stripe.call("GET", f"/v1/payment_intents/{paid['payment_intent_id']}").body
+
+
+def test_a_booking_keeps_what_is_said_about_it(api: Api) -> None:
+    booking_id = api.book(**DETAILS)
+
+    booking = api.get(f"/api/bookings/{booking_id}/", ANN).json()
+    assert {name: booking[name] for name in DETAILS} == DETAILS
+
+
+def test_nothing_has_to_be_said_about_it(api: Api) -> None:
+    booking = api.get(f"/api/bookings/{api.book()}/", ANN).json()
+
+    assert {booking[name] for name in DETAILS} == {None}
+
+
+def test_other_words_are_another_content(api: Api) -> None:
+    first = api.new_booking(reference="R-1", title="Summer Night")
+    again = api.post("/api/bookings/", BOOKING_APP, json=first)
+    same = api.post("/api/bookings/", BOOKING_APP, json=first)
+    other = api.post("/api/bookings/", BOOKING_APP, json={**first, "title": "Winter Night"})
+
+    assert (again.status_code, same.status_code, other.status_code) == (201, 200, 409)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("title", ""),
+        ("title", "two\nlines"),
+        ("title", "x" * 201),
+        ("description", "bell\a"),
+        ("customer_email", "ann"),
+        ("customer_email", "Ann <ann@example.com>"),
+        ("customer_email", "ann@example.com\nBcc: bob@example.com"),
+        ("statement_descriptor_suffix", "two\nlines"),
+    ],
+)
+def test_what_can_not_be_shown_is_refused(api: Api, name: str, value: str) -> None:
+    response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(**{name: value}))
+
+    assert response.status_code == 400
+    assert name in problem_of(response)["detail"]
+
+
+def test_the_dashboard_and_the_statement_say_what_was_paid(api: Api) -> None:
+    intent = _intent(api, **DETAILS)
+
+    assert intent["description"] == "Summer Night, R-1"
+    assert intent["statement_descriptor_suffix"] == "Summer Nig"
+    assert intent["payment_details"]["order_reference"] == "R-1"
+    assert intent["receipt_email"] is None
+
+
+def test_receipts_are_mailed_where_the_settings_say_so() -> None:
+    with open_api(house=House(terms=Terms(receipt_emails=True, statement_descriptor_suffix="NIGHTS"))) as api:
+        intent = _intent(api, customer_email="ann@example.com")
+
+    assert (intent["receipt_email"], intent["statement_descriptor_suffix"]) == ("ann@example.com", "NIGHTS")
+
+
+# --- finding them
+
+
+def _listed(api: Api, who: Any = BOOKING_APP, **query: Any) -> Any:
+    response = api.get("/api/bookings/", who, params=query)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+@pytest.mark.parametrize("who", [BOOKING_APP, OPERATOR])
+def test_a_booking_is_found_by_its_reference(api: Api, who: Any) -> None:
+    booking_id = api.book(reference="R-7")
+    api.book()
+
+    assert [each["id"] for each in _listed(api, who, reference="R-7")["items"]] == [booking_id]
+    assert _listed(api, who, reference="R-77") == {"items": [], "next_cursor": None}
+
+
+def test_bookings_are_listed_newest_first_page_by_page(api: Api) -> None:
+    ids = []
+    for _ in range(3):
+        ids.append(api.book())
+        api.house.clock.advance(timedelta(seconds=1))
+
+    first = _listed(api, limit=2)
+    rest = _listed(api, limit=2, cursor=first["next_cursor"])
+
+    assert [each["id"] for each in first["items"] + rest["items"]] == ids[::-1]
+    assert rest["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"status": "confirmed"}, {"R-paid"}),
+        ({"status": "pending"}, {"R-bob", "R-open"}),
+        ({"customer_id": "bob"}, {"R-bob"}),
+        ({"customer_id": "bob", "status": "confirmed"}, set()),
+        ({}, {"R-paid", "R-bob", "R-open"}),
+    ],
+)
+def test_bookings_are_filtered(api: Api, query: Any, found: set[str]) -> None:
+    api.paid(reference="R-paid")
+    api.book(reference="R-open")
+    api.book(reference="R-bob", customer_id="bob")
+
+    assert {each["reference"] for each in _listed(api, **query)["items"]} == found
+
+
+@pytest.mark.parametrize("query", [{"cursor": "nonsense"}, {"limit": 0}, {"limit": 101}, {"status": "x"}, {"seat": 7}])
+def test_a_list_that_can_not_be_is_400(api: Api, query: Any) -> None:
+    assert problem_of(api.get("/api/bookings/", BOOKING_APP, params=query))["status"] == 400
+
+
+# --- how one is paid
+
+
+@pytest.mark.parametrize(
+    ("chosen", "types"),
+    [
+        ({"allowed": ["card"]}, ["card"]),
+        ({"excluded": ["us_bank_account", "klarna"]}, ["card"]),
+        (None, ["card", "us_bank_account"]),
+    ],
+)
+def test_a_booking_says_which_payment_methods_are_taken_for_it(api: Api, chosen: Any, types: list[str]) -> None:
+    booking_id = api.book(payment_methods=chosen)
+
+    payment = api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={}).json()
+    intent = api.house.stripe.call("GET", f"/v1/payment_intents/{payment['payment_intent_id']}").body
+
+    assert intent["payment_method_types"] == types
+    assert api.get(f"/api/bookings/{booking_id}/", ANN).json()["payment_methods"] == chosen
+
+
+@pytest.mark.parametrize(
+    "chosen", [{}, {"allowed": ["card"], "excluded": ["klarna"]}, {"allowed": []}, {"allowed": ["Card"]}, {"all": True}]
+)
+def test_a_choice_of_methods_that_is_none_is_400(api: Api, chosen: Any) -> None:
+    new = api.new_booking(payment_methods=chosen)
+
+    assert problem_of(api.post("/api/bookings/", BOOKING_APP, json=new))["status"] == 400
+
+
+def test_a_booking_adds_no_method_that_is_not_taken() -> None:
+    with open_api(house=House(terms=Terms(methods=MethodChoice(allowed=("card",))))) as api:
+        new = api.new_booking(payment_methods={"allowed": ["klarna"]})
+        problem = problem_of(api.post("/api/bookings/", BOOKING_APP, json=new))
+
+    assert (problem["status"], problem["code"]) == (422, "no_payment_method_left")
+
+
+def test_without_cards_a_statement_has_no_suffix(api: Api) -> None:
+    booking_id = api.book(payment_methods={"excluded": ["card"]}, statement_descriptor_suffix="Gala")
+    payment = api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={}).json()
+
+    intent = api.house.stripe.call("GET", f"/v1/payment_intents/{payment['payment_intent_id']}").body
+    assert intent["statement_descriptor_suffix"] is None

@@ -1,6 +1,7 @@
 """Payments over HTTP: what a front end sees of paying, declines, 3-D Secure, capturing and canceling."""
 
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ FIELDS = [
     "refund_pending_amount",
     "refunds",
     "dispute",
+    "capture_before",
+    "method",
     "attempts_made",
     "attempts_left",
     "error",
@@ -382,3 +385,90 @@ def test_the_configuration_names_gateway_and_terms(api: Api) -> None:
     config = api.get("/api/payment/config/", ANN).json()
 
     assert (config["gateway"], config["processing_fee_rate"], config["retry_attempts"]) == ("fake", "0.03", 3)
+
+
+# --- what was paid with, and until when a hold can be captured
+
+VISA = {"type": "card", "brand": "visa", "last4": "4242", "wallet": None}
+
+
+def in_the_browser(api: Api, payment: Json, card: str) -> None:
+    api.house.stripe.confirm_as_customer(payment["payment_intent_id"], payment["client_secret"], card)
+
+
+def test_what_was_paid_with_is_shown(api: Api) -> None:
+    assert api.pay(api.book()).json()["method"] == VISA
+
+
+def test_so_it_is_when_the_customer_paid_in_the_browser(api: Api) -> None:
+    booking_id = api.book()
+    started = intent(api, booking_id)
+    in_the_browser(api, started, "pm_card_mastercard")
+    api.deliver_all()
+
+    paid = api.status(booking_id)
+    assert (started["method"], paid["status"]) == (None, "succeeded")
+    assert paid["method"] == {"type": "card", "brand": "mastercard", "last4": "4444", "wallet": None}
+
+
+def test_the_journal_says_when_it_was_seen(api: Api) -> None:
+    booking_id = api.paid()
+
+    events = api.get(f"/api/bookings/{booking_id}/payment/events/", ANN).json()["events"]
+    [seen] = [event["data"] for event in events if event["type"] == "method_seen"]
+    assert (seen["method"], seen["capture_before"]) == (VISA, None)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_no_gateway_is_asked_for_it(api: Api, order: int) -> None:
+    """The event of the charge brings it: a read for each payment would cost more than all the rest."""
+    booking_id = api.book()
+    in_the_browser(api, intent(api, booking_id), "pm_card_visa")
+    events = {event["type"]: event for event in api.house.stripe.events}
+    before = len(api.house.stripe.calls)
+
+    for type_ in ["charge.succeeded", "payment_intent.succeeded"][::order]:
+        assert api.deliver(json.dumps(events[type_]).encode()).json()["outcome"] == "processed"
+
+    assert (len(api.house.stripe.calls), api.status(booking_id)["method"]) == (before, VISA)
+
+
+def test_a_strangers_charge_is_not_asked_after(api: Api) -> None:
+    charge = {"id": "ch_9", "payment_intent": "pi_9", "amount": 100, "currency": "usd", "captured": True}
+    before = len(api.house.stripe.calls)
+
+    event = {"id": "evt_9", "type": "charge.succeeded", "data": {"object": charge}}
+    assert api.deliver(json.dumps(event).encode()).json()["outcome"] == "ignored"
+    assert len(api.house.stripe.calls) == before
+
+
+def test_a_declined_card_is_not_what_was_paid_with(api: Api) -> None:
+    booking_id = api.book()
+    api.pay(booking_id, "pm_card_chargeDeclined")
+    api.deliver_all()
+
+    assert api.status(booking_id)["method"] is None
+
+
+def test_a_debit_has_no_brand(api: Api) -> None:
+    paid = api.pay(api.book(), "pm_usBankAccount_success").json()
+
+    assert paid["method"] == {"type": "us_bank_account", "brand": None, "last4": "6789", "wallet": None}
+
+
+def test_a_hold_says_until_when_it_can_be_captured(api: Api) -> None:
+    booking_id = api.book()
+    held = api.pay(booking_id, capture_method="manual").json()
+    captured = api.post(f"/api/bookings/{booking_id}/payment/capture/", OPERATOR, json={}).json()
+
+    until = datetime.fromisoformat(held["capture_before"])
+    assert until - api.house.clock.now() == timedelta(days=7)
+    assert (captured["status"], captured["capture_before"]) == ("succeeded", None)
+
+
+def test_a_hold_that_was_made_in_the_browser_says_so_too(api: Api) -> None:
+    booking_id = api.book()
+    in_the_browser(api, intent(api, booking_id, capture_method="manual"), "pm_card_visa")
+    api.deliver_all()
+
+    assert api.status(booking_id)["capture_before"] is not None

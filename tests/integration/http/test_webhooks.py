@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from booking_payments.adapters.memory.gateway import due_deliveries
 from booking_payments.adapters.stripe.signature import sign
@@ -171,3 +172,18 @@ def test_a_hostile_signature_is_refused(api: Api, name: str) -> None:
     response = api.deliver(BODY, header)
 
     assert (response.status_code, problem_of(response)["status"]) == (expected, expected)
+
+
+def test_an_alert_is_a_line_of_the_log_that_names_what_it_is_about(api: Api) -> None:
+    booking_id = api.paid()
+    payment = api.status(booking_id)
+    subject = {"id": "prv_1", "payment_intent": payment["payment_intent_id"]}
+    event = {"id": "evt_1", "type": "review.opened", "api_version": "2020-08-27", "data": {"object": subject}}
+
+    with capture_logs() as lines:
+        assert api.deliver(json.dumps(event).encode()).status_code == 200
+
+    [alert] = [line for line in lines if line["event"] == "look at this"]
+    [webhook] = [line for line in lines if line["event"] == "webhook"]
+    assert (alert["intent_id"], alert["payment_id"]) == (payment["payment_intent_id"], payment["payment_id"])
+    assert webhook["api_version"] == "2020-08-27"

@@ -135,3 +135,18 @@ def test_the_check_in_the_documents_knows_what_is_genuine() -> None:
     assert is_genuine(NEW, signed, body)
     assert not is_genuine(NEW, signed, body + b" ")
     assert not is_genuine(NEW, stale, body)
+
+
+async def test_a_message_goes_through_the_proxy_of_the_environment(
+    address: str, received: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receiver plays the proxy: what comes in names another host."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("HTTP_PROXY", address)
+    publisher = WebhookPublisher("http://booking-app.example/hook", [NEW], SystemClock())
+
+    await publisher.publish(MESSAGE)
+    await publisher.close()
+
+    assert len(received.messages["bk_1"]) == 1

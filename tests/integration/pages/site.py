@@ -10,8 +10,9 @@ import httpx
 from attrs import define, evolve, field
 from litestar.testing import TestClient
 
+from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.http.app import create_app
-from booking_payments.testing.house import House
+from booking_payments.testing.house import ANN, House
 from tests.integration.http.api import services_of, settings, token
 
 
@@ -61,6 +62,13 @@ class Site:
         """The id of a booking whose payment was tried with ``method``."""
         booking_id = self.book(**changes)
         self.run(self.house.payments.process_booking_payment, booking_id, method)
+        return booking_id
+
+    def held(self) -> str:
+        """The id of a booking whose money is held."""
+        booking_id = self.book(reference="R-held")
+        manual = {"confirm_immediately": True, "capture_method": CaptureMethod.MANUAL}
+        self.run(self.house.payments.start_payment, booking_id, ANN, payment_method_id="pm_card_visa", **manual)
         return booking_id
 
     def payment_of(self, booking_id: str) -> Any:

@@ -6,6 +6,8 @@ from typing import Any
 
 import stripe
 
+NO_REDIRECTS = {"enabled": True, "allow_redirects": "never"}
+
 
 @contextmanager
 def connected(url: str, key: str = "sk_test_any", timeout_s: float = 10) -> Iterator[stripe.StripeClient]:
@@ -22,7 +24,7 @@ def card(method: str = "pm_card_visa", **more: Any) -> Any:
         "amount": 10000,
         "currency": "usd",
         "payment_method": method,
-        "payment_method_types": ["card"],
+        "automatic_payment_methods": NO_REDIRECTS,
         "confirm": True,
         **more,
     }
@@ -30,7 +32,7 @@ def card(method: str = "pm_card_visa", **more: Any) -> Any:
 
 def unpaid() -> Any:
     """The parameters of a payment that waits for its method."""
-    return {"amount": 500, "currency": "usd", "payment_method_types": ["card"]}
+    return {"amount": 500, "currency": "usd", "automatic_payment_methods": NO_REDIRECTS}
 
 
 def debit(client: stripe.StripeClient, iban: str) -> stripe.PaymentIntent:
@@ -42,5 +44,5 @@ def debit(client: stripe.StripeClient, iban: str) -> stripe.PaymentIntent:
             "billing_details": {"name": "Ann", "email": "ann@example.com"},
         }
     )
-    params = card(method.id, currency="eur", payment_method_types=["sepa_debit"])
+    params = card(method.id, currency="eur")
     return client.v1.payment_intents.create(params)

@@ -63,7 +63,7 @@ def test_a_publishable_key_is_told_to_be_the_wrong_one(sandbox: Sandbox) -> None
 
 
 def test_a_publishable_key_reads_and_confirms_with_the_intents_secret(sandbox: Sandbox, http: httpx.Client) -> None:
-    made = http.post("/v1/payment_intents", data=NEW | {"payment_method_types[]": "card"}).json()
+    made = http.post("/v1/payment_intents", data=NEW | {"allowed_payment_method_types[]": "card"}).json()
     path, key = f"/v1/payment_intents/{made['id']}", {"Authorization": "Bearer pk_test_x"}
     with httpx.Client(base_url=sandbox.url, headers=key, trust_env=False) as browser:
         read = browser.get(path, params={"client_secret": made["client_secret"]})

@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "data" / "stripe" / "cli-scenarios").glob("*.json"))
+WRITTEN_FOR = "2026-08-26.dahlia"
+"""The scenarios are of August 2026, and name ``payment_method_types``."""
 REFERENCE = re.compile(r"\$\{(?P<name>\w+):(?P<field>\w+)\}")
 
 
@@ -40,7 +42,7 @@ def test_the_event_happens(http: httpx.Client, scenario: Path) -> None:
             step["method"].upper(),
             filled(step["path"], answers),
             content=body,
-            headers={"Content-Type": "application/x-www-form-urlencoded"},
+            headers={"Content-Type": "application/x-www-form-urlencoded", "Stripe-Version": WRITTEN_FOR},
         )
         answers[step["name"]] = answer.json()
         expected = step.get("expected_error_type")

@@ -1,9 +1,11 @@
 """Starting, confirming, retrying, capturing and canceling payments."""
 
 from datetime import timedelta
+from typing import Any
 
 import attrs
 import pytest
+from structlog.testing import capture_logs
 
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import Terms
@@ -14,13 +16,14 @@ from booking_payments.domain.errors import (
     CardDeclined,
     GatewayRefusedUs,
     InvalidAmount,
+    InvalidInput,
     NotFound,
     NotPossibleNow,
     PaymentError,
     RefusedByRule,
     TryAgainLater,
 )
-from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.instructions import CaptureMethod, MethodChoice
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import AttemptOutcome, fold
@@ -611,9 +614,61 @@ async def test_payments_are_listed_newest_first_page_by_page(house: House) -> No
     assert (listed, rest.next_cursor) == (["R-2", "R-1", "R-0"], None)
 
 
-async def test_the_house_may_name_the_kinds_of_methods_that_it_takes(storage: Storage) -> None:
-    house = House(storage=storage, terms=Terms(method_types=("card",)))
-    view = await book_and_pay(house)
+async def _charged(house: House, currency: Currency = Currency.USD) -> dict[str, Any]:
+    """What the gateway has of a payment by card."""
+    booking = await house.book(currency=currency)
+    view = await house.payments.start_payment(
+        booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
+    )
+    return house.stripe.call("GET", f"/v1/payment_intents/{view.payment.intent_id}").body
 
-    intent = house.stripe.call("GET", f"/v1/payment_intents/{view.payment.intent_id}").body
+
+async def test_the_house_may_name_the_kinds_of_methods_that_it_takes() -> None:
+    intent = await _charged(House(terms=Terms(methods=MethodChoice(allowed=("card",)))))
+
     assert (intent["payment_method_types"], intent["automatic_payment_methods"]) == (["card"], None)
+
+
+async def test_or_those_that_it_does_not_take() -> None:
+    intent = await _charged(House(terms=Terms(methods=MethodChoice(excluded=("us_bank_account",)))))
+
+    assert intent["payment_method_types"] == ["card"]
+
+
+async def test_an_intent_that_no_method_can_pay_is_canceled() -> None:
+    """Stripe drops what does not fit without a word: this account takes no American debits in euros."""
+    house = House(terms=Terms(methods=MethodChoice(allowed=("us_bank_account", "ideal"))))
+    booking = await house.book(currency=Currency.EUR)
+
+    with pytest.raises(GatewayRefusedUs) as refused, capture_logs() as lines:
+        await house.payments.start_payment(booking.id, ANN)
+
+    intents = house.stripe.call("GET", "/v1/payment_intents").body["data"]
+    assert refused.value.code == "no_payment_method_left"
+    assert [intent["status"] for intent in intents] == ["canceled"]
+    assert "no payment method is left" in [line["event"] for line in lines if line["log_level"] == "error"]
+    assert (await house.payments.payment_status(booking.id)).payment.status is PaymentStatus.CANCELED
+
+
+async def test_a_method_that_is_not_allowed_is_refused_at_once() -> None:
+    house = House(terms=Terms(methods=MethodChoice(allowed=("us_bank_account",))))
+
+    with pytest.raises(RefusedByRule) as refused:
+        await _charged(house)
+
+    assert refused.value.code == "payment_method_incompatible"
+
+
+async def test_a_method_that_is_dropped_is_a_line_of_the_log() -> None:
+    house = House(terms=Terms(methods=MethodChoice(allowed=("card", "us_bank_account"))))
+
+    with capture_logs() as lines:
+        await house.payments.start_payment((await house.book(currency=Currency.EUR)).id, ANN)
+
+    [line] = [line for line in lines if line["event"] == "payment methods dropped"]
+    assert (line["dropped"], line["left"]) == (["us_bank_account"], ("card",))
+
+
+def test_allowed_methods_go_with_no_others() -> None:
+    with pytest.raises(InvalidInput):
+        MethodChoice(allowed=("card",), configuration="pmc_1")

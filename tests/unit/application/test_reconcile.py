@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
+from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.application import reconcile as reconciling
 from booking_payments.application import settling
 from booking_payments.application.payments import BookingPayments
@@ -989,3 +990,72 @@ async def test_progress_is_told(house: House) -> None:
     ends = {doing: (done, total) for doing, done, total in told}
     assert all(done == total for done, total in ends.values())
     assert "comparing with the gateway" in ends
+
+
+# --- several installations on one account
+
+
+def _installed(name: str | None, beside: House | None = None) -> House:
+    """A house of its own, on the account of the one ``beside`` it."""
+    house = House(terms=Terms(installation_id=name), seed=2 if beside else 1)
+    if beside is not None:
+        house.clock, house.stripe = beside.clock, beside.stripe
+        gateway = FakeGateway(beside.stripe, beside.clock)
+        house.world = attrs.evolve(house.world, gateway=gateway, clock=beside.clock)
+        house.payments = BookingPayments(house.world)
+    return house
+
+
+async def test_payments_of_another_installation_are_foreign() -> None:
+    ours = _installed("inst_a")
+    theirs = _installed("inst_b", beside=ours)
+    view = await book_and_pay(ours)
+    foreign = await book_and_pay(theirs)
+    await theirs.payments.refund_payment(foreign.payment.booking_id, amount="40.00")
+    house_of_theirs = await theirs.payments.reconcile()
+
+    found = await ours.payments.reconcile()
+
+    assert (found.left, found.foreign, found.payments) == ((), 1, 1)
+    assert (house_of_theirs.left, house_of_theirs.foreign) == ((), 1)
+    assert (await payment_of(ours, view)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_a_charge_of_ours_that_our_books_lost_is_left_for_a_person() -> None:
+    ours = _installed("inst_a")
+    await book_and_pay(ours)
+    empty = _installed("inst_a", beside=ours)
+
+    found = await empty.payments.reconcile()
+
+    [finding] = found.left
+    assert (finding.code, found.foreign) == ("unknown_charge", 0)
+    assert "give it back" not in finding.text
+
+
+async def test_an_intent_without_a_mark_is_ours() -> None:
+    """It was made before installations were told apart, and its answer was lost."""
+    before = _installed(None)
+    view = await start(before)
+    pay_in_browser(before, view)
+    before.world = attrs.evolve(before.world, terms=attrs.evolve(before.world.terms, installation_id="inst_a"))
+    before.payments = BookingPayments(before.world)
+
+    found = await before.payments.reconcile()
+
+    assert (found.left, found.foreign, (await payment_of(before, view)).status) == ((), 0, PaymentStatus.SUCCEEDED)
+
+
+async def test_what_we_make_names_the_installation_and_not_the_customer() -> None:
+    house = _installed("inst_a")
+    view = await book_and_pay(house)
+    await house.payments.refund_payment(view.payment.booking_id, amount="40.00")
+
+    intent = house.stripe.call("GET", f"/v1/payment_intents/{view.payment.intent_id}").body
+    [refund] = house.stripe.call("GET", "/v1/refunds").body["data"]
+
+    for made in (intent, refund):
+        assert made["metadata"]["installation_id"] == "inst_a"
+        assert len(made["metadata"]["customer_key"]) == 64
+        assert "ann" not in made["metadata"].values()
+    assert intent["metadata"]["customer_key"] == refund["metadata"]["customer_key"]

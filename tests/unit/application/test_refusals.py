@@ -5,7 +5,6 @@ import pytest
 
 from booking_payments.adapters.stripe.answers import RATE_LIMIT_REASON, error_from
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.refusals import REFUSALS
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.payment import DeferredRefund
 from booking_payments.entrypoints.http.problems import status_of
@@ -105,11 +104,3 @@ async def test_a_refund_that_a_dispute_stands_against_is_deferred(house: House, 
     view = await payments.refund_payment(booking.id, amount="40.00")
 
     assert (type(view.refund), view.payment.owed.amount.minor) == (DeferredRefund, 4000)
-
-
-def test_every_row_of_the_table_is_tried_or_has_no_code_at_stripe() -> None:
-    tried = {row[0] for row in (*PAYING, *REFUNDING)}
-
-    deferred = {"charge_disputed", "refund_disputed_payment"}
-    ours = {"payment_method_unknown", "payment_method_missing", "refund_exceeds_charge", "capture_method_unsupported"}
-    assert set(REFUSALS) - tried == ours | deferred

@@ -14,6 +14,7 @@ from booking_payments.adapters.stripe.objects import (
 )
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.reports import MethodDetails
 
 INTENT: dict[str, Any] = {
     "id": "pi_1",
@@ -139,3 +140,31 @@ def test_the_day_by_which_evidence_is_due_is_read() -> None:
 
 def test_a_time_beyond_reason_is_no_time() -> None:
     assert intent_report({**INTENT, "created": 2**60}).created_at is None
+
+
+def _charged(**details: object) -> dict[str, object]:
+    return {"id": "ch_1", "payment_method_details": {"type": "card", "card": details}}
+
+
+@pytest.mark.parametrize(
+    ("charge", "method", "until"),
+    [
+        ("ch_1", None, None),
+        ({"id": "ch_1"}, None, None),
+        ({"id": "ch_1", "payment_method_details": {"type": "ideal"}}, MethodDetails(type="ideal"), None),
+        (
+            _charged(brand="visa", last4="4242", wallet={"type": "apple_pay"}, capture_before=1767225600),
+            MethodDetails(type="card", brand="visa", last4="4242", wallet="apple_pay"),
+            datetime(2026, 1, 1, tzinfo=UTC),
+        ),
+        (_charged(brand=5, last4=[], wallet="x", capture_before="soon"), MethodDetails(type="card"), None),
+    ],
+)
+def test_a_charge_that_came_with_its_intent_says_what_was_paid_with(
+    charge: object, method: MethodDetails | None, until: datetime | None
+) -> None:
+    body = {"id": "pi_1", "amount": 1, "amount_received": 1, "currency": "usd", "latest_charge": charge}
+
+    report = intent_report(body)
+
+    assert (report.method, report.capture_before, report.charge_id) == (method, until, "ch_1")

@@ -1,5 +1,9 @@
 """Our instructions as Stripe's parameters."""
 
+import importlib
+import re
+from typing import Any
+
 import attrs
 import pytest
 
@@ -11,9 +15,12 @@ from booking_payments.domain.instructions import (
     CancellationReason,
     CaptureIntent,
     CaptureMethod,
+    ChargeTexts,
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
+    Instruction,
+    MethodChoice,
 )
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundReason
@@ -52,11 +59,87 @@ def test_a_return_url_is_only_sent_with_a_confirmation() -> None:
     assert ("return_url" in params, "confirm" in params) == (False, False)
 
 
-def test_named_kinds_of_methods_stand_in_for_stripes_own_choice() -> None:
-    _, params = path_and_params(attrs.evolve(_creation(confirm=True), method_types=("card", "sepa_debit")))
+AUTOMATIC = {"automatic_payment_methods": {"enabled": True, "allow_redirects": "never"}}
 
-    assert params["payment_method_types"] == ["card", "sepa_debit"]
-    assert "automatic_payment_methods" not in params
+
+@pytest.mark.parametrize(
+    ("chosen", "sent"),
+    [
+        (MethodChoice(allowed=("card", "sepa_debit")), {"allowed_payment_method_types": ["card", "sepa_debit"]}),
+        (MethodChoice(excluded=("klarna",)), {"excluded_payment_method_types": ["klarna"], **AUTOMATIC}),
+        (MethodChoice(configuration="pmc_1"), {"payment_method_configuration": "pmc_1", **AUTOMATIC}),
+        (MethodChoice(), AUTOMATIC),
+    ],
+)
+def test_which_kinds_of_methods_are_taken(chosen: MethodChoice, sent: dict[str, Any]) -> None:
+    _, params = path_and_params(attrs.evolve(_creation(confirm=True), methods=chosen))
+
+    assert {name: params[name] for name in params if "payment_method_" in name or "automatic" in name} == sent
+
+
+def _of_sdk(name: str) -> set[str]:
+    """The parameters that the installed SDK types for a call."""
+    words = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+    return set(getattr(importlib.import_module(f"stripe.params._{words}"), name).__annotations__)
+
+
+TEXTS = ChargeTexts(
+    description="Night, R-1",
+    statement_descriptor_suffix="NIGHT",
+    receipt_email="ann@example.com",
+    order_reference="R-1",
+)
+
+
+def test_the_texts_of_a_charge_are_sent_where_there_are_any() -> None:
+    _, said = path_and_params(attrs.evolve(_creation(confirm=True), texts=TEXTS))
+    _, silent = path_and_params(_creation(confirm=True))
+
+    assert {name: said[name] for name in set(said) - set(silent)} == {
+        "description": "Night, R-1",
+        "statement_descriptor_suffix": "NIGHT",
+        "receipt_email": "ann@example.com",
+        "payment_details": {"order_reference": "R-1"},
+    }
+
+
+EVERYTHING = [
+    (attrs.evolve(_creation(confirm=True), texts=TEXTS), "PaymentIntentCreateParams"),
+    (_creation(confirm=True, return_url="https://shop.example/paid"), "PaymentIntentCreateParams"),
+    (attrs.evolve(_creation(confirm=True), methods=MethodChoice(allowed=("card",))), "PaymentIntentCreateParams"),
+    (
+        attrs.evolve(_creation(confirm=True), methods=MethodChoice(excluded=("klarna",), configuration="pmc_1")),
+        "PaymentIntentCreateParams",
+    ),
+    (
+        ConfirmIntent(intent_id="pi_1", payment_method_id="pm_1", return_url="https://shop.example/"),
+        "PaymentIntentConfirmParams",
+    ),
+    (CaptureIntent(intent_id="pi_1", amount=USD_10), "PaymentIntentCaptureParams"),
+    (CancelIntent(intent_id="pi_1", reason=CancellationReason.ABANDONED), "PaymentIntentCancelParams"),
+    (
+        CreateRefund(
+            intent_id="pi_1",
+            refund_id="rf_1",
+            amount=USD_10,
+            reason=RefundReason.REQUESTED_BY_CUSTOMER,
+            metadata={"refund_id": "rf_1"},
+        ),
+        "RefundCreateParams",
+    ),
+]
+
+
+@pytest.mark.parametrize(("instruction", "typed"), EVERYTHING)
+def test_what_we_send_the_installed_sdk_knows(instruction: Instruction, typed: str) -> None:
+    """Stripe refuses a parameter that it does not have any more, so the SDK of its version is asked."""
+    _, params = path_and_params(instruction)
+
+    assert set(params) - _of_sdk(typed) == set()
+
+
+def test_the_sdk_does_not_know_the_types_that_are_gone() -> None:
+    assert "payment_method_types" not in _of_sdk("PaymentIntentCreateParams")
 
 
 def test_the_same_instruction_gives_the_same_request() -> None:
@@ -69,12 +152,12 @@ def test_the_same_instruction_gives_the_same_request() -> None:
         (
             ConfirmIntent(intent_id="pi_1", payment_method_id="pm_1", return_url=None),
             "/v1/payment_intents/pi_1/confirm",
-            {"payment_method": "pm_1"},
+            {"payment_method": "pm_1", "expand": ["latest_charge"]},
         ),
         (
             CaptureIntent(intent_id="pi_1", amount=USD_10),
             "/v1/payment_intents/pi_1/capture",
-            {"amount_to_capture": 1000},
+            {"amount_to_capture": 1000, "expand": ["latest_charge"]},
         ),
         (
             CancelIntent(intent_id="pi_1", reason=CancellationReason.ABANDONED),

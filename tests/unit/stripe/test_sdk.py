@@ -5,15 +5,25 @@ The answers go through the SDK itself, so its exceptions are the real ones; the 
 
 import inspect
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import IPv4Address
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import anyio
 import pytest
 import stripe
 from anyio.abc import SocketAttribute, SocketStream
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
 from booking_payments.adapters.stripe.gateway import API_VERSION, StripeGateway
@@ -249,6 +259,7 @@ async def test_an_id_never_leads_to_another_path(id_: str) -> None:
         await over(http).retrieve_intent(id_)
 
     path = http.asked[0][1].removeprefix("http://127.0.0.1:9/v1/payment_intents/")
+    path = path.removesuffix("?expand[0]=latest_charge")
     assert not set(path) & set("/?# ")
 
 
@@ -443,3 +454,118 @@ async def test_connections_are_used_again() -> None:
         await transport.close()
 
     assert len(opened) == 1
+
+
+# --- proxies and certificates
+
+
+@pytest.fixture
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    return monkeypatch
+
+
+async def test_stripe_is_asked_through_the_proxy_of_the_environment(surroundings: pytest.MonkeyPatch) -> None:
+    lines: list[bytes] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            lines.append(self.requestline.encode())
+            content = json.dumps(INTENT).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Proxy) as address:
+        surroundings.setenv("HTTP_PROXY", address)
+        transport = SdkTransport(KEY, "http://stripe.example")
+        intent = await StripeGateway(transport, livemode=False).retrieve_intent("pi_1")
+        await transport.close()
+
+    assert intent.id == "pi_1"
+    assert lines == [b"GET http://stripe.example/v1/payment_intents/pi_1?expand[0]=latest_charge HTTP/1.1"]
+
+
+async def test_a_proxy_that_makes_no_connection_means_that_nothing_happened(surroundings: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            lines.append(self.requestline)
+            self.send_error(502)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Proxy) as address:
+        surroundings.setenv("HTTPS_PROXY", address)
+        failed = await broken("https://stripe.example")
+
+    assert lines == ["CONNECT stripe.example:443 HTTP/1.1"]
+    assert (type(failed), failed.code) == (Unreachable, "unreachable")
+
+
+async def test_the_certificates_of_the_environment_are_trusted(
+    surroundings: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Stripe(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = json.dumps(INTENT).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    certificate = own_certificate(tmp_path)
+    with serving(Stripe, certificate) as address:
+        stranger = await broken(address)
+        surroundings.setenv("SSL_CERT_FILE", str(certificate))
+        transport = SdkTransport(KEY, address)
+        intent = await StripeGateway(transport, livemode=False).retrieve_intent("pi_1")
+        await transport.close()
+
+    assert (type(stranger), intent.id) == (Unreachable, "pi_1")
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler], certificate: Path | None = None) -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def own_certificate(folder: Path) -> Path:
+    """A file with a key and its certificate for 127.0.0.1, which nobody else has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(datetime(2020, 1, 1, tzinfo=UTC)).not_valid_after(
+        datetime(2100, 1, 1, tzinfo=UTC)
+    )
+    builder = builder.add_extension(address, critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    certificate = builder.sign(key, hashes.SHA256())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file = folder / "stripe.pem"
+    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    return file

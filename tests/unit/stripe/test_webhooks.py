@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS, REMARKS, StripeWebhooks, read_event
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.gateway import GatewayEvent, WebhookRefused
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -253,3 +255,30 @@ def test_only_signed_bodies_are_read() -> None:
 def test_without_a_secret_nobody_can_listen(secrets: list[str]) -> None:
     with pytest.raises(ValueError, match="secret is needed"):
         StripeWebhooks(secrets)
+
+
+def test_the_readme_names_the_events_that_we_act_on() -> None:
+    """Somebody selects them by hand in Stripe's dashboard; ``doctor`` compares them with what the endpoint gets."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    listed = readme.split("select these events:", 1)[1].split("```text", 1)[1].split("```", 1)[0]
+
+    assert set(listed.split()) == {*KINDS, *ALERTS}
+
+
+def test_a_charge_that_went_through_brings_what_was_paid_with() -> None:
+    details = {"type": "card", "card": {"brand": "visa", "last4": "4242", "capture_before": 1767225600}}
+    seen = read(event("charge.succeeded", {**CHARGE, "captured": False, "payment_method_details": details}))
+
+    assert seen.charge is not None
+    assert (seen.charge.id, seen.charge.charge_id, seen.charge.method) == (
+        "pi_1",
+        "ch_1",
+        MethodDetails(type="card", brand="visa", last4="4242"),
+    )
+    assert seen.charge.capture_before == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_a_charge_of_an_older_shape_brings_nothing() -> None:
+    seen = read(event("charge.succeeded", {"id": "ch_1", "amount": 100, "currency": "usd"}))
+
+    assert (seen.kind, seen.charge, seen.intent_id) == ("charge", None, None)

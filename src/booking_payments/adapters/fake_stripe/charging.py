@@ -98,11 +98,18 @@ def charge_now(account: Account, intent: Record, method: Record) -> Json | None:
         return _decline(account, intent, method, decline)
     manual = intent.body["capture_method"] == "manual"
     charge = _new_charge(account, intent, method, paid=True, status="succeeded", outcome=_authorized(method))
+    _use_up(account, intent, method)
     if manual:
         _hold(account, intent, charge)
     else:
         emit_success(account, intent, charge)
     return None
+
+
+def _use_up(account: Account, intent: Record, method: Record) -> None:
+    """A method that nobody keeps for later pays once."""
+    if intent.body["setup_future_usage"] is None:
+        account.note(method, used=True)
 
 
 def _new_charge(account: Account, intent: Record, method: Record, **given: Any) -> Record:
@@ -329,4 +336,5 @@ def settle_debit(account: Account, intent: Record) -> None:
         _fail(account, intent, method, _decline_error(decline, charge.id))
     else:
         account.update(charge, outcome=_authorized(method))
+        _use_up(account, intent, method)
         emit_success(account, intent, charge)

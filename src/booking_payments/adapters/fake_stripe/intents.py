@@ -1,5 +1,6 @@
 """PaymentIntents: create, change, confirm, capture, cancel, and the customer's own part in the browser."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from booking_payments.adapters.fake_stripe.errors import (
     Refusal,
     card_error,
     invalid,
+    parameter_unknown,
     unexpected_state,
 )
 from booking_payments.adapters.fake_stripe.events import emit
@@ -58,19 +60,19 @@ _PLAIN: Final = ("description", "receipt_email", *_DESCRIPTORS)
 
 # Parameters that Stripe knows and this model has no use for, by where they are taken.
 # fmt: off
-_ALWAYS: Final = ["amount_details", "expand", "hooks", "payment_details"]
+_ALWAYS: Final = ["amount_details", "expand", "hooks"]
 _PRICING: Final = ["application_fee_amount", "transfer_data"]
-_METHODS: Final = ["excluded_payment_method_types", "payment_method_options"]
+_METHODS: Final = ["payment_method_options"]
 _CONFIRMING: Final = ["confirmation_token", "mandate", "mandate_data", "radar_options"]
 _OF_CREATE: Final = [
-    *_ALWAYS, *_PRICING, *_METHODS, *_CONFIRMING, "allowed_payment_method_types", "customer_account", "on_behalf_of",
+    *_ALWAYS, *_PRICING, *_METHODS, *_CONFIRMING, "customer_account", "on_behalf_of",
     "payment_method_configuration",
 ]
 _OF_UPDATE: Final = [
-    *_ALWAYS, *_PRICING, *_METHODS, "allowed_payment_method_types", "customer_account", "payment_method_configuration",
+    *_ALWAYS, *_PRICING, *_METHODS, "customer_account", "payment_method_configuration",
 ]
 _OF_CONFIRM: Final = [
-    *_ALWAYS, *_METHODS, *_CONFIRMING, "allowed_payment_method_types", "amount_to_confirm",
+    *_ALWAYS, *_METHODS, *_CONFIRMING, "amount_to_confirm",
 ]
 _OF_CAPTURE: Final = [*_ALWAYS, *_PRICING]
 # fmt: on
@@ -80,9 +82,12 @@ def _unused(names: Sequence[str]) -> Fields:
     return dict.fromkeys(names, opaque())
 
 
+_DETAILS: Final = {"payment_details": mapping({"customer_reference": text(), "order_reference": text()})}
 _METHOD: Final = {
     "payment_method": id_text(),
     "payment_method_data": mapping(payment_methods.DATA_FIELDS),
+    "allowed_payment_method_types": strings(),
+    "excluded_payment_method_types": strings(),
     "payment_method_types": strings(),
     "setup_future_usage": choice("off_session", "on_session"),
     "capture_method": choice("automatic", "automatic_async", "manual"),
@@ -102,6 +107,7 @@ _CONTENT: Final = {name: text() for name in (*_PLAIN, "transfer_group")} | {
 }
 
 CREATE_FIELDS: Final = {
+    **_DETAILS,
     **_unused(_OF_CREATE),
     **_METHOD,
     **_CONFIRMATION,
@@ -119,6 +125,7 @@ _UNSETTABLE: Final = {
     "shipping": unsettable(shipping()),
 }
 UPDATE_FIELDS: Final = {
+    **_DETAILS,
     **_unused(_OF_UPDATE),
     **_METHOD,
     **_CONTENT,
@@ -127,6 +134,7 @@ UPDATE_FIELDS: Final = {
     "currency": text(),
 }
 CONFIRM_FIELDS: Final = {
+    **_DETAILS,
     **_unused(_OF_CONFIRM),
     **_METHOD,
     **_CONFIRMATION,
@@ -135,6 +143,7 @@ CONFIRM_FIELDS: Final = {
     "client_secret": text(),
 }
 CAPTURE_FIELDS: Final = {
+    **_DETAILS,
     **_unused(_OF_CAPTURE),
     "amount_to_capture": integer(minimum=1),
     "final_capture": boolean(),
@@ -179,6 +188,8 @@ def create(account: Account, params: Json, _: str) -> Json:
     currency = _currency(params["currency"])
     _check_amount(account, params["amount"], currency)
     _check_only_with_confirm(params)
+    _check_types(account, params)
+    _check_descriptors(params)
     _check_references(account, params)
     fields = _new_fields(params, currency)
     if params.get("confirm"):
@@ -230,18 +241,65 @@ def _check_references(account: Account, params: Json) -> None:
         payment_methods.check_exists(account, params["payment_method"])
 
 
+def _check_descriptors(params: Json) -> None:
+    """What may stand on a statement (docs.stripe.com/get-started/account/statement-descriptors)."""
+    suffix = params.get("statement_descriptor_suffix")
+    if suffix and (len(suffix) > 22 or set(suffix) & set("<>\\'\"*") or not re.search("[A-Za-z]", suffix)):
+        message = "The statement descriptor suffix must have 22 characters at most, a letter, and none of <>\\'\"*."
+        raise invalid(message, param="statement_descriptor_suffix")
+
+
+def _check_types(account: Account, params: Json) -> None:
+    """Which parameters name types of methods depends on the version (docs.stripe.com/changelog)."""
+    version = (account.request.version or account.api_version)[: len(_TYPES_GONE)]
+    if "payment_method_types" in params and version >= _TYPES_GONE:
+        message = (
+            "The `payment_method_types` parameter is no longer supported. Use `allowed_payment_method_types`, "
+            "`excluded_payment_method_types` or `payment_method_configuration`."
+        )
+        code = "payment_method_types_no_longer_supported"
+        raise invalid(message, code=code, param="payment_method_types")
+    if "allowed_payment_method_types" in params and version < _ALLOWED_CAME:
+        raise parameter_unknown("allowed_payment_method_types")
+    for name in ("allowed_payment_method_types", "excluded_payment_method_types"):
+        for type_ in params.get(name) or ():
+            if type_ not in payment_methods.KNOWN_TYPES:
+                raise invalid(f"Invalid {name}: {type_} is no type of payment method.", param=name)
+    others = [name for name in _NOT_WITH_ALLOWED if name in params]
+    if "allowed_payment_method_types" in params and others:
+        names = ", ".join(["allowed_payment_method_types", *others])
+        raise invalid(f"You may only specify one of these parameters: {names}.")
+
+
+_ALLOWED_CAME: Final = "2026-07-29"
+_TYPES_GONE: Final = "2026-09-30"
+_NOT_WITH_ALLOWED: Final = (
+    "automatic_payment_methods",
+    "excluded_payment_method_types",
+    "payment_method_configuration",
+    "payment_method_types",
+)
+
+
 def _new_fields(params: Json, currency: str) -> Json:
     automatic = _automatic(params)
+    offered = ["card", *filter(None, [_DEBIT_CURRENCIES.get(currency)])]
     types = params.get("payment_method_types") or ["card"]
-    if automatic is not None and currency in _DEBIT_CURRENCIES:
-        types = ["card", _DEBIT_CURRENCIES[currency]]
-    kept = {name: params[name] for name in (*_KEPT, *_PLAIN) if name in params}
+    if automatic is not None:
+        types = [type_ for type_ in offered if type_ not in (params.get("excluded_payment_method_types") or ())]
+    if params.get("allowed_payment_method_types"):
+        types = [type_ for type_ in params["allowed_payment_method_types"] if type_ in offered]
+    kept: Json = {name: params[name] for name in (*_KEPT, *_PLAIN) if name in params}
     method = params.get("confirmation_method", "automatic")
+    if "payment_details" in params:
+        kept["payment_details"] = {"customer_reference": None, "order_reference": None} | params["payment_details"]
     return kept | {
         "amount": params["amount"],
         "currency": currency,
         "automatic_payment_methods": automatic,
+        "allowed_payment_method_types": params.get("allowed_payment_method_types"),
         "confirmation_method": method,
+        "excluded_payment_method_types": params.get("excluded_payment_method_types"),
         "metadata": new_metadata(params),
         "payment_method_types": types,
     }
@@ -259,7 +317,8 @@ def _automatic(params: Json) -> Json | None:
     """On by default, unless the types are listed (docs.stripe.com/upgrades, 2023-08-16)."""
     given = params.get("automatic_payment_methods")
     if given is None:
-        return None if params.get("payment_method_types") else {"allow_redirects": "always", "enabled": True}
+        listed = params.get("payment_method_types") or params.get("allowed_payment_method_types")
+        return None if listed else {"allow_redirects": "always", "enabled": True}
     if params.get("payment_method_types"):
         message = "You may only specify one of these parameters: automatic_payment_methods, payment_method_types."
         raise invalid(message)
@@ -302,6 +361,31 @@ def _check_usable(intent: Json, method: Record) -> None:
         )
         code = "payment_intent_incompatible_payment_method"
         raise invalid(message, code=code, param="payment_method", executed=True)
+    _check_free(intent, method)
+
+
+def _check_free(intent: Json, method: Record) -> None:
+    """Refuse a method that a payment has used up, or that is another customer's."""
+    customer = method.body["customer"]
+    if customer is None and method.private.get("used"):
+        raise invalid(_USED, param="payment_method", executed=True)
+    if customer is not None and intent["customer"] is None:
+        message = (
+            f"The PaymentMethod {method.id} belongs to the Customer {customer}. Please include the Customer in the "
+            "`customer` parameter on the PaymentIntent."
+        )
+        raise invalid(message, param="payment_method", executed=True)
+    if customer is not None and intent["customer"] != customer:
+        message = f"The PaymentMethod {method.id} does not belong to the Customer that you supplied."
+        code = "payment_method_customer_mismatch"
+        raise invalid(message, code=code, param="payment_method", executed=True)
+
+
+_USED: Final = (
+    "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with a "
+    "connected account without Customer attachment, or was detached from a Customer. It may not be used again. To use "
+    "a PaymentMethod multiple times, you must attach it to a Customer first."
+)
 
 
 def _usable_types(intent: Json) -> list[str]:
@@ -334,6 +418,7 @@ def _require(account: Account, id_: str) -> Record:
 def update(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}``: money and method only before confirmation succeeded."""
     intent = _require(account, id_)
+    _check_types(account, params)
     _check_references(account, params)
     if set(params) - {"metadata", "description", "receipt_email", "expand"}:
         _require_status(intent, "updated")
@@ -373,6 +458,7 @@ def _require_status(intent: Record, change: str) -> None:
 def confirm(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}/confirm`` with the secret key."""
     intent = _require(account, id_)
+    _check_types(account, params)
     _require_status(intent, "confirmed")
     if params.get("payment_method"):
         payment_methods.check_exists(account, params["payment_method"])

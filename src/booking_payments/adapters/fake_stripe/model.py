@@ -120,8 +120,10 @@ class FakeStripe:
         path: str,
         params: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
+        version: str | None = None,
     ) -> Answer:
         """Answer a request. ``params`` are decoded: nested mappings and lists of text, numbers and booleans.
+        ``version`` is the one of ``Stripe-Version``: it decides which parameters there are, not what is answered.
 
         Raises ``NetworkFault`` when a script says so, nothing else.
         """
@@ -131,7 +133,7 @@ class FakeStripe:
         struck = self.faults.take(f"{method} {path}")
         try:
             self._apply_due()
-            return self._answer_with(struck, method, path, params or {}, key)
+            return self._answer_with(struck, method, path, params or {}, key, version)
         finally:
             self._account.flush()
 
@@ -145,10 +147,16 @@ class FakeStripe:
         self.calls.append(Call(method, path, key, age))
 
     def _answer_with(
-        self, struck: Struck | None, method: str, path: str, params: Mapping[str, Any], key: str | None
+        self,
+        struck: Struck | None,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        key: str | None,
+        version: str | None,
     ) -> Answer:
         fault = struck.fault if struck else None
-        self._begin(key)
+        self._begin(key, version)
         if fault in (Fault.TIMEOUT_BEFORE, Fault.RESET_BEFORE):
             raise NetworkFault.of(fault)
         if fault in _INSTEAD:
@@ -158,8 +166,8 @@ class FakeStripe:
             raise NetworkFault.of(fault)
         return evolve(answer, delay=struck.delay) if struck and fault is Fault.SLOW else answer
 
-    def _begin(self, key: str | None = None) -> None:
-        self._account.request = RequestRef(f"req_{self._account.token(14)}", key)
+    def _begin(self, key: str | None = None, version: str | None = None) -> None:
+        self._account.request = RequestRef(f"req_{self._account.token(14)}", key, version)
 
     def _answer(
         self, method: str, path: str, params: Mapping[str, Any], key: str | None, fault: Fault | None = None

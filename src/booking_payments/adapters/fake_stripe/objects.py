@@ -42,6 +42,7 @@ def payment_intent(account: Account, id_: str, **given: Any) -> Json:
     return {
         "id": id_,
         "object": "payment_intent",
+        "allowed_payment_method_types": None,
         "amount": 0,
         "amount_capturable": 0,
         "amount_details": {"tip": {}},

@@ -51,6 +51,9 @@ _OTHERS: Final = (
 )
 # fmt: on
 
+KNOWN_TYPES: Final = frozenset((*_TYPES, *_OTHERS)) - {"radar_options"}
+"""Every type of Stripe's, modelled or not."""
+
 DATA_FIELDS: Final = {
     **dict.fromkeys(_OTHERS, opaque()),
     "type": choice(*_TYPES, required=True),

@@ -38,10 +38,14 @@ class Record:
 
 @frozen
 class RequestRef:
-    """The request that is being answered, as events name it; both ``None`` when Stripe acts by itself."""
+    """The request that is being answered, as events name it; all ``None`` when Stripe acts by itself.
+
+    ``version``: the one that the request asks for; ``None``: the account's.
+    """
 
     id: str | None = None
     idempotency_key: str | None = None
+    version: str | None = None
 
 
 @define(eq=False)

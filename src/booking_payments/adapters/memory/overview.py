@@ -7,6 +7,7 @@ from datetime import datetime
 from booking_payments.adapters.memory.cursors import bad_cursor
 from booking_payments.domain import events as ev
 from booking_payments.domain.ledger import CHARGED, MONEY_KINDS, REFUNDED, WITHDRAWN, Posting, PostingKind
+from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.overview import (
@@ -99,6 +100,10 @@ class MemoryOverview:
     async def watched(self, limit: int) -> Sequence[Payment]:
         due = sorted((w.next_look_at, payment_id) for payment_id, w in self._watches.items() if w.next_look_at)
         return [self._payments[payment_id] for _, payment_id in due[:limit]]
+
+    async def held(self, limit: int) -> Sequence[Payment]:
+        held = [each for each in self._payments.values() if each.status is PaymentStatus.REQUIRES_CAPTURE]
+        return sorted(held, key=lambda each: (each.created_at, each.id))[:limit]
 
     async def keep_report(self, report: DriftReport) -> None:
         self._reports[len(self._reports) + 1] = report

@@ -23,7 +23,10 @@ from booking_payments.ports.jobs import Job
 from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import (
+    REFUSALS_KEPT,
     AlreadyExists,
+    BookingFilter,
+    BookingPage,
     Handover,
     InboxEntry,
     InboxFilter,
@@ -56,6 +59,7 @@ class Tables:
     answers: dict[AnswerKey, StoredAnswer] = field(factory=dict)
     outbox: dict[str, Delivery] = field(factory=dict)
     sequences: dict[str, int] = field(factory=dict)
+    refused: dict[datetime, int] = field(factory=dict)
     audit: dict[int, AuditRecord] = field(factory=dict)
     reports: dict[int, DriftReport] = field(factory=dict)
 
@@ -142,6 +146,13 @@ class MemoryBookings:
         waits = {p.booking_id for p in open_}
         due = [row for row in self._pending() if row.expires_at <= now and row.id not in held]
         return [row.id for row in sorted(due, key=lambda row: (row.id in waits, row.expires_at))[:limit]]
+
+    async def page(self, which: BookingFilter, cursor: str | None, limit: int) -> BookingPage:
+        after = decode_cursor(cursor) if cursor is not None else None
+        found = sorted((each.created_at, each.id) for each in self._rows.values() if which.takes(each))[::-1]
+        rest = [place for place in found if after is None or place < after]
+        following = encode_cursor(*rest[limit - 1]) if len(rest) > limit else None
+        return BookingPage(items=tuple(self._rows[id_] for _, id_ in rest[:limit]), next_cursor=following)
 
     async def count_unpaid(self, customer_id: str, now: datetime) -> int:
         return sum(row.customer_id == customer_id and row.expires_at > now for row in self._pending())
@@ -302,6 +313,7 @@ class MemoryInbox:
 
     def __init__(self, tables: Tables) -> None:
         self._rows = tables.inbox
+        self._refused = tables.refused
 
     async def find(self, event_id: str) -> Sequence[InboxEntry]:
         return [row for row in self._rows.values() if row.event_id == event_id]
@@ -327,6 +339,14 @@ class MemoryInbox:
 
     async def newest(self) -> datetime | None:
         return max((row.created_at for row in self._rows.values() if row.created_at), default=None)
+
+    async def count_refused(self, hour: datetime, deliveries: int) -> None:
+        for old in [known for known in self._refused if known < hour - REFUSALS_KEPT]:
+            del self._refused[old]
+        self._refused[hour] = self._refused.get(hour, 0) + deliveries
+
+    async def refused_since(self, at: datetime) -> int:
+        return sum(deliveries for hour, deliveries in self._refused.items() if hour >= at)
 
 
 class MemoryAnswers:

@@ -9,6 +9,7 @@ import httpx
 
 from booking_payments.adapters.messages.payload import MEDIA_TYPE, payload
 from booking_payments.adapters.messages.signature import headers, key_of
+from booking_payments.adapters.network import Network
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.publisher import Message, NotTaken
 
@@ -17,13 +18,31 @@ TIMEOUT: Final = timedelta(seconds=15)
 
 
 class WebhookPublisher:
-    """Posts each message to ``url``, signed with each of ``secrets``. Any answer of 200 to 299 takes it."""
+    """Posts each message to ``url``, signed with each of ``secrets``. Any answer of 200 to 299 takes it.
 
-    def __init__(self, url: str, secrets: Sequence[str], clock: Clock, timeout: timedelta = TIMEOUT) -> None:
+    ``network``: proxies and certificates, by default the environment's.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        secrets: Sequence[str],
+        clock: Clock,
+        timeout: timedelta = TIMEOUT,
+        *,
+        network: Network | None = None,
+    ) -> None:
         self._url, self._clock = url, clock
         self._timeout_s = timeout.total_seconds()
         self._keys = [key_of(secret) for secret in secrets]
-        self._client = httpx.AsyncClient(timeout=self._timeout_s, follow_redirects=False, trust_env=False)
+        network = network or Network.of_environment()
+        self._client = httpx.AsyncClient(
+            timeout=self._timeout_s,
+            follow_redirects=False,
+            trust_env=False,
+            proxy=network.proxy_for(url),
+            verify=network.tls() or True,
+        )
 
     async def publish(self, message: Message) -> None:
         body = payload(message)

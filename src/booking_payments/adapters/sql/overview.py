@@ -165,6 +165,12 @@ _WATCHED: Final = (
     .order_by(payments.c.next_look_at)
     .limit(bindparam("most"))
 )
+_HELD: Final = (
+    select(payments)
+    .where(payments.c.status == PaymentStatus.REQUIRES_CAPTURE.value)
+    .order_by(payments.c.created_at, payments.c.id)
+    .limit(bindparam("most"))
+)
 _ADD_REPORT: Final = insert(drift_reports)
 _REPORTS: Final = select(drift_reports).order_by(drift_reports.c.id.desc()).limit(bindparam("most"))
 
@@ -228,6 +234,10 @@ class SqlOverview:
 
     async def watched(self, limit: int) -> Sequence[Payment]:
         result = await self._connection.execute(_WATCHED, {"most": limit})
+        return [rows.payment_from(row) for row in result.mappings()]
+
+    async def held(self, limit: int) -> Sequence[Payment]:
+        result = await self._connection.execute(_HELD, {"most": limit})
         return [rows.payment_from(row) for row in result.mappings()]
 
     async def keep_report(self, report: DriftReport) -> None:

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from sqlalchemy import RowMapping
 
 from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_to_json, from_json, to_json
-from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus
 from booking_payments.domain.events import AuthorizationReleased, DriftFound, Recorded
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
@@ -19,6 +19,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Attempt, DeferredRefund, Dispute, Operation, Payment, Refund
 from booking_payments.domain.refunds import GivenBack, RefundPolicy
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import Handover, InboxEntry, InboxStatus, StoredAnswer, Watch
 
@@ -43,6 +44,7 @@ def booking_values(booking: Booking) -> Values:
         "expires_at": booking.expires_at,
         "status": booking.status.value,
         "refund_policy": to_json(policy, RefundPolicy) if policy else None,
+        "details": to_json(booking.details, BookingDetails) if booking.details != NO_DETAILS else None,
         "created_at": booking.created_at,
     }
 
@@ -59,6 +61,7 @@ def booking_from(row: Row) -> Booking:
         expires_at=row["expires_at"],
         status=BookingStatus(row["status"]),
         refund_policy=from_json(policy, RefundPolicy) if policy else None,
+        details=from_json(row["details"], BookingDetails) if row["details"] else NO_DETAILS,
         created_at=row["created_at"],
     )
 
@@ -93,6 +96,8 @@ class _State:
     deferred: tuple[DeferredRefund, ...] = ()
     releases: tuple[AuthorizationReleased, ...] = ()
     return_url: str | None = None
+    method: MethodDetails | None = None
+    capture_before: datetime | None = None
 
 
 # fmt: off
@@ -121,6 +126,8 @@ def payment_values(payment: Payment) -> Values:
         deferred=payment.deferred,
         releases=payment.releases,
         return_url=payment.return_url,
+        method=payment.method,
+        capture_before=payment.capture_before,
     )
     return {
         "status": payment.status.value,
@@ -192,6 +199,8 @@ def payment_from(row: Row) -> Payment:
         deferred=state.deferred,
         releases=state.releases,
         return_url=state.return_url,
+        method=state.method,
+        capture_before=state.capture_before,
     )
 
 

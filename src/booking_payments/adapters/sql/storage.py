@@ -21,7 +21,7 @@ from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_conflict, is_out_of_reach, is_unstorable, only_reads
 from booking_payments.adapters.sql.jobs import JobQueue
-from booking_payments.adapters.sql.tables import answers, payments
+from booking_payments.adapters.sql.tables import answers, installation, payments
 from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import Job
@@ -140,6 +140,11 @@ class SqlStorage:
     ) -> "SqlStorage":
         """Storage in the database at ``url``, whose schema is current (see ``migrations``)."""
         return cls(open_engine(url), on_jobs, clock, queue)
+
+    async def installation_id(self) -> str:
+        """The id that the migration made for this installation. Raises ``SQLAlchemyError`` without the schema."""
+        async with self.engine.connect() as connection:
+            return str((await connection.execute(select(installation.c.id))).scalar_one())
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -107,10 +107,13 @@ bookings = Table(
     Column("refund_policy", Text),
     Column("created_at", UtcTime, nullable=False),
     Column("payments_begun", Integer, nullable=False, server_default="0"),
+    Column("details", Text),
     CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
     CheckConstraint(_CURRENCY, name="currency"),
     CheckConstraint(_one_of("status", BookingStatus), name="status"),
     CheckConstraint("expires_at <= event_starts_at", name="expires_by_start"),
+    Index("bookings_page", "created_at", "id"),
+    Index("bookings_customer", "customer_id", "created_at", "id"),
     Index(
         "bookings_pending_expires_at",
         "expires_at",
@@ -263,6 +266,23 @@ inbox = Table(
     Index("inbox_created_at", "created_at"),
     sqlite_strict=True,
 )
+
+refused_deliveries = Table(
+    "refused_deliveries",
+    metadata,
+    Column("hour", UtcTime, primary_key=True),
+    Column("deliveries", BigInt, nullable=False),
+    sqlite_strict=True,
+)
+"""How many webhooks were refused for their signature, by the hour: one row for each, however many are sent."""
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", Text, primary_key=True),
+    sqlite_strict=True,
+)
+"""One row, made by the migration: what tells this installation from others on the same account of the gateway."""
 
 answers = Table(
     "answers",

@@ -41,7 +41,10 @@ from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import (
+    REFUSALS_KEPT,
     AlreadyExists,
+    BookingFilter,
+    BookingPage,
     Handover,
     InboxEntry,
     InboxFilter,
@@ -125,6 +128,23 @@ _COUNT_UNPAID: Final = (
 )
 
 
+def _page_of_bookings(which: BookingFilter, cursor: str | None) -> Select[Any]:
+    columns = tables.bookings.c
+    statement = select(tables.bookings).order_by(columns.created_at.desc(), columns.id.desc())
+    for column, wanted in (
+        (columns.reference, which.reference),
+        (columns.customer_id, which.customer_id),
+        (columns.status, which.status.value if which.status else None),
+    ):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    if cursor is not None:
+        at, last_id = decode_cursor(cursor)
+        same_moment = and_(columns.created_at == at, columns.id < last_id)
+        statement = statement.where(or_(columns.created_at < at, same_moment))
+    return statement
+
+
 class SqlBookings:
     """The bookings of the port, in SQL."""
 
@@ -149,6 +169,13 @@ class SqlBookings:
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
         result = await self._connection.execute(_DUE_TO_EXPIRE, {"now": now, "most": limit})
         return [row.id for row in result]
+
+    async def page(self, which: BookingFilter, cursor: str | None, limit: int) -> BookingPage:
+        statement = _page_of_bookings(which, cursor).limit(limit + 1)
+        found = [rows.booking_from(row) for row in (await self._connection.execute(statement)).mappings()]
+        last = found[limit - 1] if len(found) > limit else None
+        following = encode_cursor(last.created_at, last.id) if last else None
+        return BookingPage(items=tuple(found[:limit]), next_cursor=following)
 
     async def count_unpaid(self, customer_id: str, now: datetime) -> int:
         result = await self._connection.execute(_COUNT_UNPAID, {"customer_id": customer_id, "now": now})
@@ -420,6 +447,17 @@ _DONE_EVENTS: Final = select(tables.inbox.c.event_id).where(
     among(tables.inbox.c.event_id), tables.inbox.c.status.in_([each.value for each in InboxStatus if each.is_done])
 )
 _NEWEST_EVENT: Final = select(func.max(tables.inbox.c.created_at))
+_REFUSED: Final = tables.refused_deliveries.c
+_ADD_REFUSED: Final = insert(tables.refused_deliveries)
+_COUNT_REFUSED: Final = (
+    update(tables.refused_deliveries)
+    .where(_REFUSED.hour == bindparam("its_hour"))
+    .values(deliveries=_REFUSED.deliveries + bindparam("more", type_=_REFUSED.deliveries.type))
+)
+_FORGET_REFUSED: Final = delete(tables.refused_deliveries).where(_REFUSED.hour < bindparam("than"))
+_REFUSED_SINCE: Final = select(func.coalesce(func.sum(_REFUSED.deliveries), 0)).where(
+    _REFUSED.hour >= bindparam("since")
+)
 
 
 class SqlInbox:
@@ -466,6 +504,16 @@ class SqlInbox:
     async def newest(self) -> datetime | None:
         newest: datetime | None = (await self._connection.execute(_NEWEST_EVENT)).scalar_one()
         return newest
+
+    async def count_refused(self, hour: datetime, deliveries: int) -> None:
+        changed = await self._connection.execute(_COUNT_REFUSED, {"its_hour": hour, "more": deliveries})
+        if changed.rowcount:
+            return
+        await self._connection.execute(_FORGET_REFUSED, {"than": hour - REFUSALS_KEPT})
+        await _store_first(self._connection, _ADD_REFUSED, {"hour": hour, "deliveries": deliveries})
+
+    async def refused_since(self, at: datetime) -> int:
+        return int((await self._connection.execute(_REFUSED_SINCE, {"since": at})).scalar_one())
 
 
 def _is_meant(which: InboxFilter) -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from booking_payments.adapters.stripe.objects import UnreadableObject, failure_report, intent_report
+from booking_payments.adapters.stripe.refusals import Whose, row_of
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import (
     Declined,
@@ -49,7 +50,8 @@ def error_from(status: int, body: object, headers: Headers) -> GatewayError:
 def _error(status: int, body: object, headers: Headers) -> GatewayError:
     error = _error_of(body)
     if status in (401, 403):
-        return Misconfigured(_message(error, status), code=_text(error, "code") or f"http_{status}")
+        code = _text(error, "code") or f"http_{status}"
+        return Misconfigured(_message(error, status), code=code, forbidden=status == 403)
     if not error or status < 400:
         return Silent(_message(error, status), code=f"http_{status}")
     return _from_object(status, error, headers)
@@ -64,7 +66,7 @@ def _from_object(status: int, error: Body, headers: Headers) -> GatewayError:
         return _too_many(code, message, headers)
     if _text(error, "type") == "idempotency_error":
         return KeyMisused(message, code="idempotency_error")
-    if status == 402 and _text(error, "type") == "card_error":
+    if _text(error, "type") == "card_error":
         return Declined(failure_report(error), _intent(error))
     return _refused(status, error, code, message)
 
@@ -75,20 +77,22 @@ def _too_many(code: str | None, message: str, headers: Headers) -> GatewayError:
     return Silent(message, code=code or "lock_timeout")
 
 
-def _refused(status: int, error: Body, code: str | None, message: str) -> Refused:
+def _refused(status: int, error: Body, code: str | None, message: str) -> GatewayError:
+    """An answer of Stripe's that is no card error, by the one table of whose problem it is."""
     param = _text(error, "param")
+    row = row_of(status, code, param, message, decline_code=_text(error, "decline_code"))
+    match row.whose:
+        case Whose.VERDICT:
+            return Declined(failure_report({**error, "message": row.text}), _intent(error))
+        case Whose.LATER:
+            return Unreachable(message, code=code or "try_later")
+        case Whose.UNKNOWN:
+            return Silent(message, code=code or f"http_{status}")
+        case Whose.RULE:
+            return Refused(message, code=row.word or "refused", param=param, intent=_intent(error))
     if status == 404:
         return NotThere(message, code=code or "resource_missing", param=param)
-    named = _WITHOUT_CODE.get((code, param)) or code or "invalid_request"
-    return Refused(message, code=named, param=param, intent=_intent(error))
-
-
-_WITHOUT_CODE: Final[Mapping[tuple[str | None, str | None], str]] = {
-    ("resource_missing", "payment_method"): "payment_method_unknown",
-    ("parameter_missing", "payment_method"): "payment_method_missing",
-    (None, "amount"): "refund_exceeds_charge",
-}
-"""Refusals for which the parameter tells more than the code, in the words of the port's callers."""
+    return Refused(message, code=code or "invalid_request", param=param, intent=_intent(error))
 
 
 def _message(error: Body, status: int) -> str:

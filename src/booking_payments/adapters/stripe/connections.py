@@ -12,8 +12,11 @@ import aiohttp
 import stripe
 from yarl import URL
 
+from booking_payments.adapters.network import Network
+
 NOTHING_WAS_SENT: Final = (
     aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
@@ -25,13 +28,14 @@ class Connections(stripe.HTTPClient):
     """Sends each request once, follows no redirect, and keeps connections open for the next.
 
     ``connect_timeout_s`` is how long opening one may take; how long a whole request may take is up to the caller. How
-    many are under way at once is bounded by the gateway's pace, not here.
+    many are under way at once is bounded by the gateway's pace, not here. ``network``: proxies and certificates.
     """
 
     name = "aiohttp"
 
-    def __init__(self, connect_timeout_s: float) -> None:
+    def __init__(self, connect_timeout_s: float, network: Network | None = None) -> None:
         super().__init__()
+        self._network = network or Network.of_environment()
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
         self._opened: aiohttp.ClientSession | None = None
 
@@ -41,7 +45,12 @@ class Connections(stripe.HTTPClient):
         """Status, body and headers of the answer. Raises ``stripe.APIConnectionError``."""
         try:
             async with self._session().request(
-                method, URL(url, encoded=True), headers=headers, data=post_data, allow_redirects=False
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=post_data,
+                allow_redirects=False,
+                proxy=self._network.proxy_for(url),
             ) as answer:
                 return await answer.read(), answer.status, answer.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -58,7 +67,7 @@ class Connections(stripe.HTTPClient):
     def _session(self) -> aiohttp.ClientSession:
         """Opened at the first request, since it belongs to the event loop that runs then."""
         if self._opened is None:
-            verified = ssl.create_default_context(cafile=stripe.ca_bundle_path)
+            verified = self._network.tls() or ssl.create_default_context(cafile=stripe.ca_bundle_path)
             connector = aiohttp.TCPConnector(ssl=verified, limit=0)
             jar = aiohttp.DummyCookieJar()
             self._opened = aiohttp.ClientSession(connector=connector, timeout=self._timeout, cookie_jar=jar)

@@ -3,7 +3,8 @@
 All translation happens here, so whatever carries the requests, what comes out of them means the same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -20,19 +21,29 @@ from booking_payments.adapters.stripe.objects import (
     refund_report,
     unreadable,
 )
-from booking_payments.adapters.stripe.requests import Params, escaped, path_and_params
+from booking_payments.adapters.stripe.requests import WITH_CHARGE, Params, escaped, path_and_params
 from booking_payments.adapters.stripe.webhooks import KINDS, read_event
 from booking_payments.domain.instructions import (
     CancelIntent,
+    CancellationReason,
     CaptureIntent,
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
     Instruction,
 )
+from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
-from booking_payments.ports.gateway import GatewayEvent, Silent, WebhookRefused
+from booking_payments.ports.gateway import (
+    Declined,
+    GatewayEvent,
+    Misconfigured,
+    Refused,
+    Silent,
+    Unreachable,
+    WebhookRefused,
+)
 
 API_VERSION: Final = "2026-10-28.endive"
 """The version of Stripe's API whose shapes we ask for."""
@@ -75,19 +86,24 @@ class StripeGateway:
         self._amount_digits = amount_digits
 
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
-        return await self._post_intent(instruction, idempotency_key)
+        made = await self._post_intent(instruction, idempotency_key)
+        if instruction.methods.allowed:
+            await self._require_method_left(instruction, made, idempotency_key)
+        return made
 
     async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
         return await self._post_intent(instruction, idempotency_key)
 
     async def capture_intent(self, instruction: CaptureIntent, idempotency_key: str) -> IntentReport:
-        return await self._post_intent(instruction, idempotency_key)
+        with _without_verdict():
+            return await self._post_intent(instruction, idempotency_key)
 
     async def cancel_intent(self, instruction: CancelIntent, idempotency_key: str) -> IntentReport:
-        return await self._post_intent(instruction, idempotency_key)
+        with _without_verdict():
+            return await self._post_intent(instruction, idempotency_key)
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
-        return await self._get("/v1/payment_intents", intent_id, intent_report)
+        return await self._get("/v1/payment_intents", intent_id, intent_report, WITH_CHARGE)
 
     def amount_step(self, currency: Currency) -> int:
         return amounts.step(currency.exponent, currency.code)
@@ -100,7 +116,8 @@ class StripeGateway:
 
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
         path, params = path_and_params(instruction)
-        reply = await self._transport.call("POST", path, params, idempotency_key)
+        with _without_verdict():
+            reply = await self._transport.call("POST", path, params, idempotency_key)
         return _read(reply.body, partial(refund_report, replayed=reply.replayed))
 
     async def retrieve_refund(self, refund_id: str) -> RefundReport:
@@ -138,8 +155,28 @@ class StripeGateway:
         reply = await self._transport.call("POST", path, params, idempotency_key)
         return _read(reply.body, partial(intent_report, replayed=reply.replayed))
 
-    async def _get(self, path: str, id_: str, read: Read[Report]) -> Report:
-        reply = await self._transport.call("GET", f"{path}/{escaped(id_)}", {}, None)
+    async def _require_method_left(self, instruction: CreateIntent, made: IntentReport, key: str) -> None:
+        """Stripe drops allowed kinds of methods that do not fit amount or currency, without a word. An intent for which
+        none is left can't be paid: it is canceled, and ``Refused`` is raised. ``Silent`` where that is not known."""
+        allowed = instruction.methods.allowed
+        dropped = [] if made.method_types is None else [each for each in allowed if each not in made.method_types]
+        if dropped:
+            log.warning("payment methods dropped", intent_id=made.id, dropped=dropped, left=made.method_types)
+        if len(dropped) < len(allowed) or made.status is not PaymentStatus.REQUIRES_PAYMENT_METHOD:
+            return
+        log.error("no payment method is left", intent_id=made.id, allowed=allowed, currency=made.amount.currency.code)
+        canceling = CancelIntent(intent_id=made.id, reason=CancellationReason.ABANDONED)
+        try:
+            canceled = await self.cancel_intent(canceling, f"{key}-cancel")
+        except Refused:  # somebody has canceled it already
+            canceled = await self.retrieve_intent(made.id)
+        except (Unreachable, Misconfigured) as error:
+            raise Silent(error.message, code=error.code) from error
+        message = f"none of {', '.join(allowed)} takes a payment of {instruction.amount}"
+        raise Refused(message, code="no_method_left", param="allowed_payment_method_types", intent=canceled)
+
+    async def _get(self, path: str, id_: str, read: Read[Report], params: Mapping[str, Any] | None = None) -> Report:
+        reply = await self._transport.call("GET", f"{path}/{escaped(id_)}", dict(params or {}), None)
         return _read(reply.body, read)
 
     async def _list_everybodys(self, path: str, params: Params, read: Read[Report]) -> Sequence[Report | Unreadable]:
@@ -159,6 +196,15 @@ class StripeGateway:
             if not has_more or not items:
                 return found[::-1]
             after = {"starting_after": items[-1]["id"]}
+
+
+@contextmanager
+def _without_verdict() -> Iterator[None]:
+    """Where nothing is charged there is no attempt that could be declined: a decline is a refusal of the call."""
+    try:
+        yield
+    except Declined as declined:
+        raise Refused(declined.message, code="method_refuses", intent=declined.intent) from declined
 
 
 def _read(body: Any, read: Read[Report]) -> Report:

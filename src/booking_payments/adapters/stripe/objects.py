@@ -15,7 +15,14 @@ from booking_payments.domain.disputes import DisputeMovement
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport, Unreadable
+from booking_payments.domain.reports import (
+    DisputeReport,
+    Failure,
+    IntentReport,
+    MethodDetails,
+    RefundReport,
+    Unreadable,
+)
 from booking_payments.domain.retry import GENERIC_TEXT, Decline
 
 Object = Mapping[str, Any]
@@ -37,13 +44,57 @@ def intent_report(body: Object, *, replayed: bool = False) -> IntentReport:
         amount_received=_money(body, "amount_received"),
         amount_capturable=_money(body, "amount_capturable", default=0),
         charge_id=id_of(body.get("latest_charge")),
+        method=charge_method(_mapping(body.get("latest_charge"))),
+        capture_before=_capture_before(_mapping(body.get("latest_charge"))),
         payment_method_id=id_of(body.get("payment_method")),
         failure=_failure(body.get("last_payment_error")),
         client_secret=_optional_text(body.get("client_secret")),
         next_action=_mapping(body.get("next_action")) or None,
+        method_types=_texts(body.get("payment_method_types")),
         metadata=_metadata(body),
         created_at=time_of(body.get("created")),
         replayed=replayed,
+    )
+
+
+def charge_method(charge: Object) -> MethodDetails | None:
+    """What a charge was made with (docs.stripe.com/api/charges/object); None of one that is an id alone."""
+    details = _mapping(charge.get("payment_method_details"))
+    type_ = _optional_text(details.get("type"))
+    if type_ is None:
+        return None
+    its = _mapping(details.get(type_))
+    return MethodDetails(
+        type=type_,
+        brand=_optional_text(its.get("brand")),
+        last4=_optional_text(its.get("last4")),
+        wallet=_optional_text(_mapping(its.get("wallet")).get("type")),
+    )
+
+
+def _capture_before(charge: Object) -> datetime | None:
+    details = _mapping(charge.get("payment_method_details"))
+    return time_of(_mapping(details.get(str(details.get("type")))).get("capture_before"))
+
+
+def charge_report(body: Object) -> IntentReport:
+    """A charge that went through, as a report of its intent: only what it was made with, and until when it can be
+    captured. Its intent's own events say the rest."""
+    amount = _money(body, "amount")
+    intent_id = id_of(body.get("payment_intent"))
+    if intent_id is None:
+        raise UnreadableObject("payment_intent is missing")
+    return IntentReport(
+        id=intent_id,
+        status=PaymentStatus.SUCCEEDED if body.get("captured") is True else PaymentStatus.REQUIRES_CAPTURE,
+        amount=amount,
+        amount_received=_money(body, "amount_captured", default=0),
+        amount_capturable=Money.zero(amount.currency),
+        charge_id=_text(body, "id"),
+        method=charge_method(body),
+        capture_before=_capture_before(body),
+        metadata=_metadata(body),
+        created_at=time_of(body.get("created")),
     )
 
 
@@ -219,6 +270,10 @@ def _text(body: Object, name: str) -> str:
 
 def _optional_text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

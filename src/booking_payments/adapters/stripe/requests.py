@@ -1,6 +1,7 @@
 """Our instructions as Stripe's parameters. A function of the instruction alone, so every repetition is the same."""
 
-from typing import Any, assert_never
+from collections.abc import Mapping
+from typing import Any, Final, assert_never
 from urllib.parse import quote
 
 from booking_payments.adapters.stripe.amounts import AmountNotRepresentable, to_stripe
@@ -8,6 +9,7 @@ from booking_payments.domain.instructions import (
     CancelIntent,
     CaptureIntent,
     CaptureMethod,
+    ChargeTexts,
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
@@ -17,6 +19,9 @@ from booking_payments.domain.money import Money
 from booking_payments.ports.gateway import Refused
 
 Params = dict[str, Any]
+
+WITH_CHARGE: Final[Mapping[str, Any]] = {"expand": ["latest_charge"]}
+"""The charge itself in place of its id: what it was made with, and until when it can be captured."""
 
 
 def path_and_params(instruction: Instruction) -> tuple[str, Params]:
@@ -38,7 +43,8 @@ def _path_and_params(instruction: Instruction) -> tuple[str, Params]:
             return f"/v1/payment_intents/{escaped(instruction.intent_id)}/confirm", _confirm(instruction)
         case CaptureIntent():
             amount = stripe_amount(instruction.amount)
-            return f"/v1/payment_intents/{escaped(instruction.intent_id)}/capture", {"amount_to_capture": amount}
+            path = f"/v1/payment_intents/{escaped(instruction.intent_id)}/capture"
+            return path, {"amount_to_capture": amount, **WITH_CHARGE}
         case CancelIntent():
             reason = instruction.reason.value
             return f"/v1/payment_intents/{escaped(instruction.intent_id)}/cancel", {"cancellation_reason": reason}
@@ -65,7 +71,9 @@ def _create(instruction: CreateIntent) -> Params:
         "capture_method": "manual" if manual else "automatic",
         **_methods(instruction),
         "metadata": dict(instruction.metadata),
+        **WITH_CHARGE,
     }
+    params |= _texts(instruction.texts)
     if instruction.payment_method_id:
         params["payment_method"] = instruction.payment_method_id
     if instruction.confirm:
@@ -73,16 +81,33 @@ def _create(instruction: CreateIntent) -> Params:
     return params
 
 
+def _texts(texts: ChargeTexts) -> Params:
+    """The suffix is for card charges, and Stripe leaves it out of others (docs.stripe.com/get-started/account)."""
+    given = {
+        "description": texts.description,
+        "statement_descriptor_suffix": texts.statement_descriptor_suffix,
+        "receipt_email": texts.receipt_email,
+        "payment_details": {"order_reference": texts.order_reference} if texts.order_reference else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def _methods(instruction: CreateIntent) -> Params:
-    if instruction.method_types:
-        return {"payment_method_types": list(instruction.method_types)}
+    """Allowed types go with nothing else of these (docs.stripe.com/changelog/dahlia/2026-07-29)."""
+    chosen = instruction.methods
+    if chosen.allowed:
+        return {"allowed_payment_method_types": list(chosen.allowed)}
     redirects = "always" if instruction.return_url else "never"
-    return {"automatic_payment_methods": {"enabled": True, "allow_redirects": redirects}}
+    return {
+        "automatic_payment_methods": {"enabled": True, "allow_redirects": redirects},
+        **({"excluded_payment_method_types": list(chosen.excluded)} if chosen.excluded else {}),
+        **({"payment_method_configuration": chosen.configuration} if chosen.configuration else {}),
+    }
 
 
 def _confirm(instruction: ConfirmIntent) -> Params:
     method = {"payment_method": instruction.payment_method_id} if instruction.payment_method_id else {}
-    return {**method, **_return_url(instruction.return_url)}
+    return {**method, **_return_url(instruction.return_url), **WITH_CHARGE}
 
 
 def _return_url(url: str | None) -> Params:

@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 import stripe
 
+from booking_payments.adapters.network import Network
 from booking_payments.adapters.stripe.answers import error_from, is_replayed
 from booking_payments.adapters.stripe.connections import NOTHING_WAS_SENT, Connections
 from booking_payments.adapters.stripe.gateway import API_VERSION, Reply
@@ -24,7 +25,7 @@ CALL_TIMEOUT: Final = timedelta(seconds=15)
 class SdkTransport:
     """Stripe's API at ``api_base`` (None: Stripe itself), under ``secret_key``.
 
-    ``http`` replaces what carries the requests.
+    ``network``: proxies and certificates, by default the environment's. ``http`` replaces what carries the requests.
     """
 
     def __init__(
@@ -33,10 +34,11 @@ class SdkTransport:
         api_base: str | None = None,
         *,
         call_timeout: timedelta = CALL_TIMEOUT,
+        network: Network | None = None,
         http: stripe.HTTPClient | None = None,
     ) -> None:
         self._call_timeout_s = call_timeout.total_seconds()
-        self._http = http or Connections(CONNECT_TIMEOUT.total_seconds())
+        self._http = http or Connections(CONNECT_TIMEOUT.total_seconds(), network)
         self._client = stripe.StripeClient(
             secret_key,
             stripe_version=API_VERSION,

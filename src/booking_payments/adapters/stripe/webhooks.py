@@ -9,6 +9,7 @@ import msgspec
 
 from booking_payments.adapters.stripe.objects import (
     UnreadableObject,
+    charge_report,
     dispute_report,
     id_of,
     intent_report,
@@ -28,6 +29,7 @@ KINDS: Final[Mapping[str, str]] = {
     "payment_intent.succeeded": "intent",
     "payment_intent.payment_failed": "intent",
     "payment_intent.canceled": "intent",
+    "charge.succeeded": "charge",
     "charge.captured": "charge",
     "charge.expired": "charge",
     "charge.refunded": "charge",
@@ -45,7 +47,7 @@ KINDS: Final[Mapping[str, str]] = {
 
 REMARKS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
-        ["charge.succeeded", "charge.failed", "charge.pending", "charge.updated"],
+        ["charge.failed", "charge.pending", "charge.updated"],
         "kept as evidence: the intent's own events move the payment",
     ),
     "payment_intent.partially_funded": "partly funded bank transfers are not supported",
@@ -69,6 +71,11 @@ ALERTS: Final[Mapping[str, str]] = {
 """What changes nothing in our books but needs a human's eyes."""
 
 _EVENT_FIELDS: Final = ("id", "object", "type", "created", "livemode", "api_version")
+THIN: Final = "v2.core.event"
+"""The kind of object that thin events are: they name what has changed, and bring nothing of it."""
+
+THIN_REMARK: Final = "a thin event: switch the endpoint's payload style to snapshot in Stripe's dashboard"
+
 _decoder = msgspec.json.Decoder()
 
 
@@ -123,9 +130,30 @@ def _event(event: Mapping[str, Any], body: str) -> GatewayEvent:
     event_id, type_ = event.get("id"), event.get("type")
     if not _is_name(event_id) or not _is_name(type_):
         raise WebhookRefused("the event has no id or no type", code="event_malformed")
+    if str(event.get("object")).startswith(THIN):
+        return _thin(event, str(event_id), str(type_), body)
     data = event.get("data")
     subject = data.get("object") if isinstance(data, dict) else None
     return _about(event, str(event_id), str(type_), subject if isinstance(subject, dict) else {}, body)
+
+
+def _thin(event: Mapping[str, Any], event_id: str, type_: str, body: str) -> GatewayEvent:
+    """An event that we can do nothing with: somebody chose the wrong payload style, and no news comes in at all."""
+    livemode = event.get("livemode")
+    return GatewayEvent(
+        id=event_id,
+        type=type_,
+        created_at=None,
+        livemode=livemode if isinstance(livemode, bool) else None,
+        kind=None,
+        object_id=None,
+        intent_id=None,
+        charge_id=None,
+        payment_id=None,
+        body=body.replace("\x00", ""),
+        remark=THIN_REMARK,
+        alert=True,
+    )
 
 
 def _about(event: Mapping[str, Any], event_id: str, type_: str, subject: Mapping[str, Any], body: str) -> GatewayEvent:
@@ -134,7 +162,7 @@ def _about(event: Mapping[str, Any], event_id: str, type_: str, subject: Mapping
         raise WebhookRefused("the event has no data.object.id", code="event_malformed")
     metadata = subject.get("metadata")
     payment_id = metadata.get("payment_id") if isinstance(metadata, dict) else None
-    livemode, created = event.get("livemode"), event.get("created")
+    livemode, created, version = event.get("livemode"), event.get("created"), event.get("api_version")
     return GatewayEvent(
         id=event_id,
         type=type_,
@@ -148,8 +176,16 @@ def _about(event: Mapping[str, Any], event_id: str, type_: str, subject: Mapping
         body=body.replace("\x00", ""),
         remark=ALERTS.get(type_) or REMARKS.get(type_),
         alert=type_ in ALERTS,
-        **_snapshot(kind, subject),
+        api_version=version if _is_name(version) else None,
+        **(_charged(subject) if type_ == "charge.succeeded" else _snapshot(kind, subject)),
     )
+
+
+def _charged(subject: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {"charge": charge_report(subject)}
+    except UnreadableObject:
+        return {}
 
 
 def _snapshot(kind: str | None, subject: Mapping[str, Any]) -> dict[str, Any]:

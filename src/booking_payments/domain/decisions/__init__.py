@@ -34,7 +34,13 @@ from booking_payments.domain.decisions.intending import (
     require_payable,
     start,
 )
-from booking_payments.domain.decisions.intents import is_conclusive, is_old_intent_news, observe_intent, observe_verdict
+from booking_payments.domain.decisions.intents import (
+    is_conclusive,
+    is_old_intent_news,
+    observe_intent,
+    observe_method,
+    observe_verdict,
+)
 from booking_payments.domain.decisions.obligations import (
     NEVER_SENT,
     REFUSED_BY_DISPUTE,
@@ -89,6 +95,7 @@ __all__ = [
     "needs_ending",
     "observe_dispute",
     "observe_intent",
+    "observe_method",
     "observe_refund",
     "observe_verdict",
     "owes_late_refund",

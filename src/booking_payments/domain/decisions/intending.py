@@ -1,5 +1,6 @@
 """Intentions: whether something may be asked of the gateway now, and what exactly is asked."""
 
+import hmac
 from datetime import datetime
 
 from booking_payments.domain import events as ev
@@ -8,13 +9,17 @@ from booking_payments.domain.decisions.facts import Facts
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined, InvalidAmount, NotPossibleNow, RefusedByRule
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import (
+    ANY_METHOD,
+    NO_TEXTS,
     CancelIntent,
     CancellationReason,
     CaptureIntent,
     CaptureMethod,
+    ChargeTexts,
     ConfirmIntent,
     CreateIntent,
     Instruction,
+    MethodChoice,
 )
 from booking_payments.domain.lifecycle import Command, Denial, require
 from booking_payments.domain.money import Money
@@ -68,12 +73,14 @@ def intend_create(
     payment_method_id: str | None,
     confirm: bool,
     return_url: str | None,
-    method_types: tuple[str, ...] = (),
+    methods: MethodChoice = ANY_METHOD,
+    texts: ChargeTexts = NO_TEXTS,
     correlation_id: str | None = None,
+    installation_id: str | None = None,
 ) -> Facts:
     """Make the intent at the gateway, and charge it in the same call when ``confirm`` is set.
 
-    ``correlation_id`` names the request that asked for it, also at the gateway.
+    ``correlation_id`` names the request that asked for it, also at the gateway; ``installation_id`` whose it is there.
     """
     if confirm:
         _require_chargeable(payment, payment_method_id)
@@ -84,8 +91,9 @@ def intend_create(
         payment_method_id=payment_method_id,
         confirm=confirm,
         return_url=return_url,
-        metadata=metadata_of(payment, correlation_id),
-        method_types=method_types,
+        metadata=metadata_of(payment, correlation_id, installation_id),
+        methods=methods,
+        texts=texts,
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
     return (*_server_attempt(payment, idempotency_key, payment_method_id), intended) if confirm else (intended,)
@@ -195,9 +203,14 @@ def _server_attempt(payment: Payment, key: str, payment_method_id: str | None) -
     )
 
 
-def metadata_of(payment: Payment, correlation_id: str | None) -> dict[str, str]:
-    """What every object that we create at the gateway carries."""
+def metadata_of(payment: Payment, correlation_id: str | None, installation_id: str | None) -> dict[str, str]:
+    """What every object of ours carries at the gateway. Of the customer only a key that means nothing elsewhere."""
+    own = {}
+    if installation_id is not None:
+        key = hmac.digest(installation_id.encode(), payment.customer_id.encode(), "sha256").hex()
+        own = {"installation_id": installation_id, "customer_key": key}
     return {
+        **own,
         "booking_id": payment.booking_id,
         "payment_id": payment.id,
         "booking_reference": payment.booking_reference,

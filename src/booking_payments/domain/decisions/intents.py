@@ -24,9 +24,26 @@ def observe_intent(payment: Payment, report: IntentReport, booking: Booking, *, 
         return unless_known(payment, drift)
     link: Facts = () if payment.intent_id else (ev.IntentLinked(intent_id=report.id),)
     try:
-        return (*link, *_intent_news(payment, report, booking, alone))
+        return (*link, *_intent_news(payment, report, booking, alone), *observe_method(payment, report))
     except IllegalTransition as contradiction:
         return (*link, *contradicted(payment, report.id, contradiction))
+
+
+def observe_method(payment: Payment, report: IntentReport) -> Facts:
+    """What a charge that went through was made with, where our books do not have it yet. A report that does not say
+    until when it can be captured changes nothing about that."""
+    if report.method is None or report.status not in _CHARGED:
+        return ()
+    seen = ev.MethodSeen(
+        charge_id=report.charge_id,
+        method=report.method,
+        capture_before=report.capture_before or payment.capture_before,
+    )
+    known = (payment.method, payment.capture_before)
+    return () if (seen.method, seen.capture_before) == known else (seen,)
+
+
+_CHARGED = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE, PaymentStatus.SUCCEEDED)
 
 
 def is_old_intent_news(payment: Payment, report: IntentReport) -> bool:

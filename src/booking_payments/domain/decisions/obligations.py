@@ -63,6 +63,7 @@ class Request:
     by: str | None = None
     override: bool = False
     correlation_id: str | None = None
+    installation_id: str | None = None
 
 
 @frozen(kw_only=True)
@@ -165,7 +166,8 @@ def _promise(payment: Payment, request: Request, ids: NewIds, given: GivenBack, 
         fee=not_negative(level.fee - payment.promised.fee),
     )
     deferred = _defer(ids.refund_id(), request, given, raised if raised.amount or raised.fee else None, beside, why)
-    sent = send_deferred(applied(payment, deferred, request.made_at), ids, request.correlation_id)
+    after = applied(payment, deferred, request.made_at)
+    sent = send_deferred(after, ids, request.correlation_id, request.installation_id)
     first = sent[0] if sent else None
     if not isinstance(first, ev.RefundRequested) or first.refund_id != deferred.refund_id:
         return (deferred, *sent)
@@ -179,7 +181,9 @@ def owes_late_refund(payment: Payment) -> bool:
     return paid and payment.operation is None and not payment.promised.amount and bool(left)
 
 
-def send_deferred(payment: Payment, ids: NewIds, correlation_id: str | None) -> Facts:
+def send_deferred(
+    payment: Payment, ids: NewIds, correlation_id: str | None, installation_id: str | None = None
+) -> Facts:
     """Send the first deferred refund that nothing stands against any more.
 
     A dispute that was lost has paid a part of what was promised, and an open one may hold a part: so much less is sent.
@@ -193,7 +197,7 @@ def send_deferred(payment: Payment, ids: NewIds, correlation_id: str | None) -> 
         left = left - part
         part = min(part, refundable.sendable).rounded_down(payment.amount_step)
         if part and _may_send(refundable):
-            return _send_part(payment, ids, deferred, part, correlation_id)
+            return _send_part(payment, ids, deferred, part, correlation_id, installation_id)
     return ()
 
 
@@ -204,7 +208,12 @@ def _may_send(refundable: Refundable) -> bool:
 
 
 def _send_part(
-    payment: Payment, ids: NewIds, deferred: DeferredRefund, amount: Money, correlation_id: str | None
+    payment: Payment,
+    ids: NewIds,
+    deferred: DeferredRefund,
+    amount: Money,
+    correlation_id: str | None,
+    installation_id: str | None,
 ) -> Facts:
     request = Request(
         amount=deferred.requested_amount,
@@ -213,6 +222,7 @@ def _send_part(
         made_at=deferred.created_at,
         by=deferred.requested_by,
         correlation_id=correlation_id,
+        installation_id=installation_id,
     )
     again = NewIds(refund_id=lambda: deferred.id, idempotency_key=ids.idempotency_key)
     # With the last of what is owed goes the last of its fee, so that the order of events does not change a cent of it.
@@ -356,7 +366,7 @@ def _send(
         refund_id=refund_id,
         amount=given.amount,
         reason=request.reason,
-        metadata={**metadata_of(payment, request.correlation_id), "refund_id": refund_id},
+        metadata={**metadata_of(payment, request.correlation_id, request.installation_id), "refund_id": refund_id},
     )
     intended = ev.OperationIntended(idempotency_key=key, purpose=ev.Purpose.REFUND, instruction=instruction)
     return requested, intended

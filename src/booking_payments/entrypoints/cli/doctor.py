@@ -3,15 +3,21 @@
 import asyncio
 import json
 import os
+from datetime import timedelta
 from typing import Final
 
 import click
 from attrs import asdict, frozen
 
-from booking_payments.entrypoints.http.services import Readiness
+from booking_payments.adapters.network import Network, NetworkMisconfigured
+from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
+from booking_payments.ports.storage import InboxFilter
 from booking_payments.settings import GatewayName, Settings, SettingsError, load_settings
+
+_DAY: Final = timedelta(hours=24)
+STRIPE: Final = "https://api.stripe.com"
 
 
 @frozen
@@ -56,7 +62,23 @@ def _checks() -> list[Check]:
     except SettingsError as error:
         return [Check("settings", False, str(problem.setting), problem.remedy) for problem in error.problems]
     set_up_logging(settings)
-    return [Check("settings", True, "all settings are valid"), *_house(settings), *_rates(settings)]
+    return [
+        Check("settings", True, "all settings are valid"),
+        *_ways_out(settings),
+        *_house(settings),
+        *_rates(settings),
+    ]
+
+
+def _ways_out(settings: Settings) -> list[Check]:
+    """How Stripe and the receiver of our messages are reached: directly, or through which proxy."""
+    stripe = (settings.stripe_api_base or STRIPE) if settings.gateway is GatewayName.STRIPE else None
+    ways = {"to Stripe": stripe, "to the booking app": settings.messages_webhook_url}
+    try:
+        network = Network.of_environment()
+    except NetworkMisconfigured as wrong:
+        return [Check("network", False, wrong.variable, wrong.remedy)] if any(ways.values()) else []
+    return [Check("network", True, f"{to}: {network.described(url)}") for to, url in ways.items() if url]
 
 
 def _rates(settings: Settings) -> list[Check]:
@@ -91,7 +113,7 @@ def _looked_into(settings: Settings) -> list[Check]:
         missing = Readiness(
             database=True, migrations=False, detail="the schema is not current; run: booking-payments migrate"
         )
-        return [*_readiness_checks(missing), asyncio.run(_gateway_alone(settings))]
+        return [*_readiness_checks(missing), *asyncio.run(_gateway_alone(settings))]
     return asyncio.run(_looked_at(settings))
 
 
@@ -100,15 +122,34 @@ async def _looked_at(settings: Settings) -> list[Check]:
 
     try:
         async with build(settings) as services:
-            return [*_readiness_checks(await services.ready()), await _gateway(settings, services.gateway)]
+            readiness = await services.ready()
+            checks = [*_readiness_checks(readiness), *await _gateway(settings, services.gateway)]
+            whole = readiness.database and readiness.migrations
+            return [*checks, *(await _deliveries(settings, services) if whole else [])]
     except DatabaseAwayError:
         return [*_readiness_checks(Readiness(database=False, migrations=False)), _FAKE]
 
 
-async def _gateway_alone(settings: Settings) -> Check:
+async def _deliveries(settings: Settings, services: Services) -> list[Check]:
+    """Whether webhooks come in: how many were refused for their signature of late, and when a good one came."""
+    if settings.gateway is not GatewayName.STRIPE:
+        return []
+    now = services.clock.now()
+    since = now.replace(minute=0, second=0, microsecond=0) - _DAY  # counted by the hour: rather a part of one more
+    refused = await services.storage.read(lambda uow: uow.inbox.refused_since(since))
+    newest = await services.storage.read(lambda uow: uow.inbox.latest(InboxFilter(), 1))
+    good = newest[0].received_at if newest else None
+    last = f"the last good one came at {good:%Y-%m-%d %H:%M:%S} UTC" if good else "no good one has come yet"
+    detail = f"{refused} refused for their signature in the last 24 hours; {last}"
+    if refused and (good is None or good < since):
+        return [Check("webhooks", False, detail, "compare STRIPE_WEBHOOK_SECRET with the endpoint's signing secret")]
+    return [Check("webhooks", True, detail)]
+
+
+async def _gateway_alone(settings: Settings) -> list[Check]:
     """The gateway, without opening the database: looking must not make its file."""
     if settings.gateway is GatewayName.FAKE:
-        return _FAKE
+        return [_FAKE]
     from booking_payments.container import gateway_alone
 
     async with gateway_alone(settings) as gateway:
@@ -131,18 +172,34 @@ def _readiness_checks(readiness: Readiness) -> list[Check]:
     return [database, Check("migrations", True, "current")]
 
 
-async def _gateway(settings: Settings, gateway: Gateway) -> Check:
-    """Asks for an intent that can't exist: whoever answers that there is none took our key."""
+async def _gateway(settings: Settings, gateway: Gateway) -> list[Check]:
     if settings.gateway is GatewayName.FAKE:
-        return _FAKE
+        return [_FAKE]
     if settings.gateway is GatewayName.BANK_TRANSFER:
-        return _BANK_TRANSFER
+        return [_BANK_TRANSFER]
+    known = await _stripe(settings, gateway)
+    return [known, *(await _examined(settings) if known.ok else [])]
+
+
+async def _examined(settings: Settings) -> list[Check]:
+    from booking_payments.container import examined
+
+    try:
+        return [Check(each.name, each.ok, each.detail, each.remedy) for each in await examined(settings)]
+    except GatewayError as error:
+        return [Check("rights", False, f"stripe cannot be asked ({error.code})", "run doctor again in a moment")]
+
+
+async def _stripe(settings: Settings, gateway: Gateway) -> Check:
+    """Asks for an intent that can't exist: who answers that there is none, or that we may not look, took the key."""
     mode = "live mode: real money moves" if settings.livemode else "test mode: no money moves"
     try:
         await gateway.retrieve_intent("pi_doctor")
     except NotThere:
         return Check("gateway", True, f"stripe, {mode}")
     except Misconfigured as error:
+        if error.forbidden:
+            return Check("gateway", True, f"stripe, {mode}")
         return Check("gateway", False, f"stripe refuses the key ({error.code})", "check STRIPE_SECRET_KEY")
     except GatewayError as error:
         return Check("gateway", False, f"stripe cannot be reached ({error.code})", "check the network, STRIPE_API_BASE")

@@ -16,7 +16,7 @@ from booking_payments.entrypoints.http.models import EventAnswer
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.console.tones import TONES, fact_tone
 from booking_payments.entrypoints.payment_file import File, by_any_id, file_of
-from booking_payments.entrypoints.wording import exact, money, words
+from booking_payments.entrypoints.wording import exact, method, money, words
 from booking_payments.ports.storage import PaymentFilter, PaymentPage
 
 _READER: Final = render.Reader(subject="cli", operator=True)
@@ -164,6 +164,10 @@ def _shown(file: File) -> Iterator[str]:
     yield f"{click.style(payment.booking_reference, bold=True)}  {status}  {money(payment.amount)}"
     yield f"payment {payment.id}, booking {payment.booking_id}, customer {payment.customer_id}"
     yield f"captured {money(payment.captured)}, refunded {money(payment.refunded)}"
+    if payment.method is not None:
+        yield f"paid with {method(payment.method)}"
+    if payment.captured_by is not None:
+        yield f"held; capture before {exact(payment.captured_by)}"
     for recorded, event in zip(file.journal, render.journal(list(file.journal), _READER).events, strict=True):
         yield ""
         yield _coloured(words(event.type), fact_tone(recorded.fact))

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import click
+import msgspec
 from attrs import asdict
 
 from booking_payments.application.callers import Caller
@@ -72,10 +73,21 @@ def _content(entry: InboxEntry) -> dict[str, Any]:
         "object_id": entry.object_id,
         "reason": entry.reason,
         "tries": entry.tries,
+        "api_version": _version(entry),
         "created_at": _time(entry.created_at),
         "received_at": _time(entry.received_at),
         "processed_at": _time(entry.processed_at),
     }
+
+
+def _version(entry: InboxEntry) -> str | None:
+    """The version of the gateway's interface in which the event is written."""
+    try:
+        event = msgspec.json.decode(entry.body)
+    except msgspec.DecodeError:
+        return None
+    version = event.get("api_version") if isinstance(event, dict) else None
+    return version if isinstance(version, str) else None
 
 
 def _time(at: datetime | None) -> str | None:

@@ -1,6 +1,6 @@
 """``create_app``: routes made of the endpoints' declarations, with the frame, the guard and the problems around."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -65,7 +65,7 @@ def create_app(services: Services) -> Litestar:
         "document": openapi.document(declared),
     }
     app = Litestar(
-        route_handlers=[*(_route(each) for each in hidden), *pages_of(services)],
+        route_handlers=[*_methods_of(hidden), *(_route(each) for each in hidden), *pages_of(services)],
         guards=[require_declared_access],
         exception_handlers={
             HTTPException: _framework_problem,
@@ -108,6 +108,24 @@ def endpoints(*, sandboxed: bool) -> list[Endpoint]:
     """All endpoints of the API, those of the sandbox only where there is one."""
     resources = (*RESOURCES, sandbox) if sandboxed else RESOURCES
     return [each for resource in resources for each in resource.ENDPOINTS]
+
+
+def _methods_of(declared: Sequence[Endpoint]) -> Iterator[HTTPRouteHandler]:
+    """The answers to OPTIONS for paths that several endpoints share: the framework's own names the first one's method
+    only. They come before the endpoints, so that the framework makes none."""
+    taken: dict[str, list[str]] = {}
+    for each in declared:
+        taken.setdefault(each.route, []).append(each.method)
+    for path, methods in taken.items():
+        if len(methods) > 1:
+            yield _options(path, ", ".join(sorted([*methods, "OPTIONS"])))
+
+
+def _options(path: str, allow: str) -> HTTPRouteHandler:
+    async def options() -> Response[None]:
+        return Response(content=None, status_code=204, headers={"Allow": allow})
+
+    return route(path, http_method=["OPTIONS"], status_code=204, include_in_schema=False)(options)
 
 
 def _route(each: Endpoint) -> HTTPRouteHandler:

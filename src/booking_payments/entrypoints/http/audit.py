@@ -82,9 +82,12 @@ def webhook(request_id: str, outcome: str, *, error: str | None = None, result: 
         error=error,
         request_id=request_id,
         correlation_id=result.correlation_id if result else None,
+        api_version=result.api_version if result else None,
     )
 
 
-def alert(*, type_: str, event_id: str, reason: str | None) -> None:
+def alert(result: WebhookResult) -> None:
     """Call for a human: the gateway says something that no rule of ours can settle."""
-    webhooks_log.warning("look at this", type=type_, event_id=event_id, reason=reason)
+    webhooks_log.warning(
+        "look at this", type=result.type, event_id=result.event_id, reason=result.reason, **result.about
+    )

@@ -44,6 +44,7 @@ class Access(Enum):
     OWNER = "the booking's customer"
     OWNER_OR_OPERATOR = "the booking's customer, or scope payments:operate"
     READER = "the booking's customer, or scope payments:operate or bookings:write"
+    APP_OR_OPERATOR = "scope bookings:write or payments:operate"
     OPERATOR = "scope payments:operate"
     BOOKING_APP = "scope bookings:write"
     BROWSER = "a browser, by the token of its link or login; each page looks for itself"
@@ -70,7 +71,12 @@ PUBLIC_PATHS: Final = frozenset(
 )
 """Every route that answers without a token. A test compares this list with the app."""
 
-_SCOPE_OF: Final = {Access.OPERATOR: OPERATE, Access.BOOKING_APP: WRITE_BOOKINGS}
+_SCOPES_OF: Final = {
+    Access.OPERATOR: (OPERATE,),
+    Access.BOOKING_APP: (WRITE_BOOKINGS,),
+    Access.APP_OR_OPERATOR: (WRITE_BOOKINGS, OPERATE),
+}
+"""Of which scopes a token needs one."""
 
 
 @frozen(kw_only=True)
@@ -89,13 +95,18 @@ class Principal:
     def writes_bookings(self) -> bool:
         return WRITE_BOOKINGS in self.scopes
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether every booking may be looked at, whatever may be done with it."""
+        return self.is_operator or self.writes_bookings
+
 
 def caller_for(access: Access, principal: Principal, cause: str) -> Caller:
     """As whom ``principal`` acts on a route: the widest role that the route grants."""
-    operates = access in (Access.OPERATOR, Access.OWNER_OR_OPERATOR, Access.READER)
+    operates = access in (Access.OPERATOR, Access.OWNER_OR_OPERATOR, Access.READER, Access.APP_OR_OPERATOR)
     if operates and principal.is_operator:
         return Caller.operator_of(principal.subject, cause)
-    if access in (Access.BOOKING_APP, Access.READER) and principal.writes_bookings:
+    if access in (Access.BOOKING_APP, Access.READER, Access.APP_OR_OPERATOR) and principal.writes_bookings:
         return Caller.service(principal.subject, cause)
     return Caller.customer(principal.subject, cause)
 
@@ -136,12 +147,16 @@ async def _count_money(
 
 def require_scope(access: Access, principal: Principal) -> None:
     """403 unless the token has the scope that ``access`` cannot do without."""
-    needed = _SCOPE_OF.get(access)
-    if needed and needed not in principal.scopes:
-        challenge = f'Bearer error="insufficient_scope", scope="{needed}"'
-        raise Refused(
-            403, "missing_scope", f"this needs a token with scope {needed}", headers={"WWW-Authenticate": challenge}
-        )
+    needed = _SCOPES_OF.get(access, ())
+    if needed and not principal.scopes.intersection(needed):
+        raise missing_scope(f"this needs a token with scope {' or '.join(needed)}", needed[0])
+
+
+def missing_scope(detail: str, scope: str | None = None) -> Refused:
+    """403 for a token that is valid and not enough. ``scope`` is one that would be, if any."""
+    wanted = f', scope="{scope}"' if scope else ""
+    headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope"{wanted}'}
+    return Refused(403, "missing_scope", detail, headers=headers)
 
 
 @frozen(kw_only=True)

@@ -4,15 +4,27 @@ from decimal import Decimal
 from typing import Any, Final
 
 from booking_payments.application.views import NewBooking, RefundOnCancel
-from booking_payments.domain.errors import RefusedByRule
+from booking_payments.domain.booking import BookingDetails, BookingStatus
+from booking_payments.domain.errors import InvalidInput, RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund
+from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundTier
-from booking_payments.domain.texts import require_line
+from booking_payments.domain.texts import require_email, require_line, require_text
 from booking_payments.entrypoints.http import door, render
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, Call, endpoint
-from booking_payments.entrypoints.http.models import BookingAnswer, CancelBooking, Nothing, Policy, RegisterBooking
+from booking_payments.entrypoints.http.models import (
+    BookingAnswer,
+    BookingsAnswer,
+    BookingsQuery,
+    CancelBooking,
+    MethodsChosen,
+    Nothing,
+    Policy,
+    RegisterBooking,
+)
+from booking_payments.ports.storage import BookingFilter
 
 _NEW: Final = {
     "reference": "order-1001",
@@ -57,12 +69,59 @@ def _new_booking(given: RegisterBooking) -> NewBooking:
         event_starts_at=starts_at,
         expires_at=expires_at,
         refund_policy=_policy(given.refund_policy) if given.refund_policy else None,
+        details=_details(given),
     )
+
+
+def _details(given: RegisterBooking) -> BookingDetails:
+    for name in ("title", "statement_descriptor_suffix"):
+        text = getattr(given, name)
+        if text is not None:
+            require_line(text, name)
+    if given.customer_email is not None:
+        require_email(given.customer_email, "customer_email")
+    require_text(given.description, "description")
+    return BookingDetails(
+        title=given.title,
+        description=given.description,
+        customer_email=given.customer_email,
+        statement_descriptor_suffix=given.statement_descriptor_suffix,
+        methods=_methods(given.payment_methods),
+    )
+
+
+def _methods(given: MethodsChosen | None) -> MethodChoice:
+    if given is None:
+        return ANY_METHOD
+    if (given.allowed is None) == (given.excluded is None):
+        raise InvalidInput("payment_methods: say either which are allowed or which are excluded")
+    return MethodChoice(allowed=tuple(given.allowed or ()), excluded=tuple(given.excluded or ()))
 
 
 def _policy(given: Policy) -> RefundPolicy:
     tiers = [RefundTier(hours_before=tier.hours_before, percent=Decimal(tier.percent)) for tier in given.tiers]
     return RefundPolicy(tiers=tuple(tiers), fee=FeeOnRefund(given.fee))
+
+
+@endpoint(
+    GET,
+    "/api/bookings/",
+    Access.APP_OR_OPERATOR,
+    summary="Bookings, newest first; with `reference` the one that bears it",
+    query=BookingsQuery,
+    answers={200: BookingsAnswer},
+)
+async def listing(call: Call[BookingsQuery]) -> Answer:
+    given = call.given
+    which = BookingFilter(
+        reference=require_line(given.reference, "reference") if given.reference else None,
+        customer_id=require_line(given.customer_id, "customer_id") if given.customer_id else None,
+        status=BookingStatus(given.status) if given.status else None,
+    )
+    page = await call.services.payments.list_bookings(which, cursor=given.cursor, limit=given.limit)
+    views = await call.services.payments.describe_bookings(page.items)
+    items = [render.booking(view) for view in views]
+    return Answer(content=BookingsAnswer(items=items, next_cursor=page.next_cursor))
 
 
 @endpoint(
@@ -96,4 +155,4 @@ async def cancel(call: Call[CancelBooking]) -> Answer:
     return Answer(content=await _described(call, entity.id))
 
 
-ENDPOINTS: Final = (register, read, cancel)
+ENDPOINTS: Final = (register, listing, read, cancel)

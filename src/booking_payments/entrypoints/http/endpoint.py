@@ -15,11 +15,11 @@ from structlog.contextvars import bound_contextvars
 from booking_payments.application.callers import Caller
 from booking_payments.domain.errors import NotFound
 from booking_payments.entrypoints.http import audit, door, idempotency
-from booking_payments.entrypoints.http.auth import Access, Principal, caller_for
+from booking_payments.entrypoints.http.auth import OPERATE, Access, Principal, caller_for, missing_scope
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.models import Nothing
-from booking_payments.entrypoints.http.problems import JSON_MEDIA, TOLD, Reply, reply_to
+from booking_payments.entrypoints.http.problems import JSON_MEDIA, TOLD, Refused, Reply, reply_to
 from booking_payments.entrypoints.http.services import Services
 
 AnyRequest = Request[Any, Any, Any]
@@ -205,7 +205,8 @@ async def _work(declared: Endpoint, handle: Handler[Any], call: Call[Any], reque
         answer = await handle(call)
         reply = as_reply(answer)
     except TOLD as error:
-        reply = reply_to(error, raw_declines=call.principal.is_operator)
+        told = await _forbidden(declared, call) if isinstance(error, NotFound) else None
+        reply = reply_to(told or error, raw_declines=call.principal.is_operator)
         audit.explain(error, reply)
     if declared.operation:
         metrics: Metrics = request.app.state["metrics"]
@@ -221,6 +222,21 @@ async def _work(declared: Endpoint, handle: Handler[Any], call: Call[Any], reque
         )
         await audit.operation(call.services, line, reply)
     return reply
+
+
+async def _forbidden(declared: Endpoint, call: Call[Any]) -> Refused | None:
+    """403 in place of a 404, for who may see all bookings and acts as a customer here, on a booking that is not theirs:
+    there is nothing to hide from them. The same for one that does not exist. None where the 404 stands."""
+    booking_id = call.path.get("booking_id")
+    if booking_id is None or call.caller.customer_id is None or not call.principal.sees_all:
+        return None
+    if door.is_id(booking_id):
+        booking = await call.services.storage.read(lambda uow: uow.bookings.get(booking_id))
+        if booking is not None and booking.customer_id == call.caller.customer_id:
+            return None
+    operates = declared.access is Access.OWNER_OR_OPERATOR
+    who = f"the booking's customer, or a token with scope {OPERATE}," if operates else "the booking's customer only"
+    return missing_scope(f"{who} may do this", OPERATE if operates else None)
 
 
 def public(

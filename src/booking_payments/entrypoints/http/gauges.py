@@ -2,7 +2,7 @@
 however many there are; and not more often than every few seconds, since anybody may ask."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final
 
@@ -19,6 +19,10 @@ FRESH_S: Final = 15.0
 """How long what was read is told again; Prometheus asks every 15 to 60 seconds."""
 
 QUANTILES: Final = (0.5, 0.95)
+SOON_S: Final = 48 * 3600.0
+MOST_NAMED: Final = 20
+"""How many payments are named at most: each is a time series."""
+
 MOST_REASONS: Final = 60
 """Stripe has some fifty decline codes; what it may invent is ``other`` once there are more."""
 
@@ -72,6 +76,7 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
         declines.labels(reason).set(count)
     _quantiles(gauge("refund_seconds", "From request to success, of the last hour.", ["quantile"]), figures)
     _delays(gauge("webhook_delay_seconds", "From event to arrival, of the last hour.", ["quantile"]), figures)
+    _holds(gauge, figures)
     for name, told, count in (
         ("webhooks_received_last_hour", "Webhooks that came.", sum(day.received for day in figures.webhooks)),
         (
@@ -86,6 +91,17 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
         ("dead_letters", "Messages to the booking app that were given up.", figures.dead_letters),
     ):
         gauge(name, told).set(count)
+
+
+def _holds(gauge: Callable[..., Gauge], figures: Figures) -> None:
+    """Until when held money has to be captured. The few that are next are named, so that an alert can name them."""
+    due = gauge("capture_due_seconds", "Until a payment's hold ends, where that is within two days.", ["payment"])
+    left = [((each.captured_by - figures.until).total_seconds(), each) for each in figures.holds if each.captured_by]
+    for seconds, _ in left[:1]:  # without a hold there is no such time
+        gauge("capture_earliest_seconds", "Until the first hold of money ends.").set(seconds)
+    for seconds, payment in left[:MOST_NAMED]:
+        if seconds < SOON_S:
+            due.labels(payment.id).set(seconds)
 
 
 def _bounded(reasons: Iterable[tuple[str, int]]) -> Iterable[tuple[str, int]]:

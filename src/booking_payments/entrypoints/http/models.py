@@ -43,6 +43,10 @@ CaptureMethodText = Annotated[
     Literal["automatic", "manual"],
     Meta(description="of a new payment; an open one keeps the one that it was started with"),
 ]
+MethodType = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,49}$", examples=["card"])]
+AdviceText = Literal["try_again", "other_method", "ask_bank", "fix_details"]
+"""``domain.errors.Advice``: what the customer may do about an error."""
+
 PaymentStatusText = Literal[
     "requires_payment_method",
     "requires_confirmation",
@@ -81,6 +85,13 @@ class Policy(Asked):
     fee: Literal["kept", "returned"] = "kept"
 
 
+class MethodsChosen(Asked, omit_defaults=True):
+    """Which types of payment methods are taken, in the gateway's words: these and no others, or all but these."""
+
+    allowed: Annotated[list[MethodType], Meta(min_length=1, max_length=50)] | None = None
+    excluded: Annotated[list[MethodType], Meta(min_length=1, max_length=50)] | None = None
+
+
 class RegisterBooking(Asked):
     """A booking to be paid."""
 
@@ -91,6 +102,11 @@ class RegisterBooking(Asked):
     event_starts_at: Moment
     expires_at: Moment | None = None
     refund_policy: Policy | None = None
+    title: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    description: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+    customer_email: Annotated[str, Meta(max_length=254, examples=["ann@example.com"])] | None = None
+    statement_descriptor_suffix: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    payment_methods: MethodsChosen | None = None
 
 
 class CancelBooking(Asked):
@@ -113,8 +129,32 @@ class BookingAnswer(Given):
     expires_at: datetime
     status: Literal["pending", "confirmed", "canceled", "expired"]
     refund_policy: Policy | None
+    title: str | None
+    description: str | None
+    customer_email: str | None
+    statement_descriptor_suffix: str | None
+    payment_methods: MethodsChosen | None
     refund_owed: AmountText
     refund_waiting: AmountText
+
+
+class BookingsAnswer(Given):
+    """Bookings, newest first. ``next_cursor`` is null on the last page."""
+
+    items: list[BookingAnswer]
+    next_cursor: str | None
+
+
+class BookingsQuery(Asked):
+    """Filters and position of a page of bookings."""
+
+    WHOLE_NUMBERS: ClassVar = ("limit",)
+
+    reference: Name | None = None
+    customer_id: Name | None = None
+    status: Literal["pending", "confirmed", "canceled", "expired"] | None = None
+    cursor: Annotated[str, Meta(min_length=1, max_length=512, pattern="^[!-~]+$")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 
 # --- payments --------------------------------------------------------------------------------------------------
@@ -192,6 +232,15 @@ class DisputeAnswer(Given):
     evidence_due_by: datetime | None
 
 
+class MethodAnswer(Given):
+    """What was paid with. ``type`` is the gateway's word; the others are null where a method of that type has none."""
+
+    type: str
+    brand: str | None
+    last4: str | None
+    wallet: str | None
+
+
 class PaymentAnswer(Given):
     """A payment. ``success`` is false when it was canceled or no attempt is left."""
 
@@ -216,6 +265,8 @@ class PaymentAnswer(Given):
     refunds: list[RefundAnswer]
     dispute: DisputeAnswer | None
     disputes: list[DisputeAnswer]
+    capture_before: datetime | None
+    method: MethodAnswer | None
     attempts_made: int
     attempts_left: int
     error: str | None

@@ -147,7 +147,11 @@ def _operation(each: Endpoint, schemas: _Schemas) -> Json:
 
 
 def _operation_id(each: Endpoint) -> str:
-    words = [word for word in each.path.split("/") if word and not word.startswith("{")]
+    """Of the words of the path; of one thing among many (``/bookings/{id}/``) in the singular."""
+    parts = [part for part in each.path.split("/") if part]
+    words = [part for part in parts if not part.startswith("{")]
+    if parts[-1].startswith("{"):
+        words[-1] = words[-1].removesuffix("s")
     return "_".join([each.method.lower(), *words]).replace("_sandbox", "sandbox").replace(".", "_")
 
 

@@ -149,7 +149,7 @@ async def cancel(call: Call[Nothing]) -> Answer:
 @endpoint(
     GET,
     f"{_PATH}/status/",
-    Access.OWNER_OR_OPERATOR,
+    Access.READER,
     summary="The booking's payment as it is now",
     answers={200: PaymentAnswer},
 )
@@ -160,7 +160,7 @@ async def status(call: Call[Nothing]) -> Answer:
 @endpoint(
     GET,
     f"{_PATH}/events/",
-    Access.OWNER_OR_OPERATOR,
+    Access.READER,
     summary="The payment's journal, oldest first",
     answers={200: EventsAnswer},
 )

@@ -13,6 +13,7 @@ import msgspec
 from attrs import evolve, field, frozen
 
 from booking_payments.domain.errors import (
+    Advice,
     AlreadyUnderWay,
     CardDeclined,
     Contradiction,
@@ -28,6 +29,7 @@ from booking_payments.domain.errors import (
     TryAgainLater,
 )
 from booking_payments.domain.retry import GENERIC_DECLINE, Decline, Remedy
+from booking_payments.entrypoints.http.models import AdviceText
 from booking_payments.ports.gateway import WebhookRefused
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 
@@ -78,6 +80,7 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
     decline_code: str | None = None
     retryable: bool | None = None
     outcome_unknown: bool | None = None
+    advice: AdviceText | None = None
 
 
 @frozen(kw_only=True)
@@ -134,6 +137,7 @@ def problem(
     decline_code: str | None = None,
     retryable: bool | None = None,
     outcome_unknown: bool | None = None,
+    advice: Advice | None = None,
 ) -> Problem:
     """The body for an error; its title is the status's own phrase."""
     return Problem(
@@ -147,6 +151,7 @@ def problem(
         decline_code=decline_code,
         retryable=retryable,
         outcome_unknown=outcome_unknown,
+        advice=advice.value if advice else None,
     )
 
 
@@ -199,6 +204,7 @@ def _declined(decline: Decline) -> Problem:
         decline.message,
         decline_code=decline.decline_code,
         retryable=advised.rule.remedy in _RETRYABLE and advised.rule.same_card,
+        advice=decline.advice,
     )
 
 
@@ -211,6 +217,7 @@ def _told(status: int, error: PaymentError | WebhookRefused) -> Reply:
         error.message,
         retryable=True if later else None,
         outcome_unknown=True if unknown else None,
+        advice=error.advice if isinstance(error, PaymentError) else None,
     )
     waits = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, AlreadyUnderWay) else None
     return as_reply(content, waits)

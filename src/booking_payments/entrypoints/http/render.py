@@ -10,15 +10,17 @@ from decimal import Decimal
 from enum import Enum
 from typing import Final
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from booking_payments.application.views import BookingView, PaymentView
 from booking_payments.domain import events as ev
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
+from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import AttemptOutcome, DeferredRefund, Dispute, Payment, Refund
 from booking_payments.domain.refunds import GivenBack, RefundPolicy, RefundQuote, RefundReason
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.domain.retry import Decline
 from booking_payments.entrypoints.http.models import (
     BookingAnswer,
@@ -26,6 +28,8 @@ from booking_payments.entrypoints.http.models import (
     EventAnswer,
     EventsAnswer,
     FeeAnswer,
+    MethodAnswer,
+    MethodsChosen,
     PaymentAnswer,
     Policy,
     QuoteAnswer,
@@ -63,7 +67,18 @@ def booking(view: BookingView) -> BookingAnswer:
         refund_policy=_policy(entity.refund_policy) if entity.refund_policy else None,
         refund_owed=view.refund_owed.major(),
         refund_waiting=view.refund_waiting.major(),
+        title=entity.details.title,
+        description=entity.details.description,
+        customer_email=entity.details.customer_email,
+        statement_descriptor_suffix=entity.details.statement_descriptor_suffix,
+        payment_methods=_methods(entity.details.methods),
     )
+
+
+def _methods(chosen: MethodChoice) -> MethodsChosen | None:
+    if chosen == ANY_METHOD:
+        return None
+    return MethodsChosen(allowed=list(chosen.allowed) or None, excluded=list(chosen.excluded) or None)
 
 
 def _policy(policy: RefundPolicy) -> Policy:
@@ -101,6 +116,8 @@ def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
         refunds=[refund(entity, each, reader, now) for each in entity.refunds],
         dispute=_dispute(entity.dispute) if entity.dispute else None,
         disputes=[_dispute(each) for each in entity.disputes],
+        capture_before=moment(entity.captured_by) if entity.captured_by else None,
+        method=MethodAnswer(**asdict(entity.method)) if entity.method else None,
         attempts_made=entity.attempts_made,
         attempts_left=entity.attempts_left,
         error=decline.message if decline else None,
@@ -213,6 +230,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.ProcessingStarted: "",
     ev.PaymentAuthorized: "amount charge_id attempt",
     ev.PaymentSucceeded: "breakdown charge_id attempt late",
+    ev.MethodSeen: "charge_id method capture_before",
     ev.PaymentCanceled: "",
     ev.PaymentFailed: "",
     ev.RefundRequested: "refund_id amount fee_refunded reason note override",
@@ -308,6 +326,8 @@ def _plain(value: object) -> object:
         return {"rate": f"{value.rate:f}", "payer": value.payer.value, "on_refund": value.on_refund.value}
     if isinstance(value, RefundPolicy):
         return _policy(value)
+    if isinstance(value, MethodDetails):
+        return asdict(value)
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, Decimal):

@@ -40,7 +40,7 @@ async def receive(request: Incoming, services: Services) -> Reply:
         raise _refused(request, "failed", type(error).__name__, broke) from None
     _note(request, result.outcome, result=result)
     if result.alert:
-        audit.alert(type_=result.type, event_id=result.event_id, reason=result.reason)
+        audit.alert(result)
     content = WebhookAnswer(
         received=True, event_id=result.event_id, type=result.type, outcome=result.outcome, reason=result.reason
     )

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar.response import Response
 
 from booking_payments.entrypoints.pages.assets import address_of
-from booking_payments.entrypoints.wording import duration, exact, moment, money, percent, words
+from booking_payments.entrypoints.wording import duration, exact, method, moment, money, percent, words
 
 STRIPE_JS: Final = "https://js.stripe.com/v3/"
 _STRIPE: Final = {
@@ -80,5 +80,6 @@ def _sent(text: str, status: int, headers: Mapping[str, str]) -> Response[bytes]
 
 
 _ENVIRONMENT.filters.update(money=money, moment=moment, exact=exact, words=words, percent=percent, duration=duration)
+_ENVIRONMENT.filters["method"] = method
 _ENVIRONMENT.filters["iso"] = lambda at: at.astimezone(UTC).isoformat()
 _ENVIRONMENT.globals.update(asset=address_of, stripe_js=STRIPE_JS)

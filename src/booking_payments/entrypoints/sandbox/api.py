@@ -46,7 +46,8 @@ def _answer(stripe: SandboxStripe, request: Request) -> Reply:
     if _key_of(request.headers).startswith(PUBLISHABLE_KEY):
         return reply_with(_for_customer(stripe, request, params))
     method = "GET" if request.method == "HEAD" else request.method
-    return reply_with(stripe.call(method, request.path, params, request.headers.get("idempotency-key")))
+    key, version = request.headers.get("idempotency-key"), request.headers.get("stripe-version")
+    return reply_with(stripe.call(method, request.path, params, key, version))
 
 
 # --- keys ------------------------------------------------------------------------------------------------------

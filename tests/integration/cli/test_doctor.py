@@ -1,0 +1,209 @@
+"""What ``doctor`` finds at Stripe: rights of the key, webhook endpoints, and whether deliveries come in."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from booking_payments.adapters.stripe.gateway import API_VERSION
+from booking_payments.adapters.stripe.signature import sign
+from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS
+from booking_payments.container import build
+from booking_payments.entrypoints.cli import main
+from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.settings import SETTING_NAMES, load_settings
+from tests.integration.http.stand_in import StandIn, refusal, stand_in
+
+SECRET = "whsec_doctor"
+LISTS = ["payment_intents", "refunds", "disputes", "charges", "events"]
+RIGHTS = {
+    "GET /v1/payment_intents?": "PaymentIntents: read",
+    "POST /v1/payment_intents": "PaymentIntents: write",
+    "GET /v1/refunds": "Refunds: read",
+    "POST /v1/refunds": "Refunds: write",
+    "GET /v1/disputes": "Disputes: read",
+    "GET /v1/charges": "Charges: read",
+    "GET /v1/events": "Events: read",
+}
+EVERYTHING = ["*"]
+URL = "https://pay.example/api/webhooks/stripe/"
+
+
+@pytest.fixture
+def stripe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """An account in which all is well, and the settings for it in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in SETTING_NAMES:
+        monkeypatch.delenv(name, raising=False)
+    with stand_in() as account:
+        settings = {
+            "STRIPE_SECRET_KEY": "rk_test_doctor",
+            "STRIPE_PUBLISHABLE_KEY": "pk_test_doctor",
+            "STRIPE_WEBHOOK_SECRET": SECRET,
+            "STRIPE_API_BASE": account.url,
+            "JWT_SECRET": "a-secret-of-the-tests-with-32-bytes-or-more",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        account.answer("GET /v1/payment_intents/pi_doctor", 404, refusal(code="resource_missing", param="intent"))
+        for each in LISTS:
+            account.answer(f"GET /v1/{each}", 200, {"object": "list", "data": [], "has_more": False})
+        for each in ("payment_intents", "refunds"):
+            account.answer(f"POST /v1/{each}", 400, refusal(code="parameter_missing", param="amount"))
+        account.answer("GET /v2/", 404, refusal())
+        has(account, endpoint())
+        yield account
+        asyncio.run(account.transport.close())
+
+
+def endpoint(**changes: Any) -> dict[str, Any]:
+    known = {"url": URL, "status": "enabled", "enabled_events": EVERYTHING, "api_version": API_VERSION}
+    return {"id": "we_1", "object": "webhook_endpoint", **known, **changes}
+
+
+def has(account: StandIn, *endpoints: dict[str, Any]) -> None:
+    account.answer("GET /v1/webhook_endpoints", 200, {"object": "list", "data": list(endpoints), "has_more": False})
+
+
+def findings() -> list[dict[str, Any]]:
+    assert CliRunner().invoke(main, ["migrate"]).exit_code == 0
+    checks: list[dict[str, Any]] = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).output)["checks"]
+    return checks
+
+
+def wrong() -> list[tuple[str, str]]:
+    return [(check["name"], check["detail"]) for check in findings() if not check["ok"]]
+
+
+def test_nothing_is_wrong_where_all_is_well(stripe: StandIn) -> None:
+    assert wrong() == []
+
+
+@pytest.mark.parametrize("request_", RIGHTS)
+def test_each_right_that_the_key_lacks_is_named(stripe: StandIn, request_: str) -> None:
+    stripe.answer(request_, 403, refusal("The provided key 'rk_test_***tor' does not have the required permissions"))
+
+    assert wrong() == [("rights", f"the key lacks {RIGHTS[request_]}")]
+
+
+def test_a_key_that_may_nothing_is_told_all_that_it_lacks(stripe: StandIn) -> None:
+    for request in RIGHTS:
+        stripe.answer(request, 403, refusal())
+    stripe.answer("GET /v1/payment_intents/pi_doctor", 403, refusal())
+
+    assert [detail for _, detail in wrong()] == [f"the key lacks {right}" for right in RIGHTS.values()]
+
+
+def test_looking_makes_nothing(stripe: StandIn) -> None:
+    findings()
+
+    assert {params.get("amount") for line, params in stripe.asked if line.startswith("POST")} == {None}
+    read = {line for line, _ in stripe.asked if line.startswith("GET")}
+    assert {f"GET /v1/{each}?limit=1" for each in LISTS} <= read
+
+
+def test_a_wrong_key_is_one_finding(stripe: StandIn) -> None:
+    stripe.answer("GET /v1/payment_intents/pi_doctor", 401, refusal(code="api_key_expired"))
+
+    assert wrong() == [("gateway", "stripe refuses the key (api_key_expired)")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"status": "disabled"}, f"{URL} is disabled"),
+        ({"enabled_events": sorted({*KINDS, *ALERTS} - {"refund.failed"})}, f"{URL} does not get refund.failed"),
+    ],
+)
+def test_what_is_wrong_with_the_endpoint_is_named(stripe: StandIn, changes: dict[str, Any], found: str) -> None:
+    has(stripe, endpoint(url="https://other.example/hooks", status="disabled"), endpoint(**changes))
+
+    assert wrong() == [("endpoint", found)]
+
+
+@pytest.mark.parametrize(("version", "shown"), [("2020-08-27", "2020-08-27"), (None, "the default version")])
+def test_the_version_of_the_events_is_named(stripe: StandIn, version: str | None, shown: str) -> None:
+    has(stripe, endpoint(api_version=version))
+
+    [detail] = [check["detail"] for check in findings() if check["name"] == "endpoint"]
+    assert f"gets events in {shown}" in detail
+
+
+@pytest.mark.parametrize(("mode", "ok"), [("test", True), ("live", False)])
+def test_without_an_endpoint_no_news_comes(
+    stripe: StandIn, mode: str, ok: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a live key an address without TLS is refused, so the settings are changed behind their back."""
+    has(stripe, endpoint(url="https://other.example/hooks"))
+    monkeypatch.setattr("booking_payments.settings.is_live", lambda key: mode == "live")
+    monkeypatch.setattr("booking_payments.settings._live_in_the_open", lambda settings: False)
+
+    [check] = [check for check in findings() if check["name"] == "endpoint"]
+    assert (check["ok"], "no webhook endpoint" in check["detail"]) == (ok, True)
+
+
+def test_endpoints_that_the_key_may_not_see_are_no_fault(stripe: StandIn) -> None:
+    stripe.answer("GET /v1/webhook_endpoints", 403, refusal())
+
+    assert wrong() == []
+
+
+def test_a_destination_for_thin_events_is_named(stripe: StandIn) -> None:
+    destination = {"id": "ed_1", "event_payload": "thin", "webhook_endpoint": {"url": URL}}
+    stripe.answer("GET /v2/core/event_destinations", 200, {"data": [destination]})
+
+    assert wrong() == [("endpoint", f"{URL} gets thin events")]
+
+
+# --- deliveries
+
+
+async def _deliver(*deliveries: tuple[str, str]) -> None:
+    async with build(load_settings(env_file=None)) as services:
+        for number, secret in deliveries:
+            event = {"id": f"evt_{number}", "type": "invoice.paid", "data": {"object": {"id": "in_1"}}}
+            body = json.dumps(event).encode()
+            try:
+                await services.payments.receive_webhook(body, sign(body, secret, services.clock.now()))
+            except WebhookRefused:
+                continue
+
+
+def deliveries() -> dict[str, Any]:
+    [check] = [check for check in findings() if check["name"] == "webhooks"]
+    return check
+
+
+def test_no_delivery_has_come_yet(stripe: StandIn) -> None:
+    check = deliveries()
+
+    assert (check["ok"], check["detail"]) == (
+        True,
+        "0 refused for their signature in the last 24 hours; no good one has come yet",
+    )
+
+
+def test_a_wrong_secret_is_noticed_by_its_refusals(stripe: StandIn) -> None:
+    findings()
+    asyncio.run(_deliver(*[(str(number), "whsec_other") for number in range(3)]))
+
+    check = deliveries()
+
+    assert not check["ok"]
+    assert check["detail"].startswith("3 refused for their signature")
+    assert "STRIPE_WEBHOOK_SECRET" in check["remedy"]
+
+
+def test_refusals_beside_good_deliveries_are_only_told(stripe: StandIn) -> None:
+    findings()
+    asyncio.run(_deliver(("1", "whsec_other"), ("2", SECRET)))
+
+    check = deliveries()
+
+    assert check["ok"]
+    assert check["detail"].startswith("1 refused for their signature")
+    assert "the last good one came at 20" in check["detail"]
