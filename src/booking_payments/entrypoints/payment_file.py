@@ -1,5 +1,7 @@
 """All that is kept of one payment, for a person who looks into it: in the console and on the command line."""
 
+from datetime import datetime
+
 from attrs import frozen
 
 from booking_payments.domain import decisions
@@ -16,8 +18,9 @@ from booking_payments.ports.storage import UnitOfWork
 
 @frozen(kw_only=True)
 class File:
-    """All that is kept of a payment. ``current``: it is the one that its booking counts on, so that it can be acted
-    on."""
+    """All that is kept of a payment, as of ``at``. ``current``: it is the one that its booking counts on."""
+
+    at: datetime
 
     payment: Payment
     booking: Booking
@@ -35,7 +38,7 @@ class File:
 
     @property
     def refundable(self) -> bool:
-        return self.current and self.quote.allowed
+        return self.quote.allowed
 
 
 async def file_of(services: Services, payment_id: str) -> File:
@@ -48,6 +51,7 @@ async def file_of(services: Services, payment_id: str) -> File:
         if payment is None or booking is None:
             raise NotFound()
         return File(
+            at=now,
             payment=payment,
             booking=booking,
             journal=tuple(await uow.payments.journal(payment_id)),
