@@ -18,7 +18,11 @@ from booking_payments.ports.storage import UnitOfWork
 
 @frozen(kw_only=True)
 class File:
-    """All that is kept of a payment, as of ``at``. ``current``: it is the one that its booking counts on."""
+    """All that is kept of a payment, as of ``at``.
+
+    ``quote`` is of all that can come back; ``overriding`` the same for an operator who passes over the refund rules.
+    ``current``: it is the payment that its booking counts on.
+    """
 
     at: datetime
 
@@ -29,6 +33,7 @@ class File:
     others: tuple[Payment, ...]
     audit: tuple[AuditRecord, ...]
     quote: RefundQuote
+    overriding: RefundQuote
 
     @property
     def current(self) -> bool:
@@ -37,8 +42,9 @@ class File:
         )
 
     @property
-    def refundable(self) -> bool:
-        return self.quote.allowed
+    def most_refundable(self) -> RefundQuote:
+        """What an operator can give back, by the rules where they allow anything, else past them."""
+        return self.quote if self.quote.allowed else self.overriding
 
 
 async def file_of(services: Services, payment_id: str) -> File:
@@ -59,6 +65,7 @@ async def file_of(services: Services, payment_id: str) -> File:
             others=tuple(each for each in await uow.payments.of_booking(booking.id) if each.id != payment_id),
             audit=tuple(await uow.audit.latest(20, booking.id)),
             quote=decisions.quote(payment, now, None),
+            overriding=decisions.quote(payment, now, None, override=True),
         )
 
     return await services.storage.read(work)
