@@ -14,8 +14,7 @@ import pytest
 
 from booking_payments.adapters.memory.gateway import due_deliveries
 from booking_payments.application.world import Terms
-from booking_payments.domain.fees import FeePayer, FeePolicy
-from booking_payments.domain.refunds import FeeOnRefund
+from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, Json, open_api, problem_of
 
@@ -343,15 +342,35 @@ def test_late_money_that_the_bank_took_back_is_not_sent_back_by_the_system_as_we
     cancel(api, booking_id, "full")
     api.house.stripe.faults.script("POST /v1/refunds", "429_limit", times=1000)
     news(api)
-    promised = money(look(api, booking_id))
+    reserved = look(api, booking_id)["refund_pending_amount"]
     assert api.house.stripe.open_dispute(payment["payment_intent_id"], status="prevented").ok
     news(api)
     api.house.stripe.faults.clear()
 
-    news(api)
+    later(api, timedelta(hours=6))
 
-    assert promised == ("0.00", "0.00", "100.00")
+    assert reserved == "100.00"
     assert money(look(api, booking_id)) == ("0.00", "100.00", "0.00")
+    sound(api, booking_id)
+
+
+@pytest.mark.parametrize("fault", ["timeout_before", "reset_before", "500_before", "503"])
+def test_a_refund_that_never_arrived_is_not_sent_again_after_the_bank_took_the_money(api: Api, fault: str) -> None:
+    """2: the bound holds also for a refund that was reserved before the dispute came."""
+    booking_id = paid(api)
+    api.house.stripe.faults.script("POST /v1/refunds", fault, times=1000)
+    answer = ask(api, booking_id, amount="50.00")
+    intent_id = look(api, booking_id)["payment_intent_id"]
+    assert api.house.stripe.open_dispute(intent_id, status="prevented").ok
+    news(api)
+    api.house.stripe.faults.clear()
+
+    later(api, timedelta(hours=6))
+
+    assert problem_of(answer)["outcome_unknown"] is True
+    payment = look(api, booking_id)
+    assert (*money(payment), payment["refund_pending_amount"]) == ("0.00", "100.00", "0.00", "0.00")
+    assert codes(api) == ([], [])
     sound(api, booking_id)
 
 
