@@ -70,7 +70,9 @@ async def test_what_happened_can_not_be_changed(storage: SqlStorage, change: str
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE payments SET refunded_minor = captured_minor + 1",
+        "UPDATE payments SET refunded_minor = -1",
+        "UPDATE payments SET refund_pending_minor = -1",
+        "UPDATE payments SET owed_minor = -1",
         "UPDATE payments SET captured_minor = amount_minor + 1",
         "UPDATE payments SET amount_minor = -1",
         "UPDATE payments SET amount_minor = 1000000000000",
@@ -92,6 +94,12 @@ async def test_the_database_refuses_what_can_not_be(storage: SqlStorage, change:
 
     with pytest.raises(IntegrityError):
         await _run(storage, change)
+
+
+async def test_more_may_go_back_than_was_captured_since_the_gateways_dashboard_can_do_it(storage: SqlStorage) -> None:
+    await _paid(storage)
+
+    await _run(storage, "UPDATE payments SET refunded_minor = captured_minor + 1")
 
 
 async def test_a_conflict_is_begun_again_until_it_works(storage: SqlStorage) -> None:

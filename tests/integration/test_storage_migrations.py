@@ -94,7 +94,7 @@ async def test_postings_from_before_get_the_time_of_their_line_of_the_journal(
     before = [await storage.read(lambda uow, n=n: uow.payments.postings(f"pay_{n}")) for n in (1, 2)]  # type: ignore[misc]
     await storage.engine.dispose()
 
-    await to_thread.run_sync(_down_to, "0008", database_url)
+    await to_thread.run_sync(_down_to, "0011", database_url)
     await to_thread.run_sync(migrate, database_url)
 
     after = [await storage.read(lambda uow, n=n: uow.payments.postings(f"pay_{n}")) for n in (1, 2)]  # type: ignore[misc]

@@ -164,5 +164,7 @@ def refund_owed(payment: Payment) -> Differences:
 def refund_waiting(payment: Payment) -> Differences:
     """What was promised and is sent by itself when an open dispute has ended, or the gateway answers again."""
     if payment.owed_waiting and payment.operation is None:
-        text = f"{payment.owed_waiting} was promised to the customer and waits for the end of a dispute"
+        text = (
+            f"{payment.owed_waiting} was promised to the customer and is sent by itself when nothing stands against it"
+        )
         yield Difference(code="waiting", text=text, gateway_id=payment.intent_id)

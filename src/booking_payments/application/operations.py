@@ -47,6 +47,9 @@ from booking_payments.ports.storage import CommitLost, StorageConflict, Subject,
 MAX_STEPS = 8
 """How often one run writes down, reads anew or carries on; more would be a loop of our own making."""
 
+ARRIVES_WITHIN: Final = timedelta(minutes=10)
+"""A request that the gateway does not have after this time has got lost on its way, and may be replaced by another."""
+
 CLOCKS_APART: Final = timedelta(hours=1)
 """How far the gateway's clock may lie behind ours. Not finding an intent that exists could mean losing a charge."""
 
@@ -307,6 +310,10 @@ async def _resumed(world: World, claimed: Claimed, listed: IntentList | None = N
         return News(settles=False, unknown=error.code, error=OutcomeUnknown())
     if read is not None and _decides(claimed, read):
         return read
+    if may_send and decisions.must_wait(claimed.payment, claimed.operation, read.disputes if read else ()):
+        if world.clock.now() - claimed.operation.intended_at < ARRIVES_WITHIN:
+            return evolve(read or News(), settles=False, unknown="held_by_dispute", error=OutcomeUnknown())
+        may_send = False  # it is deferred with a key of its own, and sent when nothing stands against it
     if may_send:
         return await _perform(world, claimed)
     never_sent = isinstance(claimed.operation.instruction, CreateRefund)

@@ -1,5 +1,7 @@
 """Refunding a payment, quoting what a refund would give, and settling debts without a refund."""
 
+from contextlib import suppress
+
 from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
@@ -17,7 +19,7 @@ from booking_payments.domain.errors import AlreadyUnderWay, NotFound, RefusedByR
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.domain.texts import require_note
-from booking_payments.ports.storage import Subject, UnitOfWork
+from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, UnitOfWork
 
 
 @frozen(kw_only=True)
@@ -123,9 +125,12 @@ async def refund_payment(world: World, target: RefundTarget, caller: Caller, req
         return begun
     claimed, refund_id = begun
     ended = await carry_out(world, claimed, caller)
-    if ended.error is not None:
+    if ended.error is None:
+        return await _view(world, claimed.payment.id, refund_id)
+    written = await _written_down(world, claimed, refund_id) if ended.view is None else None
+    if written is None:
         raise ended.error
-    return await _view(world, claimed.payment.id, refund_id)
+    return written
 
 
 async def _begin(
@@ -203,6 +208,22 @@ def _found(payment: Payment, refund_id: str) -> Refund | DeferredRefund:
     if refund is None:
         raise NotFound()
     return refund
+
+
+async def _written_down(world: World, claimed: Claimed, refund_id: str) -> RefundView | None:
+    """The refund where its outcome stands in the books as one that its caller was given, though the commit seemed lost.
+
+    Such a refund has to be answered with: were its caller told that the outcome is unknown, the same request would be a
+    new one. None where the books do not have the outcome, or can't be read.
+    """
+    with suppress(StorageConflict, CommitLost):
+        view = await _view(world, claimed.payment.id, refund_id)
+        operation = view.payment.operation
+        over = operation is None or operation.idempotency_key != claimed.operation.idempotency_key
+        known = isinstance(view.refund, Refund) and view.refund.acknowledged
+        waits = isinstance(view.refund, DeferredRefund) and view.refund.requested_by is None
+        return view if over and (known or waits) else None
+    return None
 
 
 async def _view(world: World, payment_id: str, refund_id: str) -> RefundView:

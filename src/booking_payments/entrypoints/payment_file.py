@@ -1,5 +1,7 @@
 """All that is kept of one payment, for a person who looks into it: in the console and on the command line."""
 
+from datetime import datetime
+
 from attrs import frozen
 
 from booking_payments.domain import decisions
@@ -16,8 +18,13 @@ from booking_payments.ports.storage import UnitOfWork
 
 @frozen(kw_only=True)
 class File:
-    """All that is kept of a payment. ``current``: it is the one that its booking counts on, so that it can be acted
-    on."""
+    """All that is kept of a payment, as of ``at``.
+
+    ``quote`` is of all that can come back; ``overriding`` the same for an operator who passes over the refund rules.
+    ``current``: it is the payment that its booking counts on.
+    """
+
+    at: datetime
 
     payment: Payment
     booking: Booking
@@ -26,6 +33,7 @@ class File:
     others: tuple[Payment, ...]
     audit: tuple[AuditRecord, ...]
     quote: RefundQuote
+    overriding: RefundQuote
 
     @property
     def current(self) -> bool:
@@ -34,8 +42,9 @@ class File:
         )
 
     @property
-    def refundable(self) -> bool:
-        return self.current and self.quote.allowed
+    def most_refundable(self) -> RefundQuote:
+        """What an operator can give back, by the rules where they allow anything, else past them."""
+        return self.quote if self.quote.allowed else self.overriding
 
 
 async def file_of(services: Services, payment_id: str) -> File:
@@ -48,6 +57,7 @@ async def file_of(services: Services, payment_id: str) -> File:
         if payment is None or booking is None:
             raise NotFound()
         return File(
+            at=now,
             payment=payment,
             booking=booking,
             journal=tuple(await uow.payments.journal(payment_id)),
@@ -55,6 +65,7 @@ async def file_of(services: Services, payment_id: str) -> File:
             others=tuple(each for each in await uow.payments.of_booking(booking.id) if each.id != payment_id),
             audit=tuple(await uow.audit.latest(20, booking.id)),
             quote=decisions.quote(payment, now, None),
+            overriding=decisions.quote(payment, now, None, override=True),
         )
 
     return await services.storage.read(work)

@@ -178,7 +178,8 @@ def test_books_that_agree_are_exit_status_0() -> None:
 
     assert result.exit_code == 0
     assert re.fullmatch(
-        r"compared 1 payments with 1 intents, 0 refunds and 0 disputes since .*; healed 0, left 0\n", result.stdout
+        r"compared 1 payments with 1 intents, 0 refunds and 0 disputes since .*; healed 0, left 0, waiting 0\n",
+        result.stdout,
     )
 
 
@@ -191,7 +192,7 @@ def test_what_was_healed_is_printed_and_does_not_affect_the_exit_status() -> Non
     result = run("reconcile")
 
     assert result.exit_code == 0
-    assert f"healed  healed                 R-1 {payment_id}" in result.stdout
+    assert f"healed   healed                 R-1 {payment_id}" in result.stdout
     assert "refund found" in result.stdout
 
 

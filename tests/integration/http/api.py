@@ -117,6 +117,13 @@ class Api:
         assert self.pay(booking_id).status_code == 200
         return booking_id
 
+    def path_of(self, path: str, booking_id: str) -> str:
+        """``path`` of a booking, or of the booking's latest payment; of no payment where there is none."""
+        if "{payment_id}" in path:
+            found = self.get(f"/api/bookings/{booking_id}/payment/status/", OPERATOR).json()
+            return path.replace("{payment_id}", found.get("payment_id", booking_id))
+        return path.replace("{booking_id}", booking_id)
+
     def status(self, booking_id: str, who: Mapping[str, str] = ANN) -> Json:
         content: Json = self.get(f"/api/bookings/{booking_id}/payment/status/", who).json()
         return content

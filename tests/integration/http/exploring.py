@@ -7,7 +7,7 @@ state, most payment methods become test cards, and most signatures of webhooks b
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import cycle
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
 from booking_payments.adapters.stripe.signature import sign
+from booking_payments.application.views import RefundOnCancel
 from booking_payments.application.world import Terms
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.http.app import create_app
@@ -53,6 +54,9 @@ BEYOND_THE_DOCUMENT: Final = {
     "POST /api/bookings/{booking_id}/payment/refund/": "the currency decides on decimals, a note is no card number",
     "POST /api/bookings/{booking_id}/payment/capture/": "the currency decides on decimals",
     "GET /api/bookings/{booking_id}/payment/refund/quote/": "the currency decides on decimals",
+    "POST /api/payments/{payment_id}/refund/": "the currency decides on decimals, a note is no card number",
+    "GET /api/payments/{payment_id}/refund/quote/": "the currency decides on decimals",
+    "POST /api/payments/{payment_id}/owed/settle/": "the currency decides on decimals, a note is no card number",
     "POST /api/webhooks/stripe/": "only Stripe can sign",
     "POST /_sandbox/payment_intents/{intent_id}/authenticate": "it answers as Stripe does",
 }
@@ -93,11 +97,21 @@ class Exploration:
         return {label for label, seen in self.statuses if seen == status}
 
 
+@define
+class Furnished:
+    """Ids of what is there: bookings, payments, and of these the ones that owe their customer something."""
+
+    bookings: list[str] = field(factory=list)
+    payments: list[str] = field(factory=list)
+    owed: list[str] = field(factory=list)
+
+
 class Likely:
     """Stands before the application and makes what comes in more likely to get far."""
 
-    def __init__(self, app: ASGIApp, house: House, bookings: Sequence[str]) -> None:
-        self._app, self._house, self._bookings = app, house, cycle(bookings)
+    def __init__(self, app: ASGIApp, house: House, there: Furnished) -> None:
+        self._app, self._house = app, house
+        self._bookings, self._payments, self._owed = cycle(there.bookings), cycle(there.payments), cycle(there.owed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -105,6 +119,7 @@ class Likely:
             return
         body = self._with_a_card(await _whole(receive))
         scope["path"] = UNKNOWN_BOOKING.sub(self._known, scope["path"])
+        scope["path"] = UNKNOWN_PAYMENT.sub(self._known_payment, scope["path"])
         if scope["path"].startswith("/api/webhooks/stripe") and zlib.crc32(body) % 8:
             self._sign(scope, body)
         sent = [False]
@@ -118,7 +133,14 @@ class Likely:
         await self._app(scope, again, send)
 
     def _known(self, match: re.Match[str]) -> str:
-        return match[1] + (next(self._bookings) if zlib.crc32(match[2].encode()) % 8 else match[2])
+        if not zlib.crc32(match[2].encode()) % 8:
+            return match[0]
+        return match[1] + next(self._bookings)
+
+    def _known_payment(self, match: re.Match[str]) -> str:
+        if not zlib.crc32(match[2].encode()) % 8:
+            return match[0]
+        return match[1] + next(self._owed if "/owed/" in match[3] else self._payments) + match[3]
 
     def _with_a_card(self, body: bytes) -> bytes:
         chance = zlib.crc32(body)
@@ -131,6 +153,7 @@ class Likely:
 
 
 UNKNOWN_BOOKING: Final = re.compile(r"^(/api/bookings/)(?!bk_)([A-Za-z0-9_-]+)")
+UNKNOWN_PAYMENT: Final = re.compile(r"^(/api/payments/)(?!pay_)([A-Za-z0-9_-]+)(/.*)")
 METHOD: Final = re.compile(rb'("payment_method_id": ?")[A-Za-z0-9_]+(")')
 
 
@@ -148,8 +171,8 @@ def explore(examples: int, seed: int) -> Exploration:
     operation, and as many sequences."""
     house = House(terms=Terms(max_unpaid_bookings=0))
     with start_blocking_portal() as portal:
-        bookings: list[str] = portal.call(_furnish, house)
-    app: Any = Likely(create_app(services_of(house)), house, bookings)
+        there: Furnished = portal.call(_furnish, house)
+    app: Any = Likely(create_app(services_of(house)), house, there)
     schema = schemathesis.openapi.from_asgi("/schema/openapi.json", app, config=_config(examples, seed, WHO))
 
     return _all_of(schema)
@@ -187,16 +210,22 @@ def _config(examples: int, seed: int, who: Mapping[str, str]) -> SchemathesisCon
     )
 
 
-async def _furnish(house: House) -> list[str]:
-    """Bookings in every state."""
-    made = []
+async def _furnish(house: House) -> Furnished:
+    """Bookings in every state. Every other disputed one is canceled, so that its money is owed."""
+    there = Furnished()
     for number in range(BOOKINGS):
         booking = await house.book(reference=f"R-furnished-{number}")
-        made.append(booking.id)
+        there.bookings.append(booking.id)
         if number % 4 == 1:
             await house.payments.process_booking_payment(booking, CARDS[number % len(CARDS)])
         elif number % 4 == 2:
             await house.payments.start_payment(
                 booking.id, ANN, payment_method_id=CARDS[0], confirm_immediately=True, capture_method=HELD
             )
-    return made
+        if number % 4 in (1, 2):
+            there.payments.append((await house.payments.payment_status(booking.id)).payment.id)
+        if number % 8 == 1 and CARDS[number % len(CARDS)] == "pm_card_createDispute":
+            await house.deliver_webhooks()
+            await house.payments.cancel_booking(booking.id, refund=RefundOnCancel.FULL)
+            there.owed.append(there.payments[-1])
+    return there

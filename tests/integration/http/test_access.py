@@ -19,6 +19,7 @@ WHO = {"anonymous": NOBODY, "owner": ANN, "other": BOB, "operator": OPERATOR, "b
 INTENT = {"payment_method_id": "pm_card_visa"}
 BODIES: Mapping[str, Any] = {
     "/api/bookings/{booking_id}/payment/retry/": INTENT,
+    "/api/payments/{payment_id}/owed/settle/": {"amount": "1.00", "how": "waived", "note": "they gave it to us"},
 }
 
 # (method, path): who gets in (anonymous never does); the others get 403 where a scope is missing, else 404. Nobody gets
@@ -38,6 +39,9 @@ ALLOWED: Mapping[tuple[str, str], set[str]] = {
     ("POST", "/api/bookings/{booking_id}/payment/refund/"): {"owner", "operator"},
     ("GET", "/api/bookings/{booking_id}/payment/refund/quote/"): {"owner", "operator"},
     ("GET", "/api/payments/"): {"operator"},
+    ("POST", "/api/payments/{payment_id}/refund/"): {"operator"},
+    ("GET", "/api/payments/{payment_id}/refund/quote/"): {"operator"},
+    ("POST", "/api/payments/{payment_id}/owed/settle/"): {"operator"},
     ("GET", "/api/payment/config/"): {"owner", "other", "operator", "booking app"},
 }
 NEEDS_SCOPE = {
@@ -46,6 +50,9 @@ NEEDS_SCOPE = {
     ("POST", "/api/bookings/{booking_id}/cancel/"),
     ("POST", "/api/bookings/{booking_id}/payment/capture/"),
     ("GET", "/api/payments/"),
+    ("POST", "/api/payments/{payment_id}/refund/"),
+    ("GET", "/api/payments/{payment_id}/refund/quote/"),
+    ("POST", "/api/payments/{payment_id}/owed/settle/"),
 }
 MATRIX = [(method, path, who) for method, path in ALLOWED for who in WHO]
 
@@ -59,7 +66,7 @@ def expected_refusal(method: str, path: str, who: str) -> int:
 def call(api: Api, method: str, path: str, who: str, booking_id: str) -> Any:
     body = api.new_booking() if path == "/api/bookings/" else BODIES.get(path, {})
     more = {"json": body} if method == "POST" else {}
-    return api.send(method, path.replace("{booking_id}", booking_id), WHO[who], **more)
+    return api.send(method, api.path_of(path, booking_id), WHO[who], **more)
 
 
 def test_every_route_with_a_token_is_in_the_matrix() -> None:

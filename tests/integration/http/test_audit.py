@@ -23,6 +23,7 @@ REQUESTS: dict[str, tuple[str, dict[str, str], Any]] = {
     "capture_payment": ("held", OPERATOR, {}),
     "cancel_payment": ("open", OPERATOR, {}),
     "refund_payment": ("paid", OPERATOR, {"amount": "1.00"}),
+    "settle_debt": ("owed", OPERATOR, {"amount": "1.00", "how": "paid_elsewhere", "note": "in cash"}),
 }
 
 
@@ -35,6 +36,10 @@ def prepared(api: Api, state: str) -> str:
     booking_id = api.book()
     if state == "open":
         api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
+    elif state == "owed":
+        api.pay(booking_id, "pm_card_createDispute")
+        api.deliver_all()
+        api.post(f"/api/bookings/{booking_id}/cancel/", BOOKING_APP, json={"refund": "full"})
     elif state != "nothing":
         api.pay(booking_id, capture_method="manual" if state == "held" else "automatic")
     return booking_id
@@ -47,7 +52,7 @@ def test_every_operation_of_the_api_is_asked_for_here() -> None:
 @pytest.mark.parametrize("mover", MOVERS, ids=lambda each: each.operation)
 def test_a_request_leaves_one_record_with_its_id_and_key(api: Api, mover: Any) -> None:
     state, who, body = REQUESTS[mover.operation]
-    path = mover.path.replace("{booking_id}", prepared(api, state))
+    path = api.path_of(mover.path, prepared(api, state))
     before = len(trail(api))
 
     for _ in range(2):  # the repetition is answered from the store, so it is no command

@@ -142,10 +142,10 @@ class Broken(House):
     def __init__(self, error: Exception) -> None:
         super().__init__()
 
-        async def get_booking(*_: Any) -> Any:
+        async def describe_booking(*_: Any) -> Any:
             raise error
 
-        self.payments.get_booking = get_booking  # type: ignore[method-assign,assignment]
+        self.payments.describe_booking = describe_booking  # type: ignore[method-assign,assignment]
 
 
 def test_what_nobody_foresaw_is_500_without_details() -> None:

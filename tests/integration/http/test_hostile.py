@@ -114,8 +114,8 @@ def send(api: Api, path: str, body: bytes, media: str | None = JSON) -> httpx.Re
     """The answer of one route, asked by somebody who may do everything; webhooks are properly signed."""
     if path == WEBHOOK:
         return api.deliver(body)
-    if "{booking_id}" in path:
-        path = path.format(booking_id=api.book())
+    if "{booking_id}" in path or "{payment_id}" in path:
+        path = api.path_of(path, api.paid() if "{payment_id}" in path else api.book())
     headers = {"Content-Type": media} if media else {}
     return api.post(path.format(intent_id="pi_1") if "{" in path else path, EVERYTHING, headers=headers, content=body)
 
@@ -215,7 +215,7 @@ def test_a_body_that_is_too_large_is_413_with_and_without_a_length(api: Api, pat
         chunked = api.post(path, headers={"Stripe-Signature": "t=1,v1=00"}, content=(b" " * 8192 for _ in range(70)))
     else:
         known = send(api, path, b" " * size)
-        target = path.format(booking_id="bk_1", intent_id="pi_1")
+        target = path.format(booking_id="bk_1", payment_id="pay_1", intent_id="pi_1")
         chunked = api.post(target, EVERYTHING, content=(b" " * 8192 for _ in range(9)))
 
     assert [problem_of(answer)["status"] for answer in (known, chunked)] == [413, 413]

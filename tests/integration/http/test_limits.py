@@ -138,12 +138,12 @@ def test_a_booking_app_speaks_for_everybody_and_is_bounded_by_its_address_only()
 
 
 def test_what_counts_as_moving_money() -> None:
-    counted = {
-        each.path.removeprefix("/api/bookings/{booking_id}") for each in endpoints(sandboxed=True) if each.moves_money
-    }
+    counted = {each.path for each in endpoints(sandboxed=True) if each.moves_money}
 
+    of_bookings = ("intent", "confirm", "retry", "capture", "cancel", "refund")
     assert counted == {
-        f"/payment/{action}/" for action in ("intent", "confirm", "retry", "capture", "cancel", "refund")
+        *(f"/api/bookings/{{booking_id}}/payment/{action}/" for action in of_bookings),
+        *(f"/api/payments/{{payment_id}}/{action}/" for action in ("refund", "owed/settle")),
     }
 
 

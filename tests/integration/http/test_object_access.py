@@ -22,7 +22,8 @@ OPERATIONS: dict[tuple[str, str], Json] = {
     for method, operation in operations.items()
 }
 GUARDED = [pair for pair, operation in OPERATIONS.items() if operation["security"]]
-OF_BOOKINGS = [(method, path) for method, path in GUARDED if "{booking_id}" in path]
+OF_BOOKINGS = [(method, path) for method, path in GUARDED if "{booking_id}" in path or "{payment_id}" in path]
+"""Those of one booking, named by its own id or by its payment's."""
 
 ROLES: Mapping[str, dict[str, str]] = {
     "anonymous": NOBODY,
@@ -62,7 +63,7 @@ def bookings(api: Api, role: str) -> dict[str, str]:
 
 
 def ask(api: Api, method: str, path: str, role: str, booking_id: str) -> httpx.Response:
-    return api.send(method, path.replace("{booking_id}", booking_id), ROLES[role], **body_for(method, path))
+    return api.send(method, api.path_of(path, booking_id), ROLES[role], **body_for(method, path))
 
 
 def test_every_operation_is_in_the_matrix() -> None:

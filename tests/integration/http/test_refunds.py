@@ -14,6 +14,8 @@ FIELDS = [
     "reason",
     "refunded_amount",
     "remaining_refundable",
+    "deferred",
+    "refund_owed",
 ]
 
 
@@ -90,7 +92,23 @@ def test_a_bad_refund_is_400(api: Api, body: object) -> None:
 
 @pytest.mark.parametrize("reason", ["requested_by_customer", "duplicate", "fraudulent"])
 def test_whoever_asks_sees_the_reason(api: Api, reason: str) -> None:
-    assert refund(api, api.paid(), reason=reason)["reason"] == reason
+    made = api.post(f"/api/bookings/{api.paid()}/payment/refund/", OPERATOR, json={"reason": reason})
+
+    assert made.json()["reason"] == reason
+
+
+def test_an_owner_sees_the_reason_that_they_gave(api: Api) -> None:
+    assert refund(api, api.paid(), reason="requested_by_customer")["reason"] == "requested_by_customer"
+
+
+@pytest.mark.parametrize("reason", ["duplicate", "fraudulent"])
+def test_an_owner_may_not_put_the_card_on_the_gateways_lists(api: Api, reason: str) -> None:
+    booking_id = api.paid()
+
+    response = api.post(f"/api/bookings/{booking_id}/payment/refund/", ANN, json={"reason": reason})
+
+    assert (response.status_code, problem_of(response)["code"]) == (422, "reason_not_allowed")
+    assert api.status(booking_id)["refunds"] == []
 
 
 @pytest.mark.parametrize("path", ["status", "events"])
@@ -122,6 +140,8 @@ def test_a_quote_says_what_would_come_back(api: Api) -> None:
         "fee_refunded": "0.00",
         "refundable_until": "2026-06-01T20:00:00Z",
         "reason_code": "refundable",
+        "deferred": False,
+        "overrides": [],
     }
 
 
@@ -155,4 +175,14 @@ def test_the_payment_shows_its_dispute(api: Api) -> None:
 
     dispute = api.status(booking_id)["dispute"]
 
-    assert list(dispute) == ["dispute_id", "status", "reason", "amount", "evidence_due_by"]
+    assert list(dispute) == [
+        "dispute_id",
+        "status",
+        "reason",
+        "amount",
+        "withdrawn_amount",
+        "is_inquiry",
+        "opened_at",
+        "evidence_due_by",
+    ]
+    assert (dispute["withdrawn_amount"], dispute["is_inquiry"]) == ("100.00", False)

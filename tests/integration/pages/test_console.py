@@ -21,12 +21,19 @@ PAGES = [
     "/console/payments",
     "/console/payments/pay_x",
     "/console/payments/pay_x/refund",
+    "/console/payments/pay_x/settle",
     "/console/disputes",
     "/console/webhooks",
     "/console/webhooks/evt_x",
     "/console/drift",
 ]
-ACTIONS = ["/console/payments/pay_x/refund", "/console/webhooks/evt_x/replay", "/console/drift/run", "/console/logout"]
+ACTIONS = [
+    "/console/payments/pay_x/refund",
+    "/console/payments/pay_x/settle",
+    "/console/webhooks/evt_x/replay",
+    "/console/drift/run",
+    "/console/logout",
+]
 
 
 def page_of(console: Site, booking_id: str) -> str:

@@ -1,6 +1,7 @@
 """Stripe's objects are read leniently: what is new or unknown never breaks us."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from booking_payments.adapters.stripe.objects import (
     intent_report,
     refund_report,
 )
+from booking_payments.domain.disputes import withdrawn_by
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import MethodDetails
@@ -108,28 +110,51 @@ def test_a_refund_is_read() -> None:
     assert (report.status, report.intent_id, report.metadata) == (RefundStatus.PENDING, "pi_1", {"refund_id": "rf_1"})
 
 
+def withdrawn(*moved: dict[str, Any]) -> int:
+    """What a dispute with these balance transactions has taken, in the smallest unit of the disputed currency."""
+    report = dispute_report({**DISPUTE, "balance_transactions": list(moved)})
+    return withdrawn_by(report.movements, report.amount, won=False).minor
+
+
 def test_a_dispute_without_balance_transactions_holds_nothing() -> None:
     report = dispute_report(DISPUTE)
 
-    assert (report.status, report.withdrawn.minor) == (DisputeStatus.NEEDS_RESPONSE, 0)
+    assert (report.status, report.movements, withdrawn()) == (DisputeStatus.NEEDS_RESPONSE, (), 0)
 
 
 def test_what_a_dispute_holds_is_the_sum_of_its_balance_transactions() -> None:
-    moved = [{"amount": -1099, "currency": "usd"}, {"amount": 99, "currency": "usd"}]
-
-    assert dispute_report({**DISPUTE, "balance_transactions": moved}).withdrawn.minor == 1000
+    assert withdrawn({"amount": -1099, "currency": "usd"}, {"amount": 99, "currency": "usd"}) == 1000
 
 
 def test_a_withdrawal_in_another_settlement_currency_counts_as_the_whole() -> None:
-    moved = [{"amount": -950, "currency": "eur"}]
-
-    assert dispute_report({**DISPUTE, "balance_transactions": moved}).withdrawn.minor == 1099
+    assert withdrawn({"amount": -950, "currency": "eur"}) == 1099
 
 
 def test_money_that_came_back_is_not_held() -> None:
-    moved = [{"amount": -1099, "currency": "usd"}, {"amount": 1099, "currency": "usd"}]
+    assert withdrawn({"amount": -1099, "currency": "usd"}, {"amount": 1099, "currency": "usd"}) == 0
 
-    assert dispute_report({**DISPUTE, "balance_transactions": moved}).withdrawn.minor == 0
+
+def test_balance_transactions_are_taken_in_order_of_their_time_and_not_of_their_place() -> None:
+    debit = {"amount": -1099, "currency": "usd", "created": 1_700_000_000}
+    credit = {"amount": 1099, "currency": "usd", "created": 1_700_000_001}
+
+    assert (withdrawn(credit, debit), withdrawn(debit, credit)) == (0, 0)
+
+
+@pytest.mark.parametrize("odd", [None, "text", 7, [], {"amount": "1"}, {"amount": True}, {"currency": "usd"}])
+def test_a_balance_transaction_that_is_none_moves_nothing(odd: Any) -> None:
+    assert withdrawn({"amount": -1099, "currency": "usd"}, odd) == 1099
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [(0.92, "0.92"), ("1.5", "1.5"), (2, "2"), (None, None), (True, None), (0, None), (-1, None), ("x", None)],
+)
+def test_an_exchange_rate_is_read_where_it_can_be_one(given: Any, rate: str | None) -> None:
+    moved = {"amount": -950, "currency": "eur", "exchange_rate": given}
+    [movement] = dispute_report({**DISPUTE, "balance_transactions": [moved]}).movements
+
+    assert movement.exchange_rate == (Decimal(rate) if rate else None)
 
 
 def test_the_day_by_which_evidence_is_due_is_read() -> None:

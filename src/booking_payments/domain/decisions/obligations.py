@@ -6,7 +6,7 @@ A refund request that is accepted, a canceled booking and late money each *promi
 somebody has to ask for it again. See ``docs/decisions/0009-refunds.md``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,7 +20,7 @@ from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import Command, PaymentStatus, RefundStatus, require
 from booking_payments.domain.money import Money
-from booking_payments.domain.payment import DeferredRefund, Payment, Refund, applied
+from booking_payments.domain.payment import DeferredRefund, Operation, Payment, Refund, applied
 from booking_payments.domain.refunds import (
     Deferral,
     GivenBack,
@@ -30,6 +30,7 @@ from booking_payments.domain.refunds import (
     fee_within,
     not_negative,
 )
+from booking_payments.domain.reports import DisputeReport
 
 REPEATED_WITHIN: Final = timedelta(hours=24)
 """How long an equal request of the same caller counts as a repetition of one whose outcome it was not given."""
@@ -312,15 +313,33 @@ def _put_back(refund: Refund, why: Deferral, requested_by: str | None) -> ev.Ref
     )
 
 
+def must_wait(payment: Payment, operation: Operation, disputes: Sequence[DisputeReport]) -> bool:
+    """Whether a refund that the gateway does not have may not be sent again, because of disputes that came after it was
+    intended: they hold what it would give back, or our books do not have them yet. ``disputes`` are as just read."""
+    if not isinstance(operation.instruction, CreateRefund):
+        return False
+    refundable, booked = payment.refundable, {dispute.id for dispute in payment.disputes}
+    beyond = refundable.given.amount + refundable.held > refundable.breakdown.gross
+    return beyond or any(report.id not in booked for report in disputes)
+
+
 def paid_out_beyond(payment: Payment) -> Facts:
     """One alert when more has left than was captured: the gateway did it, since our requests keep the bound."""
-    left = payment.given_back.amount + payment.withdrawn
+    left = payment.given_back.amount + payment.withdrawn - _not_known_to_be_sent(payment)
     if payment.status is not PaymentStatus.SUCCEEDED or left <= payment.captured:
         return ()
     if has_drift(payment, PAID_OUT_BEYOND):
         return ()
     detail = f"{left} was refunded or withdrawn by disputes, of {payment.captured} captured"
     return (ev.DriftFound(code=PAID_OUT_BEYOND, detail=detail),)
+
+
+def _not_known_to_be_sent(payment: Payment) -> Money:
+    """The refund whose call is in flight or unknown: it is reserved, but nobody knows that it left."""
+    instruction = payment.operation.instruction if payment.operation else None
+    refund = payment.refund(instruction.refund_id) if isinstance(instruction, CreateRefund) else None
+    sent = refund is None or refund.gateway_refund_id is not None or refund.status.is_lost
+    return Money.zero(payment.captured.currency) if refund is None or sent else refund.amount
 
 
 # --- the facts of a refund -------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""``payments list`` and ``payments show``: what the books say, with everything that happened to a payment."""
+"""``payments list`` and ``payments show``: what the books say, with everything that happened to a payment.
+
+The commands that give money back are in ``refunds``.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -7,19 +10,20 @@ from typing import Any, Final
 import click
 import msgspec
 
+from booking_payments.application.views import PaymentView
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import Payment
-from booking_payments.entrypoints.cli.house import fail, in_the_house, settings_or_fail
+from booking_payments.domain.payment import Dispute, Payment
+from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.refunds import READER, owed_lines, payment_named, quote, refund, settle
 from booking_payments.entrypoints.cli.since import HINT, Since
 from booking_payments.entrypoints.http import render
 from booking_payments.entrypoints.http.models import EventAnswer
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.console.tones import TONES, fact_tone
-from booking_payments.entrypoints.payment_file import File, by_any_id, file_of
-from booking_payments.entrypoints.wording import exact, method, money, words
+from booking_payments.entrypoints.payment_file import File, file_of
+from booking_payments.entrypoints.wording import exact, method, moment, money, words
 from booking_payments.ports.storage import PaymentFilter, PaymentPage
 
-_READER: Final = render.Reader(subject="cli", operator=True)
 _COLOURS: Final = {"good": "green", "bad": "red", "warn": "yellow"}
 NOTHING: Final[tuple[Any, ...]] = (None, [])
 """What a fact leaves open is left out of its lines."""
@@ -35,7 +39,12 @@ def payments() -> None:
     Examples:
       booking-payments payments list --status requires_action
       booking-payments payments show order-1001
+      booking-payments payments quote order-1001
     """
+
+
+for command in (quote, refund, settle):
+    payments.add_command(command)
 
 
 # --- list ------------------------------------------------------------------------------------------------------
@@ -136,26 +145,26 @@ def show(name: str, as_json: bool) -> None:
     """
 
     async def work(services: Services) -> File:
-        return await file_of(services, await _payment_id(services, name))
+        return await file_of(services, (await payment_named(services, name)).id)
 
     file = in_the_house(settings_or_fail(), work)
     click.echo(_file_as_json(file) if as_json else "\n".join(_shown(file)))
 
 
-async def _payment_id(services: Services, name: str) -> str:
-    """The id of the payment that goes by ``name``; of a reference, its latest."""
-    found = await by_any_id(services, name)
-    if found is None:
-        named = await services.payments.list_payments(PaymentFilter(reference=name), limit=1)
-        found = next(iter(named.items), None)
-    if found is None:
-        fail("no payment goes by this id; see: booking-payments payments list")
-    return found.id
-
-
 def _file_as_json(file: File) -> str:
-    journal = render.journal(list(file.journal), _READER).events
-    return msgspec.json.encode({**_content(file.payment), "events": journal}).decode()
+    payment, now = file.payment, file.at
+    answer = render.payment(PaymentView(payment=payment), READER, now)
+    content = {
+        **_content(payment),
+        "refund_owed": answer.refund_owed,
+        "refund_waiting": answer.refund_waiting,
+        "withdrawn": answer.withdrawn_amount,
+        "refunds": answer.refunds,
+        "deferred_refunds": [render.refund(payment, each, READER, now) for each in payment.deferred],
+        "disputes": answer.disputes,
+        "events": render.journal(list(file.journal), READER).events,
+    }
+    return msgspec.json.encode(content).decode()
 
 
 def _shown(file: File) -> Iterator[str]:
@@ -168,10 +177,22 @@ def _shown(file: File) -> Iterator[str]:
         yield f"paid with {method(payment.method)}"
     if payment.captured_by is not None:
         yield f"held; capture before {exact(payment.captured_by)}"
-    for recorded, event in zip(file.journal, render.journal(list(file.journal), _READER).events, strict=True):
+    yield from owed_lines(payment)
+    for deferred in payment.deferred:
+        yield f"refund {deferred.id} of {money(deferred.amount)} waits: {words(deferred.why.value).lower()}"
+    for dispute in payment.disputes:
+        yield _dispute(dispute)
+    for recorded, event in zip(file.journal, render.journal(list(file.journal), READER).events, strict=True):
         yield ""
         yield _coloured(words(event.type), fact_tone(recorded.fact))
         yield from _told(event)
+
+
+def _dispute(dispute: Dispute) -> str:
+    kind = "inquiry" if dispute.status.is_inquiry else "dispute"
+    status = _coloured(words(dispute.status.value).lower(), TONES[dispute.status.value])
+    due = f", to be answered until {moment(dispute.evidence_due_by)}" if dispute.evidence_due_by else ""
+    return f"{kind} {dispute.id} over {money(dispute.amount)}: {status}, {money(dispute.withdrawn)} withdrawn{due}"
 
 
 def _told(event: EventAnswer) -> Iterator[str]:

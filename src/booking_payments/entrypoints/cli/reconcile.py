@@ -25,8 +25,8 @@ def reconcile(context: click.Context, since: datetime | None, as_json: bool) -> 
     """Compare our books with the gateway's: everything not final, and the last 30 days.
 
     First everything whose outcome is unknown is settled (this may wait for the lease of a process that died), and
-    events that never came are taken in. What can be healed is healed and printed. Exit status 1 when something is
-    left for a person, else 0.
+    events that never came are taken in. What can be healed is healed and printed. What waits for the end of a dispute,
+    or for the gateway to answer, is printed as waiting. Exit status 1 when something is left for a person, else 0.
 
     \b
     Examples:

@@ -176,23 +176,35 @@ def reply_to(error: Exception, *, raw_declines: bool = False) -> Reply:
     """The answer that tells of ``error``; hidden reasons of a decline only with ``raw_declines``."""
     if isinstance(error, Refused):
         return error.reply
+    waits = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, AlreadyUnderWay) else None
+    return as_reply(problem_of(error, raw_declines=raw_declines), waits)
+
+
+def problem_of(error: Exception, *, raw_declines: bool = False) -> Problem:
+    """The problem that tells of ``error``: over HTTP the body of the answer, on a page its title and its text."""
+    if isinstance(error, Refused):
+        return error.problem
     if isinstance(error, CardDeclined):
-        return as_reply(_declined(error.decline if raw_declines else error.decline.for_customer()))
+        return _declined(error.decline if raw_declines else error.decline.for_customer())
     if isinstance(error, CommitLost):
-        return reply_to(OutcomeUnknown(_LOST))
+        return problem_of(OutcomeUnknown(_LOST))
     status = status_of(error)
     if isinstance(error, StorageDown):
-        return as_reply(problem(status, "storage_unavailable", _DOWN, retryable=True))
+        return problem(status, "storage_unavailable", _DOWN, retryable=True)
     if isinstance(error, StorageConflict):
-        return as_reply(problem(status, "busy", _BUSY, retryable=True))
+        return problem(status, "busy", _BUSY, retryable=True)
     if status == 500 or not isinstance(error, PaymentError | WebhookRefused):
-        return internal_error()
+        return _internal_error()
     return _told(status, error)
 
 
 def internal_error() -> Reply:
     """500, with nothing of what happened in it."""
-    return as_reply(problem(500, "internal_error", "something went wrong on our side; it has been logged"))
+    return as_reply(_internal_error())
+
+
+def _internal_error() -> Problem:
+    return problem(500, "internal_error", "something went wrong on our side; it has been logged")
 
 
 def _declined(decline: Decline) -> Problem:
@@ -208,10 +220,10 @@ def _declined(decline: Decline) -> Problem:
     )
 
 
-def _told(status: int, error: PaymentError | WebhookRefused) -> Reply:
+def _told(status: int, error: PaymentError | WebhookRefused) -> Problem:
     later = isinstance(error, TryAgainLater | AlreadyUnderWay)
     unknown = isinstance(error, TryAgainLater) and error.outcome_unknown
-    content = problem(
+    return problem(
         status,
         error.code,
         error.message,
@@ -219,5 +231,3 @@ def _told(status: int, error: PaymentError | WebhookRefused) -> Reply:
         outcome_unknown=True if unknown else None,
         advice=error.advice if isinstance(error, PaymentError) else None,
     )
-    waits = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, AlreadyUnderWay) else None
-    return as_reply(content, waits)

@@ -14,7 +14,7 @@ from attrs import frozen
 from booking_payments.adapters.bank_transfer import METHOD as BANK_TRANSFER
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, Stage
-from booking_payments.domain.errors import InvalidInput, NotFound, OutcomeUnknown
+from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.fees import FeePayer
 from booking_payments.entrypoints.http import door, render
 from booking_payments.entrypoints.http.endpoint import Answer as Done
@@ -185,7 +185,7 @@ async def _sent(request: AnyRequest, services: Services) -> tuple[Visit, Form]:
 
 async def _afterwards(visit: Visit, problem: Problem | None) -> Sent:
     """Back to the page, which shows what became of it; a problem that it can't show by itself comes with it."""
-    if problem is None or problem.code == OutcomeUnknown.code:
+    if problem is None or problem.outcome_unknown:
         raise Gone(visit.session.path)
     checkout = await visit.checkout()
     if _alert(checkout, None) is not None or checkout.stage is not Stage.PAY:

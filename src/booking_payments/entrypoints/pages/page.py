@@ -12,15 +12,14 @@ from litestar import Request, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
-from booking_payments.domain.errors import NotFound, PaymentError
+from booking_payments.domain.errors import NotFound
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import as_response
 from booking_payments.entrypoints.http.frame import request_id_of
-from booking_payments.entrypoints.http.problems import TOLD, Refused, reply_to, status_of
+from booking_payments.entrypoints.http.problems import TOLD, Problem, Refused, problem_of, reply_to
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.rendering import plain
-from booking_payments.ports.storage import CommitLost
 
 AnyRequest = Request[Any, Any, Any]
 Answer = Response[bytes]
@@ -29,17 +28,28 @@ Run = Callable[[AnyRequest, Services], Awaitable[Answer]]
 log = structlog.get_logger("booking_payments.pages")
 
 TITLES: Final = {
+    "outcome_unknown": "It is not known yet whether this was done",
+    "gateway_unavailable": "The payment provider cannot be reached",
+    "gateway_refused": "The payment provider refused the request",
+    "refund_refused": "The payment provider refused the refund",
+    "contradiction": "The payment provider reports something else",
+    "storage_unavailable": "Our database cannot be reached",
+    "busy": "Too much is going on at once",
+    "operation_in_flight": "This payment is being worked on",
+    "internal_error": "Something went wrong on our side",
+}
+"""What a page says first, by the code of the problem: one status stands for several stories."""
+OTHERS: Final = {
     400: "That did not work",
     401: "Please open your payment link again",
+    402: "The card was declined",
     403: "This form is no longer valid",
     404: "Not found",
     409: "Not possible right now",
     422: "Not possible",
     429: "Too many requests",
-    500: "Something went wrong on our side",
-    502: "The payment provider refused the request",
-    503: "The payment provider cannot be reached",
 }
+"""The same for codes without a title of their own, all of them refusals that changed nothing."""
 
 
 @frozen(kw_only=True)
@@ -118,27 +128,17 @@ async def _answer(each: Page, request: AnyRequest, services: Services) -> Answer
 
 def problem_page(request: AnyRequest, error: Exception) -> Answer:
     """What went wrong, as a page. Of errors of our own nothing is told."""
-    if isinstance(error, Refused):
-        status, text = error.problem.status, error.problem.detail
-    else:
-        status, text = _told(error)
-    title = TITLES.get(status, HTTPStatus(status).phrase)
-    number = request_id_of(request.scope) if status >= 500 else None
+    told = problem_of(error)
+    title = title_of(told)
+    text = "There is nothing here, or it belongs to somebody else." if told.status == 404 else sentence(told.detail)
+    number = request_id_of(request.scope) if told.status >= 500 else None
     headers = error.headers if isinstance(error, Refused) else {}
-    return plain("problem.html", {"title": title, "text": text, "number": number}, status=status, headers=headers)
+    return plain("problem.html", {"title": title, "text": text, "number": number}, status=told.status, headers=headers)
 
 
-def _told(error: Exception) -> tuple[int, str]:
-    status = status_of(error)
-    if status < 500 and isinstance(error, NotFound):
-        return status, "There is nothing here, or it belongs to somebody else."
-    if isinstance(error, PaymentError) and status != 500:
-        return status, sentence(error.message)
-    if isinstance(error, CommitLost):
-        return status, "Whether this was done is not known yet and is being found out. Look at the payment first."
-    if status == 503:
-        return status, "Too much is going on at once. Try again in a moment."
-    return 500, "It has been logged. Try again in a moment."
+def title_of(told: Problem) -> str:
+    """The title of a problem on a page."""
+    return TITLES.get(told.code) or OTHERS.get(told.status) or HTTPStatus(told.status).phrase
 
 
 def sentence(text: str) -> str:

@@ -5,13 +5,22 @@ from litestar.handlers import HTTPRouteHandler
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages import checkout
 from booking_payments.entrypoints.pages.assets import asset
-from booking_payments.entrypoints.pages.console import dashboard, desk, disputes, drift, payments, refunds, webhooks
+from booking_payments.entrypoints.pages.console import (
+    dashboard,
+    debts,
+    desk,
+    disputes,
+    drift,
+    payments,
+    refunds,
+    webhooks,
+)
 from booking_payments.entrypoints.pages.console.drift import running_reconciliations
 from booking_payments.entrypoints.pages.page import handlers
 
 __all__ = ["pages_of", "running_reconciliations"]
 
-_CONSOLE = (desk, dashboard, payments, refunds, disputes, webhooks, drift)
+_CONSOLE = (desk, dashboard, payments, refunds, debts, disputes, webhooks, drift)
 
 
 def pages_of(services: Services) -> list[HTTPRouteHandler]:

@@ -17,6 +17,20 @@ from booking_payments.ports.storage import PaymentFilter
 
 PAGE_SIZE: Final = 25
 PATH: Final = "/console/payments"
+DONE: Final = {
+    "refund": (True, "The refund is made. What becomes of it is told below."),
+    "deferred": (True, "The refund is promised. It is sent by itself when nothing stands against it any more."),
+    "repeated": (True, "This refund was asked for before, when its outcome was not known. No other one was made."),
+    "failed": (False, "The refund was refused at once. Nothing went back, and the amount can be refunded again."),
+    "unknown": (
+        False,
+        "It is not known yet whether the refund was made; this is being found out. The same refund, sent again by you "
+        "within 24 hours, is this one and moves no money twice.",
+    ),
+    "settled": (True, "The debt is settled. Who said so and why is told below."),
+    "unsure": (False, "It is not known whether this was booked. Look at what is owed before you send it again."),
+}
+"""What the page of a payment says of what has just been done, and whether it went well."""
 
 
 # --- the list --------------------------------------------------------------------------------------------------
@@ -98,7 +112,7 @@ def shown(desk: Desk, file: File, done: str = "") -> Answer:
         "steps": steps,
         "diagram": diagram(file.payment.status, walked(file.journal)),
         "tones": TONES,
-        "done": done if done in ("refund", "unknown") else "",
+        "done": DONE.get(done),
     }
     return desk.page("console/payment.html", "payments", context)
 

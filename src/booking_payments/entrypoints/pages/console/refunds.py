@@ -1,4 +1,7 @@
-"""Refunds: first the quote, then the money. The form that moves it carries a key, so it moves once."""
+"""Refunds: first the quote, then the money. The form that moves it carries a key, so it moves once.
+
+A payment is refunded by its own id, so that late money can go back whose booking has another payment by now.
+"""
 
 from typing import Any, Final
 
@@ -9,7 +12,9 @@ from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.entrypoints.http import render
 from booking_payments.entrypoints.http.endpoint import Answer as Done
-from booking_payments.entrypoints.http.problems import Problem, Refused
+from booking_payments.entrypoints.http.idempotency import REPLAYED
+from booking_payments.entrypoints.http.models import RefundAnswer
+from booking_payments.entrypoints.http.problems import Problem, Refused, Reply
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
 from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
@@ -25,6 +30,7 @@ class Refund(msgspec.Struct):
     amount: str
     reason: str
     note: str
+    override: bool
 
 
 @page("GET", f"{PATH}/{{payment_id}}/refund")
@@ -39,19 +45,18 @@ async def _quoted(desk: Desk, file: File, form: Form, problem: Problem | None = 
     """The page of the quote. What stands in the way of a refund is told as the quote tells it."""
     told: str | None = sentence(problem.detail) if problem else None
     found: RefundQuote | None = None
-    if not file.current:
-        told = "This payment is an older one of its booking; only the newest can be refunded here."
-    else:
-        try:
-            amount = form.get("amount") or None
-            found = await desk.services.payments.quote_refund(file.booking.id, desk.caller, amount=amount)
-            told = told or (None if found.allowed else sentence(found.reason.message))
-        except PaymentError as error:
-            told = told or sentence(error.message)
+    try:
+        found = await desk.services.payments.quote_refund_of_payment(
+            file.payment.id, desk.caller, amount=form.get("amount") or None, override=_overrides(form)
+        )
+        told = told or (None if found.allowed else sentence(found.reason.message))
+    except PaymentError as error:
+        told = told or sentence(error.message)
     context: dict[str, Any] = {
         "file": file,
         "payment": file.payment,
         "quote": found,
+        "override": _overrides(form),
         "problem": told,
         "form": form,
         "reasons": [reason.value for reason in RefundReason],
@@ -61,46 +66,65 @@ async def _quoted(desk: Desk, file: File, form: Form, problem: Problem | None = 
     return desk.page("console/refund.html", "payments", context, status=status)
 
 
+def _overrides(form: Form) -> bool:
+    return form.get("override") == "true"
+
+
 @page("POST", f"{PATH}/{{payment_id}}/refund")
 async def refund(request: AnyRequest, services: Services) -> Answer:
     """Give the money back, once."""
     desk, form = await sent_to_desk(request, services)
     file = await file_of(services, path_id(request, "payment_id"))
-    if not file.current:
-        return await _quoted(desk, file, form)
     try:
         given = _given(form)
     except Refused as refused:
         return await _quoted(desk, file, form, refused.problem)
 
     async def work(caller: Caller) -> Done:
-        view = await services.payments.refund_payment(
-            file.booking.id,
+        view = await services.payments.refund_payment_by_id(
+            file.payment.id,
             caller,
             amount=given.amount,
             reason=RefundReason(given.reason),
             note=given.note or None,
+            override=given.override,
         )
         content = render.refund(view.payment, view.refund, desk.reader, services.clock.now(), asked_by_reader=True)
-        return Done(content=content, reference=file.booking.reference, intent_id=view.payment.intent_id)
+        return Done(
+            content=content,
+            reference=file.booking.reference,
+            intent_id=view.payment.intent_id,
+            headers={REPLAYED: "true"} if view.replayed else {},
+        )
 
     act = Act(operation="refund_payment", booking_id=file.booking.id, caller=desk.caller, given=given)
-    problem = problem_in(await act_once(request, services, desk.session, form, act, work))
+    reply = await act_once(request, services, desk.session, form, act, work)
+    problem = problem_in(reply)
     here = f"{PATH}/{file.payment.id}"
     if problem is None:
-        raise Gone(f"{here}?done=refund")
-    if problem.outcome_unknown or problem.status == 503:
+        raise Gone(f"{here}?done={_outcome(reply)}")
+    if problem.outcome_unknown:
         raise Gone(f"{here}?done=unknown")
     return await _quoted(desk, await file_of(services, file.payment.id), form, problem)
 
 
+def _outcome(reply: Reply) -> str:
+    """What the page of the payment says: one of ``payments.DONE``."""
+    made = msgspec.json.decode(reply.body, type=RefundAnswer)
+    if not made.success:
+        return "failed"
+    if reply.headers.get(REPLAYED):
+        return "repeated"
+    return "deferred" if made.deferred else "refund"
+
+
 def _given(form: Form) -> Refund:
-    reason, note = form.get("reason"), form.safe("note")
+    reason, note, override = form.get("reason"), form.safe("note"), _overrides(form)
     if reason not in [each.value for each in RefundReason]:
         raise Refused(400, "invalid_input", "choose one of the reasons")
     if not form.get("amount"):
         raise Refused(400, "invalid_input", "name the amount")
-    return Refund(amount=form.get("amount"), reason=reason, note=note)
+    return Refund(amount=form.get("amount"), reason=reason, note=note, override=override)
 
 
 PAGES: Final = (quote, refund)

@@ -26,6 +26,8 @@ TONES: Final[Mapping[str, str]] = {
     "won": "good",
     "lost": "bad",
     "prevented": "good",
+    "appeal_needs_response": "bad",
+    "appeal_under_review": "warn",
     # webhooks and commands
     "received": "warn",
     "processed": "good",

@@ -1,0 +1,202 @@
+"""``payments quote``, ``payments refund`` and ``payments settle``: giving money back from a terminal or a script.
+
+With ``--json`` each prints what the HTTP API answers.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final, TypeVar
+
+import click
+import msgspec
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.views import PaymentView, RefundView
+from booking_payments.domain.events import Settlement
+from booking_payments.domain.payment import DeferredRefund, Payment
+from booking_payments.domain.refunds import RefundQuote, RefundReason
+from booking_payments.entrypoints.cli.house import fail, in_the_house, settings_or_fail
+from booking_payments.entrypoints.http import render
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.payment_file import by_any_id
+from booking_payments.entrypoints.wording import moment, money, words
+from booking_payments.ports.storage import PaymentFilter
+
+T = TypeVar("T")
+READER: Final = render.Reader(subject="cli", operator=True)
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")
+_amount = click.option("--amount", metavar="AMOUNT", help="How much, in major units: 25.00. All that can by default.")
+_override = click.option(
+    "--override", is_flag=True, help="Pass over tiers, the event's start and, for a part, an open inquiry."
+)
+
+
+def operator(command: str) -> Caller:
+    """Who acts on the command line: an operator."""
+    return Caller.operator_of("cli", command)
+
+
+async def payment_named(services: Services, name: str) -> Payment:
+    """The payment that goes by ``name``; of a booking or reference the one that holds it, or else its latest."""
+    found = await by_any_id(services, name)
+    if found is None:
+        named = await services.payments.list_payments(PaymentFilter(reference=name), limit=1)
+        found = next(iter(named.items), None)
+    if found is None:
+        fail("no payment goes by this id; see: booking-payments payments list")
+    if name in (found.booking_id, found.booking_reference):
+        return (await services.payments.payment_status(found.booking_id)).payment
+    return found
+
+
+def _with_payment(name: str, work: Callable[[Services, Payment], Awaitable[T]]) -> tuple[Services, T]:
+    async def run(services: Services) -> tuple[Services, T]:
+        return services, await work(services, await payment_named(services, name))
+
+    return in_the_house(settings_or_fail(), run)
+
+
+# --- quote -----------------------------------------------------------------------------------------------------
+
+
+@click.command(short_help="Say what a refund would give now.")
+@click.argument("name", metavar="ID")
+@_amount
+@_override
+@_json
+def quote(name: str, amount: str | None, override: bool, as_json: bool) -> None:
+    """Say what a refund would give now; moves nothing.
+
+    ID is the payment's, its booking's, the booking's reference, or an id of the gateway's. Exit status 1 when nothing
+    would come back.
+
+    \b
+    Examples:
+      booking-payments payments quote order-1001
+      booking-payments payments quote order-1001 --amount 80.00 --override --json
+    """
+
+    async def work(services: Services, payment: Payment) -> RefundQuote:
+        caller = operator("payments quote")
+        return await services.payments.quote_refund_of_payment(payment.id, caller, amount=amount, override=override)
+
+    _, found = _with_payment(name, work)
+    click.echo(_encoded(render.quote(found)) if as_json else "\n".join(_quoted(found)))
+    click.get_current_context().exit(0 if found.allowed else 1)
+
+
+def _quoted(found: RefundQuote) -> Iterator[str]:
+    if not found.allowed:
+        yield f"nothing comes back: {found.reason.message} ({found.reason.code})"
+        return
+    yield f"{money(found.amount)} would come back, and {money(found.fee_refunded)} of the fee ({found.reason.code})"
+    if found.refundable_until:
+        yield f"until {moment(found.refundable_until)}"
+    if found.deferred_by:
+        yield f"it would wait before it is sent: {words(found.deferred_by.value).lower()}"
+    if found.overrides:
+        yield f"rules passed over: {', '.join(found.overrides)}"
+
+
+# --- refund ----------------------------------------------------------------------------------------------------
+
+
+@click.command(short_help="Give money of a payment back.")
+@click.argument("name", metavar="ID")
+@_amount
+@_override
+@click.option(
+    "--reason",
+    type=click.Choice([each.value for each in RefundReason]),
+    default=RefundReason.REQUESTED_BY_CUSTOMER.value,
+    show_default=True,
+    help="The reason for the gateway; fraudulent also blocks the card there.",
+)
+@click.option("--note", help="Free text for our own books; it is not sent to the gateway. Needed with --override.")
+@_json
+def refund(name: str, amount: str | None, override: bool, reason: str, note: str | None, as_json: bool) -> None:
+    """Give money of a payment back: AMOUNT, or all that can come back.
+
+    ID is the payment's, its booking's, the booking's reference, or an id of the gateway's. When the outcome is unknown
+    the same command within 24 hours finds the refund that was made, and makes no other.
+
+    \b
+    Examples:
+      booking-payments payments refund order-1001 --amount 25.00
+      booking-payments payments refund order-1001 --override --note "the band was ill"
+    """
+    if override and not (note and note.strip()):
+        raise click.UsageError("--override needs a --note that says why")
+
+    async def work(services: Services, payment: Payment) -> RefundView:
+        return await services.payments.refund_payment_by_id(
+            payment.id,
+            operator("payments refund"),
+            amount=amount,
+            reason=RefundReason(reason),
+            note=note,
+            override=override,
+        )
+
+    services, view = _with_payment(name, work)
+    answer = render.refund(view.payment, view.refund, READER, services.clock.now(), asked_by_reader=True)
+    click.echo(_encoded(answer) if as_json else "\n".join(_made(view)))
+    click.get_current_context().exit(0 if answer.success else 1)
+
+
+def _made(view: RefundView) -> Iterator[str]:
+    refund, payment = view.refund, view.payment
+    if isinstance(refund, DeferredRefund):
+        why = words(refund.why.value).lower()
+        yield f"{money(refund.amount)} is promised and is sent by itself when nothing stands against it: {why}"
+    else:
+        yield f"{money(refund.amount)} {words(refund.status.value).lower()}, refund {refund.id}"
+    if view.replayed:
+        yield "this is the refund of the same request before, whose outcome was not known then"
+    yield from owed_lines(payment)
+
+
+def owed_lines(payment: Payment) -> Iterator[str]:
+    """What is still owed to the customer, and how much of that waits; nothing where nothing is owed."""
+    owed, waiting = payment.owed.amount, payment.owed_waiting
+    if owed.minor:
+        rest = f", of which {money(waiting)} is sent by itself" if waiting.minor else ""
+        yield f"owed to the customer: {money(owed)}{rest}"
+
+
+# --- settle ----------------------------------------------------------------------------------------------------
+
+
+@click.command(short_help="Take off what is owed to a customer.")
+@click.argument("name", metavar="ID")
+@click.option("--amount", required=True, metavar="AMOUNT", help="How much of it was settled, in major units: 25.00.")
+@click.option(
+    "--how", type=click.Choice([each.value for each in Settlement]), required=True, help="How it was settled."
+)
+@click.option("--note", required=True, help="What happened, for our own books.")
+@_json
+def settle(name: str, amount: str, how: str, note: str, as_json: bool) -> None:
+    """Take off what is owed to a customer: it was paid elsewhere, or the customer waived it. Moves no money.
+
+    ID is the payment's, its booking's, the booking's reference, or an id of the gateway's.
+
+    \b
+    Examples:
+      booking-payments payments settle order-1001 --amount 50.00 --how paid_elsewhere --note "in cash"
+      booking-payments payments settle order-1001 --amount 50.00 --how waived --note "mail of 3 May" --json
+    """
+
+    async def work(services: Services, payment: Payment) -> PaymentView:
+        caller = operator("payments settle")
+        return await services.payments.settle_debt(payment.id, caller, amount=amount, how=Settlement(how), note=note)
+
+    services, view = _with_payment(name, work)
+    if as_json:
+        click.echo(_encoded(render.payment(view, READER, services.clock.now())))
+    else:
+        settled = f"{amount} {view.payment.amount.currency.code.upper()} settled: {words(how).lower()}"
+        click.echo("\n".join([settled, *(list(owed_lines(view.payment)) or ["nothing is owed any more"])]))
+
+
+def _encoded(answer: msgspec.Struct) -> str:
+    return msgspec.json.encode(answer).decode()

@@ -1,0 +1,96 @@
+"""Settling what is owed to a customer without a refund: it was paid elsewhere, or waived. No money moves here."""
+
+from typing import Any, Final
+
+import msgspec
+
+from booking_payments.application.callers import Caller
+from booking_payments.domain.errors import PaymentError
+from booking_payments.domain.events import Settlement
+from booking_payments.domain.money import Money
+from booking_payments.entrypoints.http import render
+from booking_payments.entrypoints.http.endpoint import Answer as Done
+from booking_payments.entrypoints.http.problems import Problem, Refused
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
+from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
+from booking_payments.entrypoints.pages.console.payments import PATH
+from booking_payments.entrypoints.pages.forms import Form, read_search
+from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id, sentence
+from booking_payments.entrypoints.payment_file import File, file_of
+
+
+class Settle(msgspec.Struct):
+    """What the form says."""
+
+    amount: str
+    how: str
+    note: str
+
+
+@page("GET", f"{PATH}/{{payment_id}}/settle")
+async def preview(request: AnyRequest, services: Services) -> Answer:
+    """What would still be owed after a settlement, before anything is booked."""
+    desk = at_desk(request, services)
+    file = await file_of(services, path_id(request, "payment_id"))
+    return _previewed(desk, file, read_search(request))
+
+
+def _previewed(desk: Desk, file: File, form: Form, problem: Problem | None = None) -> Answer:
+    told: str | None = sentence(problem.detail) if problem else None
+    owed, amount = file.payment.owed.amount, None
+    try:
+        amount = Money.parse(form.get("amount"), owed.currency) if form.get("amount") else owed
+        if not 0 < amount.minor <= owed.minor:
+            told, amount = told or f"Between nothing and {owed} can be settled.", None
+    except PaymentError as error:
+        told = told or sentence(error.message)
+    context: dict[str, Any] = {
+        "file": file,
+        "payment": file.payment,
+        "amount": amount,
+        "left": owed - amount if amount else None,
+        "problem": told,
+        "form": form,
+        "ways": [each.value for each in Settlement],
+        "key": desk.services.ids.idempotency_key(),
+    }
+    return desk.page("console/settle.html", "payments", context, status=problem.status if problem else 200)
+
+
+@page("POST", f"{PATH}/{{payment_id}}/settle")
+async def settle(request: AnyRequest, services: Services) -> Answer:
+    """Take it off what is owed, once."""
+    desk, form = await sent_to_desk(request, services)
+    file = await file_of(services, path_id(request, "payment_id"))
+    try:
+        given = _given(form)
+    except Refused as refused:
+        return _previewed(desk, file, form, refused.problem)
+
+    async def work(caller: Caller) -> Done:
+        view = await services.payments.settle_debt(
+            file.payment.id, caller, amount=given.amount, how=Settlement(given.how), note=given.note
+        )
+        content = render.payment(view, desk.reader, services.clock.now())
+        return Done(content=content, reference=file.booking.reference, intent_id=view.payment.intent_id)
+
+    act = Act(operation="settle_debt", booking_id=file.booking.id, caller=desk.caller, given=given)
+    problem = problem_in(await act_once(request, services, desk.session, form, act, work))
+    if problem is None:
+        raise Gone(f"{PATH}/{file.payment.id}?done=settled")
+    if problem.outcome_unknown:
+        raise Gone(f"{PATH}/{file.payment.id}?done=unsure")
+    return _previewed(desk, await file_of(services, file.payment.id), form, problem)
+
+
+def _given(form: Form) -> Settle:
+    how, note = form.get("how"), form.safe("note")
+    if how not in [each.value for each in Settlement]:
+        raise Refused(400, "invalid_input", "choose how it was settled")
+    if not form.get("amount"):
+        raise Refused(400, "invalid_input", "name the amount")
+    return Settle(amount=form.get("amount"), how=how, note=note)
+
+
+PAGES: Final = (preview, settle)

@@ -1,0 +1,375 @@
+"""What an operator sees in the console of refunds, debts and disputes, and what can be done about them there."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.application.views import RefundOnCancel
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.entrypoints.pages.console.tones import TONES
+from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
+from booking_payments.testing.house import House
+from tests.integration.http.api import token
+from tests.integration.pages.site import Site, open_site
+
+
+def page_of(console: Site, booking_id: str) -> str:
+    return f"/console/payments/{console.payment_of(booking_id).id}"
+
+
+def text_of(html: str) -> str:
+    """What a person reads, with single blanks."""
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+def seen(console: Site, booking_id: str) -> str:
+    return text_of(console.get(page_of(console, booking_id)).text)
+
+
+def disputed(console: Site, **opening: Any) -> str:
+    """A paid booking whose bank disputes, and our books know."""
+    booking_id = console.paid()
+    assert console.house.stripe.open_dispute(console.payment_of(booking_id).intent_id, **opening).ok
+    console.run(console.house.deliver_webhooks)
+    return booking_id
+
+
+def cancel(console: Site, booking_id: str, refund: RefundOnCancel = RefundOnCancel.FULL) -> None:
+    console.run(console.house.payments.cancel_booking, booking_id, refund=refund)
+
+
+def send_refund(console: Site, payment_id: str, query: str, **fields: str) -> Any:
+    """Quote and refund, as the two pages have it."""
+    action = f"/console/payments/{payment_id}/refund"
+    console.get(f"{action}?{query}")
+    given = {"reason": "requested_by_customer", "note": "", **fields}
+    return console.post(action, {**console.hidden(action), **given})
+
+
+# --- what is shown
+
+
+@pytest.mark.parametrize("kind", [PaymentStatus, RefundStatus, DisputeStatus])
+def test_every_status_has_a_tone(kind: Any) -> None:
+    assert {each.value for each in kind} <= TONES.keys()
+
+
+@pytest.mark.parametrize("status", [each.value for each in DisputeStatus if each is not DisputeStatus.UNKNOWN])
+def test_a_dispute_of_any_status_is_shown_on_every_page(console: Site, status: str) -> None:
+    booking_id = disputed(console, status=status)
+
+    pages = [console.get(path) for path in (page_of(console, booking_id), "/console/payments", "/console/disputes")]
+
+    assert [page.status_code for page in pages] == [200, 200, 200]
+    assert all(status.replace("_", " ").capitalize() in page.text for page in (pages[0], pages[2]))
+
+
+def test_all_disputes_are_shown_with_what_they_have_withdrawn_and_their_deadline(console: Site) -> None:
+    booking_id = disputed(console, amount=3000)
+    intent_id = console.payment_of(booking_id).intent_id
+    assert console.house.stripe.open_dispute(intent_id, inquiry=True, amount=2000).ok
+    console.run(console.house.deliver_webhooks)
+
+    page = seen(console, booking_id)
+
+    assert "30.00 USD disputed, 30.00 USD withdrawn evidence due" in page
+    assert "Inquiry 20.00 USD disputed, 0.00 USD withdrawn evidence due" in page
+    assert "Withdrawn by disputes 30.00 USD" in page
+
+
+def test_what_is_owed_and_waits_is_shown_with_its_deferred_refunds(console: Site) -> None:
+    booking_id = disputed(console, amount=3000)
+    cancel(console, booking_id)
+
+    page = seen(console, booking_id)
+
+    assert "100.00 USD is owed to the customer. It goes back by itself" in page
+    assert "Of it waits 100.00 USD" in page
+    assert "Promised, not sent yet" in page
+
+
+def test_what_failed_is_shown_as_something_to_act_on(console: Site) -> None:
+    booking_id = console.paid()
+    console.run(console.house.payments.refund_payment, booking_id, amount="40.00")
+    console.house.stripe.fail_refund(console.payment_of(booking_id).refunds[0].gateway_refund_id)
+    console.run(console.house.deliver_webhooks)
+
+    page = seen(console, booking_id)
+
+    assert "40.00 USD is owed to the customer. It was promised and did not go back: refund it, or settle" in page
+    assert "Of it waits 0.00 USD" in page
+
+
+def test_where_nothing_is_owed_nothing_is_said_of_it(console: Site) -> None:
+    page = seen(console, console.paid())
+
+    assert "owed" not in page.lower()
+    assert "Settle" not in page
+
+
+# --- past the rules
+
+
+def started(console: Site) -> str:
+    """A paid booking whose event has started."""
+    booking_id = console.paid(starts_in=timedelta(hours=1))
+    console.house.clock.advance(timedelta(hours=2))
+    return booking_id
+
+
+def test_a_quote_past_the_rules_names_them_and_moves_nothing(console: Site) -> None:
+    booking_id = started(console)
+
+    page = text_of(console.get(f"{page_of(console, booking_id)}/refund?amount=25.00&override=true").text)
+
+    assert "Rules passed over Event started" in page
+    assert console.payment_of(booking_id).refunds == ()
+
+
+def test_an_operator_gives_back_past_the_rules_with_a_note(console: Site) -> None:
+    booking_id = started(console)
+    payment_id = console.payment_of(booking_id).id
+
+    answer = send_refund(console, payment_id, "amount=25.00&override=true", note="the band was ill")
+
+    assert answer.headers["location"].endswith("?done=refund")
+    [refund] = console.payment_of(booking_id).refunds
+    assert (refund.amount.major(), refund.note) == ("25.00", "the band was ill")
+
+
+def test_past_the_rules_without_a_note_moves_nothing(console: Site) -> None:
+    booking_id = started(console)
+
+    answer = send_refund(console, console.payment_of(booking_id).id, "amount=25.00&override=true", note=" ")
+
+    assert answer.status_code == 422
+    assert "An override needs a note" in answer.text
+    assert console.payment_of(booking_id).refunds == ()
+
+
+def test_without_the_box_an_operator_is_bound_by_the_customers_rules(console: Site) -> None:
+    booking_id = started(console)
+    action = f"{page_of(console, booking_id)}/refund"
+
+    page = console.get(f"{action}?amount=25.00").text
+
+    assert "The event has started" in page
+    assert f'<form method="post" action="{action}"' not in page
+
+
+def test_a_part_during_an_inquiry_waits_and_the_page_says_so(console: Site) -> None:
+    booking_id = disputed(console, inquiry=True)
+    payment_id = console.payment_of(booking_id).id
+    quoted = text_of(console.get(f"/console/payments/{payment_id}/refund?amount=25.00").text)
+
+    answer = send_refund(console, payment_id, "amount=25.00")
+
+    assert "Waits before it is sent Inquiry" in quoted
+    assert answer.headers["location"].endswith("?done=deferred")
+    assert "It is sent by itself" in text_of(console.get(answer.headers["location"]).text)
+
+
+# --- older payments
+
+
+def test_late_money_whose_own_return_failed_goes_back_from_its_own_page(console: Site) -> None:
+    house = console.house
+    booking_id = console.paid("pm_usBankAccount_success")
+    cancel(console, booking_id)
+    console.run(house.settle)
+    house.stripe.fail_refund(console.payment_of(booking_id).refunds[0].gateway_refund_id)
+    console.run(house.settle)
+    house.clock.advance(timedelta(days=31))
+    payment_id = console.payment_of(booking_id).id
+
+    answer = send_refund(console, payment_id, "")
+
+    console.run(house.settle)
+
+    assert answer.headers["location"] == f"/console/payments/{payment_id}?done=refund"
+    assert console.payment_of(booking_id).refunded.major() == "100.00"
+
+
+def test_an_older_payment_of_a_booking_is_acted_on_by_its_own_id(console: Site) -> None:
+    booking_id = console.paid("pm_card_authenticationRequired")
+    older = console.payment_of(booking_id).id
+    console.run(console.house.payments.cancel_payment, booking_id)
+    console.run(console.house.payments.process_booking_payment, booking_id, "pm_card_visa")
+
+    page = text_of(console.get(f"/console/payments/{older}").text)
+    quoted = text_of(console.get(f"/console/payments/{older}/refund?amount=25.00").text)
+
+    assert "This payment is an older one of its booking" in page
+    assert "Only a payment that succeeded can be refunded" in quoted
+    assert console.payment_of(booking_id).id != older
+
+
+# --- settling
+
+
+def test_what_is_owed_is_settled_after_a_look_and_with_a_note(console: Site) -> None:
+    booking_id = disputed(console, amount=3000)
+    cancel(console, booking_id)
+    action = f"{page_of(console, booking_id)}/settle"
+    looked = text_of(console.get(f"{action}?amount=20.00").text)
+    fields = {**console.hidden(action), "how": "paid_elsewhere", "note": "in cash"}
+
+    answer = console.post(action, fields)
+
+    assert "Taken off 20.00 USD Owed afterwards 80.00 USD" in looked
+    assert answer.headers["location"].endswith("?done=settled")
+    assert console.payment_of(booking_id).owed.amount.major() == "80.00"
+    journal = console.run(console.house.payments.journal, booking_id)
+    assert [each.fact.note for each in journal if type(each.fact).__name__ == "DebtSettled"] == ["in cash"]
+
+
+def test_a_double_click_settles_once(console: Site) -> None:
+    booking_id = disputed(console, amount=3000)
+    cancel(console, booking_id)
+    action = f"{page_of(console, booking_id)}/settle"
+    console.get(f"{action}?amount=20.00")
+    fields = {**console.hidden(action), "how": "waived", "note": "by mail"}
+
+    answers = [console.post(action, fields) for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [303, 303]
+    assert console.payment_of(booking_id).owed.amount.major() == "80.00"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"note": " "}, 422),
+        ({"how": "stolen"}, 400),
+        ({"amount": "100.01"}, 422),
+        ({"amount": "0"}, 400),
+        ({"amount": ""}, 400),
+        ({"note": "x" * 501}, 400),
+    ],
+)
+def test_a_settlement_filled_in_wrongly_books_nothing(console: Site, fields: dict[str, str], status: int) -> None:
+    booking_id = disputed(console, amount=3000)
+    cancel(console, booking_id)
+    action = f"{page_of(console, booking_id)}/settle"
+    console.get(action)
+    good = {**console.hidden(action), "how": "waived", "note": "by mail"}
+
+    answer = console.post(action, {**good, **fields})
+
+    assert (answer.status_code, 'role="alert"' in answer.text) == (status, True)
+    assert console.payment_of(booking_id).owed.amount.major() == "100.00"
+
+
+@pytest.mark.parametrize("amount", ["100.01", "0", "-1", "ten"])
+def test_a_look_at_a_settlement_that_can_not_be_says_why(console: Site, amount: str) -> None:
+    booking_id = disputed(console, amount=3000)
+    cancel(console, booking_id)
+    action = f"{page_of(console, booking_id)}/settle"
+
+    page = console.get(f"{action}?amount={amount}").text
+
+    assert 'role="alert"' in page
+    assert f'<form method="post" action="{action}"' not in page
+
+
+# --- what went wrong is told by its code
+
+
+def failing(console: Site, error: Exception) -> str:
+    """A paid booking; from now on no refund gets through our own database."""
+    booking_id = console.paid()
+
+    async def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    console.house.payments.refund_payment_by_id = fail  # type: ignore[method-assign]
+    return booking_id
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (StorageConflict(), "Too much is going on at once"),
+        (StorageDown(), "Our database can&#39;t be reached at present, and nothing was changed"),
+    ],
+)
+def test_when_our_own_database_is_busy_no_refund_is_said_to_be_reserved(
+    console: Site, error: Exception, told: str
+) -> None:
+    booking_id = failing(console, error)
+
+    answer = send_refund(console, console.payment_of(booking_id).id, "amount=25.00")
+
+    assert (answer.status_code, told in answer.text) == (503, True)
+    assert "reserved" not in answer.text
+    assert console.payment_of(booking_id).refunds == ()
+
+
+def test_a_gateway_out_of_reach_is_told_and_the_refund_is_given_up(console: Site) -> None:
+    booking_id = console.paid()
+    console.house.stripe.faults.script("POST /v1/refunds", "429_limit", times=20)
+
+    answer = send_refund(console, console.payment_of(booking_id).id, "amount=25.00")
+
+    assert (answer.status_code, "The payment provider cannot be reached; try again" in answer.text) == (503, True)
+    assert [each.status for each in console.payment_of(booking_id).refunds] == [RefundStatus.FAILED]
+    assert console.payment_of(booking_id).owed.amount.major() == "0.00"
+
+
+def test_an_unknown_outcome_leads_to_the_payment_and_the_same_form_again_makes_no_other_refund(console: Site) -> None:
+    booking_id = console.paid()
+    payment_id = console.payment_of(booking_id).id
+    console.house.stripe.faults.script("POST /v1/refunds", "reset_after", times=20)
+    first = send_refund(console, payment_id, "amount=25.00")
+    console.house.stripe.faults.clear()
+    said = text_of(console.get(first.headers["location"]).text)
+    console.run(console.house.settle)
+
+    second = send_refund(console, payment_id, "amount=25.00")
+
+    assert first.headers["location"].endswith("?done=unknown")
+    assert "It is not known yet whether the refund was made" in said
+    assert second.headers["location"].endswith("?done=repeated")
+    assert console.payment_of(booking_id).refunded.major() == "25.00"
+
+
+def test_a_lost_commit_is_told_as_not_known(console: Site) -> None:
+    booking_id = failing(console, CommitLost())
+
+    answer = send_refund(console, console.payment_of(booking_id).id, "amount=25.00")
+
+    assert answer.headers["location"].endswith("?done=unknown")
+
+
+class Busy(MemoryStorage):
+    """A database that is busy from some moment on."""
+
+    error: Exception | None = None
+
+    async def read(self, work: Any) -> Any:
+        if self.error is not None:
+            raise self.error
+        return await super().read(work)
+
+
+@pytest.mark.parametrize(
+    ("error", "title"),
+    [
+        (StorageConflict(), "Too much is going on at once"),
+        (StorageDown(), "Our database cannot be reached"),
+        (CommitLost(), "It is not known yet whether this was done"),
+    ],
+)
+def test_the_checkout_does_not_blame_the_payment_provider_for_our_database(error: Exception, title: str) -> None:
+    storage = Busy()
+    with open_site(House(storage=storage)) as site:
+        booking_id = site.book()
+        site.get(f"/checkout/{booking_id}?token={token('ann')}")
+        storage.error = error
+        answer = site.get(f"/checkout/{booking_id}")
+
+    assert (answer.status_code, f"<h1>{title}</h1>" in answer.text) == (503, True)
+    assert "payment provider" not in answer.text
