@@ -3,7 +3,7 @@
 A refund request that is accepted, a canceled booking and late money each *promise* an amount and its fee
 (``Payment.promised``, over the whole payment). ``Payment.owed`` is what of it has not gone back. What is owed is either
 *deferred*, and sent by the system as soon as nothing stands against it (``send_deferred``), or its refund *failed*, and
-somebody has to ask for it again. See ``docs/decisions/0009-refunds.md``.
+somebody has to ask for it again. See ``docs/decisions/0009-late-payments.md``.
 """
 
 from collections.abc import Callable, Sequence
