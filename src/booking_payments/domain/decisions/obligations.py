@@ -18,7 +18,7 @@ from booking_payments.domain.decisions.intending import intent_of, metadata_of, 
 from booking_payments.domain.errors import InvalidAmount, RefusedByRule
 from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import Command, PaymentStatus, RefundStatus, require
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import Money, total
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund, applied
 from booking_payments.domain.refunds import (
     Deferral,
@@ -277,8 +277,12 @@ def _put_back(refund: Refund, why: Deferral, requested_by: str | None) -> ev.Ref
 
 
 def paid_out_beyond(payment: Payment) -> Facts:
-    """One alert when more has left than was captured: the gateway did it, since our requests keep the bound."""
-    left = payment.given_back.amount + payment.withdrawn
+    """One alert when more has left than was captured: the gateway did it, since our requests keep the bound.
+
+    A refund that the gateway has not answered for has not left; it may well refuse it for what went before.
+    """
+    asked = (each.amount for each in payment.refunds if each.status.is_pending and each.gateway_refund_id is None)
+    left = payment.given_back.amount - total(asked, payment.captured.currency) + payment.withdrawn
     if payment.status is not PaymentStatus.SUCCEEDED or left <= payment.captured:
         return ()
     if has_drift(payment, PAID_OUT_BEYOND):
