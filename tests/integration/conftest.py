@@ -40,9 +40,16 @@ def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres
 @pytest.fixture
 def postgres_copy(postgres_server: Server, postgres_template: str) -> Iterator[str]:
     """A PostgreSQL database of the test's own."""
-    base, _, template = postgres_template.rpartition("/")
+    with copied(postgres_server, postgres_template) as url:
+        yield url
+
+
+@contextmanager
+def copied(server: Server, template_url: str) -> Iterator[str]:
+    """The URL of a new copy of a PostgreSQL database, dropped at the end."""
+    base, _, template = template_url.rpartition("/")
     name = f"case_{uuid4().hex}"
-    with psycopg.connect(postgres_server.dsn, autocommit=True) as connection:
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
         )

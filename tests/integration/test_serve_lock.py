@@ -191,6 +191,7 @@ def _held(file: Path) -> list[str]:
         (ServingIds().new("run"), ["library x"]),
         (RandomIds().new("run"), ["library x", "operation"]),
     ],
+    ids=["left by serve", "left by an embedded process"],
 )
 async def test_serve_ends_the_leases_of_an_earlier_serve_and_no_others(
     settings: Settings, file: Path, holder: str, left: list[str]

@@ -1,30 +1,44 @@
 """Histories of one paid booking: every order of cancellations, refunds, disputes and the event's start, up to a length.
 
 A history is a word over ``STEPS``. After each step the webhooks are delivered and the background work is done, so every
-prefix of a history is a history too, and all are walked as one tree: a step is done on a copy of what the history
-before it left. After each step the books are compared with the gateway's own objects and with ``Expected``, which
-follows the rules of ``docs/guides/refund-policy.md`` in plain integers and shares no code with the domain.
+prefix of a history is a history too, and all are walked as one tree: after a step and all that follows it everything
+goes back to where the history before it ended. After each step the books are compared with the gateway's own objects
+and with ``Expected``, which follows the rules of ``docs/guides/refund-policy.md`` in plain integers and shares no code
+with the domain.
 """
 
-import copy
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from random import Random
 from typing import Any, Final
 
-import attrs
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
+from booking_payments.adapters.fake_stripe.records import Record
+from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.application.differences import refund_owed, refund_waiting
+from booking_payments.application.findings import Finding
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.application.world import Terms
-from booking_payments.domain.errors import NotPossibleNow, RefundRefused, RefusedByRule
+from booking_payments.domain.errors import (
+    NotPossibleNow,
+    OutcomeUnknown,
+    RefundRefused,
+    RefusedByRule,
+    TryAgainLater,
+)
+from booking_payments.domain.events import Settlement
 from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
 from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.refunds import RefundPolicy, RefundTier
-from booking_payments.testing.house import ANN, House
+from booking_payments.domain.refunds import Deferral, RefundPolicy, RefundTier
+from booking_payments.ports.storage import Storage
+from booking_payments.testing.house import ANN, OPERATOR, House
+
+Json = dict[str, Any]
 
 POLICY: Final = (RefundTier(hours_before=48, percent=Decimal(50)),)
 UNTIL_THE_START: Final = timedelta(days=30)
@@ -53,6 +67,16 @@ class Expected:
     promised: int = 0
     beside: int = 0
     started: bool = False
+    unacknowledged: dict[int, datetime] = field(factory=dict)
+    """Amounts of refunds whose caller was told that their outcome is unknown, and when."""
+
+    def copy(self) -> "Expected":
+        """The same, to go on from."""
+        return evolve(self, unacknowledged=dict(self.unacknowledged))
+
+    def is_repetition(self, asked: int, now: datetime) -> bool:
+        """Whether an equal request would be the one whose outcome is not known to its caller."""
+        return asked in self.unacknowledged and now - self.unacknowledged[asked] < timedelta(hours=24)
 
     def ceiling(self) -> int:
         """What the policy gives back in all."""
@@ -79,7 +103,7 @@ class Expected:
 
 @define
 class History:
-    """One history, at its end."""
+    """One history, at its end. The house may have others, of other bookings."""
 
     setting: Setting
     house: House
@@ -87,72 +111,102 @@ class History:
     payment: Payment
     expected: Expected
     word: tuple[str, ...] = ()
-    disputes: dict[str, str] = field(factory=dict)
+    ours: frozenset[str] = frozenset()
 
     async def refresh(self) -> None:
-        """Deliver webhooks, do the background work, and read the payment."""
-        for _ in range(3):
+        """Deliver webhooks, do the background work until nothing follows any more, and read the payment."""
+        for _ in range(MOST_ROUNDS):
+            before = self.payment.version
             await self.house.deliver_webhooks()
             await self.house.payments.work()
-        self.payment = (await self.house.payments.payment_status(self.booking_id)).payment
+            self.payment = await self.read()
+            if self.payment.version == before and not self._waits_for_a_look():
+                return
+
+    async def read(self) -> Payment:
+        """The payment as it is in the books."""
+        return (await self.house.payments.payment_status(self.booking_id)).payment
+
+    def _waits_for_a_look(self) -> bool:
+        """Whether the gateway was silent, so that the system tries again a little later; lets that time pass."""
+        silent = any(each.why is Deferral.GATEWAY_UNAVAILABLE for each in self.payment.deferred)
+        waits = self.payment.operation is not None or (silent and not self.payment.has_open_dispute)
+        if waits:
+            self.house.clock.advance(A_LOOK_LATER)
+        return waits
 
     @property
     def intent_id(self) -> str:
         return self.payment.intent_id or ""
 
-    def open_dispute(self, *kinds: str) -> str | None:
-        """The id of the newest dispute in one of these statuses."""
-        found = [each for each, status in self.disputes.items() if status in kinds]
-        return found[-1] if found else None
+    def disputes(self, *statuses: str) -> list[Json]:
+        """The gateway's disputes in one of these statuses, or all; the newest last."""
+        return [each for each in self._of("dispute") if not statuses or each["status"] in statuses]
+
+    def refunds(self) -> list[Json]:
+        """The gateway's refunds, the newest last."""
+        return self._of("refund")
+
+    def _of(self, kind: str) -> list[Json]:
+        records = self.house.stripe._account.table(kind).values()
+        return [record.body for record in records if record.body["payment_intent"] == self.intent_id]
+
+    def part(self, share: Fraction) -> int:
+        """A share of everything, as far as the gateway takes amounts that fine."""
+        part = int(self.expected.gross * share)
+        return part - part % self.payment.amount_step
+
+
+MOST_ROUNDS: Final = 6
+A_LOOK_LATER: Final = timedelta(minutes=15)
 
 
 # --- steps -----------------------------------------------------------------------------------------------------
 
 Step = Callable[[History], Awaitable[bool]]
-"""Does the step; False when it is not legal where the history stands."""
+"""Does the step. False, with nothing done, when it is not legal where the history stands."""
 
 MOST_DISPUTES: Final = 3
 OPEN = ("needs_response", "under_review")
 ASKING = ("warning_needs_response",)
 APPEALS = ("appeal_needs_response",)
+LOST = ("failed", "canceled")
 
 
-def _opens(status: str, share: int = 1) -> Step:
+def _opens(status: str, share: Fraction = Fraction(1)) -> Step:
     async def step(history: History) -> bool:
-        amount = history.expected.gross * 3 // 10 if share != 1 else history.expected.gross
-        disputed = sum(each.amount.minor for each in history.payment.disputes if each.status.value != "warning_closed")
-        if disputed + amount > history.expected.gross or len(history.disputes) == MOST_DISPUTES:
+        amount = history.part(share)
+        known = history.disputes()
+        disputed = sum(each["amount"] for each in known if each["status"] != "warning_closed")
+        if disputed + amount > history.expected.gross or len(known) == MOST_DISPUTES:
             return False
-        answer = history.house.stripe.open_dispute(history.intent_id, status=status, amount=amount)
-        if answer.ok:
-            history.disputes[answer.body["id"]] = status
-        return answer.ok
+        return history.house.stripe.open_dispute(history.intent_id, status=status, amount=amount).ok
 
     return step
 
 
 def _moves(froms: tuple[str, ...], to: str, *, half_back: bool = False) -> Step:
     async def step(history: History) -> bool:
-        dispute = history.open_dispute(*froms)
-        if dispute is None:
+        found = history.disputes(*froms)
+        if not found:
             return False
-        known = history.payment.dispute_by_id(dispute)
-        reinstated = known.withdrawn.minor // 2 if half_back and known else None
+        reinstated = _taken(found[-1]) // 2 if half_back else None
         if half_back and not reinstated:
             return False
-        answer = history.house.stripe.move_dispute(dispute, to, reinstated=reinstated)
-        history.disputes[dispute] = to
-        return answer.ok
+        return history.house.stripe.move_dispute(found[-1]["id"], to, reinstated=reinstated).ok
 
     return step
 
 
-def _cancels(refund: RefundOnCancel) -> Step:
+def _cancels(refund: RefundOnCancel, *, fault: str | None = None) -> Step:
     async def step(history: History) -> bool:
         house, expected = history.house, history.expected
         again = (await house.payments.get_booking(history.booking_id)).status.value == "canceled"
+        if fault is not None:
+            house.stripe.faults.script("POST /v1/refunds", fault)
         with suppress(RefundRefused):
             await house.payments.cancel_booking(history.booking_id, refund=refund)
+        house.stripe.faults.clear()
         if refund is RefundOnCancel.FULL:
             expected.cancel(expected.gross)
         elif refund is RefundOnCancel.POLICY and not again:
@@ -162,23 +216,65 @@ def _cancels(refund: RefundOnCancel) -> Step:
     return step
 
 
-async def _asks_for_a_refund(history: History) -> bool:
-    asked = history.expected.gross // 5
-    before = history.payment
-    try:
-        await history.house.payments.refund_payment(history.booking_id, ANN, amount=_text(history, asked))
-    except (RefusedByRule, NotPossibleNow):
+def _asks(share: Fraction, *, fault: str | None = None, override: bool = False) -> Step:
+    """A refund of a share of everything is asked for, by the customer or with ``override`` by an operator."""
+
+    async def step(history: History) -> bool:
+        house, before = history.house, history.payment
+        asked = history.part(share)
+        again = not override and history.expected.is_repetition(asked, house.clock.now())
+        if fault is not None:
+            house.stripe.faults.script("POST /v1/refunds", fault, times=3)
+        told, amount = None, _text(history, asked)
+        try:
+            if override:
+                view = await house.payments.refund_payment(
+                    history.booking_id, OPERATOR, amount=amount, note="as agreed", override=True
+                )
+            else:
+                view = await house.payments.refund_payment(history.booking_id, ANN, amount=amount)
+            require(history, "replayed", view.replayed, again)
+        except (RefusedByRule, NotPossibleNow, TryAgainLater, OutcomeUnknown) as error:
+            told = error
+        house.stripe.faults.clear()
+        if again:
+            require(history, "a repetition is answered", told, None)
+            history.expected.unacknowledged.pop(asked)
+        elif told is None or isinstance(told, OutcomeUnknown):
+            given, taken = before.given_back.amount.minor, before.taken_by_disputes.minor
+            history.expected.request(asked, given, taken, before.refundable.deferred.amount.minor)
+        if isinstance(told, OutcomeUnknown):
+            history.expected.unacknowledged[asked] = house.clock.now()
         return True
-    given, taken = before.given_back.amount.minor, before.taken_by_disputes.minor
-    history.expected.request(asked, given, taken, before.refundable.deferred.amount.minor)
+
+    return step
+
+
+async def _refunds_in_the_dashboard(history: History) -> bool:
+    amount = history.part(Fraction(1, 10))
+    given = sum(each["amount"] for each in history.refunds() if each["status"] not in LOST)
+    if given + amount > history.expected.gross:
+        return False
+    return history.house.stripe.refund_in_dashboard(history.intent_id, amount).ok
+
+
+async def _settles(history: History) -> bool:
+    """An operator pays what is owed by other means."""
+    owed = history.payment.owed.amount
+    if not owed or history.payment.operation is not None:
+        return False
+    await history.house.payments.settle_debt(
+        history.payment.id, OPERATOR, amount=owed.major(), how=Settlement.PAID_ELSEWHERE, note="by transfer"
+    )
+    history.expected.promised -= owed.minor
     return True
 
 
 async def _refund_fails_late(history: History) -> bool:
-    done = [each for each in history.payment.refunds if each.status.value == "succeeded"]
+    done = [each for each in history.refunds() if each["status"] == "succeeded"]
     if not done:
         return False
-    return history.house.stripe.fail_refund(done[-1].gateway_refund_id or "").ok
+    return history.house.stripe.fail_refund(done[-1]["id"]).ok
 
 
 async def _event_starts(history: History) -> bool:
@@ -196,8 +292,9 @@ def _text(history: History, minor: int) -> str:
 
 STEPS: Final[Mapping[str, Step]] = {
     "inquiry": _opens("warning_needs_response"),
+    "partial inquiry": _opens("warning_needs_response", share=Fraction(3, 10)),
     "dispute": _opens("needs_response"),
-    "partial dispute": _opens("needs_response", share=3),
+    "partial dispute": _opens("needs_response", share=Fraction(3, 10)),
     "escalated": _moves(ASKING, "needs_response"),
     "inquiry closed": _moves(ASKING, "warning_closed"),
     "prevented": _opens("prevented"),
@@ -205,13 +302,29 @@ STEPS: Final[Mapping[str, Step]] = {
     "won": _moves((*OPEN, *APPEALS, "lost"), "won"),
     "lost": _moves((*OPEN, *APPEALS), "lost"),
     "partly lost": _moves(OPEN, "lost", half_back=True),
+    "partly won": _moves((*OPEN, *APPEALS), "won", half_back=True),
     "cancel none": _cancels(RefundOnCancel.NONE),
     "cancel policy": _cancels(RefundOnCancel.POLICY),
     "cancel full": _cancels(RefundOnCancel.FULL),
-    "refund": _asks_for_a_refund,
+    "refund": _asks(Fraction(1, 5)),
+    "refund of another amount": _asks(Fraction(3, 10)),
+    "override": _asks(Fraction(3, 5), override=True),
+    "refund in the dashboard": _refunds_in_the_dashboard,
     "refund fails": _refund_fails_late,
     "event starts": _event_starts,
 }
+"""All words of these are walked."""
+
+MORE_STEPS: Final[Mapping[str, Step]] = {
+    **STEPS,
+    "lost after all": _moves(("won",), "lost"),
+    "refund, no answer": _asks(Fraction(1, 5), fault="reset_after"),
+    "refund, saved 500": _asks(Fraction(1, 5), fault="500_after"),
+    "refund, not sent": _asks(Fraction(1, 5), fault="429_limit"),
+    "cancel full, not sent": _cancels(RefundOnCancel.FULL, fault="429_limit"),
+    "settle": _settles,
+}
+"""Words of these are sampled, and walked up to a smaller length."""
 
 
 # --- what must hold after each step ----------------------------------------------------------------------------
@@ -221,24 +334,50 @@ class Wrong(AssertionError):  # noqa: N818 - what a history went
     """A history that broke a rule."""
 
 
-async def check(history: History) -> None:
+def require(history: History, rule: str, ours: object, theirs: object) -> None:
+    """Raise ``Wrong`` unless both are equal."""
+    if ours != theirs:
+        word = " > ".join(history.word)
+        raise Wrong(f"{history.setting.name}: {word}: {rule}: {ours}, expected {theirs}\n{history.payment}")
+
+
+def check(history: History) -> None:
     """Compare the books with the gateway and with what is expected. Raises ``Wrong``."""
     payment, expected = history.payment, history.expected
-    there = await _at_the_gateway(history)
-    given = payment.given_back.amount.minor
-    owed = expected.owed(given, payment.taken_by_disputes.minor)
-    rules = {
-        "refunds": (given, there["refunds"]),
-        "withdrawn": (payment.withdrawn.minor, there["withdrawn"]),
-        "owed": (payment.owed.amount.minor, owed),
-        "fee not negative": (payment.fee_returned.minor >= 0, True),
-        "fee within the fee": (payment.fee_returned <= payment.breakdown.fee, True),
-        "remaining is the quote": (_remaining(history), _quoted(history)),
-    }
-    for rule, (ours, theirs) in rules.items():
-        if ours != theirs:
-            raise Wrong(f"{' > '.join(history.word)}: {rule}: {ours}, expected {theirs}\n{payment}")
+    refunded = sum(each["amount"] for each in history.refunds() if each["status"] not in LOST)
+    withdrawn = sum(_taken(each) for each in history.disputes())
+    given, taken = payment.given_back.amount.minor, payment.taken_by_disputes.minor
+    owed = expected.owed(given, taken)
+    require(history, "refunds", given, refunded)
+    require(history, "withdrawn", payment.withdrawn.minor, withdrawn)
+    require(history, "owed", payment.owed.amount.minor, owed)
+    require(history, "the fee is not negative", payment.fee_returned.minor >= 0, True)
+    require(history, "the fee is within the fee", payment.fee_returned <= payment.breakdown.fee, True)
+    require(history, "what remains is the quote", _remaining(history), _quoted(history))
+    require(history, "all is accounted for", given + max(taken, expected.beside) + owed >= expected.promised, True)
+    _bound(history, refunded)
+    _is_listed(history, owed)
     _nothing_is_stuck(history)
+
+
+def _bound(history: History, refunded: int) -> None:
+    """No refund of ours went beyond what was captured and is not held by disputes."""
+    ours = frozenset(each["id"] for each in history.refunds() if each["metadata"].get("refund_id"))
+    new, history.ours = ours - history.ours, ours
+    if new:
+        held = sum(max(_taken(each), _claimed(each)) for each in history.disputes())
+        require(history, "within the bound", refunded + held <= history.expected.gross, True)
+
+
+def _is_listed(history: History, owed: int) -> None:
+    """What is owed is listed, as waiting or for a person."""
+    payment = history.payment
+    listed = {each.code for each in (*refund_owed(payment), *refund_waiting(payment))}
+    require(history, "what is owed is listed", bool(listed), bool(owed))
+    waiting = payment.owed_waiting
+    require(history, "what waits is owed", waiting <= payment.owed.amount, True)
+    may_wait = payment.has_open_dispute or bool(payment.deferred)
+    require(history, "it waits for something", bool(waiting) <= may_wait, True)
 
 
 def _remaining(history: History) -> int:
@@ -256,36 +395,112 @@ def _nothing_is_stuck(history: History) -> None:
     failed = sum(each.amount.minor for each in payment.refunds if each.status.is_lost)
     free = not payment.has_open_dispute and payment.operation is None
     if free and payment.owed.amount.minor > failed:
-        raise Wrong(f"{' > '.join(history.word)}: {payment.owed.amount} is owed, and nothing sends it\n{payment}")
-    if free and payment.refundable.deferred.amount:
-        raise Wrong(f"{' > '.join(history.word)}: {payment.deferred} are not sent\n{payment}")
+        require(history, "something sends what is owed", payment.owed.amount.minor, failed)
+    if free:
+        require(history, "what waits is sent", payment.refundable.deferred.amount.minor, 0)
+    require(history, "no operation is left", payment.operation, None)
 
 
-async def _at_the_gateway(history: History) -> dict[str, int]:
-    gateway = history.house.world.gateway
-    refunds = await gateway.list_refunds(history.intent_id)
-    disputes = await gateway.list_disputes(history.intent_id)
-    return {
-        "refunds": sum(each.amount.minor for each in refunds if each.status and not each.status.is_lost),
-        "withdrawn": sum(_withdrawn(each) for each in disputes),
-    }
+def _taken(dispute: Json) -> int:
+    """What the dispute's transactions have taken; settled in the payment's own currency their sum says it."""
+    moved = [each["amount"] for each in dispute["balance_transactions"]]
+    won = dispute["status"] == "won" and any(amount > 0 for amount in moved)
+    return 0 if won else int(max(-sum(moved), 0))
 
 
-def _withdrawn(dispute: Any) -> int:
-    """Settled in the payment's own currency the sum of its transactions says it."""
-    return int(max(-sum(movement.amount for movement in dispute.movements), 0))
+def _claimed(dispute: Json) -> int:
+    return int(dispute["amount"]) if dispute["status"] in (*OPEN, *APPEALS, "appeal_under_review") else 0
 
 
-# --- the tree --------------------------------------------------------------------------------------------------
+async def check_end(history: History) -> None:
+    """The work of an operator at the end of a word: ``ledger check`` agrees, and ``reconcile`` finds nothing to heal
+    and lists exactly what is owed. Raises ``Wrong``."""
+    ledger = await history.house.payments.check_ledger()
+    require(history, "the ledger agrees", [each.text for each in ledger.faults], [])
+    found = await history.house.payments.reconcile()
+    payment = await history.read()
+    for_a_person, waits = payment.owed.amount - payment.owed_waiting, payment.owed_waiting
+    require(history, "healed", _codes(history, found.healed), [])
+    require(history, "left", _codes(history, found.left), ["refund_owed"] if for_a_person else [])
+    require(history, "waiting", _codes(history, found.waiting), ["waiting"] if waits else [])
 
 
-async def begin(setting: Setting) -> History:
-    """A paid booking, before anything happened to it."""
-    fees = FeePolicy(payer=setting.payer)
-    house = House(terms=Terms(fees=fees))
+def _codes(history: History, findings: Sequence[Finding]) -> list[str]:
+    return [each.code for each in findings if each.payment_id == history.payment.id]
+
+
+# --- going back ------------------------------------------------------------------------------------------------
+
+
+class Bookmark:
+    """How everything stands at the end of a history, to go back to.
+
+    A copy of the whole installation takes longer than a step. Tables in memory are replaced and never changed; of the
+    gateway's records the fields are replaced, and never changed in depth.
+    """
+
+    def __init__(self, history: History) -> None:
+        house = history.house
+        account = house.stripe._account
+        self._history = history
+        self._fields = (history.payment, history.word, history.ours)
+        self._expected = history.expected.copy()
+        self._books = _memory(house)._tables
+        self._now = house.clock.now()
+        self._random = house.world.random.getstate()
+        self._agenda, self._seq = list(account.agenda), account._seq
+        self._records = {
+            kind: [(record, dict(record.body), dict(record.private)) for record in table.values()]
+            for kind, table in account._tables.items()
+        }
+        self._first_seen = dict(house.stripe._first_seen)
+        self._published = len(house.publisher.published)
+
+    def go_back(self) -> None:
+        """Back to what was remembered."""
+        history, house = self._history, self._history.house
+        account = house.stripe._account
+        history.payment, history.word, history.ours = self._fields
+        history.expected = self._expected.copy()
+        _memory(house)._tables = self._books
+        house.clock._now = self._now
+        house.world.random.setstate(self._random)
+        account.agenda[:], account._seq = self._agenda, self._seq
+        account._tables = {kind: dict(map(_restored, table)) for kind, table in self._records.items()}
+        house.stripe._first_seen = dict(self._first_seen)
+        house.stripe.calls.clear()
+        del house.publisher.published[self._published :]
+
+
+def _restored(kept: tuple[Record, Json, Json]) -> tuple[str, Record]:
+    record, body, private = kept
+    record.body, record.private = dict(body), dict(private)
+    return record.id, record
+
+
+def _memory(house: House) -> MemoryStorage:
+    assert isinstance(house.storage, MemoryStorage)
+    return house.storage
+
+
+# --- walking ---------------------------------------------------------------------------------------------------
+
+
+def house_for(setting: Setting, storage: Storage | None = None, seed: int = 1) -> House:
+    """An installation with the terms of ``setting``."""
+    return House(terms=Terms(fees=FeePolicy(payer=setting.payer)), storage=storage, seed=seed)
+
+
+async def begin(setting: Setting, house: House | None = None, reference: str = "R-1") -> History:
+    """A paid booking, before anything happened to it; in a house of its own in memory by default."""
+    house = house or house_for(setting)
     policy = RefundPolicy(tiers=POLICY, fee=setting.fee)
     booking = await house.book(
-        setting.amount, currency=setting.currency, starts_in=UNTIL_THE_START, refund_policy=policy
+        setting.amount,
+        currency=setting.currency,
+        reference=reference,
+        starts_in=UNTIL_THE_START,
+        refund_policy=policy,
     )
     await house.payments.process_booking_payment(booking, "pm_card_visa")
     await house.deliver_webhooks()
@@ -296,41 +511,41 @@ async def begin(setting: Setting) -> History:
     return History(setting=setting, house=house, booking_id=booking.id, payment=payment, expected=expected)
 
 
-async def walk(history: History, length: int, first: str | None = None) -> AsyncIterator[History]:
-    """Every legal history that goes on from this one by up to ``length`` steps, each checked after each step."""
-    for name in [first] if first else STEPS:
-        longer = await extend(history, name)
-        if longer is None:
+async def walk(
+    history: History, length: int, steps: Mapping[str, Step] = STEPS, first: Collection[str] = ()
+) -> AsyncIterator[History]:
+    """Every legal history that goes on from this one by up to ``length`` steps, each checked after each step.
+
+    All are the one ``history``, which goes on and back. ``first``: only those that begin with one of these.
+    """
+    here, moved = Bookmark(history), False
+    for name in first or steps:
+        if moved:
+            here.go_back()
+        moved = await extend(history, name, steps)
+        if not moved:
             continue
-        yield longer
+        yield history
         if length > 1:
-            async for each in walk(longer, length - 1):
+            async for each in walk(history, length - 1, steps):
                 yield each
+    here.go_back()
 
 
-def _share_values() -> None:
-    """Have ``deepcopy`` share what cannot change: the frozen values of the domain and the ports. Most of a copy's time
-    would go into them."""
-    modules = [module for name, module in sys.modules.items() if name.startswith(_OF_VALUES)]
-    for kind in {each for module in modules for each in vars(module).values() if isinstance(each, type)}:
-        if attrs.has(kind) and kind.__module__.startswith(_OF_VALUES) and kind.__setattr__ is not object.__setattr__:
-            kind.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+async def extend(history: History, name: str, steps: Mapping[str, Step] = MORE_STEPS) -> bool:
+    """Go on by one step, and check; False when the step is not legal there."""
+    word, history.word = history.word, (*history.word, name)
+    if not await steps[name](history):
+        history.word = word
+        return False
+    await history.refresh()
+    check(history)
+    return True
 
 
-_OF_VALUES: Final = (
-    "booking_payments.domain.",
-    "booking_payments.ports.",
-    "booking_payments.adapters.fake_stripe.model",
-)
-_share_values()
-
-
-async def extend(history: History, name: str) -> History | None:
-    """The history after one more step, checked; None when the step is not legal there."""
-    longer = copy.deepcopy(history)
-    longer.word = (*history.word, name)
-    if not await STEPS[name](longer):
-        return None
-    await longer.refresh()
-    await check(longer)
-    return longer
+async def live(history: History, random: Random, length: int) -> None:
+    """Go on by ``length`` steps that ``random`` chooses of those that are legal."""
+    names = list(MORE_STEPS)
+    while len(history.word) < length:
+        await extend(history, random.choice(names))
+    await check_end(history)

@@ -19,6 +19,7 @@ from booking_payments.application.views import NewBooking, PaymentView, RefundOn
 from booking_payments.domain.errors import AlreadyUnderWay, PaymentError, TryAgainLater
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import StorageConflict
 from tests.simulation.actors import ALL, Courier, Habits, Janitor, Repairs
 from tests.simulation.faults import CRASHES, FAULTS_AT, Fault, Kind, NextCall, NoFaults, OneFault, Point
@@ -290,11 +291,19 @@ def play(case: UseCase, fault: OneFault | None, repairs: Repairs, *, sql: bool =
     if repairs.client:
         saved = fault is not None and fault.fault is Fault.ERROR_BEFORE
         _ask_until_settled(stage, case, A_DAY if saved else A_WHILE)
+    if any(_is_sent_by_the_system(payment) for payment in stage.world.ours.payments.values()):
+        repairs = attrs.evolve(repairs, resolver=True)
     settling = Settling(stage.world, attrs.evolve(HABITS, repairs=repairs), Random(1))
     settling.go()
     for each in settling.left():
         stage.world.invariants.require(False, each)
     return stage.world
+
+
+def _is_sent_by_the_system(payment: Payment) -> bool:
+    """Whether a refund is promised that no client can have sent: it is deferred, or belongs to a cancellation."""
+    of_itself = (each for each in payment.refunds if each.requested_by is None and each.gateway_refund_id is None)
+    return bool(payment.deferred) or any(each.status.is_pending for each in of_itself)
 
 
 def untouched(case: UseCase, *, sql: bool = False) -> set[Outcome]:

@@ -156,12 +156,13 @@ async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) ->
 
     When it takes too many steps the rest is left to the resolver, which takes over when the lease has lapsed.
     """
-    error = news.error
+    first, error = claimed, news.error
     for _ in range(MAX_STEPS):
         try:
             step = await _write_down(world, claimed, news, caller)
         except (StorageConflict, CommitLost) as lost:
-            return Ended(_not_written_down(lost), None)
+            # The outcome of the first operation is written down when another follows from it: that is what is told.
+            return Ended(_not_written_down(lost) if claimed is first else error, None)
         if isinstance(step, PaymentView):
             return Ended(error, step)
         if isinstance(step, Payment):

@@ -125,7 +125,10 @@ async def refund_payment(world: World, target: RefundTarget, caller: Caller, req
         return begun
     claimed, refund_id = begun
     ended = await carry_out(world, claimed, caller)
-    if ended.error is None:
+    if ended.error is None and ended.view is not None:
+        # Not read anew: were the database to fail now, its caller would not learn of a refund that is acknowledged.
+        return RefundView(payment=ended.view.payment, refund=_found(ended.view.payment, refund_id))
+    if ended.error is None:  # what follows from the refund is left to the resolver
         return await _view(world, claimed.payment.id, refund_id)
     written = await _written_down(world, claimed, refund_id) if ended.view is None else None
     if written is None:

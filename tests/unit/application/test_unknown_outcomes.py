@@ -7,15 +7,25 @@ import pytest
 
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.application.payments import BookingPayments
+from booking_payments.application.world import Terms
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, PaymentError
-from booking_payments.domain.instructions import CreateIntent
-from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined, OutcomeUnknown, PaymentError
+from booking_payments.domain.instructions import CancelIntent, CreateIntent, CreateRefund, Instruction
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import AttemptOutcome
-from booking_payments.domain.reports import IntentReport
+from booking_payments.domain.reports import IntentReport, RefundReport
 from booking_payments.ports.storage import CommitLost, Storage, StorageConflict, StorageDown
 from booking_payments.testing.house import ANN, House
-from tests.payments import CREATE, charges_of, die_while_paying, lose_answer, pay, pay_in_browser, payment_of
+from tests.payments import (
+    CREATE,
+    charges_of,
+    die_while_paying,
+    lose_answer,
+    paid_booking,
+    pay,
+    pay_in_browser,
+    payment_of,
+)
 
 FAULTS = ["timeout_before", "timeout_after", "reset_before", "reset_after", "409", "429_lock", "500_before", "503"]
 
@@ -225,14 +235,25 @@ async def test_an_overdue_booking_does_not_hurry_what_is_unknown(house: House) -
 
 
 class Unwritable(FakeGateway):
-    """Creates the intent; then the next transaction ends with ``error``."""
+    """Creates or cancels the intent; then the next transaction ends with ``error``."""
 
-    def __init__(self, house: House, error: Exception) -> None:
+    def __init__(self, house: House, error: Exception, *, after: type[Instruction] = CreateIntent) -> None:
         super().__init__(house.stripe, house.clock)
-        self._house, self._error = house, error
+        self._house, self._error, self._after = house, error, after
 
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
         report = await super().create_intent(instruction, idempotency_key)
+        self._break_after(instruction)
+        return report
+
+    async def cancel_intent(self, instruction: CancelIntent, idempotency_key: str) -> IntentReport:
+        report = await super().cancel_intent(instruction, idempotency_key)
+        self._break_after(instruction)
+        return report
+
+    def _break_after(self, instruction: Instruction) -> None:
+        if not isinstance(instruction, self._after):
+            return
         transact = self._house.storage.transact
 
         async def fail(*_: object) -> None:
@@ -240,7 +261,6 @@ class Unwritable(FakeGateway):
             raise self._error
 
         self._house.storage.transact = fail  # type: ignore[method-assign,assignment]
-        return report
 
 
 @pytest.mark.parametrize("error", [StorageConflict("busy"), StorageDown("gone"), CommitLost("gone meanwhile")])
@@ -254,3 +274,43 @@ async def test_a_charge_that_could_not_be_written_down_is_no_failure(house: Hous
 
     payment = await payment_of(house, booking)
     assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+
+
+@pytest.mark.parametrize("error", [StorageConflict("busy"), CommitLost("gone meanwhile")])
+async def test_what_is_written_down_is_told_though_what_follows_from_it_is_not(error: Exception) -> None:
+    house = House(terms=Terms(max_attempts=1))
+    booking = await house.book()
+    view = await house.payments.start_payment(booking.id, ANN)
+    payments = BookingPayments(attrs.evolve(house.world, gateway=Unwritable(house, error, after=CancelIntent)))
+
+    with pytest.raises(CardDeclined):
+        await payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_chargeDeclined")
+    await house.settle()
+
+    assert (await payment_of(house, view)).status is PaymentStatus.FAILED
+
+
+class Unreadable(FakeGateway):
+    """Makes the refund; from then on the database cannot be read."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house.stripe, house.clock)
+        self._house = house
+
+    async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
+        report = await super().create_refund(instruction, idempotency_key)
+
+        async def fail(*_: object) -> None:
+            raise StorageConflict("busy")
+
+        self._house.storage.read = fail  # type: ignore[method-assign,assignment]
+        return report
+
+
+async def test_a_refund_that_was_made_is_answered_though_the_database_cannot_be_read_any_more(house: House) -> None:
+    booking = await paid_booking(house)
+    payments = BookingPayments(attrs.evolve(house.world, gateway=Unreadable(house)))
+
+    view = await payments.refund_payment(booking.id, ANN, amount="20.00")
+
+    assert (view.refund.status, view.payment.refunded.minor) == (RefundStatus.SUCCEEDED, 2000)

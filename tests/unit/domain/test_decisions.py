@@ -1323,6 +1323,23 @@ def test_all_that_was_captured_may_have_left_without_an_alert() -> None:
     assert decide.paid_out_beyond(life.payment) == ()
 
 
+def test_a_refund_that_the_gateway_has_not_answered_for_has_not_left() -> None:
+    life = a_paid_life()
+    life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "60.00"))
+    requested = ev.RefundRequested(
+        refund_id="rf_1",
+        amount=usd("60.00"),
+        fee_refunded=usd("0.00"),
+        reason=RefundReason.REQUESTED_BY_CUSTOMER,
+        note=None,
+        idempotency_key="key_1",
+    )
+    life.happens(requested)
+
+    assert life.payment.given_back.amount == usd("120.00")
+    assert decide.paid_out_beyond(life.payment) == ()
+
+
 def a_partly_captured_life() -> Life:
     """20.00 was held and 15.00 of it captured."""
     life = a_life(a_booking(amount=usd("20.00")), capture_method=CaptureMethod.MANUAL)

@@ -1,0 +1,148 @@
+"""Refunds, disputes, cancellations and the event's start in every order: nothing is lost or goes back twice."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import pytest
+
+from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.domain.money import Currency
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.storage import Storage
+from tests.integration.conftest import copied, postgres_template, sqlite_template
+from tests.simulation.refund_histories import (
+    MORE_STEPS,
+    Bookmark,
+    Setting,
+    begin,
+    check_end,
+    extend,
+    house_for,
+    live,
+    walk,
+)
+from tests.simulation.sizes import NIGHTLY
+
+__all__ = ["postgres_template", "sqlite_template"]
+
+
+LENGTH: Final = 4
+ONE_IN: Final = 20
+"""Of so many walked words one ends with ``ledger check`` and ``reconcile``; of the sampled words each does."""
+
+WORDS: Final = {
+    "cancel full": 2_050,
+    "cancel none": 2_113,
+    "cancel policy": 2_463,
+    "dispute": 1_182,
+    "event starts": 1_630,
+    "inquiry": 1_316,
+    "override": 2_463,
+    "partial dispute": 2_177,
+    "partial inquiry": 2_075,
+    "prevented": 586,
+    "refund": 2_466,
+    "refund in the dashboard": 2_466,
+    "refund of another amount": 2_464,
+}
+"""How many legal words of up to ``LENGTH`` steps begin with each step. A number that shrinks means that something is
+refused that was possible, or not tried any more; look for the reason before you change it here."""
+
+SETTINGS: Final = tuple(
+    Setting(currency=currency, amount=amount, payer=payer, fee=fee)
+    for currency, amount in ((Currency.USD, "100.00"), (Currency.JPY, "10000"), (Currency.KWD, "100.000"))
+    for payer in FeePayer
+    for fee in FeeOnRefund
+)
+"""Both payers, both values of ``PAYMENT_FEE_REFUND``, and currencies with two, no and three decimals."""
+
+SAMPLED: Final = {
+    "memory": 50_000 if NIGHTLY else 600,
+    "sqlite": 3_000 if NIGHTLY else 24,
+    "postgresql": 1_500 if NIGHTLY else 24,
+}
+"""Words of five and six steps over all settings. Over a database a word takes about a quarter of a second."""
+
+IN_ONE_DATABASE: Final = 10
+
+settings = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+
+
+@pytest.mark.parametrize("first", WORDS)
+async def test_every_order_of_up_to_four_steps_keeps_the_rules(first: str) -> None:
+    words = 0
+    async for history in walk(await begin(Setting()), LENGTH, first=[first]):
+        words += 1
+        if words % ONE_IN == 0:
+            here = Bookmark(history)
+            await check_end(history)
+            here.go_back()
+
+    print(f"{words} words begin with {first}")
+    assert words == WORDS[first]
+
+
+async def test_every_word_begins_with_a_step_that_is_legal_at_the_beginning() -> None:
+    legal = [history.word[0] async for history in walk(await begin(Setting()), 1)]
+
+    assert sorted(legal) == sorted(WORDS)
+
+
+def test_at_least_twenty_thousand_words_are_walked() -> None:
+    print(f"{sum(WORDS.values())} words of up to {LENGTH} steps")
+
+    assert sum(WORDS.values()) >= 20_000
+
+
+async def test_going_back_in_a_walk_leaves_nothing_of_what_was_there() -> None:
+    walked: list[tuple[tuple[str, ...], Payment]] = []
+    async for history in walk(await begin(Setting()), 2, MORE_STEPS):
+        walked.append((history.word, history.payment))
+
+    for word, payment in walked[::7]:
+        alone = await begin(Setting())
+        for step in word:
+            assert await extend(alone, step)
+        assert alone.payment == payment
+
+
+# --- sampled, in databases -------------------------------------------------------------------------------------
+
+
+@settings
+@pytest.mark.parametrize("kind", SAMPLED)
+async def test_sampled_orders_of_five_and_six_steps_keep_the_rules(
+    setting: Setting, kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    random, words = Random(f"{setting.name} {kind}"), SAMPLED[kind] // len(SETTINGS)
+    together = 1 if kind == "memory" else IN_ONE_DATABASE
+    for begun in range(0, words, together):
+        async with _storage(kind, request, tmp_path / f"{begun}.db") as storage:
+            house = house_for(setting, storage, seed=begun)
+            for number in range(begun, min(begun + together, words)):
+                await live(await begin(setting, house, f"R-{number}"), random, random.randint(5, 6))
+
+
+@asynccontextmanager
+async def _storage(kind: str, request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Storage]:
+    """An empty storage: in memory, or in a database of its own."""
+    if kind == "memory":
+        yield MemoryStorage()
+        return
+    with ExitStack() as stack:
+        if kind == "sqlite":
+            url = f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), path)}"
+        else:
+            template = request.getfixturevalue("postgres_template")
+            url = stack.enter_context(copied(request.getfixturevalue("postgres_server"), template))
+        storage = SqlStorage.open(url)
+        try:
+            yield storage
+        finally:
+            await storage.close()
