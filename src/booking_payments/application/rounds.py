@@ -87,11 +87,12 @@ async def through_queue(
     Otherwise as ``while_answered``.
     """
     round_, seen, left = Round(ask), set[str](), at_once
-    while left > 0 and round_.is_answered:
-        found = await read(len(seen) + at_once)
+    more = True
+    while more and left > 0 and round_.is_answered:
+        limit = len(seen) + at_once
+        found = await read(limit)
+        more = len(found) == limit
         new = [each for each in found if each not in seen][:left]
-        if not new:
-            break
         seen.update(new)
         before = round_.failures
         await round_.take(each for each in new if not is_stuck(each))

@@ -25,8 +25,13 @@ from booking_payments.ports.storage import InboxFilter
 from booking_payments.testing.house import ANN, House
 
 PROCESSING = "payment_intent.processing"
-STUCK = [99, 100, 300]
 BROKEN = RuntimeError("a row that nobody can read")
+
+
+@pytest.fixture(params=[99, 100, 300])
+def stuck(request: pytest.FixtureRequest) -> int:
+    """How many things are stuck: around the size of a round, and several rounds."""
+    return int(request.param)
 
 
 def test_the_numbers_lie_around_the_size_of_a_round() -> None:
@@ -41,7 +46,6 @@ async def started(house: House, reference: str, expires_in: timedelta) -> tuple[
     return booking.id, view.payment.id
 
 
-@pytest.mark.parametrize("stuck", STUCK)
 async def test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring(house: House, stuck: int) -> None:
     for number in range(stuck):
         booking_id, _ = await started(house, f"R-{number}", timedelta(days=1))
@@ -74,7 +78,6 @@ async def test_bookings_that_wait_for_the_gateway_are_left_alone_for_a_while(hou
     assert (await house.payments.get_booking(booking_id)).status is not BookingStatus.PENDING
 
 
-@pytest.mark.parametrize("stuck", STUCK)
 async def test_payments_that_can_not_be_read_keep_no_other_from_being_settled(
     house: House, stuck: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +113,6 @@ class Choosy:
         self.taken.append(message.booking_id)
 
 
-@pytest.mark.parametrize("stuck", STUCK)
 async def test_messages_that_nobody_takes_keep_no_other_from_being_delivered(house: House, stuck: int) -> None:
     refused = set()
     for number in range(stuck):
@@ -143,7 +145,6 @@ class SilentAbout(FakeGateway):
         return await super().retrieve_intent(intent_id)
 
 
-@pytest.mark.parametrize("stuck", STUCK)
 async def test_webhooks_that_fail_again_and_again_keep_no_other_from_being_retried(house: House, stuck: int) -> None:
     gateway = SilentAbout(house)
     house.world = attrs.evolve(house.world, gateway=gateway)
