@@ -26,6 +26,7 @@ from tests.unit.application.saboteur import Saboteur
 READING = {
     "get_booking", "payment_status", "journal", "list_payments", "quote_refund", "check_ledger", "list_webhooks",
     "audit_trail", "undelivered_messages", "look_at_payment", "checkout", "figures", "disputes", "drift_reports",
+    "list_bookings",
 }  # fmt: skip
 WITHOUT_A_COMMAND = {
     "receive_webhook", "work", "settle_payment", "settle_due", "expire_bookings", "catch_up", "forget_answers",

@@ -19,7 +19,7 @@ from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.overview import Period
-from booking_payments.ports.storage import PaymentFilter, UnitOfWork
+from booking_payments.ports.storage import BookingFilter, PaymentFilter, UnitOfWork
 from booking_payments.testing.house import NOW
 from tests.integration.postgres import Server
 
@@ -45,6 +45,10 @@ QUESTIONS: dict[str, Ask] = {
     "a page of one reference": lambda uow: uow.payments.page(PaymentFilter(reference="R-1"), None, 20),
     "a booking, locked": lambda uow: uow.bookings.lock("bk_1"),
     "a booking by its reference": lambda uow: uow.bookings.by_reference("R-1"),
+    "a page of bookings": lambda uow: uow.bookings.page(BookingFilter(), None, 20),
+    "a page of one customer's bookings": lambda uow: uow.bookings.page(BookingFilter(customer_id="bob"), None, 20),
+    "a page of one booking": lambda uow: uow.bookings.page(BookingFilter(reference="R-1"), None, 20),
+    "money that is held": lambda uow: uow.overview.held(100),
     "bookings that are overdue": lambda uow: uow.bookings.due_to_expire(NOW, 100),
     "unpaid bookings of a customer": lambda uow: uow.bookings.count_unpaid("bob", NOW),
     "an event": lambda uow: uow.inbox.find("evt_1"),

@@ -328,3 +328,37 @@ def test_a_verdict_where_nothing_is_charged_is_no_attempt(api: Api, line: StandI
 
     assert told(problem) == (422, "payment_method_unavailable", None)
     assert (api.status(booking)["status"], api.status(booking)["attempts_made"]) == ("requires_capture", 1)
+
+
+REFUNDING: Final = [
+    ({"code": "charge_already_refunded"}, (422, "nothing_left", None)),
+    ({"code": "charge_disputed"}, (409, "disputed", None)),
+    ({"code": "refund_disputed_payment"}, (409, "disputed", None)),
+    ({"code": "charge_not_refundable"}, (422, "not_refundable", None)),
+    ({"code": "balance_insufficient"}, (502, "balance_insufficient", None)),
+    ({"param": "amount"}, (422, "exceeds_refundable", None)),
+    ({"code": "resource_missing", "param": "payment_intent"}, OURS),
+    # The bank of the card says no, when nobody is there to choose another.
+    ({"type_": "card_error", "code": "expired_card"}, (422, "payment_method_unavailable", None)),
+    ({"code": "account_closed"}, (422, "payment_method_unavailable", None)),
+    ({"code": "lock_timeout"}, (503, "outcome_unknown", None)),
+]
+
+
+@pytest.mark.parametrize(("error", "answer"), REFUNDING)
+def test_a_refusal_of_a_refund_is_told_to_whom_it_concerns(
+    api: Api, line: StandIn, error: Json, answer: tuple[int, str, str | None]
+) -> None:
+    paid = intent("succeeded", amount_received=10000)
+    line.answer("POST /v1/payment_intents", 200, paid)
+    line.answer("GET /v1/payment_intents/pi_1", 200, paid)
+    for listed in ("refunds", "disputes"):
+        line.answer(f"GET /v1/{listed}", 200, {"data": [], "has_more": False})
+    booking = api.book()
+    api.pay(booking, "pm_1")
+    line.answer("POST /v1/refunds", 400, refusal(**error))
+
+    problem = problem_of(api.post(f"/api/bookings/{booking}/payment/refund/", OPERATOR, json={"amount": "10.00"}))
+
+    assert told(problem) == answer
+    assert api.status(booking)["attempts_made"] == 1
