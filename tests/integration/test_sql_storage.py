@@ -194,7 +194,9 @@ async def test_a_process_that_serves_takes_over_what_the_one_before_it_had_in_fl
     assert (watch.lease_until, watch.holder, watch.next_look_at is not None) == (None, None, True)
 
 
-@pytest.mark.parametrize("holder", ["run_1", RandomIds().new("run"), "runXserveX1"])
+@pytest.mark.parametrize(
+    "holder", ["run_1", RandomIds().new("run"), "runXserveX1"], ids=["a run", "a new run", "no underscore"]
+)
 async def test_it_ends_no_lease_of_a_command_or_an_embedded_process(storage: SqlStorage, holder: str) -> None:
     watch = await _watch_after_taking_over(storage, holder)
 
