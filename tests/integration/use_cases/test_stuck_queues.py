@@ -4,7 +4,7 @@ import pytest
 from tests.unit.application.test_stuck_queues import *  # noqa: F403 - the same tests, over other books
 
 
-@pytest.fixture(name="stuck")
-def one_round() -> int:
+@pytest.fixture  # type: ignore[no-redef] # in place of all the numbers
+def stuck() -> int:
     """As many as one round takes."""
     return 100
