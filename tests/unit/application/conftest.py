@@ -34,6 +34,7 @@ OVER_SQL = frozenset(
         "test_replay",
         "test_resuming",
         "test_rounds",
+        "test_stuck_queues",
         "test_unknown_outcomes",
         "test_webhooks",
     }
@@ -44,7 +45,15 @@ STORAGES = ["memory", *(pytest.param(name, marks=pytest.mark.sql) for name in ("
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let the tests of ``OVER_SQL`` that use a storage run over each."""
+    """Let the tests of ``OVER_SQL`` that use a storage run over each.
+
+    Those that need many ``stuck`` things try all numbers in memory, and as many as one round takes in the databases.
+    """
+    if "stuck" in metafunc.fixturenames and "database_url" in metafunc.fixturenames:
+        in_sql = [pytest.param(name, 100, marks=pytest.mark.sql) for name in ("sqlite", "postgresql")]
+        cases = [*(("memory", number) for number in (99, 100, 300)), *in_sql]
+        metafunc.parametrize(("database_url", "stuck"), cases, indirect=["database_url"])
+        return
     if "database_url" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in OVER_SQL:
         metafunc.parametrize("database_url", STORAGES, indirect=True)
 

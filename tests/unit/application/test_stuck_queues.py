@@ -28,12 +28,6 @@ PROCESSING = "payment_intent.processing"
 BROKEN = RuntimeError("a row that nobody can read")
 
 
-@pytest.fixture(params=[99, 100, 300])
-def stuck(request: pytest.FixtureRequest) -> int:
-    """How many things are stuck: around the size of a round, and several rounds."""
-    return int(request.param)
-
-
 def test_the_numbers_lie_around_the_size_of_a_round() -> None:
     assert {EXPIRE_AT_ONCE, RESOLVE_AT_ONCE} == {100}
     assert DELIVER_AT_ONCE <= 300
