@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from attrs import define, evolve, field, frozen
 
@@ -37,8 +37,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import Deferral, RefundPolicy, RefundTier
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.house import ANN, OPERATOR, House
-
-Json = dict[str, Any]
+from tests.simulation.invariants import Json, taken_by
 
 POLICY: Final = (RefundTier(hours_before=48, percent=Decimal(50)),)
 UNTIL_THE_START: Final = timedelta(days=30)
@@ -142,7 +141,7 @@ class History:
     def _waits_for_a_look(self) -> bool:
         """Whether the gateway was silent, so that the system tries again a little later; lets that time pass."""
         silent = any(each.why is Deferral.GATEWAY_UNAVAILABLE for each in self.payment.deferred)
-        waits = self.payment.operation is not None or (silent and not self.payment.has_open_dispute)
+        waits = self.payment.operation is not None or (silent and not self.payment.refundable.blocked)
         if waits:
             self.house.clock.advance(A_LOOK_LATER)
         return waits
@@ -165,11 +164,11 @@ class History:
 
     def taken(self) -> int:
         """What the bank has taken back for good."""
-        return sum(_taken(each) for each in self.disputes("lost", "prevented"))
+        return sum(taken_by(each) for each in self.disputes("lost", "prevented"))
 
     def held(self) -> int:
         """What disputes have taken or claim."""
-        return sum(max(_taken(each), _claimed(each)) for each in self.disputes())
+        return sum(max(taken_by(each), _claimed(each)) for each in self.disputes())
 
     def part(self, share: Fraction) -> int:
         """A share of everything, as far as the gateway takes amounts that fine."""
@@ -210,7 +209,7 @@ def _moves(froms: tuple[str, ...], to: str, *, half_back: bool = False) -> Step:
         found = history.disputes(*froms)
         if not found:
             return False
-        reinstated = _taken(found[-1]) // 2 if half_back else None
+        reinstated = taken_by(found[-1]) // 2 if half_back else None
         if half_back and not reinstated:
             return False
         return history.house.stripe.move_dispute(found[-1]["id"], to, reinstated=reinstated).ok
@@ -373,7 +372,7 @@ def check(history: History, *, waited: bool) -> None:
     """
     payment, expected = history.payment, history.expected
     refunded = sum(each["amount"] for each in history.refunds() if each["status"] not in LOST)
-    withdrawn = sum(_taken(each) for each in history.disputes())
+    withdrawn = sum(taken_by(each) for each in history.disputes())
     given = payment.given_back.amount.minor
     taken = history.taken()
     owed = expected.owed(given, taken)
@@ -439,17 +438,6 @@ def _nothing_is_stuck(history: History) -> None:
     if free:
         require(history, "what waits is sent", payment.refundable.deferred.amount.minor, 0)
     require(history, "no operation is left", payment.operation, None)
-
-
-def _taken(dispute: Json) -> int:
-    """What the dispute has taken from the balance, in the disputed currency, by the shares of its transactions."""
-    taken, debit, credited = 0, 0, False
-    for moved in (each["amount"] for each in dispute["balance_transactions"]):
-        if moved < 0:
-            taken, debit, credited = dispute["amount"], -moved, False
-        else:
-            taken, credited = taken - round(Fraction(moved * dispute["amount"], debit)), True
-    return 0 if dispute["status"] == "won" and credited else max(taken, 0)
 
 
 def _claimed(dispute: Json) -> int:
