@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
-from sqlalchemy import select
+from attrs import evolve
+from sqlalchemy import select, text
 
 from booking_payments.adapters.bank_transfer import (
     METHOD,
@@ -17,6 +19,7 @@ from booking_payments.adapters.bank_transfer import (
     TransferStore,
 )
 from booking_payments.adapters.bank_transfer.records import reference
+from booking_payments.adapters.bank_transfer.store import Records
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql.migrations import migrate
@@ -28,7 +31,7 @@ from booking_payments.application.views import NewBooking
 from booking_payments.container import build
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import NotFound, NotPossibleNow, RefusedByRule
-from booking_payments.domain.instructions import ConfirmIntent, CreateIntent
+from booking_payments.domain.instructions import CancelIntent, CancellationReason, ConfirmIntent, CreateIntent
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import IntentReport
@@ -38,6 +41,7 @@ from booking_payments.ports.gateway import Refused
 from booking_payments.settings import load_settings
 from booking_payments.testing.gateway_contract import GatewayContract, by_card, creation, refund_of
 from booking_payments.testing.house import House
+from tests.integration.postgres import Server
 
 OLGA = Caller.operator_of("olga", "test")
 GROSS = Money(10000, Currency.USD)
@@ -238,6 +242,54 @@ async def test_a_second_transfer_under_the_same_reference_is_noticed(services: S
 async def test_an_unknown_reference_is_told(services: Services) -> None:
     with pytest.raises(NotFound, match="no transfer has this reference"):
         await _desk(services).received("bt_nobody", GROSS, OLGA)
+
+
+async def test_a_transfer_that_is_being_booked_is_not_canceled(postgres_server: Server) -> None:
+    with postgres_server.database() as url:
+        migrate(url)
+        async with _opened(url) as services:
+            _, transfer_id = await _asked(services.payments)
+            gateway = _desk(services)._gateway
+            read, done = anyio.Event(), anyio.Event()
+            told: list[str] = []
+
+            async def arrives(records: Records) -> None:
+                transfer = await records.transfer(transfer_id, lock=True)
+                assert transfer is not None
+                read.set()
+                await done.wait()
+                now = datetime.now(UTC)
+                await records.change_transfer(evolve(transfer, status=PaymentStatus.SUCCEEDED, ended_at=now))
+
+            async def canceled() -> None:
+                try:
+                    await gateway.cancel_intent(
+                        CancelIntent(intent_id=transfer_id, reason=CancellationReason.ABANDONED), "key"
+                    )
+                except Refused as refused:
+                    told.append(refused.code)
+                else:
+                    told.append("canceled")
+
+            async def waiting(records: Records) -> bool:
+                found = await records._connection.execute(text(WAITING_FOR_A_LOCK))
+                return bool(found.scalar_one())
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(gateway.store.transact, arrives)
+                await read.wait()
+                tasks.start_soon(canceled)
+                while not told and not await gateway.store.read(waiting):
+                    await anyio.lowlevel.checkpoint()
+                done.set()
+
+            assert told != ["canceled"]
+            assert (await gateway.retrieve_intent(transfer_id)).status is PaymentStatus.SUCCEEDED
+
+
+WAITING_FOR_A_LOCK = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 
 async def test_money_for_a_booking_that_was_given_up_is_to_be_sent_back(services: Services) -> None:

@@ -171,6 +171,46 @@ async def test_a_booking_that_somebody_works_on_is_waited_for_alone(house: House
     assert await _statuses(house, booking_ids) == [PAID] * 3
 
 
+async def test_a_booking_that_somebody_works_on_stays_as_it_is_until_they_are_done(
+    house: House, storage: SqlStorage
+) -> None:
+    """Also where the row of the booking itself is not written, so that nothing else would wait for its lock."""
+    booking = await house.book()
+    payment = (await house.payments.start_payment(booking.id, ANN)).payment
+    locked, done = anyio.Event(), anyio.Event()
+    order: list[str] = []
+
+    async def hold(uow: UnitOfWork) -> None:
+        await uow.bookings.lock(booking.id)
+        locked.set()
+        await done.wait()
+        order.append("the one who held it")
+
+    async def write(uow: UnitOfWork) -> None:
+        await uow.bookings.lock(booking.id)
+        watch = await uow.payments.watch(payment.id)
+        await uow.payments.set_watch(payment.id, attrs.evolve(watch, looks=watch.looks + 1))
+
+    async def written() -> None:
+        await storage.transact(write, Subject(booking_id=booking.id))
+        order.append("the group")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(storage.transact, hold)
+        await locked.wait()
+        tasks.start_soon(written)
+        while not order and not await _ask(storage, WAITING_FOR_A_LOCK):
+            await anyio.lowlevel.checkpoint()
+        done.set()
+
+    assert order == ["the one who held it", "the group"]
+
+
+WAITING_FOR_A_LOCK = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
 @pytest.fixture
 async def elsewhere(house: House, database_url: str) -> AsyncIterator[BookingPayments]:
     """Another process on the same books."""

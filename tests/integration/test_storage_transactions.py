@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import anyio
+import anyio.lowlevel
 import attrs
 import psycopg
 import pytest
@@ -302,6 +303,38 @@ async def test_a_key_that_somebody_else_has_taken_meanwhile_is_theirs(storage: S
     await storage.transact(take)
 
     assert seen == [None, b"theirs"]
+
+
+@ON_POSTGRESQL
+async def test_a_mark_that_somebody_works_on_is_read_when_they_are_done(storage: SqlStorage, other: SqlStorage) -> None:
+    await storage.transact(lambda uow: uow.answers.put(_mark("nobody's")))
+    read, done = anyio.Event(), anyio.Event()
+    seen: list[bytes | None] = []
+
+    async def first(uow: UnitOfWork) -> None:
+        await uow.answers.get("ann", "POST /x", "key-1")
+        read.set()
+        await done.wait()
+        await uow.answers.put(_mark("the first's"))
+
+    async def second(uow: UnitOfWork) -> None:
+        stored = await uow.answers.get("ann", "POST /x", "key-1")
+        seen.append(stored.body if stored else None)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(storage.transact, first)
+        await read.wait()
+        tasks.start_soon(other.transact, second)
+        while not seen and not await _ask(storage, WAITING_FOR_A_LOCK):
+            await anyio.lowlevel.checkpoint()
+        done.set()
+
+    assert seen == [b"the first's"]
+
+
+WAITING_FOR_A_LOCK = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 
 @ON_POSTGRESQL

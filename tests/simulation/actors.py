@@ -13,13 +13,16 @@ import attrs
 import msgspec
 from attrs import define, frozen
 
+from booking_payments.adapters.fake_stripe.disputes import STATUSES
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, RefundOnCancel
 from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, PaymentError, TryAgainLater
+from booking_payments.domain.events import Settlement
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.payment import DeferredRefund, Payment, Refund
 from booking_payments.ports.gateway import WebhookRefused
 from booking_payments.ports.storage import StorageConflict
 from tests.simulation.faults import NoFaults
@@ -176,7 +179,7 @@ class Visitor(Actor):
         for turn in range(self.turns):
             await self.wait()
             action = self.random.choices(actions, weights)[0] if turn else self.habits.first
-            await ACTIONS[action](self)
+            await {**ACTIONS, **OBLIGATIONS}[action](self)
 
     def intent(self) -> Mapping[str, Any] | None:
         """One of the booking's intents, as the customer's browser and the dashboard show it."""
@@ -186,6 +189,24 @@ class Visitor(Actor):
             if each["metadata"].get("booking_id") == self.booking_id
         ]
         return self.random.choice(found) if found else None
+
+    def payments(self) -> list[Payment]:
+        """The booking's payments, as our books have them."""
+        return [each for each in self.world.ours.payments.values() if each.booking_id == self.booking_id]
+
+    def refunds_of(self, amount: Money) -> dict[str, bool]:
+        """The refunds and deferred refunds that were asked for with this amount, and whether each failed."""
+        made: list[tuple[Refund | DeferredRefund, bool]]
+        made = [(each, each.status.is_lost) for payment in self.payments() for each in payment.refunds]
+        made += [(each, False) for payment in self.payments() for each in payment.deferred]
+        return {each.id: lost for each, lost in made if each.requested_amount == amount}
+
+    def unacknowledged(self, amount: Money) -> set[str]:
+        """Those of them whose caller was not given the outcome."""
+        refunds = [each for payment in self.payments() for each in payment.refunds if not each.acknowledged]
+        waiting = [each for payment in self.payments() for each in payment.deferred if each.requested_by]
+        both: list[Refund | DeferredRefund] = [*refunds, *waiting]
+        return {each.id for each in both if each.requested_amount == amount}
 
     def part_of(self, amount: int) -> str | None:
         """Some part of an amount, or all of it."""
@@ -350,6 +371,96 @@ ACTIONS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
     "bounce": _bounce,
     "time": _let_time_pass,
 }
+
+
+# --- what is owed, and banks that do as they like
+
+
+async def _override(self: Visitor) -> None:
+    amount = self.part_of(10000)
+    await self.ask(
+        f"refund {amount or 'all'} whatever the rules say",
+        self.operator(),
+        lambda payments, caller: payments.refund_payment(
+            self.booking_id, caller, amount=amount, note="as agreed", override=True
+        ),
+    )
+
+
+async def _settle_debt(self: Visitor) -> None:
+    """An operator pays what is owed, or a part of it, by other means."""
+    owed = [each for each in self.payments() if each.owed.amount]
+    if not owed:
+        return
+    payment, how = self.random.choice(owed), self.random.choice(list(Settlement))
+    minor = self.random.choice((payment.owed.amount.minor, self.random.randint(1, payment.owed.amount.minor)))
+    amount = Money(minor, payment.amount.currency).major()
+    await self.ask(
+        f"settle {amount} of what is owed",
+        self.operator(),
+        lambda payments, caller: payments.settle_debt(payment.id, caller, amount=amount, how=how, note="by transfer"),
+    )
+
+
+async def _refund_without_a_key(self: Visitor) -> None:
+    """The same request again, with nothing that names it, until its outcome is known: nobody else asks for that
+    amount."""
+    minor = self.random.randint(1, 4000)
+    while minor in self.world.amounts_asked:
+        minor += 1
+    self.world.amounts_asked.add(minor)
+    amount = Money(minor, Currency.USD)
+    for _ in range(4):
+        unknown, known = self.unacknowledged(amount), self.refunds_of(amount)
+        result = await self._once(
+            f"refund {amount} without a key",
+            lambda payments: payments.refund_payment(self.booking_id, self.customer(), amount=amount.major()),
+        )
+        stands = unknown & {id_ for id_, lost in self.refunds_of(amount).items() if not lost}
+        new = self.refunds_of(amount).keys() - known.keys()
+        self.world.invariants.require(not (stands and new), f"{stands} was not acknowledged, and {new} was made")
+        if not isinstance(result, UNSETTLED):
+            return
+        await self.wait()
+
+
+async def _dispute_anyhow(self: Visitor) -> None:
+    """The bank disputes any part, in any status, and lets refunds pass or not."""
+    intent = self.intent()
+    if intent is not None and intent["amount_received"]:
+        status, amount = self.random.choice(sorted(STATUSES)), self.random.randint(1, intent["amount_received"])
+        refundable = self.random.choice((None, None, None, True))
+        answer = self.world.stripe.open_dispute(intent["id"], status=status, amount=amount, refundable=refundable)
+        self.world.tell(self.name, f"disputes {amount} of {intent['id']}, {status}: {answer.status}")
+
+
+async def _move_dispute(self: Visitor) -> None:
+    """The bank moves a dispute to any status, and gives back any part of the money."""
+    disputes = list(self.world.theirs.records["dispute"].values())
+    if disputes:
+        dispute, status = self.random.choice(disputes), self.random.choice(sorted(STATUSES))
+        taken = -sum(each["amount"] for each in dispute["balance_transactions"])
+        part = self.random.randint(0, taken) if taken > 0 and self.random.random() < 0.3 else None
+        answer = self.world.stripe.move_dispute(dispute["id"], status, reinstated=part)
+        self.world.tell(self.name, f"moves {dispute['id']} to {status}, {part} back: {answer.status}")
+
+
+async def _move_rate(self: Visitor) -> None:
+    """The gateway settles in euros from now on, at a rate of the day."""
+    rate = self.random.choice(("0.9", "0.915", "0.92", "0.93", "1.01"))
+    self.world.stripe.set_settlement("eur", {"usd": rate})
+    self.world.tell("gateway", f"settles in eur at {rate}")
+
+
+OBLIGATIONS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
+    "override": _override,
+    "settle": _settle_debt,
+    "refund without a key": _refund_without_a_key,
+    "dispute anyhow": _dispute_anyhow,
+    "move dispute": _move_dispute,
+    "move rate": _move_rate,
+}
+"""More actions, of the scenario that is about what is owed."""
 
 
 def register(world: SimulatedWorld, random: Random, number: int) -> str:

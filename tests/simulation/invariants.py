@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from fractions import Fraction
 from typing import Any, Final
 
 from attrs import define, field, frozen
@@ -62,6 +63,7 @@ class Invariants:
     """Collects what is ``broken``, and which pairs of states were seen (``pairs``: of what, from, to)."""
 
     longest_key_age: timedelta = LONGEST_KEY_AGE
+    banks_obey: bool = True
     broken: list[str] = field(factory=list)
     pairs: Counter[Pair] = field(factory=Counter)
 
@@ -75,7 +77,8 @@ class Invariants:
         if before is after:
             return
         self.pairs[what, before.value if before else "", after.value] += 1
-        legal = before is None or after in _MAY_FOLLOW[before]
+        free = isinstance(after, DisputeStatus) and not self.banks_obey
+        legal = before is None or free or after in _MAY_FOLLOW[before]
         self.require(legal, f"{what} {subject} moved from {before and before.value} to {after.value}")
 
 
@@ -183,6 +186,7 @@ class OurSide:
     bookings: dict[str, BookingStatus] = field(factory=dict)
     ledgers: dict[str, Counter[Account]] = field(factory=lambda: defaultdict(Counter))
     facts: Counter[str] = field(factory=Counter)
+    promised: Counter[str] = field(factory=Counter)
     _unknown: dict[str, int] = field(factory=dict)
     _answers: dict[str, int] = field(factory=dict)
     _replayed: dict[str, int] = field(factory=dict)
@@ -227,6 +231,7 @@ class OurSide:
             self.facts[type(recorded.fact).__name__] += 1
             self._moves(before, payment)
             self._no_guess(before, recorded)
+            self._owed(payment, recorded.fact)
         self.invariants.require(payment == appended.payment, f"{appended.payment.id} is not the fold of its journal")
         self.payments[appended.payment.id] = appended.payment
         self._money(appended)
@@ -270,6 +275,21 @@ class OurSide:
         withdrawn = sum(dispute.withdrawn.minor for dispute in payment.disputes)
         held = payment.captured.minor - payment.refunded.minor - withdrawn
         self.invariants.require(ledger[Account.GATEWAY] == held, f"the ledger of {payment.id} has not what it holds")
+
+    def _owed(self, payment: Payment, fact: ev.Fact) -> None:
+        """Owed = promised - refunded - withdrawn by disputes that ended against us, never below zero."""
+        promised = self.promised
+        if isinstance(fact, ev.RefundRequested | ev.RefundDeferred) and fact.promised is not None:
+            promised[payment.id] += fact.promised.amount.minor
+        elif isinstance(fact, ev.PromiseWithdrawn):
+            promised[payment.id] -= fact.promised.amount.minor
+        elif isinstance(fact, ev.DebtSettled):
+            promised[payment.id] -= fact.settled.amount.minor
+        given = sum(each.amount.minor for each in payment.refunds if each.status.value not in _LOST)
+        taken = sum(each.withdrawn.minor for each in payment.disputes if each.status.value in ("lost", "prevented"))
+        owed = max(promised[payment.id] - given - max(taken, payment.beside.minor), 0)
+        what = f"{payment.id} owes {payment.owed.amount.minor}, not {owed} of {promised[payment.id]} promised"
+        self.invariants.require(payment.owed.amount.minor == owed, what)
 
     def _bound(self, payment: Payment, appended: Appended) -> None:
         """Nothing that we ask for may go beyond the captured amount. What the dashboard and banks did before we heard
@@ -364,11 +384,17 @@ def _released(payment: Payment, refunds: list[Json]) -> set[str]:
 
 def _of_disputes(payment: Payment, disputes: list[Json]) -> Iterator[str]:
     ours = {each.id: (each.status.value, each.withdrawn.minor) for each in payment.disputes}
-    there = {each["id"]: (each["status"], _withdrawn(each)) for each in disputes}
+    there = {each["id"]: (each["status"], taken_by(each)) for each in disputes}
     if ours != there:
         yield f"{payment.id} has the disputes {ours}, the gateway {there}"
 
 
-def _withdrawn(dispute: Json) -> int:
-    moved: int = sum(entry["amount"] for entry in dispute["balance_transactions"])
-    return max(-moved, 0)
+def taken_by(dispute: Json) -> int:
+    """What the dispute has taken from the balance, in the disputed currency, by the shares of its transactions."""
+    taken, debit, credited = 0, 0, False
+    for moved in (each["amount"] for each in dispute["balance_transactions"]):
+        if moved < 0:
+            taken, debit, credited = dispute["amount"], -moved, False
+        elif debit:
+            taken, credited = taken - round(Fraction(moved * dispute["amount"], debit)), True
+    return 0 if dispute["status"] == "won" and credited else max(taken, 0)

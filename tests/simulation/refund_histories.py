@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from attrs import define, evolve, field, frozen
 
@@ -37,8 +37,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import Deferral, RefundPolicy, RefundTier
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.house import ANN, OPERATOR, House
-
-Json = dict[str, Any]
+from tests.simulation.invariants import Json, taken_by
 
 POLICY: Final = (RefundTier(hours_before=48, percent=Decimal(50)),)
 UNTIL_THE_START: Final = timedelta(days=30)
@@ -52,10 +51,13 @@ class Setting:
     amount: str = "100.00"
     payer: FeePayer = FeePayer.ORGANIZER
     fee: FeeOnRefund = FeeOnRefund.KEPT
+    settles: str | None = None
+    """The currency that the gateway settles in, at another rate with each step; None: the payment's own."""
 
     @property
     def name(self) -> str:
-        return f"{self.currency.code}-{self.payer.value}-{self.fee.value}"
+        settles = f"-in-{self.settles}" if self.settles else ""
+        return f"{self.currency.code}-{self.payer.value}-{self.fee.value}{settles}"
 
 
 @define
@@ -67,6 +69,8 @@ class Expected:
     promised: int = 0
     beside: int = 0
     started: bool = False
+    in_full: bool = False
+    """Whether the organizer has given everything back, fee included, with nothing taken off that since."""
     unacknowledged: dict[int, datetime] = field(factory=dict)
     """Amounts of refunds whose caller was told that their outcome is unknown, and when."""
 
@@ -95,6 +99,13 @@ class Expected:
             self.promised += max(asked - failed, 0)
         else:
             self.promised, self.beside = given + bank + asked, bank
+
+    def accepts(self, asked: int, given: int, taken: int, waiting: int, held: int, *, override: bool) -> bool:
+        """Whether a refund of ``asked`` is accepted: within the tier or what failed, and within the bound."""
+        back = given + waiting + taken
+        failed = self.promised - given - waiting - max(taken, self.beside)
+        by_rule = self.gross - back if override else max(self.ceiling() - back, failed)
+        return asked <= min(by_rule, self.gross - given - waiting - held)
 
     def owed(self, given: int, taken: int) -> int:
         """What was promised and has not gone back."""
@@ -130,7 +141,7 @@ class History:
     def _waits_for_a_look(self) -> bool:
         """Whether the gateway was silent, so that the system tries again a little later; lets that time pass."""
         silent = any(each.why is Deferral.GATEWAY_UNAVAILABLE for each in self.payment.deferred)
-        waits = self.payment.operation is not None or (silent and not self.payment.has_open_dispute)
+        waits = self.payment.operation is not None or (silent and not self.payment.refundable.blocked)
         if waits:
             self.house.clock.advance(A_LOOK_LATER)
         return waits
@@ -150,6 +161,14 @@ class History:
     def _of(self, kind: str) -> list[Json]:
         records = self.house.stripe._account.table(kind).values()
         return [record.body for record in records if record.body["payment_intent"] == self.intent_id]
+
+    def taken(self) -> int:
+        """What the bank has taken back for good."""
+        return sum(taken_by(each) for each in self.disputes("lost", "prevented"))
+
+    def held(self) -> int:
+        """What disputes have taken or claim."""
+        return sum(max(taken_by(each), _claimed(each)) for each in self.disputes())
 
     def part(self, share: Fraction) -> int:
         """A share of everything, as far as the gateway takes amounts that fine."""
@@ -190,7 +209,7 @@ def _moves(froms: tuple[str, ...], to: str, *, half_back: bool = False) -> Step:
         found = history.disputes(*froms)
         if not found:
             return False
-        reinstated = _taken(found[-1]) // 2 if half_back else None
+        reinstated = taken_by(found[-1]) // 2 if half_back else None
         if half_back and not reinstated:
             return False
         return history.house.stripe.move_dispute(found[-1]["id"], to, reinstated=reinstated).ok
@@ -203,12 +222,13 @@ def _cancels(refund: RefundOnCancel, *, fault: str | None = None) -> Step:
         house, expected = history.house, history.expected
         again = (await house.payments.get_booking(history.booking_id)).status.value == "canceled"
         if fault is not None:
-            house.stripe.faults.script("POST /v1/refunds", fault)
+            house.stripe.faults.script("POST /v1/refunds", fault, times=3)
         with suppress(RefundRefused):
             await house.payments.cancel_booking(history.booking_id, refund=refund)
         house.stripe.faults.clear()
         if refund is RefundOnCancel.FULL:
             expected.cancel(expected.gross)
+            expected.in_full = True
         elif refund is RefundOnCancel.POLICY and not again:
             expected.cancel(expected.ceiling())
         return True
@@ -225,7 +245,7 @@ def _asks(share: Fraction, *, fault: str | None = None, override: bool = False) 
         again = not override and history.expected.is_repetition(asked, house.clock.now())
         if fault is not None:
             house.stripe.faults.script("POST /v1/refunds", fault, times=3)
-        told, amount = None, _text(history, asked)
+        told, amount, held = None, _text(history, asked), history.held()
         try:
             if override:
                 view = await house.payments.refund_payment(
@@ -240,9 +260,12 @@ def _asks(share: Fraction, *, fault: str | None = None, override: bool = False) 
         if again:
             require(history, "a repetition is answered", told, None)
             history.expected.unacknowledged.pop(asked)
-        elif told is None or isinstance(told, OutcomeUnknown):
-            given, taken = before.given_back.amount.minor, before.taken_by_disputes.minor
-            history.expected.request(asked, given, taken, before.refundable.deferred.amount.minor)
+            return True
+        given, taken, waiting = before.given_back.amount.minor, history.taken(), before.refundable.deferred.amount.minor
+        accepts = history.expected.accepts(asked, given, taken, waiting, held, override=override)
+        require(history, "is accepted", not isinstance(told, RefusedByRule | NotPossibleNow), accepts)
+        if told is None or isinstance(told, OutcomeUnknown):
+            history.expected.request(asked, given, taken, waiting)
         if isinstance(told, OutcomeUnknown):
             history.expected.unacknowledged[asked] = house.clock.now()
         return True
@@ -267,6 +290,7 @@ async def _settles(history: History) -> bool:
         history.payment.id, OPERATOR, amount=owed.major(), how=Settlement.PAID_ELSEWHERE, note="by transfer"
     )
     history.expected.promised -= owed.minor
+    history.expected.in_full = False
     return True
 
 
@@ -341,12 +365,16 @@ def require(history: History, rule: str, ours: object, theirs: object) -> None:
         raise Wrong(f"{history.setting.name}: {word}: {rule}: {ours}, expected {theirs}\n{history.payment}")
 
 
-def check(history: History) -> None:
-    """Compare the books with the gateway and with what is expected. Raises ``Wrong``."""
+def check(history: History, *, waited: bool) -> None:
+    """Compare the books with the gateway and with what is expected. Raises ``Wrong``.
+
+    ``waited``: refunds were deferred before the last step.
+    """
     payment, expected = history.payment, history.expected
     refunded = sum(each["amount"] for each in history.refunds() if each["status"] not in LOST)
-    withdrawn = sum(_taken(each) for each in history.disputes())
-    given, taken = payment.given_back.amount.minor, payment.taken_by_disputes.minor
+    withdrawn = sum(taken_by(each) for each in history.disputes())
+    given = payment.given_back.amount.minor
+    taken = history.taken()
     owed = expected.owed(given, taken)
     require(history, "refunds", given, refunded)
     require(history, "withdrawn", payment.withdrawn.minor, withdrawn)
@@ -355,18 +383,27 @@ def check(history: History) -> None:
     require(history, "the fee is within the fee", payment.fee_returned <= payment.breakdown.fee, True)
     require(history, "what remains is the quote", _remaining(history), _quoted(history))
     require(history, "all is accounted for", given + max(taken, expected.beside) + owed >= expected.promised, True)
-    _bound(history, refunded)
+    foreign = any(not each["metadata"] for each in history.refunds())
+    if expected.in_full and not foreign and not history.disputes() and not owed:
+        require(history, "the organizer gives the whole fee back", payment.fee_returned, payment.breakdown.fee)
+    asked_for = sum(each["amount"] for each in history.refunds() if each["metadata"] and each["status"] not in LOST)
+    require(history, "only what was promised is sent", asked_for <= expected.promised, True)
+    _bound(history, refunded, waited)
     _is_listed(history, owed)
     _nothing_is_stuck(history)
 
 
-def _bound(history: History, refunded: int) -> None:
-    """No refund of ours went beyond what was captured and is not held by disputes."""
+def _bound(history: History, refunded: int, waited: bool) -> None:
+    """No refund of ours went beyond what was captured and is not held by disputes. ``waited``: some were deferred."""
     ours = frozenset(each["id"] for each in history.refunds() if each["metadata"].get("refund_id"))
     new, history.ours = ours - history.ours, ours
+    if history.word[-1] == "refund fails" and not waited:
+        require(history, "what failed is not sent again", new, frozenset())
     if new:
-        held = sum(max(_taken(each), _claimed(each)) for each in history.disputes())
+        held = history.held()
         require(history, "within the bound", refunded + held <= history.expected.gross, True)
+        if history.disputes(*ASKING) and history.word[-1] != "override":
+            require(history, "a part waits for the end of an inquiry", refunded + held, history.expected.gross)
 
 
 def _is_listed(history: History, owed: int) -> None:
@@ -376,6 +413,8 @@ def _is_listed(history: History, owed: int) -> None:
     require(history, "what is owed is listed", bool(listed), bool(owed))
     waiting = payment.owed_waiting
     require(history, "what waits is owed", waiting <= payment.owed.amount, True)
+    if payment.has_open_dispute and not any(each.status.is_lost for each in payment.refunds):
+        require(history, "what a dispute holds back waits", waiting, payment.owed.amount)
     may_wait = payment.has_open_dispute or bool(payment.deferred)
     require(history, "it waits for something", bool(waiting) <= may_wait, True)
 
@@ -392,20 +431,13 @@ def _quoted(history: History) -> int:
 def _nothing_is_stuck(history: History) -> None:
     """With no dispute open, what is owed is owed because a refund of it failed."""
     payment = history.payment
-    failed = sum(each.amount.minor for each in payment.refunds if each.status.is_lost)
+    failed = sum(each.amount.minor for each in payment.refunds if each.status.is_lost and each.gateway_refund_id)
     free = not payment.has_open_dispute and payment.operation is None
     if free and payment.owed.amount.minor > failed:
         require(history, "something sends what is owed", payment.owed.amount.minor, failed)
     if free:
         require(history, "what waits is sent", payment.refundable.deferred.amount.minor, 0)
     require(history, "no operation is left", payment.operation, None)
-
-
-def _taken(dispute: Json) -> int:
-    """What the dispute's transactions have taken; settled in the payment's own currency their sum says it."""
-    moved = [each["amount"] for each in dispute["balance_transactions"]]
-    won = dispute["status"] == "won" and any(amount > 0 for amount in moved)
-    return 0 if won else int(max(-sum(moved), 0))
 
 
 def _claimed(dispute: Json) -> int:
@@ -495,6 +527,7 @@ async def begin(setting: Setting, house: House | None = None, reference: str = "
     """A paid booking, before anything happened to it; in a house of its own in memory by default."""
     house = house or house_for(setting)
     policy = RefundPolicy(tiers=POLICY, fee=setting.fee)
+    _settle_at(house, setting, 0)
     booking = await house.book(
         setting.amount,
         currency=setting.currency,
@@ -509,6 +542,15 @@ async def begin(setting: Setting, house: House | None = None, reference: str = "
     returnable = payment.breakdown.net.minor if keeps else payment.breakdown.gross.minor
     expected = Expected(gross=payment.captured.minor, returnable=returnable)
     return History(setting=setting, house=house, booking_id=booking.id, payment=payment, expected=expected)
+
+
+RATES: Final = ("0.92", "0.915", "0.93", "0.9", "0.925")
+
+
+def _settle_at(house: House, setting: Setting, day: int) -> None:
+    """Settle at the rate of the day."""
+    if setting.settles:
+        house.stripe.set_settlement(setting.settles, {setting.currency.code: RATES[day % len(RATES)]})
 
 
 async def walk(
@@ -535,11 +577,13 @@ async def walk(
 async def extend(history: History, name: str, steps: Mapping[str, Step] = MORE_STEPS) -> bool:
     """Go on by one step, and check; False when the step is not legal there."""
     word, history.word = history.word, (*history.word, name)
+    _settle_at(history.house, history.setting, len(word))
+    waited = bool(history.payment.deferred)
     if not await steps[name](history):
         history.word = word
         return False
     await history.refresh()
-    check(history)
+    check(history, waited=waited)
     return True
 
 

@@ -13,6 +13,7 @@ from tests.simulation.actors import (
     ACTIONS,
     ALL,
     METHODS,
+    OBLIGATIONS,
     Courier,
     Habits,
     Janitor,
@@ -45,6 +46,7 @@ class Scenario:
     jumps_back: bool = False
     faults: bool = True
     never: tuple[Fault, ...] = ()
+    banks_obey: bool = True
 
 
 _CARDS: Final = tuple(each for each in METHODS if not each.startswith("pm_us"))
@@ -75,6 +77,13 @@ DISPUTES: Final = Scenario(
     methods=("pm_card_visa", "pm_card_createDispute", "pm_card_createDisputeInquiry"),
 )
 """Mostly disputes, which else are few."""
+
+OBLIGATED: Final = Scenario(
+    actions=(*OBLIGATIONS, "pay", "refund", "cancel booking", "refund in dashboard", "bounce", "time"),
+    methods=("pm_card_visa", "pm_card_mastercard", "pm_card_createDisputeInquiry", "pm_card_pendingRefund"),
+    banks_obey=False,
+)
+"""What is promised and owed: refunds, cancellations, operators and disputes that move in any order."""
 
 SKEWED: Final = Scenario(skew=timedelta(minutes=10))
 """The machine of one process is ten minutes ahead of the gateway, that of the other ten minutes behind."""
@@ -137,6 +146,7 @@ class Run:
             longest_key_age=KEPT_AT_LEAST if own_clock else LONGEST_KEY_AGE,
             shared_clock=bool(skew),
             leases_hold=not own_clock,
+            banks_obey=scenario.banks_obey,
         )
         self.world = SimulatedWorld(setup)
         self.habits = Habits.of(self.random, scenario.repairs, scenario.actions, scenario.methods)
@@ -225,6 +235,7 @@ SCENARIOS: Final = {
     "webhooks only": WEBHOOKS_ONLY,
     "resolver only": RESOLVER_ONLY,
     "disputes": DISPUTES,
+    "obligations": OBLIGATED,
     "skewed clocks": SKEWED,
     "clock jumps back": JUMPS_BACK,
     "skewed and set back": SKEWED_AND_SET_BACK,

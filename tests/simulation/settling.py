@@ -222,8 +222,17 @@ class Settling:
         if self.repairs.resolver:
             waiting = self._read(lambda uow: uow.outbox.waiting(10))
             yield from (f"message {each.id} ({each.type}) was never delivered" for each in waiting)
+            yield from self._unsent()
             yield from self._out_of_order()
             yield from self._untold()
+
+    def _unsent(self) -> Iterator[str]:
+        """What waits although nothing stands against it."""
+        for payment in self._payments():
+            free = payment.operation is None and not payment.has_open_dispute and not payment.refundable.blocked
+            waits = min(payment.refundable.deferred.amount, payment.refundable.sendable)
+            if free and waits:
+                yield f"{payment.id} waits with {waits} that nothing stands against"
 
     def _out_of_order(self) -> Iterator[str]:
         """Messages come at least once, each for the first time only behind all that go before it."""

@@ -16,10 +16,12 @@ from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import Storage
 from tests.integration.conftest import copied, postgres_template, sqlite_template
+from tests.simulation.refund_bugs import REFUND_BUGS, RefundBug
 from tests.simulation.refund_histories import (
     MORE_STEPS,
     Bookmark,
     Setting,
+    Wrong,
     begin,
     check_end,
     extend,
@@ -54,13 +56,18 @@ WORDS: Final = {
 """How many legal words of up to ``LENGTH`` steps begin with each step. A number that shrinks means that something is
 refused that was possible, or not tried any more; look for the reason before you change it here."""
 
-SETTINGS: Final = tuple(
-    Setting(currency=currency, amount=amount, payer=payer, fee=fee)
-    for currency, amount in ((Currency.USD, "100.00"), (Currency.JPY, "10000"), (Currency.KWD, "100.000"))
-    for payer in FeePayer
-    for fee in FeeOnRefund
+SETTINGS: Final = (
+    *(
+        Setting(currency=currency, amount=amount, payer=payer, fee=fee)
+        for currency, amount in ((Currency.USD, "100.00"), (Currency.JPY, "10000"), (Currency.KWD, "100.000"))
+        for payer in FeePayer
+        for fee in FeeOnRefund
+    ),
+    Setting(settles="eur"),
+    Setting(settles="eur", payer=FeePayer.CUSTOMER, fee=FeeOnRefund.RETURNED),
 )
-"""Both payers, both values of ``PAYMENT_FEE_REFUND``, and currencies with two, no and three decimals."""
+"""Both payers, both values of ``PAYMENT_FEE_REFUND``, currencies with two, no and three decimals, and a settlement
+in another one at moving rates."""
 
 SAMPLED: Final = {
     "memory": 50_000 if NIGHTLY else 600,
@@ -98,6 +105,18 @@ def test_at_least_twenty_thousand_words_are_walked() -> None:
     print(f"{sum(WORDS.values())} words of up to {LENGTH} steps")
 
     assert sum(WORDS.values()) >= 20_000
+
+
+@pytest.mark.parametrize(
+    "word", [("partial dispute", "lost", "cancel full, not sent"), ("dispute", "partly lost", "cancel full, not sent")]
+)
+async def test_a_refund_that_was_not_sent_is_sent_though_a_dispute_took_a_part(word: tuple[str, ...]) -> None:
+    history = await begin(Setting())
+    for step in word:
+        assert await extend(history, step)
+    await check_end(history)
+
+    assert not history.payment.owed.amount
 
 
 async def test_going_back_in_a_walk_leaves_nothing_of_what_was_there() -> None:
@@ -146,3 +165,28 @@ async def _storage(kind: str, request: pytest.FixtureRequest, path: Path) -> Asy
             yield storage
         finally:
             await storage.close()
+
+
+# --- what the histories see ------------------------------------------------------------------------------------
+
+
+async def _lived(bug: RefundBug) -> None:
+    history = await begin(bug.setting)
+    for step in bug.word:
+        assert await extend(history, step), f"{step} is not legal"
+    await check_end(history)
+
+
+@pytest.mark.parametrize("name", REFUND_BUGS)
+async def test_a_bug_planted_in_the_rules_of_refunds_is_found_by_its_history(name: str) -> None:
+    bug = REFUND_BUGS[name]
+    await _lived(bug)
+
+    with pytest.MonkeyPatch.context() as patch:
+        bug.plant(patch)
+        with pytest.raises(Wrong):
+            await _lived(bug)
+
+
+def test_at_least_thirty_bugs_are_planted_in_the_rules_of_refunds() -> None:
+    assert len(REFUND_BUGS) >= 30

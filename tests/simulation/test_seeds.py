@@ -18,6 +18,7 @@ from tests.simulation.runs import (
     CLIENT_ONLY,
     DISPUTES,
     FULL,
+    OBLIGATED,
     RESOLVER_ONLY,
     WEBHOOKS_ONLY,
     Result,
@@ -30,6 +31,7 @@ from tests.simulation.sizes import NIGHTLY, many
 SEEDS: Final = range(100_000 if NIGHTLY else 500)
 SEEDS_OF_DISPUTES: Final = range(20_000 if NIGHTLY else 50)
 SEEDS_ALONE: Final = range(10_000 if NIGHTLY else 150)
+SEEDS_OF_OBLIGATIONS: Final = range(20_000 if NIGHTLY else 200)
 SEEDS_SQL: Final = range(10_000 if NIGHTLY else 60)
 REPLAYED: Final = range(200 if NIGHTLY else 15)
 AT_LEAST: Final = 1_000 if NIGHTLY else 1
@@ -137,6 +139,14 @@ def test_webhooks_suffice_for_what_the_gateway_knows() -> None:
 
 def test_the_resolver_suffices() -> None:
     _hold(RESOLVER_ONLY, SEEDS_ALONE)
+
+
+def test_what_is_promised_is_owed_until_it_has_gone_back_whatever_banks_and_operators_do() -> None:
+    _hold(OBLIGATED, SEEDS_OF_OBLIGATIONS)
+
+
+def test_what_is_promised_is_owed_in_sql_books_too() -> None:
+    _hold(attrs.evolve(OBLIGATED, sql=True), SEEDS_OF_OBLIGATIONS[::10])
 
 
 def test_sql_books_break_no_more_than_books_in_memory() -> None:

@@ -66,6 +66,7 @@ class Setup:
     longest_key_age: timedelta = timedelta(hours=23)
     shared_clock: bool = False
     leases_hold: bool = True
+    banks_obey: bool = True
 
 
 @frozen
@@ -87,13 +88,14 @@ class SimulatedWorld:
         self.time = Time(NOW)
         self.story = Story()
         self.faults = Switch(setup.faults)
-        self.invariants = Invariants(setup.longest_key_age)
+        self.invariants = Invariants(setup.longest_key_age, setup.banks_obey)
         self.theirs = GatewaySide(self.invariants)
         self.ours = OurSide(self.invariants, alone=setup.leases_hold)
         self.stripe = FakeStripe(lambda: self.time.now, self.chance("stripe"), store=self.theirs)
         self.books: Books = SqlBooks(self._statement) if setup.sql else MemoryBooks()
         self.published: list[Message] = []
         self.booking_ids: list[str] = []
+        self.amounts_asked: set[int] = set()
         self.points = 0
         self.crashes = 0
         self.jumped_back = timedelta(0)

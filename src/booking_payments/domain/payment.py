@@ -382,7 +382,8 @@ class Payment:
         """The part of ``owed`` that nobody has to act on: the system sends it when an open dispute has ended, or the
         gateway answers again."""
         deferred = self._waiting.amount
-        sent_later = self.has_open_dispute or all(each.why is Deferral.GATEWAY_UNAVAILABLE for each in self.deferred)
+        # Beside one that the gateway was silent about, one may be left whose money a dispute has taken for good.
+        sent_later = self.has_open_dispute or any(each.why is Deferral.GATEWAY_UNAVAILABLE for each in self.deferred)
         waiting = deferred if sent_later else Money.zero(deferred.currency)
         held = self.held_by_disputes - self.taken_by_disputes
         return min(self.owed.amount, waiting + min(self.owed.amount - deferred, held))
