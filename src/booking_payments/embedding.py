@@ -106,6 +106,11 @@ class SyncBookingPayments:
 
         self.register_booking = blocking(payments.register_booking)
         self.get_booking = blocking(payments.get_booking)
+        self.describe_booking = blocking(payments.describe_booking)
+        self.describe_bookings = blocking(payments.describe_bookings)
+        self.quote_refund_of_payment = blocking(payments.quote_refund_of_payment)
+        self.refund_payment_by_id = blocking(payments.refund_payment_by_id)
+        self.settle_debt = blocking(payments.settle_debt)
         self.cancel_booking = blocking(payments.cancel_booking)
         self.start_payment = blocking(payments.start_payment)
         self.confirm_payment = blocking(payments.confirm_payment)

@@ -14,7 +14,9 @@ from click.testing import CliRunner
 
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.payments import BookingPayments
+from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.errors import CardDeclined, NotFound, OutcomeUnknown, PaymentError, RefusedByRule
+from booking_payments.domain.events import Settlement
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
@@ -26,7 +28,7 @@ from tests.unit.application.saboteur import Saboteur
 READING = {
     "get_booking", "payment_status", "journal", "list_payments", "quote_refund", "check_ledger", "list_webhooks",
     "audit_trail", "undelivered_messages", "look_at_payment", "checkout", "figures", "disputes", "drift_reports",
-    "list_bookings",
+    "list_bookings", "describe_booking", "describe_bookings", "quote_refund_of_payment", "recent_figures",
 }  # fmt: skip
 WITHOUT_A_COMMAND = {
     "receive_webhook", "work", "settle_payment", "settle_due", "expire_bookings", "catch_up", "forget_answers",
@@ -34,11 +36,26 @@ WITHOUT_A_COMMAND = {
 }  # fmt: skip
 """Nobody commands the money here: what these change leaves its own record; old answers and messages move none."""
 
-GUIDES = {"process_booking_payment", "retry_booking_payment", "process_booking_refund"}
-"""The guide's three calls are made of the commands."""
+GUIDES = {"process_booking_payment", "retry_booking_payment", "process_booking_refund", "refund_payment_by_id"}
+"""The guide's three calls are made of the commands, and so is a refund by the payment's own id."""
 
 T = TypeVar("T")
 Command = Callable[[House, str], Awaitable[object]]
+
+
+async def _owing(house: House, booking_id: str) -> None:
+    """A canceled booking whose refund waits for the end of a dispute."""
+    payment = (await pay(house, booking_id)).payment
+    house.stripe.open_dispute(payment.intent_id or "")
+    await house.deliver_webhooks()
+    await house.payments.cancel_booking(booking_id, refund=RefundOnCancel.FULL)
+
+
+async def _settle(house: House, booking_id: str) -> object:
+    payment = (await house.payments.payment_status(booking_id)).payment
+    return await house.payments.settle_debt(
+        payment.id, OPERATOR, amount="5.00", how=Settlement.PAID_ELSEWHERE, note="in cash"
+    )
 
 
 async def _authorized(house: House, booking_id: str) -> None:
@@ -68,6 +85,7 @@ COMMANDS: dict[str, tuple[Command, Command]] = {
     "capture_payment": (_authorized, lambda house, id_: house.payments.capture_payment(id_, OPERATOR)),
     "cancel_payment": (_authorized, lambda house, id_: house.payments.cancel_payment(id_, OPERATOR)),
     "refund_payment": (pay, lambda house, id_: house.payments.refund_payment(id_, OPERATOR, amount=Decimal("1.50"))),
+    "settle_debt": (_owing, _settle),
     "reconcile": (pay, lambda house, _: house.payments.reconcile(caller=OPERATOR)),
     "replay_webhooks": (pay, lambda house, _: house.payments.replay_webhooks(caller=OPERATOR)),
 }

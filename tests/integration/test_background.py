@@ -9,6 +9,7 @@ import pytest
 
 from booking_payments import Currency, Money, NewBooking, open_payments
 from booking_payments.container import build
+from booking_payments.domain.booking import Booking
 from booking_payments.entrypoints.chores import Chores
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.ports.publisher import Message
@@ -39,15 +40,19 @@ async def services(postgres_copy: str) -> AsyncIterator[Services]:
 
 
 async def _overdue(services: Services) -> str:
-    """A booking that was to be paid by now."""
-    new = NewBooking(
+    """A booking that was registered an hour ago and was to be paid by now."""
+    now = datetime.now(UTC)
+    booking = Booking(
+        id="bk_overdue",
         reference="R-1",
         customer_id="ann",
         amount=Money.parse("10.00", Currency.USD),
-        event_starts_at=datetime.now(UTC) + timedelta(days=1),
-        expires_at=datetime.now(UTC) - timedelta(minutes=1),
+        event_starts_at=now + timedelta(days=1),
+        expires_at=now - timedelta(minutes=1),
+        created_at=now - timedelta(hours=1),
     )
-    return (await services.payments.register_booking(new)).booking.id
+    await services.storage.transact(lambda uow: uow.bookings.add(booking))
+    return booking.id
 
 
 async def _until(happens: Callable[[], Awaitable[bool]]) -> None:

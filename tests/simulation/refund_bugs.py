@@ -312,30 +312,17 @@ def second_dispute_is_dropped(patch: Patch) -> None:
 
 @_bug("the organizer's fee is kept though the organizer cancels", "cancel full")
 def fee_is_kept_on_cancel(patch: Patch) -> None:
-    patch.setattr(Refundable, "fee_of", lambda self, amount, *, in_full: _none(amount))
+    patch.setattr(obligations, "_fee_of_promise", lambda payment, amount, *, in_full: _none(amount))
 
 
 @_bug("the fee of a refund that failed is lost", "cancel full", "refund fails", "cancel full")
 def fee_of_what_failed_is_lost(patch: Patch) -> None:
-    fee_of = Refundable.fee_of
+    fee_of = obligations._fee_of_promise
 
-    def other(self: Refundable, amount: Money, *, in_full: bool) -> Money:
-        return _none(amount) if self.failed.amount else fee_of(self, amount, in_full=in_full)
+    def other(payment: Payment, amount: Money, *, in_full: bool) -> Money:
+        return _none(amount) if payment.refundable.failed.amount else fee_of(payment, amount, in_full=in_full)
 
-    patch.setattr(Refundable, "fee_of", other)
-    failed = Refundable.failed.fget  # type: ignore[attr-defined]
-    patch.setattr(Refundable, "failed", property(lambda self: attrs.evolve(failed(self), fee=_none(failed(self).fee))))
-    patch.setattr(obligations, "_promise_in_all", _promise_what_failed(obligations._promise_in_all))
-
-
-def _promise_what_failed(promise: Callable[..., Facts]) -> Callable[..., Facts]:
-    def other(payment: Payment, request: Any, ids: Any, *, in_full: bool) -> Facts:
-        failed = payment.refundable.failed
-        if not failed.amount:
-            return tuple(promise(payment, request, ids, in_full=in_full))
-        return tuple(obligations._promise(payment, request, ids, failed, None))
-
-    return other
+    patch.setattr(obligations, "_fee_of_promise", other)
 
 
 @_bug("each refund gives its own share of the fee back, rounded up", "refund", "cancel full", setting=RETURNED)

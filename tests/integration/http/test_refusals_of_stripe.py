@@ -332,8 +332,6 @@ def test_a_verdict_where_nothing_is_charged_is_no_attempt(api: Api, line: StandI
 
 REFUNDING: Final = [
     ({"code": "charge_already_refunded"}, (422, "nothing_left", None)),
-    ({"code": "charge_disputed"}, (409, "disputed", None)),
-    ({"code": "refund_disputed_payment"}, (409, "disputed", None)),
     ({"code": "charge_not_refundable"}, (422, "not_refundable", None)),
     ({"code": "balance_insufficient"}, (502, "balance_insufficient", None)),
     ({"param": "amount"}, (422, "exceeds_refundable", None)),
@@ -343,6 +341,22 @@ REFUNDING: Final = [
     ({"code": "account_closed"}, (422, "payment_method_unavailable", None)),
     ({"code": "lock_timeout"}, (503, "outcome_unknown", None)),
 ]
+
+
+@pytest.mark.parametrize("code", ["charge_disputed", "refund_disputed_payment"])
+def test_a_refund_that_a_dispute_stands_against_is_deferred(api: Api, line: StandIn, code: str) -> None:
+    paid = intent("succeeded", amount_received=10000)
+    line.answer("POST /v1/payment_intents", 200, paid)
+    line.answer("GET /v1/payment_intents/pi_1", 200, paid)
+    for listed in ("refunds", "disputes"):
+        line.answer(f"GET /v1/{listed}", 200, {"data": [], "has_more": False})
+    booking = api.book()
+    api.pay(booking, "pm_1")
+    line.answer("POST /v1/refunds", 400, refusal(code=code))
+
+    answer = api.post(f"/api/bookings/{booking}/payment/refund/", OPERATOR, json={"amount": "10.00"}).json()
+
+    assert (answer["status"], answer["deferred"], answer["refund_owed"]) == ("pending", True, "10.00")
 
 
 @pytest.mark.parametrize(("error", "answer"), REFUNDING)

@@ -510,7 +510,7 @@ async def test_the_version_of_an_event_is_kept(house: House) -> None:
     result = await house.deliver(_body(event))
 
     assert result.api_version == "2020-08-27"
-    assert '"api_version": "2020-08-27"' in (await _row(house, event)).body
+    assert '"api_version":"2020-08-27"' in (await _row(house, event)).body
 
 
 # --- deliveries refused for their signature

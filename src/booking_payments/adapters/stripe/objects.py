@@ -165,21 +165,42 @@ def kept_of(body: Object) -> dict[str, Any]:
     if isinstance(moved, list):
         entries = [entry for entry in moved if isinstance(entry, Mapping)]
         kept["balance_transactions"] = [
-            {name: plain_value(entry[name]) for name in ("amount", "currency") if name in entry} for entry in entries
+            {name: plain_value(entry[name]) for name in _MOVED_FIELDS if name in entry} for entry in entries
         ]
-    return kept
+    types = body.get("payment_method_types")
+    if isinstance(types, list):
+        kept["payment_method_types"] = [plain_value(each) for each in types]
+    charge = body.get("latest_charge")
+    if isinstance(charge, Mapping):
+        kept["latest_charge"] = {"id": plain_value(charge.get("id")), **_kept_method(charge)}
+    return kept | _kept_method(body)
+
+
+def _kept_method(charge: Object) -> dict[str, Any]:
+    """What is stored of what a charge was made with: kind, brand, last digits, wallet, and until when it is held."""
+    method = charge_method(charge)
+    if method is None:
+        return {}
+    its = _mapping(_mapping(charge.get("payment_method_details")).get(method.type))
+    kept = {name: plain_value(its[name]) for name in ("brand", "last4", "capture_before") if name in its}
+    wallet = {"wallet": {"type": method.wallet}} if method.wallet else {}
+    return {"payment_method_details": {"type": method.type, method.type: {**kept, **wallet}}}
 
 
 _PLAIN_FIELDS: Final = (
     *("id", "object", "status", "amount", "currency", "amount_received", "amount_capturable", "created"),
-    *("reason", "failure_reason"),
+    *("reason", "failure_reason", "is_charge_refundable", "captured", "amount_captured"),
 )
+_MOVED_FIELDS: Final = ("amount", "currency", "created", "exchange_rate")
 _ID_FIELDS: Final = ("latest_charge", "payment_method", "payment_intent", "charge")
 _PARTS: Final[Mapping[str, frozenset[str]]] = {
     "last_payment_error": frozenset({"code", "message", "decline_code", "advice_code"}),
     "evidence_details": frozenset({"due_by"}),
     "metadata": frozenset(
-        {"payment_id", "booking_id", "booking_reference", "refund_id", "correlation_id", "installation_id"}
+        {
+            *("payment_id", "booking_id", "booking_reference", "refund_id", "correlation_id"),
+            *("installation_id", "customer_key"),
+        }
     ),
 }
 _LARGEST: Final = 2**63

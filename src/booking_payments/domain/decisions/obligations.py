@@ -19,7 +19,7 @@ from booking_payments.domain.errors import InvalidAmount, RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import Command, PaymentStatus, RefundStatus, require
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import Money, total
 from booking_payments.domain.payment import DeferredRefund, Operation, Payment, Refund, applied
 from booking_payments.domain.refunds import (
     Deferral,
@@ -324,22 +324,18 @@ def must_wait(payment: Payment, operation: Operation, disputes: Sequence[Dispute
 
 
 def paid_out_beyond(payment: Payment) -> Facts:
-    """One alert when more has left than was captured: the gateway did it, since our requests keep the bound."""
-    left = payment.given_back.amount + payment.withdrawn - _not_known_to_be_sent(payment)
+    """One alert when more has left than was captured: the gateway did it, since our requests keep the bound.
+
+    A refund that the gateway has not answered for has not left; it may well refuse it for what went before.
+    """
+    asked = (each.amount for each in payment.refunds if each.status.is_pending and each.gateway_refund_id is None)
+    left = payment.given_back.amount - total(asked, payment.captured.currency) + payment.withdrawn
     if payment.status is not PaymentStatus.SUCCEEDED or left <= payment.captured:
         return ()
     if has_drift(payment, PAID_OUT_BEYOND):
         return ()
     detail = f"{left} was refunded or withdrawn by disputes, of {payment.captured} captured"
     return (ev.DriftFound(code=PAID_OUT_BEYOND, detail=detail),)
-
-
-def _not_known_to_be_sent(payment: Payment) -> Money:
-    """The refund whose call is in flight or unknown: it is reserved, but nobody knows that it left."""
-    instruction = payment.operation.instruction if payment.operation else None
-    refund = payment.refund(instruction.refund_id) if isinstance(instruction, CreateRefund) else None
-    sent = refund is None or refund.gateway_refund_id is not None or refund.status.is_lost
-    return Money.zero(payment.captured.currency) if refund is None or sent else refund.amount
 
 
 # --- the facts of a refund -------------------------------------------------------------------------------------
