@@ -1,8 +1,10 @@
 """Engines, set up so that a commit means what it says."""
 
 import math
+import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, event, make_url
@@ -126,8 +128,17 @@ def _on_connect_postgresql(connection: Any, _: object) -> None:
 
 def prepare_sqlite(engine: Engine) -> None:
     """Take transactions into our own hands and make commits durable."""
+    event.listen(engine, "do_connect", _require_folder)
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
+
+
+def _require_folder(_: object, record: object, args: Sequence[Any], options: object) -> None:
+    """Fail as SQLite would where the file's folder is missing, before a thread is started for the connection: one that
+    cannot connect ends after its event loop, and its last words would be a traceback."""
+    file = str(args[0]) if args else ""
+    if file and not file.startswith((":memory:", "file:")) and not Path(file).absolute().parent.is_dir():
+        raise sqlite3.OperationalError("unable to open database file")
 
 
 def _on_connect(connection: Any, _: object) -> None:
