@@ -221,6 +221,7 @@ def _cancels(refund: RefundOnCancel, *, fault: str | None = None) -> Step:
     async def step(history: History) -> bool:
         house, expected = history.house, history.expected
         again = (await house.payments.get_booking(history.booking_id)).status.value == "canceled"
+        before = sum(each["amount"] for each in history.refunds() if each["status"] not in LOST)
         if fault is not None:
             house.stripe.faults.script("POST /v1/refunds", fault, times=3)
         with suppress(RefundRefused):
@@ -228,7 +229,8 @@ def _cancels(refund: RefundOnCancel, *, fault: str | None = None) -> Step:
         house.stripe.faults.clear()
         if refund is RefundOnCancel.FULL:
             expected.cancel(expected.gross)
-            expected.in_full = True
+            given = sum(each["amount"] for each in history.refunds() if each["status"] not in LOST)
+            expected.in_full = expected.in_full or before < expected.gross <= given
         elif refund is RefundOnCancel.POLICY and not again:
             expected.cancel(expected.ceiling())
         return True

@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from tests.simulation.bugs import BUGS
+from tests.simulation.refund_bugs import REFUND_BUGS
 from tests.simulation.runs import FULL, SCENARIOS, simulate
 
 SEEDS: Final = 2_000
@@ -64,6 +65,26 @@ FOUND: Final[Mapping[str, Mapping[str, int]]] = {
 """The first seed that finds each bug, where it is found: a place to begin. Changes of the product move it, and then it
 is looked for from the first seed on; ``python -m tests.simulation --bug NAME --first`` finds the new one."""
 
+FOUND_AMONG_OBLIGATIONS: Final[Mapping[str, int]] = {
+    "taken_is_still_owed": 1,
+    "partial_loss_ends_the_promise": 15,
+    "disputes_hold_nothing": 1,
+    "part_is_sent_during_an_inquiry": 11,
+    "repetition_is_a_new_refund": 13,
+    "status_moves_money": 0,
+    "settlement_currency_is_ours": 6,
+    "appeal_is_dropped": 0,
+    "waiting_is_left": 237,
+    "deferred_is_never_sent": 42,
+    "failed_refund_is_sent_again": 32,
+    "prevented_took_nothing": 15,
+    "deferred_is_sent_during_a_dispute": 11,
+    "settled_is_acknowledged": 13,
+    "won_at_another_rate_keeps_a_rest": 178,
+    "second_dispute_is_dropped": 1,
+}
+"""The first seed of the scenario ``obligations`` that finds these bugs, besides the history that finds each."""
+
 cases = [(bug, scenario) for bug, found in FOUND.items() for scenario in found]
 
 
@@ -81,6 +102,17 @@ def _first_seed(scenario: str, known: int) -> int | None:
         if simulate(seed, SCENARIOS[scenario]).broken:
             return seed
     return None
+
+
+@pytest.mark.parametrize("bug", FOUND_AMONG_OBLIGATIONS)
+def test_a_bug_in_the_rules_of_refunds_is_found_among_obligations(bug: str) -> None:
+    known = FOUND_AMONG_OBLIGATIONS[bug]
+    with pytest.MonkeyPatch.context() as patch:
+        REFUND_BUGS[bug].plant(patch)
+        found = _first_seed("obligations", known)
+
+    assert found is not None, f"nobody notices that {REFUND_BUGS[bug].wrong}"
+    assert not simulate(found, SCENARIOS["obligations"]).broken
 
 
 def test_every_bug_is_looked_for_where_one_path_stands_alone() -> None:

@@ -382,8 +382,9 @@ class Payment:
         """The part of ``owed`` that nobody has to act on: the system sends it when an open dispute has ended, or the
         gateway answers again."""
         deferred = self._waiting.amount
-        # Beside one that the gateway was silent about, one may be left whose money a dispute has taken for good.
-        sent_later = self.has_open_dispute or any(each.why is Deferral.GATEWAY_UNAVAILABLE for each in self.deferred)
+        # With no dispute open and none that blocks refunds the next look sends it, whatever it was deferred for.
+        blocked = any(dispute.blocks_refunds for dispute in self.disputes)
+        sent_later = self.has_open_dispute or not blocked
         waiting = deferred if sent_later else Money.zero(deferred.currency)
         held = self.held_by_disputes - self.taken_by_disputes
         return min(self.owed.amount, waiting + min(self.owed.amount - deferred, held))
