@@ -34,11 +34,6 @@ POINTS: Final = {
 """How many boundaries each use case crosses, in memory and (with each SQL statement) in SQLite. A number that shrinks
 means that there is something which no fault can strike any more; look for the reason before you change it here."""
 
-NOT_BEFORE_THE_KEY_LAPSES: Final = frozenset({"cancel the booking"})
-"""Where a 500 that the gateway saved without doing anything changes the end: a cancel that is repeated meanwhile sends
-nothing, and when the key has lapsed its call is given up, not made again by itself. The refund of a paid booking is
-promised by then, so it is deferred and sent."""
-
 cases = pytest.mark.parametrize("case", USE_CASES, ids=lambda case: case.name)
 
 
@@ -80,8 +75,4 @@ def _faults(case: UseCase, sql: bool) -> Iterator[OneFault]:
     """Over SQL what the gateway does is left to the nights: the books' adapter has no part in it."""
     for point in points(case, sql=sql):
         if NIGHTLY or not sql or point.kind is not Kind.GATEWAY:
-            yield from (each for each in faults_for(point) if not _lasts_a_day(case, each))
-
-
-def _lasts_a_day(case: UseCase, fault: OneFault) -> bool:
-    return fault.fault is Fault.ERROR_BEFORE and case.name in NOT_BEFORE_THE_KEY_LAPSES
+            yield from faults_for(point)

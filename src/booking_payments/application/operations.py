@@ -50,6 +50,9 @@ MAX_STEPS = 8
 ARRIVES_WITHIN: Final = timedelta(minutes=10)
 """A request that the gateway does not have after this time has got lost on its way, and may be replaced by another."""
 
+NOT_SENT_AGAIN: Final = "not_sent_again"
+"""The refusal of an operation that had no effect and whose key is too old to be sent again."""
+
 CLOCKS_APART: Final = timedelta(hours=1)
 """How far the gateway's clock may lie behind ours. Not finding an intent that exists could mean losing a charge."""
 
@@ -318,7 +321,7 @@ async def _resumed(world: World, claimed: Claimed, listed: IntentList | None = N
     if may_send:
         return await _perform(world, claimed)
     never_sent = isinstance(claimed.operation.instruction, CreateRefund)
-    return evolve(read or News(), refusal=decisions.NEVER_SENT if never_sent else "not_sent_again")
+    return evolve(read or News(), refusal=decisions.NEVER_SENT if never_sent else NOT_SENT_AGAIN)
 
 
 async def _made_again(world: World, claimed: Claimed, listed: IntentList | None) -> News:
@@ -400,7 +403,7 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         if news.refused and news.refusal:
             recorder.add(decisions.give_up(recorder.payment, claimed.operation, news.refusal, news.intent))
         recorder.add(decisions.release_after(claimed.operation, recorder.payment, recorder.booking))
-        _cancel_all_the_same(recorder, payment.operation)
+        _cancel_all_the_same(world, recorder, payment.operation, news)
         new = recorder.follow_up(send=not news.refusal)
         watch = await uow.payments.watch(payment.id)
         in_vain = news.unknown is not None and payment.operation is not None and payment.operation.unknown
@@ -415,11 +418,21 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
     return await world.storage.transact(work, Subject(booking_id=claimed.booking.id))
 
 
-def _cancel_all_the_same(recorder: Recorder, ended: Operation | None) -> None:
-    """Close the booking where ``ended``, a cancellation with an unknown outcome, found the payment paid."""
-    over = ended is not None and recorder.payment.operation is None
-    if ended is not None and over and decisions.cancels_all_the_same(ended, recorder.payment, recorder.booking):
-        recorder.cancel_with_refund(ended.refund_on_cancel or RefundOnCancel.POLICY, ended.intended_at)
+def _cancel_all_the_same(world: World, recorder: Recorder, ended: Operation | None, news: News) -> None:
+    """Carry a cancellation with an unknown outcome through: close the booking where it found the payment paid, and ask
+    anew, under a new key, where the first request had no effect and its key is too old to be sent again."""
+    if ended is None or recorder.payment.operation is not None:
+        return
+    refund = ended.refund_on_cancel or RefundOnCancel.POLICY
+    if decisions.cancels_all_the_same(ended, recorder.payment, recorder.booking):
+        recorder.cancel_with_refund(refund, ended.intended_at)
+    elif news.refusal == NOT_SENT_AGAIN and decisions.cancels_anew(ended, recorder.payment, recorder.booking):
+        key = world.ids.idempotency_key()
+        recorder.add(
+            decisions.intend_cancel(
+                recorder.payment, idempotency_key=key, purpose=ended.purpose, refund_on_cancel=refund
+            )
+        )
 
 
 async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.application.payments import BookingPayments
+from booking_payments.application.views import RefundOnCancel
 from booking_payments.application.world import Terms
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined, OutcomeUnknown, PaymentError
@@ -25,6 +26,7 @@ from tests.payments import (
     pay,
     pay_in_browser,
     payment_of,
+    start,
 )
 
 FAULTS = ["timeout_before", "timeout_after", "reset_before", "reset_after", "409", "429_lock", "500_before", "503"]
@@ -314,3 +316,32 @@ async def test_a_refund_that_was_made_is_answered_though_the_database_cannot_be_
     view = await payments.refund_payment(booking.id, ANN, amount="20.00")
 
     assert (view.refund.status, view.payment.refunded.minor) == (RefundStatus.SUCCEEDED, 2000)
+
+
+@pytest.mark.parametrize("fault", ["500_before", "timeout_before"])
+async def test_a_cancellation_whose_outcome_was_unknown_closes_the_booking_in_the_end(house: House, fault: str) -> None:
+    view = await start(house)
+    house.stripe.faults.script("POST /v1/payment_intents/*/cancel", fault, times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.cancel_booking(view.payment.booking_id)
+
+    for _ in range(26):
+        house.clock.advance(timedelta(hours=1))
+        await house.payments.work()
+
+    assert (await house.payments.get_booking(view.payment.booking_id)).status is BookingStatus.CANCELED
+    assert (await payment_of(house, view)).status is PaymentStatus.CANCELED
+
+
+async def test_a_cancellation_of_unknown_outcome_gives_back_what_was_paid_meanwhile(house: House) -> None:
+    view = await start(house)
+    house.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await house.payments.cancel_booking(view.payment.booking_id, refund=RefundOnCancel.FULL)
+    pay_in_browser(house, view)
+
+    await house.settle()
+
+    payment = await payment_of(house, view)
+    assert (await house.payments.get_booking(payment.booking_id)).status is BookingStatus.CANCELED
+    assert (payment.captured, payment.refunded) == (payment.captured, payment.captured)

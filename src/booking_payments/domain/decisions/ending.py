@@ -126,6 +126,13 @@ def cancels_all_the_same(operation: Operation, payment: Payment, booking: Bookin
     return operation.purpose is ev.Purpose.CANCEL_BOOKING and operation.unknown and paid and open_booking
 
 
+def cancels_anew(operation: Operation, payment: Payment, booking: Booking) -> bool:
+    """Whether a cancellation whose outcome was unknown, and which had no effect, still has something to cancel."""
+    cancels = operation.purpose is ev.Purpose.CANCEL_BOOKING and operation.unknown
+    admitted = COMMANDS[payment.status][Command.CANCEL] is None
+    return cancels and admitted and booking.status is BookingStatus.PENDING
+
+
 _RELEASES = {
     ev.Purpose.CANCEL_BOOKING: BookingStatus.CANCELED,
     ev.Purpose.EXPIRE_BOOKING: BookingStatus.EXPIRED,
