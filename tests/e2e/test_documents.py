@@ -83,7 +83,9 @@ def test_every_block_is_run_or_says_why_not(block: Block) -> None:
 
 PAID = """
 from datetime import UTC, datetime
+from attrs import evolve
 from booking_payments import Currency, Money, NewBooking, open_payments_sync
+from booking_payments.domain.refunds import RefundOnCancel
 
 seat = NewBooking(
     reference="order-1001",
@@ -93,12 +95,17 @@ seat = NewBooking(
 )
 with open_payments_sync(migrate=True) as payments:
     payments.process_booking_payment(payments.register_booking(seat).booking, "pm_card_visa")
+    disputed = payments.register_booking(evolve(seat, reference="order-1002")).booking
+    payments.process_booking_payment(disputed, "pm_card_createDispute")
+    payments.reconcile()
+    payments.cancel_booking(disputed.id, refund=RefundOnCancel.FULL)
 """
 
 
 @pytest.fixture(scope="module")
 def house_at_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the books of a service that has taken the payment of the documents' ``order-1001``."""
+    """A folder with the books of a service that has taken the payment of the documents' ``order-1001``, and owes the
+    customer of ``order-1002``, whose payment is disputed."""
     folder = tmp_path_factory.mktemp("house")
     subprocess.run([sys.executable, "-c", PAID], cwd=folder, env=environment(), check=True)
     return folder

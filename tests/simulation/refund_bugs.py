@@ -14,6 +14,7 @@ from attrs import frozen
 
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
+from booking_payments.domain import payment as payment_module
 from booking_payments.domain.decisions import ending, obligations, observe_disputes
 from booking_payments.domain.disputes import withdrawn_by
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
@@ -323,19 +324,7 @@ def fee_of_what_failed_is_lost(patch: Patch) -> None:
         return _none(amount) if payment.refundable.failed.amount else fee_of(payment, amount, in_full=in_full)
 
     patch.setattr(obligations, "_fee_of_promise", other)
-
-
-@_bug("each refund gives its own share of the fee back, rounded up", "refund", "cancel full", setting=RETURNED)
-def fee_is_rounded_up_each_time(patch: Patch) -> None:
-    def other(self: Refundable, amount: Money, **_: Any) -> Money:
-        return Money(-(-self.breakdown.fee.minor * amount.minor // self.breakdown.gross.minor) + 1, amount.currency)
-
-    patch.setattr(Refundable, "_fee_of", other)
-
-
-@_bug("the whole fee comes back with each part", "refund", "refund of another amount", setting=ON_TOP)
-def whole_fee_with_each_part(patch: Patch) -> None:
-    patch.setattr(Refundable, "_fee_of", lambda self, amount, **_: self.breakdown.fee)
+    patch.setattr(payment_module, "fee_by_refunds", lambda promised, bank, breakdown: _none(promised.fee))
 
 
 # --- what an operator sees -------------------------------------------------------------------------------------

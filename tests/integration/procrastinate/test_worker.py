@@ -286,6 +286,7 @@ async def test_a_worker_begins_again_when_postgresql_is_back(postgres_server: Se
     assert "worker_interrupted" in [each["event"] for each in logs]
 
 
+@pytest.mark.timeout(300)
 async def test_a_worker_that_was_taken_for_dead_begins_again(jobs: Jobs, diary: Diary) -> None:
     before: list[int] = []
 

@@ -138,7 +138,9 @@ def _require_folder(_: object, record: object, args: Sequence[Any], options: obj
     cannot connect ends after its event loop, and its last words would be a traceback."""
     file = str(args[0]) if args else ""
     if file and not file.startswith((":memory:", "file:")) and not Path(file).absolute().parent.is_dir():
-        raise sqlite3.OperationalError("unable to open database file")
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_CANTOPEN, "SQLITE_CANTOPEN"
+        raise error
 
 
 def _on_connect(connection: Any, _: object) -> None:

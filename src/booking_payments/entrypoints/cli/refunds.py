@@ -182,8 +182,8 @@ def settle(name: str, amount: str, how: str, note: str, as_json: bool) -> None:
 
     \b
     Examples:
-      booking-payments payments settle order-1001 --amount 50.00 --how paid_elsewhere --note "in cash"
-      booking-payments payments settle order-1001 --amount 50.00 --how waived --note "mail of 3 May" --json
+      booking-payments payments settle order-1002 --amount 50.00 --how paid_elsewhere --note "in cash"
+      booking-payments payments settle order-1002 --amount 50.00 --how waived --note "mail of 3 May" --json
     """
 
     async def work(services: Services, payment: Payment) -> PaymentView:
