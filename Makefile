@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit nightly bench lint typecheck docs screenshots lock mutation audit clean
+.PHONY: help run test test-unit coverage nightly bench lint typecheck docs screenshots lock mutation audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ run: $(VENV)/.run  ## install what is needed, migrate, and serve on http://127.0
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 
 test: $(VENV)/.dev  ## install what is needed and run the whole suite on all cores, PostgreSQL included
+	@$(BIN)/python -m pytest $(PARALLEL)
+
+coverage: $(VENV)/.dev  ## the whole suite again, measuring which branches it takes: at least 95 percent (about half an hour)
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
 test-unit: $(VENV)/.dev  ## run tests/unit on all cores, for the daily loop (half a minute)
