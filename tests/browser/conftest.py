@@ -13,14 +13,13 @@ from tests.e2e.serving import serving
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )
-REMEDY = "no chromium is found; on Debian and Ubuntu: apt install chromium"
 
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """One browser for the whole run."""
     if not CHROMIUM:
-        pytest.skip(REMEDY)
+        pytest.skip("no chromium is found; on Debian and Ubuntu: apt install chromium")
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started

@@ -4,6 +4,7 @@ Nobody here knows the rules: they do what comes to their mind, in the order in w
 has to say no.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from random import Random
@@ -484,7 +485,7 @@ def register(world: SimulatedWorld, random: Random, number: int) -> str:
 
 
 @define(eq=False)
-class Helper(Actor):
+class Helper(Actor, ABC):
     """Works round after round until ``stopped``; with nothing to do, less and less often."""
 
     stopped: bool = False
@@ -495,9 +496,9 @@ class Helper(Actor):
             await self.wait(idle)
             idle = 1.0 if await self.round() else min(idle * 2, MOST_IDLE / self.habits.patience_s)
 
+    @abstractmethod
     async def round(self) -> bool:
-        """Do what there is to do; whether it is worth coming back soon."""
-        raise NotImplementedError
+        """Do the work that is due. Returns whether more of it is expected soon."""
 
 
 @define(eq=False)

@@ -205,11 +205,16 @@ PRIVILEGED = [
 ]
 
 
-@pytest.mark.parametrize("field", PRIVILEGED)
-@pytest.mark.parametrize("action", ["intent", "confirm", "cancel", "retry", "refund"])
-def test_nobody_assigns_what_is_ours(api: Api, action: str, field: str) -> None:
-    if (action, field) == ("refund", "amount"):
-        pytest.skip("a refund has an amount")
+@pytest.mark.parametrize(
+    ("action", "field"),
+    [
+        (action, field)
+        for action in ("intent", "confirm", "cancel", "retry", "refund")
+        for field in PRIVILEGED
+        if (action, field) != ("refund", "amount")  # the one that clients may name
+    ],
+)
+def test_a_request_cannot_set_a_field_that_only_the_service_sets(api: Api, action: str, field: str) -> None:
     body = {"payment_method_id": "pm_card_visa"} if action == "retry" else {}
 
     response = api.post(f"/api/bookings/{api.book()}/payment/{action}/", ANN, json={**body, field: "1"})
