@@ -1,4 +1,4 @@
-"""What arrives together shares transactions on PostgreSQL, and nobody could tell from what becomes of it."""
+"""Group commit on PostgreSQL: concurrent requests share a transaction, with the same results as separate ones."""
 
 import asyncio
 import json

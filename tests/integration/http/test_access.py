@@ -1,4 +1,4 @@
-"""Who may call what: every route declares it, and nobody sees what belongs to somebody else."""
+"""Authorization: every route declares its scopes, and callers see only their own bookings."""
 
 from collections.abc import Mapping
 from typing import Any

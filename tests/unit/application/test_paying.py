@@ -573,7 +573,7 @@ async def test_a_passing_fault_is_tried_again_with_the_same_key(house: House) ->
     assert (view.payment.status, len(posts), len(set(posts))) == (PaymentStatus.SUCCEEDED, 2, 1)
 
 
-async def test_a_mistake_of_ours_is_told_as_ours(house: House) -> None:
+async def test_a_malformed_request_to_the_gateway_is_reported_as_a_fault_of_the_service(house: House) -> None:
     booking = await house.book(reference="R" * 501)  # one letter more than the gateway's metadata takes
 
     with pytest.raises(GatewayRefusedUs):

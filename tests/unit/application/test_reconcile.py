@@ -1,4 +1,4 @@
-"""Reconciling: what is healed, what is left for a person, and what is none of our business."""
+"""Reconciliation: drift that is repaired, drift that is reported, and foreign objects that are ignored."""
 
 from collections import Counter
 from collections.abc import Sequence

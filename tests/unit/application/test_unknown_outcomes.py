@@ -279,7 +279,7 @@ async def test_a_charge_that_could_not_be_written_down_is_no_failure(house: Hous
 
 
 @pytest.mark.parametrize("error", [StorageConflict("busy"), CommitLost("gone meanwhile")])
-async def test_what_is_written_down_is_told_though_what_follows_from_it_is_not(error: Exception) -> None:
+async def test_a_recorded_outcome_is_returned_although_a_later_write_fails(error: Exception) -> None:
     house = House(terms=Terms(max_attempts=1))
     booking = await house.book()
     view = await house.payments.start_payment(booking.id, ANN)

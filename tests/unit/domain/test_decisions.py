@@ -753,7 +753,7 @@ def test_an_intent_that_holds_no_money_holds_nothing_in_vain(status: S) -> None:
     assert not decide.holds_in_vain(a_canceled_life().payment, an_intent(status))
 
 
-def test_what_was_not_seen_and_what_is_of_another_payment_is_not_held_in_vain() -> None:
+def test_only_a_known_intent_of_this_payment_needs_its_hold_released() -> None:
     payment = a_canceled_life().payment
     other = an_intent(S.REQUIRES_CAPTURE, id="pi_2")
 
@@ -762,11 +762,11 @@ def test_what_was_not_seen_and_what_is_of_another_payment_is_not_held_in_vain() 
 
 
 @pytest.mark.parametrize("life", [linked, a_held_life, a_paid_life])
-def test_money_held_for_a_payment_that_is_not_over_is_not_held_in_vain(life: Callable[[], Life]) -> None:
+def test_the_hold_of_an_open_payment_needs_no_release(life: Callable[[], Life]) -> None:
     assert not decide.holds_in_vain(life().payment, an_intent(S.REQUIRES_CAPTURE))
 
 
-def test_what_is_held_in_vain_is_released_once() -> None:
+def test_the_hold_of_an_ended_payment_is_released_once() -> None:
     life = a_canceled_life()
     facts = life.happens(*decide.intend_release(life.payment, idempotency_key="key_9"))
 
@@ -860,9 +860,7 @@ def test_a_canceled_booking_owes_what_its_refunds_did_not_bring(
         ([], [1], "100.00"),
     ],
 )
-def test_a_canceled_booking_owes_all_that_came_back_of_what_was_given(
-    before: list[str], back: list[int], owed: str
-) -> None:
+def test_a_canceled_booking_owes_every_refund_that_failed(before: list[str], back: list[int], owed: str) -> None:
     life = a_paid_life()
     for amount in before:
         asks(life, amount)

@@ -156,7 +156,7 @@ def test_a_rate_times_an_amount_rounds_half_even(minor: int, product: int) -> No
     ],
 )
 def test_a_setting_finer_than_the_currency_rounds_half_even(major: str, currency: Currency, minor: int) -> None:
-    with localcontext(rounding=ROUND_UP):  # whatever the house around us has set
+    with localcontext(rounding=ROUND_UP):  # rounding set by the embedding program has no effect
         assert in_currency(Decimal(major), currency) == Money(minor, currency)
 
 

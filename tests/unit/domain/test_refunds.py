@@ -416,14 +416,14 @@ def half(**changes: Any) -> Refundable:
 
 
 @pytest.mark.parametrize(("now", "until"), [(STARTS - HOUR, STARTS), (STARTS + HOUR, STARTS + HOUR)])
-def test_what_is_owed_comes_back_whatever_the_tiers_and_the_clock_say(now: datetime, until: datetime) -> None:
+def test_an_owed_amount_is_refundable_outside_the_tiers_and_after_the_start(now: datetime, until: datetime) -> None:
     quote = half(tiers=STEPS).quote(now, None)
 
     assert (quote.reason, quote.amount, quote.fee_refunded) == (QuoteReason.REFUND_OWED, usd("50.00"), usd("1.50"))
     assert quote.refundable_until == until
 
 
-def test_what_is_owed_comes_on_top_of_what_came_back_before() -> None:
+def test_an_owed_amount_is_quoted_on_top_of_earlier_refunds() -> None:
     assert half(given=back("30.00")).quote(STARTS, None).amount == usd("50.00")
 
 
@@ -431,7 +431,7 @@ def test_no_more_is_owed_than_is_left() -> None:
     assert half(given=back("60.00")).quote(STARTS, None).amount == usd("40.00")
 
 
-def test_what_the_bank_took_back_is_owed_no_more() -> None:
+def test_an_amount_withdrawn_by_the_bank_is_not_owed() -> None:
     assert half(taken=usd("30.00")).quote(STARTS, None).amount == usd("20.00")
 
 
