@@ -23,7 +23,7 @@ from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, services_of
 from tests.unit.application.saboteur import Overtaken
 
-ROUNDS = int(os.environ.get("RACE_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("RACE_ROUNDS", "6"))
 CARD = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
 NUMBERS = count(1)
 

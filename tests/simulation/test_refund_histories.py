@@ -34,27 +34,28 @@ from tests.simulation.sizes import NIGHTLY
 __all__ = ["postgres_template", "sqlite_template"]
 
 
-LENGTH: Final = 4
+LENGTH: Final = 4 if NIGHTLY else 3
 ONE_IN: Final = 20
 """Of so many walked words one ends with ``ledger check`` and ``reconcile``; of the sampled words each does."""
 
 WORDS: Final = {
-    "cancel full": 2_050,
-    "cancel none": 2_113,
-    "cancel policy": 2_463,
-    "dispute": 1_182,
-    "event starts": 1_630,
-    "inquiry": 1_316,
-    "override": 2_463,
-    "partial dispute": 2_177,
-    "partial inquiry": 2_075,
-    "prevented": 586,
-    "refund": 2_466,
-    "refund in the dashboard": 2_466,
-    "refund of another amount": 2_464,
+    "cancel full": {3: 173, 4: 2_050},
+    "cancel none": {3: 175, 4: 2_113},
+    "cancel policy": {3: 197, 4: 2_463},
+    "dispute": {3: 122, 4: 1_182},
+    "event starts": {3: 148, 4: 1_630},
+    "inquiry": {3: 119, 4: 1_316},
+    "override": {3: 197, 4: 2_463},
+    "partial dispute": {3: 175, 4: 2_177},
+    "partial inquiry": {3: 164, 4: 2_075},
+    "prevented": {3: 73, 4: 586},
+    "refund": {3: 197, 4: 2_466},
+    "refund in the dashboard": {3: 197, 4: 2_466},
+    "refund of another amount": {3: 197, 4: 2_464},
 }
-"""How many legal words of up to ``LENGTH`` steps begin with each step. A number that shrinks means that something is
-refused that was possible, or not tried any more; look for the reason before you change it here."""
+"""How many legal words of up to three and up to four steps begin with each step. Three are walked by day,
+four at night. A number that shrinks means that something is refused that was possible, or not tried any more; look for
+the reason before you change it here."""
 
 SETTINGS: Final = (
     *(
@@ -82,7 +83,7 @@ settings = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: sett
 
 
 @pytest.mark.parametrize("first", WORDS)
-async def test_every_order_of_up_to_four_steps_keeps_the_rules(first: str) -> None:
+async def test_every_order_of_a_few_steps_keeps_the_rules(first: str) -> None:
     words = 0
     async for history in walk(await begin(Setting()), LENGTH, first=[first]):
         words += 1
@@ -92,7 +93,7 @@ async def test_every_order_of_up_to_four_steps_keeps_the_rules(first: str) -> No
             here.go_back()
 
     print(f"{words} words begin with {first}")
-    assert words == WORDS[first]
+    assert words == WORDS[first][LENGTH]
 
 
 async def test_every_word_begins_with_a_step_that_is_legal_at_the_beginning() -> None:
@@ -101,10 +102,9 @@ async def test_every_word_begins_with_a_step_that_is_legal_at_the_beginning() ->
     assert sorted(legal) == sorted(WORDS)
 
 
-def test_at_least_twenty_thousand_words_are_walked() -> None:
-    print(f"{sum(WORDS.values())} words of up to {LENGTH} steps")
-
-    assert sum(WORDS.values()) >= 20_000
+def test_at_least_twenty_thousand_words_are_walked_at_night_and_two_thousand_by_day() -> None:
+    assert sum(words[4] for words in WORDS.values()) >= 20_000
+    assert sum(words[3] for words in WORDS.values()) >= 2_000
 
 
 @pytest.mark.parametrize(

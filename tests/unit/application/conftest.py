@@ -1,8 +1,11 @@
-"""The storages over which the use cases are tested: in memory, and for the modules of ``OVER_SQL`` also in databases.
+"""The storages over which the use cases are tested: in memory, and for the modules of ``OVER_SQL`` also in a database.
 
-``pytest tests/unit -m "not sql"`` leaves the databases out.
+Which database it is depends on the test's name, so that each database gets half of the tests in every run; with
+``SIMULATION=nightly`` each test runs over both. ``pytest tests/unit -m "not sql"`` leaves the databases out.
 """
 
+import os
+import zlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -39,9 +42,15 @@ OVER_SQL = frozenset(
         "test_webhooks",
     }
 )
-"""The modules whose tests run over memory, SQLite and PostgreSQL; those of all others run over memory only."""
+"""The modules whose tests run over memory and databases; those of all others run over memory only."""
 
-STORAGES = ["memory", *(pytest.param(name, marks=pytest.mark.sql) for name in ("sqlite", "postgresql"))]
+NIGHTLY = os.environ.get("SIMULATION") == "nightly"
+DATABASES = ("sqlite", "postgresql")
+
+
+def databases_for(test: str) -> tuple[str, ...]:
+    """The databases over which ``test`` runs, beside memory: both at night, one of them by day."""
+    return DATABASES if NIGHTLY else (DATABASES[zlib.crc32(test.encode()) % 2],)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -49,13 +58,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     Those that need many ``stuck`` things try all numbers in memory, and as many as one round takes in the databases.
     """
+    databases = databases_for(metafunc.function.__name__)
     if "stuck" in metafunc.fixturenames and "database_url" in metafunc.fixturenames:
-        in_sql = [pytest.param(name, 100, marks=pytest.mark.sql) for name in ("sqlite", "postgresql")]
+        in_sql = [pytest.param(name, 100, marks=pytest.mark.sql) for name in databases]
         cases = [*(("memory", number) for number in (99, 100, 300)), *in_sql]
         metafunc.parametrize(("database_url", "stuck"), cases, indirect=["database_url"])
         return
     if "database_url" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in OVER_SQL:
-        metafunc.parametrize("database_url", STORAGES, indirect=True)
+        over = ["memory", *(pytest.param(name, marks=pytest.mark.sql) for name in databases)]
+        metafunc.parametrize("database_url", over, indirect=True)
 
 
 @pytest.fixture
