@@ -1,6 +1,7 @@
 """All that is kept of one payment, for a person who looks into it: in the console and on the command line."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -11,9 +12,11 @@ from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import RefundQuote
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.storage import UnitOfWork
+
+if TYPE_CHECKING:
+    from booking_payments.entrypoints.http.services import Services
 
 
 @frozen(kw_only=True)
@@ -47,7 +50,7 @@ class File:
         return self.quote if self.quote.allowed else self.overriding
 
 
-async def file_of(services: Services, payment_id: str) -> File:
+async def file_of(services: "Services", payment_id: str) -> File:
     """The file of a payment. Raises ``NotFound``."""
     now = services.clock.now()
 
@@ -71,7 +74,7 @@ async def file_of(services: Services, payment_id: str) -> File:
     return await services.storage.read(work)
 
 
-async def by_any_id(services: Services, text: str) -> Payment | None:
+async def by_any_id(services: "Services", text: str) -> Payment | None:
     """The payment that goes by this id: ours, its booking's, or any of the gateway's."""
 
     async def work(uow: UnitOfWork) -> Payment | None:

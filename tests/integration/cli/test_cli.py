@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import PIPE, STDOUT
@@ -69,6 +70,33 @@ def test_the_shell_completes_names(typed: str, offered: str) -> None:
     done = CliRunner().invoke(main, [], env=asked, prog_name="booking-payments")
 
     assert offered in done.output.replace(",", " ").split()
+
+
+HEAVY = ("alembic", "litestar", "pydantic", "sqlalchemy", "stripe", "structlog", "uvicorn")
+COMPLETE = """
+import sys
+from booking_payments.entrypoints.cli import main
+try:
+    main([], prog_name="booking-payments")
+finally:
+    print([name for name in sys.argv[1:] if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("typed", ["booking-payments ", "booking-payments payments ", "booking-payments serve --"])
+def test_completing_a_name_loads_none_of_the_large_libraries(typed: str) -> None:
+    asked = {"_BOOKING_PAYMENTS_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPLETE, *HEAVY], env=environment(asked), capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert len(done.stdout.splitlines()) > 1
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_help_says_what_an_option_takes_and_not_of_which_class_it_is(line: str) -> None:
+    assert "RANGE" not in run(f"{line} --help").output
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -41,7 +41,7 @@ def run(*args: str, colour: bool = False) -> Result:
 def listed(*args: str) -> list[dict[str, str]]:
     done = run("list", "--json", *args)
     assert done.exit_code == 0, done.output
-    found: list[dict[str, str]] = json.loads(done.stdout)["payments"]
+    found: list[dict[str, str]] = json.loads(done.stdout)["items"]
     return found
 
 
@@ -49,9 +49,10 @@ def listed(*args: str) -> list[dict[str, str]]:
 def test_payments_are_listed_newest_first() -> None:
     lines = run("list").stdout.splitlines()
 
-    assert ["NO-1" in lines[0], "PAID-1" in lines[1]] == [True, True]
-    assert "100.00 USD" in lines[1]
-    assert "succeeded" in lines[1]
+    assert lines[0].split() == ["BEGUN", "STATUS", "AMOUNT", "REFUNDED", "REFERENCE", "ID"]
+    assert ["NO-1" in lines[1], "PAID-1" in lines[2]] == [True, True]
+    assert "  Succeeded                100.00 USD  -         PAID-1     pay_" in lines[2]
+    assert "  Requires payment method  100.00 USD  -         NO-1       pay_" in lines[1]
 
 
 @pytest.mark.usefixtures("database")
@@ -69,7 +70,7 @@ def test_payments_are_listed_newest_first() -> None:
     ],
 )
 def test_filters_leave_out_what_is_not_asked_for(given: list[str], found: list[str]) -> None:
-    assert [each["reference"] for each in listed(*given)] == found
+    assert [each["booking_reference"] for each in listed(*given)] == found
 
 
 @pytest.mark.usefixtures("database")
@@ -77,20 +78,20 @@ def test_a_long_list_goes_on_after_its_cursor() -> None:
     first = json.loads(run("list", "--json", "--limit", "1").stdout)
 
     assert f"--cursor {first['next_cursor']}" in run("list", "--limit", "1").stdout
-    assert [each["reference"] for each in listed("--cursor", first["next_cursor"])] == ["PAID-1"]
+    assert [each["booking_reference"] for each in listed("--cursor", first["next_cursor"])] == ["PAID-1"]
 
 
 @pytest.mark.usefixtures("database")
 def test_an_empty_list_says_so() -> None:
-    assert run("list", "--customer", "nobody").stdout == "no payment is like this\n"
+    assert run("list", "--customer", "nobody").stdout == "no payment matches\n"
 
 
 @pytest.mark.usefixtures("database")
-@pytest.mark.parametrize("named_by", ["id", "booking_id", "reference", "intent_id"])
+@pytest.mark.parametrize("named_by", ["payment_id", "booking_id", "booking_reference", "payment_intent_id"])
 def test_a_payment_is_shown_by_any_of_its_names(named_by: str) -> None:
     (payment,) = listed("--reference", "PAID-1")
 
-    assert json.loads(run("show", payment[named_by], "--json").stdout)["id"] == payment["id"]
+    assert json.loads(run("show", payment[named_by], "--json").stdout)["payment_id"] == payment["payment_id"]
 
 
 @pytest.mark.usefixtures("database")
@@ -133,3 +134,13 @@ def test_a_cursor_of_somebody_else_is_an_error() -> None:
 
     assert done.exit_code == 1
     assert "cursor" in done.stderr
+
+
+@pytest.mark.usefixtures("database")
+def test_colour_is_left_out_where_nobody_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    told = CliRunner().invoke(main, ["payments", "list"], color=True).stdout
+
+    assert "Succeeded" in told
+    assert "\x1b" not in told

@@ -231,7 +231,7 @@ def test_a_payment_shows_what_is_owed_what_waits_and_its_disputes() -> None:
     found, said = answered("show", "R-1"), run("payments", "show", "R-1").stdout
 
     [dispute], [deferred] = found["disputes"], found["deferred_refunds"]
-    assert (found["refund_owed"], found["refund_waiting"], found["withdrawn"]) == ("100.00", "100.00", "30.00")
+    assert (found["refund_owed"], found["refund_waiting"], found["withdrawn_amount"]) == ("100.00", "100.00", "30.00")
     assert (dispute["amount"], dispute["withdrawn_amount"], dispute["is_inquiry"]) == ("30.00", "30.00", False)
     assert (deferred["amount"], deferred["deferred"]) == ("100.00", True)
     assert "owed to the customer: 100.00 USD, of which 100.00 USD is sent by itself" in said

@@ -1,6 +1,9 @@
 """``booking create``: register a booking without the booking app."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -12,7 +15,9 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.card_numbers import holds_card_number
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
 from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.http.services import Services
+
+if TYPE_CHECKING:
+    from booking_payments.entrypoints.http.services import Services
 
 MAX_TEXT = 255
 

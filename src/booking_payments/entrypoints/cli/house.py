@@ -1,21 +1,18 @@
 """What commands share: settings that are right, a house to work in, and one line on standard error for what is not."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
-from sqlalchemy.exc import DBAPIError
 
-from booking_payments.domain.errors import PaymentError
-from booking_payments.entrypoints.http.services import Services
-from booking_payments.entrypoints.logging import set_up_logging
-from booking_payments.extras import extra
-from booking_payments.ports.gateway import GatewayError
-from booking_payments.ports.storage import CommitLost, StorageConflict
-from booking_payments.settings import Settings, SettingsError, load_settings
+if TYPE_CHECKING:
+    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.settings import Settings
 
 T = TypeVar("T")
 
@@ -27,6 +24,10 @@ def fail(message: str) -> NoReturn:
 
 def settings_or_fail(overrides: Mapping[str, object] | None = None) -> Settings:
     """The settings, with what flags say laid over the environment."""
+    from booking_payments.entrypoints import lean  # noqa: F401 - before the libraries that it keeps small
+    from booking_payments.entrypoints.logging import set_up_logging
+    from booking_payments.settings import SettingsError, load_settings
+
     given = {name: str(value) for name, value in (overrides or {}).items() if value is not None}
     try:
         settings = load_settings({**os.environ, **given})
@@ -39,6 +40,9 @@ def settings_or_fail(overrides: Mapping[str, object] | None = None) -> Settings:
 @contextmanager
 def extra_or_fail(name: str, command: str) -> Iterator[None]:
     """For the imports of a command that needs the extra ``name``; fail with the remedy when one is missing."""
+    from booking_payments.extras import extra
+    from booking_payments.settings import SettingsError
+
     try:
         with extra(name, command):
             yield
@@ -48,10 +52,15 @@ def extra_or_fail(name: str, command: str) -> Iterator[None]:
 
 def in_the_house(settings: Settings, work: Callable[[Services], Awaitable[T]]) -> T:
     """Do ``work`` with the services of ``settings``, whose database must be ready."""
+    from sqlalchemy.exc import DBAPIError
+
+    from booking_payments.container import build
+    from booking_payments.domain.errors import PaymentError
+    from booking_payments.ports.gateway import GatewayError
+    from booking_payments.ports.storage import CommitLost, StorageConflict
+    from booking_payments.settings import SettingsError
 
     async def run() -> T:
-        from booking_payments.container import build
-
         async with build(settings) as services:
             await require_ready(services)
             return await work(services)

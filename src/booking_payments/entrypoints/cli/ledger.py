@@ -1,15 +1,19 @@
 """``ledger check``: whether the books agree with themselves."""
 
+from __future__ import annotations
+
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import asdict
 
-from booking_payments.application.bookkeeping import LedgerCheck
 from booking_payments.entrypoints.cli.bars import progress_bars
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
-from booking_payments.entrypoints.http.services import Services
+
+if TYPE_CHECKING:
+    from booking_payments.application.bookkeeping import LedgerCheck
+    from booking_payments.entrypoints.http.services import Services
 
 
 @click.group()

@@ -1,27 +1,36 @@
 """The group of commands, and what ``--help`` shows."""
 
-from importlib.metadata import version
+import os
 
 import click
 
-from booking_payments.entrypoints.cli.booking import booking
-from booking_payments.entrypoints.cli.doctor import doctor
-from booking_payments.entrypoints.cli.ledger import ledger
-from booking_payments.entrypoints.cli.messages import messages
-from booking_payments.entrypoints.cli.migrate import migrate
-from booking_payments.entrypoints.cli.payments import payments
-from booking_payments.entrypoints.cli.reconcile import reconcile
-from booking_payments.entrypoints.cli.sandbox import sandbox
-from booking_payments.entrypoints.cli.serve import serve
-from booking_payments.entrypoints.cli.token import token
-from booking_payments.entrypoints.cli.transfers import transfers
-from booking_payments.entrypoints.cli.webhooks import webhooks
-from booking_payments.entrypoints.cli.worker import worker
+from booking_payments.entrypoints.cli.lazy import LazyCommands
+
+COMMANDS = LazyCommands(
+    {
+        "serve": "service:serve",
+        "worker": "service:worker",
+        "migrate": "migrate:migrate",
+        "token": "token:token",
+        "booking": "booking:booking",
+        "bookings": "bookings:bookings",
+        "payments": "payments:payments",
+        "disputes": "disputes:disputes",
+        "reconcile": "reconcile:reconcile",
+        "ledger": "ledger:ledger",
+        "webhooks": "webhooks:webhooks",
+        "messages": "messages:messages",
+        "transfers": "transfers:transfers",
+        "sandbox": "sandbox:sandbox",
+        "doctor": "service:doctor",
+    }
+)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(version("booking-payments"), prog_name="booking-payments")
-def main() -> None:
+@click.group(commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="booking-payments", prog_name="booking-payments")
+@click.pass_context
+def main(context: click.Context) -> None:
     """Takes payments for bookings, gives them back, and never twice.
 
     Settings come from the environment or a .env file; `booking-payments doctor` checks them.
@@ -35,21 +44,5 @@ def main() -> None:
     Names are completed by the shell after: eval "$(_BOOKING_PAYMENTS_COMPLETE=bash_source booking-payments)"
     (zsh_source and fish_source for the other shells).
     """
-
-
-for command in (
-    serve,
-    worker,
-    migrate,
-    token,
-    booking,
-    payments,
-    reconcile,
-    ledger,
-    webhooks,
-    messages,
-    transfers,
-    sandbox,
-    doctor,
-):
-    main.add_command(command)
+    if os.environ.get("NO_COLOR"):  # no-color.org: whatever it says, unless it is empty
+        context.color = False

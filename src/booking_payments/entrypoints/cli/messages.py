@@ -1,14 +1,18 @@
 """``messages list``, ``messages replay`` and ``messages drop``: what the booking app has not been told yet."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
-from booking_payments.entrypoints.http.services import Services
-from booking_payments.ports.publisher import Delivery
+
+if TYPE_CHECKING:
+    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.ports.publisher import Delivery
 
 ALL: Final = 1_000_000
 """As many dead letters as are taken up by ``--dead`` at once."""
@@ -30,7 +34,9 @@ def messages() -> None:
 
 @messages.command("list")
 @click.option("--dead", is_flag=True, help="Only dead letters: those that were given up.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most."
+)
 @_json
 def list_(dead: bool, limit: int, as_json: bool) -> None:
     """List messages that were not delivered, oldest first.

@@ -1,12 +1,8 @@
 """``migrate``: bring the database to the newest schema."""
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
-from booking_payments.adapters.sql import migrations
 from booking_payments.entrypoints.cli.house import fail, settings_or_fail
-from booking_payments.extras import require_driver
-from booking_payments.settings import SettingsError
 
 
 @click.command()
@@ -20,6 +16,12 @@ def migrate() -> None:
       booking-payments migrate
       DATABASE_URL=postgresql://me@localhost/payments booking-payments migrate
     """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from booking_payments.adapters.sql import migrations
+    from booking_payments.extras import require_driver
+    from booking_payments.settings import SettingsError
+
     settings = settings_or_fail()
     try:
         require_driver(settings)

@@ -1,11 +1,13 @@
 """``payments list`` and ``payments show``: what the books say, with everything that happened to a payment.
 
-The commands that give money back are in ``refunds``.
+The commands that give money back are in ``refunds``, those that capture and cancel in ``holds``.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
@@ -13,18 +15,21 @@ import msgspec
 from booking_payments.application.views import PaymentView
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Dispute, Payment
+from booking_payments.entrypoints.cli.holds import cancel, capture
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.refunds import READER, owed_lines, payment_named, quote, refund, settle
 from booking_payments.entrypoints.cli.since import HINT, Since
+from booking_payments.entrypoints.cli.tables import coloured, table
 from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.http.models import EventAnswer
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.console.tones import TONES, fact_tone
 from booking_payments.entrypoints.payment_file import File, file_of
 from booking_payments.entrypoints.wording import exact, method, moment, money, words
 from booking_payments.ports.storage import PaymentFilter, PaymentPage
 
-_COLOURS: Final = {"good": "green", "bad": "red", "warn": "yellow"}
+if TYPE_CHECKING:
+    from booking_payments.entrypoints.http.models import EventAnswer
+    from booking_payments.entrypoints.http.services import Services
+
 NOTHING: Final[tuple[Any, ...]] = (None, [])
 """What a fact leaves open is left out of its lines."""
 
@@ -43,7 +48,7 @@ def payments() -> None:
     """
 
 
-for command in (quote, refund, settle):
+for command in (quote, refund, settle, capture, cancel):
     payments.add_command(command)
 
 
@@ -52,14 +57,16 @@ for command in (quote, refund, settle):
 
 @payments.command("list")
 @click.option("--status", type=click.Choice([each.value for each in PaymentStatus]), help="Only payments there.")
-@click.option("--customer", help="Only payments of this customer.")
-@click.option("--reference", help="Only payments of the booking with this reference.")
+@click.option("--customer", metavar="ID", help="Only payments of this customer.")
+@click.option("--reference", metavar="REFERENCE", help="Only payments of the booking with this reference.")
 @click.option(
     "--since", type=Since(ahead=True), metavar="WHEN", help=f"Only payments begun since then. WHEN is {HINT}."
 )
 @click.option("--until", type=Since(ahead=True), metavar="WHEN", help="Only payments begun before then.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most.")
-@click.option("--cursor", help="Go on after the page that gave this cursor.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most."
+)
+@click.option("--cursor", metavar="CURSOR", help="Go on after the page that gave this cursor.")
 @_json
 def list_(
     status: str | None,
@@ -86,43 +93,43 @@ def list_(
         created_to=until,
     )
 
-    async def work(services: Services) -> PaymentPage:
-        return await services.payments.list_payments(which, cursor=cursor, limit=limit)
+    async def work(services: Services) -> tuple[PaymentPage, datetime]:
+        return await services.payments.list_payments(which, cursor=cursor, limit=limit), services.clock.now()
 
-    found = in_the_house(settings_or_fail(), work)
-    click.echo(_page_as_json(found) if as_json else "\n".join(_listed(found)))
-
-
-def _page_as_json(found: PaymentPage) -> str:
-    content = {"payments": [_content(each) for each in found.items], "next_cursor": found.next_cursor}
-    return msgspec.json.encode(content).decode()
+    found, now = in_the_house(settings_or_fail(), work)
+    click.echo(_page_as_json(found, now) if as_json else "\n".join(_listed(found)))
 
 
-def _content(payment: Payment) -> dict[str, Any]:
-    return {
-        "id": payment.id,
-        "booking_id": payment.booking_id,
-        "reference": payment.booking_reference,
-        "customer_id": payment.customer_id,
-        "status": payment.status.value,
-        "amount": payment.amount.major(),
-        "captured": payment.captured.major(),
-        "refunded": payment.refunded.major(),
-        "currency": payment.amount.currency.code,
-        "intent_id": payment.intent_id,
-        "created_at": payment.created_at.isoformat(),
-    }
+def _page_as_json(found: PaymentPage, now: datetime) -> str:
+    items = [_content(each, now) for each in found.items]
+    return msgspec.json.encode({"items": items, "next_cursor": found.next_cursor}).decode()
+
+
+def _content(payment: Payment, now: datetime) -> dict[str, Any]:
+    """A payment as the HTTP API has it, with what its booking is known by."""
+    answer = render.payment(PaymentView(payment=payment), READER, now)
+    named = {"booking_reference": payment.booking_reference, "customer_id": payment.customer_id}
+    return {**named, **msgspec.to_builtins(answer, builtin_types=(datetime,))}
 
 
 def _listed(found: PaymentPage) -> Iterator[str]:
     if not found.items:
-        yield "no payment is like this"
+        yield "no payment matches"
         return
-    width = max(len(each.booking_reference) for each in found.items)
-    for each in found.items:
-        status = _coloured(f"{each.status.value:<23}", TONES[each.status.value])
-        begun, reference = exact(each.created_at)[:16], f"{each.booking_reference:<{width}}"
-        yield f"{begun}  {status}  {money(each.amount):>16}  {reference}  {each.id}"
+    yield from table(
+        ("begun", "status", "amount", "refunded", "reference", "id"),
+        [
+            (
+                exact(each.created_at)[:16],
+                coloured(words(each.status.value), TONES[each.status.value]),
+                money(each.amount),
+                money(each.refunded) if each.refunded.minor else "-",
+                each.booking_reference,
+                each.id,
+            )
+            for each in found.items
+        ],
+    )
     if found.next_cursor:
         yield f"more with: --cursor {found.next_cursor}"
 
@@ -153,15 +160,9 @@ def show(name: str, as_json: bool) -> None:
 
 def _file_as_json(file: File) -> str:
     payment, now = file.payment, file.at
-    answer = render.payment(PaymentView(payment=payment), READER, now)
     content = {
-        **_content(payment),
-        "refund_owed": answer.refund_owed,
-        "refund_waiting": answer.refund_waiting,
-        "withdrawn": answer.withdrawn_amount,
-        "refunds": answer.refunds,
+        **_content(payment, now),
         "deferred_refunds": [render.refund(payment, each, READER, now) for each in payment.deferred],
-        "disputes": answer.disputes,
         "events": render.journal(list(file.journal), READER).events,
     }
     return msgspec.json.encode(content).decode()
@@ -169,7 +170,7 @@ def _file_as_json(file: File) -> str:
 
 def _shown(file: File) -> Iterator[str]:
     payment = file.payment
-    status = _coloured(words(payment.status.value), TONES[payment.status.value])
+    status = coloured(words(payment.status.value), TONES[payment.status.value])
     yield f"{click.style(payment.booking_reference, bold=True)}  {status}  {money(payment.amount)}"
     yield f"payment {payment.id}, booking {payment.booking_id}, customer {payment.customer_id}"
     yield f"captured {money(payment.captured)}, refunded {money(payment.refunded)}"
@@ -184,13 +185,13 @@ def _shown(file: File) -> Iterator[str]:
         yield _dispute(dispute)
     for recorded, event in zip(file.journal, render.journal(list(file.journal), READER).events, strict=True):
         yield ""
-        yield _coloured(words(event.type), fact_tone(recorded.fact))
+        yield coloured(words(event.type), fact_tone(recorded.fact))
         yield from _told(event)
 
 
 def _dispute(dispute: Dispute) -> str:
     kind = "inquiry" if dispute.status.is_inquiry else "dispute"
-    status = _coloured(words(dispute.status.value).lower(), TONES[dispute.status.value])
+    status = coloured(words(dispute.status.value).lower(), TONES[dispute.status.value])
     due = f", to be answered until {moment(dispute.evidence_due_by)}" if dispute.evidence_due_by else ""
     return f"{kind} {dispute.id} over {money(dispute.amount)}: {status}, {money(dispute.withdrawn)} withdrawn{due}"
 
@@ -217,8 +218,3 @@ def _plain(value: Any) -> str:
         case datetime():
             return exact(value)
     return str(value)
-
-
-def _coloured(text: str, tone: str) -> str:
-    """Without colour where nobody sees it: click takes it out for what is no terminal."""
-    return click.style(text, fg=_COLOURS.get(tone), bold=True)

@@ -1,20 +1,24 @@
 """``reconcile``: our books against the gateway's."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import asdict
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.findings import Finding
-from booking_payments.application.reconcile import Reconciliation
 from booking_payments.entrypoints.cli.bars import progress_bars
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.since import since_option
-from booking_payments.entrypoints.http.services import Services
+
+if TYPE_CHECKING:
+    from booking_payments.application.findings import Finding
+    from booking_payments.application.reconcile import Reconciliation
+    from booking_payments.entrypoints.http.services import Services
 
 
 @click.command(short_help="Compare our books with the gateway's.")

@@ -3,8 +3,10 @@
 With ``--json`` each prints what the HTTP API answers.
 """
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 import msgspec
@@ -16,10 +18,12 @@ from booking_payments.domain.payment import DeferredRefund, Payment
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.entrypoints.cli.house import fail, in_the_house, settings_or_fail
 from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.payment_file import by_any_id
 from booking_payments.entrypoints.wording import moment, money, words
 from booking_payments.ports.storage import PaymentFilter
+
+if TYPE_CHECKING:
+    from booking_payments.entrypoints.http.services import Services
 
 T = TypeVar("T")
 READER: Final = render.Reader(subject="cli", operator=True)
@@ -49,9 +53,19 @@ async def payment_named(services: Services, name: str) -> Payment:
     return found
 
 
-def _with_payment(name: str, work: Callable[[Services, Payment], Awaitable[T]]) -> tuple[Services, T]:
+def with_payment(
+    name: str, work: Callable[[Services, Payment], Awaitable[T]], *, current: bool = False
+) -> tuple[Services, T]:
+    """Do ``work`` with the payment that goes by ``name``; returns the services, too.
+
+    With ``current`` it has to be the one that its booking counts on: fails for an earlier one.
+    """
+
     async def run(services: Services) -> tuple[Services, T]:
-        return services, await work(services, await payment_named(services, name))
+        payment = await payment_named(services, name)
+        if current and (await services.payments.payment_status(payment.booking_id)).payment.id != payment.id:
+            fail("its booking has a newer payment; name the booking, or that payment")
+        return services, await work(services, payment)
 
     return in_the_house(settings_or_fail(), run)
 
@@ -80,8 +94,8 @@ def quote(name: str, amount: str | None, override: bool, as_json: bool) -> None:
         caller = operator("payments quote")
         return await services.payments.quote_refund_of_payment(payment.id, caller, amount=amount, override=override)
 
-    _, found = _with_payment(name, work)
-    click.echo(_encoded(render.quote(found)) if as_json else "\n".join(_quoted(found)))
+    _, found = with_payment(name, work)
+    click.echo(encoded(render.quote(found)) if as_json else "\n".join(_quoted(found)))
     click.get_current_context().exit(0 if found.allowed else 1)
 
 
@@ -138,9 +152,9 @@ def refund(name: str, amount: str | None, override: bool, reason: str, note: str
             override=override,
         )
 
-    services, view = _with_payment(name, work)
+    services, view = with_payment(name, work)
     answer = render.refund(view.payment, view.refund, READER, services.clock.now(), asked_by_reader=True)
-    click.echo(_encoded(answer) if as_json else "\n".join(_made(view)))
+    click.echo(encoded(answer) if as_json else "\n".join(_made(view)))
     click.get_current_context().exit(0 if answer.success else 1)
 
 
@@ -190,13 +204,14 @@ def settle(name: str, amount: str, how: str, note: str, as_json: bool) -> None:
         caller = operator("payments settle")
         return await services.payments.settle_debt(payment.id, caller, amount=amount, how=Settlement(how), note=note)
 
-    services, view = _with_payment(name, work)
+    services, view = with_payment(name, work)
     if as_json:
-        click.echo(_encoded(render.payment(view, READER, services.clock.now())))
+        click.echo(encoded(render.payment(view, READER, services.clock.now())))
     else:
         settled = f"{amount} {view.payment.amount.currency.code.upper()} settled: {words(how).lower()}"
         click.echo("\n".join([settled, *(list(owed_lines(view.payment)) or ["nothing is owed any more"])]))
 
 
-def _encoded(answer: msgspec.Struct) -> str:
+def encoded(answer: msgspec.Struct) -> str:
+    """An answer of the HTTP API as JSON."""
     return msgspec.json.encode(answer).decode()

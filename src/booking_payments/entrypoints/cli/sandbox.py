@@ -11,12 +11,18 @@ from booking_payments.entrypoints.cli.house import extra_or_fail, fail
 
 
 @click.command(short_help="Play Stripe: its HTTP interface, offline.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
-    "--port", default=12111, show_default=True, type=click.IntRange(0, 65535), help="Where to listen; 0: a free port."
+    "--port",
+    metavar="PORT",
+    default=12111,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Where to listen; 0: a free port.",
 )
 @click.option(
     "--delay",
+    metavar="SECONDS",
     default=2.0,
     show_default=True,
     type=click.FloatRange(0, 86400),
@@ -24,6 +30,7 @@ from booking_payments.entrypoints.cli.house import extra_or_fail, fail
 )
 @click.option(
     "--amount-digits",
+    metavar="N",
     envvar="GATEWAY_MAX_AMOUNT_DIGITS",
     show_envvar=True,
     default=DIGITS,

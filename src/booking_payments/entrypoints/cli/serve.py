@@ -30,26 +30,8 @@ need more than uvicorn's five seconds for its imports alone, and would be killed
 log = structlog.get_logger("booking_payments.serve")
 
 
-@click.command(short_help="Serve the HTTP API and the pages.")
-@click.option("--host", help="Where to listen; over HOST.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(1, 65535), help="Where to listen; over PORT.  [default: 8000]")
-@click.option("--workers", type=click.IntRange(1, 256), help="How many processes; over WORKERS.  [default: 1]")
-@click.option(
-    "--wait",
-    type=click.IntRange(0, 3600),
-    default=30,
-    show_default=True,
-    help="Seconds to wait for another serve on the same SQLite file to end.",
-)
-def serve(host: str | None, port: int | None, workers: int | None, wait: int) -> None:
-    """Serve the HTTP API until a signal ends it; requests in flight are finished first.
-
-    \b
-    Examples:
-      booking-payments serve
-      booking-payments serve --port 8080
-      HOST=0.0.0.0 JWT_SECRET=... booking-payments serve
-    """
+def run(host: str | None, port: int | None, workers: int | None, wait_s: int) -> None:
+    """Serve until a signal ends it; what is None stands in the settings. Fails with one line where it cannot."""
     settings = settings_or_fail({"HOST": host, "PORT": port, "WORKERS": workers})
     load_what_is_wanted(settings)
     with extra_or_fail("http", "serve"):
@@ -61,7 +43,7 @@ def serve(host: str | None, port: int | None, workers: int | None, wait: int) ->
         if settings.workers > 1:
             _serve_with_workers(settings, listening)
         else:
-            serve_until_stopped(settings, listening, timedelta(seconds=wait))
+            serve_until_stopped(settings, listening, timedelta(seconds=wait_s))
     except SettingsError as error:
         fail(str(error))
     except KeyboardInterrupt:

@@ -1,20 +1,24 @@
 """``transfers list``, ``received``, ``sent`` and ``failed``: what happened on the account, with bank transfers."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
-from booking_payments.adapters.bank_transfer import TransferDesk
-from booking_payments.adapters.bank_transfer.records import Payback, Transfer
 from booking_payments.application.callers import Caller
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli.booking import Line
 from booking_payments.entrypoints.cli.house import fail, in_the_house, settings_or_fail
-from booking_payments.entrypoints.http.services import Services
+
+if TYPE_CHECKING:
+    from booking_payments.adapters.bank_transfer import TransferDesk
+    from booking_payments.adapters.bank_transfer.records import Payback, Transfer
+    from booking_payments.entrypoints.http.services import Services
 
 T = TypeVar("T")
 
@@ -125,7 +129,7 @@ def _report(record: Transfer | Payback, what: str, as_json: bool) -> None:
 def _content(record: Transfer | Payback) -> dict[str, Any]:
     return {
         "id": record.id,
-        "transfer_id": record.transfer_id if isinstance(record, Payback) else record.id,
+        "transfer_id": getattr(record, "transfer_id", record.id),
         "booking_id": record.metadata.get("booking_id"),
         "booking_reference": record.metadata.get("booking_reference"),
         "amount": record.amount.major(),

@@ -1,9 +1,11 @@
 """``webhooks list`` and ``webhooks replay``: the events received, and processing them again."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -14,8 +16,13 @@ from booking_payments.application.replaying import UNFINISHED, Replayed
 from booking_payments.entrypoints.cli.bars import progress_bars
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.since import since_option
-from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.cli.tables import coloured, table
+from booking_payments.entrypoints.pages.console.tones import TONES
+from booking_payments.entrypoints.wording import words
 from booking_payments.ports.storage import InboxEntry, InboxFilter
+
+if TYPE_CHECKING:
+    from booking_payments.entrypoints.http.services import Services
 
 _failed = click.option("--failed", is_flag=True, help="Only those whose processing failed or was cut short.")
 _type = click.option("--type", "type_", metavar="TYPE", help="Only this type, for example refund.updated.")
@@ -45,7 +52,9 @@ def webhooks() -> None:
 @_failed
 @_type
 @_since
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most."
+)
 @_json
 def list_(failed: bool, type_: str | None, since: datetime | None, limit: int, as_json: bool) -> None:
     """List events received, newest first.
@@ -97,12 +106,13 @@ def _time(at: datetime | None) -> str | None:
 def _listed(entries: Sequence[InboxEntry]) -> str:
     if not entries:
         return "no such events were received; what never came is taken in by: booking-payments reconcile"
-    return "\n".join(_line(each) for each in entries)
+    head = ("received", "status", "event", "type", "reason")
+    return "\n".join(table(head, [_row(each) for each in entries]))
 
 
-def _line(entry: InboxEntry) -> str:
-    reason = f"  ({entry.reason})" if entry.reason else ""
-    return f"{entry.received_at:%Y-%m-%d %H:%M:%S}  {entry.status.value:<9}  {entry.event_id}  {entry.type}{reason}"
+def _row(entry: InboxEntry) -> tuple[str, ...]:
+    status = coloured(words(entry.status.value), TONES[entry.status.value])
+    return f"{entry.received_at:%Y-%m-%d %H:%M:%S}", status, entry.event_id, entry.type, entry.reason or ""
 
 
 # --- replay ----------------------------------------------------------------------------------------------------

@@ -15,22 +15,8 @@ from booking_payments.settings import GatewayName, Settings, SettingsError
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-@click.command(short_help="Do background work until a signal ends it.")
-@click.option(
-    "--concurrency", type=click.IntRange(1, 100), help="Jobs at the same time; over WORKER_CONCURRENCY.  [default: 10]"
-)
-def worker(concurrency: int | None) -> None:
-    """Do background work until a signal ends it; jobs under way are finished first.
-
-    Any number of workers on any number of machines share the work of one PostgreSQL: they settle unknown outcomes,
-    deliver messages, expire bookings, try failed webhooks again, reconcile and clean up. While one of them is alive,
-    `serve` leaves all of that to them. A worker needs a direct connection, or a pooler in session mode.
-
-    \b
-    Examples:
-      booking-payments worker
-      DATABASE_URL=postgresql://... booking-payments worker --concurrency 20
-    """
+def run(concurrency: int | None) -> None:
+    """Work until a signal ends it; None stands in the settings. Fails with one line where it cannot."""
     settings = settings_or_fail({"WORKER_CONCURRENCY": concurrency})
     if not settings.on_postgresql:
         fail("workers share a PostgreSQL, and DATABASE_URL names SQLite: there `serve` does all background work itself")

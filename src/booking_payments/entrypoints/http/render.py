@@ -114,8 +114,8 @@ def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
         refund_waiting=entity.owed_waiting.major(),
         withdrawn_amount=entity.withdrawn.major(),
         refunds=[refund(entity, each, reader, now) for each in entity.refunds],
-        dispute=_dispute(entity.dispute) if entity.dispute else None,
-        disputes=[_dispute(each) for each in entity.disputes],
+        dispute=dispute(entity.dispute) if entity.dispute else None,
+        disputes=[dispute(each) for each in entity.disputes],
         capture_before=moment(entity.captured_by) if entity.captured_by else None,
         method=MethodAnswer(**asdict(entity.method)) if entity.method else None,
         attempts_made=entity.attempts_made,
@@ -155,7 +155,8 @@ def _fee(breakdown: FeeBreakdown) -> FeeAnswer:
     )
 
 
-def _dispute(entity: Dispute) -> DisputeAnswer:
+def dispute(entity: Dispute) -> DisputeAnswer:
+    """The answer that shows a dispute."""
     return DisputeAnswer(
         dispute_id=entity.id,
         status=entity.status.value,

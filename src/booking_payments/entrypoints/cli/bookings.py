@@ -1,0 +1,182 @@
+"""``bookings``: finding, showing, registering and canceling bookings. With ``--json`` what the HTTP API answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from booking_payments.application.callers import Caller
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.refunds import RefundOnCancel
+from booking_payments.entrypoints.cli.booking import Line, create
+from booking_payments.entrypoints.cli.house import fail, in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.refunds import encoded
+from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
+from booking_payments.entrypoints.http import render
+from booking_payments.entrypoints.http.models import BookingsAnswer
+from booking_payments.entrypoints.wording import exact, money, words
+from booking_payments.ports.storage import BookingFilter
+
+if TYPE_CHECKING:
+    from booking_payments.application.views import BookingView
+    from booking_payments.domain.booking import Booking
+    from booking_payments.entrypoints.http.services import Services
+
+_TONES = {"confirmed": "good", "pending": "warn"}
+_json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")
+
+
+@click.group()
+def bookings() -> None:
+    """Bookings: what is to be paid for.
+
+    \b
+    Examples:
+      booking-payments bookings find --customer ann --status pending
+      booking-payments bookings show order-1001
+      booking-payments bookings cancel order-1001 --reason "the hall is flooded" --refund full
+    """
+
+
+bookings.add_command(create)
+
+
+# --- find ------------------------------------------------------------------------------------------------------
+
+
+@bookings.command()
+@click.option("--reference", type=Line(), metavar="REFERENCE", help="The booking that bears this reference.")
+@click.option("--customer", type=Line(), metavar="ID", help="Only bookings of this customer.")
+@click.option("--status", type=click.Choice([each.value for each in BookingStatus]), help="Only bookings there.")
+@limit_option(20, 1000)
+@click.option("--cursor", metavar="CURSOR", help="Go on after the page that gave this cursor.")
+@_json
+def find(
+    reference: str | None, customer: str | None, status: str | None, limit: int, cursor: str | None, as_json: bool
+) -> None:
+    """List bookings, newest first.
+
+    \b
+    Examples:
+      booking-payments bookings find --reference order-1001
+      booking-payments bookings find --customer ann --limit 5 --json
+    """
+    which = BookingFilter(reference=reference, customer_id=customer, status=BookingStatus(status) if status else None)
+
+    async def work(services: Services) -> tuple[Sequence[BookingView], str | None]:
+        page = await services.payments.list_bookings(which, cursor=cursor, limit=limit)
+        return await services.payments.describe_bookings(page.items), page.next_cursor
+
+    views, next_cursor = in_the_house(settings_or_fail(), work)
+    if as_json:
+        items = [render.booking(view) for view in views]
+        click.echo(encoded(BookingsAnswer(items=items, next_cursor=next_cursor)))
+        return
+    click.echo("\n".join(_listed(views, next_cursor)))
+
+
+def _listed(views: Sequence[BookingView], next_cursor: str | None) -> Iterator[str]:
+    if not views:
+        yield "no booking matches"
+        return
+    yield from table(
+        ("reference", "status", "amount", "event starts", "customer", "id"),
+        [
+            (
+                view.booking.reference,
+                _status(view.booking),
+                money(view.booking.amount),
+                exact(view.booking.event_starts_at)[:16],
+                view.booking.customer_id,
+                view.booking.id,
+            )
+            for view in views
+        ],
+    )
+    if next_cursor:
+        yield f"more with: --cursor {next_cursor}"
+
+
+def _status(booking: Booking) -> str:
+    return coloured(words(booking.status.value), _TONES.get(booking.status.value, ""))
+
+
+# --- show ------------------------------------------------------------------------------------------------------
+
+
+@bookings.command()
+@click.argument("name", metavar="ID")
+@_json
+def show(name: str, as_json: bool) -> None:
+    """Show one booking. ID is the booking's, or its reference.
+
+    \b
+    Examples:
+      booking-payments bookings show order-1001
+    """
+
+    async def work(services: Services) -> BookingView:
+        return await services.payments.describe_booking((await booking_named(services, name)).id)
+
+    _report(in_the_house(settings_or_fail(), work), as_json)
+
+
+async def booking_named(services: Services, name: str) -> Booking:
+    """The booking with this id, or the newest with this reference. Fails when there is none."""
+    by_id = await services.storage.read(lambda uow: uow.bookings.get(name))
+    found = by_id or next(
+        iter((await services.payments.list_bookings(BookingFilter(reference=name), limit=1)).items), None
+    )
+    if found is None:
+        fail("no booking goes by this id or reference; see: booking-payments bookings find")
+    return found
+
+
+def _report(view: BookingView, as_json: bool) -> None:
+    click.echo(encoded(render.booking(view)) if as_json else "\n".join(_shown(view)))
+
+
+def _shown(view: BookingView) -> Iterator[str]:
+    booking = view.booking
+    yield f"{click.style(booking.reference, bold=True)}  {_status(booking)}  {money(booking.amount)}"
+    yield f"booking {booking.id}, customer {booking.customer_id}"
+    yield f"the event starts {exact(booking.event_starts_at)}; to be paid until {exact(booking.expires_at)}"
+    if view.refund_owed.minor:
+        waits = f", of which {money(view.refund_waiting)} is sent by itself" if view.refund_waiting.minor else ""
+        yield f"owed to the customer: {money(view.refund_owed)}{waits}"
+
+
+# --- cancel ----------------------------------------------------------------------------------------------------
+
+
+@bookings.command(short_help="Cancel a booking.")
+@click.argument("name", metavar="ID")
+@click.option("--reason", type=Line(), metavar="TEXT", help="Why, for the journal.")
+@click.option(
+    "--refund",
+    type=click.Choice([each.value for each in RefundOnCancel]),
+    default=RefundOnCancel.POLICY.value,
+    show_default=True,
+    help="What a paid booking gives back: nothing, what its refund policy says, or all.",
+)
+@_json
+def cancel(name: str, reason: str | None, refund: str, as_json: bool) -> None:
+    """Cancel a booking: an open payment is given up first, a paid one refunded as --refund says.
+
+    ID is the booking's, or its reference.
+
+    \b
+    Examples:
+      booking-payments bookings cancel order-1001
+      booking-payments bookings cancel order-1001 --reason "the hall is flooded" --refund full --json
+    """
+
+    async def work(services: Services) -> BookingView:
+        booking = await booking_named(services, name)
+        caller = Caller.operator_of("cli", "bookings cancel")
+        await services.payments.cancel_booking(booking.id, caller, reason=reason, refund=RefundOnCancel(refund))
+        return await services.payments.describe_booking(booking.id)
+
+    _report(in_the_house(settings_or_fail(), work), as_json)

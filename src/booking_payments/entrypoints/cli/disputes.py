@@ -1,0 +1,85 @@
+"""``disputes list``: what customers' banks claim back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.tables import coloured, table
+from booking_payments.entrypoints.http import render
+from booking_payments.entrypoints.pages.console.tones import TONES
+from booking_payments.entrypoints.wording import exact, money, words
+
+if TYPE_CHECKING:
+    from booking_payments.application.figures import OpenDispute
+    from booking_payments.entrypoints.http.services import Services
+
+
+@click.group(short_help="Disputes: claims of customers' banks.")
+def disputes() -> None:
+    """Disputes: claims and inquiries of customers' banks. They are answered in the gateway's dashboard.
+
+    \b
+    Examples:
+      booking-payments disputes list
+      booking-payments disputes list --open
+    """
+
+
+@disputes.command("list", short_help="List the newest disputes, open ones first.")
+@click.option("--open", "only_open", is_flag=True, help="Only disputes that are not over.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the disputes as the HTTP API has them, with their payments."
+)
+def list_(only_open: bool, as_json: bool) -> None:
+    """List the newest disputes: open ones first, by the time until which they have to be answered.
+
+    \b
+    Examples:
+      booking-payments disputes list --open
+      booking-payments disputes list --json
+    """
+
+    async def work(services: Services) -> Sequence[OpenDispute]:
+        return await services.payments.disputes()
+
+    found = [each for each in in_the_house(settings_or_fail(), work) if each.dispute.status.is_open or not only_open]
+    if as_json:
+        click.echo(msgspec.json.encode({"items": [_content(each) for each in found]}).decode())
+        return
+    click.echo("\n".join(_listed(found)))
+
+
+def _content(each: OpenDispute) -> dict[str, Any]:
+    return {
+        **msgspec.to_builtins(render.dispute(each.dispute)),
+        "currency": each.dispute.amount.currency.code,
+        "payment_id": each.payment.id,
+        "booking_id": each.payment.booking_id,
+        "booking_reference": each.payment.booking_reference,
+    }
+
+
+def _listed(found: Sequence[OpenDispute]) -> Iterator[str]:
+    if not found:
+        yield "no disputes"
+        return
+    yield from table(
+        ("answer until", "status", "amount", "withdrawn", "reason", "reference", "id"),
+        [
+            (
+                exact(each.dispute.evidence_due_by)[:16] if each.dispute.evidence_due_by else "-",
+                coloured(words(each.dispute.status.value), TONES[each.dispute.status.value]),
+                money(each.dispute.amount),
+                money(each.dispute.withdrawn),
+                words(each.dispute.reason),
+                each.payment.booking_reference,
+                each.dispute.id,
+            )
+            for each in found
+        ],
+    )

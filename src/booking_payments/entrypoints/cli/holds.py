@@ -1,0 +1,74 @@
+"""``payments capture`` and ``payments cancel``: what an operator does with a payment that is not over.
+
+With ``--json`` each prints what the HTTP API answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from booking_payments.entrypoints.cli.refunds import READER, encoded, operator, with_payment
+from booking_payments.entrypoints.http import render
+from booking_payments.entrypoints.wording import money, words
+
+if TYPE_CHECKING:
+    from booking_payments.application.views import PaymentView
+    from booking_payments.domain.payment import Payment
+    from booking_payments.entrypoints.http.services import Services
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")
+
+
+@click.command(short_help="Collect held money.")
+@click.argument("name", metavar="ID")
+@click.option("--amount", metavar="AMOUNT", help="How much, in major units: 25.00. All that is held by default.")
+@_json
+def capture(name: str, amount: str | None, as_json: bool) -> None:
+    """Collect held money, all of it or AMOUNT; the rest is released.
+
+    ID is the payment's, its booking's, the booking's reference, or an id of the gateway's.
+
+    \b
+    Examples:
+      booking-payments payments capture order-1003
+      booking-payments payments capture order-1003 --amount 60.00 --json
+    """
+
+    async def work(services: Services, payment: Payment) -> PaymentView:
+        caller = operator("payments capture")
+        return await services.payments.capture_payment(payment.booking_id, caller, amount=amount)
+
+    _report(name, work, as_json)
+
+
+@click.command(short_help="Give a payment up.")
+@click.argument("name", metavar="ID")
+@_json
+def cancel(name: str, as_json: bool) -> None:
+    """Give a payment up, and release what it holds; its booking stays pending and may be paid anew.
+
+    ID is the payment's, its booking's, the booking's reference, or an id of the gateway's. To give the booking up, too:
+    booking-payments bookings cancel.
+
+    \b
+    Examples:
+      booking-payments payments cancel order-1003
+    """
+
+    async def work(services: Services, payment: Payment) -> PaymentView:
+        return await services.payments.cancel_payment(payment.booking_id, operator("payments cancel"))
+
+    _report(name, work, as_json)
+
+
+def _report(name: str, work: Callable[[Services, Payment], Awaitable[PaymentView]], as_json: bool) -> None:
+    services, view = with_payment(name, work, current=True)
+    if as_json:
+        click.echo(encoded(render.payment(view, READER, services.clock.now())))
+        return
+    payment = view.payment
+    held = f", {money(payment.captured)} captured" if payment.captured.minor else ""
+    click.echo(f"{payment.booking_reference}: {words(payment.status.value).lower()}{held}")
