@@ -35,10 +35,11 @@ Report = IntentReport | RefundReport
 @frozen
 class Done:
     """The gateway did it; this is what it says now. ``earlier``: by another sending of the key than this one, so that
-    more may have followed since."""
+    more may have followed since. ``answered_with``: the payment method that it named in its first answer."""
 
     report: Report
     earlier: bool = False
+    answered_with: str | None = None
 
 
 @frozen
@@ -114,10 +115,11 @@ async def _send(world: World, operation: Operation) -> Report:
 async def _fresh(world: World, report: Report) -> Outcome:
     """A replayed answer is a snapshot of the first execution: read the object as it is now."""
     if not report.replayed:
-        return Done(report)
+        return Done(report, answered_with=report.method_tried if isinstance(report, IntentReport) else None)
     try:
         if isinstance(report, IntentReport):
-            return Done(await with_retries(world, lambda: world.gateway.retrieve_intent(report.id)), earlier=True)
+            read = await with_retries(world, lambda: world.gateway.retrieve_intent(report.id))
+            return Done(read, earlier=True, answered_with=report.method_tried)
         return Done(await with_retries(world, lambda: world.gateway.retrieve_refund(report.id)), earlier=True)
     except GatewayError as error:
         return Unknown(error.code)

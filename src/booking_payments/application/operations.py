@@ -64,7 +64,8 @@ class News:
     ``settles`` ends the operation (with the gateway's ``refusal`` code, if it refused); ``unknown`` says why it does
     not. ``error`` is what the caller is told. ``as_of`` is the version of the payment when this was read (None: when
     the operation was claimed). ``refused``: the refusal is the gateway's own, and its intent was looked at since; there
-    is none any more where ``intent`` is None.
+    is none any more where ``intent`` is None. ``answer``: ``intent`` is the gateway's answer to the call in flight, and
+    not read; ``answered_with`` is the payment method that this answer named.
     """
 
     intent: IntentReport | None = None
@@ -77,6 +78,8 @@ class News:
     unknown: str | None = None
     error: PaymentError | None = field(default=None, eq=False)
     as_of: int | None = None
+    answer: bool = False
+    answered_with: str | None = None
 
     @property
     def intent_ages(self) -> bool:
@@ -194,14 +197,14 @@ async def _perform(world: World, claimed: Claimed) -> News:
 
 async def _news(world: World, claimed: Claimed, outcome: Outcome) -> News:
     match outcome:
-        case Done(IntentReport() as intent):
-            return News(intent=intent)
+        case Done(IntentReport() as intent, earlier, answered_with):
+            return News(intent=intent, answer=not earlier, answered_with=answered_with)
         case Done(RefundReport() as refund):
             return News(refunds=(refund,))
         case NotDone(Declined() as declined):
-            told = declined.intent is not None and declined.intent.failure is not None
-            failure = None if told else declined.failure
-            return News(intent=declined.intent, failure=failure, error=told_to_caller(declined))
+            failure, method = declined.failure, declined.failure.payment_method_id
+            error = told_to_caller(declined)
+            return News(intent=declined.intent, failure=failure, error=error, answer=True, answered_with=method)
         case NotDone(Refused() as refused):
             return await _refused(world, claimed, refused)
         case NotDone((Unreachable() | Misconfigured()) as error):
@@ -271,7 +274,7 @@ async def _read_anew(world: World, payment: Payment, news: News) -> News:
         disputes = [await world.gateway.retrieve_dispute(dispute.id) for dispute in news.disputes]
     except GatewayError as error:
         return News(settles=False, unknown=error.code, error=OutcomeUnknown())
-    return evolve(news, intent=intent, refunds=refunds, disputes=disputes, as_of=payment.version)
+    return evolve(news, intent=intent, refunds=refunds, disputes=disputes, as_of=payment.version, answer=False)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -354,7 +357,8 @@ def _verdict(claimed: Claimed, declined: Declined, read: News) -> News:
     if _decides(claimed, read):
         return read
     failure = None if read.intent and read.intent.failure else declined.failure
-    return evolve(read, failure=failure, error=told_to_caller(declined))
+    method = declined.failure.payment_method_id
+    return evolve(read, failure=failure, error=told_to_caller(declined), answered_with=method)
 
 
 def _refusal(claimed: Claimed, refused: Refused, found: News | None) -> News:
@@ -437,12 +441,17 @@ def _cancel_all_the_same(world: World, recorder: Recorder, ended: Operation | No
 
 async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:
     """Let the facts happen that follow from what was read, and keep what the front end needs."""
+    if news.failure is not None and not news.answer:  # what was read is newer than the verdict
+        recorder.add(decisions.observe_verdict(recorder.payment, news.failure))
     if news.intent is not None:
         alone = await stands_alone(uow, recorder.payment)
-        observed = decisions.observe_intent(recorder.payment, news.intent, recorder.booking, alone=alone)
+        read, method = not news.answer, news.answered_with
+        observed = decisions.observe_intent(
+            recorder.payment, news.intent, recorder.booking, alone=alone, read=read, answered_with=method
+        )
         recorder.add(observed)
         recorder.see(news.intent)
-    if news.failure is not None:
+    if news.failure is not None and news.answer and not (news.intent and news.intent.failure):
         recorder.add(decisions.observe_verdict(recorder.payment, news.failure))
     for refund in news.refunds:
         recorder.add(decisions.observe_refund(recorder.payment, refund))

@@ -131,7 +131,8 @@ class AttemptRefused:
 
 @frozen(kw_only=True)
 class AttemptDropped:
-    """An attempt ended without a verdict: the gateway refused the request itself. It does not count."""
+    """An attempt ended without a verdict, so that it does not count: the gateway refused the request itself, or its
+    intent went on with another payment method."""
 
     number: int
 
@@ -148,31 +149,41 @@ class MethodAttached:
 
 @frozen(kw_only=True)
 class ActionRequired:
-    """The customer has to act, for example pass 3-D Secure."""
+    """The customer has to act, for example pass 3-D Secure. ``attempt`` is the one that waits for it, and
+    ``payment_method_id`` its method as the gateway names it; both None where that is not known."""
+
+    attempt: int | None = None
+    payment_method_id: str | None = None
 
 
 @frozen(kw_only=True)
 class ProcessingStarted:
-    """The bank is working on it, perhaps for days."""
+    """The bank is working on it, perhaps for days. The fields are those of ``ActionRequired``."""
+
+    attempt: int | None = None
+    payment_method_id: str | None = None
 
 
 @frozen(kw_only=True)
 class PaymentAuthorized:
-    """The money is held and may be captured."""
+    """The money is held and may be captured. ``payment_method_id`` is the method as the gateway names it."""
 
     amount: Money
     charge_id: str | None
     attempt: int | None
+    payment_method_id: str | None = None
 
 
 @frozen(kw_only=True)
 class PaymentSucceeded:
-    """The money was collected. ``breakdown`` follows what was captured; ``late`` when the booking was closed."""
+    """The money was collected. ``breakdown`` follows what was captured; ``late`` when the booking was closed.
+    ``payment_method_id`` is the method as the gateway names it."""
 
     breakdown: FeeBreakdown
     charge_id: str | None
     attempt: int | None
     late: bool
+    payment_method_id: str | None = None
 
 
 @frozen(kw_only=True)
