@@ -15,6 +15,7 @@ from booking_payments.domain.instructions import (
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
+    UpdateIntent,
 )
 from booking_payments.domain.payment import Operation
 from booking_payments.domain.reports import IntentReport, RefundReport
@@ -102,7 +103,10 @@ async def _send(world: World, operation: Operation) -> Report:
     match instruction:
         case CreateIntent():
             return await gateway.create_intent(instruction, key)
+        case UpdateIntent():
+            return await gateway.update_intent(instruction, key)
         case ConfirmIntent():
+            await _make_room(world, instruction, key)
             return await gateway.confirm_intent(instruction, key)
         case CaptureIntent():
             return await gateway.capture_intent(instruction, key)
@@ -110,6 +114,15 @@ async def _send(world: World, operation: Operation) -> Report:
             return await gateway.cancel_intent(instruction, key)
         case CreateRefund():
             return await gateway.create_refund(instruction, key)
+
+
+async def _make_room(world: World, instruction: ConfirmIntent, key: str) -> None:
+    """Where the customer was to authenticate another method the intent gets the new one first: gateways refuse to
+    confirm an intent that waits for its customer. Sent again with the same key, it has no second effect."""
+    method = instruction.payment_method_id
+    if instruction.during_action and method is not None:
+        update = UpdateIntent(intent_id=instruction.intent_id, payment_method_id=method)
+        await world.gateway.update_intent(update, f"{key}-method")
 
 
 async def _fresh(world: World, report: Report) -> Outcome:

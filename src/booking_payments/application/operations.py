@@ -31,11 +31,12 @@ from booking_payments.application.gateway_call import (
 from booking_payments.application.intent_list import IntentList
 from booking_payments.application.recording import Recorder
 from booking_payments.application.refusals import told_to_caller
+from booking_payments.application.starting import begin_anew
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking
+from booking_payments.domain.booking import Booking, Payability
 from booking_payments.domain.errors import NotFound, OutcomeUnknown, PaymentError
 from booking_payments.domain.instructions import CancelIntent, CreateRefund
 from booking_payments.domain.payment import Operation, Payment
@@ -162,20 +163,26 @@ async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) ->
 
     When it takes too many steps the rest is left to the resolver, which takes over when the lease has lapsed.
     """
-    first, error = claimed, news.error
+    asked, error = True, news.error
     for _ in range(MAX_STEPS):
         try:
             step = await _write_down(world, claimed, news, caller)
         except (StorageConflict, CommitLost) as lost:
-            # The outcome of the first operation is written down when another follows from it: that is what is told.
-            return Ended(_not_written_down(lost) if claimed is first else error, None)
+            # The outcome of what was asked for is written down when more follows from it: that is what is told.
+            return Ended(_not_written_down(lost) if asked else error, None)
         if isinstance(step, PaymentView):
             return Ended(error, step)
         if isinstance(step, Payment):
             news = await _read_anew(world, step, news)
         else:
             claimed, news = step, await _perform(world, step)
+            asked = asked and step.operation.purpose in _GOES_ON
+            error = news.error if asked else error
     return Ended(error, None)
+
+
+_GOES_ON: Final = frozenset({ev.Purpose.PAY, ev.Purpose.REPLACE_PAYMENT})
+"""What follows from an operation and is still what its caller asked for; all else follows by itself."""
 
 
 def _not_written_down(lost: Exception) -> OutcomeUnknown:
@@ -230,7 +237,13 @@ def _nothing_happened(claimed: Claimed, error: Unreachable | Misconfigured) -> N
 
 
 _ASKED_FOR: Final = frozenset(
-    {ev.Purpose.PAY, ev.Purpose.CAPTURE, ev.Purpose.CANCEL_PAYMENT, ev.Purpose.CANCEL_BOOKING}
+    {
+        ev.Purpose.PAY,
+        ev.Purpose.CAPTURE,
+        ev.Purpose.CANCEL_PAYMENT,
+        ev.Purpose.CANCEL_BOOKING,
+        ev.Purpose.REPLACE_PAYMENT,
+    }
 )
 """What a caller asks for, who is told whether it was done."""
 
@@ -408,6 +421,7 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
             recorder.add(decisions.give_up(recorder.payment, claimed.operation, news.refusal, news.intent))
         recorder.add(decisions.release_after(claimed.operation, recorder.payment, recorder.booking))
         _cancel_all_the_same(world, recorder, payment.operation, news)
+        _make_room(world, recorder, claimed.operation, news)
         new = recorder.follow_up(send=not news.refusal)
         watch = await uow.payments.watch(payment.id)
         in_vain = news.unknown is not None and payment.operation is not None and payment.operation.unknown
@@ -417,9 +431,36 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         await recorder.save(holder=claimed.holder if new else None, yields=still_ours, looks=looks)
         if new:
             return claim(recorder, new, claimed.holder)
+        if still_there and decisions.begins_anew(
+            claimed.operation, recorder.payment, recorder.booking, world.clock.now()
+        ):
+            return await _begin_anew(world, uow, recorder, claimed, caller)
         return PaymentView(payment=recorder.payment, handover=await uow.payments.handover(payment.id))
 
     return await world.storage.transact(work, Subject(booking_id=claimed.booking.id))
+
+
+def _make_room(world: World, recorder: Recorder, operation: Operation, news: News) -> None:
+    """Cancel an intent that the gateway does not let be paid with another method, for a new one that can be."""
+    if not news.refused or recorder.booking.payability(recorder.now) is not Payability.PAYABLE:
+        return
+    replacement = decisions.replacement_after(recorder.payment, operation, news.refusal)
+    if replacement is not None:
+        key = world.ids.idempotency_key()
+        recorder.add(decisions.intend_replacement(recorder.payment, idempotency_key=key, replacement=replacement))
+
+
+async def _begin_anew(world: World, uow: UnitOfWork, before: Recorder, claimed: Claimed, caller: Caller) -> Claimed:
+    """The new payment of a booking whose last one was canceled to make room for it, in the same transaction: nobody can
+    come between."""
+    recorder = Recorder(world, uow, before.booking, None, caller)
+    replacement = claimed.operation.replacement
+    assert replacement is not None  # noqa: S101 - the decision asked for it
+    begin_anew(world, recorder, before.payment, replacement)
+    await recorder.save(holder=claimed.holder)
+    operation = recorder.payment.operation
+    assert operation is not None  # noqa: S101 - it was intended just now
+    return claim(recorder, operation, claimed.holder)
 
 
 def _cancel_all_the_same(world: World, recorder: Recorder, ended: Operation | None, news: News) -> None:

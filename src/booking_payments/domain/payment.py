@@ -14,7 +14,7 @@ from attrs import Factory, field, frozen
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
-from booking_payments.domain.instructions import CaptureMethod, CreateIntent, Instruction
+from booking_payments.domain.instructions import CaptureMethod, ConfirmIntent, CreateIntent, Instruction, Replacement
 from booking_payments.domain.lifecycle import (
     COMMANDS,
     PAYMENT,
@@ -232,6 +232,7 @@ class Operation:
     intended_at: datetime
     unknown: bool = False
     refund_on_cancel: RefundOnCancel | None = None
+    replacement: Replacement | None = None
 
 
 @frozen(kw_only=True)
@@ -243,7 +244,8 @@ class Payment:
     part of it that the bank had taken already when a refund was requested on top: should the bank give that back to us,
     it is not owed. ``deferred`` are the promised refunds that could not be sent yet, ``releases`` the refunds at the
     gateway that released held money.
-    ``return_url`` is the one that the intent was made with: where methods that redirect come back to.
+    ``return_url`` is the newest that was named: where methods that redirect come back to. ``takes_redirects``: the
+    intent was made with one, without which it takes no such methods.
     ``amount_step``: at the gateway all its amounts are multiples of so many minor units. ``method`` is what was paid
     with, ``capture_before`` until when a hold of it could be captured.
     """
@@ -281,6 +283,7 @@ class Payment:
     capture_before: datetime | None = None
     # Earlier releases kept it in the journal alone: a snapshot of theirs lacks it, and tells of the same payment.
     return_url: str | None = field(default=None, eq=False)
+    takes_redirects: bool = field(default=False, eq=False)
 
     @property
     def amount(self) -> Money:
@@ -566,9 +569,21 @@ def _operation_intended(payment: Payment, fact: ev.OperationIntended, at: dateti
         instruction=fact.instruction,
         intended_at=at,
         refund_on_cancel=fact.refund_on_cancel,
+        replacement=fact.replacement,
     )
-    made_with = {"return_url": fact.instruction.return_url} if isinstance(fact.instruction, CreateIntent) else {}
-    return {"operation": operation, **made_with}
+    return {"operation": operation, **_comes_back(fact.instruction)}
+
+
+def _comes_back(instruction: Instruction) -> Changes:
+    if isinstance(instruction, CreateIntent):
+        return {"return_url": instruction.return_url, "takes_redirects": instruction.return_url is not None}
+    named = instruction.return_url if isinstance(instruction, ConfirmIntent) else None
+    return {"return_url": named} if named is not None else {}
+
+
+@_folds(ev.ReturnUrlChosen)
+def _return_url_chosen(payment: Payment, fact: ev.ReturnUrlChosen, at: datetime) -> Changes:
+    return {"return_url": fact.return_url}
 
 
 @_folds(ev.OutcomeLeftUnknown)

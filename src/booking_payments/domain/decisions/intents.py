@@ -284,7 +284,11 @@ def _asks_for_action_now(payment: Payment, operation: Operation, report: IntentR
     """Only a charge that was sent makes the bank ask for the customer; before it, the intent may have waited so
     already."""
     waits = PaymentStatus.REQUIRES_ACTION
-    return report.status is waits and payment.status is not waits and _is_ours(payment, operation, report.payment_method_id)
+    return (
+        report.status is waits
+        and payment.status is not waits
+        and _is_ours(payment, operation, report.payment_method_id)
+    )
 
 
 def _tells_of_new_charge(payment: Payment, operation: Operation, failure: Failure | None) -> bool:
