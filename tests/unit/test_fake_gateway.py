@@ -65,14 +65,19 @@ class TestFakeGatewayThatRefusesInAction(CardGatewayContract):
 async def test_a_model_that_is_told_to_refuses_a_change_while_the_customer_is_to_act(change: str) -> None:
     stage = FakeStage([change])
     waiting = await charged(stage, "pm_card_authenticationRequired")
-    update = UpdateIntent(intent_id=waiting.id, payment_method_id="pm_card_visa")
-    confirm = ConfirmIntent(intent_id=waiting.id, payment_method_id="pm_card_visa", return_url=None)
+    calls = {
+        "updated": stage.gateway.update_intent(
+            UpdateIntent(intent_id=waiting.id, payment_method_id="pm_card_visa"), stage.new_key()
+        ),
+        "confirmed": stage.gateway.confirm_intent(
+            ConfirmIntent(intent_id=waiting.id, payment_method_id="pm_card_visa", return_url=None), stage.new_key()
+        ),
+    }
+    allowed = next(call for name, call in calls.items() if name != change)
+    allowed.close()
 
     with pytest.raises(Refused) as refused:
-        if change == "updated":
-            await stage.gateway.update_intent(update, stage.new_key())
-        else:
-            await stage.gateway.confirm_intent(confirm, stage.new_key())
+        await calls[change]
 
     assert refused.value.code == "payment_intent_unexpected_state"
 

@@ -376,14 +376,18 @@ class CardGatewayContract(GatewayContract):
         update = UpdateIntent(intent_id=waiting.id, payment_method_id="pm_card_visa")
         confirm = ConfirmIntent(intent_id=waiting.id, payment_method_id="pm_card_visa", return_url=None)
 
+        refusal = None
         try:
             await stage.gateway.update_intent(update, stage.new_key())
             intent = await stage.gateway.confirm_intent(confirm, stage.new_key())
         except Refused as refused:
-            assert refused.code == "payment_intent_unexpected_state"
+            refusal = refused.code
             intent = await stage.gateway.cancel_intent(abandoning(waiting), stage.new_key())
 
-        assert intent.status in (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
+        assert (refusal, intent.status) in (
+            (None, PaymentStatus.SUCCEEDED),
+            ("payment_intent_unexpected_state", PaymentStatus.CANCELED),
+        )
 
     async def test_a_confirmation_while_the_customer_is_to_act_charges_or_is_refused_for_the_state(
         self, stage: CardStage
@@ -391,13 +395,17 @@ class CardGatewayContract(GatewayContract):
         waiting = await charged(stage, "pm_card_authenticationRequired")
         confirm = ConfirmIntent(intent_id=waiting.id, payment_method_id="pm_card_visa", return_url=None)
 
+        refusal = None
         try:
             status = (await stage.gateway.confirm_intent(confirm, stage.new_key())).status
         except Refused as refused:
-            assert refused.code == "payment_intent_unexpected_state"
+            refusal = refused.code
             status = (await stage.gateway.retrieve_intent(waiting.id)).status
 
-        assert status in (PaymentStatus.SUCCEEDED, PaymentStatus.REQUIRES_ACTION)
+        assert (refusal, status) in (
+            (None, PaymentStatus.SUCCEEDED),
+            ("payment_intent_unexpected_state", PaymentStatus.REQUIRES_ACTION),
+        )
 
     async def test_a_decline_says_why_and_leaves_the_intent(self, stage: CardStage) -> None:
         declined = await declined_by(stage, lambda: charged(stage, "pm_card_visa_chargeDeclinedInsufficientFunds"))
