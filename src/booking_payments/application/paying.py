@@ -51,12 +51,11 @@ async def start_payment(
     """
     if confirm_immediately and payment_method_id is None:
         raise _method_required()
-    if confirm_immediately:
-        acting = await _in_action(world, booking_id, caller, payment_method_id, return_url, capture_method)
-        if acting is not None:
-            return acting
+    waits = False
 
     def begin(recorder: Recorder) -> None:
+        nonlocal waits
+        waits = False
         decisions.require_payable(recorder.booking, recorder.now)
         if _goes_on(recorder.payment_or_none):
             decisions.require_same_capture(recorder.payment, capture_method)
@@ -69,13 +68,19 @@ async def start_payment(
             other = Replacement(payment_method_id=payment_method_id, confirm=confirm_immediately, return_url=return_url)
             key = world.ids.idempotency_key()
             recorder.add(decisions.intend_replacement(payment, idempotency_key=key, replacement=other))
+        elif confirm_immediately and decisions.asks_for_attempt_in_action(payment, payment_method_id):
+            waits = True
         elif confirm_immediately:
             recorder.add(_confirmed(world, payment, payment_method_id, return_url))
         else:
             recorder.add(decisions.choose_return_url(payment, return_url))
             recorder.add(_updated(world, payment, payment_method_id))
 
-    return await _run(world, booking_id, caller, begin, must_exist=False)
+    view = await _run(world, booking_id, caller, begin, must_exist=False)
+    if not waits:
+        return view
+    acting = await _in_action(world, booking_id, caller, payment_method_id, return_url)
+    return acting or await _run(world, booking_id, caller, begin)
 
 
 def _updated(world: World, payment: Payment, payment_method_id: str | None) -> decisions.Facts:
@@ -92,20 +97,15 @@ async def _in_action(
     caller: Caller,
     payment_method_id: str | None,
     return_url: str | None,
-    capture_method: CaptureMethod | None = None,
 ) -> PaymentView | None:
     """The payment as the gateway has it now, where what is asked for is the very attempt that the customer is to act
     on: that is not begun again. None where another method is to be charged, or the customer is not to act.
 
     Raises ``NotPossibleNow`` where the attempt would have to come back to somewhere else.
     """
-    try:
-        seen = await payment_status(world, booking_id, caller)
-    except NotFound:
-        return None
+    seen = await payment_status(world, booking_id, caller)
     if not decisions.asks_for_attempt_in_action(seen.payment, payment_method_id):
         return None
-    decisions.require_same_capture(seen.payment, capture_method)
     view = await _look_now(world, booking_id, caller, seen.payment)
     now = view.payment
     if now.status is not PaymentStatus.REQUIRES_ACTION:

@@ -181,13 +181,12 @@ class Recorder:
         report without the secret leaves it as it is."""
         if report is None or report.id != self.payment.intent_id:
             return
-        known = await self._uow.payments.handover(self.payment.id) or Handover(client_secret=None, next_action=None)
-        handover = Handover(
-            client_secret=report.client_secret or known.client_secret,
-            next_action=dict(report.next_action) if report.next_action else None,
-        )
-        if handover != known:
-            await self._uow.payments.keep_handover(self.payment.id, handover)
+        secret = report.client_secret
+        if secret is None:
+            known = await self._uow.payments.handover(self.payment.id)
+            secret = known.client_secret if known else None
+        action = dict(report.next_action) if report.next_action else None
+        await self._uow.payments.keep_handover(self.payment.id, Handover(client_secret=secret, next_action=action))
 
     async def save(self, *, holder: str | None = None, yields: bool = False, looks: int = 0) -> None:
         """Store everything.
