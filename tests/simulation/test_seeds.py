@@ -20,6 +20,8 @@ from tests.simulation.runs import (
     FULL,
     OBLIGATED,
     RESOLVER_ONLY,
+    SECOND,
+    SECOND_REFUSED,
     WEBHOOKS_ONLY,
     Result,
     Scenario,
