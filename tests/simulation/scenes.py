@@ -334,7 +334,13 @@ def untouched(case: UseCase, *, sql: bool = False) -> set[Outcome]:
     it was told that it may try again, a payment without an intent may be left."""
     before = outcome(_staged(case, sql).world)
     intents, refunds, statuses, bookings = before
-    return {before, (intents, refunds, statuses or ("requires_payment_method",), bookings)}
+    found = {before, (intents, refunds, statuses or ("requires_payment_method",), bookings)}
+    if case.request is _retry and statuses == ("requires_action",):  # the new method is there, and was not charged
+        attached = ("requires_confirmation",)
+        found.add((((*attached, 0),), refunds, attached, bookings))
+    if case.refused_in_action:  # room was made, and the new payment has not reached the gateway
+        found.add(((("canceled", 0),), refunds, ("canceled", "requires_payment_method"), bookings))
+    return found
 
 
 def _staged(case: UseCase, sql: bool) -> Stage:

@@ -4,6 +4,7 @@ This is the only layer that retries. No transaction is open here.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from attrs import frozen
@@ -118,11 +119,15 @@ async def _send(world: World, operation: Operation) -> Report:
 
 async def _make_room(world: World, instruction: ConfirmIntent, key: str) -> None:
     """Where the customer was to authenticate another method the intent gets the new one first: gateways refuse to
-    confirm an intent that waits for its customer. Sent again with the same key, it has no second effect."""
+    confirm an intent that waits for its customer. Sent again with the same key, it has no second effect.
+
+    Whether a silent gateway did it shows when it is asked to charge: it charges that method, or refuses to.
+    """
     method = instruction.payment_method_id
     if instruction.during_action and method is not None:
         update = UpdateIntent(intent_id=instruction.intent_id, payment_method_id=method)
-        await world.gateway.update_intent(update, f"{key}-method")
+        with suppress(Silent):
+            await world.gateway.update_intent(update, f"{key}-method")
 
 
 async def _fresh(world: World, report: Report) -> Outcome:

@@ -161,8 +161,9 @@ def require_same_capture(payment: Payment, capture_method: CaptureMethod | None)
 
 
 def attempt_in_action(payment: Payment) -> Attempt | None:
-    """The attempt that the customer is to authenticate, or to act on otherwise."""
-    return payment.running_attempt if payment.status is PaymentStatus.REQUIRES_ACTION else None
+    """The attempt that the customer is to authenticate, or to act on otherwise; none whose call is in flight."""
+    waiting = [each for each in payment.attempts if each.is_running and not payment.is_in_flight(each)]
+    return waiting[-1] if waiting and payment.status is PaymentStatus.REQUIRES_ACTION else None
 
 
 def asks_for_attempt_in_action(payment: Payment, payment_method_id: str | None) -> bool:
