@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 import msgspec
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from booking_payments.adapters.fake_stripe.disputes import STATUSES
 from booking_payments.application.callers import Caller
@@ -173,6 +173,8 @@ class Visitor(Actor):
 
     booking_id: str = ""
     turns: int = 3
+    alone: bool = False
+    made: list[str] = field(factory=list)
 
     async def live(self) -> None:
         """Come, act, go."""
@@ -180,7 +182,7 @@ class Visitor(Actor):
         for turn in range(self.turns):
             await self.wait()
             action = self.random.choices(actions, weights)[0] if turn else self.habits.first
-            await {**ACTIONS, **OBLIGATIONS}[action](self)
+            await {**ACTIONS, **OBLIGATIONS, **SECOND_METHODS}[action](self)
 
     def intent(self) -> Mapping[str, Any] | None:
         """One of the booking's intents, as the customer's browser and the dashboard show it."""
@@ -190,6 +192,11 @@ class Visitor(Actor):
             if each["metadata"].get("booking_id") == self.booking_id
         ]
         return self.random.choice(found) if found else None
+
+    def charged_with(self, payment_method_id: str) -> int:
+        """How often this method was charged, with success or without."""
+        charges = self.world.theirs.records["charge"].values()
+        return sum(each["payment_method"] == payment_method_id for each in charges)
 
     def payments(self) -> list[Payment]:
         """The booking's payments, as our books have them."""
@@ -462,6 +469,80 @@ OBLIGATIONS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
     "move rate": _move_rate,
 }
 """More actions, of the scenario that is about what is owed."""
+
+
+# --- customers who change their minds, with methods that have ids of their own
+
+
+def _own_method(self: Visitor) -> str:
+    """A new payment method, or one that this visitor has tried before."""
+    if self.made and self.random.random() < 0.3:
+        return self.random.choice(self.made)
+    token = f"tok_{self.method().removeprefix('pm_card_')}"
+    answer = self.world.stripe.call("POST", "/v1/payment_methods", {"type": "card", "card": {"token": token}})
+    self.made.append(str(answer.body["id"]))
+    return self.made[-1]
+
+
+async def _pay_own(self: Visitor) -> None:
+    """Whatever the call is named, it charges the method that it names."""
+    method, name = _own_method(self), self.random.choice(("start", "confirm", "retry"))
+
+    def call(payments: BookingPayments, caller: Caller) -> Awaitable[PaymentView]:
+        if name == "start":
+            return payments.start_payment(self.booking_id, caller, payment_method_id=method, confirm_immediately=True)
+        if name == "confirm":
+            return payments.confirm_payment(self.booking_id, caller, payment_method_id=method)
+        return payments.retry_payment(self.booking_id, caller, payment_method_id=method)
+
+    view = await self.ask(f"{name} with {method}", self.customer(), call)
+    if self.random.random() < 0.5:
+        await _act_in_browser(self, view)
+
+
+async def _browser_own(self: Visitor) -> None:
+    """The customer tries another method in the browser, whatever our books say."""
+    intent = self.intent()
+    if intent is not None:
+        method = _own_method(self)
+        answer = self.world.stripe.confirm_as_customer(intent["id"], intent["client_secret"], method)
+        self.world.tell(self.name, f"pays in the browser with {method}: {answer.status}")
+
+
+async def _choose_twice(self: Visitor) -> None:
+    """Name one method, then another, then confirm: the first one must not be charged any more."""
+    acknowledged: list[str] = []
+    for _ in range(2):
+        method = _own_method(self)
+        view = await self.ask(
+            f"choose {method}",
+            self.customer(),
+            lambda payments, caller, method=method: payments.start_payment(  # type: ignore[misc]
+                self.booking_id, caller, payment_method_id=method
+            ),
+        )
+        if view is not None and view.payment.status is PaymentStatus.REQUIRES_CONFIRMATION:
+            acknowledged.append(method)
+    before = self.charged_with(acknowledged[0]) if len(acknowledged) == 2 else 0
+    await _act_in_browser(
+        self,
+        await self.ask(
+            "confirm what was chosen",
+            self.customer(),
+            lambda payments, caller: payments.confirm_payment(self.booking_id, caller),
+        ),
+    )
+    if len(set(acknowledged)) == 2 and self.alone:
+        grown = self.charged_with(acknowledged[0]) - before
+        self.world.invariants.require(not grown, f"{acknowledged[0]} was charged, and {acknowledged[1]} was chosen")
+
+
+SECOND_METHODS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
+    "pay own": _pay_own,
+    "browser own": _browser_own,
+    "choose twice": _choose_twice,
+}
+"""More actions, of the scenario in which customers change their minds."""
 
 
 def register(world: SimulatedWorld, random: Random, number: int) -> str:

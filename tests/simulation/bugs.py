@@ -402,6 +402,24 @@ def paid_is_not_confirmed(patch: Patch) -> None:
     patch.setattr(decisions, "booking_after", other)
 
 
+@_bug("a verdict is written to the attempt that is running, whatever its method")
+def verdict_goes_to_the_running_attempt(patch: Patch) -> None:
+    patch.setattr(intents, "_running_with", lambda payment, payment_method_id: payment.running_attempt)
+
+
+@_bug("a method that is named later is forgotten, and the older one charged")
+def older_method_is_charged(patch: Patch) -> None:
+    patch.setattr(decisions, "intend_update", lambda payment, **_: (ev.MethodAttached(),))
+
+
+@_bug("an intent that makes room is forgotten before the gateway has canceled it")
+def room_is_made_unasked(patch: Patch) -> None:
+    def other(payment: Payment, *, idempotency_key: str, replacement: Any) -> decisions.Facts:
+        return (ev.PaymentCanceled(),)
+
+    patch.setattr(decisions, "intend_replacement", other)
+
+
 @_bug("money that is on its way back can be asked for once more")
 def refund_is_not_reserved(patch: Patch) -> None:
     reserved = Payment.refundable.fget  # type: ignore[attr-defined]

@@ -358,8 +358,21 @@ def _of_payment(payment: Payment, theirs: GatewaySide, forgivable: Collection[st
         yield f"{payment.id} is {payment.status.value}, its intent {intent['status']}"
     if payment.captured.minor != intent["amount_received"]:
         yield f"{payment.id} has {payment.captured.minor} captured, its intent {intent['amount_received']}"
+    yield from _of_attempts(payment, theirs)
     yield from _of_refunds(payment, theirs.of_intent("refund", intent["id"]))
     yield from _of_disputes(payment, theirs.of_intent("dispute", intent["id"]))
+
+
+def _of_attempts(payment: Payment, theirs: GatewaySide) -> Iterator[str]:
+    """A verdict stands at an attempt with the method that was charged. Of a test id, for which the gateway makes a new
+    method at each use, that can't be told."""
+    for attempt in payment.attempts:
+        charge = theirs.records["charge"].get(attempt.charge_id or "")
+        named = attempt.payment_method_id
+        if charge is None or named is None or named.count("_") > 1:
+            continue
+        if charge["payment_method"] != named:
+            yield f"attempt {attempt.number} of {payment.id} with {named} has the charge of {charge['payment_method']}"
 
 
 def _of_refunds(payment: Payment, refunds: list[Json]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from tests.simulation.actors import (
     ALL,
     METHODS,
     OBLIGATIONS,
+    SECOND_METHODS,
     Courier,
     Habits,
     Janitor,
@@ -47,6 +48,8 @@ class Scenario:
     faults: bool = True
     never: tuple[Fault, ...] = ()
     banks_obey: bool = True
+    first: str | None = None
+    refused_in_action: tuple[str, ...] = ()
 
 
 _CARDS: Final = tuple(each for each in METHODS if not each.startswith("pm_us"))
@@ -84,6 +87,25 @@ OBLIGATED: Final = Scenario(
     banks_obey=False,
 )
 """What is promised and owed: refunds, cancellations, operators and disputes that move in any order."""
+
+_MINDS: Final = Scenario(
+    actions=(*SECOND_METHODS, "confirm", "authenticate", "cancel", "capture", "time"),
+    methods=(
+        "pm_card_visa",
+        "pm_card_mastercard",
+        "pm_card_chargeDeclined",
+        "pm_card_chargeDeclinedLostCard",
+        "pm_card_authenticationRequired",
+        "pm_card_threeDSecure2Required",
+        "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds",
+    ),
+    first="pay own",
+)
+SECOND: Final = _MINDS
+"""Customers who change their minds: another method while one waits for its authentication, here and in the browser."""
+
+SECOND_REFUSED: Final = attrs.evolve(_MINDS, refused_in_action=("updated", "confirmed"))
+"""The same, with a gateway that refuses another method while the customer is to act."""
 
 SKEWED: Final = Scenario(skew=timedelta(minutes=10))
 """The machine of one process is ten minutes ahead of the gateway, that of the other ten minutes behind."""
@@ -147,9 +169,11 @@ class Run:
             shared_clock=bool(skew),
             leases_hold=not own_clock,
             banks_obey=scenario.banks_obey,
+            refused_in_action=scenario.refused_in_action,
         )
         self.world = SimulatedWorld(setup)
-        self.habits = Habits.of(self.random, scenario.repairs, scenario.actions, scenario.methods)
+        habits = Habits.of(self.random, scenario.repairs, scenario.actions, scenario.methods)
+        self.habits = attrs.evolve(habits, first=scenario.first or habits.first)
         self.crash_rate = self.random.choice((0.0, 0.002, 0.02)) if scenario.faults else 0.0
         self.may_jump_back = scenario.jumps_back
         self.scheduler = Scheduler(self.world.time, Random(f"{seed}:order"), self._before_step)
@@ -204,7 +228,8 @@ class Run:
     def _visitors(self) -> Iterator[Visitor]:
         for number in range(self.random.randint(1, 2)):
             booking_id = register(self.world, self.random, number)
-            for place in range(self.random.randint(1, 2)):
+            places = self.random.randint(1, 2)
+            for place in range(places):
                 yield Visitor(
                     self.world,
                     self.habits,
@@ -212,6 +237,7 @@ class Run:
                     f"visitor {number}.{place}",
                     booking_id=booking_id,
                     turns=self.random.randint(2, 6),
+                    alone=places == 1,
                 )
 
     def _helpers(self) -> Iterator[Courier | Janitor]:
@@ -236,6 +262,8 @@ SCENARIOS: Final = {
     "resolver only": RESOLVER_ONLY,
     "disputes": DISPUTES,
     "obligations": OBLIGATED,
+    "second methods": SECOND,
+    "second methods refused": SECOND_REFUSED,
     "skewed clocks": SKEWED,
     "clock jumps back": JUMPS_BACK,
     "skewed and set back": SKEWED_AND_SET_BACK,

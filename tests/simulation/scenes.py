@@ -91,6 +91,7 @@ class UseCase:
     request: Callable[[Stage, Caller], Awaitable[object]]
     repairs: tuple[Repairs, ...] = (CLIENT, RESOLVER)
     caller: Caller = ANN
+    refused_in_action: tuple[str, ...] = ()
 
 
 def _booked(stage: Stage) -> None:
@@ -100,6 +101,16 @@ def _booked(stage: Stage) -> None:
 def _in_the_window(stage: Stage) -> None:
     stage.book()
     stage.authenticate(stage.pay("pm_card_authenticationRequired"))
+
+
+def _waits(stage: Stage) -> None:
+    stage.book()
+    stage.pay("pm_card_authenticationRequired")
+
+
+def _attached(stage: Stage) -> None:
+    stage.book()
+    stage.do(stage.payments.start_payment(stage.booking_id, BEFORE, payment_method_id="pm_card_visa"))
 
 
 def _declined(stage: Stage) -> None:
@@ -204,6 +215,10 @@ async def _retry(stage: Stage, caller: Caller) -> object:
     return await stage.payments.retry_payment(stage.booking_id, caller, payment_method_id="pm_card_visa")
 
 
+async def _choose_another(stage: Stage, caller: Caller) -> object:
+    return await stage.payments.start_payment(stage.booking_id, caller, payment_method_id="pm_card_mastercard")
+
+
 async def _capture(stage: Stage, caller: Caller) -> object:
     return await stage.payments.capture_payment(stage.booking_id, caller, amount="60.00")
 
@@ -245,6 +260,14 @@ USE_CASES: Final = (
     UseCase(name="pay with 3-D Secure", before=_booked, request=_pay_with_3ds),
     UseCase(name="confirm after 3-D Secure", before=_in_the_window, request=_look),
     UseCase(name="pay again after a decline", before=_declined, request=_retry),
+    UseCase(name="another method in action", before=_waits, request=_retry),
+    UseCase(
+        name="another method, refused in action",
+        before=_waits,
+        request=_retry,
+        refused_in_action=("updated", "confirmed"),
+    ),
+    UseCase(name="choose another method", before=_attached, request=_choose_another),
     UseCase(name="capture", before=_held, request=_capture, caller=OLGA),
     UseCase(name="cancel", before=_started, request=_cancel),
     UseCase(name="cancel what is held", before=_held, request=_cancel),
@@ -311,11 +334,18 @@ def untouched(case: UseCase, *, sql: bool = False) -> set[Outcome]:
     it was told that it may try again, a payment without an intent may be left."""
     before = outcome(_staged(case, sql).world)
     intents, refunds, statuses, bookings = before
-    return {before, (intents, refunds, statuses or ("requires_payment_method",), bookings)}
+    found = {before, (intents, refunds, statuses or ("requires_payment_method",), bookings)}
+    if case.request is _retry and statuses == ("requires_action",):  # the new method is there, and was not charged
+        attached = ("requires_confirmation",)
+        found.add((((*attached, 0),), refunds, attached, bookings))
+    if case.refused_in_action:  # room was made, and the new payment has not reached the gateway
+        found.add(((("canceled", 0),), refunds, ("canceled", "requires_payment_method"), bookings))
+    return found
 
 
 def _staged(case: UseCase, sql: bool) -> Stage:
-    stage = Stage(SimulatedWorld(Setup(sql=sql, skews=(timedelta(0),))))
+    setup = Setup(sql=sql, skews=(timedelta(0),), refused_in_action=case.refused_in_action)
+    stage = Stage(SimulatedWorld(setup))
     case.before(stage)
     return stage
 

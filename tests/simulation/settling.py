@@ -79,7 +79,8 @@ class Settling:
         done, it goes on saying 500, and only the age of the key ends that."""
         payment = self.world.ours.payments[payment_id]
         intents = self.world.theirs.intents_of(payment_id)
-        return any(intent["status"] != payment.status.value for intent in intents)
+        known = (payment.status.value, "requires_confirmation")  # which says nothing of a charge that was sent
+        return any(intent["status"] not in known for intent in intents)
 
     def _ask_again(self) -> None:
         """The customer comes back to whatever was left, once nobody is working on it any more."""

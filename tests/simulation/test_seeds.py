@@ -20,6 +20,8 @@ from tests.simulation.runs import (
     FULL,
     OBLIGATED,
     RESOLVER_ONLY,
+    SECOND,
+    SECOND_REFUSED,
     WEBHOOKS_ONLY,
     Result,
     Scenario,
@@ -32,6 +34,7 @@ SEEDS: Final = range(100_000 if NIGHTLY else 500)
 SEEDS_OF_DISPUTES: Final = range(20_000 if NIGHTLY else 50)
 SEEDS_ALONE: Final = range(10_000 if NIGHTLY else 150)
 SEEDS_OF_OBLIGATIONS: Final = range(20_000 if NIGHTLY else 200)
+SEEDS_OF_SECOND_METHODS: Final = range(20_000 if NIGHTLY else 80)
 SEEDS_SQL: Final = range(10_000 if NIGHTLY else 60)
 REPLAYED: Final = range(200 if NIGHTLY else 15)
 AT_LEAST: Final = 1_000 if NIGHTLY else 1
@@ -139,6 +142,11 @@ def test_webhooks_suffice_for_what_the_gateway_knows() -> None:
 
 def test_the_resolver_suffices() -> None:
     _hold(RESOLVER_ONLY, SEEDS_ALONE)
+
+
+@pytest.mark.parametrize("scenario", [SECOND, SECOND_REFUSED], ids=["taken", "refused"])
+def test_a_customer_who_changes_their_mind_is_charged_once_and_with_the_newest_method(scenario: Scenario) -> None:
+    _hold(scenario, SEEDS_OF_SECOND_METHODS)
 
 
 def test_what_is_promised_is_owed_until_it_has_gone_back_whatever_banks_and_operators_do() -> None:

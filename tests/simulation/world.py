@@ -67,6 +67,7 @@ class Setup:
     shared_clock: bool = False
     leases_hold: bool = True
     banks_obey: bool = True
+    refused_in_action: tuple[str, ...] = ()
 
 
 @frozen
@@ -91,7 +92,12 @@ class SimulatedWorld:
         self.invariants = Invariants(setup.longest_key_age, setup.banks_obey)
         self.theirs = GatewaySide(self.invariants)
         self.ours = OurSide(self.invariants, alone=setup.leases_hold)
-        self.stripe = FakeStripe(lambda: self.time.now, self.chance("stripe"), store=self.theirs)
+        self.stripe = FakeStripe(
+            lambda: self.time.now,
+            self.chance("stripe"),
+            store=self.theirs,
+            refused_in_action=setup.refused_in_action,
+        )
         self.books: Books = SqlBooks(self._statement) if setup.sql else MemoryBooks()
         self.published: list[Message] = []
         self.booking_ids: list[str] = []

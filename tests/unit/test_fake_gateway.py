@@ -1,5 +1,6 @@
 """The fake gateway keeps the contract of the gateway port."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -10,9 +11,9 @@ from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
-from booking_payments.domain.instructions import CreateIntent
+from booking_payments.domain.instructions import ConfirmIntent, CreateIntent, UpdateIntent
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.gateway import Misconfigured, Silent, Unreachable
+from booking_payments.ports.gateway import Misconfigured, Refused, Silent, Unreachable
 from booking_payments.testing.gateway_contract import LONG_AGO, CardGatewayContract, by_card, charged, creation
 from tests.conforming import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 
@@ -20,9 +21,9 @@ from tests.conforming import every_answer_conforms  # noqa: F401 - a fixture for
 class FakeStage:
     """The fake gateway on a clock that the test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, refused_in_action: Collection[str] = ()) -> None:
         self.clock = ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
-        self.stripe = FakeStripe(self.clock.now, Random(1))
+        self.stripe = FakeStripe(self.clock.now, Random(1), refused_in_action=refused_in_action)
         self.gateway = FakeGateway(self.stripe, self.clock)
         self.webhooks = StripeWebhooks(["whsec_contract"])
         self._ids = RandomIds(Random(2))
@@ -50,6 +51,35 @@ def stage() -> FakeStage:
 
 class TestFakeGateway(CardGatewayContract):
     """The contract, over the model directly."""
+
+
+class TestFakeGatewayThatRefusesInAction(CardGatewayContract):
+    """The contract, with a Stripe that refuses a server what it has refused at times while the customer is to act."""
+
+    @pytest.fixture(params=[("confirmed",), ("updated", "confirmed")], ids=["confirm", "update and confirm"])
+    def stage(self, request: pytest.FixtureRequest) -> FakeStage:
+        return FakeStage(request.param)
+
+
+@pytest.mark.parametrize("change", ["updated", "confirmed"])
+async def test_a_model_that_is_told_to_refuses_a_change_while_the_customer_is_to_act(change: str) -> None:
+    stage = FakeStage([change])
+    waiting = await charged(stage, "pm_card_authenticationRequired")
+    calls = {
+        "updated": stage.gateway.update_intent(
+            UpdateIntent(intent_id=waiting.id, payment_method_id="pm_card_visa"), stage.new_key()
+        ),
+        "confirmed": stage.gateway.confirm_intent(
+            ConfirmIntent(intent_id=waiting.id, payment_method_id="pm_card_visa", return_url=None), stage.new_key()
+        ),
+    }
+    allowed = next(call for name, call in calls.items() if name != change)
+    allowed.close()
+
+    with pytest.raises(Refused) as refused:
+        await calls[change]
+
+    assert refused.value.code == "payment_intent_unexpected_state"
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "409", "429_lock", "500_before", "503"])

@@ -4,6 +4,7 @@ This is the only layer that retries. No transaction is open here.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from attrs import frozen
@@ -15,6 +16,7 @@ from booking_payments.domain.instructions import (
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
+    UpdateIntent,
 )
 from booking_payments.domain.payment import Operation
 from booking_payments.domain.reports import IntentReport, RefundReport
@@ -35,10 +37,11 @@ Report = IntentReport | RefundReport
 @frozen
 class Done:
     """The gateway did it; this is what it says now. ``earlier``: by another sending of the key than this one, so that
-    more may have followed since."""
+    more may have followed since. ``answered_with``: the payment method that it named in its first answer."""
 
     report: Report
     earlier: bool = False
+    answered_with: str | None = None
 
 
 @frozen
@@ -101,7 +104,10 @@ async def _send(world: World, operation: Operation) -> Report:
     match instruction:
         case CreateIntent():
             return await gateway.create_intent(instruction, key)
+        case UpdateIntent():
+            return await gateway.update_intent(instruction, key)
         case ConfirmIntent():
+            await _make_room(world, instruction, key)
             return await gateway.confirm_intent(instruction, key)
         case CaptureIntent():
             return await gateway.capture_intent(instruction, key)
@@ -111,13 +117,27 @@ async def _send(world: World, operation: Operation) -> Report:
             return await gateway.create_refund(instruction, key)
 
 
+async def _make_room(world: World, instruction: ConfirmIntent, key: str) -> None:
+    """Where the customer was to authenticate another method the intent gets the new one first: gateways refuse to
+    confirm an intent that waits for its customer. Sent again with the same key, it has no second effect.
+
+    Whether a silent gateway did it shows when it is asked to charge: it charges that method, or refuses to.
+    """
+    method = instruction.payment_method_id
+    if instruction.during_action and method is not None:
+        update = UpdateIntent(intent_id=instruction.intent_id, payment_method_id=method)
+        with suppress(Silent):
+            await world.gateway.update_intent(update, f"{key}-method")
+
+
 async def _fresh(world: World, report: Report) -> Outcome:
     """A replayed answer is a snapshot of the first execution: read the object as it is now."""
     if not report.replayed:
-        return Done(report)
+        return Done(report, answered_with=report.method_tried if isinstance(report, IntentReport) else None)
     try:
         if isinstance(report, IntentReport):
-            return Done(await with_retries(world, lambda: world.gateway.retrieve_intent(report.id)), earlier=True)
+            read = await with_retries(world, lambda: world.gateway.retrieve_intent(report.id))
+            return Done(read, earlier=True, answered_with=report.method_tried)
         return Done(await with_retries(world, lambda: world.gateway.retrieve_refund(report.id)), earlier=True)
     except GatewayError as error:
         return Unknown(error.code)

@@ -31,11 +31,12 @@ from booking_payments.application.gateway_call import (
 from booking_payments.application.intent_list import IntentList
 from booking_payments.application.recording import Recorder
 from booking_payments.application.refusals import told_to_caller
+from booking_payments.application.starting import begin_anew
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking
+from booking_payments.domain.booking import Booking, Payability
 from booking_payments.domain.errors import NotFound, OutcomeUnknown, PaymentError
 from booking_payments.domain.instructions import CancelIntent, CreateRefund
 from booking_payments.domain.payment import Operation, Payment
@@ -64,7 +65,8 @@ class News:
     ``settles`` ends the operation (with the gateway's ``refusal`` code, if it refused); ``unknown`` says why it does
     not. ``error`` is what the caller is told. ``as_of`` is the version of the payment when this was read (None: when
     the operation was claimed). ``refused``: the refusal is the gateway's own, and its intent was looked at since; there
-    is none any more where ``intent`` is None.
+    is none any more where ``intent`` is None. ``answer``: ``intent`` is the gateway's answer to the call in flight, and
+    not read; ``answered_with`` is the payment method that this answer named.
     """
 
     intent: IntentReport | None = None
@@ -77,6 +79,8 @@ class News:
     unknown: str | None = None
     error: PaymentError | None = field(default=None, eq=False)
     as_of: int | None = None
+    answer: bool = False
+    answered_with: str | None = None
 
     @property
     def intent_ages(self) -> bool:
@@ -159,20 +163,26 @@ async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) ->
 
     When it takes too many steps the rest is left to the resolver, which takes over when the lease has lapsed.
     """
-    first, error = claimed, news.error
+    asked, error = True, news.error
     for _ in range(MAX_STEPS):
         try:
             step = await _write_down(world, claimed, news, caller)
         except (StorageConflict, CommitLost) as lost:
-            # The outcome of the first operation is written down when another follows from it: that is what is told.
-            return Ended(_not_written_down(lost) if claimed is first else error, None)
+            # The outcome of what was asked for is written down when more follows from it: that is what is told.
+            return Ended(_not_written_down(lost) if asked else error, None)
         if isinstance(step, PaymentView):
             return Ended(error, step)
         if isinstance(step, Payment):
             news = await _read_anew(world, step, news)
         else:
             claimed, news = step, await _perform(world, step)
+            asked = asked and step.operation.purpose in _GOES_ON
+            error = news.error if asked else error
     return Ended(error, None)
+
+
+_GOES_ON: Final = frozenset({ev.Purpose.PAY, ev.Purpose.REPLACE_PAYMENT})
+"""What follows from an operation and is still what its caller asked for; all else follows by itself."""
 
 
 def _not_written_down(lost: Exception) -> OutcomeUnknown:
@@ -194,14 +204,14 @@ async def _perform(world: World, claimed: Claimed) -> News:
 
 async def _news(world: World, claimed: Claimed, outcome: Outcome) -> News:
     match outcome:
-        case Done(IntentReport() as intent):
-            return News(intent=intent)
+        case Done(IntentReport() as intent, earlier, answered_with):
+            return News(intent=intent, answer=not earlier, answered_with=answered_with)
         case Done(RefundReport() as refund):
             return News(refunds=(refund,))
         case NotDone(Declined() as declined):
-            told = declined.intent is not None and declined.intent.failure is not None
-            failure = None if told else declined.failure
-            return News(intent=declined.intent, failure=failure, error=told_to_caller(declined))
+            failure, method = declined.failure, declined.failure.payment_method_id
+            error = told_to_caller(declined)
+            return News(intent=declined.intent, failure=failure, error=error, answer=True, answered_with=method)
         case NotDone(Refused() as refused):
             return await _refused(world, claimed, refused)
         case NotDone((Unreachable() | Misconfigured()) as error):
@@ -227,7 +237,13 @@ def _nothing_happened(claimed: Claimed, error: Unreachable | Misconfigured) -> N
 
 
 _ASKED_FOR: Final = frozenset(
-    {ev.Purpose.PAY, ev.Purpose.CAPTURE, ev.Purpose.CANCEL_PAYMENT, ev.Purpose.CANCEL_BOOKING}
+    {
+        ev.Purpose.PAY,
+        ev.Purpose.CAPTURE,
+        ev.Purpose.CANCEL_PAYMENT,
+        ev.Purpose.CANCEL_BOOKING,
+        ev.Purpose.REPLACE_PAYMENT,
+    }
 )
 """What a caller asks for, who is told whether it was done."""
 
@@ -271,7 +287,7 @@ async def _read_anew(world: World, payment: Payment, news: News) -> News:
         disputes = [await world.gateway.retrieve_dispute(dispute.id) for dispute in news.disputes]
     except GatewayError as error:
         return News(settles=False, unknown=error.code, error=OutcomeUnknown())
-    return evolve(news, intent=intent, refunds=refunds, disputes=disputes, as_of=payment.version)
+    return evolve(news, intent=intent, refunds=refunds, disputes=disputes, as_of=payment.version, answer=False)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -354,7 +370,8 @@ def _verdict(claimed: Claimed, declined: Declined, read: News) -> News:
     if _decides(claimed, read):
         return read
     failure = None if read.intent and read.intent.failure else declined.failure
-    return evolve(read, failure=failure, error=told_to_caller(declined))
+    method = declined.failure.payment_method_id
+    return evolve(read, failure=failure, error=told_to_caller(declined), answered_with=method)
 
 
 def _refusal(claimed: Claimed, refused: Refused, found: News | None) -> News:
@@ -404,6 +421,7 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
             recorder.add(decisions.give_up(recorder.payment, claimed.operation, news.refusal, news.intent))
         recorder.add(decisions.release_after(claimed.operation, recorder.payment, recorder.booking))
         _cancel_all_the_same(world, recorder, payment.operation, news)
+        _make_room(world, recorder, claimed.operation, news)
         new = recorder.follow_up(send=not news.refusal)
         watch = await uow.payments.watch(payment.id)
         in_vain = news.unknown is not None and payment.operation is not None and payment.operation.unknown
@@ -413,9 +431,36 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         await recorder.save(holder=claimed.holder if new else None, yields=still_ours, looks=looks)
         if new:
             return claim(recorder, new, claimed.holder)
+        if still_there and decisions.begins_anew(
+            claimed.operation, recorder.payment, recorder.booking, world.clock.now()
+        ):
+            return await _begin_anew(world, uow, recorder, claimed, caller)
         return PaymentView(payment=recorder.payment, handover=await uow.payments.handover(payment.id))
 
     return await world.storage.transact(work, Subject(booking_id=claimed.booking.id))
+
+
+def _make_room(world: World, recorder: Recorder, operation: Operation, news: News) -> None:
+    """Cancel an intent that the gateway does not let be paid with another method, for a new one that can be."""
+    if not news.refused or recorder.booking.payability(recorder.now) is not Payability.PAYABLE:
+        return
+    replacement = decisions.replacement_after(recorder.payment, operation, news.refusal)
+    if replacement is not None:
+        key = world.ids.idempotency_key()
+        recorder.add(decisions.intend_replacement(recorder.payment, idempotency_key=key, replacement=replacement))
+
+
+async def _begin_anew(world: World, uow: UnitOfWork, before: Recorder, claimed: Claimed, caller: Caller) -> Claimed:
+    """The new payment of a booking whose last one was canceled to make room for it, in the same transaction: nobody can
+    come between."""
+    recorder = Recorder(world, uow, before.booking, None, caller)
+    replacement = claimed.operation.replacement
+    assert replacement is not None  # noqa: S101 - the decision asked for it
+    begin_anew(world, recorder, before.payment, replacement)
+    await recorder.save(holder=claimed.holder)
+    operation = recorder.payment.operation
+    assert operation is not None  # noqa: S101 - it was intended just now
+    return claim(recorder, operation, claimed.holder)
 
 
 def _cancel_all_the_same(world: World, recorder: Recorder, ended: Operation | None, news: News) -> None:
@@ -437,12 +482,17 @@ def _cancel_all_the_same(world: World, recorder: Recorder, ended: Operation | No
 
 async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:
     """Let the facts happen that follow from what was read, and keep what the front end needs."""
+    if news.failure is not None and not news.answer:  # what was read is newer than the verdict
+        recorder.add(decisions.observe_verdict(recorder.payment, news.failure))
     if news.intent is not None:
         alone = await stands_alone(uow, recorder.payment)
-        observed = decisions.observe_intent(recorder.payment, news.intent, recorder.booking, alone=alone)
+        read, method = not news.answer, news.answered_with
+        observed = decisions.observe_intent(
+            recorder.payment, news.intent, recorder.booking, alone=alone, read=read, answered_with=method
+        )
         recorder.add(observed)
         recorder.see(news.intent)
-    if news.failure is not None:
+    if news.failure is not None and news.answer and not (news.intent and news.intent.failure):
         recorder.add(decisions.observe_verdict(recorder.payment, news.failure))
     for refund in news.refunds:
         recorder.add(decisions.observe_refund(recorder.payment, refund))

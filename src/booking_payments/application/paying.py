@@ -8,17 +8,17 @@ from booking_payments.application.operations import Claimed, Ended, carry_out, c
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.application.resuming import earlier_run, require_turn
+from booking_payments.application.starting import created, started
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
-from booking_payments.domain.errors import AlreadyUnderWay, NotFound, RefusedByRule
-from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.errors import AlreadyUnderWay, NotFound, NotPossibleNow, RefusedByRule
+from booking_payments.domain.instructions import CaptureMethod, Replacement
 from booking_payments.domain.lifecycle import Command, PaymentStatus, require
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.presenting import texts_of
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import Subject, UnitOfWork
 
@@ -41,22 +41,88 @@ async def start_payment(
 ) -> PaymentView:
     """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
 
-    Raises ``RefusedByRule`` or ``NotPossibleNow`` where the booking can't be paid, ``CardDeclined``, and
-    ``OutcomeUnknown`` when the gateway went silent.
+    What an open payment is given anew holds from then on: the newest payment method is the one that is charged, and the
+    newest ``return_url`` the one to come back to; an intent that was made without one is canceled for another one that
+    takes methods that redirect. The capture method stays. While the customer is to act, the method that waits for it is
+    not charged again.
+
+    Raises ``RefusedByRule`` or ``NotPossibleNow`` where the booking can't be paid or the open payment can't be changed
+    so, ``CardDeclined``, and ``OutcomeUnknown`` when the gateway went silent.
     """
     if confirm_immediately and payment_method_id is None:
         raise _method_required()
+    waits = False
 
     def begin(recorder: Recorder) -> None:
+        nonlocal waits
+        waits = False
         decisions.require_payable(recorder.booking, recorder.now)
-        if not _goes_on(recorder.payment_or_none):
-            recorder.start(_started(world, recorder, capture_method))
-        if recorder.payment.intent_id is None:
-            recorder.add(_created(world, recorder, payment_method_id, confirm_immediately, return_url))
+        if _goes_on(recorder.payment_or_none):
+            decisions.require_same_capture(recorder.payment, capture_method)
+        else:
+            recorder.start(started(world, recorder.booking, recorder.now, capture_method))
+        payment = recorder.payment
+        if payment.intent_id is None:
+            recorder.add(created(world, recorder, payment_method_id, confirm_immediately, return_url))
+        elif decisions.needs_other_intent(payment, return_url):
+            other = Replacement(payment_method_id=payment_method_id, confirm=confirm_immediately, return_url=return_url)
+            key = world.ids.idempotency_key()
+            recorder.add(decisions.intend_replacement(payment, idempotency_key=key, replacement=other))
+        elif confirm_immediately and decisions.asks_for_attempt_in_action(payment, payment_method_id):
+            waits = True
         elif confirm_immediately:
-            recorder.add(_confirmed(world, recorder.payment, payment_method_id, return_url))
+            recorder.add(_confirmed(world, payment, payment_method_id, return_url))
+        else:
+            recorder.add(decisions.choose_return_url(payment, return_url))
+            recorder.add(_updated(world, payment, payment_method_id))
 
-    return await _run(world, booking_id, caller, begin, must_exist=False)
+    view = await _run(world, booking_id, caller, begin, must_exist=False)
+    if not waits:
+        return view
+    acting = await _in_action(world, booking_id, caller, payment_method_id, return_url)
+    return acting or await _run(world, booking_id, caller, begin)
+
+
+def _updated(world: World, payment: Payment, payment_method_id: str | None) -> decisions.Facts:
+    """The newest method of an open payment that is not charged yet; nothing where it is the one that is tried."""
+    if payment_method_id is None or decisions.has_method(payment, payment_method_id):
+        return ()
+    key = world.ids.idempotency_key()
+    return decisions.intend_update(payment, idempotency_key=key, payment_method_id=payment_method_id)
+
+
+async def _in_action(
+    world: World,
+    booking_id: str,
+    caller: Caller,
+    payment_method_id: str | None,
+    return_url: str | None,
+) -> PaymentView | None:
+    """The payment as the gateway has it now, where what is asked for is the very attempt that the customer is to act
+    on: that is not begun again. None where another method is to be charged, or the customer is not to act.
+
+    Raises ``NotPossibleNow`` where the attempt would have to come back to somewhere else.
+    """
+    seen = await payment_status(world, booking_id, caller)
+    if not decisions.asks_for_attempt_in_action(seen.payment, payment_method_id):
+        return None
+    view = await _look_now(world, booking_id, caller, seen.payment)
+    now = view.payment
+    if now.status is not PaymentStatus.REQUIRES_ACTION:
+        return view
+    if not decisions.asks_for_attempt_in_action(now, payment_method_id):
+        return None  # the customer has chosen another method in the browser since
+    if return_url not in (None, now.return_url or world.terms.return_url):
+        raise _action_pending()
+    return view
+
+
+def _action_pending() -> NotPossibleNow:
+    message = (
+        "the bank waits for the customer, who comes back to where this attempt was begun with; "
+        "name another payment method to begin a new attempt"
+    )
+    return NotPossibleNow(message, code="action_pending")
 
 
 def _goes_on(payment: Payment | None) -> bool:
@@ -66,43 +132,6 @@ def _goes_on(payment: Payment | None) -> bool:
     if not payment.status.is_open:
         require(payment.status, Command.CONFIRM)
     return True
-
-
-def _started(world: World, recorder: Recorder, capture_method: CaptureMethod | None) -> ev.PaymentStarted:
-    started = decisions.start(
-        recorder.booking,
-        payment_id=world.ids.new("pay"),
-        now=recorder.now,
-        fee_policy=world.terms.fees,
-        refund_policy=world.terms.refunds,
-        capture_method=capture_method or world.terms.capture_method,
-        max_attempts=world.terms.max_attempts,
-        amount_step=world.gateway.amount_step(recorder.booking.amount.currency),
-    )
-    world.gateway.check_charge(started.breakdown.gross)
-    return started
-
-
-def _created(
-    world: World, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
-) -> decisions.Facts:
-    methods = world.terms.methods.narrowed_by(recorder.booking.details.methods)
-    return decisions.intend_create(
-        recorder.payment,
-        idempotency_key=world.ids.idempotency_key(),
-        payment_method_id=payment_method_id,
-        confirm=confirm,
-        return_url=return_url or recorder.payment.return_url or world.terms.return_url,
-        methods=methods,
-        texts=texts_of(
-            recorder.booking,
-            suffix=world.terms.statement_descriptor_suffix,
-            receipts=world.terms.receipt_emails,
-            methods=methods,
-        ),
-        correlation_id=recorder.correlation_id,
-        installation_id=world.terms.installation_id,
-    )
 
 
 def _confirmed(
@@ -128,13 +157,14 @@ def _method_required() -> RefusedByRule:
 async def confirm_payment(
     world: World, booking_id: str, caller: Caller, *, payment_method_id: str | None, return_url: str | None
 ) -> PaymentView:
-    """Charge the booking's payment. While the customer is to act and no other method is given, only look.
+    """Charge the booking's payment. While the customer is to act and no other method is given, only look; with another
+    method that attempt is over.
 
     Raises as ``start_payment`` does, and ``NotFound`` when no payment was started.
     """
-    seen = await payment_status(world, booking_id, caller)
-    if payment_method_id is None and seen.payment.status is PaymentStatus.REQUIRES_ACTION:
-        return await _look_now(world, booking_id, caller, seen.payment)
+    acting = await _in_action(world, booking_id, caller, payment_method_id, return_url)
+    if acting is not None:
+        return acting
 
     def begin(recorder: Recorder) -> None:
         payment = recorder.payment
@@ -143,7 +173,7 @@ async def confirm_payment(
         if payment_method_id is None and payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD:
             raise _method_required()
         if payment.intent_id is None:
-            recorder.add(_created(world, recorder, payment_method_id, True, return_url))
+            recorder.add(created(world, recorder, payment_method_id, True, return_url))
         else:
             recorder.add(_confirmed(world, payment, payment_method_id, return_url))
 

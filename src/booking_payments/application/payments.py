@@ -166,8 +166,10 @@ class BookingPayments:
     ) -> PaymentView:
         """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
 
-        ``capture_method`` is for a new one: an open payment keeps the one that it was started with. Its
-        ``return_url`` is the default of later calls, too.
+        Of an open payment the newest ``payment_method_id`` is charged by ``confirm_payment``, and the newest
+        ``return_url`` is the default of later calls; where its intent takes no methods that redirect, it is canceled
+        for a new payment that does. Another ``capture_method`` than it was started with raises ``NotPossibleNow``
+        (``capture_method_fixed``). The method that waits for the customer to act is not charged again.
         """
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
@@ -201,7 +203,11 @@ class BookingPayments:
         return_url: str | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentView:
-        """Charge the payment, with ``payment_method_id`` or the method that it has."""
+        """Charge the payment, with ``payment_method_id`` or the method that it has.
+
+        While the customer is to act, another method takes the place of the one that waits; the same one, or none, only
+        looks, and raises ``NotPossibleNow`` (``action_pending``) for another ``return_url``.
+        """
         given = {"payment_method_id": payment_method_id, "return_url": return_url}
         return await self._confirm("confirm_payment", booking_id, caller, given, idempotency_key)
 

@@ -177,12 +177,16 @@ class Recorder:
         self._seen = intent
 
     async def keep_handover(self, report: IntentReport | None) -> None:
-        """Keep what the front end needs to go on with the intent; a report that tells nothing of it changes nothing."""
-        tells = report is not None and (report.client_secret or report.next_action)
-        if report is not None and tells and report.id == self.payment.intent_id:
-            action = dict(report.next_action) if report.next_action else None
-            handover = Handover(client_secret=report.client_secret, next_action=action)
-            await self._uow.payments.keep_handover(self.payment.id, handover)
+        """Keep what the front end needs to go on with the intent: its secret, and what the customer has to do now. A
+        report without the secret leaves it as it is."""
+        if report is None or report.id != self.payment.intent_id:
+            return
+        secret = report.client_secret
+        if secret is None:
+            known = await self._uow.payments.handover(self.payment.id)
+            secret = known.client_secret if known else None
+        action = dict(report.next_action) if report.next_action else None
+        await self._uow.payments.keep_handover(self.payment.id, Handover(client_secret=secret, next_action=action))
 
     async def save(self, *, holder: str | None = None, yields: bool = False, looks: int = 0) -> None:
         """Store everything.

@@ -21,12 +21,14 @@ from booking_payments.ports.storage import UnitOfWork
 @frozen
 class Earlier:
     """What an earlier run of the same request began: its payment as it is now, the key that it sent, and how it ended,
-    if it has. ``refund_id`` is that of the refund that it asked for; one that was deferred was not sent under a key."""
+    if it has. ``refund_id`` is that of the refund that it asked for; one that was deferred was not sent under a key.
+    ``replaces``: it only makes room for another payment."""
 
     payment: Payment
     idempotency_key: str | None
     end: ev.OperationSettled | None
     refund_id: str | None = None
+    replaces: bool = False
 
     @property
     def is_under_way(self) -> bool:
@@ -99,22 +101,26 @@ async def _look_back(world: World, booking_id: str, caller: Caller) -> Earlier |
 async def _begun(uow: UnitOfWork, booking_id: str, cause: str) -> Earlier | None:
     """The first thing under this cause that was not refused: what follows from it has the same cause. Several runs may
     have been refused before."""
+    made_room = False
     for payment in await uow.payments.of_booking(booking_id):
-        for each in _intended(payment, await uow.payments.journal(payment.id), cause):
-            if not each.did_nothing:
+        for each in _intended(payment, await uow.payments.journal(payment.id), None if made_room else cause):
+            if each.replaces and each.end is not None:
+                made_room = each.end.refusal is None  # what it made room for is the next payment, whoever began that
+            elif not each.did_nothing:
                 return each
     return None
 
 
-def _intended(payment: Payment, journal: Sequence[ev.Recorded], cause: str) -> Iterator[Earlier]:
+def _intended(payment: Payment, journal: Sequence[ev.Recorded], cause: str | None) -> Iterator[Earlier]:
+    """What was begun under this cause (None: under any), in its order."""
     facts = [recorded.fact for recorded in journal]
     ends = {fact.idempotency_key: fact for fact in facts if isinstance(fact, ev.OperationSettled)}
     refunds = {fact.idempotency_key: fact.refund_id for fact in facts if isinstance(fact, ev.RefundRequested)}
     for recorded in journal:
-        if recorded.cause != cause:
+        if cause is not None and recorded.cause != cause:
             continue
         if isinstance(recorded.fact, ev.OperationIntended):
-            key = recorded.fact.idempotency_key
-            yield Earlier(payment, key, ends.get(key), refunds.get(key))
+            key, replaces = recorded.fact.idempotency_key, recorded.fact.replacement is not None
+            yield Earlier(payment, key, ends.get(key), refunds.get(key), replaces)
         elif isinstance(recorded.fact, ev.RefundDeferred):
             yield Earlier(payment, None, None, recorded.fact.refund_id)

@@ -113,7 +113,7 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
         reason = NOT_OURS
     if reason is not None:
         return await _close(world, uow, entry, event, reason, payment)
-    if payment is not None and _is_old_news(event, payment):
+    if payment is not None and _is_old_news(event, payment) and not await _is_other_action(uow, event, payment):
         return await _close(world, uow, entry, event)
     if payment is not None and event.charge is not None:
         await _book_method(world, uow, event, payment, event.charge)
@@ -231,6 +231,15 @@ def _is_old_news(event: GatewayEvent, payment: Payment) -> bool:
     if event.refund is not None:
         return decisions.is_old_refund_news(payment, event.refund)
     return event.dispute is not None and decisions.is_old_dispute_news(payment, event.dispute)
+
+
+async def _is_other_action(uow: UnitOfWork, event: GatewayEvent, payment: Payment) -> bool:
+    """Whether the customer has to do something else than what we hand over: another card was tried in the browser, or
+    the same one again. Of an event that is read again it can't be told, since what it hands over is not kept."""
+    if event.intent is None or event.intent.status is not PaymentStatus.REQUIRES_ACTION:
+        return False
+    known = await uow.payments.handover(payment.id)
+    return known is None or known.next_action != event.intent.next_action
 
 
 async def _book_method(

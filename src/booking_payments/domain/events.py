@@ -9,7 +9,7 @@ from enum import Enum
 from attrs import frozen
 
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
-from booking_payments.domain.instructions import CaptureMethod, Instruction
+from booking_payments.domain.instructions import CaptureMethod, Instruction, Replacement
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import Deferral, GivenBack, RefundOnCancel, RefundPolicy, RefundReason
@@ -33,6 +33,7 @@ class Purpose(Enum):
     CAPTURE = "capture"
     REFUND = "refund"
     CANCEL_PAYMENT = "cancel_payment"
+    REPLACE_PAYMENT = "replace_payment"
     CANCEL_BOOKING = "cancel_booking"
     EXPIRE_BOOKING = "expire_booking"
     END_ATTEMPTS = "end_attempts"
@@ -72,13 +73,15 @@ class OperationIntended:
     """We are about to call the gateway, with this key and exactly this instruction.
 
     ``refund_on_cancel`` is what the booking gives back should the payment turn out to be paid: a cancellation whose
-    outcome was unknown is carried through all the same. None for every other purpose.
+    outcome was unknown is carried through all the same. None for every other purpose. ``replacement`` is what the
+    booking's next payment is begun with as soon as this one is canceled; None where it is not canceled for that.
     """
 
     idempotency_key: str
     purpose: Purpose
     instruction: Instruction
     refund_on_cancel: RefundOnCancel | None = None
+    replacement: Replacement | None = None
 
 
 @frozen(kw_only=True)
@@ -100,6 +103,13 @@ class OperationSettled:
     idempotency_key: str
     refusal: str | None = None
     answered: bool = True
+
+
+@frozen(kw_only=True)
+class ReturnUrlChosen:
+    """The customer comes back to somewhere else from confirmations that begin from now on."""
+
+    return_url: str
 
 
 @frozen(kw_only=True)
@@ -131,7 +141,8 @@ class AttemptRefused:
 
 @frozen(kw_only=True)
 class AttemptDropped:
-    """An attempt ended without a verdict: the gateway refused the request itself. It does not count."""
+    """An attempt ended without a verdict, so that it does not count: the gateway refused the request itself, or its
+    intent went on with another payment method."""
 
     number: int
 
@@ -148,31 +159,41 @@ class MethodAttached:
 
 @frozen(kw_only=True)
 class ActionRequired:
-    """The customer has to act, for example pass 3-D Secure."""
+    """The customer has to act, for example pass 3-D Secure. ``attempt`` is the one that waits for it, and
+    ``payment_method_id`` its method as the gateway names it; both None where that is not known."""
+
+    attempt: int | None = None
+    payment_method_id: str | None = None
 
 
 @frozen(kw_only=True)
 class ProcessingStarted:
-    """The bank is working on it, perhaps for days."""
+    """The bank is working on it, perhaps for days. The fields are those of ``ActionRequired``."""
+
+    attempt: int | None = None
+    payment_method_id: str | None = None
 
 
 @frozen(kw_only=True)
 class PaymentAuthorized:
-    """The money is held and may be captured."""
+    """The money is held and may be captured. ``payment_method_id`` is the method as the gateway names it."""
 
     amount: Money
     charge_id: str | None
     attempt: int | None
+    payment_method_id: str | None = None
 
 
 @frozen(kw_only=True)
 class PaymentSucceeded:
-    """The money was collected. ``breakdown`` follows what was captured; ``late`` when the booking was closed."""
+    """The money was collected. ``breakdown`` follows what was captured; ``late`` when the booking was closed.
+    ``payment_method_id`` is the method as the gateway names it."""
 
     breakdown: FeeBreakdown
     charge_id: str | None
     attempt: int | None
     late: bool
+    payment_method_id: str | None = None
 
 
 @frozen(kw_only=True)
@@ -407,6 +428,7 @@ Fact = (
     | OperationIntended
     | OutcomeLeftUnknown
     | OperationSettled
+    | ReturnUrlChosen
     | IntentLinked
     | AttemptStarted
     | AttemptRefused

@@ -104,12 +104,24 @@ class CreateIntent:
 
 
 @frozen(kw_only=True)
+class UpdateIntent:
+    """Give an intent another payment method; nothing is charged, and an authentication that is open is over."""
+
+    intent_id: str
+    payment_method_id: str
+
+
+@frozen(kw_only=True)
 class ConfirmIntent:
-    """Charge an intent, with another payment method when one is given."""
+    """Charge an intent, with another payment method when one is given.
+
+    ``during_action``: the customer was to authenticate another method, so that the intent is updated first.
+    """
 
     intent_id: str
     payment_method_id: str | None
     return_url: str | None
+    during_action: bool = False
 
 
 @frozen(kw_only=True)
@@ -139,4 +151,14 @@ class CreateRefund:
     metadata: Mapping[str, str] = field(factory=dict)
 
 
-Instruction = CreateIntent | ConfirmIntent | CaptureIntent | CancelIntent | CreateRefund
+Instruction = CreateIntent | UpdateIntent | ConfirmIntent | CaptureIntent | CancelIntent | CreateRefund
+
+
+@frozen(kw_only=True)
+class Replacement:
+    """What a payment is begun anew with when its intent was canceled to make room for another: the fields are those of
+    ``CreateIntent``."""
+
+    payment_method_id: str | None
+    confirm: bool
+    return_url: str | None

@@ -14,7 +14,7 @@ from attrs import Factory, field, frozen
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
-from booking_payments.domain.instructions import CaptureMethod, CreateIntent, Instruction
+from booking_payments.domain.instructions import CaptureMethod, ConfirmIntent, CreateIntent, Instruction, Replacement
 from booking_payments.domain.lifecycle import (
     COMMANDS,
     PAYMENT,
@@ -45,6 +45,12 @@ from booking_payments.domain.reports import MethodDetails
 from booking_payments.domain.retry import Decline
 
 
+def is_template(payment_method_id: str) -> bool:
+    """Whether a method is named by one of the gateway's test ids, such as ``pm_card_visa``: it makes a new method, with
+    an id of its own (``pm_1N...``), whenever such an id is used."""
+    return payment_method_id.count("_") > 1
+
+
 class AttemptOutcome(Enum):
     """``open``: no verdict yet. ``unknown``: the call's outcome is being found out. ``dropped``: there was none."""
 
@@ -59,8 +65,8 @@ class AttemptOutcome(Enum):
 class Attempt:
     """One try to charge. ``number`` counts from 1; ``idempotency_key`` is None for the customer's own.
 
-    ``payment_method_id`` is the method as it was named to us, ``method_seen`` as the gateway names it in its
-    verdict: it may answer with a copy that has another id.
+    ``payment_method_id`` is the method as it was named to us, ``method_seen`` as the gateway names it: it may answer
+    with a copy that has another id. None until it has named it.
     """
 
     number: int
@@ -80,6 +86,19 @@ class Attempt:
     @property
     def is_running(self) -> bool:
         return self.outcome in (AttemptOutcome.OPEN, AttemptOutcome.UNKNOWN)
+
+    def names(self, payment_method_id: str) -> bool:
+        """Whether the attempt was made with the method of this id, in either way of naming it."""
+        return payment_method_id in (self.payment_method_id, self.method_seen)
+
+    def may_be_of(self, payment_method_id: str | None) -> bool:
+        """Whether what the gateway says of the method that it calls so may be about this attempt.
+
+        While the gateway has not named the attempt's method, one that was named by a template may be any.
+        """
+        if payment_method_id is None or self.names(payment_method_id):
+            return True
+        return self.method_seen is None and (self.payment_method_id is None or is_template(self.payment_method_id))
 
 
 @frozen(kw_only=True)
@@ -213,6 +232,7 @@ class Operation:
     intended_at: datetime
     unknown: bool = False
     refund_on_cancel: RefundOnCancel | None = None
+    replacement: Replacement | None = None
 
 
 @frozen(kw_only=True)
@@ -224,7 +244,8 @@ class Payment:
     part of it that the bank had taken already when a refund was requested on top: should the bank give that back to us,
     it is not owed. ``deferred`` are the promised refunds that could not be sent yet, ``releases`` the refunds at the
     gateway that released held money.
-    ``return_url`` is the one that the intent was made with: where methods that redirect come back to.
+    ``return_url`` is the newest that was named: where methods that redirect come back to. ``takes_redirects``: the
+    intent was made with one, without which it takes no such methods.
     ``amount_step``: at the gateway all its amounts are multiples of so many minor units. ``method`` is what was paid
     with, ``capture_before`` until when a hold of it could be captured.
     """
@@ -262,6 +283,7 @@ class Payment:
     capture_before: datetime | None = None
     # Earlier releases kept it in the journal alone: a snapshot of theirs lacks it, and tells of the same payment.
     return_url: str | None = field(default=None, eq=False)
+    takes_redirects: bool = field(default=False, eq=False)
 
     @property
     def amount(self) -> Money:
@@ -300,9 +322,13 @@ class Payment:
 
     @property
     def running_attempt(self) -> Attempt | None:
-        """The latest attempt when it has no verdict yet."""
-        latest = self.attempts[-1] if self.attempts else None
-        return latest if latest and latest.is_running else None
+        """The latest attempt that has no verdict yet."""
+        return next((attempt for attempt in reversed(self.attempts) if attempt.is_running), None)
+
+    def is_in_flight(self, attempt: Attempt) -> bool:
+        """Whether the call that makes this attempt is in flight."""
+        key = self.operation.idempotency_key if self.operation else None
+        return key is not None and attempt.idempotency_key == key
 
     @property
     def last_decline(self) -> Decline | None:
@@ -543,9 +569,21 @@ def _operation_intended(payment: Payment, fact: ev.OperationIntended, at: dateti
         instruction=fact.instruction,
         intended_at=at,
         refund_on_cancel=fact.refund_on_cancel,
+        replacement=fact.replacement,
     )
-    made_with = {"return_url": fact.instruction.return_url} if isinstance(fact.instruction, CreateIntent) else {}
-    return {"operation": operation, **made_with}
+    return {"operation": operation, **_comes_back(fact.instruction)}
+
+
+def _comes_back(instruction: Instruction) -> Changes:
+    if isinstance(instruction, CreateIntent):
+        return {"return_url": instruction.return_url, "takes_redirects": instruction.return_url is not None}
+    named = instruction.return_url if isinstance(instruction, ConfirmIntent) else None
+    return {"return_url": named} if named is not None else {}
+
+
+@_folds(ev.ReturnUrlChosen)
+def _return_url_chosen(payment: Payment, fact: ev.ReturnUrlChosen, at: datetime) -> Changes:
+    return {"return_url": fact.return_url}
 
 
 @_folds(ev.OutcomeLeftUnknown)
@@ -554,10 +592,13 @@ def _outcome_left_unknown(payment: Payment, fact: ev.OutcomeLeftUnknown, at: dat
     if operation is None or operation.idempotency_key != fact.idempotency_key:
         return {}
     unknown = {"operation": attrs.evolve(operation, unknown=True)}
-    running = payment.running_attempt
-    if running is None or running.idempotency_key != fact.idempotency_key:
-        return unknown
-    return unknown | _attempt(payment, running.number, outcome=AttemptOutcome.UNKNOWN)
+    running = _running_under(payment, fact.idempotency_key)
+    return unknown | _attempt(payment, running.number, outcome=AttemptOutcome.UNKNOWN) if running else unknown
+
+
+def _running_under(payment: Payment, idempotency_key: str) -> Attempt | None:
+    found = [each for each in payment.attempts if each.is_running and each.idempotency_key == idempotency_key]
+    return found[0] if found else None
 
 
 @_folds(ev.OperationSettled)
@@ -567,9 +608,8 @@ def _operation_settled(payment: Payment, fact: ev.OperationSettled, at: datetime
     if not ours:
         return {}
     over: Changes = {"operation": None, **_answered(payment, fact)}
-    running = payment.running_attempt
-    known_again = running is not None and running.idempotency_key == fact.idempotency_key
-    return over | _attempt(payment, running.number, outcome=AttemptOutcome.OPEN) if running and known_again else over
+    running = _running_under(payment, fact.idempotency_key)
+    return over | _attempt(payment, running.number, outcome=AttemptOutcome.OPEN) if running else over
 
 
 def _answered(payment: Payment, fact: ev.OperationSettled) -> Changes:
@@ -623,25 +663,36 @@ def _method_attached(payment: Payment, fact: ev.MethodAttached, at: datetime) ->
 
 @_folds(ev.ActionRequired)
 def _action_required(payment: Payment, fact: ev.ActionRequired, at: datetime) -> Changes:
-    return _moved(payment, PaymentEvent.ACTION_REQUIRED)
+    return _moved(payment, PaymentEvent.ACTION_REQUIRED) | _method_named(payment, fact)
 
 
 @_folds(ev.ProcessingStarted)
 def _processing_started(payment: Payment, fact: ev.ProcessingStarted, at: datetime) -> Changes:
-    return _moved(payment, PaymentEvent.PROCESSING)
+    return _moved(payment, PaymentEvent.PROCESSING) | _method_named(payment, fact)
+
+
+def _method_named(payment: Payment, fact: ev.ActionRequired | ev.ProcessingStarted) -> Changes:
+    return _attempt(payment, fact.attempt, **_seen(fact.payment_method_id))
+
+
+def _seen(payment_method_id: str | None) -> Changes:
+    """The method of an attempt as the gateway names it, where it does."""
+    return {"method_seen": payment_method_id} if payment_method_id is not None else {}
 
 
 @_folds(ev.PaymentAuthorized)
 def _payment_authorized(payment: Payment, fact: ev.PaymentAuthorized, at: datetime) -> Changes:
-    attempt = _attempt(payment, fact.attempt, outcome=AttemptOutcome.DONE, charge_id=fact.charge_id)
+    seen = _seen(fact.payment_method_id)
+    attempt = _attempt(payment, fact.attempt, outcome=AttemptOutcome.DONE, charge_id=fact.charge_id, **seen)
     return {**_moved(payment, PaymentEvent.AUTHORIZED), **attempt, "authorized": fact.amount}
 
 
 @_folds(ev.PaymentSucceeded)
 def _payment_succeeded(payment: Payment, fact: ev.PaymentSucceeded, at: datetime) -> Changes:
+    seen = _seen(fact.payment_method_id)
     return {
         **_moved(payment, PaymentEvent.SUCCEEDED),
-        **_attempt(payment, fact.attempt, outcome=AttemptOutcome.DONE, charge_id=fact.charge_id),
+        **_attempt(payment, fact.attempt, outcome=AttemptOutcome.DONE, charge_id=fact.charge_id, **seen),
         "captured": fact.breakdown.gross,
         "authorized": Money.zero(fact.breakdown.gross.currency),
         "breakdown": fact.breakdown,

@@ -59,6 +59,12 @@ class IntentReport:
     created_at: datetime | None = None
     replayed: bool = False
 
+    @property
+    def method_tried(self) -> str | None:
+        """The payment method that was tried last: after a failure the intent has none any more."""
+        failed = self.failure if self.status is PaymentStatus.REQUIRES_PAYMENT_METHOD else None
+        return failed.payment_method_id if failed else self.payment_method_id
+
 
 @frozen(kw_only=True)
 class RefundReport:

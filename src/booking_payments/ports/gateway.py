@@ -28,6 +28,7 @@ from booking_payments.domain.instructions import (
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
+    UpdateIntent,
 )
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport, Unreadable
@@ -101,8 +102,14 @@ class Intents(Protocol):
         """Make an intent, charged at once when the instruction says so."""
         ...
 
+    async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
+        """Give an open intent another payment method, which is charged when it is confirmed. Raises ``Refused`` with
+        ``payment_intent_unexpected_state`` where the intent does not admit it in its present state."""
+        ...
+
     async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
-        """Charge an intent."""
+        """Charge an intent. Some refuse it while the customer is to authenticate another payment method: they raise
+        ``Refused`` with ``payment_intent_unexpected_state``, and the intent can be canceled."""
         ...
 
     async def capture_intent(self, instruction: CaptureIntent, idempotency_key: str) -> IntentReport:

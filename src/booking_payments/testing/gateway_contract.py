@@ -22,6 +22,7 @@ from booking_payments.domain.instructions import (
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
+    UpdateIntent,
 )
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
@@ -346,6 +347,65 @@ class CardGatewayContract(GatewayContract):
         intent = await stage.gateway.confirm_intent(instruction, stage.new_key())
 
         assert intent.status is PaymentStatus.SUCCEEDED
+
+    async def test_an_intent_is_charged_with_the_method_that_it_was_given_last(self, stage: CardStage) -> None:
+        made = await stage.gateway.create_intent(creation(), stage.new_key())
+        for method in ("pm_card_chargeDeclined", "pm_card_mastercard"):
+            update = UpdateIntent(intent_id=made.id, payment_method_id=method)
+            given = await stage.gateway.update_intent(update, stage.new_key())
+
+        confirm = ConfirmIntent(intent_id=made.id, payment_method_id=None, return_url=None)
+        paid = await stage.gateway.confirm_intent(confirm, stage.new_key())
+
+        assert (given.status, paid.status) == (PaymentStatus.REQUIRES_CONFIRMATION, PaymentStatus.SUCCEEDED)
+        assert paid.payment_method_id == given.payment_method_id
+
+    async def test_a_paid_intent_takes_no_other_method(self, stage: CardStage) -> None:
+        paid = await charged(stage)
+        update = UpdateIntent(intent_id=paid.id, payment_method_id="pm_card_mastercard")
+
+        with pytest.raises(Refused) as refused:
+            await stage.gateway.update_intent(update, stage.new_key())
+
+        assert refused.value.code == "payment_intent_unexpected_state"
+
+    async def test_while_the_customer_is_to_act_another_method_is_charged_or_refused_for_the_state(
+        self, stage: CardStage
+    ) -> None:
+        waiting = await charged(stage, "pm_card_authenticationRequired")
+        update = UpdateIntent(intent_id=waiting.id, payment_method_id="pm_card_visa")
+        confirm = ConfirmIntent(intent_id=waiting.id, payment_method_id="pm_card_visa", return_url=None)
+
+        refusal = None
+        try:
+            await stage.gateway.update_intent(update, stage.new_key())
+            intent = await stage.gateway.confirm_intent(confirm, stage.new_key())
+        except Refused as refused:
+            refusal = refused.code
+            intent = await stage.gateway.cancel_intent(abandoning(waiting), stage.new_key())
+
+        assert (refusal, intent.status) in (
+            (None, PaymentStatus.SUCCEEDED),
+            ("payment_intent_unexpected_state", PaymentStatus.CANCELED),
+        )
+
+    async def test_a_confirmation_while_the_customer_is_to_act_charges_or_is_refused_for_the_state(
+        self, stage: CardStage
+    ) -> None:
+        waiting = await charged(stage, "pm_card_authenticationRequired")
+        confirm = ConfirmIntent(intent_id=waiting.id, payment_method_id="pm_card_visa", return_url=None)
+
+        refusal = None
+        try:
+            status = (await stage.gateway.confirm_intent(confirm, stage.new_key())).status
+        except Refused as refused:
+            refusal = refused.code
+            status = (await stage.gateway.retrieve_intent(waiting.id)).status
+
+        assert (refusal, status) in (
+            (None, PaymentStatus.SUCCEEDED),
+            ("payment_intent_unexpected_state", PaymentStatus.REQUIRES_ACTION),
+        )
 
     async def test_a_decline_says_why_and_leaves_the_intent(self, stage: CardStage) -> None:
         declined = await declined_by(stage, lambda: charged(stage, "pm_card_visa_chargeDeclinedInsufficientFunds"))

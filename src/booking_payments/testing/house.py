@@ -1,6 +1,7 @@
 """A whole house in memory: the real use cases over the in-memory adapters, on a clock that tests move."""
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -31,7 +32,8 @@ OPERATOR = Caller.operator_of("olga", "test")
 class House:
     """Everything that a test needs to pay a booking; nothing in it is a stand-in.
 
-    The gateway's clock runs ``gateway_behind`` ours; its largest charge has ``amount_digits`` in Stripe's minor units.
+    The gateway's clock runs ``gateway_behind`` ours; its largest charge has ``amount_digits`` in Stripe's minor units;
+    ``refused_in_action`` is what it refuses while the customer is to act.
     """
 
     def __init__(
@@ -42,10 +44,16 @@ class House:
         seed: int = 1,
         gateway_behind: timedelta = timedelta(0),
         amount_digits: int = amounts.DIGITS,
+        refused_in_action: Collection[str] = (),
     ) -> None:
         random = Random(seed)  # noqa: S311 - repeatable on purpose
         self.clock = ManualClock(NOW)
-        self.stripe = FakeStripe(lambda: self.clock.now() - gateway_behind, random, amount_digits=amount_digits)
+        self.stripe = FakeStripe(
+            lambda: self.clock.now() - gateway_behind,
+            random,
+            amount_digits=amount_digits,
+            refused_in_action=refused_in_action,
+        )
         self.publisher = MemoryPublisher()
         self.storage: Storage = storage or MemoryStorage()
         self.world = World(

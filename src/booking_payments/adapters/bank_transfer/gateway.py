@@ -21,6 +21,7 @@ from booking_payments.domain.instructions import (
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
+    UpdateIntent,
 )
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
@@ -74,6 +75,14 @@ class BankTransferGateway:
             return evolve(self._intent(_same(there, transfer.terms)), replayed=True)
 
         return await self.store.transact(work)
+
+    async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
+        """There is one method only, so that nothing changes."""
+        _require_method(instruction.payment_method_id)
+        transfer = _there(await self.store.read(lambda records: records.transfer(instruction.intent_id)))
+        if not transfer.status.is_open:
+            _refuse_state(transfer)
+        return self._intent(transfer)
 
     async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
         """Tell the customer where to send the money."""

@@ -1,7 +1,7 @@
 """PaymentIntents: create, change, confirm, capture, cancel, and the customer's own part in the browser."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from booking_payments.adapters.fake_stripe import objects, payment_methods
@@ -421,7 +421,7 @@ def update(account: Account, params: Json, id_: str) -> Json:
     _check_types(account, params)
     _check_references(account, params)
     if set(params) - {"metadata", "description", "receipt_email", "expand"}:
-        _require_status(intent, "updated")
+        _require_status(intent, "updated", account.refused_in_action)
     fields: Json = {name: params[name] for name in (*_KEPT, *_PLAIN) if name in params}
     if "amount" in params or "currency" in params:
         fields |= _new_price(account, intent, params)
@@ -441,13 +441,14 @@ def _new_price(account: Account, intent: Record, params: Json) -> Json:
     return {"amount": amount, "currency": currency}
 
 
-def _require_status(intent: Record, change: str) -> None:
+def _require_status(intent: Record, change: str, refused_in_action: Collection[str] = ()) -> None:
     status = intent.body["status"]
-    if status not in LEGAL[change]:
+    legal = [each for each in LEGAL[change] if each != "requires_action" or change not in refused_in_action]
+    if status not in legal:
         message = (
             f"You cannot {_VERBS[change]} this PaymentIntent because it has a status of {status}. "
             "Only a PaymentIntent with "
-            f"one of the following statuses may be {change}: {', '.join(LEGAL[change])}."
+            f"one of the following statuses may be {change}: {', '.join(legal)}."
         )
         raise unexpected_state(message, intent.body)
 
@@ -459,7 +460,7 @@ def confirm(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}/confirm`` with the secret key."""
     intent = _require(account, id_)
     _check_types(account, params)
-    _require_status(intent, "confirmed")
+    _require_status(intent, "confirmed", account.refused_in_action)
     if params.get("payment_method"):
         payment_methods.check_exists(account, params["payment_method"])
     _check_redirects(intent.body["automatic_payment_methods"], params.get("return_url"))

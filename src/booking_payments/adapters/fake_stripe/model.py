@@ -6,7 +6,7 @@ customer in the browser, the bank, the operator in Stripe's dashboard, the webho
 
 import random as random_module
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -80,8 +80,9 @@ class FakeStripe:
     ``clock`` gives timezone-aware UTC times; ``random`` decides every id (the same seed gives the same
     ids); ``follow_up_delay`` is how long banks take; ``store`` keeps the state across restarts;
     ``deliver_in_process`` queues each event for the embedding process, besides the registered webhook
-    endpoints; ``amount_digits`` are those of the largest charge that the account takes, in Stripe's minor units.
-    Not thread-safe.
+    endpoints; ``amount_digits`` are those of the largest charge that the account takes, in Stripe's minor units;
+    ``refused_in_action`` are the changes (``updated``, ``confirmed``) that a server is refused while an intent waits in
+    ``requires_action``, as Stripe has done at times. Not thread-safe.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class FakeStripe:
         api_version: str = API_VERSION,
         deliver_in_process: bool = True,
         amount_digits: int = amounts.DIGITS,
+        refused_in_action: Collection[str] = (),
     ) -> None:
         self.amount_digits = amount_digits
         self._account = Account(
@@ -106,6 +108,7 @@ class FakeStripe:
             deliver_in_process=deliver_in_process,
             store=store,
             amount_digits=amount_digits,
+            refused_in_action=frozenset(refused_in_action),
         )
         self._account.load()
         follow_ups.plan_again(self._account)

@@ -96,6 +96,7 @@ class _State:
     deferred: tuple[DeferredRefund, ...] = ()
     releases: tuple[AuthorizationReleased, ...] = ()
     return_url: str | None = None
+    takes_redirects: bool = False
     method: MethodDetails | None = None
     capture_before: datetime | None = None
 
@@ -126,6 +127,7 @@ def payment_values(payment: Payment) -> Values:
         deferred=payment.deferred,
         releases=payment.releases,
         return_url=payment.return_url,
+        takes_redirects=payment.takes_redirects,
         method=payment.method,
         capture_before=payment.capture_before,
     )
@@ -199,6 +201,7 @@ def payment_from(row: Row) -> Payment:
         deferred=state.deferred,
         releases=state.releases,
         return_url=state.return_url,
+        takes_redirects=state.takes_redirects,
         method=state.method,
         capture_before=state.capture_before,
     )

@@ -31,6 +31,7 @@ from booking_payments.domain.instructions import (
     CreateIntent,
     CreateRefund,
     Instruction,
+    UpdateIntent,
 )
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
@@ -90,6 +91,9 @@ class StripeGateway:
         if instruction.methods.allowed:
             await self._require_method_left(instruction, made, idempotency_key)
         return made
+
+    async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
+        return await self._post_intent(instruction, idempotency_key)
 
     async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
         return await self._post_intent(instruction, idempotency_key)

@@ -14,6 +14,7 @@ from booking_payments.domain.instructions import (
     CreateIntent,
     CreateRefund,
     Instruction,
+    UpdateIntent,
 )
 from booking_payments.domain.money import Money
 from booking_payments.ports.gateway import Refused
@@ -39,6 +40,9 @@ def _path_and_params(instruction: Instruction) -> tuple[str, Params]:
     match instruction:
         case CreateIntent():
             return "/v1/payment_intents", _create(instruction)
+        case UpdateIntent():
+            path = f"/v1/payment_intents/{escaped(instruction.intent_id)}"
+            return path, {"payment_method": instruction.payment_method_id, **WITH_CHARGE}
         case ConfirmIntent():
             return f"/v1/payment_intents/{escaped(instruction.intent_id)}/confirm", _confirm(instruction)
         case CaptureIntent():

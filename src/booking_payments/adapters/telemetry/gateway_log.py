@@ -12,7 +12,9 @@ from booking_payments.ports.gateway import Declined, Gateway, GatewayError, Refu
 
 log = structlog.get_logger("booking_payments.gateway")
 
-MOVES_MONEY: Final = frozenset({"create_intent", "confirm_intent", "capture_intent", "cancel_intent", "create_refund"})
+MOVES_MONEY: Final = frozenset(
+    {"create_intent", "update_intent", "confirm_intent", "capture_intent", "cancel_intent", "create_refund"}
+)
 """Told at level INFO; the others only read, and are told at DEBUG."""
 
 CORRELATION: Final = "correlation_id"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
@@ -9,6 +10,7 @@ from booking_payments.domain.decisions.facts import Facts, has_drift, unless_kno
 from booking_payments.domain.decisions.intending import charges
 from booking_payments.domain.decisions.intents import ended, intent_drift
 from booking_payments.domain.decisions.obligations import after_refusal
+from booking_payments.domain.instructions import ConfirmIntent, Replacement, UpdateIntent
 from booking_payments.domain.lifecycle import COMMANDS, REFUND, Command, PaymentStatus, RefundEvent, RefundStatus, move
 from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.reports import IntentReport
@@ -105,6 +107,31 @@ def _dropped(payment: Payment, operation: Operation, refusal: str, answered: boo
         if refund.idempotency_key == key and move(REFUND, refund.status, RefundEvent.REFUSED) is RefundStatus.FAILED:
             facts.extend(after_refusal(payment, refund, refusal, answered=answered))
     return tuple(facts)
+
+
+def replacement_after(payment: Payment, operation: Operation, refusal: str | None) -> Replacement | None:
+    """What to begin a new payment with where the gateway refused to take another payment method for this intent in its
+    present state, while the customer is to act: the intent has to make room. None where it need not, or can't."""
+    instruction = operation.instruction
+    if refusal != STATE_REFUSED or not isinstance(instruction, ConfirmIntent | UpdateIntent):
+        return None
+    method = instruction.payment_method_id
+    idle = payment.operation is None and payment.status.awaits_customer
+    if method is None or not idle or not payment.attempts_left:
+        return None
+    charged = isinstance(instruction, ConfirmIntent)
+    named = instruction.return_url if isinstance(instruction, ConfirmIntent) else None
+    return Replacement(payment_method_id=method, confirm=charged, return_url=named or payment.return_url)
+
+
+STATE_REFUSED: Final = "payment_intent_unexpected_state"
+"""The gateway's refusal of what an intent does not admit in its present state."""
+
+
+def begins_anew(operation: Operation, payment: Payment, booking: Booking, now: datetime) -> bool:
+    """Whether a new payment follows now: the one that was to make room is canceled, and the booking may be paid."""
+    over = operation.replacement is not None and payment.operation is None
+    return over and payment.status is PaymentStatus.CANCELED and booking.payability(now) is Payability.PAYABLE
 
 
 def release_after(operation: Operation, payment: Payment, booking: Booking) -> Facts:

@@ -20,10 +20,12 @@ from booking_payments.domain.instructions import (
     CreateIntent,
     Instruction,
     MethodChoice,
+    Replacement,
+    UpdateIntent,
 )
-from booking_payments.domain.lifecycle import Command, Denial, require
+from booking_payments.domain.lifecycle import Command, Denial, PaymentStatus, require
 from booking_payments.domain.money import Money
-from booking_payments.domain.payment import Payment
+from booking_payments.domain.payment import Attempt, Payment
 from booking_payments.domain.refunds import RefundOnCancel, RefundPolicy
 
 
@@ -106,10 +108,78 @@ def intend_confirm(
     _require_chargeable(payment, payment_method_id)
     require_idle(payment)
     instruction = ConfirmIntent(
-        intent_id=intent_of(payment), payment_method_id=payment_method_id, return_url=return_url
+        intent_id=intent_of(payment),
+        payment_method_id=payment_method_id,
+        return_url=return_url,
+        during_action=payment_method_id is not None and payment.status is PaymentStatus.REQUIRES_ACTION,
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
     return (*_server_attempt(payment, idempotency_key, payment_method_id), intended)
+
+
+def intend_update(payment: Payment, *, idempotency_key: str, payment_method_id: str) -> Facts:
+    """Give the intent another payment method, with which it is charged when it is confirmed without naming one."""
+    _require_chargeable(payment, payment_method_id)
+    require_idle(payment)
+    instruction = UpdateIntent(intent_id=intent_of(payment), payment_method_id=payment_method_id)
+    purpose = ev.Purpose.PAY
+    return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=purpose, instruction=instruction),)
+
+
+def intend_replacement(payment: Payment, *, idempotency_key: str, replacement: Replacement) -> Facts:
+    """Give the intent up, and begin a new payment as soon as the gateway has canceled it."""
+    _require_chargeable(payment, replacement.payment_method_id)
+    require_idle(payment)
+    instruction = CancelIntent(intent_id=intent_of(payment), reason=CancellationReason.ABANDONED)
+    intended = ev.OperationIntended(
+        idempotency_key=idempotency_key,
+        purpose=ev.Purpose.REPLACE_PAYMENT,
+        instruction=instruction,
+        replacement=replacement,
+    )
+    return (intended,)
+
+
+def choose_return_url(payment: Payment, return_url: str | None) -> Facts:
+    """What it means that a repeated start names where to come back to; nothing where that is known."""
+    return () if return_url in (None, payment.return_url) else (ev.ReturnUrlChosen(return_url=return_url),)
+
+
+def needs_other_intent(payment: Payment, return_url: str | None) -> bool:
+    """Whether the intent takes no methods that redirect, and might: nobody is trying to pay it at this moment."""
+    idle = payment.status in (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_CONFIRMATION)
+    return return_url is not None and not payment.takes_redirects and idle and payment.intent_id is not None
+
+
+def require_same_capture(payment: Payment, capture_method: CaptureMethod | None) -> None:
+    """Raise ``NotPossibleNow`` where a repeated start asks for another capture method than the payment has."""
+    if capture_method not in (None, payment.capture_method):
+        message = (
+            f"this payment was started with capture_method {payment.capture_method.value}; cancel it, and start anew"
+        )
+        raise NotPossibleNow(message, code="capture_method_fixed")
+
+
+def attempt_in_action(payment: Payment) -> Attempt | None:
+    """The attempt that the customer is to authenticate, or to act on otherwise; none whose call is in flight."""
+    waiting = [each for each in payment.attempts if each.is_running and not payment.is_in_flight(each)]
+    return waiting[-1] if waiting and payment.status is PaymentStatus.REQUIRES_ACTION else None
+
+
+def asks_for_attempt_in_action(payment: Payment, payment_method_id: str | None) -> bool:
+    """Whether a charge with this method (None: with the one that the intent has) asks for what the customer is in the
+    middle of."""
+    if payment.status is not PaymentStatus.REQUIRES_ACTION or payment_method_id is None:
+        return payment.status is PaymentStatus.REQUIRES_ACTION
+    attempt = attempt_in_action(payment)
+    return attempt is not None and attempt.names(payment_method_id)
+
+
+def has_method(payment: Payment, payment_method_id: str) -> bool:
+    """Whether this is the method that is being tried, or was paid with."""
+    latest = payment.attempts[-1] if payment.attempts else None
+    tried = payment.running_attempt or (latest if latest and latest.decline is None and latest.has_verdict else None)
+    return tried is not None and tried.names(payment_method_id)
 
 
 def intend_capture(payment: Payment, *, idempotency_key: str, amount: Money | None) -> Facts:

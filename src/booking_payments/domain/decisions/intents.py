@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from attrs import evolve
+
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.decisions.facts import Facts, contradicted, unless_known
@@ -13,18 +15,29 @@ from booking_payments.domain.payment import Attempt, AttemptOutcome, Operation, 
 from booking_payments.domain.reports import Failure, IntentReport
 
 
-def observe_intent(payment: Payment, report: IntentReport, booking: Booking, *, alone: bool = True) -> Facts:
+def observe_intent(
+    payment: Payment,
+    report: IntentReport,
+    booking: Booking,
+    *,
+    alone: bool = True,
+    read: bool = False,
+    answered_with: str | None = None,
+) -> Facts:
     """What a trusted report of the intent means: an answer of ours, a fresh read, or final news of a webhook.
 
-    ``alone`` is False when another payment of the booking holds it, which makes a success a late one. A report that
-    can't be true is recorded as drift, once, and never booked.
+    ``alone`` is False when another payment of the booking holds it, which makes a success a late one.
+    ``read`` is True where the report is not the answer to the call in flight; ``answered_with`` is then the payment
+    method that this answer named, None where it is not known. A report that can't be true is recorded as drift, once,
+    and never booked.
     """
     drift = intent_drift(payment, report)
     if drift is not None:
         return unless_known(payment, drift)
     link: Facts = () if payment.intent_id else (ev.IntentLinked(intent_id=report.id),)
+    known = _with_answer(payment, answered_with if read else report.method_tried)
     try:
-        return (*link, *_intent_news(payment, report, booking, alone), *observe_method(payment, report))
+        return (*link, *_intent_news(known, report, booking, alone), *observe_method(payment, report))
     except IllegalTransition as contradiction:
         return (*link, *contradicted(payment, report.id, contradiction))
 
@@ -47,7 +60,10 @@ _CHARGED = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE, PaymentSta
 
 
 def is_old_intent_news(payment: Payment, report: IntentReport) -> bool:
-    """Whether a snapshot tells nothing that our books don't have: then nothing has to be read."""
+    """Whether a snapshot tells nothing that our books don't have: then nothing has to be read.
+
+    What the customer has to do may be another thing than before: that the books of the payment do not have.
+    """
     linked = payment.intent_id == report.id and intent_drift(payment, report) is None
     waits = report.status in (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_CONFIRMATION)
     return linked and report.failure is None and (waits or report.status is payment.status)
@@ -55,7 +71,19 @@ def is_old_intent_news(payment: Payment, report: IntentReport) -> bool:
 
 def observe_verdict(payment: Payment, failure: Failure) -> Facts:
     """What a decline means that answered a call of ours; nothing when a webhook was faster."""
-    return _refused(payment, failure) if _is_news(payment, failure) else ()
+    known = _with_answer(payment, failure.payment_method_id)
+    return _refused(known, failure) if _is_news(known, failure) else ()
+
+
+def _with_answer(payment: Payment, answered_with: str | None) -> Payment:
+    """The payment, with the method of the attempt in flight as the gateway named it in its answer."""
+    if answered_with is None:
+        return payment
+    attempts = tuple(
+        evolve(each, method_seen=answered_with) if each.is_running and payment.is_in_flight(each) else each
+        for each in payment.attempts
+    )
+    return evolve(payment, attempts=attempts)
 
 
 def intent_drift(payment: Payment, report: IntentReport) -> ev.DriftFound | None:
@@ -90,6 +118,8 @@ def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone
     event = _EVENTS[report.status] if report.status else PaymentEvent.METHOD_REQUIRED
     if event is PaymentEvent.METHOD_REQUIRED and report.failure and _is_news(payment, report.failure):
         return _refused(payment, report.failure)
+    if event in _UNDER_WAY and payment.status is report.status:
+        return _goes_on(payment, report, event)
     if move(PAYMENT, payment.status, event) is None:
         return ()
     if event is PaymentEvent.SUCCEEDED:
@@ -98,11 +128,31 @@ def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone
         return _authorized(payment, report)
     if event is PaymentEvent.CANCELED:
         return (ended(payment),)
-    began = _attempt_for(payment, report.payment_method_id)[0] if event in _UNDER_WAY else ()
-    return (*began, _SIMPLE_NEWS[event]())
+    if event in _UNDER_WAY:
+        return _under_way(payment, report, event)
+    over = _dropped(payment, None) if event is PaymentEvent.METHOD_ATTACHED else ()
+    return (*over, _SIMPLE_NEWS[event]())
 
 
-_UNDER_WAY = (PaymentEvent.ACTION_REQUIRED, PaymentEvent.PROCESSING)
+def _goes_on(payment: Payment, report: IntentReport, event: PaymentEvent) -> Facts:
+    """The intent is where it was: nothing new, unless it is there with another payment method."""
+    method = report.payment_method_id
+    known = _running_with(payment, method)
+    told = known is not None and known.method_seen == method and not payment.is_in_flight(known)
+    if method is None or (told and not _dropped(payment, known)):
+        return ()
+    return _under_way(payment, report, event)
+
+
+def _under_way(payment: Payment, report: IntentReport, event: PaymentEvent) -> Facts:
+    began, number = _attempt_for(payment, report.payment_method_id)
+    return (*began, _UNDER_WAY[event](attempt=number, payment_method_id=report.payment_method_id))
+
+
+_UNDER_WAY: Mapping[PaymentEvent, type[ev.ActionRequired] | type[ev.ProcessingStarted]] = {
+    PaymentEvent.ACTION_REQUIRED: ev.ActionRequired,
+    PaymentEvent.PROCESSING: ev.ProcessingStarted,
+}
 
 _EVENTS = {
     PaymentStatus.REQUIRES_PAYMENT_METHOD: PaymentEvent.METHOD_REQUIRED,
@@ -117,8 +167,6 @@ _EVENTS = {
 _SIMPLE_NEWS: Mapping[PaymentEvent, Callable[[], ev.Fact]] = {
     PaymentEvent.METHOD_REQUIRED: ev.MethodRequired,
     PaymentEvent.METHOD_ATTACHED: ev.MethodAttached,
-    PaymentEvent.ACTION_REQUIRED: ev.ActionRequired,
-    PaymentEvent.PROCESSING: ev.ProcessingStarted,
 }
 
 
@@ -132,9 +180,9 @@ def _is_news(payment: Payment, failure: Failure) -> bool:
     """Whether this failure is not in our books yet: a charge we have not seen, or the attempt that is running."""
     if failure.charge_id is not None:
         return all(attempt.charge_id != failure.charge_id for attempt in payment.attempts)
-    return payment.running_attempt is not None or all(
-        attempt.method_seen != failure.payment_method_id for attempt in payment.attempts if attempt.decline
-    )
+    if any(attempt.is_running and attempt.may_be_of(failure.payment_method_id) for attempt in payment.attempts):
+        return True
+    return all(attempt.method_seen != failure.payment_method_id for attempt in payment.attempts if attempt.decline)
 
 
 def _refused(payment: Payment, failure: Failure) -> Facts:
@@ -149,15 +197,34 @@ def _refused(payment: Payment, failure: Failure) -> Facts:
 
 
 def _attempt_for(payment: Payment, payment_method_id: str | None) -> tuple[Facts, int]:
-    """The attempt that a verdict belongs to: the running one, or else one that the customer made in the browser."""
-    running = payment.running_attempt
-    if running is not None:
-        return (), running.number
+    """The attempt that news of this payment method belong to: a running one with that method, or else one that the
+    customer makes in the browser. Of an intent only one method is tried at a time, so all others are over."""
+    attempt = _running_with(payment, payment_method_id)
+    if attempt is not None:
+        return _dropped(payment, attempt), attempt.number
     number = len(payment.attempts) + 1
     started = ev.AttemptStarted(
         number=number, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=payment_method_id
     )
-    return (started,), number
+    return (*_dropped(payment, None), started), number
+
+
+def _running_with(payment: Payment, payment_method_id: str | None) -> Attempt | None:
+    """The latest running attempt with this method: before all those whose method the gateway has named so."""
+    running = [attempt for attempt in reversed(payment.attempts) if attempt.is_running]
+    named = [attempt for attempt in running if payment_method_id is not None and attempt.names(payment_method_id)]
+    possible = [attempt for attempt in running if attempt.may_be_of(payment_method_id)]
+    return next(iter((*named, *possible)), None)
+
+
+def _dropped(payment: Payment, kept: Attempt | None) -> Facts:
+    """The end of all running attempts but ``kept``, and but one whose call is not answered yet: it may still come."""
+    over = [attempt for attempt in payment.attempts if attempt.is_running and attempt is not kept]
+    return tuple(ev.AttemptDropped(number=each.number) for each in over if not _may_still_come(payment, each))
+
+
+def _may_still_come(payment: Payment, attempt: Attempt) -> bool:
+    return payment.is_in_flight(attempt) and attempt.method_seen is None
 
 
 def _charged_attempt(payment: Payment, report: IntentReport) -> tuple[Facts, int]:
@@ -172,7 +239,10 @@ def _same_charge(attempt: Attempt, report: IntentReport) -> bool:
 def _authorized(payment: Payment, report: IntentReport) -> Facts:
     started, number = _charged_attempt(payment, report)
     authorized = ev.PaymentAuthorized(
-        amount=report.amount_capturable or report.amount, charge_id=report.charge_id, attempt=number
+        amount=report.amount_capturable or report.amount,
+        charge_id=report.charge_id,
+        attempt=number,
+        payment_method_id=report.payment_method_id,
     )
     return (*started, authorized)
 
@@ -182,7 +252,13 @@ def _succeeded(payment: Payment, report: IntentReport, booking: Booking, alone: 
     started, number = _charged_attempt(payment, report)
     breakdown = payment.fee_policy.of_captured(report.amount_received, payment.breakdown)
     late = not alone or booking.status is not BookingStatus.PENDING
-    succeeded = ev.PaymentSucceeded(breakdown=breakdown, charge_id=report.charge_id, attempt=number, late=late)
+    succeeded = ev.PaymentSucceeded(
+        breakdown=breakdown,
+        charge_id=report.charge_id,
+        attempt=number,
+        late=late,
+        payment_method_id=report.payment_method_id,
+    )
     if late:
         decided = ev.LatePaymentDecided(booking_status=booking.status.value)
         return (*started, succeeded, decided)
@@ -197,22 +273,34 @@ def is_conclusive(payment: Payment, operation: Operation, report: IntentReport) 
     Refunds are settled by reading refunds.
     """
     if charges(operation.instruction):
-        settled = report.status not in (None, *_WAITS_FOR_CHARGE) or _asks_for_action_now(payment, report)
-        return settled or _tells_of_new_charge(payment, report.failure)
+        settled = report.status not in (None, *_WAITS_FOR_CHARGE) or _asks_for_action_now(payment, operation, report)
+        return settled or _tells_of_new_charge(payment, operation, report.failure)
     if isinstance(operation.instruction, CreateIntent):
         return True
     return report.status in (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
 
 
-def _asks_for_action_now(payment: Payment, report: IntentReport) -> bool:
+def _asks_for_action_now(payment: Payment, operation: Operation, report: IntentReport) -> bool:
     """Only a charge that was sent makes the bank ask for the customer; before it, the intent may have waited so
     already."""
     waits = PaymentStatus.REQUIRES_ACTION
-    return report.status is waits and payment.status is not waits
+    return (
+        report.status is waits
+        and payment.status is not waits
+        and _is_ours(payment, operation, report.payment_method_id)
+    )
 
 
-def _tells_of_new_charge(payment: Payment, failure: Failure | None) -> bool:
-    return failure is not None and failure.charge_id is not None and _is_news(payment, failure)
+def _tells_of_new_charge(payment: Payment, operation: Operation, failure: Failure | None) -> bool:
+    charged = failure is not None and failure.charge_id is not None and _is_news(payment, failure)
+    return charged and failure is not None and _is_ours(payment, operation, failure.payment_method_id)
+
+
+def _is_ours(payment: Payment, operation: Operation, payment_method_id: str | None) -> bool:
+    """Whether news of this payment method may be about what the operation charges, and not about a method that the
+    customer tries meanwhile."""
+    ours = [each for each in payment.attempts if each.idempotency_key == operation.idempotency_key]
+    return not ours or _running_with(payment, payment_method_id) in ours
 
 
 _WAITS_FOR_CHARGE = (

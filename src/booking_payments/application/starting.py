@@ -1,0 +1,71 @@
+"""What a new payment of a booking begins with: its terms, and the intent that is made for it."""
+
+from datetime import datetime
+
+from booking_payments.application.recording import Recorder
+from booking_payments.application.world import World
+from booking_payments.domain import decisions
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.instructions import CaptureMethod, Replacement
+from booking_payments.domain.payment import Payment
+from booking_payments.domain.presenting import texts_of
+
+
+def started(world: World, booking: Booking, now: datetime, capture_method: CaptureMethod | None) -> ev.PaymentStarted:
+    """A new payment under the terms of now. Raises ``RefusedByRule`` for an amount that the gateway can't charge."""
+    fact = decisions.start(
+        booking,
+        payment_id=world.ids.new("pay"),
+        now=now,
+        fee_policy=world.terms.fees,
+        refund_policy=world.terms.refunds,
+        capture_method=capture_method or world.terms.capture_method,
+        max_attempts=world.terms.max_attempts,
+        amount_step=world.gateway.amount_step(booking.amount.currency),
+    )
+    world.gateway.check_charge(fact.breakdown.gross)
+    return fact
+
+
+def started_anew(world: World, booking: Booking, now: datetime, before: Payment) -> ev.PaymentStarted:
+    """The payment that follows ``before``, under the same terms and with the attempts that were left of it."""
+    return decisions.start(
+        booking,
+        payment_id=world.ids.new("pay"),
+        now=now,
+        fee_policy=before.fee_policy,
+        refund_policy=before.refund_policy,
+        capture_method=before.capture_method,
+        max_attempts=before.attempts_left,
+        amount_step=before.amount_step,
+    )
+
+
+def created(
+    world: World, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
+) -> decisions.Facts:
+    """The making of the intent of the recorder's payment, charged at once with ``confirm``."""
+    methods = world.terms.methods.narrowed_by(recorder.booking.details.methods)
+    return decisions.intend_create(
+        recorder.payment,
+        idempotency_key=world.ids.idempotency_key(),
+        payment_method_id=payment_method_id,
+        confirm=confirm,
+        return_url=return_url or recorder.payment.return_url or world.terms.return_url,
+        methods=methods,
+        texts=texts_of(
+            recorder.booking,
+            suffix=world.terms.statement_descriptor_suffix,
+            receipts=world.terms.receipt_emails,
+            methods=methods,
+        ),
+        correlation_id=recorder.correlation_id,
+        installation_id=world.terms.installation_id,
+    )
+
+
+def begin_anew(world: World, recorder: Recorder, before: Payment, replacement: Replacement) -> None:
+    """Start the payment that follows ``before``, whose intent was canceled to make room for it."""
+    recorder.start(started_anew(world, recorder.booking, recorder.now, before))
+    recorder.add(created(world, recorder, replacement.payment_method_id, replacement.confirm, replacement.return_url))

@@ -1,0 +1,167 @@
+"""A verdict belongs to the attempt with the payment method that it names, whoever made that attempt."""
+
+from typing import Any
+
+import pytest
+
+from booking_payments.domain import decisions as decide
+from booking_payments.domain import events as ev
+from booking_payments.domain.lifecycle import PaymentStatus as S
+from booking_payments.domain.payment import is_template
+from tests.unit.domain.lives import Life, a_failure, a_life, an_intent, kinds
+
+
+def waiting(method: str = "pm_1A", seen: str = "pm_1A") -> Life:
+    """A payment whose method waits for its authentication."""
+    life = a_life()
+    life.charges(method=method)
+    life.sees(an_intent(S.REQUIRES_ACTION, payment_method_id=seen))
+    life.settles()
+    return life
+
+
+def read(life: Life, status: S, method: str | None = None, **changes: Any) -> decide.Facts:
+    """Something that was read while a call may be in flight."""
+    report = an_intent(status, payment_method_id=method, **changes)
+    return life.happens(*decide.observe_intent(life.payment, report, life.booking, read=True))
+
+
+def declined(life: Life, method: str, charge: str | None = "ch_no") -> decide.Facts:
+    return read(life, S.REQUIRES_PAYMENT_METHOD, failure=a_failure(charge=charge, method=method))
+
+
+def attempts(life: Life) -> list[tuple[int, str, str | None, str | None, str]]:
+    return [
+        (each.number, each.origin.value, each.payment_method_id, each.method_seen, each.outcome.value)
+        for each in life.payment.attempts
+    ]
+
+
+def test_a_decline_of_another_method_is_an_attempt_of_the_customers() -> None:
+    life = waiting()
+    facts = declined(life, "pm_1B")
+
+    assert kinds(facts) == ["AttemptDropped", "AttemptStarted", "AttemptRefused"]
+    assert attempts(life) == [
+        (1, "server", "pm_1A", "pm_1A", "dropped"),
+        (2, "client", "pm_1B", "pm_1B", "refused"),
+    ]
+    assert (life.payment.attempts_made, life.payment.status) == (1, S.REQUIRES_PAYMENT_METHOD)
+
+
+def test_a_dropped_attempt_burns_no_card() -> None:
+    life = waiting()
+    declined(life, "pm_1B")
+
+    assert kinds(life.charges(key="key_2", method="pm_1A")) == ["AttemptStarted", "OperationIntended"]
+
+
+@pytest.mark.parametrize("charge", ["ch_no", None], ids=["charged", "not authenticated"])
+def test_a_decline_of_the_method_that_waits_is_its_own(charge: str | None) -> None:
+    life = waiting()
+
+    assert kinds(declined(life, "pm_1A", charge)) == ["AttemptRefused"]
+    assert declined(life, "pm_1A", charge) == ()
+
+
+def test_the_gateway_names_the_method_of_a_template_in_its_first_answer() -> None:
+    life = waiting("pm_card_visa", "pm_1A")
+    declined(life, "pm_1B")
+
+    assert [attempt[3:] for attempt in attempts(life)] == [("pm_1A", "dropped"), ("pm_1B", "refused")]
+
+
+@pytest.mark.parametrize(("method", "number"), [("pm_1A", 1), ("pm_1B", 2)])
+@pytest.mark.parametrize("status", [S.SUCCEEDED, S.PROCESSING])
+def test_a_success_is_that_of_its_method(status: S, method: str, number: int) -> None:
+    life = waiting()
+    facts = read(life, status, method)
+
+    (told,) = [each for each in facts if isinstance(each, ev.PaymentSucceeded | ev.ProcessingStarted)]
+    assert (told.attempt, told.payment_method_id) == (number, method)
+    assert life.payment.attempts[number - 1].method_seen == method
+
+
+def test_another_method_that_waits_takes_the_place_of_the_first_once() -> None:
+    life = waiting()
+
+    assert kinds(read(life, S.REQUIRES_ACTION, "pm_1B")) == ["AttemptDropped", "AttemptStarted", "ActionRequired"]
+    assert read(life, S.REQUIRES_ACTION, "pm_1B") == ()
+
+
+def test_a_method_that_is_only_attached_ends_the_attempt_before() -> None:
+    assert kinds(read(waiting(), S.REQUIRES_CONFIRMATION, "pm_1B")) == ["AttemptDropped", "MethodAttached"]
+
+
+def test_what_the_customer_does_meanwhile_is_no_verdict_of_a_call_in_flight() -> None:
+    life = waiting()
+    life.charges(key="key_2", method="pm_1C")
+    report = an_intent(S.REQUIRES_PAYMENT_METHOD, payment_method_id=None, failure=a_failure(method="pm_1B"))
+
+    assert not decide.is_conclusive(life.payment, life.operation, report)
+    declined(life, "pm_1B")
+    assert [attempt[-1] for attempt in attempts(life)] == ["dropped", "open", "refused"]
+
+
+def test_an_answer_that_was_overtaken_still_says_which_method_it_was_about() -> None:
+    life = waiting()
+    life.charges(key="key_2", method="pm_card_visa")
+    report = an_intent(S.REQUIRES_ACTION, payment_method_id="pm_1B")
+    life.happens(*decide.observe_intent(life.payment, report, life.booking, read=True, answered_with="pm_1C"))
+
+    assert [attempt[-1] for attempt in attempts(life)] == ["dropped", "dropped", "open"]
+
+
+@pytest.mark.parametrize(
+    ("method", "template"),
+    [("pm_card_visa", True), ("pm_usBankAccount_success", True), ("pm_1NXaT2", False), ("card_1NXaT2", False)],
+)
+def test_a_template_is_told_from_the_id_of_one_method(method: str, template: bool) -> None:
+    assert is_template(method) is template
+
+
+# --- what a repeated start asks for
+
+
+@pytest.mark.parametrize("status", [S.REQUIRES_PAYMENT_METHOD, S.REQUIRES_CONFIRMATION, S.REQUIRES_ACTION])
+def test_a_refusal_for_the_state_makes_room_for_a_new_payment(status: S) -> None:
+    life = waiting()
+    life.charges(key="key_2", method="pm_1B")
+    operation = life.operation
+    life.settles("payment_intent_unexpected_state")
+    read(life, status, None if status is S.REQUIRES_PAYMENT_METHOD else "pm_1B")
+
+    replacement = decide.replacement_after(life.payment, operation, "payment_intent_unexpected_state")
+
+    assert replacement is not None
+    assert (replacement.payment_method_id, replacement.confirm) == ("pm_1B", True)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        ("payment_method_unknown", S.REQUIRES_ACTION),
+        ("payment_intent_unexpected_state", S.SUCCEEDED),
+        ("payment_intent_unexpected_state", S.PROCESSING),
+        ("payment_intent_unexpected_state", S.CANCELED),
+    ],
+)
+def test_no_other_refusal_and_no_other_state_makes_room(refusal: str, status: S) -> None:
+    life = waiting()
+    life.charges(key="key_2", method="pm_1B")
+    operation = life.operation
+    life.settles(refusal)
+    read(life, status, "pm_1A")
+
+    assert decide.replacement_after(life.payment, operation, refusal) is None
+
+
+def test_without_an_attempt_left_no_room_is_made() -> None:
+    life = a_life(max_attempts=2)
+    life.is_declined()
+    life.charges(key="key_2", method="pm_1B")
+    operation = life.operation
+    declined(life, "pm_1B", "ch_2")
+    life.settles("payment_intent_unexpected_state")
+
+    assert decide.replacement_after(life.payment, operation, "payment_intent_unexpected_state") is None
