@@ -41,6 +41,9 @@ async def start_payment(
 ) -> PaymentView:
     """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
 
+    A customer who names another ``capture_method`` than the booking's is refused, unless the terms let customers
+    choose; backends and operators may choose.
+
     Raises ``RefusedByRule`` or ``NotPossibleNow`` where the booking can't be paid, ``CardDeclined``, and
     ``OutcomeUnknown`` when the gateway went silent.
     """
@@ -49,14 +52,21 @@ async def start_payment(
 
     def begin(recorder: Recorder) -> None:
         decisions.require_payable(recorder.booking, recorder.now)
+        captured = decisions.capture_of(
+            recorder.booking, capture_method, world.terms.capture_method, may_choose=_may_choose_capture(world, caller)
+        )
         if not _goes_on(recorder.payment_or_none):
-            recorder.start(_started(world, recorder, capture_method))
+            recorder.start(_started(world, recorder, captured))
         if recorder.payment.intent_id is None:
             recorder.add(_created(world, recorder, payment_method_id, confirm_immediately, return_url))
         elif confirm_immediately:
             recorder.add(_confirmed(world, recorder.payment, payment_method_id, return_url))
 
     return await _run(world, booking_id, caller, begin, must_exist=False)
+
+
+def _may_choose_capture(world: World, caller: Caller) -> bool:
+    return caller.customer_id is None or world.terms.capture_by_customer
 
 
 def _goes_on(payment: Payment | None) -> bool:
@@ -68,14 +78,14 @@ def _goes_on(payment: Payment | None) -> bool:
     return True
 
 
-def _started(world: World, recorder: Recorder, capture_method: CaptureMethod | None) -> ev.PaymentStarted:
+def _started(world: World, recorder: Recorder, capture_method: CaptureMethod) -> ev.PaymentStarted:
     started = decisions.start(
         recorder.booking,
         payment_id=world.ids.new("pay"),
         now=recorder.now,
         fee_policy=world.terms.fees,
         refund_policy=world.terms.refunds,
-        capture_method=capture_method or world.terms.capture_method,
+        capture_method=capture_method,
         max_attempts=world.terms.max_attempts,
         amount_step=world.gateway.amount_step(recorder.booking.amount.currency),
     )

@@ -107,18 +107,21 @@ class RegisterBooking(Asked):
     customer_email: Annotated[str, Meta(max_length=254, examples=["ann@example.com"])] | None = None
     statement_descriptor_suffix: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     payment_methods: MethodsChosen | None = None
+    capture_method: CaptureMethodText | None = None
 
 
 class CancelBooking(Asked):
-    """Why a booking is canceled, and what of its payment comes back."""
+    """Why a booking is canceled, and what of its payment comes back: as its policy says where nothing is said.
+    Customers leave ``refund`` out."""
 
     reason: Annotated[str, Meta(max_length=LONGEST)] | None = None
-    refund: Literal["none", "policy", "full"] = "policy"
+    refund: Literal["none", "policy", "full"] | None = None
 
 
 class BookingAnswer(Given):
-    """A booking. ``refund_owed`` was promised and has not gone back; ``refund_waiting`` is the part of it that the
-    system sends by itself, when an open dispute has ended for example."""
+    """A booking. ``free``: it costs nothing and is confirmed without a payment. ``reason`` says why it expired before
+    its time. ``refund_owed`` was promised and has not gone back; ``refund_waiting`` is the part of it that the system
+    sends by itself, when an open dispute has ended for example."""
 
     id: str
     reference: str
@@ -128,12 +131,15 @@ class BookingAnswer(Given):
     event_starts_at: datetime
     expires_at: datetime
     status: Literal["pending", "confirmed", "canceled", "expired"]
+    reason: Literal["attempts_exhausted"] | None
+    free: bool
     refund_policy: Policy | None
     title: str | None
     description: str | None
     customer_email: str | None
     statement_descriptor_suffix: str | None
     payment_methods: MethodsChosen | None
+    capture_method: CaptureMethodText | None
     refund_owed: AmountText
     refund_waiting: AmountText
 
