@@ -15,6 +15,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.application.world import Terms
+from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
 from booking_payments.domain.errors import CardDeclined, NotFound, NotPossibleNow, OutcomeUnknown, RefusedByRule
 from booking_payments.domain.fees import FeePayer, FeePolicy
@@ -259,6 +260,8 @@ async def test_a_booking_without_an_attempt_left_ends_and_its_intent_is_canceled
     intent = house.stripe.call("GET", f"/v1/payment_intents/{payment.intent_id}").body
     assert (booking.status, booking.end_reason) == (BookingStatus.EXPIRED, EndReason.ATTEMPTS_EXHAUSTED)
     assert (payment.status, intent["status"]) == (PaymentStatus.FAILED, "canceled")
+    last = (await house.payments.journal(booking.id))[-1].fact
+    assert last == ev.BookingReleased(status="expired", reason="attempts_exhausted")
 
 
 async def test_the_booking_app_is_told_why_the_booking_has_ended(house: House) -> None:
@@ -339,7 +342,7 @@ async def test_the_reference_of_a_booking_that_has_ended_may_be_used_again(house
     page = await house.payments.list_bookings(BookingFilter(reference="R-1"), cursor=None, limit=10)
     assert (found.id, new.status) == (new.id, BookingStatus.PENDING)
     assert [each.id for each in page.items] == [new.id, old.id]
-    assert [each.status for each in page.items][0] is BookingStatus.CONFIRMED
+    assert page.items[0].status is BookingStatus.CONFIRMED
 
 
 async def test_the_reference_of_a_live_booking_stays_taken(house: House) -> None:

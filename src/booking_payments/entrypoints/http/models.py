@@ -39,9 +39,13 @@ Url = Annotated[
     ),
 ]
 Percent = Annotated[str, Meta(pattern=r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)$", examples=["50"])]
+CaptureOfBooking = Literal["automatic", "manual"]
 CaptureMethodText = Annotated[
-    Literal["automatic", "manual"],
-    Meta(description="of a new payment; an open one keeps the one that it was started with"),
+    CaptureOfBooking,
+    Meta(
+        description="of a new payment, an open one keeps the one that it was started with; as the booking was "
+        "registered unless `PAYMENT_CAPTURE_BY_CUSTOMER` is set"
+    ),
 ]
 MethodType = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,49}$", examples=["card"])]
 AdviceText = Literal["try_again", "other_method", "ask_bank", "fix_details"]
@@ -107,7 +111,9 @@ class RegisterBooking(Asked):
     customer_email: Annotated[str, Meta(max_length=254, examples=["ann@example.com"])] | None = None
     statement_descriptor_suffix: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     payment_methods: MethodsChosen | None = None
-    capture_method: CaptureMethodText | None = None
+    capture_method: Annotated[CaptureOfBooking, Meta(description="of its payment, by default `automatic`")] | None = (
+        None
+    )
 
 
 class CancelBooking(Asked):
@@ -139,7 +145,7 @@ class BookingAnswer(Given):
     customer_email: str | None
     statement_descriptor_suffix: str | None
     payment_methods: MethodsChosen | None
-    capture_method: CaptureMethodText | None
+    capture_method: CaptureOfBooking | None
     refund_owed: AmountText
     refund_waiting: AmountText
 
