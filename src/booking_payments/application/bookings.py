@@ -174,10 +174,6 @@ async def cancel_booking(
     line.
     """
     require_reason(reason)
-    if caller.customer_id is not None and refund is not None:
-        message = "only the booking app and operators may say what a cancellation refunds; leave refund out"
-        raise RefusedByRule(message, code="refund_not_allowed")
-    refund = refund or RefundOnCancel.POLICY
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
     for _ in range(MAX_CANCEL_STEPS):
         booking, claimed = await _begin_cancel(world, booking_id, caller, refund)
@@ -200,24 +196,28 @@ def _raise_refusal(view: PaymentView | None) -> None:
 
 
 async def _begin_cancel(
-    world: World, booking_id: str, caller: Caller, refund: RefundOnCancel
+    world: World, booking_id: str, caller: Caller, refund: RefundOnCancel | None
 ) -> tuple[Booking, Claimed | None]:
     holder = world.ids.new("run")
 
     async def work(uow: UnitOfWork) -> tuple[Booking, Claimed | None]:
         booking = caller.require(await uow.bookings.lock(booking_id))
+        by_owner = caller.customer_id is not None
+        if by_owner and refund is not None:
+            message = "only the booking app and operators may say what a cancellation refunds; leave refund out"
+            raise RefusedByRule(message, code="refund_not_allowed")
         if booking.status is BookingStatus.EXPIRED:
             raise NotPossibleNow("this booking has expired already", code="booking_expired")
         payment = await _last_payment(uow, booking)
         recorder = Recorder(world, uow, booking, payment, caller)
-        if caller.customer_id is not None:
-            if booking.status is BookingStatus.CANCELED:
-                return booking, None
+        if by_owner and booking.status is BookingStatus.CANCELED:
+            return booking, None  # what it gives back is up to whoever canceled it
+        if by_owner:
             decisions.require_cancelable_by_owner(booking, payment, recorder.now)
         if booking.status is BookingStatus.CANCELED:
-            recorder.cancel_with_refund(refund, recorder.now)
+            recorder.cancel_with_refund(refund or RefundOnCancel.POLICY, recorder.now)
         else:
-            _close(world, recorder, refund)
+            _close(world, recorder, refund or RefundOnCancel.POLICY)
         await recorder.save(holder=holder)
         return recorder.booking, _begun(recorder, payment, holder)
 

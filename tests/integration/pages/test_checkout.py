@@ -94,6 +94,26 @@ def test_a_fee_on_top_is_shown_before_it_is_paid() -> None:
     assert "Pay 103.00 USD" in page
 
 
+def test_a_booking_that_costs_nothing_has_no_form(site: Site) -> None:
+    page = site.get(address(site.book(amount="0.00"))).text
+
+    assert "Nothing to pay" in page
+    assert "is confirmed" in page
+    assert "<form" not in page
+    assert "Processing fee" not in page
+
+
+def test_a_booking_whose_attempts_are_used_up_says_so(site: Site) -> None:
+    booking_id = site.book()
+    for _ in range(3):
+        site.run(site.house.payments.process_booking_payment, booking_id, "pm_card_chargeDeclinedInsufficientFunds")
+
+    page = site.get(address(booking_id)).text
+
+    assert "No attempt is left" in page
+    assert "<form" not in page
+
+
 def test_what_others_write_is_shown_as_text(site: Site) -> None:
     page = site.get(address(site.book(reference="<script>alert(1)</script>\"'&"))).text
 
