@@ -1,6 +1,6 @@
 """Registering, reading, canceling and expiring bookings."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -34,13 +34,17 @@ MAX_CANCEL_STEPS = 3
 """Canceling may find that the payment has moved on in between; it looks again at most this often."""
 
 
+Overdue = Booking
+"""A booking whose time is over, and which nobody has closed yet."""
+
 # --- registering -----------------------------------------------------------------------------------------------
 
 
 async def register_booking(world: World, new: NewBooking, caller: Caller) -> Registered:
     """Register a booking, or find it registered with the same content. One that costs nothing is confirmed at once.
 
-    The reference of a booking that is canceled or has expired may be used again: that registers a new booking.
+    The reference of a booking that is canceled or has expired may be used again: that registers a new booking. One that
+    is overdue and has not been closed yet is closed first.
 
     Raises ``RefusedByRule`` when ``expires_at`` lies after the event's start; for a new booking also when either lies
     in the past, when the gateway can't charge the amount, or when the customer keeps too many holds. ``NotPossibleNow``
@@ -49,14 +53,16 @@ async def register_booking(world: World, new: NewBooking, caller: Caller) -> Reg
     booking = _booked(world, new)
     bounded = bool(world.terms.max_unpaid_bookings) and not booking.free
 
-    async def work(uow: UnitOfWork) -> Registered:
+    async def work(uow: UnitOfWork) -> Registered | Overdue:
         if bounded:  # before anything is read: what is counted below must not change until this is committed
             await uow.bookings.lock_customer(booking.customer_id)
         known = await uow.bookings.by_reference(new.reference)
         if known is not None and known.same_content(booking):
             return Registered(booking=known, created=False)
+        if known is not None and _is_overdue(known, world.clock.now()):
+            return known
         if known is not None:
-            raise NotPossibleNow("a booking with this reference exists with other content", code="reference_taken")
+            raise _reference_taken()
         _require_future(world, booking)
         if not booking.free:
             require_chargeable(world, booking)
@@ -64,10 +70,30 @@ async def register_booking(world: World, new: NewBooking, caller: Caller) -> Reg
             await _require_room(world, uow, booking.customer_id)
         return Registered(booking=await _added(world, uow, booking, caller), created=True)
 
+    found = await _registering(world, work)
+    if isinstance(found, Booking):
+        await _expire(world, found.id)
+        found = await _registering(world, work)
+    if isinstance(found, Booking):  # its payment still waits for the gateway
+        raise _reference_taken()
+    return found
+
+
+async def _registering(
+    world: World, work: Callable[[UnitOfWork], Awaitable[Registered | Overdue]]
+) -> Registered | Overdue:
     try:
         return await world.storage.transact(work)
     except AlreadyExists:  # somebody registered the same reference at the same moment: look at theirs
         return await world.storage.transact(work)
+
+
+def _reference_taken() -> NotPossibleNow:
+    return NotPossibleNow("a booking with this reference exists with other content", code="reference_taken")
+
+
+def _is_overdue(booking: Booking, now: datetime) -> bool:
+    return booking.status is BookingStatus.PENDING and booking.expires_at <= now
 
 
 async def _added(world: World, uow: UnitOfWork, booking: Booking, caller: Caller) -> Booking:
@@ -313,8 +339,7 @@ async def _begin_expiry(world: World, booking_id: str, caller: Caller) -> Claime
 
     async def work(uow: UnitOfWork) -> Claimed | None:
         booking = await uow.bookings.lock(booking_id)
-        overdue = booking is not None and booking.expires_at <= world.clock.now()
-        if booking is None or not overdue or booking.status is not BookingStatus.PENDING:
+        if booking is None or not _is_overdue(booking, world.clock.now()):
             return None
         payment = await _last_payment(uow, booking)
         recorder = Recorder(world, uow, booking, payment, caller)

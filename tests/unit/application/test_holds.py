@@ -345,6 +345,37 @@ async def test_the_reference_of_a_booking_that_has_ended_may_be_used_again(house
     assert page.items[0].status is BookingStatus.CONFIRMED
 
 
+@pytest.mark.parametrize("paying", [False, True], ids=["nothing begun", "payment open"])
+async def test_an_overdue_booking_that_nobody_has_closed_yet_makes_room_for_a_new_one(
+    house: House, paying: bool
+) -> None:
+    old = await house.book(expires_in=timedelta(hours=1))
+    if paying:
+        await house.payments.start_payment(old.id, ANN)
+    house.clock.advance(timedelta(hours=2))
+
+    new = await house.book()
+
+    assert (await _status(house, old), new.status) == (BookingStatus.EXPIRED, BookingStatus.PENDING)
+    assert new.id != old.id
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["authorized", "gateway silent"])
+async def test_an_overdue_booking_that_can_not_be_closed_keeps_its_reference(house: House, silent: bool) -> None:
+    old = await house.book(expires_in=timedelta(hours=1))
+    await house.payments.start_payment(
+        old.id, ANN, payment_method_id=None if silent else VISA, confirm_immediately=not silent, capture_method=MANUAL
+    )
+    house.clock.advance(timedelta(hours=2))
+    if silent:
+        house.stripe.faults.script(CANCEL, "timeout_before", times=3)
+
+    with pytest.raises(NotPossibleNow) as refused:
+        await house.book()
+
+    assert (refused.value.code, await _status(house, old)) == ("reference_taken", BookingStatus.PENDING)
+
+
 async def test_the_reference_of_a_live_booking_stays_taken(house: House) -> None:
     await pay(house, await house.book())
 
