@@ -9,6 +9,7 @@ import structlog
 
 from booking_payments.application.world import Terms
 from booking_payments.domain.fees import FeePayer, FeePolicy
+from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.testing.house import House
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
@@ -101,6 +102,14 @@ def test_a_booking_that_costs_nothing_has_no_form(site: Site) -> None:
     assert "is confirmed" in page
     assert "<form" not in page
     assert "Processing fee" not in page
+
+
+def test_a_booking_that_is_registered_as_manual_is_only_authorized_here() -> None:
+    with open_site(House(terms=Terms())) as site:
+        booking_id = site.book(capture_method=CaptureMethod.MANUAL)
+        site.send(address(booking_id), f"/checkout/{booking_id}/pay", payment_method="pm_card_visa")
+
+        assert "Your money is reserved" in site.get(f"/checkout/{booking_id}").text
 
 
 def test_a_booking_whose_attempts_are_used_up_says_so(site: Site) -> None:
