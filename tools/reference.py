@@ -132,7 +132,7 @@ def _type(schema: Json) -> str:
 
 def _bounds(schema: Json) -> Iterator[str]:
     if "enum" in schema:
-        yield "one of " + ", ".join(f"`{each}`" for each in schema["enum"])
+        yield "one of " + ", ".join(f"`{each}`" for each in schema["enum"] if each is not None)
     if "maxLength" in schema:
         yield f"at most {schema['maxLength']} characters"
     if "maximum" in schema:

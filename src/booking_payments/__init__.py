@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from booking_payments.application.callers import Caller
     from booking_payments.application.payments import BookingPayments
     from booking_payments.application.views import NewBooking, PaymentResult
+    from booking_payments.domain.booking import BookingDetails
     from booking_payments.domain.errors import (
         CardDeclined,
         InvalidInput,
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
         RefusedByRule,
         TryAgainLater,
     )
+    from booking_payments.domain.instructions import CaptureMethod
     from booking_payments.domain.money import Currency, Money
     from booking_payments.embedding import SyncBookingPayments, open_payments, open_payments_sync
     from booking_payments.ports.gateway import OwnGateway, WebhookRefused
 
 _HOMES: Final = {
+    "BookingDetails": "booking_payments.domain.booking",
     "BookingPayments": "booking_payments.application.payments",
     "Caller": "booking_payments.application.callers",
+    "CaptureMethod": "booking_payments.domain.instructions",
     "CardDeclined": "booking_payments.domain.errors",
     "Currency": "booking_payments.domain.money",
     "InvalidInput": "booking_payments.domain.errors",
@@ -49,8 +53,10 @@ _HOMES: Final = {
 }
 
 __all__ = [
+    "BookingDetails",
     "BookingPayments",
     "Caller",
+    "CaptureMethod",
     "CardDeclined",
     "Currency",
     "InvalidInput",

@@ -413,6 +413,7 @@ class Settings(BaseSettings):
         alias="RATE_LIMIT_STORE_URL",
         description="must be memory, or redis://HOST:PORT/DATABASE (rediss, valkey, valkeys, unix)",
     )
+    capture_by_customer: bool = Field(False, alias="PAYMENT_CAPTURE_BY_CUSTOMER", description="must be true or false")
     max_unpaid_bookings_per_customer: Count = Field(
         10, alias="MAX_UNPAID_BOOKINGS_PER_CUSTOMER", description="must be a whole number; 0 for no bound"
     )

@@ -33,6 +33,7 @@ def terms_of(settings: Settings) -> Terms:
             excluded=settings.stripe_excluded_methods,
             configuration=settings.stripe_method_configuration,
         ),
+        capture_by_customer=settings.capture_by_customer,
         max_unpaid_bookings=settings.max_unpaid_bookings_per_customer,
         lease=timedelta(seconds=settings.operation_lease_s),
         deliveries=_deliveries_terms(settings),

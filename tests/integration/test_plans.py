@@ -50,7 +50,7 @@ QUESTIONS: dict[str, Ask] = {
     "a page of one booking": lambda uow: uow.bookings.page(BookingFilter(reference="R-1"), None, 20),
     "money that is held": lambda uow: uow.overview.held(100),
     "bookings that are overdue": lambda uow: uow.bookings.due_to_expire(NOW, 100),
-    "unpaid bookings of a customer": lambda uow: uow.bookings.count_unpaid("bob", NOW),
+    "unpaid bookings of a customer": lambda uow: uow.bookings.count_unpaid("bob"),
     "an event": lambda uow: uow.inbox.find("evt_1"),
     "events that were not processed": lambda uow: uow.inbox.unfinished(10),
     "the newest event": lambda uow: uow.inbox.newest(),

@@ -23,6 +23,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
+from booking_payments.ports.storage import AlreadyExists
 from booking_payments.testing.payment_builder import USD_100, PaymentBuilder, booking, started_payment
 from booking_payments.testing.storage_contract import store, stored
 
@@ -105,6 +106,45 @@ async def test_postings_from_before_get_the_time_of_their_line_of_the_journal(
             await connection.execute(text("UPDATE postings SET amount_minor = 1"))
 
 
+async def test_a_reference_from_before_is_free_again_when_its_booking_has_ended(bare_url: str) -> None:
+    await to_thread.run_sync(_up_to, "0012", bare_url)
+    for number, status in ((1, "expired"), (2, "pending")):
+        await to_thread.run_sync(_run, bare_url, _BOOKED.format(number=number, status=status))
+        await to_thread.run_sync(_run, bare_url, _MESSAGE.format(number=number))
+
+    await to_thread.run_sync(migrate, bare_url)
+
+    storage = SqlStorage.open(bare_url)
+    try:
+        await store(storage, evolve(booking(3), reference="R-1"))
+        with pytest.raises(AlreadyExists):
+            await store(storage, evolve(booking(4), reference="R-2"))
+        kept = [await storage.read(lambda uow, n=n: uow.bookings.get(f"bk_{n}")) for n in (1, 2)]  # type: ignore[misc]
+        waiting = await storage.read(lambda uow: uow.outbox.waiting(10))
+        with pytest.raises(DBAPIError):  # messages still belong to bookings that are there
+            async with storage.engine.begin() as connection:
+                await connection.execute(text(_MESSAGE.format(number=9)))
+    finally:
+        await storage.close()
+    assert [(each and each.reference, each and each.status.value) for each in kept] == [
+        ("R-1", "expired"),
+        ("R-2", "pending"),
+    ]
+    assert [each.booking_id for each in waiting] == ["bk_1", "bk_2"]
+
+
+_BOOKED = """
+INSERT INTO bookings (id, reference, customer_id, amount_minor, currency,
+                      event_starts_at, expires_at, status, created_at)
+VALUES ('bk_{number}', 'R-{number}', 'ann', 10000, 'usd',
+        '2026-06-01T12:00:00.000000Z', '2026-06-01T12:00:00.000000Z', '{status}', '2026-03-01T12:00:00.000000Z')
+"""
+_MESSAGE = """
+INSERT INTO outbox (id, booking_id, sequence, type, at, data)
+VALUES ('msg_{number}', 'bk_{number}', 1, 'booking.expired', '2026-03-01T12:00:00.000000Z', '{{}}')
+"""
+
+
 _PAID = ev.PaymentSucceeded(breakdown=FeePolicy().of_booking(USD_100), charge_id=None, attempt=None, late=False)
 
 
@@ -142,6 +182,13 @@ def _eventful(life: PaymentBuilder) -> PaymentBuilder:
         life.at += timedelta(hours=1)
         life.happen(fact)
     return life
+
+
+def _up_to(revision: str, url: str) -> None:
+    engine = migrations._engine(normalize_url(url))
+    with engine.begin() as connection:
+        command.upgrade(migrations._config(connection), revision)
+    engine.dispose()
 
 
 def _down_to(revision: str, url: str) -> None:

@@ -90,7 +90,7 @@ async def test_a_connection_that_has_read_can_write_again(storage: SqlStorage) -
         await storage.read(lambda uow: uow.bookings.get("bk_1"))
         await store(storage, booking(number))
 
-    assert await storage.read(lambda uow: uow.bookings.count_unpaid("ann", NOW)) == 3
+    assert await storage.read(lambda uow: uow.bookings.count_unpaid("ann")) == 3
 
 
 async def test_a_lock_is_not_waited_for_without_end(storage: SqlStorage) -> None:
@@ -253,7 +253,7 @@ async def test_connections_that_were_let_go_are_replaced_unnoticed(
     await _let_go_of_all(storage)
 
     for _ in range(4):
-        assert await storage.read(lambda uow: uow.bookings.count_unpaid("ann", NOW)) == 4
+        assert await storage.read(lambda uow: uow.bookings.count_unpaid("ann")) == 4
     await store(storage, booking(5))
 
 

@@ -310,6 +310,13 @@ async def _capture(self: Visitor) -> None:
 
 
 async def _cancel_booking(self: Visitor) -> None:
+    if self.random.random() < 0.3:
+        await self.ask(
+            "cancel their booking",
+            self.customer(),
+            lambda payments, caller: payments.cancel_booking(self.booking_id, caller),
+        )
+        return
     refund = self.random.choice(list(RefundOnCancel))
     await self.ask(
         f"cancel the booking, refund {refund.value}",

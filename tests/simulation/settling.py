@@ -200,6 +200,9 @@ class Settling:
             yield f"{booking_id} is confirmed and was paid {len(paid)} times"
         if paid and booking.status not in (BookingStatus.CONFIRMED, BookingStatus.CANCELED):
             yield f"{booking_id} is paid and {booking.status.value}"
+        exhausted = [each.id for each in payments if each.status is PaymentStatus.FAILED]
+        if exhausted and booking.status is BookingStatus.PENDING:
+            yield f"{booking_id} is still pending, and no attempt of {exhausted} is left"
         yield from chain.from_iterable(self._of_late(each) for each in payments if each.late)
         if self.repairs.resolver and self._is_overdue(booking, payments):
             yield f"{booking_id} is still pending after its time"

@@ -62,7 +62,9 @@ class Model:
 
     def declined(self) -> None:
         self.attempts += 1
-        self.payment = "requires_payment_method" if self.attempts < ATTEMPTS else "failed"
+        self.payment = "requires_payment_method"
+        if self.attempts == ATTEMPTS:
+            self.payment, self.booking = "failed", "expired"
 
 
 class PaymentMachine(RuleBasedStateMachine):
@@ -102,11 +104,13 @@ class PaymentMachine(RuleBasedStateMachine):
 
     def _why_not_pay(self) -> str:
         closed = {"confirmed": "already_paid", "canceled": "booking_canceled", "expired": "booking_expired"}
+        if self.model.booking == "expired" and self.model.payment == "failed":
+            return "attempts_exhausted"
         if self.model.booking in closed:
             return closed[self.model.booking]
         if self.overdue:
             return "booking_expired"
-        return {"failed": "attempts_exhausted", "requires_capture": "already_authorized"}.get(self.model.payment, "")
+        return "already_authorized" if self.model.payment == "requires_capture" else ""
 
     # --- rules
 
@@ -186,6 +190,15 @@ class PaymentMachine(RuleBasedStateMachine):
             elif self.model.payment == "succeeded" and refund is not RefundOnCancel.NONE:
                 self.model.refunded = self.model.captured
         assert self.code(self.payments.cancel_booking(self.booking_id, OLGA, refund=refund)) == expected
+
+    @rule()
+    def cancel_own_booking(self) -> None:
+        expected = {"expired": "booking_expired", "confirmed": "already_paid"}.get(self.model.booking, "")
+        if self.model.booking == "pending":
+            self.model.booking = "canceled"
+            if self.model.payment in (*OPEN, "requires_capture"):
+                self.model.payment = "canceled"
+        assert self.code(self.payments.cancel_booking(self.booking_id, ANN)) == expected
 
     @rule(minutes=st.integers(min_value=1, max_value=90))
     def time_passes(self, minutes: int) -> None:

@@ -60,7 +60,7 @@ class Setup:
 
     seed: int | str = 1
     faults: Faults = field(factory=NoFaults)
-    terms: Terms = field(factory=Terms)
+    terms: Terms = field(factory=lambda: Terms(capture_by_customer=True))
     sql: bool = False
     skews: tuple[timedelta, ...] = (timedelta(0), timedelta(0))
     longest_key_age: timedelta = timedelta(hours=23)

@@ -1,6 +1,6 @@
 """Registering, reading, canceling and expiring bookings."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -8,6 +8,7 @@ import attrs
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, carry_out, claim
+from booking_payments.application.pricing import require_chargeable
 from booking_payments.application.recording import Recorder
 from booking_payments.application.rounds import through_queue
 from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
@@ -33,33 +34,76 @@ MAX_CANCEL_STEPS = 3
 """Canceling may find that the payment has moved on in between; it looks again at most this often."""
 
 
+Overdue = Booking
+"""A booking whose time is over, and which nobody has closed yet."""
+
 # --- registering -----------------------------------------------------------------------------------------------
 
 
-async def register_booking(world: World, new: NewBooking) -> Registered:
-    """Register a booking, or find it registered with the same content.
+async def register_booking(world: World, new: NewBooking, caller: Caller) -> Registered:
+    """Register a booking, or find it registered with the same content. One that costs nothing is confirmed at once.
 
-    Raises ``RefusedByRule`` when ``expires_at`` lies after the event's start, when either lies in the past and the
-    booking is new, or when the customer keeps too many holds; ``NotPossibleNow`` when the reference belongs to a
-    booking with other content.
+    The reference of a booking that is canceled or has expired may be used again: that registers a new booking. One that
+    is overdue and has not been closed yet is closed first.
+
+    Raises ``RefusedByRule`` when ``expires_at`` lies after the event's start; for a new booking also when either lies
+    in the past, when the gateway can't charge the amount, or when the customer keeps too many holds. ``NotPossibleNow``
+    when the reference belongs to a booking with other content.
     """
     booking = _booked(world, new)
+    bounded = bool(world.terms.max_unpaid_bookings) and not booking.free
 
-    async def work(uow: UnitOfWork) -> Registered:
+    async def work(uow: UnitOfWork) -> Registered | Overdue:
+        if bounded:  # before anything is read: what is counted below must not change until this is committed
+            await uow.bookings.lock_customer(booking.customer_id)
         known = await uow.bookings.by_reference(new.reference)
-        if known is None:
-            _require_future(world, booking)
-            await _require_room(world, uow, booking.customer_id)
-            await uow.bookings.add(booking)
-            return Registered(booking=booking, created=True)
-        if known.same_content(booking):
+        if known is not None and known.same_content(booking):
             return Registered(booking=known, created=False)
-        raise NotPossibleNow("a booking with this reference exists with other content", code="reference_taken")
+        if known is not None and _is_overdue(known, world.clock.now()):
+            return known
+        if known is not None:
+            raise _reference_taken()
+        _require_future(world, booking)
+        if not booking.free:
+            require_chargeable(world, booking)
+        if bounded:
+            await _require_room(world, uow, booking.customer_id)
+        return Registered(booking=await _added(world, uow, booking, caller), created=True)
 
+    found = await _registering(world, work)
+    if isinstance(found, Booking):
+        await _expire(world, found.id)
+        found = await _registering(world, work)
+    if isinstance(found, Booking):  # its payment still waits for the gateway
+        raise _reference_taken()
+    return found
+
+
+async def _registering(
+    world: World, work: Callable[[UnitOfWork], Awaitable[Registered | Overdue]]
+) -> Registered | Overdue:
     try:
         return await world.storage.transact(work)
     except AlreadyExists:  # somebody registered the same reference at the same moment: look at theirs
         return await world.storage.transact(work)
+
+
+def _reference_taken() -> NotPossibleNow:
+    return NotPossibleNow("a booking with this reference exists with other content", code="reference_taken")
+
+
+def _is_overdue(booking: Booking, now: datetime) -> bool:
+    return booking.status is BookingStatus.PENDING and booking.expires_at <= now
+
+
+async def _added(world: World, uow: UnitOfWork, booking: Booking, caller: Caller) -> Booking:
+    await uow.bookings.add(booking)
+    if not booking.free:
+        return booking
+    recorder = Recorder(world, uow, booking, None, caller)
+    recorder.confirm()
+    await recorder.save()
+    return recorder.booking
 
 
 def _require_future(world: World, booking: Booking) -> None:
@@ -72,10 +116,10 @@ def _require_future(world: World, booking: Booking) -> None:
 
 
 async def _require_room(world: World, uow: UnitOfWork, customer_id: str) -> None:
-    """Seats that one customer holds unpaid are kept from all others. Registrations at the very same moment may go
-    beyond the bound by their number."""
+    """Seats that one customer holds unpaid are kept from all others, whatever the holds wait for. The customer is
+    locked, so that registrations at the same moment are counted one after the other."""
     most = world.terms.max_unpaid_bookings
-    if most and await uow.bookings.count_unpaid(customer_id, world.clock.now()) >= most:
+    if await uow.bookings.count_unpaid(customer_id) >= most:
         message = f"this customer holds {most} unpaid bookings already; pay or cancel one first"
         raise RefusedByRule(message, code="too_many_unpaid_bookings")
 
@@ -87,6 +131,7 @@ def _booked(world: World, new: NewBooking) -> Booking:
     if new.amount.minor < 0:
         raise RefusedByRule("the amount must not be negative", code="negative_amount")
     world.terms.methods.narrowed_by(new.details.methods)
+    capture_method = new.details.capture_method or world.terms.capture_method
     return Booking(
         id=world.ids.new("bk"),
         reference=new.reference,
@@ -96,7 +141,7 @@ def _booked(world: World, new: NewBooking) -> Booking:
         expires_at=expires_at,
         created_at=world.clock.now(),
         refund_policy=new.refund_policy,
-        details=new.details,
+        details=attrs.evolve(new.details, capture_method=capture_method),
     )
 
 
@@ -134,15 +179,21 @@ async def get_booking(world: World, booking_id: str, caller: Caller) -> Booking:
 
 
 async def cancel_booking(
-    world: World, booking_id: str, caller: Caller, *, reason: str | None, refund: RefundOnCancel
+    world: World, booking_id: str, caller: Caller, *, reason: str | None, refund: RefundOnCancel | None
 ) -> Booking:
-    """Close a booking: an open payment is canceled at the gateway first, a paid one refunded as ``refund`` says.
+    """Close a booking: an open payment is canceled at the gateway first, a paid one refunded as ``refund`` says (None:
+    as its policy says).
+
+    A customer may cancel an own booking that is not paid, and one that costs nothing until its event starts; what a
+    paid one gives back is decided by a refund, or by whoever cancels it. A canceled booking stays as it is then.
 
     A cancellation always promises what it gives back; what cannot be sent now, because of a dispute for example, is
     sent by the system later. Canceling a canceled booking asks again for what failed of its promise, and in full
     promises the rest.
 
-    Raises ``NotPossibleNow`` for an expired booking. ``OutcomeUnknown`` while the gateway has not said what became of
+    Raises ``NotPossibleNow`` for an expired booking, and for a customer whose booking is paid (``already_paid``).
+    ``RefusedByRule`` for a customer who says what is to be refunded (``refund_not_allowed``), or whose free event has
+    started. ``OutcomeUnknown`` while the gateway has not said what became of
     the payment: the booking then stays as it is, and is closed as soon as that is known. Where the gateway refuses to
     cancel the intent for good, the payment is given up and the booking closed. ``RefundRefused``: the booking is
     canceled, but its refund was refused. ``InvalidInput``: the reason is longer than the journal keeps, or more than a
@@ -171,20 +222,28 @@ def _raise_refusal(view: PaymentView | None) -> None:
 
 
 async def _begin_cancel(
-    world: World, booking_id: str, caller: Caller, refund: RefundOnCancel
+    world: World, booking_id: str, caller: Caller, refund: RefundOnCancel | None
 ) -> tuple[Booking, Claimed | None]:
     holder = world.ids.new("run")
 
     async def work(uow: UnitOfWork) -> tuple[Booking, Claimed | None]:
         booking = caller.require(await uow.bookings.lock(booking_id))
+        by_owner = caller.customer_id is not None
+        if by_owner and refund is not None:
+            message = "only the booking app and operators may say what a cancellation refunds; leave refund out"
+            raise RefusedByRule(message, code="refund_not_allowed")
         if booking.status is BookingStatus.EXPIRED:
             raise NotPossibleNow("this booking has expired already", code="booking_expired")
         payment = await _last_payment(uow, booking)
         recorder = Recorder(world, uow, booking, payment, caller)
+        if by_owner and booking.status is BookingStatus.CANCELED:
+            return booking, None  # what it gives back is up to whoever canceled it
+        if by_owner:
+            decisions.require_cancelable_by_owner(booking, payment, recorder.now)
         if booking.status is BookingStatus.CANCELED:
-            recorder.cancel_with_refund(refund, recorder.now)
+            recorder.cancel_with_refund(refund or RefundOnCancel.POLICY, recorder.now)
         else:
-            _close(world, recorder, refund)
+            _close(world, recorder, refund or RefundOnCancel.POLICY)
         await recorder.save(holder=holder)
         return recorder.booking, _begun(recorder, payment, holder)
 
@@ -280,8 +339,7 @@ async def _begin_expiry(world: World, booking_id: str, caller: Caller) -> Claime
 
     async def work(uow: UnitOfWork) -> Claimed | None:
         booking = await uow.bookings.lock(booking_id)
-        overdue = booking is not None and booking.expires_at <= world.clock.now()
-        if booking is None or not overdue or booking.status is not BookingStatus.PENDING:
+        if booking is None or not _is_overdue(booking, world.clock.now()):
             return None
         payment = await _last_payment(uow, booking)
         recorder = Recorder(world, uow, booking, payment, caller)

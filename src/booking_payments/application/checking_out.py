@@ -7,6 +7,7 @@ from attrs import frozen
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.paying import latest
+from booking_payments.application.pricing import price_now
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
@@ -19,7 +20,8 @@ from booking_payments.ports.storage import UnitOfWork
 
 class Stage(Enum):
     """Where the customer stands. ``checking``: a call's outcome is being found out; ``working``: a call is under way;
-    ``held``: the money is reserved; ``late``: it came when the booking was closed, and goes back."""
+    ``held``: the money is reserved; ``free``: there is nothing to pay; ``late``: the money came when the booking was
+    closed, and goes back."""
 
     PAY = "pay"
     AUTHENTICATE = "authenticate"
@@ -28,6 +30,7 @@ class Stage(Enum):
     PROCESSING = "processing"
     HELD = "held"
     PAID = "paid"
+    FREE = "free"
     LATE = "late"
     FAILED = "failed"
     CLOSED = "closed"
@@ -77,17 +80,13 @@ async def look_at_checkout(world: World, booking_id: str, caller: Caller) -> Che
         payability = booking.payability(world.clock.now())
         return Checkout(
             booking=booking,
-            price=payment.breakdown if payment else _price_now(world, booking),
+            price=payment.breakdown if payment else price_now(world, booking),
             stage=stage_of(payment, booking, payability),
             payability=payability,
             view=PaymentView(payment=payment, handover=handover) if payment else None,
         )
 
     return await world.storage.read(work)
-
-
-def _price_now(world: World, booking: Booking) -> FeeBreakdown:
-    return world.terms.fees.of_booking(booking.amount, world.gateway.amount_step(booking.amount.currency))
 
 
 _BY_STATUS = {
@@ -106,7 +105,9 @@ def stage_of(payment: Payment | None, booking: Booking, payability: Payability) 
     if payment is not None and payment.status in _BY_STATUS:
         return _BY_STATUS[payment.status]
     if booking.status is BookingStatus.CONFIRMED:
-        return Stage.PAID
+        return Stage.FREE if booking.free else Stage.PAID
+    if payability is Payability.ATTEMPTS_EXHAUSTED:
+        return Stage.FAILED
     if payability is not Payability.PAYABLE:
         return Stage.CLOSED
     if payment is not None and payment.status is PaymentStatus.FAILED:

@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Final
 
 from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking
 from booking_payments.domain.lifecycle import RefundStatus
+from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
 
 SCHEMA_VERSION: Final = 1
@@ -35,6 +37,18 @@ def _money(payment: Payment, now: datetime) -> Content:
         "refunded_amount": payment.refunded.major(),
         "remaining_refundable": payment.refundable.remaining(now).major(),
         "refund_owed": payment.owed.amount.major(),
+    }
+
+
+def money_of_unpaid(booking: Booking) -> Content:
+    """The same for a booking without a payment."""
+    nothing = Money.zero(booking.amount.currency).major()
+    return {
+        "amount": booking.amount.major(),
+        "currency": booking.amount.currency.code,
+        "refunded_amount": nothing,
+        "remaining_refundable": nothing,
+        "refund_owed": nothing,
     }
 
 
@@ -88,7 +102,7 @@ def _changed(event: ev.DisputeChanged | ev.DisputeFundsMoved, payment: Payment) 
 
 
 def _released(event: ev.BookingReleased, payment: Payment) -> Made:
-    return f"booking.{event.status}", {}
+    return f"booking.{event.status}", {"reason": event.reason} if event.reason else {}
 
 
 def _plain(kind: str) -> Callable[[object, Payment], Made]:

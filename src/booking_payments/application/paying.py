@@ -46,6 +46,9 @@ async def start_payment(
     takes methods that redirect. The capture method stays. While the customer is to act, the method that waits for it is
     not charged again.
 
+    A customer who names another ``capture_method`` than the booking's is refused unless the terms let customers choose;
+    backends and operators may choose.
+
     Raises ``RefusedByRule`` or ``NotPossibleNow`` where the booking can't be paid or the open payment can't be changed
     so, ``CardDeclined``, and ``OutcomeUnknown`` when the gateway went silent.
     """
@@ -57,10 +60,13 @@ async def start_payment(
         nonlocal waits
         waits = False
         decisions.require_payable(recorder.booking, recorder.now)
+        captured = decisions.capture_of(
+            recorder.booking, capture_method, world.terms.capture_method, may_choose=_may_choose_capture(world, caller)
+        )
         if _goes_on(recorder.payment_or_none):
             decisions.require_same_capture(recorder.payment, capture_method)
         else:
-            recorder.start(started(world, recorder.booking, recorder.now, capture_method))
+            recorder.start(started(world, recorder.booking, recorder.now, captured))
         payment = recorder.payment
         if payment.intent_id is None:
             recorder.add(created(world, recorder, payment_method_id, confirm_immediately, return_url))
@@ -123,6 +129,10 @@ def _action_pending() -> NotPossibleNow:
         "name another payment method to begin a new attempt"
     )
     return NotPossibleNow(message, code="action_pending")
+
+
+def _may_choose_capture(world: World, caller: Caller) -> bool:
+    return caller.customer_id is None or world.terms.capture_by_customer
 
 
 def _goes_on(payment: Payment | None) -> bool:

@@ -97,14 +97,19 @@ class BookingPayments:
     async def register_booking(
         self, new: NewBooking, caller: Caller = BACKEND, *, idempotency_key: str | None = None
     ) -> Registered:
-        """Register what is to be paid for; the same reference with the same content again finds it."""
+        """Register what is to be paid for; the same reference with the same content again finds it.
+
+        One that costs nothing is confirmed at once. The reference of a booking that is canceled or has expired may be
+        used for a new one. Raises ``NotPossibleNow`` for a reference with other content; ``RefusedByRule`` for an
+        amount that the gateway can't charge, times in the past, and a customer with too many unpaid bookings.
+        """
 
         def work(caller: Caller) -> Awaitable[Registered]:
             return audited(
                 self._world,
                 "register_booking",
                 caller,
-                bookings.register_booking(self._world, new),
+                bookings.register_booking(self._world, new, caller),
                 asked={"reference": new.reference, "amount": new.amount},
                 subject=lambda registered: registered.booking.id,
             )
@@ -133,10 +138,13 @@ class BookingPayments:
         caller: Caller = BACKEND,
         *,
         reason: str | None = None,
-        refund: RefundOnCancel = RefundOnCancel.POLICY,
+        refund: RefundOnCancel | None = None,
         idempotency_key: str | None = None,
     ) -> Booking:
-        """Close a booking; its open payment is canceled first, a paid one refunded as ``refund`` says.
+        """Close a booking; its open payment is canceled first, a paid one refunded as ``refund`` says (None: as its
+        policy says).
+
+        A customer may cancel an own booking while it is not paid, and does not say what is refunded.
 
         Raises ``RefundRefused`` when the booking is canceled and its refund was refused; canceling again asks for it
         again.
@@ -144,7 +152,7 @@ class BookingPayments:
 
         def work(caller: Caller) -> Awaitable[Booking]:
             work = bookings.cancel_booking(self._world, booking_id, caller, reason=reason, refund=refund)
-            asked = {"refund": refund.value}
+            asked = {"refund": (refund or RefundOnCancel.POLICY).value}
             return audited(self._world, "cancel_booking", caller, work, booking_id=booking_id, asked=asked)
 
         given = {"booking_id": booking_id, "reason": reason, "refund": refund}

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.messages import SCHEMA_VERSION, message_for
+from booking_payments.application.messages import SCHEMA_VERSION, message_for, money_of_unpaid
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
@@ -109,19 +109,25 @@ class Recorder:
 
     def release(self, status: str) -> None:
         """Close the booking, in the payment's journal where there is one."""
-        fact = ev.BookingReleased(status=status)
+        self._add_to_booking(ev.BookingReleased(status=status), f"booking.{status}")
+
+    def confirm(self) -> None:
+        """Confirm a booking that needs no payment."""
+        self._add_to_booking(ev.BookingConfirmed(), "booking.confirmed")
+
+    def _add_to_booking(self, fact: ev.BookingReleased | ev.BookingConfirmed, message: str) -> None:
         if self._payment is not None:
             self._add(fact)
             return
-        self._messages.append(self._message(f"booking.{status}", {}))
-        self._release_without_payment = fact
+        self._messages.append(self._message(message, money_of_unpaid(self.booking)))
+        self._fact_without_payment = fact
 
-    _release_without_payment: ev.BookingReleased | None = None
+    _fact_without_payment: ev.BookingReleased | ev.BookingConfirmed | None = None
 
     def follow_up(self, *, send: bool = True) -> Operation | None:
         """What follows by itself from the facts added and from the intent as it was seen: ending a payment whose
-        attempts are used up, sending late money back, releasing what is held for a payment that is over, sending
-        refunds that were deferred. Returns the operation that this begins, if it does.
+        attempts are used up, and its booking with it, sending late money back, releasing what is held for a payment
+        that is over, sending refunds that were deferred. Returns the operation that this begins, if it does.
 
         ``send`` is False right after the gateway refused something or could not be reached: what is deferred then
         waits for the next check.
@@ -139,6 +145,7 @@ class Recorder:
         elif send:
             installation_id = self._world.terms.installation_id
             self.add(decisions.send_deferred(payment, self.new_ids, self.correlation_id, installation_id))
+        self.add(decisions.release_exhausted(self.payment, decisions.booking_after(self.booking, self._facts())))
         operation = self.payment.operation
         same = operation and before and operation.idempotency_key == before.idempotency_key
         return None if same else operation
@@ -219,13 +226,14 @@ class Recorder:
             await self._uow.payments.set_watch(payment.id, self._watch(payment, holder, looks))
 
     async def _save_booking(self) -> None:
-        status = decisions.booking_after(self.booking, self._facts())
+        facts = self._facts()
+        status, reason = decisions.booking_after(self.booking, facts), decisions.end_reason_after(self.booking, facts)
         if status is not self.booking.status:
-            self.booking = attrs.evolve(self.booking, status=status)
+            self.booking = attrs.evolve(self.booking, status=status, end_reason=reason)
             await self._uow.bookings.save(self.booking)
 
     def _facts(self) -> list[ev.Fact]:
-        alone = [self._release_without_payment] if self._release_without_payment is not None else []
+        alone = [self._fact_without_payment] if self._fact_without_payment is not None else []
         return [*(recorded.fact for recorded in self._recorded), *alone]
 
     def _audit_record(self) -> AuditRecord:

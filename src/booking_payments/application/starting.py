@@ -12,7 +12,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.domain.presenting import texts_of
 
 
-def started(world: World, booking: Booking, now: datetime, capture_method: CaptureMethod | None) -> ev.PaymentStarted:
+def started(world: World, booking: Booking, now: datetime, capture_method: CaptureMethod) -> ev.PaymentStarted:
     """A new payment under the terms of now. Raises ``RefusedByRule`` for an amount that the gateway can't charge."""
     fact = decisions.start(
         booking,
@@ -20,7 +20,7 @@ def started(world: World, booking: Booking, now: datetime, capture_method: Captu
         now=now,
         fee_policy=world.terms.fees,
         refund_policy=world.terms.refunds,
-        capture_method=capture_method or world.terms.capture_method,
+        capture_method=capture_method,
         max_attempts=world.terms.max_attempts,
         amount_step=world.gateway.amount_step(booking.amount.currency),
     )

@@ -58,6 +58,7 @@ class Terms:
     ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
     included. ``installation_id``: what tells our objects at the gateway from those of others on the same account; None:
     all that bear ids like ours are ours. ``receipt_emails``: whether the gateway may mail receipts.
+    ``capture_by_customer``: whether customers may choose the capture method of their payments.
     ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number. ``time_zone`` is where the days of
     reports begin and end.
     """
@@ -66,6 +67,7 @@ class Terms:
     refunds: RefundPolicy = RefundPolicy()
     max_attempts: int = 3
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
+    capture_by_customer: bool = False
     return_url: str | None = None
     methods: MethodChoice = ANY_METHOD
     statement_descriptor_suffix: str | None = None

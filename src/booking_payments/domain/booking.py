@@ -7,7 +7,7 @@ from typing import Final
 from attrs import field, frozen
 
 from booking_payments.domain.errors import NotPossibleNow, PaymentError, RefusedByRule
-from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
+from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import RefundPolicy
 
@@ -20,6 +20,17 @@ class BookingStatus(Enum):
     CANCELED = "canceled"
     EXPIRED = "expired"
 
+    @property
+    def is_live(self) -> bool:
+        """True until the booking is canceled or has expired; while it is, nobody else may use its reference."""
+        return self in (BookingStatus.PENDING, BookingStatus.CONFIRMED)
+
+
+class EndReason(Enum):
+    """Why a booking has expired before its time was over."""
+
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+
 
 class Payability(Enum):
     """Whether a booking may be paid, with the reason when not: a stable code and a text fit for the customer."""
@@ -28,6 +39,7 @@ class Payability(Enum):
     ALREADY_PAID = "already_paid", "this booking is paid already"
     CANCELED = "booking_canceled", "this booking was canceled"
     EXPIRED = "booking_expired", "the time to pay for this booking is over; book again"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted", "no payment attempt is left for this booking; book again"
     EVENT_STARTED = "event_started", "the event has started; the booking can no longer be paid"
     NOTHING_TO_PAY = "nothing_to_pay", "this booking costs nothing; there is nothing to pay"
 
@@ -37,7 +49,7 @@ class Payability(Enum):
 
     def error(self) -> PaymentError:
         """The error that tells the caller so."""
-        by_rule = self in (Payability.EVENT_STARTED, Payability.NOTHING_TO_PAY)
+        by_rule = self in (Payability.EVENT_STARTED, Payability.ATTEMPTS_EXHAUSTED)
         return (RefusedByRule if by_rule else NotPossibleNow)(self.message, code=self.code)
 
 
@@ -53,7 +65,8 @@ class BookingDetails:
     """What is said about a booking, for pages, statements and receipts, and how it is paid. Each may be None.
 
     ``statement_descriptor_suffix`` is shortened to what card networks print. ``methods``: the payment methods that are
-    taken for it, of those that are taken at all.
+    taken for it, of those that are taken at all. ``capture_method``: whether its payment is captured at once or only
+    authorized; a booking that is registered without is given the installation's default.
     """
 
     title: str | None = None
@@ -61,6 +74,7 @@ class BookingDetails:
     customer_email: str | None = field(default=None, repr=False)
     statement_descriptor_suffix: str | None = None
     methods: MethodChoice = ANY_METHOD
+    capture_method: CaptureMethod | None = None
 
 
 NO_DETAILS: Final = BookingDetails()
@@ -70,8 +84,9 @@ NO_DETAILS: Final = BookingDetails()
 class Booking:
     """What is paid for: whose, how much, when the event starts, and until when the hold may be paid.
 
-    ``reference`` is the booking app's own name for it, unique. ``expires_at`` is at most the event's start.
-    ``refund_policy`` is None when the house's default applies.
+    ``reference`` is the booking app's own name for it, unique among the bookings that are pending or confirmed.
+    ``expires_at`` is at most the event's start. ``refund_policy`` is None when the house's default applies.
+    ``end_reason``: why it expired early; None where it did not.
     """
 
     id: str
@@ -84,16 +99,26 @@ class Booking:
     status: BookingStatus = BookingStatus.PENDING
     refund_policy: RefundPolicy | None = None
     details: BookingDetails = NO_DETAILS
+    end_reason: EndReason | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether the booking costs nothing, so that it is confirmed without a payment."""
+        return self.amount.minor == 0
 
     def payability(self, now: datetime) -> Payability:
         """Whether this booking may be paid at ``now``, and the first reason against it."""
+        if self.status is BookingStatus.EXPIRED and self.end_reason is EndReason.ATTEMPTS_EXHAUSTED:
+            return Payability.ATTEMPTS_EXHAUSTED
+        if self.status is BookingStatus.CONFIRMED and self.free:
+            return Payability.NOTHING_TO_PAY
         if self.status in _BY_STATUS:
             return _BY_STATUS[self.status]
         if now >= self.event_starts_at:
             return Payability.EVENT_STARTED
         if now >= self.expires_at:
             return Payability.EXPIRED
-        return Payability.PAYABLE if self.amount.minor > 0 else Payability.NOTHING_TO_PAY
+        return Payability.NOTHING_TO_PAY if self.free else Payability.PAYABLE
 
     def same_content(self, other: "Booking") -> bool:
         """True when ``other`` asks for the same thing under the same reference."""

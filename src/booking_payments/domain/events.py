@@ -393,14 +393,16 @@ class DisputeFundsMoved:
 
 @frozen(kw_only=True)
 class BookingConfirmed:
-    """The booking is paid."""
+    """The booking is paid, or costs nothing."""
 
 
 @frozen(kw_only=True)
 class BookingReleased:
-    """The booking was closed, as ``canceled`` or ``expired``."""
+    """The booking was closed, as ``canceled`` or ``expired``; ``reason`` says why it expired before its time, as the
+    values of ``EndReason`` do."""
 
     status: str
+    reason: str | None = None
 
 
 @frozen(kw_only=True)

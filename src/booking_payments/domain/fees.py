@@ -82,10 +82,12 @@ class FeePolicy:
 
     def of_booking(self, amount: Money, step: int = 1) -> FeeBreakdown:
         """The breakdown of a booking's ``amount``: with payer ``customer`` the fee is added to it, in multiples of
-        ``step`` minor units, so that the sum can be charged where the amount can."""
+        ``step`` minor units, so that the sum can be charged where the amount can. Of nothing there is no fee."""
         return _breakdown_of(self, amount, step)
 
     def _of_booking(self, amount: Money, step: int) -> FeeBreakdown:
+        if not amount:
+            return self._breakdown(gross=amount, fee=amount)
         if self.payer is FeePayer.CUSTOMER:
             fee = self._fee(amount, step)
             return self._breakdown(gross=(amount + fee).single(), fee=fee)

@@ -72,19 +72,22 @@ class Bookings(Protocol):
     """The bookings."""
 
     async def add(self, booking: Booking) -> None:
-        """Store a new booking. Raises ``AlreadyExists`` when its reference is taken."""
+        """Store a new booking. Raises ``AlreadyExists`` when its id is taken, or its reference by a booking that is
+        neither canceled nor expired."""
         ...
 
     async def get(self, booking_id: str) -> Booking | None: ...
 
-    async def by_reference(self, reference: str) -> Booking | None: ...
+    async def by_reference(self, reference: str) -> Booking | None:
+        """The booking with this reference that is neither canceled nor expired; None where there is none."""
+        ...
 
     async def lock(self, booking_id: str) -> Booking | None:
         """The booking, locked until the transaction ends; None when there is none."""
         ...
 
     async def save(self, booking: Booking) -> None:
-        """Store the changed ``status`` of a booking that this transaction has locked."""
+        """Store the changed ``status`` and ``end_reason`` of a booking that this transaction has locked."""
         ...
 
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
@@ -96,8 +99,13 @@ class Bookings(Protocol):
         """One page. Raises ``InvalidInput`` for a cursor that this storage did not make."""
         ...
 
-    async def count_unpaid(self, customer_id: str, now: datetime) -> int:
-        """How many pending bookings with ``expires_at`` after ``now`` the customer has."""
+    async def lock_customer(self, customer_id: str) -> None:
+        """Let nobody else lock this customer until the transaction ends. What is read afterwards shows all that others
+        have committed under this lock. To be taken before any other lock, and only one in a transaction."""
+        ...
+
+    async def count_unpaid(self, customer_id: str) -> int:
+        """How many pending bookings the customer has, overdue or not."""
         ...
 
 

@@ -18,7 +18,8 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, WebhookResult
 from booking_payments.application.world import Terms, World
-from booking_payments.domain.booking import Booking
+from booking_payments.domain.booking import Booking, BookingDetails
+from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.ports.storage import Storage
@@ -34,6 +35,7 @@ class House:
 
     The gateway's clock runs ``gateway_behind`` ours; its largest charge has ``amount_digits`` in Stripe's minor units;
     ``refused_in_action`` is what it refuses while the customer is to act.
+    Without ``terms`` of the test's own Ann may choose how her payments are captured, which the default terms forbid.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class House:
             clock=self.clock,
             ids=RandomIds(random),
             random=random,
-            terms=terms or Terms(),
+            terms=terms or Terms(capture_by_customer=True),
         )
         self.payments = BookingPayments(self.world)
         self._made = 0
@@ -78,6 +80,7 @@ class House:
         starts_in: timedelta = timedelta(days=30),
         expires_in: timedelta | None = None,
         refund_policy: RefundPolicy | None = None,
+        capture_method: CaptureMethod | None = None,
     ) -> Booking:
         """A registered booking of Ann's."""
         new = NewBooking(
@@ -87,6 +90,7 @@ class House:
             event_starts_at=self.clock.now() + starts_in,
             expires_at=self.clock.now() + expires_in if expires_in else None,
             refund_policy=refund_policy,
+            details=BookingDetails(capture_method=capture_method),
         )
         return (await self.payments.register_booking(new)).booking
 

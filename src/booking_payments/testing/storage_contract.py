@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.booking import Booking, BookingStatus, EndReason
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import (
@@ -39,6 +39,7 @@ from booking_payments.ports.storage import (
     PaymentPage,
     Storage,
     StoredAnswer,
+    Subject,
     UnitOfWork,
     Watch,
     Work,
@@ -146,6 +147,10 @@ async def _refused_since(at: datetime, uow: UnitOfWork) -> int:
     return await uow.inbox.refused_since(at)
 
 
+async def _lock_customer(customer_id: str, uow: UnitOfWork) -> None:
+    await uow.bookings.lock_customer(customer_id)
+
+
 class StorageContract:
     """The tests."""
 
@@ -181,9 +186,9 @@ class StorageContract:
         await store(storage, booking(1))
 
         async def work(uow: UnitOfWork) -> tuple[int, int]:
-            before = await uow.bookings.count_unpaid("ann", NOW)
+            before = await uow.bookings.count_unpaid("ann")
             await store(storage, booking(2))
-            return before, await uow.bookings.count_unpaid("ann", NOW)
+            return before, await uow.bookings.count_unpaid("ann")
 
         assert await storage.read(work) == (1, 1)
 
@@ -248,6 +253,32 @@ class StorageContract:
         with pytest.raises(AlreadyExists):
             await store(storage, attrs.evolve(booking(2), reference="R-1"))
 
+    @pytest.mark.parametrize("status", [BookingStatus.CANCELED, BookingStatus.EXPIRED])
+    async def test_a_reference_may_be_used_again_when_its_booking_has_ended(
+        self, storage: Storage, status: BookingStatus
+    ) -> None:
+        await store(storage, booking())
+        ended = attrs.evolve(booking(), status=status)
+        await storage.transact(lambda uow: uow.bookings.save(ended))
+        before = await storage.read(lambda uow: uow.bookings.by_reference("R-1"))
+        again = attrs.evolve(booking(2), reference="R-1", created_at=NOW + timedelta(hours=1))
+
+        await store(storage, again)
+
+        page = await storage.read(_bookings(BookingFilter(reference="R-1")))
+        assert (before, await storage.read(lambda uow: uow.bookings.by_reference("R-1"))) == (None, again)
+        assert page.items == (again, ended)
+
+    @pytest.mark.parametrize("status", [BookingStatus.PENDING, BookingStatus.CONFIRMED])
+    async def test_a_reference_that_was_used_again_is_taken_again(
+        self, storage: Storage, status: BookingStatus
+    ) -> None:
+        old = attrs.evolve(booking(1), status=BookingStatus.EXPIRED)
+        await store(storage, old, attrs.evolve(booking(2), reference="R-1", status=status))
+
+        with pytest.raises(AlreadyExists):
+            await store(storage, attrs.evolve(booking(3), reference="R-1"))
+
     async def test_an_id_is_taken_once(self, storage: Storage) -> None:
         await store(storage, booking())
 
@@ -272,6 +303,19 @@ class StorageContract:
         await storage.transact(lambda uow: uow.bookings.save(confirmed))
 
         assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == confirmed
+
+    @pytest.mark.parametrize("about", [None, Subject(booking_id="bk_1")], ids=["alone", "in a group"])
+    async def test_why_a_booking_has_expired_is_saved(self, storage: Storage, about: Subject | None) -> None:
+        await store(storage, booking())
+        ended = attrs.evolve(booking(), status=BookingStatus.EXPIRED, end_reason=EndReason.ATTEMPTS_EXHAUSTED)
+
+        async def end(uow: UnitOfWork) -> None:
+            await uow.bookings.lock("bk_1")
+            await uow.bookings.save(ended)
+
+        await storage.transact(end, about)
+
+        assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == ended
 
     async def test_there_is_nothing_to_lock_where_there_is_no_booking(self, storage: Storage) -> None:
         assert await storage.transact(lambda uow: uow.bookings.lock("bk_9")) is None
@@ -306,7 +350,34 @@ class StorageContract:
         paid = attrs.evolve(booking(4), status=BookingStatus.CONFIRMED)
         await store(storage, booking(1), booking(2, customer_id="bob"), lapsed, paid)
 
-        assert await storage.read(lambda uow: uow.bookings.count_unpaid("ann", NOW)) == 1
+        assert await storage.read(lambda uow: uow.bookings.count_unpaid("ann")) == 2
+
+    async def test_whoever_locks_a_customer_counts_alone(self, storage: Storage) -> None:
+        async def add(number: int) -> None:
+            async def work(uow: UnitOfWork) -> None:
+                await uow.bookings.lock_customer("ann")
+                counted = await uow.bookings.count_unpaid("ann")
+                await anyio.lowlevel.checkpoint()
+                if counted < 3:
+                    await uow.bookings.add(booking(number))
+
+            await storage.transact(work)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(10):
+                tasks.start_soon(add, number)
+
+        assert await storage.read(lambda uow: uow.bookings.count_unpaid("ann")) == 3
+
+    async def test_one_customer_does_not_wait_for_another(self, storage: Storage) -> None:
+        async def lock(*customers: str) -> None:
+            for customer in customers:
+                await storage.transact(partial(_lock_customer, customer))
+
+        with anyio.fail_after(PATIENCE_S):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lock, "ann", "bob", "ann")
+                tasks.start_soon(lock, "bob", "ann", "bob")
 
     # --- payments
 

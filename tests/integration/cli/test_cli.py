@@ -333,6 +333,26 @@ def test_a_booking_is_registered() -> None:
     assert (booking["reference"], booking["amount"], booking["status"]) == ("R-1", "100.00", "pending")
 
 
+def test_a_booking_is_registered_with_its_capture_method() -> None:
+    run("migrate")
+
+    booking = json.loads(run(f"{BOOKING} --capture manual --json").stdout)
+    wrong = run(f"{BOOKING} --capture later")
+
+    assert booking["capture_method"] == "manual"
+    assert (wrong.exit_code, "automatic" in wrong.stderr) == (2, True)
+
+
+def test_a_booking_of_nothing_is_confirmed() -> None:
+    run("migrate")
+    line = BOOKING.replace("100.00", "0.00")
+
+    said, booking = run(line).stdout, json.loads(run(f"{line} --json").stdout)
+
+    assert "costs nothing and is confirmed" in said
+    assert (booking["status"], booking["free"]) == ("confirmed", True)
+
+
 def test_the_same_booking_again_is_found() -> None:
     run("migrate")
     run(BOOKING)

@@ -169,7 +169,7 @@ async def _whole(receive: Receive) -> bytes:
 def explore(examples: int, seed: int) -> Exploration:
     """Send what Schemathesis makes of the document: all of its examples and edges, and ``examples`` at random for each
     operation, and as many sequences."""
-    house = House(terms=Terms(max_unpaid_bookings=0))
+    house = House(terms=Terms(max_unpaid_bookings=0, capture_by_customer=True))
     with start_blocking_portal() as portal:
         there: Furnished = portal.call(_furnish, house)
     app: Any = Likely(create_app(services_of(house)), house, there)

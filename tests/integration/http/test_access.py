@@ -28,7 +28,7 @@ ALLOWED: Mapping[tuple[str, str], set[str]] = {
     ("POST", "/api/bookings/"): {"booking app"},
     ("GET", "/api/bookings/"): {"operator", "booking app"},
     ("GET", "/api/bookings/{booking_id}/"): {"owner", "operator", "booking app"},
-    ("POST", "/api/bookings/{booking_id}/cancel/"): {"booking app"},
+    ("POST", "/api/bookings/{booking_id}/cancel/"): {"owner", "operator", "booking app"},
     ("POST", "/api/bookings/{booking_id}/payment/intent/"): {"owner"},
     ("POST", "/api/bookings/{booking_id}/payment/confirm/"): {"owner"},
     ("POST", "/api/bookings/{booking_id}/payment/retry/"): {"owner"},
@@ -47,7 +47,6 @@ ALLOWED: Mapping[tuple[str, str], set[str]] = {
 NEEDS_SCOPE = {
     ("POST", "/api/bookings/"),
     ("GET", "/api/bookings/"),
-    ("POST", "/api/bookings/{booking_id}/cancel/"),
     ("POST", "/api/bookings/{booking_id}/payment/capture/"),
     ("GET", "/api/payments/"),
     ("POST", "/api/payments/{payment_id}/refund/"),

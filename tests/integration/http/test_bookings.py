@@ -8,7 +8,7 @@ import pytest
 from booking_payments.application.world import Terms
 from booking_payments.domain.instructions import MethodChoice
 from booking_payments.testing.house import House
-from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, open_api, problem_of
+from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, open_api, problem_of
 
 
 def test_a_new_booking_is_201_with_its_id(api: Api) -> None:
@@ -273,3 +273,111 @@ def test_without_cards_a_statement_has_no_suffix(api: Api) -> None:
 
     intent = api.house.stripe.call("GET", f"/v1/payment_intents/{payment['payment_intent_id']}").body
     assert intent["statement_descriptor_suffix"] is None
+
+
+# --- what is registered
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"amount": "0.20"}, "amount_too_small"),
+        ({"amount": "1000000.00"}, "amount_too_large"),
+        ({"amount": "1.005", "currency": "kwd"}, "amount_not_chargeable"),
+    ],
+    ids=["small", "large", "not a multiple"],
+)
+def test_an_amount_that_the_gateway_can_not_charge_is_422(api: Api, changes: dict[str, str], code: str) -> None:
+    response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(**changes))
+
+    assert (response.status_code, problem_of(response)["code"]) == (422, code)
+    assert api.get("/api/bookings/", BOOKING_APP).json()["items"] == []
+
+
+def test_a_negative_amount_is_refused(api: Api) -> None:
+    response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(amount="-1.00"))
+
+    assert response.status_code in (400, 422)
+
+
+def test_a_booking_of_nothing_is_confirmed_at_once(api: Api) -> None:
+    body = api.new_booking(amount="0.00")
+
+    first = api.post("/api/bookings/", BOOKING_APP, json=body)
+    second = api.post("/api/bookings/", BOOKING_APP, json=body)
+    asked = api.post(f"/api/bookings/{first.json()['id']}/payment/intent/", ANN, json={})
+
+    assert (first.status_code, first.json()["status"], first.json()["free"]) == (201, "confirmed", True)
+    assert (second.status_code, second.json()) == (200, first.json())
+    assert (asked.status_code, problem_of(asked)["code"]) == (409, "nothing_to_pay")
+
+
+def test_the_capture_method_comes_back_and_belongs_to_the_content(api: Api) -> None:
+    plain, manual = api.new_booking(), api.new_booking(capture_method="manual")
+
+    answers = [api.post("/api/bookings/", BOOKING_APP, json=body).json() for body in (plain, manual)]
+    again = api.post("/api/bookings/", BOOKING_APP, json=plain | {"capture_method": "automatic"})
+    other = api.post("/api/bookings/", BOOKING_APP, json=plain | {"capture_method": "manual"})
+
+    assert [each["capture_method"] for each in answers] == ["automatic", "manual"]
+    assert (again.status_code, other.status_code, problem_of(other)["code"]) == (200, 409, "reference_taken")
+
+
+@pytest.mark.parametrize(("registered", "asked"), [("automatic", "manual"), ("manual", "automatic")])
+def test_a_customer_does_not_choose_the_capture_method(registered: str, asked: str) -> None:
+    with open_api(house=House(terms=Terms())) as api:
+        booking_id = api.book(capture_method=registered)
+        refused = api.pay(booking_id, capture_method=asked)
+        paid = api.pay(booking_id, capture_method=registered)
+
+    assert (refused.status_code, problem_of(refused)["code"]) == (422, "capture_method_not_allowed")
+    assert paid.json()["status"] == ("requires_capture" if registered == "manual" else "succeeded")
+
+
+def test_a_booking_whose_attempts_are_used_up_has_expired_and_says_why(api: Api) -> None:
+    body = api.new_booking()
+    booking_id = api.post("/api/bookings/", BOOKING_APP, json=body).json()["id"]
+    for _ in range(3):
+        api.pay(booking_id, "pm_card_chargeDeclinedInsufficientFunds")
+
+    ended = api.get(f"/api/bookings/{booking_id}/", ANN).json()
+    payment = api.get(f"/api/bookings/{booking_id}/payment/status/", ANN).json()
+    refused = api.pay(booking_id)
+    new = api.post("/api/bookings/", BOOKING_APP, json=body)
+    listed = api.get(f"/api/bookings/?reference={body['reference']}", BOOKING_APP).json()["items"]
+
+    assert (ended["status"], ended["reason"], payment["status"]) == ("expired", "attempts_exhausted", "failed")
+    assert (refused.status_code, problem_of(refused)["code"]) == (422, "attempts_exhausted")
+    assert (new.status_code, new.json()["reason"]) == (201, None)
+    assert {each["id"] for each in listed} == {booking_id, new.json()["id"]}
+
+
+# --- canceled by the customer
+
+
+def test_a_customer_cancels_an_own_booking_while_it_is_not_paid(api: Api) -> None:
+    unpaid, paid = api.book(), api.paid()
+
+    canceled = api.post(f"/api/bookings/{unpaid}/cancel/", ANN, json={"reason": "ill"})
+    refused = api.post(f"/api/bookings/{paid}/cancel/", ANN, json={})
+    of_bob = api.post(f"/api/bookings/{api.book()}/cancel/", BOB, json={})
+
+    assert (canceled.status_code, canceled.json()["status"]) == (200, "canceled")
+    assert (refused.status_code, problem_of(refused)["code"]) == (409, "already_paid")
+    assert of_bob.status_code == 404
+
+
+def test_a_customer_does_not_say_what_is_refunded(api: Api) -> None:
+    booking_id = api.book()
+
+    refused = api.post(f"/api/bookings/{booking_id}/cancel/", ANN, json={"refund": "policy"})
+    of_bob = api.post(f"/api/bookings/{booking_id}/cancel/", BOB, json={"refund": "policy"})
+
+    assert (refused.status_code, problem_of(refused)["code"]) == (422, "refund_not_allowed")
+    assert of_bob.status_code == 404
+
+
+def test_an_operator_cancels_a_booking(api: Api) -> None:
+    canceled = api.post(f"/api/bookings/{api.paid()}/cancel/", OPERATOR, json={"refund": "full"})
+
+    assert (canceled.status_code, canceled.json()["status"]) == (200, "canceled")

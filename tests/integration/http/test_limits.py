@@ -134,7 +134,18 @@ def test_a_booking_app_speaks_for_everybody_and_is_bounded_by_its_address_only()
     with open_api(changes=limited(RATE_LIMIT_MONEY="1/minute")) as api:
         statuses = {api.post("/api/bookings/", BOOKING_APP, json=api.new_booking()).status_code for _ in range(5)}
 
-    assert statuses == {201}
+        bookings = [api.book() for _ in range(3)]
+        canceled = {api.post(f"/api/bookings/{each}/cancel/", BOOKING_APP, json={}).status_code for each in bookings}
+
+    assert (statuses, canceled) == ({201}, {200})
+
+
+def test_a_customer_who_cancels_bookings_is_counted() -> None:
+    with open_api(changes=limited(RATE_LIMIT_MONEY="1/minute")) as api:
+        bookings = [api.book() for _ in range(2)]
+        statuses = [api.post(f"/api/bookings/{each}/cancel/", ANN, json={}).status_code for each in bookings]
+
+    assert statuses == [200, 429]
 
 
 def test_what_counts_as_moving_money() -> None:
@@ -142,6 +153,7 @@ def test_what_counts_as_moving_money() -> None:
 
     of_bookings = ("intent", "confirm", "retry", "capture", "cancel", "refund")
     assert counted == {
+        "/api/bookings/{booking_id}/cancel/",
         *(f"/api/bookings/{{booking_id}}/payment/{action}/" for action in of_bookings),
         *(f"/api/payments/{{payment_id}}/{action}/" for action in ("refund", "owed/settle")),
     }

@@ -90,12 +90,6 @@ def test_an_event_that_has_started_is_422(api: Api) -> None:
     assert (response.status_code, problem_of(response)["code"]) == (422, "event_started")
 
 
-def test_an_amount_below_the_minimum_is_422(api: Api) -> None:
-    response = api.pay(api.book(amount="0.10"))
-
-    assert (response.status_code, problem_of(response)["code"]) == (422, "amount_too_small")
-
-
 def test_an_unknown_payment_method_is_422(api: Api) -> None:
     response = api.pay(api.book(), "pm_unknown")
 

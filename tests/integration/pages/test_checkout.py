@@ -9,6 +9,7 @@ import structlog
 
 from booking_payments.application.world import Terms
 from booking_payments.domain.fees import FeePayer, FeePolicy
+from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.testing.house import House
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
@@ -92,6 +93,34 @@ def test_a_fee_on_top_is_shown_before_it_is_paid() -> None:
 
     assert "3.00 USD" in page
     assert "Pay 103.00 USD" in page
+
+
+def test_a_booking_that_costs_nothing_has_no_form(site: Site) -> None:
+    page = site.get(address(site.book(amount="0.00"))).text
+
+    assert "Nothing to pay" in page
+    assert "is confirmed" in page
+    assert "<form" not in page
+    assert "Processing fee" not in page
+
+
+def test_a_booking_that_is_registered_as_manual_is_only_authorized_here() -> None:
+    with open_site(House(terms=Terms())) as site:
+        booking_id = site.book(capture_method=CaptureMethod.MANUAL)
+        site.send(address(booking_id), f"/checkout/{booking_id}/pay", payment_method="pm_card_visa")
+
+        assert "Your money is reserved" in site.get(f"/checkout/{booking_id}").text
+
+
+def test_a_booking_whose_attempts_are_used_up_says_so(site: Site) -> None:
+    booking_id = site.book()
+    for _ in range(3):
+        site.run(site.house.payments.process_booking_payment, booking_id, "pm_card_chargeDeclinedInsufficientFunds")
+
+    page = site.get(address(booking_id)).text
+
+    assert "No attempt is left" in page
+    assert "<form" not in page
 
 
 def test_what_others_write_is_shown_as_text(site: Site) -> None:

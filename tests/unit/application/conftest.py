@@ -27,6 +27,7 @@ OVER_SQL = frozenset(
         "test_gateway_faults",
         "test_idempotency",
         "test_giving_up",
+        "test_holds",
         "test_late_payments",
         "test_ledger_check",
         "test_lost_intents",

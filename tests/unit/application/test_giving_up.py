@@ -253,11 +253,11 @@ async def test_a_payment_without_attempts_fails_though_the_gateway_refuses_to_ca
         for each in await house.payments.journal(view.payment.booking_id)
         if isinstance(each.fact, ev.OperationIntended)
     ]
-    assert (payment.status, booking) == (PaymentStatus.FAILED, BookingStatus.PENDING)
+    assert (payment.status, booking) == (PaymentStatus.FAILED, BookingStatus.EXPIRED)
     assert purposes.count(ev.Purpose.END_ATTEMPTS) == 2
 
 
-async def test_money_that_comes_after_a_payment_was_given_up_pays_a_booking_that_waits(house: House) -> None:
+async def test_money_that_comes_after_the_attempts_were_used_up_goes_back(house: House) -> None:
     view = await start(house, expires_in=HOLD)
     _refuse_to_cancel(house, times=100)
     await _use_up_attempts(house, view)
@@ -266,7 +266,8 @@ async def test_money_that_comes_after_a_payment_was_given_up_pays_a_booking_that
     await house.deliver_webhooks()
 
     payment, booking = await _payment_and_status(house, view)
-    assert (payment.status, payment.late, booking) == (PaymentStatus.SUCCEEDED, False, BookingStatus.CONFIRMED)
+    assert (payment.status, payment.late, booking) == (PaymentStatus.SUCCEEDED, True, BookingStatus.EXPIRED)
+    assert payment.refunded + payment.refund_pending == payment.captured
 
 
 # --- bookings that are canceled --------------------------------------------------------------------------------

@@ -53,6 +53,8 @@ def test_a_booking_that_costs_nothing_has_nothing_to_pay() -> None:
         ({"status": BookingStatus.CANCELED, "event_starts_at": NOW}, Payability.CANCELED),
         ({"event_starts_at": NOW, "expires_at": NOW}, Payability.EVENT_STARTED),
         ({"expires_at": NOW, "amount": FREE}, Payability.EXPIRED),
+        ({"status": BookingStatus.CONFIRMED, "amount": FREE, "event_starts_at": NOW}, Payability.NOTHING_TO_PAY),
+        ({"status": BookingStatus.CANCELED, "amount": FREE}, Payability.CANCELED),
     ],
 )
 def test_of_several_reasons_the_first_one_is_named(changes: dict[str, Any], reason: Payability) -> None:
@@ -66,7 +68,8 @@ def test_of_several_reasons_the_first_one_is_named(changes: dict[str, Any], reas
         (Payability.CANCELED, NotPossibleNow, "booking_canceled"),
         (Payability.EXPIRED, NotPossibleNow, "booking_expired"),
         (Payability.EVENT_STARTED, RefusedByRule, "event_started"),
-        (Payability.NOTHING_TO_PAY, RefusedByRule, "nothing_to_pay"),
+        (Payability.NOTHING_TO_PAY, NotPossibleNow, "nothing_to_pay"),
+        (Payability.ATTEMPTS_EXHAUSTED, RefusedByRule, "attempts_exhausted"),
     ],
 )
 def test_each_reason_is_an_error_of_its_own(payability: Payability, kind: type[PaymentError], code: str) -> None:

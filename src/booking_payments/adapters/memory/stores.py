@@ -124,7 +124,7 @@ class MemoryBookings:
         self._payments = tables.payments
 
     async def add(self, booking: Booking) -> None:
-        if booking.id in self._rows or any(row.reference == booking.reference for row in self._rows.values()):
+        if booking.id in self._rows or (booking.status.is_live and await self.by_reference(booking.reference)):
             raise AlreadyExists(booking.reference)
         self._rows[booking.id] = booking
 
@@ -132,13 +132,14 @@ class MemoryBookings:
         return self._rows.get(booking_id)
 
     async def by_reference(self, reference: str) -> Booking | None:
-        return next((row for row in self._rows.values() if row.reference == reference), None)
+        live = (row for row in self._rows.values() if row.reference == reference and row.status.is_live)
+        return next(live, None)
 
     async def lock(self, booking_id: str) -> Booking | None:
         return self._rows.get(booking_id)
 
     async def save(self, booking: Booking) -> None:
-        self._rows[booking.id] = evolve(self._rows[booking.id], status=booking.status)
+        self._rows[booking.id] = evolve(self._rows[booking.id], status=booking.status, end_reason=booking.end_reason)
 
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
         open_ = [p for p in self._payments.values() if p.status.is_open]
@@ -154,8 +155,11 @@ class MemoryBookings:
         following = encode_cursor(*rest[limit - 1]) if len(rest) > limit else None
         return BookingPage(items=tuple(self._rows[id_] for _, id_ in rest[:limit]), next_cursor=following)
 
-    async def count_unpaid(self, customer_id: str, now: datetime) -> int:
-        return sum(row.customer_id == customer_id and row.expires_at > now for row in self._pending())
+    async def lock_customer(self, customer_id: str) -> None:
+        """Nothing to do: one transaction runs at a time."""
+
+    async def count_unpaid(self, customer_id: str) -> int:
+        return sum(row.customer_id == customer_id for row in self._pending())
 
     def _pending(self) -> Iterable[Booking]:
         return (row for row in self._rows.values() if row.status is BookingStatus.PENDING)

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from sqlalchemy import RowMapping
 
 from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_to_json, from_json, to_json
-from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus
+from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus, EndReason
 from booking_payments.domain.events import AuthorizationReleased, DriftFound, Recorded
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
@@ -42,11 +42,16 @@ def booking_values(booking: Booking) -> Values:
         "currency": booking.amount.currency.code,
         "event_starts_at": booking.event_starts_at,
         "expires_at": booking.expires_at,
-        "status": booking.status.value,
         "refund_policy": to_json(policy, RefundPolicy) if policy else None,
+        **booking_changes(booking),
         "details": to_json(booking.details, BookingDetails) if booking.details != NO_DETAILS else None,
         "created_at": booking.created_at,
     }
+
+
+def booking_changes(booking: Booking) -> Values:
+    """The columns that change with the booking."""
+    return {"status": booking.status.value, "end_reason": booking.end_reason.value if booking.end_reason else None}
 
 
 def booking_from(row: Row) -> Booking:
@@ -63,6 +68,7 @@ def booking_from(row: Row) -> Booking:
         refund_policy=from_json(policy, RefundPolicy) if policy else None,
         details=from_json(row["details"], BookingDetails) if row["details"] else NO_DETAILS,
         created_at=row["created_at"],
+        end_reason=EndReason(row["end_reason"]) if row["end_reason"] else None,
     )
 
 

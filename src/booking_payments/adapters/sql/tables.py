@@ -1,6 +1,7 @@
 """The tables, with the constraints that hold our promises whatever the code does.
 
-- one booking per reference, one payment per intent, one operation per idempotency key;
+- one booking per reference that is neither canceled nor expired;
+- one payment per intent, one operation per idempotency key;
 - at most one payment that holds its booking (``payments_one_holds_booking``);
 - amounts in range, refunds never above what was captured;
 - journal, postings and audit only ever grow (triggers in the migrations);
@@ -37,7 +38,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.booking import BookingStatus, EndReason
 from booking_payments.domain.ledger import MONEY_KINDS
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import MAX_DIGITS
@@ -93,11 +94,14 @@ def _only(condition: TextClause) -> dict[str, Any]:
     return {"postgresql_where": condition, "sqlite_where": condition}
 
 
+LIVE: Final = tuple(status for status in BookingStatus if status.is_live)
+"""The statuses of bookings that keep their reference to themselves."""
+
 bookings = Table(
     "bookings",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("reference", Text, nullable=False, unique=True),
+    Column("reference", Text, nullable=False),
     Column("customer_id", Text, nullable=False),
     Column("amount_minor", BigInt, nullable=False),
     Column("currency", Text, nullable=False),
@@ -108,10 +112,14 @@ bookings = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("payments_begun", Integer, nullable=False, server_default="0"),
     Column("details", Text),
+    Column("end_reason", Text),
     CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
     CheckConstraint(_CURRENCY, name="currency"),
     CheckConstraint(_one_of("status", BookingStatus), name="status"),
     CheckConstraint("expires_at <= event_starts_at", name="expires_by_start"),
+    CheckConstraint(f"end_reason IS NULL OR {_one_of('end_reason', EndReason)}", name="end_reason"),
+    Index("bookings_live_reference", "reference", unique=True, **_only(text(_one_of("status", LIVE)))),
+    Index("bookings_reference", "reference", "created_at", "id"),
     Index("bookings_page", "created_at", "id"),
     Index("bookings_customer", "customer_id", "created_at", "id"),
     Index(

@@ -14,6 +14,7 @@ from sqlalchemy import (
     RowMapping,
     Select,
     Table,
+    Text,
     and_,
     bindparam,
     delete,
@@ -33,6 +34,7 @@ from booking_payments.adapters.sql.among import among
 from booking_payments.adapters.sql.audit import SqlAudit
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_taken
+from booking_payments.adapters.sql.locks import LockUntilCommit
 from booking_payments.adapters.sql.outbox import SqlOutbox
 from booking_payments.adapters.sql.overview import SqlOverview
 from booking_payments.domain.booking import Booking, BookingStatus
@@ -103,7 +105,9 @@ _BEING_PAID: Final = exists().where(
 )
 _BOOKING: Final = _by(tables.bookings, "id")
 _BOOKING_LOCKED: Final = _BOOKING.with_for_update()
-_BOOKING_BY_REFERENCE: Final = _by(tables.bookings, "reference")
+_BOOKING_BY_REFERENCE: Final = _by(tables.bookings, "reference").where(
+    tables.bookings.c.status.in_([status.value for status in tables.LIVE])
+)
 _ADD_BOOKING: Final = insert(tables.bookings)
 _SAVE_BOOKING: Final = update(tables.bookings).where(tables.bookings.c.id == bindparam("booking_id"))
 _COUNT_PAYMENT: Final = (
@@ -117,14 +121,11 @@ _DUE_TO_EXPIRE: Final = (
     .order_by(_BEING_PAID, tables.bookings.c.expires_at)
     .limit(bindparam("most"))
 )
+_LOCK_CUSTOMER: Final = select(LockUntilCommit(bindparam("name", type_=Text)))
 _COUNT_UNPAID: Final = (
     select(func.count())
     .select_from(tables.bookings)
-    .where(
-        _PENDING,
-        tables.bookings.c.customer_id == bindparam("customer_id"),
-        tables.bookings.c.expires_at > bindparam("now"),
-    )
+    .where(_PENDING, tables.bookings.c.customer_id == bindparam("customer_id"))
 )
 
 
@@ -164,7 +165,7 @@ class SqlBookings:
         return await self._one(_BOOKING_LOCKED, id=booking_id)
 
     async def save(self, booking: Booking) -> None:
-        await self._connection.execute(_SAVE_BOOKING, {"booking_id": booking.id, "status": booking.status.value})
+        await self._connection.execute(_SAVE_BOOKING, {"booking_id": booking.id, **rows.booking_changes(booking)})
 
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
         result = await self._connection.execute(_DUE_TO_EXPIRE, {"now": now, "most": limit})
@@ -177,8 +178,11 @@ class SqlBookings:
         following = encode_cursor(last.created_at, last.id) if last else None
         return BookingPage(items=tuple(found[:limit]), next_cursor=following)
 
-    async def count_unpaid(self, customer_id: str, now: datetime) -> int:
-        result = await self._connection.execute(_COUNT_UNPAID, {"customer_id": customer_id, "now": now})
+    async def lock_customer(self, customer_id: str) -> None:
+        (await self._connection.execute(_LOCK_CUSTOMER, {"name": f"customer {customer_id}"})).scalar_one()
+
+    async def count_unpaid(self, customer_id: str) -> int:
+        result = await self._connection.execute(_COUNT_UNPAID, {"customer_id": customer_id})
         return int(result.scalar_one())
 
     async def _one(self, statement: Select[Any], **values: str) -> Booking | None:

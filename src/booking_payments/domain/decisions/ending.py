@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Final
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingStatus, Payability
+from booking_payments.domain.booking import Booking, BookingStatus, EndReason, Payability
 from booking_payments.domain.decisions.facts import Facts, has_drift, unless_known
 from booking_payments.domain.decisions.intending import charges
 from booking_payments.domain.decisions.intents import ended, intent_drift
 from booking_payments.domain.decisions.obligations import after_refusal
+from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
 from booking_payments.domain.instructions import ConfirmIntent, Replacement, UpdateIntent
 from booking_payments.domain.lifecycle import COMMANDS, REFUND, Command, PaymentStatus, RefundEvent, RefundStatus, move
 from booking_payments.domain.payment import Operation, Payment
@@ -143,6 +144,28 @@ def release_after(operation: Operation, payment: Payment, booking: Booking) -> F
     return (ev.BookingReleased(status=target.value),) if target else ()
 
 
+def release_exhausted(payment: Payment, status: BookingStatus) -> Facts:
+    """Closing the booking, whose status is ``status`` by now, when its payment has failed for good: with no attempt
+    left nobody can pay for it any more."""
+    if payment.status is not PaymentStatus.FAILED or status is not BookingStatus.PENDING:
+        return ()
+    return (ev.BookingReleased(status=BookingStatus.EXPIRED.value, reason=EndReason.ATTEMPTS_EXHAUSTED.value),)
+
+
+def require_cancelable_by_owner(booking: Booking, payment: Payment | None, now: datetime) -> None:
+    """Raise unless the customer may cancel their own booking at ``now``; ``payment`` is the one that holds it, or its
+    latest.
+
+    Raises ``NotPossibleNow`` once it is paid: then a refund says what comes back. ``RefusedByRule`` for a free booking
+    whose event has started.
+    """
+    paid = payment is not None and payment.status is PaymentStatus.SUCCEEDED and not payment.late
+    if paid or (booking.status is BookingStatus.CONFIRMED and not booking.free):
+        raise NotPossibleNow("this booking is paid already; ask for a refund instead", code="already_paid")
+    if booking.free and now >= booking.event_starts_at:
+        raise RefusedByRule("the event has started; the booking can no longer be canceled", code="event_started")
+
+
 def cancels_all_the_same(operation: Operation, payment: Payment, booking: Booking) -> bool:
     """Whether a cancellation whose outcome was unknown still has to close its booking: the payment was made meanwhile.
 
@@ -175,3 +198,9 @@ def booking_after(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
         elif isinstance(fact, ev.BookingReleased):
             status = BookingStatus(fact.status)
     return status
+
+
+def end_reason_after(booking: Booking, facts: Sequence[ev.Fact]) -> EndReason | None:
+    """Why the booking expired early, after these facts of its payment; None where it did not."""
+    reasons = [fact.reason for fact in facts if isinstance(fact, ev.BookingReleased)]
+    return EndReason(reasons[-1]) if reasons and reasons[-1] else booking.end_reason

@@ -61,6 +61,24 @@ def start(
     )
 
 
+def capture_of(
+    booking: Booking, asked: CaptureMethod | None, default: CaptureMethod, *, may_choose: bool
+) -> CaptureMethod:
+    """How the booking's payment is captured: as it was registered (``default`` where nothing was said), or as
+    ``asked`` by somebody who ``may_choose``.
+
+    Raises ``RefusedByRule`` where anybody else asks for another one: money that is only held keeps the seat for days
+    and pays nothing, and money that is taken at once can't be given up before it is.
+    """
+    registered = booking.details.capture_method or default
+    if asked is None or asked is registered or may_choose:
+        return asked or registered
+    raise RefusedByRule(
+        f"this booking is to be paid with capture_method {registered.value}; leave capture_method out",
+        code="capture_method_not_allowed",
+    )
+
+
 def require_payable(booking: Booking, now: datetime) -> None:
     """Raise the reason unless ``booking`` may be paid at ``now``."""
     payability = booking.payability(now)

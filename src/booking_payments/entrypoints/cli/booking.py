@@ -10,7 +10,9 @@ import msgspec
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import BookingView, NewBooking, Registered
+from booking_payments.domain.booking import BookingDetails
 from booking_payments.domain.errors import PaymentError
+from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.card_numbers import holds_card_number
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
@@ -71,11 +73,24 @@ def booking() -> None:
 @click.option("--currency", required=True, help="Lower-case ISO 4217 code, for example usd.")
 @click.option("--starts", type=Moment(), required=True, help="When the event starts.")
 @click.option("--expires", type=Moment(), help="Until when it may be paid; the event's start by default.")
+@click.option(
+    "--capture",
+    type=click.Choice([method.value for method in CaptureMethod]),
+    help="Whether its payment is captured at once (automatic, the default) or only authorized (manual).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the booking as JSON.")
 def create(
-    reference: str, customer: str, amount: str, currency: str, starts: datetime, expires: datetime | None, as_json: bool
+    reference: str,
+    customer: str,
+    amount: str,
+    currency: str,
+    starts: datetime,
+    expires: datetime | None,
+    capture: str | None,
+    as_json: bool,
 ) -> None:
-    """Register a booking; the same reference with the same content again finds it.
+    """Register a booking; the same reference with the same content again finds it. One of amount 0 is confirmed at
+    once.
 
     \b
     Examples:
@@ -87,7 +102,12 @@ def create(
     except PaymentError as error:
         raise click.BadParameter(error.message, param_hint="--amount, --currency") from None
     new = NewBooking(
-        reference=reference, customer_id=customer, amount=money, event_starts_at=starts, expires_at=expires
+        reference=reference,
+        customer_id=customer,
+        amount=money,
+        event_starts_at=starts,
+        expires_at=expires,
+        details=BookingDetails(capture_method=CaptureMethod(capture) if capture else None),
     )
 
     async def work(services: Services) -> tuple[Registered, BookingView]:
@@ -103,4 +123,5 @@ def _shown(registered: Registered, view: BookingView, as_json: bool) -> str:
     if as_json:
         return msgspec.json.encode(render.booking(view)).decode()
     found = "registered" if registered.created else "was registered already"
-    return f"{registered.booking.id} ({registered.booking.reference}, {registered.booking.amount}) {found}"
+    confirmed = "; it costs nothing and is confirmed" if registered.booking.free else ""
+    return f"{registered.booking.id} ({registered.booking.reference}, {registered.booking.amount}) {found}{confirmed}"

@@ -106,9 +106,14 @@ def caller_for(access: Access, principal: Principal, cause: str) -> Caller:
     operates = access in (Access.OPERATOR, Access.OWNER_OR_OPERATOR, Access.READER, Access.APP_OR_OPERATOR)
     if operates and principal.is_operator:
         return Caller.operator_of(principal.subject, cause)
-    if access in (Access.BOOKING_APP, Access.READER, Access.APP_OR_OPERATOR) and principal.writes_bookings:
+    if _speaks_for_all(access, principal):
         return Caller.service(principal.subject, cause)
     return Caller.customer(principal.subject, cause)
+
+
+def _speaks_for_all(access: Access, principal: Principal) -> bool:
+    """Whether ``principal`` may act on the route as a booking app does, for all customers at once."""
+    return access in (Access.BOOKING_APP, Access.READER, Access.APP_OR_OPERATOR) and principal.writes_bookings
 
 
 async def require_declared_access(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -141,7 +146,8 @@ async def _count_money(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler, principal: Principal
 ) -> None:
     limits: Limits | None = connection.app.state["services"].limits
-    if limits is not None and handler.opt["endpoint"].moves_money:
+    counted = handler.opt["endpoint"].moves_money and not _speaks_for_all(handler.opt["access"], principal)
+    if limits is not None and counted:
         await limits.count_money(principal.subject, principal.issuer, connection.app.state["metrics"])
 
 

@@ -7,7 +7,7 @@ from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.domain.booking import BookingDetails, BookingStatus
 from booking_payments.domain.errors import InvalidInput, RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund
-from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
+from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundTier
 from booking_payments.domain.texts import require_email, require_line, require_text
@@ -87,6 +87,7 @@ def _details(given: RegisterBooking) -> BookingDetails:
         customer_email=given.customer_email,
         statement_descriptor_suffix=given.statement_descriptor_suffix,
         methods=_methods(given.payment_methods),
+        capture_method=CaptureMethod(given.capture_method) if given.capture_method else None,
     )
 
 
@@ -138,8 +139,9 @@ async def read(call: Call[Nothing]) -> Answer:
 @endpoint(
     POST,
     "/api/bookings/{booking_id}/cancel/",
-    Access.BOOKING_APP,
-    summary="Cancel a booking: an open payment is given up first, a paid one refunded as `refund` says",
+    Access.READER,
+    summary="Cancel a booking: an open payment is given up first, a paid one refunded as `refund` says; "
+    "its customer may cancel it while it is not paid",
     body=CancelBooking,
     answers={200: BookingAnswer},
     errors=frozenset({409, 422, 502}),
@@ -150,7 +152,7 @@ async def read(call: Call[Nothing]) -> Answer:
 async def cancel(call: Call[CancelBooking]) -> Answer:
     given = call.given
     entity = await call.services.payments.cancel_booking(
-        call.booking_id, call.caller, reason=given.reason, refund=RefundOnCancel(given.refund)
+        call.booking_id, call.caller, reason=given.reason, refund=RefundOnCancel(given.refund) if given.refund else None
     )
     return Answer(content=await _described(call, entity.id))
 

@@ -116,8 +116,8 @@ class Endpoint:
 
     @property
     def moves_money(self) -> bool:
-        """Whether ``RATE_LIMIT_MONEY`` counts it. A booking app speaks for all customers at once, so its calls are
-        bounded by its address and by the gateway's pace alone."""
+        """Whether ``RATE_LIMIT_MONEY`` counts it for others than booking apps. A booking app speaks for all customers
+        at once, so its calls are bounded by its address and by the gateway's pace alone."""
         return self.operation is not None and self.access is not Access.BOOKING_APP
 
 

@@ -39,9 +39,13 @@ Url = Annotated[
     ),
 ]
 Percent = Annotated[str, Meta(pattern=r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)$", examples=["50"])]
+CaptureOfBooking = Literal["automatic", "manual"]
 CaptureMethodText = Annotated[
-    Literal["automatic", "manual"],
-    Meta(description="of a new payment; an open one keeps the one that it was started with"),
+    CaptureOfBooking,
+    Meta(
+        description="of a new payment, an open one keeps the one that it was started with; as the booking was "
+        "registered unless `PAYMENT_CAPTURE_BY_CUSTOMER` is set"
+    ),
 ]
 MethodType = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,49}$", examples=["card"])]
 AdviceText = Literal["try_again", "other_method", "ask_bank", "fix_details"]
@@ -107,18 +111,23 @@ class RegisterBooking(Asked):
     customer_email: Annotated[str, Meta(max_length=254, examples=["ann@example.com"])] | None = None
     statement_descriptor_suffix: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     payment_methods: MethodsChosen | None = None
+    capture_method: Annotated[CaptureOfBooking, Meta(description="of its payment, by default `automatic`")] | None = (
+        None
+    )
 
 
 class CancelBooking(Asked):
-    """Why a booking is canceled, and what of its payment comes back."""
+    """Why a booking is canceled, and what of its payment comes back: as its policy says where nothing is said.
+    Customers leave ``refund`` out."""
 
     reason: Annotated[str, Meta(max_length=LONGEST)] | None = None
-    refund: Literal["none", "policy", "full"] = "policy"
+    refund: Literal["none", "policy", "full"] | None = None
 
 
 class BookingAnswer(Given):
-    """A booking. ``refund_owed`` was promised and has not gone back; ``refund_waiting`` is the part of it that the
-    system sends by itself, when an open dispute has ended for example."""
+    """A booking. ``free``: it costs nothing and is confirmed without a payment. ``reason`` says why it expired before
+    its time. ``refund_owed`` was promised and has not gone back; ``refund_waiting`` is the part of it that the system
+    sends by itself, when an open dispute has ended for example."""
 
     id: str
     reference: str
@@ -128,12 +137,15 @@ class BookingAnswer(Given):
     event_starts_at: datetime
     expires_at: datetime
     status: Literal["pending", "confirmed", "canceled", "expired"]
+    reason: Literal["attempts_exhausted"] | None
+    free: bool
     refund_policy: Policy | None
     title: str | None
     description: str | None
     customer_email: str | None
     statement_descriptor_suffix: str | None
     payment_methods: MethodsChosen | None
+    capture_method: CaptureOfBooking | None
     refund_owed: AmountText
     refund_waiting: AmountText
 

@@ -125,6 +125,8 @@ def _nullable(schema: Json, choices: list[Json]) -> Json:
     rest = {name: value for name, value in schema.items() if name != "anyOf"}
     only = _as_30(choices[0])
     inner = {"allOf": [only]} if "$ref" in only else only
+    if "enum" in inner:  # ``nullable`` alone does not let null in where the values are listed
+        inner = {**inner, "enum": [*inner["enum"], None]}
     return {**inner, **rest, "nullable": True}
 
 

@@ -64,6 +64,8 @@ def booking(view: BookingView) -> BookingAnswer:
         event_starts_at=moment(entity.event_starts_at),
         expires_at=moment(entity.expires_at),
         status=entity.status.value,
+        reason=entity.end_reason.value if entity.end_reason else None,
+        free=entity.free,
         refund_policy=_policy(entity.refund_policy) if entity.refund_policy else None,
         refund_owed=view.refund_owed.major(),
         refund_waiting=view.refund_waiting.major(),
@@ -72,6 +74,7 @@ def booking(view: BookingView) -> BookingAnswer:
         customer_email=entity.details.customer_email,
         statement_descriptor_suffix=entity.details.statement_descriptor_suffix,
         payment_methods=_methods(entity.details.methods),
+        capture_method=entity.details.capture_method.value if entity.details.capture_method else None,
     )
 
 
@@ -251,7 +254,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.DisputeChanged: "dispute_id amount evidence_due_by charge_refundable",
     ev.DisputeFundsMoved: "dispute_id withdrawn",
     ev.BookingConfirmed: "",
-    ev.BookingReleased: "status",
+    ev.BookingReleased: "status reason",
     ev.LatePaymentDecided: "booking_status",
     ev.DriftFound: "",
 }

@@ -16,6 +16,7 @@ from booking_payments.adapters.sql.groups.statements import (
     CHANGED_BOOKINGS,
     CHANGED_PAYMENTS,
     CHANGING,
+    CHANGING_OF_BOOKING,
     COUNTED,
     ENTRY,
     JUDGED,
@@ -207,7 +208,7 @@ class _Bookings(SqlBookings):
     async def save(self, booking: Booking) -> None:
         if self._seen.booking.id != booking.id:
             raise LeftOut
-        self._change()["status"] = booking.status.value
+        self._change().update(rows.booking_changes(booking))
         self._seen.booking = booking
 
     def begin_payment(self, booking_id: str) -> None:
@@ -225,7 +226,7 @@ class _Bookings(SqlBookings):
         return self._seen.written
 
     def _row(self) -> Values:
-        return {name: self._seen.row[name] for name in ("id", "status", "payments_begun")}
+        return {name: self._seen.row[name] for name in CHANGING_OF_BOOKING}
 
 
 class _Payments(SqlPayments):

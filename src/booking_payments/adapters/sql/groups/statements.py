@@ -27,6 +27,8 @@ CHANGING: Final = (
     *("state", "next_look_at", "looks", "lease_until", "lease_holder", "client_secret", "next_action"),
 )
 """The columns of a payment that may change. Those that don't are written as they were read."""
+CHANGING_OF_BOOKING: Final = ("id", "status", "end_reason", "payments_begun")
+"""A booking's id, and its columns that may change."""
 
 INSERTED: Final[Mapping[Table, tuple[str, ...]]] = {
     tables.payments: PAYMENT,
@@ -92,14 +94,14 @@ _PARTS: Final[Mapping[str, str]] = {
     JUDGED: f"""judged AS (
     SELECT bookings.id
     FROM bookings
-    JOIN json_to_recordset(%({JUDGED})s) AS seen ({_typed(tables.bookings, ("id", "status", "payments_begun"))})
+    JOIN json_to_recordset(%({JUDGED})s) AS seen ({_typed(tables.bookings, CHANGING_OF_BOOKING)})
     ON bookings.id = seen.id AND bookings.status = seen.status AND bookings.payments_begun = seen.payments_begun
     FOR UPDATE OF bookings SKIP LOCKED
 )""",  # noqa: S608
     CHANGED_BOOKINGS: f"""changed AS (
-    UPDATE bookings SET status = new.status, payments_begun = new.payments_begun
+    UPDATE bookings SET {", ".join(f"{name} = new.{name}" for name in CHANGING_OF_BOOKING[1:])}
     FROM judged, json_to_recordset(%({CHANGED_BOOKINGS})s)
-         AS new ({_typed(tables.bookings, ("id", "status", "payments_begun"))})
+         AS new ({_typed(tables.bookings, CHANGING_OF_BOOKING)})
     WHERE bookings.id = judged.id AND new.id = judged.id
 )""",  # noqa: S608
     CHANGED_PAYMENTS: f"""moved AS (
