@@ -20,6 +20,7 @@ from booking_payments.application import (
     bookings,
     delivering,
     gateway_call,
+    intent_list,
     operations,
     recording,
     webhooks,
@@ -294,7 +295,7 @@ def refunds_are_not_read(patch: Patch) -> None:
 
 @_bug("an intent that our call made is looked for in the wrong hour")
 def own_intent_is_not_found(patch: Patch) -> None:
-    patch.setattr(operations, "CLOCKS_APART", -timedelta(hours=1))
+    patch.setattr(intent_list, "CLOCKS_APART", -timedelta(hours=1))
 
 
 @_bug("what was asked for and not done is never sent again, and taken for refused")

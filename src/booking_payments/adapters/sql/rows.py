@@ -17,7 +17,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.ledger import Account, Line, Posting, PostingKind
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.payment import Attempt, DeferredRefund, Dispute, Operation, Payment, Refund
+from booking_payments.domain.payment import Attempt, DeferredRefund, Dispute, LostCall, Operation, Payment, Refund
 from booking_payments.domain.refunds import GivenBack, RefundPolicy
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.publisher import Delivery, Message
@@ -98,6 +98,7 @@ class _State:
     return_url: str | None = None
     method: MethodDetails | None = None
     capture_before: datetime | None = None
+    lost: tuple[LostCall, ...] = ()
 
 
 # fmt: off
@@ -128,6 +129,7 @@ def payment_values(payment: Payment) -> Values:
         return_url=payment.return_url,
         method=payment.method,
         capture_before=payment.capture_before,
+        lost=payment.lost,
     )
     return {
         "status": payment.status.value,
@@ -201,6 +203,7 @@ def payment_from(row: Row) -> Payment:
         return_url=state.return_url,
         method=state.method,
         capture_before=state.capture_before,
+        lost=state.lost,
     )
 
 

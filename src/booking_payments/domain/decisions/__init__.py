@@ -7,6 +7,7 @@ facts they return are folded by ``payment.evolve``.
 - ``intending``: what may be asked of the gateway, and how;
 - ``intents``, ``observe_refunds``, ``observe_disputes``: applying what it reports;
 - ``obligations``: what is to go back to a customer, and the refunds that do it;
+- ``lost``: calls whose effect can't be found, and what may still turn up of them;
 - ``ending``: the end of operations, and of payments and bookings with them.
 """
 
@@ -42,8 +43,20 @@ from booking_payments.domain.decisions.intents import (
     observe_method,
     observe_verdict,
 )
-from booking_payments.domain.decisions.obligations import (
+from booking_payments.domain.decisions.lost import (
+    ARRIVES_WITHIN,
     NEVER_SENT,
+    NOT_AT_GATEWAY,
+    NOT_SENT_AGAIN,
+    end_watch,
+    is_lost,
+    names_of_sending,
+    next_walk_at,
+    note_walk,
+    observe_lost_intent,
+    watched_until,
+)
+from booking_payments.domain.decisions.obligations import (
     REFUSED_BY_DISPUTE,
     NewIds,
     Request,
@@ -65,11 +78,19 @@ from booking_payments.domain.decisions.observe_disputes import (
     observe_dispute,
     withdrawn_amount,
 )
-from booking_payments.domain.decisions.observe_refunds import is_old_refund_news, is_release, observe_refund
+from booking_payments.domain.decisions.observe_refunds import (
+    is_old_refund_news,
+    is_release,
+    observe_refund,
+    refund_of,
+)
 
 __all__ = [
+    "ARRIVES_WITHIN",
     "CANCEL_REFUSED",
     "NEVER_SENT",
+    "NOT_AT_GATEWAY",
+    "NOT_SENT_AGAIN",
     "REFUSED_BY_DISPUTE",
     "RELEASE_REFUSED",
     "Facts",
@@ -80,6 +101,7 @@ __all__ = [
     "cancels_anew",
     "charges",
     "disputed_amount",
+    "end_watch",
     "first_made_at",
     "give_up",
     "holds_in_vain",
@@ -90,15 +112,20 @@ __all__ = [
     "intend_release",
     "is_conclusive",
     "is_gone",
+    "is_lost",
     "is_old_dispute_news",
     "is_old_intent_news",
     "is_old_refund_news",
     "is_release",
     "may_send",
     "must_wait",
+    "names_of_sending",
     "needs_ending",
+    "next_walk_at",
+    "note_walk",
     "observe_dispute",
     "observe_intent",
+    "observe_lost_intent",
     "observe_method",
     "observe_refund",
     "observe_verdict",
@@ -107,6 +134,7 @@ __all__ = [
     "promise_late_money",
     "promise_on_cancel",
     "quote",
+    "refund_of",
     "release_after",
     "repeated",
     "request_refund",
@@ -115,5 +143,6 @@ __all__ = [
     "settle",
     "settle_debt",
     "start",
+    "watched_until",
     "withdrawn_amount",
 ]
