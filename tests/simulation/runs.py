@@ -46,6 +46,7 @@ class Scenario:
     jumps_back: bool = False
     faults: bool = True
     never: tuple[Fault, ...] = ()
+    stored: tuple[Fault, ...] = ()
     banks_obey: bool = True
 
 
@@ -84,6 +85,18 @@ OBLIGATED: Final = Scenario(
     banks_obey=False,
 )
 """What is promised and owed: refunds, cancellations, operators and disputes that move in any order."""
+
+STORED: Final = Scenario(
+    actions=("pay", "start", "confirm", "cancel", "refund", "capture", "cancel booking", "time"),
+    methods=("pm_card_visa", "pm_card_mastercard", "pm_card_chargeDeclined", "pm_card_authenticationRequired"),
+    stored=(Fault.ERROR_LATER, Fault.ERROR_BEFORE),
+)
+"""Mostly 500s that the gateway stores under the key; what was asked for is done later, up to a day, or never."""
+
+STORED_RESOLVER_ONLY: Final = attrs.evolve(
+    STORED, repairs=Repairs(client=False, webhooks=False), never=(Fault.ARRIVES_LATE,)
+)
+"""The same, and no webhook tells of what turns up."""
 
 SKEWED: Final = Scenario(skew=timedelta(minutes=10))
 """The machine of one process is ten minutes ahead of the gateway, that of the other ten minutes behind."""
@@ -135,7 +148,7 @@ class Run:
         self.scenario = scenario
         self.random = Random(f"{seed}:run")
         harshness = self.random.choice((0.02, 0.1, 0.3)) if scenario.faults else 0.0
-        self.swarm = Swarm(Random(f"{seed}:faults"), harshness, scenario.never)
+        self.swarm = Swarm(Random(f"{seed}:faults"), harshness, scenario.never, scenario.stored)
         skew = scenario.skew
         own_clock = scenario.jumps_back and not skew
         setup = Setup(
@@ -236,6 +249,8 @@ SCENARIOS: Final = {
     "resolver only": RESOLVER_ONLY,
     "disputes": DISPUTES,
     "obligations": OBLIGATED,
+    "stored errors": STORED,
+    "stored errors, resolver only": STORED_RESOLVER_ONLY,
     "skewed clocks": SKEWED,
     "clock jumps back": JUMPS_BACK,
     "skewed and set back": SKEWED_AND_SET_BACK,

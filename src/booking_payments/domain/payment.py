@@ -211,8 +211,8 @@ class Dispute:
 class Operation:
     """The one call to the gateway that is in flight: what, with which key, since when, and whether it went silent.
 
-    ``stored_error``: the gateway repeats an error of its own for this key. ``walks`` complete walks through its lists
-    were counted that did not find what the call was to make; the last one began at ``walked_at``.
+    ``stored_at``: when we heard that the gateway repeats an error of its own for this key. ``walks`` complete walks
+    through its lists were counted that did not find what the call was to make; the last one began at ``walked_at``.
     """
 
     idempotency_key: str
@@ -221,21 +221,29 @@ class Operation:
     intended_at: datetime
     unknown: bool = False
     refund_on_cancel: RefundOnCancel | None = None
-    stored_error: bool = False
+    stored_at: datetime | None = None
     walks: int = 0
     walked_at: datetime | None = None
+
+    @property
+    def stored_error(self) -> bool:
+        """Whether the gateway repeats an error of its own for this key."""
+        return self.stored_at is not None
 
 
 @frozen(kw_only=True)
 class LostCall:
     """A call that was given up, and that may still turn out to have made an intent or a refund.
 
-    ``sent_at``: when it was first sent. ``refund_id`` and ``amount`` are those of a refund, None for an intent.
-    ``named``: the refund names its idempotency key at the gateway, since it is not the first sending of it.
+    ``sent_at``: when it was first sent, at the earliest; ``key_from``: when the gateway first had its key, at the
+    latest. They differ where a process died before it sent anything. ``refund_id`` and ``amount`` are those of a
+    refund, None for an intent. ``named``: the refund names its idempotency key at the gateway, since it is not the
+    first sending of it.
     """
 
     idempotency_key: str
     sent_at: datetime
+    key_from: datetime
     refund_id: str | None = None
     amount: Money | None = None
     named: bool = False
@@ -587,8 +595,8 @@ def _outcome_left_unknown(payment: Payment, fact: ev.OutcomeLeftUnknown, at: dat
     operation = payment.operation
     if operation is None or operation.idempotency_key != fact.idempotency_key:
         return {}
-    stored_error = operation.stored_error or fact.stored_error
-    unknown = {"operation": attrs.evolve(operation, unknown=True, stored_error=stored_error)}
+    stored_at = operation.stored_at or (at if fact.stored_error else None)
+    unknown = {"operation": attrs.evolve(operation, unknown=True, stored_at=stored_at)}
     running = payment.running_attempt
     if running is None or running.idempotency_key != fact.idempotency_key:
         return unknown
@@ -608,7 +616,8 @@ def _call_given_up(payment: Payment, fact: ev.CallGivenUp, at: datetime) -> Chan
     operation = payment.operation
     if operation is None or operation.idempotency_key != fact.idempotency_key:
         return {}
-    lost = LostCall(idempotency_key=fact.idempotency_key, sent_at=operation.intended_at)
+    key_from = operation.stored_at or at
+    lost = LostCall(idempotency_key=fact.idempotency_key, sent_at=operation.intended_at, key_from=key_from)
     if isinstance(operation.instruction, CreateRefund):
         refund, named = operation.instruction, "idempotency_key" in operation.instruction.metadata
         lost = attrs.evolve(lost, refund_id=refund.refund_id, amount=refund.amount, named=named)

@@ -21,7 +21,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.gateway import Silent
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.house import ANN, OPERATOR, House
-from tests.payments import CREATE, VISA, authorize, lose_answer, paid_booking, pay, payment_of, start
+from tests.payments import CREATE, VISA, authorize, die_while_paying, lose_answer, paid_booking, pay, payment_of, start
 from tests.unit.application.saboteur import use_gateway
 
 LIST = "GET /v1/payment_intents"
@@ -109,7 +109,8 @@ async def test_a_walk_counts_from_ten_minutes_after_the_first_sending(
     booking_id = await _lost(house)
     operation = (await payment_of(house, booking_id)).operation
     assert operation is not None
-    house.clock.advance(operation.intended_at + begun - house.clock.now())  # a stored error takes no time
+    assert operation.stored_at is not None
+    house.clock.advance(operation.stored_at + begun - house.clock.now())
 
     with pytest.raises(OutcomeUnknown):
         await pay(house, booking_id)
@@ -594,3 +595,19 @@ async def test_the_refund_of_a_canceled_booking_goes_the_same_way(house: House) 
     await _pass(house, MINUTE)
 
     assert (await _status(house, booking.id), _kept(house)) == (BookingStatus.CANCELED, 0)
+
+
+async def test_the_ten_minutes_begin_with_the_answer_when_the_process_had_died_before_it_sent_anything(
+    house: House,
+) -> None:
+    booking = await die_while_paying(house)
+    house.stripe.faults.clear()
+    house.clock.advance(HOUR)
+    for each in _all(house, "payment_intents"):  # what the dead process has sent never arrived
+        house.stripe._account.remove(house.stripe._account.get("payment_intent", each["id"]))
+    house.stripe._account.table("idempotency_key").clear()
+    house.stripe.faults.script(CREATE, "500_before")
+
+    await _pass(house, 9 * MINUTE, step=timedelta(seconds=30))
+
+    assert _walks(await payment_of(house, booking)) == 0

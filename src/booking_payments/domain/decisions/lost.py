@@ -6,9 +6,10 @@ first execution may have had its effect all the same, and Stripe may complete it
 1. A call whose error is stored (``Operation.stored_error``) is *lost* when ``WALKS`` complete walks did not find what
    it was to make. A walk reads every page of the gateway's list of intents made since the first sending (minus the time
    that clocks may be apart), or the refunds of the intent, or, where only a known intent was to change, that intent.
-   It compares our metadata: payment, installation, idempotency key. It counts only when it came to its end, began at
-   least ``ARRIVES_WITHIN`` after the first sending, and at least ``WALKS_APART`` after the one counted before. Each one
-   counted is a fact (``CallNotFound``), so that other processes, and this one after a restart, go on counting.
+   It compares our metadata: payment and installation, or refund. It counts only when it came to its end, began at
+   least ``ARRIVES_WITHIN`` after the error was first answered (a process may die before it sends anything), and at
+   least ``WALKS_APART`` after the one counted before. Each one counted is a fact (``CallNotFound``), so that other
+   processes, and this one after a restart, go on counting.
 2. A lost call no longer blocks. The payment of a lost *intent* ends as canceled: its booking can be canceled, expire,
    or be paid by a new payment with an intent of its own. A lost *refund* is deferred (``Payment.deferred``), so that
    its amount stays reserved. A lost change of a known intent (confirm, capture, cancel) is dropped; the intent itself
@@ -66,9 +67,10 @@ def note_walk(payment: Payment, operation: Operation, begun_at: datetime) -> Fac
     """Count a complete walk, begun at ``begun_at``, that did not find what ``operation`` was to make; nothing where it
     does not count."""
     now = payment.operation
-    if now is None or now.idempotency_key != operation.idempotency_key or not now.stored_error:
+    if now is None or now.idempotency_key != operation.idempotency_key:
         return ()
-    if begun_at < _next_walk_at(now):
+    next_at = next_walk_at(now)
+    if next_at is None or begun_at < next_at:
         return ()
     return (ev.CallNotFound(idempotency_key=now.idempotency_key, begun_at=begun_at),)
 
@@ -82,11 +84,9 @@ def is_lost(payment: Payment, operation: Operation) -> bool:
 
 def next_walk_at(operation: Operation) -> datetime | None:
     """From when on the next walk counts; None for an operation whose error is not stored, which is sent again."""
-    return _next_walk_at(operation) if operation.stored_error else None
-
-
-def _next_walk_at(operation: Operation) -> datetime:
-    first = operation.intended_at + ARRIVES_WITHIN
+    if operation.stored_at is None:
+        return None
+    first = operation.stored_at + ARRIVES_WITHIN
     return first if operation.walked_at is None else max(first, operation.walked_at + WALKS_APART)
 
 
@@ -112,7 +112,7 @@ def _makes_first_intent(payment: Payment, operation: Operation) -> bool:
 
 def watched_until(lost: LostCall) -> datetime:
     """From when on a complete walk that finds nothing ends the watch."""
-    return lost.sent_at + KEPT_FOR
+    return lost.key_from + KEPT_FOR
 
 
 def may_send_again(payment: Payment, refund_id: str, amount: Money) -> bool:
