@@ -6,7 +6,7 @@ each is found stands in ``test_planted_bugs.py``.
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from booking_payments.application import (
     bookings,
     delivering,
     gateway_call,
+    intent_list,
     operations,
     recording,
     webhooks,
@@ -34,7 +35,7 @@ from booking_payments.application.world import World
 from booking_payments.domain import decisions, ledger
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
-from booking_payments.domain.decisions import ending, intents, observe_disputes, observe_refunds
+from booking_payments.domain.decisions import ending, intents, lost, obligations, observe_disputes, observe_refunds
 from booking_payments.domain.instructions import CancelIntent, CreateRefund
 from booking_payments.domain.lifecycle import (
     NO_EFFECT,
@@ -294,7 +295,7 @@ def refunds_are_not_read(patch: Patch) -> None:
 
 @_bug("an intent that our call made is looked for in the wrong hour")
 def own_intent_is_not_found(patch: Patch) -> None:
-    patch.setattr(operations, "CLOCKS_APART", -timedelta(hours=1))
+    patch.setattr(intent_list, "CLOCKS_APART", -timedelta(hours=1))
 
 
 @_bug("what was asked for and not done is never sent again, and taken for refused")
@@ -303,6 +304,54 @@ def nothing_is_sent_again(patch: Patch) -> None:
         return News(refusal="not_sent_again")
 
     patch.setattr(operations, "_resumed", resumed)
+
+
+# --- lost calls ------------------------------------------------------------------------------------------------
+
+
+@_bug("a call that was given up is not watched")
+def lost_is_not_watched(patch: Patch) -> None:
+    patch.setattr(ending, "watch", _no_facts)
+
+
+@_bug("one walk that finds nothing suffices")
+def one_walk_suffices(patch: Patch) -> None:
+    patch.setattr(lost, "WALKS", 1)
+
+
+@_bug("three walks in a row count as three")
+def walks_at_once_count(patch: Patch) -> None:
+    patch.setattr(lost, "WALKS_APART", timedelta(0))
+    patch.setattr(lost, "ARRIVES_WITHIN", timedelta(0))
+
+
+@_bug("a walk that breaks off counts")
+def broken_walk_counts(patch: Patch) -> None:
+    find = IntentList.find
+
+    async def other(self: IntentList, world: World, payment_id: str, first_sent: datetime) -> str | None:
+        try:
+            return await find(self, world, payment_id, first_sent)
+        except GatewayError:
+            self.walked_at = world.clock.now()
+            return None
+
+    patch.setattr(IntentList, "find", other)
+
+
+@_bug("an intent that turns up is left as it is")
+def what_turns_up_is_left(patch: Patch) -> None:
+    patch.setattr(ending, "_MAY_BE_PAID", ())
+
+
+@_bug("a refund is sent again while its first sending could pay it, too")
+def lost_refund_is_sent_at_once(patch: Patch) -> None:
+    patch.setattr(obligations, "may_send_again", lambda payment, refund_id, amount: True)
+
+
+@_bug("a second sending of a refund can't be told from the first")
+def sendings_look_alike(patch: Patch) -> None:
+    patch.setattr(observe_refunds, "refund_of", lambda payment, report: payment.refund(report.metadata["refund_id"]))
 
 
 # --- webhooks --------------------------------------------------------------------------------------------------

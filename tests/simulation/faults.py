@@ -36,6 +36,7 @@ class Fault(Enum):
     LOCK_TIMEOUT = "429 lock"
     ERROR_BEFORE = "500, not applied"
     ERROR_AFTER = "500, applied"
+    ERROR_LATER = "500, applied later"
     UNAVAILABLE = "503"
     SLOW = "slow"
     ARRIVES_LATE = "timeout, applied later"
@@ -61,13 +62,19 @@ SCRIPTS: Final[Mapping[Fault, str]] = {
     Fault.LOCK_TIMEOUT: "429_lock",
     Fault.ERROR_BEFORE: "500_before",
     Fault.ERROR_AFTER: "500_after",
+    Fault.ERROR_LATER: "500_later",
     Fault.UNAVAILABLE: "503",
     Fault.SLOW: "slow",
 }
 """How the model of Stripe calls the faults of the gateway."""
 
 FAULTS_AT: Final[Mapping[Kind, tuple[Fault, ...]]] = {
-    Kind.GATEWAY: (*CRASHES, *SCRIPTS, Fault.ARRIVES_LATE, Fault.DECLINE),
+    Kind.GATEWAY: (
+        *CRASHES,
+        *(each for each in SCRIPTS if each is not Fault.ERROR_LATER),
+        Fault.ARRIVES_LATE,
+        Fault.DECLINE,
+    ),
     Kind.TRANSACTION: (
         *CRASHES,
         Fault.STORAGE_CONFLICT,
@@ -78,7 +85,7 @@ FAULTS_AT: Final[Mapping[Kind, tuple[Fault, ...]]] = {
     Kind.STATEMENT: (Fault.CRASH_BEFORE,),
     Kind.PUBLISH: (*CRASHES, Fault.CONSUMER_BEFORE, Fault.CONSUMER_AFTER),
 }
-"""What can go wrong where."""
+"""What can go wrong where. ``ERROR_LATER`` takes a day to be over, so only the scenario of stored errors has it."""
 
 
 @frozen
@@ -144,9 +151,12 @@ _OUTAGES: Final = (Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.UNAVAILABLE)
 class Swarm:
     """Each run has some kinds of faults and not the others, each with a rate of its own: so that some runs are
     nothing but crashes, some nothing but rate limits, and in some the gateway does not answer once. All is decided by
-    ``random``. What is in ``never`` does not happen."""
+    ``random``. What is in ``never`` does not happen; what is in ``stored`` meets many requests of the gateway that
+    change something."""
 
-    def __init__(self, random: Random, harshness: float, never: Collection[Fault] = ()) -> None:
+    def __init__(
+        self, random: Random, harshness: float, never: Collection[Fault] = (), stored: Collection[Fault] = ()
+    ) -> None:
         self._random = random
         self.struck: Counter[Fault] = Counter()
         self._rates = {
@@ -159,8 +169,14 @@ class Swarm:
         }
         if harshness and random.random() < 0.03:
             self._rates[Kind.GATEWAY] = {random.choice(_OUTAGES): 1.0}
+        self._stored = {fault: 0.4 * random.random() for fault in stored}
 
     def at(self, point: Point) -> Fault | None:
+        if point.kind is Kind.GATEWAY and point.label.startswith("POST"):
+            for fault, rate in self._stored.items():
+                if self._random.random() < rate:
+                    self.struck[fault] += 1
+                    return fault
         for fault, rate in self._rates[point.kind].items():
             if self._random.random() < rate:
                 self.struck[fault] += 1

@@ -14,6 +14,7 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from booking_payments.adapters.fake_stripe import Change
+from booking_payments.adapters.fake_stripe.model import UNFINISHED
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.ledger import Account, balances
@@ -103,11 +104,15 @@ class GatewaySide:
     _of_booking: dict[str, dict[str, str]] = field(factory=lambda: defaultdict(dict))
     _charges: dict[str, dict[str, str]] = field(factory=lambda: defaultdict(dict))
     _refund_of: dict[str, str] = field(factory=dict)
+    completed: set[str] = field(factory=set)
 
     def load(self) -> Iterable[tuple[str, str, Json]]:
         return ()
 
     def save(self, changes: list[Change]) -> None:
+        if any(kind == UNFINISHED and document is None for kind, _, document in changes):
+            made = {id_ for kind, id_, document in changes if kind in _MADE and document is not None}
+            self.completed |= {each for each in made if not any(each in self.records[kind] for kind in _MADE)}
         for kind, id_, document in changes:
             if document is None:
                 self.records[kind].pop(id_, None)
@@ -138,7 +143,8 @@ class GatewaySide:
         intents = self._of_booking[booking_id]
         intents[intent["id"]] = intent["status"]
         taken = [intent_id for intent_id, status in intents.items() if status in TAKEN]
-        self.invariants.require(len(taken) <= 1, f"booking {booking_id} is charged {len(taken)} times: {taken}")
+        asked = [intent_id for intent_id in taken if intent_id not in self.completed]
+        self.invariants.require(len(asked) <= 1, f"booking {booking_id} is charged {len(asked)} times: {asked}")
 
     def _charge(self, charge: Json) -> None:
         charges = self._charges[charge["payment_intent"]]
@@ -150,7 +156,13 @@ class GatewaySide:
 
     def _refund(self, refund: Json) -> None:
         ours = _named(refund, "refund_id")
-        if ours:
+        alive = [
+            each["id"]
+            for each in self.of_intent("refund", refund["payment_intent"])
+            if ours and _named(each, "refund_id") == ours and each["status"] not in _LOST
+        ]
+        self.invariants.require(len(alive) <= 1, f"refund {ours} goes out by {alive}")
+        if ours and refund["id"] not in self.completed:
             known = self._refund_of.setdefault(ours, refund["id"])
             self.invariants.require(known == refund["id"], f"refund {ours} was made twice: {known}, {refund['id']}")
 
@@ -165,9 +177,44 @@ _WATCHED: Final[Mapping[str, Callable[[GatewaySide, Json], None]]] = {
 
 _KEPT: Final = (*_WATCHED, "event", "delivery")
 
+_MADE: Final = ("payment_intent", "refund")
+"""What a request that was answered with a 500 may make later."""
+
 
 def _named(record: Json, name: str) -> str:
     return str(record["metadata"].get(name, ""))
+
+
+@define
+class Walks:
+    """The complete walks through the gateway's lists, as they went over the wire, by what was listed: when each was
+    begun. ``stored``: when each key was first answered with a stored error."""
+
+    complete: dict[str, list[datetime]] = field(factory=lambda: defaultdict(list))
+    stored: dict[str, datetime] = field(factory=dict)
+    _begun: dict[tuple[str, str], datetime] = field(factory=dict)
+
+    def page(self, process: str, path: str, params: Mapping[str, Any], body: Json, now: datetime) -> None:
+        """One page that was answered, or one intent that was read."""
+        subject = str(params.get("payment_intent", path))
+        if "starting_after" not in params:
+            self._begun[process, subject] = now
+        if "data" not in body or not body["has_more"]:
+            self.complete[subject].append(self._begun.get((process, subject), now))
+
+    def since(self, subject: str, begin: datetime) -> int:
+        """How many were begun at or after ``begin``, counting those within a minute of one another once."""
+        found: list[datetime] = []
+        for each in sorted(self.complete[subject]):
+            if each >= begin and (not found or each - found[-1] >= _APART):
+                found.append(each)
+        return len(found)
+
+
+_LOST_AFTER: Final = timedelta(minutes=10)
+_APART: Final = timedelta(seconds=59)
+_LOST_WALKS: Final = 3
+_WATCHED_FOR: Final = timedelta(hours=24)
 
 
 # --- in our books ----------------------------------------------------------------------------------------------
@@ -187,6 +234,7 @@ class OurSide:
     ledgers: dict[str, Counter[Account]] = field(factory=lambda: defaultdict(Counter))
     facts: Counter[str] = field(factory=Counter)
     promised: Counter[str] = field(factory=Counter)
+    walks: Walks = field(factory=Walks)
     _unknown: dict[str, int] = field(factory=dict)
     _answers: dict[str, int] = field(factory=dict)
     _replayed: dict[str, int] = field(factory=dict)
@@ -231,6 +279,8 @@ class OurSide:
             self.facts[type(recorded.fact).__name__] += 1
             self._moves(before, payment)
             self._no_guess(before, recorded)
+            if self.alone and before is not None:
+                self._lost(before, recorded)
             self._owed(payment, recorded.fact)
         self.invariants.require(payment == appended.payment, f"{appended.payment.id} is not the fold of its journal")
         self.payments[appended.payment.id] = appended.payment
@@ -261,6 +311,22 @@ class OurSide:
         self.invariants.require(
             read, f"{fact.idempotency_key} was settled by a stored answer, which may be out of date"
         )
+
+    def _lost(self, before: Payment, recorded: ev.Recorded) -> None:
+        """A call whose stored error is in our books is given up only after ten minutes and three complete walks, and
+        what was given up is watched for a day."""
+        fact, operation = recorded.fact, before.operation
+        if isinstance(fact, ev.CallGivenUp) and operation is not None and operation.stored_error:
+            is_refund = operation.purpose is ev.Purpose.REFUND
+            subject = str(before.intent_id) if is_refund else "/v1/payment_intents"
+            walks = self.walks.since(subject, self.walks.stored[fact.idempotency_key] + _LOST_AFTER)
+            what = f"{fact.idempotency_key} was given up after {walks} walks"
+            self.invariants.require(walks >= _LOST_WALKS, what)
+        if isinstance(fact, ev.LostCallEnded) and fact.found is None:
+            lost = next(each for each in before.lost if each.idempotency_key == fact.idempotency_key)
+            since = self.walks.stored.get(fact.idempotency_key, lost.sent_at)
+            early = f"{fact.idempotency_key} is not watched any more after {recorded.at - since}"
+            self.invariants.require(recorded.at - since >= _WATCHED_FOR, early)
 
     def _money(self, appended: Appended) -> None:
         payment = appended.payment

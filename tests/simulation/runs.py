@@ -47,6 +47,7 @@ class Scenario:
     jumps_back: bool = False
     faults: bool = True
     never: tuple[Fault, ...] = ()
+    stored: tuple[Fault, ...] = ()
     banks_obey: bool = True
     first: str | None = None
     refused_in_action: tuple[str, ...] = ()
@@ -106,6 +107,17 @@ SECOND: Final = _MINDS
 
 SECOND_REFUSED: Final = attrs.evolve(_MINDS, refused_in_action=("updated", "confirmed"))
 """The same, with a gateway that refuses another method while the customer is to act."""
+STORED: Final = Scenario(
+    actions=("pay", "start", "confirm", "cancel", "refund", "capture", "cancel booking", "time"),
+    methods=("pm_card_visa", "pm_card_mastercard", "pm_card_chargeDeclined", "pm_card_authenticationRequired"),
+    stored=(Fault.ERROR_LATER, Fault.ERROR_BEFORE),
+)
+"""Mostly 500s that the gateway stores under the key; what was asked for is done later, up to a day, or never."""
+
+STORED_RESOLVER_ONLY: Final = attrs.evolve(
+    STORED, repairs=Repairs(client=False, webhooks=False), never=(Fault.ARRIVES_LATE,)
+)
+"""The same, and no webhook tells of what turns up."""
 
 SKEWED: Final = Scenario(skew=timedelta(minutes=10))
 """The machine of one process is ten minutes ahead of the gateway, that of the other ten minutes behind."""
@@ -157,7 +169,7 @@ class Run:
         self.scenario = scenario
         self.random = Random(f"{seed}:run")
         harshness = self.random.choice((0.02, 0.1, 0.3)) if scenario.faults else 0.0
-        self.swarm = Swarm(Random(f"{seed}:faults"), harshness, scenario.never)
+        self.swarm = Swarm(Random(f"{seed}:faults"), harshness, scenario.never, scenario.stored)
         skew = scenario.skew
         own_clock = scenario.jumps_back and not skew
         setup = Setup(
@@ -264,6 +276,8 @@ SCENARIOS: Final = {
     "obligations": OBLIGATED,
     "second methods": SECOND,
     "second methods refused": SECOND_REFUSED,
+    "stored errors": STORED,
+    "stored errors, resolver only": STORED_RESOLVER_ONLY,
     "skewed clocks": SKEWED,
     "clock jumps back": JUMPS_BACK,
     "skewed and set back": SKEWED_AND_SET_BACK,

@@ -24,7 +24,7 @@ LONGEST: Final = timedelta(hours=26)
 MOST_LOOKS: Final = 3
 """How often the resolver may look at a payment before it is settled, once nothing goes wrong any more."""
 
-MOST_ROUNDS: Final = 80
+MOST_ROUNDS: Final = 400
 
 FINAL: Final = ("succeeded", "canceled")
 
@@ -158,6 +158,8 @@ class Settling:
             yield from self._unheard()
         yield from chain.from_iterable(self._of_booking(each) for each in self.world.booking_ids)
         yield from self._undelivered()
+        if self.repairs.resolver:
+            yield from (f"{each.id} is still watched" for each in self._payments() if each.lost)
 
     def _different(self) -> Iterator[str]:
         """Without the resolver nobody waits until the key of a refund lapses, whose 500 was saved without a refund."""
@@ -204,8 +206,26 @@ class Settling:
         if exhausted and booking.status is BookingStatus.PENDING:
             yield f"{booking_id} is still pending, and no attempt of {exhausted} is left"
         yield from chain.from_iterable(self._of_late(each) for each in payments if each.late)
+        if self.repairs.resolver and not any(payment.operation for payment in payments):
+            yield from self._kept_twice(booking_id)
         if self.repairs.resolver and self._is_overdue(booking, payments):
             yield f"{booking_id} is still pending after its time"
+
+    def _kept_twice(self, booking_id: str) -> Iterator[str]:
+        """Of all that a booking was charged, whatever turned up when, one charge at most stays. What banks sent back or
+        took is another matter."""
+        kept = []
+        for intent in self.world.theirs.records["payment_intent"].values():
+            if intent["metadata"].get("booking_id") != booking_id:
+                continue
+            refunds = self.world.theirs.of_intent("refund", intent["id"])
+            disturbed = self.world.theirs.of_intent("dispute", intent["id"]) or any(
+                refund["status"] in ("failed", "canceled") for refund in refunds
+            )
+            if not disturbed and intent["amount_received"] > sum(refund["amount"] for refund in refunds):
+                kept.append(intent["id"])
+        if len(kept) > 1:
+            yield f"{booking_id} was charged by {kept}, and nothing went back"
 
     def _of_late(self, payment: Payment) -> Iterator[str]:
         asked = any(refund.origin is Origin.SERVER for refund in payment.refunds)

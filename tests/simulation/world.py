@@ -145,6 +145,11 @@ class SimulatedWorld:
         """Some moment soon, but not now."""
         return self.time.now + self._delays.random() * SLOWEST
 
+    def completes_after(self) -> timedelta:
+        """How long after a 500 the gateway completes the request: minutes, hours, or most of a day."""
+        longest = self._delays.choice((timedelta(minutes=20), timedelta(hours=3), timedelta(hours=23, minutes=50)))
+        return self._delays.random() * longest
+
     def send_later(self, request: "InTransit") -> None:
         """The request arrives when nobody waits for its answer any more."""
         self.in_transit.append(request)
@@ -277,11 +282,14 @@ class TransportBoundary:
             if fault is Fault.ARRIVES_LATE:
                 self._world.send_later(InTransit(self._world.late(), method, path, params, key))
                 raise Silent("timeout", code="timeout")
+            self._world.stripe.tick()  # by itself, so that what it completes can be told from what we ask for
             reply = await self._model.call(method, path, params, key)
         except (Silent, Unreachable) as error:
             self._world.tell("gateway", f"does not say: {error.code}")
             if isinstance(error, Silent):
                 self._world.ours.silent(key)
+            if isinstance(error, Silent) and error.stored and key is not None:
+                self._world.ours.walks.stored.setdefault(key, self._world.time.now)
             raise
         except GatewayError as error:
             self._definite(path, key, f"refuses: {error.code}")
@@ -290,6 +298,7 @@ class TransportBoundary:
             self._world.sending.pop(key, None)
             self._check_age()
         self._definite(path, key, _said(reply), replayed=reply.replayed)
+        self._world.ours.walks.page(self._process.name, path, params, reply.body, self._world.time.now)
         return reply
 
     def _enter(self, key: str | None) -> None:
@@ -302,7 +311,8 @@ class TransportBoundary:
 
     def _script(self, fault: Fault | None, target: str) -> None:
         if fault is not None and fault in SCRIPTS:
-            delay = self._world.late() - self._world.time.now
+            later = fault is Fault.ERROR_LATER
+            delay = self._world.completes_after() if later else self._world.late() - self._world.time.now
             self._world.stripe.faults.script(target, SCRIPTS[fault], delay=delay)
 
     def _seen(self, fault: Fault | None, params: Params, key: str | None) -> Params:

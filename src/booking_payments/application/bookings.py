@@ -16,7 +16,7 @@ from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, RefundRefused, RefusedByRule, TryAgainLater
+from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, RefundRefused, RefusedByRule
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import total
 from booking_payments.domain.payment import Payment
@@ -318,7 +318,7 @@ async def _expire(world: World, booking_id: str) -> bool | None:
     if claimed is None:
         return None
     ended = await carry_out(world, claimed, caller)
-    return not isinstance(ended.error, TryAgainLater)
+    return ended.answered
 
 
 async def _next_try(world: World, booking_id: str) -> datetime:

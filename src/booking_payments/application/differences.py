@@ -13,7 +13,7 @@ from attrs import frozen
 from booking_payments.domain import decisions
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
-from booking_payments.domain.payment import Payment, Refund
+from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
 
 
@@ -92,7 +92,7 @@ def _tells_of_unknown_charge(payment: Payment, intent: IntentReport) -> bool:
 
 def of_refund(payment: Payment, report: RefundReport) -> Differences:
     """Where a refund at the gateway and ours differ."""
-    refund = _refund_of(payment, report)
+    refund = decisions.refund_of(payment, report)
     if refund is None and decisions.is_release(payment, report):
         return
     if refund is None:
@@ -105,10 +105,6 @@ def of_refund(payment: Payment, report: RefundReport) -> Differences:
         theirs = report.status.value if report.status else "one we don't know"
         text = f"refund {refund.id}: our books say {refund.status.value}, the gateway says {theirs}"
         yield Difference(code="refund_status_differs", text=text, gateway_id=report.id)
-
-
-def _refund_of(payment: Payment, report: RefundReport) -> Refund | None:
-    return payment.refund(report.id) or payment.refund(report.metadata.get("refund_id", report.id))
 
 
 def of_dispute(payment: Payment, report: DisputeReport) -> Differences:

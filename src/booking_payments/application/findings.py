@@ -9,7 +9,16 @@ from booking_payments.application.world import World
 from booking_payments.domain import events as ev
 from booking_payments.domain.payment import Payment
 
-_UNTOLD: Final = (ev.DriftFound, ev.NewsDeferred, ev.OperationIntended, ev.OperationSettled, ev.OutcomeLeftUnknown)
+_UNTOLD: Final = (
+    ev.CallGivenUp,
+    ev.CallNotFound,
+    ev.DriftFound,
+    ev.LostCallEnded,
+    ev.NewsDeferred,
+    ev.OperationIntended,
+    ev.OperationSettled,
+    ev.OutcomeLeftUnknown,
+)
 """Facts that change nothing by themselves."""
 
 

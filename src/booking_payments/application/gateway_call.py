@@ -5,6 +5,7 @@ This is the only layer that retries. No transaction is open here.
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from attrs import frozen
@@ -53,9 +54,11 @@ class NotDone:
 
 @frozen
 class Unknown:
-    """Nobody knows yet. ``reason`` is a short code for the journal."""
+    """Nobody knows yet. ``reason`` is a short code for the journal. ``stored``: the gateway repeats its error for this
+    key."""
 
     reason: str
+    stored: bool = False
 
 
 Outcome = Done | NotDone | Unknown
@@ -64,11 +67,13 @@ Outcome = Done | NotDone | Unknown
 async def call_gateway(world: World, operation: Operation) -> Outcome:
     """Send ``operation`` until there is an outcome or the retry policy says that it is enough."""
     try:
-        report = await with_retries(world, lambda: _send(world, operation))
+        # A stored error is only repeated: one sending says whether the gateway still has it.
+        send = partial(_send, world, operation)
+        report = await (send() if operation.stored_error else with_retries(world, send))
     except (Declined, Refused, Unreachable, Misconfigured) as error:
         return NotDone(error)
     except Silent as error:
-        return Unknown(error.code)
+        return Unknown(error.code, stored=error.stored)
     except KeyMisused:
         return Unknown("idempotency_key_misused")
     return await _fresh(world, report)

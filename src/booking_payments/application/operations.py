@@ -10,11 +10,12 @@ open, then its outcome is written down. The three names of where it may have sto
 ``carry_out`` takes an operation from intended to settled; ``resume`` takes over one whose lease has lapsed. Where we
 know the intent it reads first, and sends again with the same key only what may still be sent. Where we don't, because
 the answer to its making got lost, sending again comes first: by the key the gateway knows at once what it did, while
-reading would mean to list everybody's intents.
+reading would mean to list everybody's intents. Where the gateway only repeats a stored error, neither tells: that rule
+is in ``domain.decisions.lost``.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime
 from typing import Final
 
 from attrs import evolve, field, frozen
@@ -37,25 +38,17 @@ from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, Payability
-from booking_payments.domain.errors import NotFound, OutcomeUnknown, PaymentError
+from booking_payments.domain.errors import NotFound, OutcomeUnknown, PaymentError, TryAgainLater
 from booking_payments.domain.instructions import CancelIntent, CreateRefund
 from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.refunds import RefundOnCancel
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
+from booking_payments.domain.retry import KEY_LIFETIME
 from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, NotThere, Refused, Unreachable
 from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, UnitOfWork
 
 MAX_STEPS = 8
 """How often one run writes down, reads anew or carries on; more would be a loop of our own making."""
-
-ARRIVES_WITHIN: Final = timedelta(minutes=10)
-"""A request that the gateway does not have after this time has got lost on its way, and may be replaced by another."""
-
-NOT_SENT_AGAIN: Final = "not_sent_again"
-"""The refusal of an operation that had no effect and whose key is too old to be sent again."""
-
-CLOCKS_APART: Final = timedelta(hours=1)
-"""How far the gateway's clock may lie behind ours. Not finding an intent that exists could mean losing a charge."""
 
 
 @frozen(kw_only=True)
@@ -66,7 +59,9 @@ class News:
     not. ``error`` is what the caller is told. ``as_of`` is the version of the payment when this was read (None: when
     the operation was claimed). ``refused``: the refusal is the gateway's own, and its intent was looked at since; there
     is none any more where ``intent`` is None. ``answer``: ``intent`` is the gateway's answer to the call in flight, and
-    not read; ``answered_with`` is the payment method that this answer named.
+    not read; ``answered_with`` is the payment method that this answer named. ``stored``: the gateway repeats an error
+    of its own for the key. ``walked_at``: a complete walk, begun then, did not find what the operation was to make (see
+    ``decisions.lost``).
     """
 
     intent: IntentReport | None = None
@@ -77,6 +72,8 @@ class News:
     refusal: str | None = None
     refused: bool = False
     unknown: str | None = None
+    stored: bool = False
+    walked_at: datetime | None = None
     error: PaymentError | None = field(default=None, eq=False)
     as_of: int | None = None
     answer: bool = False
@@ -110,10 +107,16 @@ class Claimed:
 @frozen
 class Ended:
     """What became of an operation: what the caller is to be told, if anything, and the payment as it was written down;
-    None where the rest is left to the resolver."""
+    None where the rest is left to the resolver. ``stored``: the gateway answered, with an error that it has stored."""
 
     error: PaymentError | None = field(eq=False)
     view: PaymentView | None
+    stored: bool = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether the gateway is there."""
+        return self.stored or not isinstance(self.error, TryAgainLater)
 
 
 def claim(recorder: Recorder, operation: Operation, holder: str, *, resumed: bool = False) -> Claimed:
@@ -147,15 +150,10 @@ async def carry_out(world: World, claimed: Claimed, caller: Caller) -> Ended:
     return await _finish(world, claimed, news, caller)
 
 
-async def resume(
-    world: World, claimed: Claimed, caller: Caller, listed: IntentList | None = None
-) -> PaymentError | None:
-    """Go on with an operation that somebody left; ``listed`` is shared with others of the same round.
-
-    Returns what the caller is to be told, if anything.
-    """
+async def resume(world: World, claimed: Claimed, caller: Caller, listed: IntentList | None = None) -> Ended:
+    """Go on with an operation that somebody left; ``listed`` is shared with others of the same round."""
     news = await _resumed(world, claimed, listed)
-    return (await _finish(world, claimed, news, caller)).error
+    return await _finish(world, claimed, news, caller)
 
 
 async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) -> Ended:
@@ -163,22 +161,24 @@ async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) ->
 
     When it takes too many steps the rest is left to the resolver, which takes over when the lease has lapsed.
     """
-    asked, error = True, news.error
+    asked, error, stored = True, news.error, news.stored or news.walked_at is not None
     for _ in range(MAX_STEPS):
         try:
             step = await _write_down(world, claimed, news, caller)
         except (StorageConflict, CommitLost) as lost:
             # The outcome of what was asked for is written down when more follows from it: that is what is told.
-            return Ended(_not_written_down(lost) if asked else error, None)
+            return Ended(_not_written_down(lost) if asked else error, None, stored)
         if isinstance(step, PaymentView):
-            return Ended(error, step)
+            # What was given up as lost is settled: who waited for it may begin anew.
+            settled = news.walked_at is not None and step.payment.operation is None
+            return Ended(None if settled else error, step, stored)
         if isinstance(step, Payment):
             news = await _read_anew(world, step, news)
         else:
             claimed, news = step, await _perform(world, step)
             asked = asked and step.operation.purpose in _GOES_ON
             error = news.error if asked else error
-    return Ended(error, None)
+    return Ended(error, None, stored)
 
 
 _GOES_ON: Final = frozenset({ev.Purpose.PAY, ev.Purpose.REPLACE_PAYMENT})
@@ -216,8 +216,8 @@ async def _news(world: World, claimed: Claimed, outcome: Outcome) -> News:
             return await _refused(world, claimed, refused)
         case NotDone((Unreachable() | Misconfigured()) as error):
             return _nothing_happened(claimed, error)
-        case Unknown(reason):
-            return News(settles=False, unknown=reason, error=OutcomeUnknown())
+        case Unknown(reason, stored):
+            return News(settles=False, unknown=reason, stored=stored, error=OutcomeUnknown())
     raise AssertionError(outcome)  # pragma: no cover - the match above is exhaustive
 
 
@@ -302,6 +302,18 @@ async def look(world: World, payment: Payment, intent_id: str | None = None) -> 
     return await _read(world, known) if known else News(settles=False)
 
 
+async def watch(world: World, payment: Payment, listed: IntentList | None = None) -> News:
+    """As ``look``, and for what may turn up of lost calls; ``walked_at`` says from when the news is, where it is
+    complete. Raises ``GatewayError``."""
+    begun, lost = world.clock.now(), payment.lost_intent
+    if payment.intent_id is not None or lost is None:
+        return evolve(await look(world, payment), walked_at=begun)
+    listed = listed or IntentList(begun)
+    found = await listed.find(world, payment.id, lost.sent_at)
+    news = await _read(world, found) if found else News(settles=False)
+    return evolve(news, walked_at=listed.walked_at)
+
+
 async def _read(world: World, intent_id: str) -> News:
     return await _with_what_followed(world, await with_retries(world, lambda: world.gateway.retrieve_intent(intent_id)))
 
@@ -320,10 +332,16 @@ async def _with_what_followed(world: World, intent: IntentReport) -> News:
 async def _resumed(world: World, claimed: Claimed, listed: IntentList | None = None) -> News:
     may_send = decisions.may_send(claimed.operation, claimed.booking, world.clock.now())
     intent_id = claimed.payment.intent_id
+    walked_at: datetime | None = world.clock.now()
     try:
         if intent_id is None and may_send:
             return await _made_again(world, claimed, listed)
-        read = await (_read(world, intent_id) if intent_id else _found(world, claimed, _list_for(claimed, listed)))
+        if intent_id is None:
+            listed = _list_for(claimed, listed) or IntentList(world.clock.now())
+            read = await _found(world, claimed, listed)
+            walked_at = listed.walked_at
+        else:
+            read = await _read(world, intent_id)
     except GatewayError as error:
         if isinstance(error, NotThere) and isinstance(claimed.operation.instruction, CancelIntent):
             return _gone(world, claimed, error)
@@ -331,13 +349,46 @@ async def _resumed(world: World, claimed: Claimed, listed: IntentList | None = N
     if read is not None and _decides(claimed, read):
         return read
     if may_send and decisions.must_wait(claimed.payment, claimed.operation, read.disputes if read else ()):
-        if world.clock.now() - claimed.operation.intended_at < ARRIVES_WITHIN:
+        if world.clock.now() - claimed.operation.intended_at < decisions.ARRIVES_WITHIN:
             return evolve(read or News(), settles=False, unknown="held_by_dispute", error=OutcomeUnknown())
         may_send = False  # it is deferred with a key of its own, and sent when nothing stands against it
-    if may_send:
-        return await _perform(world, claimed)
-    never_sent = isinstance(claimed.operation.instruction, CreateRefund)
-    return evolve(read or News(), refusal=decisions.NEVER_SENT if never_sent else NOT_SENT_AGAIN)
+    if may_send and intent_id is not None:
+        return await _sent_again(world, claimed, intent_id)
+    return _not_found(world, claimed, read, walked_at)
+
+
+async def _sent_again(world: World, claimed: Claimed, intent_id: str) -> News:
+    """What became of a call that was sent again. Where the gateway only repeats a stored error, what it shows now
+    decides, unless it is so slow that there is no time left to read."""
+    begun = world.clock.now()
+    news = await _perform(world, claimed)
+    walked_at = world.clock.now()
+    if not news.stored or walked_at - begun >= world.terms.patience:
+        return news
+    try:
+        read = await _read(world, intent_id)
+    except GatewayError:
+        return news
+    if _decides(claimed, read):
+        return read
+    return evolve(read, settles=False, unknown=news.unknown, stored=True, walked_at=walked_at, error=news.error)
+
+
+def _not_found(world: World, claimed: Claimed, read: News | None, walked_at: datetime | None) -> News:
+    """What is not sent any more, and of which nothing was found in a walk begun at ``walked_at``: it had no effect. But
+    after a stored error one walk does not say so."""
+    operation = claimed.operation
+    if operation.stored_error and walked_at is not None:
+        error = OutcomeUnknown()
+        return evolve(read or News(), settles=False, unknown=decisions.NOT_AT_GATEWAY, walked_at=walked_at, error=error)
+    too_old = world.clock.now() - operation.intended_at >= KEY_LIFETIME
+    return evolve(read or News(), refusal=_refusal_of(operation, too_old=too_old and read is None))
+
+
+def _refusal_of(operation: Operation, *, too_old: bool) -> str:
+    if isinstance(operation.instruction, CreateRefund):
+        return decisions.NEVER_SENT
+    return decisions.NOT_AT_GATEWAY if too_old else decisions.NOT_SENT_AGAIN
 
 
 async def _made_again(world: World, claimed: Claimed, listed: IntentList | None) -> News:
@@ -359,9 +410,17 @@ async def _made_again(world: World, claimed: Claimed, listed: IntentList | None)
             found = await (_read(world, known.id) if known else _found(world, claimed))
             return _refusal(claimed, refused, found)
         case Unknown() if world.clock.now() - begun < world.terms.patience:
+            sent_at = world.clock.now()
+            listed = listed or IntentList(sent_at)
             found = await _found(world, claimed, listed)  # an older list may lack it: then it stays unknown
             if found is not None and _decides(claimed, found):
                 return found
+            news = await _news(world, claimed, outcome)
+            if found is not None:  # it is there, and nothing was charged yet: from now on it is read
+                return evolve(found, settles=False, unknown=news.unknown, stored=news.stored, error=news.error)
+            # Where the error was stored before, this sending did nothing that an older list could lack.
+            tells = claimed.operation.stored_error or (listed.walked_at is not None and listed.walked_at >= sent_at)
+            return evolve(news, walked_at=listed.walked_at if news.stored and tells else None)
     return await _news(world, claimed, outcome)
 
 
@@ -383,7 +442,7 @@ def _refusal(claimed: Claimed, refused: Refused, found: News | None) -> News:
 async def _found(world: World, claimed: Claimed, listed: IntentList | None = None) -> News | None:
     """What the gateway has of an intent whose id we never learned; None when it is in no list, by default a new one."""
     listed = listed or IntentList(world.clock.now())
-    intent_id = await listed.find(world, claimed.payment.id, claimed.operation.intended_at - CLOCKS_APART)
+    intent_id = await listed.find(world, claimed.payment.id, claimed.operation.intended_at)
     return await _read(world, intent_id) if intent_id else None
 
 
@@ -396,7 +455,8 @@ def _list_for(claimed: Claimed, listed: IntentList | None) -> IntentList | None:
 def _decides(claimed: Claimed, read: News) -> bool:
     instruction = claimed.operation.instruction
     if isinstance(instruction, CreateRefund):
-        return any(refund.metadata.get("refund_id") == instruction.refund_id for refund in read.refunds)
+        names = decisions.names_of_sending(instruction.metadata)
+        return any(decisions.names_of_sending(refund.metadata) == names for refund in read.refunds)
     return read.intent is not None and decisions.is_conclusive(claimed.payment, claimed.operation, read.intent)
 
 
@@ -413,18 +473,19 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         if payment.version > (news.as_of or claimed.payment.version) and news.ages:
             return payment
         recorder = Recorder(world, uow, booking, payment, caller)
-        if news.refusal:
-            _settle(recorder, claimed, news)  # first, so that what it had reserved is free again
-        await judge(uow, recorder, news)
-        _settle(recorder, claimed, news)
-        if news.refused and news.refusal:
-            recorder.add(decisions.give_up(recorder.payment, claimed.operation, news.refusal, news.intent))
+        told = _counted(recorder, claimed, news)
+        if told.refusal:
+            _settle(recorder, claimed, told)  # first, so that what it had reserved is free again
+        await judge(uow, recorder, told)
+        _settle(recorder, claimed, told)
+        if told.refused and told.refusal:
+            recorder.add(decisions.give_up(recorder.payment, claimed.operation, told.refusal, told.intent))
         recorder.add(decisions.release_after(claimed.operation, recorder.payment, recorder.booking))
-        _cancel_all_the_same(world, recorder, payment.operation, news)
-        _make_room(world, recorder, claimed.operation, news)
-        new = recorder.follow_up(send=not news.refusal)
+        _cancel_all_the_same(world, recorder, payment.operation, told)
+        _make_room(world, recorder, claimed.operation, told)
+        new = recorder.follow_up(send=not told.refusal or told.walked_at is not None)
         watch = await uow.payments.watch(payment.id)
-        in_vain = news.unknown is not None and payment.operation is not None and payment.operation.unknown
+        in_vain = told.unknown is not None and payment.operation is not None and payment.operation.unknown
         looks = watch.looks + 1 if in_vain else 0
         still_there = payment.operation is not None and payment.operation.idempotency_key == key
         still_ours = still_there and watch.holder in (None, claimed.holder)  # our lease may have lapsed meanwhile
@@ -463,6 +524,17 @@ async def _begin_anew(world: World, uow: UnitOfWork, before: Recorder, claimed: 
     return claim(recorder, operation, claimed.holder)
 
 
+def _counted(recorder: Recorder, claimed: Claimed, news: News) -> News:
+    """Count a walk that found nothing. With the last one that it takes, the operation is lost."""
+    if news.walked_at is None:
+        return news
+    recorder.add(decisions.note_walk(recorder.payment, claimed.operation, news.walked_at))
+    if not decisions.is_lost(recorder.payment, claimed.operation):
+        return news
+    refusal = _refusal_of(claimed.operation, too_old=True)
+    return evolve(news, settles=True, unknown=None, refusal=refusal)
+
+
 def _cancel_all_the_same(world: World, recorder: Recorder, ended: Operation | None, news: News) -> None:
     """Carry a cancellation with an unknown outcome through: close the booking where it found the payment paid, and ask
     anew, under a new key, where the first request had no effect and its key is too old to be sent again."""
@@ -471,13 +543,16 @@ def _cancel_all_the_same(world: World, recorder: Recorder, ended: Operation | No
     refund = ended.refund_on_cancel or RefundOnCancel.POLICY
     if decisions.cancels_all_the_same(ended, recorder.payment, recorder.booking):
         recorder.cancel_with_refund(refund, ended.intended_at)
-    elif news.refusal == NOT_SENT_AGAIN and decisions.cancels_anew(ended, recorder.payment, recorder.booking):
+    elif news.refusal in _HAD_NO_EFFECT and decisions.cancels_anew(ended, recorder.payment, recorder.booking):
         key = world.ids.idempotency_key()
         recorder.add(
             decisions.intend_cancel(
                 recorder.payment, idempotency_key=key, purpose=ended.purpose, refund_on_cancel=refund
             )
         )
+
+
+_HAD_NO_EFFECT: Final = (decisions.NOT_SENT_AGAIN, decisions.NOT_AT_GATEWAY)
 
 
 async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:
@@ -491,6 +566,7 @@ async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:
             recorder.payment, news.intent, recorder.booking, alone=alone, read=read, answered_with=method
         )
         recorder.add(observed)
+        recorder.add(decisions.observe_lost_intent(recorder.payment, news.intent))
         recorder.see(news.intent)
     if news.failure is not None and news.answer and not (news.intent and news.intent.failure):
         recorder.add(decisions.observe_verdict(recorder.payment, news.failure))
@@ -506,5 +582,10 @@ def _settle(recorder: Recorder, claimed: Claimed, news: News) -> None:
     if news.settles:
         answered = not claimed.resumed
         recorder.add(decisions.settle(payment, operation, refusal=news.refusal, answered=answered))
-    elif payment.operation is not None and not payment.operation.unknown and news.unknown:
-        recorder.add((ev.OutcomeLeftUnknown(idempotency_key=operation.idempotency_key, reason=news.unknown),))
+    elif news.unknown and payment.operation is not None and _is_news(payment.operation, news):
+        key, stored = operation.idempotency_key, news.stored
+        recorder.add((ev.OutcomeLeftUnknown(idempotency_key=key, reason=news.unknown, stored_error=stored),))
+
+
+def _is_news(operation: Operation, news: News) -> bool:
+    return not operation.unknown or (news.stored and not operation.stored_error)

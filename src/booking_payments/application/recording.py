@@ -28,6 +28,9 @@ from booking_payments.ports.storage import Handover, UnitOfWork, Watch
 LOOKS_AT_WAITING = 3
 """Where in the schedule of looks a payment begins that merely waits: ten minutes, an hour, hours, days."""
 
+LOST_LOOKED_FOR = timedelta(hours=1)
+"""How often at least it is looked for what may turn up of a lost call."""
+
 
 class Recorder:
     """Collects the facts of one transaction about ``booking`` and its ``payment`` (None until it is started)."""
@@ -261,12 +264,26 @@ class Recorder:
         waits = bool(payment.refund_pending or payment.owed_waiting) or (
             payment.status.is_open and payment.intent_id is not None
         )
-        return self._look_again(payment, next_look(looks + LOOKS_AT_WAITING), looks) if waits else Watch()
+        if not waits and not payment.lost:
+            return Watch()
+        return self._look_again(payment, self._until_turned_up(payment, looks), looks)
 
     def _until_next_look(self, operation: Operation, looks: int) -> timedelta:
-        """As the schedule says, and when the key is too old to be sent again: from then on reading alone decides."""
-        key_ends = operation.intended_at + KEY_LIFETIME - self.now
-        return min(next_look(looks), key_ends) if key_ends > timedelta(0) else next_look(looks)
+        """As the schedule says, when the next walk counts that looks for a lost call, and when the key is too old to be
+        sent again: from then on reading alone decides."""
+        after = min(next_look(looks), LOST_LOOKED_FOR) if operation.stored_error else next_look(looks)
+        return self._not_beyond(after, operation.intended_at + KEY_LIFETIME, decisions.next_walk_at(operation))
+
+    def _until_turned_up(self, payment: Payment, looks: int) -> timedelta:
+        after = next_look(looks + LOOKS_AT_WAITING)
+        ends = [decisions.watched_until(lost) for lost in payment.lost]
+        if any(end > self.now for end in ends):
+            after = min(after, LOST_LOOKED_FOR)
+        return self._not_beyond(after, *ends)
+
+    def _not_beyond(self, after: timedelta, *moments: datetime | None) -> timedelta:
+        """``after``, or until the first of ``moments`` that is still to come."""
+        return min(after, *(each - self.now for each in moments if each is not None and each > self.now), after)
 
     def _look_again(self, payment: Payment, after: timedelta, looks: int) -> Watch:
         self._uow.jobs.defer(SettlePayment(payment_id=payment.id), self.now + after)

@@ -11,11 +11,12 @@ from attrs import evolve, field, frozen
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.intent_list import IntentList
-from booking_payments.application.operations import Claimed, claim, judge, load, look, resume
+from booking_payments.application.operations import Claimed, claim, judge, load, resume, watch
 from booking_payments.application.recording import Recorder
 from booking_payments.application.rounds import through_queue
 from booking_payments.application.world import World
-from booking_payments.domain.errors import AlreadyUnderWay, PaymentError, TryAgainLater
+from booking_payments.domain import decisions
+from booking_payments.domain.errors import AlreadyUnderWay, PaymentError
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.retry import next_look
 from booking_payments.ports.gateway import GatewayError
@@ -97,9 +98,9 @@ async def _resolve(world: World, payment_id: str, holder: str, listed: IntentLis
     except AlreadyUnderWay as error:
         return _Resolved(error=error)
     if isinstance(claimed, Claimed):
-        told = await resume(world, claimed, CALLER, listed)
-        return _Resolved(error=told, answered=not isinstance(told, TryAgainLater))
-    return _Resolved(answered=await _look_at(world, claimed))
+        ended = await resume(world, claimed, CALLER, listed)
+        return _Resolved(error=ended.error, answered=ended.answered)
+    return _Resolved(answered=await _look_at(world, claimed, listed))
 
 
 async def claim_operation(
@@ -125,22 +126,24 @@ async def claim_operation(
     return await world.storage.transact(work)
 
 
-async def _look_at(world: World, payment: Payment) -> bool:
+async def _look_at(world: World, payment: Payment, listed: IntentList | None) -> bool:
     """Whether the gateway could be read."""
     try:
-        news = await look(world, payment)
+        news = await watch(world, payment, listed)
     except GatewayError:
         news = None
 
     async def work(uow: UnitOfWork) -> None:
         booking, now = await load(uow, payment.id)
-        watch = await uow.payments.watch(payment.id)
+        looks = (await uow.payments.watch(payment.id)).looks
         recorder = Recorder(world, uow, booking, now, CALLER)
         if news is not None and now.version == payment.version:
             await judge(uow, recorder, news)
+            if news.walked_at is not None:
+                recorder.add(decisions.end_watch(recorder.payment, news.walked_at))
             recorder.follow_up()
         changed = recorder.payment.version != payment.version
-        await recorder.save(yields=now.operation is None, looks=0 if changed else watch.looks + 1)
+        await recorder.save(yields=now.operation is None, looks=0 if changed else looks + 1)
 
     await world.storage.transact(work)
     return news is not None

@@ -86,10 +86,37 @@ class OperationIntended:
 
 @frozen(kw_only=True)
 class OutcomeLeftUnknown:
-    """The gateway did not say what became of the call; ``reason`` is a short code."""
+    """The gateway did not say what became of the call; ``reason`` is a short code. ``stored_error``: it answered with
+    an error of its own, which it repeats for as long as it keeps the key."""
 
     idempotency_key: str
     reason: str
+    stored_error: bool = False
+
+
+@frozen(kw_only=True)
+class CallNotFound:
+    """A complete walk through the gateway's list, begun at ``begun_at``, did not find what the call was to make."""
+
+    idempotency_key: str
+    begun_at: datetime
+
+
+@frozen(kw_only=True)
+class CallGivenUp:
+    """Nothing was found of what the call was to make, so it blocks nothing any more. It may still turn up: it is
+    watched until its key is too old for that."""
+
+    idempotency_key: str
+
+
+@frozen(kw_only=True)
+class LostCallEnded:
+    """A call that was given up is not watched any more. ``found`` is the gateway's id of what it made after all; None
+    when nothing turned up."""
+
+    idempotency_key: str
+    found: str | None = None
 
 
 @frozen(kw_only=True)
@@ -230,6 +257,8 @@ class RefundRequested:
         requested_amount: what the caller named; None for all that could come back.
         requested_at: when the request that this one repeats was made, where that one was never sent; its deadlines are
             measured by that clock. None: now.
+        again: an earlier sending of the same refund was given up; this one names its idempotency key at the gateway,
+            which tells the two apart.
     """
 
     refund_id: str
@@ -244,6 +273,7 @@ class RefundRequested:
     requested_amount: Money | None = None
     requested_at: datetime | None = None
     override: bool = False
+    again: bool = False
 
 
 @frozen(kw_only=True)
@@ -429,6 +459,9 @@ Fact = (
     PaymentStarted
     | OperationIntended
     | OutcomeLeftUnknown
+    | CallNotFound
+    | CallGivenUp
+    | LostCallEnded
     | OperationSettled
     | ReturnUrlChosen
     | IntentLinked

@@ -14,7 +14,14 @@ from attrs import Factory, field, frozen
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
-from booking_payments.domain.instructions import CaptureMethod, ConfirmIntent, CreateIntent, Instruction, Replacement
+from booking_payments.domain.instructions import (
+    CaptureMethod,
+    ConfirmIntent,
+    CreateIntent,
+    CreateRefund,
+    Instruction,
+    Replacement,
+)
 from booking_payments.domain.lifecycle import (
     COMMANDS,
     PAYMENT,
@@ -115,6 +122,7 @@ class Refund:
         requested_amount: what the caller named; None for all that could come back.
         acknowledged: whether its caller was given the outcome. An equal request of the same caller is a repetition
             while it was not.
+        again: an earlier sending of it was given up, under another key.
     """
 
     id: str
@@ -135,13 +143,15 @@ class Refund:
     requested_amount: Money | None = None
     requested_at: datetime | None = None
     acknowledged: bool = True
+    again: bool = False
 
 
 @frozen(kw_only=True)
 class DeferredRefund:
     """A promised refund that cannot be sent yet. Fields as in ``Refund``; ``why`` is the obstacle.
 
-    ``requested_by`` is None once the caller who asked for it knows that it waits.
+    ``requested_by`` is None once the caller who asked for it knows that it waits. ``again``: a sending of it was given
+    up.
     """
 
     id: str
@@ -153,6 +163,7 @@ class DeferredRefund:
     created_at: datetime
     requested_by: str | None = None
     requested_amount: Money | None = None
+    again: bool = False
 
     @property
     def given(self) -> GivenBack:
@@ -224,7 +235,11 @@ class Dispute:
 
 @frozen(kw_only=True)
 class Operation:
-    """The one call to the gateway that is in flight: what, with which key, since when, and whether it went silent."""
+    """The one call to the gateway that is in flight: what, with which key, since when, and whether it went silent.
+
+    ``stored_at``: when we heard that the gateway repeats an error of its own for this key. ``walks`` complete walks
+    through its lists were counted that did not find what the call was to make; the last one began at ``walked_at``.
+    """
 
     idempotency_key: str
     purpose: ev.Purpose
@@ -233,6 +248,32 @@ class Operation:
     unknown: bool = False
     refund_on_cancel: RefundOnCancel | None = None
     replacement: Replacement | None = None
+    stored_at: datetime | None = None
+    walks: int = 0
+    walked_at: datetime | None = None
+
+    @property
+    def stored_error(self) -> bool:
+        """Whether the gateway repeats an error of its own for this key."""
+        return self.stored_at is not None
+
+
+@frozen(kw_only=True)
+class LostCall:
+    """A call that was given up, and that may still turn out to have made an intent or a refund.
+
+    ``sent_at``: when it was first sent, at the earliest; ``key_from``: when the gateway first had its key, at the
+    latest. They differ where a process died before it sent anything. ``refund_id`` and ``amount`` are those of a
+    refund, None for an intent. ``named``: the refund names its idempotency key at the gateway, since it is not the
+    first sending of it.
+    """
+
+    idempotency_key: str
+    sent_at: datetime
+    key_from: datetime
+    refund_id: str | None = None
+    amount: Money | None = None
+    named: bool = False
 
 
 @frozen(kw_only=True)
@@ -247,7 +288,8 @@ class Payment:
     ``return_url`` is the newest that was named: where methods that redirect come back to. ``takes_redirects``: the
     intent was made with one, without which it takes no such methods.
     ``amount_step``: at the gateway all its amounts are multiples of so many minor units. ``method`` is what was paid
-    with, ``capture_before`` until when a hold of it could be captured.
+    with, ``capture_before`` until when a hold of it could be captured. ``lost`` are the calls that were given up and
+    are watched, since what they were to make may still turn up.
     """
 
     id: str
@@ -281,6 +323,7 @@ class Payment:
     releases: tuple[ev.AuthorizationReleased, ...] = ()
     method: MethodDetails | None = None
     capture_before: datetime | None = None
+    lost: tuple[LostCall, ...] = ()
     # Earlier releases kept it in the journal alone: a snapshot of theirs lacks it, and tells of the same payment.
     return_url: str | None = field(default=None, eq=False)
     takes_redirects: bool = field(default=False, eq=False)
@@ -307,8 +350,9 @@ class Payment:
 
     @property
     def is_final(self) -> bool:
-        """True when nothing is under way any more: closed, with no operation, refund, debt or dispute that may move."""
-        moving = bool(self.refund_pending) or any(dispute.is_open for dispute in self.disputes)
+        """True when nothing is under way any more: closed, with no operation, refund, debt or dispute that may move,
+        and no lost call that is watched."""
+        moving = bool(self.refund_pending or self.lost) or any(dispute.is_open for dispute in self.disputes)
         return not (self.status.is_open or self.operation or moving or self.owed.amount)
 
     @property
@@ -453,6 +497,11 @@ class Payment:
             amount_step=self.amount_step,
         )
 
+    @property
+    def lost_intent(self) -> LostCall | None:
+        """The lost call that was to make the payment's intent."""
+        return next((each for each in self.lost if each.refund_id is None), None)
+
     def refund(self, refund_id: str) -> Refund | None:
         """The refund with our id or the gateway's."""
         found = [r for r in self.refunds if refund_id in (r.id, r.gateway_refund_id)]
@@ -591,7 +640,8 @@ def _outcome_left_unknown(payment: Payment, fact: ev.OutcomeLeftUnknown, at: dat
     operation = payment.operation
     if operation is None or operation.idempotency_key != fact.idempotency_key:
         return {}
-    unknown = {"operation": attrs.evolve(operation, unknown=True)}
+    stored_at = operation.stored_at or (at if fact.stored_error else None)
+    unknown = {"operation": attrs.evolve(operation, unknown=True, stored_at=stored_at)}
     running = _running_under(payment, fact.idempotency_key)
     return unknown | _attempt(payment, running.number, outcome=AttemptOutcome.UNKNOWN) if running else unknown
 
@@ -599,6 +649,32 @@ def _outcome_left_unknown(payment: Payment, fact: ev.OutcomeLeftUnknown, at: dat
 def _running_under(payment: Payment, idempotency_key: str) -> Attempt | None:
     found = [each for each in payment.attempts if each.is_running and each.idempotency_key == idempotency_key]
     return found[0] if found else None
+
+
+@_folds(ev.CallNotFound)
+def _call_not_found(payment: Payment, fact: ev.CallNotFound, at: datetime) -> Changes:
+    operation = payment.operation
+    if operation is None or operation.idempotency_key != fact.idempotency_key:
+        return {}
+    return {"operation": attrs.evolve(operation, walks=operation.walks + 1, walked_at=fact.begun_at)}
+
+
+@_folds(ev.CallGivenUp)
+def _call_given_up(payment: Payment, fact: ev.CallGivenUp, at: datetime) -> Changes:
+    operation = payment.operation
+    if operation is None or operation.idempotency_key != fact.idempotency_key:
+        return {}
+    key_from = operation.stored_at or at
+    lost = LostCall(idempotency_key=fact.idempotency_key, sent_at=operation.intended_at, key_from=key_from)
+    if isinstance(operation.instruction, CreateRefund):
+        refund, named = operation.instruction, "idempotency_key" in operation.instruction.metadata
+        lost = attrs.evolve(lost, refund_id=refund.refund_id, amount=refund.amount, named=named)
+    return {"lost": (*payment.lost, lost)}
+
+
+@_folds(ev.LostCallEnded)
+def _lost_call_ended(payment: Payment, fact: ev.LostCallEnded, at: datetime) -> Changes:
+    return {"lost": tuple(each for each in payment.lost if each.idempotency_key != fact.idempotency_key)}
 
 
 @_folds(ev.OperationSettled)
@@ -734,6 +810,7 @@ def _refund_requested(payment: Payment, fact: ev.RefundRequested, at: datetime) 
         requested_amount=fact.requested_amount,
         requested_at=fact.requested_at,
         acknowledged=fact.requested_by is None,
+        again=fact.again,
     )
     return {
         "refunds": (*payment.refunds, refund),
@@ -744,6 +821,8 @@ def _refund_requested(payment: Payment, fact: ev.RefundRequested, at: datetime) 
 
 @_folds(ev.RefundDeferred)
 def _refund_deferred(payment: Payment, fact: ev.RefundDeferred, at: datetime) -> Changes:
+    given_up = any(lost.refund_id == fact.refund_id for lost in payment.lost)
+    again = given_up or any(each.again for each in payment.refunds if each.id == fact.refund_id)
     deferred = DeferredRefund(
         id=fact.refund_id,
         amount=fact.amount,
@@ -754,6 +833,7 @@ def _refund_deferred(payment: Payment, fact: ev.RefundDeferred, at: datetime) ->
         created_at=at,
         requested_by=fact.requested_by,
         requested_amount=fact.requested_amount,
+        again=again,
     )
     return {
         # One that was requested and never sent is no refund any more; it will be one again when it is sent.

@@ -76,11 +76,13 @@ class Unreachable(GatewayError):
 
 class Silent(GatewayError):
     """It may have happened. Try the same key again, then read. ``unreadable`` is the object that was answered, where
-    there is one and only we can't read it."""
+    there is one and only we can't read it. ``stored``: the gateway answered with an error of its own, which it repeats
+    for as long as it keeps the key, so that sending it again tells nothing."""
 
-    def __init__(self, message: str, *, code: str, unreadable: Unreadable | None = None) -> None:
+    def __init__(self, message: str, *, code: str, unreadable: Unreadable | None = None, stored: bool = False) -> None:
         super().__init__(message, code=code)
         self.unreadable = unreadable
+        self.stored = stored
 
 
 class Misconfigured(GatewayError):

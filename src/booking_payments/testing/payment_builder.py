@@ -140,10 +140,13 @@ def whole_life(of: Booking) -> PaymentBuilder:
         life.happen(
             ev.AttemptStarted(number=place + 1, origin=ev.Origin.SERVER, idempotency_key=key, payment_method_id="pm_1"),
             ev.OperationIntended(idempotency_key=key, purpose=purpose, instruction=instruction),
-            ev.OutcomeLeftUnknown(idempotency_key=key, reason="timeout"),
+            ev.OutcomeLeftUnknown(idempotency_key=key, reason="http_500", stored_error=True),
+            ev.CallNotFound(idempotency_key=key, begun_at=NOW + timedelta(minutes=10)),
+            ev.CallGivenUp(idempotency_key=key),
             ev.NewsDeferred(),
             ev.OperationSettled(idempotency_key=key, refusal="why"),
             ev.AttemptDropped(number=place + 1),
+            ev.LostCallEnded(idempotency_key=key, found="pi_1" if place else None),
         )
     return life.happen(
         ev.IntentLinked(intent_id="pi_1"),

@@ -101,7 +101,31 @@ def test_a_500_before_the_work_is_saved_and_nothing_happens(shop: Shop) -> None:
     assert shop.post("refunds", "k1", payment_intent=intent["id"]).status == 200
 
 
-@pytest.mark.parametrize("fault", ["500_before", "500_after"])
+def test_a_request_may_be_completed_long_after_its_500(shop: Shop) -> None:
+    shop.stripe.faults.script("POST /v1/payment_intents", "500_later", delay=timedelta(hours=1))
+    lost = shop.pay("pm_card_visa", "k1")
+    shop.wait(minutes=59, seconds=59)
+    before = shop.get("payment_intents").body["data"]
+
+    shop.wait(seconds=1)
+
+    after = shop.get("payment_intents").body["data"]
+    assert (lost.status, before, [each["status"] for each in after]) == (500, [], ["succeeded"])
+    assert (shop.pay("pm_card_visa", "k1").status, len(shop.get("payment_intents").body["data"])) == (500, 1)
+
+
+def test_what_can_not_be_completed_any_more_is_left(shop: Shop) -> None:
+    intent = shop.paid()
+    shop.stripe.faults.script("POST /v1/refunds", "500_later", delay=timedelta(hours=1))
+    shop.post("refunds", "k1", payment_intent=intent["id"])
+    whole = shop.post("refunds", "k2", payment_intent=intent["id"]).status
+
+    shop.wait(hours=1)
+
+    assert (whole, len(shop.get("refunds").body["data"])) == (200, 1)
+
+
+@pytest.mark.parametrize("fault", ["500_before", "500_after", "500_later"])
 def test_a_saved_answer_is_replayed_before_anything_breaks_down(shop: Shop, fault: str) -> None:
     first = shop.pay("pm_card_visa", "k1")
     shop.stripe.faults.script("POST /v1/payment_intents", fault)

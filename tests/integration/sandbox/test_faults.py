@@ -30,6 +30,7 @@ def hasty(sandbox: Sandbox) -> Iterator[stripe.StripeClient]:
         ("429_lock", 429, "lock_timeout"),
         ("500_before", 500, None),
         ("500_after", 500, None),
+        ("500_later", 500, None),
         ("503", 503, None),
     ],
 )

@@ -38,6 +38,7 @@ OVER_SQL = frozenset(
         "test_replay",
         "test_resuming",
         "test_rounds",
+        "test_stored_errors",
         "test_stuck_queues",
         "test_unknown_outcomes",
         "test_webhooks",

@@ -13,8 +13,9 @@ WEBHOOK: Final = "webhook"
 class Fault(Enum):
     """What can be scripted. ``before``: nothing happened; ``after``: the request took effect.
 
-    Both kinds of 500 are saved under the idempotency key, as Stripe does once an endpoint has begun to execute: a
-    request that is repeated with its key gets the same 500 and does nothing.
+    All kinds of 500 are saved under the idempotency key, as Stripe does once an endpoint has begun to execute: a
+    request that is repeated with its key gets the same 500 and does nothing. With ``500_later`` Stripe completes the
+    request by itself ("rolls forward"), a delay after it has answered.
     """
 
     TIMEOUT_BEFORE = "timeout_before"
@@ -26,6 +27,7 @@ class Fault(Enum):
     LOCK_TIMEOUT = "429_lock"
     ERROR_BEFORE = "500_before"
     ERROR_AFTER = "500_after"
+    ERROR_LATER = "500_later"
     UNAVAILABLE = "503"
     SLOW = "slow"
     DUPLICATE = "duplicate"
@@ -68,7 +70,7 @@ class Script:
 
 @frozen
 class Struck:
-    """A fault that applies to one request or delivery; ``delay`` matters to ``slow`` and ``delay`` only."""
+    """A fault that applies to one request or delivery; ``delay`` matters to ``slow``, ``500_later`` and ``delay``."""
 
     fault: Fault
     delay: timedelta

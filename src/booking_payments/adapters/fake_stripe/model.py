@@ -7,6 +7,7 @@ customer in the browser, the bank, the operator in Stripe's dashboard, the webho
 import random as random_module
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -47,6 +48,25 @@ API_VERSION: Final = "2026-10-28.endive"
 CALLS_KEPT: Final = 100_000
 """How many requests ``FakeStripe.calls`` remembers."""
 
+UNFINISHED: Final = "unfinished_request"
+"""Requests that were answered with a 500 and will be completed, by their ids."""
+
+
+def execute(account: Account, method: str, path: str, params: Mapping[str, Any]) -> Json:
+    """Do what a request asks for; its answer. Raises ``Refusal``."""
+    endpoint, id_ = find_endpoint(method, path)
+    values = read_params(params, endpoint.fields)
+    paths = expansions(values)
+    return expanded(account, endpoint.handler(account, values, id_), paths)
+
+
+def _roll_forward(account: Account, request: Record) -> None:
+    """Complete a request that was answered with a 500, as far as it can still be done."""
+    account.remove(request)
+    with suppress(Refusal):
+        execute(account, request.body["method"], request.body["path"], request.body["params"])
+
+
 FOLLOW_UPS: Final[Mapping[str, tuple[str, Callable[[Account, Record], None]]]] = {
     "settle_debit": ("payment_intent", charging.settle_debit),
     "expire_authorization": ("payment_intent", charging.expire_authorization),
@@ -57,6 +77,7 @@ FOLLOW_UPS: Final[Mapping[str, tuple[str, Callable[[Account, Record], None]]]] =
     "inquiry_escalated": ("dispute", disputes.escalate),
     "inquiry_refunded": ("dispute", disputes.close_refunded_inquiry),
     "dispute_deadline": ("dispute", disputes.pass_deadline),
+    "roll_forward": (UNFINISHED, _roll_forward),
 }
 """What happens by itself later: action, kind of its object, who does it."""
 
@@ -164,7 +185,7 @@ class FakeStripe:
             raise NetworkFault.of(fault)
         if fault in _INSTEAD:
             return self._refused(_INSTEAD[fault](key))
-        answer = self._answer(method, path, params, key, fault)
+        answer = self._answer(method, path, params, key, struck)
         if fault is not None and fault in NETWORK_FAULTS:
             raise NetworkFault.of(fault)
         return evolve(answer, delay=struck.delay) if struck and fault is Fault.SLOW else answer
@@ -173,21 +194,24 @@ class FakeStripe:
         self._account.request = RequestRef(f"req_{self._account.token(14)}", key, version)
 
     def _answer(
-        self, method: str, path: str, params: Mapping[str, Any], key: str | None, fault: Fault | None = None
+        self, method: str, path: str, params: Mapping[str, Any], key: str | None, struck: Struck | None = None
     ) -> Answer:
         """Replay or execute.
 
-        With the faults ``500_before`` and ``500_after`` Stripe breaks down when it has begun to execute, so 500 is the
-        answer that is saved under the key. A key with a saved answer replays it, and nothing breaks down.
+        With the faults ``500_before``, ``500_after`` and ``500_later`` Stripe breaks down when it has begun to execute,
+        so 500 is the answer that is saved under the key. A key with a saved answer replays it, and nothing breaks down.
         """
+        fault = struck.fault if struck else None
         print_ = idempotency.fingerprint(method, path, params)
         try:
             saved = self._saved(key, print_)
             if saved is not None:
                 return evolve(saved, headers={**self._headers(), **saved.headers})
-            if fault is Fault.ERROR_BEFORE:
+            if struck is not None and fault is Fault.ERROR_LATER:
+                self._complete_later(method, path, params, struck.delay)
+            if fault in (Fault.ERROR_BEFORE, Fault.ERROR_LATER):
                 raise server_error(500, executed=True)
-            answer = self._answered(self._execute(method, path, params))
+            answer = self._answered(execute(self._account, method, path, params))
             executed = True
         except Refusal as refusal:
             answer, executed = self._refused(refusal), refusal.executed
@@ -203,11 +227,10 @@ class FakeStripe:
         idempotency.check_key(key)
         return idempotency.replay(self._account, key, print_)
 
-    def _execute(self, method: str, path: str, params: Mapping[str, Any]) -> Json:
-        endpoint, id_ = find_endpoint(method, path)
-        values = read_params(params, endpoint.fields)
-        paths = expansions(values)
-        return expanded(self._account, endpoint.handler(self._account, values, id_), paths)
+    def _complete_later(self, method: str, path: str, params: Mapping[str, Any], delay: timedelta) -> None:
+        body = {"method": method, "path": path, "params": copy_json(dict(params))}
+        request = self._account.add(UNFINISHED, self._account.new_id(UNFINISHED, "unfinished"), body)
+        follow_ups.schedule(self._account, "roll_forward", request.id, delay)
 
     def _answered(self, body: Json) -> Answer:
         return Answer(200, copy_json(body), self._headers())

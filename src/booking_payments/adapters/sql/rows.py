@@ -17,7 +17,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.ledger import Account, Line, Posting, PostingKind
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.payment import Attempt, DeferredRefund, Dispute, Operation, Payment, Refund
+from booking_payments.domain.payment import Attempt, DeferredRefund, Dispute, LostCall, Operation, Payment, Refund
 from booking_payments.domain.refunds import GivenBack, RefundPolicy
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.publisher import Delivery, Message
@@ -105,6 +105,7 @@ class _State:
     takes_redirects: bool = False
     method: MethodDetails | None = None
     capture_before: datetime | None = None
+    lost: tuple[LostCall, ...] = ()
 
 
 # fmt: off
@@ -136,6 +137,7 @@ def payment_values(payment: Payment) -> Values:
         takes_redirects=payment.takes_redirects,
         method=payment.method,
         capture_before=payment.capture_before,
+        lost=payment.lost,
     )
     return {
         "status": payment.status.value,
@@ -210,6 +212,7 @@ def payment_from(row: Row) -> Payment:
         takes_redirects=state.takes_redirects,
         method=state.method,
         capture_before=state.capture_before,
+        lost=state.lost,
     )
 
 

@@ -61,7 +61,7 @@ def _from_object(status: int, error: Body, headers: Headers) -> GatewayError:
     code = _text(error, "code")
     message = _message(error, status)
     if status >= 500 or status == 409:
-        return Silent(message, code=code or f"http_{status}")
+        return Silent(message, code=code or f"http_{status}", stored=status == 500)
     if status == 429 or code == "rate_limit":
         return _too_many(code, message, headers)
     if _text(error, "type") == "idempotency_error":

@@ -197,8 +197,10 @@ class StripeGateway:
             body = (await self._transport.call("GET", path, {"limit": PAGE, **params, **after}, None)).body
             items, has_more = _read(body, _page)
             found.extend(_read(item, read) for item in items)
-            if not has_more or not items:
+            if not has_more:
                 return found[::-1]
+            if not items:
+                raise Silent("the payment provider's list breaks off", code="unreadable_answer")
             after = {"starting_after": items[-1]["id"]}
 
 

@@ -7,6 +7,7 @@ facts they return are folded by ``payment.evolve``.
 - ``intending``: what may be asked of the gateway, and how;
 - ``intents``, ``observe_refunds``, ``observe_disputes``: applying what it reports;
 - ``obligations``: what is to go back to a customer, and the refunds that do it;
+- ``lost``: calls whose effect can't be found, and what may still turn up of them;
 - ``ending``: the end of operations, and of payments and bookings with them.
 """
 
@@ -55,8 +56,20 @@ from booking_payments.domain.decisions.intents import (
     observe_method,
     observe_verdict,
 )
-from booking_payments.domain.decisions.obligations import (
+from booking_payments.domain.decisions.lost import (
+    ARRIVES_WITHIN,
     NEVER_SENT,
+    NOT_AT_GATEWAY,
+    NOT_SENT_AGAIN,
+    end_watch,
+    is_lost,
+    names_of_sending,
+    next_walk_at,
+    note_walk,
+    observe_lost_intent,
+    watched_until,
+)
+from booking_payments.domain.decisions.obligations import (
     REFUSED_BY_DISPUTE,
     NewIds,
     Request,
@@ -78,11 +91,19 @@ from booking_payments.domain.decisions.observe_disputes import (
     observe_dispute,
     withdrawn_amount,
 )
-from booking_payments.domain.decisions.observe_refunds import is_old_refund_news, is_release, observe_refund
+from booking_payments.domain.decisions.observe_refunds import (
+    is_old_refund_news,
+    is_release,
+    observe_refund,
+    refund_of,
+)
 
 __all__ = [
+    "ARRIVES_WITHIN",
     "CANCEL_REFUSED",
     "NEVER_SENT",
+    "NOT_AT_GATEWAY",
+    "NOT_SENT_AGAIN",
     "REFUSED_BY_DISPUTE",
     "RELEASE_REFUSED",
     "Facts",
@@ -98,6 +119,7 @@ __all__ = [
     "choose_return_url",
     "disputed_amount",
     "end_reason_after",
+    "end_watch",
     "first_made_at",
     "give_up",
     "has_method",
@@ -111,16 +133,21 @@ __all__ = [
     "intend_update",
     "is_conclusive",
     "is_gone",
+    "is_lost",
     "is_old_dispute_news",
     "is_old_intent_news",
     "is_old_refund_news",
     "is_release",
     "may_send",
     "must_wait",
+    "names_of_sending",
     "needs_ending",
     "needs_other_intent",
+    "next_walk_at",
+    "note_walk",
     "observe_dispute",
     "observe_intent",
+    "observe_lost_intent",
     "observe_method",
     "observe_refund",
     "observe_verdict",
@@ -129,6 +156,7 @@ __all__ = [
     "promise_late_money",
     "promise_on_cancel",
     "quote",
+    "refund_of",
     "release_after",
     "release_exhausted",
     "repeated",
@@ -141,5 +169,6 @@ __all__ = [
     "settle",
     "settle_debt",
     "start",
+    "watched_until",
     "withdrawn_amount",
 ]

@@ -9,6 +9,7 @@ from booking_payments.domain.booking import Booking, BookingStatus, EndReason, P
 from booking_payments.domain.decisions.facts import Facts, has_drift, unless_known
 from booking_payments.domain.decisions.intending import charges
 from booking_payments.domain.decisions.intents import ended, intent_drift
+from booking_payments.domain.decisions.lost import ends_payment, watch
 from booking_payments.domain.decisions.obligations import after_refusal
 from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
 from booking_payments.domain.instructions import ConfirmIntent, Replacement, UpdateIntent
@@ -25,12 +26,24 @@ def needs_ending(payment: Payment) -> bool:
 
 
 def holds_in_vain(payment: Payment, report: IntentReport | None) -> bool:
-    """True when the bank holds money for a payment that is over: its call arrived after it was given up. What the
-    gateway refused to release is left to a person."""
+    """True when the bank holds money for a payment that is over: its call arrived after it was given up. Where that
+    call was lost, also when its intent may still be paid. What the gateway refused to release is left to a person."""
     over = payment.status in (PaymentStatus.CANCELED, PaymentStatus.FAILED) and payment.operation is None
     over = over and not has_drift(payment, RELEASE_REFUSED)
-    held = report is not None and report.status is PaymentStatus.REQUIRES_CAPTURE and report.id == payment.intent_id
-    return over and held
+    held = report is not None and report.id == payment.intent_id
+    return over and held and report is not None and report.status in _in_vain(payment)
+
+
+def _in_vain(payment: Payment) -> tuple[PaymentStatus, ...]:
+    held = (PaymentStatus.REQUIRES_CAPTURE,)
+    return held if payment.lost_intent is None else (*held, *_MAY_BE_PAID)
+
+
+_MAY_BE_PAID = (
+    PaymentStatus.REQUIRES_PAYMENT_METHOD,
+    PaymentStatus.REQUIRES_CONFIRMATION,
+    PaymentStatus.REQUIRES_ACTION,
+)
 
 
 def may_send(operation: Operation, booking: Booking, now: datetime) -> bool:
@@ -41,7 +54,8 @@ def may_send(operation: Operation, booking: Booking, now: datetime) -> bool:
 
 
 def settle(payment: Payment, operation: Operation, *, refusal: str | None = None, answered: bool = True) -> Facts:
-    """The operation is over: done, or refused with the gateway's ``refusal`` code, which drops what it began.
+    """The operation is over: done, or refused with the gateway's ``refusal`` code, which drops what it began. One that
+    was only not found is watched, and where it was to make the payment's intent the payment ends with it.
 
     ``answered``: the run that began it ends it, so that its caller is given this outcome.
     """
@@ -50,7 +64,11 @@ def settle(payment: Payment, operation: Operation, *, refusal: str | None = None
     # Who was told before that the outcome is unknown is not given it by this run.
     answered = answered and not payment.operation.unknown
     settled = ev.OperationSettled(idempotency_key=operation.idempotency_key, refusal=refusal, answered=answered)
-    return (settled, *_dropped(payment, operation, refusal, answered)) if refusal else (settled,)
+    if not refusal:
+        return (settled,)
+    watched = () if answered else watch(payment, operation, refusal)
+    over = (ended(payment),) if ends_payment(payment, operation, refusal) else ()
+    return (*watched, settled, *_dropped(payment, operation, refusal, answered), *over)
 
 
 def give_up(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Facts:

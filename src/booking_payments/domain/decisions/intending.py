@@ -105,6 +105,8 @@ def intend_create(
     if confirm:
         _require_chargeable(payment, payment_method_id)
     require_idle(payment)
+    if payment.lost_intent is not None:  # it would be another intent of the same payment; the payment is to end first
+        raise AlreadyUnderWay()
     instruction = CreateIntent(
         amount=payment.amount,
         capture_method=payment.capture_method,

@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from booking_payments.domain import events as ev
 from booking_payments.domain.decisions.facts import Facts, has_drift
 from booking_payments.domain.decisions.intending import intent_of, metadata_of, require_idle
+from booking_payments.domain.decisions.lost import NEVER_SENT, may_send_again
 from booking_payments.domain.errors import InvalidAmount, RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.instructions import CreateRefund
@@ -35,9 +36,6 @@ from booking_payments.domain.reports import DisputeReport
 REPEATED_WITHIN: Final = timedelta(hours=24)
 """How long an equal request of the same caller counts as a repetition of one whose outcome it was not given."""
 
-NEVER_SENT: Final = "never_sent"
-"""The failure reason of a refund that certainly never reached the gateway."""
-
 REFUSED_BY_DISPUTE: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
 """The gateway's codes for a refund of a charge that is disputed (docs.stripe.com/error-codes)."""
 
@@ -55,6 +53,7 @@ class Request:
         note: free text for our own books; it is not sent to the gateway.
         made_at: when the request was first made; its deadlines are measured then.
         override: an operator passes over the refund rules.
+        again: an earlier sending of the same refund was given up, and may still turn up.
     """
 
     amount: Money | None
@@ -65,6 +64,7 @@ class Request:
     override: bool = False
     correlation_id: str | None = None
     installation_id: str | None = None
+    again: bool = False
 
 
 @frozen(kw_only=True)
@@ -197,7 +197,7 @@ def send_deferred(
         part = min(deferred.amount, left)
         left = left - part
         part = min(part, refundable.sendable).rounded_down(payment.amount_step)
-        if part and _may_send(refundable):
+        if part and _may_send(refundable) and may_send_again(payment, deferred.id, part):
             return _send_part(payment, ids, deferred, part, correlation_id, installation_id)
     return ()
 
@@ -224,6 +224,7 @@ def _send_part(
         by=deferred.requested_by,
         correlation_id=correlation_id,
         installation_id=installation_id,
+        again=deferred.again,
     )
     again = NewIds(refund_id=lambda: deferred.id, idempotency_key=ids.idempotency_key)
     # With the last of what is owed goes the last of its fee, so that the order of events does not change a cent of it.
@@ -375,13 +376,18 @@ def _send(
         requested_amount=request.amount,
         requested_at=request.made_at,
         override=request.override,
+        again=request.again,
     )
     instruction = CreateRefund(
         intent_id=intent_of(payment),
         refund_id=refund_id,
         amount=given.amount,
         reason=request.reason,
-        metadata={**metadata_of(payment, request.correlation_id, request.installation_id), "refund_id": refund_id},
+        metadata={
+            **metadata_of(payment, request.correlation_id, request.installation_id),
+            "refund_id": refund_id,
+            **({"idempotency_key": key} if request.again else {}),
+        },
     )
     intended = ev.OperationIntended(idempotency_key=key, purpose=ev.Purpose.REFUND, instruction=instruction)
     return requested, intended

@@ -1,7 +1,10 @@
 """Applying what the gateway reports of refunds, ours or made in its dashboard."""
 
+from attrs import evolve
+
 from booking_payments.domain import events as ev
 from booking_payments.domain.decisions.facts import Facts, contradicted, unless_known
+from booking_payments.domain.decisions.lost import observe_lost_refund
 from booking_payments.domain.errors import IllegalTransition
 from booking_payments.domain.lifecycle import REFUND, RefundEvent, RefundStatus, move
 from booking_payments.domain.money import Money, total
@@ -28,13 +31,25 @@ def observe_refund(payment: Payment, report: RefundReport) -> Facts:
     """What a trusted report of a refund means, be it ours or one made in the gateway's dashboard."""
     if report.status is None:
         return unless_known(payment, ev.DriftFound(code="unknown_refund_status", detail=report.id))
-    refund = payment.refund(report.metadata.get("refund_id", report.id)) or payment.refund(report.id)
+    refund = refund_of(payment, report)
+    turned_up = observe_lost_refund(payment, report)
     if refund is None:
-        return _found_refund(payment, report, report.status)
+        return (*_found_refund(payment, report, report.status), *turned_up)
     try:
-        return _known_refund(payment, refund, report, report.status)
+        return (*_known_refund(payment, refund, report, report.status), *turned_up)
     except IllegalTransition as contradiction:
         return contradicted(payment, report.id, contradiction)
+
+
+def refund_of(payment: Payment, report: RefundReport) -> Refund | None:
+    """The refund of ours that a report is about, if there is one. A refund may be sent a second time, under a new key,
+    when nothing was found of the first sending: what the first one made after all is another refund."""
+    known = payment.refund(report.id)
+    named = payment.refund(report.metadata.get("refund_id", ""))
+    if known is not None or named is None:
+        return known
+    sending = named.idempotency_key if named.again else None
+    return named if report.metadata.get("idempotency_key") == sending else None
 
 
 def _known_refund(payment: Payment, refund: Refund, report: RefundReport, status: RefundStatus) -> Facts:
@@ -59,16 +74,20 @@ def _found_refund(payment: Payment, report: RefundReport, status: RefundStatus) 
     if is_release(payment, report):
         known = any(release.gateway_refund_id == report.id for release in payment.releases)
         return () if known else (ev.AuthorizationReleased(gateway_refund_id=report.id, amount=report.amount),)
-    return (
-        ev.RefundFound(
-            refund_id=report.id,
-            gateway_refund_id=report.id,
-            amount=report.amount,
-            fee_refunded=Money.zero(report.amount.currency),
-            status=move(REFUND, None, _REFUND_EVENTS[status]) or status,
-            reason=report.reason,
-        ),
+    found = ev.RefundFound(
+        refund_id=report.id,
+        gateway_refund_id=report.id,
+        amount=report.amount,
+        fee_refunded=Money.zero(report.amount.currency),
+        status=move(REFUND, None, _REFUND_EVENTS[status]) or status,
+        reason=report.reason,
     )
+    waiting = payment.deferred_refund(report.metadata.get("refund_id", ""))
+    if waiting is None or waiting.amount != report.amount:
+        return (found,)
+    # It was given up as lost, and has turned up: this is what would have been sent again.
+    found = evolve(found, refund_id=waiting.id, fee_refunded=waiting.fee_refunded)
+    return ev.DeferredRefundDropped(refund_id=waiting.id), found
 
 
 def is_release(payment: Payment, report: RefundReport) -> bool:

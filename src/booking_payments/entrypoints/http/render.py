@@ -221,7 +221,10 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.PaymentStarted: "payment_id booking_id booking_reference customer_id booking_amount breakdown fee_policy "
     "refund_policy event_starts_at capture_method max_attempts amount_step",
     ev.OperationIntended: "purpose",
-    ev.OutcomeLeftUnknown: "reason",
+    ev.OutcomeLeftUnknown: "reason stored_error",
+    ev.CallNotFound: "begun_at",
+    ev.CallGivenUp: "",
+    ev.LostCallEnded: "found",
     ev.OperationSettled: "",
     ev.NewsDeferred: "",
     ev.ReturnUrlChosen: "",
@@ -263,6 +266,9 @@ SHOWN: Final[Mapping[type, str]] = {
 SHOWN_TO_OPERATORS: Final[Mapping[type, str]] = {
     ev.OperationIntended: "idempotency_key",
     ev.OutcomeLeftUnknown: "idempotency_key",
+    ev.CallNotFound: "idempotency_key",
+    ev.CallGivenUp: "idempotency_key",
+    ev.LostCallEnded: "idempotency_key",
     ev.OperationSettled: "idempotency_key refusal",
     ev.AttemptStarted: "idempotency_key",
     ev.RefundRequested: "idempotency_key",

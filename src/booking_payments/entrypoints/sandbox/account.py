@@ -7,6 +7,7 @@ from threading import RLock
 from typing import Any, Final
 
 from booking_payments.adapters.fake_stripe import Answer, FakeStripe
+from booking_payments.adapters.fake_stripe.model import execute
 from booking_payments.adapters.stripe import amounts
 
 FURTHEST: Final = timedelta(days=36525)
@@ -61,7 +62,7 @@ class SandboxStripe(FakeStripe):
     def by_hand(self, method: str, path: str, params: Mapping[str, Any]) -> Answer:
         """A request outside the interface: no fault strikes it, and it is not among the calls."""
         with self.lock:
-            return self._act(lambda: self._execute(method, path, params))
+            return self._act(lambda: execute(self._account, method, path, params))
 
     def target_of(self, endpoint_id: str) -> tuple[str, str] | None:
         """Address and secret of a webhook endpoint; None when it is gone."""

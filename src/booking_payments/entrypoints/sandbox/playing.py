@@ -101,7 +101,8 @@ class Advance(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class FaultScript(msgspec.Struct, forbid_unknown_fields=True):
-    """What goes wrong with the next ``times`` requests that match; ``delay_s`` is for ``slow`` and ``delay``."""
+    """What goes wrong with the next ``times`` requests that match; ``delay_s`` is for ``slow``, ``500_later`` and
+    ``delay``."""
 
     match: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^*]*(\*[^*]+){0,4}\*?$")]
     fault: Text

@@ -46,6 +46,8 @@ _FACTS: Final[Mapping[type, str]] = {
     ev.DisputeOpened: "bad",
     ev.DriftFound: "bad",
     ev.OutcomeLeftUnknown: "warn",
+    ev.CallNotFound: "warn",
+    ev.CallGivenUp: "warn",
     ev.ActionRequired: "warn",
     ev.DisputeChanged: "warn",
     ev.LatePaymentDecided: "warn",
