@@ -14,7 +14,7 @@ from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import AlreadyUnderWay, NotFound, RefusedByRule
-from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.lifecycle import Command, PaymentStatus, require
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
@@ -38,6 +38,7 @@ async def start_payment(
     confirm_immediately: bool,
     capture_method: CaptureMethod | None,
     return_url: str | None,
+    client: Client | None = None,
 ) -> PaymentView:
     """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
 
@@ -51,6 +52,7 @@ async def start_payment(
         decisions.require_payable(recorder.booking, recorder.now)
         if not _goes_on(recorder.payment_or_none):
             recorder.start(_started(world, recorder, capture_method))
+        recorder.add(decisions.name_client(recorder.payment, client))
         if recorder.payment.intent_id is None:
             recorder.add(_created(world, recorder, payment_method_id, confirm_immediately, return_url))
         elif confirm_immediately:

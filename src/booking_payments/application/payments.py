@@ -53,7 +53,7 @@ from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import CardDeclined, NotFound, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded, Settlement
-from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.publisher import Delivery
@@ -162,12 +162,14 @@ class BookingPayments:
         confirm_immediately: bool = False,
         capture_method: CaptureMethod | None = None,
         return_url: str | None = None,
+        client: Client | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentView:
         """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
 
         ``capture_method`` is for a new one: an open payment keeps the one that it was started with. Its
-        ``return_url`` is the default of later calls, too.
+        ``return_url`` is the default of later calls, too. With ``client=Client.STRIPE_JS`` 3-D Secure is left to
+        Stripe.js, on the page of the front end; it holds for all later charges of the payment, too.
         """
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
@@ -179,6 +181,7 @@ class BookingPayments:
                 confirm_immediately=confirm_immediately,
                 capture_method=capture_method,
                 return_url=return_url,
+                client=client,
             )
             asked = {"payment_method_id": payment_method_id, "confirm_immediately": confirm_immediately}
             return audited(self._world, "start_payment", caller, work, booking_id=booking_id, asked=asked)
@@ -189,6 +192,7 @@ class BookingPayments:
             "confirm_immediately": confirm_immediately,
             "capture_method": capture_method,
             "return_url": return_url,
+            "client": client,
         }
         return await self._once("start_payment", caller, idempotency_key, given, work, self._payment_memory)
 
@@ -540,6 +544,7 @@ class BookingPayments:
         *,
         confirm_immediately: bool = True,
         return_url: str | None = None,
+        client: Client | None = None,
         caller: Caller = BACKEND,
         idempotency_key: str | None = None,
     ) -> PaymentResult:
@@ -552,6 +557,7 @@ class BookingPayments:
                 payment_method_id=payment_method_id,
                 confirm_immediately=confirm,
                 return_url=return_url,
+                client=client,
                 idempotency_key=idempotency_key,
             )
         except PaymentError as error:

@@ -9,7 +9,7 @@ from enum import Enum
 from attrs import frozen
 
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
-from booking_payments.domain.instructions import CaptureMethod, Instruction
+from booking_payments.domain.instructions import CaptureMethod, Client, Instruction
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import Deferral, GivenBack, RefundOnCancel, RefundPolicy, RefundReason
@@ -134,6 +134,13 @@ class AttemptDropped:
     """An attempt ended without a verdict: the gateway refused the request itself. It does not count."""
 
     number: int
+
+
+@frozen(kw_only=True)
+class ClientNamed:
+    """The front end has said what carries out the customer's action; it holds for every charge that follows."""
+
+    client: Client
 
 
 @frozen(kw_only=True)
@@ -411,6 +418,7 @@ Fact = (
     | AttemptStarted
     | AttemptRefused
     | AttemptDropped
+    | ClientNamed
     | MethodRequired
     | MethodAttached
     | ActionRequired

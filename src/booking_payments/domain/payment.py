@@ -14,7 +14,7 @@ from attrs import Factory, field, frozen
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
-from booking_payments.domain.instructions import CaptureMethod, CreateIntent, Instruction
+from booking_payments.domain.instructions import CaptureMethod, Client, CreateIntent, Instruction
 from booking_payments.domain.lifecycle import (
     COMMANDS,
     PAYMENT,
@@ -224,7 +224,8 @@ class Payment:
     part of it that the bank had taken already when a refund was requested on top: should the bank give that back to us,
     it is not owed. ``deferred`` are the promised refunds that could not be sent yet, ``releases`` the refunds at the
     gateway that released held money.
-    ``return_url`` is the one that the intent was made with: where methods that redirect come back to.
+    ``return_url`` is the one that the intent was made with: where methods that redirect come back to. ``client`` is
+    what the front end carries the customer's action out with, None for a redirect.
     ``amount_step``: at the gateway all its amounts are multiples of so many minor units. ``method`` is what was paid
     with, ``capture_before`` until when a hold of it could be captured.
     """
@@ -262,6 +263,7 @@ class Payment:
     capture_before: datetime | None = None
     # Earlier releases kept it in the journal alone: a snapshot of theirs lacks it, and tells of the same payment.
     return_url: str | None = field(default=None, eq=False)
+    client: Client | None = None
 
     @property
     def amount(self) -> Money:
@@ -609,6 +611,11 @@ def _attempt_refused(payment: Payment, fact: ev.AttemptRefused, at: datetime) ->
 @_folds(ev.AttemptDropped)
 def _attempt_dropped(payment: Payment, fact: ev.AttemptDropped, at: datetime) -> Changes:
     return _attempt(payment, fact.number, outcome=AttemptOutcome.DROPPED)
+
+
+@_folds(ev.ClientNamed)
+def _client_named(payment: Payment, fact: ev.ClientNamed, at: datetime) -> Changes:
+    return {"client": fact.client}
 
 
 @_folds(ev.MethodRequired)

@@ -13,7 +13,7 @@ from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_
 from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus
 from booking_payments.domain.events import AuthorizationReleased, DriftFound, Recorded
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
-from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.ledger import Account, Line, Posting, PostingKind
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
@@ -96,6 +96,7 @@ class _State:
     deferred: tuple[DeferredRefund, ...] = ()
     releases: tuple[AuthorizationReleased, ...] = ()
     return_url: str | None = None
+    client: Client | None = None
     method: MethodDetails | None = None
     capture_before: datetime | None = None
 
@@ -126,6 +127,7 @@ def payment_values(payment: Payment) -> Values:
         deferred=payment.deferred,
         releases=payment.releases,
         return_url=payment.return_url,
+        client=payment.client,
         method=payment.method,
         capture_before=payment.capture_before,
     )
@@ -199,6 +201,7 @@ def payment_from(row: Row) -> Payment:
         deferred=state.deferred,
         releases=state.releases,
         return_url=state.return_url,
+        client=state.client,
         method=state.method,
         capture_before=state.capture_before,
     )

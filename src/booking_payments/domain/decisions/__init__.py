@@ -32,6 +32,7 @@ from booking_payments.domain.decisions.intending import (
     intend_confirm,
     intend_create,
     intend_release,
+    name_client,
     require_payable,
     start,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "is_release",
     "may_send",
     "must_wait",
+    "name_client",
     "needs_ending",
     "observe_dispute",
     "observe_intent",

@@ -16,6 +16,7 @@ from booking_payments.domain.instructions import (
     CaptureIntent,
     CaptureMethod,
     ChargeTexts,
+    Client,
     ConfirmIntent,
     CreateIntent,
     Instruction,
@@ -94,6 +95,7 @@ def intend_create(
         metadata=metadata_of(payment, correlation_id, installation_id),
         methods=methods,
         texts=texts,
+        client=payment.client,
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
     return (*_server_attempt(payment, idempotency_key, payment_method_id), intended) if confirm else (intended,)
@@ -106,10 +108,18 @@ def intend_confirm(
     _require_chargeable(payment, payment_method_id)
     require_idle(payment)
     instruction = ConfirmIntent(
-        intent_id=intent_of(payment), payment_method_id=payment_method_id, return_url=return_url
+        intent_id=intent_of(payment),
+        payment_method_id=payment_method_id,
+        return_url=return_url,
+        client=payment.client,
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
     return (*_server_attempt(payment, idempotency_key, payment_method_id), intended)
+
+
+def name_client(payment: Payment, client: Client | None) -> Facts:
+    """Keep what carries the customer's action out from now on; None, and what is kept already, change nothing."""
+    return () if client is None or client is payment.client else (ev.ClientNamed(client=client),)
 
 
 def intend_capture(payment: Payment, *, idempotency_key: str, amount: Money | None) -> Facts:

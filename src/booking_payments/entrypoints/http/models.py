@@ -43,6 +43,13 @@ CaptureMethodText = Annotated[
     Literal["automatic", "manual"],
     Meta(description="of a new payment; an open one keeps the one that it was started with"),
 ]
+ClientText = Annotated[
+    Literal["stripe_js"],
+    Meta(
+        description="`stripe_js`: the front end shows 3-D Secure itself, with Stripe.js; holds for later `confirm` and "
+        "`retry` too. Without it the browser is sent to the bank's page"
+    ),
+]
 MethodType = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,49}$", examples=["card"])]
 AdviceText = Literal["try_again", "other_method", "ask_bank", "fix_details"]
 """``domain.errors.Advice``: what the customer may do about an error."""
@@ -167,6 +174,7 @@ class StartPayment(Asked):
     confirm_immediately: bool = False
     capture_method: CaptureMethodText | None = None
     return_url: Url | None = None
+    client: ClientText | None = None
 
 
 class ConfirmPayment(Asked):
