@@ -6,7 +6,7 @@ from enum import Enum
 from attrs import frozen
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.paying import latest
+from booking_payments.application.paying import latest, look_at_payment
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
@@ -61,6 +61,14 @@ class Checkout:
         return decline.for_customer() if decline else None
 
     @property
+    def may_have_moved(self) -> bool:
+        """Whether the customer may have acted at the gateway since our books were written: there is an open intent, and
+        the page would ask for its payment, or say that it can't be paid any more."""
+        waiting = self.stage in (Stage.PAY, Stage.AUTHENTICATE, Stage.CLOSED)
+        payment = self.payment
+        return waiting and payment is not None and payment.intent_id is not None and payment.status.is_open
+
+    @property
     def version(self) -> str:
         """Changes whenever there is something else to show."""
         payment = self.payment
@@ -84,6 +92,19 @@ async def look_at_checkout(world: World, booking_id: str, caller: Caller) -> Che
         )
 
     return await world.storage.read(work)
+
+
+async def ask_about_checkout(world: World, booking_id: str, caller: Caller, *, anew: bool) -> Checkout:
+    """The same, after asking the gateway where it may know more than our books: what the customer has done there is
+    seen before its webhook comes. Once in two seconds for each payment, unless ``anew`` is set."""
+    seen = await look_at_checkout(world, booking_id, caller)
+    payment = seen.payment
+    if payment is None or not seen.may_have_moved:
+        return seen
+    if not anew and not world.reads.begin(f"{payment.id} shown", world.clock.now()):
+        return seen
+    await look_at_payment(world, booking_id, caller, anew=True)
+    return await look_at_checkout(world, booking_id, caller)
 
 
 def _price_now(world: World, booking: Booking) -> FeeBreakdown:

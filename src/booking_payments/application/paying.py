@@ -152,14 +152,14 @@ async def confirm_payment(
     return await _run(world, booking_id, caller, begin)
 
 
-async def look_at_payment(world: World, booking_id: str, caller: Caller) -> PaymentView:
+async def look_at_payment(world: World, booking_id: str, caller: Caller, *, anew: bool = False) -> PaymentView:
     """Ask the gateway how an open payment stands, and book it. One that was read less than two seconds ago is
-    answered from the books. Raises ``NotFound`` when none was started."""
+    answered from the books, unless ``anew`` is set. Raises ``NotFound`` when none was started."""
     seen = await payment_status(world, booking_id, caller)
     payment = seen.payment
     if payment.intent_id is None or payment.operation is not None or not payment.status.is_open:
         return seen
-    if not world.reads.begin(payment.id, world.clock.now()):
+    if not anew and not world.reads.begin(payment.id, world.clock.now()):
         return seen
     return await _look_now(world, booking_id, caller, payment)
 

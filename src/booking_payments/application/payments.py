@@ -17,7 +17,7 @@ from booking_payments.application import bookings, paying, refunding, webhooks
 from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
 from booking_payments.application.callers import Caller
-from booking_payments.application.checking_out import Checkout, look_at_checkout
+from booking_payments.application.checking_out import Checkout, ask_about_checkout, look_at_checkout
 from booking_payments.application.delivering import (
     deliver_messages,
     drop_messages,
@@ -270,16 +270,25 @@ class BookingPayments:
         """The booking's latest payment. Raises ``NotFound`` when none was started."""
         return await paying.payment_status(self._world, booking_id, caller)
 
-    async def checkout(self, booking_id: str, caller: Caller = BACKEND) -> Checkout:
-        """The booking with its price and where the customer stands: what a page to pay on shows."""
+    async def checkout(
+        self, booking_id: str, caller: Caller = BACKEND, *, ask: bool = False, anew: bool = False
+    ) -> Checkout:
+        """The booking with its price and where the customer stands: what a page to pay on shows.
+
+        With ``ask`` the gateway is asked first where the customer may have acted there since: at most once in two
+        seconds for each payment, unless ``anew`` is set, too.
+        """
+        if ask:
+            return await ask_about_checkout(self._world, booking_id, caller, anew=anew)
         return await look_at_checkout(self._world, booking_id, caller)
 
-    async def look_at_payment(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
+    async def look_at_payment(self, booking_id: str, caller: Caller = BACKEND, *, anew: bool = False) -> PaymentView:
         """Ask the gateway how an open payment stands, and book it: for a customer who has just acted there.
 
-        When the gateway can't be read, the payment as our books have it.
+        When the gateway can't be read, or was read less than two seconds ago (unless ``anew`` is set), the payment as
+        our books have it.
         """
-        return await paying.look_at_payment(self._world, booking_id, caller)
+        return await paying.look_at_payment(self._world, booking_id, caller, anew=anew)
 
     async def journal(self, booking_id: str, caller: Caller = BACKEND) -> Sequence[Recorded]:
         """All facts of the booking's latest payment, oldest first."""

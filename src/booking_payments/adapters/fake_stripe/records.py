@@ -60,6 +60,7 @@ class Account:
     deliver_in_process: bool
     store: FakeStore | None
     amount_digits: int
+    bank_pages: str | None = None
     faults: Faults = field(factory=Faults)
     agenda: list[tuple[int, int, str]] = field(factory=list)
     request: RequestRef = RequestRef()

@@ -395,7 +395,7 @@ class HealthAnswer(Given):
 
 
 class AuthenticateCard(Asked):
-    """The customer's answer in the bank's 3-D Secure window."""
+    """The customer's answer in the bank's 3-D Secure window, or on its page."""
 
     client_secret: Annotated[str, Meta(min_length=1, max_length=255)]
-    outcome: Literal["succeeded", "failed"]
+    outcome: Literal["succeeded", "failed", "processing"]

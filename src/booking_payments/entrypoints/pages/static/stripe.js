@@ -29,6 +29,14 @@ document.addEventListener("DOMContentLoaded", async () => {
     return content;
   }
 
+  // An intent that is not for this form any more: it was paid in another tab, or before our books know of it. Nothing
+  // is mounted for it, and nothing can be clicked.
+  async function leave() {
+    document.querySelector("h1").textContent = "We are checking with the bank";
+    form.closest("section").hidden = true;
+    await goOn();
+  }
+
   // The customer has acted at Stripe: our books are brought up to date, and the page shows what they say.
   async function goOn(error) {
     window.checkout.say("Your payment is being made …");
@@ -59,6 +67,13 @@ document.addEventListener("DOMContentLoaded", async () => {
     secret = (await ask("intent")).client_secret;
     if (!secret) {
       location.replace(path); // something has happened meanwhile: the page knows what
+      return;
+    }
+    const { paymentIntent } = await stripe.retrievePaymentIntent(secret);
+    const fitting =
+      "authenticate" in form.dataset ? ["requires_action"] : ["requires_payment_method", "requires_confirmation"];
+    if (paymentIntent && !fitting.includes(paymentIntent.status)) {
+      await leave();
       return;
     }
     if ("authenticate" in form.dataset) {
