@@ -223,14 +223,26 @@ async def test_an_address_that_says_paid_is_not_believed(
     await customer.page.goto(stripe_shop.checkout(booking_id))
     await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
     forged = f"{stripe_shop.address}/checkout/{booking_id}?payment_intent=pi_1&redirect_status=succeeded"
-    await customer.page.route("**/status", lambda route: route.fulfill(status=503))
     await customer.page.goto(forged)
-    await customer.wait_for("We are checking with the bank")
-    customer.complaints.clear()
-    await customer.page.unroute("**/status")
 
     await customer.wait_for("Pay for your booking")
     await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+    assert customer.page.url == f"{stripe_shop.address}/checkout/{booking_id}"
+
+
+async def test_who_comes_back_while_stripe_can_not_be_read_waits_and_sees_the_end(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+) -> None:
+    with unreadable(sandbox):
+        await customer.page.route("**/status", lambda route: route.fulfill(status=503))
+        await pay_by(customer, stripe_shop, sandbox, "ideal")
+        await customer.wait_for("We are checking with the bank")
+        forget_bank(customer)
+        customer.complaints.clear()  # the browser notes the 503
+        await customer.look("checkout-return-unclear")
+    await customer.page.unroute("**/status")
+
+    await customer.wait_for("Paid. Thank you!")
 
 
 async def test_who_comes_back_without_having_decided_goes_on_at_the_bank(

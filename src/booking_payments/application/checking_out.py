@@ -3,10 +3,10 @@ front end."""
 
 from enum import Enum
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.paying import latest, look_at_payment
+from booking_payments.application.paying import latest, read_now
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
@@ -40,13 +40,15 @@ class Stage(Enum):
 
 @frozen(kw_only=True)
 class Checkout:
-    """All that the page shows. ``price`` is what was agreed with the payment, or what would be asked now."""
+    """All that the page shows. ``price`` is what was agreed with the payment, or what would be asked now. ``asked``:
+    the gateway has just said how the payment stands."""
 
     booking: Booking
     price: FeeBreakdown
     stage: Stage
     payability: Payability
     view: PaymentView | None = None
+    asked: bool = False
 
     @property
     def payment(self) -> Payment | None:
@@ -66,7 +68,9 @@ class Checkout:
         the page would ask for its payment, or say that it can't be paid any more."""
         waiting = self.stage in (Stage.PAY, Stage.AUTHENTICATE, Stage.CLOSED)
         payment = self.payment
-        return waiting and payment is not None and payment.intent_id is not None and payment.status.is_open
+        if payment is None or payment.intent_id is None or payment.operation is not None:
+            return False
+        return waiting and payment.status.is_open
 
     @property
     def version(self) -> str:
@@ -103,8 +107,8 @@ async def ask_about_checkout(world: World, booking_id: str, caller: Caller, *, a
         return seen
     if not anew and not world.reads.begin(f"{payment.id} shown", world.clock.now()):
         return seen
-    await look_at_payment(world, booking_id, caller, anew=True)
-    return await look_at_checkout(world, booking_id, caller)
+    asked = await read_now(world, booking_id, caller, payment)
+    return evolve(await look_at_checkout(world, booking_id, caller), asked=asked)
 
 
 def _price_now(world: World, booking: Booking) -> FeeBreakdown:

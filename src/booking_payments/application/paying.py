@@ -165,10 +165,16 @@ async def look_at_payment(world: World, booking_id: str, caller: Caller, *, anew
 
 
 async def _look_now(world: World, booking_id: str, caller: Caller, seen: Payment) -> PaymentView:
+    await read_now(world, booking_id, caller, seen)
+    return await payment_status(world, booking_id, caller)
+
+
+async def read_now(world: World, booking_id: str, caller: Caller, seen: Payment) -> bool:
+    """Ask the gateway how the payment stands, and book it. False when the gateway can't be read."""
     try:
         news = await look(world, seen)
     except GatewayError:
-        return await payment_status(world, booking_id, caller)
+        return False
 
     async def work(uow: UnitOfWork) -> None:
         booking, payment = await load(uow, seen.id)
@@ -181,7 +187,7 @@ async def _look_now(world: World, booking_id: str, caller: Caller, seen: Payment
     await world.storage.transact(work)
     if (await payment_status(world, booking_id, caller)).payment.operation is not None:
         await resolve_payment(world, seen.id)
-    return await payment_status(world, booking_id, caller)
+    return True
 
 
 # --- capturing and canceling -----------------------------------------------------------------------------------

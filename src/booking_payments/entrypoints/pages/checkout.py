@@ -87,7 +87,7 @@ async def _up_to_date(request: AnyRequest, visit: Visit) -> Checkout:
     """What there is to show, by the gateway where it may know more. Who has asked too often, and whoever asks while it
     is silent, sees what the books say.
 
-    The address of a return is never believed. Where the books know nothing new after it, the page says once that it is
+    The address of a return is never believed. Where the gateway can't be asked after one, the page says that it is
     being found out, and shows itself again: then with the form, if there is still something to pay.
     """
     if not comes_back(request):
@@ -97,14 +97,11 @@ async def _up_to_date(request: AnyRequest, visit: Visit) -> Checkout:
         return seen
     try:  # everybody can write such an address, again and again
         await count_gateway_call(request, visit.services, visit.session)
+        news = await visit.checkout(ask=True, anew=True)
     except Refused:
-        return _found_out(seen)
-    news = await visit.checkout(ask=True, anew=True)
-    return _found_out(news) if news.version == seen.version else news
-
-
-def _found_out(checkout: Checkout) -> Checkout:
-    return evolve(checkout, stage=Stage.CHECKING) if checkout.stage in (Stage.PAY, Stage.AUTHENTICATE) else checkout
+        news = seen
+    unclear = news.stage in (Stage.PAY, Stage.AUTHENTICATE) and not news.asked
+    return evolve(news, stage=Stage.CHECKING) if unclear else news
 
 
 def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> Sent:
