@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Response, expect
+from playwright.async_api import Browser, Response, Route, expect
 
 from booking_payments.testing.sandbox import Sandbox
 from tests.browser.stripe_js import play_stripe
@@ -37,16 +37,20 @@ def webhooks(sandbox: Sandbox, shop: Shop) -> Iterator[None]:
     address = f"{sandbox.url}/_sandbox/webhook_endpoints"
     endpoint = {"url": f"{shop.address}/api/webhooks/stripe/", "secret": "whsec_browser"}
     made = httpx.post(address, json=endpoint, trust_env=False).raise_for_status().json()
-    yield
-    httpx.delete(f"{address}/{made['id']}", trust_env=False).raise_for_status()
+    try:
+        yield
+    finally:
+        httpx.delete(f"{address}/{made['id']}", trust_env=False).raise_for_status()
 
 
 @contextmanager
 def unreadable(sandbox: Sandbox) -> Iterator[None]:
     """The service can read no intent as long as this lasts; the browser can."""
     sandbox.play("/faults", match="GET /v1/payment_intents/*", fault="503", times=1000)
-    yield
-    httpx.delete(f"{sandbox.url}/_sandbox/faults", trust_env=False).raise_for_status()
+    try:
+        yield
+    finally:
+        httpx.delete(f"{sandbox.url}/_sandbox/faults", trust_env=False).raise_for_status()
 
 
 async def test_the_card_goes_from_the_browser_to_stripe(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
@@ -233,12 +237,15 @@ async def test_an_address_that_says_paid_is_not_believed(
 async def test_who_comes_back_while_stripe_can_not_be_read_waits_and_sees_the_end(
     customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
 ) -> None:
+    async def nothing_new(route: Route) -> None:
+        version = await customer.page.locator("#main").get_attribute("data-version")
+        await route.fulfill(json={"stage": "checking", "version": version})
+
     with unreadable(sandbox):
-        await customer.page.route("**/status", lambda route: route.fulfill(status=503))
+        await customer.page.route("**/status", nothing_new)
         await pay_by(customer, stripe_shop, sandbox, "ideal")
         await customer.wait_for("We are checking with the bank")
         forget_bank(customer)
-        customer.complaints.clear()  # the browser notes the 503
         await customer.look("checkout-return-unclear")
     await customer.page.unroute("**/status")
 
@@ -316,9 +323,20 @@ async def test_an_element_is_not_mounted_for_an_intent_beyond_paying_while_our_b
         await expect(customer.page.get_by_role("button")).to_have_count(0)
 
 
-async def test_what_was_paid_in_another_tab_is_seen_on_coming_back(
+async def test_what_was_paid_in_another_tab_is_seen_on_coming_back_to_this_one(
     customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
 ) -> None:
+    await play_stripe(customer.page, sandbox)
+    booking_id = stripe_shop.book()
+    await customer.page.goto(stripe_shop.checkout(booking_id))
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+    assert stripe_shop.pay(booking_id).status_code == 200
+    await customer.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    await customer.wait_for("Paid. Thank you!")
+
+
+async def test_two_tabs_pay_once(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
     await play_stripe(customer.page, sandbox)
     booking_id = stripe_shop.book()
     await customer.page.goto(stripe_shop.checkout(booking_id))
