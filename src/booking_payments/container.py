@@ -211,6 +211,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock.provided.now,
         store=fake_store,
         amount_digits=settings.provided.gateway_max_amount_digits,
+        bank_pages=settings.provided.own_address,
     )
     stripe_transport = providers.Singleton(_stripe_transport, settings)
     paced_transport = providers.Singleton(

@@ -489,6 +489,11 @@ class Settings(BaseSettings):
     workers: Annotated[Count, Field(ge=1, le=256)] = Field(
         1, alias="WORKERS", description="must be a whole number from 1 to 256"
     )
+    public_url: Annotated[str | None, BeforeValidator(_origin)] = Field(
+        None,
+        alias="PUBLIC_URL",
+        description="must be where customers reach this service, such as https://pay.example.com, without a path",
+    )
     checkout_enabled: bool = Field(True, alias="CHECKOUT_ENABLED", description="must be true or false")
     console_enabled: bool = Field(True, alias="CONSOLE_ENABLED", description="must be true or false")
     trusted_proxies: Networks = Field(
@@ -572,10 +577,17 @@ class Settings(BaseSettings):
         return tuple(secret.get_secret_value() for secret in self.given_messages_webhook_secrets)
 
     @property
+    def own_address(self) -> str:
+        """Where a browser reaches this service: ``PUBLIC_URL``, or from this machine where it listens."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not listened on
+        return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
     def return_url_origins(self) -> tuple[str, ...]:
-        """Where a ``return_url`` may lie; the default one's origin always belongs to it."""
+        """Where a ``return_url`` may lie; the default one's origin and our own always belong to it."""
         own = (_origin_of(self.return_url),) if self.return_url else ()
-        return tuple(dict.fromkeys((*self.given_return_url_origins, *own)))
+        public = (self.public_url,) if self.public_url else ()
+        return tuple(dict.fromkeys((*self.given_return_url_origins, *own, *public)))
 
     @property
     def normalized_database_url(self) -> str:

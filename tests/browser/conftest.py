@@ -52,6 +52,7 @@ def stripe_shop(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> I
         "STRIPE_WEBHOOK_SECRET": "whsec_browser",
         "JWT_SECRET": "a-secret-of-the-browser-tests-32-bytes",
         "PAYMENT_RETRY_DELAY": "0",
+        "MAX_UNPAID_BOOKINGS_PER_CUSTOMER": "100",
     }
     with serving(folder, settings) as address, shop_at(address, folder, settings) as opened:
         yield opened

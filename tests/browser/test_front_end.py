@@ -1,4 +1,5 @@
-"""The three steps of ``docs/guides/front-end.md``, as a page of another origin runs them."""
+"""The code of ``docs/guides/front-end.md``, as a page of another origin runs it: with Stripe as the gateway, and with
+the fake one, on what ``make run`` starts."""
 
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from attrs import define
+from playwright.async_api import Error
 
 from booking_payments.testing.sandbox import Sandbox
 from tests.browser.stripe_js import play_stripe
@@ -17,7 +19,10 @@ from tests.browser.visitors import Shop, Visitor, shop_at
 from tests.e2e.serving import serving
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/front-end.md"
-STEPS = "\n".join(re.findall(r"```javascript\n(.*?)```", GUIDE.read_text(), re.DOTALL))
+BLOCKS = re.findall(r"```javascript\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+OUTCOME, RETURN = BLOCKS[-2:]
+STEPS = "\n".join(BLOCKS[:-1])
+CLIENT = '    client: "stripe_js",\n'
 
 
 class Page(BaseHTTPRequestHandler):
@@ -44,17 +49,23 @@ def origin() -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def service(origin: str, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A service that lets the front end in."""
+@pytest.fixture(scope="module", params=["stripe", "fake"])
+def service(
+    request: pytest.FixtureRequest, origin: str, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shop]:
+    """A service that lets the front end in, with each gateway that the guide is for."""
     folder = tmp_path_factory.mktemp("front-end")
-    settings = {
+    settings = {"CORS_ORIGINS": origin, "PAYMENT_RETURN_URL_ORIGINS": origin}
+    if request.param == "fake":
+        with serving(folder, settings) as address, shop_at(address, folder, settings) as opened:
+            yield opened
+        return
+    settings |= {
         "STRIPE_API_BASE": sandbox.url,
         "STRIPE_SECRET_KEY": "sk_test_browser",
         "STRIPE_PUBLISHABLE_KEY": "pk_test_browser",
         "STRIPE_WEBHOOK_SECRET": "whsec_browser",
         "JWT_SECRET": "a-secret-of-the-browser-tests-32-bytes",
-        "CORS_ORIGINS": origin,
     }
     with serving(folder, settings) as address, shop_at(address, folder, settings) as opened:
         endpoint = {"url": f"{address}/api/webhooks/stripe/", "secret": "whsec_browser"}
@@ -68,17 +79,45 @@ class FrontEnd:
 
     customer: Visitor
     service: Shop
+    origin: str
+    booking_id: str = ""
 
-    async def pay(self, card: str) -> Any:
+    async def pay(self, card: str, steps: str = STEPS) -> Any:
         """What the steps of the guide return."""
+        self.booking_id = self.service.book()
         given = {
             "api": self.service.address,
             "token": self.service.ann,
-            "bookingId": self.service.book(),
+            "bookingId": self.booking_id,
             "paymentMethodId": card,
             "key": f"click-of-a-test-{self.service.booked}",
+            "returnUrl": f"{self.origin}/back?booking={self.booking_id}",
         }
-        return await self.customer.page.evaluate(f"async ({{ {', '.join(given)} }}) => {{ {STEPS} }}", given)
+        return await self._run(steps, given)
+
+    async def come_back(self) -> Any:
+        """What the page returns that the customer comes back to."""
+        given = {"api": self.service.address, "token": self.service.ann, "bookingId": self.booking_id}
+        return await self._run(f"{OUTCOME}\n{RETURN}", given)
+
+    async def _run(self, steps: str, given: dict[str, str]) -> Any:
+        return await self.customer.page.evaluate(f"async ({{ {', '.join(given)} }}) => {{ {steps} }}", given)
+
+    async def redirect(self, outcome: str) -> None:
+        """Go to the bank's page with 3-D Secure, decide there, and come back."""
+        steps = STEPS.replace(CLIENT, "")
+        assert steps != STEPS
+        by_hand = self.service.settings.get("STRIPE_API_BASE") is None
+        try:
+            await self.pay("pm_card_authenticationRequired", steps)
+        except Error as left:  # the browser may be gone before the steps have ended
+            assert "Execution context was destroyed" in left.message  # noqa: PT017 - there may be none
+        if by_hand:
+            button = {"succeeded": "It's me: approve", "failed": "Refuse"}[outcome]
+            await self.customer.page.get_by_role("heading", name="Test bank").wait_for()
+            await self.customer.look("bank")
+            await self.customer.page.get_by_role("button", name=button).click()
+        await self.customer.page.wait_for_url(f"{self.origin}/back?booking={self.booking_id}&payment_intent=*")
 
 
 @pytest.fixture
@@ -87,7 +126,7 @@ async def front_end(customer: Visitor, service: Shop, sandbox: Sandbox, origin: 
     await play_stripe(customer.page, sandbox)
     await customer.page.goto(origin)
     await customer.page.add_script_tag(url="https://js.stripe.com/v3/")
-    return FrontEnd(customer, service)
+    return FrontEnd(customer, service, origin)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +135,33 @@ async def front_end(customer: Visitor, service: Shop, sandbox: Sandbox, origin: 
         ("pm_card_visa", "succeeded"),
         ("pm_card_authenticationRequired", "succeeded"),
         ("pm_card_chargeDeclinedInsufficientFunds", "Your card has insufficient funds."),
+        ("pm_card_authenticationRequiredChargeDeclinedInsufficientFunds", "Your card has insufficient funds."),
+        ("pm_usBankAccount_success", "succeeded"),
     ],
 )
 async def test_the_steps_end_as_the_guide_says(front_end: FrontEnd, card: str, outcome: str) -> None:
     assert await front_end.pay(card) == outcome
+    assert front_end.customer.page.url == f"{front_end.origin}/"
+
+
+async def test_with_a_redirect_the_page_one_returns_to_says_paid(front_end: FrontEnd) -> None:
+    await front_end.redirect("succeeded")
+
+    assert await front_end.come_back() == "succeeded"
+    assert front_end.customer.page.url == f"{front_end.origin}/back"
+
+
+async def test_with_a_redirect_the_page_one_returns_to_says_why_not(front_end: FrontEnd, sandbox: Sandbox) -> None:
+    await front_end.customer.page.unroute("https://hooks.stripe.com/3d_secure_2/hosted**")
+    await play_stripe(front_end.customer.page, sandbox, bank="failed")
+    await front_end.redirect("failed")
+
+    assert "unable to authenticate" in await front_end.come_back()
+    assert front_end.service.payment(front_end.booking_id)["status"] == "requires_payment_method"
+
+
+async def test_who_loads_the_page_again_after_paying_is_told_the_same(front_end: FrontEnd) -> None:
+    await front_end.pay("pm_card_visa")
+    await front_end.customer.page.reload()
+
+    assert await front_end.come_back() == "succeeded"

@@ -1,16 +1,56 @@
 """The checkout in a real browser with Stripe as the gateway; the sandbox plays Stripe."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import httpx
-from playwright.async_api import expect
+import pytest
+from playwright.async_api import Browser, Response, Route, expect
 
 from booking_payments.testing.sandbox import Sandbox
 from tests.browser.stripe_js import play_stripe
-from tests.browser.visitors import Shop, Visitor
+from tests.browser.visitors import PHONE, Shop, Visitor, visitor
 
 
 async def pay(customer: Visitor, card: str) -> None:
     await customer.page.get_by_label("Card").fill(card)
     await customer.page.get_by_role("button", name="Pay").click()
+
+
+def confirm_elsewhere(sandbox: Sandbox, shop: Shop, booking_id: str, method: str) -> None:
+    """The customer confirms in another tab; no webhook tells our books."""
+    intent_id = shop.payment(booking_id)["payment_intent_id"]
+    secret = sandbox.stripe.by_hand("GET", f"/v1/payment_intents/{intent_id}", {}).body["client_secret"]
+    assert sandbox.stripe.confirm_as_customer(intent_id, secret, method).ok
+
+
+def forget_bank(customer: Visitor) -> None:
+    """The customer was at the bank's page: that is not loaded from elsewhere by a page of ours."""
+    visits = [each for each in customer.elsewhere if each.startswith("https://hooks.stripe.com/3d_secure_2/hosted?")]
+    assert len(visits) == 1
+    customer.elsewhere.remove(visits[0])
+
+
+@contextmanager
+def webhooks(sandbox: Sandbox, shop: Shop) -> Iterator[None]:
+    """Events reach the service as long as this lasts."""
+    address = f"{sandbox.url}/_sandbox/webhook_endpoints"
+    endpoint = {"url": f"{shop.address}/api/webhooks/stripe/", "secret": "whsec_browser"}
+    made = httpx.post(address, json=endpoint, trust_env=False).raise_for_status().json()
+    try:
+        yield
+    finally:
+        httpx.delete(f"{address}/{made['id']}", trust_env=False).raise_for_status()
+
+
+@contextmanager
+def unreadable(sandbox: Sandbox) -> Iterator[None]:
+    """The service can read no intent as long as this lasts; the browser can."""
+    sandbox.play("/faults", match="GET /v1/payment_intents/*", fault="503", times=1000)
+    try:
+        yield
+    finally:
+        httpx.delete(f"{sandbox.url}/_sandbox/faults", trust_env=False).raise_for_status()
 
 
 async def test_the_card_goes_from_the_browser_to_stripe(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
@@ -91,3 +131,230 @@ async def test_when_stripes_script_can_not_be_had_it_is_told(
     await customer.page.goto(stripe_shop.checkout(stripe_shop.book()))
 
     await expect(customer.page.get_by_role("alert")).to_contain_text("The payment form can't be loaded.")
+
+
+# --- methods that redirect
+
+
+async def pay_by(customer: Visitor, shop: Shop, sandbox: Sandbox, method: str, bank: str = "succeeded") -> str:
+    """Pay a booking in euro by ``method``, as far as the browser goes by itself; returns the booking's id."""
+    await play_stripe(customer.page, sandbox, bank=bank)
+    booking_id = shop.book(currency="eur")
+    await customer.page.goto(shop.checkout(booking_id))
+    await pay(customer, method)
+    return booking_id
+
+
+@pytest.mark.parametrize("method", ["ideal", "bancontact", "paypal", "klarna"])
+async def test_a_method_that_redirects_is_offered_and_comes_back_to_a_page_that_says_paid(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox, method: str
+) -> None:
+    booking_id = await pay_by(customer, stripe_shop, sandbox, method)
+    await customer.wait_for("Paid. Thank you!")
+
+    await expect(customer.page.get_by_text("Your booking is confirmed.")).to_be_visible()
+    assert customer.page.url == f"{stripe_shop.address}/checkout/{booking_id}"
+
+
+async def test_who_comes_back_after_paying_never_sees_the_form(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+) -> None:
+    answers: list[str] = []
+
+    async def note(response: Response) -> None:
+        if response.request.is_navigation_request() and "redirect_status" in response.url:
+            answers.append(await response.text())
+
+    customer.page.on("response", note)
+    await pay_by(customer, stripe_shop, sandbox, "ideal")
+    await customer.wait_for("Paid. Thank you!")
+    forget_bank(customer)
+    await customer.look("checkout-return-paid")
+
+    assert len(answers) == 1
+    assert "Paid. Thank you!" in answers[0]
+    assert "payment-element" not in answers[0]
+
+
+async def test_no_token_goes_with_the_customer_to_the_bank(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+) -> None:
+    sent: list[str] = []
+    customer.page.on("request", lambda each: sent.append(f"{each.url} {each.headers} {each.post_data}"))
+    await pay_by(customer, stripe_shop, sandbox, "ideal")
+    await customer.wait_for("Paid. Thank you!")
+    elsewhere = [each for each in sent if not each.startswith(stripe_shop.address)]
+
+    assert any("hooks.stripe.com" in each for each in elsewhere)
+    assert not [each for each in elsewhere if stripe_shop.ann in each or "token=" in each]
+
+
+async def test_who_comes_back_from_a_refusal_may_choose_again(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+) -> None:
+    await pay_by(customer, stripe_shop, sandbox, "ideal", bank="failed")
+    await expect(customer.page.get_by_text("2 attempts are left.")).to_be_visible()
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+    forget_bank(customer)
+    await customer.look("checkout-return-failed")
+    await pay(customer, "pm_card_visa")
+
+    await customer.wait_for("Paid. Thank you!")
+
+
+async def test_who_comes_back_while_the_bank_takes_its_time_is_told_so(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+) -> None:
+    await pay_by(customer, stripe_shop, sandbox, "klarna", bank="processing")
+
+    await customer.wait_for("Your bank is working on it")
+    forget_bank(customer)
+    await customer.look("checkout-return-processing")
+
+
+async def test_who_waits_for_the_bank_sees_the_end(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
+    with webhooks(sandbox, stripe_shop):
+        await pay_by(customer, stripe_shop, sandbox, "klarna", bank="processing")
+
+        await customer.wait_for("Paid. Thank you!")
+
+
+async def test_an_address_that_says_paid_is_not_believed(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+) -> None:
+    await play_stripe(customer.page, sandbox)
+    booking_id = stripe_shop.book()
+    await customer.page.goto(stripe_shop.checkout(booking_id))
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+    forged = f"{stripe_shop.address}/checkout/{booking_id}?payment_intent=pi_1&redirect_status=succeeded"
+    await customer.page.goto(forged)
+
+    await customer.wait_for("Pay for your booking")
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+    assert customer.page.url == f"{stripe_shop.address}/checkout/{booking_id}"
+
+
+async def test_who_comes_back_while_stripe_can_not_be_read_waits_and_sees_the_end(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+) -> None:
+    async def nothing_new(route: Route) -> None:
+        version = await customer.page.locator("#main").get_attribute("data-version")
+        await route.fulfill(json={"stage": "checking", "version": version})
+
+    with unreadable(sandbox):
+        await customer.page.route("**/status", nothing_new)
+        await pay_by(customer, stripe_shop, sandbox, "ideal")
+        await customer.wait_for("We are checking with the bank")
+        forget_bank(customer)
+        await customer.look("checkout-return-unclear")
+    await customer.page.unroute("**/status")
+
+    await customer.wait_for("Paid. Thank you!")
+
+
+async def test_who_comes_back_without_having_decided_goes_on_at_the_bank(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+) -> None:
+    await pay_by(customer, stripe_shop, sandbox, "ideal", bank="open")
+
+    await customer.wait_for("Confirm with your bank")
+    await expect(customer.page.get_by_role("button", name="Go on to your bank")).to_be_enabled()
+    forget_bank(customer)
+    await customer.look("checkout-return-open")
+
+
+async def test_the_way_back_after_a_success_leads_to_no_form(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+) -> None:
+    booking_id = await pay_by(customer, stripe_shop, sandbox, "ideal")
+    await customer.wait_for("Paid. Thank you!")
+    await customer.page.go_back()
+    assert customer.page.url == f"{stripe_shop.address}/checkout/{booking_id}"
+
+    await customer.wait_for("Paid. Thank you!")
+
+
+async def test_who_comes_back_in_another_browser_is_told_what_to_do(browser: Browser, stripe_shop: Shop) -> None:
+    async with visitor(browser, viewport=PHONE) as other:
+        back = f"{stripe_shop.address}/checkout/{stripe_shop.book()}?payment_intent=pi_1&redirect_status=succeeded"
+        await other.page.goto(back)
+        other.complaints.clear()  # the browser notes the 401
+
+        await expect(other.page.get_by_text("You will not be charged twice.")).to_be_visible()
+        await other.look("checkout-return-no-cookie")
+
+
+# --- between the confirmation and its webhook
+
+
+@pytest.mark.parametrize(
+    ("method", "title"), [("pm_card_visa", "Paid. Thank you!"), ("pm_usBankAccount_processing", "Your bank is working")]
+)
+async def test_a_page_that_is_loaded_again_before_the_webhook_shows_what_was_done(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox, method: str, title: str
+) -> None:
+    await play_stripe(customer.page, sandbox)
+    booking_id = stripe_shop.book()
+    await customer.page.goto(stripe_shop.checkout(booking_id))
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+    confirm_elsewhere(sandbox, stripe_shop, booking_id, method)
+    assert stripe_shop.payment(booking_id)["status"] == "requires_payment_method"
+    await customer.page.reload()
+
+    await expect(customer.page.get_by_role("heading", level=1)).to_contain_text(title)
+    assert await customer.page.evaluate("window.mounted") in (None, 0)
+
+
+@pytest.mark.parametrize("method", ["pm_card_visa", "pm_usBankAccount_processing"])
+async def test_an_element_is_not_mounted_for_an_intent_beyond_paying_while_our_books_do_not_know(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox, method: str
+) -> None:
+    await play_stripe(customer.page, sandbox)
+    booking_id = stripe_shop.book()
+    await customer.page.goto(stripe_shop.checkout(booking_id))
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+    confirm_elsewhere(sandbox, stripe_shop, booking_id, method)
+    with unreadable(sandbox):
+        await customer.page.reload()
+        await customer.wait_for("We are checking with the bank")
+        await customer.look("checkout-beyond-paying")
+
+        assert await customer.page.evaluate("window.mounted") == 0
+        await expect(customer.page.get_by_role("button")).to_have_count(0)
+
+
+async def test_what_was_paid_in_another_tab_is_seen_on_coming_back_to_this_one(
+    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+) -> None:
+    await play_stripe(customer.page, sandbox)
+    booking_id = stripe_shop.book()
+    await customer.page.goto(stripe_shop.checkout(booking_id))
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+    assert stripe_shop.pay(booking_id).status_code == 200
+    await customer.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    await customer.wait_for("Paid. Thank you!")
+
+
+async def test_two_tabs_pay_once(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
+    await play_stripe(customer.page, sandbox)
+    booking_id = stripe_shop.book()
+    await customer.page.goto(stripe_shop.checkout(booking_id))
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+    confirm_elsewhere(sandbox, stripe_shop, booking_id, "pm_card_visa")
+    await pay(customer, "pm_card_mastercard")
+
+    await customer.wait_for("Paid. Thank you!")
+    intent_id = stripe_shop.payment(booking_id)["payment_intent_id"]
+    assert sandbox.stripe.successful_charges(intent_id) == 1
+
+
+async def test_3d_secure_stays_a_window_on_the_page(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
+    await play_stripe(customer.page, sandbox)
+    await customer.page.goto(stripe_shop.checkout(stripe_shop.book(currency="eur")))
+    went: list[str] = []
+    customer.page.on("framenavigated", lambda frame: went.append(frame.url))
+    await pay(customer, "pm_card_authenticationRequired")
+    await customer.wait_for("Paid. Thank you!")
+
+    assert not [each for each in went if "stripe.com" in each]

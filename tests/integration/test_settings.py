@@ -297,6 +297,10 @@ def test_who_pays_the_fee_and_whether_it_comes_back() -> None:
         ("TRUSTED_PROXIES", "10.0.0.1,::/0"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "proxy.example"),
+        ("PUBLIC_URL", "pay.example"),
+        ("PUBLIC_URL", "https://pay.example/checkout"),
+        ("PUBLIC_URL", "https://user@pay.example"),
+        ("PUBLIC_URL", "javascript:alert(1)"),
         ("CORS_ORIGINS", "*"),
         ("CORS_ORIGINS", "null"),
         ("CORS_ORIGINS", "https://*.example.com/x"),
@@ -371,6 +375,22 @@ def test_the_default_return_url_lies_in_an_allowed_origin() -> None:
     settings = load(PAYMENT_RETURN_URL="https://a.example/paid", PAYMENT_RETURN_URL_ORIGINS="https://b.example:8443/")
 
     assert settings.return_url_origins == ("https://b.example:8443", "https://a.example")
+
+
+def test_our_own_address_is_a_place_to_come_back_to() -> None:
+    settings = load(PUBLIC_URL="https://pay.example/")
+
+    assert (settings.return_url_origins, settings.own_address) == (("https://pay.example",), "https://pay.example")
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "http://127.0.0.1:8001"), ("::1", "http://[::1]:8001"), ("localhost", "http://localhost:8001")],
+)
+def test_without_a_public_url_our_own_address_is_where_we_listen(host: str, address: str) -> None:
+    settings = load(HOST=host, PORT="8001")
+
+    assert (settings.own_address, settings.return_url_origins) == (address, ())
 
 
 # --- the database

@@ -3,10 +3,10 @@ front end."""
 
 from enum import Enum
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.paying import latest
+from booking_payments.application.paying import latest, read_now
 from booking_payments.application.pricing import price_now
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
@@ -43,13 +43,15 @@ class Stage(Enum):
 
 @frozen(kw_only=True)
 class Checkout:
-    """All that the page shows. ``price`` is what was agreed with the payment, or what would be asked now."""
+    """All that the page shows. ``price`` is what was agreed with the payment, or what would be asked now. ``asked``:
+    the gateway has just said how the payment stands."""
 
     booking: Booking
     price: FeeBreakdown
     stage: Stage
     payability: Payability
     view: PaymentView | None = None
+    asked: bool = False
 
     @property
     def payment(self) -> Payment | None:
@@ -62,6 +64,16 @@ class Checkout:
         refused = bool(attempts) and attempts[-1].outcome is AttemptOutcome.REFUSED
         decline = attempts[-1].decline if refused else None
         return decline.for_customer() if decline else None
+
+    @property
+    def may_have_moved(self) -> bool:
+        """Whether the customer may have acted at the gateway since our books were written: there is an open intent, and
+        the page would ask for its payment, or say that it can't be paid any more."""
+        waiting = self.stage in (Stage.PAY, Stage.AUTHENTICATE, Stage.CLOSED)
+        payment = self.payment
+        if payment is None or payment.intent_id is None or payment.operation is not None:
+            return False
+        return waiting and payment.status.is_open
 
     @property
     def version(self) -> str:
@@ -87,6 +99,19 @@ async def look_at_checkout(world: World, booking_id: str, caller: Caller) -> Che
         )
 
     return await world.storage.read(work)
+
+
+async def ask_about_checkout(world: World, booking_id: str, caller: Caller, *, anew: bool) -> Checkout:
+    """The same, after asking the gateway where it may know more than our books: what the customer has done there is
+    seen before its webhook comes. Once in two seconds for each payment, unless ``anew`` is set."""
+    seen = await look_at_checkout(world, booking_id, caller)
+    payment = seen.payment
+    if payment is None or not seen.may_have_moved:
+        return seen
+    if not anew and not world.reads.begin(f"{payment.id} shown", world.clock.now()):
+        return seen
+    asked = await read_now(world, booking_id, caller, payment)
+    return evolve(await look_at_checkout(world, booking_id, caller), asked=asked)
 
 
 _BY_STATUS = {

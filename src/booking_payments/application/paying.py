@@ -15,7 +15,7 @@ from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import AlreadyUnderWay, NotFound, NotPossibleNow, RefusedByRule
-from booking_payments.domain.instructions import CaptureMethod, Replacement
+from booking_payments.domain.instructions import CaptureMethod, Client, Replacement
 from booking_payments.domain.lifecycle import Command, PaymentStatus, require
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
@@ -38,6 +38,7 @@ async def start_payment(
     confirm_immediately: bool,
     capture_method: CaptureMethod | None,
     return_url: str | None,
+    client: Client | None = None,
 ) -> PaymentView:
     """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
 
@@ -67,6 +68,7 @@ async def start_payment(
             decisions.require_same_capture(recorder.payment, capture_method)
         else:
             recorder.start(started(world, recorder.booking, recorder.now, captured))
+        recorder.add(decisions.name_client(recorder.payment, client))
         payment = recorder.payment
         if payment.intent_id is None:
             recorder.add(created(world, recorder, payment_method_id, confirm_immediately, return_url))
@@ -190,23 +192,29 @@ async def confirm_payment(
     return await _run(world, booking_id, caller, begin)
 
 
-async def look_at_payment(world: World, booking_id: str, caller: Caller) -> PaymentView:
+async def look_at_payment(world: World, booking_id: str, caller: Caller, *, anew: bool = False) -> PaymentView:
     """Ask the gateway how an open payment stands, and book it. One that was read less than two seconds ago is
-    answered from the books. Raises ``NotFound`` when none was started."""
+    answered from the books, unless ``anew`` is set. Raises ``NotFound`` when none was started."""
     seen = await payment_status(world, booking_id, caller)
     payment = seen.payment
     if payment.intent_id is None or payment.operation is not None or not payment.status.is_open:
         return seen
-    if not world.reads.begin(payment.id, world.clock.now()):
+    if not anew and not world.reads.begin(payment.id, world.clock.now()):
         return seen
     return await _look_now(world, booking_id, caller, payment)
 
 
 async def _look_now(world: World, booking_id: str, caller: Caller, seen: Payment) -> PaymentView:
+    await read_now(world, booking_id, caller, seen)
+    return await payment_status(world, booking_id, caller)
+
+
+async def read_now(world: World, booking_id: str, caller: Caller, seen: Payment) -> bool:
+    """Ask the gateway how the payment stands, and book it. False when the gateway can't be read."""
     try:
         news = await look(world, seen)
     except GatewayError:
-        return await payment_status(world, booking_id, caller)
+        return False
 
     async def work(uow: UnitOfWork) -> None:
         booking, payment = await load(uow, seen.id)
@@ -219,7 +227,7 @@ async def _look_now(world: World, booking_id: str, caller: Caller, seen: Payment
     await world.storage.transact(work)
     if (await payment_status(world, booking_id, caller)).payment.operation is not None:
         await resolve_payment(world, seen.id)
-    return await payment_status(world, booking_id, caller)
+    return True
 
 
 # --- capturing and canceling -----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from booking_payments.application import bookings, paying, refunding, webhooks
 from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
 from booking_payments.application.callers import Caller
-from booking_payments.application.checking_out import Checkout, look_at_checkout
+from booking_payments.application.checking_out import Checkout, ask_about_checkout, look_at_checkout
 from booking_payments.application.delivering import (
     deliver_messages,
     drop_messages,
@@ -53,7 +53,7 @@ from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import CardDeclined, NotFound, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded, Settlement
-from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.publisher import Delivery
@@ -170,6 +170,7 @@ class BookingPayments:
         confirm_immediately: bool = False,
         capture_method: CaptureMethod | None = None,
         return_url: str | None = None,
+        client: Client | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentView:
         """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
@@ -178,6 +179,8 @@ class BookingPayments:
         ``return_url`` is the default of later calls; where its intent takes no methods that redirect, it is canceled
         for a new payment that does. Another ``capture_method`` than it was started with raises ``NotPossibleNow``
         (``capture_method_fixed``). The method that waits for the customer to act is not charged again.
+        With ``client=Client.STRIPE_JS`` 3-D Secure is left to Stripe.js, on the page of the front end; it holds for all
+        later charges of the payment, too.
         """
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
@@ -189,6 +192,7 @@ class BookingPayments:
                 confirm_immediately=confirm_immediately,
                 capture_method=capture_method,
                 return_url=return_url,
+                client=client,
             )
             asked = {"payment_method_id": payment_method_id, "confirm_immediately": confirm_immediately}
             return audited(self._world, "start_payment", caller, work, booking_id=booking_id, asked=asked)
@@ -199,6 +203,7 @@ class BookingPayments:
             "confirm_immediately": confirm_immediately,
             "capture_method": capture_method,
             "return_url": return_url,
+            "client": client,
         }
         return await self._once("start_payment", caller, idempotency_key, given, work, self._payment_memory)
 
@@ -280,16 +285,25 @@ class BookingPayments:
         """The booking's latest payment. Raises ``NotFound`` when none was started."""
         return await paying.payment_status(self._world, booking_id, caller)
 
-    async def checkout(self, booking_id: str, caller: Caller = BACKEND) -> Checkout:
-        """The booking with its price and where the customer stands: what a page to pay on shows."""
+    async def checkout(
+        self, booking_id: str, caller: Caller = BACKEND, *, ask: bool = False, anew: bool = False
+    ) -> Checkout:
+        """The booking with its price and where the customer stands: what a page to pay on shows.
+
+        With ``ask`` the gateway is asked first where the customer may have acted there since: at most once in two
+        seconds for each payment, unless ``anew`` is set, too.
+        """
+        if ask:
+            return await ask_about_checkout(self._world, booking_id, caller, anew=anew)
         return await look_at_checkout(self._world, booking_id, caller)
 
-    async def look_at_payment(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
+    async def look_at_payment(self, booking_id: str, caller: Caller = BACKEND, *, anew: bool = False) -> PaymentView:
         """Ask the gateway how an open payment stands, and book it: for a customer who has just acted there.
 
-        When the gateway can't be read, the payment as our books have it.
+        When the gateway can't be read, or was read less than two seconds ago (unless ``anew`` is set), the payment as
+        our books have it.
         """
-        return await paying.look_at_payment(self._world, booking_id, caller)
+        return await paying.look_at_payment(self._world, booking_id, caller, anew=anew)
 
     async def journal(self, booking_id: str, caller: Caller = BACKEND) -> Sequence[Recorded]:
         """All facts of the booking's latest payment, oldest first."""
@@ -554,6 +568,7 @@ class BookingPayments:
         *,
         confirm_immediately: bool = True,
         return_url: str | None = None,
+        client: Client | None = None,
         caller: Caller = BACKEND,
         idempotency_key: str | None = None,
     ) -> PaymentResult:
@@ -566,6 +581,7 @@ class BookingPayments:
                 payment_method_id=payment_method_id,
                 confirm_immediately=confirm,
                 return_url=return_url,
+                client=client,
                 idempotency_key=idempotency_key,
             )
         except PaymentError as error:

@@ -68,4 +68,5 @@ def created(
 def begin_anew(world: World, recorder: Recorder, before: Payment, replacement: Replacement) -> None:
     """Start the payment that follows ``before``, whose intent was canceled to make room for it."""
     recorder.start(started_anew(world, recorder.booking, recorder.now, before))
+    recorder.add(decisions.name_client(recorder.payment, before.client))
     recorder.add(created(world, recorder, replacement.payment_method_id, replacement.confirm, replacement.return_url))

@@ -9,7 +9,7 @@ from enum import Enum
 from attrs import frozen
 
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
-from booking_payments.domain.instructions import CaptureMethod, Instruction, Replacement
+from booking_payments.domain.instructions import CaptureMethod, Client, Instruction, Replacement
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import Deferral, GivenBack, RefundOnCancel, RefundPolicy, RefundReason
@@ -172,6 +172,13 @@ class AttemptDropped:
     intent went on with another payment method."""
 
     number: int
+
+
+@frozen(kw_only=True)
+class ClientNamed:
+    """The front end has said what carries out the customer's action; it holds for every charge that follows."""
+
+    client: Client
 
 
 @frozen(kw_only=True)
@@ -468,6 +475,7 @@ Fact = (
     | AttemptStarted
     | AttemptRefused
     | AttemptDropped
+    | ClientNamed
     | MethodRequired
     | MethodAttached
     | ActionRequired

@@ -18,6 +18,13 @@ class CaptureMethod(Enum):
     MANUAL = "manual"
 
 
+class Client(Enum):
+    """What carries out the customer's action in the browser. ``stripe_js``: the front end hands it to Stripe.js, so
+    that 3-D Secure is a window on its page; without a client the browser is sent to the bank's page."""
+
+    STRIPE_JS = "stripe_js"
+
+
 class CancellationReason(Enum):
     """Why an intent is canceled, in the gateway's words."""
 
@@ -91,7 +98,10 @@ NO_TEXTS: Final = ChargeTexts()
 
 @frozen(kw_only=True)
 class CreateIntent:
-    """Make an intent over ``amount``; with ``confirm`` charge it at once. Without ``return_url`` no redirects."""
+    """Make an intent over ``amount``; with ``confirm`` charge it at once. Without ``return_url`` no redirects.
+
+    ``client`` says who carries out the customer's action; it matters only with ``confirm``.
+    """
 
     amount: Money
     capture_method: CaptureMethod
@@ -101,6 +111,7 @@ class CreateIntent:
     metadata: Mapping[str, str] = field(factory=dict)
     methods: MethodChoice = ANY_METHOD
     texts: ChargeTexts = NO_TEXTS
+    client: Client | None = None
 
 
 @frozen(kw_only=True)
@@ -113,7 +124,7 @@ class UpdateIntent:
 
 @frozen(kw_only=True)
 class ConfirmIntent:
-    """Charge an intent, with another payment method when one is given.
+    """Charge an intent, with another payment method when one is given. ``client`` as in ``CreateIntent``.
 
     ``during_action``: the customer was to authenticate another method, so that the intent is updated first.
     """
@@ -122,6 +133,7 @@ class ConfirmIntent:
     payment_method_id: str | None
     return_url: str | None
     during_action: bool = False
+    client: Client | None = None
 
 
 @frozen(kw_only=True)

@@ -16,6 +16,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import (
     CaptureMethod,
+    Client,
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
@@ -287,6 +288,7 @@ class Payment:
     gateway that released held money.
     ``return_url`` is the newest that was named: where methods that redirect come back to. ``takes_redirects``: the
     intent was made with one, without which it takes no such methods.
+    ``client`` is what the front end carries the customer's action out with, None for a redirect.
     ``amount_step``: at the gateway all its amounts are multiples of so many minor units. ``method`` is what was paid
     with, ``capture_before`` until when a hold of it could be captured. ``lost`` are the calls that were given up and
     are watched, since what they were to make may still turn up.
@@ -327,6 +329,7 @@ class Payment:
     # Earlier releases kept it in the journal alone: a snapshot of theirs lacks it, and tells of the same payment.
     return_url: str | None = field(default=None, eq=False)
     takes_redirects: bool = field(default=False, eq=False)
+    client: Client | None = None
 
     @property
     def amount(self) -> Money:
@@ -725,6 +728,11 @@ def _attempt_refused(payment: Payment, fact: ev.AttemptRefused, at: datetime) ->
 @_folds(ev.AttemptDropped)
 def _attempt_dropped(payment: Payment, fact: ev.AttemptDropped, at: datetime) -> Changes:
     return _attempt(payment, fact.number, outcome=AttemptOutcome.DROPPED)
+
+
+@_folds(ev.ClientNamed)
+def _client_named(payment: Payment, fact: ev.ClientNamed, at: datetime) -> Changes:
+    return {"client": fact.client}
 
 
 @_folds(ev.MethodRequired)

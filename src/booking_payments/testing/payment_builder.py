@@ -13,6 +13,7 @@ from booking_payments.domain.instructions import (
     CancellationReason,
     CaptureIntent,
     CaptureMethod,
+    Client,
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
@@ -151,6 +152,7 @@ def whole_life(of: Booking) -> PaymentBuilder:
     return life.happen(
         ev.IntentLinked(intent_id="pi_1"),
         ev.MethodAttached(),
+        ev.ClientNamed(client=Client.STRIPE_JS),
         ev.MethodRequired(),
         ev.ActionRequired(),
         ev.AttemptStarted(number=4, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None),

@@ -1,5 +1,6 @@
 """The life of a PaymentIntent (docs.stripe.com/payments/paymentintents/lifecycle)."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -181,6 +182,89 @@ def test_with_return_url_the_action_is_a_redirect(shop: Shop) -> None:
 
     assert action["type"] == "redirect_to_url"
     assert action["redirect_to_url"]["return_url"] == "https://shop.example/back"
+
+
+def test_with_stripes_script_there_is_no_redirect_although_there_is_a_way_back(shop: Shop) -> None:
+    back = {"return_url": "https://shop.example/back", "use_stripe_sdk": True}
+
+    assert shop.paid("pm_card_authenticationRequired", **back)["next_action"]["type"] == "use_stripe_sdk"
+
+
+# --- methods that redirect
+
+
+BACK = "https://shop.example/back"
+REDIRECTS = {"enabled": True, "allow_redirects": "always"}
+
+
+def at_the_bank(shop: Shop, type_: str = "ideal", currency: str = "eur") -> dict[str, Any]:
+    """An intent whose customer has chosen a method that redirects, with Stripe's script."""
+    intent = shop.intent(currency=currency, automatic_payment_methods=REDIRECTS)
+    return made(shop.stripe.confirm_as_customer(intent["id"], intent["client_secret"], type_, BACK))
+
+
+@pytest.mark.parametrize(
+    ("currency", "redirects", "types"),
+    [
+        ("eur", "always", ["card", "sepa_debit", "bancontact", "ideal", "klarna", "paypal"]),
+        ("eur", "never", ["card", "sepa_debit"]),
+        ("usd", "always", ["card", "us_bank_account", "klarna", "paypal"]),
+        ("pln", "always", ["card"]),
+    ],
+)
+def test_methods_that_redirect_are_offered_where_redirects_are_allowed(
+    shop: Shop, currency: str, redirects: str, types: list[str]
+) -> None:
+    automatic = {"enabled": True, "allow_redirects": redirects}
+
+    assert shop.intent(currency=currency, automatic_payment_methods=automatic)["payment_method_types"] == types
+
+
+@pytest.mark.parametrize("type_", ["ideal", "bancontact", "klarna", "paypal"])
+def test_they_lead_to_a_page_of_their_own_also_with_stripes_script(shop: Shop, type_: str) -> None:
+    intent = at_the_bank(shop, type_)
+
+    assert (intent["status"], intent["next_action"]["type"]) == ("requires_action", "redirect_to_url")
+    assert intent["next_action"]["redirect_to_url"]["return_url"] == BACK
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [("succeeded", "succeeded"), ("failed", "requires_payment_method"), ("processing", "processing")],
+)
+def test_they_end_as_the_customer_and_the_bank_decide(shop: Shop, outcome: str, status: str) -> None:
+    intent = at_the_bank(shop)
+    left = made(shop.stripe.authenticate(intent["id"], intent["client_secret"], outcome))
+
+    assert (left["status"], left["next_action"]) == (status, None)
+
+
+def test_a_bank_that_takes_its_time_pays_in_the_end(shop: Shop) -> None:
+    intent = at_the_bank(shop)
+    shop.stripe.authenticate(intent["id"], intent["client_secret"], "processing")
+    shop.now += timedelta(minutes=1)
+
+    assert shop.read(intent)["status"] == "succeeded"
+
+
+def test_the_bank_of_a_card_decides_at_once(shop: Shop) -> None:
+    intent = shop.paid("pm_card_authenticationRequired")
+
+    assert error(shop.stripe.authenticate(intent["id"], intent["client_secret"], "processing"))["param"] == "outcome"
+
+
+def test_without_a_way_back_they_are_refused(shop: Shop) -> None:
+    intent = shop.intent(currency="eur", automatic_payment_methods=REDIRECTS)
+    refused = error(shop.stripe.confirm_as_customer(intent["id"], intent["client_secret"], "ideal"))
+
+    assert refused["param"] == "return_url"
+
+
+def test_one_that_is_not_offered_is_refused(shop: Shop) -> None:
+    intent = shop.intent(currency="usd", automatic_payment_methods=REDIRECTS)
+    refused = error(shop.stripe.confirm_as_customer(intent["id"], intent["client_secret"], "ideal", BACK))
+
+    assert refused["code"] == "payment_intent_incompatible_payment_method"
 
 
 def test_a_passed_authentication_completes_the_payment(shop: Shop) -> None:

@@ -160,6 +160,27 @@ def test_another_card_pays_after_a_decline_of_a_payment_with_a_return_url(api: A
     assert (retried.status_code, retried.json()["status"]) == (200, "succeeded")
 
 
+def test_with_stripe_js_as_client_the_customer_stays_on_the_page_also_on_a_retry(api: Api) -> None:
+    booking_id = api.book()
+    back, card = "https://shop.example/back", "pm_card_authenticationRequired"
+    api.pay(booking_id, "pm_card_visa_chargeDeclined", return_url=back, client="stripe_js")
+
+    retried = api.post(f"/api/bookings/{booking_id}/payment/retry/", ANN, json={"payment_method_id": card}).json()
+    without = api.pay(api.book(), card, return_url=back).json()
+
+    assert (retried["next_action"]["type"], without["next_action"]["type"]) == ("use_stripe_sdk", "redirect_to_url")
+
+
+@pytest.mark.parametrize("client", ["stripe", "", "STRIPE_JS", 1, ["stripe_js"]])
+def test_an_unknown_client_is_refused_and_nothing_is_charged(api: Api, client: object) -> None:
+    booking_id = api.book()
+    response = api.pay(booking_id, "pm_card_visa", client=client)
+
+    assert response.status_code == 400
+    assert "client" in problem_of(response)["detail"]
+    assert api.get(f"/api/bookings/{booking_id}/payment/status/", ANN).status_code == 404
+
+
 def test_a_retry_names_a_payment_method(api: Api) -> None:
     response = api.post(f"/api/bookings/{api.book()}/payment/retry/", ANN, json={})
 

@@ -1,7 +1,9 @@
 """The checkout page: who sees it, what it shows at each stage, and that its forms do what they say, once."""
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -10,9 +12,10 @@ import structlog
 from booking_payments.application.world import Terms
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
-from booking_payments.testing.house import House
+from booking_payments.testing.house import ANN, House
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
+from tests.payments import pay_in_browser
 
 STRIPE = {
     "STRIPE_SECRET_KEY": "sk_test_pages",
@@ -366,6 +369,253 @@ def test_the_secret_is_handed_to_the_customers_script() -> None:
         answer = site.post(f"/checkout/{booking_id}/intent", given)
         assert re.fullmatch(r"pi_\w+_secret_\w+", answer.json()["client_secret"])
         assert "_secret_" not in site.get(f"/checkout/{booking_id}").text
+
+
+# --- methods that redirect, and the way back
+
+BROWSER = {"Origin": "http://testserver.local", "Sec-Fetch-Site": "same-origin"}
+"""What a browser says of a request that the page's own script sends."""
+HINTS = "payment_intent=pi_1&payment_intent_client_secret=pi_1_secret_1&redirect_status=succeeded"
+
+
+def begin(site: Site, booking_id: str, **headers: str) -> Any:
+    """Open the page and begin the payment as its script does; returns the payment."""
+    page = site.get(address(booking_id)).text
+    fields = dict(re.findall(r'data-(form-token|once)="([^"]+)"', page))
+    given = {"form_token": fields["form-token"], "key": fields["once"]}
+    assert site.post(f"/checkout/{booking_id}/intent", given, headers=headers).status_code == 200
+    return site.payment_of(booking_id)
+
+
+def made_with(site: Site) -> Any:
+    """What the intents that were made are open to, the newest first."""
+    listed = site.house.stripe.call("GET", "/v1/payment_intents", {"limit": 10}).body["data"]
+    return [each["automatic_payment_methods"]["allow_redirects"] for each in listed]
+
+
+def confirm_in_browser(site: Site, booking_id: str, method: str) -> None:
+    """The customer confirms at Stripe; no webhook tells our books."""
+    view = site.run(site.house.payments.payment_status, booking_id)
+    pay_in_browser(site.house, view, method)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        BROWSER,
+        BROWSER | {"Host": "upstream:8000"},
+        {"Origin": "http://testserver.local"},
+        BROWSER | {"Origin": "https://testserver.local", "Host": "upstream:8000"},
+    ],
+)
+def test_the_checkout_is_the_place_to_come_back_to(headers: dict[str, str]) -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.book()
+        payment = begin(site, booking_id, **headers)
+
+        assert payment.return_url == f"{headers['Origin']}/checkout/{booking_id}"
+        assert made_with(site) == ["always"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Host": "evil.example"},
+        {"Host": "evil.example", "Origin": "http://testserver.local"},
+        {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"},
+        {"Origin": "null"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://testserver.local/path"},
+        {"Origin": "http://user@testserver.local"},
+        {"Origin": "javascript:alert(1)", "Sec-Fetch-Site": "same-origin"},
+    ],
+)
+def test_a_host_that_somebody_made_up_is_no_place_to_come_back_to(headers: dict[str, str]) -> None:
+    with open_site(None, **STRIPE) as site:
+        assert begin(site, site.book(), **headers).return_url is None
+        assert made_with(site) == ["never"]
+
+
+@pytest.mark.parametrize("headers", [{}, BROWSER, {"Host": "evil.example", "Origin": "http://evil.example"}])
+def test_a_public_url_wins_over_what_a_request_says(headers: dict[str, str]) -> None:
+    with open_site(None, **STRIPE, PUBLIC_URL="https://pay.example") as site:
+        booking_id = site.book()
+
+        assert begin(site, booking_id, **headers).return_url == f"https://pay.example/checkout/{booking_id}"
+
+
+@pytest.mark.parametrize("hints", ["", f"?{HINTS}"])
+@pytest.mark.parametrize(
+    ("method", "title"),
+    [
+        ("pm_card_visa", "Paid. Thank you!"),
+        ("pm_usBankAccount_processing", "Your bank is working on it"),
+        ("pm_card_authenticationRequired", "Confirm with your bank"),
+    ],
+)
+def test_a_page_that_is_loaded_before_the_webhook_says_what_the_gateway_knows(
+    method: str, title: str, hints: str
+) -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.book()
+        begin(site, booking_id)
+        confirm_in_browser(site, booking_id, method)
+
+        assert f"<h1>{title}</h1>" in site.get(f"/checkout/{booking_id}{hints}").text
+
+
+def test_a_refusal_at_the_bank_is_told_to_who_comes_back() -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.book()
+        begin(site, booking_id)
+        view = site.run(site.house.payments.payment_status, booking_id)
+        pay_in_browser(site.house, view, "pm_card_visa_chargeDeclined")
+        page = site.get(f"/checkout/{booking_id}?{HINTS.replace('succeeded', 'failed')}").text
+
+        assert "<h1>Pay for your booking</h1>" in page
+        assert "Your card was declined." in page
+
+
+@pytest.mark.parametrize("hints", [HINTS, HINTS.replace("succeeded", "failed"), "redirect_status=nonsense"])
+def test_what_the_address_says_is_never_believed(hints: str) -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.book()
+        begin(site, booking_id)
+
+        assert "<h1>Pay for your booking</h1>" in site.get(f"/checkout/{booking_id}?{hints}").text
+
+
+def test_with_a_silent_gateway_who_comes_back_sees_no_form() -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.book()
+        begin(site, booking_id)
+        confirm_in_browser(site, booking_id, "pm_card_visa")
+        site.house.stripe.faults.script("GET /v1/payment_intents/*", "503", times=100)
+
+        page = site.get(f"/checkout/{booking_id}?{HINTS}").text
+        assert "<h1>We are checking with the bank</h1>" in page
+        assert "stripe-form" not in page
+        assert f'content="4; url=/checkout/{booking_id}"' in page
+
+        site.house.stripe.faults.clear()
+        site.house.clock.advance(timedelta(seconds=4))
+        assert "<h1>Paid. Thank you!</h1>" in site.get(f"/checkout/{booking_id}").text
+
+
+def test_who_has_paid_in_time_and_comes_back_after_it_is_not_told_that_the_time_is_up() -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.book()
+        begin(site, booking_id)
+        confirm_in_browser(site, booking_id, "pm_card_visa")
+        site.house.clock.advance(timedelta(days=365))
+        page = site.get(address(booking_id) + f"&{HINTS}").text
+
+        assert "<h1>Paid. Thank you!</h1>" in page
+
+
+def test_who_comes_back_to_a_canceled_booking_sees_no_form() -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.book()
+        begin(site, booking_id)
+        site.run(site.house.payments.cancel_booking, booking_id)
+
+        for hints in (HINTS, ""):
+            page = site.get(f"/checkout/{booking_id}?{hints}").text
+            assert "<h1>This booking can't be paid</h1>" in page or "This booking can&#39;t be paid" in page
+            assert "stripe-form" not in page
+
+
+def test_who_comes_back_for_an_earlier_payment_sees_the_newest() -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.book()
+        earlier = begin(site, booking_id)
+        site.run(site.house.payments.cancel_payment, booking_id)
+        newest = begin(site, booking_id)
+        confirm_in_browser(site, booking_id, "pm_card_visa")
+        page = site.get(f"/checkout/{booking_id}?payment_intent={earlier.intent_id}&redirect_status=failed").text
+
+        assert newest.intent_id != earlier.intent_id
+        assert "<h1>Paid. Thank you!</h1>" in page
+
+
+def test_addresses_of_a_return_are_no_way_to_press_the_gateway() -> None:
+    with open_site(None, **STRIPE, RATE_LIMIT_ENABLED="true", RATE_LIMIT_MONEY="5/minute") as site:
+        booking_id = site.book()
+        begin(site, booking_id)
+        before = len(site.house.stripe.calls)
+        pages = [site.get(f"/checkout/{booking_id}?{HINTS}").text for _ in range(12)]
+
+        assert len(site.house.stripe.calls) - before == 4
+        assert all("<h1>Pay for your booking</h1>" in page for page in pages[:4])
+        assert all("<h1>We are checking with the bank</h1>" in page for page in pages[4:])
+
+
+def test_loading_the_page_again_and_again_asks_the_gateway_once() -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.book()
+        begin(site, booking_id)
+        before = len(site.house.stripe.calls)
+        for _ in range(12):
+            site.get(f"/checkout/{booking_id}")
+
+        assert len(site.house.stripe.calls) - before == 1
+
+
+def test_who_comes_back_without_the_cookie_is_not_told_that_the_link_is_bad(site: Site) -> None:
+    known, unknown = (site.get(f"/checkout/{each}?{HINTS}") for each in (site.book(), "bk_nobody"))
+
+    assert (known.status_code, known.content) == (401, unknown.content)
+    assert "You will not be charged twice." in known.text
+
+
+# --- the test bank of the fake gateway
+
+
+@pytest.fixture
+def at_bank() -> Iterator[tuple[Site, str, str]]:
+    """A site, a booking whose payment waits at the bank, and the address of the bank's page."""
+    house = House()
+    house.stripe._account.bank_pages = "http://testserver.local"
+    with open_site(house) as site:
+        booking_id = site.book()
+        more = {"payment_method_id": "pm_card_authenticationRequired", "confirm_immediately": True}
+        back = f"http://testserver.local/checkout/{booking_id}"
+        view = site.run(site.house.payments.start_payment, booking_id, ANN, return_url=back, **more)
+        url = view.handover.next_action["redirect_to_url"]["url"]
+        yield site, booking_id, url.removeprefix("http://testserver.local")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told", "title"),
+    [("succeeded", "succeeded", "Paid. Thank you!"), ("failed", "failed", "Pay for your booking")],
+)
+def test_the_bank_sends_the_customer_back(at_bank: tuple[Site, str, str], outcome: str, told: str, title: str) -> None:
+    site, booking_id, url = at_bank
+    sent = [site.send(url, url.partition("?")[0], outcome=outcome).text for _ in range(2)]
+    target = re.search(r'content="0; url=http://testserver.local([^"]+)"', sent[0])
+    assert target
+    back = unescape(target[1])
+
+    assert back.startswith(f"/checkout/{booking_id}?payment_intent=pi_")
+    assert back.endswith(f"&redirect_status={told}")
+    assert back in unescape(sent[1])
+    site.get(address(booking_id))
+    assert f"<h1>{title}</h1>" in site.get(back).text
+
+
+def test_a_bank_page_opens_with_the_key_of_its_address_only(at_bank: tuple[Site, str, str]) -> None:
+    site, _, url = at_bank
+    path, _, key = url.partition("?key=")
+    answers = [site.get(f"{path}{query}").status_code for query in ("", "?key=", f"?key={key[:-1]}x")]
+    posted = site.post(path, {"key": "guess", "outcome": "succeeded"}).status_code
+
+    assert (answers, posted) == ([404] * 3, 404)
+
+
+def test_with_stripe_there_is_no_test_bank() -> None:
+    with open_site(None, **STRIPE) as site:
+        assert site.get("/pages/bank/pi_1?key=k").status_code == 404
 
 
 def test_the_checkout_can_be_switched_off() -> None:

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from booking_payments.application.payments import BookingPayments
+from booking_payments.application.views import PaymentView
 from booking_payments.application.world import Terms
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
@@ -23,7 +24,7 @@ from booking_payments.domain.errors import (
     RefusedByRule,
     TryAgainLater,
 )
-from booking_payments.domain.instructions import CaptureMethod, MethodChoice
+from booking_payments.domain.instructions import CaptureMethod, Client, MethodChoice
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import AttemptOutcome, fold
@@ -415,6 +416,60 @@ async def test_a_payment_that_was_started_without_a_place_comes_back_to_that_of_
     view = await later.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
 
     assert return_url_of(view) == BACK
+
+
+# --- what carries out the customer's action
+
+
+def kind_of_action(view: PaymentView) -> object:
+    """``use_stripe_sdk`` for a window on the front end's page, ``redirect_to_url`` for the bank's own page."""
+    action: Any = view.handover.next_action if view.handover else None
+    return action["type"]
+
+
+async def test_with_stripe_js_the_customer_stays_on_the_page_and_otherwise_goes_to_the_bank(house: House) -> None:
+    with_client = await pay(house, await house.book(), THREE_D_SECURE, return_url=BACK, client=Client.STRIPE_JS)
+    without = await pay(house, await house.book(reference="other"), THREE_D_SECURE, return_url=BACK)
+
+    assert (kind_of_action(with_client), kind_of_action(without)) == ("use_stripe_sdk", "redirect_to_url")
+
+
+async def test_the_client_holds_for_a_later_confirmation(house: House) -> None:
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN, return_url=BACK, client=Client.STRIPE_JS)
+
+    view = await house.payments.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
+
+    assert kind_of_action(view) == "use_stripe_sdk"
+
+
+async def test_the_client_holds_for_a_retry_after_a_decline(house: House) -> None:
+    booking = await house.book()
+    with pytest.raises(CardDeclined):
+        await pay(house, booking, DECLINED, return_url=BACK, client=Client.STRIPE_JS)
+
+    view = await house.payments.retry_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
+
+    assert kind_of_action(view) == "use_stripe_sdk"
+
+
+async def test_a_client_that_is_named_when_the_payment_is_open_already_holds_from_then_on(house: House) -> None:
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN, return_url=BACK)
+    named = await house.payments.start_payment(booking.id, ANN, client=Client.STRIPE_JS)
+
+    view = await house.payments.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
+
+    assert named.payment.client is Client.STRIPE_JS
+    assert kind_of_action(view) == "use_stripe_sdk"
+
+
+async def test_the_same_client_again_is_no_news(house: House) -> None:
+    booking = await house.book()
+    first = await house.payments.start_payment(booking.id, ANN, client=Client.STRIPE_JS)
+    second = await house.payments.start_payment(booking.id, ANN, client=Client.STRIPE_JS)
+
+    assert second.payment.version == first.payment.version
 
 
 async def test_there_is_nothing_to_confirm_before_a_payment_was_started(house: House) -> None:

@@ -16,6 +16,7 @@ from booking_payments.domain.instructions import (
     CaptureIntent,
     CaptureMethod,
     ChargeTexts,
+    Client,
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
@@ -103,7 +104,25 @@ def test_the_texts_of_a_charge_are_sent_where_there_are_any() -> None:
     }
 
 
+def test_with_stripe_js_the_next_action_is_left_to_it() -> None:
+    confirmed = ConfirmIntent(intent_id="pi_1", payment_method_id="pm_1", return_url=None, client=Client.STRIPE_JS)
+    made = attrs.evolve(_creation(confirm=True), client=Client.STRIPE_JS)
+
+    assert [path_and_params(each)[1]["use_stripe_sdk"] for each in (made, confirmed)] == [True, True]
+
+
+def test_without_stripe_js_nothing_is_left_to_it() -> None:
+    unconfirmed = attrs.evolve(_creation(confirm=False), client=Client.STRIPE_JS)
+
+    assert all("use_stripe_sdk" not in path_and_params(each)[1] for each in (_creation(confirm=True), unconfirmed))
+
+
 EVERYTHING = [
+    (attrs.evolve(_creation(confirm=True), client=Client.STRIPE_JS), "PaymentIntentCreateParams"),
+    (
+        ConfirmIntent(intent_id="pi_1", payment_method_id="pm_1", return_url=None, client=Client.STRIPE_JS),
+        "PaymentIntentConfirmParams",
+    ),
     (attrs.evolve(_creation(confirm=True), texts=TEXTS), "PaymentIntentCreateParams"),
     (_creation(confirm=True, return_url="https://shop.example/paid"), "PaymentIntentCreateParams"),
     (attrs.evolve(_creation(confirm=True), methods=MethodChoice(allowed=("card",))), "PaymentIntentCreateParams"),

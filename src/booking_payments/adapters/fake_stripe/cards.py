@@ -269,6 +269,16 @@ BANK_ACCOUNTS: Final[Mapping[str, Behaviour]] = {
     "sepa_disputed": evolve(_SEPA, disputes=(Opening("debit_not_authorized"),)),
 }
 
+REDIRECTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "bancontact": ("eur",),
+    "ideal": ("eur",),
+    "klarna": ("eur", "gbp", "usd"),
+    "paypal": ("eur", "gbp", "usd"),
+}
+"""Types that send the customer to a page of their own, and the currencies that each is offered in here."""
+
+_REDIRECTING: Final = {type_: Behaviour(type=type_, authentication=Authentication.ALWAYS) for type_ in REDIRECTS}
+
 IBANS: Final[Mapping[str, str]] = {
     "AT611904300234573201": "sepa_succeeds",
     "AT321904300235473204": "sepa_succeeds",
@@ -295,7 +305,7 @@ def behaviour(name: str) -> Behaviour:
     """What the method of this table name (``createDispute``, ``de``, ``sepa_fails``) does."""
     if name in COUNTRIES:
         return Behaviour(number=COUNTRY_NUMBERS.get(name), country=name.upper())
-    return CARDS.get(name) or BANK_ACCOUNTS[name]
+    return CARDS.get(name) or _REDIRECTING.get(name) or BANK_ACCOUNTS[name]
 
 
 def name_of(test_id: str) -> str | None:

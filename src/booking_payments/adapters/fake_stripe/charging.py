@@ -15,6 +15,7 @@ from booking_payments.adapters.fake_stripe.balance import move
 from booking_payments.adapters.fake_stripe.cards import (
     AUTHENTICATION_NOT_HANDLED,
     NEEDS_AUTHENTICATION,
+    REDIRECTS,
     Authentication,
     Behaviour,
     Decline,
@@ -40,18 +41,20 @@ _NOTHING_YET: Final[Json] = {"refunds": [], "disputes": [], "released": 0}
 
 @frozen
 class Circumstances:
-    """How the confirmation came about. ``return_url`` None: the action is left to Stripe's script."""
+    """How the confirmation came about. With ``use_stripe_sdk``, and without a ``return_url``, the action is left to
+    Stripe's script, where it can do without a redirect."""
 
     off_session: bool = False
     error_on_requires_action: bool = False
     return_url: str | None = None
+    use_stripe_sdk: bool = False
 
 
 def attempt(account: Account, intent: Record, method: Record, how: Circumstances) -> Json | None:
     """Try to pay; returns the error of a refused attempt, ``None`` when it went on."""
     account.update(intent, payment_method=method.id, last_payment_error=None, next_action=None)
     does = behaviour_of(method)
-    if does.type != "card":
+    if does.type not in ("card", *REDIRECTS):
         _start_debit(account, intent, method, does)
         return None
     if intent.private["authenticated"] or not _needs_authentication(does, method, how):
@@ -60,7 +63,7 @@ def attempt(account: Account, intent: Record, method: Record, how: Circumstances
         return _decline(account, intent, method, NEEDS_AUTHENTICATION)
     if how.error_on_requires_action:
         return _fail(account, intent, method, _decline_error(AUTHENTICATION_NOT_HANDLED))
-    _require_action(account, intent, how.return_url)
+    _require_action(account, intent, method, how)
     return None
 
 
@@ -76,18 +79,29 @@ def _needs_authentication(behaviour: Behaviour, method: Record, how: Circumstanc
             return not how.off_session
 
 
-def _require_action(account: Account, intent: Record, return_url: str | None) -> None:
-    account.update(intent, status="requires_action", next_action=_next_action(account, intent, return_url))
+def _require_action(account: Account, intent: Record, method: Record, how: Circumstances) -> None:
+    redirects = method.body["type"] in REDIRECTS
+    if how.return_url is None or (how.use_stripe_sdk and not redirects):
+        action = _script_action(account)
+    else:
+        action = _redirect_action(account, intent, how.return_url)
+    account.update(intent, status="requires_action", next_action=action)
     emit(account, "payment_intent.requires_action", intent.body)
 
 
-def _next_action(account: Account, intent: Record, return_url: str | None) -> Json:
-    if return_url is None:
-        source = f"payatt_{account.token()}"
-        url = f"https://hooks.stripe.com/redirect/authenticate/{source}"
-        script = {"type": "three_d_secure_redirect", "source": source, "stripe_js": url}
-        return {"type": "use_stripe_sdk", "use_stripe_sdk": script}
+def _script_action(account: Account) -> Json:
+    source = f"payatt_{account.token()}"
+    url = f"https://hooks.stripe.com/redirect/authenticate/{source}"
+    script = {"type": "three_d_secure_redirect", "source": source, "stripe_js": url}
+    return {"type": "use_stripe_sdk", "use_stripe_sdk": script}
+
+
+def _redirect_action(account: Account, intent: Record, return_url: str) -> Json:
     url = f"https://hooks.stripe.com/3d_secure_2/hosted?payment_intent={intent.id}"
+    if account.bank_pages is not None:
+        key = account.token(24)
+        account.note(intent, bank_key=key)
+        url = f"{account.bank_pages}/pages/bank/{intent.id}?key={key}"
     return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": url}}
 
 
@@ -303,6 +317,11 @@ def _fail(account: Account, intent: Record, method: Record, error: Json) -> Json
     account.note(intent, authenticated=False)
     emit(account, "payment_intent.payment_failed", intent.body)
     return error
+
+
+def wait_for_bank(account: Account, intent: Record, method: Record) -> None:
+    """The customer has consented at a bank that takes its time."""
+    _start_debit(account, intent, method, behaviour_of(method))
 
 
 def fail_authentication(account: Account, intent: Record) -> None:

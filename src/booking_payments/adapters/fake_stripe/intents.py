@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from hmac import compare_digest
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from booking_payments.adapters.fake_stripe import objects, payment_methods
 from booking_payments.adapters.fake_stripe.answers import Json
+from booking_payments.adapters.fake_stripe.cards import REDIRECTS
 from booking_payments.adapters.fake_stripe.charging import (
     Circumstances,
     attempt,
@@ -14,11 +17,14 @@ from booking_payments.adapters.fake_stripe.charging import (
     fail_authentication,
     finish,
     take,
+    wait_for_bank,
 )
 from booking_payments.adapters.fake_stripe.errors import (
     Refusal,
     card_error,
     invalid,
+    no_such,
+    parameter_missing,
     parameter_unknown,
     unexpected_state,
 )
@@ -284,11 +290,15 @@ _NOT_WITH_ALLOWED: Final = (
 def _new_fields(params: Json, currency: str) -> Json:
     automatic = _automatic(params)
     offered = ["card", *filter(None, [_DEBIT_CURRENCIES.get(currency)])]
+    redirects = [type_ for type_, currencies in REDIRECTS.items() if currency in currencies]
+    # Only where redirects are asked for by name: what leaves it open has cards and debits, as it always had here.
+    if params.get("automatic_payment_methods", {}).get("allow_redirects") == "always":
+        offered += redirects
     types = params.get("payment_method_types") or ["card"]
     if automatic is not None:
         types = [type_ for type_ in offered if type_ not in (params.get("excluded_payment_method_types") or ())]
     if params.get("allowed_payment_method_types"):
-        types = [type_ for type_ in params["allowed_payment_method_types"] if type_ in offered]
+        types = [type_ for type_ in params["allowed_payment_method_types"] if type_ in (*offered, *redirects)]
     kept: Json = {name: params[name] for name in (*_KEPT, *_PLAIN) if name in params}
     method = params.get("confirmation_method", "automatic")
     if "payment_details" in params:
@@ -504,7 +514,8 @@ def _circumstances(params: Json) -> Circumstances:
     return Circumstances(
         off_session=bool(params.get("off_session")),
         error_on_requires_action=bool(params.get("error_on_requires_action")),
-        return_url=None if params.get("use_stripe_sdk") else params.get("return_url"),
+        return_url=params.get("return_url"),
+        use_stripe_sdk=bool(params.get("use_stripe_sdk")),
     )
 
 
@@ -557,34 +568,91 @@ def check_secret(intent: Record, client_secret: str) -> None:
         raise invalid(message, code="payment_intent_invalid_parameter", param="client_secret", executed=True)
 
 
-def confirm_in_browser(account: Account, id_: str, client_secret: str, method: str) -> Json:
-    """The customer pays with a method id or a typed card number, with the publishable key."""
+def confirm_in_browser(
+    account: Account, id_: str, client_secret: str, method: str, return_url: str | None = None
+) -> Json:
+    """The customer pays with a method id, a typed card number, or a type that redirects (``ideal``), with the
+    publishable key."""
     intent = _require(account, id_)
     check_secret(intent, client_secret)
     _require_status(intent, "confirmed")
+    how: Json = {"use_stripe_sdk": True, **({"return_url": return_url} if return_url else {})}
+    if method in REDIRECTS:
+        if not return_url:
+            raise parameter_missing("return_url")
+        _confirm(account, intent, {"payment_method_data": {"type": method}, **how})
+        return intent.body
     number = method.replace(" ", "")
     if number.isdigit():
         method = payment_methods.typed_in(account, number).id
     else:
         payment_methods.check_exists(account, method)
-    _confirm(account, intent, {"payment_method": method, "use_stripe_sdk": True})
+    _confirm(account, intent, {"payment_method": method, **how})
     return intent.body
 
 
 def authenticate(account: Account, id_: str, client_secret: str, outcome: str) -> Json:
-    """The customer leaves the bank's 3-D Secure window with ``succeeded`` or ``failed``."""
+    """The customer leaves the bank's window or page with ``succeeded`` or ``failed``; with ``processing`` has a bank
+    consented that takes its time, for methods that redirect."""
     intent = _require(account, id_)
     check_secret(intent, client_secret)
-    if outcome not in ("succeeded", "failed"):
-        raise invalid("Invalid outcome: must be one of succeeded, failed", param="outcome")
+    _leave_bank(account, intent, outcome)
+    return intent.body
+
+
+def _leave_bank(account: Account, intent: Record, outcome: str) -> None:
+    if outcome not in ("succeeded", "failed", "processing"):
+        raise invalid("Invalid outcome: must be one of succeeded, failed, processing", param="outcome")
     if intent.body["status"] != "requires_action":
         message = f"This PaymentIntent waits for no action: it has a status of {intent.body['status']}."
         raise unexpected_state(message, intent.body)
+    method = account.get("payment_method", intent.body["payment_method"])
+    if outcome == "processing" and method.body["type"] not in REDIRECTS:
+        raise invalid("Invalid outcome: a card's bank decides at once", param="outcome")
     if outcome == "failed":
         fail_authentication(account, intent)
+    elif outcome == "processing":
+        account.update(intent, next_action=None)
+        wait_for_bank(account, intent, method)
     else:
         _authenticated(account, intent)
-    return intent.body
+
+
+def at_bank(account: Account, id_: str, key: str) -> Json:
+    """What a bank's page asks consent for: amount, currency, and whether it ``may_wait`` with its answer.
+
+    Raises 404 for another ``key`` than that of its address.
+    """
+    intent = _at_bank(account, id_, key).body
+    method = account.find("payment_method", intent["payment_method"] or "")
+    waits = method is not None and method.body["type"] in REDIRECTS
+    return {"amount": intent["amount"], "currency": intent["currency"], "may_wait": waits}
+
+
+def leave_bank_page(account: Account, id_: str, key: str, outcome: str) -> Json:
+    """The customer leaves the bank's page; ``url`` is where the browser is sent back to. Sent twice it does nothing
+    more."""
+    intent = _at_bank(account, id_, key)
+    action = intent.body["next_action"]
+    if action is not None:
+        account.note(intent, bank_returns_to=action["redirect_to_url"]["return_url"])
+        _leave_bank(account, intent, outcome)
+    status = {"succeeded": "succeeded", "requires_capture": "succeeded", "processing": "pending"}
+    fields = {
+        "payment_intent": intent.id,
+        "payment_intent_client_secret": intent.body["client_secret"],
+        "redirect_status": status.get(intent.body["status"], "failed"),
+    }
+    address = str(intent.private["bank_returns_to"])
+    return {"url": f"{address}{'&' if '?' in address else '?'}{urlencode(fields)}"}
+
+
+def _at_bank(account: Account, id_: str, key: str) -> Record:
+    intent = account.find(KIND, id_)
+    expected = str(intent.private.get("bank_key", "")) if intent is not None else ""
+    if intent is None or not expected or not compare_digest(expected.encode(), key.encode()):
+        raise no_such(KIND, id_, param="intent")
+    return intent
 
 
 def _authenticated(account: Account, intent: Record) -> None:

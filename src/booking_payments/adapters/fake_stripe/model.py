@@ -103,7 +103,8 @@ class FakeStripe:
     ``deliver_in_process`` queues each event for the embedding process, besides the registered webhook
     endpoints; ``amount_digits`` are those of the largest charge that the account takes, in Stripe's minor units;
     ``refused_in_action`` are the changes (``updated``, ``confirmed``) that a server is refused while an intent waits in
-    ``requires_action``, as Stripe has done at times. Not thread-safe.
+    ``requires_action``, as Stripe has done at times; ``bank_pages`` is the origin that serves the page which a customer
+    is redirected to (None: Stripe's addresses). Not thread-safe.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class FakeStripe:
         deliver_in_process: bool = True,
         amount_digits: int = amounts.DIGITS,
         refused_in_action: Collection[str] = (),
+        bank_pages: str | None = None,
     ) -> None:
         self.amount_digits = amount_digits
         self._account = Account(
@@ -130,6 +132,7 @@ class FakeStripe:
             store=store,
             amount_digits=amount_digits,
             refused_in_action=frozenset(refused_in_action),
+            bank_pages=bank_pages,
         )
         self._account.load()
         follow_ups.plan_again(self._account)
@@ -250,16 +253,31 @@ class FakeStripe:
 
     # --- the customer
 
-    def confirm_as_customer(self, intent_id: str, client_secret: str, payment_method: str) -> Answer:
-        """The customer pays in the browser, with a method id or a card number, under the publishable key."""
-        return self._act(lambda: intents.confirm_in_browser(self._account, intent_id, client_secret, payment_method))
+    def confirm_as_customer(
+        self, intent_id: str, client_secret: str, payment_method: str, return_url: str | None = None
+    ) -> Answer:
+        """The customer pays in the browser, with a method id, a card number, or a type that redirects (``ideal``) and
+        comes back to ``return_url``, under the publishable key."""
+        return self._act(
+            lambda: intents.confirm_in_browser(self._account, intent_id, client_secret, payment_method, return_url)
+        )
 
     def authenticate(self, intent_id: str, client_secret: str, outcome: str) -> Answer:
-        """The customer leaves the 3-D Secure window: ``succeeded`` or ``failed``.
+        """The customer leaves the 3-D Secure window: ``succeeded`` or ``failed``; ``processing`` where a method that
+        redirects takes its time.
 
         Answers 200 with the intent.
         """
         return self._act(lambda: intents.authenticate(self._account, intent_id, client_secret, outcome))
+
+    def at_bank(self, intent_id: str, key: str) -> Answer:
+        """What the bank's page of ``redirect_to_url`` asks for. Answers 200 with the intent, 404 for another key."""
+        return self._act(lambda: intents.at_bank(self._account, intent_id, key))
+
+    def leave_bank_page(self, intent_id: str, key: str, outcome: str) -> Answer:
+        """The customer leaves that page, with an outcome as of ``authenticate``. Answers 200 with the ``url`` that the
+        browser is sent back to."""
+        return self._act(lambda: intents.leave_bank_page(self._account, intent_id, key, outcome))
 
     # --- the dashboard and the bank
 

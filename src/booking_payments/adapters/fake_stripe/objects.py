@@ -244,6 +244,8 @@ def _method_details(account: Account, behaviour: Behaviour) -> Json:
         return _us_bank_account(account)
     if behaviour.type == "sepa_debit":
         return _sepa_debit(account, behaviour)
+    if behaviour.type != "card":
+        return {}
     return _card(account, behaviour)
 
 

@@ -8,6 +8,7 @@ from booking_payments.adapters.fake_stripe.answers import Json
 from booking_payments.adapters.fake_stripe.cards import (
     BAD_NUMBER,
     LIVE_CARD,
+    REDIRECTS,
     Behaviour,
     Decline,
     behaviour,
@@ -39,7 +40,8 @@ from booking_payments.adapters.fake_stripe.records import Account, Record
 
 _TYPES: Final = ("card", "sepa_debit", "us_bank_account")
 
-# What Stripe takes besides; this model makes no methods of these kinds, and refuses their ``type``.
+# What Stripe takes besides; this model makes no methods of these kinds, and refuses their ``type``. Those that redirect
+# are made in the customer's browser only.
 # fmt: off
 _OTHERS: Final = (
     "acss_debit", "affirm", "afterpay_clearpay", "alipay", "alma", "amazon_pay", "au_becs_debit", "bacs_debit",
@@ -151,6 +153,7 @@ _NAMERS: Final[Mapping[str, Callable[[Json], str]]] = {
     "card": _name_by_card,
     "sepa_debit": _name_by_iban,
     "us_bank_account": lambda _: "usBankAccount_success",
+    **{type_: lambda data: str(data["type"]) for type_ in REDIRECTS},
 }
 
 

@@ -13,7 +13,7 @@ from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_
 from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus, EndReason
 from booking_payments.domain.events import AuthorizationReleased, DriftFound, Recorded
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
-from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.ledger import Account, Line, Posting, PostingKind
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
@@ -103,6 +103,7 @@ class _State:
     releases: tuple[AuthorizationReleased, ...] = ()
     return_url: str | None = None
     takes_redirects: bool = False
+    client: Client | None = None
     method: MethodDetails | None = None
     capture_before: datetime | None = None
     lost: tuple[LostCall, ...] = ()
@@ -135,6 +136,7 @@ def payment_values(payment: Payment) -> Values:
         releases=payment.releases,
         return_url=payment.return_url,
         takes_redirects=payment.takes_redirects,
+        client=payment.client,
         method=payment.method,
         capture_before=payment.capture_before,
         lost=payment.lost,
@@ -210,6 +212,7 @@ def payment_from(row: Row) -> Payment:
         releases=state.releases,
         return_url=state.return_url,
         takes_redirects=state.takes_redirects,
+        client=state.client,
         method=state.method,
         capture_before=state.capture_before,
         lost=state.lost,

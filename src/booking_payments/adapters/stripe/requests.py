@@ -10,6 +10,7 @@ from booking_payments.domain.instructions import (
     CaptureIntent,
     CaptureMethod,
     ChargeTexts,
+    Client,
     ConfirmIntent,
     CreateIntent,
     CreateRefund,
@@ -81,7 +82,7 @@ def _create(instruction: CreateIntent) -> Params:
     if instruction.payment_method_id:
         params["payment_method"] = instruction.payment_method_id
     if instruction.confirm:
-        params |= {"confirm": True, **_return_url(instruction.return_url)}
+        params |= {"confirm": True, **_return_url(instruction.return_url), **_client(instruction.client)}
     return params
 
 
@@ -111,11 +112,17 @@ def _methods(instruction: CreateIntent) -> Params:
 
 def _confirm(instruction: ConfirmIntent) -> Params:
     method = {"payment_method": instruction.payment_method_id} if instruction.payment_method_id else {}
-    return {**method, **_return_url(instruction.return_url), **WITH_CHARGE}
+    return {**method, **_return_url(instruction.return_url), **_client(instruction.client), **WITH_CHARGE}
 
 
 def _return_url(url: str | None) -> Params:
     return {"return_url": url} if url else {}
+
+
+def _client(client: Client | None) -> Params:
+    """With it the next action is one that Stripe.js handles on the page; without it and with a return address, the
+    bank's own page (docs.stripe.com/payments/3d-secure/authentication-flow)."""
+    return {"use_stripe_sdk": True} if client is Client.STRIPE_JS else {}
 
 
 def _refund(instruction: CreateRefund) -> Params:

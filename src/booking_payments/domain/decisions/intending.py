@@ -16,6 +16,7 @@ from booking_payments.domain.instructions import (
     CaptureIntent,
     CaptureMethod,
     ChargeTexts,
+    Client,
     ConfirmIntent,
     CreateIntent,
     Instruction,
@@ -116,6 +117,7 @@ def intend_create(
         metadata=metadata_of(payment, correlation_id, installation_id),
         methods=methods,
         texts=texts,
+        client=payment.client,
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
     return (*_server_attempt(payment, idempotency_key, payment_method_id), intended) if confirm else (intended,)
@@ -132,6 +134,7 @@ def intend_confirm(
         payment_method_id=payment_method_id,
         return_url=return_url,
         during_action=payment_method_id is not None and payment.status is PaymentStatus.REQUIRES_ACTION,
+        client=payment.client,
     )
     intended = ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.PAY, instruction=instruction)
     return (*_server_attempt(payment, idempotency_key, payment_method_id), intended)
@@ -200,6 +203,11 @@ def has_method(payment: Payment, payment_method_id: str) -> bool:
     latest = payment.attempts[-1] if payment.attempts else None
     tried = payment.running_attempt or (latest if latest and latest.decline is None and latest.has_verdict else None)
     return tried is not None and tried.names(payment_method_id)
+
+
+def name_client(payment: Payment, client: Client | None) -> Facts:
+    """Keep what carries the customer's action out from now on; None, and what is kept already, change nothing."""
+    return () if client is None or client is payment.client else (ev.ClientNamed(client=client),)
 
 
 def intend_capture(payment: Payment, *, idempotency_key: str, amount: Money | None) -> Facts:

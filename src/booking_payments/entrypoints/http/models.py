@@ -47,6 +47,13 @@ CaptureMethodText = Annotated[
         "registered unless `PAYMENT_CAPTURE_BY_CUSTOMER` is set"
     ),
 ]
+ClientText = Annotated[
+    Literal["stripe_js"],
+    Meta(
+        description="`stripe_js`: the front end shows 3-D Secure itself, with Stripe.js; holds for later `confirm` and "
+        "`retry` too. Without it the browser is sent to the bank's page"
+    ),
+]
 MethodType = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,49}$", examples=["card"])]
 AdviceText = Literal["try_again", "other_method", "ask_bank", "fix_details"]
 """``domain.errors.Advice``: what the customer may do about an error."""
@@ -179,6 +186,7 @@ class StartPayment(Asked):
     confirm_immediately: bool = False
     capture_method: CaptureMethodText | None = None
     return_url: Url | None = None
+    client: ClientText | None = None
 
 
 class ConfirmPayment(Asked):
@@ -399,7 +407,7 @@ class HealthAnswer(Given):
 
 
 class AuthenticateCard(Asked):
-    """The customer's answer in the bank's 3-D Secure window."""
+    """The customer's answer in the bank's 3-D Secure window, or on its page."""
 
     client_secret: Annotated[str, Meta(min_length=1, max_length=255)]
-    outcome: Literal["succeeded", "failed"]
+    outcome: Literal["succeeded", "failed", "processing"]

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from booking_payments.application.views import PaymentView
-from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.texts import require_line
 from booking_payments.entrypoints.http import door, render
@@ -64,6 +64,7 @@ async def start(call: Call[StartPayment]) -> Answer:
         confirm_immediately=given.confirm_immediately,
         capture_method=CaptureMethod(given.capture_method) if given.capture_method else None,
         return_url=_return_url(call, given.return_url),
+        client=Client(given.client) if given.client else None,
     )
     return payment_answer(call, view)
 

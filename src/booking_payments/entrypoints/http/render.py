@@ -232,6 +232,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.AttemptStarted: "number origin payment_method_id",
     ev.AttemptRefused: "number decline charge_id payment_method_id",
     ev.AttemptDropped: "number",
+    ev.ClientNamed: "client",
     ev.MethodRequired: "",
     ev.MethodAttached: "",
     ev.ActionRequired: "attempt payment_method_id",

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 
 from booking_payments.adapters.bank_transfer import METHOD as BANK_TRANSFER
 from booking_payments.application.callers import Caller
@@ -32,7 +32,9 @@ from booking_payments.entrypoints.pages.sessions import (
     CHECKOUT_COOKIE,
     Session,
     checkout_session,
+    comes_back,
     cookie_of,
+    public_origin,
 )
 from booking_payments.settings import GatewayName
 
@@ -58,9 +60,9 @@ class Visit:
     caller: Caller
     booking_id: str
 
-    async def checkout(self) -> Checkout:
+    async def checkout(self, *, ask: bool = False, anew: bool = False) -> Checkout:
         """What there is to show. Raises ``NotFound`` for bookings of others, too."""
-        return await self.services.payments.checkout(self.booking_id, self.caller)
+        return await self.services.payments.checkout(self.booking_id, self.caller, ask=ask, anew=anew)
 
 
 def _visit(request: AnyRequest, services: Services) -> Visit:
@@ -73,11 +75,33 @@ def _visit(request: AnyRequest, services: Services) -> Visit:
 
 @page("GET", PATH)
 async def show(request: AnyRequest, services: Services) -> Sent:
-    """The page itself."""
+    """The page itself. Where the customer may have acted at the gateway, it is asked first: before its webhook has come
+    nobody is to see a form for what is paid already."""
     visit = _visit(request, services)
-    answer = _shown(visit, await visit.checkout())
+    answer = _shown(visit, await _up_to_date(request, visit))
     answer.set_cookie(cookie_of(request, visit.session, CHECKOUT_COOKIE))
     return answer
+
+
+async def _up_to_date(request: AnyRequest, visit: Visit) -> Checkout:
+    """What there is to show, by the gateway where it may know more. Who has asked too often, and whoever asks while it
+    is silent, sees what the books say.
+
+    The address of a return is never believed. Where the gateway can't be asked after one, the page says that it is
+    being found out, and shows itself again: then with the form, if there is still something to pay.
+    """
+    if not comes_back(request):
+        return await visit.checkout(ask=True)
+    seen = await visit.checkout()
+    if not seen.may_have_moved:
+        return seen
+    try:  # everybody can write such an address, again and again
+        await count_gateway_call(request, visit.services, visit.session)
+        news = await visit.checkout(ask=True, anew=True)
+    except Refused:
+        news = seen
+    unclear = news.stage in (Stage.PAY, Stage.AUTHENTICATE) and not news.asked
+    return evolve(news, stage=Stage.CHECKING) if unclear else news
 
 
 def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> Sent:
@@ -173,7 +197,7 @@ async def bank(request: AnyRequest, services: Services) -> Sent:
         await count_gateway_call(request, services, visit.session)
         outcome = "succeeded" if form.get("outcome") == "succeeded" else "failed"
         services.sandbox.authenticate(view.payment.intent_id or "", view.handover.client_secret or "", outcome)
-        await services.payments.look_at_payment(visit.booking_id, visit.caller)
+        await services.payments.look_at_payment(visit.booking_id, visit.caller, anew=True)
     raise Gone(visit.session.path)
 
 
@@ -206,12 +230,17 @@ def _done(visit: Visit, content: PaymentAnswer, reference: str) -> Done:
 
 @page("POST", f"{PATH}/intent", own_problems=True)
 async def intent(request: AnyRequest, services: Services) -> Sent:
-    """The secret that the Payment Element needs; begins the payment where there is none yet."""
+    """The secret that the Payment Element needs; begins the payment where there is none yet.
+
+    Methods that redirect come back to this page: its own address, which holds no token. The cookie knows the customer.
+    """
     visit, form = await _sent(request, services)
+    origin = public_origin(request)
+    return_url = f"{origin}{visit.session.path}" if origin else None
     await visit.checkout()
 
     async def work(caller: Caller) -> Done:
-        view = await services.payments.start_payment(visit.booking_id, caller)
+        view = await services.payments.start_payment(visit.booking_id, caller, return_url=return_url)
         return _done(visit, render.payment(view, _reader(visit), services.clock.now()), view.payment.booking_reference)
 
     act = Act(operation="start_payment", booking_id=visit.booking_id, caller=visit.caller, given=Nothing())

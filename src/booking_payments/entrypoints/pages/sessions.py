@@ -7,6 +7,7 @@ that is made of the token; who does not hold the token can't make it, so no othe
 import hashlib
 import hmac
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from attrs import field, frozen
 from litestar import Request
@@ -78,7 +79,17 @@ def checkout_session(request: AnyRequest, booking_id: str) -> Session:
         principal = principal_of(request, token)
         if principal is not None and token:
             return Session(principal=principal, token=token, path=path)
+    if comes_back(request):
+        # A bank's app may come back to another browser than the customer has left from, without the cookie.
+        text = "You come back from your bank. Open your payment link once more to see how your payment stands."
+        raise Refused(401, "token_missing", f"{text} You will not be charged twice.")
     raise Refused(401, "token_missing", "The link is incomplete or too old. Ask where you booked for a new one.")
+
+
+def comes_back(request: AnyRequest) -> bool:
+    """Whether the address looks like that of a customer whom the gateway sends back. Anybody can write such an address:
+    it tells that asking is worth it, and nothing about the payment."""
+    return request.method == "GET" and "redirect_status" in dict(door.query_pairs(request.scope))
 
 
 def cookie_of(request: AnyRequest, session: Session, name: str) -> Cookie:
@@ -98,6 +109,29 @@ def _by_tls(request: AnyRequest) -> bool:
     said = request.headers.get("x-forwarded-proto", "").split(",")[0].strip()
     settings = request.app.state["services"].settings
     return request.scope["scheme"] == "https" or said == "https" or bool(settings.livemode)
+
+
+# --- where the browser is ----------------------------------------------------------------------------------------
+
+
+def public_origin(request: AnyRequest) -> str | None:
+    """Where the customer's browser reaches this service: ``PUBLIC_URL``, or what the browser says; None when neither
+    does.
+
+    The ``Host`` header counts for nothing by itself: proxies rewrite it, and who sends it may write anything there.
+    ``Origin`` is written by the browser, and no page can forge it; ``Sec-Fetch-Site: same-origin`` says that it is the
+    origin that the request was sent to, whatever a proxy makes of the host. A browser that does not send the latter
+    (only under TLS and on this machine do all of them) has to name the host in both headers.
+    """
+    settings = request.app.state["services"].settings
+    if settings.public_url:
+        return str(settings.public_url)
+    origin = request.headers.get("origin", "")
+    if door.origin_of(origin) is None or urlsplit(origin).path:
+        return None
+    site = request.headers.get("sec-fetch-site")
+    same = urlsplit(origin).netloc == request.headers.get("host") if site is None else site == "same-origin"
+    return origin if same else None
 
 
 # --- console ---------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from litestar.handlers import HTTPRouteHandler
 
 from booking_payments.entrypoints.http.services import Services
-from booking_payments.entrypoints.pages import checkout
+from booking_payments.entrypoints.pages import bank, checkout
 from booking_payments.entrypoints.pages.assets import asset
 from booking_payments.entrypoints.pages.console import (
     dashboard,
@@ -30,5 +30,6 @@ def pages_of(services: Services) -> list[HTTPRouteHandler]:
     found = [
         *(checkout.PAGES if settings.checkout_enabled else ()),
         *(console if settings.console_enabled else ()),
+        *(bank.PAGES if services.sandbox is not None else ()),
     ]
     return [*handlers(found), asset] if found else []

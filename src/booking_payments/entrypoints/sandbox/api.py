@@ -131,8 +131,14 @@ def _for_customer(stripe: SandboxStripe, request: Request, params: Mapping[str, 
         raise unknown_url(request.method, request.path)
     secret = _text(params, "client_secret")
     if part["confirm"]:
-        return stripe.confirm_as_customer(part["id"], secret, _text(params, "payment_method"))
+        return stripe.confirm_as_customer(part["id"], secret, _method(params), params.get("return_url"))
     return stripe.call("GET", request.path, {"client_secret": secret})
+
+
+def _method(params: Mapping[str, Any]) -> str:
+    """A method's id, or the type of one that redirects and has no details of its own."""
+    data = params.get("payment_method_data")
+    return _text(data, "type") if isinstance(data, Mapping) else _text(params, "payment_method")
 
 
 def _text(params: Mapping[str, Any], name: str) -> str:

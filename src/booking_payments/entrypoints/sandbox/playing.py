@@ -37,10 +37,10 @@ class WebhookEndpoint(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Authentication(msgspec.Struct, forbid_unknown_fields=True):
-    """How the customer left the bank's 3-D Secure window."""
+    """How the customer left the bank's 3-D Secure window, or its page; ``processing`` is for methods that redirect."""
 
     client_secret: Text
-    outcome: Literal["succeeded", "failed"]
+    outcome: Literal["succeeded", "failed", "processing"]
 
 
 class Confirmation(msgspec.Struct, forbid_unknown_fields=True):

@@ -15,13 +15,21 @@ window.checkout = {
     document.getElementById("news").replaceChildren(paragraph);
   },
 
+  // Show the page anew when there is something else to show; whether that is so.
+  async compare(path, version) {
+    const answer = await fetch(`${path}/status`, { headers: { Accept: "application/json" } });
+    const other = answer.ok ? (await answer.json()).version !== version : answer.status < 500 && answer.status !== 429;
+    if (other) {
+      location.replace(path);
+    }
+    return other;
+  },
+
   // Look until there is something else to show, less and less often; then show it.
   async poll(path, version, wait = 1000) {
     await new Promise((resolve) => setTimeout(resolve, document.hidden ? 5 * wait : wait));
     try {
-      const answer = await fetch(`${path}/status`, { headers: { Accept: "application/json" } });
-      if (answer.ok ? (await answer.json()).version !== version : answer.status < 500 && answer.status !== 429) {
-        location.replace(path);
+      if (await window.checkout.compare(path, version)) {
         return;
       }
     } catch {
@@ -52,6 +60,13 @@ document.addEventListener("DOMContentLoaded", () => {
   if ("poll" in main.dataset) {
     window.checkout.poll(main.dataset.path, main.dataset.version);
   }
+  // Whoever comes back to this tab may have paid in another one.
+  document.addEventListener("visibilitychange", () => {
+    const busy = document.querySelector("form[aria-busy]");
+    if (!document.hidden && !busy && main.querySelector("form")) {
+      window.checkout.compare(main.dataset.path, main.dataset.version).catch(() => {});
+    }
+  });
 });
 
 // A page that comes back from the browser's cache is older than what has happened since.

@@ -29,9 +29,18 @@ document.addEventListener("DOMContentLoaded", async () => {
     return content;
   }
 
+  // An intent that is not for this form any more: it was paid in another tab, or before our books know of it. Nothing
+  // is mounted for it, and nothing can be clicked. The page asks again after a while, should no webhook come.
+  async function leave() {
+    document.querySelector("h1").textContent = "We are checking with the bank";
+    form.closest("section").hidden = true;
+    setTimeout(() => location.replace(path), 15000);
+    await goOn(undefined, "You will not be charged twice. Please don't pay again; this page goes on by itself.");
+  }
+
   // The customer has acted at Stripe: our books are brought up to date, and the page shows what they say.
-  async function goOn(error) {
-    window.checkout.say("Your payment is being made …");
+  async function goOn(error, text = "Your payment is being made …") {
+    window.checkout.say(text);
     const look = () => ask("look").catch(() => ({ version: main.dataset.version }));
     let seen = await look();
     if (seen.version === main.dataset.version && !error) {
@@ -59,6 +68,13 @@ document.addEventListener("DOMContentLoaded", async () => {
     secret = (await ask("intent")).client_secret;
     if (!secret) {
       location.replace(path); // something has happened meanwhile: the page knows what
+      return;
+    }
+    const { paymentIntent } = await stripe.retrievePaymentIntent(secret);
+    const fitting =
+      "authenticate" in form.dataset ? ["requires_action"] : ["requires_payment_method", "requires_confirmation"];
+    if (paymentIntent && !fitting.includes(paymentIntent.status)) {
+      await leave();
       return;
     }
     if ("authenticate" in form.dataset) {

@@ -1,0 +1,69 @@
+"""The page of a bank that does not exist: where the fake gateway sends a customer who pays by a redirect.
+
+Its address holds a key of its own. Whoever knows it plays the customer, and nothing else.
+"""
+
+from typing import Final
+
+from booking_payments.adapters.fake_stripe import FakeStripe
+from booking_payments.adapters.stripe.amounts import from_stripe
+from booking_payments.domain.money import Currency, Money
+from booking_payments.entrypoints.http import door
+from booking_payments.entrypoints.http.auth import Access
+from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.services import Services
+from booking_payments.entrypoints.pages.forms import read_form, read_search
+from booking_payments.entrypoints.pages.page import Answer, AnyRequest, page
+from booking_payments.entrypoints.pages.rendering import html
+
+PATH: Final = "/pages/bank/{intent_id}"
+_OUTCOMES: Final = ("succeeded", "failed", "processing")
+
+
+@page("GET", PATH, Access.PUBLIC)
+async def show(request: AnyRequest, services: Services) -> Answer:
+    """Ask the customer for consent."""
+    key, intent_id = read_search(request).get("key"), _intent_id(request)
+    asked = _stripe(services).at_bank(intent_id, key)
+    if not asked.ok:
+        raise _missing()
+    currency = Currency.of(asked.body["currency"])
+    amount = Money(from_stripe(asked.body["amount"], currency.exponent, currency.code), currency)
+    context = {"path": PATH.format(intent_id=intent_id), "key": key, "amount": amount, "url": None}
+    return html("bank.html", {**context, "may_wait": asked.body["may_wait"]})
+
+
+@page("POST", PATH, Access.PUBLIC)
+async def leave(request: AnyRequest, services: Services) -> Answer:
+    """Take the answer, and send the browser back to the shop.
+
+    By the page and not by a redirect: after a form no browser follows one to another origin under our policy.
+    """
+    form = await read_form(request)
+    outcome = form.get("outcome")
+    if outcome not in _OUTCOMES:
+        raise Refused(400, "invalid_input", "choose how the bank answers")
+    left = _stripe(services).leave_bank_page(_intent_id(request), form.get("key"), outcome)
+    if not left.ok:
+        raise _missing()
+    return html("bank.html", {"url": left.body["url"]})
+
+
+def _stripe(services: Services) -> FakeStripe:
+    if services.sandbox is None:
+        raise _missing()
+    return services.sandbox
+
+
+def _intent_id(request: AnyRequest) -> str:
+    intent_id = str(request.path_params["intent_id"])
+    if not door.is_id(intent_id):
+        raise _missing()
+    return intent_id
+
+
+def _missing() -> Refused:
+    return Refused(404, "not_found", "there is no such payment here")
+
+
+PAGES: Final = (show, leave)
