@@ -21,12 +21,15 @@ from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import Payment
+from booking_payments.domain.payment import AttemptOutcome, Payment
 from booking_payments.domain.reports import IntentReport, Unreadable
 from booking_payments.ports.gateway import GatewayError, GatewayEvent, NotThere, Silent, WebhookRefused
 from booking_payments.ports.storage import CommitLost, InboxEntry, InboxStatus, StorageConflict, Subject, UnitOfWork
 
 NOT_OURS = "the event is about an object that is not ours"
+LOST = "a charge of this installation for a payment that our books don't have; run: booking-payments reconcile"
+"""Why such an event is ignored: after a backup was restored, only reconciling compares all that has to be compared."""
+
 FINAL = (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
 
 SIGNATURE = "signature_"
@@ -110,7 +113,7 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
         if _may_be_ours(event):
             await uow.inbox.put(entry)
             return None
-        reason = NOT_OURS
+        reason = LOST if _is_lost(world, event) else NOT_OURS
     if reason is not None:
         return await _close(world, uow, entry, event, reason, payment)
     if payment is not None and _is_old_news(event, payment):
@@ -159,7 +162,14 @@ def _why_ignored(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) 
 
 def _is_alert(event: GatewayEvent, reason: str) -> bool:
     """Whether the event is ignored only since a human has to look at it; not for its mode, or for its id."""
-    return event.alert and reason == event.remark
+    return reason == LOST or (event.alert and reason == event.remark)
+
+
+def _is_lost(world: World, event: GatewayEvent) -> bool:
+    """Whether the event tells of a charge that this installation made, though no payment of ours has it."""
+    own, intent = world.terms.installation_id, event.intent
+    charged = intent is not None and intent.status in decisions.CHARGED
+    return charged and intent is not None and own is not None and intent.metadata.get("installation_id") == own
 
 
 def _may_be_ours(event: GatewayEvent) -> bool:
@@ -300,9 +310,21 @@ async def _close(
 
 
 def _named(event: GatewayEvent, payment: Payment | None) -> dict[str, str | None]:
-    """What an alert is about, by the names that one looks for."""
-    known = {"payment_id": payment.id, "booking_reference": payment.booking_reference} if payment else {}
-    return {"intent_id": event.intent_id, "charge_id": event.charge_id, **known}
+    """What an alert is about, by the names that one looks for. What the event does not name our books may know."""
+    if payment is None:
+        return {"intent_id": event.intent_id, "charge_id": event.charge_id}
+    return {
+        "intent_id": event.intent_id or payment.intent_id,
+        "charge_id": event.charge_id or (_charge_of(payment) if event.intent_id == payment.intent_id else None),
+        "payment_id": payment.id,
+        "booking_reference": payment.booking_reference,
+    }
+
+
+def _charge_of(payment: Payment) -> str | None:
+    """The charge that went through."""
+    done = [attempt.charge_id for attempt in payment.attempts if attempt.outcome is AttemptOutcome.DONE]
+    return done[-1] if done else None
 
 
 def _duplicate(event: GatewayEvent) -> WebhookResult:

@@ -146,6 +146,7 @@ def whole_life(of: Booking) -> PaymentBuilder:
             ev.AttemptDropped(number=place + 1),
         )
     return life.happen(
+        ev.PaymentAdopted(intent_id="pi_1", made_for="bk_before"),
         ev.IntentLinked(intent_id="pi_1"),
         ev.MethodAttached(),
         ev.MethodRequired(),

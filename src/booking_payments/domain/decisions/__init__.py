@@ -6,10 +6,12 @@ facts they return are folded by ``payment.evolve``.
 
 - ``intending``: what may be asked of the gateway, and how;
 - ``intents``, ``observe_refunds``, ``observe_disputes``: applying what it reports;
+- ``adopting``: taking a charge that our books have lost for the payment of a booking;
 - ``obligations``: what is to go back to a customer, and the refunds that do it;
 - ``ending``: the end of operations, and of payments and bookings with them.
 """
 
+from booking_payments.domain.decisions.adopting import CHARGED, adopted, capture_method_of, reason_against
 from booking_payments.domain.decisions.ending import (
     CANCEL_REFUSED,
     RELEASE_REFUSED,
@@ -27,6 +29,7 @@ from booking_payments.domain.decisions.ending import (
 from booking_payments.domain.decisions.facts import Facts
 from booking_payments.domain.decisions.intending import (
     charges,
+    customer_key,
     intend_cancel,
     intend_capture,
     intend_confirm,
@@ -34,6 +37,7 @@ from booking_payments.domain.decisions.intending import (
     intend_release,
     require_payable,
     start,
+    started_for,
 )
 from booking_payments.domain.decisions.intents import (
     is_conclusive,
@@ -69,16 +73,20 @@ from booking_payments.domain.decisions.observe_refunds import is_old_refund_news
 
 __all__ = [
     "CANCEL_REFUSED",
+    "CHARGED",
     "NEVER_SENT",
     "REFUSED_BY_DISPUTE",
     "RELEASE_REFUSED",
     "Facts",
     "NewIds",
     "Request",
+    "adopted",
     "booking_after",
     "cancels_all_the_same",
     "cancels_anew",
+    "capture_method_of",
     "charges",
+    "customer_key",
     "disputed_amount",
     "first_made_at",
     "give_up",
@@ -107,6 +115,7 @@ __all__ = [
     "promise_late_money",
     "promise_on_cancel",
     "quote",
+    "reason_against",
     "release_after",
     "repeated",
     "request_refund",
@@ -115,5 +124,6 @@ __all__ = [
     "settle",
     "settle_debt",
     "start",
+    "started_for",
     "withdrawn_amount",
 ]

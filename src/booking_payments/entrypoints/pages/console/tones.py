@@ -49,6 +49,7 @@ _FACTS: Final[Mapping[type, str]] = {
     ev.ActionRequired: "warn",
     ev.DisputeChanged: "warn",
     ev.LatePaymentDecided: "warn",
+    ev.PaymentAdopted: "warn",
 }
 
 
