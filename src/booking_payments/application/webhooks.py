@@ -54,7 +54,7 @@ async def receive_webhook(world: World, body: bytes, signature: str | None) -> W
         if refused.code.startswith(SIGNATURE):
             await _count_refused(world)
         raise
-    return await take_in(world, event)
+    return await take_in(world, evolve(event, delivered_at=world.clock.now()))
 
 
 async def _count_refused(world: World) -> None:
@@ -105,6 +105,8 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
     seen = await uow.inbox.find(event.id)
     entry = _begun_again(_entry(world, event, seen), seen)
     if entry.status.is_done:
+        if entry not in seen:
+            await uow.inbox.put(entry)  # it was only read from a list so far
         return _duplicate(event)
     reason = _why_ignored(world, event, seen)
     concerns = reason is None or _is_alert(event, reason)
@@ -132,7 +134,7 @@ def _entry(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> Inb
     """The inbox row of this event: a new one, or the one that an earlier step or delivery left."""
     for row in seen:
         if row.type == event.type:
-            return row
+            return evolve(row, delivered_at=row.delivered_at or event.delivered_at)
     return InboxEntry(
         event_id=event.id,
         type=event.type,
@@ -142,12 +144,14 @@ def _entry(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> Inb
         body=event.body,
         tries=1,
         created_at=event.created_at,
+        delivered_at=event.delivered_at,
     )
 
 
 def _begun_again(entry: InboxEntry, seen: Sequence[InboxEntry]) -> InboxEntry:
     """A try is counted when it begins. From then on the row is ``received`` again until the try ends."""
-    if entry.status.is_done or entry not in seen:
+    known = any((row.event_id, row.type) == (entry.event_id, entry.type) for row in seen)
+    if entry.status.is_done or not known:
         return entry
     return evolve(entry, status=InboxStatus.RECEIVED, reason=None, tries=entry.tries + 1)
 
