@@ -3,12 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import attrs
 import pytest
 
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.stores import MemoryStorage
-from booking_payments.application.adopting import adopt
+from booking_payments.application.adopting import Adoption, adopt
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.reconcile import Reconciliation
 from booking_payments.application.views import NewBooking, PaymentView
@@ -270,6 +271,25 @@ async def test_of_two_processes_one_adopts_and_the_other_finds_it_done(storage: 
 
     assert (adopted(others[0]), adopted(found)) == ([paid.payment.id], [])
     assert (left(others[0]), left(found)) == ([], [])
+    assert (await only_payment(house, booking)).id == paid.payment.id
+
+
+async def test_of_many_at_the_same_moment_one_adopts(storage: Storage) -> None:
+    lost = before_the_loss()
+    paid = await book_and_pay(lost)
+    house = restored(lost, storage)
+    booking = await house.book()
+    adoptions: list[Adoption] = []
+
+    async def process() -> None:
+        adoptions.append(await adopt(house.world, paid.payment.intent_id or ""))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(process)
+
+    assert sorted(each.made_here for each in adoptions) == [False, False, False, False, True]
+    assert {each.payment.id if each.payment else each.not_adopted for each in adoptions} == {paid.payment.id}
     assert (await only_payment(house, booking)).id == paid.payment.id
 
 
