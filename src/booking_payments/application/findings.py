@@ -51,6 +51,11 @@ class Findings:
         """List something that settles by itself when an obstacle is gone."""
         self.waiting.append(_about(payment, code, text, gateway_id))
 
+    def tell_adopted(self, payment: Payment) -> None:
+        """Tell of a charge that our books had lost, and that is the payment of its booking again."""
+        text = f"{payment.amount} that our books had lost was adopted as {payment.status.value}"
+        self.healed.append(_about(payment, "adopted", text, payment.intent_id))
+
     async def heal(self, before: Payment, code: str, text: str, *, always: bool = False) -> None:
         """Tell of the facts that have happened since ``before``; without any nothing was healed, unless ``always``."""
         journal = await self.world.storage.read(lambda uow: uow.payments.journal(before.id))

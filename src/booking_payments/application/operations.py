@@ -314,6 +314,11 @@ async def watch(world: World, payment: Payment, listed: IntentList | None = None
     return evolve(news, walked_at=listed.walked_at)
 
 
+async def read_intent(world: World, intent_id: str) -> News:
+    """Read an intent with its refunds and disputes, be it of a payment of ours or not. Raises ``GatewayError``."""
+    return await _read(world, intent_id)
+
+
 async def _read(world: World, intent_id: str) -> News:
     return await _with_what_followed(world, await with_retries(world, lambda: world.gateway.retrieve_intent(intent_id)))
 

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from attrs import Factory, define, evolve, frozen
 
+from booking_payments.application.adopting import adopt
 from booking_payments.application.differences import (
     Difference,
     all_differences,
@@ -48,6 +49,7 @@ from booking_payments.application.settling import (
 )
 from booking_payments.application.world import World
 from booking_payments.domain.error_texts import safe_text
+from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
 from booking_payments.ports.gateway import GatewayError, NotThere, WebhookRefused
@@ -219,6 +221,19 @@ class _Comparison:
         else:
             await self._judge_stray(intent, payment)
 
+    async def _adopt(self, intent: IntentReport) -> str | None:
+        """Adopt a charge that our books have lost; why not, in words for a person, where it is not adopted.
+
+        It is read once more afterwards: news that came while it was not ours yet has been ignored.
+        """
+        adoption = await adopt(self.world, intent.id)
+        if adoption.payment is None:
+            return adoption.not_adopted
+        if adoption.made_here:
+            self.findings.tell_adopted(adoption.payment)
+        await self._examine(adoption.payment.id)
+        return None
+
     def _is_ours(self, made: IntentReport | Unreadable) -> bool:
         """Whether it is one that this installation made: its metadata name its payment or booking, and no other
         installation. What names none may have been made before installations were told apart."""
@@ -246,27 +261,34 @@ class _Comparison:
         except GatewayError as error:
             text = f"what was given back of an intent can't be read ({error.code}); reconcile again later"
             self._leave_stray("not_read", text, intent, payment)
+        except Exception as error:  # whatever it is, one charge that breaks holds up no other
+            self._leave_stray("broke", f"{type(error).__name__}: {safe_text(error)}", intent, payment)
 
     async def _judge_readable_stray(self, intent: IntentReport, payment: Payment | None) -> None:
         whose = "for a payment that has another intent" if payment else "for a payment that our books don't have"
         held = await self._held_by(intent)
         if held is not None:
-            code = "second_charge" if payment else "unknown_charge"
-            text = f"{held} is charged {whose}; find out for what before anything is given back"
-            self._leave_stray(code, text, intent, payment)
+            reason = await self._adopt(intent) if payment is None else ""
+            if reason is not None:
+                code = "second_charge" if payment else "unknown_charge"
+                because = f" ({reason})" if reason else ""
+                text = f"{held} {whose}{because}; find out for what before anything is given back"
+                self._leave_stray(code, text, intent, payment)
         elif intent.status is None or intent.status.is_open:
             code = "second_intent" if payment else "unknown_intent"
             self._leave_stray(code, f"an intent {whose} may still be charged; cancel it there", intent, payment)
 
     async def _held_by(self, intent: IntentReport) -> str | None:
-        """What an intent holds of the customer's money; None when it is nothing, or is on its way back."""
+        """What an intent holds of the customer's money, or is about to; None when it is nothing, or on its way back."""
+        if intent.status is PaymentStatus.PROCESSING:
+            return f"{intent.amount} is being charged"
         if intent.amount_capturable.minor:
-            return str(intent.amount_capturable)
+            return f"{intent.amount_capturable} is held"
         if not intent.amount_received.minor:
             return None
         refunds = await with_retries(self.world, lambda: self.world.gateway.list_refunds(intent.id))
         back = sum(refund.amount.minor for refund in refunds if refund.status and not refund.status.is_lost)
-        return str(intent.amount_received) if back < intent.amount_received.minor else None
+        return f"{intent.amount_received} is charged" if back < intent.amount_received.minor else None
 
     def _leave_stray(self, code: str, text: str, intent: IntentReport | Unreadable, payment: Payment | None) -> None:
         said = intent.metadata.get

@@ -21,12 +21,15 @@ from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import Payment
+from booking_payments.domain.payment import AttemptOutcome, Payment
 from booking_payments.domain.reports import IntentReport, Unreadable
 from booking_payments.ports.gateway import GatewayError, GatewayEvent, NotThere, Silent, WebhookRefused
 from booking_payments.ports.storage import CommitLost, InboxEntry, InboxStatus, StorageConflict, Subject, UnitOfWork
 
 NOT_OURS = "the event is about an object that is not ours"
+LOST = "a charge of this installation for a payment that our books don't have; run: booking-payments reconcile"
+"""Why such an event is ignored: after a backup was restored, only reconciling compares all that has to be compared."""
+
 FINAL = (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
 
 SIGNATURE = "signature_"
@@ -51,7 +54,7 @@ async def receive_webhook(world: World, body: bytes, signature: str | None) -> W
         if refused.code.startswith(SIGNATURE):
             await _count_refused(world)
         raise
-    return await take_in(world, event)
+    return await take_in(world, evolve(event, delivered_at=world.clock.now()))
 
 
 async def _count_refused(world: World) -> None:
@@ -102,6 +105,8 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
     seen = await uow.inbox.find(event.id)
     entry = _begun_again(_entry(world, event, seen), seen)
     if entry.status.is_done:
+        if entry not in seen:
+            await uow.inbox.put(entry)  # it was only read from a list so far
         return _duplicate(event)
     reason = _why_ignored(world, event, seen)
     concerns = reason is None or _is_alert(event, reason)
@@ -110,7 +115,7 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
         if _may_be_ours(event):
             await uow.inbox.put(entry)
             return None
-        reason = NOT_OURS
+        reason = LOST if _is_lost(world, event) else NOT_OURS
     if reason is not None:
         return await _close(world, uow, entry, event, reason, payment)
     if payment is not None and _is_old_news(event, payment) and not await _is_other_action(uow, event, payment):
@@ -129,7 +134,7 @@ def _entry(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> Inb
     """The inbox row of this event: a new one, or the one that an earlier step or delivery left."""
     for row in seen:
         if row.type == event.type:
-            return row
+            return evolve(row, delivered_at=row.delivered_at or event.delivered_at)
     return InboxEntry(
         event_id=event.id,
         type=event.type,
@@ -139,12 +144,14 @@ def _entry(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> Inb
         body=event.body,
         tries=1,
         created_at=event.created_at,
+        delivered_at=event.delivered_at,
     )
 
 
 def _begun_again(entry: InboxEntry, seen: Sequence[InboxEntry]) -> InboxEntry:
     """A try is counted when it begins. From then on the row is ``received`` again until the try ends."""
-    if entry.status.is_done or entry not in seen:
+    known = any((row.event_id, row.type) == (entry.event_id, entry.type) for row in seen)
+    if entry.status.is_done or not known:
         return entry
     return evolve(entry, status=InboxStatus.RECEIVED, reason=None, tries=entry.tries + 1)
 
@@ -159,7 +166,14 @@ def _why_ignored(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) 
 
 def _is_alert(event: GatewayEvent, reason: str) -> bool:
     """Whether the event is ignored only since a human has to look at it; not for its mode, or for its id."""
-    return event.alert and reason == event.remark
+    return reason == LOST or (event.alert and reason == event.remark)
+
+
+def _is_lost(world: World, event: GatewayEvent) -> bool:
+    """Whether the event tells of a charge that this installation made, though no payment of ours has it."""
+    own, intent = world.terms.installation_id, event.intent
+    charged = intent is not None and intent.status in decisions.CHARGED
+    return charged and intent is not None and own is not None and intent.metadata.get("installation_id") == own
 
 
 def _may_be_ours(event: GatewayEvent) -> bool:
@@ -309,9 +323,21 @@ async def _close(
 
 
 def _named(event: GatewayEvent, payment: Payment | None) -> dict[str, str | None]:
-    """What an alert is about, by the names that one looks for."""
-    known = {"payment_id": payment.id, "booking_reference": payment.booking_reference} if payment else {}
-    return {"intent_id": event.intent_id, "charge_id": event.charge_id, **known}
+    """What an alert is about, by the names that one looks for. What the event does not name our books may know."""
+    if payment is None:
+        return {"intent_id": event.intent_id, "charge_id": event.charge_id}
+    return {
+        "intent_id": event.intent_id or payment.intent_id,
+        "charge_id": event.charge_id or (_charge_of(payment) if event.intent_id == payment.intent_id else None),
+        "payment_id": payment.id,
+        "booking_reference": payment.booking_reference,
+    }
+
+
+def _charge_of(payment: Payment) -> str | None:
+    """The charge that went through."""
+    done = [attempt.charge_id for attempt in payment.attempts if attempt.outcome is AttemptOutcome.DONE]
+    return done[-1] if done else None
 
 
 def _duplicate(event: GatewayEvent) -> WebhookResult:

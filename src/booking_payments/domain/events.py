@@ -147,6 +147,16 @@ class IntentLinked:
 
 
 @frozen(kw_only=True)
+class PaymentAdopted:
+    """The intent was found at the gateway after our books had lost the payment that made it, for example by the
+    restoring of a backup. It was made for booking ``made_for``, and is taken for the payment of the booking that was
+    registered anew under the same reference."""
+
+    intent_id: str
+    made_for: str
+
+
+@frozen(kw_only=True)
 class AttemptStarted:
     """A charge is being tried. ``idempotency_key`` is None for an attempt that the customer made in the browser."""
 
@@ -472,6 +482,7 @@ Fact = (
     | OperationSettled
     | ReturnUrlChosen
     | IntentLinked
+    | PaymentAdopted
     | AttemptStarted
     | AttemptRefused
     | AttemptDropped

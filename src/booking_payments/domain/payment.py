@@ -988,7 +988,13 @@ def _unchanged(payment: Payment, fact: object, at: datetime) -> Changes:
     return {}
 
 
-for _kind in (ev.BookingConfirmed, ev.BookingReleased, ev.LatePaymentDecided, ev.NewsDeferred):
+for _kind in (
+    ev.BookingConfirmed,
+    ev.BookingReleased,
+    ev.LatePaymentDecided,
+    ev.NewsDeferred,
+    ev.PaymentAdopted,
+):
     _FOLDS[_kind] = _unchanged
 
 

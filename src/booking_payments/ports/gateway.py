@@ -232,7 +232,7 @@ class GatewayEvent:
     human should look: at the payment that ``object_id`` belongs to, or at the settings where there is none. ``body`` is
     what is stored of the event, from which it can be read again: what its reader reads of it and no more, without
     anything that lets its holder act, or that tells of a person. ``api_version`` is the version of the gateway's
-    interface in which it is written.
+    interface in which it is written. ``delivered_at`` is set by whoever receives it, where the gateway sent it to us.
     """
 
     id: str
@@ -252,6 +252,7 @@ class GatewayEvent:
     remark: str | None = None
     alert: bool = False
     api_version: str | None = None
+    delivered_at: datetime | None = None
 
     @property
     def correlation_id(self) -> str | None:

@@ -261,8 +261,8 @@ class InboxStatus(Enum):
 @frozen(kw_only=True)
 class InboxEntry:
     """A webhook event; ``body`` is what its reader keeps of it. ``reason`` says why it was ignored or how it failed;
-    ``tries`` counts our work on it; ``created_at`` is when the gateway made it. Unique by ``event_id`` and ``type``
-    together."""
+    ``tries`` counts our work on it; ``created_at`` is when the gateway made it, ``delivered_at`` when it was first
+    delivered to us (None: it was only read from the gateway's list). Unique by ``event_id`` and ``type`` together."""
 
     event_id: str
     type: str
@@ -274,6 +274,7 @@ class InboxEntry:
     processed_at: datetime | None = None
     tries: int = 0
     created_at: datetime | None = None
+    delivered_at: datetime | None = None
 
 
 @frozen(kw_only=True)
@@ -327,6 +328,10 @@ class Inbox(Protocol):
 
     async def newest(self) -> datetime | None:
         """The latest ``created_at`` of all entries."""
+        ...
+
+    async def latest_delivery(self) -> datetime | None:
+        """When the latest event was delivered; None while there is none. What was read from lists does not count."""
         ...
 
     async def count_refused(self, hour: datetime, deliveries: int) -> None:

@@ -150,6 +150,7 @@ def whole_life(of: Booking) -> PaymentBuilder:
             ev.LostCallEnded(idempotency_key=key, found="pi_1" if place else None),
         )
     return life.happen(
+        ev.PaymentAdopted(intent_id="pi_1", made_for="bk_before"),
         ev.IntentLinked(intent_id="pi_1"),
         ev.MethodAttached(),
         ev.ClientNamed(client=Client.STRIPE_JS),

@@ -804,6 +804,14 @@ class StorageContract:
         counted = {back: await storage.read(partial(_refused_since, at)) for back, at in since.items()}
         assert counted == {0: 0, 1: 5, 2: 6}
 
+    async def test_the_latest_delivery_is_told_and_what_was_read_from_lists_is_none(self, storage: Storage) -> None:
+        before = await storage.read(lambda uow: uow.inbox.latest_delivery())
+        delivered = [attrs.evolve(entry(number), delivered_at=NOW - timedelta(hours=number)) for number in (2, 1)]
+        await self._receive(storage, *delivered, attrs.evolve(entry(3), received_at=NOW + timedelta(hours=1)))
+
+        assert (before, await storage.read(lambda uow: uow.inbox.latest_delivery())) == (None, NOW - timedelta(hours=1))
+        assert list(await storage.read(lambda uow: uow.inbox.find(delivered[0].event_id))) == [delivered[0]]
+
     async def test_refused_deliveries_are_forgotten_after_a_week(self, storage: Storage) -> None:
         for hour in (NOW, NOW + timedelta(days=7, hours=1)):
             await storage.transact(partial(_count_refused, hour, 1))

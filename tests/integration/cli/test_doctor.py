@@ -165,7 +165,7 @@ def test_a_destination_for_thin_events_is_named(stripe: StandIn) -> None:
 async def _deliver(*deliveries: tuple[str, str]) -> None:
     async with build(load_settings(env_file=None)) as services:
         for number, secret in deliveries:
-            event = {"id": f"evt_{number}", "type": "invoice.paid", "data": {"object": {"id": "in_1"}}}
+            event = {**_EVENT, "id": f"evt_{number}"}
             body = json.dumps(event).encode()
             try:
                 await services.payments.receive_webhook(body, sign(body, secret, services.clock.now()))
@@ -185,6 +185,37 @@ def test_no_delivery_has_come_yet(stripe: StandIn) -> None:
         True,
         "0 refused for their signature in the last 24 hours; no good one has come yet",
     )
+
+
+async def _read_from_the_list() -> None:
+    """The event comes by the hourly reading of what was missed, not by a delivery."""
+    async with build(load_settings(env_file=None)) as services:
+        await services.payments.catch_up()
+
+
+def test_an_event_that_was_read_from_the_list_is_no_delivery(stripe: StandIn) -> None:
+    """Catching up hides from the books that deliveries are refused; it must not hide it from ``doctor``."""
+    findings()
+    stripe.answer("GET /v1/events", 200, {"object": "list", "data": [_EVENT], "has_more": False})
+    asyncio.run(_deliver(("1", "whsec_other")))
+    asyncio.run(_read_from_the_list())
+
+    check = deliveries()
+
+    assert not check["ok"]
+    assert check["detail"].endswith("no good one has come yet")
+
+
+def test_the_delivery_of_an_event_that_was_read_before_is_a_good_one(stripe: StandIn) -> None:
+    findings()
+    stripe.answer("GET /v1/events", 200, {"object": "list", "data": [_EVENT], "has_more": False})
+    asyncio.run(_read_from_the_list())
+    asyncio.run(_deliver(("1", SECRET)))
+
+    assert "the last good one came at 20" in deliveries()["detail"]
+
+
+_EVENT = {"id": "evt_1", "type": "payment_intent.created", "data": {"object": {"id": "pi_1"}}}
 
 
 def test_a_wrong_secret_is_noticed_by_its_refusals(stripe: StandIn) -> None:

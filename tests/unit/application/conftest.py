@@ -20,6 +20,7 @@ __all__ = ["postgres_copy", "postgres_template", "sqlite_template"]
 
 OVER_SQL = frozenset(
     {
+        "test_adopting",
         "test_bookings",
         "test_delivering",
         "test_facade",

@@ -113,6 +113,7 @@ def test_a_fact_that_contradicts_the_table_is_not_folded() -> None:
         ev.BookingReleased(status="expired"),
         ev.LatePaymentDecided(booking_status="canceled"),
         ev.NewsDeferred(),
+        ev.PaymentAdopted(intent_id="pi_1", made_for="bk_before"),
         ev.OutcomeLeftUnknown(idempotency_key="another", reason="timeout"),
         ev.OperationSettled(idempotency_key="another"),
     ],

@@ -344,6 +344,9 @@ class MemoryInbox:
     async def newest(self) -> datetime | None:
         return max((row.created_at for row in self._rows.values() if row.created_at), default=None)
 
+    async def latest_delivery(self) -> datetime | None:
+        return max((row.delivered_at for row in self._rows.values() if row.delivered_at), default=None)
+
     async def count_refused(self, hour: datetime, deliveries: int) -> None:
         for old in [known for known in self._refused if known < hour - REFUSALS_KEPT]:
             del self._refused[old]

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import evolve, fields, frozen
 from sqlalchemy import RowMapping
 
 from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_to_json, from_json, to_json
@@ -319,13 +319,16 @@ def inbox_values(entry: InboxEntry) -> Values:
         "tries": entry.tries,
         "body": entry.body,
         "created_at": entry.created_at,
+        "delivered_at": entry.delivered_at,
     }
+
+
+_INBOX: Final = tuple(each.name for each in fields(InboxEntry) if each.name != "status")
 
 
 def inbox_from(row: Row) -> InboxEntry:
     """The inbox entry in a row."""
-    names = ("event_id", "type", "object_id", "received_at", "processed_at", "reason", "tries", "body", "created_at")
-    return InboxEntry(status=InboxStatus(row["status"]), **{name: row[name] for name in names})
+    return InboxEntry(status=InboxStatus(row["status"]), **{name: row[name] for name in _INBOX})
 
 
 _ANSWER: Final = (

@@ -264,6 +264,7 @@ inbox = Table(
     Column("tries", Integer, nullable=False),
     Column("body", Text, nullable=False),
     Column("created_at", UtcTime),
+    Column("delivered_at", UtcTime),
     UniqueConstraint("event_id", "type"),
     CheckConstraint(_one_of("status", InboxStatus), name="status"),
     Index(
@@ -272,6 +273,7 @@ inbox = Table(
         **_only(UNFINISHED),
     ),
     Index("inbox_created_at", "created_at"),
+    Index("inbox_delivered_at", "delivered_at"),
     sqlite_strict=True,
 )
 

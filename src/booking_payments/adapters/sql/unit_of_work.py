@@ -450,6 +450,7 @@ _UNFINISHED: Final = (
 _DONE_EVENTS: Final = select(tables.inbox.c.event_id).where(
     among(tables.inbox.c.event_id), tables.inbox.c.status.in_([each.value for each in InboxStatus if each.is_done])
 )
+_LATEST_DELIVERY: Final = select(func.max(tables.inbox.c.delivered_at))
 _NEWEST_EVENT: Final = select(func.max(tables.inbox.c.created_at))
 _REFUSED: Final = tables.refused_deliveries.c
 _ADD_REFUSED: Final = insert(tables.refused_deliveries)
@@ -508,6 +509,10 @@ class SqlInbox:
     async def newest(self) -> datetime | None:
         newest: datetime | None = (await self._connection.execute(_NEWEST_EVENT)).scalar_one()
         return newest
+
+    async def latest_delivery(self) -> datetime | None:
+        at: datetime | None = (await self._connection.execute(_LATEST_DELIVERY)).scalar_one()
+        return at
 
     async def count_refused(self, hour: datetime, deliveries: int) -> None:
         changed = await self._connection.execute(_COUNT_REFUSED, {"its_hour": hour, "more": deliveries})

@@ -6,11 +6,13 @@ facts they return are folded by ``payment.evolve``.
 
 - ``intending``: what may be asked of the gateway, and how;
 - ``intents``, ``observe_refunds``, ``observe_disputes``: applying what it reports;
+- ``adopting``: taking a charge that our books have lost for the payment of a booking;
 - ``obligations``: what is to go back to a customer, and the refunds that do it;
 - ``lost``: calls whose effect can't be found, and what may still turn up of them;
 - ``ending``: the end of operations, and of payments and bookings with them.
 """
 
+from booking_payments.domain.decisions.adopting import CHARGED, adopted, capture_method_of, reason_against
 from booking_payments.domain.decisions.ending import (
     CANCEL_REFUSED,
     RELEASE_REFUSED,
@@ -36,6 +38,7 @@ from booking_payments.domain.decisions.intending import (
     capture_of,
     charges,
     choose_return_url,
+    customer_key,
     has_method,
     intend_cancel,
     intend_capture,
@@ -49,6 +52,7 @@ from booking_payments.domain.decisions.intending import (
     require_payable,
     require_same_capture,
     start,
+    started_for,
 )
 from booking_payments.domain.decisions.intents import (
     is_conclusive,
@@ -102,6 +106,7 @@ from booking_payments.domain.decisions.observe_refunds import (
 __all__ = [
     "ARRIVES_WITHIN",
     "CANCEL_REFUSED",
+    "CHARGED",
     "NEVER_SENT",
     "NOT_AT_GATEWAY",
     "NOT_SENT_AGAIN",
@@ -110,14 +115,17 @@ __all__ = [
     "Facts",
     "NewIds",
     "Request",
+    "adopted",
     "asks_for_attempt_in_action",
     "begins_anew",
     "booking_after",
     "cancels_all_the_same",
     "cancels_anew",
+    "capture_method_of",
     "capture_of",
     "charges",
     "choose_return_url",
+    "customer_key",
     "disputed_amount",
     "end_reason_after",
     "end_watch",
@@ -158,6 +166,7 @@ __all__ = [
     "promise_late_money",
     "promise_on_cancel",
     "quote",
+    "reason_against",
     "refund_of",
     "release_after",
     "release_exhausted",
@@ -171,6 +180,7 @@ __all__ = [
     "settle",
     "settle_debt",
     "start",
+    "started_for",
     "watched_until",
     "withdrawn_amount",
 ]

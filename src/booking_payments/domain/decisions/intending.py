@@ -46,6 +46,28 @@ def start(
     ``amount_step`` is the gateway's: it takes and gives back multiples of so many minor units only.
     """
     require_payable(booking, now)
+    return started_for(
+        booking,
+        payment_id=payment_id,
+        fee_policy=fee_policy,
+        refund_policy=refund_policy,
+        capture_method=capture_method,
+        max_attempts=max_attempts,
+        amount_step=amount_step,
+    )
+
+
+def started_for(
+    booking: Booking,
+    *,
+    payment_id: str,
+    fee_policy: FeePolicy,
+    refund_policy: RefundPolicy,
+    capture_method: CaptureMethod,
+    max_attempts: int,
+    amount_step: int,
+) -> ev.PaymentStarted:
+    """A new payment for ``booking``, whether or not that may be paid now."""
     return ev.PaymentStarted(
         payment_id=payment_id,
         booking_id=booking.id,
@@ -305,7 +327,7 @@ def metadata_of(payment: Payment, correlation_id: str | None, installation_id: s
     """What every object of ours carries at the gateway. Of the customer only a key that means nothing elsewhere."""
     own = {}
     if installation_id is not None:
-        key = hmac.digest(installation_id.encode(), payment.customer_id.encode(), "sha256").hex()
+        key = customer_key(installation_id, payment.customer_id)
         own = {"installation_id": installation_id, "customer_key": key}
     return {
         **own,
@@ -314,3 +336,8 @@ def metadata_of(payment: Payment, correlation_id: str | None, installation_id: s
         "booking_reference": payment.booking_reference,
         **({"correlation_id": correlation_id} if correlation_id else {}),
     }
+
+
+def customer_key(installation_id: str, customer_id: str) -> str:
+    """What stands for a customer at the gateway: the same for all that an installation makes for them."""
+    return hmac.digest(installation_id.encode(), customer_id.encode(), "sha256").hex()

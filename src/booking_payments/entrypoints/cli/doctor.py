@@ -13,7 +13,6 @@ from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
-from booking_payments.ports.storage import InboxFilter
 from booking_payments.settings import GatewayName, Settings, SettingsError, load_settings
 
 _DAY: Final = timedelta(hours=24)
@@ -128,8 +127,7 @@ async def _deliveries(settings: Settings, services: Services) -> list[Check]:
     now = services.clock.now()
     since = now.replace(minute=0, second=0, microsecond=0) - _DAY  # counted by the hour: rather a part of one more
     refused = await services.storage.read(lambda uow: uow.inbox.refused_since(since))
-    newest = await services.storage.read(lambda uow: uow.inbox.latest(InboxFilter(), 1))
-    good = newest[0].received_at if newest else None
+    good = await services.storage.read(lambda uow: uow.inbox.latest_delivery())
     last = f"the last good one came at {good:%Y-%m-%d %H:%M:%S} UTC" if good else "no good one has come yet"
     detail = f"{refused} refused for their signature in the last 24 hours; {last}"
     if refused and (good is None or good < since):

@@ -229,6 +229,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.NewsDeferred: "",
     ev.ReturnUrlChosen: "",
     ev.IntentLinked: "intent_id",
+    ev.PaymentAdopted: "intent_id made_for",
     ev.AttemptStarted: "number origin payment_method_id",
     ev.AttemptRefused: "number decline charge_id payment_method_id",
     ev.AttemptDropped: "number",

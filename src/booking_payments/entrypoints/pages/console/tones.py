@@ -51,6 +51,7 @@ _FACTS: Final[Mapping[type, str]] = {
     ev.ActionRequired: "warn",
     ev.DisputeChanged: "warn",
     ev.LatePaymentDecided: "warn",
+    ev.PaymentAdopted: "warn",
 }
 
 

@@ -1,0 +1,101 @@
+"""Adopting a charge that our books have lost: the payment is written anew, for the booking that was registered anew.
+
+Whether a charge is adopted is decided by ``decisions.reason_against``, under the lock of the booking, so that of two
+processes one adopts, and a customer who begins to pay at the same moment either finds the payment or keeps it from
+being adopted. The payment keeps the id that its charge names: it is the same payment, and nobody adopts it twice.
+"""
+
+from attrs import frozen
+
+from booking_payments.application.operations import News, read_intent
+from booking_payments.application.recording import Recorder
+from booking_payments.application.settling import CALLER
+from booking_payments.application.world import World
+from booking_payments.domain import decisions
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.payment import Payment
+from booking_payments.domain.reports import IntentReport
+from booking_payments.ports.storage import AlreadyExists, BookingFilter, UnitOfWork
+
+
+@frozen(kw_only=True)
+class Adoption:
+    """What came of it: the ``payment`` that our books have for the charge now, or why it is ``not_adopted``.
+
+    ``made_here`` is False where somebody else has adopted it meanwhile.
+    """
+
+    payment: Payment | None = None
+    made_here: bool = False
+    not_adopted: str | None = None
+
+
+async def adopt(world: World, intent_id: str) -> Adoption:
+    """Adopt the charge of an intent that our books do not have, if nothing speaks against it.
+
+    Raises ``GatewayError`` where it can't be read.
+    """
+    news = await read_intent(world, intent_id)
+    intent = news.intent
+    if intent is None or intent.status not in decisions.CHARGED:
+        return Adoption(not_adopted="it has changed meanwhile; reconcile again")
+
+    async def work(uow: UnitOfWork) -> Adoption:
+        return await _adopt(world, uow, intent, news)
+
+    try:
+        return await world.storage.transact(work)
+    except AlreadyExists:  # somebody has adopted it, or begun another payment, at the same moment: look at theirs
+        return await world.storage.transact(work)
+
+
+async def _adopt(world: World, uow: UnitOfWork, intent: IntentReport, news: News) -> Adoption:
+    said = intent.metadata.get
+    found = (await uow.bookings.page(BookingFilter(reference=said("booking_reference", "")), None, 2)).items
+    # Locked before anything else is looked up: what another process has done is seen from here on.
+    booking = await uow.bookings.lock(found[0].id) if len(found) == 1 else None
+    there = await uow.payments.by_gateway_id(intent.id)
+    if there is not None:
+        return Adoption(payment=there)
+    started = _started(world, booking, intent) if booking is not None else None
+    reason = decisions.reason_against(
+        intent,
+        installation_id=world.terms.installation_id,
+        payment_known=await uow.payments.get(said("payment_id", "")) is not None,
+        booking_known=await uow.bookings.get(said("booking_id", "")) is not None,
+        bookings=found if booking is None else [booking],
+        has_payment=booking is not None and bool(await uow.payments.of_booking(booking.id)),
+        asked=started.breakdown.gross if started else None,
+    )
+    if reason is not None or booking is None or started is None:
+        return Adoption(not_adopted=reason)
+    return await _written(Recorder(world, uow, booking, None, CALLER), started, news, intent)
+
+
+def _started(world: World, booking: Booking, intent: IntentReport) -> ev.PaymentStarted:
+    """The payment as it would be started today: the terms of its day are lost."""
+    return decisions.started_for(
+        booking,
+        payment_id=intent.metadata.get("payment_id", ""),
+        fee_policy=world.terms.fees,
+        refund_policy=world.terms.refunds,
+        capture_method=decisions.capture_method_of(intent),
+        max_attempts=world.terms.max_attempts,
+        amount_step=world.gateway.amount_step(booking.amount.currency),
+    )
+
+
+async def _written(recorder: Recorder, started: ev.PaymentStarted, news: News, intent: IntentReport) -> Adoption:
+    recorder.start(started)
+    recorder.add(decisions.adopted(intent))
+    recorder.add(decisions.observe_intent(recorder.payment, intent, recorder.booking))
+    for drift in recorder.payment.drifts:  # a charge that can't be booked is not adopted: nothing is saved
+        return Adoption(not_adopted=drift.detail)
+    for refund in news.refunds:
+        recorder.add(decisions.observe_refund(recorder.payment, refund))
+    for dispute in news.disputes:
+        recorder.add(decisions.observe_dispute(recorder.payment, dispute))
+    recorder.follow_up()
+    await recorder.save()
+    return Adoption(payment=recorder.payment, made_here=True)

@@ -1,0 +1,630 @@
+"""After a backup was restored: which charges that the books have lost are adopted, and which are left for a person."""
+
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+
+from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.application.adopting import Adoption, adopt
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.reconcile import Reconciliation
+from booking_payments.application.views import NewBooking, PaymentView
+from booking_payments.application.world import Terms
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.errors import NotPossibleNow
+from booking_payments.domain.events import PaymentAdopted
+from booking_payments.domain.fees import FeePayer, FeePolicy
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.payment import Payment
+from booking_payments.domain.reports import IntentReport
+from booking_payments.ports.storage import Storage
+from booking_payments.testing.house import ANN, House
+from tests.payments import authorize, book_and_pay, pay, pay_in_browser, payment_of, start
+
+OURS = Terms(installation_id="inst_a")
+FEE_ON_TOP = attrs.evolve(OURS, fees=FeePolicy(payer=FeePayer.CUSTOMER))
+SUCCEEDED = "payment_intent.succeeded"
+
+
+def before_the_loss(terms: Terms = OURS) -> House:
+    """The installation as it was, with books that are about to be lost."""
+    return House(terms=terms, storage=MemoryStorage(), seed=7)
+
+
+def restored(lost: House, storage: Storage, terms: Terms = OURS) -> House:
+    """The same installation on the same account, with the books in ``storage``."""
+    house = House(terms=terms, storage=storage)
+    house.clock, house.stripe = lost.clock, lost.stripe
+    house.world = attrs.evolve(house.world, clock=lost.clock, gateway=FakeGateway(lost.stripe, lost.clock))
+    house.payments = BookingPayments(house.world)
+    return house
+
+
+def with_gateway(house: House, gateway: FakeGateway) -> BookingPayments:
+    return BookingPayments(attrs.evolve(house.world, gateway=gateway))
+
+
+def left(found: Reconciliation) -> list[tuple[str, str | None]]:
+    return [(each.code, each.gateway_id) for each in found.left]
+
+
+def adopted(found: Reconciliation) -> list[str | None]:
+    return [each.payment_id for each in found.healed if each.code == "adopted"]
+
+
+async def only_payment(house: House, booking: Booking) -> Payment:
+    [payment] = await house.storage.read(lambda uow: uow.payments.of_booking(booking.id))
+    return payment
+
+
+async def status_of(house: House, booking: Booking) -> BookingStatus:
+    return (await house.payments.get_booking(booking.id)).status
+
+
+async def require_agreement(house: House) -> None:
+    """Ledger and gateway agree with the books."""
+    ledger = await house.payments.check_ledger()
+    assert ledger.agrees, ledger.faults
+    assert left(await house.payments.reconcile()) == []
+
+
+# --- what is adopted
+
+
+@pytest.mark.parametrize("terms", [OURS, FEE_ON_TOP], ids=["fee from the organizer", "fee on top"])
+async def test_a_lost_charge_is_adopted_by_the_booking_registered_anew(storage: Storage, terms: Terms) -> None:
+    lost = before_the_loss(terms)
+    paid = await book_and_pay(lost)
+    house = restored(lost, storage, terms)
+    booking = await house.book()
+
+    found = await house.payments.reconcile()
+
+    payment = await only_payment(house, booking)
+    assert (adopted(found), left(found), found.foreign) == ([paid.payment.id], [], 0)
+    assert (payment.id, payment.intent_id) == (paid.payment.id, paid.payment.intent_id)
+    assert (payment.status, payment.captured, payment.breakdown) == (
+        PaymentStatus.SUCCEEDED,
+        paid.payment.captured,
+        paid.payment.breakdown,
+    )
+    assert booking.id != paid.payment.booking_id
+    assert await status_of(house, booking) is BookingStatus.CONFIRMED
+    await require_agreement(house)
+
+
+async def test_the_journal_and_the_audit_trail_say_who_adopted_it_and_why(storage: Storage) -> None:
+    lost = before_the_loss()
+    paid = await book_and_pay(lost)
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    await house.payments.reconcile()
+
+    [recorded] = [each for each in await house.payments.journal(booking.id) if isinstance(each.fact, PaymentAdopted)]
+    assert (recorded.actor, recorded.cause) == ("system", "reconcile")
+    assert recorded.fact == PaymentAdopted(intent_id=paid.payment.intent_id or "", made_for=paid.payment.booking_id)
+    records = await house.storage.read(lambda uow: uow.audit.latest(5, booking.id))
+    assert any("PaymentAdopted" in each.asked.get("facts", "") for each in records)
+
+
+async def test_the_booking_app_is_told(storage: Storage) -> None:
+    lost = before_the_loss()
+    await book_and_pay(lost)
+    house = restored(lost, storage)
+    await house.book()
+
+    await house.payments.reconcile()
+
+    waiting = await house.storage.read(lambda uow: uow.outbox.waiting(10))
+    assert [each.type for each in waiting] == ["payment.succeeded", "booking.confirmed"]
+
+
+async def test_an_adopted_payment_can_be_refunded_and_not_paid_again(storage: Storage) -> None:
+    lost = before_the_loss()
+    await book_and_pay(lost)
+    house = restored(lost, storage)
+    booking = await house.book()
+    await house.payments.reconcile()
+
+    with pytest.raises(NotPossibleNow) as refused:
+        await pay(house, booking)
+    refund = (await house.payments.refund_payment(booking.id, amount="40.00")).refund
+
+    assert (refused.value.code, refund.status) == ("already_paid", RefundStatus.SUCCEEDED)
+    await require_agreement(house)
+
+
+async def test_what_was_given_back_of_it_is_booked(storage: Storage) -> None:
+    lost = before_the_loss()
+    paid = await book_and_pay(lost)
+    await lost.payments.refund_payment(paid.payment.booking_id, amount="40.00")
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    await house.payments.reconcile()
+
+    assert (await only_payment(house, booking)).refunded == Money.parse("40.00", Currency.USD)
+    await require_agreement(house)
+
+
+async def test_a_dispute_of_it_is_booked(storage: Storage) -> None:
+    lost = before_the_loss()
+    paid = await book_and_pay(lost)
+    lost.stripe.open_dispute(paid.payment.intent_id or "")
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    await house.payments.reconcile()
+
+    [dispute] = (await only_payment(house, booking)).disputes
+    assert dispute.status is DisputeStatus.NEEDS_RESPONSE
+    await require_agreement(house)
+
+
+async def test_held_money_is_adopted_and_captured(storage: Storage) -> None:
+    lost = before_the_loss()
+    await authorize(lost)
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    await house.payments.reconcile()
+    held = await only_payment(house, booking)
+    await house.payments.capture_payment(booking.id, amount="60.00")
+
+    assert (held.status, held.capture_method) == (PaymentStatus.REQUIRES_CAPTURE, CaptureMethod.MANUAL)
+    assert (await only_payment(house, booking)).captured == Money.parse("60.00", Currency.USD)
+    await require_agreement(house)
+
+
+async def test_a_part_that_was_captured_is_adopted(storage: Storage) -> None:
+    lost = before_the_loss()
+    held = await authorize(lost)
+    await lost.payments.capture_payment(held.payment.booking_id, amount="60.00")
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    await house.payments.reconcile()
+
+    assert (await only_payment(house, booking)).captured == Money.parse("60.00", Currency.USD)
+    await require_agreement(house)
+
+
+async def test_a_debit_under_way_is_adopted_so_that_nobody_pays_beside_it(storage: Storage) -> None:
+    lost = before_the_loss()
+    under_way = await pay(lost, await lost.book(), "pm_usBankAccount_success")
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    found = await house.payments.reconcile()
+    again = await house.payments.start_payment(booking.id, ANN)
+    house.clock.advance(timedelta(seconds=3))
+    await house.deliver_webhooks()
+
+    assert adopted(found) == [under_way.payment.id]
+    assert again.payment.intent_id == under_way.payment.intent_id
+    assert await status_of(house, booking) is BookingStatus.CONFIRMED
+    await require_agreement(house)
+
+
+async def test_a_booking_whose_time_to_pay_is_over_is_adopted_while_it_is_pending(storage: Storage) -> None:
+    lost = before_the_loss()
+    paid = await book_and_pay(lost)
+    house = restored(lost, storage)
+    booking = await house.book(expires_in=timedelta(minutes=5))
+    house.clock.advance(timedelta(minutes=6))
+
+    found = await house.payments.reconcile()
+
+    assert adopted(found) == [paid.payment.id]
+    assert await status_of(house, booking) is BookingStatus.CONFIRMED
+
+
+# --- once
+
+
+async def test_reconciling_again_adopts_nothing_again(storage: Storage) -> None:
+    lost = before_the_loss()
+    paid = await book_and_pay(lost)
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    first, second = await house.payments.reconcile(), await house.payments.reconcile()
+
+    assert (adopted(first), adopted(second)) == ([paid.payment.id], [])
+    facts = [type(each.fact).__name__ for each in await house.payments.journal(booking.id)]
+    assert (facts.count("PaymentAdopted"), facts.count("PaymentSucceeded")) == (1, 1)
+
+
+class Meanwhile(FakeGateway):
+    """The first time that an intent is read, something else happens before the answer arrives."""
+
+    def __init__(self, house: House, work: Any) -> None:
+        super().__init__(house.stripe, house.clock)
+        self._work = work
+
+    async def retrieve_intent(self, intent_id: str) -> IntentReport:
+        report = await super().retrieve_intent(intent_id)
+        work, self._work = self._work, None
+        if work is not None:
+            await work()
+        return report
+
+
+async def test_of_two_processes_one_adopts_and_the_other_finds_it_done(storage: Storage) -> None:
+    lost = before_the_loss()
+    paid = await book_and_pay(lost)
+    house = restored(lost, storage)
+    booking = await house.book()
+    others: list[Reconciliation] = []
+
+    async def other_process() -> None:
+        others.append(await house.payments.reconcile())
+
+    found = await with_gateway(house, Meanwhile(house, other_process)).reconcile()
+
+    assert (adopted(others[0]), adopted(found)) == ([paid.payment.id], [])
+    assert (left(others[0]), left(found)) == ([], [])
+    assert (await only_payment(house, booking)).id == paid.payment.id
+
+
+async def test_of_many_at_the_same_moment_one_adopts(storage: Storage) -> None:
+    lost = before_the_loss()
+    paid = await book_and_pay(lost)
+    house = restored(lost, storage)
+    booking = await house.book()
+    adoptions: list[Adoption] = []
+
+    async def process() -> None:
+        adoptions.append(await adopt(house.world, paid.payment.intent_id or ""))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(process)
+
+    assert sorted(each.made_here for each in adoptions) == [False, False, False, False, True]
+    assert {each.payment.id if each.payment else each.not_adopted for each in adoptions} == {paid.payment.id}
+    assert (await only_payment(house, booking)).id == paid.payment.id
+
+
+async def test_news_that_comes_while_it_is_adopted_is_not_lost(storage: Storage) -> None:
+    """The event is ignored, since the payment is not in the books yet; what it says is read afterwards."""
+    lost = before_the_loss()
+    under_way = await pay(lost, await lost.book(), "pm_usBankAccount_success")
+    house = restored(lost, storage)
+    booking = await house.book()
+    await house.deliver_webhooks()
+    outcomes: list[str] = []
+
+    async def bank_takes_it() -> None:
+        house.clock.advance(timedelta(seconds=3))
+        outcomes.extend([each.outcome for each in await house.deliver_webhooks() if each.type == SUCCEEDED])
+
+    found = await with_gateway(house, Meanwhile(house, bank_takes_it)).reconcile()
+
+    assert (outcomes, adopted(found), left(found)) == (["ignored"], [under_way.payment.id], [])
+    assert await status_of(house, booking) is BookingStatus.CONFIRMED
+
+
+async def test_what_was_given_back_and_disputed_is_booked_together_with_the_charge(storage: Storage) -> None:
+    lost = before_the_loss()
+    paid = await book_and_pay(lost)
+    intent_id = paid.payment.intent_id or ""
+    lost.stripe.refund_in_dashboard(intent_id, 1000)
+    lost.stripe.open_dispute(intent_id, inquiry=True)
+    house = restored(lost, storage)
+    await house.book()
+
+    payment = (await adopt(house.world, intent_id)).payment
+
+    assert payment is not None
+    assert (payment.refunded.minor, len(payment.disputes)) == (1000, 1)
+
+
+async def test_an_intent_that_has_changed_since_it_was_listed_is_not_adopted(storage: Storage) -> None:
+    lost = before_the_loss()
+    view = await start(lost)
+    house = restored(lost, storage)
+    await house.book()
+
+    adoption = await adopt(house.world, view.payment.intent_id or "")
+
+    assert (adoption.payment, adoption.not_adopted) == (None, "it has changed meanwhile; reconcile again")
+
+
+async def test_the_event_of_a_charge_that_comes_afterwards_changes_nothing(storage: Storage) -> None:
+    lost = before_the_loss()
+    paid = await book_and_pay(lost)
+    house = restored(lost, storage)
+    booking = await house.book()
+    await house.payments.reconcile()
+    before = await only_payment(house, booking)
+
+    await house.deliver_webhooks()
+
+    assert await only_payment(house, booking) == before
+    assert before.intent_id == paid.payment.intent_id
+
+
+async def test_a_customer_who_begins_to_pay_meanwhile_keeps_it_from_being_adopted(storage: Storage) -> None:
+    lost = before_the_loss()
+    paid = await book_and_pay(lost)
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    async def begin_to_pay() -> None:
+        await house.payments.start_payment(booking.id, ANN)
+
+    found = await with_gateway(house, Meanwhile(house, begin_to_pay)).reconcile()
+
+    assert (adopted(found), left(found)) == ([], [("unknown_charge", paid.payment.intent_id)])
+    assert "has a payment already" in found.left[0].text
+
+
+# --- what is left for a person
+
+
+async def _reconciled(lost: House, house: House, view: PaymentView) -> str:
+    """The text with which the one charge that is not adopted is left."""
+    found = await house.payments.reconcile()
+    assert (adopted(found), left(found)) == ([], [("unknown_charge", view.payment.intent_id)])
+    assert "before anything is given back" in found.left[0].text
+    assert (found.left[0].payment_id, found.left[0].booking_id, found.left[0].reference) == (
+        view.payment.id,
+        view.payment.booking_id,
+        view.payment.booking_reference,
+    )
+    return found.left[0].text
+
+
+async def test_without_a_booking_of_its_reference_it_is_left(storage: Storage) -> None:
+    lost = before_the_loss()
+    view = await book_and_pay(lost)
+    house = restored(lost, storage)
+    await house.book(reference="R-2")
+
+    assert "no booking bears its reference R-1" in await _reconciled(lost, house, view)
+
+
+@pytest.mark.parametrize("amount", ["99.99", "100.01"])
+async def test_with_another_amount_it_is_left(storage: Storage, amount: str) -> None:
+    lost = before_the_loss()
+    view = await book_and_pay(lost)
+    house = restored(lost, storage)
+    booking = await house.book(amount=amount)
+
+    assert f"would be charged {amount} usd" in await _reconciled(lost, house, view)
+    assert await status_of(house, booking) is BookingStatus.PENDING
+
+
+async def test_where_the_fee_on_top_is_another_today_it_is_left(storage: Storage) -> None:
+    lost = before_the_loss(FEE_ON_TOP)
+    view = await book_and_pay(lost)
+    house = restored(lost, storage)
+    await house.book()
+
+    assert "would be charged 100.00 usd" in await _reconciled(lost, house, view)
+
+
+async def test_with_another_currency_it_is_left(storage: Storage) -> None:
+    lost = before_the_loss()
+    view = await book_and_pay(lost)
+    house = restored(lost, storage)
+    await house.book(currency=Currency.EUR)
+
+    assert "would be charged 100.00 eur" in await _reconciled(lost, house, view)
+
+
+async def test_for_another_customer_it_is_left(storage: Storage) -> None:
+    lost = before_the_loss()
+    view = await book_and_pay(lost)
+    house = restored(lost, storage)
+    new = NewBooking(
+        reference="R-1",
+        customer_id="bob",
+        amount=Money.parse("100.00", Currency.USD),
+        event_starts_at=house.clock.now() + timedelta(days=30),
+    )
+    booking = (await house.payments.register_booking(new)).booking
+
+    assert "belongs to another customer" in await _reconciled(lost, house, view)
+    assert await status_of(house, booking) is BookingStatus.PENDING
+
+
+async def test_for_a_booking_that_is_closed_it_is_left(storage: Storage) -> None:
+    lost = before_the_loss()
+    view = await book_and_pay(lost)
+    house = restored(lost, storage)
+    await house.payments.cancel_booking((await house.book()).id)
+
+    assert "is canceled" in await _reconciled(lost, house, view)
+
+
+async def test_for_a_booking_whose_payment_was_canceled_it_is_left(storage: Storage) -> None:
+    lost = before_the_loss()
+    view = await book_and_pay(lost)
+    house = restored(lost, storage)
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN)
+    await house.payments.cancel_payment(booking.id)
+
+    assert "has a payment already" in await _reconciled(lost, house, view)
+
+
+async def test_a_charge_for_a_booking_that_the_backup_had_is_left(storage: Storage) -> None:
+    """The books know its booking, by its own id: the backup was made between registering and paying."""
+    lost = before_the_loss()
+    booking = await lost.book()
+    house = restored(lost, storage)
+    await house.storage.transact(lambda uow: uow.bookings.add(booking))
+    view = await pay(lost, booking)
+
+    assert f"our books have its booking {booking.id}, without this payment" in await _reconciled(lost, house, view)
+    assert await status_of(house, booking) is BookingStatus.PENDING
+
+
+@pytest.mark.parametrize("name", ["payment_id", "booking_id", "booking_reference", "customer_key", "installation_id"])
+async def test_a_charge_that_lacks_a_part_of_its_metadata_is_left(storage: Storage, name: str) -> None:
+    lost = before_the_loss()
+    view = await book_and_pay(lost)
+    lost.stripe._account.get("payment_intent", view.payment.intent_id or "").body["metadata"].pop(name)
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    found = await house.payments.reconcile()
+
+    assert (adopted(found), left(found)) == ([], [("unknown_charge", view.payment.intent_id)])
+    assert await house.storage.read(lambda uow: uow.payments.of_booking(booking.id)) == []
+
+
+@pytest.mark.parametrize("payment_id", ["", "x" * 65, "pay_1\n", "pay 1", "päy_1"])
+async def test_a_charge_whose_payment_has_no_id_of_ours_is_left(storage: Storage, payment_id: str) -> None:
+    lost = before_the_loss()
+    view = await book_and_pay(lost)
+    lost.stripe._account.get("payment_intent", view.payment.intent_id or "").body["metadata"]["payment_id"] = payment_id
+    house = restored(lost, storage)
+    await house.book()
+
+    found = await house.payments.reconcile()
+
+    assert (adopted(found), left(found)) == ([], [("unknown_charge", view.payment.intent_id)])
+
+
+async def test_a_charge_of_another_installation_is_foreign(storage: Storage) -> None:
+    lost = before_the_loss(attrs.evolve(OURS, installation_id="inst_b"))
+    await book_and_pay(lost)
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    found = await house.payments.reconcile()
+
+    assert (adopted(found), left(found), found.foreign) == ([], [], 1)
+    assert await status_of(house, booking) is BookingStatus.PENDING
+
+
+async def test_the_second_charge_of_a_reference_is_left(storage: Storage) -> None:
+    """The customer paid twice already, before the loss: one is adopted, on the other a person decides."""
+    lost, twin = before_the_loss(), before_the_loss()
+    first = await book_and_pay(lost)
+    twin.world = attrs.evolve(twin.world, gateway=FakeGateway(lost.stripe, lost.clock), ids=lost.world.ids)
+    twin.payments = BookingPayments(twin.world)
+    second = await book_and_pay(twin)
+    house = restored(lost, storage)
+    await house.book()
+
+    found = await house.payments.reconcile()
+
+    assert (adopted(found), left(found)) == ([first.payment.id], [("unknown_charge", second.payment.intent_id)])
+    assert "is confirmed" in found.left[0].text
+
+
+async def test_a_charge_that_was_given_back_is_neither_adopted_nor_left(storage: Storage) -> None:
+    lost = before_the_loss()
+    view = await book_and_pay(lost)
+    lost.stripe.refund_in_dashboard(view.payment.intent_id or "")
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    found = await house.payments.reconcile()
+
+    assert (adopted(found), left(found)) == ([], [])
+    assert await status_of(house, booking) is BookingStatus.PENDING
+
+
+@pytest.mark.parametrize("card", [None, "pm_card_authenticationRequired", "pm_card_chargeDeclined"])
+async def test_an_intent_that_may_still_be_charged_is_left_to_be_canceled(storage: Storage, card: str | None) -> None:
+    """Nobody has paid: there is nothing to adopt, and whoever still has its page open may yet pay."""
+    lost = before_the_loss()
+    view = await start(lost)
+    if card:
+        pay_in_browser(lost, view, card)
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    before = await house.payments.reconcile()
+    lost.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/cancel")
+    after = await house.payments.reconcile()
+
+    assert (adopted(before), left(before)) == ([], [("unknown_intent", view.payment.intent_id)])
+    assert "cancel it" in before.left[0].text
+    assert left(after) == []
+    assert await status_of(house, booking) is BookingStatus.PENDING
+
+
+async def test_a_debit_under_way_that_is_not_adopted_is_left_as_a_charge(storage: Storage) -> None:
+    lost = before_the_loss()
+    view = await pay(lost, await lost.book(), "pm_usBankAccount_success")
+    house = restored(lost, storage)
+
+    text = await _reconciled(lost, house, view)
+
+    assert text.startswith("100.00 usd is being charged")
+    assert "cancel it" not in text
+
+
+async def test_a_charge_that_breaks_is_left_and_holds_up_no_other(storage: Storage) -> None:
+    lost = before_the_loss()
+    broken, fine = await book_and_pay(lost), await book_and_pay(lost, reference="R-2")
+    house = restored(lost, storage)
+    for reference in ("R-1", "R-2"):
+        await house.book(reference=reference)
+
+    class Broken(FakeGateway):
+        async def retrieve_intent(self, intent_id: str) -> IntentReport:
+            if intent_id == broken.payment.intent_id:
+                raise ValueError("odd")
+            return await super().retrieve_intent(intent_id)
+
+    found = await with_gateway(house, Broken(house.stripe, house.clock)).reconcile()
+
+    assert (adopted(found), left(found)) == ([fine.payment.id], [("broke", broken.payment.intent_id)])
+
+
+async def test_a_charge_that_can_not_be_booked_is_left(storage: Storage) -> None:
+    lost = before_the_loss()
+    view = await book_and_pay(lost)
+    lost.stripe._account.get("payment_intent", view.payment.intent_id or "").body["amount_received"] = 10001
+    house = restored(lost, storage)
+    booking = await house.book()
+
+    assert "received 100.01" in await _reconciled(lost, house, view)
+    assert await house.storage.read(lambda uow: uow.payments.of_booking(booking.id)) == []
+
+
+# --- charges that succeed after the loss
+
+
+@pytest.mark.parametrize(("installation", "alert"), [("inst_a", True), ("inst_b", False)])
+async def test_the_event_of_a_lost_charge_raises_an_alert(storage: Storage, installation: str, alert: bool) -> None:
+    lost = before_the_loss(attrs.evolve(OURS, installation_id=installation))
+    view = await book_and_pay(lost)
+    house = restored(lost, storage)
+    await house.book()
+
+    results = [each for each in await house.deliver_webhooks() if each.type == SUCCEEDED]
+
+    assert [(each.outcome, each.alert) for each in results] == [("ignored", alert)]
+    assert ("reconcile" in (results[0].reason or "")) is alert
+    if alert:
+        assert results[0].about["intent_id"] == view.payment.intent_id
+
+
+async def test_an_open_page_that_is_paid_after_the_loss_is_adopted_by_the_next_run(storage: Storage) -> None:
+    lost = before_the_loss()
+    view = await start(lost)
+    house = restored(lost, storage)
+    booking = await house.book()
+    await house.payments.reconcile()
+    pay_in_browser(lost, view)
+    await house.deliver_webhooks()
+
+    found = await house.payments.reconcile()
+
+    assert adopted(found) == [view.payment.id]
+    assert (await payment_of(house, booking)).status is PaymentStatus.SUCCEEDED

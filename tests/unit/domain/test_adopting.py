@@ -1,0 +1,80 @@
+"""Adopting: what speaks against taking a charge for the payment of a booking, one thing at a time."""
+
+from typing import Any
+
+import attrs
+import pytest
+
+from booking_payments.domain import decisions as decide
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency, Money
+from tests.unit.domain.lives import PRICE, a_booking, an_intent
+
+OWN = "inst_a"
+BOOKING = a_booking()
+NAMES = {
+    "installation_id": OWN,
+    "payment_id": "pay_lost",
+    "booking_id": "bk_lost",
+    "booking_reference": BOOKING.reference,
+    "customer_key": decide.customer_key(OWN, BOOKING.customer_id),
+}
+CHARGE = attrs.evolve(an_intent(PaymentStatus.SUCCEEDED), amount=PRICE, metadata=NAMES)
+FITS: dict[str, Any] = {
+    "installation_id": OWN,
+    "payment_known": False,
+    "booking_known": False,
+    "bookings": [BOOKING],
+    "has_payment": False,
+    "asked": PRICE,
+}
+
+
+def named(**changes: str) -> dict[str, Any]:
+    return {"intent": attrs.evolve(CHARGE, metadata=NAMES | changes)}
+
+
+def booked(**changes: Any) -> dict[str, Any]:
+    return {"bookings": [attrs.evolve(BOOKING, **changes)]}
+
+
+def test_nothing_speaks_against_a_charge_of_which_all_fits() -> None:
+    assert decide.reason_against(CHARGE, **FITS) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"installation_id": None}, "this installation"),
+        (named(installation_id="inst_b"), "this installation"),
+        (named(installation_id=""), "this installation"),
+        (named(payment_id=""), "for which payment"),
+        (named(booking_id=""), "for which payment"),
+        (named(booking_reference=""), "for which payment"),
+        ({"payment_known": True}, "our books have its payment pay_lost"),
+        ({"booking_known": True}, "our books have its booking bk_lost"),
+        ({"bookings": []}, "no booking bears its reference"),
+        ({"bookings": [BOOKING, BOOKING]}, "several bookings bear its reference"),
+        (booked(status=BookingStatus.CONFIRMED), "is confirmed"),
+        (booked(status=BookingStatus.EXPIRED), "is expired"),
+        (booked(status=BookingStatus.CANCELED), "is canceled"),
+        ({"has_payment": True}, "has a payment already"),
+        (booked(customer_id="somebody else"), "another customer"),
+        (named(customer_key=""), "another customer"),
+        ({"asked": PRICE + Money(1, PRICE.currency)}, "would be charged"),
+        ({"asked": Money(PRICE.minor, Currency.JPY)}, "would be charged"),
+        ({"asked": None}, "would be charged"),
+    ],
+)
+def test_each_thing_that_does_not_fit_speaks_against_it(changes: dict[str, Any], reason: str) -> None:
+    said = decide.reason_against(**{"intent": CHARGE, **FITS, **changes})
+
+    assert said is not None
+    assert reason in said
+
+
+def test_the_key_of_a_customer_differs_by_customer_and_installation() -> None:
+    keys = {decide.customer_key(own, customer) for own in ("inst_a", "inst_b") for customer in ("ann", "bob")}
+
+    assert len(keys) == 4
