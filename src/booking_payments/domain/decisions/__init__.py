@@ -43,6 +43,7 @@ from booking_payments.domain.decisions.intents import (
     observe_verdict,
 )
 from booking_payments.domain.decisions.obligations import (
+    HELD_BY_DISPUTE,
     NEVER_SENT,
     REFUSED_BY_DISPUTE,
     NewIds,
@@ -69,6 +70,7 @@ from booking_payments.domain.decisions.observe_refunds import is_old_refund_news
 
 __all__ = [
     "CANCEL_REFUSED",
+    "HELD_BY_DISPUTE",
     "NEVER_SENT",
     "REFUSED_BY_DISPUTE",
     "RELEASE_REFUSED",
