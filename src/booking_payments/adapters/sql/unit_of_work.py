@@ -98,7 +98,7 @@ async def _store(connection: Execute, statement: Executable, values: Any, what: 
 def _page_behind(
     table: Table, wanted: Iterable[ColumnElement[bool] | None], cursor: str | None, limit: int
 ) -> Select[Any]:
-    """The rows behind ``cursor`` for which everything ``wanted`` holds, newest first: ``limit``, and one more that tells
+    """The rows behind ``cursor`` for which everything ``wanted`` holds, newest first: ``limit``, and one more that says
     whether a page follows. Raises ``InvalidInput`` for a cursor that is none of ours."""
     columns = table.c
     statement = select(table).where(and_(True, *(each for each in wanted if each is not None)))
