@@ -44,15 +44,16 @@ coverage: $(VENV)/.dev  ## the whole suite again, measuring which branches it ta
 test-unit: $(VENV)/.dev  ## run tests/unit on all cores, for the daily loop (half a minute)
 	@$(BIN)/python -m pytest $(PARALLEL) -q tests/unit
 
-nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, twenty thousand requests, fuzzing (about an hour)
-	@SIMULATION=nightly KILLS=1000 PROCESS_KILLS=200 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \
-		tests/simulation tests/e2e/test_kills.py tests/e2e/test_many_processes.py tests/integration/test_races.py $(PROOFS)
+nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, seventy thousand requests, fuzzing (about an hour)
+	@SIMULATION=nightly KILLS=1000 TRANSFER_KILLS=100 PROCESS_KILLS=200 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \
+		tests/simulation tests/e2e/test_kills.py tests/e2e/test_bank_transfer_kills.py tests/e2e/test_many_processes.py \
+		tests/e2e/test_soak.py tests/integration/test_races.py $(PROOFS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes --no-deps \
 		-r requirements/fuzz.txt 2>/dev/null || true
 	@$(BIN)/python -m tests.fuzz
 
 # What reads SIMULATION=nightly beside the simulation: the same tests with more of everything.
-PROOFS := tests/unit/stripe/test_currencies.py tests/unit/stripe/test_hostile_signatures.py \
+PROOFS := tests/unit/test_card_numbers.py tests/unit/stripe/test_currencies.py tests/unit/stripe/test_hostile_signatures.py \
 	tests/unit/application tests/integration/http/test_card_data.py tests/integration/test_canaries.py \
 	tests/integration/http/test_exploring.py
 

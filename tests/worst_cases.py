@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -112,6 +112,47 @@ def expressions() -> Mapping[str, Callable[[str], object]]:
         for call in ast.walk(ast.parse(source)):
             found |= _inline(module.__name__, call)
     return found
+
+
+def left_out(found: Collection[str], module: str, source: str) -> Iterator[str]:
+    """Where ``module`` has an expression that is not among ``found``, since it is no text of the program: it is made
+    while the program runs, or not by the name of ``re``."""
+    tree = ast.parse(source)
+    listed: set[int] = set()
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(name)]) | ast.AnnAssign(target=ast.Name(name)):
+                if any(each.startswith(f"{module}.{name}[") for each in found):
+                    listed |= {id(each) for each in ast.walk(statement)}
+    for each in ast.walk(tree):
+        match each:
+            case ast.ImportFrom(module="re" | "regex") | ast.Import(names=[ast.alias("re" | "regex", str())]):
+                yield f"{module}: re under another name"
+            case ast.Call(func=ast.Attribute(value=ast.Name("re"), attr=verb), args=[pattern, *_]):
+                inline = isinstance(pattern, ast.Constant) and verb != "compile"
+                if verb != "escape" and not inline and id(each) not in listed:
+                    yield f"{module}: {ast.unparse(each)}"
+
+
+READERS: Final = frozenset(
+    {
+        *("loads", "convert", "parse_qsl", "parse_qs", "urlsplit", "urlparse", "unquote", "unquote_plus"),
+        *("fromisoformat", "strptime", "b64decode", "urlsafe_b64decode", "ip_address", "ip_network"),
+        *("fromstring", "literal_eval", "SimpleCookie", "Decoder"),
+    }
+)
+"""Functions of libraries that make values of texts; of ``decode`` those that do not make a text of bytes."""
+
+
+def reads(source: str) -> bool:
+    """Whether a module calls a parser of a library by itself."""
+    for each in ast.walk(ast.parse(source)):
+        match each:
+            case ast.Call(func=ast.Attribute(attr=name) | ast.Name(name)) if name in READERS:
+                return True
+            case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="json") | ast.Name("jwt"), attr="decode")):
+                return True
+    return False
 
 
 def _patterns(value: object) -> Iterator[re.Pattern[Any]]:

@@ -133,13 +133,14 @@ class OneFault:
 
 @define
 class NextCall:
-    """The next ``times`` calls to the gateway go wrong."""
+    """The next ``times`` calls to the gateway whose label begins with ``label`` go wrong."""
 
     fault: Fault
     times: int = 1
+    label: str = ""
 
     def at(self, point: Point) -> Fault | None:
-        if point.kind is not Kind.GATEWAY or not self.times:
+        if point.kind is not Kind.GATEWAY or not self.times or not point.label.startswith(self.label):
             return None
         self.times -= 1
         return self.fault

@@ -182,7 +182,7 @@ def _left_unknown(stage: Stage) -> None:
 
 def _refund_left_unknown(stage: Stage) -> None:
     _paid(stage)
-    with stage.world.faults.instead(NextCall(Fault.TIMEOUT_AFTER, times=3)):
+    with stage.world.faults.instead(NextCall(Fault.TIMEOUT_AFTER, times=3, label="POST")):
         _swallow(stage, lambda: stage.do(stage.payments.refund_payment(stage.booking_id, BEFORE, amount="30.00")))
     stage.world.time.advance(timedelta(minutes=2))
 

@@ -9,6 +9,7 @@ from tools import mutate, screenshots
 
 from booking_payments.domain.ledger import Account, PostingKind
 from booking_payments.domain.retry import KEY_LIFETIME, RESOLVE_SCHEDULE
+from booking_payments.entrypoints.http.auth import PUBLIC_PATHS
 from tests.requiring import named
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +109,36 @@ def test_a_test_that_the_security_page_relies_on_is_there(file: str, test: str) 
     assert re.search(rf"^ *(async )?def {test}\(", (ROOT / file).read_text(), re.MULTILINE)
 
 
+SECURITY = (ROOT / "docs" / "security.md").read_text()
+CLAIMS = {"Whom we expect", "OWASP API Security Top 10 (2023)", "Pages"}
+"""Sections that are tables of claims."""
+WITHOUT_CLAIMS = {"What is worth guarding", "How sure we are of the tests"}
+
+
+def _sections() -> dict[str, str]:
+    parts = re.split(r"^## (.+)$", SECURITY, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def test_every_claim_in_a_table_of_the_security_page_names_a_test() -> None:
+    rows = [row for name in CLAIMS for row in re.findall(r"^\| .*$", _sections()[name], re.MULTILINE)]
+    claims = [row for row in rows if not row.startswith(("| who", "| risk"))]
+
+    assert len(claims) == 26
+    assert [row for row in claims if not re.search(r"`tests/[\w/.]+(::\w+)?`", row)] == []
+
+
+@pytest.mark.parametrize("section", sorted(_sections().keys() - CLAIMS - WITHOUT_CLAIMS))
+def test_every_section_of_the_security_page_names_a_test(section: str) -> None:
+    assert re.search(r"`tests/[\w/.]+::\w+`", _sections()[section])
+
+
+def test_the_security_page_lists_what_is_public() -> None:
+    listed = set(re.findall(r"`(/[^`]+)`", _sections()["What is public"]))
+
+    assert listed == PUBLIC_PATHS
+
+
 def test_every_risk_of_the_owasp_list_has_a_test() -> None:
     rows = re.findall(r"^\| (API\d+) .*$", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE)
     held = re.findall(r"^\| (API\d+) .*`tests/.*::\w+`", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE)
@@ -119,3 +150,12 @@ def test_every_target_of_make_mutation_has_its_row() -> None:
     rows = re.findall(r"^\| (\w+) \| `", (ROOT / "docs" / "mutation.md").read_text(), re.MULTILINE)
 
     assert rows == list(mutate.TARGETS)
+
+
+def test_what_has_more_to_do_at_night_is_run_at_night() -> None:
+    asks = re.compile(r'environ\.get\("(SIMULATION|\w*KILLS|RACE_ROUNDS)"')
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if asks.search(path.read_text())]
+    makefile = (ROOT / "Makefile").read_text()
+
+    assert len(files) > 8
+    assert [path.name for path in files if str(path.relative_to(ROOT)) not in makefile] == []

@@ -24,6 +24,7 @@ from booking_payments.entrypoints.http.limits import address_of
 from booking_payments.entrypoints.http.models import RegisterBooking
 from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.entrypoints.logging import redacted
+from booking_payments.entrypoints.pages.console.payments import _day
 from booking_payments.entrypoints.pages.forms import _form
 from booking_payments.entrypoints.sandbox.forms import BadForm, decode
 from booking_payments.ports.gateway import WebhookRefused
@@ -64,6 +65,7 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "an id in a path": door.is_id,
     "a return_url": door.origin_of,
     "a cursor": decode_cursor,
+    "a day of the console": _day,
     "an amount": lambda text: Money.parse(text, Currency.of("usd")),
     "a note": require_note,
     "a reason": require_reason,
@@ -85,6 +87,86 @@ def refusing(parse: Callable[[str], object]) -> Callable[[str], object]:
             parse(text)
 
     return run
+
+
+OURS: Final = "trusted: our own rows, files and settings, or an operator's terminal"
+ANSWERS: Final = "trusted: the API's own answer, which a page shows"
+SANDBOX: Final = "trusted: a sandbox serves its own developers"
+WHO_READS: Final[Mapping[str, str]] = {
+    "adapters.bank_transfer.events": OURS,
+    "adapters.bank_transfer.store": OURS,
+    "adapters.memory.cursors": "a cursor",
+    "adapters.messages.signature": OURS,
+    "adapters.network": OURS,
+    "adapters.sql.audit": OURS,
+    "adapters.sql.codec": OURS,
+    "adapters.sql.fake_store": OURS,
+    "adapters.sql.rows": OURS,
+    "adapters.sql.serve_lock": OURS,
+    "adapters.sql.tables": OURS,
+    "adapters.stripe.examination": OURS,
+    "adapters.stripe.webhooks": "an event of Stripe",
+    "application.drift": OURS,
+    "application.idempotency": OURS,
+    "entrypoints.cli.booking": OURS,
+    "entrypoints.cli.since": OURS,
+    "entrypoints.cli.webhooks": OURS,
+    "entrypoints.http.auth": "an Authorization",
+    "entrypoints.http.door": "a body of JSON",
+    "entrypoints.http.limits": "an address",
+    "entrypoints.pages.acting": ANSWERS,
+    "entrypoints.pages.checkout": ANSWERS,
+    "entrypoints.pages.console.charts": OURS,
+    "entrypoints.pages.console.payments": "a day of the console",
+    "entrypoints.pages.console.refunds": ANSWERS,
+    "entrypoints.pages.console.webhooks": OURS,
+    "entrypoints.pages.forms": "a form of a page",
+    "entrypoints.sandbox.api": SANDBOX,
+    "entrypoints.sandbox.forms": "a form of the sandbox",
+    "entrypoints.sandbox.playing": SANDBOX,
+    "settings": OURS,
+    "testing.sandbox": SANDBOX,
+}
+"""Each module that calls a parser of a library, and the parser here that stands for it, or why none does."""
+
+BUILT: Final = {
+    "adapters.fake_stripe.endpoints: re.compile(path.replace('{id}', '(?P<id>[^/]+)'))",
+    "adapters.fake_stripe.faults: re.compile(''.join((_piece(piece) for piece in pieces)))",
+    "entrypoints.sandbox.playing: re.compile(PREFIX + path.replace('{id}', '(?P<id>[^/]+)'))",
+}
+"""Expressions that are built from our own routes, in which one part of a path takes no slash."""
+
+
+def sources() -> Mapping[str, str]:
+    """The text of every module, by its name within the package."""
+    found = {module.__name__: Path(str(module.__file__)).read_text() for module in worst_cases.modules()}
+    return {name.removeprefix("booking_payments."): text for name, text in found.items()}
+
+
+def test_no_regular_expression_escapes_the_measurement() -> None:
+    found = {name.removeprefix("booking_payments.") for name in worst_cases.expressions()}
+    left_out = {each for name, text in sources().items() for each in worst_cases.left_out(found, name, text)}
+
+    assert left_out == BUILT
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import re\ndef f(x): return re.compile('a+')",
+        "import re\ndef f(x): return re.match(f'{x}+', x)",
+        "import re\nTABLE = {'a': re.compile('a+')}",
+        "import re as regular",
+        "from re import compile",
+    ],
+)
+def test_an_expression_that_can_not_be_found_is_noticed(source: str) -> None:
+    assert list(worst_cases.left_out((), "new", source)) != []
+
+
+def test_every_module_that_parses_is_measured_or_reads_no_strangers_text() -> None:
+    assert {name for name, text in sources().items() if worst_cases.reads(text)} == set(WHO_READS)
+    assert {each for each in WHO_READS.values() if not each.startswith("trusted: ")} <= set(PARSERS)
 
 
 @pytest.mark.parametrize("name", PARSERS)

@@ -44,7 +44,7 @@ from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.refunds import RefundOnCancel
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
 from booking_payments.domain.retry import KEY_LIFETIME
-from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, NotThere, Refused, Unreachable
+from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, NotThere, Refused, Silent, Unreachable
 from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, UnitOfWork
 
 MAX_STEPS = 8
@@ -196,6 +196,33 @@ def _not_written_down(lost: Exception) -> OutcomeUnknown:
 
 
 async def _perform(world: World, claimed: Claimed) -> News:
+    """Send an operation for the first time, unless a dispute that our books have not heard of stands against it."""
+    if isinstance(claimed.operation.instruction, CreateRefund):
+        held = await _held_by_news(world, claimed, claimed.operation.instruction.intent_id)
+        if held is not None:
+            return held
+    return await _send(world, claimed)
+
+
+async def _held_by_news(world: World, claimed: Claimed, intent_id: str) -> News | None:
+    """Read the intent's disputes before a refund is sent: one that was prevented has given the money back already, and
+    its event may be late. None when nothing stands against the refund, otherwise what was read, which defers it.
+
+    When the gateway cannot be read the refund was never sent.
+    """
+    try:
+        disputes = await with_retries(world, lambda: world.gateway.list_disputes(intent_id))
+    except (Unreachable, Silent, Misconfigured) as error:
+        told = TryAgainLater() if isinstance(error, Silent) else told_to_caller(error)
+        return News(refusal=decisions.NEVER_SENT, error=told)
+    except GatewayError:
+        return None  # it answers to the refund itself, too
+    if not decisions.must_wait(claimed.payment, claimed.operation, disputes):
+        return None
+    return News(disputes=disputes, refusal=decisions.HELD_BY_DISPUTE)
+
+
+async def _send(world: World, claimed: Claimed) -> News:
     if not decisions.may_send(claimed.operation, claimed.booking, world.clock.now()):
         # This process stood still since it wrote down what it intended, so somebody else may have gone on with it.
         return News(settles=False, unknown="not_sent_in_time", error=OutcomeUnknown())
@@ -366,7 +393,7 @@ async def _sent_again(world: World, claimed: Claimed, intent_id: str) -> News:
     """What became of a call that was sent again. Where the gateway only repeats a stored error, what it shows now
     decides, unless it is so slow that there is no time left to read."""
     begun = world.clock.now()
-    news = await _perform(world, claimed)
+    news = await _send(world, claimed)
     walked_at = world.clock.now()
     if not news.stored or walked_at - begun >= world.terms.patience:
         return news

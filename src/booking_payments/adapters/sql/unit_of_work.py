@@ -4,9 +4,9 @@ Statements are built once, as module constants, so that SQLAlchemy compiles each
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -58,6 +58,8 @@ from booking_payments.ports.storage import (
     Watch,
 )
 
+Item = TypeVar("Item", Booking, Payment)
+
 
 class Retry(Exception):  # noqa: N818 - it asks for something, it is no failure
     """Another transaction stored the same new row first: start over and see it."""
@@ -90,6 +92,32 @@ async def _store(connection: Execute, statement: Executable, values: Any, what: 
         if not is_taken(error):
             raise
         raise AlreadyExists(what) from error
+
+
+# --- pages -----------------------------------------------------------------------------------------------------
+
+
+def _page_behind(
+    table: Table, wanted: Iterable[ColumnElement[bool] | None], cursor: str | None, limit: int
+) -> Select[Any]:
+    """The rows behind ``cursor`` for which everything ``wanted`` holds, newest first: ``limit``, and one more that says
+    whether a page follows. Raises ``InvalidInput`` for a cursor that is none of ours."""
+    columns = table.c
+    statement = select(table).where(and_(True, *(each for each in wanted if each is not None)))
+    if cursor is not None:
+        at, last_id = decode_cursor(cursor)
+        same_moment = and_(columns.created_at == at, columns.id < last_id)
+        statement = statement.where(or_(columns.created_at < at, same_moment))
+    return statement.order_by(columns.created_at.desc(), columns.id.desc()).limit(limit + 1)
+
+
+async def _read_page(
+    connection: Execute, statement: Select[Any], read: Callable[[RowMapping], Item], limit: int
+) -> tuple[tuple[Item, ...], str | None]:
+    """The items of a page of ``_page_behind``, and the cursor of the next one; None when this is the last."""
+    found = [read(row) for row in (await connection.execute(statement)).mappings()]
+    last = found[limit - 1] if len(found) > limit else None
+    return tuple(found[:limit]), encode_cursor(last.created_at, last.id) if last else None
 
 
 # --- bookings --------------------------------------------------------------------------------------------------
@@ -129,21 +157,13 @@ _COUNT_UNPAID: Final = (
 )
 
 
-def _page_of_bookings(which: BookingFilter, cursor: str | None) -> Select[Any]:
+def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | None]:
     columns = tables.bookings.c
-    statement = select(tables.bookings).order_by(columns.created_at.desc(), columns.id.desc())
-    for column, wanted in (
-        (columns.reference, which.reference),
-        (columns.customer_id, which.customer_id),
-        (columns.status, which.status.value if which.status else None),
-    ):
-        if wanted is not None:
-            statement = statement.where(column == wanted)
-    if cursor is not None:
-        at, last_id = decode_cursor(cursor)
-        same_moment = and_(columns.created_at == at, columns.id < last_id)
-        statement = statement.where(or_(columns.created_at < at, same_moment))
-    return statement
+    return (
+        columns.reference == which.reference if which.reference is not None else None,
+        columns.customer_id == which.customer_id if which.customer_id is not None else None,
+        columns.status == which.status.value if which.status else None,
+    )
 
 
 class SqlBookings:
@@ -172,11 +192,9 @@ class SqlBookings:
         return [row.id for row in result]
 
     async def page(self, which: BookingFilter, cursor: str | None, limit: int) -> BookingPage:
-        statement = _page_of_bookings(which, cursor).limit(limit + 1)
-        found = [rows.booking_from(row) for row in (await self._connection.execute(statement)).mappings()]
-        last = found[limit - 1] if len(found) > limit else None
-        following = encode_cursor(last.created_at, last.id) if last else None
-        return BookingPage(items=tuple(found[:limit]), next_cursor=following)
+        statement = _page_behind(tables.bookings, _wanted_bookings(which), cursor, limit)
+        items, following = await _read_page(self._connection, statement, rows.booking_from, limit)
+        return BookingPage(items=items, next_cursor=following)
 
     async def lock_customer(self, customer_id: str) -> None:
         (await self._connection.execute(_LOCK_CUSTOMER, {"name": f"customer {customer_id}"})).scalar_one()
@@ -304,11 +322,9 @@ class SqlPayments:
         return [rows.posting_from(row) for row in result.mappings()]
 
     async def page(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage:
-        statement = _page(which, cursor).limit(limit + 1)
-        found = [rows.payment_from(row) for row in (await self._connection.execute(statement)).mappings()]
-        last = found[limit - 1] if len(found) > limit else None
-        following = encode_cursor(last.created_at, last.id) if last else None
-        return PaymentPage(items=tuple(found[:limit]), next_cursor=following)
+        statement = _page_behind(tables.payments, _wanted_payments(which), cursor, limit)
+        items, following = await _read_page(self._connection, statement, rows.payment_from, limit)
+        return PaymentPage(items=items, next_cursor=following)
 
     async def handover(self, payment_id: str) -> Handover | None:
         row = await self._row(payment_id)
@@ -339,21 +355,15 @@ class SqlPayments:
         return rows.payment_from(row) if row else None
 
 
-def _page(which: PaymentFilter, cursor: str | None) -> Select[Any]:
+def _wanted_payments(which: PaymentFilter) -> Sequence[ColumnElement[bool] | None]:
     columns = tables.payments.c
-    wanted = [
+    return (
         columns.status == which.status.value if which.status else None,
         columns.customer_id == which.customer_id if which.customer_id is not None else None,
         columns.reference == which.reference if which.reference is not None else None,
         columns.created_at >= which.created_from if which.created_from else None,
         columns.created_at < which.created_to if which.created_to else None,
-    ]
-    statement = select(tables.payments).where(and_(True, *(each for each in wanted if each is not None)))
-    if cursor is not None:
-        at, last_id = decode_cursor(cursor)
-        same_moment = and_(columns.created_at == at, columns.id < last_id)
-        statement = statement.where(or_(columns.created_at < at, same_moment))
-    return statement.order_by(columns.created_at.desc(), columns.id.desc())
+    )
 
 
 # --- books ----------------------------------------------------------------------------------------------------

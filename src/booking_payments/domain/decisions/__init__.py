@@ -75,6 +75,7 @@ from booking_payments.domain.decisions.lost import (
     watched_until,
 )
 from booking_payments.domain.decisions.obligations import (
+    HELD_BY_DISPUTE,
     REFUSED_BY_DISPUTE,
     NewIds,
     Request,
@@ -107,6 +108,7 @@ __all__ = [
     "ARRIVES_WITHIN",
     "CANCEL_REFUSED",
     "CHARGED",
+    "HELD_BY_DISPUTE",
     "NEVER_SENT",
     "NOT_AT_GATEWAY",
     "NOT_SENT_AGAIN",

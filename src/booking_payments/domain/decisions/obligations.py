@@ -16,6 +16,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.decisions.facts import Facts, has_drift
 from booking_payments.domain.decisions.intending import intent_of, metadata_of, require_idle
 from booking_payments.domain.decisions.lost import NEVER_SENT, may_send_again
+from booking_payments.domain.decisions.observe_disputes import observe_dispute
 from booking_payments.domain.errors import InvalidAmount, RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.instructions import CreateRefund
@@ -38,6 +39,9 @@ REPEATED_WITHIN: Final = timedelta(hours=24)
 
 REFUSED_BY_DISPUTE: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
 """The gateway's codes for a refund of a charge that is disputed (docs.stripe.com/error-codes)."""
+
+HELD_BY_DISPUTE: Final = "held_by_dispute"
+"""The refusal of a refund that was not sent, since disputes were read that our books did not have."""
 
 PAID_OUT_BEYOND: Final = "paid_out_beyond_captured"
 """The drift of a payment of which more has left than was captured, by the gateway's doing."""
@@ -291,7 +295,7 @@ def after_refusal(payment: Payment, refund: Refund, refusal: str, *, answered: b
     is listed as owed.
     """
     waits = None if answered else refund.requested_by
-    if refusal in REFUSED_BY_DISPUTE:
+    if refusal in REFUSED_BY_DISPUTE or refusal == HELD_BY_DISPUTE:
         return (_put_back(refund, Deferral.DISPUTE, waits),)
     failed = ev.RefundMoved(refund_id=refund.id, status=RefundStatus.FAILED, failure_reason=refusal)
     if answered and refund.requested_by is not None:
@@ -319,8 +323,11 @@ def must_wait(payment: Payment, operation: Operation, disputes: Sequence[Dispute
     intended: they hold what it would give back, or our books do not have them yet. ``disputes`` are as just read."""
     if not isinstance(operation.instruction, CreateRefund):
         return False
-    refundable, booked = payment.refundable, {dispute.id for dispute in payment.disputes}
-    beyond = refundable.given.amount + refundable.held > refundable.breakdown.gross
+    after, booked = payment, {dispute.id for dispute in payment.disputes}
+    for report in disputes:
+        for fact in observe_dispute(after, report):
+            after = applied(after, fact, operation.intended_at)
+    beyond = after.refundable.given.amount + after.refundable.held > after.refundable.breakdown.gross
     return beyond or any(report.id not in booked for report in disputes)
 
 

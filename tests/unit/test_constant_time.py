@@ -1,0 +1,57 @@
+"""What a stranger has to guess is compared in a time that tells nothing: by ``hmac.compare_digest`` alone."""
+
+import hmac
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from attrs import define
+
+from booking_payments.adapters.stripe.signature import verify
+from booking_payments.entrypoints.http.auth import Principal
+from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.pages.forms import Form
+from booking_payments.entrypoints.pages.sessions import FORM_TOKEN, Session
+from booking_payments.ports.gateway import WebhookRefused
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+WRONG = ("0" * 64, "f" * 64, "1" * 64)
+HEADER = f"t={int(NOW.timestamp())}," + ",".join(f"v1={each}" for each in WRONG)
+
+
+@define
+class Comparing:
+    """Stands in for ``compare_digest``: says that all is equal, or nothing, and counts."""
+
+    equal: bool
+    times: int = 0
+
+    def __call__(self, *_: Any) -> bool:
+        self.times += 1
+        return self.equal
+
+
+@pytest.fixture(params=[True, False])
+def comparing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Comparing:
+    stand_in = Comparing(request.param)
+    monkeypatch.setattr(hmac, "compare_digest", stand_in)
+    return stand_in
+
+
+def test_a_webhooks_signature_is_compared_in_constant_time_and_each_of_them(comparing: Comparing) -> None:
+    with nullcontext() if comparing.equal else pytest.raises(WebhookRefused, match="no signature fits"):
+        verify(b"{}", HEADER, ("whsec_a",), NOW)
+
+    assert comparing.times == len(WRONG), "the first that fits must not end the comparing"
+
+
+def test_a_forms_value_is_compared_in_constant_time(comparing: Comparing) -> None:
+    session = Session(principal=Principal(subject="ann", issuer=None, scopes=frozenset()), token="t", path="/console")
+    request: Any = SimpleNamespace(headers={})
+
+    with nullcontext() if comparing.equal else pytest.raises(Refused):
+        session.require_own(request, Form({FORM_TOKEN: "guessed"}))
+
+    assert comparing.times == 1
