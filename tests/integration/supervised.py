@@ -14,10 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from booking_payments.entrypoints.listening import reserve
 from booking_payments.entrypoints.supervisor import Supervisor, WorkersFailedError
-from booking_payments.settings import load_settings
-from tests.ports import free_port
 
 WORKERS = 2
 STOP_WITHIN_S = 60
@@ -67,7 +64,7 @@ def ask(address: str) -> Obedient:
 def main(address: str, beat_s: str) -> None:
     """Supervise until a signal comes."""
     config = uvicorn.Config(Obedient(address), log_config=None, ws="none")
-    with reserve(load_settings({"PORT": str(free_port())}, env_file=None)) as listening:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
         try:
             Supervisor(config, listening, WORKERS, STOP_WITHIN_S, float(beat_s)).run()
         except WorkersFailedError:
