@@ -47,6 +47,26 @@ def test_a_worker_that_dies_is_replaced_and_all_end_together(postgres_server: Se
     assert (len(before), len(after), ready) == (2, 2, 200)
     assert _workers(service.pid) == set()
     assert service.returncode == 0
+    assert "uvicorn.access" not in (tmp_path / "serve.log").read_text()
+
+
+def test_serve_ends_with_an_error_when_no_worker_can_start_again(postgres_server: Server, tmp_path: Path) -> None:
+    settings_file, log = tmp_path / ".env", tmp_path / "serve.log"
+    with postgres_server.database() as url:
+        settings_file.write_text(f"DATABASE_URL={url}\n")
+        printed(tmp_path, "migrate")
+        port = free_port()
+        with process("serve", "--port", str(port), directory=tmp_path, settings=STRIPE) as service:
+            wait_until_ready(f"http://127.0.0.1:{port}/health/ready", service)
+            workers = _until(lambda: _workers(service.pid))
+            settings_file.write_text("DATABASE_URL=nonsense\n")  # workers read the settings themselves
+            for each in workers:
+                os.kill(each, signal.SIGKILL)
+            ended = service.wait(READY_S)
+
+    last = log.read_text().splitlines()[-1]
+    assert (ended, last.partition(";")[0]) == (1, "Error: no worker process could start")
+    assert "DATABASE_URL" in log.read_text()
 
 
 def test_workers_end_with_a_parent_that_was_killed_and_leave_its_port(postgres_server: Server, tmp_path: Path) -> None:

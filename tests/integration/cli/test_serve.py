@@ -5,7 +5,6 @@ import socket
 from click.testing import CliRunner
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.entrypoints.cli.serve import WORKER_SILENT_S, _config
 from booking_payments.entrypoints.listening import listen
 from booking_payments.settings import load_settings
 from tests.ports import free_port
@@ -27,9 +26,3 @@ def test_answers_are_sent_at_once() -> None:
         accepted, _ = listening.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-
-
-def test_a_worker_that_starts_slowly_is_not_taken_for_dead() -> None:
-    config = _config("booking_payments.asgi:app", factory=True, workers=2)
-
-    assert config.timeout_worker_healthcheck == WORKER_SILENT_S >= 60

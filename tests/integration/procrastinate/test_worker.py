@@ -1,15 +1,17 @@
 """Workers do what was asked for and what is due, each tick once, and take up what a killed one left."""
 
 import asyncio
-from collections.abc import Callable
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
 
 import anyio
 import attrs
-import psycopg
 import pytest
 from procrastinate import App
+from procrastinate.exceptions import ConnectorException
 from psycopg import sql
 from structlog.testing import capture_logs
 
@@ -88,20 +90,40 @@ def diary() -> Diary:
     return Diary()
 
 
-async def _work(
-    apps: list[App], until: Callable[[], Any], concurrency: int = 4, at_last: Callable[[], object] = lambda: None
-) -> None:
-    """Let workers run until something is the case; ``at_last`` lets go of what keeps them from ending."""
+@asynccontextmanager
+async def _working(
+    apps: list[App], concurrency: int = 4, at_last: Callable[[], object] = lambda: None
+) -> AsyncIterator[None]:
+    """Workers run until the block ends; ``at_last`` lets go of what keeps them from ending.
+
+    They share the event loop with the block, so a statement that may wait for one of their transactions must not block
+    the loop: the transaction could never commit.
+    """
     stopping = asyncio.Event()
     workers = [asyncio.create_task(run_worker(app, concurrency, stopping)) for app in apps]
     try:
         with anyio.fail_after(PATIENCE_S):
-            while not until():  # noqa: ASYNC110 - what is waited for is in a database
-                await anyio.sleep(0.05)
+            yield
     finally:
         at_last()
         stopping.set()
         await asyncio.gather(*workers)
+
+
+async def _until(reached: Callable[[], Any]) -> None:
+    while not reached():  # noqa: ASYNC110 - workers do not say what they did
+        await anyio.sleep(0.05)
+
+
+async def _until_async(reached: Callable[[], Awaitable[Any]]) -> None:
+    while not await reached():  # noqa: ASYNC110 - what is waited for is in a database
+        await anyio.sleep(0.05)
+
+
+async def _work(apps: list[App], until: Callable[[], Any], concurrency: int = 4) -> None:
+    """Let workers run until something is the case."""
+    async with _working(apps, concurrency):
+        await _until(until)
 
 
 async def test_what_was_asked_for_is_done(queued_storage: SqlStorage, jobs: Jobs, diary: Diary) -> None:
@@ -214,12 +236,16 @@ async def test_a_job_that_fails_is_kept_and_ends_no_worker(
     async def deliver(uow: UnitOfWork) -> None:
         uow.jobs.defer(DeliverMessages(), NOW)
 
-    await queued_storage.transact(ask)
-    await queued_storage.transact(deliver)
-    await _work([make_app(jobs.dsn, duties, 2)], lambda: diary.delivered)
+    async def kept() -> list[tuple[str]]:
+        return await jobs.run("SELECT task_name FROM procrastinate_jobs WHERE status = 'failed'")
 
-    kept = await jobs.run("SELECT task_name FROM procrastinate_jobs WHERE status = 'failed'")
-    assert kept == [("booking_payments.settle_payment",)]
+    await queued_storage.transact(ask)
+    async with _working([make_app(jobs.dsn, duties, 2)]):
+        await _until_async(kept)
+        await queued_storage.transact(deliver)
+        await _until(lambda: diary.delivered)
+
+    assert await kept() == [("booking_payments.settle_payment",)]
 
 
 class Hanging:
@@ -243,18 +269,46 @@ async def test_a_receiver_that_hangs_keeps_nobody_from_seeing_to_the_money(
     await jobs.run(MESSAGES, 100 * slots)  # a round claims a hundred
     await jobs.run(DELIVERIES, 40)
 
-    def expired_meanwhile() -> bool:
-        if receiver.asked and house.clock.now() < booking.expires_at:
-            house.clock.advance(timedelta(hours=1))
-        with psycopg.connect(jobs.dsn) as books:
-            waiting = books.execute(DELIVERIES_WAITING).fetchone()
-            status = books.execute("SELECT status FROM bookings WHERE id = %s", [booking.id]).fetchone()
-        return receiver.asked > 0 and (waiting, status) == ((0,), ("expired",))
+    async def expired_and_nothing_waits() -> bool:
+        waiting = await jobs.run(DELIVERIES_WAITING)
+        status = await jobs.run("SELECT status FROM bookings WHERE id = %s", booking.id)
+        return (waiting, status) == ([(0,)], [("expired",)])
 
     worker = make_app(jobs.dsn, duties(Chores(house.payments, house.clock), slots), 2)
-    await _work([worker], expired_meanwhile, slots, at_last=receiver.released.set)
+    async with _working([worker], slots, at_last=receiver.released.set):
+        await _until(lambda: receiver.asked)
+        house.clock.advance(booking.expires_at - house.clock.now())
+        await _until_async(expired_and_nothing_waits)
 
     assert receiver.asked > 2
+
+
+@contextmanager
+def outcomes_may_be_lost() -> Iterator[None]:
+    """For a test that takes PostgreSQL away, perhaps just when the outcome of a job is written.
+
+    Such a job is done again. Procrastinate lets its task end with the error, which nobody asks for, so that asyncio
+    reports it and anyio takes it for an error of the test.
+    """
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        task = context.get("future")
+        of_a_job = isinstance(task, asyncio.Task) and task.get_name().startswith("process job ")
+        if of_a_job and isinstance(context.get("exception"), ConnectorException):
+            return
+        if before is None:
+            loop.default_exception_handler(context)
+        else:
+            before(loop, context)
+
+    loop.set_exception_handler(handle)
+    try:
+        yield
+    finally:
+        gc.collect()  # asyncio reports a task when it is collected
+        loop.set_exception_handler(before)
 
 
 def _interrupt(server: Server, dsn: str) -> None:
@@ -270,31 +324,25 @@ def _resume(server: Server, dsn: str) -> None:
     server.run(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(dsn.rpartition("/")[2])))
 
 
-async def test_a_worker_begins_again_when_postgresql_is_back(postgres_server: Server, jobs: Jobs, diary: Diary) -> None:
-    before: list[int] = []
-
-    def ticks_again() -> bool:
-        if diary.ticks and not before:
-            _interrupt(postgres_server, jobs.dsn)
-            before.append(diary.ticks)
-            asyncio.get_running_loop().call_later(1, _resume, postgres_server, jobs.dsn)
-        return bool(before) and diary.ticks > before[0] + 1
-
-    with capture_logs() as logs:
-        await _work([make_app(jobs.dsn, diary.duties(), 2)], ticks_again)
-
-    assert "worker_interrupted" in [each["event"] for each in logs]
+async def test_a_worker_begins_again_when_postgresql_is_back(
+    postgres_server: Server, jobs: Jobs, diary: Diary, caplog: pytest.LogCaptureFixture
+) -> None:
+    with outcomes_may_be_lost(), capture_logs() as logs:
+        async with _working([make_app(jobs.dsn, diary.duties(), 2)]):
+            await _until(lambda: diary.ticks)
+            await asyncio.to_thread(_interrupt, postgres_server, jobs.dsn)
+            await _until(lambda: "error connecting" in caplog.text)
+            await asyncio.to_thread(_resume, postgres_server, jobs.dsn)
+            await _until(lambda: "worker_interrupted" in [each["event"] for each in logs])
+            before = diary.ticks
+            await _until(lambda: diary.ticks > before + 1)
 
 
-@pytest.mark.timeout(300)
 async def test_a_worker_that_was_taken_for_dead_begins_again(jobs: Jobs, diary: Diary) -> None:
-    before: list[int] = []
-
-    def ticks_again() -> bool:
-        if diary.ticks and not before:
-            before.append(diary.ticks)
-            with psycopg.connect(jobs.dsn) as connection:
-                connection.execute("SELECT procrastinate_prune_stalled_workers_v1(-1)")
-        return bool(before) and diary.ticks > before[0] + 1
-
-    await _work([make_app(jobs.dsn, diary.duties(), 2)], ticks_again)
+    with outcomes_may_be_lost(), capture_logs() as logs:
+        async with _working([make_app(jobs.dsn, diary.duties(), 2)]):
+            await _until(lambda: diary.ticks)
+            await jobs.run("SELECT procrastinate_prune_stalled_workers_v1(-1)")
+            await _until(lambda: "worker_interrupted" in [each["event"] for each in logs])
+            before = diary.ticks
+            await _until(lambda: diary.ticks > before + 1)

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import uvicorn
 
 SHUTDOWN_S: Final = 30
-WORKER_SILENT_S: Final = 60
-"""For so long a worker may give no sign of life before its parent replaces it: on a busy machine one that starts may
-need more than uvicorn's five seconds for its imports alone, and would be killed again and again."""
 """How long requests in flight may go on after a signal; longer than a gateway call with its retries takes usually."""
+
+WORKER_STOPS_S: Final = SHUTDOWN_S + 5
+"""How long worker processes may take to end after a signal: requests in flight, and closing what is open."""
 
 log = structlog.get_logger("booking_payments.serve")
 
@@ -63,16 +63,19 @@ def serve_until_stopped(settings: Settings, listening: socket.socket, wait: time
 def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
     """One process per worker, each on a socket of its own; one that dies is replaced. They read the settings
     themselves."""
-    from uvicorn.supervisors import Multiprocess
+    from booking_payments.entrypoints.supervisor import Supervisor, WorkersFailedError
 
     asyncio.run(_check(settings))
     if settings.rate_limit_enabled and settings.rate_limit_store_url is None:
         log.warning("each worker counts requests for itself; set RATE_LIMIT_STORE_URL to count them together")
     os.environ.update(HOST=settings.host, PORT=str(settings.port), WORKERS=str(settings.workers))
-    config = _config("booking_payments.asgi:app", factory=True, workers=settings.workers)
+    config = _config("booking_payments.asgi:app", factory=True)
     _announce(settings)
     with listening:
-        Multiprocess(config, sockets=[listening]).run()
+        try:
+            Supervisor(config, listening, settings.workers, WORKER_STOPS_S).run()
+        except WorkersFailedError:
+            fail("no worker process could start; the lines above say why, and `booking-payments doctor` looks further")
 
 
 async def _check(settings: Settings) -> None:
@@ -133,7 +136,6 @@ def _config(app: Any, **more: Any) -> "uvicorn.Config":
         date_header=True,
         proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
-        timeout_worker_healthcheck=WORKER_SILENT_S,
         backlog=BACKLOG,
         **more,
     )

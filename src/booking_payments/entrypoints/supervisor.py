@@ -1,0 +1,222 @@
+"""Worker processes of ``serve``: several on one address, and one that ends is replaced.
+
+The supervisor waits for everything at once: the end of a worker, a sign of life, a signal, the time for a replacement.
+uvicorn's own asks one worker after the other and waits for its answer. While one starts, or when it was killed before
+it answered, nobody else is replaced and no signal is obeyed for as long as a worker may be silent. It also ends the
+whole service, with exit status 0, when a single replacement can't start.
+"""
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Final
+
+import structlog
+import uvicorn
+from attrs import define
+
+BEAT_S: Final = 5.0
+"""How often a worker gives a sign of life."""
+
+MISSED_BEATS: Final = 12
+"""After so many beats without one, a worker hangs and is killed. The supervisor counts them instead of
+looking at a clock: when the whole machine was paused, it is one beat that is missed. They count from the first sign of
+life on, so a worker may take as long as it needs to load its code."""
+
+LONGEST_PAUSE_S: Final = 10.0
+"""How long to wait at most before a worker is started in the place of one that could not start."""
+
+log = structlog.get_logger("booking_payments.serve")
+
+_spawn: Final = get_context("spawn")
+
+
+class WorkersFailedError(Exception):
+    """No worker serves, and as many as there should be have ended in a row before they served."""
+
+
+@define(eq=False)
+class _Worker:
+    process: SpawnProcess
+    reports: Connection
+    missed: int | None = None
+    """Beats in a row; None before the first sign of life."""
+    serving: bool = False
+
+
+class Supervisor:
+    """Keeps ``count`` processes running that serve ``config``'s application on ``listening``."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listening: socket.socket,
+        count: int,
+        stop_within_s: float,
+        beat_s: float = BEAT_S,
+    ) -> None:
+        """A worker that is told to end and has not after ``stop_within_s`` is killed, and so is one that gives no sign
+        of life while ``MISSED_BEATS`` times ``beat_s`` pass."""
+        self._config = config
+        self._listening = listening
+        self._count = count
+        self._stop_within_s = stop_within_s
+        self._beat_s = beat_s
+        self._workers: list[_Worker] = []
+        self._starts_at: list[float] = []
+        self._failed_starts = 0
+
+    def run(self) -> None:
+        """Return after SIGINT or SIGTERM, when all workers have ended.
+
+        Raises:
+            WorkersFailedError: when none can start.
+        """
+        with _stop_signals() as stopped:
+            try:
+                self._starts_at = [time.monotonic()] * self._count
+                self._supervise(stopped)
+            finally:
+                self._end_all()
+
+    def _supervise(self, stopped: Connection) -> None:
+        next_beat = time.monotonic() + self._beat_s
+        while not stopped.poll():
+            self._start_due()
+            self._wait(stopped, min(next_beat, *self._starts_at) if self._starts_at else next_beat)
+            if time.monotonic() >= next_beat:
+                self._count_missed()
+                next_beat = time.monotonic() + self._beat_s
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        due = [at for at in self._starts_at if at <= now]
+        self._starts_at = [at for at in self._starts_at if at > now]
+        for _ in due:
+            reports, sender = _spawn.Pipe(duplex=False)
+            process = _spawn.Process(target=_work, args=(self._config, self._listening, sender, self._beat_s))
+            process.start()
+            sender.close()
+            self._workers.append(_Worker(process, reports))
+
+    def _wait(self, stopped: Connection, until: float) -> None:
+        """See to what has happened; wait for it until ``until`` (of the monotonic clock) at most."""
+        reports = [each.reports for each in self._workers if not each.reports.closed]
+        ends = [each.process.sentinel for each in self._workers]
+        happened = wait([stopped, *reports, *ends], max(0, until - time.monotonic()))
+        for worker in tuple(self._workers):
+            if worker.reports in happened:
+                self._listen(worker)
+            if worker.process.sentinel in happened:
+                self._replace(worker)
+
+    def _listen(self, worker: _Worker) -> None:
+        try:
+            serving: bool = worker.reports.recv()
+        except (EOFError, OSError):
+            worker.reports.close()  # it is about to end
+            return
+        worker.missed = 0
+        if serving and not worker.serving:
+            worker.serving, self._failed_starts = True, 0
+            log.info("serve_worker_ready", pid=worker.process.pid)
+
+    def _replace(self, worker: _Worker) -> None:
+        """At once where it had served. A pause grows with each that ended before, and when all did nobody goes on."""
+        worker.process.join()
+        self._workers.remove(worker)
+        worker.reports.close()
+        ended = {"pid": worker.process.pid, "exit_code": worker.process.exitcode}
+        pause = 0.0
+        if worker.serving:
+            log.warning("serve_worker_ended", **ended)
+        else:
+            self._failed_starts += 1
+            log.error("serve_worker_did_not_start", **ended)
+            if self._failed_starts >= self._count and not any(each.serving for each in self._workers):
+                raise WorkersFailedError
+            pause = min(2.0 ** (self._failed_starts - 1), LONGEST_PAUSE_S)
+        self._starts_at.append(time.monotonic() + pause)
+
+    def _count_missed(self) -> None:
+        for worker in self._workers:
+            if worker.missed is None:
+                continue
+            worker.missed += 1
+            if worker.missed > MISSED_BEATS:
+                log.error("serve_worker_hangs", pid=worker.process.pid)
+                worker.process.kill()
+
+    def _end_all(self) -> None:
+        for worker in self._workers:
+            worker.process.terminate()
+        until = time.monotonic() + self._stop_within_s
+        for worker in self._workers:
+            worker.process.join(max(0, until - time.monotonic()))
+            if worker.process.exitcode is None:
+                log.error("serve_worker_does_not_stop", pid=worker.process.pid)
+                worker.process.kill()
+                worker.process.join()
+            worker.reports.close()
+        self._workers.clear()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Connection]:
+    """Becomes readable when this process is asked to end."""
+    stopped, sender = _spawn.Pipe(duplex=False)
+
+    def stop(*_: object) -> None:
+        sender.send(None)
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        sender.close()
+        stopped.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it serves."""
+
+    def __init__(self, config: uvicorn.Config, serves: threading.Event) -> None:
+        super().__init__(config)
+        self._serves = serves
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._serves.set()
+
+
+def _work(config: uvicorn.Config, listening: socket.socket, supervisor: Connection, beat_s: float) -> None:
+    """What a worker process does."""
+    config.configure_logging()  # what it switches off is switched off in this process only
+    serves = threading.Event()
+    with suppress(OSError):
+        supervisor.send(False)
+    threading.Thread(target=_give_signs_of_life, args=(supervisor, serves, beat_s), daemon=True).start()
+    with suppress(KeyboardInterrupt):  # of the terminal, which interrupts all processes; the server has ended by then
+        _Server(config, serves).run([listening])
+
+
+def _give_signs_of_life(supervisor: Connection, serves: threading.Event, beat_s: float) -> None:
+    """At once when it serves, and at each beat."""
+    with suppress(OSError):  # the supervisor is gone: see ``end_with_parent``
+        serves.wait(beat_s)
+        while True:
+            serving = serves.is_set()
+            supervisor.send(serving)
+            if serving:
+                time.sleep(beat_s)
+            else:
+                serves.wait(beat_s)
