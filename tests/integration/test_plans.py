@@ -54,7 +54,7 @@ QUESTIONS: dict[str, Ask] = {
     "an event": lambda uow: uow.inbox.find("evt_1"),
     "events that were not processed": lambda uow: uow.inbox.unfinished(10),
     "the newest event": lambda uow: uow.inbox.newest(),
-    "messages to deliver": lambda uow: uow.outbox.claim(NOW, LATER, 100, past_dead=False),
+    "messages to deliver": lambda uow: uow.outbox.claim("webhook", NOW, LATER, 100, past_dead=False),
     "an answer": lambda uow: uow.answers.get("ann", "POST /", "key"),
     "payments by day": lambda uow: uow.overview.tallies(DAYS),
     "money by day": lambda uow: uow.overview.moved(DAYS),
