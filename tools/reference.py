@@ -229,15 +229,14 @@ def _families(registry: CollectorRegistry) -> Iterator[list[str]]:
 
 def _messages() -> Iterator[str]:
     yield f"# Messages\n\n{NOTE} What [messages to the booking app](../messages.md) look like on every channel.\n"
-    yield "Each type has a JSON Schema (2020-12). In Python it is `booking_payments.message_schema(type)`. Fields that it"
-    yield "does not name may be added; `data.schema_version` grows when one is removed or changes its meaning.\n"
+    yield "Each type has a JSON Schema (2020-12); in Python it is `booking_payments.message_schema(type)`. Fields that"
+    yield "it does not name may be added; `data.schema_version` grows when one is removed or changes its meaning.\n"
     for kind in MESSAGE_TYPES:
         schema = message_schema(kind)
         yield f"## {kind}\n\n{schema['description']}\n"
         own = schema["properties"]["data"]["properties"]
-        yield from _table(
-            "field of `data`", "meaning", rows=([f"`{name}`", its["description"]] for name, its in own.items())
-        )
+        rows = ([f"`{name}`", its["description"]] for name, its in own.items())
+        yield from _table("field of `data`", "meaning", rows=rows)
         yield f"```json\n{json.dumps(schema, indent=2)}\n```\n"
 
 

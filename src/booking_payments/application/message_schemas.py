@@ -1,8 +1,8 @@
 """The JSON Schema (2020-12) of each type of message, as it goes out on every channel.
 
-``message_schema`` is what the documents show and what tests hold every message against. It allows fields that it does not
-name, so that a receiver which checks by it takes messages of a later release, too; ``data.schema_version`` grows when a
-field is removed or changes its meaning.
+``message_schema`` is what the documents show and what tests hold every message against. It allows fields that it does
+not name, so that a receiver which checks by it takes messages of a later release, too; ``data.schema_version`` grows
+when a field is removed or changes its meaning.
 """
 
 from collections.abc import Mapping
