@@ -58,9 +58,8 @@ async def catch_up(payments: BookingPayments, engine: AsyncEngine) -> int:
     done = 0
     for message in await payments.messages(after=cursor):  # outside of our transaction
         async with AsyncSession(engine) as session, session.begin():
-            mine = await session.get(Progress, "payments", with_for_update=True) or Progress(
-                name="payments", cursor=None
-            )
+            found = await session.get(Progress, "payments", with_for_update=True)
+            mine = found or Progress(name="payments", cursor=None)
             if mine.cursor != cursor:
                 break  # another process has gone on meanwhile
             await apply(message, session)

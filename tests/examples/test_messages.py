@@ -17,9 +17,10 @@ app.create_tables()
 with open_payments_sync(migrate=True) as payments:
     for name in ("A-1", "A-2"):
         starts = datetime.now(UTC) + timedelta(days=30)
-        new = NewBooking(reference=name, customer_id="ann", amount=Money.parse("10.00", Currency.USD), event_starts_at=starts)
+        price = Money.parse("10.00", Currency.USD)
+        new = NewBooking(reference=name, customer_id="ann", amount=price, event_starts_at=starts)
         payments.process_booking_payment(payments.register_booking(new).booking, "pm_card_visa")
-    applied = app.apply
+    applied, seats = app.apply, app.Seat.objects.order_by("name")
 
     def cut_off(message):
         applied(message)
@@ -31,10 +32,10 @@ with open_payments_sync(migrate=True) as payments:
         app.catch_up(payments)
     except KeyboardInterrupt:
         pass
-    print([(seat.name, seat.status, seat.changes) for seat in app.Seat.objects.order_by("name")])
+    print([(seat.name, seat.status, seat.changes) for seat in seats.all()])
     app.apply = applied
     app.catch_up(payments)
-    print([(seat.name, seat.status, seat.changes) for seat in app.Seat.objects.order_by("name")], app.catch_up(payments))
+    print([(seat.name, seat.status, seat.changes) for seat in seats.all()], app.catch_up(payments))
 """
 
 
