@@ -125,7 +125,9 @@ def test_a_script_that_only_lists_payments_erases_no_message(tmp_path: Path) -> 
     with open_payments_sync(books(tmp_path), env_file=None, migrate=True) as payments:
         write(payments, "A-1", "A-2")
 
-    assert run(ONLY_LISTS, tmp_path).wait(PATIENCE_S) == 0
+    script = run(ONLY_LISTS, tmp_path)
+    script.communicate(timeout=PATIENCE_S)
+    assert script.returncode == 0
     with open_payments_sync(books(tmp_path), env_file=None, consumers=[got.append]):
         until(lambda: len(got) == 2, "both arrive")
 
@@ -199,9 +201,8 @@ print(sorted(got))
 
 
 def test_the_readmes_snippet_in_two_processes_loses_no_message(tmp_path: Path) -> None:
-    code = next(
-        each for each in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "open_payments" in each
-    )
+    snippets = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    code = next(each for each in snippets if "open_payments" in each)
     printed(tmp_path, "migrate", settings=books(tmp_path))
     started = [run(code.replace('reference="', f'reference="{name}-'), tmp_path) for name in ("one", "two")]
     for each in started:

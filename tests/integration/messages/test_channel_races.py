@@ -1,7 +1,6 @@
 """Transactions that overlap: a channel that is added loses no message, and a cursor skips none that commits late."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 
 import anyio
 import pytest
@@ -171,13 +170,15 @@ async def test_many_readers_at_once_get_the_same_messages_in_the_same_order(stor
     async def append(number: int) -> None:
         await storage.transact(lambda uow: uow.outbox.append(message(number, f"bk_{number}")))
 
+    async def read_behind(after: int) -> list[tuple[str, str | None]]:
+        some = await storage.transact(lambda uow: uow.outbox.number(PULL, after, 2, NOW))
+        return [(each.id, each.cursor) for each in some]
+
     async def read() -> None:
-        after, mine = 0, list[tuple[str, str | None]]()
+        mine = list[tuple[str, str | None]]()
         with anyio.fail_after(PATIENCE_S):
             while len(mine) < 5:
-                some = await storage.transact(lambda uow: uow.outbox.number(PULL, after, 2, NOW + timedelta(seconds=1)))
-                mine += [(each.id, each.cursor) for each in some]
-                after = int(mine[-1][1] or 0) if mine else 0
+                mine += await read_behind(int(mine[-1][1] or 0) if mine else 0)
         found.append(mine)
 
     async with anyio.create_task_group() as tasks:
