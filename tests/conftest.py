@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import egress
+from tests import egress, message_schemas
 from tests.integration.postgres import Server, server_dsn
 from tests.sharing import SHARED, folder_of_the_run, shared
 
 egress.install()
+message_schemas.install()
 
 # The same examples in every run, nothing kept between runs, and no judgement on how long an example took. Loaded here,
 # before any test module is: a test has the profile that is loaded when its module is imported.
@@ -36,6 +37,14 @@ def nothing_leaves_this_machine() -> Iterator[None]:
     egress.attempts.clear()
     yield
     assert egress.attempts == []
+
+
+@pytest.fixture(autouse=True)
+def messages_are_as_their_schemas_say() -> Iterator[None]:
+    """Fail a test in which a message was written that its type's schema does not allow."""
+    message_schemas.wrong.clear()
+    yield
+    assert message_schemas.wrong == []
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ A meaning that is missing there is missing in the code: in a description, a help
 """
 
 import asyncio
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ import click
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
+from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
 from booking_payments.entrypoints.cli.main import main as command_line
 from booking_payments.entrypoints.http import gauges, openapi
 from booking_payments.entrypoints.http.app import endpoints
@@ -35,6 +37,7 @@ def pages() -> Mapping[str, str]:
         "settings": _settings,
         "cli": _cli,
         "metrics": _metrics,
+        "messages": _messages,
     }
     return {name: "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
 
@@ -219,6 +222,22 @@ def _families(registry: CollectorRegistry) -> Iterator[list[str]]:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{each}`" for each in getattr(collector, "_labelnames", ()))
         yield [f"`{name}`", family.type, labels, family.documentation]
+
+
+# --- messages --------------------------------------------------------------------------------------------------
+
+
+def _messages() -> Iterator[str]:
+    yield f"# Messages\n\n{NOTE} What [messages to the booking app](../messages.md) look like on every channel.\n"
+    yield "Each type has a JSON Schema (2020-12); in Python it is `booking_payments.message_schema(type)`. Fields that"
+    yield "it does not name may be added; `data.schema_version` grows when one is removed or changes its meaning.\n"
+    for kind in MESSAGE_TYPES:
+        schema = message_schema(kind)
+        yield f"## {kind}\n\n{schema['description']}\n"
+        own = schema["properties"]["data"]["properties"]
+        rows = ([f"`{name}`", its["description"]] for name, its in own.items())
+        yield from _table("field of `data`", "meaning", rows=rows)
+        yield f"```json\n{json.dumps(schema, indent=2)}\n```\n"
 
 
 # --- writing ---------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from booking_payments.application.callers import Caller
+    from booking_payments.application.channels import ChannelNotRecorded
+    from booking_payments.application.message_schemas import message_schema
     from booking_payments.application.payments import BookingPayments
     from booking_payments.application.views import NewBooking, PaymentResult
     from booking_payments.domain.booking import BookingDetails
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from booking_payments.domain.money import Currency, Money
     from booking_payments.embedding import SyncBookingPayments, open_payments, open_payments_sync
     from booking_payments.ports.gateway import OwnGateway, WebhookRefused
+    from booking_payments.ports.publisher import Message
 
 _HOMES: Final = {
     "BookingDetails": "booking_payments.domain.booking",
@@ -33,8 +36,10 @@ _HOMES: Final = {
     "Caller": "booking_payments.application.callers",
     "CaptureMethod": "booking_payments.domain.instructions",
     "CardDeclined": "booking_payments.domain.errors",
+    "ChannelNotRecorded": "booking_payments.application.channels",
     "Currency": "booking_payments.domain.money",
     "InvalidInput": "booking_payments.domain.errors",
+    "Message": "booking_payments.ports.publisher",
     "Money": "booking_payments.domain.money",
     "NewBooking": "booking_payments.application.views",
     "NotFound": "booking_payments.domain.errors",
@@ -48,6 +53,7 @@ _HOMES: Final = {
     "SyncBookingPayments": "booking_payments.embedding",
     "TryAgainLater": "booking_payments.domain.errors",
     "WebhookRefused": "booking_payments.ports.gateway",
+    "message_schema": "booking_payments.application.message_schemas",
     "open_payments": "booking_payments.embedding",
     "open_payments_sync": "booking_payments.embedding",
 }
@@ -58,8 +64,10 @@ __all__ = [
     "Caller",
     "CaptureMethod",
     "CardDeclined",
+    "ChannelNotRecorded",
     "Currency",
     "InvalidInput",
+    "Message",
     "Money",
     "NewBooking",
     "NotFound",
@@ -73,6 +81,7 @@ __all__ = [
     "SyncBookingPayments",
     "TryAgainLater",
     "WebhookRefused",
+    "message_schema",
     "open_payments",
     "open_payments_sync",
 ]

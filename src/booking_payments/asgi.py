@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from booking_payments.entrypoints import lean  # before anything else
 
 # isort: split
-from booking_payments.container import build
+from booking_payments.container import attach_channels, build
 from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
 from booking_payments.entrypoints.logging import set_up_logging
@@ -58,10 +58,11 @@ class Application:
         with extra("http", "booking_payments.asgi"):
             from booking_payments.entrypoints.http.app import create_app
         with collecting_traces():
-            async with build(self._settings, own=self._own, works=True, serving=True) as services:
+            async with build(self._settings, own=self._own, serving=True) as services:
                 readiness = await services.ready()
                 if not readiness.ok:
                     raise SettingsError(Problem("DATABASE_URL", readiness.detail or "must be ready"))
+                await attach_channels(services)
                 self._app = create_app(services)
                 look_for_less_garbage()
                 await self._app(scope, receive, send)

@@ -3,7 +3,7 @@
 Nothing in the domain or the use cases knows that this file exists.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
-from booking_payments.adapters.memory.publisher import Bounded, CallablePublisher, Consumer, Publishers
+from booking_payments.adapters.memory.publisher import Bounded, CallablePublisher, Consumer
 from booking_payments.adapters.memory.steps import side_by_side
 from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.adapters.procrastinate.presence import Presence
@@ -33,16 +33,19 @@ from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.pace import Paced
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.adapters.telemetry.delivery_log import LoggedPublisher
 from booking_payments.adapters.telemetry.gateway_log import logged
 from booking_payments.adapters.telemetry.traces import traced, tracer
+from booking_payments.application.channels import ChannelNotRecorded, ChannelState
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import Terms, World
 from booking_payments.entrypoints.background import TICK, Alarm, Every, Round, running
 from booking_payments.entrypoints.chores import Chores
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.extras import extra, require_driver
+from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway, OwnGateway
-from booking_payments.ports.publisher import Publisher
+from booking_payments.ports.publisher import BROKER, WEBHOOK, Publisher, python_channel
 from booking_payments.settings import GatewayName, Problem, Settings, SettingsError
 from booking_payments.terms import retry_of, terms_of
 
@@ -53,6 +56,9 @@ if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it 
     from booking_payments.adapters.throttle import Counters
     from booking_payments.entrypoints.deliveries import Deliveries
     from booking_payments.entrypoints.http.limits import Limits
+
+WORKER_GONE: Final = timedelta(seconds=60)
+"""A worker that has not said for so long that it delivers on a channel no longer does."""
 
 LOOK_FOR_WORKERS: Final = timedelta(seconds=5)
 """How often `serve` looks whether there are workers."""
@@ -113,13 +119,14 @@ def _queue(settings: Settings) -> "JobQueue | None":
 
 
 def _publishers(
-    settings: Settings, clock: SystemClock | DatabaseClock, consumers: Sequence[Consumer]
-) -> Sequence[Publisher]:
-    found: list[Publisher] = [CallablePublisher(*consumers)] if consumers else []
+    settings: Settings, clock: SystemClock | DatabaseClock, consumers: Sequence[Consumer], name: str
+) -> Mapping[str, Publisher]:
+    """What delivers on each channel of this process."""
+    found: dict[str, Publisher] = {python_channel(name): CallablePublisher(*consumers)} if consumers else {}
     if settings.messages_webhook_url:
-        found.append(_webhook(settings.messages_webhook_url, settings, clock))
+        found[WEBHOOK] = _webhook(settings.messages_webhook_url, settings, clock)
     if settings.messages_broker_url:
-        found.append(_broker(settings.messages_broker_url.get_secret_value(), settings))
+        found[BROKER] = _broker(settings.messages_broker_url.get_secret_value(), settings)
     return found
 
 
@@ -142,15 +149,14 @@ def _longest_delivery(settings: Settings) -> timedelta:
     return timedelta(seconds=settings.operation_lease_s) / 2
 
 
-def _publisher(settings: Settings, publishers: Sequence[Publisher]) -> Publisher | None:
-    return Bounded(Publishers(*publishers), _longest_delivery(settings)) if publishers else None
+def _channels(settings: Settings, publishers: Mapping[str, Publisher]) -> Mapping[str, Publisher]:
+    """The same, each with an end to its time, and a line of the log for each try that fails."""
+    longest = _longest_delivery(settings)
+    return {name: LoggedPublisher(Bounded(each, longest), name) for name, each in publishers.items()}
 
 
-def _terms(settings: Settings, publisher: Publisher | None, works: bool, installation_id: str | None) -> Terms:
-    """The settings' terms. Where this process does the background work and has no way out for messages, it would cross
-    them off a moment after they are written: so they are written that way."""
-    terms = evolve(terms_of(settings), installation_id=installation_id)
-    return evolve(terms, deliveries=evolve(terms.deliveries, let_go=works and publisher is None))
+def _terms(settings: Settings, installation_id: str | None) -> Terms:
+    return evolve(terms_of(settings), installation_id=installation_id)
 
 
 def _counters(settings: Settings) -> "Counters":
@@ -193,7 +199,8 @@ class Container(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=Settings)
     consumers = providers.Object[Sequence[Consumer]](())
-    works = providers.Object(False)
+    channel_name = providers.Object("app")
+    in_worker = providers.Object(False)
     serves = providers.Object(False)
     installation_id = providers.Object[str | None](None)
     database_url = settings.provided.normalized_database_url
@@ -244,8 +251,8 @@ class Container(containers.DeclarativeContainer):
     )
     queue = providers.Singleton(_queue, settings)
     storage = providers.Singleton(_storage, settings, alarm, clock, queue)
-    publishers = providers.Singleton(_publishers, settings, clock, consumers)
-    publisher = providers.Singleton(_publisher, settings, publishers)
+    publishers = providers.Singleton(_publishers, settings, clock, consumers, channel_name)
+    channels = providers.Singleton(_channels, settings, publishers)
 
     # How often somebody may call
     counters = providers.Singleton(_counters, settings)
@@ -257,11 +264,13 @@ class Container(containers.DeclarativeContainer):
         storage=providers.Singleton(_traced, storage, "database"),
         gateway=gateway,
         webhooks=webhooks,
-        publisher=publisher,
+        channels=channels,
+        reader=channel_name,
+        in_worker=in_worker,
         clock=clock,
         ids=ids,
         random=random,
-        terms=providers.Callable(_terms, settings, publisher, works, installation_id),
+        terms=providers.Callable(_terms, settings, installation_id),
         retry=providers.Callable(retry_of, settings),
         side_by_side=providers.Object(side_by_side),
     )
@@ -275,21 +284,30 @@ async def build(
     consumers: Sequence[Consumer] = (),
     own: OwnGateway | None = None,
     *,
-    works: bool = False,
+    channel_name: str | None = None,
+    in_worker: bool = False,
     serving: bool = False,
     wait: timedelta = LONGEST_WAIT,
 ) -> AsyncIterator[Services]:
     """The services of one process, closed when the context ends. Raises ``SettingsError``.
 
-    ``consumers`` take the messages to the booking app inside this process. ``own`` stands in for the gateway that the
-    settings name. ``works``: this process is going to do the background work. ``serving``: it answers over HTTP, where
+    ``consumers`` take the messages to the booking app inside this process, on the channel ``python:NAME`` with
+    ``channel_name``, by default the name of the settings. ``own`` stands in for the gateway that the settings name.
+    ``in_worker``: this process is a background worker. ``serving``: it answers over HTTP, where
     rates are bounded. On SQLite only one process may serve a file. Another one is waited for, at most
     ``wait``; then ``SettingsError`` is raised.
     """
     async with AsyncExitStack() as stack:
         if serving:
             await stack.enter_async_context(_serving_alone(settings, wait))
-        yield await stack.enter_async_context(_built(settings, consumers, own, works=works, serving=serving))
+        container = Container(
+            settings=settings,
+            consumers=providers.Object(consumers),
+            channel_name=providers.Object(channel_name or settings.messages_channel),
+            in_worker=providers.Object(in_worker),
+            serves=providers.Object(serving),
+        )
+        yield await stack.enter_async_context(_built(container, own))
 
 
 @asynccontextmanager
@@ -313,15 +331,8 @@ def _log_wait(file: Path, wait: timedelta) -> Callable[[int | None], None]:
 
 
 @asynccontextmanager
-async def _built(
-    settings: Settings, consumers: Sequence[Consumer], own: OwnGateway | None, *, works: bool, serving: bool
-) -> AsyncIterator[Services]:
-    container = Container(
-        settings=settings,
-        consumers=providers.Object(consumers),
-        works=providers.Object(works),
-        serves=providers.Object(serving),
-    )
+async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[Services]:
+    settings, serving = container.settings(), container.serves()
     if own is not None:
         container.chosen_gateway.override(providers.Object(own.gateway))
         container.webhooks.override(providers.Object(own.webhooks))
@@ -343,7 +354,7 @@ async def _built(
             limits=container.limits() if serving and settings.rate_limit_enabled else None,
         )
     finally:
-        for publisher in container.publishers():
+        for publisher in container.publishers().values():
             if hasattr(publisher, "close"):  # functions have nothing to close
                 await publisher.close()
         await storage.close()
@@ -405,6 +416,18 @@ async def shared_store_answers(settings: Settings) -> bool:
     return not verdict.alone
 
 
+async def attach_channels(services: Services) -> None:
+    """Begin to deliver on the channels of this process. Raises ``SettingsError`` where one is not recorded though
+    others are."""
+    try:
+        await services.payments.attach_channels()
+    except ChannelNotRecorded as error:
+        raise SettingsError(Problem(_SET_BY.get(error.name, "consumers"), error.message)) from error
+
+
+_SET_BY: Final = {WEBHOOK: "MESSAGES_WEBHOOK_URL", BROKER: "MESSAGES_BROKER_URL"}
+
+
 async def readiness(storage: SqlStorage) -> Readiness:
     """Whether the database can be reached and has the schema of this version."""
     try:
@@ -422,6 +445,8 @@ async def readiness(storage: SqlStorage) -> Readiness:
 def _background(container: Container, kind: GatewayName | None) -> Background:
     """What runs beside the HTTP app: due work, and with the fake gateway its webhooks to ourselves.
 
+    Messages are delivered here on each channel of this process, unless a worker says that it delivers there.
+
     On SQLite a ``serve`` process first ends the leases of the ``serve`` before it. Where several processes
     share PostgreSQL, all of that is left to workers as long as one is alive.
     """
@@ -429,7 +454,8 @@ def _background(container: Container, kind: GatewayName | None) -> Background:
     @asynccontextmanager
     async def background() -> AsyncIterator[None]:
         payments, alarm, storage = container.payments(), container.alarm(), container.storage()
-        woken: list[Round] = [payments.deliver_messages, payments.settle_due]
+        woken: list[Round] = [payments.settle_due]
+        deliver: Round = payments.deliver_messages
         rounds = list(_rounds(container, kind))
         async with AsyncExitStack() as stack:
             if not container.settings().on_postgresql:
@@ -437,14 +463,42 @@ def _background(container: Container, kind: GatewayName | None) -> Background:
                     await storage.take_over()
             else:
                 presence = Presence(storage.engine, container.queue())
-                await presence.look()
+                workers = _Workers(presence, payments, container.clock())
+                await workers.look()
+                deliver = workers.deliver_beside
                 woken = [_unless_others_do(work, presence) for work in woken]
                 rounds = [Every(each.pause, _unless_others_do(each.work, presence)) for each in rounds]
-                rounds.append(Every(LOOK_FOR_WORKERS, presence.look))
-            await stack.enter_async_context(running(alarm, woken, rounds))
+                rounds.append(Every(LOOK_FOR_WORKERS, workers.look))
+            await stack.enter_async_context(running(alarm, [deliver, *woken], rounds))
             yield
 
     return background
+
+
+class _Workers:
+    """The workers beside this process, and the channels on which they deliver: this process leaves those to them."""
+
+    def __init__(self, presence: Presence, payments: BookingPayments, clock: Clock) -> None:
+        self._presence, self._payments, self._clock = presence, payments, clock
+        self._theirs: frozenset[str] = frozenset()
+
+    async def look(self) -> int:
+        """Look for workers once; returns whether there are any."""
+        found = await self._presence.look()
+        self._theirs = frozenset(await self._carried()) if found else frozenset()
+        return found
+
+    async def _carried(self) -> Sequence[str]:
+        now = self._clock.now()
+        last = [(each.channel.name, each.channel.worker_alive_at) for each in await self._states()]
+        return [name for name, at in last if at is not None and now - at < WORKER_GONE]
+
+    async def _states(self) -> Sequence[ChannelState]:
+        return (await self._payments.channel_states()).channels
+
+    async def deliver_beside(self) -> int:
+        """Deliver on the channels of this process on which no worker does."""
+        return await self._payments.deliver_messages(self._theirs)
 
 
 def _unless_others_do(work: Round, presence: Presence) -> Round:
@@ -458,6 +512,8 @@ def _rounds(container: Container, kind: GatewayName | None) -> Iterator[Every]:
     payments = container.payments()
     chores = Chores(payments, container.clock())
     yield Every(TICK, payments.expire_bookings)
+    yield Every(timedelta(seconds=10), payments.announce_expiring)
+    yield Every(timedelta(minutes=5), chores.watch_channels)
     yield Every(timedelta(hours=1), chores.forget_answers)
     yield Every(timedelta(minutes=5), chores.retry_webhooks)
     if kind is GatewayName.FAKE:

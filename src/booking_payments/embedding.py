@@ -25,10 +25,11 @@ from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.sql.migrations import CannotMigrateError
 from booking_payments.adapters.sql.migrations import migrate as bring_up_to_date
 from booking_payments.application.payments import BookingPayments
-from booking_payments.container import build
+from booking_payments.container import attach_channels, build
 from booking_payments.entrypoints.logging import speak_as_the_host_does
 from booking_payments.extras import require_driver
 from booking_payments.ports.gateway import OwnGateway
+from booking_payments.ports.publisher import CHANNEL_NAMES, is_channel_name, python_channel
 from booking_payments.settings import Problem, SettingsError, load_settings
 
 P = ParamSpec("P")
@@ -43,6 +44,7 @@ async def open_payments(
     migrate: bool = False,
     background: bool = True,
     consumers: Sequence[Consumer] = (),
+    channel: str | None = None,
     gateway: OwnGateway | None = None,
 ) -> AsyncIterator[BookingPayments]:
     """The facade over the database and gateway of the settings, closed when the context ends.
@@ -50,21 +52,28 @@ async def open_payments(
     ``env`` stands in for the environment; ``migrate`` brings the database's schema up to date first; ``background``
     settles, expires and delivers while the context is open (leave it out where ``booking-payments serve`` runs, too).
     ``consumers`` are functions that take the messages to the booking app, on the loop if they are async, else in
-    threads; they are called by the background work of this process, so it has to be the only one that does it.
+    threads. They are called by the background work of the processes that have them, and of no others: together they
+    are the channel ``python:NAME``, where NAME is ``channel`` or ``MESSAGES_CHANNEL``. All processes with consumers of
+    the same name share its messages. ``channel`` is also the NAME of the channel that ``messages`` reads.
     ``gateway`` is an adapter of your own, with what reads its events, in place of the one that the settings name.
     Raises ``SettingsError`` for wrong settings, a package that they ask for and that is not there, a database that
-    can't be reached, an old schema, or one that can't be brought up to date.
+    can't be reached, an old schema, one that can't be brought up to date, or a channel that is not recorded while
+    others are.
     """
     settings = load_settings(env, env_file)
+    if channel is not None and not is_channel_name(python_channel(channel)):
+        raise SettingsError(Problem("channel", f"a channel is called {CHANNEL_NAMES}"))
     speak_as_the_host_does()
     if migrate:
         require_driver(settings)
         _bring_up_to_date(settings.normalized_database_url)
     async with AsyncExitStack() as stack:
-        services = await stack.enter_async_context(build(settings, consumers, gateway, works=background))
+        services = await stack.enter_async_context(build(settings, consumers, gateway, channel_name=channel))
         ready = await services.ready()
         if not ready.ok:
             raise SettingsError(Problem("DATABASE_URL", ready.detail or "must be ready"))
+        if background or consumers:
+            await attach_channels(services)
         if background and services.background is not None:
             await stack.enter_async_context(services.background())
         yield services.payments
@@ -131,6 +140,12 @@ class SyncBookingPayments:
         self.undelivered_messages = blocking(payments.undelivered_messages)
         self.replay_messages = blocking(payments.replay_messages)
         self.drop_messages = blocking(payments.drop_messages)
+        self.messages = blocking(payments.messages)
+        self.attach_channels = blocking(payments.attach_channels)
+        self.channel_states = blocking(payments.channel_states)
+        self.add_channel = blocking(payments.add_channel)
+        self.remove_channel = blocking(payments.remove_channel)
+        self.announce_expiring = blocking(payments.announce_expiring)
         self.settle_payment = blocking(payments.settle_payment)
         self.settle_due = blocking(payments.settle_due)
         self.expire_bookings = blocking(payments.expire_bookings)
@@ -158,11 +173,18 @@ def open_payments_sync(
     migrate: bool = False,
     background: bool = True,
     consumers: Sequence[Consumer] = (),
+    channel: str | None = None,
     gateway: OwnGateway | None = None,
 ) -> Iterator[SyncBookingPayments]:
     """``open_payments`` for scripts, Flask and Django: the loop runs in a thread of its own while the context lasts."""
     opening = open_payments(
-        env, env_file=env_file, migrate=migrate, background=background, consumers=consumers, gateway=gateway
+        env,
+        env_file=env_file,
+        migrate=migrate,
+        background=background,
+        consumers=consumers,
+        channel=channel,
+        gateway=gateway,
     )
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(opening) as payments:
         yield SyncBookingPayments(payments, portal)

@@ -25,6 +25,7 @@ from booking_payments.adapters.messages.signature import key_of
 from booking_payments.adapters.stripe.amounts import DIGITS, MOST_DIGITS
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.presenting import SUFFIX_LENGTH, is_suffix
+from booking_payments.ports.publisher import BROKER, WEBHOOK
 
 DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
 """Signs tokens where nobody but this machine can call and no real money moves."""
@@ -449,6 +450,17 @@ class Settings(BaseSettings):
         alias="MESSAGES_BROKER_QUEUE",
         description="must be the name of a queue: letters, digits, dots, dashes and underscores",
     )
+    messages_channel: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")] = Field(
+        "app",
+        alias="MESSAGES_CHANNEL",
+        description="must be a name of at most 40 letters a-z, digits, dashes and underscores: NAME in the channels "
+        "python:NAME and pull:NAME",
+    )
+    booking_expiring_notice_s: Annotated[Count, Field(le=86_400)] = Field(
+        600,
+        alias="BOOKING_EXPIRING_NOTICE_S",
+        description="must be a whole number of seconds from 0 to 86400; 0: never",
+    )
     messages_retry_attempts: Annotated[Count, Field(ge=1, le=50)] = Field(
         18, alias="MESSAGES_RETRY_ATTEMPTS", description="must be a whole number from 1 to 50"
     )
@@ -570,6 +582,12 @@ class Settings(BaseSettings):
         """The secrets that a webhook may be signed with."""
         given = tuple(secret.get_secret_value() for secret in self.given_webhook_secrets)
         return given or ((DEVELOPMENT_WEBHOOK_SECRET,) if self.in_development else ())
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that every process with these settings delivers on."""
+        ways = {WEBHOOK: self.messages_webhook_url, BROKER: self.messages_broker_url}
+        return tuple(name for name, address in ways.items() if address)
 
     @property
     def messages_webhook_secrets(self) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ def terms_of(settings: Settings) -> Terms:
         max_unpaid_bookings=settings.max_unpaid_bookings_per_customer,
         lease=timedelta(seconds=settings.operation_lease_s),
         deliveries=_deliveries_terms(settings),
+        expiring_notice=timedelta(seconds=settings.booking_expiring_notice_s),
         time_zone=settings.business_time_zone,
     )
 

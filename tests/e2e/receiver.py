@@ -12,6 +12,8 @@ from typing import Any
 from attrs import Factory, define
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from tests.message_schemas import errors_of
+
 
 @define
 class Received:
@@ -35,6 +37,7 @@ class Received:
                 self.wrong.append(str(error))
                 return 400
             message = json.loads(body)
+            self.wrong.extend(errors_of(message))
             if message["id"] != headers["webhook-id"]:
                 self.wrong.append(f"{message['id']} came as {headers['webhook-id']}")
             self.messages[message["booking_id"]].append(message)

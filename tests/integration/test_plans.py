@@ -54,7 +54,11 @@ QUESTIONS: dict[str, Ask] = {
     "an event": lambda uow: uow.inbox.find("evt_1"),
     "events that were not processed": lambda uow: uow.inbox.unfinished(10),
     "the newest event": lambda uow: uow.inbox.newest(),
-    "messages to deliver": lambda uow: uow.outbox.claim(NOW, LATER, 100, past_dead=False),
+    "messages to deliver": lambda uow: uow.outbox.claim("webhook", NOW, LATER, 100, past_dead=False),
+    "messages of no channel": lambda uow: uow.outbox.assign(1_000),
+    "messages behind a cursor": lambda uow: uow.outbox.number("pull:app", 0, 100, NOW),
+    "what waits on the channels": lambda uow: uow.outbox.backlogs(),
+    "holds that end soon": lambda uow: uow.bookings.due_to_warn(NOW, LATER, 100),
     "an answer": lambda uow: uow.answers.get("ann", "POST /", "key"),
     "payments by day": lambda uow: uow.overview.tallies(DAYS),
     "money by day": lambda uow: uow.overview.moved(DAYS),
@@ -109,7 +113,7 @@ def _scanned(url: str, statement: str, parameters: Any, settings: dict[str, str]
     return [line.partition("Seq Scan on ")[2].split()[0] for line in plan if "Seq Scan on " in line]
 
 
-EMPTY = {"inbox", "outbox", "answers", "audit", "gateway_ids", "postings"}
+EMPTY = {"message_channels", "message_deliveries", "inbox", "outbox", "answers", "audit", "gateway_ids", "postings"}
 """Nothing is in them yet, and what is empty may be read from end to end."""
 
 

@@ -120,9 +120,9 @@ async def test_a_lock_file_that_can_not_be_opened_is_named(file: Path) -> None:
 
 
 async def test_only_one_serves_and_any_number_share(settings: Settings, file: Path) -> None:
-    async with build(settings, works=True, serving=True):
+    async with build(settings, serving=True):
         with pytest.raises(SettingsError, match=r"DATABASE_URL: process .* only one serve may use a SQLite file"):
-            async with build(settings, works=True, serving=True, wait=NOT_AT_ALL):
+            async with build(settings, serving=True, wait=NOT_AT_ALL):
                 pytest.fail("two serve")
         async with build(settings), open_payments({"DATABASE_URL": f"sqlite:///{file}"}, env_file=None) as payments:
             assert (await payments.list_payments()).items == ()
@@ -198,7 +198,7 @@ async def test_serve_ends_the_leases_of_an_earlier_serve_and_no_others(
 ) -> None:
     await _leave_leases(settings, file, holder)
 
-    async with build(settings, works=True, serving=True) as services:
+    async with build(settings, serving=True) as services:
         assert services.background is not None
         async with services.background():
             assert _held(file) == left

@@ -4,7 +4,7 @@ None is in the product's code: a bug is planted for the length of a context and 
 each is found stands in ``test_planted_bugs.py``.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import count
@@ -25,6 +25,7 @@ from booking_payments.application import (
     recording,
     webhooks,
 )
+from booking_payments.application.channels import attach_channels
 from booking_payments.application.gateway_call import Done, NotDone, Outcome, Unknown
 from booking_payments.application.intent_list import IntentList
 from booking_payments.application.operations import Claimed, News
@@ -588,10 +589,10 @@ def two_transactions(patch: Patch) -> None:
 
 @_bug("a message is crossed off before it is published")
 def message_is_crossed_off_first(patch: Patch) -> None:
-    async def other(world: World, message: Message) -> str | None:
+    async def other(world: World, channel: str, message: Message) -> str | None:
         now = world.clock.now()
-        await world.storage.transact(lambda uow: uow.outbox.delivered([message.id], now))
-        return await publish(world, message)
+        await world.storage.transact(lambda uow: uow.outbox.delivered(channel, [message.id], now))
+        return await publish(world, channel, message)
 
     publish = delivering._publish
 
@@ -600,11 +601,15 @@ def message_is_crossed_off_first(patch: Patch) -> None:
 
 @_bug("the rest of a booking's messages does not wait for one that failed")
 def messages_overtake(patch: Patch) -> None:
-    async def other(world: World) -> int:
-        waiting = await world.storage.read(lambda uow: uow.outbox.waiting(100))
-        delivered = [message.id for message in waiting if await delivering._publish(world, message) is None]
+    async def other(world: World, besides: Collection[str] = ()) -> int:
+        await attach_channels(world)
+        await world.storage.transact(lambda uow: uow.outbox.assign(100))
+        (channel,) = world.channels
+        waiting = await world.storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=100))
+        messages = [each.message for each in waiting]
+        delivered = [each.id for each in messages if await delivering._publish(world, channel, each) is None]
         now = world.clock.now()
-        await world.storage.transact(lambda uow: uow.outbox.delivered(delivered, now))
+        await world.storage.transact(lambda uow: uow.outbox.delivered(channel, delivered, now))
         return len(delivered)
 
     patch.setattr("booking_payments.application.payments.deliver_messages", other)

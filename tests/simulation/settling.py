@@ -244,8 +244,8 @@ class Settling:
             unfinished = self._read(lambda uow: uow.inbox.unfinished(10))
             yield from (f"webhook {each.event_id} ({each.type}) was never processed" for each in unfinished)
         if self.repairs.resolver:
-            waiting = self._read(lambda uow: uow.outbox.waiting(10))
-            yield from (f"message {each.id} ({each.type}) was never delivered" for each in waiting)
+            waiting = self._read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
+            yield from (f"message {each.message.id} ({each.message.type}) was never delivered" for each in waiting)
             yield from self._unsent()
             yield from self._out_of_order()
             yield from self._untold()

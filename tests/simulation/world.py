@@ -27,6 +27,7 @@ from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import StorageConflict, Subject, Work
+from booking_payments.testing.house import CHANNEL
 from tests.simulation.books import Books, Changes, MemoryBooks, SqlBooks
 from tests.simulation.faults import SCRIPTS, Fault, Faults, Kind, NoFaults, Point, Switch
 from tests.simulation.invariants import GatewaySide, Invariants, OurSide
@@ -192,7 +193,7 @@ class Process:
                 storage=StorageBoundary(self),
                 gateway=StripeGateway(TransportBoundary(self, clock), livemode=False, name="fake"),
                 webhooks=StripeWebhooks([SECRET]),
-                publisher=PublisherBoundary(self),
+                channels={CHANNEL: PublisherBoundary(self)},
                 clock=clock,
                 ids=world.ids,
                 random=world.chance(f"jitter of {name}"),

@@ -8,6 +8,7 @@ from typing import Final
 
 from attrs import frozen
 
+from booking_payments.application.channels import ChannelStates, states_in
 from booking_payments.application.world import World
 from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
@@ -112,7 +113,7 @@ class Figures:
     the most payments first. ``refund_times_s`` are from request to success. ``declined_often``: customers whose cards
     were declined ``MANY_DECLINES`` times or more, as those of somebody who tries out stolen cards are. ``dead_letters``
     are messages that were given up. ``holds``: payments whose money has to be captured before a time that is known, the
-    earliest first.
+    earliest first. ``channels``: on which the booking app is told, and what waits there.
     """
 
     since: datetime
@@ -129,6 +130,7 @@ class Figures:
     declined_often: int
     dead_letters: int
     holds: tuple[Payment, ...]
+    channels: ChannelStates
 
     @property
     def succeeded(self) -> int:
@@ -184,6 +186,7 @@ async def figures(world: World, since: datetime) -> Figures:
             disputes=tuple(each for each in await disputes(uow, until) if each.dispute.status.is_open),
             declined_often=await _declined_often(uow, refused),
             dead_letters=len(await uow.outbox.undelivered(dead=True, limit=MOST_DEAD)),
+            channels=await states_in(uow, until),
             holds=_by_deadline(await told.held(MOST_HELD)),
         )
 

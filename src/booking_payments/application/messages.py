@@ -16,39 +16,36 @@ SCHEMA_VERSION: Final = 1
 Content = dict[str, object]
 
 
-def message_for(event: ev.Fact, payment: Payment, now: datetime) -> tuple[str, Content] | None:
-    """Type and content of the message that ``event`` gives rise to; None for events that concern nobody else.
+def message_for(event: ev.Fact, payment: Payment) -> tuple[str, Content] | None:
+    """Type of the message that ``event`` gives rise to, with what it carries beside ``standing``; None for events that
+    concern nobody else.
 
     ``payment`` is the payment after the event. Amounts are decimal text in major units.
     """
     make = _MAKERS.get(type(event))
-    made = make(event, payment) if make else None
-    if made is None:
-        return None
-    kind, content = made
-    return kind, {**_money(payment, now), **content}
+    return make(event, payment) if make else None
 
 
-def _money(payment: Payment, now: datetime) -> Content:
-    """How the payment stands, for a receiver that decides by it."""
+def standing(booking: Booking, payment: Payment | None, now: datetime) -> Content:
+    """How the booking and its payment stand at ``now``, for a receiver that decides by it. Without a payment the amount
+    is what the booking costs, and nothing of it was moved."""
+    if payment is None:
+        none = Money.zero(booking.amount.currency).major()
+        return {
+            "status": None,
+            "amount": booking.amount.major(),
+            "currency": booking.amount.currency.code,
+            "refunded_amount": none,
+            "remaining_refundable": none,
+            "refund_owed": none,
+        }
     return {
+        "status": payment.status.value,
         "amount": payment.amount.major(),
         "currency": payment.amount.currency.code,
         "refunded_amount": payment.refunded.major(),
         "remaining_refundable": payment.refundable.remaining(now).major(),
         "refund_owed": payment.owed.amount.major(),
-    }
-
-
-def money_of_unpaid(booking: Booking) -> Content:
-    """The same for a booking without a payment."""
-    nothing = Money.zero(booking.amount.currency).major()
-    return {
-        "amount": booking.amount.major(),
-        "currency": booking.amount.currency.code,
-        "refunded_amount": nothing,
-        "remaining_refundable": nothing,
-        "refund_owed": nothing,
     }
 
 

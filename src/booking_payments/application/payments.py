@@ -17,6 +17,14 @@ from booking_payments.application import bookings, paying, refunding, webhooks
 from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
 from booking_payments.application.callers import Caller
+from booking_payments.application.channels import (
+    ChannelStates,
+    add_channel,
+    attach_channels,
+    channel_states,
+    read_messages,
+    remove_channel,
+)
 from booking_payments.application.checking_out import Checkout, ask_about_checkout, look_at_checkout
 from booking_payments.application.delivering import (
     deliver_messages,
@@ -25,6 +33,7 @@ from booking_payments.application.delivering import (
     undelivered_messages,
 )
 from booking_payments.application.drift import KeptReport, keep_report, last_reports
+from booking_payments.application.expiring import announce_expiring
 from booking_payments.application.figures import Figures, OpenDispute, days_back, disputes, figures
 from booking_payments.application.idempotency import Marks, Memory, amount_asked, library_request, once
 from booking_payments.application.paying import AmountInput
@@ -56,7 +65,7 @@ from booking_payments.domain.events import Recorded, Settlement
 from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.ports.audit import AuditRecord
-from booking_payments.ports.publisher import Delivery
+from booking_payments.ports.publisher import Delivery, Message
 from booking_payments.ports.storage import (
     BookingFilter,
     BookingPage,
@@ -435,8 +444,8 @@ class BookingPayments:
         return await webhooks.receive_webhook(self._world, body, signature)
 
     async def work(self) -> int:
-        """One round of background work: deliver messages, settle what is due, expire bookings, and deliver what these
-        have to tell. Returns how much there was to do.
+        """One round of background work: deliver messages, settle what is due, announce and expire holds, and deliver
+        what these have to tell. Returns how much there was to do.
 
         A silent gateway holds up no message that waits already, and the rest for minutes at most. Raises an
         ``ExceptionGroup`` of what broke when everything had its turn; the next round tries it again.
@@ -446,24 +455,75 @@ class BookingPayments:
         async def part(round_of: Callable[[World], Awaitable[int]]) -> None:
             done.append(await round_of(self._world))
 
-        await each_by_itself((deliver_messages, resolve_due, bookings.expire_bookings, deliver_messages), part)
+        parts = (deliver_messages, resolve_due, announce_expiring, bookings.expire_bookings, deliver_messages)
+        await each_by_itself(parts, part)
         return sum(done)
 
-    async def deliver_messages(self) -> int:
-        """Deliver messages that are due; returns how many were taken."""
-        return await deliver_messages(self._world)
+    async def deliver_messages(self, besides: Collection[str] = ()) -> int:
+        """Deliver messages that are due on this process's channels, except those in ``besides``; returns how many were
+        taken. Raises ``ChannelNotRecorded``."""
+        return await deliver_messages(self._world, besides)
 
-    async def undelivered_messages(self, *, dead: bool = False, limit: int = 50) -> Sequence[Delivery]:
-        """Messages that wait for their delivery, oldest first; with ``dead`` only those that were given up."""
-        return await undelivered_messages(self._world, dead=dead, limit=limit)
+    async def undelivered_messages(
+        self, *, dead: bool = False, limit: int = 50, channel: str | None = None
+    ) -> Sequence[Delivery]:
+        """Messages that wait for their delivery, oldest first, once for each channel; with ``dead`` only those that
+        were given up, with ``channel`` only those of that channel."""
+        return await undelivered_messages(self._world, dead=dead, limit=limit, channel=channel)
 
-    async def replay_messages(self, message_ids: Collection[str]) -> int:
-        """Have dead letters delivered after all; returns how many of these there were."""
-        return await replay_messages(self._world, message_ids)
+    async def replay_messages(self, message_ids: Collection[str], *, channel: str | None = None) -> int:
+        """Have dead letters delivered after all, on ``channel`` or on all; returns how many of these there were."""
+        return await replay_messages(self._world, message_ids, channel)
 
-    async def drop_messages(self, message_ids: Collection[str]) -> int:
-        """Give dead letters up for good; returns how many of these there were."""
-        return await drop_messages(self._world, message_ids)
+    async def drop_messages(
+        self, message_ids: Collection[str], caller: Caller = BACKEND, *, channel: str | None = None
+    ) -> int:
+        """Discard dead letters on ``channel`` or on all; returns how many of these there were."""
+        return await drop_messages(self._world, message_ids, caller, channel)
+
+    async def messages(
+        self, after: str | None = None, *, limit: int = 100, channel: str | None = None
+    ) -> Sequence[Message]:
+        """The next messages, oldest first, for an app that reads them itself; each has a ``cursor``.
+
+        ``after`` is the cursor of the last message that the app has dealt with, which it keeps in its own database and
+        changes in the same transaction as its own rows (None: from the first). No message is ever skipped, whatever
+        commits when; the same call again returns the same messages. Messages up to ``after`` count as delivered.
+
+        ``channel`` is the NAME of the channel ``pull:NAME``, by default the one of the settings. The first call records
+        it where no channel is recorded; where others are, add it by ``booking-payments messages channels add``.
+        ``limit`` is from 1 to 1000. Raises ``ChannelNotRecorded``, and ``InvalidInput`` for a cursor that was never
+        handed out.
+        """
+        return await read_messages(self._world, after, limit, channel)
+
+    async def attach_channels(self) -> None:
+        """Begin to deliver on this process's channels: record them where none is recorded. Raises
+        ``ChannelNotRecorded`` where others are recorded and one of these is not."""
+        await attach_channels(self._world)
+
+    async def channel_states(self) -> ChannelStates:
+        """The recorded channels, what each of them still has to get, and which are silent."""
+        return await channel_states(self._world)
+
+    async def add_channel(self, name: str, caller: Caller = BACKEND, *, discard_waiting: bool = False) -> bool:
+        """Record a channel, which gets all messages from now on; False where it is recorded already.
+
+        What was written while no channel was recorded is delivered on it, too, or discarded with ``discard_waiting``.
+        Raises ``InvalidInput`` for a name that is none.
+        """
+        return await add_channel(self._world, name, caller, discard_waiting=discard_waiting)
+
+    async def remove_channel(self, name: str, caller: Caller = BACKEND, *, force: bool = False) -> int:
+        """Forget a channel; with ``force`` what waits on it is discarded. Returns how many messages that were.
+
+        Raises ``NotFound`` where it is not recorded, ``MessagesWait`` where messages wait and ``force`` is not given.
+        """
+        return await remove_channel(self._world, name, caller, force=force)
+
+    async def announce_expiring(self) -> int:
+        """Write ``booking.expiring`` for holds that end soon; returns how many there were."""
+        return await announce_expiring(self._world)
 
     async def settle_payment(self, payment_id: str) -> bool:
         """Go on with one payment that was left or waits for news; False when it is not due."""

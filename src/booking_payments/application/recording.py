@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.messages import SCHEMA_VERSION, message_for, money_of_unpaid
+from booking_payments.application.messages import SCHEMA_VERSION, message_for, standing
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
@@ -91,7 +91,7 @@ class Recorder:
         self._announce(fact, self._payment)
 
     def _announce(self, fact: ev.Fact, payment: Payment) -> None:
-        made = message_for(fact, payment, self.now)
+        made = message_for(fact, payment)
         if made is not None:
             self._messages.append(self._message(*made))
 
@@ -102,8 +102,19 @@ class Recorder:
             booking_id=self.booking.id,
             payment_id=self._payment.id if self._payment else None,
             at=self.now,
-            data={"schema_version": SCHEMA_VERSION, "booking_reference": self.booking.reference, **data},
+            data={
+                "schema_version": SCHEMA_VERSION,
+                "booking_id": self.booking.id,
+                "booking_reference": self.booking.reference,
+                **standing(self.booking, self._payment, self.now),
+                **data,
+            },
         )
+
+    async def tell(self, kind: str, data: dict[str, object]) -> None:
+        """Store a message that follows from no fact; nothing else is changed."""
+        await self._uow.outbox.append(self._complete(self._message(kind, data)))
+        self._uow.jobs.defer(DeliverMessages(), self.now)
 
     def _complete(self, message: Message) -> Message:
         """The message with the booking as this transaction leaves it, and who acted."""
@@ -122,7 +133,7 @@ class Recorder:
         if self._payment is not None:
             self._add(fact)
             return
-        self._messages.append(self._message(message, money_of_unpaid(self.booking)))
+        self._messages.append(self._message(message, {}))
         self._fact_without_payment = fact
 
     _fact_without_payment: ev.BookingReleased | ev.BookingConfirmed | None = None
@@ -210,10 +221,8 @@ class Recorder:
             await self._save_payment(self._payment, holder, yields, looks)
         if self._caller.by_itself and self._facts():
             await self._uow.audit.append(self._audit_record())
-        wanted = not self._world.terms.deliveries.let_go
-        for message in self._messages:
-            await self._uow.outbox.append(self._complete(message), wanted=wanted)
-        if self._messages and wanted:
+        if self._messages:
+            await self._uow.outbox.append(*map(self._complete, self._messages))
             self._uow.jobs.defer(DeliverMessages(), self.now)
 
     async def take_lease(self, holder: str, looks: int) -> None:

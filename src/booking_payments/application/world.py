@@ -1,6 +1,6 @@
 """What every use case works with: the ports and the house's terms, handed in once."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from random import Random
 from typing import ClassVar, Final
@@ -41,14 +41,12 @@ class DeliveryTerms:
 
     ``retry`` says when one that is not taken is tried again, and when it is given up. ``lease`` is how long a
     booking's messages belong to whoever delivers them; half of it is for beginning, the rest for the last try to end.
-    With ``past_dead`` a booking's messages go on behind one that was given up; otherwise they wait for it. With
-    ``let_go`` nobody wants to be told, and messages are crossed off as they are written.
+    With ``past_dead`` a booking's messages go on behind one that was given up; otherwise they wait for it.
     """
 
     retry: RetryPolicy = DELIVERED_AGAIN
     lease: timedelta = timedelta(seconds=60)
     past_dead: bool = False
-    let_go: bool = False
 
 
 @frozen(kw_only=True)
@@ -59,7 +57,8 @@ class Terms:
     included. ``installation_id``: what tells our objects at the gateway from those of others on the same account; None:
     all that bear ids like ours are ours. ``receipt_emails``: whether the gateway may mail receipts.
     ``capture_by_customer``: whether customers may choose the capture method of their payments.
-    ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number. ``time_zone`` is where the days of
+    ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number. ``expiring_notice`` is how long
+    before a hold ends the booking app is told (``booking.expiring``); 0: never. ``time_zone`` is where the days of
     reports begin and end.
     """
 
@@ -76,6 +75,7 @@ class Terms:
     max_unpaid_bookings: int = 0
     lease: timedelta = timedelta(seconds=60)
     deliveries: DeliveryTerms = DeliveryTerms()
+    expiring_notice: timedelta = timedelta(minutes=10)
     time_zone: tzinfo = UTC
 
     @property
@@ -108,18 +108,37 @@ class RefusedDeliveries:
         return deliveries
 
 
+@define
+class Attached:
+    """What this process has found out and said of its channels: whether they are recorded, and when it last said of
+    each that it is alive."""
+
+    EVERY: ClassVar = timedelta(seconds=15)
+    is_done: bool = False
+    said_at: dict[str, datetime] = field(factory=dict)
+
+    def unsaid(self, names: Iterable[str], now: datetime) -> list[str]:
+        """Those of ``names`` of which it is time to say it again."""
+        return [name for name in names if name not in self.said_at or now - self.said_at[name] >= self.EVERY]
+
+    def said(self, names: Iterable[str], now: datetime) -> None:
+        """It was said of these."""
+        self.said_at.update(dict.fromkeys(names, now))
+
+
 @frozen(kw_only=True)
 class World:
     """The ports, and the terms.
 
-    ``publisher`` is None where nobody wants messages. ``side_by_side`` does steps that have nothing to do with one
+    ``channels`` are the ways by which this process delivers messages, by the names of the channels; none where it
+    leaves messages alone. ``in_worker``: this process is a background worker. ``reader`` is the name under which the
+    app reads messages itself. ``side_by_side`` does steps that have nothing to do with one
     another, at the same time where it can.
     """
 
     storage: Storage
     gateway: Gateway
     webhooks: WebhookReader
-    publisher: Publisher | None
     clock: Clock
     ids: Ids
     random: Random
@@ -128,4 +147,8 @@ class World:
     reads: RecentReads = field(factory=RecentReads, eq=False)
     postponed: Postponed = field(factory=Postponed, eq=False)
     side_by_side: Callable[[Sequence[Step]], Awaitable[None]] = one_after_another
+    channels: Mapping[str, Publisher] = field(factory=dict)
+    reader: str = "app"
+    in_worker: bool = False
+    attached: Attached = field(factory=Attached, eq=False, repr=False)
     refused_deliveries: RefusedDeliveries = field(factory=RefusedDeliveries, eq=False, repr=False)

@@ -34,6 +34,19 @@ class Chores:
         unfinished = InboxFilter(statuses=UNFINISHED, received_from=self.clock.now() - REDELIVERY)
         return len(await self.payments.replay_webhooks(which=unfinished, caller=Caller.system("replay")))
 
+    async def watch_channels(self) -> int:
+        """Log each channel on which no process has been alive for too long; returns how many those are."""
+        states = await self.payments.channel_states()
+        silent = [each for each in states.channels if each.silent_since is not None]
+        for each in silent:
+            log.error(
+                "message_channel_silent",
+                channel=each.channel.name,
+                since=each.silent_since.isoformat() if each.silent_since else None,
+                waiting=each.backlog.waiting,
+            )
+        return len(silent)
+
     async def catch_up(self) -> int:
         """Take in events that never came."""
         return len(await self.payments.catch_up())

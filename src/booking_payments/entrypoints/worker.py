@@ -36,6 +36,8 @@ def duties(chores: Chores, slots: int) -> Duties:
             Periodic("settle_due", often, payments.settle_due),
             Periodic("expire_bookings", often, payments.expire_bookings, SOON),
             Periodic("deliver_due", often, partial(couriers.send, chores.deliver), FIRST),
+            Periodic("announce_expiring", "* * * * * */10", payments.announce_expiring),
+            Periodic("watch_channels", "*/5 * * * *", chores.watch_channels),
             Periodic("retry_webhooks", "*/5 * * * *", chores.retry_webhooks),
             Periodic("catch_up", "7 * * * *", chores.catch_up),
             Periodic("forget_answers", "23 * * * *", chores.forget_answers),

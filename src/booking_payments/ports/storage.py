@@ -18,7 +18,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditTrail
 from booking_payments.ports.jobs import Jobs
-from booking_payments.ports.publisher import Delivery, Message
+from booking_payments.ports.publisher import Backlog, Channel, Delivery, Message
 
 if TYPE_CHECKING:
     from booking_payments.ports.overview import Overview
@@ -88,6 +88,14 @@ class Bookings(Protocol):
 
     async def save(self, booking: Booking) -> None:
         """Store the changed ``status`` and ``end_reason`` of a booking that this transaction has locked."""
+        ...
+
+    async def due_to_warn(
+        self, now: datetime, until: datetime, limit: int, booking_id: str | None = None
+    ) -> Sequence[str]:
+        """Ids of pending bookings whose ``expires_at`` is after ``now`` and not after ``until``, whose payment is
+        neither processed nor authorized, and that have no message ``booking.expiring`` yet; soonest first. With
+        ``booking_id`` of all these at most that one."""
         ...
 
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
@@ -392,48 +400,104 @@ class Answers(Protocol):
 
 
 class Outbox(Protocol):
-    """Messages that wait for their delivery."""
+    """Messages, and what became of each of them on each of its channels.
 
-    async def append(self, message: Message, *, wanted: bool = True) -> None:
-        """Store a message behind all others of its booking; its ``sequence`` is given here. One that nobody wants to
-        be told is crossed off at once."""
+    A message belongs to the channels that are recorded when it is written. Where none is, it is *unassigned*, until
+    ``assign`` gives it to those that are recorded first. Discarded is what an operator has given up for good.
+    """
+
+    async def append(self, *messages: Message) -> None:
+        """Store messages of one booking behind all others of it, for every recorded channel; each ``sequence`` is
+        given here."""
         ...
 
-    async def waiting(self, limit: int) -> Sequence[Message]:
-        """Undelivered messages, oldest first; of each booking in order of their sequence."""
-        ...
+    async def assign(self, limit: int) -> bool:
+        """Give up to ``limit`` unassigned messages, oldest first, to all recorded channels; False while more are left
+        to give. Where no channel is recorded they stay as they are.
 
-    async def claim(self, now: datetime, until: datetime, limit: int, *, past_dead: bool) -> Sequence[Delivery]:
-        """Messages of at most ``limit`` bookings that are due, each booking's in order, for one who delivers them.
-
-        At most half of them were tried before, so that no number of messages that nobody takes keeps a new one from its
-        turn. Until then nobody else is given messages of these bookings. Behind a dead letter a booking's messages are
-        due with ``past_dead`` only.
+        Until all are given nothing may be claimed: a booking's earlier messages could be among them.
         """
         ...
 
-    async def delivered(self, message_ids: Collection[str], at: datetime) -> None:
-        """Cross messages off."""
+    async def claim(
+        self, channel: str, now: datetime, until: datetime, limit: int, *, past_dead: bool
+    ) -> Sequence[Delivery]:
+        """Messages of at most ``limit`` bookings that are due on ``channel``, each booking's in order, for one who
+        delivers them.
+
+        At most half of them were tried before, so that no number of messages that nobody takes keeps a new one from its
+        turn. Until then nobody else is given messages of these bookings for this channel. Behind a dead letter a
+        booking's messages are due with ``past_dead`` only.
+        """
         ...
 
-    async def let_go(self, at: datetime, limit: int) -> int:
-        """Cross off up to ``limit`` messages undelivered, where nobody wants to be told; returns how many."""
+    async def delivered(self, channel: str, message_ids: Collection[str], at: datetime) -> None:
+        """Record that ``channel`` has these messages."""
         ...
 
     async def put_off(self, delivery: Delivery) -> None:
         """Store what became of a try that failed: tries, the next one, the error, given up or not."""
         ...
 
-    async def undelivered(self, *, dead: bool, limit: int) -> Sequence[Delivery]:
-        """Messages that wait, oldest first; with ``dead`` only those that were given up."""
+    async def undelivered(self, *, dead: bool, limit: int, channel: str | None = None) -> Sequence[Delivery]:
+        """Messages that wait, oldest first, each once for every channel that does not have it yet; with ``dead`` only
+        those that were given up, with ``channel`` only those of that channel."""
         ...
 
-    async def revive(self, message_ids: Collection[str]) -> int:
-        """Have dead letters delivered after all, as if never tried; returns how many of these there were."""
+    async def backlogs(self) -> Sequence[Backlog]:
+        """What each recorded channel still has to get, by name; before them the unassigned messages, if there are any.
+
+        Channels that were removed, and messages discarded before there was a channel (None), are listed as far as
+        something was discarded there.
+        """
         ...
 
-    async def drop(self, message_ids: Collection[str], at: datetime) -> int:
-        """Cross dead letters off undelivered; returns how many of these there were."""
+    async def revive(self, message_ids: Collection[str], channel: str | None = None) -> int:
+        """Have dead letters delivered after all, as if never tried, on ``channel`` or on all; returns how many
+        messages that were."""
+        ...
+
+    async def discard(self, message_ids: Collection[str], at: datetime, by: str, channel: str | None = None) -> int:
+        """Discard dead letters on ``channel`` or on all; returns how many messages that were."""
+        ...
+
+    async def discard_waiting(self, channel: str | None, at: datetime, by: str) -> int:
+        """Discard everything that waits on ``channel`` (None: everything that is unassigned); returns how many."""
+        ...
+
+    async def number(self, channel: str, after: int, limit: int, at: datetime) -> Sequence[Message]:
+        """The next ``limit`` messages of ``channel`` behind the one with the number ``after`` (0: from the first), each
+        with its number as ``cursor``; those up to ``after`` count as delivered ``at`` this moment.
+
+        A number is given when a message is first read, to committed messages only and by one reader at a time. So no
+        message ever gets a number below one that was handed out before. Raises ``InvalidInput`` for a number that was
+        never given.
+        """
+        ...
+
+
+class Channels(Protocol):
+    """The recorded channels."""
+
+    async def lock(self) -> None:
+        """Wait until no transaction is appending messages, and keep all others from it, and from adding and removing
+        channels, until this one ends."""
+        ...
+
+    async def all(self) -> Sequence[Channel]:
+        """The recorded channels, by name."""
+        ...
+
+    async def add(self, name: str, at: datetime) -> bool:
+        """Record a channel, under the lock; False where it is recorded already."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Forget a channel, under the lock; False where it is not recorded."""
+        ...
+
+    async def alive(self, names: Collection[str], at: datetime, *, in_worker: bool) -> None:
+        """Record that a process which delivers on these channels is alive, and whether it is a background worker."""
         ...
 
 
@@ -457,6 +521,9 @@ class UnitOfWork(Protocol):
 
     @property
     def outbox(self) -> Outbox: ...
+
+    @property
+    def channels(self) -> Channels: ...
 
     @property
     def audit(self) -> AuditTrail: ...

@@ -22,9 +22,12 @@ from booking_payments.domain.booking import Booking, BookingDetails
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy
+from booking_payments.ports.publisher import python_channel
 from booking_payments.ports.storage import Storage
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+CHANNEL = python_channel("app")
+"""On which the house's publisher is told."""
 SECRET = "whsec_tests"  # noqa: S105 - signs events of the fake gateway, in this process
 ANN = Caller.customer("ann", "test")
 OPERATOR = Caller.operator_of("olga", "test")
@@ -62,7 +65,7 @@ class House:
             storage=self.storage,
             gateway=FakeGateway(self.stripe, self.clock),
             webhooks=StripeWebhooks([SECRET]),
-            publisher=self.publisher,
+            channels={CHANNEL: self.publisher},
             clock=self.clock,
             ids=RandomIds(random),
             random=random,

@@ -26,7 +26,7 @@ from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, Refu
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, fold
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
-from booking_payments.ports.publisher import Delivery, Message
+from booking_payments.ports.publisher import Backlog, Channel, Delivery, Message
 from booking_payments.ports.storage import (
     AlreadyExists,
     BookingFilter,
@@ -44,7 +44,7 @@ from booking_payments.ports.storage import (
     Watch,
     Work,
 )
-from booking_payments.testing.house import NOW
+from booking_payments.testing.house import CHANNEL, NOW
 from booking_payments.testing.payment_builder import (
     USD_100,
     PaymentBuilder,
@@ -55,6 +55,8 @@ from booking_payments.testing.payment_builder import (
 
 PATIENCE_S = 30
 """Seconds after which whatever a test waits for has failed, on the slowest machine."""
+
+PULL = "pull:app"
 
 
 def message(number: int, of: str = "bk_1") -> Message:
@@ -883,30 +885,30 @@ class StorageContract:
     async def test_messages_are_numbered_within_their_booking(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2, "bk_2"), message(3))
 
-        waiting = await storage.read(lambda uow: uow.outbox.waiting(10))
-        numbers = [(each.id, each.sequence) for each in waiting]
+        waiting = await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
+        numbers = [(each.message.id, each.message.sequence) for each in waiting]
         assert numbers == [("msg_1", 1), ("msg_2", 1), ("msg_3", 2)]
 
     async def test_a_message_comes_out_as_it_went_in(self, storage: Storage) -> None:
         await self._tell(storage, message(1))
 
-        waiting = await storage.read(lambda uow: uow.outbox.waiting(10))
-        assert list(waiting) == [attrs.evolve(message(1), sequence=1)]
+        waiting = await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
+        assert list(waiting) == [Delivery(message=attrs.evolve(message(1), sequence=1), channel=CHANNEL)]
 
     async def test_a_delivered_message_waits_no_longer(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
 
-        await storage.transact(lambda uow: uow.outbox.delivered(["msg_1"], NOW))
+        await storage.transact(lambda uow: uow.outbox.delivered(CHANNEL, ["msg_1"], NOW))
 
-        assert [each.id for each in await storage.read(lambda uow: uow.outbox.waiting(10))] == ["msg_2"]
+        assert await self._waiting(storage) == [("msg_2", CHANNEL)]
 
     async def test_numbers_go_on_after_a_delivery(self, storage: Storage) -> None:
         await self._tell(storage, message(1))
-        await storage.transact(lambda uow: uow.outbox.delivered(["msg_1"], NOW))
+        await storage.transact(lambda uow: uow.outbox.delivered(CHANNEL, ["msg_1"], NOW))
         await storage.transact(lambda uow: uow.outbox.append(message(2)))
 
-        waiting = await storage.read(lambda uow: uow.outbox.waiting(10))
-        assert [each.sequence for each in waiting] == [2]
+        waiting = await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
+        assert [each.message.sequence for each in waiting] == [2]
 
     async def test_a_record_comes_out_as_it_went_in(self, storage: Storage) -> None:
         await storage.transact(lambda uow: uow.audit.append(audit_record()))
@@ -982,22 +984,14 @@ class StorageContract:
         await self._tell(storage, message(1), message(2))
         await self._put_off(storage, dead_at=NOW)
 
-        dropped = await storage.transact(lambda uow: uow.outbox.drop(["msg_1", "msg_2"], NOW))
+        dropped = await storage.transact(lambda uow: uow.outbox.discard(["msg_1", "msg_2"], NOW, "olga"))
 
         assert (dropped, await self._claim(storage)) == (1, ["msg_2"])
-
-    async def test_a_message_that_nobody_wants_is_crossed_off_as_it_is_written(self, storage: Storage) -> None:
-        await store(storage, booking(1))
-        await storage.transact(lambda uow: uow.outbox.append(message(1), wanted=False))
-        await storage.transact(lambda uow: uow.outbox.append(message(2)))
-
-        waiting = await storage.read(lambda uow: uow.outbox.waiting(10))
-
-        assert [(each.id, each.sequence) for each in waiting] == [("msg_2", 2)]
 
     async def test_at_most_half_of_what_is_claimed_was_tried_before(self, storage: Storage) -> None:
         bookings = [booking(place) for place in range(1, 7)]
         await store(storage, *bookings)
+        await self._record(storage, CHANNEL)
 
         async def tell(uow: UnitOfWork) -> None:
             for place in range(1, 7):
@@ -1015,18 +1009,200 @@ class StorageContract:
         assert len([each for each in claimed if each in ("msg_1", "msg_2", "msg_3", "msg_4")]) == 2
         assert sorted(claimed)[2:] == ["msg_5", "msg_6"]
 
-    async def test_messages_that_nobody_wants_are_let_go(self, storage: Storage) -> None:
-        await self._tell(storage, message(1), message(2), message(3))
+    async def test_every_recorded_channel_has_each_message_to_get_and_none_takes_it_from_another(
+        self, storage: Storage
+    ) -> None:
+        await self._record(storage, CHANNEL, "webhook")
+        await self._tell(storage, message(1))
 
-        gone = await storage.transact(lambda uow: uow.outbox.let_go(NOW, 2))
+        await storage.transact(lambda uow: uow.outbox.delivered(CHANNEL, ["msg_1"], NOW))
 
-        assert (gone, await self._claim(storage)) == (2, ["msg_3"])
+        assert await self._waiting(storage) == [("msg_1", "webhook")]
+        assert await self._claim(storage) == []
+        assert await self._claim(storage, channel="webhook") == ["msg_1"]
+
+    async def test_a_claim_a_failure_and_a_dead_letter_are_those_of_one_channel(self, storage: Storage) -> None:
+        await self._record(storage, CHANNEL, "webhook")
+        await self._tell(storage, message(1), message(2))
+        await self._put_off(storage, dead_at=NOW, error="no")
+
+        claimed = await self._claim(storage, channel="webhook")
+        revived = await storage.transact(lambda uow: uow.outbox.revive(["msg_1"], "webhook"))
+
+        dead = await storage.read(lambda uow: uow.outbox.undelivered(dead=True, limit=10))
+        assert (claimed, revived) == (["msg_1", "msg_2"], 0)
+        assert [(each.channel, each.error) for each in dead] == [(CHANNEL, "no")]
+
+    async def test_without_a_channel_messages_wait_for_the_first_ones(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+        await storage.transact(lambda uow: uow.outbox.append(message(1)))
+        await storage.transact(lambda uow: uow.outbox.append(message(2)))
+        early = await self._waiting(storage)
+        idle = await storage.transact(lambda uow: uow.outbox.assign(10))
+
+        await self._record(storage, CHANNEL, "webhook")
+        first = await storage.transact(lambda uow: uow.outbox.assign(1))
+        second = await storage.transact(lambda uow: uow.outbox.assign(1))
+        await storage.transact(lambda uow: uow.outbox.append(message(3)))
+
+        assert (early, idle) == ([("msg_1", None), ("msg_2", None)], True)
+        assert (first, second) == (False, True)
+        assert (
+            await self._claim(storage) == await self._claim(storage, channel="webhook") == ["msg_1", "msg_2", "msg_3"]
+        )
+
+    async def test_a_channel_that_is_added_later_gets_what_is_written_from_then_on(self, storage: Storage) -> None:
+        await self._tell(storage, message(1))
+        await self._record(storage, "webhook")
+        await storage.transact(lambda uow: uow.outbox.append(message(2)))
+
+        assert await self._claim(storage, channel="webhook") == ["msg_2"]
+
+    async def test_several_messages_are_stored_at_once_in_their_order(self, storage: Storage) -> None:
+        await self._tell(storage, message(1))
+
+        await storage.transact(lambda uow: uow.outbox.append(message(2), message(3)))
+
+        found = await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
+        assert [(each.message.id, each.message.sequence) for each in found] == [
+            ("msg_1", 1),
+            ("msg_2", 2),
+            ("msg_3", 3),
+        ]
+
+    async def test_channels_are_added_and_removed_once(self, storage: Storage) -> None:
+        added = [await storage.transact(lambda uow: uow.channels.add("webhook", NOW)) for _ in range(2)]
+        recorded = await storage.read(lambda uow: uow.channels.all())
+        removed = [await storage.transact(lambda uow: uow.channels.remove("webhook")) for _ in range(2)]
+
+        assert (added, removed) == ([True, False], [True, False])
+        assert list(recorded) == [Channel(name="webhook", added_at=NOW)]
+        assert list(await storage.read(lambda uow: uow.channels.all())) == []
+
+    async def test_who_is_alive_on_a_channel_says_so(self, storage: Storage) -> None:
+        await self._record(storage, "broker", "webhook")
+        later = NOW + timedelta(minutes=1)
+
+        await storage.transact(lambda uow: uow.channels.alive(["webhook"], NOW, in_worker=True))
+        await storage.transact(lambda uow: uow.channels.alive(["webhook", "gone"], later, in_worker=False))
+
+        broker, webhook = await storage.read(lambda uow: uow.channels.all())
+        assert (broker.last_alive_at, broker.worker_alive_at) == (None, None)
+        assert (webhook.last_alive_at, webhook.worker_alive_at) == (later, NOW)
+
+    async def test_what_is_discarded_waits_nowhere_and_is_counted(self, storage: Storage) -> None:
+        await store(storage, booking(1), booking(2))
+        await storage.transact(lambda uow: uow.outbox.append(message(1)))
+        early = await storage.transact(lambda uow: uow.outbox.discard_waiting(None, NOW, "olga"))
+        await self._record(storage, CHANNEL, "webhook")
+        await storage.transact(lambda uow: uow.outbox.append(message(2, "bk_2"), message(3, "bk_2")))
+        late = await storage.transact(lambda uow: uow.outbox.discard_waiting("webhook", NOW, "olga"))
+
+        backlogs = await storage.read(lambda uow: uow.outbox.backlogs())
+
+        assert (early, late) == (1, 2)
+        assert await self._waiting(storage) == [("msg_2", CHANNEL), ("msg_3", CHANNEL)]
+        assert [(each.channel, each.waiting, each.discarded) for each in backlogs] == [
+            (None, 0, 1),
+            (CHANNEL, 2, 0),
+            ("webhook", 0, 2),
+        ]
+
+    async def test_a_backlog_says_how_much_waits_and_since_when(self, storage: Storage) -> None:
+        await self._tell(storage, message(1), message(2))
+        await self._put_off(storage, dead_at=NOW)
+        await storage.transact(lambda uow: uow.outbox.delivered(CHANNEL, ["msg_2"], NOW))
+
+        (backlog,) = await storage.read(lambda uow: uow.outbox.backlogs())
+
+        assert backlog == Backlog(channel=CHANNEL, waiting=1, dead=1, discarded=0, oldest_at=message(1).at)
+
+    async def test_what_waits_for_a_channel_is_a_backlog_of_none(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+        await storage.transact(lambda uow: uow.outbox.append(message(1)))
+
+        (backlog,) = await storage.read(lambda uow: uow.outbox.backlogs())
+
+        assert backlog == Backlog(channel=None, waiting=1, dead=0, discarded=0, oldest_at=message(1).at)
+
+    async def test_a_channel_that_was_removed_is_listed_by_what_was_discarded_there(self, storage: Storage) -> None:
+        await self._tell(storage, message(1))
+        await storage.transact(lambda uow: uow.outbox.discard_waiting(CHANNEL, NOW, "olga"))
+        await storage.transact(lambda uow: uow.channels.remove(CHANNEL))
+
+        (backlog,) = await storage.read(lambda uow: uow.outbox.backlogs())
+
+        assert (backlog.channel, backlog.waiting, backlog.discarded) == (CHANNEL, 0, 1)
+
+    async def test_messages_are_read_with_a_cursor_again_and_again_in_the_same_order(self, storage: Storage) -> None:
+        await self._record(storage, PULL)
+        await self._tell(storage, message(1), message(2, "bk_2"), message(3))
+
+        first = await self._read(storage, 0, 2)
+        again = await self._read(storage, 0, 2)
+        rest = await self._read(storage, 2, 2)
+
+        assert first == again == [("msg_1", "1"), ("msg_2", "2")]
+        assert rest == [("msg_3", "3")]
+        assert await self._waiting(storage) == [("msg_3", PULL)]
+
+    async def test_a_cursor_that_was_never_given_is_refused(self, storage: Storage) -> None:
+        await self._record(storage, PULL)
+        await self._tell(storage, message(1))
+        await self._read(storage, 0, 10)
+
+        with pytest.raises(InvalidInput) as refused:
+            await self._read(storage, 2, 10)
+        assert refused.value.code == "unknown_cursor"
+
+    async def test_an_older_cursor_still_reads_what_was_read(self, storage: Storage) -> None:
+        await self._record(storage, PULL)
+        await self._tell(storage, message(1), message(2))
+        await self._read(storage, 0, 10)
+        await self._read(storage, 2, 10)
+
+        assert await self._read(storage, 1, 10) == [("msg_2", "2")]
+
+    async def test_a_hold_that_ends_soon_is_due_once(self, storage: Storage) -> None:
+        soon, late = NOW + timedelta(minutes=5), NOW + timedelta(hours=5)
+        await store(storage, *(attrs.evolve(booking(n), expires_at=at) for n, at in ((1, soon), (2, late), (3, NOW))))
+        until = NOW + timedelta(minutes=10)
+
+        async def due(booking_id: str | None = None) -> list[str]:
+            return list(await storage.read(lambda uow: uow.bookings.due_to_warn(NOW, until, 10, booking_id)))
+
+        before, other = await due(), await due("bk_2")
+        warning = attrs.evolve(message(1), type="booking.expiring")
+        await storage.transact(lambda uow: uow.outbox.append(warning))
+
+        assert (before, other, await due(), await due("bk_1")) == (["bk_1"], [], [], [])
+
+    async def _waiting(self, storage: Storage) -> list[tuple[str, str | None]]:
+        found = await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
+        return [(each.message.id, each.channel) for each in found]
+
+    async def _record(self, storage: Storage, *names: str) -> None:
+        for name in names:
+            await storage.transact(partial(self._add, name=name))
+
+    async def _add(self, uow: UnitOfWork, name: str) -> None:
+        await uow.channels.add(name, NOW)
+
+    async def _read(self, storage: Storage, after: int, limit: int) -> list[tuple[str, str | None]]:
+        found = await storage.transact(lambda uow: uow.outbox.number(PULL, after, limit, NOW))
+        return [(each.id, each.cursor) for each in found]
 
     async def _claim(
-        self, storage: Storage, now: datetime = NOW, limit: int = 10, *, past_dead: bool = False
+        self,
+        storage: Storage,
+        now: datetime = NOW,
+        limit: int = 10,
+        *,
+        channel: str = CHANNEL,
+        past_dead: bool = False,
     ) -> list[str]:
         until = now + timedelta(minutes=1)
-        found = await storage.transact(lambda uow: uow.outbox.claim(now, until, limit, past_dead=past_dead))
+        found = await storage.transact(lambda uow: uow.outbox.claim(channel, now, until, limit, past_dead=past_dead))
         return [each.message.id for each in found]
 
     async def _put_off(self, storage: Storage, **changes: Any) -> Delivery:
@@ -1037,7 +1213,10 @@ class StorageContract:
         return put_off
 
     async def _tell(self, storage: Storage, *messages: Message) -> None:
+        """These messages are written; the channel is recorded where none is."""
         await store(storage, booking(1), booking(2))
+        if not await storage.read(lambda uow: uow.channels.all()):
+            await self._record(storage, CHANNEL)
 
         async def work(uow: UnitOfWork) -> None:
             for each in messages:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 from attrs import evolve
 from click.testing import CliRunner, Result
 
@@ -33,6 +34,7 @@ async def dead_letters(database_url: str) -> list[str]:
     """The ids of a booking's messages: the first was given up, the second waits behind it."""
     storage = SqlStorage.open(database_url)
     house = House(storage=storage)
+    await house.payments.attach_channels()
     await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
 
     async def give_up(uow: UnitOfWork) -> list[str]:
@@ -96,3 +98,91 @@ def test_what_is_no_dead_letter_is_left_alone(dead_letters: list[str], database_
 
     assert result.exit_code == 1
     assert result.output.startswith("0 of 1 messages")
+
+
+# --- channels --------------------------------------------------------------------------------------------------
+
+
+async def pay(database_url: str, *, attach: bool = False) -> None:
+    """Two messages are written, after the house's channel was recorded or not."""
+    storage = SqlStorage.open(database_url)
+    house = House(storage=storage)
+    if attach:
+        await house.payments.attach_channels()
+    await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
+    await storage.close()
+
+
+def test_channels_are_added_listed_and_removed(database_url: str) -> None:
+    empty = run("messages channels list", database_url)
+    added = [run("messages channels add webhook", database_url) for _ in range(2)]
+    listed = json.loads(run("messages channels list --json", database_url).output)
+    removed = run("messages channels remove webhook --json", database_url)
+    gone = run("messages channels remove webhook", database_url)
+
+    assert empty.output == "no channel is recorded; 0 messages wait for the first one\n"
+    assert [each.output for each in added] == ["webhook is recorded\n", "webhook was recorded before\n"]
+    assert [(each["name"], each["waiting"], each["last_alive_at"]) for each in listed["channels"]] == [
+        ("webhook", 0, None)
+    ]
+    assert json.loads(removed.output) == {"name": "webhook", "discarded": 0}
+    assert (gone.exit_code, "no channel webhook is recorded" in gone.output) == (1, True)
+
+
+def test_a_name_that_no_channel_has_is_refused_with_those_that_there_are(database_url: str) -> None:
+    result = run("messages channels add email", database_url)
+
+    assert (result.exit_code, "webhook, broker, python:NAME or pull:NAME" in result.output) == (1, True)
+
+
+async def test_what_waits_for_a_channel_is_never_called_delivered(database_url: str) -> None:
+    nothing = await to_thread.run_sync(run, "messages list", database_url)
+    await pay(database_url)
+    waits = await to_thread.run_sync(run, "messages list", database_url)
+    await to_thread.run_sync(run, "messages channels add webhook --discard-waiting", database_url)
+    discarded = await to_thread.run_sync(run, "messages list", database_url)
+
+    assert nothing.output == "no message waits; no channel is recorded, so messages will wait for the first one\n"
+    assert waits.output.count("for the first channel") == 2
+    assert discarded.output == "no message waits; 2 were discarded\n"
+
+
+def test_with_a_channel_and_nothing_written_every_message_was_delivered(database_url: str) -> None:
+    run("messages channels add webhook", database_url)
+
+    assert run("messages list", database_url).output == "every message was delivered\n"
+
+
+async def test_a_channel_with_messages_is_removed_by_force_alone(database_url: str) -> None:
+    await pay(database_url, attach=True)
+
+    refused = await to_thread.run_sync(run, "messages channels remove python:app", database_url)
+    forced = await to_thread.run_sync(run, "messages channels remove python:app --force", database_url)
+
+    assert (refused.exit_code, "2 messages wait on the channel python:app" in refused.output) == (1, True)
+    assert forced.output == "python:app is removed; 2 messages were discarded\n"
+
+
+async def test_doctor_shows_channels_and_warns_of_none(database_url: str) -> None:
+    none = await to_thread.run_sync(run, "doctor", database_url)
+    await pay(database_url, attach=True)
+    one = await to_thread.run_sync(run, "doctor", database_url)
+
+    assert "warn  channels    none is recorded; 0 messages wait for the first one" in none.output
+    assert "channels    python:app: 2 wait, the oldest since 2026-03-01 12:00:00" in one.output
+    assert one.exit_code == 1  # nobody has been alive on it since
+
+
+def test_doctor_names_a_channel_of_the_settings_that_is_not_recorded(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("messages channels add python:app", database_url)
+    monkeypatch.setenv("MESSAGES_WEBHOOK_URL", "https://app.example/hook")
+    monkeypatch.setenv("MESSAGES_WEBHOOK_SECRET", "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+
+    result = run("doctor", database_url)
+
+    assert (
+        "FAIL  channels    webhook is not recorded; run: booking-payments messages channels add webhook"
+        in result.output
+    )

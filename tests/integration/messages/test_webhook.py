@@ -20,13 +20,26 @@ from booking_payments.ports.publisher import Message, NotTaken
 from tests.e2e.receiver import Received, receiving
 
 NEW, OLD = ("whsec_" + base64.b64encode(bytes([fill]) * 32).decode() for fill in b"no")
+DATA = {
+    "schema_version": 1,
+    "booking_id": "bk_1",
+    "booking_reference": "Käse",
+    "booking_status": "confirmed",
+    "actor": "customer",
+    "status": "succeeded",
+    "amount": "100.00",
+    "currency": "usd",
+    "refunded_amount": "0.00",
+    "remaining_refundable": "100.00",
+    "refund_owed": "0.00",
+}
 MESSAGE = Message(
     id="msg_1",
     type="payment.succeeded",
     booking_id="bk_1",
     payment_id="pay_1",
     at=datetime(2026, 3, 1, 12, tzinfo=UTC),
-    data={"amount": "100.00", "currency": "usd", "booking_reference": "Käse"},
+    data=DATA,
     sequence=3,
 )
 
@@ -63,7 +76,7 @@ async def test_a_message_arrives_signed_and_says_what_orders_it(
             "booking_id": "bk_1",
             "payment_id": "pay_1",
             "sequence": 3,
-            "data": {"amount": "100.00", "currency": "usd", "booking_reference": "Käse"},
+            "data": DATA,
         }
     ]
 

@@ -24,7 +24,7 @@ from booking_payments.entrypoints.worker import duties
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import UnitOfWork
-from booking_payments.testing.house import NOW, House
+from booking_payments.testing.house import CHANNEL, NOW, House
 from tests.integration.postgres import Server
 from tests.integration.procrastinate.conftest import Jobs
 
@@ -49,8 +49,8 @@ WITH seats AS (
                           created_at)
     SELECT 'bk_' || n, 'SEAT-' || n, 'ann', 100, 'usd', now(), now(), 'confirmed', now()
     FROM generate_series(1, %s) n RETURNING id)
-INSERT INTO outbox (id, booking_id, sequence, type, at, data)
-SELECT 'msg_' || id, id, 1, 'payment.succeeded', now(), '{}' FROM seats
+INSERT INTO outbox (id, booking_id, sequence, type, at, data, unassigned)
+SELECT 'msg_' || id, id, 1, 'payment.succeeded', now(), '{}', 1 FROM seats
 """
 DELIVERIES = """
 INSERT INTO procrastinate_jobs (queue_name, task_name)
@@ -264,7 +264,7 @@ async def test_a_receiver_that_hangs_keeps_nobody_from_seeing_to_the_money(
     queued_storage: SqlStorage, jobs: Jobs
 ) -> None:
     house, receiver, slots = House(storage=queued_storage), Hanging(), 4
-    house.payments = BookingPayments(attrs.evolve(house.world, publisher=receiver))
+    house.payments = BookingPayments(attrs.evolve(house.world, channels={CHANNEL: receiver}))
     booking = await house.book(expires_in=timedelta(hours=1))
     await jobs.run(MESSAGES, 100 * slots)  # a round claims a hundred
     await jobs.run(DELIVERIES, 40)

@@ -12,7 +12,7 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import DeliveryTerms, Terms
 from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.publisher import Message, NotTaken
-from booking_payments.testing.house import House
+from booking_payments.testing.house import CHANNEL, House
 from tests.payments import paid_booking
 
 TWICE = RetryPolicy(max_tries=2, first_delay=timedelta(seconds=10))
@@ -33,8 +33,8 @@ class Picky:
         self.taken.append((message.booking_id, message.sequence))
 
 
-def _told_by(house: House, publisher: Picky | None, terms: DeliveryTerms | None = None) -> None:
-    world = attrs.evolve(house.world, publisher=publisher, side_by_side=side_by_side)
+def _told_by(house: House, publisher: Picky, terms: DeliveryTerms | None = None) -> None:
+    world = attrs.evolve(house.world, channels={CHANNEL: publisher}, side_by_side=side_by_side)
     house.world = attrs.evolve(world, terms=Terms(deliveries=terms or DeliveryTerms(retry=TWICE)))
     house.payments = BookingPayments(house.world)
 
@@ -128,15 +128,6 @@ async def test_only_dead_letters_can_be_dropped_or_replayed(house: House) -> Non
     )
 
     assert found == (0, 0)
-
-
-async def test_where_nobody_wants_messages_none_pile_up(house: House) -> None:
-    await paid_booking(house)
-    _told_by(house, None)
-
-    await house.payments.deliver_messages()
-
-    assert await house.payments.undelivered_messages() == []
 
 
 async def test_nothing_is_begun_when_half_of_the_claim_is_over(house: House) -> None:

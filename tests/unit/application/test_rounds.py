@@ -13,7 +13,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.gateway import Silent
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import StoredAnswer, Watch
-from booking_payments.testing.house import ANN, NOW, House
+from booking_payments.testing.house import ANN, CHANNEL, NOW, House
 from tests.payments import lose_answer, pay_in_browser, payment_of, start
 from tests.unit.application.saboteur import Overtaken, Saboteur, SilentLine, use_gateway
 
@@ -62,7 +62,7 @@ class Told:
     def __init__(self, house: House) -> None:
         self.clock = house.clock
         self.at: dict[str, datetime] = {}
-        house.world = attrs.evolve(house.world, publisher=self)
+        house.world = attrs.evolve(house.world, channels={CHANNEL: self})
 
     async def publish(self, message: Message) -> None:
         self.at[message.type] = self.clock.now()

@@ -22,7 +22,7 @@ from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Silent
 from booking_payments.ports.publisher import Message, NotTaken
 from booking_payments.ports.storage import InboxFilter
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.house import ANN, CHANNEL, House
 
 PROCESSING = "payment_intent.processing"
 BROKEN = RuntimeError("a row that nobody can read")
@@ -114,7 +114,7 @@ async def test_messages_that_nobody_takes_keep_no_other_from_being_delivered(hou
         await house.payments.cancel_booking(booking.id)
         refused.add(booking.id)
     choosy = Choosy(refused)
-    world = attrs.evolve(house.world, publisher=choosy)
+    world = attrs.evolve(house.world, channels={CHANNEL: choosy})
     for _ in range(1 + stuck // DELIVER_AT_ONCE):
         await deliver_messages(world)
     house.clock.advance(timedelta(days=1))

@@ -31,3 +31,12 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
 def bad_cursor() -> InvalidInput:
     """The error for a cursor that nobody here has made."""
     return InvalidInput("this cursor is none of ours; use next_cursor of a page as it is", code="bad_cursor")
+
+
+def unknown_cursor() -> InvalidInput:
+    """For a cursor that is behind all messages: taken from another channel, or from before a backup was restored."""
+    return InvalidInput(
+        "no message with this cursor was handed out on this channel; was the database restored from a backup, or the "
+        "cursor taken from another channel?",
+        code="unknown_cursor",
+    )

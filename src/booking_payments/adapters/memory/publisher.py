@@ -30,17 +30,6 @@ class MemoryPublisher:
         self.published.append(message)
 
 
-class Publishers:
-    """Hands each message to several publishers; the first that does not take it has it delivered to all again."""
-
-    def __init__(self, *publishers: Publisher) -> None:
-        self._publishers = publishers
-
-    async def publish(self, message: Message) -> None:
-        for publisher in self._publishers:
-            await publisher.publish(message)
-
-
 class Bounded:
     """Gives ``publisher`` no longer than ``at_most`` for a message, whatever it does with the time."""
 

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import TypeVar
 
 import anyio
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from booking_payments.adapters.memory.audit import MemoryAudit
-from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor
+from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor, unknown_cursor
 from booking_payments.adapters.memory.overview import MemoryOverview
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import OperationIntended, Recorded
@@ -21,7 +21,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.overview import DriftReport
-from booking_payments.ports.publisher import Delivery, Message
+from booking_payments.ports.publisher import Backlog, Channel, Delivery, Message
 from booking_payments.ports.storage import (
     REFUSALS_KEPT,
     AlreadyExists,
@@ -43,6 +43,21 @@ T = TypeVar("T")
 AnswerKey = tuple[str, str, str]
 
 
+@frozen(kw_only=True)
+class MemoryDelivery:
+    """What became of a message on one channel, while it waits there, and afterwards where that is kept."""
+
+    delivery: Delivery
+    number: int | None = None
+    delivered_at: datetime | None = None
+    discarded_at: datetime | None = None
+    discarded_by: str | None = None
+
+    @property
+    def waits(self) -> bool:
+        return self.delivered_at is None and self.discarded_at is None
+
+
 @define
 class Tables:
     """Everything that is stored."""
@@ -57,7 +72,10 @@ class Tables:
     watches: dict[str, Watch] = field(factory=dict)
     inbox: dict[tuple[str, str], InboxEntry] = field(factory=dict)
     answers: dict[AnswerKey, StoredAnswer] = field(factory=dict)
-    outbox: dict[str, Delivery] = field(factory=dict)
+    messages: dict[str, Message] = field(factory=dict)
+    deliveries: dict[tuple[str, str], MemoryDelivery] = field(factory=dict)
+    unassigned: dict[str, None] = field(factory=dict)
+    channels: dict[str, Channel] = field(factory=dict)
     sequences: dict[str, int] = field(factory=dict)
     refused: dict[datetime, int] = field(factory=dict)
     audit: dict[int, AuditRecord] = field(factory=dict)
@@ -109,6 +127,7 @@ class MemoryUnitOfWork:
         self.inbox = MemoryInbox(tables)
         self.answers = MemoryAnswers(tables)
         self.outbox = MemoryOutbox(tables)
+        self.channels = MemoryChannels(tables.channels)
         self.audit = MemoryAudit(tables.audit)
         self.overview = MemoryOverview(
             tables.payments, tables.journals, tables.postings, tables.watches, tables.inbox, tables.reports
@@ -122,6 +141,7 @@ class MemoryBookings:
     def __init__(self, tables: Tables) -> None:
         self._rows = tables.bookings
         self._payments = tables.payments
+        self._messages = tables.messages
 
     async def add(self, booking: Booking) -> None:
         if booking.id in self._rows or (booking.status.is_live and await self.by_reference(booking.reference)):
@@ -140,6 +160,15 @@ class MemoryBookings:
 
     async def save(self, booking: Booking) -> None:
         self._rows[booking.id] = evolve(self._rows[booking.id], status=booking.status, end_reason=booking.end_reason)
+
+    async def due_to_warn(
+        self, now: datetime, until: datetime, limit: int, booking_id: str | None = None
+    ) -> Sequence[str]:
+        held = {p.booking_id for p in self._payments.values() if p.status.is_open and not p.status.awaits_customer}
+        warned = {each.booking_id for each in self._messages.values() if each.type == "booking.expiring"}
+        due = [row for row in self._pending() if now < row.expires_at <= until and row.id not in held | warned]
+        meant = [row for row in due if booking_id in (None, row.id)]
+        return [row.id for row in sorted(meant, key=lambda row: row.expires_at)[:limit]]
 
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
         open_ = [p for p in self._payments.values() if p.status.is_open]
@@ -379,24 +408,49 @@ class MemoryAnswers:
 
 
 class MemoryOutbox:
-    """The outbox of the port, in memory."""
+    """The outbox of the port, in memory. What a channel has is forgotten, unless it is read with a cursor."""
 
     def __init__(self, tables: Tables) -> None:
-        self._rows = tables.outbox
+        self._messages = tables.messages
+        self._rows = tables.deliveries
+        self._unassigned = tables.unassigned
+        self._channels = tables.channels
         self._sequences = tables.sequences
 
-    async def append(self, message: Message, *, wanted: bool = True) -> None:
-        sequence = self._sequences.get(message.booking_id, 0) + 1
-        self._sequences[message.booking_id] = sequence
-        if wanted:
-            self._rows[message.id] = Delivery(message=evolve(message, sequence=sequence))
+    async def append(self, *messages: Message) -> None:
+        for message in messages:
+            sequence = self._sequences.get(message.booking_id, 0) + 1
+            self._sequences[message.booking_id] = sequence
+            self._messages[message.id] = evolve(message, sequence=sequence)
+            if self._channels:
+                self._give(message.id)
+            else:
+                self._unassigned[message.id] = None
 
-    async def waiting(self, limit: int) -> Sequence[Message]:
-        return [row.message for row in self._rows.values()][:limit]
+    def _give(self, message_id: str) -> None:
+        for channel in sorted(self._channels):
+            delivery = Delivery(message=self._messages[message_id], channel=channel)
+            self._rows[channel, message_id] = MemoryDelivery(delivery=delivery)
 
-    async def claim(self, now: datetime, until: datetime, limit: int, *, past_dead: bool) -> Sequence[Delivery]:
+    async def assign(self, limit: int) -> bool:
+        if not self._channels:
+            return True
+        for message_id in list(self._unassigned)[:limit]:
+            self._give(message_id)
+            del self._unassigned[message_id]
+        return not self._unassigned
+
+    def _waiting(self, channel: str | None = None) -> list[Delivery]:
+        """What waits on ``channel`` or on all, in the order in which it was written."""
+        place = {message_id: n for n, message_id in enumerate(self._messages)}
+        found = [row.delivery for row in self._rows.values() if row.waits and channel in (None, row.delivery.channel)]
+        return sorted(found, key=lambda each: (place[each.message.id], each.channel))
+
+    async def claim(
+        self, channel: str, now: datetime, until: datetime, limit: int, *, past_dead: bool
+    ) -> Sequence[Delivery]:
         firsts: dict[str, Delivery] = {}
-        for row in self._rows.values():
+        for row in self._waiting(channel):
             if not (past_dead and row.dead_at):
                 firsts.setdefault(row.message.booking_id, row)
         alive = [row for row in firsts.values() if row.dead_at is None]
@@ -406,36 +460,126 @@ class MemoryOutbox:
         due = again[: max(1, limit // 2)]
         due += [row for row in alive if row.next_try_at is None][: limit - len(due)]
         for row in due:
-            self._rows[row.message.id] = evolve(row, next_try_at=until)
+            self._change(evolve(row, next_try_at=until))
         bookings = {row.message.booking_id for row in due}
-        return [row for row in self._rows.values() if row.message.booking_id in bookings]
+        return [row for row in self._waiting(channel) if row.message.booking_id in bookings]
 
-    async def delivered(self, message_ids: Collection[str], at: datetime) -> None:
+    def _change(self, delivery: Delivery) -> None:
+        key = (delivery.channel or "", delivery.message.id)
+        self._rows[key] = evolve(self._rows[key], delivery=delivery)
+
+    async def delivered(self, channel: str, message_ids: Collection[str], at: datetime) -> None:
         for message_id in message_ids:
-            self._rows.pop(message_id, None)
-
-    async def let_go(self, at: datetime, limit: int) -> int:
-        gone = list(self._rows)[:limit]
-        await self.delivered(gone, at)
-        return len(gone)
+            row = self._rows.get((channel, message_id))
+            if row is not None and row.waits:
+                del self._rows[channel, message_id]
 
     async def put_off(self, delivery: Delivery) -> None:
-        if delivery.message.id in self._rows:
-            self._rows[delivery.message.id] = delivery
+        row = self._rows.get((delivery.channel or "", delivery.message.id))
+        if row is not None and row.waits:
+            self._change(delivery)
 
-    async def undelivered(self, *, dead: bool, limit: int) -> Sequence[Delivery]:
-        return [row for row in self._rows.values() if row.dead_at or not dead][:limit]
+    async def undelivered(self, *, dead: bool, limit: int, channel: str | None = None) -> Sequence[Delivery]:
+        found = [each for each in self._waiting(channel) if each.dead_at or not dead]
+        if channel is None and not dead:
+            found += [Delivery(message=self._messages[message_id]) for message_id in self._unassigned]
+            place = {message_id: n for n, message_id in enumerate(self._messages)}
+            found.sort(key=lambda each: place[each.message.id])
+        return found[:limit]
 
-    async def revive(self, message_ids: Collection[str]) -> int:
-        dead = self._dead_among(message_ids)
+    async def backlogs(self) -> Sequence[Backlog]:
+        removed = {on for (on, _), row in self._rows.items() if row.discarded_at and on and on not in self._channels}
+        early = [self._messages[each].at for each in self._unassigned]
+        before = self._discarded_on("")
+        unassigned = Backlog(
+            channel=None, waiting=len(early), dead=0, discarded=before, oldest_at=next(iter(early), None)
+        )
+        found = [unassigned] if early or before else []
+        return [*found, *map(self._backlog, sorted(self._channels)), *map(self._backlog, sorted(removed))]
+
+    def _backlog(self, channel: str) -> Backlog:
+        waiting = self._waiting(channel)
+        return Backlog(
+            channel=channel,
+            waiting=len(waiting),
+            dead=sum(each.dead_at is not None for each in waiting),
+            discarded=self._discarded_on(channel),
+            oldest_at=waiting[0].message.at if waiting else None,
+        )
+
+    def _discarded_on(self, channel: str) -> int:
+        return sum(on == channel and row.discarded_at is not None for (on, _), row in self._rows.items())
+
+    async def revive(self, message_ids: Collection[str], channel: str | None = None) -> int:
+        dead = self._dead_among(message_ids, channel)
         for each in dead:
-            self._rows[each] = evolve(self._rows[each], dead_at=None, next_try_at=None, tries=0)
-        return len(dead)
+            self._change(evolve(each, dead_at=None, next_try_at=None, tries=0))
+        return len({each.message.id for each in dead})
 
-    async def drop(self, message_ids: Collection[str], at: datetime) -> int:
-        dead = self._dead_among(message_ids)
-        await self.delivered(dead, at)
-        return len(dead)
+    async def discard(self, message_ids: Collection[str], at: datetime, by: str, channel: str | None = None) -> int:
+        dead = self._dead_among(message_ids, channel)
+        self._discard(dead, at, by)
+        return len({each.message.id for each in dead})
 
-    def _dead_among(self, message_ids: Collection[str]) -> list[str]:
-        return [each for each in message_ids if each in self._rows and self._rows[each].dead_at]
+    def _discard(self, deliveries: Iterable[Delivery], at: datetime, by: str) -> None:
+        for each in deliveries:
+            row = MemoryDelivery(delivery=each, discarded_at=at, discarded_by=by)
+            self._rows[each.channel or "", each.message.id] = row
+
+    async def discard_waiting(self, channel: str | None, at: datetime, by: str) -> int:
+        if channel is None:
+            meant = [Delivery(message=self._messages[message_id]) for message_id in self._unassigned]
+            self._unassigned.clear()
+        else:
+            meant = self._waiting(channel)
+        self._discard(meant, at, by)
+        return len(meant)
+
+    def _dead_among(self, message_ids: Collection[str], channel: str | None) -> list[Delivery]:
+        return [each for each in self._waiting(channel) if each.dead_at and each.message.id in message_ids]
+
+    async def number(self, channel: str, after: int, limit: int, at: datetime) -> Sequence[Message]:
+        numbered = {row.number: row for (on, _), row in self._rows.items() if on == channel and row.number is not None}
+        last = max(numbered, default=0)
+        if after > last:
+            raise unknown_cursor()
+        for number, row in numbered.items():
+            if number <= after and row.waits:
+                self._rows[channel, row.delivery.message.id] = evolve(row, delivered_at=at)
+        new = [each for each in self._waiting(channel) if self._rows[channel, each.message.id].number is None]
+        for number, each in enumerate(new[: max(0, limit - (last - after))], last + 1):
+            key = (channel, each.message.id)
+            numbered[number] = self._rows[key] = evolve(self._rows[key], number=number)
+        return [
+            evolve(row.delivery.message, cursor=str(number))
+            for number, row in sorted(numbered.items())
+            if number > after
+        ][:limit]
+
+
+class MemoryChannels:
+    """The channels of the port, in memory."""
+
+    def __init__(self, rows: dict[str, Channel]) -> None:
+        self._rows = rows
+
+    async def lock(self) -> None:
+        """One transaction at a time: there is nobody to wait for."""
+
+    async def all(self) -> Sequence[Channel]:
+        return [self._rows[name] for name in sorted(self._rows)]
+
+    async def add(self, name: str, at: datetime) -> bool:
+        if name in self._rows:
+            return False
+        self._rows[name] = Channel(name=name, added_at=at)
+        return True
+
+    async def remove(self, name: str) -> bool:
+        return self._rows.pop(name, None) is not None
+
+    async def alive(self, names: Collection[str], at: datetime, *, in_worker: bool) -> None:
+        for name in names:
+            if name in self._rows:
+                row = evolve(self._rows[name], last_alive_at=at)
+                self._rows[name] = evolve(row, worker_alive_at=at) if in_worker else row

@@ -1,11 +1,11 @@
-"""``column IN (many texts)`` with one parameter: the statement is the same however many there are, and is prepared
+"""``column IN (many values)`` with one parameter: the statement is the same however many there are, and is prepared
 once."""
 
 from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import ARRAY, Boolean, ColumnElement, Dialect, Text, TypeDecorator, bindparam
+from sqlalchemy import ARRAY, BigInteger, Boolean, ColumnElement, Dialect, Text, TypeDecorator, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -26,6 +26,20 @@ class _Texts(TypeDecorator[Collection[str]]):
         return given if dialect.name == "postgresql" else msgspec.json.encode(given).decode()
 
 
+class _Numbers(TypeDecorator[Collection[int]]):
+    """An array on PostgreSQL, JSON on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(ARRAY(BigInteger()) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: Collection[int] | None, dialect: Dialect) -> Any:
+        given = list(value or ())
+        return given if dialect.name == "postgresql" else msgspec.json.encode(given).decode()
+
+
 class _Among(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
@@ -34,6 +48,11 @@ class _Among(FunctionElement[bool]):
 def among(column: ColumnElement[str], name: str = "ids") -> ColumnElement[bool]:
     """True where the value of ``column`` is among the texts bound under ``name``."""
     return _Among(column, bindparam(name, type_=_Texts()))
+
+
+def among_numbers(column: ColumnElement[int], name: str) -> ColumnElement[bool]:
+    """True where the value of ``column`` is among the whole numbers bound under ``name``."""
+    return _Among(column, bindparam(name, type_=_Numbers()))
 
 
 @compiles(_Among, "postgresql")

@@ -1,36 +1,101 @@
-"""The outbox in SQL: messages in order per booking, claimed by whoever delivers them."""
+"""The outbox in SQL: messages in order per booking, and what became of each on each of its channels."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Select, and_, bindparam, exists, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
+from booking_payments.adapters.memory.cursors import unknown_cursor
 from booking_payments.adapters.sql import rows, tables
-from booking_payments.adapters.sql.among import among
+from booking_payments.adapters.sql.among import among, among_numbers
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_taken
-from booking_payments.ports.publisher import Delivery, Message
+from booking_payments.ports.publisher import MOST_COUNTED, Backlog, Delivery, Message
 from booking_payments.ports.storage import AlreadyExists
 
 _OUTBOX: Final = tables.outbox
-_EARLIER: Final = tables.outbox.alias("earlier")
-_WAITS: Final = _OUTBOX.c.delivered_at.is_(None)
-_IS_MEANT: Final = among(_OUTBOX.c.id)
+_CHANNELS: Final = tables.message_channels
+_ITS: Final = tables.message_deliveries
+_EARLIER: Final = tables.message_deliveries.alias("earlier")
 
-_ADD: Final = insert(_OUTBOX)
+BEFORE_CHANNELS: Final = ""
+"""The channel of messages that were discarded before there was one."""
+
+
+def _waits(table: Any) -> ColumnElement[bool]:
+    return and_(table.c.delivered_at.is_(None), table.c.discarded_at.is_(None))
+
+
+_WAITS: Final = _waits(_ITS)
+_ON_CHANNEL: Final = _ITS.c.channel == bindparam("on_channel")
+_DEAD: Final = and_(_WAITS, _ITS.c.dead_at.is_not(None))
+_IS_UNASSIGNED: Final = _OUTBOX.c.unassigned == literal_column("1")
+
+_MESSAGE: Final = [_OUTBOX.c[name] for name in ("id", "booking_id", "sequence", "payment_id", "type", "at", "data")]
+_DELIVERY: Final = [_ITS.c[name] for name in ("channel", "tries", "next_try_at", "dead_at", "error")]
+_WITH_MESSAGE: Final = select(*_MESSAGE, *_DELIVERY, _OUTBOX.c.position).join_from(
+    _ITS, _OUTBOX, _OUTBOX.c.position == _ITS.c.position
+)
+
+# --- writing ---------------------------------------------------------------------------------------------------
+
+_ADD: Final = insert(_OUTBOX).values(
+    unassigned=case((exists(select(_CHANNELS.c.name)), literal_column("0")), else_=literal_column("1"))
+)
+_FAN_OUT: Final = insert(_ITS).from_select(
+    ["channel", "position", "booking_id", "sequence"],
+    select(_CHANNELS.c.name, _OUTBOX.c.position, _OUTBOX.c.booking_id, _OUTBOX.c.sequence)
+    .join_from(_OUTBOX, _CHANNELS, true())
+    .where(_OUTBOX.c.booking_id == bindparam("its_booking"), _OUTBOX.c.sequence >= bindparam("first")),
+)
+"""Nobody adds or removes a channel between these two: that waits until this transaction has ended."""
+
 _NEXT: Final = select(func.coalesce(func.max(_OUTBOX.c.sequence), 0) + 1).where(
     _OUTBOX.c.booking_id == bindparam("booking_id")
 )
-_WAITING: Final = select(_OUTBOX).where(_WAITS).order_by(_OUTBOX.c.position).limit(bindparam("most"))
+
+_HAS_CHANNEL: Final = select(exists(select(_CHANNELS.c.name)))
+_UNASSIGNED: Final = (
+    select(_OUTBOX.c.position)
+    .where(_IS_UNASSIGNED)
+    .order_by(_OUTBOX.c.position)
+    .limit(bindparam("most"))
+    .with_for_update()
+)
+_LEFT_UNASSIGNED: Final = select(exists(select(_OUTBOX.c.position).where(_IS_UNASSIGNED)))
+_ASSIGN: Final = insert(_ITS).from_select(
+    ["channel", "position", "booking_id", "sequence"],
+    select(_CHANNELS.c.name, _OUTBOX.c.position, _OUTBOX.c.booking_id, _OUTBOX.c.sequence)
+    .join_from(_OUTBOX, _CHANNELS, true())
+    .where(among_numbers(_OUTBOX.c.position, "positions")),
+)
+_ASSIGNED: Final = update(_OUTBOX).where(among_numbers(_OUTBOX.c.position, "positions")).values(unassigned=0)
+
+# --- delivering ------------------------------------------------------------------------------------------------
 
 
 def _has_predecessor(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().where(
-        _EARLIER.c.booking_id == _OUTBOX.c.booking_id,
-        _EARLIER.c.sequence < _OUTBOX.c.sequence,
-        _EARLIER.c.delivered_at.is_(None),
+        _EARLIER.c.channel == _ITS.c.channel,
+        _EARLIER.c.booking_id == _ITS.c.booking_id,
+        _EARLIER.c.sequence < _ITS.c.sequence,
+        _waits(_EARLIER),
         *conditions,
     )
 
@@ -39,17 +104,17 @@ def _firsts(past_dead: bool, is_due: ColumnElement[bool], order: Column[Any]) ->
     """The first messages of their bookings that are due; rows that somebody else is claiming are passed over."""
     alive = [_EARLIER.c.dead_at.is_(None)] if past_dead else []
     return (
-        select(_OUTBOX.c.id, _OUTBOX.c.booking_id)
-        .where(_WAITS, is_due, _OUTBOX.c.dead_at.is_(None), ~_has_predecessor(*alive))
+        select(_ITS.c.position, _ITS.c.booking_id)
+        .where(_ON_CHANNEL, _WAITS, is_due, _ITS.c.dead_at.is_(None), ~_has_predecessor(*alive))
         .order_by(order)
         .limit(bindparam("most"))
         .with_for_update(skip_locked=True)
     )
 
 
-_UNTRIED: Final = {each: _firsts(each, _OUTBOX.c.next_try_at.is_(None), _OUTBOX.c.position) for each in (True, False)}
+_UNTRIED: Final = {each: _firsts(each, _ITS.c.next_try_at.is_(None), _ITS.c.position) for each in (True, False)}
 _DUE: Final = {
-    each: _firsts(each, _OUTBOX.c.next_try_at <= bindparam("now"), _OUTBOX.c.next_try_at) for each in (True, False)
+    each: _firsts(each, _ITS.c.next_try_at <= bindparam("now"), _ITS.c.next_try_at) for each in (True, False)
 }
 """Only the first message of a booking is claimed, and stands for all behind it: so nobody else can begin with them.
 
@@ -57,32 +122,132 @@ Two statements, with and without ``past_dead`` each, because each has an index t
 however much waits.
 """
 
-_CLAIM: Final = update(_OUTBOX).where(_IS_MEANT).values(next_try_at=bindparam("until"))
-_OF_BOOKINGS: Final = (
-    select(_OUTBOX).where(_WAITS, among(_OUTBOX.c.booking_id, "booking_ids")).order_by(_OUTBOX.c.position)
+_CLAIM: Final = (
+    update(_ITS).where(_ON_CHANNEL, among_numbers(_ITS.c.position, "positions")).values(next_try_at=bindparam("until"))
 )
-_DELIVERED: Final = update(_OUTBOX).where(_IS_MEANT).values(delivered_at=bindparam("at_this_moment"))
-_LET_GO: Final = (
-    update(_OUTBOX)
-    .where(_OUTBOX.c.position.in_(select(_OUTBOX.c.position).where(_WAITS).order_by(_OUTBOX.c.position)
-                                  .limit(bindparam("most")).with_for_update(skip_locked=True)))
-    .values(delivered_at=bindparam("at_this_moment"))
-)  # fmt: skip
+_OF_BOOKINGS: Final = _WITH_MESSAGE.where(_ON_CHANNEL, _WAITS, among(_ITS.c.booking_id, "booking_ids")).order_by(
+    _ITS.c.position
+)
+_ARE_MEANT: Final = _ITS.c.position.in_(select(_OUTBOX.c.position).where(among(_OUTBOX.c.id)))
+_DELIVERED: Final = update(_ITS).where(_ON_CHANNEL, _WAITS, _ARE_MEANT).values(delivered_at=bindparam("at_this_moment"))
+_IS_IT: Final = (
+    _ITS.c.position == select(_OUTBOX.c.position).where(_OUTBOX.c.id == bindparam("its_id")).scalar_subquery()
+)
 _PUT_OFF: Final = (
-    update(_OUTBOX)
-    .where(_OUTBOX.c.id == bindparam("its_id"), _WAITS)
+    update(_ITS)
+    .where(_ON_CHANNEL, _WAITS, _IS_IT)
     .values({name: bindparam(name) for name in ("tries", "next_try_at", "dead_at", "error")})
 )
 _PUT_OFF_OTHERS: Final = (
-    update(_OUTBOX)
-    .where(_OUTBOX.c.booking_id == bindparam("its_booking"), _WAITS, _OUTBOX.c.next_try_at.is_(None))
+    update(_ITS)
+    .where(_ON_CHANNEL, _ITS.c.booking_id == bindparam("its_booking"), _WAITS, _ITS.c.next_try_at.is_(None))
     .values(next_try_at=bindparam("until"))
 )
 """What waits behind is not looked at before."""
 
-_DEAD: Final = and_(_WAITS, _OUTBOX.c.dead_at.is_not(None))
-_REVIVE: Final = update(_OUTBOX).where(_IS_MEANT, _DEAD).values(dead_at=None, next_try_at=None, tries=0)
-_DROP: Final = update(_OUTBOX).where(_IS_MEANT, _DEAD).values(delivered_at=bindparam("at_this_moment"))
+# --- for people ------------------------------------------------------------------------------------------------
+
+_LIST: Final = _WITH_MESSAGE.where(_WAITS).order_by(_ITS.c.position, _ITS.c.channel).limit(bindparam("most"))
+_LIST_DEAD: Final = _WITH_MESSAGE.where(_DEAD).order_by(_ITS.c.position, _ITS.c.channel).limit(bindparam("most"))
+_LIST_UNASSIGNED: Final = (
+    select(*_MESSAGE, _OUTBOX.c.position).where(_IS_UNASSIGNED).order_by(_OUTBOX.c.position).limit(bindparam("most"))
+)
+
+_REVIVED: Final = {"dead_at": None, "next_try_at": None, "tries": 0}
+_DISCARDED: Final[dict[str, Any]] = {"discarded_at": bindparam("at_this_moment"), "discarded_by": bindparam("by")}
+_REVIVE: Final = update(_ITS).where(_DEAD, _ARE_MEANT).values(_REVIVED)
+_DISCARD: Final = update(_ITS).where(_DEAD, _ARE_MEANT).values(_DISCARDED)
+_MEANT_DEAD: Final = select(func.count(func.distinct(_ITS.c.position))).where(_DEAD, _ARE_MEANT)
+_DISCARD_WAITING: Final = update(_ITS).where(_ON_CHANNEL, _WAITS).values(_DISCARDED)
+_DISCARD_UNASSIGNED: Final = insert(_ITS).from_select(
+    ["channel", "position", "booking_id", "sequence", "discarded_at", "discarded_by"],
+    select(
+        literal_column(f"'{BEFORE_CHANNELS}'"),
+        _OUTBOX.c.position,
+        _OUTBOX.c.booking_id,
+        _OUTBOX.c.sequence,
+        bindparam("at_this_moment", type_=tables.UtcTime()),
+        bindparam("by", type_=_ITS.c.discarded_by.type),
+    ).where(_IS_UNASSIGNED),
+)
+_NONE_UNASSIGNED: Final = update(_OUTBOX).where(_IS_UNASSIGNED).values(unassigned=0)
+
+_NAMES: Final = select(_CHANNELS.c.name).order_by(_CHANNELS.c.name)
+
+
+def _count(*conditions: ColumnElement[bool]) -> Select[Any]:
+    some = select(_ITS.c.position).where(*conditions).limit(MOST_COUNTED).subquery()
+    return select(func.count()).select_from(some)
+
+
+_COUNT_WAITING: Final = _count(_ON_CHANNEL, _WAITS)
+_COUNT_DEAD: Final = _count(_ON_CHANNEL, _DEAD)
+_SOME_DISCARDED: Final = select(_ITS.c.channel).where(_ITS.c.discarded_at.is_not(None)).limit(MOST_COUNTED).subquery()
+_COUNT_DISCARDED: Final = select(_SOME_DISCARDED.c.channel, func.count().label("many")).group_by(
+    _SOME_DISCARDED.c.channel
+)
+_OLDEST: Final = (
+    select(_OUTBOX.c.at)
+    .join_from(_ITS, _OUTBOX, _OUTBOX.c.position == _ITS.c.position)
+    .where(_ON_CHANNEL, _WAITS)
+    .order_by(_ITS.c.position)
+    .limit(1)
+)
+_SOME_UNASSIGNED: Final = select(_OUTBOX.c.position).where(_IS_UNASSIGNED).limit(MOST_COUNTED).subquery()
+_COUNT_UNASSIGNED: Final = select(func.count()).select_from(_SOME_UNASSIGNED)
+_OLDEST_UNASSIGNED: Final = select(_OUTBOX.c.at).where(_IS_UNASSIGNED).order_by(_OUTBOX.c.position).limit(1)
+
+# --- reading with a cursor -------------------------------------------------------------------------------------
+
+_LOCK_CHANNEL: Final = select(_CHANNELS.c.name).where(_CHANNELS.c.name == bindparam("on_channel")).with_for_update()
+_LAST_NUMBER: Final = select(func.coalesce(func.max(_ITS.c.number), 0)).where(_ON_CHANNEL)
+_HAS_READ: Final = (
+    update(_ITS)
+    .where(_ON_CHANNEL, _WAITS, _ITS.c.number.is_not(None), _ITS.c.number <= bindparam("behind"))
+    .values(delivered_at=bindparam("at_this_moment"))
+)
+_NOT_NUMBERED: Final = (
+    select(_EARLIER.c.position)
+    .where(
+        _EARLIER.c.channel == bindparam("on_channel"),
+        _waits(_EARLIER),
+        _EARLIER.c.next_try_at.is_(None),
+        _EARLIER.c.number.is_(None),
+    )
+    .order_by(_EARLIER.c.position)
+    .limit(bindparam("most"))
+    .subquery()
+)
+_PLACES: Final = select(
+    _NOT_NUMBERED.c.position, func.row_number().over(order_by=_NOT_NUMBERED.c.position).label("place")
+).subquery()
+_NUMBER: Final = (
+    update(_ITS)
+    .where(_ON_CHANNEL, _ITS.c.position == _PLACES.c.position)
+    .values(number=_PLACES.c.place + bindparam("last", type_=tables.BigInt))
+)
+_BEHIND: Final = (
+    select(*_MESSAGE, _ITS.c.number)
+    .join_from(_ITS, _OUTBOX, _OUTBOX.c.position == _ITS.c.position)
+    .where(_ON_CHANNEL, _ITS.c.number > bindparam("behind"))
+    .order_by(_ITS.c.number)
+    .limit(bindparam("most"))
+)
+
+
+def _and_channel(statement: Any) -> dict[bool, Any]:
+    """The statement for all channels, and for one."""
+    return {False: statement, True: statement.where(_ON_CHANNEL)}
+
+
+_LISTS: Final = {False: _and_channel(_LIST), True: _and_channel(_LIST_DEAD)}
+_REVIVES: Final = _and_channel(_REVIVE)
+_DISCARDS: Final = _and_channel(_DISCARD)
+_MEANT: Final = _and_channel(_MEANT_DEAD)
+
+
+def _on(channel: str | None) -> dict[str, Any]:
+    return {} if channel is None else {"on_channel": channel}
 
 
 class SqlOutbox:
@@ -91,53 +256,123 @@ class SqlOutbox:
     def __init__(self, connection: Execute) -> None:
         self._connection = connection
 
-    async def append(self, message: Message, *, wanted: bool = True) -> None:
-        result = await self._connection.execute(_NEXT, {"booking_id": message.booking_id})
-        given = {"sequence": int(result.scalar_one()), "delivered_at": None if wanted else message.at}
+    async def append(self, *messages: Message) -> None:
+        if not messages:
+            return
+        booking_id = messages[0].booking_id
+        first = int((await self._connection.execute(_NEXT, {"booking_id": booking_id})).scalar_one())
+        values = [{**rows.message_values(each), "sequence": n} for n, each in enumerate(messages, first)]
         try:
-            await self._connection.execute(_ADD, {**rows.message_values(message), **given})
+            await self._connection.execute(_ADD, values if len(values) > 1 else values[0])
         except IntegrityError as error:
             if not is_taken(error):
                 raise
-            raise AlreadyExists(message.id) from error
+            raise AlreadyExists(messages[0].id) from error
+        await self._connection.execute(_FAN_OUT, {"its_booking": booking_id, "first": first})
 
-    async def waiting(self, limit: int) -> Sequence[Message]:
-        result = await self._connection.execute(_WAITING, {"most": limit})
-        return [rows.message_from(row) for row in result.mappings()]
+    async def assign(self, limit: int) -> bool:
+        if not await self._is(_LEFT_UNASSIGNED):
+            return True
+        if not await self._is(_HAS_CHANNEL):
+            return True
+        found = [row.position for row in await self._connection.execute(_UNASSIGNED, {"most": limit})]
+        if found:
+            await self._connection.execute(_ASSIGN, {"positions": found})
+            await self._connection.execute(_ASSIGNED, {"positions": found})
+        return not await self._is(_LEFT_UNASSIGNED)
 
-    async def claim(self, now: datetime, until: datetime, limit: int, *, past_dead: bool) -> Sequence[Delivery]:
-        again = await self._connection.execute(_DUE[past_dead], {"now": now, "most": max(1, limit // 2)})
+    async def _is(self, statement: Select[Any]) -> bool:
+        return bool((await self._connection.execute(statement)).scalar_one())
+
+    async def claim(
+        self, channel: str, now: datetime, until: datetime, limit: int, *, past_dead: bool
+    ) -> Sequence[Delivery]:
+        on = {"on_channel": channel}
+        again = await self._connection.execute(_DUE[past_dead], {**on, "now": now, "most": max(1, limit // 2)})
         first = list(again.all())
         if len(first) < limit:
-            untried = await self._connection.execute(_UNTRIED[past_dead], {"most": limit - len(first)})
+            untried = await self._connection.execute(_UNTRIED[past_dead], {**on, "most": limit - len(first)})
             first += [row for row in untried if row.booking_id not in {each.booking_id for each in first}]
         if not first:
             return []
-        await self._connection.execute(_CLAIM, {"ids": [row.id for row in first], "until": until})
+        positions = [row.position for row in first]
+        await self._connection.execute(_CLAIM, {**on, "positions": positions, "until": until})
         bookings = [row.booking_id for row in first]
-        result = await self._connection.execute(_OF_BOOKINGS, {"booking_ids": bookings})
+        result = await self._connection.execute(_OF_BOOKINGS, {**on, "booking_ids": bookings})
         return [rows.delivery_from(row) for row in result.mappings()]
 
-    async def delivered(self, message_ids: Collection[str], at: datetime) -> None:
-        await self._connection.execute(_DELIVERED, {"ids": list(message_ids), "at_this_moment": at})
-
-    async def let_go(self, at: datetime, limit: int) -> int:
-        return (await self._connection.execute(_LET_GO, {"at_this_moment": at, "most": limit})).rowcount
+    async def delivered(self, channel: str, message_ids: Collection[str], at: datetime) -> None:
+        values = {"on_channel": channel, "ids": list(message_ids), "at_this_moment": at}
+        await self._connection.execute(_DELIVERED, values)
 
     async def put_off(self, delivery: Delivery) -> None:
-        await self._connection.execute(_PUT_OFF, rows.delivery_values(delivery))
+        on = {"on_channel": delivery.channel}
+        await self._connection.execute(_PUT_OFF, {**on, **rows.delivery_values(delivery)})
         if delivery.next_try_at is not None:
             its = {"its_booking": delivery.message.booking_id, "until": delivery.next_try_at}
-            await self._connection.execute(_PUT_OFF_OTHERS, its)
+            await self._connection.execute(_PUT_OFF_OTHERS, {**on, **its})
 
-    async def undelivered(self, *, dead: bool, limit: int) -> Sequence[Delivery]:
-        statement = select(_OUTBOX).where(_DEAD if dead else _WAITS).order_by(_OUTBOX.c.position).limit(limit)
-        result = await self._connection.execute(statement)
-        return [rows.delivery_from(row) for row in result.mappings()]
+    async def undelivered(self, *, dead: bool, limit: int, channel: str | None = None) -> Sequence[Delivery]:
+        statement = _LISTS[dead][channel is not None]
+        result = await self._connection.execute(statement, {"most": limit, **_on(channel)})
+        found = [(row["position"], rows.delivery_from(row)) for row in result.mappings()]
+        if not dead and channel is None:
+            result = await self._connection.execute(_LIST_UNASSIGNED, {"most": limit})
+            found += [(row["position"], Delivery(message=rows.message_from(row))) for row in result.mappings()]
+        return [delivery for _, delivery in sorted(found, key=lambda each: each[0])[:limit]]
 
-    async def revive(self, message_ids: Collection[str]) -> int:
-        return (await self._connection.execute(_REVIVE, {"ids": list(message_ids)})).rowcount
+    async def backlogs(self) -> Sequence[Backlog]:
+        discarded = {row.channel: row.many for row in await self._connection.execute(_COUNT_DISCARDED)}
+        names = [row.name for row in await self._connection.execute(_NAMES)]
+        unassigned = int((await self._connection.execute(_COUNT_UNASSIGNED)).scalar_one())
+        found = []
+        if unassigned or BEFORE_CHANNELS in discarded:
+            oldest = [row.at for row in await self._connection.execute(_OLDEST_UNASSIGNED)]
+            many = discarded.pop(BEFORE_CHANNELS, 0)
+            found.append(_backlog(None, unassigned, 0, many, oldest))
+        for name in names:
+            on = {"on_channel": name}
+            waiting = int((await self._connection.execute(_COUNT_WAITING, on)).scalar_one())
+            dead = int((await self._connection.execute(_COUNT_DEAD, on)).scalar_one())
+            oldest = [row.at for row in await self._connection.execute(_OLDEST, on)]
+            found.append(_backlog(name, waiting, dead, discarded.pop(name, 0), oldest))
+        return [*found, *(_backlog(name, 0, 0, many, []) for name, many in sorted(discarded.items()))]
 
-    async def drop(self, message_ids: Collection[str], at: datetime) -> int:
-        values: dict[str, Any] = {"ids": list(message_ids), "at_this_moment": at}
-        return (await self._connection.execute(_DROP, values)).rowcount
+    async def revive(self, message_ids: Collection[str], channel: str | None = None) -> int:
+        values = {"ids": list(message_ids), **_on(channel)}
+        return await self._end(_REVIVES[channel is not None], values, values, channel)
+
+    async def discard(self, message_ids: Collection[str], at: datetime, by: str, channel: str | None = None) -> int:
+        meant = {"ids": list(message_ids), **_on(channel)}
+        values = {**meant, "at_this_moment": at, "by": by}
+        return await self._end(_DISCARDS[channel is not None], values, meant, channel)
+
+    async def _end(self, statement: Any, values: dict[str, Any], meant: dict[str, Any], channel: str | None) -> int:
+        """How many messages are meant; one may be dead on several channels."""
+        many = int((await self._connection.execute(_MEANT[channel is not None], meant)).scalar_one())
+        await self._connection.execute(statement, values)
+        return many
+
+    async def discard_waiting(self, channel: str | None, at: datetime, by: str) -> int:
+        values = {"at_this_moment": at, "by": by, **_on(channel)}
+        if channel is not None:
+            return (await self._connection.execute(_DISCARD_WAITING, values)).rowcount
+        await self._connection.execute(_DISCARD_UNASSIGNED, values)
+        return (await self._connection.execute(_NONE_UNASSIGNED)).rowcount
+
+    async def number(self, channel: str, after: int, limit: int, at: datetime) -> Sequence[Message]:
+        on = {"on_channel": channel}
+        (await self._connection.execute(_LOCK_CHANNEL, on)).all()
+        last = int((await self._connection.execute(_LAST_NUMBER, on)).scalar_one())
+        if after > last:
+            raise unknown_cursor()
+        await self._connection.execute(_HAS_READ, {**on, "behind": after, "at_this_moment": at})
+        if last - after < limit:
+            await self._connection.execute(_NUMBER, {**on, "last": last, "most": limit - (last - after)})
+        result = await self._connection.execute(_BEHIND, {**on, "behind": after, "most": limit})
+        return [rows.numbered_message_from(row) for row in result.mappings()]
+
+
+def _backlog(channel: str | None, waiting: int, dead: int, discarded: int, oldest: Sequence[datetime]) -> Backlog:
+    at = oldest[0] if oldest else None
+    return Backlog(channel=channel, waiting=waiting, dead=dead, discarded=discarded, oldest_at=at)

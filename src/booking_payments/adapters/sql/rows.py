@@ -374,9 +374,14 @@ def message_from(row: Row) -> Message:
     return Message(data=msgspec.json.decode(row["data"]), **{name: row[name] for name in names})
 
 
+def numbered_message_from(row: Row) -> Message:
+    """The message in a row, with its number on its channel as cursor."""
+    return evolve(message_from(row), cursor=str(row["number"]))
+
+
 def delivery_from(row: Row) -> Delivery:
     """What became so far of the message in a row."""
-    names = ("tries", "next_try_at", "dead_at", "error")
+    names = ("channel", "tries", "next_try_at", "dead_at", "error")
     return Delivery(message=message_from(row), **{name: row[name] for name in names})
 
 

@@ -311,6 +311,8 @@ answers = Table(
     sqlite_strict=True,
 )
 
+_WAITS: Final = "delivered_at IS NULL AND discarded_at IS NULL"
+
 outbox = Table(
     "outbox",
     metadata,
@@ -322,21 +324,54 @@ outbox = Table(
     Column("type", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
     Column("data", Text, nullable=False),
+    Column("unassigned", Integer, nullable=False, server_default="0"),
+    UniqueConstraint("booking_id", "sequence"),
+    Index("outbox_unassigned", "position", **_only(text("unassigned = 1"))),
+    sqlite_strict=True,
+)
+"""Messages. ``unassigned`` is 1 while a message that was written when no channel was recorded waits for the first."""
+
+message_channels = Table(
+    "message_channels",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("added_at", UtcTime, nullable=False),
+    Column("last_alive_at", UtcTime),
+    Column("worker_alive_at", UtcTime),
+    sqlite_strict=True,
+)
+
+message_deliveries = Table(
+    "message_deliveries",
+    metadata,
+    Column("channel", Text, nullable=False),
+    Column("position", BigInt, nullable=False),
+    Column("booking_id", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("number", BigInt),
     Column("delivered_at", UtcTime),
+    Column("discarded_at", UtcTime),
+    Column("discarded_by", Text),
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("next_try_at", UtcTime),
     Column("dead_at", UtcTime),
     Column("error", Text),
-    UniqueConstraint("booking_id", "sequence"),
-    Index("outbox_untried", "position", **_only(text("delivered_at IS NULL AND next_try_at IS NULL"))),
-    Index("outbox_due", "next_try_at", **_only(text("delivered_at IS NULL AND next_try_at IS NOT NULL"))),
-    Index(
-        "outbox_waiting",
-        "position",
-        **_only(text("delivered_at IS NULL")),
-    ),
+    PrimaryKeyConstraint("channel", "position"),
+    UniqueConstraint("channel", "booking_id", "sequence"),
+    CheckConstraint("delivered_at IS NULL OR discarded_at IS NULL", name="one_end"),
+    CheckConstraint("(discarded_at IS NULL) = (discarded_by IS NULL)", name="discarded_by_somebody"),
+    Index("message_deliveries_untried", "channel", "position", **_only(text(f"{_WAITS} AND next_try_at IS NULL"))),
+    Index("message_deliveries_due", "channel", "next_try_at", **_only(text(f"{_WAITS} AND next_try_at IS NOT NULL"))),
+    Index("message_deliveries_waiting", "position", "channel", **_only(text(_WAITS))),
+    Index("message_deliveries_dead", "channel", "position", **_only(text(f"{_WAITS} AND dead_at IS NOT NULL"))),
+    Index("message_deliveries_discarded", "channel", **_only(text("discarded_at IS NOT NULL"))),
+    Index("message_deliveries_number", "channel", "number", unique=True, **_only(text("number IS NOT NULL"))),
+    Index("message_deliveries_unread", "channel", "number", **_only(text(f"{_WAITS} AND number IS NOT NULL"))),
     sqlite_strict=True,
 )
+"""What became of each message on each channel that was recorded when it was written. ``number`` orders the messages of
+a channel that is read with a cursor. No foreign keys: a row is written with its message, in the same statement or the
+next one, messages are never removed, and a channel that was removed keeps its history."""
 
 audit = Table(
     "audit",

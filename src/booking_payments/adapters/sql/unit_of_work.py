@@ -21,6 +21,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     or_,
     select,
     update,
@@ -32,6 +33,7 @@ from booking_payments.adapters.memory.stores import MemoryJobs, gateway_ids
 from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.among import among
 from booking_payments.adapters.sql.audit import SqlAudit
+from booking_payments.adapters.sql.channels import SqlChannels
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_taken
 from booking_payments.adapters.sql.locks import LockUntilCommit
@@ -75,6 +77,7 @@ class SqlUnitOfWork:
         self.inbox = SqlInbox(connection)
         self.answers = SqlAnswers(connection)
         self.outbox = SqlOutbox(connection)
+        self.channels = SqlChannels(connection)
         self.audit = SqlAudit(connection)
         self.overview = SqlOverview(connection)
         self.jobs = MemoryJobs()
@@ -150,6 +153,22 @@ _DUE_TO_EXPIRE: Final = (
     .limit(bindparam("most"))
 )
 _LOCK_CUSTOMER: Final = select(LockUntilCommit(bindparam("name", type_=Text)))
+_IS_WARNED: Final = exists().where(
+    tables.outbox.c.booking_id == tables.bookings.c.id, tables.outbox.c.type == literal_column("'booking.expiring'")
+)
+_DUE_TO_WARN: Final = (
+    select(tables.bookings.c.id)
+    .where(
+        _PENDING,
+        tables.bookings.c.expires_at > bindparam("now"),
+        tables.bookings.c.expires_at <= bindparam("until"),
+        ~_HELD,
+        ~_IS_WARNED,
+    )
+    .order_by(tables.bookings.c.expires_at)
+    .limit(bindparam("most"))
+)
+_IS_DUE_TO_WARN: Final = _DUE_TO_WARN.where(tables.bookings.c.id == bindparam("booking_id"))
 _COUNT_UNPAID: Final = (
     select(func.count())
     .select_from(tables.bookings)
@@ -186,6 +205,16 @@ class SqlBookings:
 
     async def save(self, booking: Booking) -> None:
         await self._connection.execute(_SAVE_BOOKING, {"booking_id": booking.id, **rows.booking_changes(booking)})
+
+    async def due_to_warn(
+        self, now: datetime, until: datetime, limit: int, booking_id: str | None = None
+    ) -> Sequence[str]:
+        values = {"now": now, "until": until, "most": limit}
+        if booking_id is not None:
+            result = await self._connection.execute(_IS_DUE_TO_WARN, {**values, "booking_id": booking_id})
+        else:
+            result = await self._connection.execute(_DUE_TO_WARN, values)
+        return [row.id for row in result]
 
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
         result = await self._connection.execute(_DUE_TO_EXPIRE, {"now": now, "most": limit})

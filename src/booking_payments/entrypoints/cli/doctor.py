@@ -10,6 +10,8 @@ import click
 from attrs import asdict, frozen
 
 from booking_payments.adapters.network import Network, NetworkMisconfigured
+from booking_payments.application.channels import ChannelState
+from booking_payments.entrypoints.cli.messages import channel_line
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
@@ -43,7 +45,8 @@ def report(as_json: bool) -> bool:
 
 def _line(check: Check) -> str:
     remedy = f"; {check.remedy}" if check.remedy else ""
-    return f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<11} {check.detail}{remedy}"
+    verdict = "FAIL" if not check.ok else "warn" if check.remedy else "ok  "
+    return f"{verdict}  {check.name:<11} {check.detail}{remedy}"
 
 
 def _checks() -> list[Check]:
@@ -115,7 +118,9 @@ async def _looked_at(settings: Settings) -> list[Check]:
             readiness = await services.ready()
             checks = [*_readiness_checks(readiness), *await _gateway(settings, services.gateway)]
             whole = readiness.database and readiness.migrations
-            return [*checks, *(await _deliveries(settings, services) if whole else [])]
+            if not whole:
+                return checks
+            return [*checks, *await _deliveries(settings, services), *await _channels(settings, services)]
     except DatabaseAwayError:
         return [*_readiness_checks(Readiness(database=False, migrations=False)), _FAKE]
 
@@ -133,6 +138,30 @@ async def _deliveries(settings: Settings, services: Services) -> list[Check]:
     if refused and (good is None or good < since):
         return [Check("webhooks", False, detail, "compare STRIPE_WEBHOOK_SECRET with the endpoint's signing secret")]
     return [Check("webhooks", True, detail)]
+
+
+async def _channels(settings: Settings, services: Services) -> list[Check]:
+    """The channels on which the booking app is told, what waits there, and whether anybody delivers on them."""
+    states = await services.payments.channel_states()
+    if not states.channels:
+        detail = f"none is recorded; {states.unassigned} messages wait for the first one"
+        remedy = "set MESSAGES_WEBHOOK_URL or MESSAGES_BROKER_URL, or embed with consumers=[...], to be told"
+        return [Check("channels", True, detail, remedy)]
+    recorded = {each.channel.name for each in states.channels}
+    missing = [
+        Check("channels", False, f"{name} is not recorded", f"run: booking-payments messages channels add {name}")
+        for name in settings.channels
+        if name not in recorded
+    ]
+    return [*missing, *map(_channel, states.channels)]
+
+
+def _channel(state: ChannelState) -> Check:
+    if state.silent_since is None:
+        return Check("channels", True, channel_line(state))
+    name = state.channel.name
+    remedy = f"start the process that delivers on it, or run: booking-payments messages channels remove {name}"
+    return Check("channels", False, channel_line(state), remedy)
 
 
 async def _gateway_alone(settings: Settings) -> list[Check]:

@@ -1,14 +1,18 @@
-"""``messages list``, ``messages replay`` and ``messages drop``: what the booking app has not been told yet."""
+"""``messages``: what the booking app has not been told yet, and the channels on which it is told."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from booking_payments.application.callers import Caller
+from booking_payments.application.channels import ChannelState, ChannelStates
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.tables import limit_option
 
 if TYPE_CHECKING:
     from booking_payments.entrypoints.http.services import Services
@@ -18,28 +22,29 @@ ALL: Final = 1_000_000
 """As many dead letters as are taken up by ``--dead`` at once."""
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+_channel = click.option("--channel", help="Only on this channel, such as webhook or python:app.")
 _ids = click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
 
 
 @click.group(short_help="Messages to the booking app.")
 def messages() -> None:
-    """Messages to the booking app: what waits, what was given up, and delivering it after all.
+    """Messages to the booking app: what waits, what was given up, and the channels on which they go out.
 
     \b
     Examples:
       booking-payments messages list --dead
       booking-payments messages replay --dead
+      booking-payments messages channels list
     """
 
 
 @messages.command("list")
 @click.option("--dead", is_flag=True, help="Only dead letters: those that were given up.")
-@click.option(
-    "--limit", metavar="N", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most."
-)
+@limit_option(50, 10_000)
+@_channel
 @_json
-def list_(dead: bool, limit: int, as_json: bool) -> None:
-    """List messages that were not delivered, oldest first.
+def list_(dead: bool, limit: int, channel: str | None, as_json: bool) -> None:
+    """List messages that wait, oldest first, once for each channel that does not have them yet.
 
     \b
     Examples:
@@ -47,17 +52,24 @@ def list_(dead: bool, limit: int, as_json: bool) -> None:
       booking-payments messages list --dead --json
     """
 
-    async def work(services: Services) -> Sequence[Delivery]:
-        return await services.payments.undelivered_messages(dead=dead, limit=limit)
+    async def work(services: Services) -> tuple[Sequence[Delivery], ChannelStates]:
+        found = await services.payments.undelivered_messages(dead=dead, limit=limit, channel=channel)
+        return found, await services.payments.channel_states()
 
-    found = in_the_house(settings_or_fail(), work)
-    click.echo(json.dumps({"messages": [_content(each) for each in found]}) if as_json else _listed(found, dead))
+    found, states = in_the_house(settings_or_fail(), work)
+    if as_json:
+        names = [each.channel.name for each in states.channels]
+        content = {"messages": [_content(each) for each in found], "channels": names, "discarded": states.discarded}
+        click.echo(json.dumps(content))
+    else:
+        click.echo(_listed(found, dead, states))
 
 
 def _content(delivery: Delivery) -> dict[str, Any]:
     message = delivery.message
     return {
         "id": message.id,
+        "channel": delivery.channel,
         "type": message.type,
         "booking_id": message.booking_id,
         "payment_id": message.payment_id,
@@ -70,10 +82,20 @@ def _content(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _listed(found: Sequence[Delivery], dead: bool) -> str:
-    if not found:
-        return "no dead letters" if dead else "every message was delivered"
-    return "\n".join(_line(each) for each in found)
+def _listed(found: Sequence[Delivery], dead: bool, states: ChannelStates) -> str:
+    return "\n".join(_line(each) for each in found) if found else _nothing_listed(dead, states)
+
+
+def _nothing_listed(dead: bool, states: ChannelStates) -> str:
+    """Says that everything was delivered only where it was."""
+    if dead:
+        return "no dead letters"
+    if states.waiting:
+        return f"no message waits here; {states.waiting} wait on other channels"
+    discarded = f"; {states.discarded} were discarded" if states.discarded else ""
+    if not states.channels:
+        return f"no message waits{discarded}; no channel is recorded, so messages will wait for the first one"
+    return f"no message waits{discarded}" if discarded else "every message was delivered"
 
 
 def _line(delivery: Delivery) -> str:
@@ -81,14 +103,16 @@ def _line(delivery: Delivery) -> str:
     state = "dead" if delivery.dead_at else "waits"
     error = f"  ({delivery.error})" if delivery.error else ""
     name = f"{message.id}  {message.booking_id} #{message.sequence}  {message.type}"
-    return f"{message.at:%Y-%m-%d %H:%M:%S}  {state:<5}  {name}  {delivery.tries} tries{error}"
+    on = delivery.channel or "for the first channel"
+    return f"{message.at:%Y-%m-%d %H:%M:%S}  {state:<5}  {on}  {name}  {delivery.tries} tries{error}"
 
 
 @messages.command(short_help="Have dead letters delivered after all.")
 @_ids
 @click.option("--dead", is_flag=True, help="All dead letters.")
+@_channel
 @_json
-def replay(message_ids: tuple[str, ...], dead: bool, as_json: bool) -> None:
+def replay(message_ids: tuple[str, ...], dead: bool, channel: str | None, as_json: bool) -> None:
     """Have dead letters delivered after all, as if they had never been tried.
 
     Exit status 1 when one of the ids is no dead letter, else 0.
@@ -102,17 +126,18 @@ def replay(message_ids: tuple[str, ...], dead: bool, as_json: bool) -> None:
         raise click.UsageError("say which messages: ids, or --dead for all dead letters")
 
     async def work(services: Services) -> tuple[int, int]:
-        ids = message_ids or await _dead_ids(services)
-        return len(ids), await services.payments.replay_messages(ids)
+        ids = message_ids or await _dead_ids(services, channel)
+        return len(ids), await services.payments.replay_messages(ids, channel=channel)
 
     _report("are delivered again", in_the_house(settings_or_fail(), work), as_json)
 
 
-@messages.command(short_help="Give dead letters up for good.")
+@messages.command(short_help="Discard dead letters.")
 @_ids
+@_channel
 @_json
-def drop(message_ids: tuple[str, ...], as_json: bool) -> None:
-    """Give dead letters up for good: the booking app never hears of them, and its later messages go on.
+def drop(message_ids: tuple[str, ...], channel: str | None, as_json: bool) -> None:
+    """Discard dead letters: the booking app never hears of them, and its later messages go on. Who did it is kept.
 
     Exit status 1 when one of the ids is no dead letter, else 0.
 
@@ -124,13 +149,19 @@ def drop(message_ids: tuple[str, ...], as_json: bool) -> None:
         raise click.UsageError("say which messages by their ids; see: booking-payments messages list --dead")
 
     async def work(services: Services) -> tuple[int, int]:
-        return len(message_ids), await services.payments.drop_messages(message_ids)
+        dropped = await services.payments.drop_messages(message_ids, _operator("drop"), channel=channel)
+        return len(message_ids), dropped
 
-    _report("were dropped", in_the_house(settings_or_fail(), work), as_json)
+    _report("were discarded", in_the_house(settings_or_fail(), work), as_json)
 
 
-async def _dead_ids(services: Services) -> Sequence[str]:
-    return [each.message.id for each in await services.payments.undelivered_messages(dead=True, limit=ALL)]
+async def _dead_ids(services: Services, channel: str | None) -> Sequence[str]:
+    dead = await services.payments.undelivered_messages(dead=True, limit=ALL, channel=channel)
+    return list(dict.fromkeys(each.message.id for each in dead))
+
+
+def _operator(command: str) -> Caller:
+    return Caller.operator_of(os.environ.get("USER") or "cli", f"messages {command}")
 
 
 def _report(what: str, counts: tuple[int, int], as_json: bool) -> None:
@@ -138,3 +169,114 @@ def _report(what: str, counts: tuple[int, int], as_json: bool) -> None:
     text = f"{done} of {asked} messages {what}"
     click.echo(json.dumps({"asked": asked, "done": done}) if as_json else text)
     click.get_current_context().exit(0 if asked == done else 1)
+
+
+# --- channels --------------------------------------------------------------------------------------------------
+
+_name = click.argument("name", metavar="CHANNEL")
+
+
+@messages.group(short_help="The channels on which messages go out.")
+def channels() -> None:
+    """The channels on which messages go out: webhook, broker, python:NAME and pull:NAME.
+
+    \b
+    Examples:
+      booking-payments messages channels list
+      booking-payments messages channels add python:app
+      booking-payments messages channels remove broker --force
+    """
+
+
+@channels.command("list")
+@_json
+def list_channels(as_json: bool) -> None:
+    """List the recorded channels, and what waits on each.
+
+    \b
+    Examples:
+      booking-payments messages channels list
+      booking-payments messages channels list --json
+    """
+
+    async def work(services: Services) -> ChannelStates:
+        return await services.payments.channel_states()
+
+    states = in_the_house(settings_or_fail(), work)
+    if as_json:
+        content = [_channel_content(each) for each in states.channels]
+        click.echo(json.dumps({"channels": content, "unassigned": states.unassigned, "discarded": states.discarded}))
+        return
+    for each in states.channels:
+        click.echo(channel_line(each))
+    if not states.channels:
+        click.echo(f"no channel is recorded; {states.unassigned} messages wait for the first one")
+
+
+def _channel_content(state: ChannelState) -> dict[str, Any]:
+    channel, backlog = state.channel, state.backlog
+    return {
+        "name": channel.name,
+        "added_at": channel.added_at.isoformat(),
+        "last_alive_at": channel.last_alive_at.isoformat() if channel.last_alive_at else None,
+        "silent": state.silent_since is not None,
+        "waiting": backlog.waiting,
+        "dead": backlog.dead,
+        "discarded": backlog.discarded,
+        "oldest_at": backlog.oldest_at.isoformat() if backlog.oldest_at else None,
+    }
+
+
+def channel_line(state: ChannelState) -> str:
+    """The channel, what waits on it and since when, and when a process was last alive on it."""
+    channel, backlog = state.channel, state.backlog
+    oldest = f", the oldest since {backlog.oldest_at:%Y-%m-%d %H:%M:%S}" if backlog.oldest_at else ""
+    counted = [f"{backlog.waiting} wait{oldest}", f"{backlog.dead} dead", f"{backlog.discarded} discarded"]
+    alive = f"alive at {channel.last_alive_at:%Y-%m-%d %H:%M:%S}" if channel.last_alive_at else "never alive yet"
+    return f"{channel.name}: {'; '.join([*counted, alive])}"
+
+
+@channels.command("add", short_help="Record a channel.")
+@_name
+@click.option(
+    "--discard-waiting",
+    is_flag=True,
+    help="Discard messages that were written while no channel was recorded, instead of delivering them.",
+)
+@_json
+def add(name: str, discard_waiting: bool, as_json: bool) -> None:
+    """Record a channel, which gets every message from now on.
+
+    \b
+    Examples:
+      booking-payments messages channels add webhook
+      booking-payments messages channels add python:app
+    """
+
+    async def work(services: Services) -> bool:
+        return await services.payments.add_channel(name, _operator("channels add"), discard_waiting=discard_waiting)
+
+    added = in_the_house(settings_or_fail(), work)
+    text = f"{name} is recorded" if added else f"{name} was recorded before"
+    click.echo(json.dumps({"name": name, "added": added}) if as_json else text)
+
+
+@channels.command("remove", short_help="Forget a channel.")
+@_name
+@click.option("--force", is_flag=True, help="Discard what waits on it.")
+@_json
+def remove(name: str, force: bool, as_json: bool) -> None:
+    """Forget a channel. While messages wait on it this takes --force, which discards them.
+
+    \b
+    Examples:
+      booking-payments messages channels remove broker
+      booking-payments messages channels remove broker --force
+    """
+
+    async def work(services: Services) -> int:
+        return await services.payments.remove_channel(name, _operator("channels remove"), force=force)
+
+    discarded = in_the_house(settings_or_fail(), work)
+    text = f"{name} is removed; {discarded} messages were discarded"
+    click.echo(json.dumps({"name": name, "discarded": discarded}) if as_json else text)

@@ -19,7 +19,7 @@ from booking_payments.entrypoints.cli.holds import cancel, capture
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.refunds import READER, owed_lines, payment_named, quote, refund, settle
 from booking_payments.entrypoints.cli.since import HINT, Since
-from booking_payments.entrypoints.cli.tables import coloured, table
+from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
 from booking_payments.entrypoints.http import render
 from booking_payments.entrypoints.pages.console.tones import TONES, fact_tone
 from booking_payments.entrypoints.payment_file import File, file_of
@@ -63,9 +63,7 @@ for command in (quote, refund, settle, capture, cancel):
     "--since", type=Since(ahead=True), metavar="WHEN", help=f"Only payments begun since then. WHEN is {HINT}."
 )
 @click.option("--until", type=Since(ahead=True), metavar="WHEN", help="Only payments begun before then.")
-@click.option(
-    "--limit", metavar="N", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most."
-)
+@limit_option(20, 1000)
 @click.option("--cursor", metavar="CURSOR", help="Go on after the page that gave this cursor.")
 @_json
 def list_(

@@ -79,10 +79,11 @@ def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
 
 
 async def _check(settings: Settings) -> None:
-    from booking_payments.container import build
+    from booking_payments.container import attach_channels, build
 
     async with build(settings, serving=True) as services:
         await require_ready(services)
+        await attach_channels(services)
 
 
 def _announce(settings: Settings) -> None:
@@ -109,12 +110,13 @@ def _listen(settings: Settings) -> socket.socket:
 async def _serve(settings: Settings, listening: socket.socket, wait: timedelta) -> None:
     import uvicorn
 
-    from booking_payments.container import build
+    from booking_payments.container import attach_channels, build
     from booking_payments.entrypoints.http.app import create_app
 
     with listening, collecting_traces():
-        async with build(settings, works=True, serving=True, wait=wait) as services:
+        async with build(settings, serving=True, wait=wait) as services:
             await require_ready(services)
+            await attach_channels(services)
             _announce(settings)
             server = uvicorn.Server(_config(create_app(services)))
             look_for_less_garbage()

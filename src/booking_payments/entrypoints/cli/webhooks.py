@@ -16,7 +16,7 @@ from booking_payments.application.replaying import UNFINISHED, Replayed
 from booking_payments.entrypoints.cli.bars import progress_bars
 from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.since import since_option
-from booking_payments.entrypoints.cli.tables import coloured, table
+from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
 from booking_payments.entrypoints.pages.console.tones import TONES
 from booking_payments.entrypoints.wording import words
 from booking_payments.ports.storage import InboxEntry, InboxFilter
@@ -52,9 +52,7 @@ def webhooks() -> None:
 @_failed
 @_type
 @_since
-@click.option(
-    "--limit", metavar="N", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most."
-)
+@limit_option(50, 10_000)
 @_json
 def list_(failed: bool, type_: str | None, since: datetime | None, limit: int, as_json: bool) -> None:
     """List events received, newest first.

@@ -41,13 +41,14 @@ def work_until_stopped(settings: Settings) -> None:
 
 async def _work(settings: Settings) -> None:
     from booking_payments.adapters.procrastinate.worker import run_worker
-    from booking_payments.container import build
+    from booking_payments.container import attach_channels, build
     from booking_payments.entrypoints.chores import Chores
     from booking_payments.entrypoints.worker import slots, worker_app
 
     with collecting_traces():
-        async with build(settings) as services:
+        async with build(settings, in_worker=True) as services:
             await require_ready(services)
+            await attach_channels(services)
             click.echo("booking-payments works in the background", err=True)
             app = worker_app(settings, Chores(services.payments, services.clock))
             await run_worker(app, slots(settings), _asked_to_stop())

@@ -77,6 +77,7 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
     _quantiles(gauge("refund_seconds", "From request to success, of the last hour.", ["quantile"]), figures)
     _delays(gauge("webhook_delay_seconds", "From event to arrival, of the last hour.", ["quantile"]), figures)
     _holds(gauge, figures)
+    _channels(gauge, figures)
     for name, told, count in (
         ("webhooks_received_last_hour", "Webhooks that came.", sum(day.received for day in figures.webhooks)),
         (
@@ -91,6 +92,23 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
         ("dead_letters", "Messages to the booking app that were given up.", figures.dead_letters),
     ):
         gauge(name, told).set(count)
+
+
+def _channels(gauge: Callable[..., Gauge], figures: Figures) -> None:
+    """What the booking app has not been told yet, by channel; ``none`` is what waits for the first channel."""
+    waiting = gauge("messages_waiting", "Messages that wait on a channel (none: for the first one).", ["channel"])
+    oldest = gauge("message_oldest_seconds", "How long the oldest message waits on a channel.", ["channel"])
+    discarded = gauge("messages_discarded", "Messages that operators have discarded, by channel.", ["channel"])
+    silent = gauge("message_channel_silent_seconds", "Since a process was last alive on a channel.", ["channel"])
+    backlogs = [*(each.backlog for each in figures.channels.channels), *figures.channels.others]
+    for each in backlogs:
+        name = each.channel or "none"
+        waiting.labels(name).set(each.waiting)
+        discarded.labels(name).set(each.discarded)
+        oldest.labels(name).set((figures.until - each.oldest_at).total_seconds() if each.oldest_at else 0)
+    for state in figures.channels.channels:
+        last = state.channel.last_alive_at or state.channel.added_at
+        silent.labels(state.channel.name).set(max(0.0, (figures.until - last).total_seconds()))
 
 
 def _holds(gauge: Callable[..., Gauge], figures: Figures) -> None:

@@ -181,6 +181,7 @@ class MemberUnitOfWork(SqlUnitOfWork):
             self.payments = _Payments(subject, seen.booking, self.bookings, self.written)
             self.outbox = _Outbox(seen.booking, self.written)
         self.books, self.answers, self.overview = _BLANK.books, _BLANK.answers, _BLANK.overview
+        self.channels = _BLANK.channels
         self.jobs = MemoryJobs()
         self.inbox = _Inbox(subject, seen.entries, self.written)
         self.audit = _Audit(self.written)
@@ -342,12 +343,13 @@ class _Outbox(SqlOutbox):
         super().__init__(_NOWHERE)
         self._seen, self._written = seen, written
 
-    async def append(self, message: Message, *, wanted: bool = True) -> None:
-        if self._seen.booking.id != message.booking_id:
-            raise LeftOut
-        self._seen.last_message += 1
-        given = {"sequence": self._seen.last_message, "delivered_at": None if wanted else message.at}
-        self._written.rows["outbox"].append({**rows.message_values(message), **given})
+    async def append(self, *messages: Message) -> None:
+        for message in messages:
+            if self._seen.booking.id != message.booking_id:
+                raise LeftOut
+            self._seen.last_message += 1
+            values = {**rows.message_values(message), "sequence": self._seen.last_message}
+            self._written.rows["outbox"].append(values)
 
 
 class _Audit(SqlAudit):

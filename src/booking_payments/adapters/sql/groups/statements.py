@@ -36,7 +36,7 @@ INSERTED: Final[Mapping[Table, tuple[str, ...]]] = {
     tables.journal: _columns(tables.journal),
     tables.postings: _columns(tables.postings),
     tables.gateway_ids: _columns(tables.gateway_ids),
-    tables.outbox: ("id", "booking_id", "sequence", "payment_id", "type", "at", "data", "delivered_at"),
+    tables.outbox: ("id", "booking_id", "sequence", "payment_id", "type", "at", "data"),
     tables.inbox: ENTRY,
     tables.audit: _columns(tables.audit, "id"),
 }
@@ -71,6 +71,22 @@ def _insert(table: Table, columns: Iterable[str]) -> str:
     names = _names("", columns)
     given = f"json_to_recordset(%({table.name})s) AS new ({_typed(table, columns)})"
     return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {given}"  # noqa: S608 - names of our own
+
+
+def _insert_messages(columns: Iterable[str]) -> str:
+    """The messages, and a row for each of them and each recorded channel. All of one statement sees the same channels:
+    where it has to wait for somebody who adds or removes one, that is before its snapshot is taken."""
+    names = _names("", columns)
+    given = f"json_to_recordset(%(outbox)s) AS new ({_typed(tables.outbox, columns)})"
+    unassigned = "CASE WHEN EXISTS (SELECT 1 FROM message_channels) THEN 0 ELSE 1 END"
+    return f"""to_outbox AS (
+    INSERT INTO outbox ({names}, unassigned) SELECT {names}, {unassigned} FROM {given}
+    RETURNING position, booking_id, sequence
+), to_channels AS (
+    INSERT INTO message_deliveries (channel, position, booking_id, sequence)
+    SELECT message_channels.name, to_outbox.position, to_outbox.booking_id, to_outbox.sequence
+    FROM to_outbox, message_channels
+)"""  # noqa: S608 - names of our own
 
 
 READ: Final = f"""
@@ -112,6 +128,7 @@ _PARTS: Final[Mapping[str, str]] = {
     RETURNING payments.id
 )""",  # noqa: S608
     **{table.name: f"to_{table.name} AS ({_insert(table, columns)})" for table, columns in INSERTED.items()},
+    tables.outbox.name: _insert_messages(INSERTED[tables.outbox]),
 }
 """The parts of the writing statement, by the parameter that they write."""
 

@@ -1,0 +1,89 @@
+"""Django that changes its own rows by messages, each exactly once: `python examples/django_messages.py work`.
+
+The row that says how far the messages were read is changed in the same transaction as the seat that a message is about.
+Whenever this process is killed, both are done, or neither is.
+"""
+
+import sys
+import time
+
+import django
+from django.conf import settings
+
+from booking_payments import Message, SyncBookingPayments, open_payments_sync
+
+if not settings.configured:
+    settings.configure(
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "seats.sqlite3"}},
+        SECRET_KEY="for-this-example-only",
+        USE_TZ=True,
+    )
+    django.setup()
+
+from django.db import connection, models, transaction
+
+STATUSES = {"booking.confirmed": "sold", "booking.canceled": "free", "booking.expired": "free"}
+
+
+class Seat(models.Model):
+    """A seat, and how often it was changed by a message."""
+
+    name = models.CharField(max_length=40, unique=True)
+    status = models.CharField(max_length=20, default="free")
+    changes = models.IntegerField(default=0)
+
+    class Meta:
+        app_label = "seats"
+
+
+class Progress(models.Model):
+    """The cursor of the last message that was dealt with."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    cursor = models.CharField(max_length=40, blank=True)
+
+    class Meta:
+        app_label = "seats"
+
+
+def apply(message: Message) -> None:
+    """Change the seat that the message is about."""
+    if message.type in STATUSES:
+        seat, _ = Seat.objects.get_or_create(name=message.data["booking_reference"])
+        seat.status = STATUSES[message.type]
+        seat.changes += 1
+        seat.save()
+
+
+def catch_up(payments: SyncBookingPayments) -> int:
+    """Deal with the messages that are new, each in a transaction of its own; returns how many those were."""
+    progress, _ = Progress.objects.get_or_create(name="payments")
+    done = 0
+    for message in payments.messages(after=progress.cursor or None):  # outside of our transaction
+        with transaction.atomic():
+            mine = Progress.objects.select_for_update().get(name="payments")
+            if mine.cursor != progress.cursor:
+                break  # another process has gone on meanwhile
+            apply(message)
+            mine.cursor = message.cursor or ""
+            mine.save()
+        progress = mine
+        done += 1
+    return done
+
+
+def create_tables() -> None:
+    """The tables of the models. A project with more than one file leaves this to Django's migrations."""
+    with connection.schema_editor() as editor:
+        for model in (Seat, Progress):
+            if model._meta.db_table not in connection.introspection.table_names():
+                editor.create_model(model)
+
+
+if __name__ == "__main__":
+    create_tables()
+    if sys.argv[1:] == ["work"]:
+        with open_payments_sync(migrate=True) as payments:
+            while True:
+                if not catch_up(payments):
+                    time.sleep(1)

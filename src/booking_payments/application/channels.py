@@ -1,0 +1,208 @@
+"""Channels: which are recorded, and which of them this process delivers on. The rules are in ``ports.publisher``."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import frozen
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.world import World
+from booking_payments.domain.errors import InvalidInput, NotFound, NotPossibleNow
+from booking_payments.ports.publisher import (
+    CHANNEL_NAMES,
+    Backlog,
+    Channel,
+    Message,
+    is_channel_name,
+    pull_channel,
+)
+from booking_payments.ports.storage import UnitOfWork
+
+SILENT_AFTER: Final = timedelta(minutes=10)
+"""A channel on which no process was alive for so long is silent."""
+
+ASSIGN_AT_ONCE: Final = 1_000
+"""How many unassigned messages one transaction gives to the channels."""
+
+LONGEST_READ: Final = 1_000
+"""How many messages one call hands out at most."""
+
+
+class ChannelNotRecorded(NotPossibleNow):
+    """This process has a channel that is not recorded, while others are."""
+
+    code = "channel_not_recorded"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the channel {name} is not recorded, so nothing is kept for it; "
+            f"to have messages delivered on it from now on, run: booking-payments messages channels add {name}"
+        )
+        self.name = name
+
+
+class MessagesWait(NotPossibleNow):
+    """Messages still wait on a channel that was to be removed."""
+
+    code = "messages_wait"
+
+    def __init__(self, name: str, waiting: int) -> None:
+        super().__init__(
+            f"{waiting} messages wait on the channel {name}; deliver them first, or discard them with --force"
+        )
+
+
+@frozen(kw_only=True)
+class ChannelState:
+    """A channel, what it still has to get, and since when no process was alive on it (None: one is)."""
+
+    channel: Channel
+    backlog: Backlog
+    silent_since: datetime | None
+
+
+@frozen(kw_only=True)
+class ChannelStates:
+    """All recorded channels by name, and what was written or discarded without one."""
+
+    channels: tuple[ChannelState, ...]
+    others: tuple[Backlog, ...]
+
+    @property
+    def unassigned(self) -> int:
+        """How many messages wait for a first channel."""
+        return sum(each.waiting for each in self.others if each.channel is None)
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries wait in all."""
+        return self.unassigned + sum(each.backlog.waiting for each in self.channels)
+
+    @property
+    def discarded(self) -> int:
+        """How many deliveries were discarded by operators."""
+        return sum(each.discarded for each in (*self.others, *(each.backlog for each in self.channels)))
+
+
+async def attach_channels(world: World) -> None:
+    """Begin to deliver on this process's channels: record them where no channel is recorded at all.
+
+    Raises ``ChannelNotRecorded`` for one that is not recorded while others are.
+    """
+    names, now = sorted(world.channels), world.clock.now()
+    if not names or world.attached.is_done:
+        return
+    await world.storage.transact(lambda uow: _attach(uow, names, now))
+    world.attached.is_done = True
+
+
+async def _attach(uow: UnitOfWork, names: Sequence[str], now: datetime) -> None:
+    recorded = {each.name for each in await uow.channels.all()}
+    if not recorded:  # look again when nobody else can record any
+        await uow.channels.lock()
+        recorded = {each.name for each in await uow.channels.all()}
+    if not recorded:
+        for name in names:
+            await uow.channels.add(name, now)
+        return
+    for name in names:
+        if name not in recorded:
+            raise ChannelNotRecorded(name)
+
+
+async def channel_states(world: World) -> ChannelStates:
+    """The recorded channels with their backlogs."""
+
+    async def work(uow: UnitOfWork) -> ChannelStates:
+        return await states_in(uow, world.clock.now())
+
+    return await world.storage.read(work)
+
+
+async def states_in(uow: UnitOfWork, now: datetime) -> ChannelStates:
+    """The same, in a transaction that is under way."""
+    recorded = await uow.channels.all()
+    backlogs = {each.channel: each for each in await uow.outbox.backlogs()}
+    channels = tuple(
+        ChannelState(channel=each, backlog=backlogs.pop(each.name), silent_since=_silent_since(each, now))
+        for each in recorded
+        if each.name in backlogs
+    )
+    return ChannelStates(channels=channels, others=tuple(backlogs.values()))
+
+
+def _silent_since(channel: Channel, now: datetime) -> datetime | None:
+    last = channel.last_alive_at or channel.added_at
+    return last if now - last > SILENT_AFTER else None
+
+
+async def add_channel(world: World, name: str, caller: Caller, *, discard_waiting: bool) -> bool:
+    """Record a channel; False where it is recorded already. What was written without any channel waits for it, unless
+    ``discard_waiting``. Raises ``InvalidInput`` for a name that is none."""
+    require_name(name)
+    now = world.clock.now()
+
+    async def work(uow: UnitOfWork) -> bool:
+        added = await uow.channels.add(name, now)
+        if discard_waiting:
+            await uow.outbox.discard_waiting(None, now, caller.actor)
+        return added
+
+    return await world.storage.transact(work)
+
+
+def require_name(name: str) -> None:
+    """Raises ``InvalidInput`` for a name that no channel has."""
+    if not is_channel_name(name):
+        raise InvalidInput(f"a channel is called {CHANNEL_NAMES}", code="invalid_channel")
+
+
+async def remove_channel(world: World, name: str, caller: Caller, *, force: bool) -> int:
+    """Forget a channel; returns how many messages were discarded that waited on it, which takes ``force``.
+
+    Raises ``NotFound`` where it is not recorded, ``MessagesWait`` where messages wait and ``force`` is not given.
+    """
+    now = world.clock.now()
+
+    async def work(uow: UnitOfWork) -> int:
+        if not await uow.channels.remove(name):
+            raise NotFound(f"no channel {name} is recorded; see: booking-payments messages channels list")
+        discarded = await uow.outbox.discard_waiting(name, now, caller.actor)
+        if discarded and not force:
+            raise MessagesWait(name, discarded)
+        return discarded
+
+    return await world.storage.transact(work)
+
+
+# --- reading with a cursor -------------------------------------------------------------------------------------
+
+
+async def read_messages(world: World, after: str | None, limit: int, name: str | None) -> Sequence[Message]:
+    """The next messages of the channel ``pull:NAME`` behind the one with the cursor ``after``.
+
+    Raises ``InvalidInput`` for a cursor that was never given, ``ChannelNotRecorded`` where others are recorded and this
+    one is not.
+    """
+    channel, now = pull_channel(name or world.reader), world.clock.now()
+    require_name(channel)
+    if after is not None and not (after.isascii() and after.isdigit() and len(after) <= 18):
+        raise InvalidInput("this is not the cursor of a message", code="invalid_cursor")
+    if not 1 <= limit <= LONGEST_READ:
+        raise InvalidInput(f"limit must be from 1 to {LONGEST_READ}", code="invalid_limit")
+
+    async def work(uow: UnitOfWork) -> tuple[bool, Sequence[Message]]:
+        await _attach(uow, [channel], now)
+        unsaid = world.attached.unsaid([channel], now)
+        if unsaid:
+            await uow.channels.alive(unsaid, now, in_worker=False)
+        if not await uow.outbox.assign(ASSIGN_AT_ONCE):
+            return False, ()
+        return True, await uow.outbox.number(channel, int(after or "0"), limit, now)
+
+    assigned, found = await world.storage.transact(work)
+    while not assigned:
+        assigned, found = await world.storage.transact(work)
+    world.attached.said(world.attached.unsaid([channel], now), now)
+    return found

@@ -1,0 +1,50 @@
+"""Telling the booking app that a hold is about to end, so that it can remind its customer.
+
+Each booking is announced once, by one of the processes that do background work, when ``Terms.expiring_notice`` or less
+is left. Bookings that are paid, ended, or whose payment is being processed or is authorized, are not announced: nobody
+has to do anything about them. The message is its own record: a booking that has one is not announced again.
+"""
+
+from functools import partial
+from typing import Final
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.recording import Recorder
+from booking_payments.application.rounds import each_by_itself
+from booking_payments.application.world import World
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.storage import UnitOfWork
+
+EXPIRING: Final = "booking.expiring"
+ANNOUNCE_AT_ONCE: Final = 100
+
+
+async def announce_expiring(world: World) -> int:
+    """Write ``booking.expiring`` for each hold that ends soon; returns how many were found. Raises an
+    ``ExceptionGroup`` in the end of what broke."""
+    now, notice = world.clock.now(), world.terms.expiring_notice
+    if not notice:
+        return 0
+    due = await world.storage.read(lambda uow: uow.bookings.due_to_warn(now, now + notice, ANNOUNCE_AT_ONCE))
+    await each_by_itself(due, partial(_announce, world))
+    return len(due)
+
+
+async def _announce(world: World, booking_id: str) -> None:
+    now = world.clock.now()
+    until = now + world.terms.expiring_notice
+
+    async def work(uow: UnitOfWork) -> None:
+        booking = await uow.bookings.lock(booking_id)
+        # Somebody else may have announced, paid or ended it before it was locked.
+        if booking is None or not await uow.bookings.due_to_warn(now, until, 1, booking_id):
+            return
+        recorder = Recorder(world, uow, booking, await _last_payment(uow, booking_id), Caller.system("expiry"))
+        await recorder.tell(EXPIRING, {"expires_at": booking.expires_at.isoformat()})
+
+    await world.storage.transact(work)
+
+
+async def _last_payment(uow: UnitOfWork, booking_id: str) -> Payment | None:
+    payments = await uow.payments.of_booking(booking_id)
+    return payments[-1] if payments else None

@@ -1,0 +1,113 @@
+"""The JSON Schema (2020-12) of each type of message, as it goes out on every channel.
+
+``message_schema`` is what the documents show and what tests hold every message against. It allows fields that it does
+not name, so that a receiver which checks by it takes messages of a later release, too; ``data.schema_version`` grows
+when a field is removed or changes its meaning.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from booking_payments.application.messages import SCHEMA_VERSION
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus
+from booking_payments.domain.refunds import Deferral
+
+Schema = dict[str, Any]
+
+_TEXT: Final[Schema] = {"type": "string", "minLength": 1}
+_TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+
+
+def _amount(meaning: str) -> Schema:
+    text = "Decimal text in major units."
+    return {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "description": f"{meaning} {text}"}
+
+
+def _text(meaning: str, **more: Any) -> Schema:
+    return {**_TEXT, "description": meaning, **more}
+
+
+_COMMON: Final[Mapping[str, Schema]] = {
+    "schema_version": {"const": SCHEMA_VERSION, "description": "Of this data."},
+    "booking_id": _text("The booking."),
+    "booking_reference": _text("The booking app's own name of the booking."),
+    "booking_status": {"enum": [each.value for each in BookingStatus], "description": "After the event."},
+    "actor": {
+        "enum": ["customer", "operator", "service", "gateway", "system"],
+        "description": "Who caused it.",
+    },
+    "status": {
+        "enum": [*(each.value for each in PaymentStatus), None],
+        "description": "Of the payment, after the event; null without one.",
+    },
+    "amount": _amount("What the payment is about; without a payment, what the booking costs."),
+    "currency": _text("ISO 4217, in lower case.", pattern="^[a-z]{3}$"),
+    "refunded_amount": _amount("Refunded so far."),
+    "remaining_refundable": _amount("What can still be refunded."),
+    "refund_owed": _amount("Promised, and not refunded yet."),
+}
+_REFUND: Final[Mapping[str, Schema]] = {
+    "refund_id": _text("The refund."),
+    "refund_amount": _amount("Of this refund."),
+}
+_DISPUTE: Final[Mapping[str, Schema]] = {
+    "dispute_id": _text("The dispute, by the gateway's id."),
+    "status": {"enum": [each.value for each in DisputeStatus], "description": "Of the dispute, after the event."},
+    "reason": _text("Why, in the words of the customer's bank."),
+    "amount": _amount("What is disputed."),
+    "withdrawn_amount": _amount("What the gateway has taken back for it."),
+    "evidence_due_by": {"anyOf": [_TIME, {"type": "null"}], "description": "When evidence is due, if so."},
+}
+_DEFERRED: Final[Mapping[str, Schema]] = {
+    **_REFUND,
+    "reason": {"enum": [each.value for each in Deferral], "description": "What it waits for."},
+}
+_EXPIRING: Final[Mapping[str, Schema]] = {"expires_at": {**_TIME, "description": "When the hold ends."}}
+
+_TYPES: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
+    "payment.succeeded": ("The money was collected.", {}),
+    "payment.failed": ("The last attempt was refused.", {}),
+    "payment.canceled": ("The payment was canceled.", {}),
+    "payment.refunded": ("A refund succeeded.", _REFUND),
+    "payment.refund_failed": ("A refund failed, at once or later.", _REFUND),
+    "refund.deferred": ("A refund is promised, and waits.", _DEFERRED),
+    "dispute.opened": ("The customer's bank claims money back, or asks about a charge.", _DISPUTE),
+    "dispute.changed": ("The dispute moved on, or its money did.", _DISPUTE),
+    "dispute.closed": ("The dispute ended.", _DISPUTE),
+    "booking.confirmed": ("The booking is paid in time.", {}),
+    "booking.expiring": ("The hold ends soon, and the booking is not paid.", _EXPIRING),
+    "booking.canceled": ("The booking was canceled: the seat is free.", {}),
+    "booking.expired": ("The hold ended unpaid: the seat is free.", {}),
+}
+
+MESSAGE_TYPES: Final = tuple(_TYPES)
+"""Every type of message that there is."""
+
+
+def meaning_of(kind: str) -> str:
+    """When messages of this type are sent."""
+    return _TYPES[kind][0]
+
+
+def message_schema(kind: str) -> Schema:
+    """The JSON Schema of a message of this type. Raises ``KeyError`` for a type that there is not."""
+    meaning, own = _TYPES[kind]
+    data = {**_COMMON, **own}
+    properties: Schema = {
+        "id": _text("What a receiver deduplicates by."),
+        "type": {"const": kind},
+        "timestamp": {**_TIME, "description": "When it happened."},
+        "booking_id": _text("The booking."),
+        "payment_id": {"type": ["string", "null"], "description": "The payment; null without one."},
+        "sequence": {"type": "integer", "minimum": 1, "description": "Counts the messages of the booking."},
+        "data": {"type": "object", "required": sorted(data), "properties": data},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": kind,
+        "description": meaning,
+        "type": "object",
+        "required": sorted(properties),
+        "properties": properties,
+    }

@@ -1,0 +1,40 @@
+"""Every message that the code under test writes in this process is held against the schema of its type."""
+
+import json
+from functools import cache
+from typing import Any
+
+import attrs
+import jsonschema_rs
+
+from booking_payments.adapters.messages.payload import payload
+from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
+from booking_payments.application.recording import Recorder
+from booking_payments.ports.publisher import Message
+
+wrong: list[str] = []
+"""What was wrong with messages since somebody last looked."""
+
+
+@cache
+def _validator(kind: str) -> Any:
+    return jsonschema_rs.Draft202012Validator(message_schema(kind), validate_formats=True)
+
+
+def errors_of(body: dict[str, Any]) -> list[str]:
+    """What is wrong with a message as it goes out."""
+    if body["type"] not in MESSAGE_TYPES:
+        return [f"there is no type {body['type']}"]
+    return [f"{body['type']}: {error}" for error in _validator(body["type"]).iter_errors(body)]
+
+
+def install() -> None:
+    """Look at every message from now on."""
+    complete = Recorder._complete
+
+    def checked(self: Recorder, message: Message) -> Message:
+        made = complete(self, message)
+        wrong.extend(errors_of(json.loads(payload(attrs.evolve(made, sequence=1)))))  # the storage numbers it later
+        return made
+
+    Recorder._complete = checked  # type: ignore[method-assign]  # tests look on, and change nothing
