@@ -101,6 +101,7 @@ _MINDS: Final = Scenario(
         "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds",
     ),
     first="pay own",
+    never=(Fault.DECLINE,),  # which charges another method than the one that was named
 )
 SECOND: Final = _MINDS
 """Customers who change their minds: another method while one waits for its authentication, here and in the browser."""

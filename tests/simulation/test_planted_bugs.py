@@ -46,7 +46,7 @@ FOUND: Final[Mapping[str, Mapping[str, int]]] = {
     "late_money_is_kept": {"full": 6, "resolver only": 110},
     "late_success_is_dropped": {"full": 6, "resolver only": 110},
     "paid_is_not_confirmed": {"full": 1, "resolver only": 0},
-    "verdict_goes_to_the_running_attempt": {"second methods": 1},
+    "verdict_goes_to_the_running_attempt": {"second methods": 43},
     "older_method_is_charged": {"second methods": 8},
     "room_is_made_unasked": {"second methods refused": 4},
     "refund_is_not_reserved": {"full": 45, "resolver only": 1},
