@@ -20,6 +20,8 @@ from tests.simulation.runs import (
     FULL,
     OBLIGATED,
     RESOLVER_ONLY,
+    STORED,
+    STORED_RESOLVER_ONLY,
     WEBHOOKS_ONLY,
     Result,
     Scenario,
@@ -32,6 +34,7 @@ SEEDS: Final = range(100_000 if NIGHTLY else 500)
 SEEDS_OF_DISPUTES: Final = range(20_000 if NIGHTLY else 50)
 SEEDS_ALONE: Final = range(10_000 if NIGHTLY else 150)
 SEEDS_OF_OBLIGATIONS: Final = range(20_000 if NIGHTLY else 200)
+SEEDS_OF_STORED: Final = range(20_000 if NIGHTLY else 100)
 SEEDS_SQL: Final = range(10_000 if NIGHTLY else 60)
 REPLAYED: Final = range(200 if NIGHTLY else 15)
 AT_LEAST: Final = 1_000 if NIGHTLY else 1
@@ -108,7 +111,7 @@ def _hold(scenario: Scenario, seeds: range) -> None:
 def test_faults_of_all_kinds_together_break_nothing_and_all_of_them_happen() -> None:
     struck: Counter[Fault] = Counter()
     pairs: Counter[str] = Counter()
-    for scenario, seeds in ((FULL, SEEDS), (DISPUTES, SEEDS_OF_DISPUTES)):
+    for scenario, seeds in ((FULL, SEEDS), (DISPUTES, SEEDS_OF_DISPUTES), (STORED, SEEDS_OF_STORED)):
         for result in many(scenario, seeds):
             assert not result.broken, explain(simulate(result.seed, scenario, story=True), scenario)
             struck.update(result.struck)
@@ -139,6 +142,14 @@ def test_webhooks_suffice_for_what_the_gateway_knows() -> None:
 
 def test_the_resolver_suffices() -> None:
     _hold(RESOLVER_ONLY, SEEDS_ALONE)
+
+
+def test_what_turns_up_behind_a_stored_error_is_found_by_the_resolver_alone() -> None:
+    _hold(STORED_RESOLVER_ONLY, SEEDS_OF_STORED)
+
+
+def test_what_turns_up_behind_a_stored_error_is_in_sql_books_too() -> None:
+    _hold(attrs.evolve(STORED, sql=True), SEEDS_OF_STORED[::10])
 
 
 def test_what_is_promised_is_owed_until_it_has_gone_back_whatever_banks_and_operators_do() -> None:
