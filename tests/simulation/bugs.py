@@ -350,11 +350,6 @@ def lost_refund_is_sent_at_once(patch: Patch) -> None:
     patch.setattr(obligations, "may_send_again", lambda payment, refund_id, amount: True)
 
 
-@_bug("a second sending of a refund can't be told from the first")
-def sendings_look_alike(patch: Patch) -> None:
-    patch.setattr(observe_refunds, "refund_of", lambda payment, report: payment.refund(report.metadata["refund_id"]))
-
-
 # --- webhooks --------------------------------------------------------------------------------------------------
 
 

@@ -364,7 +364,7 @@ def _ask(stage: Stage, case: UseCase, caller: Caller) -> bool:
 A_WHILE: Final = (timedelta(minutes=1),) * 40
 A_DAY: Final = (*A_WHILE, *(timedelta(hours=1),) * 25)
 """How long a client waits before each repetition. When a 500 was saved under the key and nothing was done, that 500 is
-all that the gateway says for as long as the key may be sent."""
+all that the gateway says, until it is given up."""
 
 
 def _ask_until_settled(stage: Stage, case: UseCase, waits: Sequence[timedelta]) -> None:

@@ -21,6 +21,8 @@ from tests.simulation.world import SimulatedWorld
 LONGEST: Final = timedelta(hours=26)
 """A key may be sent for 23 hours; what it did must be known soon after."""
 
+WATCHED_FOR: Final = timedelta(hours=25, minutes=30)
+
 MOST_LOOKS: Final = 3
 """How often the resolver may look at a payment before it is settled, once nothing goes wrong any more."""
 
@@ -159,7 +161,7 @@ class Settling:
         yield from chain.from_iterable(self._of_booking(each) for each in self.world.booking_ids)
         yield from self._undelivered()
         if self.repairs.resolver:
-            yield from (f"{each.id} is still watched" for each in self._payments() if each.lost)
+            yield from self._still_watched()
 
     def _different(self) -> Iterator[str]:
         """Without the resolver nobody waits until the key of a refund lapses, whose 500 was saved without a refund."""
@@ -210,6 +212,13 @@ class Settling:
             yield from self._kept_twice(booking_id)
         if self.repairs.resolver and self._is_overdue(booking, payments):
             yield f"{booking_id} is still pending after its time"
+
+    def _still_watched(self) -> Iterator[str]:
+        """Lost calls are watched until their key is a day old, and looked for every hour."""
+        for payment in self._payments():
+            for lost in payment.lost:
+                if payment.intent_id is None and self.world.time.now - lost.key_from > WATCHED_FOR:
+                    yield f"{payment.id} is still watched"
 
     def _kept_twice(self, booking_id: str) -> Iterator[str]:
         """Of all that a booking was charged, whatever turned up when, one charge at most stays. What banks sent back or

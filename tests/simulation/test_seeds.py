@@ -22,6 +22,8 @@ from tests.simulation.runs import (
     RESOLVER_ONLY,
     SECOND,
     SECOND_REFUSED,
+    STORED,
+    STORED_RESOLVER_ONLY,
     WEBHOOKS_ONLY,
     Result,
     Scenario,
@@ -35,6 +37,7 @@ SEEDS_OF_DISPUTES: Final = range(20_000 if NIGHTLY else 50)
 SEEDS_ALONE: Final = range(10_000 if NIGHTLY else 150)
 SEEDS_OF_OBLIGATIONS: Final = range(20_000 if NIGHTLY else 200)
 SEEDS_OF_SECOND_METHODS: Final = range(20_000 if NIGHTLY else 80)
+SEEDS_OF_STORED: Final = range(20_000 if NIGHTLY else 100)
 SEEDS_SQL: Final = range(10_000 if NIGHTLY else 60)
 REPLAYED: Final = range(200 if NIGHTLY else 15)
 AT_LEAST: Final = 1_000 if NIGHTLY else 1
@@ -111,7 +114,7 @@ def _hold(scenario: Scenario, seeds: range) -> None:
 def test_faults_of_all_kinds_together_break_nothing_and_all_of_them_happen() -> None:
     struck: Counter[Fault] = Counter()
     pairs: Counter[str] = Counter()
-    for scenario, seeds in ((FULL, SEEDS), (DISPUTES, SEEDS_OF_DISPUTES)):
+    for scenario, seeds in ((FULL, SEEDS), (DISPUTES, SEEDS_OF_DISPUTES), (STORED, SEEDS_OF_STORED)):
         for result in many(scenario, seeds):
             assert not result.broken, explain(simulate(result.seed, scenario, story=True), scenario)
             struck.update(result.struck)
@@ -147,6 +150,14 @@ def test_the_resolver_suffices() -> None:
 @pytest.mark.parametrize("scenario", [SECOND, SECOND_REFUSED], ids=["taken", "refused"])
 def test_a_customer_who_changes_their_mind_is_charged_once_and_with_the_newest_method(scenario: Scenario) -> None:
     _hold(scenario, SEEDS_OF_SECOND_METHODS)
+
+
+def test_what_turns_up_behind_a_stored_error_is_found_by_the_resolver_alone() -> None:
+    _hold(STORED_RESOLVER_ONLY, SEEDS_OF_STORED)
+
+
+def test_what_turns_up_behind_a_stored_error_is_in_sql_books_too() -> None:
+    _hold(attrs.evolve(STORED, sql=True), SEEDS_OF_STORED[::10])
 
 
 def test_what_is_promised_is_owed_until_it_has_gone_back_whatever_banks_and_operators_do() -> None:

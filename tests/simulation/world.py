@@ -287,7 +287,8 @@ class TransportBoundary:
             reply = await self._model.call(method, path, params, key)
         except (Silent, Unreachable) as error:
             self._world.tell("gateway", f"does not say: {error.code}")
-            if isinstance(error, Silent):
+            # A stored error that is repeated makes nothing unknown: nothing was done by this sending.
+            if isinstance(error, Silent) and not (error.stored and key in self._world.ours.walks.stored):
                 self._world.ours.silent(key)
             if isinstance(error, Silent) and error.stored and key is not None:
                 self._world.ours.walks.stored.setdefault(key, self._world.time.now)
