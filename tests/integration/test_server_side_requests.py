@@ -142,7 +142,7 @@ async def test_a_message_follows_no_redirect_and_nothing_of_the_answer_is_kept(
     asked: list[str] = []
     with answering(status, f"http://127.0.0.1:{port}/{CANARY}", asked) as address:
         publisher = WebhookPublisher(address, [KEY], SystemClock())
-        world = attrs.evolve(house.world, publisher=publisher)
+        world = attrs.evolve(house.world, channels=dict.fromkeys(house.world.channels, publisher))
         await deliver_messages(world)
         await publisher.close()
     kept = await undelivered_messages(world, dead=False, limit=10)

@@ -120,7 +120,7 @@ async def test_a_reference_from_before_is_free_again_when_its_booking_has_ended(
         with pytest.raises(AlreadyExists):
             await store(storage, evolve(booking(4), reference="R-2"))
         kept = [await storage.read(lambda uow, n=n: uow.bookings.get(f"bk_{n}")) for n in (1, 2)]  # type: ignore[misc]
-        waiting = await storage.read(lambda uow: uow.outbox.waiting(10))
+        waiting = await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
         with pytest.raises(DBAPIError):  # messages still belong to bookings that are there
             async with storage.engine.begin() as connection:
                 await connection.execute(text(_MESSAGE.format(number=9)))
@@ -130,7 +130,7 @@ async def test_a_reference_from_before_is_free_again_when_its_booking_has_ended(
         ("R-1", "expired"),
         ("R-2", "pending"),
     ]
-    assert [each.booking_id for each in waiting] == ["bk_1", "bk_2"]
+    assert [each.message.booking_id for each in waiting] == ["bk_1", "bk_2"]
 
 
 _BOOKED = """

@@ -122,8 +122,8 @@ async def test_the_booking_app_is_told(storage: Storage) -> None:
 
     await house.payments.reconcile()
 
-    waiting = await house.storage.read(lambda uow: uow.outbox.waiting(10))
-    assert [each.type for each in waiting] == ["payment.succeeded", "booking.confirmed"]
+    waiting = await house.storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
+    assert [each.message.type for each in waiting] == ["payment.succeeded", "booking.confirmed"]
 
 
 async def test_an_adopted_payment_can_be_refunded_and_not_paid_again(storage: Storage) -> None:
