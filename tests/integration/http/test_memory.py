@@ -1,12 +1,14 @@
 """What strangers send is not kept: addresses are bounded, and what the framework remembers of them is short."""
 
 import gc
+import string
 import tracemalloc
 from typing import Any, Final
 
 import pytest
 
 from booking_payments.entrypoints.http import door
+from booking_payments.entrypoints.http.door import is_plain_path
 from tests.integration.http.api import ANN, OPERATOR, Api, problem_of, token
 
 CACHED: Final = 1024
@@ -45,10 +47,29 @@ def test_an_address_at_the_limit_is_answered(api: Api) -> None:
         "/%2Fmetrics",
         "/metrics%2F",
         "/health%2flive",
+        "/%6detrics",
+        "/%6Detrics/",
+        "/health/li%76e",
+        "/health/%2e/live",
     ],
 )
 def test_a_path_that_can_be_read_in_two_ways_is_404(api: Api, path: str) -> None:
     assert problem_of(api.get(path, ANN))["code"] == "not_found"
+
+
+@pytest.mark.parametrize("code", [*range(0x21), *b"!#$%&'()*+,/:;=?@[]", *range(0x7F, 0x100)])
+def test_what_has_to_be_encoded_may_be(code: int) -> None:
+    scope: Any = {"path": "/a", "raw_path": b"/a%%%02x" % code}
+
+    assert is_plain_path(scope) is (code != ord("/"))
+
+
+@pytest.mark.parametrize("letter", string.ascii_letters + string.digits + "-._~/")
+@pytest.mark.parametrize("spelling", [b"/a%%%02x", b"/a%%%02X"])
+def test_what_needs_no_encoding_may_not_be_encoded(letter: str, spelling: bytes) -> None:
+    scope: Any = {"path": "/a", "raw_path": spelling % ord(letter)}
+
+    assert not is_plain_path(scope)
 
 
 def test_a_slash_in_a_query_is_no_slash_of_the_path(api: Api) -> None:

@@ -45,6 +45,8 @@ _WHERE: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _FIELD: Final = re.compile(r"field `(?P<name>[A-Za-z_][A-Za-z0-9_]{0,39})`")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,64}")
+_ENCODED_IN_VAIN: Final = re.compile(rb"%(?:2[def]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|7e)", re.IGNORECASE)
+"""A slash, or a character that RFC 3986, 2.3 calls unreserved: both spellings of it mean the same."""
 _LONGER_THAN_AN_ID: Final = "-" * 65
 _MONEY_FIELDS: Final = frozenset({"amount", "percent"})
 _SECRET_FIELDS: Final = frozenset({"client_secret"})
@@ -248,11 +250,13 @@ def bounded_path(path: str) -> str:
 
 
 def is_plain_path(scope: Scope) -> bool:
-    """Whether the path can be read in one way only: no empty part, and no slash that is part of a name.
+    """Whether the path can be read in one way only: no empty part, and nothing encoded that needs no encoding, slashes
+    included.
 
-    The framework drops empty parts, so ``//metrics`` would be ``/metrics``, past every proxy that keeps that closed.
+    The framework drops empty parts and decodes the rest: ``//metrics`` and ``/%6detrics`` would be ``/metrics``, past
+    every proxy that keeps that closed and compares paths as they were sent.
     """
-    return "//" not in scope["path"] and b"%2f" not in _raw_path(scope).lower()
+    return "//" not in scope["path"] and _ENCODED_IN_VAIN.search(_raw_path(scope)) is None
 
 
 def target_length(scope: Scope) -> int:
