@@ -33,7 +33,7 @@ def messages() -> None:
     """
 
 
-@messages.command("list")
+@messages.command("list", short_help="List messages that wait.")
 @click.option("--dead", is_flag=True, help="Only dead letters: those that were given up.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
 @_channel
