@@ -58,7 +58,7 @@ QUESTIONS: dict[str, Ask] = {
     "messages of no channel": lambda uow: uow.outbox.assign(1_000),
     "messages behind a cursor": lambda uow: uow.outbox.number("pull:app", 0, 100, NOW),
     "what waits on the channels": lambda uow: uow.outbox.backlogs(),
-    "holds that end soon": lambda uow: uow.bookings.due_to_warn(NOW, LATER, 100),
+    "holds that end soon": lambda uow: uow.bookings.due_to_warn(NOW, NOW + timedelta(minutes=10), 100),
     "an answer": lambda uow: uow.answers.get("ann", "POST /", "key"),
     "payments by day": lambda uow: uow.overview.tallies(DAYS),
     "money by day": lambda uow: uow.overview.moved(DAYS),

@@ -182,7 +182,5 @@ def test_doctor_names_a_channel_of_the_settings_that_is_not_recorded(
 
     result = run("doctor", database_url)
 
-    assert (
-        "FAIL  channels    webhook is not recorded; run: booking-payments messages channels add webhook"
-        in result.output
-    )
+    said = "FAIL  channels    webhook is not recorded; run: booking-payments messages channels add webhook"
+    assert said in result.output

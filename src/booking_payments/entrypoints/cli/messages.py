@@ -38,7 +38,7 @@ def messages() -> None:
     """
 
 
-@messages.command("list")
+@messages.command("list", short_help="List messages that wait.")
 @click.option("--dead", is_flag=True, help="Only dead letters: those that were given up.")
 @limit_option(50, 10_000)
 @_channel
