@@ -27,7 +27,7 @@ from booking_payments.ports.storage import Storage
 from booking_payments.testing.house import ANN, House
 from tests.payments import authorize, book_and_pay, pay, pay_in_browser, payment_of, start
 
-OURS = Terms(installation_id="inst_a")
+OURS = Terms(installation_id="inst_a", capture_by_customer=True)
 FEE_ON_TOP = attrs.evolve(OURS, fees=FeePolicy(payer=FeePayer.CUSTOMER))
 SUCCEEDED = "payment_intent.succeeded"
 

@@ -67,12 +67,15 @@ async def test_a_backend_says_where_a_retry_comes_back_to(house: House) -> None:
 
     same = await house.payments.retry_booking_payment(booking, "pm_card_authenticationRequired")
     first = await house.payments.payment_status(booking.id)
-    other = await house.payments.retry_booking_payment(
+    moved = await house.payments.retry_booking_payment(
         booking, "pm_card_authenticationRequired", return_url="https://shop.example/2"
+    )
+    other = await house.payments.retry_booking_payment(
+        booking, "pm_card_threeDSecure2Required", return_url="https://shop.example/2"
     )
 
     second = await house.payments.payment_status(booking.id)
-    assert (same.requires_action, other.requires_action) == (True, True)
+    assert (same.requires_action, moved.error_code, other.requires_action) == (True, "action_pending", True)
     assert [return_url_of(each) for each in (first, second)] == ["https://shop.example/1", "https://shop.example/2"]
 
 
