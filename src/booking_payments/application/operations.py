@@ -530,6 +530,9 @@ def _settle(recorder: Recorder, claimed: Claimed, news: News) -> None:
     payment, operation = recorder.payment, claimed.operation
     if news.settles:
         answered = not claimed.resumed
+        if claimed.resumed:  # somebody may have sent it before
+            recorder.add(decisions.watch(payment, operation, news.refusal))
+            payment = recorder.payment
         recorder.add(decisions.settle(payment, operation, refusal=news.refusal, answered=answered))
     elif news.unknown and payment.operation is not None and _is_news(payment.operation, news):
         key, stored = operation.idempotency_key, news.stored

@@ -54,6 +54,7 @@ from booking_payments.domain.decisions.lost import (
     next_walk_at,
     note_walk,
     observe_lost_intent,
+    watch,
     watched_until,
 )
 from booking_payments.domain.decisions.obligations import (
@@ -143,6 +144,7 @@ __all__ = [
     "settle",
     "settle_debt",
     "start",
+    "watch",
     "watched_until",
     "withdrawn_amount",
 ]
