@@ -312,7 +312,7 @@ def nothing_is_sent_again(patch: Patch) -> None:
 
 @_bug("a call that was given up is not watched")
 def lost_is_not_watched(patch: Patch) -> None:
-    patch.setattr(ending, "watch", _no_facts)
+    patch.setattr(decisions, "watch", _no_facts)
 
 
 @_bug("one walk that finds nothing suffices")

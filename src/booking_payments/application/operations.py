@@ -39,7 +39,7 @@ from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, Payability
 from booking_payments.domain.errors import NotFound, OutcomeUnknown, PaymentError, TryAgainLater
-from booking_payments.domain.instructions import CancelIntent, CreateRefund
+from booking_payments.domain.instructions import CancelIntent, CreateIntent, CreateRefund
 from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.refunds import RefundOnCancel
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
@@ -408,12 +408,13 @@ async def _sent_again(world: World, claimed: Claimed, intent_id: str) -> News:
 
 def _not_found(world: World, claimed: Claimed, read: News | None, walked_at: datetime | None) -> News:
     """What is not sent any more, and of which nothing was found in a walk begun at ``walked_at``: it had no effect. But
-    after a stored error one walk does not say so."""
+    after a stored error one walk does not say so; of a known intent that was to change it does when the key is old."""
     operation = claimed.operation
-    if operation.stored_error and walked_at is not None:
+    too_old = world.clock.now() - operation.intended_at >= KEY_LIFETIME
+    makes = isinstance(operation.instruction, CreateIntent | CreateRefund)
+    if operation.stored_error and walked_at is not None and (makes or not too_old):
         error = OutcomeUnknown()
         return evolve(read or News(), settles=False, unknown=decisions.NOT_AT_GATEWAY, walked_at=walked_at, error=error)
-    too_old = world.clock.now() - operation.intended_at >= KEY_LIFETIME
     return evolve(read or News(), refusal=_refusal_of(operation, too_old=too_old and read is None))
 
 
@@ -613,6 +614,9 @@ def _settle(recorder: Recorder, claimed: Claimed, news: News) -> None:
     payment, operation = recorder.payment, claimed.operation
     if news.settles:
         answered = not claimed.resumed
+        if claimed.resumed:  # somebody may have sent it before
+            recorder.add(decisions.watch(payment, operation, news.refusal))
+            payment = recorder.payment
         recorder.add(decisions.settle(payment, operation, refusal=news.refusal, answered=answered))
     elif news.unknown and payment.operation is not None and _is_news(payment.operation, news):
         key, stored = operation.idempotency_key, news.stored

@@ -72,6 +72,7 @@ from booking_payments.domain.decisions.lost import (
     next_walk_at,
     note_walk,
     observe_lost_intent,
+    watch,
     watched_until,
 )
 from booking_payments.domain.decisions.obligations import (
@@ -183,6 +184,7 @@ __all__ = [
     "settle_debt",
     "start",
     "started_for",
+    "watch",
     "watched_until",
     "withdrawn_amount",
 ]

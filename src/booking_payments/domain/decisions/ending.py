@@ -9,7 +9,7 @@ from booking_payments.domain.booking import Booking, BookingStatus, EndReason, P
 from booking_payments.domain.decisions.facts import Facts, has_drift, unless_known
 from booking_payments.domain.decisions.intending import charges
 from booking_payments.domain.decisions.intents import ended, intent_drift
-from booking_payments.domain.decisions.lost import ends_payment, watch
+from booking_payments.domain.decisions.lost import ends_payment
 from booking_payments.domain.decisions.obligations import after_refusal
 from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
 from booking_payments.domain.instructions import ConfirmIntent, Replacement, UpdateIntent
@@ -54,8 +54,8 @@ def may_send(operation: Operation, booking: Booking, now: datetime) -> bool:
 
 
 def settle(payment: Payment, operation: Operation, *, refusal: str | None = None, answered: bool = True) -> Facts:
-    """The operation is over: done, or refused with the gateway's ``refusal`` code, which drops what it began. One that
-    was only not found is watched, and where it was to make the payment's intent the payment ends with it.
+    """The operation is over: done, or refused with the gateway's ``refusal`` code, which drops what it began. Where it
+    was lost and was to make the payment's intent, the payment ends with it.
 
     ``answered``: the run that began it ends it, so that its caller is given this outcome.
     """
@@ -66,9 +66,8 @@ def settle(payment: Payment, operation: Operation, *, refusal: str | None = None
     settled = ev.OperationSettled(idempotency_key=operation.idempotency_key, refusal=refusal, answered=answered)
     if not refusal:
         return (settled,)
-    watched = () if answered else watch(payment, operation, refusal)
     over = (ended(payment),) if ends_payment(payment, operation, refusal) else ()
-    return (*watched, settled, *_dropped(payment, operation, refusal, answered), *over)
+    return (settled, *_dropped(payment, operation, refusal, answered), *over)
 
 
 def give_up(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Facts:

@@ -94,7 +94,11 @@ def next_walk_at(operation: Operation) -> datetime | None:
 
 
 def watch(payment: Payment, operation: Operation, refusal: str | None) -> Facts:
-    """Watch the call that ends with ``refusal``, where that only says that nothing was found of what it was to make."""
+    """Watch the call that is about to end with ``refusal``, where that only says that nothing was found of what it was
+    to make; nothing where it has ended."""
+    now = payment.operation
+    if now is None or now.idempotency_key != operation.idempotency_key:
+        return ()
     makes = isinstance(operation.instruction, CreateRefund) or _makes_first_intent(payment, operation)
     if refusal not in _NOTHING_FOUND or not makes:
         return ()
