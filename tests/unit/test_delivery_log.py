@@ -1,0 +1,94 @@
+"""Each failed try is in the log with its traceback and no more than that; a channel without a process is, too."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from booking_payments.adapters.memory.publisher import CallablePublisher
+from booking_payments.adapters.telemetry.delivery_log import LoggedPublisher
+from booking_payments.application.callers import Caller
+from booking_payments.entrypoints.chores import Chores
+from booking_payments.ports.publisher import Message
+from booking_payments.testing.house import House
+from tests.integration.pages.site import open_site
+
+MESSAGE = Message(
+    id="msg_1",
+    type="payment.succeeded",
+    booking_id="bk_1",
+    payment_id=None,
+    at=datetime(2026, 3, 1, tzinfo=UTC),
+    data={"booking_reference": "Ann's seat"},
+)
+
+
+async def test_a_try_that_fails_is_logged_with_its_traceback_and_raised() -> None:
+    def broken(message: Message) -> None:
+        raise KeyError(message.data["booking_reference"])
+
+    with capture_logs() as lines, pytest.raises(KeyError):
+        await LoggedPublisher(CallablePublisher(broken), "python:app").publish(MESSAGE)
+
+    (line,) = lines
+    error = line.pop("exc_info")
+    assert line == {
+        "event": "message_not_taken",
+        "log_level": "warning",
+        "message_id": "msg_1",
+        "type": "payment.succeeded",
+        "channel": "python:app",
+        "error": "KeyError",
+    }
+    assert [frame for frame in _functions(error) if frame == "broken"] == ["broken"]
+
+
+def _functions(error: BaseException) -> list[str]:
+    found, at = [], error.__traceback__
+    while at is not None:
+        found.append(at.tb_frame.f_code.co_name)
+        at = at.tb_next
+    return found
+
+
+async def test_what_is_taken_leaves_no_line() -> None:
+    with capture_logs() as lines:
+        await LoggedPublisher(CallablePublisher(lambda _: None), "python:app").publish(MESSAGE)
+
+    assert lines == []
+
+
+async def test_a_silent_channel_is_logged_until_a_process_is_alive_again() -> None:
+    house = House()
+    chores = Chores(house.payments, house.clock)
+    await house.payments.deliver_messages()
+    house.clock.advance(timedelta(minutes=11))
+
+    with capture_logs() as lines:
+        silent = await chores.watch_channels()
+        await house.payments.deliver_messages()
+        alive = await chores.watch_channels()
+
+    assert (silent, alive) == (1, 0)
+    assert [(line["event"], line["log_level"], line["channel"]) for line in lines] == [
+        ("message_channel_silent", "error", "python:app")
+    ]
+
+
+def test_the_metrics_say_what_waits_on_each_channel_and_what_was_discarded() -> None:
+    with open_site(House()) as site:
+        site.paid()
+        early = site.client.get("/metrics").text
+    house = House()
+    with open_site(house) as site:
+        site.run(house.payments.attach_channels)
+        site.paid()
+        site.run(house.payments.add_channel, "webhook")
+        olga = Caller.operator_of("olga", "test")
+        site.run(house.payments.remove_channel, "python:app", olga, force=True)
+        late = site.client.get("/metrics").text
+
+    assert 'booking_payments_messages_waiting{channel="none"} 2.0' in early
+    assert 'booking_payments_messages_waiting{channel="webhook"} 0.0' in late
+    assert 'booking_payments_messages_discarded{channel="python:app"} 2.0' in late
+    assert 'booking_payments_message_channel_silent_seconds{channel="webhook"} 0.0' in late
