@@ -203,7 +203,7 @@ class Walks:
             self.complete[subject].append(self._begun.get((process, subject), now))
 
     def since(self, subject: str, begin: datetime) -> int:
-        """How many were begun at or after ``begin``, counting those within a minute of one another once."""
+        """How many were begun at or after ``begin``, counting those shortly after one another once."""
         found: list[datetime] = []
         for each in sorted(self.complete[subject]):
             if each >= begin and (not found or each - found[-1] >= _APART):
@@ -212,7 +212,8 @@ class Walks:
 
 
 _LOST_AFTER: Final = timedelta(minutes=10)
-_APART: Final = timedelta(seconds=59)
+_APART: Final = timedelta(seconds=20)
+"""A minute, less the time in which one walk is tried again before it succeeds."""
 _LOST_WALKS: Final = 3
 _WATCHED_FOR: Final = timedelta(hours=24)
 

@@ -83,7 +83,7 @@ FOUND_AMONG_OBLIGATIONS: Final[Mapping[str, int]] = {
     "status_moves_money": 0,
     "settlement_currency_is_ours": 6,
     "appeal_is_dropped": 0,
-    "waiting_is_left": 237,
+    "waiting_is_left": 7462,
     "deferred_is_never_sent": 42,
     "failed_refund_is_sent_again": 32,
     "prevented_took_nothing": 15,
