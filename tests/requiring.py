@@ -58,7 +58,14 @@ def homes() -> dict[str, set[str]]:
 
 
 CORNERS: Final = {
-    "http": ("entrypoints.http", "entrypoints.pages", "entrypoints.sandbox", "testing.sandbox", "adapters.throttle"),
+    "http": (
+        "entrypoints.http",
+        "entrypoints.pages",
+        "entrypoints.sandbox",
+        "entrypoints.supervisor",
+        "testing.sandbox",
+        "adapters.throttle",
+    ),
     "stripe": ("adapters.stripe.sdk", "adapters.stripe.connections"),
     "postgres": ("adapters.sql.direct", "adapters.sql.groups"),
     "worker": ("adapters.procrastinate.queue", "adapters.procrastinate.worker", "entrypoints.worker"),
