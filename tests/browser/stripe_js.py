@@ -4,7 +4,7 @@ the sandbox answers it. It notes the address that it was loaded under, as the re
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
+import httpx2
 from playwright.async_api import Page, Route
 
 from booking_payments.testing.sandbox import Sandbox
@@ -121,14 +121,14 @@ async def _left_bank(sandbox: Sandbox, intent_id: str, outcome: str) -> str:
     return f"{back}{'&' if '?' in back else '?'}{urlencode(fields)}"
 
 
-async def _authenticated(sandbox: Sandbox, path: str, form: str) -> httpx.Response:
+async def _authenticated(sandbox: Sandbox, path: str, form: str) -> httpx2.Response:
     intent_id = path.split("/")[3]
     body = {"client_secret": form.removeprefix("client_secret="), "outcome": "succeeded"}
     return await _posted(f"{sandbox.url}/_sandbox/payment_intents/{intent_id}/authenticate", {}, json=body)
 
 
-async def _posted(url: str, headers: dict[str, str], *, form: bool = False, **more: Any) -> httpx.Response:
+async def _posted(url: str, headers: dict[str, str], *, form: bool = False, **more: Any) -> httpx2.Response:
     if form:
         headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False) as client:
         return await client.post(url, headers=headers, **more)

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from attrs import define
 from playwright.async_api import Error
@@ -69,7 +69,7 @@ def service(
     }
     with serving(folder, settings) as address, shop_at(address, folder, settings) as opened:
         endpoint = {"url": f"{address}/api/webhooks/stripe/", "secret": "whsec_browser"}
-        httpx.post(f"{sandbox.url}/_sandbox/webhook_endpoints", json=endpoint, trust_env=False).raise_for_status()
+        httpx2.post(f"{sandbox.url}/_sandbox/webhook_endpoints", json=endpoint, trust_env=False).raise_for_status()
         yield opened
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 import pytest
 from playwright.async_api import Browser, Response, Route, expect
 
@@ -36,11 +36,11 @@ def webhooks(sandbox: Sandbox, shop: Shop) -> Iterator[None]:
     """Events reach the service as long as this lasts."""
     address = f"{sandbox.url}/_sandbox/webhook_endpoints"
     endpoint = {"url": f"{shop.address}/api/webhooks/stripe/", "secret": "whsec_browser"}
-    made = httpx.post(address, json=endpoint, trust_env=False).raise_for_status().json()
+    made = httpx2.post(address, json=endpoint, trust_env=False).raise_for_status().json()
     try:
         yield
     finally:
-        httpx.delete(f"{address}/{made['id']}", trust_env=False).raise_for_status()
+        httpx2.delete(f"{address}/{made['id']}", trust_env=False).raise_for_status()
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def unreadable(sandbox: Sandbox) -> Iterator[None]:
     try:
         yield
     finally:
-        httpx.delete(f"{sandbox.url}/_sandbox/faults", trust_env=False).raise_for_status()
+        httpx2.delete(f"{sandbox.url}/_sandbox/faults", trust_env=False).raise_for_status()
 
 
 async def test_the_card_goes_from_the_browser_to_stripe(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
@@ -112,7 +112,7 @@ async def test_what_nobody_knows_is_found_out_while_the_customer_waits(
 ) -> None:
     booking_id = stripe_shop.book()
     fault = {"match": "POST /v1/payment_intents", "times": 3, "fault": "reset_after"}
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False) as client:
         (await client.post(f"{sandbox.url}/_sandbox/faults", json=fault)).raise_for_status()
     assert stripe_shop.pay(booking_id).json()["outcome_unknown"]
     await play_stripe(customer.page, sandbox)

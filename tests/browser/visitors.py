@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from attrs import Factory, define
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize
@@ -36,7 +36,7 @@ class Shop:
     """A running service, with the tokens of a shop on it."""
 
     address: str
-    client: httpx.Client
+    client: httpx2.Client
     folder: Path
     settings: Mapping[str, str]
     app: str
@@ -63,7 +63,7 @@ class Shop:
         """The link that Ann gets."""
         return f"{self.address}/checkout/{booking_id}?token={self.ann}"
 
-    def pay(self, booking_id: str, method: str = "pm_card_visa") -> httpx.Response:
+    def pay(self, booking_id: str, method: str = "pm_card_visa") -> httpx2.Response:
         """Ann pays over the API."""
         body = {"payment_method_id": method, "confirm_immediately": True}
         return self.client.post(f"/api/bookings/{booking_id}/payment/intent/", headers=_bearer(self.ann), json=body)
@@ -87,7 +87,7 @@ def shop_at(address: str, folder: Path, settings: Mapping[str, str] | None = Non
     def token(sub: str, scope: str = "") -> str:
         return printed(folder, "token", "--sub", sub, "--scope", scope, settings=settings)
 
-    with httpx.Client(base_url=address, trust_env=False, timeout=20) as client:
+    with httpx2.Client(base_url=address, trust_env=False, timeout=20) as client:
         yield Shop(
             address=address,
             client=client,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from booking_payments.settings import SETTING_NAMES
@@ -76,11 +76,11 @@ def process(
 def wait_until_ready(url: str, started: subprocess.Popen[bytes]) -> None:
     """Return when ``url`` answers 200; fail when it never does."""
     until = time.monotonic() + READY_S
-    with httpx.Client(trust_env=False) as client:
+    with httpx2.Client(trust_env=False) as client:
         while time.monotonic() < until and started.poll() is None:
             try:
                 if client.get(url).status_code == 200:
                     return
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 time.sleep(0.05)
     pytest.fail(f"{url} did not become ready")

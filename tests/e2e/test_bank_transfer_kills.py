@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from attrs import Factory, define
 
@@ -113,7 +113,7 @@ class Payers(Crowd):
     """Booking and reference of the money that is on its way."""
     received: set[str] = Factory(set)
 
-    def _visit(self, client: httpx.Client, chance: random.Random) -> None:
+    def _visit(self, client: httpx2.Client, chance: random.Random) -> None:
         name = f"{SEED}-{next(self.numbers)}"
         new = {
             "reference": name,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from tests.e2e.serving import process, serving, wait_until_ready
@@ -116,7 +116,7 @@ def test_a_flood_of_oversize_bodies_is_refused_in_bounded_memory(tmp_path: Path)
     with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as started:
         address = f"http://127.0.0.1:{port}"
         wait_until_ready(f"{address}/health/ready", started)
-        with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
+        with httpx2.Client(base_url=address, trust_env=False, timeout=30) as client:
             _flood(client, 50)
             before = resident(started.pid)
             statuses = _flood(client, OVERSIZE)
@@ -163,7 +163,7 @@ def _long_requests(port: int, first: int, count: int) -> set[bytes]:
     return found
 
 
-def _flood(client: httpx.Client, times: int) -> set[int | str]:
+def _flood(client: httpx2.Client, times: int) -> set[int | str]:
     """The answers to bodies of a megabyte, every second one without a length."""
     whole = b" " * MIB
     found: set[int | str] = set()
@@ -171,7 +171,7 @@ def _flood(client: httpx.Client, times: int) -> set[int | str]:
         body = iter([whole[:65536]] * 16) if number % 2 else whole
         try:
             found.add(client.post("/api/webhooks/stripe/", content=body, headers={"Stripe-Signature": "x"}).status_code)
-        except httpx.WriteError:
+        except httpx2.WriteError:
             found.add(413)  # refused and hung up on before all of it was sent
     return found
 

@@ -5,20 +5,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.e2e.serving import READY_S, printed, serving
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[httpx.Client]:
+def service(tmp_path: Path) -> Iterator[httpx2.Client]:
     """A client of a served, migrated, empty service in ``tmp_path``."""
-    with serving(tmp_path) as address, httpx.Client(base_url=address, trust_env=False) as client:
+    with serving(tmp_path) as address, httpx2.Client(base_url=address, trust_env=False) as client:
         yield client
 
 
-def test_a_booking_is_paid_after_3d_secure_over_a_real_socket(service: httpx.Client, tmp_path: Path) -> None:
+def test_a_booking_is_paid_after_3d_secure_over_a_real_socket(service: httpx2.Client, tmp_path: Path) -> None:
     booking_id = printed(
         tmp_path,
         *["booking", "create", "--reference", "R-1", "--customer", "ann", "--amount", "100.00", "--currency", "usd"],
@@ -41,7 +41,7 @@ def test_a_booking_is_paid_after_3d_secure_over_a_real_socket(service: httpx.Cli
     assert status == "succeeded"
 
 
-def test_a_connection_goes_on_after_head(service: httpx.Client) -> None:
+def test_a_connection_goes_on_after_head(service: httpx2.Client) -> None:
     headed = service.head("/health/live")
     got = service.get("/health/live")
 

@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from attrs import Factory, define
 
@@ -93,7 +93,7 @@ class Crowd:
     def run(self, number: int) -> None:
         """One customer's day."""
         chance = random.Random(f"{SEED}-{number}")
-        with httpx.Client(base_url=self.address, trust_env=False, timeout=20) as client:
+        with httpx2.Client(base_url=self.address, trust_env=False, timeout=20) as client:
             while not self.stop.is_set():
                 try:
                     self._visit(client, chance)
@@ -101,7 +101,7 @@ class Crowd:
                     self.broken.append(str(error))
                     return
 
-    def _visit(self, client: httpx.Client, chance: random.Random) -> None:
+    def _visit(self, client: httpx2.Client, chance: random.Random) -> None:
         name = f"{SEED}-{next(self.numbers)}"
         new = {
             "reference": name,
@@ -122,14 +122,14 @@ class Crowd:
                 if refund.get("status") == "succeeded":
                     self.refunded[booking] = refund["refund_id"]
 
-    def _insist(self, client: httpx.Client, path: str, body: Json, who: str, key: str) -> Json:
+    def _insist(self, client: httpx2.Client, path: str, body: Json, who: str, key: str) -> Json:
         """Repeat a request with its key until there is an answer that is final."""
         headers = {"Authorization": f"Bearer {self.tokens[who]}", "Idempotency-Key": f"{key:0>32}"}
         until, last = time.monotonic() + GIVE_UP_S, "nothing"
         while time.monotonic() < until:
             try:
                 answer = client.post(path, json=body, headers=headers)
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 time.sleep(0.02)
                 continue
             last = answer.text
@@ -171,8 +171,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.mark.timeout(200 + 10 * KILLS)
 def test_nobody_is_charged_twice_and_nothing_answered_is_lost(database: str, tmp_path: Path) -> None:
     chance = random.Random(SEED)
-    with sandboxed(tmp_path, "--delay", "0.1") as sandbox, httpx.Client(base_url=sandbox, trust_env=False) as stripe:
-        stripe.auth = httpx.BasicAuth("sk_test_kills", "")
+    with sandboxed(tmp_path, "--delay", "0.1") as sandbox, httpx2.Client(base_url=sandbox, trust_env=False) as stripe:
+        stripe.auth = httpx2.BasicAuth("sk_test_kills", "")
         settings = settings_for(database, sandbox)
         printed(tmp_path, "migrate", settings=settings)
         tokens = {
@@ -219,7 +219,7 @@ def _run(folder: Path, settings: dict[str, str], *words: str) -> "subprocess.Com
     )
 
 
-def _compare(stripe: httpx.Client, crowd: Crowd) -> None:
+def _compare(stripe: httpx2.Client, crowd: Crowd) -> None:
     """What the gateway has against what the customers were told."""
     charges: dict[str, int] = {}
     intents = {intent["id"]: intent for intent in _all(stripe, "/v1/payment_intents")}
@@ -238,7 +238,7 @@ def _compare(stripe: httpx.Client, crowd: Crowd) -> None:
     assert max(refunds.values(), default=0) <= 3000
 
 
-def _all(stripe: httpx.Client, path: str) -> list[Json]:
+def _all(stripe: httpx2.Client, path: str) -> list[Json]:
     found: list[Json] = []
     params: dict[str, Any] = {"limit": 100}
     while True:

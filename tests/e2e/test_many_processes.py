@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -37,7 +37,7 @@ def test_five_processes_share_the_work_whoever_of_them_is_killed(postgres_server
     received = Received(SECRET, random.Random(SEED), refusals=0.1)
     with ExitStack() as stack:
         sandbox = stack.enter_context(sandboxed(tmp_path, "--delay", "0.1"))
-        stripe = stack.enter_context(httpx.Client(base_url=sandbox, trust_env=False, auth=("sk_test_kills", "")))
+        stripe = stack.enter_context(httpx2.Client(base_url=sandbox, trust_env=False, auth=("sk_test_kills", "")))
         database = stack.enter_context(postgres_server.database())
         settings = settings_for(database, sandbox) | {
             "OPERATION_LEASE_S": "2",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from attrs import frozen
 
@@ -62,7 +62,7 @@ def test_a_second_serve_on_one_file_stops_with_an_error(tmp_path: Path, settings
         second = _second(tmp_path, settings, "--wait", "0")
 
         assert printed(tmp_path, "reconcile", "--json", settings=settings)  # commands share the file
-        assert httpx.get(f"{address}/health/ready", trust_env=False).status_code == 200
+        assert httpx2.get(f"{address}/health/ready", trust_env=False).status_code == 200
 
     said = (
         f"Error: DATABASE_URL: process {first.pid} serves {tmp_path}/books.db already, and only one serve may use a "
@@ -79,13 +79,13 @@ def test_a_second_serve_on_one_file_stops_with_an_error(tmp_path: Path, settings
 class Refunding:
     """A paid booking of a service in front of a sandbox."""
 
-    sandbox: httpx.Client
+    sandbox: httpx2.Client
     booking_id: str
     token: str
 
-    def refund(self, address: str) -> httpx.Response:
+    def refund(self, address: str) -> httpx2.Response:
         """The same request with the same key, each time."""
-        return httpx.post(
+        return httpx2.post(
             f"{address}/api/bookings/{self.booking_id}/payment/refund/",
             json={"amount": "20.00"},
             headers={"Authorization": f"Bearer {self.token}", **KEY},
@@ -103,7 +103,7 @@ class Refunding:
         return client
 
     def _refund_in_vain(self, address: str) -> None:
-        with pytest.raises(httpx.TransportError):
+        with pytest.raises(httpx2.TransportError):
             self.refund(address)
 
     def refunds(self) -> list[int]:
@@ -118,9 +118,9 @@ def _until(happens: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path, settings: dict[str, str]) -> Iterator[httpx.Client]:
+def sandbox(tmp_path: Path, settings: dict[str, str]) -> Iterator[httpx2.Client]:
     """What plays Stripe for the service of ``settings``."""
-    with sandboxed(tmp_path) as address, httpx.Client(base_url=address, trust_env=False) as client:
+    with sandboxed(tmp_path) as address, httpx2.Client(base_url=address, trust_env=False) as client:
         client.auth = ("sk_test_one", "")
         settings |= {
             "PAYMENT_GATEWAY": "stripe",
@@ -134,7 +134,7 @@ def sandbox(tmp_path: Path, settings: dict[str, str]) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def refunding(tmp_path: Path, settings: dict[str, str], sandbox: httpx.Client) -> Refunding:
+def refunding(tmp_path: Path, settings: dict[str, str], sandbox: httpx2.Client) -> Refunding:
     with open_payments_sync(environment(settings), env_file=None, background=False) as payments:
         seat = NewBooking(
             reference="R-1",

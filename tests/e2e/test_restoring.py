@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from attrs import define, evolve
 
@@ -143,14 +143,14 @@ def _adopted(printed: str) -> list[str]:
 
 def _charged(stripe: Sandbox, reference: str) -> list[int]:
     """What was charged for a reference, at the gateway itself."""
-    with httpx.Client(base_url=stripe.url, trust_env=False, auth=("sk_test_kills", "")) as client:
+    with httpx2.Client(base_url=stripe.url, trust_env=False, auth=("sk_test_kills", "")) as client:
         intents = client.get("/v1/payment_intents", params={"limit": 100}).json()["data"]
     found = [each for each in intents if each["metadata"].get("booking_reference") == reference]
     return [each["amount_received"] for each in found if each["amount_received"]]
 
 
 def _post(stripe: Sandbox, path: str, body: Mapping[str, str] | None = None) -> None:
-    with httpx.Client(base_url=stripe.url, trust_env=False, auth=("sk_test_kills", "")) as client:
+    with httpx2.Client(base_url=stripe.url, trust_env=False, auth=("sk_test_kills", "")) as client:
         answer = client.post(path, data=dict(body or {}))
     assert answer.is_success, answer.text
 
@@ -215,7 +215,7 @@ def test_without_a_backup_the_setting_says_which_installation_it_is(
     place.run("booking-payments migrate")
     with place.open() as payments:
         _pay(payments, _book(payments, 1002))
-    with httpx.Client(base_url=stripe.url, trust_env=False, auth=("sk_test_kills", "")) as client:
+    with httpx2.Client(base_url=stripe.url, trust_env=False, auth=("sk_test_kills", "")) as client:
         [intent] = client.get("/v1/payment_intents").json()["data"]
 
     with lost(place, request) as again:

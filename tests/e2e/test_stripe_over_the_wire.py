@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from attrs import frozen
 
@@ -21,12 +21,12 @@ WEBHOOK_SECRET = "whsec_over_the_wire"
 class Wire:
     """A client of the service, one of the sandbox, and the tokens of a customer, an operator and the booking app."""
 
-    service: httpx.Client
-    sandbox: httpx.Client
+    service: httpx2.Client
+    sandbox: httpx2.Client
     tokens: dict[str, str]
     numbers: "count[int]"
 
-    def post(self, path: str, body: Json | None = None, *, as_: str = "ann") -> httpx.Response:
+    def post(self, path: str, body: Json | None = None, *, as_: str = "ann") -> httpx2.Response:
         return self.service.post(f"/api{path}", json=body or {}, headers=self._head(as_))
 
     def get(self, path: str, *, as_: str = "ann") -> Json:
@@ -47,7 +47,7 @@ class Wire:
         }
         return str(self.post("/bookings/", new, as_="app").json()["id"])
 
-    def start(self, method: str | None = None, **more: Any) -> tuple[str, httpx.Response]:
+    def start(self, method: str | None = None, **more: Any) -> tuple[str, httpx2.Response]:
         booking = self.book(more.pop("currency", "usd"))
         body = {"payment_method_id": method, "confirm_immediately": True} if method else {}
         return booking, self.post(f"/bookings/{booking}/payment/intent/", body | more)
@@ -104,8 +104,8 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
         }
         with (
             serving(folder, settings, port) as service,
-            httpx.Client(base_url=service, trust_env=False, timeout=60) as api,
-            httpx.Client(base_url=sandbox, trust_env=False, auth=("sk_test_wire", "")) as stripe,
+            httpx2.Client(base_url=service, trust_env=False, timeout=60) as api,
+            httpx2.Client(base_url=sandbox, trust_env=False, auth=("sk_test_wire", "")) as stripe,
         ):
             wire = Wire(api, stripe, tokens, count(1))
             wire.play("/webhook_endpoints", url=f"{service}/api/webhooks/stripe/", secret=WEBHOOK_SECRET)
@@ -350,22 +350,22 @@ def test_a_service_that_was_away_catches_up_when_it_starts(wire: Wire, tmp_path:
             "JWT_SECRET": "0123456789abcdef0123456789abcdef",
         }
         with (
-            httpx.Client(base_url=sandbox, trust_env=False, auth=("sk_test_away", "")) as stripe,
+            httpx2.Client(base_url=sandbox, trust_env=False, auth=("sk_test_away", "")) as stripe,
             serving(tmp_path, settings) as first,
-            httpx.Client(base_url=first, trust_env=False, timeout=60) as api,
+            httpx2.Client(base_url=first, trust_env=False, timeout=60) as api,
         ):
             away = Wire(api, stripe, wire.tokens, count(1))
             booking, answer = away.start()
             opened = answer.json()
         with (
-            httpx.Client(base_url=sandbox, trust_env=False, auth=("sk_test_away", "")) as stripe,
-            httpx.Client(trust_env=False) as nobody,
+            httpx2.Client(base_url=sandbox, trust_env=False, auth=("sk_test_away", "")) as stripe,
+            httpx2.Client(trust_env=False) as nobody,
         ):
             path = f"/payment_intents/{opened['payment_intent_id']}/confirm"
             paying = Wire(nobody, stripe, wire.tokens, count(1))
             paying.play(path, client_secret=opened["client_secret"], payment_method="pm_card_visa")
             with (
                 serving(tmp_path, settings) as second,
-                httpx.Client(base_url=second, trust_env=False, timeout=60) as api,
+                httpx2.Client(base_url=second, trust_env=False, timeout=60) as api,
             ):
                 Wire(api, stripe, wire.tokens, count(1)).until(booking, status="succeeded")

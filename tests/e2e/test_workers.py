@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.e2e.serving import READY_S, printed, process, wait_until_ready
@@ -42,7 +42,7 @@ def test_a_worker_that_dies_is_replaced_and_all_end_together(postgres_server: Se
             os.kill(min(before), signal.SIGKILL)
             after = _until(lambda: found if (found := _workers(service.pid)) != before else set())
             wait_until_ready(address, service)  # the one that was left may itself not have come up by now
-            ready = httpx.get(address, trust_env=False).status_code
+            ready = httpx2.get(address, trust_env=False).status_code
 
     assert (len(before), len(after), ready) == (2, 2, 200)
     assert _workers(service.pid) == set()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from booking_payments.settings import SETTING_NAMES
@@ -53,7 +53,7 @@ def test_the_script_is_not_longer_than_it_has_to_be() -> None:
 @contextmanager
 def running(
     commands: Sequence[Sequence[str]], folder: Path, settings: Mapping[str, str] | None = None
-) -> Iterator[httpx.Client]:
+) -> Iterator[httpx2.Client]:
     """The last of the commands serves until the block ends."""
     env = {**ENV, **(settings or {})}
     port = free_port()
@@ -63,7 +63,7 @@ def running(
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(serve, cwd=folder, env=env, stdout=log, stderr=log)
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
+            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
                 _wait(client, process, folder / "serve.log")
                 yield client
         finally:
@@ -71,19 +71,19 @@ def running(
             process.wait(20)
 
 
-def _wait(client: httpx.Client, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait(client: httpx2.Client, process: "subprocess.Popen[bytes]", log: Path) -> None:
     for _ in range(600):
         assert process.poll() is None, log.read_text()
         try:
             client.get("/")
-        except httpx.TransportError:
+        except httpx2.TransportError:
             time.sleep(0.05)
         else:
             return
     raise AssertionError(log.read_text())
 
 
-Service = tuple[str, httpx.Client]
+Service = tuple[str, httpx2.Client]
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -93,13 +93,13 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield request.param, client
 
 
-def send(service: Service, path: str, **fields: str) -> httpx.Response:
+def send(service: Service, path: str, **fields: str) -> httpx2.Response:
     """Flask and Django read forms, the others the query."""
     name, client = service
     return client.post(path, data=fields) if name in ("flask", "django") else client.post(path, params=fields)
 
 
-def pay(service: Service, seat: str, card: str) -> httpx.Response:
+def pay(service: Service, seat: str, card: str) -> httpx2.Response:
     booking_id = send(service, f"/seats/{seat}/hold", customer="ann").json()["booking"]
     path = f"/seats/{seat}/pay" if service[0] == "django" else f"/bookings/{booking_id}/pay"
     return send(service, path, customer="ann", card=card)
@@ -139,7 +139,7 @@ def test_a_webhook_of_somebody_else_is_refused(service: Service) -> None:
 def test_what_nobody_knows_is_pending_and_no_decline(name: str, tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         fault = {"match": "POST /v1/payment_intents", "times": 9, "fault": "reset_after"}
-        httpx.post(f"{sandbox.url}/_sandbox/faults", json=fault, trust_env=False).raise_for_status()
+        httpx2.post(f"{sandbox.url}/_sandbox/faults", json=fault, trust_env=False).raise_for_status()
         settings = {
             "STRIPE_API_BASE": sandbox.url,
             "STRIPE_SECRET_KEY": "sk_test_example",

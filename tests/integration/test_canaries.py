@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import httpx
+import httpx2
 import jwt
 import pytest
 from click.testing import CliRunner
@@ -98,13 +98,13 @@ def log() -> Iterator[StringIO]:
 
 
 @asynccontextmanager
-async def serving(services: Services) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+async def serving(services: Services) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(create_app(services), raise_app_exceptions=False)  # type: ignore[arg-type]
+    async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
         yield client
 
 
-async def a_life(client: httpx.AsyncClient, services: Services) -> str:
+async def a_life(client: httpx2.AsyncClient, services: Services) -> str:
     """A booking with a payment that still waits for its customer, over HTTP; returns the client secret."""
     headers = {"Authorization": f"Bearer {token()}"}
     new = {"reference": "R-1", "customer_id": "ann", "amount": "100.00", "currency": "usd"}
@@ -140,7 +140,7 @@ def pushed(canary: str) -> Iterator[dict[str, Any]]:
     yield {"headers": {**own, "Content-Type": canary}, "content": "{}"}
 
 
-async def push(client: httpx.AsyncClient, canaries: Mapping[str, str], booking_id: str) -> list[str]:
+async def push(client: httpx2.AsyncClient, canaries: Mapping[str, str], booking_id: str) -> list[str]:
     """Push the canaries through every operation, in every place; all answers, in full.
 
     By day each place of each operation gets one of them in turn, at night all of them.
@@ -152,7 +152,7 @@ async def push(client: httpx.AsyncClient, canaries: Mapping[str, str], booking_i
                 parts = list(pushed(canary))[place]
                 for id_ in (booking_id, canary) if "{" in path else ("",):
                     address = path.replace("{booking_id}", id_).replace("{intent_id}", id_)
-                    response = await client.request(method, httpx.URL(path=address), **parts)
+                    response = await client.request(method, httpx2.URL(path=address), **parts)
                     answers.append(f"{response.headers!r} {response.text}")
     return answers
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from booking_payments.adapters.fake_stripe import objects
@@ -26,16 +26,16 @@ def judge() -> Iterator[Judge]:
 
 
 @pytest.fixture
-def http(judge: Judge) -> Iterator[httpx.Client]:
-    with Sandbox() as sandbox, httpx.Client(base_url=sandbox.url, trust_env=False, timeout=10) as http:
+def http(judge: Judge) -> Iterator[httpx2.Client]:
+    with Sandbox() as sandbox, httpx2.Client(base_url=sandbox.url, trust_env=False, timeout=10) as http:
         yield http
 
 
-def _post(http: httpx.Client, path: str, **form: Any) -> httpx.Response:
+def _post(http: httpx2.Client, path: str, **form: Any) -> httpx2.Response:
     return http.post(path, data=form, auth=("sk_test_any", ""))
 
 
-def test_every_reply_is_heard(judge: Judge, http: httpx.Client) -> None:
+def test_every_reply_is_heard(judge: Judge, http: httpx2.Client) -> None:
     intent = _post(http, "/v1/payment_intents", **PAID).json()
     _post(http, "/v1/refunds", payment_intent=intent["id"])
     http.get("/v1/refunds")
@@ -49,7 +49,7 @@ def test_every_reply_is_heard(judge: Judge, http: httpx.Client) -> None:
 
 
 def test_a_reply_that_does_not_conform_is_found(
-    judge: Judge, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    judge: Judge, http: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = objects.customer
     monkeypatch.setattr(objects, "customer", lambda *given, **named: whole(*given, **named) | {"created": "today"})
@@ -59,7 +59,7 @@ def test_a_reply_that_does_not_conform_is_found(
     assert any(each.startswith("customer created: 'today'") for each in judge.found)
 
 
-def test_the_customers_part_is_heard(judge: Judge, http: httpx.Client) -> None:
+def test_the_customers_part_is_heard(judge: Judge, http: httpx2.Client) -> None:
     intent = _post(http, "/v1/payment_intents", amount="1000", currency="usd").json()
     secret = {"client_secret": intent["client_secret"], "payment_method": "pm_card_visa"}
     http.post(f"/v1/payment_intents/{intent['id']}/confirm", data=secret, auth=("pk_test_any", ""))

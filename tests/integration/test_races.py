@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import attrs
-import httpx
+import httpx2
 import pytest
 
 from booking_payments.application.resolve import resolve_if_due
@@ -29,16 +29,16 @@ NUMBERS = count(1)
 
 
 @pytest.fixture
-async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(services_of(house)))  # type: ignore[arg-type]  # named otherwise
-    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+async def client(house: House) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(create_app(services_of(house)))  # type: ignore[arg-type]  # named otherwise
+    async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
 
 
-async def _all_at_once(client: httpx.AsyncClient, requests: list[httpx.Request]) -> list[httpx.Response]:
-    answers: list[httpx.Response] = []
+async def _all_at_once(client: httpx2.AsyncClient, requests: list[httpx2.Request]) -> list[httpx2.Response]:
+    answers: list[httpx2.Response] = []
 
-    async def send(request: httpx.Request) -> None:
+    async def send(request: httpx2.Request) -> None:
         answers.append(await client.send(request))
 
     async with anyio.create_task_group() as tasks:
@@ -47,7 +47,7 @@ async def _all_at_once(client: httpx.AsyncClient, requests: list[httpx.Request])
     return answers
 
 
-def _post(client: httpx.AsyncClient, path: str, body: dict[str, Any], key: str | None = None) -> httpx.Request:
+def _post(client: httpx2.AsyncClient, path: str, body: dict[str, Any], key: str | None = None) -> httpx2.Request:
     return client.build_request("POST", path, json=body, headers={**ANN, **({"Idempotency-Key": key} if key else {})})
 
 
@@ -66,7 +66,7 @@ async def _charges(house: House, booking: str) -> int:
     return sum(house.stripe.successful_charges(intent) for intent in own)
 
 
-async def test_one_key_of_32_clients_is_one_execution(house: House, client: httpx.AsyncClient) -> None:
+async def test_one_key_of_32_clients_is_one_execution(house: House, client: httpx2.AsyncClient) -> None:
     for number in range(ROUNDS):
         booking, key = await _book(house), f"one-key-for-all-{number:04}"
         answers = await _all_at_once(client, [_post(client, _path(booking, "intent"), CARD, key) for _ in range(32)])
@@ -79,7 +79,7 @@ async def test_one_key_of_32_clients_is_one_execution(house: House, client: http
         assert await _charges(house, booking) == 1
 
 
-async def test_one_booking_of_50_clients_is_one_charge(house: House, client: httpx.AsyncClient) -> None:
+async def test_one_booking_of_50_clients_is_one_charge(house: House, client: httpx2.AsyncClient) -> None:
     for _ in range(ROUNDS):
         booking = await _book(house)
 
@@ -89,7 +89,7 @@ async def test_one_booking_of_50_clients_is_one_charge(house: House, client: htt
         assert await _charges(house, booking) == 1
 
 
-async def test_refunds_of_10_clients_never_exceed_the_payment(house: House, client: httpx.AsyncClient) -> None:
+async def test_refunds_of_10_clients_never_exceed_the_payment(house: House, client: httpx2.AsyncClient) -> None:
     for _ in range(ROUNDS):
         booking = await _book(house)
         intent = (await client.send(_post(client, _path(booking, "intent"), CARD))).json()["payment_intent_id"]

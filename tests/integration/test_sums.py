@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import httpx2
 import pytest
 from anyio import to_thread
 from click.testing import CliRunner, Result
@@ -55,10 +55,10 @@ async def _pay(services: Services, amounts: Sequence[tuple[str, Currency]]) -> N
 
 
 @asynccontextmanager
-async def _browser(services: Services) -> AsyncIterator[httpx.AsyncClient]:
+async def _browser(services: Services) -> AsyncIterator[httpx2.AsyncClient]:
     """A browser of an operator who is logged in."""
-    transport = httpx.ASGITransport(create_app(services))  # type: ignore[arg-type]  # named otherwise
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+    transport = httpx2.ASGITransport(create_app(services))  # type: ignore[arg-type]  # named otherwise
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
         fields = {"token": token("olga", "payments:operate"), "next": ""}
         await client.post("/console/login", data=fields)
         yield client

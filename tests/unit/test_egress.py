@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
-import httpx
+import httpx2
 import pytest
 
 from booking_payments.adapters.stripe.gateway import StripeGateway
@@ -66,8 +66,8 @@ async def test_asyncio_is_watched_too(seen: list[str]) -> None:
 
 @watched
 async def test_a_library_that_survives_the_refusal_does_not_hide_it(seen: list[str]) -> None:
-    async with httpx.AsyncClient() as client:
-        with pytest.raises((egress.LeftTheMachine, httpx.HTTPError)):
+    async with httpx2.AsyncClient() as client:
+        with pytest.raises((egress.LeftTheMachine, httpx2.HTTPError)):
             await client.get("http://example.com/")
 
     assert seen

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-import httpx
+import httpx2
 
 from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.gateway import due_deliveries
@@ -18,7 +18,7 @@ class Deliveries:
 
     def __init__(self, stripe: FakeStripe, clock: Clock, url: str, secret: str) -> None:
         self._stripe, self._clock, self._url, self._secret = stripe, clock, url, secret
-        self._client = httpx.AsyncClient(timeout=TIMEOUT.total_seconds(), follow_redirects=False, trust_env=False)
+        self._client = httpx2.AsyncClient(timeout=TIMEOUT.total_seconds(), follow_redirects=False, trust_env=False)
 
     async def round(self) -> int:
         """Post everything that is due once; returns how many were accepted."""
@@ -36,6 +36,6 @@ class Deliveries:
         }
         try:
             answer = await self._client.post(self._url, content=body, headers=headers)
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return False
         return answer.is_success

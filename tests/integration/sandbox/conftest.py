@@ -1,7 +1,7 @@
 import time
 from collections.abc import Callable, Iterator
 
-import httpx
+import httpx2
 import pytest
 import stripe
 
@@ -25,9 +25,9 @@ def client(sandbox: Sandbox) -> Iterator[stripe.StripeClient]:
 
 
 @pytest.fixture
-def http(sandbox: Sandbox) -> Iterator[httpx.Client]:
+def http(sandbox: Sandbox) -> Iterator[httpx2.Client]:
     """A plain HTTP client with a good key."""
-    with httpx.Client(base_url=sandbox.url, auth=("sk_test_any", ""), trust_env=False, timeout=10) as http:
+    with httpx2.Client(base_url=sandbox.url, auth=("sk_test_any", ""), trust_env=False, timeout=10) as http:
         yield http
 
 

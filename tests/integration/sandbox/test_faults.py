@@ -4,7 +4,7 @@ import socket
 import time
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 import stripe
 from stripe.params import RefundCreateParams
@@ -46,7 +46,7 @@ def test_an_error_is_stripes_own(
     assert getattr(failed.value.error, "code", None) == code
 
 
-def test_headers_say_whether_to_try_again(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_headers_say_whether_to_try_again(sandbox: Sandbox, http: httpx2.Client) -> None:
     for fault in ("429_limit", "429_lock", "503"):
         sandbox.play("/faults", match="GET /v1/refunds", fault=fault)
 
@@ -77,7 +77,7 @@ def test_a_timeout_says_nothing_about_the_money(
     with pytest.raises(stripe.APIConnectionError) as failed:
         hasty.v1.payment_intents.create(card())
 
-    assert isinstance(failed.value.__cause__, httpx.ReadTimeout)
+    assert isinstance(failed.value.__cause__, httpx2.ReadTimeout)
     assert len(client.v1.charges.list().data) == charges
 
 
@@ -150,7 +150,7 @@ def test_a_slow_answer_comes_late(sandbox: Sandbox, client: stripe.StripeClient,
 
 
 def test_a_fault_is_used_up_by_as_many_requests_as_it_says(
-    sandbox: Sandbox, client: stripe.StripeClient, http: httpx.Client
+    sandbox: Sandbox, client: stripe.StripeClient, http: httpx2.Client
 ) -> None:
     sandbox.play("/faults", **ALL, fault="503", times=2)
     with pytest.raises(stripe.APIError):
@@ -172,10 +172,10 @@ def test_a_fault_strikes_a_pattern(sandbox: Sandbox, client: stripe.StripeClient
         client.v1.payment_intents.confirm(made.id, {"payment_method": "pm_card_visa"})
 
 
-def test_faults_strike_only_after_the_key_was_checked(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_faults_strike_only_after_the_key_was_checked(sandbox: Sandbox, http: httpx2.Client) -> None:
     sandbox.play("/faults", match="GET /v1/refunds", fault="503")
 
-    assert httpx.get(f"{sandbox.url}/v1/refunds", trust_env=False).status_code == 401
+    assert httpx2.get(f"{sandbox.url}/v1/refunds", trust_env=False).status_code == 401
     assert http.get("/v1/refunds").status_code == 503
 
 

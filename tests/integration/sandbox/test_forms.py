@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,7 +77,7 @@ def test_a_hostile_form_is_read_or_refused_and_nothing_else(text: str) -> None:
     "body",
     [b"amount=1&amount=2", b"amount[", b"\xff\xfe", b"amount=%FF", b"a" + b"[b]" * 5000, b"&".join([b"a[]=1"] * 5000)],
 )
-def test_a_hostile_body_gets_an_error_of_stripes(http: httpx.Client, body: bytes) -> None:
+def test_a_hostile_body_gets_an_error_of_stripes(http: httpx2.Client, body: bytes) -> None:
     answer = http.post(
         "/v1/payment_intents", content=body, headers={"Content-Type": "application/x-www-form-urlencoded"}
     )
@@ -85,7 +85,7 @@ def test_a_hostile_body_gets_an_error_of_stripes(http: httpx.Client, body: bytes
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
-def test_query_and_body_are_one_set_of_parameters(http: httpx.Client) -> None:
+def test_query_and_body_are_one_set_of_parameters(http: httpx2.Client) -> None:
     answer = http.post("/v1/payment_intents?currency=usd", data={"amount": "1000"})
 
     assert answer.json()["currency"] == "usd"

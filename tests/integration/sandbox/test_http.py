@@ -2,7 +2,7 @@
 
 import base64
 
-import httpx
+import httpx2
 import pytest
 
 from booking_payments.testing.sandbox import Sandbox
@@ -10,8 +10,8 @@ from booking_payments.testing.sandbox import Sandbox
 NEW = {"amount": "1000", "currency": "usd"}
 
 
-def ask(sandbox: Sandbox, path: str = "/v1/payment_intents", method: str = "GET", **headers: str) -> httpx.Response:
-    return httpx.request(method, f"{sandbox.url}{path}", headers=headers, trust_env=False)
+def ask(sandbox: Sandbox, path: str = "/v1/payment_intents", method: str = "GET", **headers: str) -> httpx2.Response:
+    return httpx2.request(method, f"{sandbox.url}{path}", headers=headers, trust_env=False)
 
 
 def basic(user: str) -> str:
@@ -62,10 +62,10 @@ def test_a_publishable_key_is_told_to_be_the_wrong_one(sandbox: Sandbox) -> None
     assert answer.json()["error"]["code"] == "secret_key_required"
 
 
-def test_a_publishable_key_reads_and_confirms_with_the_intents_secret(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_a_publishable_key_reads_and_confirms_with_the_intents_secret(sandbox: Sandbox, http: httpx2.Client) -> None:
     made = http.post("/v1/payment_intents", data=NEW | {"allowed_payment_method_types[]": "card"}).json()
     path, key = f"/v1/payment_intents/{made['id']}", {"Authorization": "Bearer pk_test_x"}
-    with httpx.Client(base_url=sandbox.url, headers=key, trust_env=False) as browser:
+    with httpx2.Client(base_url=sandbox.url, headers=key, trust_env=False) as browser:
         read = browser.get(path, params={"client_secret": made["client_secret"]})
         wrong = browser.get(path, params={"client_secret": "pi_x_secret_y"})
         without = browser.get(path)
@@ -79,13 +79,13 @@ def test_a_publishable_key_reads_and_confirms_with_the_intents_secret(sandbox: S
     assert (wrong.status_code, without.status_code, capture.status_code) == (400, 400, 401)
 
 
-def test_the_version_asked_for_is_echoed(http: httpx.Client) -> None:
+def test_the_version_asked_for_is_echoed(http: httpx2.Client) -> None:
     answer = http.get("/v1/payment_intents", headers={"Stripe-Version": "2024-06-20"})
 
     assert answer.headers["Stripe-Version"] == "2024-06-20"
 
 
-def test_a_version_that_is_none_is_refused(http: httpx.Client) -> None:
+def test_a_version_that_is_none_is_refused(http: httpx2.Client) -> None:
     answer = http.get("/v1/payment_intents", headers={"Stripe-Version": "yesterday"})
 
     assert (answer.status_code, "code" in answer.json()["error"]) == (400, False)
@@ -105,13 +105,13 @@ def test_a_version_that_is_none_is_refused(http: httpx.Client) -> None:
         ("GET", "/_sandboxes"),
     ],
 )
-def test_an_unknown_address_is_404_in_stripes_words(http: httpx.Client, method: str, path: str) -> None:
+def test_an_unknown_address_is_404_in_stripes_words(http: httpx2.Client, method: str, path: str) -> None:
     answer = http.request(method, path)
 
     assert (answer.status_code, answer.json()["error"]["type"]) == (404, "invalid_request_error")
 
 
-def test_head_is_get_without_a_body(http: httpx.Client) -> None:
+def test_head_is_get_without_a_body(http: httpx2.Client) -> None:
     answer, whole = http.head("/v1/refunds"), http.get("/v1/refunds")
 
     assert (answer.status_code, answer.content) == (200, b"")
@@ -124,14 +124,14 @@ def test_options_says_what_there_is(sandbox: Sandbox) -> None:
     assert (answer.status_code, "POST" in answer.headers["Allow"]) == (204, True)
 
 
-def test_a_body_that_is_too_large_is_413(http: httpx.Client) -> None:
+def test_a_body_that_is_too_large_is_413(http: httpx2.Client) -> None:
     answer = http.post("/v1/payment_intents", data={"description": "x" * 2_000_000})
 
     assert (answer.status_code, answer.json()["error"]["type"]) == (413, "invalid_request_error")
 
 
 @pytest.mark.parametrize("media", ["application/json", "text/plain", "multipart/form-data; boundary=x"])
-def test_a_body_that_is_no_form_is_refused(http: httpx.Client, media: str) -> None:
+def test_a_body_that_is_no_form_is_refused(http: httpx2.Client, media: str) -> None:
     answer = http.post("/v1/payment_intents", content=b'{"amount": 1}', headers={"Content-Type": media})
 
     assert (answer.status_code, "application/x-www-form-urlencoded" in answer.text) == (400, True)

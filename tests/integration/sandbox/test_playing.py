@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import stripe
 
@@ -17,7 +17,7 @@ from tests.integration.sandbox.sdk import card, unpaid
 
 
 def test_no_key_is_needed(sandbox: Sandbox) -> None:
-    answer = httpx.get(f"{sandbox.url}/_sandbox", trust_env=False)
+    answer = httpx2.get(f"{sandbox.url}/_sandbox", trust_env=False)
 
     assert answer.json()["sandbox"] == "booking-payments"
 
@@ -93,7 +93,7 @@ def test_the_bank_moves_a_refund(sandbox: Sandbox, client: stripe.StripeClient) 
 
 
 def test_the_account_settles_in_another_currency(
-    sandbox: Sandbox, client: stripe.StripeClient, http: httpx.Client
+    sandbox: Sandbox, client: stripe.StripeClient, http: httpx2.Client
 ) -> None:
     intent = client.v1.payment_intents.create(card())
     sandbox.play("/account", settlement_currency="eur", rates={"usd": "0.92"})
@@ -143,7 +143,7 @@ def test_a_key_runs_anew_after_a_day(sandbox: Sandbox, client: stripe.StripeClie
 
 
 def test_calls_tell_methods_keys_and_their_age(
-    sandbox: Sandbox, client: stripe.StripeClient, http: httpx.Client
+    sandbox: Sandbox, client: stripe.StripeClient, http: httpx2.Client
 ) -> None:
     client.v1.payment_intents.create(card(), {"idempotency_key": "k"})
     sandbox.advance(timedelta(hours=1))
@@ -159,14 +159,14 @@ def test_calls_tell_methods_keys_and_their_age(
     assert calls[1]["key_age_s"] >= 3600
 
 
-def test_playing_is_not_among_the_calls(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_playing_is_not_among_the_calls(sandbox: Sandbox, http: httpx2.Client) -> None:
     sandbox.play("/webhook_endpoints", url="http://127.0.0.1:9/", secret="whsec_x")
     sandbox.play("/webhook_endpoints", url="http://127.0.0.1:9/", secret="whsec_y")
 
     assert http.get("/_sandbox/calls").json() == {"calls": []}
 
 
-def test_reset_forgets_everything(sandbox: Sandbox, client: stripe.StripeClient, http: httpx.Client) -> None:
+def test_reset_forgets_everything(sandbox: Sandbox, client: stripe.StripeClient, http: httpx2.Client) -> None:
     client.v1.payment_intents.create(card())
     sandbox.play("/webhook_endpoints", url="http://127.0.0.1:9/", secret="whsec_x")
     sandbox.play("/faults", match="POST /v1/refunds", fault="503")
@@ -213,7 +213,7 @@ def test_reset_forgets_everything(sandbox: Sandbox, client: stripe.StripeClient,
     ],
 )
 def test_a_body_that_does_not_fit_is_refused_with_the_reason(
-    http: httpx.Client, path: str, body: dict[str, Any]
+    http: httpx2.Client, path: str, body: dict[str, Any]
 ) -> None:
     answer = http.post(f"/_sandbox{path}", json=body)
 
@@ -221,13 +221,13 @@ def test_a_body_that_does_not_fit_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b"\xff", b'{"advance_s": 1', b"[" * 100_000])
-def test_what_is_no_json_object_is_refused(http: httpx.Client, raw: bytes) -> None:
+def test_what_is_no_json_object_is_refused(http: httpx2.Client, raw: bytes) -> None:
     answer = http.post("/_sandbox/clock", content=raw, headers={"Content-Type": "application/json"})
 
     assert answer.status_code == 400
 
 
-def test_a_page_that_somebody_visits_cannot_play(http: httpx.Client) -> None:
+def test_a_page_that_somebody_visits_cannot_play(http: httpx2.Client) -> None:
     body = b'{"url": "http://127.0.0.1:9/", "secret": "whsec_x"}'
 
     answer = http.post("/_sandbox/webhook_endpoints", content=body, headers={"Content-Type": "text/plain"})
@@ -235,13 +235,13 @@ def test_a_page_that_somebody_visits_cannot_play(http: httpx.Client) -> None:
     assert answer.status_code == 400
 
 
-def test_another_method_is_told_the_right_one(http: httpx.Client) -> None:
+def test_another_method_is_told_the_right_one(http: httpx2.Client) -> None:
     answer = http.delete("/_sandbox/calls")
 
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
 
 
-def test_an_unknown_object_is_404(http: httpx.Client) -> None:
+def test_an_unknown_object_is_404(http: httpx2.Client) -> None:
     assert http.post("/_sandbox/payment_intents/pi_1/refund", json={}).status_code == 404
     assert http.post("/_sandbox/payment_intents/pi_1/dispute", json={}).status_code == 404
     assert http.post("/_sandbox/disputes/du_1", json={"status": "won"}).status_code == 404

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
+import httpx2
 import pytest
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "data" / "stripe" / "cli-scenarios").glob("*.json"))
@@ -34,7 +34,7 @@ def filled(text: str, answers: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=[path.stem for path in SCENARIOS])
-def test_the_event_happens(http: httpx.Client, scenario: Path) -> None:
+def test_the_event_happens(http: httpx2.Client, scenario: Path) -> None:
     answers: dict[str, Any] = {}
     for step in json.loads(scenario.read_text())["fixtures"]:
         body = urlencode([(name, filled(value, answers)) for name, value in form(step.get("params", {}))])

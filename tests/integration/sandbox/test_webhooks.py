@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-import httpx
+import httpx2
 import pytest
 import stripe
 
@@ -48,7 +48,7 @@ def test_a_signature_is_fresh_however_far_the_clock_was_advanced(
 
 
 def test_an_address_that_is_registered_again_gets_each_event_once_under_the_new_secret(
-    sandbox: Sandbox, client: stripe.StripeClient, http: httpx.Client, receiver: Receiver
+    sandbox: Sandbox, client: stripe.StripeClient, http: httpx2.Client, receiver: Receiver
 ) -> None:
     register(sandbox, receiver, "whsec_old")
     register(sandbox, receiver)
@@ -73,7 +73,7 @@ def test_an_endpoint_that_does_not_answer_holds_up_no_other(
 
 
 def test_a_delivery_that_failed_is_made_again(
-    sandbox: Sandbox, client: stripe.StripeClient, receiver: Receiver, http: httpx.Client
+    sandbox: Sandbox, client: stripe.StripeClient, receiver: Receiver, http: httpx2.Client
 ) -> None:
     register(sandbox, receiver)
     receiver.status = 500
@@ -86,7 +86,7 @@ def test_a_delivery_that_failed_is_made_again(
 
 
 def test_nobody_gets_events_after_an_endpoint_is_gone(
-    sandbox: Sandbox, client: stripe.StripeClient, http: httpx.Client, receiver: Receiver
+    sandbox: Sandbox, client: stripe.StripeClient, http: httpx2.Client, receiver: Receiver
 ) -> None:
     endpoint = register(sandbox, receiver)
     http.delete(f"/_sandbox/webhook_endpoints/{endpoint}")
@@ -118,7 +118,7 @@ def test_a_delayed_event_is_overtaken(sandbox: Sandbox, client: stripe.StripeCli
 
 
 def test_an_address_that_nobody_has_is_tried_again_later(
-    sandbox: Sandbox, client: stripe.StripeClient, http: httpx.Client, receiver: Receiver, until: Callable[..., None]
+    sandbox: Sandbox, client: stripe.StripeClient, http: httpx2.Client, receiver: Receiver, until: Callable[..., None]
 ) -> None:
     sandbox.play("/webhook_endpoints", url="http://127.0.0.1:1/", secret=SECRET)
     client.v1.payment_intents.create(card())

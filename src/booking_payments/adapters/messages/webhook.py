@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 import anyio
-import httpx
+import httpx2
 
 from booking_payments.adapters.messages.payload import MEDIA_TYPE, payload
 from booking_payments.adapters.messages.signature import headers, key_of
@@ -36,7 +36,7 @@ class WebhookPublisher:
         self._timeout_s = timeout.total_seconds()
         self._keys = [key_of(secret) for secret in secrets]
         network = network or Network.of_environment()
-        self._client = httpx.AsyncClient(
+        self._client = httpx2.AsyncClient(
             timeout=self._timeout_s,
             follow_redirects=False,
             trust_env=False,
@@ -50,7 +50,7 @@ class WebhookPublisher:
         try:
             with anyio.fail_after(self._timeout_s):
                 status = await self._post(body, {"content-type": MEDIA_TYPE, **signed})
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (httpx2.HTTPError, TimeoutError) as error:
             raise NotTaken(f"the receiver could not be reached ({type(error).__name__})") from None
         if not 200 <= status < 300:
             raise NotTaken(f"the receiver answered {status}")

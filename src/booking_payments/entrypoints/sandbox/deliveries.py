@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import anyio
-import httpx
+import httpx2
 import msgspec
 import structlog
 from anyio.abc import TaskGroup
@@ -36,7 +36,7 @@ class Postman:
     def __init__(self, stripe: SandboxStripe) -> None:
         self._stripe = stripe
         self._under_way: set[tuple[str, str]] = set()
-        self._client: httpx.AsyncClient | None = None
+        self._client: httpx2.AsyncClient | None = None
 
     async def run(self) -> None:
         """Work until canceled."""
@@ -91,11 +91,11 @@ class Postman:
             return False
         return answer.is_success
 
-    def _post_office(self) -> httpx.AsyncClient:
+    def _post_office(self) -> httpx2.AsyncClient:
         """Made when the first letter leaves: a client costs more than the rest of the start."""
         if self._client is None:
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE)
-            self._client = httpx.AsyncClient(
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=AT_ONCE)
+            self._client = httpx2.AsyncClient(
                 timeout=TIMEOUT.total_seconds(), limits=limits, follow_redirects=False, trust_env=False
             )
         return self._client
