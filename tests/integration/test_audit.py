@@ -29,10 +29,12 @@ READING = {
     "get_booking", "payment_status", "journal", "list_payments", "quote_refund", "check_ledger", "list_webhooks",
     "audit_trail", "undelivered_messages", "look_at_payment", "checkout", "figures", "disputes", "drift_reports",
     "list_bookings", "describe_booking", "describe_bookings", "quote_refund_of_payment", "recent_figures",
+    "messages", "channel_states",
 }  # fmt: skip
 WITHOUT_A_COMMAND = {
     "receive_webhook", "work", "settle_payment", "settle_due", "expire_bookings", "catch_up", "forget_answers",
-    "deliver_messages", "replay_messages", "drop_messages",
+    "deliver_messages", "replay_messages", "drop_messages", "attach_channels", "add_channel", "remove_channel",
+    "announce_expiring",
 }  # fmt: skip
 """Nobody commands the money here: what these change leaves its own record; old answers and messages move none."""
 

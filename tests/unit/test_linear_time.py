@@ -120,6 +120,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "entrypoints.pages.console.payments": "a day of the console",
     "entrypoints.pages.console.refunds": ANSWERS,
     "entrypoints.pages.console.webhooks": OURS,
+    "entrypoints.pages.sessions": "a return_url",
     "entrypoints.pages.forms": "a form of a page",
     "entrypoints.sandbox.api": SANDBOX,
     "entrypoints.sandbox.forms": "a form of the sandbox",

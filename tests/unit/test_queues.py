@@ -14,18 +14,19 @@ STUCK: Final = Path(__file__).parent / "application" / "test_stuck_queues.py"
 
 QUEUES: Final = {
     "Bookings.due_to_expire": "test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring",
+    "Bookings.due_to_warn": "test_holds_that_can_not_be_announced_keep_no_other_from_being_announced",
     "Payments.due": "test_payments_that_can_not_be_read_keep_no_other_from_being_settled",
     "Outbox.claim": "test_messages_that_nobody_takes_keep_no_other_from_being_delivered",
 }
-CROSSED_OFF: Final = {"Outbox.let_go"}
-"""What it takes leaves the queue in the same statement."""
+CROSSED_OFF: Final = {"Outbox.assign", "Outbox.number"}
+"""What it takes leaves the queue in the same transaction."""
 PAGES: Final = {
     *("Bookings.page", "Payments.page", "Books.ids", "Overview.webhooks"),
     *("Inbox.latest", "Outbox.undelivered", "AuditTrail.latest"),
     *("Overview.facts", "Overview.deliveries", "Overview.watched", "Overview.held", "Overview.reports"),
 }
 """Read on from a cursor, or shown to people: nothing is worked on at their head."""
-UNUSED: Final = {"Inbox.unfinished", "Outbox.waiting"}
+UNUSED: Final = {"Inbox.unfinished"}
 """Asked by the contract of the storages only. Webhooks are retried by their names, of which no limit is read."""
 
 

@@ -5,12 +5,12 @@ is left. Bookings that are paid, ended, or whose payment is being processed or i
 has to do anything about them. The message is its own record: a booking that has one is not announced again.
 """
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Final
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.recording import Recorder
-from booking_payments.application.rounds import each_by_itself
+from booking_payments.application.rounds import through_queue
 from booking_payments.application.world import World
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import UnitOfWork
@@ -20,14 +20,19 @@ ANNOUNCE_AT_ONCE: Final = 100
 
 
 async def announce_expiring(world: World) -> int:
-    """Write ``booking.expiring`` for each hold that ends soon; returns how many were found. Raises an
-    ``ExceptionGroup`` in the end of what broke."""
+    """Write ``booking.expiring`` for the holds that end soon, ``ANNOUNCE_AT_ONCE`` of them beside those that break;
+    returns how many were found. Raises an ``ExceptionGroup`` in the end of what broke."""
     now, notice = world.clock.now(), world.terms.expiring_notice
     if not notice:
         return 0
-    due = await world.storage.read(lambda uow: uow.bookings.due_to_warn(now, now + notice, ANNOUNCE_AT_ONCE))
-    await each_by_itself(due, partial(_announce, world))
-    return len(due)
+
+    async def ending(limit: int) -> Sequence[str]:
+        return await world.storage.read(lambda uow: uow.bookings.due_to_warn(now, now + notice, limit))
+
+    async def announce(booking_id: str) -> None:
+        await _announce(world, booking_id)
+
+    return await through_queue(ending, announce, at_once=ANNOUNCE_AT_ONCE)
 
 
 async def _announce(world: World, booking_id: str) -> None:

@@ -77,7 +77,7 @@ def test_money_that_came_confirms_the_booking() -> None:
 
     assert (done.exit_code, done.stdout) == (0, f"{reference}: 100.00 usd received\n")
     shown = run("payments", "list", "--json")
-    assert [each["status"] for each in json.loads(shown.stdout)["payments"]] == ["succeeded"]
+    assert [each["status"] for each in json.loads(shown.stdout)["items"]] == ["succeeded"]
     assert listed()["awaited"] == []
 
 

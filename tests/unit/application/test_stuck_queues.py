@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from booking_payments.adapters.memory.gateway import FakeGateway
-from booking_payments.application import operations, resolve
+from booking_payments.application import expiring, operations, resolve
 from booking_payments.application.bookings import EXPIRE_AT_ONCE, expire_bookings
 from booking_payments.application.callers import Caller
 from booking_payments.application.delivering import DELIVER_AT_ONCE, deliver_messages
@@ -18,10 +18,11 @@ from booking_payments.application.resolve import RESOLVE_AT_ONCE, resolve_due
 from booking_payments.application.rounds import through_queue
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import OutcomeUnknown
+from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Silent
 from booking_payments.ports.publisher import Message, NotTaken
-from booking_payments.ports.storage import InboxFilter
+from booking_payments.ports.storage import InboxFilter, UnitOfWork
 from booking_payments.testing.house import ANN, CHANNEL, House
 
 PROCESSING = "payment_intent.processing"
@@ -52,6 +53,27 @@ async def test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring(hous
     await expire_bookings(house.world)
 
     assert (await house.payments.get_booking(behind)).status is BookingStatus.EXPIRED
+
+
+async def test_holds_that_can_not_be_announced_keep_no_other_from_being_announced(
+    house: House, stuck: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(stuck):
+        await house.book(reference=f"R-{number}", expires_in=timedelta(minutes=5))
+    behind = await house.book(reference="R-behind", expires_in=timedelta(minutes=9))
+    real = expiring._last_payment
+
+    async def broken(uow: UnitOfWork, booking_id: str) -> Payment | None:
+        if booking_id != behind.id:
+            raise LookupError("unreadable")
+        return await real(uow, booking_id)
+
+    monkeypatch.setattr(expiring, "_last_payment", broken)
+    with pytest.raises(ExceptionGroup):
+        await expiring.announce_expiring(house.world)
+
+    waiting = await house.storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
+    assert [(each.message.booking_id, each.message.type) for each in waiting] == [(behind.id, "booking.expiring")]
 
 
 async def test_bookings_that_wait_for_the_gateway_are_left_alone_for_a_while(house: House) -> None:
