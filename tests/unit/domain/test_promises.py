@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from booking_payments.domain import decisions as decide
@@ -61,6 +61,7 @@ def test_after_a_full_cancellation_everything_went_back_or_is_owed(
 
 
 @given(TERMS, ANYTHING, ANYTHING)
+@example(Terms(price=2), [("ask", 1, "never_sent", False, True)], [])
 @settings(max_examples=150)
 def test_what_was_deferred_is_sent_when_no_dispute_and_no_lost_call_stands_against_it(
     terms: Terms, before: Any, after: Any
