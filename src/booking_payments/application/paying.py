@@ -45,7 +45,7 @@ async def start_payment(
     What an open payment is given anew holds from then on: the newest payment method is the one that is charged, and the
     newest ``return_url`` the one to come back to; an intent that was made without one is canceled for another one that
     takes methods that redirect. The capture method stays. While the customer is to act, the method that waits for it is
-    not charged again.
+    not charged again, and comes back to where it was begun with.
 
     A customer who names another ``capture_method`` than the booking's is refused unless the terms let customers choose;
     backends and operators may choose.
@@ -67,16 +67,17 @@ async def start_payment(
         if _goes_on(recorder.payment_or_none):
             decisions.require_same_capture(recorder.payment, capture_method)
         else:
-            recorder.start(started(world, recorder.booking, recorder.now, captured))
+            recorder.start(started(world, recorder.booking, recorder.now, captured, recorder.payment_or_none))
         recorder.add(decisions.name_client(recorder.payment, client))
         payment = recorder.payment
         if payment.intent_id is None:
             recorder.add(created(world, recorder, payment_method_id, confirm_immediately, return_url))
         elif decisions.needs_other_intent(payment, return_url):
-            other = Replacement(payment_method_id=payment_method_id, confirm=confirm_immediately, return_url=return_url)
+            given = payment_method_id or decisions.attached_method(payment)
+            other = Replacement(payment_method_id=given, confirm=confirm_immediately, return_url=return_url)
             key = world.ids.idempotency_key()
             recorder.add(decisions.intend_replacement(payment, idempotency_key=key, replacement=other))
-        elif confirm_immediately and decisions.asks_for_attempt_in_action(payment, payment_method_id):
+        elif decisions.asks_for_attempt_in_action(payment, payment_method_id) and (payment_method_id or return_url):
             waits = True
         elif confirm_immediately:
             recorder.add(_confirmed(world, payment, payment_method_id, return_url))
@@ -87,7 +88,7 @@ async def start_payment(
     view = await _run(world, booking_id, caller, begin, must_exist=False)
     if not waits:
         return view
-    acting = await _in_action(world, booking_id, caller, payment_method_id, return_url)
+    acting = await _in_action(world, booking_id, caller, payment_method_id, return_url, goes_on=True)
     return acting or await _run(world, booking_id, caller, begin)
 
 
@@ -105,9 +106,12 @@ async def _in_action(
     caller: Caller,
     payment_method_id: str | None,
     return_url: str | None,
+    *,
+    goes_on: bool,
 ) -> PaymentView | None:
     """The payment as the gateway has it now, where what is asked for is the very attempt that the customer is to act
-    on: that is not begun again. None where another method is to be charged, or the customer is not to act.
+    on: that is not begun again. None where another method is to be charged, the customer is not to act, or that attempt
+    is over by now and what is asked for ``goes_on``.
 
     Raises ``NotPossibleNow`` where the attempt would have to come back to somewhere else.
     """
@@ -117,7 +121,7 @@ async def _in_action(
     view = await _look_now(world, booking_id, caller, seen.payment)
     now = view.payment
     if now.status is not PaymentStatus.REQUIRES_ACTION:
-        return view
+        return None if goes_on and now.status.awaits_customer else view
     if not decisions.asks_for_attempt_in_action(now, payment_method_id):
         return None  # the customer has chosen another method in the browser since
     if return_url not in (None, now.return_url or world.terms.return_url):
@@ -170,11 +174,12 @@ async def confirm_payment(
     world: World, booking_id: str, caller: Caller, *, payment_method_id: str | None, return_url: str | None
 ) -> PaymentView:
     """Charge the booking's payment. While the customer is to act and no other method is given, only look; with another
-    method that attempt is over.
+    method that attempt is over. Where it is over already the method that is named is charged again.
 
     Raises as ``start_payment`` does, and ``NotFound`` when no payment was started.
     """
-    acting = await _in_action(world, booking_id, caller, payment_method_id, return_url)
+    named = payment_method_id is not None
+    acting = await _in_action(world, booking_id, caller, payment_method_id, return_url, goes_on=named)
     if acting is not None:
         return acting
 

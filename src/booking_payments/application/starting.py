@@ -12,8 +12,13 @@ from booking_payments.domain.payment import Payment
 from booking_payments.domain.presenting import texts_of
 
 
-def started(world: World, booking: Booking, now: datetime, capture_method: CaptureMethod) -> ev.PaymentStarted:
-    """A new payment under the terms of now. Raises ``RefusedByRule`` for an amount that the gateway can't charge."""
+def started(
+    world: World, booking: Booking, now: datetime, capture_method: CaptureMethod, before: Payment | None = None
+) -> ev.PaymentStarted:
+    """A new payment under the terms of now, which follows ``before`` where there was one.
+
+    Raises ``RefusedByRule`` for an amount that the gateway can't charge.
+    """
     fact = decisions.start(
         booking,
         payment_id=world.ids.new("pay"),
@@ -21,15 +26,16 @@ def started(world: World, booking: Booking, now: datetime, capture_method: Captu
         fee_policy=world.terms.fees,
         refund_policy=world.terms.refunds,
         capture_method=capture_method,
-        max_attempts=world.terms.max_attempts,
+        max_attempts=decisions.attempts_left_of_booking(before, world.terms.max_attempts),
         amount_step=world.gateway.amount_step(booking.amount.currency),
+        before=before,
     )
     world.gateway.check_charge(fact.breakdown.gross)
     return fact
 
 
 def started_anew(world: World, booking: Booking, now: datetime, before: Payment) -> ev.PaymentStarted:
-    """The payment that follows ``before``, under the same terms and with the attempts that were left of it."""
+    """The payment that follows ``before``, under the same terms and with the attempts that are left."""
     return decisions.start(
         booking,
         payment_id=world.ids.new("pay"),
@@ -37,8 +43,9 @@ def started_anew(world: World, booking: Booking, now: datetime, before: Payment)
         fee_policy=before.fee_policy,
         refund_policy=before.refund_policy,
         capture_method=before.capture_method,
-        max_attempts=before.attempts_left,
+        max_attempts=decisions.attempts_left_of_booking(before, before.max_attempts),
         amount_step=before.amount_step,
+        before=before,
     )
 
 

@@ -48,10 +48,19 @@ class Settlement(Enum):
 
 
 @frozen(kw_only=True)
+class BurntMethod:
+    """A payment method of which the bank said that it is never to be charged again, with what it answered."""
+
+    payment_method_id: str
+    decline: Decline
+
+
+@frozen(kw_only=True)
 class PaymentStarted:
     """Somebody set out to collect a booking's amount. The terms are kept as they were at this moment.
 
     ``amount_step`` is the gateway's: what is computed later is rounded to multiples of so many minor units.
+    ``burnt`` are the methods that are not to be charged again, since the booking's earlier payments were told so.
     """
 
     payment_id: str
@@ -66,6 +75,7 @@ class PaymentStarted:
     capture_method: CaptureMethod
     max_attempts: int
     amount_step: int = 1
+    burnt: tuple[BurntMethod, ...] = ()
 
 
 @frozen(kw_only=True)

@@ -22,6 +22,7 @@ from booking_payments.domain.instructions import (
     CreateRefund,
     Instruction,
     Replacement,
+    UpdateIntent,
 )
 from booking_payments.domain.lifecycle import (
     COMMANDS,
@@ -288,6 +289,8 @@ class Payment:
     gateway that released held money.
     ``return_url`` is the newest that was named: where methods that redirect come back to. ``takes_redirects``: the
     intent was made with one, without which it takes no such methods.
+    ``attached`` is the method, as it was named to us, that the intent was given without being charged yet. ``burnt``
+    are the methods that were never to be charged again in earlier payments of the booking.
     ``client`` is what the front end carries the customer's action out with, None for a redirect.
     ``amount_step``: at the gateway all its amounts are multiples of so many minor units. ``method`` is what was paid
     with, ``capture_before`` until when a hold of it could be captured. ``lost`` are the calls that were given up and
@@ -330,6 +333,8 @@ class Payment:
     return_url: str | None = field(default=None, eq=False)
     takes_redirects: bool = field(default=False, eq=False)
     client: Client | None = None
+    attached: str | None = None
+    burnt: tuple[ev.BurntMethod, ...] = ()
 
     @property
     def amount(self) -> Money:
@@ -520,10 +525,6 @@ class Payment:
         return found[0] if found else None
 
 
-def _by_deadline(dispute: Dispute) -> tuple[bool, datetime]:
-    return dispute.evidence_due_by is None, dispute.evidence_due_by or dispute.opened_at
-
-
 _DENIED: Final = {
     None: None,
     Denial.NOT_PAID: QuoteReason.NOT_PAID,
@@ -593,6 +594,7 @@ def _started(fact: ev.PaymentStarted, recorded: ev.Recorded) -> Payment:
         capture_method=fact.capture_method,
         max_attempts=fact.max_attempts,
         amount_step=fact.amount_step,
+        burnt=fact.burnt,
         captured=zero,
         authorized=zero,
         created_at=recorded.at,
@@ -683,12 +685,19 @@ def _lost_call_ended(payment: Payment, fact: ev.LostCallEnded, at: datetime) -> 
 @_folds(ev.OperationSettled)
 def _operation_settled(payment: Payment, fact: ev.OperationSettled, at: datetime) -> Changes:
     operation = payment.operation
-    ours = operation is not None and operation.idempotency_key == fact.idempotency_key
-    if not ours:
+    if operation is None or operation.idempotency_key != fact.idempotency_key:
         return {}
-    over: Changes = {"operation": None, **_answered(payment, fact)}
+    over: Changes = {"operation": None, **_answered(payment, fact), **_given_method(operation, fact)}
     running = _running_under(payment, fact.idempotency_key)
     return over | _attempt(payment, running.number, outcome=AttemptOutcome.OPEN) if running else over
+
+
+def _given_method(operation: Operation, fact: ev.OperationSettled) -> Changes:
+    """The method that the intent has been given by an operation that does not charge it."""
+    match operation.instruction:
+        case UpdateIntent(payment_method_id=given) | CreateIntent(payment_method_id=given, confirm=False):
+            return {} if fact.refusal else {"attached": given}
+    return {}
 
 
 def _answered(payment: Payment, fact: ev.OperationSettled) -> Changes:
@@ -715,7 +724,7 @@ def _attempt_started(payment: Payment, fact: ev.AttemptStarted, at: datetime) ->
 
 @_folds(ev.AttemptRefused)
 def _attempt_refused(payment: Payment, fact: ev.AttemptRefused, at: datetime) -> Changes:
-    return _moved(payment, PaymentEvent.REFUSED) | _attempt(
+    return {**_moved(payment, PaymentEvent.REFUSED), "attached": None} | _attempt(
         payment,
         fact.number,
         outcome=AttemptOutcome.REFUSED,
@@ -737,7 +746,7 @@ def _client_named(payment: Payment, fact: ev.ClientNamed, at: datetime) -> Chang
 
 @_folds(ev.MethodRequired)
 def _method_required(payment: Payment, fact: ev.MethodRequired, at: datetime) -> Changes:
-    return _moved(payment, PaymentEvent.METHOD_REQUIRED)
+    return {**_moved(payment, PaymentEvent.METHOD_REQUIRED), "attached": None}
 
 
 @_folds(ev.MethodAttached)

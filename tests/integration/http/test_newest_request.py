@@ -360,3 +360,117 @@ def test_what_is_to_be_done_vanishes_with_its_reason(api: Api) -> None:
 
     status = api.status(booking_id)
     assert (status["requires_action"], status["next_action"]) == (False, None)
+
+
+# --- what holds for the booking's next payment, too
+
+
+@pytest.mark.parametrize("card", ["visa", "mastercard"])
+@pytest.mark.parametrize("given", [{}, {"client": "stripe_js"}])
+def test_an_intent_that_makes_room_for_redirects_hands_its_method_on(api: Api, card: str, given: Json) -> None:
+    booking_id = api.book()
+    ask(api, booking_id, "intent", payment_method_id="pm_card_amex")
+    ask(api, booking_id, "intent", payment_method_id=method(api, card))
+    room_made = ask(api, booking_id, "intent", return_url=BACK, **given).json()
+
+    paid = ask(api, booking_id, "confirm").json()
+
+    assert room_made["status"] == "requires_confirmation"
+    assert (paid["status"], paid["method"]["brand"], charges(api)) == ("succeeded", card, 1)
+
+
+def test_a_method_that_was_declined_is_not_handed_on(api: Api) -> None:
+    booking_id = api.book()
+    ask(api, booking_id, "intent", payment_method_id="pm_card_chargeDeclined")
+    ask(api, booking_id, "confirm")
+
+    room_made = ask(api, booking_id, "intent", return_url=BACK).json()
+
+    assert (room_made["status"], room_made["attempts_left"]) == ("requires_payment_method", 2)
+
+
+def test_a_burnt_card_is_refused_by_the_payment_that_replaces_another(api: Api) -> None:
+    api = moved_in(api, House(refused_in_action=("updated", "confirmed")))
+    booking_id, lost = api.book(), method(api, LOST)
+    first = problem_of(api.pay(booking_id, lost))
+    waiting = ask(api, booking_id, "retry", payment_method_id=method(api, THREE_D_SECURE)).json()
+    acting = ask(api, booking_id, "retry", payment_method_id=method(api, "threeDSecure2Required")).json()
+    calls = len(api.house.stripe.calls)
+
+    again = problem_of(ask(api, booking_id, "retry", payment_method_id=lost))
+
+    assert (acting["status"], acting["payment_id"] != waiting["payment_id"]) == ("requires_action", True)
+    assert (again["status"], again["code"], again["decline_code"]) == (402, first["code"], first["decline_code"])
+    assert len(api.house.stripe.calls) == calls
+
+
+@pytest.mark.parametrize("step", ["intent", "intent and confirm", "retry"])
+@pytest.mark.parametrize("given_up", [1, 2])
+def test_a_burnt_card_is_refused_after_its_payment_was_given_up(api: Api, step: str, given_up: int) -> None:
+    booking_id, lost = api.book(), method(api, LOST)
+    api.pay(booking_id, lost)
+    for _ in range(given_up):
+        ask(api, booking_id, "cancel")
+        ask(api, booking_id, "intent")
+    if step != "retry":
+        ask(api, booking_id, "cancel")
+
+    body = {"payment_method_id": lost, **({"confirm_immediately": True} if step == "intent and confirm" else {})}
+    problem = problem_of(ask(api, booking_id, "retry" if step == "retry" else "intent", **body))
+
+    assert (problem["status"], problem["code"], problem["decline_code"]) == (402, "card_declined", "generic_decline")
+    assert ask(api, booking_id, "intent", payment_method_id="pm_card_visa").json()["status"] == "requires_confirmation"
+
+
+def test_giving_a_payment_up_is_no_way_to_try_more_cards(api: Api) -> None:
+    booking_id = api.book()
+    left = []
+    for _ in range(2):
+        api.pay(booking_id, "pm_card_chargeDeclined")
+        ask(api, booking_id, "cancel")
+        left.append(ask(api, booking_id, "intent").json()["attempts_left"])
+    ask(api, booking_id, "retry", payment_method_id="pm_card_chargeDeclined")
+
+    booking = api.get(f"/api/bookings/{booking_id}/", ANN).json()
+    assert (left, booking["status"], booking["reason"]) == ([2, 1], "expired", "attempts_exhausted")
+
+
+# --- what the gateway knows and our books do not yet
+
+
+@pytest.mark.parametrize(
+    ("step", "body"), [("confirm", {}), ("retry", {}), ("intent", {"confirm_immediately": True}), ("intent", {})]
+)
+def test_the_same_method_is_charged_again_once_its_authentication_failed(api: Api, step: str, body: Json) -> None:
+    booking_id, card = api.book(), method(api, THREE_D_SECURE)
+    first = api.pay(booking_id, card).json()
+    authenticate(api, first, "failed")  # and the webhook is late
+
+    again = ask(api, booking_id, step, payment_method_id=card, **body).json()
+    if not body and step == "intent":
+        again = ask(api, booking_id, "confirm").json()
+
+    assert (again["status"], again["attempts_left"]) == ("requires_action", 2)
+    assert again["next_action"] != first["next_action"]
+
+
+def test_an_authentication_that_is_open_refuses_another_return_address_in_a_start_too(api: Api) -> None:
+    booking_id, card = api.book(), method(api, THREE_D_SECURE)
+    first = api.pay(booking_id, card, return_url=BACK).json()
+
+    for given in ({}, {"payment_method_id": card}):
+        problem = problem_of(ask(api, booking_id, "intent", return_url=ELSEWHERE, **given))
+        assert (problem["status"], problem["code"]) == (409, "action_pending")
+    same = ask(api, booking_id, "intent", return_url=BACK).json()
+
+    assert same["next_action"] == first["next_action"]
+
+
+def test_a_return_address_is_kept_when_the_authentication_is_over_and_its_webhook_late(api: Api) -> None:
+    booking_id, card = api.book(), method(api, THREE_D_SECURE)
+    authenticate(api, api.pay(booking_id, card, return_url=BACK).json(), "failed")
+
+    ask(api, booking_id, "intent", return_url=ELSEWHERE)
+    acting = ask(api, booking_id, "retry", payment_method_id=card).json()
+
+    assert acting["next_action"]["redirect_to_url"]["return_url"] == ELSEWHERE

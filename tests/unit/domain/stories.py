@@ -175,6 +175,12 @@ class Story(Life):
             if self.payment.operation is not None:
                 self.ends(end)
 
+    def stops_watching(self) -> None:
+        """A day later a complete walk finds nothing of the calls that were given up."""
+        ends = [decide.watched_until(lost) for lost in self.payment.lost]
+        if ends:
+            self.happens(*decide.end_watch(self.payment, max(ends)))
+
     def gives_back_elsewhere(self, minor: int) -> None:
         """Somebody refunds in the gateway's dashboard."""
         name = f"re_dashboard_{next(self._numbers)}"

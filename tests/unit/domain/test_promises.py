@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from booking_payments.domain import decisions as decide
@@ -61,8 +61,11 @@ def test_after_a_full_cancellation_everything_went_back_or_is_owed(
 
 
 @given(TERMS, ANYTHING, ANYTHING)
+@example(Terms(price=2), [("ask", 1, "never_sent", False, True)], [])
 @settings(max_examples=150)
-def test_what_was_deferred_is_sent_when_no_dispute_stands_against_it(terms: Terms, before: Any, after: Any) -> None:
+def test_what_was_deferred_is_sent_when_no_dispute_and_no_lost_call_stands_against_it(
+    terms: Terms, before: Any, after: Any
+) -> None:
     story = Story(terms)
     tell(story, before)
     story.cancels(in_full=True)
@@ -71,6 +74,7 @@ def test_what_was_deferred_is_sent_when_no_dispute_stands_against_it(terms: Term
         over = dispute.amount.minor
         story.bank(D.UNKNOWN, over, (-100,), name=dispute.id)
         story.bank(D.WON, over, (-100, 100), name=dispute.id, refundable=True)
+    story.stops_watching()
     story.sends()
 
     less_than_a_step = story.money(terms.step)  # a credit of a share may leave less than the gateway gives back
@@ -267,6 +271,20 @@ def test_what_was_refunded_in_the_dashboard_while_it_waited_is_not_sent_again() 
         PRICE,
         ["40.00 usd", "60.00 usd"],
     )
+
+
+def test_a_part_whose_call_may_still_turn_up_is_sent_again_when_its_watch_is_over() -> None:
+    story = Story()
+    story.asks(4_000, "in flight")
+    story.ends("never_sent", unknown=True)
+    story.cancels(in_full=True)
+    story.sends()
+    meanwhile = (len(story.sent), story.payment.refunded, story.payment.owed_waiting)
+    story.stops_watching()
+    story.sends()
+
+    assert meanwhile == (2, usd("60.00"), usd("40.00"))
+    assert (len(story.sent), story.payment.refunded, story.payment.owed.amount) == (3, PRICE, usd("0"))
 
 
 @pytest.mark.parametrize("end", ["never_sent", "charge_disputed"])

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping
 
 from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_to_json, from_json, to_json
 from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus, EndReason
-from booking_payments.domain.events import AuthorizationReleased, DriftFound, Recorded
+from booking_payments.domain.events import AuthorizationReleased, BurntMethod, DriftFound, Recorded
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.ledger import Account, Line, Posting, PostingKind
@@ -107,6 +107,8 @@ class _State:
     method: MethodDetails | None = None
     capture_before: datetime | None = None
     lost: tuple[LostCall, ...] = ()
+    attached: str | None = None
+    burnt: tuple[BurntMethod, ...] = ()
 
 
 # fmt: off
@@ -140,6 +142,8 @@ def payment_values(payment: Payment) -> Values:
         method=payment.method,
         capture_before=payment.capture_before,
         lost=payment.lost,
+        attached=payment.attached,
+        burnt=payment.burnt,
     )
     return {
         "status": payment.status.value,
@@ -216,6 +220,8 @@ def payment_from(row: Row) -> Payment:
         method=state.method,
         capture_before=state.capture_before,
         lost=state.lost,
+        attached=state.attached,
+        burnt=state.burnt,
     )
 
 

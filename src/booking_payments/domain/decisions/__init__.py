@@ -35,6 +35,8 @@ from booking_payments.domain.decisions.ending import (
 from booking_payments.domain.decisions.facts import Facts
 from booking_payments.domain.decisions.intending import (
     asks_for_attempt_in_action,
+    attached_method,
+    attempts_left_of_booking,
     capture_of,
     charges,
     choose_return_url,
@@ -120,6 +122,8 @@ __all__ = [
     "Request",
     "adopted",
     "asks_for_attempt_in_action",
+    "attached_method",
+    "attempts_left_of_booking",
     "begins_anew",
     "booking_after",
     "cancels_all_the_same",

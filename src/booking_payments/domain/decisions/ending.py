@@ -7,7 +7,7 @@ from typing import Final
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, EndReason, Payability
 from booking_payments.domain.decisions.facts import Facts, has_drift, unless_known
-from booking_payments.domain.decisions.intending import charges
+from booking_payments.domain.decisions.intending import charges, is_burnt
 from booking_payments.domain.decisions.intents import ended, intent_drift
 from booking_payments.domain.decisions.lost import ends_payment
 from booking_payments.domain.decisions.obligations import after_refusal
@@ -147,8 +147,12 @@ STATE_REFUSED: Final = "payment_intent_unexpected_state"
 
 
 def begins_anew(operation: Operation, payment: Payment, booking: Booking, now: datetime) -> bool:
-    """Whether a new payment follows now: the one that was to make room is canceled, and the booking may be paid."""
-    over = operation.replacement is not None and payment.operation is None
+    """Whether a new payment follows now: the one that was to make room is canceled, and the booking may be paid. Not
+    with a method that the bank has forbidden meanwhile."""
+    replacement = operation.replacement
+    if replacement is None or is_burnt(payment, replacement.payment_method_id):
+        return False
+    over = payment.operation is None
     return over and payment.status is PaymentStatus.CANCELED and booking.payability(now) is Payability.PAYABLE
 
 

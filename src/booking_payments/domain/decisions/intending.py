@@ -26,7 +26,7 @@ from booking_payments.domain.instructions import (
 )
 from booking_payments.domain.lifecycle import Command, Denial, PaymentStatus, require
 from booking_payments.domain.money import Money
-from booking_payments.domain.payment import Attempt, Payment
+from booking_payments.domain.payment import Attempt, AttemptOutcome, Payment
 from booking_payments.domain.refunds import RefundOnCancel, RefundPolicy
 
 
@@ -40,9 +40,11 @@ def start(
     capture_method: CaptureMethod,
     max_attempts: int,
     amount_step: int,
+    before: Payment | None = None,
 ) -> ev.PaymentStarted:
     """A new payment for ``booking``, under the terms of this moment; raises unless the booking is payable.
 
+    ``before`` is the booking's last payment: what must not be charged again by it is not charged by this one either.
     ``amount_step`` is the gateway's: it takes and gives back multiples of so many minor units only.
     """
     require_payable(booking, now)
@@ -54,6 +56,7 @@ def start(
         capture_method=capture_method,
         max_attempts=max_attempts,
         amount_step=amount_step,
+        before=before,
     )
 
 
@@ -66,6 +69,7 @@ def started_for(
     capture_method: CaptureMethod,
     max_attempts: int,
     amount_step: int,
+    before: Payment | None = None,
 ) -> ev.PaymentStarted:
     """A new payment for ``booking``, whether or not that may be paid now."""
     return ev.PaymentStarted(
@@ -81,7 +85,17 @@ def started_for(
         capture_method=capture_method,
         max_attempts=max_attempts,
         amount_step=amount_step,
+        burnt=burnt_methods(before) if before is not None else (),
     )
+
+
+def attempts_left_of_booking(before: Payment | None, most: int) -> int:
+    """How many charge attempts, of at most ``most``, the payment that follows ``before`` is given: what the bank
+    refused counts for the whole booking, so that giving a payment up is no way to try more cards. At least one."""
+    if before is None:
+        return most
+    refused = sum(attempt.outcome is AttemptOutcome.REFUSED for attempt in before.attempts)
+    return max(min(most, before.max_attempts - refused), 1)
 
 
 def capture_of(
@@ -127,6 +141,8 @@ def intend_create(
     """
     if confirm:
         _require_chargeable(payment, payment_method_id)
+    else:
+        _refuse_burnt_card(payment, payment_method_id)
     require_idle(payment)
     if payment.lost_intent is not None:  # it would be another intent of the same payment; the payment is to end first
         raise AlreadyUnderWay()
@@ -149,7 +165,7 @@ def intend_confirm(
     payment: Payment, *, idempotency_key: str, payment_method_id: str | None, return_url: str | None
 ) -> Facts:
     """Charge the intent, with ``payment_method_id`` or with the method attached already."""
-    _require_chargeable(payment, payment_method_id)
+    _require_chargeable(payment, payment_method_id or attached_method(payment))
     require_idle(payment)
     instruction = ConfirmIntent(
         intent_id=intent_of(payment),
@@ -194,6 +210,12 @@ def needs_other_intent(payment: Payment, return_url: str | None) -> bool:
     """Whether the intent takes no methods that redirect, and might: nobody is trying to pay it at this moment."""
     idle = payment.status in (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_CONFIRMATION)
     return return_url is not None and not payment.takes_redirects and idle and payment.intent_id is not None
+
+
+def attached_method(payment: Payment) -> str | None:
+    """The method with which the intent is charged when it is confirmed without naming one, as it was named to us; None
+    where it has none, or one that the customer is trying."""
+    return payment.attached if payment.status is PaymentStatus.REQUIRES_CONFIRMATION else None
 
 
 def require_same_capture(payment: Payment, capture_method: CaptureMethod | None) -> None:
@@ -294,11 +316,26 @@ def _refuse_burnt_card(payment: Payment, payment_method_id: str | None) -> None:
 
     The answer is the first one's to the letter, so that a hidden reason stays hidden.
     """
+    for burnt in burnt_methods(payment):
+        if burnt.payment_method_id == payment_method_id:
+            raise CardDeclined(burnt.decline)
+
+
+def is_burnt(payment: Payment, payment_method_id: str | None) -> bool:
+    """Whether the bank said never again with this method, to this payment or an earlier one of the booking."""
+    return any(burnt.payment_method_id == payment_method_id for burnt in burnt_methods(payment))
+
+
+def burnt_methods(payment: Payment) -> tuple[ev.BurntMethod, ...]:
+    """The methods that must not be charged for the booking again, by every id that they were named with."""
+    found = {each.payment_method_id: each for each in payment.burnt}
     for attempt in payment.attempts:
-        names = (attempt.payment_method_id, attempt.method_seen)
-        same = payment_method_id is not None and payment_method_id in names
-        if same and attempt.decline is not None and not attempt.decline.rule.same_card:
-            raise CardDeclined(attempt.decline)
+        if attempt.decline is None or attempt.decline.rule.same_card:
+            continue
+        for name in (attempt.payment_method_id, attempt.method_seen):
+            if name is not None:
+                found.setdefault(name, ev.BurntMethod(payment_method_id=name, decline=attempt.decline))
+    return tuple(found.values())
 
 
 def require_idle(payment: Payment) -> None:
