@@ -20,7 +20,7 @@ from booking_payments.entrypoints.cli.main import main as command_line
 from booking_payments.entrypoints.http import gauges, openapi
 from booking_payments.entrypoints.http.app import endpoints
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.settings import Settings
+from booking_payments.settings import PREFIX, Settings
 from booking_payments.testing.house import House
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -149,8 +149,9 @@ def _bounds(schema: Json) -> Iterator[str]:
 
 def _settings() -> Iterator[str]:
     yield f"# Settings\n\n{NOTE}\n"
-    yield "From the environment, or a `.env` file; the environment wins, and empty values count as unset. What is"
-    yield "wrong is named at the start, all of it at once. Secrets are never printed.\n"
+    yield "From the environment, or a `.env` file; the environment wins, and empty values count as unset. Each name may"
+    yield f"have the prefix `{PREFIX}`: that name wins over the bare one, also when it is in the file and the bare"
+    yield "one in the environment. What is wrong is named at the start, all of it at once. Secrets are never printed.\n"
     for names, default, meaning in _rows_of_the_readme():
         yield f"## {', '.join(names)}\n\n{_sentence(meaning)} Default: {default}.\n"
         rules = {field.alias: field for field in Settings.model_fields.values()}

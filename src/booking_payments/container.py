@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import timedelta
 from pathlib import Path
 from random import SystemRandom
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
@@ -96,6 +97,14 @@ def _clock(settings: Settings) -> SystemClock | DatabaseClock:
 
 def _ids(serves: bool) -> RandomIds:
     return ServingIds() if serves else RandomIds()
+
+
+def _webhook_secrets(settings: Settings) -> Sequence[str]:
+    """What webhooks may be signed with. Where the fake gateway needs a secret and has none it is one of this process
+    alone: its events are handed over here, and nobody else can sign any."""
+    if settings.webhook_secrets or settings.gateway is not GatewayName.FAKE:
+        return settings.webhook_secrets
+    return (f"whsec_{token_urlsafe(32)}",)
 
 
 def _storage(
@@ -242,7 +251,8 @@ class Container(containers.DeclarativeContainer):
         ),
     )
     gateway = providers.Singleton(_told_of, chosen_gateway)
-    stripe_webhooks = providers.Singleton(StripeWebhooks, secrets=settings.provided.webhook_secrets)
+    webhook_secrets = providers.Singleton(_webhook_secrets, settings)
+    stripe_webhooks = providers.Singleton(StripeWebhooks, secrets=webhook_secrets)
     webhooks = providers.Selector(
         settings.provided.gateway.value,
         fake=stripe_webhooks,
@@ -523,8 +533,14 @@ def _rounds(container: Container, kind: GatewayName | None) -> Iterator[Every]:
 
 
 def _deliveries(container: Container, settings: Settings) -> "Deliveries":
-    from booking_payments.entrypoints.deliveries import Deliveries
+    from booking_payments.entrypoints.deliveries import Deliveries, HandedOver, Posted
 
+    listens = container.serves()
+    receiver = Posted(_own_webhooks(settings)) if listens else HandedOver(container.payments().receive_webhook)
+    return Deliveries(container.fake_stripe(), container.clock(), receiver, container.webhook_secrets()[0])
+
+
+def _own_webhooks(settings: Settings) -> str:
+    """Where this process takes in webhooks, reached from this machine."""
     host = settings.host if settings.listens_on_loopback and settings.host != "localhost" else "127.0.0.1"
-    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/stripe/"
-    return Deliveries(container.fake_stripe(), container.clock(), url, settings.webhook_secrets[0])
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/stripe/"

@@ -8,7 +8,8 @@
     with open_payments_sync() as payments:
         payments.process_booking_payment(booking_id, "pm_card_visa")
 
-Both read the same settings as the service does.
+Both read the same settings as the service does. What only a process needs that is called over HTTP is not demanded:
+``JWT_SECRET``, ``STRIPE_WEBHOOK_SECRET``, ``HOST``.
 """
 
 import os
@@ -60,7 +61,7 @@ async def open_payments(
     can't be reached, an old schema, one that can't be brought up to date, or a channel that is not recorded while
     others are.
     """
-    settings = load_settings(env, env_file)
+    settings = load_settings(env, env_file, embedded=True)
     if channel is not None and not is_channel_name(python_channel(channel)):
         raise SettingsError(Problem("channel", f"a channel is called {CHANNEL_NAMES}"))
     speak_as_the_host_does()

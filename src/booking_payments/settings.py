@@ -1,24 +1,26 @@
 """The settings: what may stand in the environment or in a ``.env`` file, and what is refused before anything starts.
 
-``load_settings`` is the one way in. Empty values count as unset; the environment wins over the file. Secrets never
-show in ``repr`` or in an error.
+``load_settings`` is the one way in. A name with the prefix ``BOOKING_PAYMENTS_`` wins over the bare name wherever that
+is given: the bare one may be the host application's. Then the environment wins over the file. Empty values count as
+unset. Secrets never show in ``repr`` or in an error.
 """
 
 import ipaddress
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Any, ClassVar, Final, Self
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
-from attrs import frozen
-from pydantic import BeforeValidator, Field, InstanceOf, SecretStr, ValidationError, model_validator
+from attrs import evolve, frozen
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, Field, InstanceOf, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from booking_payments.adapters.messages.signature import key_of
@@ -36,8 +38,20 @@ MIN_SECRET_BYTES: Final = 32
 MIN_RSA_BITS: Final = 2048
 """RFC 7518 section 3.3."""
 
-_SQLITE: Final = ("sqlite:///", "sqlite+aiosqlite:///")
-_POSTGRESQL: Final = ("postgres://", "postgresql://", "postgresql+psycopg://")
+PREFIX: Final = "BOOKING_PAYMENTS_"
+"""Before the name of any setting: the name that wins."""
+
+_SQLITE: Final = re.compile(r"sqlite(\+[a-z0-9_]+)?:///", re.ASCII)
+_POSTGRESQL: Final = re.compile(r"postgres(ql)?(\+[a-z0-9_]+)?://", re.ASCII)
+"""With any driver: the application beside us may need another one than we do, and name it in the same address."""
+
+_OTHER_DRIVERS: Final = frozenset(
+    {
+        *("async_fallback", "command_timeout", "prepared_statement_cache_size", "prepared_statement_name_func"),
+        *("server_settings", "statement_cache_size", "max_cached_statement_lifetime", "max_cacheable_statement_size"),
+    }
+)
+"""Parameters of an address that only asyncpg and its dialect know: libpq refuses them."""
 
 
 @frozen
@@ -188,11 +202,11 @@ def _host(value: Any) -> Any:
 
 def _database(value: Any) -> Any:
     url = str(value)
-    if url.startswith(_SQLITE):
+    if _SQLITE.match(url):
         path = url.split("///", 1)[1].split("?")[0]
         in_file = bool(path) and ":memory:" not in path
     else:
-        in_file = url.startswith(_POSTGRESQL) and bool(_parts(url).scheme)
+        in_file = bool(_POSTGRESQL.match(url)) and bool(_parts(url).scheme)
     if not in_file:
         raise ValueError
     return url
@@ -309,6 +323,11 @@ class Settings(BaseSettings):
     A field's alias is its name in the environment, its description what an error says. Fields called ``given_...``
     hold what was said; the property without the prefix is what follows from it.
     """
+
+    embedded: ClassVar[bool] = False
+    """Whether nobody calls this process over HTTP: then nobody needs tokens, and webhooks need not come in here."""
+
+    _read_from: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -542,8 +561,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment comes in through ``load_settings``, so that tests and embedders can hand in another."""
-        return init_settings, dotenv_settings
+        """Environment and file come in through ``load_settings``, which knows which name wins."""
+        return (init_settings,)
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -553,6 +572,15 @@ class Settings(BaseSettings):
         return self
 
     # --- what follows
+
+    def read_from(self, name: str) -> str | None:
+        """The name under which the setting ``name`` was given, with the prefix or without; None where it was not."""
+        return self._read_from.get(name)
+
+    @property
+    def prefixed(self) -> tuple[str, ...]:
+        """The names with the prefix that were read."""
+        return tuple(sorted(given for name, given in self._read_from.items() if given != name))
 
     @property
     def gateway(self) -> GatewayName:
@@ -657,20 +685,59 @@ class Settings(BaseSettings):
         return self.given_log_format or (LogFormat.CONSOLE if sys.stderr.isatty() else LogFormat.JSON)
 
 
-def load_settings(env: Mapping[str, str] | None = None, env_file: str | Path | None = ".env") -> Settings:
+class EmbeddedSettings(Settings):
+    """The settings of a process that only calls the library: no token, webhook secret or address is demanded."""
+
+    embedded: ClassVar[bool] = True
+
+
+def load_settings(
+    env: Mapping[str, str] | None = None,
+    env_file: str | Path | None = ".env",
+    *,
+    overrides: Mapping[str, str] | None = None,
+    embedded: bool = False,
+) -> Settings:
     """The settings of ``env`` (None: this process's environment) over those of ``env_file`` (None: no file).
 
-    Raises ``SettingsError``, which names every wrong setting.
+    A name with ``PREFIX`` wins over the bare one, also where the bare one is in the environment and it is in the file.
+    ``overrides``, by their bare names, win over both. ``embedded``: this process answers nothing over HTTP, so what
+    only that needs is not demanded. Raises ``SettingsError``, which names every wrong setting as it was given.
     """
-    given = os.environ if env is None else env
-    known = {name: given[name] for name in SETTING_NAMES if given.get(name, "").strip()}
-    values: dict[str, Any] = {"_env_file": env_file, "_env_file_encoding": "utf-8", **known}
+    file = _file(env_file)
+    sources = (os.environ if env is None else env, file)
+    values, read_from = dict[str, Any](), dict[str, str]()
+    for name in SETTING_NAMES:
+        names = [(said, source) for said in (f"{PREFIX}{name}", name) for source in sources]
+        given = next(((said, source[said]) for said, source in names if source.get(said, "").strip()), None)
+        if (overrides or {}).get(name, "").strip():
+            given = (name, (overrides or {})[name])
+        if given is not None:
+            read_from[name], values[name] = given
     try:
-        return Settings(**values)
+        settings = (EmbeddedSettings if embedded else Settings)(**values)
     except ValidationError as error:
-        raise SettingsError(*_explained(error)) from None
+        raise SettingsError(*_as_given(_explained(error), read_from)) from None
+    except SettingsError as error:
+        raise SettingsError(*_as_given(error.problems, read_from)) from None
+    settings._read_from = read_from
+    return settings
+
+
+def _file(path: str | Path | None) -> Mapping[str, str]:
+    """The assignments in the file at ``path``; none where it is not there."""
+    if path is None or not Path(path).expanduser().is_file():
+        return {}
+    try:
+        found = dotenv_values(Path(path).expanduser(), encoding="utf-8")
     except UnicodeDecodeError:
-        raise SettingsError(Problem(str(env_file), "must be a text file in UTF-8")) from None
+        raise SettingsError(Problem(str(path), "must be a text file in UTF-8")) from None
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _as_given(problems: Iterable[Problem], read_from: Mapping[str, str]) -> Iterator[Problem]:
+    """The problems, each with the name under which its setting was given."""
+    return (evolve(each, setting=read_from.get(each.setting, each.setting)) for each in problems)
 
 
 _REMEDIES: Final = {field.alias or name: field.description or "" for name, field in Settings.model_fields.items()}
@@ -685,12 +752,31 @@ def _explained(error: ValidationError) -> Iterator[Problem]:
 
 
 def normalize_database_url(url: str) -> str:
-    """Any spelling of the contract as SQLAlchemy's, with its async driver."""
-    for spellings, ours in ((_SQLITE, "sqlite+aiosqlite:///"), (_POSTGRESQL, "postgresql+psycopg://")):
-        for spelling in spellings:
-            if url.startswith(spelling):
-                return ours + url.removeprefix(spelling)
+    """Any spelling of an address of SQLite or PostgreSQL as SQLAlchemy's with the driver that we use.
+
+    What other drivers call by another name than libpq is translated, and what only they know is left out. Raises
+    ``SettingsError`` for another database.
+    """
+    if found := _SQLITE.match(url):
+        return f"sqlite+aiosqlite:///{url[found.end() :]}"
+    if found := _POSTGRESQL.match(url):
+        base, mark, query = url[found.end() :].partition("?")
+        return f"postgresql+psycopg://{base}{mark}{_for_libpq(query)}".removesuffix("?")
     raise SettingsError(Problem("DATABASE_URL", _REMEDIES["DATABASE_URL"]))
+
+
+def _for_libpq(query: str) -> str:
+    """The parameters of an address, in libpq's words; as they are where they are in them already."""
+    given = parse_qsl(query, keep_blank_values=True)
+    if not any(name == "ssl" or name in _OTHER_DRIVERS for name, _ in given):
+        return query
+    kept = [(name, value) for name, value in given if name not in _OTHER_DRIVERS]
+    ours = [("sslmode", _SSL.get(value, value)) if name == "ssl" else (name, value) for name, value in kept]
+    return urlencode(ours, quote_via=quote)
+
+
+_SSL: Final = {"true": "require", "on": "require", "1": "require", "false": "disable", "off": "disable", "0": "disable"}
+"""asyncpg's ``ssl`` in words of libpq's ``sslmode``, where the words differ."""
 
 
 def is_loopback(host: str) -> bool:
@@ -715,6 +801,7 @@ _TOKENS_MISSING: Final = Problem(
 
 def _misfits(settings: Settings) -> Iterator[Problem]:
     yield from _gateway_misfits(settings)
+    yield from _secret_misfits(settings)
     yield from _token_misfits(settings)
     yield from _fee_misfits(settings)
     yield from _worker_misfits(settings)
@@ -731,10 +818,6 @@ def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
         yield Problem("STRIPE_SECRET_KEY", "set it to the secret key: the Stripe gateway cannot work without")
     if on_stripe and settings.stripe_publishable_key is None:
         yield Problem("STRIPE_PUBLISHABLE_KEY", "set it to the publishable key: browsers cannot pay without")
-    if on_stripe and not settings.webhook_secrets:
-        yield Problem("STRIPE_WEBHOOK_SECRET", "set it to the endpoint's signing secret: the Stripe gateway needs it")
-    if not on_stripe and not settings.webhook_secrets:
-        yield Problem("STRIPE_WEBHOOK_SECRET", "set it: others can reach HOST, and the default is known to everybody")
     if _modes_differ(settings):
         yield Problem("STRIPE_PUBLISHABLE_KEY", "must be of the same mode, live or test, as STRIPE_SECRET_KEY")
     if settings.stripe_allowed_methods and (settings.stripe_excluded_methods or settings.stripe_method_configuration):
@@ -742,6 +825,18 @@ def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
         yield Problem("STRIPE_ALLOWED_METHODS", remedy)
     if _live_in_the_open(settings):
         yield Problem("STRIPE_API_BASE", "must begin with https:// with a live key")
+
+
+def _secret_misfits(settings: Settings) -> Iterator[Problem]:
+    """What only a process that is called over HTTP needs to know secrets for."""
+    if settings.embedded:
+        return
+    if settings.gateway is GatewayName.STRIPE and not settings.webhook_secrets:
+        yield Problem("STRIPE_WEBHOOK_SECRET", "set it to the endpoint's signing secret: the Stripe gateway needs it")
+    if settings.gateway is GatewayName.FAKE and not settings.webhook_secrets:
+        yield Problem("STRIPE_WEBHOOK_SECRET", "set it: others can reach HOST, and the default is known to everybody")
+    if settings.given_jwt_secret is None and settings.jwt_public_key is None and not settings.in_development:
+        yield _TOKENS_MISSING
 
 
 def _modes_differ(settings: Settings) -> bool:
@@ -762,8 +857,6 @@ def is_live(key: str) -> bool:
 
 def _token_misfits(settings: Settings) -> Iterator[Problem]:
     secret, public_key = settings.given_jwt_secret, settings.jwt_public_key
-    if secret is None and public_key is None and not settings.in_development:
-        yield _TOKENS_MISSING
     if secret and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
         yield Problem("JWT_SECRET", "must have 32 bytes or more; make one with: openssl rand -hex 32")
     if secret and secret.get_secret_value().startswith("-----BEGIN"):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from inspect import iscoroutinefunction
 from pathlib import Path
 
+import anyio
 import pytest
 
 import booking_payments
@@ -98,6 +99,37 @@ def test_many_threads_may_call_at_once(env: Mapping[str, str]) -> None:
             results = list(threads.map(pay, range(8)))
 
     assert results == [True] * 8
+
+
+async def test_events_of_the_fake_gateway_come_in_without_anybody_who_listens(env: Mapping[str, str]) -> None:
+    """They were posted to port 8000 of this machine, where another service may be."""
+    async with open_payments(env, env_file=None, migrate=True) as payments:
+        booking = (await payments.register_booking(_seat())).booking
+        await payments.process_booking_payment(booking, "pm_card_visa")
+        kinds = await _kinds_once_there(payments, "charge.succeeded")
+
+    assert {"payment_intent.created", "charge.succeeded"} <= kinds
+
+
+async def test_nor_is_an_address_or_a_secret_needed_for_them(env: Mapping[str, str]) -> None:
+    everywhere = {**env, "HOST": "0.0.0.0"}
+    async with open_payments(everywhere, env_file=None, migrate=True) as payments:
+        with pytest.raises(WebhookRefused):  # what everybody knows opens nothing then
+            await payments.receive_webhook(b"{}", sign(b"{}", DEVELOPMENT_WEBHOOK_SECRET, datetime.now(UTC)))
+        booking = (await payments.register_booking(_seat())).booking
+        await payments.process_booking_payment(booking, "pm_card_visa")
+
+        assert await _kinds_once_there(payments, "payment_intent.succeeded")
+
+
+async def _kinds_once_there(payments: BookingPayments, kind: str) -> set[str]:
+    """The types of the events that were taken in, once one of ``kind`` was."""
+    kinds: set[str] = set()
+    with anyio.fail_after(30):
+        while kind not in kinds:
+            await anyio.sleep(0.02)
+            kinds = {entry.type for entry in await payments.list_webhooks()}
+    return kinds
 
 
 async def test_a_database_of_a_newer_release_is_named_when_it_was_to_be_migrated(tmp_path: Path) -> None:

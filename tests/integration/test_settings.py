@@ -21,6 +21,7 @@ from booking_payments.domain.instructions import CreateIntent, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments
 from booking_payments.settings import (
+    SETTING_NAMES,
     Rate,
     Settings,
     SettingsError,
@@ -708,3 +709,119 @@ async def test_an_installation_keeps_its_id_and_the_setting_goes_first(tmp_path:
 
     assert first is not None
     assert (first.startswith("inst_"), again, set_) == (True, first, "shop-7")
+
+
+# --- names with the prefix
+
+
+def test_a_name_with_the_prefix_wins_over_the_bare_one() -> None:
+    settings = load(PORT="9000", BOOKING_PAYMENTS_PORT="9001")
+
+    assert (settings.port, settings.read_from("PORT"), settings.read_from("HOST")) == (
+        9001,
+        "BOOKING_PAYMENTS_PORT",
+        None,
+    )
+
+
+@pytest.mark.parametrize("name", sorted(SETTING_NAMES))
+def test_every_setting_is_read_with_the_prefix(name: str) -> None:
+    """Most refuse this value, and name the setting as it was given; a few take it."""
+    bare, prefixed = _read({name: "\x01"}), _read({f"BOOKING_PAYMENTS_{name}": "\x01"})
+
+    assert bare != _read({})
+    assert prefixed == bare.replace(f"{name}: ", f"BOOKING_PAYMENTS_{name}: ")
+
+
+def _read(env: Mapping[str, str]) -> str:
+    try:
+        return repr({name: str(getattr(load(env), name)) for name in Settings.model_fields})
+    except SettingsError as error:
+        return str(error)
+
+
+def test_a_prefixed_name_in_the_file_wins_over_a_bare_one_in_the_environment(tmp_path: Path) -> None:
+    """The environment's may be the host application's."""
+    file = tmp_path / ".env"
+    file.write_text("BOOKING_PAYMENTS_DATABASE_URL=sqlite:///ours.db\n")
+
+    settings = load_settings({"DATABASE_URL": "mysql://the/host's"}, file)
+
+    assert settings.normalized_database_url == "sqlite+aiosqlite:///ours.db"
+
+
+def test_an_empty_prefixed_name_counts_as_unset() -> None:
+    assert load(PORT="9000", BOOKING_PAYMENTS_PORT=" ").port == 9000
+
+
+def test_a_wrong_setting_is_named_as_it_was_given() -> None:
+    assert refused(BOOKING_PAYMENTS_PORT="none") == ["BOOKING_PAYMENTS_PORT"]
+
+
+def test_so_is_one_that_does_not_go_with_another() -> None:
+    assert refused(BOOKING_PAYMENTS_WORKERS="2") == ["BOOKING_PAYMENTS_WORKERS"]
+
+
+def test_what_a_flag_says_wins_over_every_name() -> None:
+    settings = load_settings({"PORT": "9000", "BOOKING_PAYMENTS_PORT": "9001"}, None, overrides={"PORT": "9002"})
+
+    assert settings.port == 9002
+
+
+# --- addresses for other drivers
+
+
+@pytest.mark.parametrize("driver", ["", "+psycopg", "+asyncpg", "+psycopg2", "+pg8000"])
+def test_an_address_of_postgresql_may_name_any_driver(driver: str) -> None:
+    settings = load(DATABASE_URL=f"postgresql{driver}://ann:p%40ss@db/books")
+
+    assert settings.normalized_database_url == "postgresql+psycopg://ann:p%40ss@db/books"
+    assert settings.on_postgresql
+
+
+@pytest.mark.parametrize("driver", ["", "+aiosqlite", "+pysqlite"])
+def test_so_may_one_of_sqlite(driver: str) -> None:
+    assert load(DATABASE_URL=f"sqlite{driver}:///books.db").normalized_database_url == "sqlite+aiosqlite:///books.db"
+
+
+@pytest.mark.parametrize(
+    ("given", "ours"),
+    [
+        ("?ssl=require", "?sslmode=require"),
+        ("?ssl=true", "?sslmode=require"),
+        ("?ssl=verify-full&application_name=a%20b", "?sslmode=verify-full&application_name=a%20b"),
+        ("?prepared_statement_cache_size=0", ""),
+        ("?sslmode=require&options=-csearch_path%3Dx", "?sslmode=require&options=-csearch_path%3Dx"),
+    ],
+)
+def test_parameters_of_asyncpg_are_said_in_libpqs_words(given: str, ours: str) -> None:
+    url = f"postgresql+asyncpg://db/books{given}"
+
+    assert normalize_database_url(url) == f"postgresql+psycopg://db/books{ours}"
+
+
+@pytest.mark.parametrize("url", ["mysql+asyncmy://db/books", "postgresql+://db/books", "cockroachdb://db/books"])
+def test_other_databases_are_refused_with_any_driver(url: str) -> None:
+    assert refused(DATABASE_URL=url) == ["DATABASE_URL"]
+
+
+# --- embedded
+
+
+EMBEDDED_STRIPE = {"STRIPE_SECRET_KEY": "sk_test_abc", "STRIPE_PUBLISHABLE_KEY": "pk_test_abc"}
+
+
+@pytest.mark.parametrize("env", [EMBEDDED_STRIPE, {"HOST": "0.0.0.0", "PAYMENT_GATEWAY": "fake"}])
+def test_an_embedded_process_needs_no_secret_for_what_it_does_not_answer(env: Mapping[str, str]) -> None:
+    settings = load_settings(env, None, embedded=True)
+
+    assert (settings.webhook_secrets, settings.jwt_signing_key) == ((), None)
+
+
+def test_the_service_still_needs_them() -> None:
+    assert refused(EMBEDDED_STRIPE) == ["STRIPE_WEBHOOK_SECRET", "JWT_SECRET"]
+
+
+def test_an_embedded_process_still_refuses_a_weak_secret() -> None:
+    with pytest.raises(SettingsError, match=r"^JWT_SECRET: must have 32 bytes"):
+        load_settings({**EMBEDDED_STRIPE, "JWT_SECRET": "short"}, None, embedded=True)

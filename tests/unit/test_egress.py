@@ -13,7 +13,7 @@ import pytest
 
 from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.sdk import SdkTransport
-from booking_payments.entrypoints.deliveries import Deliveries
+from booking_payments.entrypoints.deliveries import Deliveries, Posted
 from booking_payments.ports.gateway import Silent
 from booking_payments.testing.house import House
 from tests import egress
@@ -137,7 +137,7 @@ async def test_our_own_deliveries_follow_no_redirect() -> None:
     booking = await house.book()
     await house.payments.start_payment(booking.id)
     with web(None, second) as elsewhere, web(f"{elsewhere}/stolen", first) as address:
-        deliveries = Deliveries(house.stripe, house.clock, f"{address}/", "whsec_x")
+        deliveries = Deliveries(house.stripe, house.clock, Posted(f"{address}/"), "whsec_x")
         await deliveries.round()
 
     assert (len(first) > 0, second) == (True, [])

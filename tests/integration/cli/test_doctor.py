@@ -238,3 +238,29 @@ def test_refusals_beside_good_deliveries_are_only_told(stripe: StandIn) -> None:
     assert check["ok"]
     assert check["detail"].startswith("1 refused for their signature")
     assert "the last good one came at 20" in check["detail"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "DATABASE_URL is unset"),
+        ({"DATABASE_URL": "sqlite:///own.db"}, "that of DATABASE_URL"),
+        (
+            {"DATABASE_URL": "mysql://the/host's", "BOOKING_PAYMENTS_DATABASE_URL": "sqlite:///own.db"},
+            "that of BOOKING_PAYMENTS_DATABASE_URL",
+        ),
+        ({"BOOKING_PAYMENTS_PORT": "9000"}, "also read with the prefix: BOOKING_PAYMENTS_PORT"),
+    ],
+)
+def test_the_name_under_which_the_database_was_given_is_said(
+    given: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in SETTING_NAMES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+
+    checks = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).output)["checks"]
+
+    assert said in checks[0]["detail"]

@@ -56,11 +56,19 @@ def _checks() -> list[Check]:
         return [Check("settings", False, str(problem.setting), problem.remedy) for problem in error.problems]
     set_up_logging(settings)
     return [
-        Check("settings", True, "all settings are valid"),
+        Check("settings", True, f"all settings are valid; {_names_read(settings)}"),
         *_ways_out(settings),
         *_house(settings),
         *_rates(settings),
     ]
+
+
+def _names_read(settings: Settings) -> str:
+    """Under which name the database was given, and what else was given with the prefix."""
+    name = settings.read_from("DATABASE_URL")
+    database = f"the database is that of {name}" if name else "the database is the default, since DATABASE_URL is unset"
+    others = [each for each in settings.prefixed if each != name]
+    return f"{database}; also read with the prefix: {', '.join(others)}" if others else database
 
 
 def _ways_out(settings: Settings) -> list[Check]:

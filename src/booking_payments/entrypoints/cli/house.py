@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -30,7 +29,7 @@ def settings_or_fail(overrides: Mapping[str, object] | None = None) -> Settings:
 
     given = {name: str(value) for name, value in (overrides or {}).items() if value is not None}
     try:
-        settings = load_settings({**os.environ, **given})
+        settings = load_settings(overrides=given)
     except SettingsError as error:
         fail("; ".join(str(problem) for problem in error.problems))
     set_up_logging(settings)

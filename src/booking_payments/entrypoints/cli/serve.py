@@ -16,7 +16,7 @@ from booking_payments.entrypoints.garbage import look_for_less_garbage
 from booking_payments.entrypoints.lean import load_what_is_wanted
 from booking_payments.entrypoints.listening import BACKLOG, listen, reserve
 from booking_payments.entrypoints.loops import new_event_loop
-from booking_payments.settings import LogFormat, Settings, SettingsError
+from booking_payments.settings import PREFIX, LogFormat, Settings, SettingsError
 
 if TYPE_CHECKING:
     import uvicorn
@@ -68,7 +68,8 @@ def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
     asyncio.run(_check(settings))
     if settings.rate_limit_enabled and settings.rate_limit_store_url is None:
         log.warning("each worker counts requests for itself; set RATE_LIMIT_STORE_URL to count them together")
-    os.environ.update(HOST=settings.host, PORT=str(settings.port), WORKERS=str(settings.workers))
+    told = {"HOST": settings.host, "PORT": settings.port, "WORKERS": settings.workers}
+    os.environ.update({f"{PREFIX}{name}": str(value) for name, value in told.items()})  # over whatever they read
     config = _config("booking_payments.asgi:app", factory=True)
     _announce(settings)
     with listening:
