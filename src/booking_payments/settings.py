@@ -27,6 +27,7 @@ from booking_payments.adapters.messages.signature import key_of
 from booking_payments.adapters.stripe.amounts import DIGITS, MOST_DIGITS
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.presenting import SUFFIX_LENGTH, is_suffix
+from booking_payments.domain.refunds import CustomerRefunds
 from booking_payments.ports.publisher import BROKER, WEBHOOK
 
 DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
@@ -434,6 +435,12 @@ class Settings(BaseSettings):
         description="must be memory, or redis://HOST:PORT/DATABASE (rediss, valkey, valkeys, unix)",
     )
     capture_by_customer: bool = Field(False, alias="PAYMENT_CAPTURE_BY_CUSTOMER", description="must be true or false")
+    customer_refunds: CustomerRefunds = Field(
+        CustomerRefunds.POLICY, alias="CUSTOMER_REFUNDS", description="must be policy or none"
+    )
+    full_refund_cancels_booking: bool = Field(
+        True, alias="FULL_REFUND_CANCELS_BOOKING", description="must be true or false"
+    )
     max_unpaid_bookings_per_customer: Count = Field(
         10, alias="MAX_UNPAID_BOOKINGS_PER_CUSTOMER", description="must be a whole number; 0 for no bound"
     )

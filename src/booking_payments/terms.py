@@ -34,6 +34,8 @@ def terms_of(settings: Settings) -> Terms:
             configuration=settings.stripe_method_configuration,
         ),
         capture_by_customer=settings.capture_by_customer,
+        customer_refunds=settings.customer_refunds,
+        full_refund_cancels=settings.full_refund_cancels_booking,
         max_unpaid_bookings=settings.max_unpaid_bookings_per_customer,
         lease=timedelta(seconds=settings.operation_lease_s),
         deliveries=_deliveries_terms(settings),

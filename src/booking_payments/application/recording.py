@@ -147,6 +147,7 @@ class Recorder:
         waits for the next check.
         """
         self.add(decisions.paid_out_beyond(self.payment))
+        self.release_refunded()
         payment, before = self.payment, self._in_flight
         if decisions.needs_ending(payment):
             key = self._world.ids.idempotency_key()
@@ -163,6 +164,14 @@ class Recorder:
         operation = self.payment.operation
         same = operation and before and operation.idempotency_key == before.idempotency_key
         return None if same else operation
+
+    def release_refunded(self) -> None:
+        """Cancel the booking where all of its money goes back, as its customer or somebody at the gateway wanted."""
+        if self._payment is None or not self._world.terms.full_refund_cancels:
+            return
+        facts = self._facts()
+        status = decisions.booking_after(self.booking, facts)
+        self.add(decisions.release_refunded(self.booking, status, self._payment, facts, by_dashboard=True))
 
     def cancel_with_refund(self, refund: RefundOnCancel, made_at: datetime) -> None:
         """Close the booking as canceled, and promise what it gives back; a booking that is canceled already promises

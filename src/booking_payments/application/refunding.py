@@ -17,7 +17,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import AlreadyUnderWay, NotFound, RefusedByRule
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
-from booking_payments.domain.refunds import RefundQuote, RefundReason
+from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundQuote, RefundReason
 from booking_payments.domain.texts import require_note
 from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, UnitOfWork
 
@@ -88,13 +88,21 @@ async def quote_refund(
     """What refunding ``amount`` (None: all that can come back) would give now. Moves nothing."""
     _require_override_allowed(caller, override)
 
-    async def work(uow: UnitOfWork) -> Payment:
+    async def work(uow: UnitOfWork) -> tuple[Payment, QuoteReason | None]:
         booking_id = await target.booking_of(uow)
-        caller.require(await uow.bookings.get(booking_id))
-        return await target.payment_of(uow, booking_id)
+        booking = caller.require(await uow.bookings.get(booking_id))
+        return await target.payment_of(uow, booking_id), _denied(world, booking, caller)
 
-    payment = await world.storage.read(work)
-    return decisions.quote(payment, world.clock.now(), amount_in(world, amount, payment), override=override)
+    payment, denied = await world.storage.read(work)
+    wanted = amount_in(world, amount, payment)
+    return decisions.quote(payment, world.clock.now(), wanted, override=override, denied=denied)
+
+
+def _denied(world: World, booking: Booking, caller: Caller) -> QuoteReason | None:
+    """Why ``caller`` may ask for no refund of ``booking``; None when they may."""
+    allowed = booking.details.customer_refunds or world.terms.customer_refunds
+    by_owner = caller.customer_id is not None
+    return QuoteReason.REFUNDED_BY_ORGANIZER if by_owner and allowed is CustomerRefunds.NONE else None
 
 
 async def refund_payment(world: World, target: RefundTarget, caller: Caller, request: RefundRequest) -> RefundView:
@@ -162,8 +170,11 @@ async def _begin(
             made_at=made_at,
             by=caller.subject,
             override=request.override,
+            denied=_denied(world, booking, caller),
+            for_customer=not caller.operator and world.terms.full_refund_cancels,
         )
         recorder.add(decisions.request_refund(payment, asked, recorder.new_ids))
+        recorder.release_refunded()
         await recorder.save(holder=holder)
         operation = recorder.payment.operation
         new = _newest(payment, recorder.payment)

@@ -11,7 +11,7 @@ from booking_payments.application.postponed import Postponed
 from booking_payments.application.recent_reads import RecentReads
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
-from booking_payments.domain.refunds import RefundPolicy
+from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy
 from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway, WebhookReader
@@ -57,6 +57,8 @@ class Terms:
     included. ``installation_id``: what tells our objects at the gateway from those of others on the same account; None:
     all that bear ids like ours are ours. ``receipt_emails``: whether the gateway may mail receipts.
     ``capture_by_customer``: whether customers may choose the capture method of their payments.
+    ``customer_refunds``: which refunds customers may ask for, where their booking does not say.
+    ``full_refund_cancels``: whether a booking is canceled when its customer, or the gateway's dashboard, has everything sent back.
     ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number. ``expiring_notice`` is how long
     before a hold ends the booking app is told (``booking.expiring``); 0: never. ``time_zone`` is where the days of
     reports begin and end.
@@ -67,6 +69,8 @@ class Terms:
     max_attempts: int = 3
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     capture_by_customer: bool = False
+    customer_refunds: CustomerRefunds = CustomerRefunds.POLICY
+    full_refund_cancels: bool = True
     return_url: str | None = None
     methods: MethodChoice = ANY_METHOD
     statement_descriptor_suffix: str | None = None

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from booking_payments.domain.errors import NotPossibleNow, PaymentError, RefusedByRule
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.money import Money
-from booking_payments.domain.refunds import RefundPolicy
+from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy
 
 
 class BookingStatus(Enum):
@@ -66,7 +66,8 @@ class BookingDetails:
 
     ``statement_descriptor_suffix`` is shortened to what card networks print. ``methods``: the payment methods that are
     taken for it, of those that are taken at all. ``capture_method``: whether its payment is captured at once or only
-    authorized; a booking that is registered without is given the installation's default.
+    authorized; a booking that is registered without is given the installation's default. ``customer_refunds``: what
+    refunds its customer may ask for; None: what the installation's default allows at that time.
     """
 
     title: str | None = None
@@ -75,6 +76,7 @@ class BookingDetails:
     statement_descriptor_suffix: str | None = None
     methods: MethodChoice = ANY_METHOD
     capture_method: CaptureMethod | None = None
+    customer_refunds: CustomerRefunds | None = None
 
 
 NO_DETAILS: Final = BookingDetails()

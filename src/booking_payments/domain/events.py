@@ -286,6 +286,8 @@ class RefundRequested:
             measured by that clock. None: now.
         again: an earlier sending of the same refund was given up; this one names its idempotency key at the gateway,
             which tells the two apart.
+        cancels_booking: with it the customer has everything back and asked for it, so that the booking is canceled as
+            soon as the refund is certain to stay promised.
     """
 
     refund_id: str
@@ -301,6 +303,7 @@ class RefundRequested:
     requested_at: datetime | None = None
     override: bool = False
     again: bool = False
+    cancels_booking: bool = False
 
 
 @frozen(kw_only=True)
@@ -321,6 +324,7 @@ class RefundDeferred:
     beside: Money | None = None
     requested_by: str | None = None
     requested_amount: Money | None = None
+    cancels_booking: bool = False
 
 
 @frozen(kw_only=True)
@@ -455,11 +459,18 @@ class BookingConfirmed:
 
 @frozen(kw_only=True)
 class BookingReleased:
-    """The booking was closed, as ``canceled`` or ``expired``; ``reason`` says why it expired before its time, as the
-    values of ``EndReason`` do."""
+    """The booking was closed, as ``canceled`` or ``expired``.
+
+    Attributes:
+        reason: why it expired before its time, as the values of ``EndReason`` do; ``refunded`` when it was canceled
+            because all of its money goes back.
+        promised: by how much this raises what the customer was promised: refunds that were made in the gateway's
+            dashboard are promised from now on, so that one that fails is owed. None: by nothing.
+    """
 
     status: str
     reason: str | None = None
+    promised: GivenBack | None = None
 
 
 @frozen(kw_only=True)

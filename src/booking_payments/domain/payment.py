@@ -125,6 +125,7 @@ class Refund:
         acknowledged: whether its caller was given the outcome. An equal request of the same caller is a repetition
             while it was not.
         again: an earlier sending of it was given up, under another key.
+        cancels_booking: the customer asked for it and has everything back with it, so that the booking is canceled.
     """
 
     id: str
@@ -146,6 +147,7 @@ class Refund:
     requested_at: datetime | None = None
     acknowledged: bool = True
     again: bool = False
+    cancels_booking: bool = False
 
 
 @frozen(kw_only=True)
@@ -166,6 +168,7 @@ class DeferredRefund:
     requested_by: str | None = None
     requested_amount: Money | None = None
     again: bool = False
+    cancels_booking: bool = False
 
     @property
     def given(self) -> GivenBack:
@@ -828,6 +831,7 @@ def _refund_requested(payment: Payment, fact: ev.RefundRequested, at: datetime) 
         requested_at=fact.requested_at,
         acknowledged=fact.requested_by is None,
         again=fact.again,
+        cancels_booking=fact.cancels_booking,
     )
     return {
         "refunds": (*payment.refunds, refund),
@@ -851,6 +855,7 @@ def _refund_deferred(payment: Payment, fact: ev.RefundDeferred, at: datetime) ->
         requested_by=fact.requested_by,
         requested_amount=fact.requested_amount,
         again=again,
+        cancels_booking=fact.cancels_booking,
     )
     return {
         # One that was requested and never sent is no refund any more; it will be one again when it is sent.
@@ -881,7 +886,7 @@ def _promise_confirmed(payment: Payment, fact: ev.PromiseConfirmed, at: datetime
 
 @_folds(ev.PromiseWithdrawn)
 def _promise_withdrawn(payment: Payment, fact: ev.PromiseWithdrawn, at: datetime) -> Changes:
-    return {"promised": payment.promised - fact.promised}
+    return {"promised": payment.promised - fact.promised} | _refund(payment, fact.refund_id, cancels_booking=False)
 
 
 @_folds(ev.DebtSettled)
@@ -997,9 +1002,13 @@ def _unchanged(payment: Payment, fact: object, at: datetime) -> Changes:
     return {}
 
 
+@_folds(ev.BookingReleased)
+def _booking_released(payment: Payment, fact: ev.BookingReleased, at: datetime) -> Changes:
+    return {"promised": payment.promised + fact.promised} if fact.promised else {}
+
+
 for _kind in (
     ev.BookingConfirmed,
-    ev.BookingReleased,
     ev.LatePaymentDecided,
     ev.NewsDeferred,
     ev.PaymentAdopted,

@@ -107,6 +107,10 @@ class QuoteReason(Enum):
     EVENT_STARTED = "event_started", "the event has started; the booking can no longer be refunded"
     TOO_LATE = "too_late", "the refund policy of this booking gives nothing back so close to the event"
     NOTHING_LEFT = "nothing_left", "everything that can come back has been refunded"
+    REFUNDED_BY_ORGANIZER = (
+        "refunded_by_organizer",
+        "only the organizer gives refunds of this booking; please ask them",
+    )
     EXCEEDS_REFUNDABLE = "exceeds_refundable", "the amount is larger than what can still be refunded"
 
     def __init__(self, code: str, message: str) -> None:
@@ -135,6 +139,13 @@ class Deferral(Enum):
     DISPUTE = "dispute"
     INQUIRY = "inquiry"
     GATEWAY_UNAVAILABLE = "gateway_unavailable"
+
+
+class CustomerRefunds(Enum):
+    """Which refunds customers may ask for by themselves: what the refund policy gives, or none."""
+
+    POLICY = "policy"
+    NONE = "none"
 
 
 class RefundOnCancel(Enum):
@@ -299,6 +310,13 @@ class Refundable:
             deferred_by=self.deferral_of(asked, override=override),
             overrides=self._overridden(now, asked) if override else (),
         )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the customer has, or was promised, all that refunds give back before any tier: the charge, without a
+        fee on top of the price that is kept."""
+        most = self._returnable().rounded_down(self.amount_step)
+        return self.denied is None and max(self.promised.amount, self.back) >= most
 
     def promised_on_cancel(self, now: datetime, *, in_full: bool) -> Money:
         """What a customer whose booking is canceled at ``now`` has back in all, by refunds or by their bank."""

@@ -14,7 +14,8 @@ from booking_payments.domain.decisions.obligations import after_refusal
 from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
 from booking_payments.domain.instructions import ConfirmIntent, Replacement, UpdateIntent
 from booking_payments.domain.lifecycle import COMMANDS, REFUND, Command, PaymentStatus, RefundEvent, RefundStatus, move
-from booking_payments.domain.payment import Operation, Payment
+from booking_payments.domain.payment import Operation, Payment, Refund
+from booking_payments.domain.refunds import GivenBack, not_negative
 from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.retry import KEY_LIFETIME
 
@@ -173,6 +174,58 @@ def release_exhausted(payment: Payment, status: BookingStatus) -> Facts:
     return (ev.BookingReleased(status=BookingStatus.EXPIRED.value, reason=EndReason.ATTEMPTS_EXHAUSTED.value),)
 
 
+REFUNDED: Final = "refunded"
+"""Why a booking was canceled of which all of the money goes back."""
+
+
+def release_refunded(
+    booking: Booking, status: BookingStatus, payment: Payment, facts: Sequence[ev.Fact], *, by_dashboard: bool
+) -> Facts:
+    """Closing the confirmed booking, whose status is ``status`` by now, of which all of the money goes back.
+
+    Either its customer asked for the refund that completes it, and its promise stands: it waits, its outcome is
+    unknown, or the gateway has taken it. A request that the gateway refuses to its caller promises nothing. Or, with
+    ``by_dashboard``, ``facts``, which were just recorded, tell of a refund that somebody made at the gateway. Refunds
+    that operators send through us leave the booking as it is, since they can cancel it; so does one after the event
+    has started.
+    """
+    in_time = status is BookingStatus.CONFIRMED and payment.status is PaymentStatus.SUCCEEDED and not payment.late
+    if not in_time or not payment.refundable.is_whole:
+        return ()
+    found = _found_in(payment, facts) if by_dashboard else ()
+    wanted = [each for each in payment.refunds if each.cancels_booking and _stands(payment, each)]
+    waiting = [each for each in payment.deferred if each.cancels_booking]
+    made_at = [each.created_at for each in (*wanted, *found)] + [each.created_at for each in waiting]
+    if not any(each < booking.event_starts_at for each in made_at):
+        return ()
+    raised = _promised_by(payment)
+    return (ev.BookingReleased(status=BookingStatus.CANCELED.value, reason=REFUNDED, promised=raised),)
+
+
+def _stands(payment: Payment, refund: Refund) -> bool:
+    """Whether what the request of ``refund`` promised can't be taken back any more by a refusal of its call."""
+    operation = payment.operation
+    if operation is not None and operation.idempotency_key == refund.idempotency_key:
+        return operation.unknown or refund.gateway_refund_id is not None
+    return not (refund.status.is_lost and refund.acknowledged)
+
+
+def _found_in(payment: Payment, facts: Sequence[ev.Fact]) -> tuple[Refund, ...]:
+    """The refunds made at the gateway that ``facts`` tell of for the first time."""
+    ids = {fact.refund_id for fact in facts if isinstance(fact, ev.RefundFound)}
+    return tuple(each for each in payment.refunds if each.id in ids and not each.status.is_lost)
+
+
+def _promised_by(payment: Payment) -> GivenBack | None:
+    """By how much the promise is raised, so that all that goes back by now is promised; None where it is already."""
+    counted, bank = payment.given_back + payment.deferred_in_all, max(payment.taken_by_disputes, payment.beside)
+    level = min(counted.amount + bank, payment.captured)
+    raised = GivenBack(
+        amount=not_negative(level - payment.promised.amount), fee=not_negative(counted.fee - payment.promised.fee)
+    )
+    return raised if raised.amount or raised.fee else None
+
+
 def require_cancelable_by_owner(booking: Booking, payment: Payment | None, now: datetime) -> None:
     """Raise unless the customer may cancel their own booking at ``now``; ``payment`` is the one that holds it, or its
     latest.
@@ -223,5 +276,6 @@ def booking_after(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
 
 def end_reason_after(booking: Booking, facts: Sequence[ev.Fact]) -> EndReason | None:
     """Why the booking expired early, after these facts of its payment; None where it did not."""
-    reasons = [fact.reason for fact in facts if isinstance(fact, ev.BookingReleased)]
+    expired = BookingStatus.EXPIRED.value
+    reasons = [f.reason for f in facts if isinstance(f, ev.BookingReleased) and f.status == expired]
     return EndReason(reasons[-1]) if reasons and reasons[-1] else booking.end_reason

@@ -26,6 +26,7 @@ from booking_payments.domain.payment import DeferredRefund, Operation, Payment, 
 from booking_payments.domain.refunds import (
     Deferral,
     GivenBack,
+    QuoteReason,
     Refundable,
     RefundQuote,
     RefundReason,
@@ -58,6 +59,8 @@ class Request:
         made_at: when the request was first made; its deadlines are measured then.
         override: an operator passes over the refund rules.
         again: an earlier sending of the same refund was given up, and may still turn up.
+        denied: why this caller may ask for no refund of this booking; None when they may.
+        for_customer: the customer wants it, so that a full refund cancels the booking.
     """
 
     amount: Money | None
@@ -69,6 +72,8 @@ class Request:
     correlation_id: str | None = None
     installation_id: str | None = None
     again: bool = False
+    denied: QuoteReason | None = None
+    for_customer: bool = False
 
 
 @frozen(kw_only=True)
@@ -79,9 +84,21 @@ class NewIds:
     idempotency_key: Callable[[], str]
 
 
-def quote(payment: Payment, now: datetime, amount: Money | None, *, override: bool = False) -> RefundQuote:
-    """What refunding ``amount`` (None: all that can come back) would give at ``now``."""
-    return payment.refundable.quote(now, amount, override=override)
+def quote(
+    payment: Payment,
+    now: datetime,
+    amount: Money | None,
+    *,
+    override: bool = False,
+    denied: QuoteReason | None = None,
+) -> RefundQuote:
+    """What refunding ``amount`` (None: all that can come back) would give at ``now``; nothing to a caller who is
+    ``denied``."""
+    quoted = payment.refundable.quote(now, amount, override=override)
+    if denied is None or not quoted.allowed:
+        return quoted
+    zero = Money.zero(quoted.amount.currency)
+    return RefundQuote(reason=denied, amount=zero, fee_refunded=zero, refundable_until=None)
 
 
 def request_refund(payment: Payment, request: Request, ids: NewIds) -> Facts:
@@ -92,7 +109,7 @@ def request_refund(payment: Payment, request: Request, ids: NewIds) -> Facts:
     """
     require(payment.status, Command.REFUND)
     require_idle(payment)
-    quoted = quote(payment, request.made_at, request.amount, override=request.override)
+    quoted = quote(payment, request.made_at, request.amount, override=request.override, denied=request.denied)
     if not quoted.allowed:
         raise quoted.reason.error()
     given = GivenBack(amount=quoted.amount, fee=quoted.fee_refunded)
@@ -100,8 +117,21 @@ def request_refund(payment: Payment, request: Request, ids: NewIds) -> Facts:
     # Where banks have taken more than was promised, what waited for a better end of their disputes is given up.
     dropped = [ev.DeferredRefundDropped(refund_id=each.id) for each in payment.deferred] if beside else []
     if quoted.deferred_by is None:
-        return (*dropped, *_send(payment, ids, request, given, raised, beside))
-    return (*dropped, _defer(ids.refund_id(), request, given, raised, beside, quoted.deferred_by))
+        sent = _send(payment, ids, request, given, raised, beside)
+        return (*dropped, *_marked(payment, request, sent))
+    deferred = _defer(ids.refund_id(), request, given, raised, beside, quoted.deferred_by)
+    return (*dropped, *_marked(payment, request, (deferred,)))
+
+
+def _marked(payment: Payment, request: Request, facts: Facts) -> Facts:
+    """``facts``, with the refund marked as one that cancels the booking where it completes what the customer wants."""
+    after = payment
+    for fact in facts:
+        after = applied(after, fact, request.made_at)
+    if not request.for_customer or request.override or not after.refundable.is_whole:
+        return facts
+    kinds = (ev.RefundRequested, ev.RefundDeferred)
+    return tuple(evolve(fact, cancels_booking=True) if isinstance(fact, kinds) else fact for fact in facts)
 
 
 def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_full: bool, again: bool) -> Facts:
@@ -315,6 +345,7 @@ def _put_back(refund: Refund, why: Deferral, requested_by: str | None) -> ev.Ref
         why=why,
         requested_by=requested_by,
         requested_amount=refund.requested_amount,
+        cancels_booking=refund.cancels_booking,
     )
 
 

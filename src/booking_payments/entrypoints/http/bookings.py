@@ -9,7 +9,7 @@ from booking_payments.domain.errors import InvalidInput, RefusedByRule
 from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.refunds import RefundPolicy, RefundTier
+from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier
 from booking_payments.domain.texts import require_email, require_line, require_text
 from booking_payments.entrypoints.http import door, render
 from booking_payments.entrypoints.http.auth import Access
@@ -88,6 +88,7 @@ def _details(given: RegisterBooking) -> BookingDetails:
         statement_descriptor_suffix=given.statement_descriptor_suffix,
         methods=_methods(given.payment_methods),
         capture_method=CaptureMethod(given.capture_method) if given.capture_method else None,
+        customer_refunds=CustomerRefunds(given.customer_refunds) if given.customer_refunds else None,
     )
 
 

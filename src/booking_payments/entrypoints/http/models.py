@@ -121,6 +121,13 @@ class RegisterBooking(Asked):
     capture_method: Annotated[CaptureOfBooking, Meta(description="of its payment, by default `automatic`")] | None = (
         None
     )
+    customer_refunds: (
+        Annotated[
+            Literal["policy", "none"],
+            Meta(description="what refunds its customer may ask for, by default as `CUSTOMER_REFUNDS` says"),
+        ]
+        | None
+    ) = None
 
 
 class CancelBooking(Asked):
@@ -153,6 +160,7 @@ class BookingAnswer(Given):
     statement_descriptor_suffix: str | None
     payment_methods: MethodsChosen | None
     capture_method: CaptureOfBooking | None
+    customer_refunds: Literal["policy", "none"] | None
     refund_owed: AmountText
     refund_waiting: AmountText
 

@@ -75,6 +75,7 @@ def booking(view: BookingView) -> BookingAnswer:
         statement_descriptor_suffix=entity.details.statement_descriptor_suffix,
         payment_methods=_methods(entity.details.methods),
         capture_method=entity.details.capture_method.value if entity.details.capture_method else None,
+        customer_refunds=entity.details.customer_refunds.value if entity.details.customer_refunds else None,
     )
 
 
@@ -259,7 +260,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.DisputeChanged: "dispute_id amount evidence_due_by charge_refundable",
     ev.DisputeFundsMoved: "dispute_id withdrawn",
     ev.BookingConfirmed: "",
-    ev.BookingReleased: "status reason",
+    ev.BookingReleased: "status reason promised",
     ev.LatePaymentDecided: "booking_status",
     ev.DriftFound: "",
 }
