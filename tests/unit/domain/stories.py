@@ -147,7 +147,10 @@ class Story(Life):
         if unknown:
             self.happens(ev.OutcomeLeftUnknown(idempotency_key=operation.idempotency_key, reason="timeout"))
         if end in ("refused", "never_sent", "charge_disputed"):
-            self.happens(*decide.settle(self.payment, operation, refusal="no" if end == "refused" else end))
+            refusal = "no" if end == "refused" else end
+            if unknown:  # somebody goes on with it who does not know whether it was sent
+                self.happens(*decide.watch(self.payment, operation, refusal))
+            self.happens(*decide.settle(self.payment, operation, refusal=refusal))
             return
         refund = next(r for r in self.payment.refunds if r.idempotency_key == operation.idempotency_key)
         self.reports(refund.id, RefundStatus(end))
