@@ -362,6 +362,16 @@ def test_what_is_to_be_done_vanishes_with_its_reason(api: Api) -> None:
     assert (status["requires_action"], status["next_action"]) == (False, None)
 
 
+def test_a_decline_is_not_told_of_the_method_that_was_named_since(api: Api) -> None:
+    booking_id = api.book()
+    api.pay(booking_id, "pm_card_chargeDeclined")
+
+    attached = ask(api, booking_id, "intent", payment_method_id="pm_card_visa").json()
+
+    told = (attached["status"], attached["error"], attached["error_code"], attached["decline_code"])
+    assert told == ("requires_confirmation", None, None, None)
+
+
 # --- what holds for the booking's next payment, too
 
 
