@@ -13,7 +13,7 @@ from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
 from booking_payments.domain.fees import FeeBreakdown
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import AttemptOutcome, Payment
+from booking_payments.domain.payment import Payment
 from booking_payments.domain.retry import Decline
 from booking_payments.ports.storage import UnitOfWork
 
@@ -60,9 +60,7 @@ class Checkout:
     @property
     def decline(self) -> Decline | None:
         """Why the last attempt failed, in words fit for the customer; None when none did."""
-        attempts = self.payment.attempts if self.payment else ()
-        refused = bool(attempts) and attempts[-1].outcome is AttemptOutcome.REFUSED
-        decline = attempts[-1].decline if refused else None
+        decline = self.payment.last_decline if self.payment else None
         return decline.for_customer() if decline else None
 
     @property

@@ -77,7 +77,7 @@ async def start_payment(
             other = Replacement(payment_method_id=given, confirm=confirm_immediately, return_url=return_url)
             key = world.ids.idempotency_key()
             recorder.add(decisions.intend_replacement(payment, idempotency_key=key, replacement=other))
-        elif decisions.asks_for_attempt_in_action(payment, payment_method_id) and (payment_method_id or return_url):
+        elif payment_method_id is not None and decisions.asks_for_attempt_in_action(payment, payment_method_id):
             waits = True
         elif confirm_immediately:
             recorder.add(_confirmed(world, payment, payment_method_id, return_url))

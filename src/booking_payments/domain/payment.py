@@ -387,9 +387,12 @@ class Payment:
 
     @property
     def last_decline(self) -> Decline | None:
-        """The decline of the latest attempt that got a verdict, while no later attempt runs or was done."""
+        """Why the last attempt was refused; None where no attempt was made, or something else has come of the payment
+        since: a later attempt, another method, or a success of the attempt before, whose answer was late."""
         latest = self.attempts[-1] if self.attempts else None
-        return latest.decline if latest else None
+        paid = any(attempt.outcome is AttemptOutcome.DONE for attempt in self.attempts)
+        shown = self.status in _AFTER_REFUSAL and not paid
+        return latest.decline if latest and shown else None
 
     @property
     def refunded(self) -> Money:
@@ -526,6 +529,10 @@ class Payment:
     def dispute_by_id(self, dispute_id: str) -> Dispute | None:
         found = [dispute for dispute in self.disputes if dispute.id == dispute_id]
         return found[0] if found else None
+
+
+_AFTER_REFUSAL: Final = (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.FAILED, PaymentStatus.CANCELED)
+"""The states in which the last refusal may be the last word."""
 
 
 _DENIED: Final = {

@@ -362,6 +362,16 @@ def test_what_is_to_be_done_vanishes_with_its_reason(api: Api) -> None:
     assert (status["requires_action"], status["next_action"]) == (False, None)
 
 
+def test_a_decline_is_not_told_of_the_method_that_was_named_since(api: Api) -> None:
+    booking_id = api.book()
+    api.pay(booking_id, "pm_card_chargeDeclined")
+
+    attached = ask(api, booking_id, "intent", payment_method_id="pm_card_visa").json()
+
+    told = (attached["status"], attached["error"], attached["error_code"], attached["decline_code"])
+    assert told == ("requires_confirmation", None, None, None)
+
+
 # --- what holds for the booking's next payment, too
 
 
@@ -458,12 +468,23 @@ def test_an_authentication_that_is_open_refuses_another_return_address_in_a_star
     booking_id, card = api.book(), method(api, THREE_D_SECURE)
     first = api.pay(booking_id, card, return_url=BACK).json()
 
-    for given in ({}, {"payment_method_id": card}):
-        problem = problem_of(ask(api, booking_id, "intent", return_url=ELSEWHERE, **given))
-        assert (problem["status"], problem["code"]) == (409, "action_pending")
-    same = ask(api, booking_id, "intent", return_url=BACK).json()
+    problem = problem_of(ask(api, booking_id, "intent", return_url=ELSEWHERE, payment_method_id=card))
+    same = ask(api, booking_id, "intent", return_url=BACK, payment_method_id=card).json()
 
+    assert (problem["status"], problem["code"]) == (409, "action_pending")
     assert same["next_action"] == first["next_action"]
+
+
+def test_a_page_that_only_wants_to_go_on_may_name_its_own_address_while_the_bank_waits(api: Api) -> None:
+    booking_id, card = api.book(), method(api, THREE_D_SECURE)
+    first = api.pay(booking_id, card, return_url=BACK).json()
+
+    page = ask(api, booking_id, "intent", return_url=ELSEWHERE).json()
+    authenticate(api, first, "failed")
+    acting = ask(api, booking_id, "retry", payment_method_id=card).json()
+
+    assert (page["client_secret"], page["next_action"]) == (first["client_secret"], first["next_action"])
+    assert acting["next_action"]["redirect_to_url"]["return_url"] == ELSEWHERE
 
 
 def test_a_return_address_is_kept_when_the_authentication_is_over_and_its_webhook_late(api: Api) -> None:

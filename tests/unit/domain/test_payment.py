@@ -7,6 +7,7 @@ from typing import get_args
 import attrs
 import pytest
 
+from booking_payments.domain import decisions as decide
 from booking_payments.domain import events as ev
 from booking_payments.domain.errors import IllegalTransition
 from booking_payments.domain.fees import FeePolicy
@@ -19,6 +20,7 @@ from tests.unit.domain.lives import (
     Life,
     a_decline,
     a_dispute,
+    a_failure,
     a_held_life,
     a_life,
     a_paid_life,
@@ -204,6 +206,29 @@ def test_a_later_attempt_hides_the_last_decline() -> None:
     life.is_declined()
     life.charges(key="key_2")
 
+    assert life.payment.last_decline is None
+
+
+def test_a_method_that_was_attached_since_hides_the_last_decline() -> None:
+    life = a_life()
+    life.is_declined()
+    life.happens(ev.MethodAttached())
+
+    assert life.payment.last_decline is None
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_success_of_the_attempt_before_hides_the_last_decline(held: bool) -> None:
+    life = a_life()
+    life.charges()
+    in_browser = an_intent(
+        PaymentStatus.REQUIRES_PAYMENT_METHOD, failure=a_failure("ch_browser", method="pm_of_the_browser")
+    )
+    life.happens(*decide.observe_intent(life.payment, in_browser, life.booking, read=True))
+    status = PaymentStatus.REQUIRES_CAPTURE if held else PaymentStatus.SUCCEEDED
+    life.sees(an_intent(status, payment_method_id="pm_1"))
+
+    assert [attempt.outcome for attempt in life.payment.attempts] == [AttemptOutcome.DONE, AttemptOutcome.REFUSED]
     assert life.payment.last_decline is None
 
 

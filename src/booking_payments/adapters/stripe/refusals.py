@@ -144,8 +144,8 @@ CODES: Final[Mapping[str, Row]] = {
     **_rows(
         GENERAL,
         "charge_invalid_parameter email_invalid parameter_invalid_empty parameter_invalid_integer "
-        "parameter_invalid_string_blank parameter_invalid_string_empty parameter_missing parameter_unknown "
-        "parameters_exclusive payment_intent_invalid_parameter payment_method_invalid_parameter "
+        "parameter_invalid_string_blank parameter_invalid_string_empty parameter_missing "
+        "payment_intent_invalid_parameter payment_method_invalid_parameter "
         "payment_method_invalid_parameter_testmode resource_missing",
     ),
     # --- our key, our account, our parameters; and codes of interfaces that we do not call
@@ -186,8 +186,9 @@ CODES: Final[Mapping[str, Row]] = {
         "testmode_charges_only tls_version_unsupported transfer_source_balance_parameters_mismatch "
         "transfers_not_allowed url_invalid",
     ),
-    # Ours as well, and in no list of the SDK: parameters that the API version does not have any more.
-    **_rows(OURS, "payment_method_types_no_longer_supported"),
+    # Ours as well, whichever parameter it is: nothing that a customer sends chooses the names of parameters. The last
+    # code is in no list of the SDK: parameters that the API version does not have any more.
+    **_rows(OURS, "parameter_unknown parameters_exclusive payment_method_types_no_longer_supported"),
 }
 """Every code that Stripe may answer with."""
 

@@ -18,7 +18,7 @@ from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
-from booking_payments.domain.payment import AttemptOutcome, DeferredRefund, Dispute, Payment, Refund
+from booking_payments.domain.payment import DeferredRefund, Dispute, Payment, Refund
 from booking_payments.domain.refunds import GivenBack, RefundPolicy, RefundQuote, RefundReason
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.domain.retry import Decline
@@ -96,7 +96,7 @@ def _policy(policy: RefundPolicy) -> Policy:
 def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
     """A payment as ``reader`` may see it at ``now``."""
     entity = view.payment
-    decline = _shown(entity.last_decline, reader) if _was_refused(entity) else None
+    decline = _shown(entity.last_decline, reader)
     secret, action = _handover(view, reader)
     return PaymentAnswer(
         success=entity.status not in (PaymentStatus.FAILED, PaymentStatus.CANCELED),
@@ -130,10 +130,6 @@ def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
         created_at=moment(entity.created_at),
         updated_at=moment(entity.updated_at),
     )
-
-
-def _was_refused(entity: Payment) -> bool:
-    return bool(entity.attempts) and entity.attempts[-1].outcome is AttemptOutcome.REFUSED
 
 
 def _shown(decline: Decline | None, reader: Reader) -> Decline | None:
