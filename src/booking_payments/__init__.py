@@ -11,8 +11,15 @@ if TYPE_CHECKING:
     from booking_payments.application.channels import ChannelNotRecorded
     from booking_payments.application.message_schemas import message_schema
     from booking_payments.application.payments import BookingPayments
-    from booking_payments.application.views import NewBooking, PaymentResult
-    from booking_payments.domain.booking import BookingDetails
+    from booking_payments.application.views import (
+        BookingView,
+        NewBooking,
+        PaymentResult,
+        PaymentView,
+        RefundView,
+        Registered,
+    )
+    from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus
     from booking_payments.domain.errors import (
         CardDeclined,
         InvalidInput,
@@ -24,22 +31,40 @@ if TYPE_CHECKING:
         RefusedByRule,
         TryAgainLater,
     )
-    from booking_payments.domain.instructions import CaptureMethod
+    from booking_payments.domain.fees import FeeOnRefund
+    from booking_payments.domain.instructions import CaptureMethod, MethodChoice
+    from booking_payments.domain.lifecycle import PaymentStatus
     from booking_payments.domain.money import Currency, Money
+    from booking_payments.domain.payment import Payment
+    from booking_payments.domain.refunds import (
+        CustomerRefunds,
+        RefundOnCancel,
+        RefundPolicy,
+        RefundQuote,
+        RefundReason,
+        RefundTier,
+    )
     from booking_payments.embedding import SyncBookingPayments, open_payments, open_payments_sync
     from booking_payments.ports.gateway import OwnGateway, WebhookRefused
     from booking_payments.ports.publisher import Message
+    from booking_payments.settings import SettingsError
 
 _HOMES: Final = {
+    "Booking": "booking_payments.domain.booking",
     "BookingDetails": "booking_payments.domain.booking",
     "BookingPayments": "booking_payments.application.payments",
+    "BookingStatus": "booking_payments.domain.booking",
+    "BookingView": "booking_payments.application.views",
     "Caller": "booking_payments.application.callers",
     "CaptureMethod": "booking_payments.domain.instructions",
     "CardDeclined": "booking_payments.domain.errors",
     "ChannelNotRecorded": "booking_payments.application.channels",
     "Currency": "booking_payments.domain.money",
+    "CustomerRefunds": "booking_payments.domain.refunds",
+    "FeeOnRefund": "booking_payments.domain.fees",
     "InvalidInput": "booking_payments.domain.errors",
     "Message": "booking_payments.ports.publisher",
+    "MethodChoice": "booking_payments.domain.instructions",
     "Money": "booking_payments.domain.money",
     "NewBooking": "booking_payments.application.views",
     "NotFound": "booking_payments.domain.errors",
@@ -47,9 +72,20 @@ _HOMES: Final = {
     "OurFault": "booking_payments.domain.errors",
     "OutcomeUnknown": "booking_payments.domain.errors",
     "OwnGateway": "booking_payments.ports.gateway",
+    "Payment": "booking_payments.domain.payment",
     "PaymentError": "booking_payments.domain.errors",
     "PaymentResult": "booking_payments.application.views",
+    "PaymentStatus": "booking_payments.domain.lifecycle",
+    "PaymentView": "booking_payments.application.views",
+    "RefundOnCancel": "booking_payments.domain.refunds",
+    "RefundPolicy": "booking_payments.domain.refunds",
+    "RefundQuote": "booking_payments.domain.refunds",
+    "RefundReason": "booking_payments.domain.refunds",
+    "RefundTier": "booking_payments.domain.refunds",
+    "RefundView": "booking_payments.application.views",
     "RefusedByRule": "booking_payments.domain.errors",
+    "Registered": "booking_payments.application.views",
+    "SettingsError": "booking_payments.settings",
     "SyncBookingPayments": "booking_payments.embedding",
     "TryAgainLater": "booking_payments.domain.errors",
     "WebhookRefused": "booking_payments.ports.gateway",
@@ -59,15 +95,21 @@ _HOMES: Final = {
 }
 
 __all__ = [
+    "Booking",
     "BookingDetails",
     "BookingPayments",
+    "BookingStatus",
+    "BookingView",
     "Caller",
     "CaptureMethod",
     "CardDeclined",
     "ChannelNotRecorded",
     "Currency",
+    "CustomerRefunds",
+    "FeeOnRefund",
     "InvalidInput",
     "Message",
+    "MethodChoice",
     "Money",
     "NewBooking",
     "NotFound",
@@ -75,9 +117,20 @@ __all__ = [
     "OurFault",
     "OutcomeUnknown",
     "OwnGateway",
+    "Payment",
     "PaymentError",
     "PaymentResult",
+    "PaymentStatus",
+    "PaymentView",
+    "RefundOnCancel",
+    "RefundPolicy",
+    "RefundQuote",
+    "RefundReason",
+    "RefundTier",
+    "RefundView",
     "RefusedByRule",
+    "Registered",
+    "SettingsError",
     "SyncBookingPayments",
     "TryAgainLater",
     "WebhookRefused",

@@ -45,6 +45,7 @@ COMMANDS = sorted(
 
 ELSEWHERE = {
     "python": "here, and in test_readme.py",
+    "py": "tests/integration/test_testing_guide.py: parts of a project of their own",
     "javascript": "tests/browser/test_front_end.py",
     "text": "nobody: it is what a program prints, a usage line or a drawing; below a block of Python it is compared",
 }

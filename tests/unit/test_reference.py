@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tools import pictures, reference
 
+import booking_payments
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.http.app import endpoints
 from booking_payments.settings import SETTING_NAMES
@@ -65,3 +66,10 @@ def test_without_graphviz_whoever_draws_is_told(
 
     assert pictures.main() == 1
     assert "apt install graphviz" in capsys.readouterr().err
+
+
+def test_every_public_name_has_its_place_on_the_page_of_the_library() -> None:
+    page = (reference.FOLDER / "python.md").read_text(encoding="utf-8")
+    shown = re.findall(r"auto(?:class|function):: booking_payments\.(\w+)$", page, re.MULTILINE)
+
+    assert sorted(shown) == sorted(booking_payments.__all__)

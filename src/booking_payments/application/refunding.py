@@ -171,7 +171,7 @@ async def _begin(
             by=caller.subject,
             override=request.override,
             denied=_denied(world, booking, caller),
-            for_customer=not caller.operator and world.terms.full_refund_cancels,
+            for_customer=caller.customer_id is not None and world.terms.full_refund_cancels,
         )
         recorder.add(decisions.request_refund(payment, asked, recorder.new_ids))
         recorder.release_refunded()

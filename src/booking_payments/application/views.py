@@ -1,12 +1,13 @@
 """What goes into the use cases and what comes out of them."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from attrs import field, frozen
 
 from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails
+from booking_payments.domain.dicts import payment_dict, refund_dict
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
@@ -34,6 +35,10 @@ class Registered:
     booking: Booking
     created: bool
 
+    def to_dict(self) -> dict[str, Any]:
+        """The booking as the HTTP API shows it."""
+        return self.booking.to_dict()
+
 
 @frozen(kw_only=True)
 class PaymentView:
@@ -41,6 +46,25 @@ class PaymentView:
 
     payment: Payment
     handover: Handover | None = None
+
+    def to_dict(
+        self, *, now: datetime | None = None, client_secret: bool = False, operator: bool = False
+    ) -> dict[str, Any]:
+        """The payment as the HTTP API shows it.
+
+        Args:
+            now: when it is shown, which decides what can still be refunded; the time of this machine by default.
+            client_secret: with the secret and the next action, for the browser of the booking's owner and nobody else.
+            operator: with the reasons that are hidden from customers.
+        """
+        given = self.handover if client_secret else None
+        return payment_dict(
+            self.payment,
+            now or datetime.now(UTC),
+            client_secret=given.client_secret if given else None,
+            next_action=given.next_action if given else None,
+            operator=operator,
+        )
 
 
 @frozen(kw_only=True)
@@ -55,6 +79,10 @@ class RefundView:
     refund: Refund | DeferredRefund
     replayed: bool = False
 
+    def to_dict(self, *, now: datetime | None = None, operator: bool = False) -> dict[str, Any]:
+        """The refund as the HTTP API shows it. Arguments as for ``PaymentView.to_dict``."""
+        return refund_dict(self.payment, self.refund, now or datetime.now(UTC), operator=operator)
+
 
 @frozen(kw_only=True)
 class BookingView:
@@ -67,6 +95,11 @@ class BookingView:
     booking: Booking
     refund_owed: Money
     refund_waiting: Money
+
+    def to_dict(self) -> dict[str, Any]:
+        """The booking as the HTTP API shows it."""
+        owed = {"refund_owed": self.refund_owed.major(), "refund_waiting": self.refund_waiting.major()}
+        return {**self.booking.to_dict(), **owed}
 
 
 @frozen(kw_only=True)
@@ -101,6 +134,20 @@ class PaymentResult:
     error: str | None = None
     error_code: str | None = None
     outcome_unknown: bool = False
+
+    def to_dict(self, *, client_secret: bool = False) -> dict[str, Any]:
+        """The result as a dictionary. ``client_secret``: with the secret, for the browser of the booking's owner."""
+        return {
+            "success": self.success,
+            "payment_intent_id": self.payment_intent_id,
+            "status": self.status,
+            "requires_action": self.requires_action,
+            "client_secret": self.client_secret if client_secret else None,
+            "refund_id": self.refund_id,
+            "error": self.error,
+            "error_code": self.error_code,
+            "outcome_unknown": self.outcome_unknown,
+        }
 
     @classmethod
     def of(cls, view: PaymentView) -> "PaymentResult":

@@ -58,8 +58,8 @@ class Terms:
     all that bear ids like ours are ours. ``receipt_emails``: whether the gateway may mail receipts.
     ``capture_by_customer``: whether customers may choose the capture method of their payments.
     ``customer_refunds``: which refunds customers may ask for, where their booking does not say.
-    ``full_refund_cancels``: whether a booking is canceled when its customer, or the gateway's dashboard, has everything
-    sent back.
+    ``full_refund_cancels``: whether a booking is canceled when its customer, or somebody in the gateway's dashboard,
+    has everything sent back.
     ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number. ``expiring_notice`` is how long
     before a hold ends the booking app is told (``booking.expiring``); 0: never. ``time_zone`` is where the days of
     reports begin and end.

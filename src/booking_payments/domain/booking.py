@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from attrs import field, frozen
 
@@ -107,6 +107,12 @@ class Booking:
     def free(self) -> bool:
         """Whether the booking costs nothing, so that it is confirmed without a payment."""
         return self.amount.minor == 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The booking as the HTTP API shows it, without what is owed for it (``describe_booking`` knows that)."""
+        from booking_payments.domain.dicts import booking_dict  # which imports this module
+
+        return booking_dict(self)
 
     def payability(self, now: datetime) -> Payability:
         """Whether this booking may be paid at ``now``, and the first reason against it."""

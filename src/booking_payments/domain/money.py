@@ -263,6 +263,11 @@ class Money:
             raise InvalidAmount(f"{currency.code} has {currency.exponent} decimals; the amount has {len(part)}")
         return cls(int(match["sign"] + match["whole"] + part.ljust(currency.exponent, "0")), currency)
 
+    @property
+    def amount(self) -> Decimal:
+        """The amount in major units, exact, with exactly the currency's decimals."""
+        return Decimal(self.major())
+
     def major(self) -> str:
         """Decimal text in major units, with exactly the currency's decimals."""
         exponent = self.currency.exponent

@@ -511,6 +511,13 @@ class Payment:
             amount_step=self.amount_step,
         )
 
+    def to_dict(self, now: datetime, *, operator: bool = False) -> dict[str, Any]:
+        """The payment as the HTTP API shows it at ``now``, by which it is decided what can still be refunded; without
+        the client secret, which no payment knows. ``operator``: with the reasons that are hidden from customers."""
+        from booking_payments.domain.dicts import payment_dict  # which imports this module
+
+        return payment_dict(self, now, operator=operator)
+
     @property
     def lost_intent(self) -> LostCall | None:
         """The lost call that was to make the payment's intent."""

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from typing import Any
 
 from attrs import field, frozen
 
@@ -175,6 +176,12 @@ class RefundQuote:
     refundable_until: datetime | None
     deferred_by: Deferral | None = None
     overrides: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The quote as the HTTP API shows it."""
+        from booking_payments.domain.dicts import quote_dict  # which imports this module
+
+        return quote_dict(self)
 
     @property
     def allowed(self) -> bool:

@@ -1,6 +1,7 @@
 """What people write: how long it may be, and of which characters. The same for every way in."""
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 from booking_payments.domain.errors import InvalidInput
@@ -9,6 +10,11 @@ LONGEST: Final = 500
 """Characters of a note or a reason: what a value in Stripe's metadata holds."""
 
 _BREAKS: Final = re.compile(r"[\r\n\t]")
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time as RFC 3339 text in UTC, with a Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def require_note(text: str | None) -> None:

@@ -15,9 +15,11 @@ recorded in the database, and these rules hold for all of them:
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from attrs import field, frozen
+
+from booking_payments.domain.texts import rfc3339
 
 
 @frozen(kw_only=True)
@@ -39,6 +41,18 @@ class Message:
     data: Mapping[str, object] = field(factory=dict)
     sequence: int = 0
     cursor: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The message as webhooks carry it."""
+        return {
+            "id": self.id,
+            "type": self.type,
+            "timestamp": rfc3339(self.at),
+            "booking_id": self.booking_id,
+            "payment_id": self.payment_id,
+            "sequence": self.sequence,
+            "data": dict(self.data),
+        }
 
 
 @frozen(kw_only=True)

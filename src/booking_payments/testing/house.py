@@ -1,7 +1,7 @@
 """A whole house in memory: the real use cases over the in-memory adapters, on a clock that tests move."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -9,7 +9,7 @@ from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.memory.gateway import FakeGateway, due_deliveries
 from booking_payments.adapters.memory.ids import RandomIds
-from booking_payments.adapters.memory.publisher import MemoryPublisher
+from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, MemoryPublisher
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.adapters.stripe import amounts
 from booking_payments.adapters.stripe.signature import sign
@@ -22,7 +22,7 @@ from booking_payments.domain.booking import Booking, BookingDetails
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy
-from booking_payments.ports.publisher import python_channel
+from booking_payments.ports.publisher import Message, python_channel
 from booking_payments.ports.storage import Storage
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -33,11 +33,23 @@ ANN = Caller.customer("ann", "test")
 OPERATOR = Caller.operator_of("olga", "test")
 
 
+class _Both:
+    """Keeps each message, once the consumers have taken it."""
+
+    def __init__(self, kept: MemoryPublisher, consumers: Sequence[Consumer]) -> None:
+        self._kept, self._consumers = kept, CallablePublisher(*consumers)
+
+    async def publish(self, message: Message) -> None:
+        await self._consumers.publish(message)
+        await self._kept.publish(message)
+
+
 class House:
     """Everything that a test needs to pay a booking; nothing in it is a stand-in.
 
     The gateway's clock runs ``gateway_behind`` ours; its largest charge has ``amount_digits`` in Stripe's minor units;
     ``refused_in_action`` is what it refuses while the customer is to act.
+    ``consumers`` are the app's functions that take messages, async or not; ``settle`` has them called.
     Without ``terms`` of the test's own Ann may choose how her payments are captured, which the default terms forbid.
     """
 
@@ -50,6 +62,7 @@ class House:
         gateway_behind: timedelta = timedelta(0),
         amount_digits: int = amounts.DIGITS,
         refused_in_action: Collection[str] = (),
+        consumers: Sequence[Consumer] = (),
     ) -> None:
         random = Random(seed)  # noqa: S311 - repeatable on purpose
         self.clock = ManualClock(NOW)
@@ -65,7 +78,7 @@ class House:
             storage=self.storage,
             gateway=FakeGateway(self.stripe, self.clock),
             webhooks=StripeWebhooks([SECRET]),
-            channels={CHANNEL: self.publisher},
+            channels={CHANNEL: _Both(self.publisher, consumers)},
             clock=self.clock,
             ids=RandomIds(random),
             random=random,

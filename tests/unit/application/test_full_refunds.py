@@ -127,13 +127,13 @@ async def test_an_operators_full_refund_leaves_the_booking_with_and_without_over
     assert await status(house, booking) is BookingStatus.CONFIRMED
 
 
-async def test_a_refund_that_the_booking_app_asks_for_counts_as_its_customers() -> None:
+async def test_a_full_refund_of_the_booking_app_leaves_the_booking_which_it_can_cancel_itself() -> None:
     house = House()
     booking = await paid(house)
 
     await house.payments.process_booking_refund(booking)
 
-    assert await status(house, booking) is BookingStatus.CANCELED
+    assert await status(house, booking) is BookingStatus.CONFIRMED
 
 
 async def test_a_full_refund_in_the_dashboard_after_the_start_cancels_nothing() -> None:

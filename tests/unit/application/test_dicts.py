@@ -1,0 +1,108 @@
+"""Results as dictionaries: the names, values and JSON types of the HTTP API, and no secret by accident."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from booking_payments.adapters.messages.payload import payload
+from booking_payments.application.views import PaymentResult
+from booking_payments.domain.errors import CardDeclined
+from booking_payments.domain.money import Currency, Money
+from booking_payments.entrypoints.http import models, render
+from booking_payments.entrypoints.http.render import Reader
+from booking_payments.testing.house import ANN, OPERATOR, House
+
+
+def over_http(answer: object) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(answer))
+
+
+READERS = [Reader(subject="ann", operator=False), Reader(subject="olga", operator=True)]
+
+
+@pytest.mark.parametrize("card", ["pm_card_visa", "pm_card_authenticationRequired", "pm_card_chargeDeclinedStolenCard"])
+@pytest.mark.parametrize("reader", READERS)
+async def test_a_payment_reads_as_over_http(card: str, reader: Reader) -> None:
+    house = House()
+    booking = await house.book()
+    try:
+        await house.payments.start_payment(booking.id, ANN, payment_method_id=card, confirm_immediately=True)
+    except CardDeclined:
+        assert card == "pm_card_chargeDeclinedStolenCard"
+    view, now = await house.payments.payment_status(booking.id), house.clock.now()
+
+    answer = over_http(render.payment(view, reader, now))
+
+    owner = reader.subject == "ann"
+    assert json.loads(json.dumps(view.to_dict(now=now, client_secret=owner, operator=reader.operator))) == answer
+    assert view.payment.to_dict(now) == view.to_dict(now=now)
+
+
+async def test_refunds_disputes_quotes_and_bookings_read_as_over_http() -> None:
+    house = House()
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    reader, now = READERS[0], house.clock.now()
+    quote = await house.payments.quote_refund(booking.id)
+    refund = await house.payments.refund_payment(booking.id, OPERATOR, amount="40.00")
+    intent = refund.payment.intent_id or ""
+    assert house.stripe.open_dispute(intent, amount=10_00, inquiry=True).ok
+    await house.deliver_webhooks()
+    view = await house.payments.payment_status(booking.id)
+    described = await house.payments.describe_booking(booking.id)
+
+    assert quote.to_dict() == over_http(render.quote(quote))
+    assert refund.to_dict(now=now) == over_http(render.refund(refund.payment, refund.refund, reader, now))
+    assert view.payment.disputes
+    assert view.to_dict(now=now) == over_http(render.payment(view, reader, now))
+    assert described.to_dict() == over_http(render.booking(described))
+    assert set(described.to_dict()) == set(models.BookingAnswer.__struct_fields__)
+    assert {**described.booking.to_dict(), "refund_owed": "0.00", "refund_waiting": "0.00"} == described.to_dict()
+
+
+async def test_a_message_reads_as_its_webhook() -> None:
+    house = House()
+    booking = await house.book()
+    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    await house.settle()
+
+    assert house.publisher.published
+    for message in house.publisher.published:
+        assert message.to_dict() == json.loads(payload(message))
+
+
+async def test_no_secret_is_given_unless_it_is_asked_for() -> None:
+    house = House()
+    booking = await house.book()
+    view = await house.payments.start_payment(booking.id, ANN)
+    assert view.handover is not None
+    secret = view.handover.client_secret
+    result = PaymentResult.of(view)
+
+    assert secret
+    assert secret not in json.dumps([view.to_dict(), result.to_dict()])
+    assert view.to_dict(client_secret=True)["client_secret"] == secret
+    assert result.to_dict(client_secret=True)["client_secret"] == secret
+
+
+def test_a_result_has_names_of_the_payments_answer_and_of_the_refunds() -> None:
+    names = set(models.PaymentAnswer.__struct_fields__) | set(models.RefundAnswer.__struct_fields__)
+
+    assert set(PaymentResult(success=True).to_dict()) <= names
+
+
+@pytest.mark.parametrize(
+    ("text", "currency"),
+    [("100.10", Currency.USD), ("-0.05", Currency.USD), ("500", Currency.JPY), ("1.250", Currency.KWD)],
+)
+def test_the_amount_of_money_is_an_exact_decimal_with_the_decimals_of_its_currency(
+    text: str, currency: Currency
+) -> None:
+    amount = Money.parse(text.lstrip("-"), currency)
+    amount = -amount if text.startswith("-") else amount
+
+    assert isinstance(amount.amount, Decimal)
+    assert str(amount.amount) == text
