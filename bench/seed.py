@@ -24,7 +24,13 @@ from sqlalchemy import Connection, Engine, Table, create_engine, func, insert, s
 
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql import rows, tables
-from booking_payments.adapters.sql.engine import normalize_url, prepare_sqlite
+from booking_payments.adapters.sql.engine import (
+    normalize_url,
+    prepare_postgresql,
+    prepare_sqlite,
+    schema_of,
+    without_schema,
+)
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -185,9 +191,11 @@ def report(engine: Engine) -> dict[str, int]:
 
 def _open(url: str) -> Engine:
     parsed = normalize_url(url)
-    engine = create_engine(parsed.set(drivername=parsed.drivername.replace("+aiosqlite", "")))
+    engine = create_engine(without_schema(parsed).set(drivername=parsed.drivername.replace("+aiosqlite", "")))
     if engine.dialect.name == "sqlite":
         prepare_sqlite(engine)
+    else:
+        prepare_postgresql(engine, schema_of(parsed))
     return engine
 
 

@@ -28,7 +28,7 @@ from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.adapters.procrastinate.presence import Presence
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.fake_store import SqlFakeStore
-from booking_payments.adapters.sql.migrations import current, head, is_newer
+from booking_payments.adapters.sql.migrations import current, head, is_newer, missing
 from booking_payments.adapters.sql.serve_lock import LONGEST_WAIT, FileServedError, database_file, serving_alone
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.stripe.gateway import StripeGateway
@@ -63,6 +63,9 @@ WORKER_GONE: Final = timedelta(seconds=60)
 
 LOOK_FOR_WORKERS: Final = timedelta(seconds=5)
 """How often `serve` looks whether there are workers."""
+
+SHOWN: Final = 3
+"""How many tables and columns that are missing are named."""
 
 READY_WITHIN_S: Final = 5
 """How long a database may take to say that it is there: a probe gives up sooner or later, too."""
@@ -443,8 +446,13 @@ async def readiness(storage: SqlStorage) -> Readiness:
     try:
         with anyio.fail_after(READY_WITHIN_S):
             revision = await current(storage.engine)
+            lacking = await missing(storage.engine) if revision == head() else ()
     except Exception:
         return Readiness(database=False, migrations=False, detail="the database can't be reached; check DATABASE_URL")
+    if lacking:
+        what = f"the schema says that it is current, but has no {', '.join(lacking[:SHOWN])}"
+        more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+        return Readiness(database=True, migrations=False, detail=f"{what}{more}; restore a backup of it")
     if revision == head():
         return Readiness(database=True, migrations=True)
     outdated = "the schema is not current; run: booking-payments migrate"

@@ -24,6 +24,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, PrivateAttr, SecretStr,
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from booking_payments.adapters.messages.signature import key_of
+from booking_payments.adapters.sql.schema_name import SCHEMA_PARAMETER, is_schema_name
 from booking_payments.adapters.stripe.amounts import DIGITS, MOST_DIGITS
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.presenting import SUFFIX_LENGTH, is_suffix
@@ -211,6 +212,12 @@ def _database(value: Any) -> Any:
     if not in_file:
         raise ValueError
     return url
+
+
+def _schema(value: Any) -> Any:
+    if not is_schema_name(str(value)):
+        raise ValueError
+    return value
 
 
 _STORES: Final = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
@@ -504,6 +511,12 @@ class Settings(BaseSettings):
         description="must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME; one in memory would forget",
     )
 
+    given_database_schema: Annotated[str | None, BeforeValidator(_schema)] = Field(
+        None,
+        alias="DATABASE_SCHEMA",
+        description="must be the name of a schema: letters a-z, digits and underscores, not beginning with pg_",
+    )
+
     # Who may call
     given_jwt_secret: SecretStr | None = Field(None, alias="JWT_SECRET", description="must be text")
     jwt_public_key: Annotated[str | None, BeforeValidator(_pem)] = Field(
@@ -644,8 +657,12 @@ class Settings(BaseSettings):
 
     @property
     def normalized_database_url(self) -> str:
-        """The database in SQLAlchemy's spelling, with its async driver. It may hold a password."""
-        return normalize_database_url(self.given_database_url.get_secret_value())
+        """The database in SQLAlchemy's spelling, with its async driver, and the schema where it is another one than
+        usual. It may hold a password."""
+        url = normalize_database_url(self.given_database_url.get_secret_value())
+        if self.given_database_schema is None or not url.startswith("postgresql"):
+            return url
+        return f"{url}{'&' if '?' in url else '?'}{SCHEMA_PARAMETER}={self.given_database_schema}"
 
     @property
     def on_postgresql(self) -> bool:

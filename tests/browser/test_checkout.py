@@ -93,7 +93,7 @@ async def test_after_the_last_attempt_it_ends(customer: Visitor, shop: Shop) -> 
 async def test_an_expired_booking_says_so(customer: Visitor, shop: Shop) -> None:
     booking_id = shop.book()
     with sqlite3.connect(shop.folder / "booking-payments.db") as books:
-        books.execute("UPDATE bookings SET expires_at = created_at WHERE id = ?", [booking_id])
+        books.execute("UPDATE bp_bookings SET expires_at = created_at WHERE id = ?", [booking_id])
     await customer.page.goto(shop.checkout(booking_id))
 
     await customer.wait_for("This booking can't be paid")

@@ -97,7 +97,7 @@ def _drained(database: str) -> int:
     until = time.monotonic() + DRAIN_S
     with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as books:
         while True:
-            row = books.execute("SELECT count(*) FROM outbox WHERE delivered_at IS NULL").fetchone()
+            row = books.execute("SELECT count(*) FROM bp_outbox WHERE delivered_at IS NULL").fetchone()
             assert row is not None
             if row[0] == 0 or time.monotonic() > until:
                 return int(row[0])
@@ -107,7 +107,9 @@ def _drained(database: str) -> int:
 def _check_messages(received: Received, database: str, crowd: Crowd) -> None:
     """What was written has arrived: everything, in order, with one id each."""
     with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as books:
-        written = books.execute("SELECT booking_id, max(sequence), count(*) FROM outbox GROUP BY booking_id").fetchall()
+        written = books.execute(
+            "SELECT booking_id, max(sequence), count(*) FROM bp_outbox GROUP BY booking_id"
+        ).fetchall()
 
     assert received.wrong == []
     assert {booking for booking, last, number in written if last != number} == set()

@@ -12,7 +12,7 @@ from psycopg import sql
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.testing.house import House
-from tests.integration.postgres import Server
+from tests.integration.postgres import Server, sees_our_tables
 from tests.sharing import SHARED, shared
 
 
@@ -53,6 +53,7 @@ def copied(server: Server, template_url: str) -> Iterator[str]:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
         )
+        connection.execute(sees_our_tables(name))
         yield f"{base}/{name}"
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

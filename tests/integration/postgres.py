@@ -47,6 +47,7 @@ class Server:
         """The SQLAlchemy URL of a new, empty database, dropped at the end whoever is still connected."""
         name = f"test_{uuid4().hex}"
         self.run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        self.run(sees_our_tables(name))
         try:
             yield normalize_database_url(self._url_of(name))
         finally:
@@ -63,6 +64,12 @@ class Server:
         scheme, _, rest = base.partition("://")
         url = f"{scheme}://{rest.split('/', 1)[0]}/{name}"
         return f"{url}?{query}" if query else url
+
+
+def sees_our_tables(name: str) -> sql.Composed:
+    """The statement that lets plain connections of tests to the database find our tables by their bare names. Our own
+    connections do without: see ``test_beside``."""
+    return sql.SQL("ALTER DATABASE {} SET search_path TO booking_payments, public").format(sql.Identifier(name))
 
 
 @contextmanager

@@ -280,7 +280,7 @@ def test_the_command_line_leaves_records(tmp_path: Path, monkeypatch: pytest.Mon
     assert run(main, ["webhooks", "replay", "--failed"]).exit_code == 0
 
     with sqlite3.connect(tmp_path / "booking-payments.db") as connection:
-        rows = connection.execute("SELECT actor, operation, cause FROM audit ORDER BY id").fetchall()
+        rows = connection.execute("SELECT actor, operation, cause FROM bp_audit ORDER BY id").fetchall()
     connection.close()
     assert rows == [
         ("service:cli", "register_booking", "booking create"),

@@ -54,14 +54,14 @@ SECRETS: Mapping[str, str] = {
 }
 NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 EVERY_SCOPE = "payments:operate bookings:write"
-OWN_COLUMNS = {("payments", "client_secret", "client secret"), ("answers", "body", "client secret")}
+OWN_COLUMNS = {("bp_payments", "client_secret", "client secret"), ("bp_answers", "body", "client secret")}
 """Where a canary belongs: the owner's secret, and an owner's stored answer, which repeats it."""
 
 UNREMARKABLE = ("e-mail address", "JWT secret", "CVC", "store password", "database password")
-CHOSEN = {(*place, name) for place in (("answers", "key"), ("audit", "idempotency_key")) for name in UNREMARKABLE}
+CHOSEN = {(*place, name) for place in (("bp_answers", "key"), ("bp_audit", "idempotency_key")) for name in UNREMARKABLE}
 """A client may choose any key that does not look like a secret or a card number; it stands where keys stand."""
 
-SIGNED = {("inbox", "type", "secret key"), ("inbox", "body", "secret key")}
+SIGNED = {("bp_inbox", "type", "secret key"), ("bp_inbox", "body", "secret key")}
 """Events are kept as they came, once their signature was right."""
 
 

@@ -137,7 +137,7 @@ async def test_a_database_of_a_newer_release_is_named_when_it_was_to_be_migrated
     async with open_payments(env, env_file=None, migrate=True, background=False):
         pass
     with sqlite3.connect(tmp_path / "books.db") as books:
-        books.execute("UPDATE alembic_version SET version_num = '9999'")
+        books.execute("UPDATE booking_payments_version SET version_num = '9999'")
 
     with pytest.raises(SettingsError, match="newer release"):
         await open_payments(env, env_file=None, migrate=True).__aenter__()

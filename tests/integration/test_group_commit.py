@@ -111,7 +111,7 @@ async def test_what_arrives_together_is_committed_together(house: House, storage
 
     assert [result.outcome for result in results] == ["processed"] * 12
     assert await _statuses(house, booking_ids) == [PAID] * 12
-    assert await _ask(storage, "SELECT count(DISTINCT xmin::text) FROM inbox") <= 2
+    assert await _ask(storage, "SELECT count(DISTINCT xmin::text) FROM bp_inbox") <= 2
 
 
 async def test_books_that_were_written_together_agree(house: House) -> None:
@@ -131,7 +131,7 @@ async def test_an_event_that_comes_twice_at_once_has_one_effect(house: House, st
 
     assert sorted(result.outcome for result in results) == ["duplicate"] * 4 + ["processed"] * 2
     assert await _statuses(house, booking_ids) == [PAID] * 2
-    assert await _ask(storage, "SELECT count(*) FROM inbox") == 2
+    assert await _ask(storage, "SELECT count(*) FROM bp_inbox") == 2
 
 
 async def test_one_that_cannot_be_served_here_holds_up_and_spoils_nobody(house: House) -> None:
@@ -310,8 +310,8 @@ async def test_payments_that_are_begun_together_are_committed_together(house: Ho
 
     assert results == [PaymentStatus.SUCCEEDED] * 12
     assert await _statuses(house, booking_ids) == [PAID] * 12
-    assert await _ask(storage, "SELECT count(DISTINCT xmin::text) FROM operation_keys") <= 2
-    assert await _ask(storage, "SELECT count(*) FROM audit WHERE operation = 'start_payment'") == 12
+    assert await _ask(storage, "SELECT count(DISTINCT xmin::text) FROM bp_operation_keys") <= 2
+    assert await _ask(storage, "SELECT count(*) FROM bp_audit WHERE operation = 'start_payment'") == 12
     assert (await house.payments.check_ledger()).agrees
 
 
@@ -462,7 +462,7 @@ async def test_a_row_that_somebody_keeps_locked_holds_up_its_own_booking_only(ho
     held, *others = [_refunding(house, each) for each in booking_ids]
 
     async with await psycopg.AsyncConnection.connect(database_url.replace("+psycopg", "")) as keeper:
-        await keeper.execute("UPDATE payments SET looks = looks WHERE booking_id = %s", (booking_ids[0],))
+        await keeper.execute("UPDATE bp_payments SET looks = looks WHERE booking_id = %s", (booking_ids[0],))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(held)
             assert await _together(*others) == [100] * 3
@@ -484,7 +484,8 @@ async def _payments_of(house: House, booking_ids: list[str]) -> list[Payment]:
 
 
 COMMITS_OF_OTHERS = """
-SELECT count(DISTINCT operation_keys.xmin::text) FROM operation_keys JOIN payments ON payments.id = payment_id
+SELECT count(DISTINCT bp_operation_keys.xmin::text)
+FROM bp_operation_keys JOIN bp_payments ON bp_payments.id = payment_id
 WHERE reference <> 'R-0'
 """
 
@@ -499,7 +500,9 @@ async def test_what_cannot_be_read_or_written_is_the_trouble_of_one_member_alone
     if spoiled == "its row":
         await _paying(house, bad)()
         async with storage.engine.begin() as connection:
-            await connection.execute(text("""UPDATE payments SET state = replace(state, '"attempts":', '"trials":')"""))
+            await connection.execute(
+                text("""UPDATE bp_payments SET state = replace(state, '"attempts":', '"trials":')""")
+            )
     elif spoiled == "its booking's id":
         bad = "bk_\ud800"
     else:

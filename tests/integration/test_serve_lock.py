@@ -174,14 +174,14 @@ async def _leave_leases(settings: Settings, file: Path, holder: str) -> None:
             )
             await services.storage.transact(lambda uow, mark=mark: uow.answers.put(mark))  # type: ignore[misc]
     with sqlite3.connect(file) as books:
-        books.execute("UPDATE payments SET lease_until = ?, lease_holder = ?", (FAR, holder))
+        books.execute("UPDATE bp_payments SET lease_until = ?, lease_holder = ?", (FAR, holder))
 
 
 def _held(file: Path) -> list[str]:
     """The marks and operations whose lease runs."""
     with sqlite3.connect(file) as books:
-        marks = books.execute("SELECT route FROM answers WHERE locked_until = ? ORDER BY route", (FAR,)).fetchall()
-        leases = books.execute("SELECT 'operation' FROM payments WHERE lease_until = ?", (FAR,)).fetchall()
+        marks = books.execute("SELECT route FROM bp_answers WHERE locked_until = ? ORDER BY route", (FAR,)).fetchall()
+        leases = books.execute("SELECT 'operation' FROM bp_payments WHERE lease_until = ?", (FAR,)).fetchall()
     return [name for (name,) in marks + leases]
 
 

@@ -18,22 +18,22 @@ async def _run(storage: SqlStorage, statement: str, **values: object) -> None:
         if storage.engine.dialect.name == "postgresql":
             await connection.execute(text("SET session_replication_role = replica"))
         else:
-            for trigger in ("journal_refuses_update", "journal_refuses_delete", "postings_refuses_update"):
+            for trigger in ("bp_journal_refuses_update", "bp_journal_refuses_delete", "bp_postings_refuses_update"):
                 await connection.execute(text(f"DROP TRIGGER {trigger}"))
         await connection.execute(text(statement), values)
 
 
 CHANGES = [
-    ("UPDATE journal SET data = '{\"broken' WHERE sequence = 2", ["unreadable"]),
-    ("UPDATE journal SET type = 'payment_teleported' WHERE sequence = 2", ["unreadable"]),
-    ("UPDATE postings SET debit = 'pocket' WHERE sequence = 1", ["unreadable"]),
-    ("UPDATE payments SET state = '{}'", ["unreadable"]),
-    ("UPDATE postings SET amount_minor = amount_minor - 1 WHERE sequence = 1", ["postings_differ"]),
-    ("DELETE FROM journal WHERE sequence = 3", ["journal_gap"]),
-    ("UPDATE payments SET status = 'processing'", ["snapshot_differs"]),
-    ("UPDATE payments SET captured_minor = 9999", ["snapshot_differs"]),
-    ("UPDATE payments SET refunded_minor = 1", ["columns_differ"]),
-    ("UPDATE payments SET holds_booking = 0", ["columns_differ"]),
+    ("UPDATE bp_journal SET data = '{\"broken' WHERE sequence = 2", ["unreadable"]),
+    ("UPDATE bp_journal SET type = 'payment_teleported' WHERE sequence = 2", ["unreadable"]),
+    ("UPDATE bp_postings SET debit = 'pocket' WHERE sequence = 1", ["unreadable"]),
+    ("UPDATE bp_payments SET state = '{}'", ["unreadable"]),
+    ("UPDATE bp_postings SET amount_minor = amount_minor - 1 WHERE sequence = 1", ["postings_differ"]),
+    ("DELETE FROM bp_journal WHERE sequence = 3", ["journal_gap"]),
+    ("UPDATE bp_payments SET status = 'processing'", ["snapshot_differs"]),
+    ("UPDATE bp_payments SET captured_minor = 9999", ["snapshot_differs"]),
+    ("UPDATE bp_payments SET refunded_minor = 1", ["columns_differ"]),
+    ("UPDATE bp_payments SET holds_booking = 0", ["columns_differ"]),
 ]
 
 
@@ -55,9 +55,9 @@ async def test_a_payment_of_an_earlier_release_that_did_not_keep_its_return_url_
     booking = await house.book()
     await house.payments.start_payment(booking.id, ANN, return_url="https://shop.example/back")
     async with storage.engine.begin() as connection:
-        state = json.loads((await connection.execute(text("SELECT state FROM payments"))).scalar_one())
+        state = json.loads((await connection.execute(text("SELECT state FROM bp_payments"))).scalar_one())
         assert state.pop("return_url") == "https://shop.example/back"
-        await connection.execute(text("UPDATE payments SET state = :state"), {"state": json.dumps(state)})
+        await connection.execute(text("UPDATE bp_payments SET state = :state"), {"state": json.dumps(state)})
 
     view = await house.payments.confirm_payment(
         booking.id, ANN, payment_method_id="pm_card_visa", return_url="https://shop.example/again"
@@ -69,7 +69,7 @@ async def test_a_payment_of_an_earlier_release_that_did_not_keep_its_return_url_
 
 async def test_one_payment_that_can_not_be_read_hides_no_other(house: House, storage: SqlStorage) -> None:
     broken, sound = (await book_and_pay(house)).payment.id, (await book_and_pay(house, reference="R-2")).payment.id
-    await _run(storage, "UPDATE payments SET state = '{}' WHERE id = :id", id=broken)
+    await _run(storage, "UPDATE bp_payments SET state = '{}' WHERE id = :id", id=broken)
 
     found = await house.payments.check_ledger()
 
@@ -81,7 +81,7 @@ async def test_one_payment_that_can_not_be_read_hides_no_other(house: House, sto
 async def test_the_inbox_of_the_first_schema_is_kept(house: House, storage: SqlStorage) -> None:
     await _run(
         storage,
-        "INSERT INTO inbox (event_id, type, status, received_at, tries, body) "
+        "INSERT INTO bp_inbox (event_id, type, status, received_at, tries, body) "
         "VALUES ('evt_old', 'x', 'processed', :at, 1, '{}')",
         at=_stored(storage, datetime(2026, 1, 1, tzinfo=UTC)),
     )

@@ -14,6 +14,7 @@ from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import current, head, migrate
+from booking_payments.adapters.sql.schema_name import VERSION_TABLE
 from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
 from booking_payments.adapters.sql.tables import RARE, UNFINISHED, inbox, journal, metadata
 from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
@@ -48,15 +49,15 @@ async def _paid(storage: SqlStorage) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE journal SET sequence = sequence + 100",
-        "UPDATE journal SET actor = 'somebody else'",
-        "DELETE FROM journal",
-        "UPDATE postings SET amount_minor = 1",
-        "DELETE FROM postings",
-        "UPDATE audit SET outcome = 'refused'",
-        "UPDATE audit SET actor = 'somebody else' WHERE id = 1",
-        "DELETE FROM audit",
-        "DELETE FROM audit WHERE at < '2027-01-01T00:00:00.000000Z'",
+        "UPDATE bp_journal SET sequence = sequence + 100",
+        "UPDATE bp_journal SET actor = 'somebody else'",
+        "DELETE FROM bp_journal",
+        "UPDATE bp_postings SET amount_minor = 1",
+        "DELETE FROM bp_postings",
+        "UPDATE bp_audit SET outcome = 'refused'",
+        "UPDATE bp_audit SET actor = 'somebody else' WHERE id = 1",
+        "DELETE FROM bp_audit",
+        "DELETE FROM bp_audit WHERE at < '2027-01-01T00:00:00.000000Z'",
     ],
 )
 async def test_what_happened_can_not_be_changed(storage: SqlStorage, change: str) -> None:
@@ -70,25 +71,25 @@ async def test_what_happened_can_not_be_changed(storage: SqlStorage, change: str
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE payments SET refunded_minor = -1",
-        "UPDATE payments SET refund_pending_minor = -1",
-        "UPDATE payments SET owed_minor = -1",
-        "UPDATE payments SET captured_minor = amount_minor + 1",
-        "UPDATE payments SET amount_minor = -1",
-        "UPDATE payments SET amount_minor = 1000000000000",
-        "UPDATE payments SET status = 'lost'",
-        "UPDATE payments SET currency = 'USD'",
-        "UPDATE bookings SET status = 'paid'",
-        "UPDATE bookings SET amount_minor = -1",
-        "UPDATE inbox SET status = 'odd'",
-        "UPDATE payments SET booking_id = 'bk_9'",
+        "UPDATE bp_payments SET refunded_minor = -1",
+        "UPDATE bp_payments SET refund_pending_minor = -1",
+        "UPDATE bp_payments SET owed_minor = -1",
+        "UPDATE bp_payments SET captured_minor = amount_minor + 1",
+        "UPDATE bp_payments SET amount_minor = -1",
+        "UPDATE bp_payments SET amount_minor = 1000000000000",
+        "UPDATE bp_payments SET status = 'lost'",
+        "UPDATE bp_payments SET currency = 'USD'",
+        "UPDATE bp_bookings SET status = 'paid'",
+        "UPDATE bp_bookings SET amount_minor = -1",
+        "UPDATE bp_inbox SET status = 'odd'",
+        "UPDATE bp_payments SET booking_id = 'bk_9'",
     ],
 )
 async def test_the_database_refuses_what_can_not_be(storage: SqlStorage, change: str) -> None:
     await _paid(storage)
     await _run(
         storage,
-        "INSERT INTO inbox (event_id, type, status, received_at, tries, body) "
+        "INSERT INTO bp_inbox (event_id, type, status, received_at, tries, body) "
         "VALUES ('evt_1', 'x', 'received', '2026-01-01T00:00:00.000000Z', 1, '{}')",
     )
 
@@ -99,7 +100,7 @@ async def test_the_database_refuses_what_can_not_be(storage: SqlStorage, change:
 async def test_more_may_go_back_than_was_captured_since_the_gateways_dashboard_can_do_it(storage: SqlStorage) -> None:
     await _paid(storage)
 
-    await _run(storage, "UPDATE payments SET refunded_minor = captured_minor + 1")
+    await _run(storage, "UPDATE bp_payments SET refunded_minor = captured_minor + 1")
 
 
 async def test_a_conflict_is_begun_again_until_it_works(storage: SqlStorage) -> None:
@@ -183,7 +184,7 @@ FAR = datetime(2999, 1, 1, tzinfo=UTC)
 async def _watch_after_taking_over(storage: SqlStorage, holder: str) -> Watch:
     await _paid(storage)
     lease = f"lease_until = '2999-01-01T00:00:00.000000Z', lease_holder = '{holder}'"
-    await _run(storage, f"UPDATE payments SET {lease}")  # noqa: S608 - texts of this test
+    await _run(storage, f"UPDATE bp_payments SET {lease}")  # noqa: S608 - texts of this test
     await storage.take_over()
     return await storage.read(lambda uow: uow.payments.watch("pay_1"))
 
@@ -264,7 +265,9 @@ def test_the_migrated_schema_is_the_one_that_the_code_knows(empty_url: str) -> N
     url = normalize_url(empty_url)
     engine = create_engine(url.set(drivername="sqlite") if url.get_backend_name() == "sqlite" else url)
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"include_name": _is_ours})
+        context = MigrationContext.configure(
+            connection, opts={"include_name": _is_ours, "version_table": VERSION_TABLE}
+        )
         differences = compare_metadata(context, metadata)
     engine.dispose()
 
@@ -337,11 +340,11 @@ async def test_sums_of_periods_read_indexes_alone(storage: SqlStorage) -> None:
         plans = [list(await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {each}", ("[]",))) for each in asked]
 
     reads = [[row.detail for row in plan if " USING " in row.detail] for plan in plans]
-    counted = "SEARCH payments USING COVERING INDEX payments_status (status=? AND created_at>? AND created_at<?)"
-    added = "SEARCH postings USING COVERING INDEX postings_money (kind=? AND currency=? AND at>? AND at<?)"
+    counted = "SEARCH bp_payments USING COVERING INDEX bp_payments_status (status=? AND created_at>? AND created_at<?)"
+    added = "SEARCH bp_postings USING COVERING INDEX bp_postings_money (kind=? AND currency=? AND at>? AND at<?)"
     assert reads[0] == [counted] * len(PaymentStatus)
     assert reads[1].count(added) == 5
-    assert all("COVERING INDEX postings_money" in each for each in reads[1])
+    assert all("COVERING INDEX bp_postings_money" in each for each in reads[1])
     assert not any(
         "SCAN" in row.detail for plan in plans for row in plan if "pay" in row.detail or "post" in row.detail
     )

@@ -15,8 +15,9 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from booking_payments.adapters.sql import migrations
-from booking_payments.adapters.sql.engine import normalize_url
+from booking_payments.adapters.sql.engine import create_schema, normalize_url
 from booking_payments.adapters.sql.migrations import CannotMigrateError, head, migrate
+from booking_payments.adapters.sql.schema_name import SCHEMA
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.sql.tables import metadata
 from booking_payments.domain import events as ev
@@ -80,7 +81,7 @@ def test_processes_that_migrate_at_once_do_not_get_into_each_others_way(bare_url
 
 def test_a_database_of_a_newer_release_is_left_alone(bare_url: str) -> None:
     migrate(bare_url)
-    _run(bare_url, "UPDATE alembic_version SET version_num = '9999'")
+    _run(bare_url, "UPDATE booking_payments_version SET version_num = '9999'")
 
     with pytest.raises(CannotMigrateError, match="9999"):
         migrate(bare_url)
@@ -103,7 +104,7 @@ async def test_postings_from_before_get_the_time_of_their_line_of_the_journal(
     assert len({each.at for each in after[0]}) == 9
     with pytest.raises(DBAPIError, match="append-only"):
         async with storage.engine.begin() as connection:
-            await connection.execute(text("UPDATE postings SET amount_minor = 1"))
+            await connection.execute(text("UPDATE bp_postings SET amount_minor = 1"))
 
 
 async def test_a_reference_from_before_is_free_again_when_its_booking_has_ended(bare_url: str) -> None:
@@ -134,13 +135,13 @@ async def test_a_reference_from_before_is_free_again_when_its_booking_has_ended(
 
 
 _BOOKED = """
-INSERT INTO bookings (id, reference, customer_id, amount_minor, currency,
+INSERT INTO bp_bookings (id, reference, customer_id, amount_minor, currency,
                       event_starts_at, expires_at, status, created_at)
 VALUES ('bk_{number}', 'R-{number}', 'ann', 10000, 'usd',
         '2026-06-01T12:00:00.000000Z', '2026-06-01T12:00:00.000000Z', '{status}', '2026-03-01T12:00:00.000000Z')
 """
 _MESSAGE = """
-INSERT INTO outbox (id, booking_id, sequence, type, at, data)
+INSERT INTO bp_outbox (id, booking_id, sequence, type, at, data)
 VALUES ('msg_{number}', 'bk_{number}', 1, 'booking.expired', '2026-03-01T12:00:00.000000Z', '{{}}')
 """
 
@@ -187,6 +188,8 @@ def _eventful(life: PaymentBuilder) -> PaymentBuilder:
 def _up_to(revision: str, url: str) -> None:
     engine = migrations._engine(normalize_url(url))
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            create_schema(connection, SCHEMA)
         command.upgrade(migrations._config(connection), revision)
     engine.dispose()
 
@@ -200,12 +203,19 @@ def _down_to(revision: str, url: str) -> None:
 
 @pytest.mark.parametrize("bare_url", ["postgresql"], indirect=True)
 def test_somebody_elses_job_queue_is_left_alone(bare_url: str) -> None:
-    _run(bare_url, "CREATE TABLE procrastinate_jobs (id bigint)")
+    _run(bare_url, "CREATE SCHEMA booking_payments CREATE TABLE procrastinate_jobs (id bigint)")
 
     with pytest.raises(CannotMigrateError, match="Procrastinate"):
         migrate(bare_url)
 
     assert _tables(bare_url) == {"procrastinate_jobs"}
+
+
+@pytest.mark.parametrize("bare_url", ["postgresql"], indirect=True)
+def test_in_another_schema_it_is_in_nobodys_way(bare_url: str) -> None:
+    _run(bare_url, "CREATE TABLE public.procrastinate_jobs (id bigint)")
+
+    assert migrate(bare_url) == head()
 
 
 def _run(url: str, statement: str) -> None:

@@ -109,7 +109,7 @@ async def test_a_lock_that_was_waited_for_in_vain_is_a_conflict(storage: SqlStor
         async with storage.engine.connect() as late:
             await late.execute(text("SET LOCAL lock_timeout = 10"))
             with pytest.raises(OperationalError) as failed:
-                await late.execute(text("SELECT 1 FROM bookings WHERE id = 'bk_1' FOR UPDATE"))
+                await late.execute(text("SELECT 1 FROM bp_bookings WHERE id = 'bk_1' FOR UPDATE"))
             assert is_conflict(failed.value)
 
     await storage.transact(work)
@@ -173,9 +173,9 @@ async def test_moments_are_kept_to_the_microsecond(storage: SqlStorage) -> None:
 # --- the database itself
 
 _REWRITES = {
-    "sqlite": "INSERT OR REPLACE INTO journal "
-    "SELECT payment_id, sequence, 'forged', at, actor, cause, data FROM journal WHERE sequence = 1",
-    "postgresql": "INSERT INTO journal SELECT * FROM journal WHERE sequence = 1 "
+    "sqlite": "INSERT OR REPLACE INTO bp_journal "
+    "SELECT payment_id, sequence, 'forged', at, actor, cause, data FROM bp_journal WHERE sequence = 1",
+    "postgresql": "INSERT INTO bp_journal SELECT * FROM bp_journal WHERE sequence = 1 "
     "ON CONFLICT (payment_id, sequence) DO UPDATE SET type = 'forged'",
 }
 
@@ -190,7 +190,7 @@ async def test_what_happened_can_not_be_written_over(storage: SqlStorage) -> Non
 
 
 @ON_POSTGRESQL
-@pytest.mark.parametrize("table", ["journal", "postings", "audit"])
+@pytest.mark.parametrize("table", ["bp_journal", "bp_postings", "bp_audit"])
 async def test_what_happened_can_not_be_emptied(storage: SqlStorage, table: str) -> None:
     with pytest.raises(DBAPIError, match="append-only"):
         async with storage.engine.begin() as connection:
@@ -198,7 +198,7 @@ async def test_what_happened_can_not_be_emptied(storage: SqlStorage, table: str)
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("change", ["UPDATE payments SET looks = 'abc'", "UPDATE payments SET looks = 1.5"])
+@pytest.mark.parametrize("change", ["UPDATE bp_payments SET looks = 'abc'", "UPDATE bp_payments SET looks = 1.5"])
 async def test_a_column_of_sqlite_holds_its_type_only(storage: SqlStorage, change: str) -> None:
     await store(storage, booking())
     await stored(storage, whole_life(booking()))
@@ -426,7 +426,7 @@ async def test_a_session_that_was_ended_from_outside_is_no_bug_of_ours(storage: 
 
 @ON_POSTGRESQL
 @pytest.mark.parametrize(
-    ("asked", "told"), [(b"BEGIN", StorageDown), (b"INSERT INTO bookings", CommitLost), (b"COMMIT\0", CommitLost)]
+    ("asked", "told"), [(b"BEGIN", StorageDown), (b"INSERT INTO bp_bookings", CommitLost), (b"COMMIT\0", CommitLost)]
 )
 async def test_a_server_that_stands_still_is_not_waited_for_for_ever(
     database_url: str, asked: bytes, told: type[Exception], monkeypatch: pytest.MonkeyPatch
@@ -455,7 +455,7 @@ async def test_whether_a_silent_server_is_there_is_told_in_time(
     monkeypatch.setattr(container, "READY_WITHIN_S", 0.5)
     url = make_url(database_url)
     line = Line(url.port or 5432)
-    line.falls_silent_after = b"alembic_version"
+    line.falls_silent_after = b"booking_payments_version"
     async with line.laid() as port:
         storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
 
@@ -467,7 +467,7 @@ async def test_whether_a_silent_server_is_there_is_told_in_time(
 
 
 @ON_POSTGRESQL
-@pytest.mark.parametrize(("asked", "told"), [(b"AS about (place", StorageDown), (b"INSERT INTO inbox", CommitLost)])
+@pytest.mark.parametrize(("asked", "told"), [(b"AS about (place", StorageDown), (b"INSERT INTO bp_inbox", CommitLost)])
 async def test_nor_is_it_waited_for_by_those_who_share_a_transaction(
     database_url: str, asked: bytes, told: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from procrastinate import App
 
 from booking_payments.adapters.procrastinate.queue import FIRST, LINGER_S, SOON
 from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app
+from booking_payments.adapters.sql.engine import libpq_with_schema
 from booking_payments.entrypoints.chores import Chores
 from booking_payments.entrypoints.couriers import Couriers
 from booking_payments.settings import Settings
@@ -48,5 +49,6 @@ def duties(chores: Chores, slots: int) -> Duties:
 
 def worker_app(settings: Settings, chores: Chores) -> App:
     """Procrastinate over the database of the settings, which has to be PostgreSQL."""
-    dsn = settings.normalized_database_url.replace("postgresql+psycopg://", "postgresql://", 1)
-    return make_app(dsn, duties(chores, slots(settings)), OWN_CONNECTIONS)
+    return make_app(
+        libpq_with_schema(settings.normalized_database_url), duties(chores, slots(settings)), OWN_CONNECTIONS
+    )

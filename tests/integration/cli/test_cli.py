@@ -270,7 +270,7 @@ def test_a_database_of_a_newer_release_is_one_line_that_says_so(tmp_path: Path, 
     url = f"sqlite:///{tmp_path / 'books.db'}"
     run("migrate", DATABASE_URL=url)
     with sqlite3.connect(tmp_path / "books.db") as books:
-        books.execute("UPDATE alembic_version SET version_num = '9999'")
+        books.execute("UPDATE booking_payments_version SET version_num = '9999'")
 
     result = run(line, DATABASE_URL=url)
 
@@ -290,11 +290,25 @@ def test_what_the_database_refuses_is_one_line_and_no_secret(tmp_path: Path) -> 
     url = f"sqlite:///{tmp_path / 'books.db'}"
     run("migrate", DATABASE_URL=url)
     with sqlite3.connect(tmp_path / "books.db") as books:
-        books.execute("DROP TABLE outbox")
+        books.execute(
+            "CREATE TRIGGER no BEFORE INSERT ON bp_message_channels BEGIN SELECT RAISE(ABORT, 'not now'); END"
+        )
+
+    result = run("messages channels add pull:app", DATABASE_URL=url)
+
+    assert (result.exit_code, result.stderr) == (1, "Error: the database refused: not now; see doctor\n")
+
+
+def test_a_table_that_is_not_there_is_named_before_anything_is_asked_of_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'books.db'}"
+    run("migrate", DATABASE_URL=url)
+    with sqlite3.connect(tmp_path / "books.db") as books:
+        books.execute("DROP TABLE bp_outbox")
 
     result = run("messages list", DATABASE_URL=url)
 
-    assert (result.exit_code, result.stderr) == (1, "Error: the database refused: no such table: outbox; see doctor\n")
+    assert result.exit_code == 1
+    assert "has no bp_outbox; restore a backup" in result.stderr
 
 
 def test_the_doctor_names_a_database_that_is_away() -> None:

@@ -247,7 +247,7 @@ def test_an_empty_ledger_agrees() -> None:
 def test_what_is_wrong_is_named_with_its_place() -> None:
     payment_id = pay()
     with sqlite3.connect(DATABASE) as books:
-        books.execute("UPDATE payments SET captured_minor = 9999")
+        books.execute("UPDATE bp_payments SET captured_minor = 9999")
     books.close()
 
     result = run("ledger check")
@@ -259,7 +259,7 @@ def test_what_is_wrong_is_named_with_its_place() -> None:
 def test_checking_the_ledger_answers_in_json() -> None:
     payment_id = pay()
     with sqlite3.connect(DATABASE) as books:
-        books.execute("UPDATE payments SET captured_minor = 9999")
+        books.execute("UPDATE bp_payments SET captured_minor = 9999")
     books.close()
 
     found = json.loads(run("ledger check --json").stdout)
@@ -306,7 +306,7 @@ def test_only_failed_events_are_listed_on_demand() -> None:
 
 def _fail_the_events() -> None:
     with sqlite3.connect(DATABASE) as books:
-        books.execute("UPDATE inbox SET status = 'failed', reason = 'Silent'")
+        books.execute("UPDATE bp_inbox SET status = 'failed', reason = 'Silent'")
     books.close()
 
 
@@ -345,7 +345,7 @@ def test_an_event_that_never_came_is_exit_status_1() -> None:
 def test_a_replay_that_fails_is_exit_status_1() -> None:
     deliver("customer.created", {"id": "cus_1"})
     with sqlite3.connect(DATABASE) as books:
-        books.execute("UPDATE inbox SET status = 'failed', body = '{}'")
+        books.execute("UPDATE bp_inbox SET status = 'failed', body = '{}'")
     books.close()
 
     result = run("webhooks replay --failed --json")

@@ -50,5 +50,5 @@ def test_sqlite_has_no_job_queue(sqlite_template: Path, name: str) -> None:
 
 def _tables(url: str) -> set[str]:
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'booking_payments'").fetchall()
     return {name for (name,) in rows}

@@ -45,11 +45,11 @@ CREATE TRIGGER remember AFTER INSERT ON procrastinate_jobs FOR EACH ROW EXECUTE 
 
 MESSAGES = """
 WITH seats AS (
-    INSERT INTO bookings (id, reference, customer_id, amount_minor, currency, event_starts_at, expires_at, status,
+    INSERT INTO bp_bookings (id, reference, customer_id, amount_minor, currency, event_starts_at, expires_at, status,
                           created_at)
     SELECT 'bk_' || n, 'SEAT-' || n, 'ann', 100, 'usd', now(), now(), 'confirmed', now()
     FROM generate_series(1, %s) n RETURNING id)
-INSERT INTO outbox (id, booking_id, sequence, type, at, data, unassigned)
+INSERT INTO bp_outbox (id, booking_id, sequence, type, at, data, unassigned)
 SELECT 'msg_' || id, id, 1, 'payment.succeeded', now(), '{}', 1 FROM seats
 """
 DELIVERIES = """
@@ -271,7 +271,7 @@ async def test_a_receiver_that_hangs_keeps_nobody_from_seeing_to_the_money(
 
     async def expired_and_nothing_waits() -> bool:
         waiting = await jobs.run(DELIVERIES_WAITING)
-        status = await jobs.run("SELECT status FROM bookings WHERE id = %s", booking.id)
+        status = await jobs.run("SELECT status FROM bp_bookings WHERE id = %s", booking.id)
         return (waiting, status) == ([(0,)], [("expired",)])
 
     worker = make_app(jobs.dsn, duties(Chores(house.payments, house.clock), slots), 2)

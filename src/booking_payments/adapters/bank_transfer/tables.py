@@ -22,24 +22,24 @@ def _common() -> list[Column[Any]]:
 
 
 bank_transfers = Table(
-    "bank_transfers",
+    "bp_bank_transfers",
     metadata,
     *_common(),
-    Index("bank_transfers_created_at", "created_at"),
-    Index("bank_transfers_ended_at", "ended_at"),
+    Index("bp_bank_transfers_created_at", "created_at"),
+    Index("bp_bank_transfers_ended_at", "ended_at"),
     sqlite_strict=True,
 )
 """Money to come."""
 
 bank_paybacks = Table(
-    "bank_paybacks",
+    "bp_bank_paybacks",
     metadata,
     *_common(),
-    Column("transfer_id", Text, ForeignKey("bank_transfers.id"), nullable=False),
+    Column("transfer_id", Text, ForeignKey("bp_bank_transfers.id"), nullable=False),
     Column("failure", Text),
-    Index("bank_paybacks_transfer_id", "transfer_id"),
-    Index("bank_paybacks_created_at", "created_at"),
-    Index("bank_paybacks_ended_at", "ended_at"),
+    Index("bp_bank_paybacks_transfer_id", "transfer_id"),
+    Index("bp_bank_paybacks_created_at", "created_at"),
+    Index("bp_bank_paybacks_ended_at", "ended_at"),
     sqlite_strict=True,
 )
 """Money to send back."""

@@ -4,15 +4,18 @@ import math
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy import Connection, Engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from booking_payments.adapters.sql.schema_name import SCHEMA, SCHEMA_PARAMETER, is_schema_name
 
 BUSY_TIMEOUT_MS: Final = 2_000
 """How long a lock of somebody else is waited for before the transaction is begun again."""
@@ -54,6 +57,49 @@ def normalize_url(url: str) -> URL:
     return parsed.set(drivername=drivers[backend])
 
 
+def schema_of(url: URL) -> str:
+    """The schema that the address of a PostgreSQL database names, or the usual one. Raises ``ValueError``."""
+    name = str(url.query.get(SCHEMA_PARAMETER, SCHEMA))
+    if not is_schema_name(name):
+        raise ValueError("a schema is called by letters a-z, digits and underscores")
+    return name
+
+
+def without_schema(url: URL) -> URL:
+    """The address as drivers know it."""
+    return url.difference_update_query([SCHEMA_PARAMETER])
+
+
+def set_search_path(schema: str) -> str:
+    """The statement that has a session find our tables, and nobody else's, by their bare names."""
+    return f'SET search_path TO "{schema}"'
+
+
+def prepare_postgresql(engine: Engine, schema: str) -> None:
+    """Have all connections find our tables, and wait for no lock without end."""
+    event.listen(engine, "connect", partial(_on_connect_postgresql, schema))
+
+
+def create_schema(connection: Connection, schema: str) -> None:
+    """Make the schema where it is not there; where it is, nobody needs the right to make one."""
+    there = text("SELECT 1 FROM pg_namespace WHERE nspname = :name")
+    if connection.execute(there, {"name": schema}).first() is None:
+        connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+
+
+def libpq_with_schema(url: str) -> str:
+    """libpq's connection string for the address, whose sessions find our tables from the start.
+
+    For direct connections only: PgBouncer does not pass such options on.
+    """
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    parsed = normalize_url(url)
+    dsn = without_schema(parsed).set(drivername="postgresql").render_as_string(hide_password=False)
+    given = str(conninfo_to_dict(dsn).get("options") or "")
+    return make_conninfo(dsn, options=f"{given} -csearch_path={schema_of(parsed)}".strip())
+
+
 def is_sqlite(url: URL) -> bool:
     """Whether the (normalized) address is one of SQLite."""
     return url.get_backend_name() == "sqlite"
@@ -76,14 +122,14 @@ def open_engine(url: str) -> AsyncEngine:
 
 def _open_postgresql(url: URL) -> AsyncEngine:
     engine = create_async_engine(
-        url,
+        without_schema(url),
         hide_parameters=True,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         isolation_level="READ COMMITTED",
         connect_args=patience_with(url),
     )
-    event.listen(engine.sync_engine, "connect", _on_connect_postgresql)
+    prepare_postgresql(engine.sync_engine, schema_of(url))
     _ping_the_rested(engine.sync_engine)
     return engine
 
@@ -119,8 +165,9 @@ def _ping_the_rested(engine: Engine) -> None:
     event.listen(engine, "checkout", on_checkout)
 
 
-def _on_connect_postgresql(connection: Any, _: object) -> None:
+def _on_connect_postgresql(schema: str, connection: Any, _: object) -> None:
     cursor = connection.cursor()
+    cursor.execute(set_search_path(schema))
     cursor.execute(f"SET lock_timeout = {BUSY_TIMEOUT_MS}")
     cursor.close()
     connection.commit()  # what is set in a transaction goes with its rollback

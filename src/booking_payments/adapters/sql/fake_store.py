@@ -8,7 +8,15 @@ from sqlalchemy import Column, Engine, MetaData, Table, Text, bindparam, create_
 from sqlalchemy.engine import URL
 
 from booking_payments.adapters.fake_stripe import Change
-from booking_payments.adapters.sql.engine import is_sqlite, normalize_url, prepare_sqlite
+from booking_payments.adapters.sql.engine import (
+    create_schema,
+    is_sqlite,
+    normalize_url,
+    prepare_postgresql,
+    prepare_sqlite,
+    schema_of,
+    without_schema,
+)
 
 metadata = MetaData()
 
@@ -36,7 +44,11 @@ class SqlFakeStore:
         """The store that belongs to the database at ``database_url``."""
         url = normalize_url(database_url)
         if not is_sqlite(url):
-            return cls(create_engine(url))
+            engine = create_engine(without_schema(url))
+            prepare_postgresql(engine, schema_of(url))
+            with engine.begin() as connection:
+                create_schema(connection, schema_of(url))
+            return cls(engine)
         engine = create_engine(_own_file(url))
         prepare_sqlite(engine)
         return cls(engine)

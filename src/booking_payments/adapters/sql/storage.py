@@ -12,12 +12,12 @@ import anyio
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from booking_payments.adapters.memory.ids import SERVING_RUN
 from booking_payments.adapters.sql import engine as engines
 from booking_payments.adapters.sql.clock import DatabaseClock
-from booking_payments.adapters.sql.engine import READS, open_engine
+from booking_payments.adapters.sql.engine import READS, normalize_url, open_engine
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_conflict, is_out_of_reach, is_unstorable, only_reads
 from booking_payments.adapters.sql.jobs import JobQueue
@@ -108,12 +108,13 @@ class SqlStorage:
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        url: str,
         on_jobs: OnJobs | None = None,
         clock: DatabaseClock | None = None,
         queue: JobQueue | None = None,
     ) -> None:
-        self.engine = engine
+        self._url = normalize_url(url)
+        self.engine = engine = open_engine(url)
         self.on_jobs = on_jobs
         self.clock = clock
         self.queue = queue
@@ -126,9 +127,7 @@ class SqlStorage:
     def _grouped(self) -> "GroupCommit":
         from booking_payments.adapters.sql.groups.commit import GroupCommit
 
-        return GroupCommit(
-            self.engine.url, alone=self._alone, committed=self._committed, clock=self.clock, queue=self.queue
-        )
+        return GroupCommit(self._url, alone=self._alone, committed=self._committed, clock=self.clock, queue=self.queue)
 
     @classmethod
     def open(
@@ -139,7 +138,7 @@ class SqlStorage:
         queue: JobQueue | None = None,
     ) -> "SqlStorage":
         """Storage in the database at ``url``, whose schema is current (see ``migrations``)."""
-        return cls(open_engine(url), on_jobs, clock, queue)
+        return cls(url, on_jobs, clock, queue)
 
     async def installation_id(self) -> str:
         """The id that the migration made for this installation. Raises ``SQLAlchemyError`` without the schema."""

@@ -2,10 +2,14 @@
 
 - one booking per reference that is neither canceled nor expired;
 - one payment per intent, one operation per idempotency key;
-- at most one payment that holds its booking (``payments_one_holds_booking``);
+- at most one payment that holds its booking (``bp_payments_one_holds_booking``);
 - amounts in range, refunds never above what was captured;
 - journal, postings and audit only ever grow (triggers in the migrations);
 - a column holds its type only, on SQLite too (``sqlite_strict``).
+
+All names of tables and indexes begin with ``bp_``: SQLite has no schemas, and its file may be another application's
+with tables of the same names. On PostgreSQL the same names are in a schema of our own; a connection that has lost its
+search path finds nothing then, rather than somebody else's table.
 
 A payment is one row: key columns for queries and constraints, and its nested values as JSON text, so that it is
 loaded by one SELECT and stored by one UPDATE.
@@ -98,7 +102,7 @@ LIVE: Final = tuple(status for status in BookingStatus if status.is_live)
 """The statuses of bookings that keep their reference to themselves."""
 
 bookings = Table(
-    "bookings",
+    "bp_bookings",
     metadata,
     Column("id", Text, primary_key=True),
     Column("reference", Text, nullable=False),
@@ -118,17 +122,17 @@ bookings = Table(
     CheckConstraint(_one_of("status", BookingStatus), name="status"),
     CheckConstraint("expires_at <= event_starts_at", name="expires_by_start"),
     CheckConstraint(f"end_reason IS NULL OR {_one_of('end_reason', EndReason)}", name="end_reason"),
-    Index("bookings_live_reference", "reference", unique=True, **_only(text(_one_of("status", LIVE)))),
-    Index("bookings_reference", "reference", "created_at", "id"),
-    Index("bookings_page", "created_at", "id"),
-    Index("bookings_customer", "customer_id", "created_at", "id"),
+    Index("bp_bookings_live_reference", "reference", unique=True, **_only(text(_one_of("status", LIVE)))),
+    Index("bp_bookings_reference", "reference", "created_at", "id"),
+    Index("bp_bookings_page", "created_at", "id"),
+    Index("bp_bookings_customer", "customer_id", "created_at", "id"),
     Index(
-        "bookings_pending_expires_at",
+        "bp_bookings_pending_expires_at",
         "expires_at",
         **_only(text("status = 'pending'")),
     ),
     Index(
-        "bookings_pending_customer",
+        "bp_bookings_pending_customer",
         "customer_id",
         "expires_at",
         **_only(text("status = 'pending'")),
@@ -137,10 +141,10 @@ bookings = Table(
 )
 
 payments = Table(
-    "payments",
+    "bp_payments",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("booking_id", Text, ForeignKey("bookings.id"), nullable=False),
+    Column("booking_id", Text, ForeignKey("bp_bookings.id"), nullable=False),
     Column("reference", Text, nullable=False),
     Column("customer_id", Text, nullable=False),
     Column("status", Text, nullable=False),
@@ -172,19 +176,19 @@ payments = Table(
     CheckConstraint("holds_booking IN (0, 1)", name="holds_booking"),
     CheckConstraint(_CURRENCY, name="currency"),
     CheckConstraint(_one_of("status", PaymentStatus), name="status"),
-    Index("payments_booking_id", "booking_id", "created_at"),
+    Index("bp_payments_booking_id", "booking_id", "created_at"),
     Index(
-        "payments_one_holds_booking",
+        "bp_payments_one_holds_booking",
         "booking_id",
         unique=True,
         **_only(text("holds_booking = 1")),
     ),
-    Index("payments_page", "created_at", "id"),
-    Index("payments_customer", "customer_id", "created_at", "id"),
-    Index("payments_reference", "reference"),
-    Index("payments_status", "status", "created_at", "id"),
+    Index("bp_payments_page", "created_at", "id"),
+    Index("bp_payments_customer", "customer_id", "created_at", "id"),
+    Index("bp_payments_reference", "reference"),
+    Index("bp_payments_status", "status", "created_at", "id"),
     Index(
-        "payments_due",
+        "bp_payments_due",
         "next_look_at",
         **_only(text("next_look_at IS NOT NULL")),
     ),
@@ -192,18 +196,18 @@ payments = Table(
 )
 
 gateway_ids = Table(
-    "gateway_ids",
+    "bp_gateway_ids",
     metadata,
     Column("gateway_id", Text, primary_key=True),
-    Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
+    Column("payment_id", Text, ForeignKey("bp_payments.id"), nullable=False),
     sqlite_strict=True,
 )
 
 operation_keys = Table(
-    "operation_keys",
+    "bp_operation_keys",
     metadata,
     Column("idempotency_key", Text, primary_key=True),
-    Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
+    Column("payment_id", Text, ForeignKey("bp_payments.id"), nullable=False),
     sqlite_strict=True,
 )
 
@@ -214,9 +218,9 @@ UNFINISHED: Final = text("status IN ('received', 'failed')")
 """Webhooks that are still to be worked on."""
 
 journal = Table(
-    "journal",
+    "bp_journal",
     metadata,
-    Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
+    Column("payment_id", Text, ForeignKey("bp_payments.id"), nullable=False),
     Column("sequence", Integer, nullable=False),
     Column("type", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
@@ -224,7 +228,7 @@ journal = Table(
     Column("cause", Text, nullable=False),
     Column("data", Text, nullable=False),
     PrimaryKeyConstraint("payment_id", "sequence"),
-    Index("journal_rare", "type", "at", **_only(RARE)),
+    Index("bp_journal_rare", "type", "at", **_only(RARE)),
     sqlite_strict=True,
 )
 
@@ -232,9 +236,9 @@ MONEY: Final = text(_one_of("kind", sorted(MONEY_KINDS, key=lambda kind: kind.va
 """The postings that change what the gateway holds: those that reports add up."""
 
 postings = Table(
-    "postings",
+    "bp_postings",
     metadata,
-    Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
+    Column("payment_id", Text, ForeignKey("bp_payments.id"), nullable=False),
     Column("sequence", Integer, nullable=False),
     Column("kind", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
@@ -245,13 +249,13 @@ postings = Table(
     Column("amount_minor", BigInt, nullable=False),
     PrimaryKeyConstraint("payment_id", "sequence"),
     CheckConstraint("debit <> credit", name="two_accounts"),
-    Index("postings_money", "kind", "currency", "at", "amount_minor", **_only(MONEY)),
+    Index("bp_postings_money", "kind", "currency", "at", "amount_minor", **_only(MONEY)),
     sqlite_strict=True,
 )
 """One row is a balanced posting of two lines: ``amount_minor`` to ``debit``, the same out of ``credit``."""
 
 inbox = Table(
-    "inbox",
+    "bp_inbox",
     metadata,
     Column("id", BigInt, primary_key=True, autoincrement=True),
     Column("event_id", Text, nullable=False),
@@ -268,17 +272,17 @@ inbox = Table(
     UniqueConstraint("event_id", "type"),
     CheckConstraint(_one_of("status", InboxStatus), name="status"),
     Index(
-        "inbox_unfinished",
+        "bp_inbox_unfinished",
         "received_at",
         **_only(UNFINISHED),
     ),
-    Index("inbox_created_at", "created_at"),
-    Index("inbox_delivered_at", "delivered_at"),
+    Index("bp_inbox_created_at", "created_at"),
+    Index("bp_inbox_delivered_at", "delivered_at"),
     sqlite_strict=True,
 )
 
 refused_deliveries = Table(
-    "refused_deliveries",
+    "bp_refused_deliveries",
     metadata,
     Column("hour", UtcTime, primary_key=True),
     Column("deliveries", BigInt, nullable=False),
@@ -287,7 +291,7 @@ refused_deliveries = Table(
 """How many webhooks were refused for their signature, by the hour: one row for each, however many are sent."""
 
 installation = Table(
-    "installation",
+    "bp_installation",
     metadata,
     Column("id", Text, primary_key=True),
     sqlite_strict=True,
@@ -295,7 +299,7 @@ installation = Table(
 """One row, made by the migration: what tells this installation from others on the same account of the gateway."""
 
 answers = Table(
-    "answers",
+    "bp_answers",
     metadata,
     Column("caller", Text, nullable=False),
     Column("route", Text, nullable=False),
@@ -307,18 +311,18 @@ answers = Table(
     Column("media_type", Text),
     Column("body", LargeBinary),
     PrimaryKeyConstraint("caller", "route", "key"),
-    Index("answers_created_at", "created_at"),
+    Index("bp_answers_created_at", "created_at"),
     sqlite_strict=True,
 )
 
 _WAITS: Final = "delivered_at IS NULL AND discarded_at IS NULL"
 
 outbox = Table(
-    "outbox",
+    "bp_outbox",
     metadata,
     Column("position", BigInt, primary_key=True, autoincrement=True),
     Column("id", Text, nullable=False, unique=True),
-    Column("booking_id", Text, ForeignKey("bookings.id"), nullable=False),
+    Column("booking_id", Text, ForeignKey("bp_bookings.id"), nullable=False),
     Column("sequence", Integer, nullable=False),
     Column("payment_id", Text),
     Column("type", Text, nullable=False),
@@ -326,13 +330,13 @@ outbox = Table(
     Column("data", Text, nullable=False),
     Column("unassigned", Integer, nullable=False, server_default="0"),
     UniqueConstraint("booking_id", "sequence"),
-    Index("outbox_unassigned", "position", **_only(text("unassigned = 1"))),
+    Index("bp_outbox_unassigned", "position", **_only(text("unassigned = 1"))),
     sqlite_strict=True,
 )
 """Messages. ``unassigned`` is 1 while a message that was written when no channel was recorded waits for the first."""
 
 message_channels = Table(
-    "message_channels",
+    "bp_message_channels",
     metadata,
     Column("name", Text, primary_key=True),
     Column("added_at", UtcTime, nullable=False),
@@ -342,7 +346,7 @@ message_channels = Table(
 )
 
 message_deliveries = Table(
-    "message_deliveries",
+    "bp_message_deliveries",
     metadata,
     Column("channel", Text, nullable=False),
     Column("position", BigInt, nullable=False),
@@ -360,13 +364,15 @@ message_deliveries = Table(
     UniqueConstraint("channel", "booking_id", "sequence"),
     CheckConstraint("delivered_at IS NULL OR discarded_at IS NULL", name="one_end"),
     CheckConstraint("(discarded_at IS NULL) = (discarded_by IS NULL)", name="discarded_by_somebody"),
-    Index("message_deliveries_untried", "channel", "position", **_only(text(f"{_WAITS} AND next_try_at IS NULL"))),
-    Index("message_deliveries_due", "channel", "next_try_at", **_only(text(f"{_WAITS} AND next_try_at IS NOT NULL"))),
-    Index("message_deliveries_waiting", "position", "channel", **_only(text(_WAITS))),
-    Index("message_deliveries_dead", "channel", "position", **_only(text(f"{_WAITS} AND dead_at IS NOT NULL"))),
-    Index("message_deliveries_discarded", "channel", **_only(text("discarded_at IS NOT NULL"))),
-    Index("message_deliveries_number", "channel", "number", unique=True, **_only(text("number IS NOT NULL"))),
-    Index("message_deliveries_unread", "channel", "number", **_only(text(f"{_WAITS} AND number IS NOT NULL"))),
+    Index("bp_message_deliveries_untried", "channel", "position", **_only(text(f"{_WAITS} AND next_try_at IS NULL"))),
+    Index(
+        "bp_message_deliveries_due", "channel", "next_try_at", **_only(text(f"{_WAITS} AND next_try_at IS NOT NULL"))
+    ),
+    Index("bp_message_deliveries_waiting", "position", "channel", **_only(text(_WAITS))),
+    Index("bp_message_deliveries_dead", "channel", "position", **_only(text(f"{_WAITS} AND dead_at IS NOT NULL"))),
+    Index("bp_message_deliveries_discarded", "channel", **_only(text("discarded_at IS NOT NULL"))),
+    Index("bp_message_deliveries_number", "channel", "number", unique=True, **_only(text("number IS NOT NULL"))),
+    Index("bp_message_deliveries_unread", "channel", "number", **_only(text(f"{_WAITS} AND number IS NOT NULL"))),
     sqlite_strict=True,
 )
 """What became of each message on each channel that was recorded when it was written. ``number`` orders the messages of
@@ -374,7 +380,7 @@ a channel that is read with a cursor. No foreign keys: a row is written with its
 next one, messages are never removed, and a channel that was removed keeps its history."""
 
 audit = Table(
-    "audit",
+    "bp_audit",
     metadata,
     Column("id", BigInt, primary_key=True, autoincrement=True),
     Column("at", UtcTime, nullable=False),
@@ -389,13 +395,13 @@ audit = Table(
     Column("payment_id", Text),
     Column("asked", Text, nullable=False),
     CheckConstraint(_one_of("outcome", AuditOutcome), name="outcome"),
-    Index("audit_booking_id", "booking_id", "id"),
+    Index("bp_audit_booking_id", "booking_id", "id"),
     sqlite_strict=True,
 )
 """No foreign keys: a record of what somebody asked for stands, whether there is such a booking or not."""
 
 drift_reports = Table(
-    "drift_reports",
+    "bp_drift_reports",
     metadata,
     Column("id", BigInt, primary_key=True, autoincrement=True),
     Column("at", UtcTime, nullable=False),

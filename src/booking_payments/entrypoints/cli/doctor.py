@@ -194,7 +194,8 @@ def _readiness_checks(readiness: Readiness) -> list[Check]:
         return [Check("database", False, "cannot be reached", "check DATABASE_URL")]
     database = Check("database", True, "can be reached")
     if not readiness.migrations:
-        return [database, Check("migrations", False, "not current", "run: booking-payments migrate")]
+        found, _, remedy = (readiness.detail or "not current; run: booking-payments migrate").partition("; ")
+        return [database, Check("migrations", False, found, remedy)]
     return [database, Check("migrations", True, "current")]
 
 

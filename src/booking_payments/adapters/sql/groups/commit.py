@@ -14,7 +14,7 @@ from sqlalchemy import URL
 
 from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql.clock import DatabaseClock
-from booking_payments.adapters.sql.engine import patience_with
+from booking_payments.adapters.sql.engine import patience_with, schema_of, set_search_path, without_schema
 from booking_payments.adapters.sql.groups.member import Batch, LeftOut, MemberUnitOfWork, Seen, as_json, seen_in
 from booking_payments.adapters.sql.groups.queue import Queue, Ticket
 from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION
@@ -51,6 +51,11 @@ class GroupCommit:
         queue: JobQueue | None = None,
     ) -> None:
         self._jobs = queue
+        self._session = (
+            set_search_path(schema_of(url)),
+            *(f"SET {name} = '{value}'" for name, value in SESSION.items()),
+        )
+        url = without_schema(url)
         dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._conninfo = make_conninfo(dsn, **patience_with(url))
         self._alone, self._committed, self._clock = alone, committed, clock
@@ -168,8 +173,8 @@ class GroupCommit:
     async def _open(self) -> psycopg.AsyncConnection[TupleRow]:
         connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
         try:
-            for name, value in SESSION.items():
-                await connection.execute(f"SET {name} = '{value}'")
+            for statement in self._session:
+                await connection.execute(statement)
         except BaseException:
             await connection.close()
             raise

@@ -255,11 +255,11 @@ class _Payments(SqlPayments):
     async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
         before = payment.version - len(recorded)
         seen = self._moved(payment, before) if before else self._begun(payment)
-        self._add("journal", [rows.recorded_values(payment.id, each) for each in recorded])
-        self._add("operation_keys", _keys(payment.id, recorded))
-        self._add("gateway_ids", _new_gateway_ids(payment, seen.payment if before else None))
+        self._add("bp_journal", [rows.recorded_values(payment.id, each) for each in recorded])
+        self._add("bp_operation_keys", _keys(payment.id, recorded))
+        self._add("bp_gateway_ids", _new_gateway_ids(payment, seen.payment if before else None))
         first = seen.last_posting + 1
-        self._add("postings", [rows.posting_values(payment.id, n, each) for n, each in enumerate(postings, first)])
+        self._add("bp_postings", [rows.posting_values(payment.id, n, each) for n, each in enumerate(postings, first)])
         seen.payment = payment
         seen.last_posting += len(postings)
 
@@ -273,7 +273,7 @@ class _Payments(SqlPayments):
     def _begun(self, payment: Payment) -> SeenPayment:
         self._bookings.begin_payment(payment.booking_id)
         row = {**dict.fromkeys(PAYMENT), **rows.new_payment_values(payment), **rows.watch_values(Watch())}
-        self._add("payments", [row])
+        self._add("bp_payments", [row])
         self._seen.payments[payment.id] = SeenPayment(payment, row, 0, "", row)
         return self._seen.payments[payment.id]
 
@@ -335,7 +335,7 @@ class _Inbox(SqlInbox):
     async def put(self, entry: InboxEntry) -> None:
         if self._entries or entry.event_id != self._subject.event_id:
             raise LeftOut
-        self._written.rows["inbox"].append(rows.inbox_values(entry))
+        self._written.rows["bp_inbox"].append(rows.inbox_values(entry))
 
 
 class _Outbox(SqlOutbox):
@@ -349,7 +349,7 @@ class _Outbox(SqlOutbox):
                 raise LeftOut
             self._seen.last_message += 1
             values = {**rows.message_values(message), "sequence": self._seen.last_message}
-            self._written.rows["outbox"].append(values)
+            self._written.rows["bp_outbox"].append(values)
 
 
 class _Audit(SqlAudit):
@@ -358,4 +358,4 @@ class _Audit(SqlAudit):
         self._written = written
 
     async def append(self, record: AuditRecord) -> None:
-        self._written.rows["audit"].append(audit_values(record))
+        self._written.rows["bp_audit"].append(audit_values(record))

@@ -77,28 +77,29 @@ def _insert_messages(columns: Iterable[str]) -> str:
     """The messages, and a row for each of them and each recorded channel. All of one statement sees the same channels:
     where it has to wait for somebody who adds or removes one, that is before its snapshot is taken."""
     names = _names("", columns)
-    given = f"json_to_recordset(%(outbox)s) AS new ({_typed(tables.outbox, columns)})"
-    unassigned = "CASE WHEN EXISTS (SELECT 1 FROM message_channels) THEN 0 ELSE 1 END"
+    given = f"json_to_recordset(%(bp_outbox)s) AS new ({_typed(tables.outbox, columns)})"
+    unassigned = "CASE WHEN EXISTS (SELECT 1 FROM bp_message_channels) THEN 0 ELSE 1 END"
     return f"""to_outbox AS (
-    INSERT INTO outbox ({names}, unassigned) SELECT {names}, {unassigned} FROM {given}
+    INSERT INTO bp_outbox ({names}, unassigned) SELECT {names}, {unassigned} FROM {given}
     RETURNING position, booking_id, sequence
 ), to_channels AS (
-    INSERT INTO message_deliveries (channel, position, booking_id, sequence)
-    SELECT message_channels.name, to_outbox.position, to_outbox.booking_id, to_outbox.sequence
-    FROM to_outbox, message_channels
+    INSERT INTO bp_message_deliveries (channel, position, booking_id, sequence)
+    SELECT bp_message_channels.name, to_outbox.position, to_outbox.booking_id, to_outbox.sequence
+    FROM to_outbox, bp_message_channels
 )"""  # noqa: S608 - names of our own
 
 
 READ: Final = f"""
 SELECT about.place,
-       {_names("b.", BOOKING)}, (SELECT coalesce(max(sequence), 0) FROM outbox WHERE booking_id = b.id),
-       {_names("p.", PAYMENT)}, (SELECT coalesce(max(sequence), 0) FROM postings WHERE payment_id = p.id), p.xmin::text,
+       {_names("b.", BOOKING)}, (SELECT coalesce(max(sequence), 0) FROM bp_outbox WHERE booking_id = b.id),
+       {_names("p.", PAYMENT)}, (SELECT coalesce(max(sequence), 0) FROM bp_postings WHERE payment_id = p.id),
+       p.xmin::text,
        {_names("i.", ENTRY)}
 FROM json_to_recordset(%(subjects)s) AS about (place integer, booking_id text, intent_id text, event_id text)
-LEFT JOIN payments AS named ON named.intent_id = about.intent_id
-LEFT JOIN bookings AS b ON b.id = coalesce(about.booking_id, named.booking_id)
-LEFT JOIN payments AS p ON p.booking_id = b.id
-LEFT JOIN inbox AS i ON i.event_id = about.event_id
+LEFT JOIN bp_payments AS named ON named.intent_id = about.intent_id
+LEFT JOIN bp_bookings AS b ON b.id = coalesce(about.booking_id, named.booking_id)
+LEFT JOIN bp_payments AS p ON p.booking_id = b.id
+LEFT JOIN bp_inbox AS i ON i.event_id = about.event_id
 ORDER BY about.place, p.created_at, i.id
 """  # noqa: S608 - names of our own
 """For each member one row, and more of them where its booking has several payments, or its event was seen under
@@ -108,24 +109,25 @@ READ_TIME: Final = "SELECT clock_timestamp()"
 
 _PARTS: Final[Mapping[str, str]] = {
     JUDGED: f"""judged AS (
-    SELECT bookings.id
-    FROM bookings
+    SELECT bp_bookings.id
+    FROM bp_bookings
     JOIN json_to_recordset(%({JUDGED})s) AS seen ({_typed(tables.bookings, CHANGING_OF_BOOKING)})
-    ON bookings.id = seen.id AND bookings.status = seen.status AND bookings.payments_begun = seen.payments_begun
-    FOR UPDATE OF bookings SKIP LOCKED
+    ON bp_bookings.id = seen.id AND bp_bookings.status = seen.status
+       AND bp_bookings.payments_begun = seen.payments_begun
+    FOR UPDATE OF bp_bookings SKIP LOCKED
 )""",  # noqa: S608
     CHANGED_BOOKINGS: f"""changed AS (
-    UPDATE bookings SET {", ".join(f"{name} = new.{name}" for name in CHANGING_OF_BOOKING[1:])}
+    UPDATE bp_bookings SET {", ".join(f"{name} = new.{name}" for name in CHANGING_OF_BOOKING[1:])}
     FROM judged, json_to_recordset(%({CHANGED_BOOKINGS})s)
          AS new ({_typed(tables.bookings, CHANGING_OF_BOOKING)})
-    WHERE bookings.id = judged.id AND new.id = judged.id
+    WHERE bp_bookings.id = judged.id AND new.id = judged.id
 )""",  # noqa: S608
     CHANGED_PAYMENTS: f"""moved AS (
-    UPDATE payments SET {", ".join(f"{name} = new.{name}" for name in CHANGING)}
+    UPDATE bp_payments SET {", ".join(f"{name} = new.{name}" for name in CHANGING)}
     FROM json_to_recordset(%({CHANGED_PAYMENTS})s)
          AS new ({_typed(tables.payments, ("id", *CHANGING), **{WRITTEN_BY: "XID"})})
-    WHERE payments.id = new.id AND payments.xmin = new.{WRITTEN_BY}
-    RETURNING payments.id
+    WHERE bp_payments.id = new.id AND bp_payments.xmin = new.{WRITTEN_BY}
+    RETURNING bp_payments.id
 )""",  # noqa: S608
     **{table.name: f"to_{table.name} AS ({_insert(table, columns)})" for table, columns in INSERTED.items()},
     tables.outbox.name: _insert_messages(INSERTED[tables.outbox]),

@@ -4,14 +4,25 @@ Alembic does the work. What only looks at the revision does without it: a servic
 time and memory at every start.
 """
 
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, Engine, create_engine, inspect
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from booking_payments.adapters.sql.engine import is_sqlite, normalize_url, prepare_sqlite
+from booking_payments.adapters.sql.engine import (
+    create_schema,
+    is_sqlite,
+    normalize_url,
+    prepare_postgresql,
+    prepare_sqlite,
+    schema_of,
+    without_schema,
+)
+from booking_payments.adapters.sql.schema_name import VERSION_TABLE
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -51,11 +62,13 @@ def migrate(url: str) -> str:
     """
     from alembic import command
 
-    engine = _engine(normalize_url(url))
+    parsed = normalize_url(url)
+    engine = _engine(parsed)
     try:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(_ONE_AT_A_TIME)
+                create_schema(connection, schema_of(parsed))
             _require_ours(connection)
             command.upgrade(_config(connection), "head")
     finally:
@@ -76,13 +89,15 @@ def _require_ours(connection: Connection) -> None:
         )
     if (revision or "") < _FIRST_WITH_QUEUE and inspect(connection).has_table(_QUEUE_TABLE):
         raise CannotMigrateError(
-            "somebody else uses Procrastinate in this database; give booking-payments one of its own"
+            "somebody else uses Procrastinate in this schema; give booking-payments one of its own (DATABASE_SCHEMA)"
         )
 
 
 def _engine(url: URL) -> Engine:
     if not is_sqlite(url):
-        return create_engine(url, hide_parameters=True)
+        engine = create_engine(without_schema(url), hide_parameters=True)
+        prepare_postgresql(engine, schema_of(url))
+        return engine
     engine = create_engine(url.set(drivername="sqlite"), hide_parameters=True)
     prepare_sqlite(engine)
     return engine
@@ -95,6 +110,36 @@ async def current(engine: AsyncEngine) -> str | None:
 
 
 def _current(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
+    if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+    statement = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 - a name of our own
+    return connection.exec_driver_sql(statement).scalar_one_or_none()
+
+
+_COLUMNS: Final = {
+    "postgresql": "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid "
+    "WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped",
+    "sqlite": "SELECT its.name, columns.name FROM sqlite_master AS its JOIN pragma_table_info(its.name) AS columns "
+    "WHERE its.type = 'table'",
+}
+"""All columns that there are, with their tables."""
+
+
+async def missing(engine: AsyncEngine) -> Sequence[str]:
+    """The tables and columns that this release needs and the database does not have, by name: a revision alone does not
+    say that they are there. Raises what the driver raises when it can't be reached."""
+    async with engine.connect() as connection:
+        found = {(row[0], row[1]) for row in await connection.execute(text(_COLUMNS[engine.dialect.name]))}
+    tables = {table for table, _ in found}
+    lacking = _expected(engine.dialect.name) - found
+    return sorted({f"{table}.{column}" if table in tables else table for table, column in lacking})
+
+
+@cache
+def _expected(dialect: str) -> frozenset[tuple[str, str]]:
+    from booking_payments.adapters.bank_transfer import tables as _  # noqa: F401 - its tables are among them
+    from booking_payments.adapters.sql.tables import metadata
+
+    queue = {(_QUEUE_TABLE, "id")} if dialect == "postgresql" else set()
+    ours = {(table.name, column.name) for table in metadata.tables.values() for column in table.columns}
+    return frozenset(ours | queue)

@@ -2,9 +2,10 @@
 
 from alembic import context
 
+from booking_payments.adapters.sql.schema_name import VERSION_TABLE
 from booking_payments.adapters.sql.tables import metadata
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
+context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True, version_table=VERSION_TABLE)
 with context.begin_transaction():
     context.run_migrations()

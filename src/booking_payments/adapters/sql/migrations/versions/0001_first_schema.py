@@ -15,7 +15,7 @@ depends_on = None
 UTC_TIME = sa.Text().with_variant(sa.DateTime(timezone=True), "postgresql")
 BIG_INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-APPEND_ONLY = ("journal", "postings")
+APPEND_ONLY = ("bp_journal", "bp_postings")
 """What happened and where money went only ever grows; the database itself refuses anything else."""
 
 
@@ -48,7 +48,7 @@ def _lock_postgresql(table: str) -> None:
 
 def _create_tables() -> None:
     op.create_table(
-        "answers",
+        "bp_answers",
         sa.Column("caller", sa.Text(), nullable=False),
         sa.Column("route", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
@@ -58,12 +58,12 @@ def _create_tables() -> None:
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("media_type", sa.Text(), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=True),
-        sa.PrimaryKeyConstraint("caller", "route", "key", name=op.f("answers_pkey")),
+        sa.PrimaryKeyConstraint("caller", "route", "key", name=op.f("bp_answers_pkey")),
         sqlite_strict=True,
     )
-    op.create_index("answers_created_at", "answers", ["created_at"], unique=False)
+    op.create_index("bp_answers_created_at", "bp_answers", ["created_at"], unique=False)
     op.create_table(
-        "bookings",
+        "bp_bookings",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=False),
         sa.Column("customer_id", sa.Text(), nullable=False),
@@ -74,32 +74,36 @@ def _create_tables() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("refund_policy", sa.Text(), nullable=True),
         sa.Column("created_at", UTC_TIME, nullable=False),
-        sa.CheckConstraint("status IN ('pending', 'confirmed', 'canceled', 'expired')", name=op.f("bookings_status")),
-        sa.CheckConstraint("amount_minor >= 0 AND amount_minor < 1000000000000", name=op.f("bookings_amount_in_range")),
-        sa.CheckConstraint("expires_at <= event_starts_at", name=op.f("bookings_expires_by_start")),
-        sa.CheckConstraint("length(currency) = 3 AND currency = lower(currency)", name=op.f("bookings_currency")),
-        sa.PrimaryKeyConstraint("id", name=op.f("bookings_pkey")),
-        sa.UniqueConstraint("reference", name=op.f("bookings_reference_key")),
+        sa.CheckConstraint(
+            "status IN ('pending', 'confirmed', 'canceled', 'expired')", name=op.f("bp_bookings_status")
+        ),
+        sa.CheckConstraint(
+            "amount_minor >= 0 AND amount_minor < 1000000000000", name=op.f("bp_bookings_amount_in_range")
+        ),
+        sa.CheckConstraint("expires_at <= event_starts_at", name=op.f("bp_bookings_expires_by_start")),
+        sa.CheckConstraint("length(currency) = 3 AND currency = lower(currency)", name=op.f("bp_bookings_currency")),
+        sa.PrimaryKeyConstraint("id", name=op.f("bp_bookings_pkey")),
+        sa.UniqueConstraint("reference", name=op.f("bp_bookings_reference_key")),
         sqlite_strict=True,
     )
     op.create_index(
-        "bookings_pending_customer",
-        "bookings",
+        "bp_bookings_pending_customer",
+        "bp_bookings",
         ["customer_id", "expires_at"],
         unique=False,
         postgresql_where=sa.text("status = 'pending'"),
         sqlite_where=sa.text("status = 'pending'"),
     )
     op.create_index(
-        "bookings_pending_expires_at",
-        "bookings",
+        "bp_bookings_pending_expires_at",
+        "bp_bookings",
         ["expires_at"],
         unique=False,
         postgresql_where=sa.text("status = 'pending'"),
         sqlite_where=sa.text("status = 'pending'"),
     )
     op.create_table(
-        "inbox",
+        "bp_inbox",
         sa.Column("id", BIG_INT, autoincrement=True, nullable=False),
         sa.Column("event_id", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
@@ -110,21 +114,21 @@ def _create_tables() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
-        sa.CheckConstraint("status IN ('received', 'processed', 'ignored', 'failed')", name=op.f("inbox_status")),
-        sa.PrimaryKeyConstraint("id", name=op.f("inbox_pkey")),
-        sa.UniqueConstraint("event_id", "type", name=op.f("inbox_event_id_type_key")),
+        sa.CheckConstraint("status IN ('received', 'processed', 'ignored', 'failed')", name=op.f("bp_inbox_status")),
+        sa.PrimaryKeyConstraint("id", name=op.f("bp_inbox_pkey")),
+        sa.UniqueConstraint("event_id", "type", name=op.f("bp_inbox_event_id_type_key")),
         sqlite_strict=True,
     )
     op.create_index(
-        "inbox_unfinished",
-        "inbox",
+        "bp_inbox_unfinished",
+        "bp_inbox",
         ["received_at"],
         unique=False,
         postgresql_where=sa.text("status IN ('received', 'failed')"),
         sqlite_where=sa.text("status IN ('received', 'failed')"),
     )
     op.create_table(
-        "outbox",
+        "bp_outbox",
         sa.Column("position", BIG_INT, autoincrement=True, nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("booking_id", sa.Text(), nullable=False),
@@ -134,22 +138,22 @@ def _create_tables() -> None:
         sa.Column("at", UTC_TIME, nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
         sa.Column("delivered_at", UTC_TIME, nullable=True),
-        sa.ForeignKeyConstraint(["booking_id"], ["bookings.id"], name=op.f("outbox_booking_id_fkey")),
-        sa.PrimaryKeyConstraint("position", name=op.f("outbox_pkey")),
-        sa.UniqueConstraint("booking_id", "sequence", name=op.f("outbox_booking_id_sequence_key")),
-        sa.UniqueConstraint("id", name=op.f("outbox_id_key")),
+        sa.ForeignKeyConstraint(["booking_id"], ["bp_bookings.id"], name=op.f("bp_outbox_booking_id_fkey")),
+        sa.PrimaryKeyConstraint("position", name=op.f("bp_outbox_pkey")),
+        sa.UniqueConstraint("booking_id", "sequence", name=op.f("bp_outbox_booking_id_sequence_key")),
+        sa.UniqueConstraint("id", name=op.f("bp_outbox_id_key")),
         sqlite_strict=True,
     )
     op.create_index(
-        "outbox_waiting",
-        "outbox",
+        "bp_outbox_waiting",
+        "bp_outbox",
         ["position"],
         unique=False,
         postgresql_where=sa.text("delivered_at IS NULL"),
         sqlite_where=sa.text("delivered_at IS NULL"),
     )
     op.create_table(
-        "payments",
+        "bp_payments",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("booking_id", sa.Text(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=False),
@@ -177,54 +181,56 @@ def _create_tables() -> None:
         sa.CheckConstraint(
             "status IN ('requires_payment_method', 'requires_confirmation', 'requires_action', 'processing', "
             "'requires_capture', 'succeeded', 'canceled', 'failed')",
-            name=op.f("payments_status"),
+            name=op.f("bp_payments_status"),
         ),
-        sa.CheckConstraint("amount_minor >= 0 AND amount_minor < 1000000000000", name=op.f("payments_amount_in_range")),
         sa.CheckConstraint(
-            "captured_minor >= 0 AND captured_minor <= amount_minor", name=op.f("payments_captured_in_range")
+            "amount_minor >= 0 AND amount_minor < 1000000000000", name=op.f("bp_payments_amount_in_range")
         ),
-        sa.CheckConstraint("holds_booking IN (0, 1)", name=op.f("payments_holds_booking")),
-        sa.CheckConstraint("length(currency) = 3 AND currency = lower(currency)", name=op.f("payments_currency")),
+        sa.CheckConstraint(
+            "captured_minor >= 0 AND captured_minor <= amount_minor", name=op.f("bp_payments_captured_in_range")
+        ),
+        sa.CheckConstraint("holds_booking IN (0, 1)", name=op.f("bp_payments_holds_booking")),
+        sa.CheckConstraint("length(currency) = 3 AND currency = lower(currency)", name=op.f("bp_payments_currency")),
         sa.CheckConstraint(
             "refunded_minor >= 0 AND refund_pending_minor >= 0 AND owed_minor >= 0",
-            name=op.f("payments_refunds_not_negative"),
+            name=op.f("bp_payments_refunds_not_negative"),
         ),
-        sa.ForeignKeyConstraint(["booking_id"], ["bookings.id"], name=op.f("payments_booking_id_fkey")),
-        sa.PrimaryKeyConstraint("id", name=op.f("payments_pkey")),
-        sa.UniqueConstraint("intent_id", name=op.f("payments_intent_id_key")),
+        sa.ForeignKeyConstraint(["booking_id"], ["bp_bookings.id"], name=op.f("bp_payments_booking_id_fkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("bp_payments_pkey")),
+        sa.UniqueConstraint("intent_id", name=op.f("bp_payments_intent_id_key")),
         sqlite_strict=True,
     )
-    op.create_index("payments_booking_id", "payments", ["booking_id", "created_at"], unique=False)
-    op.create_index("payments_customer", "payments", ["customer_id", "created_at", "id"], unique=False)
+    op.create_index("bp_payments_booking_id", "bp_payments", ["booking_id", "created_at"], unique=False)
+    op.create_index("bp_payments_customer", "bp_payments", ["customer_id", "created_at", "id"], unique=False)
     op.create_index(
-        "payments_due",
-        "payments",
+        "bp_payments_due",
+        "bp_payments",
         ["next_look_at"],
         unique=False,
         postgresql_where=sa.text("next_look_at IS NOT NULL"),
         sqlite_where=sa.text("next_look_at IS NOT NULL"),
     )
     op.create_index(
-        "payments_one_holds_booking",
-        "payments",
+        "bp_payments_one_holds_booking",
+        "bp_payments",
         ["booking_id"],
         unique=True,
         postgresql_where=sa.text("holds_booking = 1"),
         sqlite_where=sa.text("holds_booking = 1"),
     )
-    op.create_index("payments_page", "payments", ["created_at", "id"], unique=False)
-    op.create_index("payments_reference", "payments", ["reference"], unique=False)
-    op.create_index("payments_status", "payments", ["status", "created_at", "id"], unique=False)
+    op.create_index("bp_payments_page", "bp_payments", ["created_at", "id"], unique=False)
+    op.create_index("bp_payments_reference", "bp_payments", ["reference"], unique=False)
+    op.create_index("bp_payments_status", "bp_payments", ["status", "created_at", "id"], unique=False)
     op.create_table(
-        "gateway_ids",
+        "bp_gateway_ids",
         sa.Column("gateway_id", sa.Text(), nullable=False),
         sa.Column("payment_id", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("gateway_ids_payment_id_fkey")),
-        sa.PrimaryKeyConstraint("gateway_id", name=op.f("gateway_ids_pkey")),
+        sa.ForeignKeyConstraint(["payment_id"], ["bp_payments.id"], name=op.f("bp_gateway_ids_payment_id_fkey")),
+        sa.PrimaryKeyConstraint("gateway_id", name=op.f("bp_gateway_ids_pkey")),
         sqlite_strict=True,
     )
     op.create_table(
-        "journal",
+        "bp_journal",
         sa.Column("payment_id", sa.Text(), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
@@ -232,20 +238,20 @@ def _create_tables() -> None:
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("cause", sa.Text(), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("journal_payment_id_fkey")),
-        sa.PrimaryKeyConstraint("payment_id", "sequence", name=op.f("journal_pkey")),
+        sa.ForeignKeyConstraint(["payment_id"], ["bp_payments.id"], name=op.f("bp_journal_payment_id_fkey")),
+        sa.PrimaryKeyConstraint("payment_id", "sequence", name=op.f("bp_journal_pkey")),
         sqlite_strict=True,
     )
     op.create_table(
-        "operation_keys",
+        "bp_operation_keys",
         sa.Column("idempotency_key", sa.Text(), nullable=False),
         sa.Column("payment_id", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("operation_keys_payment_id_fkey")),
-        sa.PrimaryKeyConstraint("idempotency_key", name=op.f("operation_keys_pkey")),
+        sa.ForeignKeyConstraint(["payment_id"], ["bp_payments.id"], name=op.f("bp_operation_keys_payment_id_fkey")),
+        sa.PrimaryKeyConstraint("idempotency_key", name=op.f("bp_operation_keys_pkey")),
         sqlite_strict=True,
     )
     op.create_table(
-        "postings",
+        "bp_postings",
         sa.Column("payment_id", sa.Text(), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -254,9 +260,9 @@ def _create_tables() -> None:
         sa.Column("debit", sa.Text(), nullable=False),
         sa.Column("credit", sa.Text(), nullable=False),
         sa.Column("amount_minor", BIG_INT, nullable=False),
-        sa.CheckConstraint("debit <> credit", name=op.f("postings_two_accounts")),
-        sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("postings_payment_id_fkey")),
-        sa.PrimaryKeyConstraint("payment_id", "sequence", name=op.f("postings_pkey")),
+        sa.CheckConstraint("debit <> credit", name=op.f("bp_postings_two_accounts")),
+        sa.ForeignKeyConstraint(["payment_id"], ["bp_payments.id"], name=op.f("bp_postings_payment_id_fkey")),
+        sa.PrimaryKeyConstraint("payment_id", "sequence", name=op.f("bp_postings_pkey")),
         sqlite_strict=True,
     )
 

@@ -17,11 +17,11 @@ UTC_TIME = sa.Text().with_variant(sa.DateTime(timezone=True), "postgresql")
 
 def upgrade() -> None:
     """Add the time. Rows from before have none, so the first catch-up after them reads as far back as it can."""
-    op.add_column("inbox", sa.Column("created_at", UTC_TIME, nullable=True))
-    op.create_index("inbox_created_at", "inbox", ["created_at"], unique=False)
+    op.add_column("bp_inbox", sa.Column("created_at", UTC_TIME, nullable=True))
+    op.create_index("bp_inbox_created_at", "bp_inbox", ["created_at"], unique=False)
 
 
 def downgrade() -> None:
     """Take the time away again."""
-    op.drop_index("inbox_created_at", "inbox")
-    op.drop_column("inbox", "created_at")
+    op.drop_index("bp_inbox_created_at", "bp_inbox")
+    op.drop_column("bp_inbox", "created_at")

@@ -20,7 +20,7 @@ OUTCOMES = "outcome IN ('done', 'refused', 'unknown', 'failed')"
 def upgrade() -> None:
     """Make the table, then let it only grow. The first schema has locked journal and postings already."""
     op.create_table(
-        "audit",
+        "bp_audit",
         sa.Column("id", BIG_INT, primary_key=True, autoincrement=True),
         sa.Column("at", UTC_TIME, nullable=False),
         sa.Column("operation", sa.Text(), nullable=False),
@@ -33,11 +33,11 @@ def upgrade() -> None:
         sa.Column("booking_id", sa.Text(), nullable=True),
         sa.Column("payment_id", sa.Text(), nullable=True),
         sa.Column("asked", sa.Text(), nullable=False),
-        sa.CheckConstraint(OUTCOMES, name=op.f("audit_outcome")),
-        sa.PrimaryKeyConstraint("id", name=op.f("audit_pkey")),
+        sa.CheckConstraint(OUTCOMES, name=op.f("bp_audit_outcome")),
+        sa.PrimaryKeyConstraint("id", name=op.f("bp_audit_pkey")),
         sqlite_strict=True,
     )
-    op.create_index("audit_booking_id", "audit", ["booking_id", "id"], unique=False)
+    op.create_index("bp_audit_booking_id", "bp_audit", ["booking_id", "id"], unique=False)
     if op.get_bind().dialect.name == "postgresql":
         _lock_postgresql()
     else:
@@ -47,19 +47,19 @@ def upgrade() -> None:
 def _lock_sqlite() -> None:
     for verb in ("UPDATE", "DELETE"):
         op.execute(
-            f"CREATE TRIGGER audit_refuses_{verb.lower()} BEFORE {verb} ON audit "
-            "BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END"
+            f"CREATE TRIGGER bp_audit_refuses_{verb.lower()} BEFORE {verb} ON bp_audit "
+            "BEGIN SELECT RAISE(ABORT, 'bp_audit is append-only'); END"
         )
 
 
 def _lock_postgresql() -> None:
     op.execute(
-        "CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+        "CREATE TRIGGER bp_audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON bp_audit "
         "FOR EACH STATEMENT EXECUTE FUNCTION booking_payments_append_only()"
     )
 
 
 def downgrade() -> None:
     """Take the table away again, with its triggers."""
-    op.drop_index("audit_booking_id", "audit")
-    op.drop_table("audit")
+    op.drop_index("bp_audit_booking_id", "bp_audit")
+    op.drop_table("bp_audit")

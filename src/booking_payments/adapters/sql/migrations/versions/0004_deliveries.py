@@ -14,24 +14,24 @@ depends_on = None
 
 UTC_TIME = sa.Text().with_variant(sa.DateTime(timezone=True), "postgresql")
 INDEXES = (
-    ("outbox_untried", "position", sa.text("delivered_at IS NULL AND next_try_at IS NULL")),
-    ("outbox_due", "next_try_at", sa.text("delivered_at IS NULL AND next_try_at IS NOT NULL")),
+    ("bp_outbox_untried", "position", sa.text("delivered_at IS NULL AND next_try_at IS NULL")),
+    ("bp_outbox_due", "next_try_at", sa.text("delivered_at IS NULL AND next_try_at IS NOT NULL")),
 )
 
 
 def upgrade() -> None:
     """Messages that wait are due at once, as before."""
-    op.add_column("outbox", sa.Column("tries", sa.Integer(), nullable=False, server_default="0"))
-    op.add_column("outbox", sa.Column("next_try_at", UTC_TIME, nullable=True))
-    op.add_column("outbox", sa.Column("dead_at", UTC_TIME, nullable=True))
-    op.add_column("outbox", sa.Column("error", sa.Text(), nullable=True))
+    op.add_column("bp_outbox", sa.Column("tries", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("bp_outbox", sa.Column("next_try_at", UTC_TIME, nullable=True))
+    op.add_column("bp_outbox", sa.Column("dead_at", UTC_TIME, nullable=True))
+    op.add_column("bp_outbox", sa.Column("error", sa.Text(), nullable=True))
     for name, column, which in INDEXES:
-        op.create_index(name, "outbox", [column], unique=False, postgresql_where=which, sqlite_where=which)
+        op.create_index(name, "bp_outbox", [column], unique=False, postgresql_where=which, sqlite_where=which)
 
 
 def downgrade() -> None:
     """Forget it again; dead letters wait like any other message then."""
     for name, _, _ in INDEXES:
-        op.drop_index(name, "outbox")
+        op.drop_index(name, "bp_outbox")
     for name in ("error", "dead_at", "next_try_at", "tries"):
-        op.drop_column("outbox", name)
+        op.drop_column("bp_outbox", name)

@@ -19,19 +19,21 @@ RARE = sa.text("type IN ('attempt_refused', 'refund_requested', 'refund_moved', 
 
 def upgrade() -> None:
     """Add both. Facts of other kinds stay out of the index, so that an ordinary payment costs nothing more."""
-    op.create_index("journal_rare", "journal", ["type", "at"], unique=False, postgresql_where=RARE, sqlite_where=RARE)
+    op.create_index(
+        "bp_journal_rare", "bp_journal", ["type", "at"], unique=False, postgresql_where=RARE, sqlite_where=RARE
+    )
     op.create_table(
-        "drift_reports",
+        "bp_drift_reports",
         sa.Column("id", BIG_INT, primary_key=True, autoincrement=True),
         sa.Column("at", UTC_TIME, nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("drift_reports_pkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("bp_drift_reports_pkey")),
         sqlite_strict=True,
     )
 
 
 def downgrade() -> None:
     """Take both away again."""
-    op.drop_table("drift_reports")
-    op.drop_index("journal_rare", "journal")
+    op.drop_table("bp_drift_reports")
+    op.drop_index("bp_journal_rare", "bp_journal")

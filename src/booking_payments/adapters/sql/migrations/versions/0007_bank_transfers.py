@@ -42,17 +42,19 @@ def _make(table: str, *own: Any) -> None:
 
 def upgrade() -> None:
     """Make both."""
-    _make("bank_transfers")
+    _make("bp_bank_transfers")
     _make(
-        "bank_paybacks",
+        "bp_bank_paybacks",
         sa.Column("transfer_id", sa.Text(), nullable=False),
         sa.Column("failure", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(["transfer_id"], ["bank_transfers.id"], name=op.f("bank_paybacks_transfer_id_fkey")),
+        sa.ForeignKeyConstraint(
+            ["transfer_id"], ["bp_bank_transfers.id"], name=op.f("bp_bank_paybacks_transfer_id_fkey")
+        ),
     )
-    op.create_index("bank_paybacks_transfer_id", "bank_paybacks", ["transfer_id"])
+    op.create_index("bp_bank_paybacks_transfer_id", "bp_bank_paybacks", ["transfer_id"])
 
 
 def downgrade() -> None:
     """Take both away again."""
-    op.drop_table("bank_paybacks")
-    op.drop_table("bank_transfers")
+    op.drop_table("bp_bank_paybacks")
+    op.drop_table("bp_bank_transfers")

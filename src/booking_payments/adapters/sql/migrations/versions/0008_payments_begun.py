@@ -15,9 +15,9 @@ depends_on = None
 
 def upgrade() -> None:
     """Count from now on; only that the number changes matters."""
-    op.add_column("bookings", sa.Column("payments_begun", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("bp_bookings", sa.Column("payments_begun", sa.Integer(), server_default="0", nullable=False))
 
 
 def downgrade() -> None:
     """Stop counting."""
-    op.drop_column("bookings", "payments_begun")
+    op.drop_column("bp_bookings", "payments_begun")

@@ -19,14 +19,14 @@ BIG_INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Count from now on."""
     op.create_table(
-        "refused_deliveries",
+        "bp_refused_deliveries",
         sa.Column("hour", UTC_TIME, nullable=False),
         sa.Column("deliveries", BIG_INT, nullable=False),
-        sa.PrimaryKeyConstraint("hour", name=op.f("refused_deliveries_pkey")),
+        sa.PrimaryKeyConstraint("hour", name=op.f("bp_refused_deliveries_pkey")),
         sqlite_strict=True,
     )
 
 
 def downgrade() -> None:
     """Forget how many there were."""
-    op.drop_table("refused_deliveries")
+    op.drop_table("bp_refused_deliveries")

@@ -15,13 +15,13 @@ depends_on = None
 
 def upgrade() -> None:
     """Bookings of before have none."""
-    op.add_column("bookings", sa.Column("details", sa.Text(), nullable=True))
-    op.create_index("bookings_page", "bookings", ["created_at", "id"])
-    op.create_index("bookings_customer", "bookings", ["customer_id", "created_at", "id"])
+    op.add_column("bp_bookings", sa.Column("details", sa.Text(), nullable=True))
+    op.create_index("bp_bookings_page", "bp_bookings", ["created_at", "id"])
+    op.create_index("bp_bookings_customer", "bp_bookings", ["customer_id", "created_at", "id"])
 
 
 def downgrade() -> None:
     """Forget what was said."""
-    op.drop_index("bookings_customer", "bookings")
-    op.drop_index("bookings_page", "bookings")
-    op.drop_column("bookings", "details")
+    op.drop_index("bp_bookings_customer", "bp_bookings")
+    op.drop_index("bp_bookings_page", "bp_bookings")
+    op.drop_column("bp_bookings", "details")

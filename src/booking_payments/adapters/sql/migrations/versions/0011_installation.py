@@ -18,9 +18,9 @@ depends_on = None
 def upgrade() -> None:
     """Make the id. The migration runs once, whoever starts it, so nobody makes another."""
     table = op.create_table(
-        "installation",
+        "bp_installation",
         sa.Column("id", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("installation_pkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("bp_installation_pkey")),
         sqlite_strict=True,
     )
     op.bulk_insert(table, [{"id": f"inst_{secrets.token_hex(10)}"}])
@@ -28,4 +28,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Forget it."""
-    op.drop_table("installation")
+    op.drop_table("bp_installation")

@@ -17,11 +17,11 @@ UTC_TIME = sa.Text().with_variant(sa.DateTime(timezone=True), "postgresql")
 
 def upgrade() -> None:
     """Of the events that are there already nobody knows."""
-    op.add_column("inbox", sa.Column("delivered_at", UTC_TIME))
-    op.create_index("inbox_delivered_at", "inbox", ["delivered_at"])
+    op.add_column("bp_inbox", sa.Column("delivered_at", UTC_TIME))
+    op.create_index("bp_inbox_delivered_at", "bp_inbox", ["delivered_at"])
 
 
 def downgrade() -> None:
     """Forget it."""
-    op.drop_index("inbox_delivered_at", "inbox")
-    op.drop_column("inbox", "delivered_at")
+    op.drop_index("bp_inbox_delivered_at", "bp_inbox")
+    op.drop_column("bp_inbox", "delivered_at")

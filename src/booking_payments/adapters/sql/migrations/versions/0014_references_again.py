@@ -27,20 +27,20 @@ BEFORE = (
 def upgrade() -> None:
     """Replace the constraint by an index over the bookings that keep their reference to themselves."""
     if op.get_bind().dialect.name == "postgresql":
-        op.add_column("bookings", sa.Column("end_reason", sa.Text(), nullable=True))
-        op.create_check_constraint(op.f("bookings_end_reason"), "bookings", END_REASON)
-        op.execute("ALTER TABLE bookings DROP CONSTRAINT IF EXISTS bookings_reference_key")
+        op.add_column("bp_bookings", sa.Column("end_reason", sa.Text(), nullable=True))
+        op.create_check_constraint(op.f("bp_bookings_end_reason"), "bp_bookings", END_REASON)
+        op.execute("ALTER TABLE bp_bookings DROP CONSTRAINT IF EXISTS bp_bookings_reference_key")
     else:
         _rebuild()
     op.create_index(
-        "bookings_live_reference",
-        "bookings",
+        "bp_bookings_live_reference",
+        "bp_bookings",
         ["reference"],
         unique=True,
         postgresql_where=LIVE,
         sqlite_where=LIVE,
     )
-    op.create_index("bookings_reference", "bookings", ["reference", "created_at", "id"])
+    op.create_index("bp_bookings_reference", "bp_bookings", ["reference", "created_at", "id"])
 
 
 def _rebuild() -> None:
@@ -50,10 +50,10 @@ def _rebuild() -> None:
     checked, at the end of the transaction.
     """
     op.execute("PRAGMA defer_foreign_keys = ON")
-    op.execute(f"CREATE TEMPORARY TABLE bookings_aside AS SELECT {BEFORE} FROM bookings")  # noqa: S608 - our own names
-    op.drop_table("bookings")
+    op.execute(f"CREATE TEMPORARY TABLE bp_bookings_aside AS SELECT {BEFORE} FROM bp_bookings")  # noqa: S608 - our own names
+    op.drop_table("bp_bookings")
     op.create_table(
-        "bookings",
+        "bp_bookings",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=False),
         sa.Column("customer_id", sa.Text(), nullable=False),
@@ -67,26 +67,30 @@ def _rebuild() -> None:
         sa.Column("payments_begun", sa.Integer(), server_default="0", nullable=False),
         sa.Column("details", sa.Text(), nullable=True),
         sa.Column("end_reason", sa.Text(), nullable=True),
-        sa.CheckConstraint("status IN ('pending', 'confirmed', 'canceled', 'expired')", name=op.f("bookings_status")),
-        sa.CheckConstraint("amount_minor >= 0 AND amount_minor < 1000000000000", name=op.f("bookings_amount_in_range")),
-        sa.CheckConstraint("expires_at <= event_starts_at", name=op.f("bookings_expires_by_start")),
-        sa.CheckConstraint("length(currency) = 3 AND currency = lower(currency)", name=op.f("bookings_currency")),
-        sa.CheckConstraint(END_REASON, name=op.f("bookings_end_reason")),
-        sa.PrimaryKeyConstraint("id", name=op.f("bookings_pkey")),
+        sa.CheckConstraint(
+            "status IN ('pending', 'confirmed', 'canceled', 'expired')", name=op.f("bp_bookings_status")
+        ),
+        sa.CheckConstraint(
+            "amount_minor >= 0 AND amount_minor < 1000000000000", name=op.f("bp_bookings_amount_in_range")
+        ),
+        sa.CheckConstraint("expires_at <= event_starts_at", name=op.f("bp_bookings_expires_by_start")),
+        sa.CheckConstraint("length(currency) = 3 AND currency = lower(currency)", name=op.f("bp_bookings_currency")),
+        sa.CheckConstraint(END_REASON, name=op.f("bp_bookings_end_reason")),
+        sa.PrimaryKeyConstraint("id", name=op.f("bp_bookings_pkey")),
         sqlite_strict=True,
     )
-    op.execute(f"INSERT INTO bookings ({BEFORE}) SELECT {BEFORE} FROM bookings_aside")  # noqa: S608 - our own names
-    op.execute("DROP TABLE bookings_aside")
-    op.create_index("bookings_page", "bookings", ["created_at", "id"])
-    op.create_index("bookings_customer", "bookings", ["customer_id", "created_at", "id"])
-    op.create_index("bookings_pending_expires_at", "bookings", ["expires_at"], sqlite_where=PENDING)
-    op.create_index("bookings_pending_customer", "bookings", ["customer_id", "expires_at"], sqlite_where=PENDING)
+    op.execute(f"INSERT INTO bp_bookings ({BEFORE}) SELECT {BEFORE} FROM bp_bookings_aside")  # noqa: S608 - our own names
+    op.execute("DROP TABLE bp_bookings_aside")
+    op.create_index("bp_bookings_page", "bp_bookings", ["created_at", "id"])
+    op.create_index("bp_bookings_customer", "bp_bookings", ["customer_id", "created_at", "id"])
+    op.create_index("bp_bookings_pending_expires_at", "bp_bookings", ["expires_at"], sqlite_where=PENDING)
+    op.create_index("bp_bookings_pending_customer", "bp_bookings", ["customer_id", "expires_at"], sqlite_where=PENDING)
 
 
 def downgrade() -> None:
     """Forget why; references that were used again stay so, so the constraint does not come back."""
-    op.drop_index("bookings_reference", "bookings")
-    op.drop_index("bookings_live_reference", "bookings")
+    op.drop_index("bp_bookings_reference", "bp_bookings")
+    op.drop_index("bp_bookings_live_reference", "bp_bookings")
     if op.get_bind().dialect.name == "postgresql":
-        op.drop_constraint("bookings_end_reason", "bookings")
-        op.drop_column("bookings", "end_reason")
+        op.drop_constraint("bp_bookings_end_reason", "bp_bookings")
+        op.drop_column("bp_bookings", "end_reason")

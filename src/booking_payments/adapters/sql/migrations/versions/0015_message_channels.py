@@ -16,9 +16,9 @@ UTC_TIME = sa.Text().with_variant(sa.DateTime(timezone=True), "postgresql")
 BIG_INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 WAITS = "delivered_at IS NULL AND discarded_at IS NULL"
 OLD_INDEXES = (
-    ("outbox_untried", "position", "delivered_at IS NULL AND next_try_at IS NULL"),
-    ("outbox_due", "next_try_at", "delivered_at IS NULL AND next_try_at IS NOT NULL"),
-    ("outbox_waiting", "position", "delivered_at IS NULL"),
+    ("bp_outbox_untried", "position", "delivered_at IS NULL AND next_try_at IS NULL"),
+    ("bp_outbox_due", "next_try_at", "delivered_at IS NULL AND next_try_at IS NOT NULL"),
+    ("bp_outbox_waiting", "position", "delivered_at IS NULL"),
 )
 INDEXES = (
     ("untried", ["channel", "position"], f"{WAITS} AND next_try_at IS NULL", False),
@@ -39,16 +39,16 @@ def _index(name: str, table: str, columns: list[str], which: str, *, unique: boo
 def upgrade() -> None:
     """Which channels there were is not known, so messages that wait go to the first channel that is recorded."""
     op.create_table(
-        "message_channels",
+        "bp_message_channels",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("added_at", UTC_TIME, nullable=False),
         sa.Column("last_alive_at", UTC_TIME, nullable=True),
         sa.Column("worker_alive_at", UTC_TIME, nullable=True),
-        sa.PrimaryKeyConstraint("name", name=op.f("message_channels_pkey")),
+        sa.PrimaryKeyConstraint("name", name=op.f("bp_message_channels_pkey")),
         sqlite_strict=True,
     )
     op.create_table(
-        "message_deliveries",
+        "bp_message_deliveries",
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("position", BIG_INT, nullable=False),
         sa.Column("booking_id", sa.Text(), nullable=False),
@@ -61,42 +61,42 @@ def upgrade() -> None:
         sa.Column("next_try_at", UTC_TIME, nullable=True),
         sa.Column("dead_at", UTC_TIME, nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
-        sa.CheckConstraint("delivered_at IS NULL OR discarded_at IS NULL", name=op.f("message_deliveries_one_end")),
+        sa.CheckConstraint("delivered_at IS NULL OR discarded_at IS NULL", name=op.f("bp_message_deliveries_one_end")),
         sa.CheckConstraint(
-            "(discarded_at IS NULL) = (discarded_by IS NULL)", name=op.f("message_deliveries_discarded_by_somebody")
+            "(discarded_at IS NULL) = (discarded_by IS NULL)", name=op.f("bp_message_deliveries_discarded_by_somebody")
         ),
-        sa.PrimaryKeyConstraint("channel", "position", name=op.f("message_deliveries_pkey")),
+        sa.PrimaryKeyConstraint("channel", "position", name=op.f("bp_message_deliveries_pkey")),
         sa.UniqueConstraint(
-            "channel", "booking_id", "sequence", name=op.f("message_deliveries_channel_booking_id_sequence_key")
+            "channel", "booking_id", "sequence", name=op.f("bp_message_deliveries_channel_booking_id_sequence_key")
         ),
         sqlite_strict=True,
     )
     for name, columns, which, unique in INDEXES:
-        _index(f"message_deliveries_{name}", "message_deliveries", columns, which, unique=unique)
+        _index(f"bp_message_deliveries_{name}", "bp_message_deliveries", columns, which, unique=unique)
     for name, _, _ in OLD_INDEXES:
-        op.drop_index(name, "outbox")
-    op.add_column("outbox", sa.Column("unassigned", sa.Integer(), nullable=False, server_default="0"))
-    op.execute("UPDATE outbox SET unassigned = 1 WHERE delivered_at IS NULL")
+        op.drop_index(name, "bp_outbox")
+    op.add_column("bp_outbox", sa.Column("unassigned", sa.Integer(), nullable=False, server_default="0"))
+    op.execute("UPDATE bp_outbox SET unassigned = 1 WHERE delivered_at IS NULL")
     for name in ("delivered_at", "error", "dead_at", "next_try_at", "tries"):
-        op.drop_column("outbox", name)
-    _index("outbox_unassigned", "outbox", ["position"], "unassigned = 1")
+        op.drop_column("bp_outbox", name)
+    _index("bp_outbox_unassigned", "bp_outbox", ["position"], "unassigned = 1")
 
 
 def downgrade() -> None:
     """One column for all channels again: what one of them does not have yet is delivered to all of them again."""
-    op.add_column("outbox", sa.Column("delivered_at", UTC_TIME, nullable=True))
-    op.add_column("outbox", sa.Column("tries", sa.Integer(), nullable=False, server_default="0"))
-    op.add_column("outbox", sa.Column("next_try_at", UTC_TIME, nullable=True))
-    op.add_column("outbox", sa.Column("dead_at", UTC_TIME, nullable=True))
-    op.add_column("outbox", sa.Column("error", sa.Text(), nullable=True))
+    op.add_column("bp_outbox", sa.Column("delivered_at", UTC_TIME, nullable=True))
+    op.add_column("bp_outbox", sa.Column("tries", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("bp_outbox", sa.Column("next_try_at", UTC_TIME, nullable=True))
+    op.add_column("bp_outbox", sa.Column("dead_at", UTC_TIME, nullable=True))
+    op.add_column("bp_outbox", sa.Column("error", sa.Text(), nullable=True))
     op.execute(
-        "UPDATE outbox SET delivered_at = at WHERE unassigned = 0 "
-        "AND NOT EXISTS (SELECT 1 FROM message_deliveries AS its "
-        "WHERE its.position = outbox.position AND its.delivered_at IS NULL AND its.discarded_at IS NULL)"
+        "UPDATE bp_outbox SET delivered_at = at WHERE unassigned = 0 "
+        "AND NOT EXISTS (SELECT 1 FROM bp_message_deliveries AS its "
+        "WHERE its.position = bp_outbox.position AND its.delivered_at IS NULL AND its.discarded_at IS NULL)"
     )
-    op.drop_index("outbox_unassigned", "outbox")
-    op.drop_column("outbox", "unassigned")
+    op.drop_index("bp_outbox_unassigned", "bp_outbox")
+    op.drop_column("bp_outbox", "unassigned")
     for name, column, which in OLD_INDEXES:
-        _index(name, "outbox", [column], which)
-    op.drop_table("message_deliveries")
-    op.drop_table("message_channels")
+        _index(name, "bp_outbox", [column], which)
+    op.drop_table("bp_message_deliveries")
+    op.drop_table("bp_message_channels")
