@@ -445,6 +445,22 @@ def test_giving_a_payment_up_is_no_way_to_try_more_cards(api: Api) -> None:
     assert (left, booking["status"], booking["reason"]) == ([2, 1], "expired", "attempts_exhausted")
 
 
+@pytest.mark.parametrize("step", ["cancel", "intent"])
+def test_a_verdict_in_the_browser_counts_though_the_payment_was_given_up_before_its_webhook(
+    api: Api, step: str
+) -> None:
+    booking_id, lost = api.book(), method(api, LOST)
+    in_browser(api, ask(api, booking_id, "intent").json(), lost)
+
+    body = {"return_url": BACK} if step == "intent" else {}  # which makes room for an intent that takes redirects
+    ask(api, booking_id, step, **body)
+    left = ask(api, booking_id, "intent").json()["attempts_left"]
+    api.deliver_all()
+
+    problem = problem_of(ask(api, booking_id, "retry", payment_method_id=lost))
+    assert (left, problem["status"], problem["code"]) == (2, 402, "card_declined")
+
+
 # --- what the gateway knows and our books do not yet
 
 

@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from booking_payments.domain import decisions as decide
 from booking_payments.domain import events as ev
+from booking_payments.domain.instructions import Replacement
 from booking_payments.domain.lifecycle import PaymentStatus as S
 from booking_payments.domain.payment import is_template
-from tests.unit.domain.lives import Life, a_failure, a_life, an_intent, kinds
+from tests.unit.domain.lives import NOW, Life, a_decline, a_failure, a_life, a_start, an_intent, kinds
 
 
 def waiting(method: str = "pm_1A", seen: str = "pm_1A") -> Life:
@@ -165,3 +167,37 @@ def test_without_an_attempt_left_no_room_is_made() -> None:
     life.settles("payment_intent_unexpected_state")
 
     assert decide.replacement_after(life.payment, operation, "payment_intent_unexpected_state") is None
+
+
+@pytest.mark.parametrize(("method", "begins"), [("pm_1", False), ("pm_2", True), (None, True)])
+def test_no_payment_begins_anew_with_a_method_that_the_bank_forbade_meanwhile(method: str | None, begins: bool) -> None:
+    life = a_life()
+    life.is_declined(decline=a_decline(decline_code="lost_card"))
+    replacement = Replacement(payment_method_id=method, confirm=method is not None, return_url=None)
+    another = evolve(replacement, payment_method_id="pm_2")
+    life.happens(*decide.intend_replacement(life.payment, idempotency_key="key_r", replacement=another))
+    operation = evolve(life.operation, replacement=replacement)
+    life.happens(ev.PaymentCanceled())
+    life.settles()
+
+    assert decide.begins_anew(operation, life.payment, life.booking, NOW) is begins
+
+
+def test_the_payment_that_follows_knows_what_all_before_it_were_told() -> None:
+    life = a_life()
+    life.is_declined(decline=a_decline(decline_code="stolen_card"))
+    second = Life()
+    second.happens(a_start(before=life.payment))
+    third = a_start(before=second.payment)
+
+    assert [(each.payment_method_id, each.decline.decline_code) for each in third.burnt] == [("pm_1", "stolen_card")]
+
+
+@pytest.mark.parametrize(("refused", "left"), [(0, 3), (1, 2), (2, 1), (3, 1)])
+def test_what_was_refused_counts_for_the_payment_that_follows(refused: int, left: int) -> None:
+    life = a_life()
+    for number in range(1, refused + 1):
+        life.is_declined(number, method=f"pm_{number}")
+
+    assert decide.attempts_left_of_booking(life.payment, 3) == left
+    assert decide.attempts_left_of_booking(None, 3) == 3

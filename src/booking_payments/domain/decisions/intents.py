@@ -11,7 +11,7 @@ from booking_payments.domain.decisions.intending import charges
 from booking_payments.domain.errors import IllegalTransition
 from booking_payments.domain.instructions import CaptureMethod, CreateIntent
 from booking_payments.domain.lifecycle import PAYMENT, PaymentEvent, PaymentStatus, move
-from booking_payments.domain.payment import Attempt, AttemptOutcome, Operation, Payment
+from booking_payments.domain.payment import Attempt, AttemptOutcome, Operation, Payment, applied
 from booking_payments.domain.reports import Failure, IntentReport
 
 
@@ -127,11 +127,21 @@ def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone
     if event is PaymentEvent.AUTHORIZED:
         return _authorized(payment, report)
     if event is PaymentEvent.CANCELED:
-        return (ended(payment),)
+        return _canceled(payment, report.failure)
     if event in _UNDER_WAY:
         return _under_way(payment, report, event)
     over = _dropped(payment, None) if event is PaymentEvent.METHOD_ATTACHED else ()
     return (*over, _SIMPLE_NEWS[event]())
+
+
+def _canceled(payment: Payment, failure: Failure | None) -> Facts:
+    """The end of the payment, after a verdict that our books do not have yet: nobody is told of it any more."""
+    news = failure is not None and payment.status.awaits_customer and _is_news(payment, failure)
+    verdict = _refused(payment, failure) if failure is not None and news else ()
+    after = payment
+    for fact in verdict:
+        after = applied(after, fact, payment.updated_at)
+    return (*verdict, ended(after))
 
 
 def _goes_on(payment: Payment, report: IntentReport, event: PaymentEvent) -> Facts:
