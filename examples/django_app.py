@@ -6,23 +6,32 @@ their own (`DATABASE_URL`); with PostgreSQL both may share one. A seat remembers
 
 import atexit
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 
 import django
 from django.conf import settings
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
 from django.urls import path
+from django.utils.datastructures import MultiValueDictKeyError
 
 from booking_payments import (
     Caller,
+    CardDeclined,
     Currency,
+    InvalidInput,
     Money,
     NewBooking,
+    NotFound,
+    NotPossibleNow,
     OutcomeUnknown,
     PaymentError,
+    RefusedByRule,
     SyncBookingPayments,
+    TryAgainLater,
     WebhookRefused,
     open_payments_sync,
 )
@@ -32,6 +41,7 @@ if not settings.configured:
         ALLOWED_HOSTS=["127.0.0.1", "localhost", "testserver"],
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "seats.sqlite3"}},
         DEBUG=False,
+        MIDDLEWARE=[f"{__name__}.Refusals"],
         ROOT_URLCONF=__name__,
         SECRET_KEY="for-this-example-only",
         USE_TZ=True,
@@ -41,6 +51,21 @@ if not settings.configured:
 from django.db import connection, models
 
 PRICE = Money.parse("100.00", Currency.USD)
+# One show for all seats, so that the same customer who holds a seat twice finds the same booking.
+STARTS = datetime(2100, 1, 1, 20, tzinfo=UTC)
+STATUSES = {
+    CardDeclined: 402,  # the customer takes another card
+    InvalidInput: 400,
+    NotFound: 404,
+    NotPossibleNow: 409,  # held by somebody else, paid already
+    RefusedByRule: 422,
+    TryAgainLater: 503,
+}
+
+
+def status_of(error: PaymentError) -> int:
+    """Whose move it is, as an HTTP status; what is left is our own fault."""
+    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
 
 
 class Seat(models.Model):
@@ -61,16 +86,32 @@ def payments() -> SyncBookingPayments:
     return closing.enter_context(open_payments_sync(migrate=True))
 
 
+class Refusals:
+    """Middleware: what the views raise, as an answer with the status of the error."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> JsonResponse | None:
+        if isinstance(error, PaymentError):
+            return JsonResponse({"error": error.message, "code": error.code}, status=status_of(error))
+        if isinstance(error, MultiValueDictKeyError):
+            return JsonResponse({"error": f"send the field {error}"}, status=400)
+        return None
+
+
 def hold(request: HttpRequest, name: str) -> JsonResponse:
-    starts = datetime.now(UTC) + timedelta(days=30)
-    new = NewBooking(reference=name, customer_id=request.POST["customer"], amount=PRICE, event_starts_at=starts)
+    new = NewBooking(reference=name, customer_id=request.POST["customer"], amount=PRICE, event_starts_at=STARTS)
     booking = payments().register_booking(new).booking
     Seat.objects.update_or_create(name=name, defaults={"booking_id": booking.id})
     return JsonResponse({"booking": booking.id})
 
 
 def pay(request: HttpRequest, name: str) -> JsonResponse:
-    seat = Seat.objects.get(name=name)
+    seat = get_object_or_404(Seat, name=name)
     customer = Caller.customer(request.POST["customer"], "checkout")
     try:
         view = payments().start_payment(
@@ -78,8 +119,6 @@ def pay(request: HttpRequest, name: str) -> JsonResponse:
         )
     except OutcomeUnknown:  # it may have been charged: nobody pays again, and it is found out by itself
         return JsonResponse({"status": "pending"})
-    except PaymentError as error:
-        return JsonResponse({"error": error.message, "code": error.code}, status=402)
     return JsonResponse({"status": view.payment.status.value})
 
 

@@ -5,24 +5,46 @@ Seats are this service's own business; what is paid is asked of booking-payments
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
 
 from booking_payments import (
     BookingPayments,
     Caller,
+    CardDeclined,
     Currency,
+    InvalidInput,
     Money,
     NewBooking,
+    NotFound,
+    NotPossibleNow,
     OutcomeUnknown,
     PaymentError,
+    RefusedByRule,
+    TryAgainLater,
     WebhookRefused,
     open_payments,
 )
 
 PRICE = Money.parse("100.00", Currency.USD)
+# One show for all seats, so that the same customer who holds a seat twice finds the same booking.
+STARTS = datetime(2100, 1, 1, 20, tzinfo=UTC)
+STATUSES = {
+    CardDeclined: 402,  # the customer takes another card
+    InvalidInput: 400,
+    NotFound: 404,
+    NotPossibleNow: 409,  # held by somebody else, paid already
+    RefusedByRule: 422,
+    TryAgainLater: 503,
+}
+
+
+def status_of(error: PaymentError) -> int:
+    """Whose move it is, as an HTTP status; what is left is our own fault."""
+    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
 
 
 @asynccontextmanager
@@ -35,6 +57,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
+@app.exception_handler(PaymentError)
+async def refused(request: Request, error: PaymentError) -> JSONResponse:
+    return JSONResponse({"error": error.message, "code": error.code}, status_of(error))
+
+
 def payments_of(request: Request) -> BookingPayments:
     payments: BookingPayments = request.app.state.payments
     return payments
@@ -45,8 +72,7 @@ Payments = Annotated[BookingPayments, Depends(payments_of)]
 
 @app.post("/seats/{seat}/hold")
 async def hold(seat: str, customer: str, payments: Payments) -> dict[str, str]:
-    starts = datetime.now(UTC) + timedelta(days=30)
-    new = NewBooking(reference=seat, customer_id=customer, amount=PRICE, event_starts_at=starts)
+    new = NewBooking(reference=seat, customer_id=customer, amount=PRICE, event_starts_at=STARTS)
     return {"booking": (await payments.register_booking(new)).booking.id}
 
 
@@ -58,8 +84,6 @@ async def pay(booking_id: str, customer: str, card: str, payments: Payments) -> 
         )
     except OutcomeUnknown:  # it may have been charged: nobody pays again, and it is found out by itself
         return {"status": "pending", "client_secret": None}
-    except PaymentError as error:  # the tree says whose move it is; here the customer is told in any case
-        raise HTTPException(402, error.message) from error
     secret = view.handover.client_secret if view.handover else None  # for Stripe.js, in this customer's browser
     return {"status": view.payment.status.value, "client_secret": secret}
 

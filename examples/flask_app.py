@@ -5,24 +5,46 @@ Flask has no event loop, so the payments run on one of their own, in a thread; a
 
 import atexit
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 
 from flask import Flask, Response, jsonify, request
 
 from booking_payments import (
     Caller,
+    CardDeclined,
     Currency,
+    InvalidInput,
     Money,
     NewBooking,
+    NotFound,
+    NotPossibleNow,
     OutcomeUnknown,
     PaymentError,
+    RefusedByRule,
     SyncBookingPayments,
+    TryAgainLater,
     WebhookRefused,
     open_payments_sync,
 )
 
 PRICE = Money.parse("100.00", Currency.USD)
+# One show for all seats, so that the same customer who holds a seat twice finds the same booking.
+STARTS = datetime(2100, 1, 1, 20, tzinfo=UTC)
+STATUSES = {
+    CardDeclined: 402,  # the customer takes another card
+    InvalidInput: 400,
+    NotFound: 404,
+    NotPossibleNow: 409,  # held by somebody else, paid already
+    RefusedByRule: 422,
+    TryAgainLater: 503,
+}
+
+
+def status_of(error: PaymentError) -> int:
+    """Whose move it is, as an HTTP status; what is left is our own fault."""
+    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
+
 
 app = Flask(__name__)
 
@@ -37,8 +59,7 @@ def payments() -> SyncBookingPayments:
 
 @app.post("/seats/<seat>/hold")
 def hold(seat: str) -> Response:
-    starts = datetime.now(UTC) + timedelta(days=30)
-    new = NewBooking(reference=seat, customer_id=request.form["customer"], amount=PRICE, event_starts_at=starts)
+    new = NewBooking(reference=seat, customer_id=request.form["customer"], amount=PRICE, event_starts_at=STARTS)
     return jsonify(booking=payments().register_booking(new).booking.id)
 
 
@@ -63,4 +84,5 @@ def webhook() -> Response:
 @app.errorhandler(WebhookRefused)
 def refused(error: Exception) -> tuple[Response, int]:
     """For the customer a reason, for Stripe a reason to send its webhook again."""
-    return jsonify(error=str(error)), 400 if request.path == "/webhooks/stripe" else 402
+    on_webhook = request.path == "/webhooks/stripe" or not isinstance(error, PaymentError)
+    return jsonify(error=str(error)), 400 if on_webhook else status_of(error)

@@ -5,7 +5,7 @@ The payments live as long as the app and are injected where a handler names them
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from litestar import Litestar, Request, Response, post
 from litestar.datastructures import State
@@ -15,16 +15,37 @@ from litestar.status_codes import HTTP_200_OK
 from booking_payments import (
     BookingPayments,
     Caller,
+    CardDeclined,
     Currency,
+    InvalidInput,
     Money,
     NewBooking,
+    NotFound,
+    NotPossibleNow,
     OutcomeUnknown,
     PaymentError,
+    RefusedByRule,
+    TryAgainLater,
     WebhookRefused,
     open_payments,
 )
 
 PRICE = Money.parse("100.00", Currency.USD)
+# One show for all seats, so that the same customer who holds a seat twice finds the same booking.
+STARTS = datetime(2100, 1, 1, 20, tzinfo=UTC)
+STATUSES = {
+    CardDeclined: 402,  # the customer takes another card
+    InvalidInput: 400,
+    NotFound: 404,
+    NotPossibleNow: 409,  # held by somebody else, paid already
+    RefusedByRule: 422,
+    TryAgainLater: 503,
+}
+
+
+def status_of(error: PaymentError) -> int:
+    """Whose move it is, as an HTTP status; what is left is our own fault."""
+    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
 
 
 @asynccontextmanager
@@ -41,8 +62,7 @@ async def payments_of(state: State) -> BookingPayments:
 
 @post("/seats/{seat:str}/hold")
 async def hold(seat: str, customer: str, payments: BookingPayments) -> dict[str, str]:
-    starts = datetime.now(UTC) + timedelta(days=30)
-    new = NewBooking(reference=seat, customer_id=customer, amount=PRICE, event_starts_at=starts)
+    new = NewBooking(reference=seat, customer_id=customer, amount=PRICE, event_starts_at=STARTS)
     return {"booking": (await payments.register_booking(new)).booking.id}
 
 
@@ -65,7 +85,8 @@ async def webhook(request: Request[None, None, State], payments: BookingPayments
 
 def refused(request: Request[None, None, State], error: Exception) -> Response[dict[str, str]]:
     """For the customer a reason, for Stripe a reason to send its webhook again."""
-    status = 400 if request.url.path == "/webhooks/stripe" else 402
+    on_webhook = request.url.path == "/webhooks/stripe" or not isinstance(error, PaymentError)
+    status = 400 if on_webhook else status_of(error)
     return Response({"error": str(error)}, status_code=status)
 
 

@@ -45,7 +45,9 @@ COMMANDS = sorted(
 
 ELSEWHERE = {
     "python": "here, and in test_readme.py",
-    "py": "tests/integration/test_testing_guide.py: parts of a project of their own",
+    "py": "tests/integration/test_testing_guide.py and tests/integration/http/test_token_recipes.py",
+    "js": "tests/integration/http/test_token_recipes.py",
+    "php": "tests/integration/http/test_token_recipes.py, where PHP is installed",
     "javascript": "tests/browser/test_front_end.py",
     "text": "nobody: it is what a program prints, a usage line or a drawing; below a block of Python it is compared",
 }

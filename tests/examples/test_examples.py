@@ -44,6 +44,13 @@ def test_the_script_pays_and_refunds(tmp_path: Path) -> None:
     assert done.stdout == "True\nTrue\n", done.stderr
 
 
+def test_the_script_may_be_run_twice_in_the_same_folder(tmp_path: Path) -> None:
+    for _ in range(2):
+        command = [sys.executable, str(EXAMPLES / "script.py")]
+        done = subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False)
+        assert done.stdout == "True\nTrue\n", done.stderr
+
+
 def test_the_script_is_not_longer_than_it_has_to_be() -> None:
     lines = [line for line in (EXAMPLES / "script.py").read_text().splitlines()[1:] if line.strip()]
 
@@ -116,6 +123,38 @@ def test_a_declined_card_is_told(service: Service) -> None:
 
     assert answer.status_code == 402
     assert "declined" in answer.text
+
+
+def test_a_seat_that_is_held_again_is_the_same_booking_and_another_customers_is_a_conflict(service: Service) -> None:
+    first, again = (send(service, "/seats/B-1/hold", customer="ann") for _ in range(2))
+    other = send(service, "/seats/B-1/hold", customer="bob")
+
+    assert first.is_success, first.text
+    assert again.json() == first.json()
+    assert other.status_code == 409
+
+
+def test_paying_twice_is_a_conflict_and_no_second_charge(service: Service) -> None:
+    assert pay(service, "B-2", "pm_card_visa").status_code == 200
+
+    assert pay(service, "B-2", "pm_card_visa").status_code == 409
+
+
+def test_paying_for_what_nobody_holds_is_not_found(service: Service) -> None:
+    path = "/seats/nowhere/pay" if service[0] == "django" else "/bookings/bk_unknown/pay"
+
+    assert send(service, path, customer="ann", card="pm_card_visa").status_code == 404
+
+
+def test_paying_for_the_seat_of_somebody_else_is_not_found(service: Service) -> None:
+    booking_id = send(service, "/seats/B-3/hold", customer="ann").json()["booking"]
+    path = "/seats/B-3/pay" if service[0] == "django" else f"/bookings/{booking_id}/pay"
+
+    assert send(service, path, customer="bob", card="pm_card_visa").status_code == 404
+
+
+def test_a_field_that_is_left_out_is_a_bad_request(service: Service) -> None:
+    assert send(service, "/seats/B-4/hold").status_code in (400, 422)
 
 
 def test_a_webhook_is_taken_in_by_its_raw_bytes(service: Service) -> None:

@@ -204,6 +204,11 @@ class Settling:
             yield f"{booking_id} is confirmed and was paid {len(paid)} times"
         if paid and booking.status not in (BookingStatus.CONFIRMED, BookingStatus.CANCELED):
             yield f"{booking_id} is paid and {booking.status.value}"
+        wanted = [each for payment in paid for each in payment.refunds if each.cancels_booking]
+        stand = [each.id for each in wanted if not (each.status.is_lost and each.acknowledged)]
+        asked_in_time = any(each.created_at < booking.event_starts_at for each in wanted)
+        if stand and asked_in_time and booking.status is BookingStatus.CONFIRMED:
+            yield f"{booking_id} is confirmed though its customer has everything back by {stand}"
         exhausted = [each.id for each in payments if each.status is PaymentStatus.FAILED]
         if exhausted and booking.status is BookingStatus.PENDING:
             yield f"{booking_id} is still pending, and no attempt of {exhausted} is left"

@@ -186,3 +186,36 @@ def test_the_payment_shows_its_dispute(api: Api) -> None:
         "evidence_due_by",
     ]
     assert (dispute["withdrawn_amount"], dispute["is_inquiry"]) == ("100.00", False)
+
+
+def test_everything_back_before_the_event_cancels_the_booking_and_a_part_does_not(api: Api) -> None:
+    whole, part = api.paid(), api.paid()
+
+    refund(api, whole)
+    refund(api, part, amount="99.99")
+
+    assert api.get(f"/api/bookings/{whole}/", ANN).json()["status"] == "canceled"
+    assert api.get(f"/api/bookings/{part}/", ANN).json()["status"] == "confirmed"
+    journal = api.get(f"/api/bookings/{whole}/payment/events/", ANN).json()["events"]
+    released = [each for each in journal if each["type"] == "booking_released"]
+    assert [(each["actor"], each["data"]["reason"]) for each in released] == [("customer:ann", "refunded")]
+
+
+def test_an_operators_refund_of_everything_leaves_the_booking(api: Api) -> None:
+    booking_id = api.paid()
+
+    assert api.post(f"/api/bookings/{booking_id}/payment/refund/", OPERATOR, json={}).status_code == 200
+
+    assert api.get(f"/api/bookings/{booking_id}/", ANN).json()["status"] == "confirmed"
+
+
+def test_a_booking_may_leave_its_refunds_to_the_organizer(api: Api) -> None:
+    booking_id = api.paid(customer_refunds="none")
+
+    quoted = quote(api, booking_id)
+    refused = api.post(f"/api/bookings/{booking_id}/payment/refund/", ANN, json={})
+
+    assert api.get(f"/api/bookings/{booking_id}/", ANN).json()["customer_refunds"] == "none"
+    assert (quoted["allowed"], quoted["amount"], quoted["reason_code"]) == (False, "0.00", "refunded_by_organizer")
+    assert (refused.status_code, refused.json()["code"]) == (422, "refunded_by_organizer")
+    assert api.post(f"/api/bookings/{booking_id}/payment/refund/", OPERATOR, json={}).status_code == 200

@@ -127,6 +127,17 @@ async def test_an_operators_full_refund_leaves_the_booking_with_and_without_over
     assert await status(house, booking) is BookingStatus.CONFIRMED
 
 
+async def test_a_part_of_the_owners_does_not_cancel_when_an_operator_sends_the_rest() -> None:
+    house = House()
+    booking = await paid(house)
+
+    await house.payments.refund_payment(booking.id, ANN, amount="40.00")
+    await house.payments.refund_payment(booking.id, OPERATOR)
+    await house.settle()
+
+    assert await status(house, booking) is BookingStatus.CONFIRMED
+
+
 async def test_a_full_refund_of_the_booking_app_leaves_the_booking_which_it_can_cancel_itself() -> None:
     house = House()
     booking = await paid(house)
