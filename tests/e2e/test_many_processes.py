@@ -97,7 +97,7 @@ def _drained(database: str) -> int:
     until = time.monotonic() + DRAIN_S
     with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as books:
         while True:
-            row = books.execute("SELECT count(*) FROM bp_outbox WHERE delivered_at IS NULL").fetchone()
+            row = books.execute("SELECT count(*) FROM bp_message_deliveries WHERE delivered_at IS NULL").fetchone()
             assert row is not None
             if row[0] == 0 or time.monotonic() > until:
                 return int(row[0])
