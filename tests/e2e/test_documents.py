@@ -88,7 +88,7 @@ def test_every_block_is_run_or_says_why_not(block: Block) -> None:
 PAID = """
 from datetime import UTC, datetime
 from attrs import evolve
-from booking_payments import Currency, Money, NewBooking, open_payments_sync
+from booking_payments import CaptureMethod, Currency, Money, NewBooking, open_payments_sync
 from booking_payments.domain.refunds import RefundOnCancel
 
 seat = NewBooking(
@@ -103,6 +103,13 @@ with open_payments_sync(migrate=True) as payments:
     payments.process_booking_payment(disputed, "pm_card_createDispute")
     payments.reconcile()
     payments.cancel_booking(disputed.id, refund=RefundOnCancel.FULL)
+    for reference in ("order-1003", "order-1004", "order-1005"):
+        held = payments.register_booking(evolve(seat, reference=reference)).booking
+        payments.start_payment(
+            held.id, payment_method_id="pm_card_visa", confirm_immediately=True, capture_method=CaptureMethod.MANUAL
+        )
+    for reference in ("order-1006", "order-1007", "order-1008"):
+        payments.register_booking(evolve(seat, reference=reference))
 """
 
 

@@ -36,7 +36,7 @@ def bookings() -> None:
     Examples:
       booking-payments bookings find --customer ann --status pending
       booking-payments bookings show order-1001
-      booking-payments bookings cancel order-1001 --reason "the hall is flooded" --refund full
+      booking-payments bookings cancel order-1008 --reason "the hall is flooded" --refund full
     """
 
 
@@ -169,8 +169,8 @@ def cancel(name: str, reason: str | None, refund: str, as_json: bool) -> None:
 
     \b
     Examples:
-      booking-payments bookings cancel order-1001
-      booking-payments bookings cancel order-1001 --reason "the hall is flooded" --refund full --json
+      booking-payments bookings cancel order-1006
+      booking-payments bookings cancel order-1007 --reason "the hall is flooded" --refund full --json
     """
 
     async def work(services: Services) -> BookingView:

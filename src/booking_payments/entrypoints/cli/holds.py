@@ -34,7 +34,7 @@ def capture(name: str, amount: str | None, as_json: bool) -> None:
     \b
     Examples:
       booking-payments payments capture order-1003
-      booking-payments payments capture order-1003 --amount 60.00 --json
+      booking-payments payments capture order-1004 --amount 60.00 --json
     """
 
     async def work(services: Services, payment: Payment) -> PaymentView:
@@ -55,7 +55,7 @@ def cancel(name: str, as_json: bool) -> None:
 
     \b
     Examples:
-      booking-payments payments cancel order-1003
+      booking-payments payments cancel order-1005
     """
 
     async def work(services: Services, payment: Payment) -> PaymentView:

@@ -184,7 +184,7 @@ def channels() -> None:
     Examples:
       booking-payments messages channels list
       booking-payments messages channels add python:app
-      booking-payments messages channels remove broker --force
+      booking-payments messages channels remove python:app --force
     """
 
 
@@ -270,8 +270,8 @@ def remove(name: str, force: bool, as_json: bool) -> None:
 
     \b
     Examples:
-      booking-payments messages channels remove broker
-      booking-payments messages channels remove broker --force
+      booking-payments messages channels remove python:app
+      booking-payments messages channels remove webhook --force
     """
 
     async def work(services: Services) -> int:
