@@ -90,6 +90,7 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
             "PAYMENT_GATEWAY": "stripe",
             "STRIPE_API_BASE": sandbox,
             "STRIPE_SECRET_KEY": "sk_test_wire",
+            "PAYMENT_CAPTURE_BY_CUSTOMER": "true",
             "STRIPE_PUBLISHABLE_KEY": "pk_test_wire",
             "STRIPE_WEBHOOK_SECRET": f"whsec_older,{WEBHOOK_SECRET}",
             "JWT_SECRET": "0123456789abcdef0123456789abcdef",

@@ -24,7 +24,7 @@ POINTS: Final = {
     "cancel what is held": (4, 25),
     "cancel the booking": (5, 26),
     "cancel the paid booking": (6, 34),
-    "refund all": (6, 29),
+    "refund all": (6, 30),
     "refund a part": (6, 29),
     "webhook of a success": (1, 20),
     "webhook of a decline": (3, 21),
