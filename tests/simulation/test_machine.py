@@ -127,8 +127,8 @@ class PaymentMachine(RuleBasedStateMachine):
         assert self.code(work) == expected
 
     def _charge(self, method: str) -> None:
-        if self.model.payment in ("", "canceled"):
-            self.model.attempts = 0
+        if self.model.payment == "canceled":  # verdicts count for the booking's next payment, which has one try at least
+            self.model.attempts = min(self.model.attempts, ATTEMPTS - 1)
         if method == GOOD:
             self.model.charged()
         elif method == DECLINED:
@@ -159,6 +159,8 @@ class PaymentMachine(RuleBasedStateMachine):
         else:
             expected = "exceeds_refundable" if amount is not None and amount > left else ""
             self.model.refunded += 0 if expected else amount or left
+            if self.model.refunded == self.model.captured:  # the customer has everything back, and gives the seat up
+                self.model.booking = "canceled"
         assert self.code(self.payments.refund_payment(self.booking_id, ANN, amount=_money(amount))) == expected
 
     @rule(amount=amounts)
