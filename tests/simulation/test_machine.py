@@ -127,7 +127,7 @@ class PaymentMachine(RuleBasedStateMachine):
         assert self.code(work) == expected
 
     def _charge(self, method: str) -> None:
-        if self.model.payment == "canceled":  # verdicts count for the booking's next payment, which has one try at least
+        if self.model.payment == "canceled":  # verdicts count for the next payment, which has a try
             self.model.attempts = min(self.model.attempts, ATTEMPTS - 1)
         if method == GOOD:
             self.model.charged()
