@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Iterator
 
+import httpx
 import httpx2
 import pytest
 import stripe
@@ -77,7 +78,7 @@ def test_a_timeout_says_nothing_about_the_money(
     with pytest.raises(stripe.APIConnectionError) as failed:
         hasty.v1.payment_intents.create(card())
 
-    assert isinstance(failed.value.__cause__, httpx2.ReadTimeout)
+    assert isinstance(failed.value.__cause__, httpx.ReadTimeout)
     assert len(client.v1.charges.list().data) == charges
 
 
