@@ -13,7 +13,7 @@ from booking_payments.application.recording import Recorder
 from booking_payments.ports.publisher import Message
 
 wrong: list[str] = []
-"""What was wrong with messages since somebody last looked."""
+"""The schema errors of all messages written since the last call."""
 
 
 @cache

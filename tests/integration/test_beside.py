@@ -156,9 +156,8 @@ def test_neither_gets_into_the_others_way(app: App, first: str) -> None:
         assert len(payments.list_payments().items) == 1
 
 
+@pytest.mark.parametrize("app", ["postgresql", "postgresql, all schemas"], indirect=True)  # SQLite has no schemas
 def test_another_schema_keeps_another_installation(app: App) -> None:
-    if app.url.startswith("sqlite"):
-        pytest.skip("SQLite has no schemas")
     _pay(_env(app.url))
     _pay(_env(app.url, DATABASE_SCHEMA="tickets"))
 

@@ -315,9 +315,9 @@ async def test_on_postgresql_the_clock_is_the_databases_however_wrong_the_machin
     assert clock.now().tzinfo is UTC
 
 
+# PostgreSQL chooses by statistics, and scans an empty table.
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_rare_facts_and_unfinished_webhooks_are_found_by_their_indexes(storage: SqlStorage) -> None:
-    if storage.engine.dialect.name != "sqlite":
-        pytest.skip("PostgreSQL chooses by statistics, and scans an empty table")
     rare = (
         select(journal).where(RARE, journal.c.type == "drift_found", journal.c.at >= NOW).order_by(journal.c.at.desc())
     )

@@ -1,4 +1,4 @@
-"""``serve``, ``worker`` and ``doctor``: what they may be told. What they do is imported when they run."""
+"""The options of ``serve``, ``worker`` and ``doctor``. Their implementation is imported when they run."""
 
 import click
 
