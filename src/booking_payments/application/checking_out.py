@@ -11,10 +11,10 @@ from booking_payments.application.pricing import price_now
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.retry import Decline
 from booking_payments.ports.storage import UnitOfWork
 
 
