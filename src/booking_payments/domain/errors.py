@@ -19,26 +19,13 @@
         ├── GatewayRefusedUs
         │   └── RefundRefused      the booking is canceled, its refund is not
         ├── IllegalTransition
-        └── Contradiction          the gateway's report does not fit what we asked for
+        └── Contradiction          the gateway's report does not match the request
 
 The HTTP entrypoint maps them to statuses. ``code`` is stable and machine-readable, the message may be shown to the
 customer.
 """
 
-from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from booking_payments.domain.retry import Decline
-
-
-class Advice(Enum):
-    """What the customer may do about an error, as a code for the front end."""
-
-    TRY_AGAIN = "try_again"
-    OTHER_METHOD = "other_method"
-    ASK_BANK = "ask_bank"
-    FIX_DETAILS = "fix_details"
+from booking_payments.domain.declines import Advice, Decline
 
 
 class PaymentError(Exception):
@@ -68,7 +55,7 @@ class CardDeclined(CustomerCanFix):
 
     code = "card_declined"
 
-    def __init__(self, decline: "Decline") -> None:
+    def __init__(self, decline: Decline) -> None:
         super().__init__(decline.customer_text, code=decline.customer_code, advice=decline.advice)
         self.decline = decline
 

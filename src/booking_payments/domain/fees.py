@@ -7,6 +7,7 @@ fee added on top is rounded to the gateway's step.
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
+from typing import Any
 
 from attrs import field, frozen
 
@@ -48,6 +49,15 @@ class FeeBreakdown:
     def net(self) -> Money:
         """The organizer's part: gross minus fee."""
         return self.gross - self.fee
+
+    def to_dict(self) -> dict[str, Any]:
+        """The breakdown as the HTTP API shows it: the rate as decimal text, amounts in major units."""
+        return {
+            "rate": f"{self.rate:f}",
+            "amount": self.fee.major(),
+            "payer": self.payer.value,
+            "net": self.net.major(),
+        }
 
     def fee_in(self, refunded: Money) -> Money:
         """Return the part of the fee in the first ``refunded`` of ``gross``; the whole fee for the whole amount.
