@@ -10,22 +10,25 @@ from typing import Final
 
 PREFIX: Final = "whsec_"
 SHORTEST, LONGEST = 24, 64
-"""Bytes of a secret, as the specification bounds them."""
+"""Smallest and largest length of a secret in bytes, according to the specification."""
 
 
 def key_of(secret: str) -> bytes:
-    """The bytes of a secret: ``whsec_``, then base64. Raises ``ValueError`` for what is none."""
+    """Return the bytes of a secret (``whsec_`` and base64). Raises ``ValueError`` for any other text."""
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except binascii.Error as error:
         raise ValueError("not base64") from error
     if not secret.startswith(PREFIX) or not SHORTEST <= len(key) <= LONGEST:
-        raise ValueError("no secret of the Standard Webhooks scheme")
+        raise ValueError("not a secret of the Standard Webhooks scheme")
     return key
 
 
 def headers(message_id: str, body: bytes, keys: Sequence[bytes], now: datetime) -> dict[str, str]:
-    """The three headers of a delivery, signed with each key, so that receivers may change theirs when they like."""
+    """Return the three headers of a delivery.
+
+    The body is signed with each key, so that receivers can rotate their secret at any time.
+    """
     timestamp = str(int(now.timestamp()))
     signed = b".".join((message_id.encode(), timestamp.encode(), body))
     signatures = (base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode() for key in keys)
