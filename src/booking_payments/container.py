@@ -18,7 +18,6 @@ from dependency_injector import containers, providers
 from sqlalchemy.exc import SQLAlchemyError
 
 from booking_payments.adapters.bank_transfer import BankTransferEvents, BankTransferGateway, TransferDesk, TransferStore
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
@@ -47,6 +46,7 @@ from booking_payments.extras import extra, require_driver
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway, OwnGateway
 from booking_payments.ports.publisher import BROKER, WEBHOOK, Publisher, python_channel
+from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.settings import GatewayName, Problem, Settings, SettingsError
 from booking_payments.terms import retry_of, terms_of
 

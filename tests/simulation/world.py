@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
 
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.gateway import ModelTransport
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql.clock import DatabaseClock
@@ -27,6 +26,7 @@ from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import StorageConflict, Subject, Work
+from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.testing.house import CHANNEL
 from tests.simulation.books import Books, Changes, MemoryBooks, SqlBooks
 from tests.simulation.faults import SCRIPTS, Fault, Faults, Kind, NoFaults, Point, Switch

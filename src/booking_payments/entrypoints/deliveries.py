@@ -7,10 +7,10 @@ from typing import Final, Protocol
 import httpx2
 import structlog
 
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.gateway import due_deliveries
 from booking_payments.adapters.stripe.signature import sign
 from booking_payments.ports.clock import Clock
+from booking_payments.sandbox.emulator import FakeStripe
 
 TIMEOUT: Final = timedelta(seconds=10)
 

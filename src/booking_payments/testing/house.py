@@ -5,7 +5,6 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.memory.gateway import FakeGateway, due_deliveries
 from booking_payments.adapters.memory.ids import RandomIds
@@ -24,6 +23,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.ports.publisher import Message, python_channel
 from booking_payments.ports.storage import Storage
+from booking_payments.sandbox.emulator import FakeStripe
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CHANNEL = python_channel("app")

@@ -19,10 +19,10 @@ from typing import Any
 from anyio.from_thread import start_blocking_portal
 
 from booking_payments.adapters.stripe import amounts
-from booking_payments.entrypoints.sandbox import playing
-from booking_payments.entrypoints.sandbox.account import SandboxStripe
-from booking_payments.entrypoints.sandbox.messages import Request
-from booking_payments.entrypoints.sandbox.server import serving
+from booking_payments.sandbox.http import playing
+from booking_payments.sandbox.http.account import SandboxStripe
+from booking_payments.sandbox.http.messages import Request
+from booking_payments.sandbox.http.server import serving
 
 
 class Sandbox:

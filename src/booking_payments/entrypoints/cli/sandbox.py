@@ -59,8 +59,8 @@ def sandbox(host: str, port: int, delay: float, amount_digits: int) -> None:
 
 
 async def _serve(host: str, port: int, delay: timedelta, amount_digits: int) -> None:
-    from booking_payments.entrypoints.sandbox.account import SandboxStripe
-    from booking_payments.entrypoints.sandbox.server import serving
+    from booking_payments.sandbox.http.account import SandboxStripe
+    from booking_payments.sandbox.http.server import serving
 
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with serving(SandboxStripe(delay, amount_digits=amount_digits), host, port) as address:
