@@ -26,11 +26,11 @@ from booking_payments import (
 )
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.gateway import FakeGateway
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.publisher import Message
 from booking_payments.sandbox.emulator import FakeStripe
+from booking_payments.sandbox.signature import sign
 from booking_payments.settings import DEVELOPMENT_WEBHOOK_SECRET, SettingsError
 
 

@@ -8,9 +8,9 @@ import httpx2
 import structlog
 
 from booking_payments.adapters.memory.gateway import due_deliveries
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.ports.clock import Clock
 from booking_payments.sandbox.emulator import FakeStripe
+from booking_payments.sandbox.signature import sign
 
 TIMEOUT: Final = timedelta(seconds=10)
 

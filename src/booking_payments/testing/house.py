@@ -11,7 +11,6 @@ from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, MemoryPublisher
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.adapters.stripe import amounts
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
@@ -24,6 +23,7 @@ from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.ports.publisher import Message, python_channel
 from booking_payments.ports.storage import Storage
 from booking_payments.sandbox.emulator import FakeStripe
+from booking_payments.sandbox.signature import sign
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CHANNEL = python_channel("app")

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import pytest
 from click.testing import CliRunner, Result
 
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.application.views import NewBooking
 from booking_payments.container import build
 from booking_payments.domain.money import Currency, Money
@@ -20,6 +19,7 @@ from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.since import Since
 from booking_payments.entrypoints.http.services import Services
 from booking_payments.sandbox.emulator import FakeStripe
+from booking_payments.sandbox.signature import sign
 from booking_payments.settings import SETTING_NAMES, load_settings
 
 T = TypeVar("T")

@@ -20,11 +20,11 @@ from schemathesis import BaseSchema
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.application.world import Terms
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.http.app import create_app
+from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import ANN, SECRET, House
 from tests.integration.http.api import bearer, services_of
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.application.webhooks import WebhookFailed
 from booking_payments.domain import decisions
 from booking_payments.domain.booking import BookingStatus
@@ -16,6 +15,7 @@ from booking_payments.domain.errors import CardDeclined
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.ports.gateway import WebhookRefused
 from booking_payments.ports.storage import InboxEntry, InboxStatus
+from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import ANN, SECRET, House
 from tests.payments import book_and_pay, pay, pay_in_browser, payment_of, postpone_evidence, start
 

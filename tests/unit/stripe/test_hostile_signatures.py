@@ -9,9 +9,10 @@ from random import Random
 import pytest
 import stripe
 
-from booking_payments.adapters.stripe.signature import MAX_HEADER, sign, verify
+from booking_payments.adapters.stripe.signature import MAX_HEADER, verify
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.sandbox.signature import sign
 from tests.hostile_signatures import AT, BODY, OLD, SECRET, hostile_headers, mac
 
 HEADERS = hostile_headers(BODY, SECRET, AT)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS, REMARKS, StripeWebhooks, read_event
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.gateway import GatewayEvent, WebhookRefused
+from booking_payments.sandbox.signature import sign
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 INTENT = {

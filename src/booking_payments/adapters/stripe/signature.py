@@ -23,12 +23,6 @@ _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def sign(body: bytes, secret: str, at: datetime) -> str:
-    """The header that Stripe would send with ``body`` at that time."""
-    timestamp = int(at.timestamp())
-    return f"t={timestamp},v1={_digest(body, secret, str(timestamp))}"
-
-
 def verify(body: bytes, header: str | None, secrets: Sequence[str], now: datetime) -> None:
     """Raise ``WebhookRefused`` unless one ``v1`` signature in ``header`` fits ``body`` under one of ``secrets``.
 

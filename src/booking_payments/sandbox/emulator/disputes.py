@@ -6,11 +6,11 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from booking_payments.adapters.stripe import amounts
 from booking_payments.sandbox.emulator import objects
 from booking_payments.sandbox.emulator.answers import Json
 from booking_payments.sandbox.emulator.balance import book
 from booking_payments.sandbox.emulator.cards import Opening
+from booking_payments.sandbox.emulator.currencies import CURRENCIES
 from booking_payments.sandbox.emulator.errors import Refusal, invalid
 from booking_payments.sandbox.emulator.events import emit
 from booking_payments.sandbox.emulator.follow_ups import schedule
@@ -147,7 +147,7 @@ def _check_opening(charge: Record, opening: Opening, status: str) -> None:
 def _check_amount(charge: Record, opening: Opening) -> None:
     own, captured = charge.body["currency"], charge.body["amount_captured"]
     if opening.currency not in (None, own):
-        if opening.currency not in amounts.SUPPORTED:
+        if opening.currency not in CURRENCIES:
             raise invalid(f"Invalid currency: {opening.currency!r}", param="currency")
         if opening.amount is None:
             message = f"Invalid amount: a dispute in another currency than the charge's ({own}) needs an amount."

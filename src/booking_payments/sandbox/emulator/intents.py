@@ -6,7 +6,6 @@ from hmac import compare_digest
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from booking_payments.adapters.stripe import amounts
 from booking_payments.sandbox.emulator import objects, payment_methods
 from booking_payments.sandbox.emulator.answers import Json
 from booking_payments.sandbox.emulator.cards import REDIRECTS
@@ -20,6 +19,7 @@ from booking_payments.sandbox.emulator.charging import (
     take,
     wait_for_bank,
 )
+from booking_payments.sandbox.emulator.currencies import CURRENCIES
 from booking_payments.sandbox.emulator.errors import (
     Refusal,
     card_error,
@@ -209,8 +209,8 @@ def create(account: Account, params: Json, _: str) -> Json:
 
 def _currency(given: str) -> str:
     code = given.lower()
-    if code not in amounts.SUPPORTED:
-        supported = ", ".join(sorted(amounts.SUPPORTED))
+    if code not in CURRENCIES:
+        supported = ", ".join(sorted(CURRENCIES))
         raise invalid(
             f"Invalid currency: {code}. Stripe currently supports these currencies: {supported}",
             param="currency",
@@ -219,14 +219,14 @@ def _currency(given: str) -> str:
 
 
 def _check_amount(account: Account, amount: int, currency: str) -> None:
-    least, most = amounts.minimum(currency), amounts.maximum(currency, account.amount_digits)
+    rules = CURRENCIES[currency]
+    least, most = rules.minimum, rules.maximum(account.amount_digits)
     if amount < least:
         raise _bad_amount("amount_too_small", f"Amount must be at least {least} {currency}")
     if amount > most:
         raise _bad_amount("amount_too_large", f"Amount must be no more than {most} {currency}")
-    if not amounts.is_round(amount, currency):
-        multiple = amounts.MULTIPLES[currency]
-        raise _bad_amount("invalid_charge_amount", f"Amounts in {currency} must be multiples of {multiple}")
+    if amount % rules.multiple:
+        raise _bad_amount("invalid_charge_amount", f"Amounts in {currency} must be multiples of {rules.multiple}")
 
 
 def _bad_amount(code: str, message: str) -> Refusal:

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from booking_payments.adapters.stripe import amounts
 from booking_payments.sandbox.emulator import (
     charging,
     disputes,
@@ -26,6 +25,7 @@ from booking_payments.sandbox.emulator import (
 )
 from booking_payments.sandbox.emulator.answers import Answer, Json, copy_json
 from booking_payments.sandbox.emulator.cards import Opening
+from booking_payments.sandbox.emulator.currencies import DEFAULT_DIGITS
 from booking_payments.sandbox.emulator.endpoints import find_endpoint
 from booking_payments.sandbox.emulator.errors import (
     Refusal,
@@ -117,7 +117,7 @@ class FakeStripe:
         livemode: bool = False,
         api_version: str = API_VERSION,
         deliver_in_process: bool = True,
-        amount_digits: int = amounts.DIGITS,
+        amount_digits: int = DEFAULT_DIGITS,
         refused_in_action: Collection[str] = (),
         bank_pages: str | None = None,
     ) -> None:

@@ -10,8 +10,8 @@ from typing import Final
 
 from attrs import frozen
 
-from booking_payments.adapters.stripe import amounts
 from booking_payments.sandbox.emulator.answers import Json, copy_json
+from booking_payments.sandbox.emulator.currencies import CURRENCIES
 from booking_payments.sandbox.emulator.records import Account, Record
 
 EXPIRED_UNCAPTURED: Final = "expired_uncaptured_charge"
@@ -87,7 +87,7 @@ def settled(account: Account, amount: int, currency: str) -> Settled:
     if rate is None:
         return Settled(amount, currency)
     into = now["settlement_currency"]
-    shift = amounts.exponent(into) - amounts.exponent(currency)
+    shift = CURRENCIES[into].decimals - CURRENCIES[currency].decimals
     exact = (Decimal(amount) * Decimal(rate)).scaleb(shift)
     return Settled(int(exact.quantize(Decimal(1), ROUND_HALF_EVEN)), into, float(rate))
 
@@ -100,7 +100,7 @@ def _change(account: Account, **fields: object) -> None:
 
 
 def _known_currency(code: str) -> str:
-    if code not in amounts.SUPPORTED:
+    if code not in CURRENCIES:
         raise ValueError(f"{code!r} is no currency of Stripe's; write a lower-case code such as 'eur'")
     return code
 

@@ -6,8 +6,8 @@ from functools import wraps
 from threading import RLock
 from typing import Any, Final
 
-from booking_payments.adapters.stripe import amounts
 from booking_payments.sandbox.emulator import Answer, FakeStripe
+from booking_payments.sandbox.emulator.currencies import DEFAULT_DIGITS
 from booking_payments.sandbox.emulator.model import execute
 
 FURTHEST: Final = timedelta(days=36525)
@@ -29,7 +29,7 @@ class SandboxStripe(FakeStripe):
     """Each public verb of the model is safe to call from any thread; ``calls`` is read with ``calls_so_far``."""
 
     def __init__(
-        self, follow_up_delay: timedelta = timedelta(seconds=2), *, amount_digits: int = amounts.DIGITS
+        self, follow_up_delay: timedelta = timedelta(seconds=2), *, amount_digits: int = DEFAULT_DIGITS
     ) -> None:
         self.lock = RLock()
         self.clock = SandboxClock()

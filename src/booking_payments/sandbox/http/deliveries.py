@@ -12,9 +12,9 @@ import msgspec
 import structlog
 from anyio.abc import TaskGroup
 
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.sandbox.emulator import Delivery
 from booking_payments.sandbox.http.account import SandboxStripe
+from booking_payments.sandbox.signature import sign
 
 TIMEOUT: Final = timedelta(seconds=10)
 """How long an endpoint may take to answer. Stripe does not publish its own patience."""
