@@ -179,10 +179,10 @@ def _counters(settings: Settings) -> "Counters":
         return Counters.open(url.get_secret_value() if url else None)
 
 
-def _limits(settings: Settings, counters: "Counters") -> "Limits":
+def _limits(settings: Settings, counters: "Counters", webhook_names: Sequence[str] = ()) -> "Limits":
     from booking_payments.entrypoints.http.limits import Limits
 
-    return Limits.of(settings, counters)
+    return Limits.of(settings, counters, webhook_names)
 
 
 def _traced(target: T, layer: str) -> T:
@@ -262,6 +262,7 @@ class Container(containers.DeclarativeContainer):
         stripe=stripe_webhooks,
         bank_transfer=providers.Singleton(BankTransferEvents),
     )
+    webhook_names = providers.Callable(tuple, settings.provided.webhook_names)
     queue = providers.Singleton(_queue, settings)
     storage = providers.Singleton(_storage, settings, alarm, clock, queue)
     publishers = providers.Singleton(_publishers, settings, clock, consumers, channel_name)
@@ -269,7 +270,7 @@ class Container(containers.DeclarativeContainer):
 
     # How often somebody may call
     counters = providers.Singleton(_counters, settings)
-    limits = providers.Singleton(_limits, settings, counters)
+    limits = providers.Singleton(_limits, settings, counters, webhook_names)
 
     # Use cases
     world = providers.Singleton(
@@ -277,6 +278,7 @@ class Container(containers.DeclarativeContainer):
         storage=providers.Singleton(_traced, storage, "database"),
         gateway=gateway,
         webhooks=webhooks,
+        webhook_names=webhook_names,
         channels=channels,
         reader=channel_name,
         in_worker=in_worker,
@@ -349,6 +351,7 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
     if own is not None:
         container.chosen_gateway.override(providers.Object(own.gateway))
         container.webhooks.override(providers.Object(own.webhooks))
+        container.webhook_names.override(providers.Object((own.gateway.name,)))
     kind = settings.gateway if own is None else None
     storage: SqlStorage = container.storage()
     container.installation_id.override(providers.Object(await _installation_id(settings, storage)))
@@ -551,4 +554,4 @@ def _deliveries(container: Container, settings: Settings) -> "Deliveries":
 def _own_webhooks(settings: Settings) -> str:
     """Where this process takes in webhooks, reached from this machine."""
     host = settings.host if settings.listens_on_loopback and settings.host != "localhost" else "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/stripe/"
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/{settings.webhook_names[0]}/"

@@ -12,7 +12,7 @@ from booking_payments.entrypoints.http.auth import TokenRules, authenticate
 from booking_payments.entrypoints.http.door import origin_of, parse_json
 from booking_payments.entrypoints.http.idempotency import key_of
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.sandbox.signature import sign
 
 BODY: Final = b'{"id":"evt_1"}'

@@ -80,7 +80,7 @@ async def _together(*works: Callable[[], Awaitable[T]]) -> list[T]:
 
 def _delivering(house: House, body: bytes) -> Callable[[], Awaitable[WebhookResult]]:
     signature = sign(body, SECRET, house.clock.now())
-    return lambda: house.payments.receive_webhook(body, signature)
+    return lambda: house.payments.receive_webhook(body, {"Stripe-Signature": signature})
 
 
 async def _ask(storage: SqlStorage, question: str) -> Any:

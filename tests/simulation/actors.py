@@ -23,8 +23,8 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
-from booking_payments.ports.gateway import WebhookRefused
 from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.sandbox.emulator.disputes import STATUSES
 from tests.simulation.faults import NoFaults
 from tests.simulation.scheduler import Pause, alone

@@ -136,9 +136,9 @@ class SimulatedWorld:
         self.tell("world", f"our clocks jump back by {by}")
         self.jumped_back = by
 
-    def signed(self, body: bytes) -> str:
-        """The signature header of a delivery made now."""
-        return sign(body, SECRET, self.time.now)
+    def signed(self, body: bytes) -> dict[str, str]:
+        """The headers of a delivery made now."""
+        return {"Stripe-Signature": sign(body, SECRET, self.time.now)}
 
     # --- requests that are long under way
 

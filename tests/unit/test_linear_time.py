@@ -26,7 +26,7 @@ from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.entrypoints.logging import redacted
 from booking_payments.entrypoints.pages.console.payments import _day
 from booking_payments.entrypoints.pages.forms import _form
-from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.sandbox.http.forms import BadForm, decode
 from tests import worst_cases
 

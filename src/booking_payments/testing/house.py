@@ -78,6 +78,7 @@ class House:
             storage=self.storage,
             gateway=FakeGateway(self.stripe, self.clock),
             webhooks=StripeWebhooks([SECRET]),
+            webhook_names=("fake", "stripe"),
             channels={CHANNEL: _Both(self.publisher, consumers)},
             clock=self.clock,
             ids=RandomIds(random),
@@ -140,4 +141,4 @@ class House:
 
     async def deliver(self, body: bytes) -> WebhookResult:
         """Deliver one body, signed now."""
-        return await self.payments.receive_webhook(body, sign(body, SECRET, self.clock.now()))
+        return await self.payments.receive_webhook(body, {"Stripe-Signature": sign(body, SECRET, self.clock.now())})

@@ -86,7 +86,7 @@ def deliver(kind: str, subject: dict[str, Any], event_id: str = "evt_1") -> None
 
     async def work(services: Services) -> None:
         signature = sign(body, services.settings.webhook_secrets[0], datetime.now(UTC))
-        await services.payments.receive_webhook(body, signature)
+        await services.payments.receive_webhook(body, {"Stripe-Signature": signature})
 
     in_the_house(work)
 

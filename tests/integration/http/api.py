@@ -159,7 +159,7 @@ def services_of(
         settings=chosen,
         ready=ready,
         sandbox=house.stripe,
-        limits=Limits.of(chosen, Counters()) if chosen.rate_limit_enabled else None,
+        limits=Limits.of(chosen, Counters(), house.world.webhook_names) if chosen.rate_limit_enabled else None,
     )
 
 

@@ -141,7 +141,7 @@ class Broken(House):
         super().__init__()
         self.error = error
 
-        async def receive(body: bytes, signature: str | None) -> Any:
+        async def receive(body: bytes, headers: Any, *, gateway: str | None = None) -> Any:
             raise self.error
 
         self.payments.receive_webhook = receive  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
-from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.webhooks import WebhookRefused
 
 TOLERANCE: Final = timedelta(seconds=300)
 """How far a timestamp may lie from our clock, before or after: Stripe's own default."""
