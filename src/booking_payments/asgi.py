@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from booking_payments.entrypoints import lean  # before anything else
 
 # isort: split
-from booking_payments.container import attach_channels, build
 from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
-from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.entrypoints.parent import end_with_parent
-from booking_payments.extras import extra
 from booking_payments.ports.gateway import OwnGateway
-from booking_payments.settings import Problem, Settings, SettingsError, load_settings
+from booking_payments.runtime.container import attach_channels, build
+from booking_payments.runtime.extras import extra
+from booking_payments.runtime.logging import set_up_logging
+from booking_payments.runtime.settings import Problem, Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
     from litestar import Litestar

@@ -26,12 +26,12 @@ from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.sql.migrations import CannotMigrateError
 from booking_payments.adapters.sql.migrations import migrate as bring_up_to_date
 from booking_payments.application.payments import BookingPayments
-from booking_payments.container import attach_channels, build
-from booking_payments.entrypoints.logging import speak_as_the_host_does
-from booking_payments.extras import require_driver
 from booking_payments.ports.gateway import OwnGateway
 from booking_payments.ports.publisher import CHANNEL_NAMES, is_channel_name, python_channel
-from booking_payments.settings import Problem, SettingsError, load_settings
+from booking_payments.runtime.container import attach_channels, build
+from booking_payments.runtime.extras import require_driver
+from booking_payments.runtime.logging import speak_as_the_host_does
+from booking_payments.runtime.settings import Problem, SettingsError, load_settings
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -8,12 +8,12 @@ import psycopg
 import pytest
 
 from booking_payments import Currency, Money, NewBooking, open_payments
-from booking_payments.container import build
 from booking_payments.domain.booking import Booking
-from booking_payments.entrypoints.chores import Chores
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.ports.publisher import Message
-from booking_payments.settings import load_settings
+from booking_payments.runtime.container import build
+from booking_payments.runtime.maintenance import Chores
+from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import load_settings
 
 STRIPE = {
     "STRIPE_SECRET_KEY": "sk_test_abc",

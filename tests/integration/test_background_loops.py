@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
-from booking_payments.entrypoints import background
-from booking_payments.entrypoints.background import Alarm, Every, Round, running
+from booking_payments.runtime import background
+from booking_payments.runtime.background import Alarm, Every, Round, running
 
 PATIENCE_S = 30
 

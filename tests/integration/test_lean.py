@@ -18,7 +18,7 @@ def loaded(code: str, *names: str) -> list[str]:
     return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
 
 
-RUN = "from booking_payments.entrypoints.cli.house import settings_or_fail; settings_or_fail()"
+RUN = "from booking_payments.entrypoints.cli.runner import settings_or_fail; settings_or_fail()"
 
 
 @pytest.mark.parametrize("code", ["import booking_payments.asgi", RUN])
@@ -29,7 +29,7 @@ def test_what_is_only_for_a_terminal_or_a_migration_stays_out(code: str) -> None
 def test_the_sdk_brings_no_clients_that_it_is_not_asked_to_use() -> None:
     code = """
 from booking_payments.entrypoints.lean import load_what_is_wanted
-from booking_payments.settings import load_settings
+from booking_payments.runtime.settings import load_settings
 load_what_is_wanted(load_settings({"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_PUBLISHABLE_KEY": "pk_test_x",
                             "STRIPE_WEBHOOK_SECRET": "whsec_x", "JWT_SECRET": "x" * 32}, env_file=None))
 """
@@ -39,9 +39,9 @@ load_what_is_wanted(load_settings({"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_PUB
 def test_what_frameworks_and_stores_need_stays_out_where_there_are_none() -> None:
     code = """
 from booking_payments.entrypoints import lean
-from booking_payments.settings import load_settings
+from booking_payments.runtime.settings import load_settings
 lean.load_what_is_wanted(load_settings({}, env_file=None))
-import booking_payments.container, booking_payments.adapters.throttle
+import booking_payments.runtime.container, booking_payments.adapters.throttle
 """
     assert loaded(code, "dependency_injector.wiring", "throttled", "fastapi", "werkzeug", "redis") == [
         "dependency_injector.wiring",

@@ -13,14 +13,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking
-from booking_payments.container import gateway_alone
 from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.events import OperationIntended
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.instructions import CreateIntent, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments
-from booking_payments.settings import (
+from booking_payments.runtime.container import gateway_alone
+from booking_payments.runtime.payment_config import terms_of
+from booking_payments.runtime.settings import (
     SETTING_NAMES,
     Rate,
     Settings,
@@ -29,7 +30,6 @@ from booking_payments.settings import (
     load_settings,
     normalize_database_url,
 )
-from booking_payments.terms import terms_of
 
 SECRET = "s" * 32
 STRIPE = {

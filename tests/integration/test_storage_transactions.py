@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from booking_payments import container
 from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql import storage as storing
 from booking_payments.adapters.sql.engine import BUSY_TIMEOUT_MS
@@ -20,6 +19,7 @@ from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.storage import CommitLost, InboxEntry, StorageDown, StoredAnswer, Subject, UnitOfWork
+from booking_payments.runtime import container
 from booking_payments.testing.house import NOW
 from booking_payments.testing.payment_builder import booking, whole_life
 from booking_payments.testing.storage_contract import PATIENCE_S, entry, store, stored

@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 from booking_payments.adapters.memory.publisher import CallablePublisher
 from booking_payments.adapters.telemetry.delivery_log import LoggedPublisher
 from booking_payments.application.callers import Caller
-from booking_payments.entrypoints.chores import Chores
 from booking_payments.ports.publisher import Message
+from booking_payments.runtime.maintenance import Chores
 from booking_payments.testing.house import House
 from tests.integration.pages.site import open_site
 

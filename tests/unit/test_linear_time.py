@@ -15,19 +15,19 @@ from booking_payments.adapters.stripe.webhooks import read_event
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.texts import require_note, require_reason
-from booking_payments.entrypoints.card_numbers import holds_card_number
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import TokenRules, authenticate
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.idempotency import key_of
 from booking_payments.entrypoints.http.limits import address_of
-from booking_payments.entrypoints.http.models import RegisterBooking
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.entrypoints.logging import redacted
 from booking_payments.entrypoints.pages.console.payments import _day
 from booking_payments.entrypoints.pages.forms import _form
 from booking_payments.entrypoints.sandbox.forms import BadForm, decode
 from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.presentation.card_numbers import holds_card_number
+from booking_payments.presentation.models import RegisterBooking
+from booking_payments.runtime.logging import redacted
 from tests import worst_cases
 
 NOW: Final = datetime(2026, 6, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 
-from booking_payments.settings import GatewayName, Settings
+from booking_payments.runtime.settings import GatewayName, Settings
 
 
 def load(name: str, without: tuple[str, ...]) -> None:

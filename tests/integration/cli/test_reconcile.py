@@ -15,12 +15,12 @@ from click.testing import CliRunner, Result
 from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.stripe.signature import sign
 from booking_payments.application.views import NewBooking
-from booking_payments.container import build
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.since import Since
-from booking_payments.entrypoints.http.services import Services
-from booking_payments.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.container import build
+from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import SETTING_NAMES, load_settings
 
 T = TypeVar("T")
 DATABASE = "booking-payments.db"

@@ -16,8 +16,8 @@ from booking_payments.adapters.throttle import Counters
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.services import Readiness, Services
-from booking_payments.settings import Settings, load_settings
+from booking_payments.runtime.services import Readiness, Services
+from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.testing.house import SECRET, House
 from tests.integration.http.truth import Truth
 

@@ -9,8 +9,8 @@ import pytest
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
-from booking_payments.entrypoints.pages.console.tones import TONES
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
+from booking_payments.presentation.status_style import TONES
 from booking_payments.testing.house import House
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site

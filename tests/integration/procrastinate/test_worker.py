@@ -19,11 +19,11 @@ from booking_payments.adapters.procrastinate.queue import FIRST, JobQueue
 from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app, run_worker, take_up_again
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.application.payments import BookingPayments
-from booking_payments.entrypoints.chores import Chores
-from booking_payments.entrypoints.worker import duties
+from booking_payments.entrypoints.worker.tasks import duties
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import UnitOfWork
+from booking_payments.runtime.maintenance import Chores
 from booking_payments.testing.house import CHANNEL, NOW, House
 from tests.integration.postgres import Server
 from tests.integration.procrastinate.conftest import Jobs

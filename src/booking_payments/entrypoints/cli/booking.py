@@ -14,12 +14,12 @@ from booking_payments.domain.booking import BookingDetails
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
-from booking_payments.entrypoints.card_numbers import holds_card_number
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
-from booking_payments.entrypoints.http import render
+from booking_payments.entrypoints.cli.runner import in_the_house, settings_or_fail
+from booking_payments.presentation import render
+from booking_payments.presentation.card_numbers import holds_card_number
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 MAX_TEXT = 255
 

@@ -11,18 +11,18 @@ from booking_payments.application.callers import Caller
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.refunds import RefundOnCancel
 from booking_payments.entrypoints.cli.booking import Line, create
-from booking_payments.entrypoints.cli.house import fail, in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.refunds import encoded
+from booking_payments.entrypoints.cli.runner import fail, in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.http.models import BookingsAnswer
-from booking_payments.entrypoints.wording import exact, money, words
 from booking_payments.ports.storage import BookingFilter
+from booking_payments.presentation import render
+from booking_payments.presentation.formatting import exact, money, words
+from booking_payments.presentation.models import BookingsAnswer
 
 if TYPE_CHECKING:
     from booking_payments.application.views import BookingView
     from booking_payments.domain.booking import Booking
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 _TONES = {"confirmed": "good", "pending": "warn"}
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.runner import in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, table
-from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.pages.console.tones import TONES
-from booking_payments.entrypoints.wording import exact, money, words
+from booking_payments.presentation import render
+from booking_payments.presentation.formatting import exact, money, words
+from booking_payments.presentation.status_style import TONES
 
 if TYPE_CHECKING:
     from booking_payments.application.figures import OpenDispute
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 
 @click.group(short_help="Disputes: claims of customers' banks.")

@@ -12,10 +12,10 @@ from attrs import asdict, frozen
 from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.application.channels import ChannelState
 from booking_payments.entrypoints.cli.messages import channel_line
-from booking_payments.entrypoints.http.services import Readiness, Services
-from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
-from booking_payments.settings import GatewayName, Settings, SettingsError, load_settings
+from booking_payments.runtime.logging import set_up_logging
+from booking_payments.runtime.services import Readiness, Services
+from booking_payments.runtime.settings import GatewayName, Settings, SettingsError, load_settings
 
 _DAY: Final = timedelta(hours=24)
 STRIPE: Final = "https://api.stripe.com"
@@ -86,7 +86,7 @@ def _rates(settings: Settings) -> list[Check]:
     """The shared store of the rate limits, where there is one."""
     if not settings.rate_limit_enabled or settings.rate_limit_store_url is None:
         return []
-    from booking_payments.container import shared_store_answers
+    from booking_payments.runtime.container import shared_store_answers
 
     try:
         answers = asyncio.run(shared_store_answers(settings))
@@ -119,7 +119,7 @@ def _looked_into(settings: Settings) -> list[Check]:
 
 
 async def _looked_at(settings: Settings) -> list[Check]:
-    from booking_payments.container import DatabaseAwayError, build
+    from booking_payments.runtime.container import DatabaseAwayError, build
 
     try:
         async with build(settings) as services:
@@ -176,7 +176,7 @@ async def _gateway_alone(settings: Settings) -> list[Check]:
     """The gateway, without opening the database: looking must not make its file."""
     if settings.gateway is GatewayName.FAKE:
         return [_FAKE]
-    from booking_payments.container import gateway_alone
+    from booking_payments.runtime.container import gateway_alone
 
     async with gateway_alone(settings) as gateway:
         return await _gateway(settings, gateway)
@@ -209,7 +209,7 @@ async def _gateway(settings: Settings, gateway: Gateway) -> list[Check]:
 
 
 async def _examined(settings: Settings) -> list[Check]:
-    from booking_payments.container import examined
+    from booking_payments.runtime.container import examined
 
     try:
         return [Check(each.name, each.ok, each.detail, each.remedy) for each in await examined(settings)]

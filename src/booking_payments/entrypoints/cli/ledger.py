@@ -9,11 +9,11 @@ import click
 from attrs import asdict
 
 from booking_payments.entrypoints.cli.bars import progress_bars
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.runner import in_the_house, settings_or_fail
 
 if TYPE_CHECKING:
     from booking_payments.application.bookkeeping import LedgerCheck
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 
 @click.group()

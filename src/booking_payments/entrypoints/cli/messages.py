@@ -11,12 +11,12 @@ import click
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.channels import ChannelState, ChannelStates
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.runner import in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.tables import limit_option
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.services import Services
     from booking_payments.ports.publisher import Delivery
+    from booking_payments.runtime.services import Services
 
 ALL: Final = 1_000_000
 """As many dead letters as are taken up by ``--dead`` at once."""

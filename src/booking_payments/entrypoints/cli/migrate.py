@@ -2,7 +2,7 @@
 
 import click
 
-from booking_payments.entrypoints.cli.house import fail, settings_or_fail
+from booking_payments.entrypoints.cli.runner import fail, settings_or_fail
 
 
 @click.command()
@@ -19,8 +19,8 @@ def migrate() -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from booking_payments.adapters.sql import migrations
-    from booking_payments.extras import require_driver
-    from booking_payments.settings import SettingsError
+    from booking_payments.runtime.extras import require_driver
+    from booking_payments.runtime.settings import SettingsError
 
     settings = settings_or_fail()
     try:

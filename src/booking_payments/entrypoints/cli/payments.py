@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from booking_payments.application.payment_details import File, file_of
 from booking_payments.application.views import PaymentView
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Dispute, Payment
 from booking_payments.entrypoints.cli.holds import cancel, capture
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.refunds import READER, owed_lines, payment_named, quote, refund, settle
+from booking_payments.entrypoints.cli.runner import in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.since import HINT, Since
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.pages.console.tones import TONES, fact_tone
-from booking_payments.entrypoints.payment_file import File, file_of
-from booking_payments.entrypoints.wording import exact, method, moment, money, words
 from booking_payments.ports.storage import PaymentFilter, PaymentPage
+from booking_payments.presentation import render
+from booking_payments.presentation.formatting import exact, method, moment, money, words
+from booking_payments.presentation.status_style import TONES, fact_tone
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.models import EventAnswer
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.presentation.models import EventAnswer
+    from booking_payments.runtime.services import Services
 
 NOTHING: Final[tuple[Any, ...]] = (None, [])
 """What a fact leaves open is left out of its lines."""

@@ -7,7 +7,7 @@ import anyio
 import click
 
 from booking_payments.adapters.stripe.amounts import DIGITS, MOST_DIGITS
-from booking_payments.entrypoints.cli.house import extra_or_fail, fail
+from booking_payments.entrypoints.cli.runner import extra_or_fail, fail
 
 
 @click.command(short_help="Play Stripe: its HTTP interface, offline.")

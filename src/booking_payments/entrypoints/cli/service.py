@@ -29,7 +29,7 @@ def serve(host: str | None, port: int | None, workers: int | None, wait: int) ->
       HOST=0.0.0.0 JWT_SECRET=... booking-payments serve
     """
     from booking_payments.entrypoints import lean  # noqa: F401 - before the libraries that it keeps small
-    from booking_payments.entrypoints.cli.serve import run
+    from booking_payments.serving import run
 
     run(host, port, workers, wait)
 

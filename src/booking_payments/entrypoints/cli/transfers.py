@@ -13,12 +13,12 @@ from booking_payments.application.callers import Caller
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli.booking import Line
-from booking_payments.entrypoints.cli.house import fail, in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.runner import fail, in_the_house, settings_or_fail
 
 if TYPE_CHECKING:
     from booking_payments.adapters.bank_transfer import TransferDesk
     from booking_payments.adapters.bank_transfer.records import Payback, Transfer
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 T = TypeVar("T")
 

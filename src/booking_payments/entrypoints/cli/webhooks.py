@@ -14,15 +14,15 @@ from attrs import asdict
 from booking_payments.application.callers import Caller
 from booking_payments.application.replaying import UNFINISHED, Replayed
 from booking_payments.entrypoints.cli.bars import progress_bars
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.runner import in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.since import since_option
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.entrypoints.pages.console.tones import TONES
-from booking_payments.entrypoints.wording import words
 from booking_payments.ports.storage import InboxEntry, InboxFilter
+from booking_payments.presentation.formatting import words
+from booking_payments.presentation.status_style import TONES
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 _failed = click.option("--failed", is_flag=True, help="Only those whose processing failed or was cut short.")
 _type = click.option("--type", "type_", metavar="TYPE", help="Only this type, for example refund.updated.")

@@ -6,11 +6,11 @@ from typing import Final
 
 import click
 
-from booking_payments.entrypoints.cli.house import extra_or_fail, fail, require_ready, settings_or_fail
+from booking_payments.entrypoints.cli.runner import extra_or_fail, fail, require_ready, settings_or_fail
 from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.lean import load_what_is_wanted
 from booking_payments.entrypoints.loops import new_event_loop
-from booking_payments.settings import GatewayName, Settings, SettingsError
+from booking_payments.runtime.settings import GatewayName, Settings, SettingsError
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -41,9 +41,9 @@ def work_until_stopped(settings: Settings) -> None:
 
 async def _work(settings: Settings) -> None:
     from booking_payments.adapters.procrastinate.worker import run_worker
-    from booking_payments.container import attach_channels, build
-    from booking_payments.entrypoints.chores import Chores
-    from booking_payments.entrypoints.worker import slots, worker_app
+    from booking_payments.entrypoints.worker.tasks import slots, worker_app
+    from booking_payments.runtime.container import attach_channels, build
+    from booking_payments.runtime.maintenance import Chores
 
     with collecting_traces():
         async with build(settings, in_worker=True) as services:

@@ -18,8 +18,8 @@ from litestar.handlers import BaseRouteHandler
 from booking_payments.application.callers import Caller
 from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.entrypoints.tokens import MAX_LIFETIME_S, MAX_SUBJECT
-from booking_payments.settings import Settings
+from booking_payments.presentation.tokens import MAX_LIFETIME_S, MAX_SUBJECT
+from booking_payments.runtime.settings import Settings
 
 MAX_TOKEN: Final = 4096
 """Characters; ours have about 200."""

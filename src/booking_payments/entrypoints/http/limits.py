@@ -16,7 +16,7 @@ from litestar.types import Scope
 from booking_payments.adapters.throttle import Counters, Throttle
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.settings import Settings
+from booking_payments.runtime.settings import Settings
 
 FAILURES: Final = 5
 """Requests without a valid token may come at a fifth of an address's rate: who guesses is not who pays."""

@@ -14,9 +14,9 @@ from booking_payments.entrypoints.http.endpoint import Answer, as_reply
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import TOLD, Problem, Reply, reply_to
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.forms import Form
 from booking_payments.entrypoints.pages.sessions import Session
+from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 Work = Callable[[Caller], Awaitable[Answer]]

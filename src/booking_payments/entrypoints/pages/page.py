@@ -18,8 +18,8 @@ from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import as_response
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.problems import TOLD, Problem, Refused, problem_of, reply_to
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.rendering import plain
+from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 Answer = Response[bytes]

@@ -5,19 +5,19 @@ from typing import Any, Final
 import msgspec
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.payment_details import File, file_of
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.events import Settlement
 from booking_payments.domain.money import Money
-from booking_payments.entrypoints.http import render
 from booking_payments.entrypoints.http.endpoint import Answer as Done
 from booking_payments.entrypoints.http.problems import Problem, Refused
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
 from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
 from booking_payments.entrypoints.pages.console.payments import PATH
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id, sentence
-from booking_payments.entrypoints.payment_file import File, file_of
+from booking_payments.presentation import render
+from booking_payments.runtime.services import Services
 
 
 class Settle(msgspec.Struct):

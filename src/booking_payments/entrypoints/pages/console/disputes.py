@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.console.desk import at_desk
-from booking_payments.entrypoints.pages.console.tones import TONES
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, page
+from booking_payments.presentation.status_style import TONES
+from booking_payments.runtime.services import Services
 
 SETTLED_SHOWN: Final = 50
 

@@ -3,17 +3,17 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+from booking_payments.application.payment_details import File, by_any_id, file_of
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.console.desk import Desk, at_desk
 from booking_payments.entrypoints.pages.console.lifecycle import diagram, walked
-from booking_payments.entrypoints.pages.console.tones import TONES, fact_tone
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id
-from booking_payments.entrypoints.payment_file import File, by_any_id, file_of
 from booking_payments.ports.storage import PaymentFilter
+from booking_payments.presentation import render
+from booking_payments.presentation.status_style import TONES, fact_tone
+from booking_payments.runtime.services import Services
 
 PAGE_SIZE: Final = 25
 PATH: Final = "/console/payments"

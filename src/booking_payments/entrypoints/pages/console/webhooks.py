@@ -4,15 +4,15 @@ import json
 from typing import Any, Final
 
 from booking_payments.domain.errors import InvalidInput, NotFound
-from booking_payments.entrypoints.http.services import Services
-from booking_payments.entrypoints.logging import redacted
 from booking_payments.entrypoints.pages.acting import count_gateway_call
 from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
-from booking_payments.entrypoints.pages.console.tones import TONES
 from booking_payments.entrypoints.pages.forms import read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id
 from booking_payments.ports.overview import InboxPage
 from booking_payments.ports.storage import InboxEntry
+from booking_payments.presentation.status_style import TONES
+from booking_payments.runtime.logging import redacted
+from booking_payments.runtime.services import Services
 
 PATH: Final = "/console/webhooks"
 PAGE_SIZE: Final = 25

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import structlog
 
-from booking_payments.entrypoints.cli.house import extra_or_fail, fail, require_ready, settings_or_fail
+from booking_payments.entrypoints.cli.runner import extra_or_fail, fail, require_ready, settings_or_fail
 from booking_payments.entrypoints.collecting import collecting_traces
 from booking_payments.entrypoints.garbage import look_for_less_garbage
 from booking_payments.entrypoints.lean import load_what_is_wanted
-from booking_payments.entrypoints.listening import BACKLOG, listen, reserve
 from booking_payments.entrypoints.loops import new_event_loop
-from booking_payments.settings import PREFIX, LogFormat, Settings, SettingsError
+from booking_payments.runtime.process import BACKLOG, listen, reserve
+from booking_payments.runtime.settings import PREFIX, LogFormat, Settings, SettingsError
 
 if TYPE_CHECKING:
     import uvicorn
@@ -63,7 +63,7 @@ def serve_until_stopped(settings: Settings, listening: socket.socket, wait: time
 def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
     """One process per worker, each on a socket of its own; one that dies is replaced. They read the settings
     themselves."""
-    from booking_payments.entrypoints.supervisor import Supervisor, WorkersFailedError
+    from booking_payments.runtime.supervisor import Supervisor, WorkersFailedError
 
     asyncio.run(_check(settings))
     if settings.rate_limit_enabled and settings.rate_limit_store_url is None:
@@ -80,7 +80,7 @@ def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
 
 
 async def _check(settings: Settings) -> None:
-    from booking_payments.container import attach_channels, build
+    from booking_payments.runtime.container import attach_channels, build
 
     async with build(settings, serving=True) as services:
         await require_ready(services)
@@ -111,8 +111,8 @@ def _listen(settings: Settings) -> socket.socket:
 async def _serve(settings: Settings, listening: socket.socket, wait: timedelta) -> None:
     import uvicorn
 
-    from booking_payments.container import attach_channels, build
     from booking_payments.entrypoints.http.app import create_app
+    from booking_payments.runtime.container import attach_channels, build
 
     with listening, collecting_traces():
         async with build(settings, serving=True, wait=wait) as services:

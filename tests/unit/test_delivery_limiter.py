@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from booking_payments.entrypoints.couriers import Couriers
+from booking_payments.entrypoints.worker.delivery_limiter import Couriers
 
 
 class Road:

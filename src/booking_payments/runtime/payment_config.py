@@ -8,7 +8,7 @@ from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import MethodChoice
 from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.domain.retry import RetryPolicy
-from booking_payments.settings import AfterDeadLetter, Settings
+from booking_payments.runtime.settings import AfterDeadLetter, Settings
 
 
 def terms_of(settings: Settings) -> Terms:

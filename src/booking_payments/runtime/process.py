@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from booking_payments.settings import Settings
+from booking_payments.runtime.settings import Settings
 
 BACKLOG: Final = 2048
 SPREADS: Final = sys.platform == "linux"

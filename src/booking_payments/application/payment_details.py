@@ -16,7 +16,7 @@ from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.storage import UnitOfWork
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 
 @frozen(kw_only=True)

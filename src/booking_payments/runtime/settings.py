@@ -264,7 +264,7 @@ def _pem(value: Any) -> Any:
 
 def _algorithm_in(pem: str) -> JwtAlgorithm:
     """The algorithm that a key in PEM is for; ValueError for a key that is for none of ours or too weak."""
-    from booking_payments.extras import extra  # which knows this module
+    from booking_payments.runtime.extras import extra  # which knows this module
 
     with extra("http", "JWT_PUBLIC_KEY"):
         from cryptography.exceptions import UnsupportedAlgorithm

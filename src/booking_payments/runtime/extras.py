@@ -4,7 +4,7 @@ named with the command that brings it. Which extra brings what stands in ``pypro
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from booking_payments.settings import Problem, Settings, SettingsError
+from booking_payments.runtime.settings import Problem, Settings, SettingsError
 
 
 @contextmanager

@@ -40,23 +40,23 @@ from booking_payments.adapters.telemetry.traces import traced, tracer
 from booking_payments.application.channels import ChannelNotRecorded, ChannelState
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import Terms, World
-from booking_payments.entrypoints.background import TICK, Alarm, Every, Round, running
-from booking_payments.entrypoints.chores import Chores
-from booking_payments.entrypoints.http.services import Readiness, Services
-from booking_payments.extras import extra, require_driver
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway, OwnGateway
 from booking_payments.ports.publisher import BROKER, WEBHOOK, Publisher, python_channel
-from booking_payments.settings import GatewayName, Problem, Settings, SettingsError
-from booking_payments.terms import retry_of, terms_of
+from booking_payments.runtime.background import TICK, Alarm, Every, Round, running
+from booking_payments.runtime.extras import extra, require_driver
+from booking_payments.runtime.maintenance import Chores
+from booking_payments.runtime.payment_config import retry_of, terms_of
+from booking_payments.runtime.services import Readiness, Services
+from booking_payments.runtime.settings import GatewayName, Problem, Settings, SettingsError
 
 if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
     from booking_payments.adapters.procrastinate.queue import JobQueue
     from booking_payments.adapters.stripe.examination import Finding
     from booking_payments.adapters.stripe.sdk import SdkTransport
     from booking_payments.adapters.throttle import Counters
-    from booking_payments.entrypoints.deliveries import Deliveries
     from booking_payments.entrypoints.http.limits import Limits
+    from booking_payments.runtime.fake_webhooks import Deliveries
 
 WORKER_GONE: Final = timedelta(seconds=60)
 """A worker that has not said for so long that it delivers on a channel no longer does."""
@@ -541,7 +541,7 @@ def _rounds(container: Container, kind: GatewayName | None) -> Iterator[Every]:
 
 
 def _deliveries(container: Container, settings: Settings) -> "Deliveries":
-    from booking_payments.entrypoints.deliveries import Deliveries, HandedOver, Posted
+    from booking_payments.runtime.fake_webhooks import Deliveries, HandedOver, Posted
 
     listens = container.serves()
     receiver = Posted(_own_webhooks(settings)) if listens else HandedOver(container.payments().receive_webhook)

@@ -9,9 +9,9 @@ from procrastinate import App
 from booking_payments.adapters.procrastinate.queue import FIRST, LINGER_S, SOON
 from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app
 from booking_payments.adapters.sql.engine import libpq_with_schema
-from booking_payments.entrypoints.chores import Chores
-from booking_payments.entrypoints.couriers import Couriers
-from booking_payments.settings import Settings
+from booking_payments.entrypoints.worker.delivery_limiter import Couriers
+from booking_payments.runtime.maintenance import Chores
+from booking_payments.runtime.settings import Settings
 
 LINGER: Final = timedelta(seconds=LINGER_S)
 OWN_CONNECTIONS: Final = 4

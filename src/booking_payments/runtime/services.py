@@ -13,7 +13,7 @@ from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.storage import Storage
-from booking_payments.settings import Settings
+from booking_payments.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from booking_payments.entrypoints.http.limits import Limits
