@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from booking_payments.embedding import SyncBookingPayments, open_payments, open_payments_sync
     from booking_payments.ports.gateway import OwnGateway, WebhookRefused
     from booking_payments.ports.publisher import Message
-    from booking_payments.runtime.settings import SettingsError
+    from booking_payments.runtime.problems import SettingsError
 
 _HOMES: Final = {
     "Booking": "booking_payments.domain.booking",
@@ -85,7 +85,7 @@ _HOMES: Final = {
     "RefundView": "booking_payments.application.views",
     "RefusedByRule": "booking_payments.domain.errors",
     "Registered": "booking_payments.application.views",
-    "SettingsError": "booking_payments.runtime.settings",
+    "SettingsError": "booking_payments.runtime.problems",
     "SyncBookingPayments": "booking_payments.embedding",
     "TryAgainLater": "booking_payments.domain.errors",
     "WebhookRefused": "booking_payments.ports.gateway",

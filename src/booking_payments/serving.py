@@ -1,4 +1,8 @@
-"""``serve``: the HTTP API."""
+"""``serve``: the command that starts the HTTP API.
+
+It stands here, and not among the other commands, because it joins the command line with HTTP: neither imports the
+other. The command line finds it by name.
+"""
 
 import asyncio
 import os
@@ -11,12 +15,17 @@ import click
 import structlog
 
 from booking_payments.entrypoints.cli.runner import extra_or_fail, fail, require_ready, settings_or_fail
-from booking_payments.entrypoints.collecting import collecting_traces
-from booking_payments.entrypoints.garbage import look_for_less_garbage
-from booking_payments.entrypoints.lean import load_what_is_wanted
-from booking_payments.entrypoints.loops import new_event_loop
-from booking_payments.runtime.process import BACKLOG, listen, reserve
-from booking_payments.runtime.settings import PREFIX, LogFormat, Settings, SettingsError
+from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.process import (
+    BACKLOG,
+    collect_garbage_less,
+    collecting_traces,
+    listen,
+    load_stripe_sdk,
+    new_event_loop,
+    reserve,
+)
+from booking_payments.runtime.settings import PREFIX, LogFormat, Settings
 
 if TYPE_CHECKING:
     import uvicorn
@@ -30,10 +39,38 @@ WORKER_STOPS_S: Final = SHUTDOWN_S + 5
 log = structlog.get_logger("booking_payments.serve")
 
 
+@click.command(short_help="Serve the HTTP API and the pages.")
+@click.option("--host", metavar="ADDRESS", help="Where to listen; over HOST.  [default: 127.0.0.1]")
+@click.option(
+    "--port", metavar="PORT", type=click.IntRange(1, 65535), help="Where to listen; over PORT.  [default: 8000]"
+)
+@click.option(
+    "--workers", metavar="N", type=click.IntRange(1, 256), help="How many processes; over WORKERS.  [default: 1]"
+)
+@click.option(
+    "--wait",
+    metavar="SECONDS",
+    type=click.IntRange(0, 3600),
+    default=30,
+    show_default=True,
+    help="How long to wait for another serve on the same SQLite file to end.",
+)
+def serve(host: str | None, port: int | None, workers: int | None, wait: int) -> None:
+    """Serve the HTTP API until a signal ends it; requests in flight are finished first.
+
+    \b
+    Examples:
+      booking-payments serve
+      booking-payments serve --port 8080
+      HOST=0.0.0.0 JWT_SECRET=... booking-payments serve
+    """
+    run(host, port, workers, wait)
+
+
 def run(host: str | None, port: int | None, workers: int | None, wait_s: int) -> None:
     """Serve until a signal ends it; what is None stands in the settings. Fails with one line where it cannot."""
     settings = settings_or_fail({"HOST": host, "PORT": port, "WORKERS": workers})
-    load_what_is_wanted(settings)
+    load_stripe_sdk(settings)
     with extra_or_fail("http", "serve"):
         from booking_payments.entrypoints.http import app, wire  # noqa: F401 - everything that serving needs
     listening = _listen(settings)
@@ -80,7 +117,8 @@ def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
 
 
 async def _check(settings: Settings) -> None:
-    from booking_payments.runtime.container import attach_channels, build
+    from booking_payments.runtime.channels import attach_channels
+    from booking_payments.runtime.composition import build
 
     async with build(settings, serving=True) as services:
         await require_ready(services)
@@ -112,7 +150,8 @@ async def _serve(settings: Settings, listening: socket.socket, wait: timedelta) 
     import uvicorn
 
     from booking_payments.entrypoints.http.app import create_app
-    from booking_payments.runtime.container import attach_channels, build
+    from booking_payments.runtime.channels import attach_channels
+    from booking_payments.runtime.composition import build
 
     with listening, collecting_traces():
         async with build(settings, serving=True, wait=wait) as services:
@@ -120,7 +159,7 @@ async def _serve(settings: Settings, listening: socket.socket, wait: timedelta) 
             await attach_channels(services)
             _announce(settings)
             server = uvicorn.Server(_config(create_app(services)))
-            look_for_less_garbage()
+            collect_garbage_less()
             await server.serve(sockets=[listening])
 
 

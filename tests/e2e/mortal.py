@@ -34,7 +34,9 @@ def main() -> None:
 
 
 def _import_everything() -> None:
-    pass
+    import booking_payments.entrypoints.http.app
+    import booking_payments.entrypoints.worker.tasks
+    import booking_payments.runtime.composition  # noqa: F401 - the commands import it late
 
 
 def _live(settings: Settings, listening: socket.socket | None) -> None:

@@ -36,7 +36,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.audit import AuditOutcome
 from booking_payments.ports.gateway import Refused
-from booking_payments.runtime.container import build
+from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import load_settings
 from booking_payments.testing.gateway_contract import GatewayContract, by_card, creation, refund_of

@@ -31,7 +31,8 @@ from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.publisher import Message
-from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET, SettingsError
+from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET
 
 
 @pytest.fixture

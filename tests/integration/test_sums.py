@@ -20,7 +20,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.ports.overview import Period
-from booking_payments.runtime.container import build
+from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import SETTING_NAMES
 from booking_payments.testing.house import House

@@ -1,20 +1,118 @@
-"""Sockets to listen on: one for a process alone, or one for each worker process on the same address.
+"""Set-up of a process of this service: event loop, sockets, garbage collection, traces, and its parent's end.
 
-Workers that accept from one socket leave it to chance who takes what: the one that wakes first takes all that wait, and
-connections that are kept open stay with it. With a socket each, Linux spreads connections evenly (``SO_REUSEPORT``,
-socket(7)). Each worker opens its own when it is ready, so that nobody waits for one that starts or was killed.
+Nothing here happens at import. Decision 20 has the figure behind each part. Where another application embeds the
+library, all of this is that application's to decide.
+
+Worker processes that accept from one shared socket are served by chance: the one that wakes first takes every waiting
+connection, and connections that are kept open stay with it. With a socket each, Linux spreads connections evenly
+(``SO_REUSEPORT``, socket(7)). Each worker opens its own when it is ready, so that no connection waits for a worker that
+starts or was killed.
 """
 
+import asyncio
+import gc
+import multiprocessing
+import os
+import signal
 import socket
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
-from booking_payments.runtime.settings import Settings
+import structlog
+
+from booking_payments.adapters.telemetry.traces import MissingExtraError, set_up_traces
+from booking_payments.runtime.settings import GatewayName, Settings
 
 BACKLOG: Final = 2048
 SPREADS: Final = sys.platform == "linux"
-"""Elsewhere several sockets may have one address, too, but connections all go to the last."""
+"""Elsewhere several sockets may share one address, too, but all connections go to the last."""
+
+_YOUNG_OBJECTS: Final = 50_000
+"""Allocations before the youngest generation is searched; a request makes thousands, nearly all of which are freed by
+their reference counts."""
+
+log = structlog.get_logger("booking_payments.serve")
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return uvloop's event loop where the extra ``http`` has installed it, else asyncio's."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def collect_garbage_less() -> None:
+    """Exclude everything that is loaded from garbage collection, and collect the rest less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
+
+
+def load_stripe_sdk(settings: Settings) -> None:
+    """Import Stripe's SDK without the HTTP clients that it loads wherever it finds them: it is given ours.
+
+    Does nothing with another gateway, or where the SDK is loaded already or not installed.
+    """
+    if settings.gateway is GatewayName.STRIPE:
+        import_without("stripe", without=("requests", "httpx"))
+
+
+def import_without(name: str, without: tuple[str, ...]) -> None:
+    """Import the module ``name`` as if the modules ``without`` were not installed.
+
+    Modules that are loaded already stay as they are.
+    """
+    if name in sys.modules or find_spec(name) is None:
+        return
+    hidden = [each for each in without if each not in sys.modules]
+    try:
+        # With None in sys.modules an import raises ModuleNotFoundError (Python's reference, "The module cache").
+        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+        import_module(name)
+    finally:
+        for each in hidden:
+            sys.modules.pop(each, None)
+
+
+@contextmanager
+def collecting_traces() -> Iterator[None]:
+    """Send the traces of this process to the collector that the environment names, the last ones when the context
+    ends."""
+    try:
+        provider = set_up_traces(os.environ)
+    except MissingExtraError:
+        log.warning("traces are asked for but can't be made; run: pip install 'booking-payments[otel]'")
+        provider = None
+    try:
+        yield
+    finally:
+        if provider is not None:
+            provider.shutdown()
+
+
+def end_with_parent() -> None:
+    """End this process, as after SIGTERM, when the process that started it has ended.
+
+    Does nothing in a process that ``multiprocessing`` did not start. A killed parent cannot notify its workers; without
+    this watchdog they would keep the port from the next ``serve``, and nobody would replace them.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True, name="end_with_parent").start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    log.warning("worker_without_parent")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def listen(settings: Settings) -> socket.socket:

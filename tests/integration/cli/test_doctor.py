@@ -14,7 +14,7 @@ from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.gateway import WebhookRefused
-from booking_payments.runtime.container import build
+from booking_payments.runtime.composition import build
 from booking_payments.runtime.settings import SETTING_NAMES, load_settings
 from tests.integration.http.stand_in import StandIn, refusal, stand_in
 

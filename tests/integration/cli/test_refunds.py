@@ -17,7 +17,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import RefundOnCancel
 from booking_payments.entrypoints.cli import main
 from booking_payments.presentation.models import PaymentAnswer, QuoteAnswer, RefundAnswer
-from booking_payments.runtime.container import build
+from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import SETTING_NAMES, load_settings
 

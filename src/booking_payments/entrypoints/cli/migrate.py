@@ -20,11 +20,11 @@ def migrate() -> None:
 
     from booking_payments.adapters.sql import migrations
     from booking_payments.runtime.extras import require_driver
-    from booking_payments.runtime.settings import SettingsError
+    from booking_payments.runtime.problems import SettingsError
 
     settings = settings_or_fail()
     try:
-        require_driver(settings)
+        require_driver(on_postgresql=settings.on_postgresql)
         revision = migrations.migrate(settings.normalized_database_url)
     except SettingsError as error:
         fail(str(error))

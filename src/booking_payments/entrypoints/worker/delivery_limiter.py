@@ -1,37 +1,37 @@
-"""Deliveries of one worker: few at a time, so that a receiver that hangs keeps no more than those from other work."""
+"""Limits how many deliveries a worker runs at a time, so that a receiver that hangs blocks only those."""
 
 from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 
-Round = Callable[[], Awaitable[object]]
+Pass = Callable[[], Awaitable[object]]
 
 
 @define
-class Couriers:
-    """At most ``most`` rounds of deliveries are under way at a time.
+class DeliveryLimiter:
+    """Runs at most ``most`` passes of deliveries at a time.
 
-    Who comes while all are under way leaves it to them: one goes again, which finds what has been written meanwhile. So
-    however many deliveries are asked for while a receiver hangs, none of them waits, and none is left to be done later.
+    A call made while ``most`` passes are running returns at once and marks one of them to run again, which then finds
+    what has been written meanwhile. So no call waits for a receiver that hangs, and no message is left behind.
     """
 
     most: int
-    _under_way: int = field(default=0, init=False)
+    _running: int = field(default=0, init=False)
     _again: bool = field(default=False, init=False)
 
-    async def send(self, round_: Round) -> None:
-        """Go, or have one go again that is under way."""
-        if self._under_way >= self.most:
+    async def run(self, pass_: Pass) -> None:
+        """Run ``pass_``, or have one that is running run again."""
+        if self._running >= self.most:
             self._again = True
             return
-        self._under_way += 1
+        self._running += 1
         try:
-            await self._go(round_)
+            await self._repeat(pass_)
         finally:
-            self._under_way -= 1
+            self._running -= 1
 
-    async def _go(self, round_: Round) -> None:
-        await round_()
+    async def _repeat(self, pass_: Pass) -> None:
+        await pass_()
         while self._again:
             self._again = False
-            await round_()
+            await pass_()

@@ -13,7 +13,7 @@ from booking_payments.entrypoints.pages.console.desk import at_desk
 from booking_payments.entrypoints.pages.forms import read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, page
 from booking_payments.presentation.formatting import duration, money, words
-from booking_payments.presentation.status_style import TONES
+from booking_payments.presentation.status_style import STATUS_STYLE
 from booking_payments.runtime.services import Services
 
 PERIODS: Final = {"1": 1, "7": 7, "30": 30, "90": 90}
@@ -58,7 +58,7 @@ async def dashboard(request: AnyRequest, services: Services) -> Answer:
         "days": days,
         "median_refund": quantile(figures.refund_times_s, 0.5),
         "shown": SHOWN,
-        "tones": TONES,
+        "tones": STATUS_STYLE,
     }
     return desk.page("console/dashboard.html", "dashboard", context)
 
