@@ -1,8 +1,4 @@
-"""``serve``: the command that starts the HTTP API.
-
-It stands here, and not among the other commands, because it joins the command line with HTTP: neither imports the
-other. The command line finds it by name.
-"""
+"""What the command ``serve`` does: joins the command line with the HTTP API, neither of which imports the other."""
 
 import asyncio
 import os
@@ -37,34 +33,6 @@ WORKER_STOPS_S: Final = SHUTDOWN_S + 5
 """How long worker processes may take to end after a signal: requests in flight, and closing what is open."""
 
 log = structlog.get_logger("booking_payments.serve")
-
-
-@click.command(short_help="Serve the HTTP API and the pages.")
-@click.option("--host", metavar="ADDRESS", help="Where to listen; over HOST.  [default: 127.0.0.1]")
-@click.option(
-    "--port", metavar="PORT", type=click.IntRange(1, 65535), help="Where to listen; over PORT.  [default: 8000]"
-)
-@click.option(
-    "--workers", metavar="N", type=click.IntRange(1, 256), help="How many processes; over WORKERS.  [default: 1]"
-)
-@click.option(
-    "--wait",
-    metavar="SECONDS",
-    type=click.IntRange(0, 3600),
-    default=30,
-    show_default=True,
-    help="How long to wait for another serve on the same SQLite file to end.",
-)
-def serve(host: str | None, port: int | None, workers: int | None, wait: int) -> None:
-    """Serve the HTTP API until a signal ends it; requests in flight are finished first.
-
-    \b
-    Examples:
-      booking-payments serve
-      booking-payments serve --port 8080
-      HOST=0.0.0.0 JWT_SECRET=... booking-payments serve
-    """
-    run(host, port, workers, wait)
 
 
 def run(host: str | None, port: int | None, workers: int | None, wait_s: int) -> None:

@@ -3,19 +3,17 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from booking_payments.adapters.procrastinate.liveness import WorkerLiveness
 from booking_payments.application.channels import ChannelState
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.runtime.background import POLL_PAUSE, Every, Pass, running
+from booking_payments.runtime.container import Container
+from booking_payments.runtime.fake_webhooks import Deliveries, HandedOver, Posted
 from booking_payments.runtime.maintenance import MaintenanceTasks
 from booking_payments.runtime.settings import GatewayName, Settings
-
-if TYPE_CHECKING:
-    from booking_payments.runtime.container import Container
-    from booking_payments.runtime.fake_webhooks import Deliveries
 
 WORKER_GONE: Final = timedelta(seconds=60)
 """After so long without a sign of life on a channel, a worker counts as gone from it."""
@@ -106,9 +104,7 @@ def _periodic(container: Container, kind: GatewayName | None) -> Iterator[Every]
         yield Every(timedelta(hours=1), maintenance.catch_up)
 
 
-def _deliveries(container: Container, settings: Settings) -> "Deliveries":
-    from booking_payments.runtime.fake_webhooks import Deliveries, HandedOver, Posted
-
+def _deliveries(container: Container, settings: Settings) -> Deliveries:
     listens = container.serves()
     receiver = Posted(_own_webhooks(settings)) if listens else HandedOver(container.payments().receive_webhook)
     return Deliveries(container.fake_stripe(), container.clock(), receiver, container.webhook_secrets()[0])

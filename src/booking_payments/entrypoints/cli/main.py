@@ -9,7 +9,7 @@ from booking_payments.entrypoints.cli.lazy import LazyCommands
 COMMANDS = LazyCommands(
     {
         # In a module outside this package, since the command line imports no HTTP.
-        "serve": "booking_payments.serving:serve",
+        "serve": "booking_payments.serve_command:serve",
         "worker": "service:worker",
         "migrate": "migrate:migrate",
         "token": "token:token",
