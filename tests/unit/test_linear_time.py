@@ -96,7 +96,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "adapters.bank_transfer.events": OURS,
     "adapters.bank_transfer.store": OURS,
     "adapters.memory.cursors": "a cursor",
-    "adapters.messages.signature": OURS,
+    "ports.signing_key": OURS,
     "adapters.network": OURS,
     "adapters.sql.audit": OURS,
     "adapters.sql.codec": OURS,
@@ -125,7 +125,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "entrypoints.sandbox.api": SANDBOX,
     "entrypoints.sandbox.forms": "a form of the sandbox",
     "entrypoints.sandbox.playing": SANDBOX,
-    "settings": OURS,
+    "runtime.settings": OURS,
     "testing.sandbox": SANDBOX,
 }
 """Each module that calls a parser of a library, and the parser here that stands for it, or why none does."""
