@@ -20,7 +20,7 @@ _ALIVE: Final = text(
 )
 
 
-class Presence:
+class WorkerLiveness:
     """Looks for workers, and lets the queue know, if there is one. ``has_workers``: whether there were any then."""
 
     def __init__(self, engine: AsyncEngine, queue: "JobQueue | None" = None) -> None:
