@@ -20,7 +20,7 @@ _ALIVE: Final = text(
 )
 
 
-class Presence:
+class WorkerLiveness:
     """Checks for live workers, and informs the queue. ``has_workers`` is the result of the last check."""
 
     def __init__(self, engine: AsyncEngine, queue: "JobQueue | None" = None) -> None:
