@@ -123,7 +123,7 @@ def test_the_wrong_amount_is_refused_in_one_line() -> None:
 
     done = run("transfers", "received", reference, "99.00", "usd")
 
-    expected = "100.00 usd was asked for, not 99.00 usd; settle the difference with the customer first"
+    expected = "100.00 usd was requested, not 99.00 usd; settle the difference with the customer first"
     assert (done.exit_code, done.stderr) == (1, f"Error: {expected}\n")
 
 
