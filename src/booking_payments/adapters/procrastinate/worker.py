@@ -65,7 +65,7 @@ class Periodic:
 
 @frozen(kw_only=True)
 class WorkerTasks:
-    """The tasks of a worker: both kinds of job, and the periodic ones."""
+    """The work of a worker: both kinds of job, and the periodic work."""
 
     settle: Callable[[str], Awaitable[object]]
     deliver: Task
