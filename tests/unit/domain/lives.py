@@ -1,4 +1,4 @@
-"""Bookings, reports and whole lives of payments to test with: 100.00 usd, an event in thirty days, noon of 1 June."""
+"""Builders of bookings, reports and payments for tests: 100.00 usd, an event in thirty days, noon of 1 June 2026."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -105,7 +105,7 @@ def movements(*amounts: str, currency: str = "usd", rate: str | None = None) -> 
 
 
 def a_dispute(status: DisputeStatus, withdrawn: str = "0.00", **changes: Any) -> DisputeReport:
-    """A dispute of which ``withdrawn`` is with the bank: it was debited, and the rest of it credited."""
+    """Return a dispute that has withdrawn ``withdrawn``: a debit of the whole amount, and a credit of the rest."""
     usual = DisputeReport(
         id="du_1", intent_id="pi_1", charge_id="ch_1", amount=PRICE, status=status, reason="fraudulent"
     )
@@ -117,7 +117,7 @@ def a_dispute(status: DisputeStatus, withdrawn: str = "0.00", **changes: Any) ->
 
 
 def new_ids() -> decide.NewIds:
-    """Ids that count: ``rf_new_1``, ``key_new_1``, and so on."""
+    """Return makers of sequential ids: ``rf_new_1``, ``key_new_1``, and so on."""
     refunds, keys = count(1), count(1)
     return decide.NewIds(refund_id=lambda: f"rf_new_{next(refunds)}", idempotency_key=lambda: f"key_new_{next(keys)}")
 
@@ -128,7 +128,7 @@ def a_request(amount: Money | None = None, **changes: Any) -> decide.Request:
 
 
 class Life(PaymentBuilder):
-    """One payment as it goes along; each verb records the facts that the domain decided and returns them."""
+    """A payment that is built step by step; each method records the events that the domain decided and returns them."""
 
     def __init__(self, booking: Booking | None = None) -> None:
         super().__init__(at=NOW, actor="system", cause="a test")
@@ -141,7 +141,7 @@ class Life(PaymentBuilder):
         return operation
 
     def happens(self, *facts: ev.Fact, at: datetime | None = None) -> decide.Facts:
-        """Like ``happen``, but returns the facts."""
+        """Record the events and return them."""
         self.happen(*facts, at=at)
         return facts
 
@@ -167,7 +167,7 @@ class Life(PaymentBuilder):
         return self.happens(*decide.settle(self.payment, self.operation, refusal=refusal))
 
     def is_declined(self, number: int = 1, method: str = "pm_1", decline: Decline | None = None) -> None:
-        """One attempt of ours, start to verdict."""
+        """Make one server attempt that is declined."""
         self.charges(key=f"key_{number}", method=method)
         failure = a_failure(charge=f"ch_no_{number}", method=method, decline=decline)
         self.sees(an_intent(PaymentStatus.REQUIRES_PAYMENT_METHOD, failure=failure))
@@ -176,21 +176,21 @@ class Life(PaymentBuilder):
     def refunds(
         self, amount: str | None = None, *, refund_id: str = "rf_1", key: str = "key_rf_1", **changes: Any
     ) -> decide.Facts:
-        """Somebody asks for a refund; ``changes`` are fields of the request."""
+        """Request a refund; ``changes`` are fields of the request."""
         ids = decide.NewIds(refund_id=lambda: refund_id, idempotency_key=lambda: key)
         request = a_request(usd(amount) if amount else None, **changes)
         return self.happens(*decide.request_refund(self.payment, request, ids))
 
 
 def a_life(booking: Booking | None = None, **terms: Any) -> Life:
-    """A payment that has just been started."""
+    """Return a payment that has just started."""
     life = Life(booking)
     life.happens(a_start(life.booking, **terms))
     return life
 
 
 def a_paid_life(**terms: Any) -> Life:
-    """A payment that was charged by us, at once, for the whole price."""
+    """Return a payment that was charged by the server, at once, for the whole price."""
     life = a_life(**terms)
     life.charges()
     life.sees(an_intent(PaymentStatus.SUCCEEDED))
@@ -199,7 +199,7 @@ def a_paid_life(**terms: Any) -> Life:
 
 
 def a_held_life(**terms: Any) -> Life:
-    """A payment with manual capture, whose money is held."""
+    """Return a payment with manual capture and held money."""
     life = a_life(capture_method=CaptureMethod.MANUAL, **terms)
     life.charges()
     life.sees(an_intent(PaymentStatus.REQUIRES_CAPTURE))
@@ -208,7 +208,7 @@ def a_held_life(**terms: Any) -> Life:
 
 
 def a_refunded_life(status: RefundStatus = RefundStatus.SUCCEEDED, amount: str | None = None) -> Life:
-    """A paid life with one refund of ours in ``status``."""
+    """Return a paid payment with one refund in ``status``."""
     life = a_paid_life()
     life.refunds(amount)
     life.sees_refund(a_refund(status, amount or "100.00", metadata={"refund_id": "rf_1"}))
@@ -217,5 +217,5 @@ def a_refunded_life(status: RefundStatus = RefundStatus.SUCCEEDED, amount: str |
 
 
 def kinds(facts: decide.Facts) -> list[str]:
-    """The names of the facts, in order."""
+    """Return the names of the event types, in order."""
     return [type(fact).__name__ for fact in facts]
