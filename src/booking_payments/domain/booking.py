@@ -27,9 +27,14 @@ class BookingStatus(Enum):
 
 
 class EndReason(Enum):
-    """Why a booking has expired before its time was over."""
+    """Why a booking has ended, where that is more than its status says.
+
+    ``attempts_exhausted``: it expired before its time was over, since no payment attempt was left. ``refunded``: it was
+    canceled because all of its money goes back.
+    """
 
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    REFUNDED = "refunded"
 
 
 class Payability(Enum):
@@ -88,7 +93,7 @@ class Booking:
 
     ``reference`` is the booking app's own name for it, unique among the bookings that are pending or confirmed.
     ``expires_at`` is at most the event's start. ``refund_policy`` is None when the house's default applies.
-    ``end_reason``: why it expired early; None where it did not.
+    ``end_reason``: why it has ended, where that is more than its status says; else None.
     """
 
     id: str

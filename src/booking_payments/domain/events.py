@@ -462,8 +462,7 @@ class BookingReleased:
     """The booking was closed, as ``canceled`` or ``expired``.
 
     Attributes:
-        reason: why it expired before its time, as the values of ``EndReason`` do; ``refunded`` when it was canceled
-            because all of its money goes back.
+        reason: one of the values of ``EndReason``; None where ``status`` says it all.
         promised: by how much this raises what the customer was promised: refunds that were made in the gateway's
             dashboard are promised from now on, so that one that fails is owed. None: by nothing.
     """

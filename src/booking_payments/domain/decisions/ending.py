@@ -174,10 +174,6 @@ def release_exhausted(payment: Payment, status: BookingStatus) -> Facts:
     return (ev.BookingReleased(status=BookingStatus.EXPIRED.value, reason=EndReason.ATTEMPTS_EXHAUSTED.value),)
 
 
-REFUNDED: Final = "refunded"
-"""Why a booking was canceled of which all of the money goes back."""
-
-
 def release_refunded(
     booking: Booking, status: BookingStatus, payment: Payment, facts: Sequence[ev.Fact], *, by_dashboard: bool
 ) -> Facts:
@@ -199,7 +195,7 @@ def release_refunded(
     if not any(each < booking.event_starts_at for each in made_at):
         return ()
     raised = _promised_by(payment)
-    return (ev.BookingReleased(status=BookingStatus.CANCELED.value, reason=REFUNDED, promised=raised),)
+    return (ev.BookingReleased(status=BookingStatus.CANCELED.value, reason=EndReason.REFUNDED.value, promised=raised),)
 
 
 def _stands(payment: Payment, refund: Refund) -> bool:
@@ -275,7 +271,6 @@ def booking_after(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
 
 
 def end_reason_after(booking: Booking, facts: Sequence[ev.Fact]) -> EndReason | None:
-    """Why the booking expired early, after these facts of its payment; None where it did not."""
-    expired = BookingStatus.EXPIRED.value
-    reasons = [f.reason for f in facts if isinstance(f, ev.BookingReleased) and f.status == expired]
+    """Why the booking has ended, after these facts of its payment; None where its status says it all."""
+    reasons = [fact.reason for fact in facts if isinstance(fact, ev.BookingReleased)]
     return EndReason(reasons[-1]) if reasons and reasons[-1] else booking.end_reason
