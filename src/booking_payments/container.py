@@ -214,6 +214,7 @@ class Container(containers.DeclarativeContainer):
     channel_name = providers.Object("app")
     in_worker = providers.Object(False)
     serves = providers.Object(False)
+    listens = providers.Object(False)  # at HOST and PORT
     installation_id = providers.Object[str | None](None)
     database_url = settings.provided.normalized_database_url
 
@@ -300,6 +301,7 @@ async def build(
     channel_name: str | None = None,
     in_worker: bool = False,
     serving: bool = False,
+    mounted: bool = False,
     wait: timedelta = LONGEST_WAIT,
 ) -> AsyncIterator[Services]:
     """The services of one process, closed when the context ends. Raises ``SettingsError``.
@@ -307,7 +309,8 @@ async def build(
     ``consumers`` take the messages to the booking app inside this process, on the channel ``python:NAME`` with
     ``channel_name``, by default the name of the settings. ``own`` stands in for the gateway that the settings name.
     ``in_worker``: this process is a background worker. ``serving``: it answers over HTTP, where
-    rates are bounded. On SQLite only one process may serve a file. Another one is waited for, at most
+    rates are bounded. ``mounted``: it does so inside a host application, at an address that only the host knows. On
+    SQLite only one process may serve a file. Another one is waited for, at most
     ``wait``; then ``SettingsError`` is raised.
     """
     async with AsyncExitStack() as stack:
@@ -319,6 +322,7 @@ async def build(
             channel_name=providers.Object(channel_name or settings.messages_channel),
             in_worker=providers.Object(in_worker),
             serves=providers.Object(serving),
+            listens=providers.Object(serving and not mounted),
         )
         yield await stack.enter_async_context(_built(container, own))
 
@@ -543,8 +547,8 @@ def _rounds(container: Container, kind: GatewayName | None) -> Iterator[Every]:
 def _deliveries(container: Container, settings: Settings) -> "Deliveries":
     from booking_payments.entrypoints.deliveries import Deliveries, HandedOver, Posted
 
-    listens = container.serves()
-    receiver = Posted(_own_webhooks(settings)) if listens else HandedOver(container.payments().receive_webhook)
+    address = settings.fake_webhook_url or (_own_webhooks(settings) if container.listens() else None)
+    receiver = Posted(address) if address else HandedOver(container.payments().receive_webhook)
     return Deliveries(container.fake_stripe(), container.clock(), receiver, container.webhook_secrets()[0])
 
 
