@@ -14,11 +14,11 @@ from booking_payments.application.refunding import denied_to_customer
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy
-from booking_payments.domain.retry import Decline
 from booking_payments.ports.storage import UnitOfWork
 
 

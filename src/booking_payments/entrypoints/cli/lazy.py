@@ -3,7 +3,7 @@ completion of their names wait for no other."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
@@ -53,8 +53,8 @@ class LazyCommands(MutableMapping[str, click.Command]):
 class LazyGroup(click.Group):
     """A group of ``LazyCommands`` whose help and completion name them without importing them."""
 
-    def __init__(self, *args: object, commands: LazyCommands, **more: object) -> None:
-        super().__init__(*args, commands=commands, **more)  # type: ignore[arg-type]
+    def __init__(self, name: str | None = None, *, commands: LazyCommands, **more: Any) -> None:
+        super().__init__(name, commands=commands, **more)
         self.lazy: Final = commands
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
