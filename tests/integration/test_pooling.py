@@ -8,6 +8,7 @@ from attrs import evolve
 from click.testing import CliRunner
 from psycopg import sql
 
+from booking_payments.adapters.sql import migrations
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.pooling import Pooling, examine
 from booking_payments.entrypoints.cli import main
@@ -22,10 +23,14 @@ GOOD = Pooling(by_transaction=True, prepares=True, finds_schema=True, schema="ti
 def direct(postgres_server: Server) -> Iterator[str]:
     """A migrated database whose sessions find no tables of ours by themselves."""
     with postgres_server.database() as url:
-        name = url.rpartition("/")[2].partition("?")[0]
-        postgres_server.run(sql.SQL("ALTER DATABASE {} RESET search_path").format(sql.Identifier(name)))
+        postgres_server.run(_forget_schema(url))
         migrate(url)
         yield url
+
+
+def _forget_schema(url: str) -> sql.Composed:
+    name = url.rpartition("/")[2].partition("?")[0]
+    return sql.SQL("ALTER DATABASE {} RESET search_path").format(sql.Identifier(name))
 
 
 async def test_a_direct_connection_is_no_pooler(direct: str) -> None:
@@ -91,3 +96,18 @@ def test_doctor_says_nothing_where_there_is_none(direct: str, monkeypatch: pytes
     monkeypatch.setenv("BOOKING_PAYMENTS_DATABASE_URL", direct)
 
     assert "pooler" not in CliRunner().invoke(main, ["doctor"]).output
+
+
+def test_a_migration_finds_the_schema_though_a_pooler_lost_what_the_session_set(
+    postgres_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "prepare_postgresql", lambda *_: None)
+    with postgres_server.database() as url:
+        postgres_server.run(_forget_schema(url))
+        migrate(url)
+        with psycopg.connect(url.replace("+psycopg", "")) as connection:
+            found = connection.execute(
+                "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+            ).fetchall()
+
+    assert found == [("booking_payments",)]
