@@ -33,7 +33,8 @@ digraph {
   outside [label="container · embedding · asgi"];
   outside -> entrypoints -> application -> ports -> domain;
   outside -> adapters -> ports;
-  entrypoints -> adapters [style=dashed, label="sandbox, the fake's webhooks"];
+  entrypoints -> adapters [style=dashed, label="the fake's webhooks"];
+  adapters -> sandbox [style=dashed, label="the fake gateway"];
 }
 """
 

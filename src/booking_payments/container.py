@@ -18,7 +18,6 @@ from dependency_injector import containers, providers
 from sqlalchemy.exc import SQLAlchemyError
 
 from booking_payments.adapters.bank_transfer import BankTransferEvents, BankTransferGateway, TransferDesk, TransferStore
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
@@ -47,6 +46,7 @@ from booking_payments.extras import extra, require_driver
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway, OwnGateway
 from booking_payments.ports.publisher import BROKER, WEBHOOK, Publisher, python_channel
+from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.settings import GatewayName, Problem, Settings, SettingsError
 from booking_payments.terms import retry_of, terms_of
 
@@ -179,10 +179,10 @@ def _counters(settings: Settings) -> "Counters":
         return Counters.open(url.get_secret_value() if url else None)
 
 
-def _limits(settings: Settings, counters: "Counters") -> "Limits":
+def _limits(settings: Settings, counters: "Counters", webhook_names: Sequence[str] = ()) -> "Limits":
     from booking_payments.entrypoints.http.limits import Limits
 
-    return Limits.of(settings, counters)
+    return Limits.of(settings, counters, webhook_names)
 
 
 def _traced(target: T, layer: str) -> T:
@@ -263,6 +263,7 @@ class Container(containers.DeclarativeContainer):
         stripe=stripe_webhooks,
         bank_transfer=providers.Singleton(BankTransferEvents),
     )
+    webhook_names = providers.Callable(tuple, settings.provided.webhook_names)
     queue = providers.Singleton(_queue, settings)
     storage = providers.Singleton(_storage, settings, alarm, clock, queue)
     publishers = providers.Singleton(_publishers, settings, clock, consumers, channel_name)
@@ -270,7 +271,7 @@ class Container(containers.DeclarativeContainer):
 
     # How often somebody may call
     counters = providers.Singleton(_counters, settings)
-    limits = providers.Singleton(_limits, settings, counters)
+    limits = providers.Singleton(_limits, settings, counters, webhook_names)
 
     # Use cases
     world = providers.Singleton(
@@ -278,6 +279,7 @@ class Container(containers.DeclarativeContainer):
         storage=providers.Singleton(_traced, storage, "database"),
         gateway=gateway,
         webhooks=webhooks,
+        webhook_names=webhook_names,
         channels=channels,
         reader=channel_name,
         in_worker=in_worker,
@@ -353,6 +355,7 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
     if own is not None:
         container.chosen_gateway.override(providers.Object(own.gateway))
         container.webhooks.override(providers.Object(own.webhooks))
+        container.webhook_names.override(providers.Object((own.gateway.name,)))
     kind = settings.gateway if own is None else None
     storage: SqlStorage = container.storage()
     container.installation_id.override(providers.Object(await _installation_id(settings, storage)))
@@ -555,4 +558,4 @@ def _deliveries(container: Container, settings: Settings) -> "Deliveries":
 def _own_webhooks(settings: Settings) -> str:
     """Where this process takes in webhooks, reached from this machine."""
     host = settings.host if settings.listens_on_loopback and settings.host != "localhost" else "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/stripe/"
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/{settings.webhook_names[0]}/"

@@ -4,7 +4,7 @@
 Decisions, which say what facts happen, are in ``decisions``.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final, TypeVar
@@ -635,6 +635,19 @@ _DENIED: Final = {
     Denial.NOT_CAPTURED: QuoteReason.NOT_CAPTURED,
 }
 """The reasons of the command table as those of a quote."""
+
+
+def payment_of_booking(payments: Sequence[Payment]) -> Payment | None:
+    """The payment that commands on a booking act on: the one that holds the booking, or else the newest.
+
+    Args:
+        payments: all payments of one booking, oldest first.
+
+    Returns None when there is none.
+    """
+    holding = [payment for payment in payments if payment.holds_booking]
+    ordered = holding or list(payments)
+    return ordered[-1] if ordered else None
 
 
 # --- the fold --------------------------------------------------------------------------------------------------

@@ -1,13 +1,14 @@
 """How often somebody may call: per address, per address without a valid token, and per principal where money moves.
 
 An address is where the connection comes from, or what a trusted proxy says of it (``TRUSTED_PROXIES``). One of IPv6
-stands for its whole /64, which one customer has all to himself. Stripe's webhooks and the probes of the house's own
-machinery are not counted: they come often, from few addresses, and turning them away would do harm.
+stands for its whole /64, which one customer has all to himself. The gateways' webhooks and the probes of the
+operator's own machinery are not counted: they come often, from few addresses, and turning them away would do harm.
 """
 
 import hashlib
 import ipaddress
 import math
+from collections.abc import Iterable
 from typing import Final, Self
 
 from attrs import frozen
@@ -21,10 +22,8 @@ from booking_payments.settings import Settings
 FAILURES: Final = 5
 """Requests without a valid token may come at a fifth of an address's rate: who guesses is not who pays."""
 
-UNCOUNTED: Final = frozenset(
-    {"/api/webhooks/stripe", "/api/webhooks/health", "/health/live", "/health/ready", "/metrics"}
-)
-"""Paths that know no limit per address; what they take is bounded in size."""
+UNCOUNTED: Final = frozenset({"/api/webhooks/health", "/health/live", "/health/ready", "/metrics"})
+"""Paths that know no limit per address, beside those of the gateways' webhooks; what they take is bounded in size."""
 
 
 @frozen(kw_only=True)
@@ -34,21 +33,26 @@ class Limits:
     address: Throttle
     failures: Throttle
     money: Throttle
+    webhooks: frozenset[str] = frozenset()
+    """The paths at which gateways of this installation deliver webhooks."""
 
     @classmethod
-    def of(cls, settings: Settings, counters: Counters) -> Self:
-        """The rates that the settings ask for, counted in ``counters``."""
+    def of(cls, settings: Settings, counters: Counters, webhook_names: Iterable[str]) -> Self:
+        """The rates that the settings ask for, counted in ``counters``. Webhooks that are sent to one of
+        ``webhook_names`` are not counted."""
         address, money = settings.rate_limit_address, settings.rate_limit_money
         failures = max(1, address.requests // FAILURES)
         return cls(
             address=Throttle("address", counters, requests=address.requests, period_s=address.period_s),
             failures=Throttle("failures", counters, requests=failures, period_s=address.period_s),
             money=Throttle("money", counters, requests=money.requests, period_s=money.period_s),
+            webhooks=frozenset(f"/api/webhooks/{name}" for name in webhook_names),
         )
 
     async def count_request(self, scope: Scope, metrics: Metrics) -> None:
         """Count a request of its address. Raises ``Refused`` (429) when there were too many."""
-        if scope["path"].removesuffix("/") not in UNCOUNTED:
+        path = scope["path"].removesuffix("/")
+        if path not in UNCOUNTED and path not in self.webhooks:
             verdict = await self.address.take(address_of(scope))
             _judge(verdict.wait_s, "address", verdict.alone, metrics)
 
