@@ -16,6 +16,7 @@ import pytest
 
 from booking_payments.settings import SETTING_NAMES
 from booking_payments.testing.sandbox import Sandbox
+from tests.integration.postgres import Server
 from tests.ports import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -173,6 +174,18 @@ def test_a_webhook_of_somebody_else_is_refused(service: Service) -> None:
     answer = service[1].post("/webhooks/stripe", content=b"{}", headers={"Stripe-Signature": "t=1,v1=00"})
 
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("name", ["fastapi", "django"])
+def test_on_postgresql_seats_and_payments_share_a_database(name: str, postgres_server: Server, tmp_path: Path) -> None:
+    with postgres_server.database() as url, running(SERVERS[name], tmp_path, {"DATABASE_URL": url}) as client:
+        answers = [pay((name, client), "A-1", "pm_card_visa") for _ in range(2)]
+        declined = pay((name, client), "A-2", "pm_card_chargeDeclined")
+
+    assert [each.status_code for each in [*answers, declined]] == [200, 409, 402]
+    assert answers[0].json()["status"] == "succeeded"
+    assert not (tmp_path / "seats.sqlite3").exists()
+    assert not (tmp_path / "booking-payments.db").exists()
 
 
 @pytest.mark.parametrize("name", ["fastapi", "django"])

@@ -16,7 +16,7 @@ from booking_payments import Currency, Money, NewBooking, open_payments_sync
 from booking_payments.asgi import Application
 from booking_payments.settings import SettingsError, load_settings
 from tests.integration.http.api import ANN, BOOKING_APP, JWT_SECRET
-from tests.integration.sandbox.receiver import Receiver
+from tests.integration.sandbox.http.receiver import Receiver
 
 PATIENCE_S = 30
 SECRET = "whsec_of_the_host"
