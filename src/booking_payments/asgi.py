@@ -9,18 +9,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-# isort: split
-from booking_payments.entrypoints import lean  # before anything else
-
-# isort: split
-from booking_payments.container import attach_channels, build
-from booking_payments.entrypoints.collecting import collecting_traces
-from booking_payments.entrypoints.garbage import look_for_less_garbage
-from booking_payments.entrypoints.logging import set_up_logging, speak_as_the_host_does
-from booking_payments.entrypoints.parent import end_with_parent
-from booking_payments.extras import extra
 from booking_payments.ports.gateway import OwnGateway
-from booking_payments.settings import Problem, Settings, SettingsError, load_settings
+from booking_payments.runtime.channels import attach_channels
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.extras import extra
+from booking_payments.runtime.logging import set_up_logging, speak_as_the_host_does
+from booking_payments.runtime.problems import Problem, SettingsError
+from booking_payments.runtime.process import collect_garbage_less, collecting_traces, end_with_parent, load_stripe_sdk
+from booking_payments.runtime.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -34,7 +30,7 @@ def app() -> "Application":
     settings = load_settings()
     set_up_logging(settings)
     end_with_parent()
-    lean.load_what_is_wanted(settings)
+    load_stripe_sdk(settings)
     return Application(settings)
 
 
@@ -55,7 +51,7 @@ class Application:
         if scope["type"] == "lifespan":
             with collecting_traces():
                 async with self._created(mounted=False) as app:  # the call lasts as long as the server
-                    look_for_less_garbage()
+                    collect_garbage_less()
                     await app(scope, receive, send)
         elif self._app is not None:
             await self._app(_without_prefix(scope), receive, send)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from booking_payments.adapters.messages.payload import payload
-from booking_payments.adapters.messages.signature import headers, key_of
+from booking_payments.adapters.messages.signature import headers
 from booking_payments.ports.publisher import Message
+from booking_payments.ports.signing_key import signing_key
 from tests.examples.test_examples import EXAMPLES
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -44,7 +45,7 @@ class Receiver:
             data={"booking_reference": "A-1"},
         )
         body = payload(message)
-        signed = headers(message.id, body, [key_of(secret)], datetime.now(UTC) - age)
+        signed = headers(message.id, body, [signing_key(secret)], datetime.now(UTC) - age)
         return self.send(body, signed)
 
     def send(self, body: bytes, signed: dict[str, str]) -> int:

@@ -103,7 +103,7 @@ async def look_at_checkout(world: World, booking_id: str, caller: Caller) -> Che
         handover = await uow.payments.handover(payment.id) if payment else None
         now = world.clock.now()
         payability = booking.payability(now)
-        policy = payment.refund_policy if payment else booking.refund_policy or world.terms.refunds
+        policy = payment.refund_policy if payment else booking.refund_policy or world.config.refunds
         return Checkout(
             booking=booking,
             price=payment.breakdown if payment else price_now(world, booking),

@@ -105,7 +105,7 @@ def _denied(world: World, booking: Booking, caller: Caller) -> QuoteReason | Non
 
 def denied_to_customer(world: World, booking: Booking) -> QuoteReason | None:
     """Why the customer of ``booking`` may ask for no refund of it; None when they may."""
-    allowed = booking.details.customer_refunds or world.terms.customer_refunds
+    allowed = booking.details.customer_refunds or world.config.customer_refunds
     return QuoteReason.REFUNDED_BY_ORGANIZER if allowed is CustomerRefunds.NONE else None
 
 
@@ -175,7 +175,7 @@ async def _begin(
             by=caller.subject,
             override=request.override,
             denied=_denied(world, booking, caller),
-            for_customer=caller.customer_id is not None and world.terms.full_refund_cancels,
+            for_customer=caller.customer_id is not None and world.config.full_refund_cancels,
         )
         recorder.add(decisions.request_refund(payment, asked, recorder.new_ids))
         recorder.release_refunded()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier
@@ -93,7 +93,7 @@ def test_the_page_shows_booking_and_price(site: Site) -> None:
 
 
 def test_a_fee_on_top_is_shown_before_it_is_paid() -> None:
-    with open_site(House(terms=Terms(fees=FeePolicy(payer=FeePayer.CUSTOMER)))) as site:
+    with open_site(House(config=PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER)))) as site:
         page = site.get(address(site.book())).text
 
     assert "3.00 USD" in page
@@ -101,32 +101,32 @@ def test_a_fee_on_top_is_shown_before_it_is_paid() -> None:
 
 
 STEPS = RefundPolicy(tiers=tuple(RefundTier(hours_before=h, percent=Decimal(p)) for h, p in ((48, 100), (24, 50))))
-LAST_TIER = "The refund policy of this booking gives nothing back so close to the event."
+LAST_TIER = "The refund policy of this booking allows no refund so close to the event."
 BY_ORGANIZER = "Only the organizer gives refunds of this booking; please ask them."
 
 
 @pytest.mark.parametrize(
     ("terms", "changes", "said"),
     [
-        (Terms(), {}, "Everything until the event starts."),
+        (PaymentConfig(), {}, "Everything until the event starts."),
         (
-            Terms(),
+            PaymentConfig(),
             {"refund_policy": STEPS},
             "Everything until 29 Mar 2026, 12:00 UTC, then 50 % until 30 Mar 2026, 12:00 UTC.",
         ),
-        (Terms(), {"refund_policy": STEPS, "starts_in": timedelta(hours=20)}, LAST_TIER),
+        (PaymentConfig(), {"refund_policy": STEPS, "starts_in": timedelta(hours=20)}, LAST_TIER),
         (
-            Terms(fees=FeePolicy(payer=FeePayer.CUSTOMER)),
+            PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER)),
             {},
             "Everything until the event starts; the processing fee is kept.",
         ),
-        (Terms(customer_refunds=CustomerRefunds.NONE), {"refund_policy": STEPS}, BY_ORGANIZER),
+        (PaymentConfig(customer_refunds=CustomerRefunds.NONE), {"refund_policy": STEPS}, BY_ORGANIZER),
     ],
 )
 def test_the_page_says_what_comes_back_before_and_after_it_is_paid(
-    terms: Terms, changes: dict[str, Any], said: str
+    terms: PaymentConfig, changes: dict[str, Any], said: str
 ) -> None:
-    with open_site(House(terms=terms)) as site:
+    with open_site(House(config=terms)) as site:
         booking_id = site.book(**changes)
         before = site.get(address(booking_id)).text
         site.run(site.house.payments.process_booking_payment, booking_id, "pm_card_visa")
@@ -154,7 +154,7 @@ def test_a_booking_that_costs_nothing_has_no_form(site: Site) -> None:
 
 
 def test_a_booking_that_is_registered_as_manual_is_only_authorized_here() -> None:
-    with open_site(House(terms=Terms())) as site:
+    with open_site(House(config=PaymentConfig())) as site:
         booking_id = site.book(capture_method=CaptureMethod.MANUAL)
         site.send(address(booking_id), f"/checkout/{booking_id}/pay", payment_method="pm_card_visa")
 

@@ -14,8 +14,8 @@ PACKAGE: Final = __name__.rpartition(".")[0]
 class LazyCommands(MutableMapping[str, click.Command]):
     """The commands of a group by name. Names are known at once; a command is imported when it is looked up.
 
-    ``homes`` has, for each name, the module of this package and the variable in it, ``"payments:show"``, and what the
-    command does, in the words of its own short help.
+    ``homes`` has, for each name, the module and the variable in it (``"payments:show"`` for a module of this package, a
+    module with dots by its full name), and what the command does, in the words of its own short help.
     """
 
     def __init__(self, homes: Mapping[str, tuple[str, str]]) -> None:
@@ -25,7 +25,7 @@ class LazyCommands(MutableMapping[str, click.Command]):
     def __getitem__(self, name: str) -> click.Command:
         if name not in self._loaded:
             module, _, variable = self._homes[name][0].partition(":")
-            self._loaded[name] = getattr(import_module(f"{PACKAGE}.{module}"), variable)
+            self._loaded[name] = getattr(import_module(module if "." in module else f"{PACKAGE}.{module}"), variable)
         return self._loaded[name]
 
     def __setitem__(self, name: str, command: click.Command) -> None:

@@ -8,7 +8,8 @@ from booking_payments.entrypoints.cli.lazy import LazyCommands, LazyGroup
 
 COMMANDS = LazyCommands(
     {
-        "serve": ("service:serve", "Serve the HTTP API and the pages."),
+        # In a module outside this package, since the command line imports no HTTP.
+        "serve": ("booking_payments.serve_command:serve", "Serve the HTTP API and the pages."),
         "worker": ("service:worker", "Do background work until a signal ends it."),
         "migrate": ("migrate:migrate", "Bring the database at DATABASE_URL to the newest schema."),
         "token": ("token:token", "Print a token, signed with JWT_SECRET."),
