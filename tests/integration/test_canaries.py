@@ -30,7 +30,7 @@ from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.http.services import Readiness, Services
 from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.settings import SETTING_NAMES, Settings, SettingsError, load_settings
-from tests.integration.http.test_object_access import OPERATIONS
+from tests.integration.http.routes import OPERATIONS
 
 # With a "!" where nothing in the looks of a secret would give it away: no id may hold one.
 MARK = "Canary0123456789abcdef"

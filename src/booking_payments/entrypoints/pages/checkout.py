@@ -17,7 +17,7 @@ from booking_payments.application.checking_out import Checkout, Stage
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.fees import FeePayer
 from booking_payments.entrypoints.http import door, render
-from booking_payments.entrypoints.http.endpoint import Answer as Done
+from booking_payments.entrypoints.http.commands import Done
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.models import PaymentAnswer
 from booking_payments.entrypoints.http.problems import Problem, Refused

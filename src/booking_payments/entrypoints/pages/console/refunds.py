@@ -11,7 +11,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.http.endpoint import Answer as Done
+from booking_payments.entrypoints.http.commands import Done
 from booking_payments.entrypoints.http.idempotency import REPLAYED
 from booking_payments.entrypoints.http.models import RefundAnswer
 from booking_payments.entrypoints.http.problems import Problem, Refused, Reply
