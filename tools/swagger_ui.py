@@ -1,4 +1,4 @@
-"""Replace the Swagger UI in the package by another version of npm's ``swagger-ui-dist``: ``python -m tools.swagger_ui 5.35.0``.
+"""Replace Swagger UI in the package by another version: ``python -m tools.swagger_ui 5.35.0``.
 
 Needs ``npm``, whose own integrity check of the package applies.
 """

@@ -28,17 +28,17 @@ from booking_payments.adapters.sql.tables import outbox
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking
-from booking_payments.container import build
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import NotFound, NotPossibleNow, RefusedByRule
 from booking_payments.domain.instructions import CancelIntent, CancellationReason, ConfirmIntent, CreateIntent
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import IntentReport
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.ports.audit import AuditOutcome
 from booking_payments.ports.gateway import Refused
-from booking_payments.settings import load_settings
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import load_settings
 from booking_payments.testing.gateway_contract import GatewayContract, by_card, creation, refund_of
 from booking_payments.testing.house import House
 from tests.integration.postgres import Server

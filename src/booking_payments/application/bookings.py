@@ -19,7 +19,7 @@ from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, RefundRefused, RefusedByRule
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import total
-from booking_payments.domain.payment import Payment
+from booking_payments.domain.payment import Payment, payment_of_booking
 from booking_payments.domain.texts import require_reason
 from booking_payments.ports.storage import AlreadyExists, UnitOfWork
 
@@ -51,7 +51,7 @@ async def register_booking(world: World, new: NewBooking, caller: Caller) -> Reg
     when the reference belongs to a booking with other content.
     """
     booking = _booked(world, new)
-    bounded = bool(world.terms.max_unpaid_bookings) and not booking.free
+    bounded = bool(world.config.max_unpaid_bookings) and not booking.free
 
     async def work(uow: UnitOfWork) -> Registered | Overdue:
         if bounded:  # before anything is read: what is counted below must not change until this is committed
@@ -118,7 +118,7 @@ def _require_future(world: World, booking: Booking) -> None:
 async def _require_room(world: World, uow: UnitOfWork, customer_id: str) -> None:
     """Seats that one customer holds unpaid are kept from all others, whatever the holds wait for. The customer is
     locked, so that registrations at the same moment are counted one after the other."""
-    most = world.terms.max_unpaid_bookings
+    most = world.config.max_unpaid_bookings
     if await uow.bookings.count_unpaid(customer_id) >= most:
         message = f"this customer holds {most} unpaid bookings already; pay or cancel one first"
         raise RefusedByRule(message, code="too_many_unpaid_bookings")
@@ -130,8 +130,8 @@ def _booked(world: World, new: NewBooking) -> Booking:
         raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
     if new.amount.minor < 0:
         raise RefusedByRule("the amount must not be negative", code="negative_amount")
-    world.terms.methods.narrowed_by(new.details.methods)
-    capture_method = new.details.capture_method or world.terms.capture_method
+    world.config.methods.narrowed_by(new.details.methods)
+    capture_method = new.details.capture_method or world.config.capture_method
     return Booking(
         id=world.ids.new("bk"),
         reference=new.reference,
@@ -234,7 +234,7 @@ async def _begin_cancel(
             raise RefusedByRule(message, code="refund_not_allowed")
         if booking.status is BookingStatus.EXPIRED:
             raise NotPossibleNow("this booking has expired already", code="booking_expired")
-        payment = await _last_payment(uow, booking)
+        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
         recorder = Recorder(world, uow, booking, payment, caller)
         if by_owner and booking.status is BookingStatus.CANCELED:
             return booking, None  # what it gives back is up to whoever canceled it
@@ -248,12 +248,6 @@ async def _begin_cancel(
         return recorder.booking, _begun(recorder, payment, holder)
 
     return await world.storage.transact(work)
-
-
-async def _last_payment(uow: UnitOfWork, booking: Booking) -> Payment | None:
-    payments = await uow.payments.of_booking(booking.id)
-    holding = [payment for payment in payments if payment.holds_booking]
-    return (holding or list(payments))[-1] if payments else None
 
 
 def _begun(recorder: Recorder, before: Payment | None, holder: str) -> Claimed | None:
@@ -341,7 +335,7 @@ async def _begin_expiry(world: World, booking_id: str, caller: Caller) -> Claime
         booking = await uow.bookings.lock(booking_id)
         if booking is None or not _is_overdue(booking, world.clock.now()):
             return None
-        payment = await _last_payment(uow, booking)
+        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
         recorder = Recorder(world, uow, booking, payment, caller)
         _lapse(world, recorder)
         await recorder.save(holder=holder)

@@ -1,8 +1,9 @@
 """Telling the booking app that a hold is about to end, so that it can remind its customer.
 
-Each booking is announced once, by one of the processes that do background work, when ``Terms.expiring_notice`` or less
-is left. Bookings that are paid, ended, or whose payment is being processed or is authorized, are not announced: nobody
-has to do anything about them. The message is its own record: a booking that has one is not announced again.
+Each booking is announced once, by one of the processes that do background work, when
+``PaymentConfig.expiring_notice`` or less is left. Bookings that are paid, ended, or whose payment is being processed or
+is authorized, are not announced: nobody has to do anything about them. The message is its own record: a booking that
+has one is not announced again.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.recording import Recorder
 from booking_payments.application.rounds import through_queue
 from booking_payments.application.world import World
-from booking_payments.domain.payment import Payment
+from booking_payments.domain.payment import payment_of_booking
 from booking_payments.ports.storage import UnitOfWork
 
 EXPIRING: Final = "booking.expiring"
@@ -22,7 +23,7 @@ ANNOUNCE_AT_ONCE: Final = 100
 async def announce_expiring(world: World) -> int:
     """Write ``booking.expiring`` for the holds that end soon, ``ANNOUNCE_AT_ONCE`` of them beside those that break;
     returns how many were found. Raises an ``ExceptionGroup`` in the end of what broke."""
-    now, notice = world.clock.now(), world.terms.expiring_notice
+    now, notice = world.clock.now(), world.config.expiring_notice
     if not notice:
         return 0
 
@@ -37,19 +38,15 @@ async def announce_expiring(world: World) -> int:
 
 async def _announce(world: World, booking_id: str) -> None:
     now = world.clock.now()
-    until = now + world.terms.expiring_notice
+    until = now + world.config.expiring_notice
 
     async def work(uow: UnitOfWork) -> None:
         booking = await uow.bookings.lock(booking_id)
         # Somebody else may have announced, paid or ended it before it was locked.
         if booking is None or not await uow.bookings.due_to_warn(now, until, 1, booking_id):
             return
-        recorder = Recorder(world, uow, booking, await _last_payment(uow, booking_id), Caller.system("expiry"))
+        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
+        recorder = Recorder(world, uow, booking, payment, Caller.system("expiry"))
         await recorder.tell(EXPIRING, {"expires_at": booking.expires_at.isoformat()})
 
     await world.storage.transact(work)
-
-
-async def _last_payment(uow: UnitOfWork, booking_id: str) -> Payment | None:
-    payments = await uow.payments.of_booking(booking_id)
-    return payments[-1] if payments else None

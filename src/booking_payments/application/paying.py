@@ -18,7 +18,7 @@ from booking_payments.domain.errors import AlreadyUnderWay, NotFound, NotPossibl
 from booking_payments.domain.instructions import CaptureMethod, Client, Replacement
 from booking_payments.domain.lifecycle import Command, PaymentStatus, require
 from booking_payments.domain.money import Money
-from booking_payments.domain.payment import Payment
+from booking_payments.domain.payment import Payment, payment_of_booking
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import Subject, UnitOfWork
 
@@ -62,7 +62,7 @@ async def start_payment(
         waits = False
         decisions.require_payable(recorder.booking, recorder.now)
         captured = decisions.capture_of(
-            recorder.booking, capture_method, world.terms.capture_method, may_choose=_may_choose_capture(world, caller)
+            recorder.booking, capture_method, world.config.capture_method, may_choose=_may_choose_capture(world, caller)
         )
         if _goes_on(recorder.payment_or_none):
             decisions.require_same_capture(recorder.payment, capture_method)
@@ -124,7 +124,7 @@ async def _in_action(
         return None if goes_on and now.status.awaits_customer else view
     if not decisions.asks_for_attempt_in_action(now, payment_method_id):
         return None  # the customer has chosen another method in the browser since
-    if return_url not in (None, now.return_url or world.terms.return_url):
+    if return_url not in (None, now.return_url or world.config.return_url):
         raise _action_pending()
     return view
 
@@ -138,7 +138,7 @@ def _action_pending() -> NotPossibleNow:
 
 
 def _may_choose_capture(world: World, caller: Caller) -> bool:
-    return caller.customer_id is None or world.terms.capture_by_customer
+    return caller.customer_id is None or world.config.capture_by_customer
 
 
 def _goes_on(payment: Payment | None) -> bool:
@@ -159,7 +159,7 @@ def _confirmed(
         payment,
         idempotency_key=world.ids.idempotency_key(),
         payment_method_id=payment_method_id,
-        return_url=return_url or payment.return_url or world.terms.return_url,
+        return_url=return_url or payment.return_url or world.config.return_url,
     )
 
 
@@ -280,7 +280,7 @@ async def payment_status(world: World, booking_id: str, caller: Caller) -> Payme
 
     async def work(uow: UnitOfWork) -> PaymentView:
         caller.require(await uow.bookings.get(booking_id))
-        payment = latest(await uow.payments.of_booking(booking_id))
+        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
         if payment is None:
             raise NotFound()
         return PaymentView(payment=payment, handover=await uow.payments.handover(payment.id))
@@ -292,13 +292,6 @@ async def journal(world: World, booking_id: str, caller: Caller) -> Sequence[ev.
     """All facts of the booking's latest payment, oldest first. Raises ``NotFound`` when none was started."""
     view = await payment_status(world, booking_id, caller)
     return await world.storage.read(lambda uow: uow.payments.journal(view.payment.id))
-
-
-def latest(payments: Sequence[Payment]) -> Payment | None:
-    """The payment that holds the booking, or else the newest."""
-    holding = [payment for payment in payments if payment.holds_booking]
-    ordered = holding or list(payments)
-    return ordered[-1] if ordered else None
 
 
 # --- the common course -----------------------------------------------------------------------------------------
@@ -338,7 +331,7 @@ async def _begin(
 
     async def work(uow: UnitOfWork) -> Claimed | Payment | None:
         booking: Booking = caller.require(await uow.bookings.lock(booking_id))
-        payment = latest(await uow.payments.of_booking(booking_id))
+        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
         if payment is None and must_exist:
             raise NotFound()
         if payment is not None and payment.operation is not None:

@@ -12,7 +12,7 @@ from booking_payments.application.views import NewBooking
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments_sync
 from booking_payments.entrypoints.cli import main
-from booking_payments.settings import SETTING_NAMES
+from booking_payments.runtime.settings import SETTING_NAMES
 
 PAY_TO = "Example Cinemas, DE02 1203 0000 0000 2020 51"
 

@@ -6,11 +6,11 @@ import pytest
 import structlog
 
 from booking_payments.domain import errors
-from booking_payments.domain.retry import DECLINES, Decline
+from booking_payments.domain.declines import DECLINES, Decline
 from booking_payments.entrypoints.http.frame import SECURITY_HEADERS
 from booking_payments.entrypoints.http.problems import STATUSES, reply_to, status_of
-from booking_payments.entrypoints.http.services import Readiness
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
+from booking_payments.runtime.services import Readiness
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, open_api, problem_of
 from tests.integration.http.routes import declared

@@ -8,6 +8,7 @@ import structlog
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.idempotency import Fate, KeyedRequest, fate_of
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
     CardDeclined,
@@ -21,13 +22,12 @@ from booking_payments.domain.errors import (
     RefusedByRule,
     TryAgainLater,
 )
-from booking_payments.domain.retry import Decline
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.idempotency import FORGOTTEN, Work, asked, key_of, once
-from booking_payments.entrypoints.http.models import CancelBooking
 from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply, reply_to
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.ports.storage import ANSWER_LIFETIME, CommitLost, StorageConflict, StorageDown
+from booking_payments.presentation.models import CancelBooking
+from booking_payments.runtime.services import Services
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, open_api, problem_of, services_of
 

@@ -15,8 +15,8 @@ from openapi_spec_validator import validate
 from tools import swagger_ui
 
 from booking_payments.domain import events
-from booking_payments.entrypoints.http import models, render
 from booking_payments.entrypoints.http.app import api_document
+from booking_payments.presentation import models, render
 from tests.integration.http.api import Api, open_api
 from tests.integration.http.routes import DOCUMENT, Json
 

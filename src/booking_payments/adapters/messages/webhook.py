@@ -8,10 +8,11 @@ import anyio
 import httpx2
 
 from booking_payments.adapters.messages.payload import MEDIA_TYPE, payload
-from booking_payments.adapters.messages.signature import headers, key_of
+from booking_payments.adapters.messages.signature import headers
 from booking_payments.adapters.network import Network
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.publisher import Message, NotTaken
+from booking_payments.ports.signing_key import signing_key
 
 TIMEOUT: Final = timedelta(seconds=15)
 """How long a receiver may take in all; the specification recommends 15 to 30 seconds."""
@@ -34,7 +35,7 @@ class WebhookPublisher:
     ) -> None:
         self._url, self._clock = url, clock
         self._timeout_s = timeout.total_seconds()
-        self._keys = [key_of(secret) for secret in secrets]
+        self._keys = [signing_key(secret) for secret in secrets]
         network = network or Network.of_environment()
         self._client = httpx2.AsyncClient(
             timeout=self._timeout_s,

@@ -20,7 +20,7 @@ from procrastinate.jobs import Job as QueuedJob
 from procrastinate.manager import QUEUEING_LOCK_CONSTRAINT
 from psycopg.errors import RaiseException
 
-from booking_payments.adapters.procrastinate.presence import STALLED_S
+from booking_payments.adapters.procrastinate.liveness import STALLED_S
 from booking_payments.adapters.procrastinate.queue import DELIVER, FIRST, QUEUE, SETTLE
 
 POLL_S: Final = 1.0
@@ -43,7 +43,7 @@ REMOVE_OLD: Final = "booking_payments.remove_old_jobs"
 
 log = structlog.get_logger("booking_payments.worker")
 
-Chore = Callable[[], Awaitable[object]]
+Task = Callable[[], Awaitable[object]]
 
 
 @frozen
@@ -55,20 +55,20 @@ class Periodic:
 
     name: str
     cron: str
-    chore: Chore
+    run: Task
     priority: int = 0
 
 
 @frozen(kw_only=True)
-class Duties:
-    """What a worker does: both kinds of job, and the periodic work."""
+class WorkerTasks:
+    """The tasks of a worker: both kinds of job, and the periodic ones."""
 
     settle: Callable[[str], Awaitable[object]]
-    deliver: Chore
+    deliver: Task
     periodic: Sequence[Periodic]
 
 
-def make_app(dsn: str, duties: Duties, connections: int) -> App:
+def make_app(dsn: str, tasks: WorkerTasks, connections: int) -> App:
     """Procrastinate over the PostgreSQL at ``dsn`` (libpq's spelling), which must be reached directly: notifications
     do not pass PgBouncer in transaction mode."""
     connector = PsycopgConnector(conninfo=dsn, min_size=1, max_size=connections, timeout=CONNECTION_S)
@@ -76,13 +76,13 @@ def make_app(dsn: str, duties: Duties, connections: int) -> App:
 
     @app.task(name=SETTLE, queue=QUEUE)
     async def settle_payment(payment_id: str) -> None:
-        await duties.settle(payment_id)
+        await tasks.settle(payment_id)
 
     @app.task(name=DELIVER, queue=QUEUE)
     async def deliver_messages() -> None:
-        await duties.deliver()
+        await tasks.deliver()
 
-    for each in duties.periodic:
+    for each in tasks.periodic:
         _add_periodic(app, each)
     _add_housekeeping(app)
     return app
@@ -95,7 +95,7 @@ def _add_periodic(app: App, periodic: Periodic) -> None:
     @app.periodic(cron=periodic.cron, periodic_id=periodic.name)
     @app.task(name=name, queue=QUEUE, queueing_lock=name, priority=periodic.priority)
     async def tick(timestamp: int) -> None:
-        await periodic.chore()
+        await periodic.run()
 
 
 def _add_housekeeping(app: App) -> None:

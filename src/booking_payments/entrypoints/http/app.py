@@ -49,9 +49,9 @@ from booking_payments.entrypoints.http.problems import (
     problem,
     reply_to,
 )
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.http.tracing import traced_app
 from booking_payments.entrypoints.pages.site import pages_of, running_reconciliations
+from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -115,7 +115,7 @@ def api(*, sandboxed: bool) -> list[ControllerRouterHandler]:
             middleware=[Correlated()],
         ),
         _router(
-            [webhooks.stripe, webhooks.health, health.live, health.ready, health.metrics],
+            [webhooks.of_gateway, webhooks.health, health.live, health.ready, health.metrics],
             request_class=door.WholeRequest,
             request_max_body_size=door.JSON_LIMIT,
         ),

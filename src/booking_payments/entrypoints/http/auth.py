@@ -18,11 +18,12 @@ from litestar.handlers import BaseRouteHandler
 
 from booking_payments.application.callers import Caller
 from booking_payments.entrypoints.http.door import is_id
-from booking_payments.entrypoints.http.limits import Limits
+from booking_payments.entrypoints.http.limits import count_failure, count_money
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.entrypoints.http.services import Services
-from booking_payments.entrypoints.tokens import MAX_LIFETIME_S, MAX_SUBJECT
-from booking_payments.settings import Settings
+from booking_payments.presentation.tokens import MAX_LIFETIME_S, MAX_SUBJECT
+from booking_payments.runtime.rate_limits import RateLimits
+from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import Settings
 
 MAX_TOKEN: Final = 4096
 """Characters; ours have about 200."""
@@ -42,7 +43,7 @@ class Access(Enum):
     """Who may call a route, in words for the documentation. Whose booking it is comes on top of it."""
 
     PUBLIC = "anybody"
-    SIGNED = "Stripe, by its signature"
+    SIGNED = "the gateway, by its signature"
     TOKEN = "any valid token"  # noqa: S105 - no password
     OWNER = "the booking's customer"
     OWNER_OR_OPERATOR = "the booking's customer, or scope payments:operate"
@@ -59,7 +60,7 @@ class Access(Enum):
 
 PUBLIC_PATHS: Final = frozenset(
     {
-        "/api/webhooks/stripe",
+        "/api/webhooks/{gateway:str}",
         "/api/webhooks/health",
         "/health/live",
         "/health/ready",
@@ -138,21 +139,21 @@ async def require_declared_access(connection: ASGIConnection[Any, Any, Any, Any]
 
 async def _authenticated(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
     state = connection.app.state
-    limits: Limits | None = state["services"].limits
+    limits: RateLimits | None = state["services"].limits
     try:
         return authenticate(connection.headers.get("authorization"), state["token_rules"])
     except Refused:
         if limits is not None:
-            await limits.count_failure(connection.scope, state["metrics"])
+            await count_failure(limits, connection.scope, state["metrics"])
         raise
 
 
 async def _count_money(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler, principal: Principal
 ) -> None:
-    limits: Limits | None = connection.app.state["services"].limits
+    limits: RateLimits | None = connection.app.state["services"].limits
     if limits is not None and moves_money(handler.opt) and not _speaks_for_all(handler.opt["access"], principal):
-        await limits.count_money(principal.subject, principal.issuer, connection.app.state["metrics"])
+        await count_money(limits, principal.subject, principal.issuer, connection.app.state["metrics"])
 
 
 def moves_money(opt: Mapping[str, Any]) -> bool:

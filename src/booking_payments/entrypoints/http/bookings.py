@@ -18,10 +18,13 @@ from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, Meth
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier
 from booking_payments.domain.texts import require_email, require_line, require_text
-from booking_payments.entrypoints.http import door, render
+from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import BookingId, Call, Done, GivenCall, GivenCommand
-from booking_payments.entrypoints.http.models import (
+from booking_payments.entrypoints.http.routing import for_token, operation
+from booking_payments.ports.storage import BookingFilter
+from booking_payments.presentation import render
+from booking_payments.presentation.models import (
     BookingAnswer,
     BookingsAnswer,
     BookingsQuery,
@@ -30,8 +33,6 @@ from booking_payments.entrypoints.http.models import (
     Policy,
     RegisterBooking,
 )
-from booking_payments.entrypoints.http.routing import for_token, operation
-from booking_payments.ports.storage import BookingFilter
 
 _NEW: Final = {
     "reference": "order-1001",

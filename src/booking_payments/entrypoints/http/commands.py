@@ -23,8 +23,8 @@ from booking_payments.entrypoints.http.door import JsonRequest, is_id
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import TOLD, Reply, reply_to
-from booking_payments.entrypoints.http.render import Reader
-from booking_payments.entrypoints.http.services import Services
+from booking_payments.presentation.render import Reader
+from booking_payments.runtime.services import Services
 
 A = TypeVar("A", bound=msgspec.Struct)
 

@@ -4,8 +4,8 @@ from litestar import get
 
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import GivenCall
-from booking_payments.entrypoints.http.models import ConfigAnswer
 from booking_payments.entrypoints.http.routing import for_token
+from booking_payments.presentation.models import ConfigAnswer
 
 
 @get(

@@ -14,7 +14,7 @@ from litestar.response import Response
 from booking_payments.entrypoints.http import openapi
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.settings import Settings
+from booking_payments.runtime.settings import Settings
 
 UI_FILES: Final[Mapping[str, str]] = {
     "swagger-ui.css": "text/css",

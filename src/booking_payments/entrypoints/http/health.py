@@ -7,10 +7,10 @@ from litestar.response import Response
 
 from booking_payments.entrypoints.http.gauges import BookGauges
 from booking_payments.entrypoints.http.metrics import MEDIA_TYPE, Metrics
-from booking_payments.entrypoints.http.models import HealthAnswer
 from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.entrypoints.http.routing import public
-from booking_payments.entrypoints.http.services import Services
+from booking_payments.presentation.models import HealthAnswer
+from booking_payments.runtime.services import Services
 
 
 @get("/health/live", summary="Whether the process answers", tags=["health"], **public(counted=False))

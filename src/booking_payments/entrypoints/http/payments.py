@@ -13,10 +13,13 @@ from booking_payments.application.views import PaymentView
 from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.texts import require_line
-from booking_payments.entrypoints.http import door, render
+from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import BookingId, Call, Done, GivenCall, GivenCommand
-from booking_payments.entrypoints.http.models import (
+from booking_payments.entrypoints.http.routing import for_token, operation
+from booking_payments.ports.storage import PaymentFilter
+from booking_payments.presentation import render
+from booking_payments.presentation.models import (
     CapturePayment,
     ConfirmPayment,
     EventsAnswer,
@@ -27,8 +30,6 @@ from booking_payments.entrypoints.http.models import (
     RetryPayment,
     StartPayment,
 )
-from booking_payments.entrypoints.http.routing import for_token, operation
-from booking_payments.ports.storage import PaymentFilter
 
 _CHARGING: Final = frozenset({402, 404, 502})
 _HOLDING: Final = frozenset({404, 502})

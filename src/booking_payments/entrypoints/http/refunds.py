@@ -12,11 +12,13 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.views import RefundView
 from booking_payments.domain.events import Settlement
 from booking_payments.domain.refunds import RefundReason
-from booking_payments.entrypoints.http import render
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import BookingId, Call, Done, GivenCall, GivenCommand, PaymentId
 from booking_payments.entrypoints.http.idempotency import REPLAYED
-from booking_payments.entrypoints.http.models import (
+from booking_payments.entrypoints.http.payments import payment_done
+from booking_payments.entrypoints.http.routing import for_token, operation
+from booking_payments.presentation import render
+from booking_payments.presentation.models import (
     PaymentAnswer,
     QuoteAnswer,
     QuoteQuery,
@@ -24,8 +26,6 @@ from booking_payments.entrypoints.http.models import (
     RefundPayment,
     SettleDebt,
 )
-from booking_payments.entrypoints.http.payments import payment_done
-from booking_payments.entrypoints.http.routing import for_token, operation
 
 _SETTLED: Final = {"amount": "50.00", "how": "paid_elsewhere", "note": "in cash at the box office"}
 

@@ -9,10 +9,10 @@ from litestar.params import Body, PathParameter
 from litestar.response import Response
 
 from booking_payments.entrypoints.http import door
-from booking_payments.entrypoints.http.models import AuthenticateCard
 from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.entrypoints.http.routing import public
-from booking_payments.entrypoints.http.services import Services
+from booking_payments.presentation.models import AuthenticateCard
+from booking_payments.runtime.services import Services
 
 _ANSWER: Final = {"client_secret": "pi_..._secret_...", "outcome": "succeeded"}
 

@@ -1,12 +1,13 @@
-"""Stripe's webhooks: the raw bytes go to the facade, which verifies them; every failure is a 400, so that Stripe
-sends the event again."""
+"""Webhooks of the gateways: raw bytes and headers go to the facade, which checks them; every failure is a 400, so that
+the gateway sends the event again."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import structlog
 from litestar import Request, get, post
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Parameter, RequestBody, Schema
+from litestar.params import PathParameter
 
 from booking_payments.application.views import WebhookResult
 from booking_payments.domain.errors import PaymentError
@@ -14,16 +15,16 @@ from booking_payments.entrypoints.http import audit, door
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.models import HealthAnswer, WebhookAnswer
 from booking_payments.entrypoints.http.problems import Refused, bad_request
 from booking_payments.entrypoints.http.routing import public
-from booking_payments.entrypoints.http.services import Services
-from booking_payments.ports.gateway import WebhookRefused
 from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.webhooks import WebhookRefused, WebhooksNotTaken
+from booking_payments.presentation.models import HealthAnswer, WebhookAnswer
+from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 
-NOT_PROCESSED: Final = "the event could not be processed; it is kept, send it again later"
+NOT_PROCESSED: Final = "the event could not be processed; send it again later"
 log = structlog.get_logger("booking_payments.webhooks")
 
 _EVENT: Final = {
@@ -41,35 +42,40 @@ class SignedEvent(Operation):
     """What the handler reads as raw bytes, for the OpenAPI document."""
 
     def __post_init__(self) -> None:
-        schema = Schema(type=OpenAPIType.OBJECT, description="an event, as Stripe wrote it")
+        schema = Schema(type=OpenAPIType.OBJECT, description="an event, as the gateway wrote it")
         content = OpenAPIMediaType(schema=schema, example=_EVENT)
         self.request_body = RequestBody(required=True, content={"application/json": content})
         self.parameters = [
+            *(self.parameters or []),
             Parameter(
                 name="Stripe-Signature",
                 param_in="header",
-                required=True,
-                description="t=<unix seconds>,v1=<hex HMAC-SHA256>",
+                required=False,
+                description="Stripe's: t=<unix seconds>,v1=<hex HMAC-SHA256>. "
+                "Other gateways sign in headers of their own.",
                 schema=Schema(type=OpenAPIType.STRING),
-            )
+            ),
         ]
 
 
 @post(
-    "/api/webhooks/stripe",
-    summary="An event of Stripe, signed over its raw bytes",
+    "/api/webhooks/{gateway:str}",
+    summary="An event of a gateway (`stripe` for Stripe), signed over its raw bytes",
     tags=["webhooks"],
     request_max_body_size=door.WEBHOOK_LIMIT,
     operation_class=SignedEvent,
-    **public(Access.SIGNED, errors={400}, counted=False),
+    **public(Access.SIGNED, errors={400, 404}),
 )
-async def stripe(request: AnyRequest) -> WebhookAnswer:
+async def of_gateway(
+    gateway: Annotated[str, PathParameter(description="the gateway's name, as in the settings")], request: AnyRequest
+) -> WebhookAnswer:
     """Take in one delivery."""
     services: Services = request.app.state["services"]
     body = await request.body()
-    signature = request.headers.get("stripe-signature")
     try:
-        result = await services.payments.receive_webhook(body, signature)
+        result = await services.payments.receive_webhook(body, request.headers, gateway=gateway)
+    except WebhooksNotTaken as error:
+        raise Refused(404, error.code, error.message) from None
     except WebhookRefused as error:
         raise _refused(request, "refused", error.code, bad_request(error.message, error.code)) from None
     except (PaymentError, StorageConflict) as error:

@@ -10,10 +10,11 @@ from structlog.contextvars import bound_contextvars
 from booking_payments.application.callers import Caller
 from booking_payments.entrypoints.http import idempotency
 from booking_payments.entrypoints.http.commands import Operation, Work, run_once
+from booking_payments.entrypoints.http.limits import count_money
 from booking_payments.entrypoints.http.problems import Problem, Reply
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.forms import Form
 from booking_payments.entrypoints.pages.sessions import Session
+from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -38,7 +39,7 @@ async def count_gateway_call(request: AnyRequest, services: Services, session: S
     """
     if services.limits is not None:
         principal = session.principal
-        await services.limits.count_money(principal.subject, principal.issuer, request.app.state["metrics"])
+        await count_money(services.limits, principal.subject, principal.issuer, request.app.state["metrics"])
 
 
 async def act_once(
