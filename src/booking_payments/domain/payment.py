@@ -58,7 +58,7 @@ from booking_payments.domain.texts import rfc3339, rfc3339_or_none
 def is_template(payment_method_id: str) -> bool:
     """True for one of the gateway's test ids, such as ``pm_card_visa``.
 
-    Each use of a test id creates a new payment method with an id of its own (``pm_1N...``).
+    Each use of a test id creates a new payment method with another id (``pm_1N...``).
     """
     return payment_method_id.count("_") > 1
 

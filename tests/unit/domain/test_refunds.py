@@ -193,6 +193,30 @@ def test_a_quote_is_valid_until_its_tier_ends(before: timedelta, until: timedelt
     assert refundable(tiers=STEPS).quote(STARTS - before, None).refundable_until == STARTS - until
 
 
+@pytest.mark.parametrize(
+    ("tiers", "before", "ahead"),
+    [
+        ((), TICK, [(100, 0 * HOUR)]),
+        ((), 0 * HOUR, []),
+        (STEPS, 72 * HOUR, [(100, 48 * HOUR), (50, 24 * HOUR)]),
+        (STEPS, 48 * HOUR, [(50, 24 * HOUR)]),
+        (STEPS, 24 * HOUR, []),
+    ],
+)
+def test_the_remaining_tiers_are_listed_with_their_deadlines(
+    tiers: tuple[RefundTier, ...], before: timedelta, ahead: list[tuple[int, timedelta]]
+) -> None:
+    found = RefundPolicy(tiers=tiers).shares_ahead(STARTS - before, STARTS)
+
+    assert found == tuple((Fraction(percent, 100), STARTS - until) for percent, until in ahead)
+
+
+def test_a_tier_of_zero_percent_is_not_listed() -> None:
+    policy = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal(0)),))
+
+    assert policy.shares_ahead(STARTS - 72 * HOUR, STARTS) == ()
+
+
 def test_without_tiers_everything_can_be_refunded_until_the_event_starts() -> None:
     quote = refundable().quote(STARTS - TICK, None)
 
