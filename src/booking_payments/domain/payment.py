@@ -691,12 +691,9 @@ _DENIED: Final = {
 
 
 def payment_of_booking(payments: Sequence[Payment]) -> Payment | None:
-    """The payment that commands on a booking act on: the one that holds the booking, or else the newest.
+    """Return the payment that commands on a booking act on: the one that holds it, or else the newest.
 
-    Args:
-        payments: all payments of one booking, oldest first.
-
-    Returns None when there is none.
+    ``payments`` are all payments of one booking, oldest first. Returns None for no payments.
     """
     holding = [payment for payment in payments if payment.holds_booking]
     ordered = holding or list(payments)

@@ -314,6 +314,6 @@ def booking_after(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
 
 
 def end_reason_after(booking: Booking, facts: Sequence[ev.Fact]) -> EndReason | None:
-    """Return why the booking ended, after these events of its payment; None without a reason in addition to its status."""
+    """Return why the booking ended, after these events of its payment; None without a further reason."""
     reasons = [fact.reason for fact in facts if isinstance(fact, ev.BookingReleased)]
     return EndReason(reasons[-1]) if reasons and reasons[-1] else booking.end_reason
