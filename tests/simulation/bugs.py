@@ -36,7 +36,14 @@ from booking_payments.application.world import World
 from booking_payments.domain import decisions, ledger
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
-from booking_payments.domain.decisions import ending, intents, lost, obligations, observe_disputes, observe_refunds
+from booking_payments.domain.decisions import (
+    closing,
+    lost,
+    obligations,
+    observe_disputes,
+    observe_intents,
+    observe_refunds,
+)
 from booking_payments.domain.instructions import CancelIntent, CreateRefund
 from booking_payments.domain.lifecycle import (
     NO_EFFECT,
@@ -124,7 +131,7 @@ def fresh_key_per_process(patch: Patch) -> None:
 
 @_bug("a key is sent whatever its age")
 def keys_live_for_ever(patch: Patch) -> None:
-    patch.setattr(ending, "KEY_LIFETIME", timedelta(days=365))
+    patch.setattr(closing, "KEY_LIFETIME", timedelta(days=365))
 
 
 # --- outcomes --------------------------------------------------------------------------------------------------
@@ -343,7 +350,7 @@ def broken_walk_counts(patch: Patch) -> None:
 
 @_bug("an intent that turns up is left as it is")
 def what_turns_up_is_left(patch: Patch) -> None:
-    patch.setattr(ending, "_MAY_BE_PAID", ())
+    patch.setattr(closing, "_MAY_BE_PAID", ())
 
 
 @_bug("a refund is sent again while its first sending could pay it, too")
@@ -428,14 +435,14 @@ def late_money_is_kept(patch: Patch) -> None:
 
 @_bug("a success after the end is not booked")
 def late_success_is_dropped(patch: Patch) -> None:
-    succeeded = intents._succeeded
+    succeeded = observe_intents._succeeded
 
     def other(payment: Payment, report: Any, booking: Booking, alone: bool) -> decisions.Facts:
         if booking.status is not BookingStatus.PENDING:
             return ()
         return succeeded(payment, report, booking, alone)
 
-    patch.setattr(intents, "_succeeded", other)
+    patch.setattr(observe_intents, "_succeeded", other)
 
 
 @_bug("a paid booking is not confirmed")
@@ -450,7 +457,7 @@ def paid_is_not_confirmed(patch: Patch) -> None:
 
 @_bug("a verdict is written to the attempt that is running, whatever its method")
 def verdict_goes_to_the_running_attempt(patch: Patch) -> None:
-    patch.setattr(intents, "_running_with", lambda payment, payment_method_id: payment.running_attempt)
+    patch.setattr(observe_intents, "_running_with", lambda payment, payment_method_id: payment.running_attempt)
 
 
 @_bug("a method that is named later is forgotten, and the older one charged")

@@ -15,7 +15,7 @@ from attrs import frozen
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain import payment as payment_module
-from booking_payments.domain.decisions import ending, obligations, observe_disputes
+from booking_payments.domain.decisions import closing, obligations, observe_disputes
 from booking_payments.domain.disputes import withdrawn_by
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
@@ -133,7 +133,7 @@ def canceled_and_never_sent_is_given_up(patch: Patch) -> None:
     def other(payment: Payment, refund: Refund, refusal: str, *, answered: bool) -> Facts:
         return (ev.RefundMoved(refund_id=refund.id, status=RefundStatus.FAILED, failure_reason=refusal),)
 
-    patch.setattr(ending, "after_refusal", other)
+    patch.setattr(closing, "after_refusal", other)
 
 
 @_bug("a dispute over a part that was lost ends the whole promise", "partial dispute", "cancel full", "lost")
@@ -241,7 +241,7 @@ def repetition_is_not_acknowledged(patch: Patch) -> None:
 @_bug("a refund that was never sent stays promised, and is sent later", "refund, not sent")
 def never_sent_stays_promised(patch: Patch) -> None:
     after = obligations.after_refusal
-    patch.setattr(ending, "after_refusal", lambda *args, answered, **kwargs: after(*args, answered=False, **kwargs))
+    patch.setattr(closing, "after_refusal", lambda *args, answered, **kwargs: after(*args, answered=False, **kwargs))
 
 
 # --- 4. money is a fact of the balance -------------------------------------------------------------------------

@@ -5,16 +5,17 @@ Their arguments are the payment, the command or the gateway's report, the time, 
 the gateway. ``settle`` closes an operation. No decision changes a payment: ``payment.evolve`` folds the returned
 events.
 
-- ``intending``: commands: what may be requested of the gateway, and the exact instruction;
-- ``intents``, ``observe_refunds``, ``observe_disputes``: applying reports of the gateway;
+- ``commands``: whether a call may be sent to the gateway, and its exact instruction;
+- ``observe_intents``, ``observe_refunds``, ``observe_disputes``: applying reports of the gateway;
 - ``adopting``: linking a charge that is missing in the database to a booking;
 - ``obligations``: the amounts owed to a customer, and the refunds that pay them;
 - ``lost``: calls whose effect cannot be found, and the objects that may still appear;
-- ``ending``: closing operations, payments and bookings.
+- ``closing``: closing operations, payments and bookings;
+- ``drift``: recording a contradiction once.
 """
 
 from booking_payments.domain.decisions.adopting import CHARGED, adopted, capture_method_of, reason_against
-from booking_payments.domain.decisions.ending import (
+from booking_payments.domain.decisions.closing import (
     CANCEL_REFUSED,
     RELEASE_REFUSED,
     begins_anew,
@@ -34,8 +35,7 @@ from booking_payments.domain.decisions.ending import (
     require_cancelable_by_owner,
     settle,
 )
-from booking_payments.domain.decisions.facts import Facts
-from booking_payments.domain.decisions.intending import (
+from booking_payments.domain.decisions.commands import (
     asks_for_attempt_in_action,
     attached_method,
     attempts_left_of_booking,
@@ -58,13 +58,7 @@ from booking_payments.domain.decisions.intending import (
     start,
     started_for,
 )
-from booking_payments.domain.decisions.intents import (
-    is_conclusive,
-    is_old_intent_news,
-    observe_intent,
-    observe_method,
-    observe_verdict,
-)
+from booking_payments.domain.decisions.drift import Facts
 from booking_payments.domain.decisions.lost import (
     ARRIVES_WITHIN,
     NEVER_SENT,
@@ -101,6 +95,13 @@ from booking_payments.domain.decisions.observe_disputes import (
     is_old_dispute_news,
     observe_dispute,
     withdrawn_amount,
+)
+from booking_payments.domain.decisions.observe_intents import (
+    is_conclusive,
+    is_old_intent_news,
+    observe_intent,
+    observe_method,
+    observe_verdict,
 )
 from booking_payments.domain.decisions.observe_refunds import (
     is_old_refund_news,

@@ -29,7 +29,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.decisions.facts import Facts
+from booking_payments.domain.decisions.drift import Facts
 from booking_payments.domain.instructions import CreateIntent, CreateRefund
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money

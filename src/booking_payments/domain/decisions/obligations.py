@@ -13,8 +13,8 @@ from typing import Final
 from attrs import evolve, frozen
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.decisions.facts import Facts, has_drift
-from booking_payments.domain.decisions.intending import intent_of, metadata_of, require_idle
+from booking_payments.domain.decisions.commands import intent_of, metadata_of, require_idle
+from booking_payments.domain.decisions.drift import Facts, has_drift
 from booking_payments.domain.decisions.lost import NEVER_SENT, may_send_again
 from booking_payments.domain.decisions.observe_disputes import observe_dispute
 from booking_payments.domain.errors import InvalidAmount, RefusedByRule

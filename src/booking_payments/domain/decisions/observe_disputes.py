@@ -1,7 +1,7 @@
 """Applying what the gateway reports of disputes: their status, and the funds that they withdraw from the balance."""
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.decisions.facts import Facts, unless_known
+from booking_payments.domain.decisions.drift import Facts, unless_known
 from booking_payments.domain.disputes import in_currency_of, withdrawn_by
 from booking_payments.domain.errors import IllegalTransition
 from booking_payments.domain.lifecycle import DISPUTE, DisputeStatus, move

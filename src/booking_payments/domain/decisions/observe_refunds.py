@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.decisions.facts import Facts, contradicted, unless_known
+from booking_payments.domain.decisions.drift import Facts, contradicted, unless_known
 from booking_payments.domain.decisions.lost import observe_lost_refund
 from booking_payments.domain.errors import IllegalTransition
 from booking_payments.domain.lifecycle import REFUND, RefundEvent, RefundStatus, move

@@ -1,4 +1,4 @@
-"""Helpers of all decisions: the type of a result, and drift that is recorded once."""
+"""Drift: contradictions between gateway and journal, each recorded once; and the type of a decision's result."""
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.errors import IllegalTransition

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, Payability
-from booking_payments.domain.decisions.facts import Facts
+from booking_payments.domain.decisions.drift import Facts
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined, InvalidAmount, NotPossibleNow, RefusedByRule
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import (

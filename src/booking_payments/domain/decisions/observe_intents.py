@@ -6,8 +6,8 @@ from attrs import evolve
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.decisions.facts import Facts, contradicted, unless_known
-from booking_payments.domain.decisions.intending import charges
+from booking_payments.domain.decisions.commands import charges
+from booking_payments.domain.decisions.drift import Facts, contradicted, unless_known
 from booking_payments.domain.errors import IllegalTransition
 from booking_payments.domain.instructions import CaptureMethod, CreateIntent
 from booking_payments.domain.lifecycle import PAYMENT, PaymentEvent, PaymentStatus, move

@@ -6,11 +6,11 @@ from typing import Final
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, EndReason, Payability
-from booking_payments.domain.decisions.facts import Facts, has_drift, unless_known
-from booking_payments.domain.decisions.intending import charges, is_burnt
-from booking_payments.domain.decisions.intents import ended, intent_drift
+from booking_payments.domain.decisions.commands import charges, is_burnt
+from booking_payments.domain.decisions.drift import Facts, has_drift, unless_known
 from booking_payments.domain.decisions.lost import ends_payment
 from booking_payments.domain.decisions.obligations import after_refusal
+from booking_payments.domain.decisions.observe_intents import ended, intent_drift
 from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
 from booking_payments.domain.instructions import ConfirmIntent, Replacement, UpdateIntent
 from booking_payments.domain.lifecycle import COMMANDS, REFUND, Command, PaymentStatus, RefundEvent, RefundStatus, move
