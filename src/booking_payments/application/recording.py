@@ -149,13 +149,13 @@ class Recorder:
         self.add(decisions.paid_out_beyond(self.payment))
         self.release_refunded()
         payment, before = self.payment, self._in_flight
-        if decisions.needs_ending(payment):
+        if decisions.attempts_exhausted(payment):
             key = self._world.ids.idempotency_key()
             self.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=ev.Purpose.END_ATTEMPTS))
         elif decisions.owes_late_refund(payment):
             request = self.refund_request("paid after the booking was closed")
             self.add(decisions.promise_late_money(payment, request, self.new_ids))
-        elif decisions.holds_in_vain(payment, self._seen):
+        elif decisions.has_stale_authorization(payment, self._seen):
             self.add(decisions.intend_release(payment, idempotency_key=self._world.ids.idempotency_key()))
         elif send:
             installation_id = self._world.config.installation_id

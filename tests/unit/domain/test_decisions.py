@@ -360,14 +360,14 @@ def test_a_payment_without_attempts_left_has_to_be_closed() -> None:
     life = a_life(max_attempts=1)
     life.is_declined()
 
-    assert decide.needs_ending(life.payment)
+    assert decide.attempts_exhausted(life.payment)
 
 
 def test_a_payment_with_an_attempt_left_stays_open() -> None:
     life = a_life(max_attempts=2)
     life.is_declined()
 
-    assert not decide.needs_ending(life.payment)
+    assert not decide.attempts_exhausted(life.payment)
 
 
 def test_a_payment_with_a_call_in_flight_is_not_closed_yet() -> None:
@@ -375,12 +375,12 @@ def test_a_payment_with_a_call_in_flight_is_not_closed_yet() -> None:
     life.is_declined()
     life.happens(*cancel(life))
 
-    assert not decide.needs_ending(life.payment)
+    assert not decide.attempts_exhausted(life.payment)
 
 
 @pytest.mark.parametrize("life", [a_held_life, a_paid_life])
 def test_a_payment_that_succeeded_with_its_last_attempt_is_not_closed(life: Callable[..., Life]) -> None:
-    assert not decide.needs_ending(life(max_attempts=1).payment)
+    assert not decide.attempts_exhausted(life(max_attempts=1).payment)
 
 
 # --- refunding ---------------------------------------------------------------------------------------------------
@@ -749,25 +749,25 @@ def test_a_late_payment_that_is_won_back_in_a_dispute_is_refunded() -> None:
 def test_a_closed_payment_with_held_money_has_a_stale_authorization() -> None:
     life = a_canceled_life()
 
-    assert decide.holds_in_vain(life.payment, an_intent(S.REQUIRES_CAPTURE))
+    assert decide.has_stale_authorization(life.payment, an_intent(S.REQUIRES_CAPTURE))
 
 
 @pytest.mark.parametrize("status", [each for each in S if each is not S.REQUIRES_CAPTURE])
 def test_a_closed_payment_without_held_money_has_no_stale_authorization(status: S) -> None:
-    assert not decide.holds_in_vain(a_canceled_life().payment, an_intent(status))
+    assert not decide.has_stale_authorization(a_canceled_life().payment, an_intent(status))
 
 
 def test_only_a_known_intent_of_this_payment_needs_its_hold_released() -> None:
     payment = a_canceled_life().payment
     other = an_intent(S.REQUIRES_CAPTURE, id="pi_2")
 
-    assert not decide.holds_in_vain(payment, None)
-    assert not decide.holds_in_vain(payment, other)
+    assert not decide.has_stale_authorization(payment, None)
+    assert not decide.has_stale_authorization(payment, other)
 
 
 @pytest.mark.parametrize("life", [linked, a_held_life, a_paid_life])
 def test_the_hold_of_an_open_payment_needs_no_release(life: Callable[[], Life]) -> None:
-    assert not decide.holds_in_vain(life().payment, an_intent(S.REQUIRES_CAPTURE))
+    assert not decide.has_stale_authorization(life().payment, an_intent(S.REQUIRES_CAPTURE))
 
 
 def test_the_hold_of_a_closed_payment_is_released_once() -> None:
@@ -778,7 +778,7 @@ def test_the_hold_of_a_closed_payment_is_released_once() -> None:
     assert intended(facts) == ev.OperationIntended(
         idempotency_key="key_9", purpose=ev.Purpose.RELEASE_HOLD, instruction=instruction
     )
-    assert not decide.holds_in_vain(life.payment, an_intent(S.REQUIRES_CAPTURE))
+    assert not decide.has_stale_authorization(life.payment, an_intent(S.REQUIRES_CAPTURE))
     with pytest.raises(AlreadyUnderWay):
         decide.intend_release(life.payment, idempotency_key="key_10")
 
@@ -1604,7 +1604,7 @@ def not_canceled(purpose: ev.Purpose) -> ev.DriftFound:
 
 
 def gives_up(life: Life, purpose: ev.Purpose, report: IntentReport | None) -> decide.Facts:
-    return decide.give_up(life.payment, an_operation(CANCEL, purpose), "odd", report)
+    return decide.abandon(life.payment, an_operation(CANCEL, purpose), "odd", report)
 
 
 @pytest.mark.parametrize("purpose", [EXPIRES, ev.Purpose.END_ATTEMPTS, ev.Purpose.CANCEL_BOOKING])
@@ -1671,7 +1671,7 @@ def test_a_hold_that_the_gateway_refuses_to_release_is_recorded_as_drift_once() 
     noted = life.happens(*gives_up(life, ev.Purpose.RELEASE_HOLD, report))
 
     assert noted == (ev.DriftFound(code="release_refused", detail="pi_1: odd (release_hold)"),)
-    assert not decide.holds_in_vain(life.payment, report)
+    assert not decide.has_stale_authorization(life.payment, report)
 
 
 @pytest.mark.parametrize("report", [None, an_intent(S.CANCELED)])

@@ -182,7 +182,7 @@ def test_a_replacement_is_not_started_with_a_method_that_was_forbidden_meanwhile
     life.happens(ev.PaymentCanceled())
     life.settles()
 
-    assert decide.begins_anew(operation, life.payment, life.booking, NOW) is begins
+    assert decide.starts_replacement(operation, life.payment, life.booking, NOW) is begins
 
 
 def test_the_next_payment_knows_the_forbidden_methods_of_all_earlier_ones() -> None:

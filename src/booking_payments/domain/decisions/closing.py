@@ -20,7 +20,7 @@ from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.retry import KEY_LIFETIME
 
 
-def needs_ending(payment: Payment) -> bool:
+def attempts_exhausted(payment: Payment) -> bool:
     """True when the intent has to be canceled because no charge attempt is left and no operation is in flight.
 
     The payment then fails.
@@ -29,7 +29,7 @@ def needs_ending(payment: Payment) -> bool:
     return admitted and payment.status.awaits_customer and not payment.attempts_left and payment.operation is None
 
 
-def holds_in_vain(payment: Payment, report: IntentReport | None) -> bool:
+def has_stale_authorization(payment: Payment, report: IntentReport | None) -> bool:
     """True when the bank holds money for a payment that is canceled or failed, so that the hold has to be released.
 
     This happens when a charge arrives at the gateway after its payment was abandoned. For a payment whose creating call
@@ -42,10 +42,10 @@ def holds_in_vain(payment: Payment, report: IntentReport | None) -> bool:
     over = payment.status in (PaymentStatus.CANCELED, PaymentStatus.FAILED) and payment.operation is None
     over = over and not has_drift(payment, RELEASE_REFUSED)
     held = report is not None and report.id == payment.intent_id
-    return over and held and report is not None and report.status in _in_vain(payment)
+    return over and held and report is not None and report.status in _stale_statuses(payment)
 
 
-def _in_vain(payment: Payment) -> tuple[PaymentStatus, ...]:
+def _stale_statuses(payment: Payment) -> tuple[PaymentStatus, ...]:
     held = (PaymentStatus.REQUIRES_CAPTURE,)
     return held if payment.lost_intent is None else (*held, *_MAY_BE_PAID)
 
@@ -88,7 +88,7 @@ def settle(payment: Payment, operation: Operation, *, refusal: str | None = None
     return (settled, *_dropped(payment, operation, refusal, answered), *over)
 
 
-def give_up(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Facts:
+def abandon(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Facts:
     """Close a payment whose intent the gateway refuses to cancel, which would otherwise be retried forever.
 
     It applies to cancellations that close the booking or follow the last attempt. While the intent can be read and
@@ -102,9 +102,9 @@ def give_up(payment: Payment, operation: Operation, refusal: str, report: Intent
         report: the intent as read after the refusal; None where the gateway has none.
     """
     detail = f"{payment.intent_id}: {refusal} ({operation.purpose.value})"
-    if operation.purpose is ev.Purpose.RELEASE_HOLD and holds_in_vain(payment, report):
+    if operation.purpose is ev.Purpose.RELEASE_HOLD and has_stale_authorization(payment, report):
         return (ev.DriftFound(code=RELEASE_REFUSED, detail=detail),)
-    if payment.operation is not None or not _may_be_given_up(payment, operation):
+    if payment.operation is not None or not _may_be_abandoned(payment, operation):
         return ()
     drift = ev.DriftFound(code=CANCEL_REFUSED, detail=detail)
     readable = report is not None and intent_drift(payment, report) is None
@@ -113,7 +113,7 @@ def give_up(payment: Payment, operation: Operation, refusal: str, report: Intent
     return (*unless_known(payment, drift), ended(payment))
 
 
-def is_gone(operation: Operation, now: datetime) -> bool:
+def counts_as_deleted(operation: Operation, now: datetime) -> bool:
     """True when an unknown intent, found so while canceling it, is treated as deleted.
 
     With API keys of another account or mode every intent is unknown, including paid ones. Cancellations by the system
@@ -131,7 +131,7 @@ RELEASE_REFUSED = "release_refused"
 """Drift code: the gateway refuses to release the money that it holds for a closed payment."""
 
 
-def _may_be_given_up(payment: Payment, operation: Operation) -> bool:
+def _may_be_abandoned(payment: Payment, operation: Operation) -> bool:
     """True when the payment may be closed although its intent was not canceled.
 
     A cancellation by the system closes it only while it waits for the customer; canceling a booking also abandons held
@@ -174,7 +174,7 @@ STATE_REFUSED: Final = "payment_intent_unexpected_state"
 """Stripe's error code for a request that the intent's state does not allow (docs.stripe.com/error-codes)."""
 
 
-def begins_anew(operation: Operation, payment: Payment, booking: Booking, now: datetime) -> bool:
+def starts_replacement(operation: Operation, payment: Payment, booking: Booking, now: datetime) -> bool:
     """True when a replacement payment is to be started: its predecessor is canceled, and the booking is payable.
 
     False when the bank has meanwhile forbidden the replacement's payment method.
@@ -277,7 +277,7 @@ def require_cancelable_by_owner(booking: Booking, payment: Payment | None, now: 
         raise RefusedByRule("the event has started; the booking can no longer be canceled", code="event_started")
 
 
-def cancels_all_the_same(operation: Operation, payment: Payment, booking: Booking) -> bool:
+def cancels_although_paid(operation: Operation, payment: Payment, booking: Booking) -> bool:
     """True when a cancellation still has to cancel the booking although the payment succeeded meanwhile.
 
     Its outcome was unknown at first.
@@ -289,7 +289,7 @@ def cancels_all_the_same(operation: Operation, payment: Payment, booking: Bookin
     return operation.purpose is ev.Purpose.CANCEL_BOOKING and operation.unknown and paid and open_booking
 
 
-def cancels_anew(operation: Operation, payment: Payment, booking: Booking) -> bool:
+def cancels_again(operation: Operation, payment: Payment, booking: Booking) -> bool:
     """True when a cancellation whose outcome was unknown had no effect, and the payment can still be canceled."""
     cancels = operation.purpose is ev.Purpose.CANCEL_BOOKING and operation.unknown
     admitted = COMMANDS[payment.status][Command.CANCEL] is None
