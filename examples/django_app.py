@@ -124,7 +124,7 @@ def pay(request: HttpRequest, name: str) -> JsonResponse:
 
 def webhook(request: HttpRequest) -> JsonResponse:
     try:
-        result = payments().receive_webhook(request.body, request.headers.get("Stripe-Signature"))
+        result = payments().receive_webhook(request.body, request.headers)
     except (WebhookRefused, PaymentError) as error:  # anything but 2xx, so that Stripe sends it again
         return JsonResponse({"error": str(error)}, status=400)
     return JsonResponse({"outcome": result.outcome})

@@ -61,7 +61,7 @@ CORNERS: Final = {
     "http": (
         "entrypoints.http",
         "entrypoints.pages",
-        "entrypoints.sandbox",
+        "sandbox.http",
         "runtime.supervisor",
         "testing.sandbox",
         "adapters.throttle",

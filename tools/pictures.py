@@ -33,6 +33,7 @@ digraph {
   outside [label="embedding · asgi · serving"];
   outside -> entrypoints -> runtime -> adapters -> application -> ports -> domain;
   entrypoints -> presentation -> application;
+  adapters -> sandbox [style=dashed, label="the fake gateway"];
 }
 """
 

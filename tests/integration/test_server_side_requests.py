@@ -18,8 +18,8 @@ import pytest
 
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.messages.webhook import WebhookPublisher
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.application.delivering import deliver_messages, undelivered_messages
+from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import SECRET, House
 from tests import egress
 from tests.e2e.receiver import Server

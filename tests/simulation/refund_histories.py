@@ -17,7 +17,6 @@ from typing import Final
 
 from attrs import define, evolve, field, frozen
 
-from booking_payments.adapters.fake_stripe.records import Record
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.differences import refund_owed, refund_waiting
 from booking_payments.application.findings import Finding
@@ -36,6 +35,7 @@ from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import Deferral, RefundPolicy, RefundTier
 from booking_payments.ports.storage import Storage
+from booking_payments.sandbox.emulator.records import Record
 from booking_payments.testing.house import ANN, OPERATOR, House
 from tests.simulation.invariants import Json, taken_by
 

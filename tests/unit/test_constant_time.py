@@ -14,7 +14,7 @@ from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.entrypoints.pages.forms import Form
 from booking_payments.entrypoints.pages.sessions import FORM_TOKEN, Session
-from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.webhooks import WebhookRefused
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 WRONG = ("0" * 64, "f" * 64, "1" * 64)

@@ -52,8 +52,9 @@ from booking_payments.domain.error_texts import safe_text
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
-from booking_payments.ports.gateway import GatewayError, NotThere, WebhookRefused
+from booking_payments.ports.gateway import GatewayError, NotThere
 from booking_payments.ports.storage import InboxFilter, StorageConflict, UnitOfWork
+from booking_payments.ports.webhooks import WebhookRefused
 
 LOOK_BACK: Final = timedelta(days=30)
 """How far back final payments are compared when nobody says otherwise."""

@@ -32,6 +32,7 @@ from booking_payments.domain.instructions import (
 )
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport, Unreadable
+from booking_payments.ports.webhooks import GatewayEvent, WebhookReader
 
 
 class GatewayError(Exception):
@@ -193,7 +194,7 @@ class CatchUp(Protocol):
         """All disputes opened at or after ``since`` (and before ``until``), oldest first."""
         ...
 
-    async def list_events(self, since: datetime, until: datetime | None = None) -> "Sequence[GatewayEvent]":
+    async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
         """All events made at or after ``since`` (and before ``until``), oldest first. Gateways keep them for a while
         (Stripe: 30 days). One that can't be read is left out: what it tells of is in the other lists."""
         ...
@@ -207,73 +208,6 @@ class Gateway(Intents, Refunds, Disputes, CatchUp, Protocol):
 
     @property
     def livemode(self) -> bool: ...
-
-
-# --- webhooks --------------------------------------------------------------------------------------------------
-
-
-class WebhookRefused(Exception):
-    """A webhook that is not from the gateway, or not readable. ``code`` says which."""
-
-    def __init__(self, message: str, *, code: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
-
-
-@frozen(kw_only=True)
-class GatewayEvent:
-    """An event of the gateway, read. At most one of the reports is set: the snapshot that the event carries.
-
-    ``charge`` says of the intent of a charge that went through what it was paid with, and nothing else that counts.
-    A report is None when the event is about something else, or when its snapshot is too poor to be judged (an old
-    API version, a shortened body): then the object has to be read. ``kind`` is ``intent``, ``charge``, ``refund``,
-    ``dispute`` or None for events that we do not act on, of which ``remark`` may say why; ``alert`` is True where a
-    human should look: at the payment that ``object_id`` belongs to, or at the settings where there is none. ``body`` is
-    what is stored of the event, from which it can be read again: what its reader reads of it and no more, without
-    anything that lets its holder act, or that tells of a person. ``api_version`` is the version of the gateway's
-    interface in which it is written. ``delivered_at`` is set by whoever receives it, where the gateway sent it to us.
-    """
-
-    id: str
-    type: str
-    created_at: datetime | None
-    livemode: bool | None
-    kind: str | None
-    object_id: str | None
-    intent_id: str | None
-    charge_id: str | None
-    payment_id: str | None
-    body: str
-    intent: IntentReport | None = None
-    charge: IntentReport | None = None
-    refund: RefundReport | None = None
-    dispute: DisputeReport | None = None
-    remark: str | None = None
-    alert: bool = False
-    api_version: str | None = None
-    delivered_at: datetime | None = None
-
-    @property
-    def correlation_id(self) -> str | None:
-        """What names the request of ours that made the object; None where the event does not say."""
-        report = self.intent or self.refund
-        return report.metadata.get("correlation_id") if report else None
-
-
-class WebhookReader(Protocol):
-    """Tells whether a webhook is genuine, and what it says."""
-
-    def read(self, body: bytes, signature: str | None, now: datetime) -> GatewayEvent:
-        """The event in ``body``, whose ``signature`` header must fit the raw bytes and the time.
-
-        Raises ``WebhookRefused`` for a missing, wrong, stale or future signature, and for a body that is no event.
-        """
-        ...
-
-    def read_again(self, body: str) -> GatewayEvent:
-        """The event in a body that was found genuine when it came. Raises ``WebhookRefused`` for what is no event."""
-        ...
 
 
 @frozen

@@ -113,4 +113,4 @@ def _deliveries(container: Container, settings: Settings) -> Deliveries:
 def _own_webhooks(settings: Settings) -> str:
     """Where this process takes in webhooks, reached from this machine."""
     host = settings.host if settings.listens_on_loopback and settings.host != "localhost" else "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/stripe/"
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/{settings.webhook_names[0]}/"

@@ -87,6 +87,7 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
     if own is not None:
         container.chosen_gateway.override(providers.Object(own.gateway))
         container.webhooks.override(providers.Object(own.webhooks))
+        container.webhook_names.override(providers.Object((own.gateway.name,)))
     kind = settings.gateway if own is None else None
     storage: SqlStorage = container.storage()
     container.installation_id.override(providers.Object(await _installation_id(settings, storage)))

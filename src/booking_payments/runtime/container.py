@@ -11,7 +11,6 @@ from attrs import evolve
 from dependency_injector import containers, providers
 
 from booking_payments.adapters.bank_transfer import BankTransferEvents, BankTransferGateway, TransferDesk, TransferStore
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
@@ -35,6 +34,7 @@ from booking_payments.runtime.gateways import webhook_secrets as webhook_secrets
 from booking_payments.runtime.payment_config import payment_config_of, retry_policy_of
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.settings import Settings
+from booking_payments.sandbox.emulator import FakeStripe
 
 if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
     from booking_payments.adapters.procrastinate.queue import JobQueue
@@ -146,6 +146,7 @@ class Container(containers.DeclarativeContainer):
         stripe=stripe_webhooks,
         bank_transfer=providers.Singleton(BankTransferEvents),
     )
+    webhook_names = providers.Callable(tuple, settings.provided.webhook_names)
     queue = providers.Singleton(_queue, settings)
     storage = providers.Singleton(_storage, settings, work_signal, clock, queue)
     publishers = providers.Singleton(publishers_of, settings, clock, consumers, channel_name)
@@ -153,7 +154,7 @@ class Container(containers.DeclarativeContainer):
 
     # How often somebody may call
     counters = providers.Singleton(open_counters, settings)
-    limits = providers.Singleton(RateLimits.of, settings, counters)
+    limits = providers.Singleton(RateLimits.of, settings, counters, webhook_names)
 
     # Use cases
     world = providers.Singleton(
@@ -161,6 +162,7 @@ class Container(containers.DeclarativeContainer):
         storage=providers.Singleton(_traced, storage, "database"),
         gateway=gateway,
         webhooks=webhooks,
+        webhook_names=webhook_names,
         channels=channels,
         reader=channel_name,
         in_worker=in_worker,

@@ -1,29 +1,29 @@
 """The fake gateway's webhooks, signed as Stripe does it: posted to the service itself, or handed over in process."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final, Protocol
 
 import httpx2
 import structlog
 
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.gateway import due_deliveries
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.ports.clock import Clock
+from booking_payments.sandbox.emulator import FakeStripe
+from booking_payments.sandbox.signature import sign
 
 TIMEOUT: Final = timedelta(seconds=10)
 
 log = structlog.get_logger("booking_payments.sandbox")
 
-Receive = Callable[[bytes, str], Awaitable[object]]
-"""Takes in a webhook: its body and its signature. Raises what keeps it from being taken in."""
+Receive = Callable[[bytes, Mapping[str, str]], Awaitable[object]]
+"""Takes in a webhook: its body and its headers. Raises what keeps it from being taken in."""
 
 
 class Receiver(Protocol):
     """Where webhooks are delivered to."""
 
-    async def deliver(self, body: bytes, signature: str) -> bool:
+    async def deliver(self, body: bytes, headers: Mapping[str, str]) -> bool:
         """Deliver one; returns whether it was accepted."""
         ...
 
@@ -35,8 +35,7 @@ class Posted:
         self._url = url
         self._client = httpx2.AsyncClient(timeout=TIMEOUT.total_seconds(), follow_redirects=False, trust_env=False)
 
-    async def deliver(self, body: bytes, signature: str) -> bool:
-        headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signature}
+    async def deliver(self, body: bytes, headers: Mapping[str, str]) -> bool:
         try:
             answer = await self._client.post(self._url, content=body, headers=headers)
         except httpx2.HTTPError:
@@ -50,9 +49,9 @@ class HandedOver:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
 
-    async def deliver(self, body: bytes, signature: str) -> bool:
+    async def deliver(self, body: bytes, headers: Mapping[str, str]) -> bool:
         try:
-            await self._receive(body, signature)
+            await self._receive(body, headers)
         except Exception as error:
             log.warning("webhook_not_taken_in", error=type(error).__name__)
             return False
@@ -69,7 +68,9 @@ class Deliveries:
         """Deliver everything that is due once; returns how many were accepted."""
         accepted = 0
         for event_id, endpoint_id, body in list(due_deliveries(self._stripe)):
-            ok = await self._receiver.deliver(body, sign(body, self._secret, self._clock.now()))
+            signature = sign(body, self._secret, self._clock.now())
+            headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signature}
+            ok = await self._receiver.deliver(body, headers)
             self._stripe.delivered(event_id, ok, endpoint_id)
             accepted += ok
         return accepted

@@ -1,5 +1,6 @@
 """The rates that the settings allow: per address, per address without a token, per principal where money moves."""
 
+from collections.abc import Iterable
 from typing import Final, Self
 
 from attrs import frozen
@@ -19,19 +20,22 @@ class RateLimits:
         address: all requests of an address.
         failures: requests of an address without a valid token.
         money: requests of a principal that move money.
+        webhooks: the paths at which gateways deliver webhooks, which are not counted.
     """
 
     address: Throttle
     failures: Throttle
     money: Throttle
+    webhooks: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, settings: Settings, counters: Counters) -> Self:
-        """The rates of the settings, counted in ``counters``."""
+    def of(cls, settings: Settings, counters: Counters, webhook_names: Iterable[str] = ()) -> Self:
+        """The rates of the settings, counted in ``counters``; webhooks sent to ``webhook_names`` are not counted."""
         address, money = settings.rate_limit_address, settings.rate_limit_money
         failures = max(1, address.requests // FAILURES)
         return cls(
             address=Throttle("address", counters, requests=address.requests, period_s=address.period_s),
             failures=Throttle("failures", counters, requests=failures, period_s=address.period_s),
             money=Throttle("money", counters, requests=money.requests, period_s=money.period_s),
+            webhooks=frozenset(f"/api/webhooks/{name}" for name in webhook_names),
         )

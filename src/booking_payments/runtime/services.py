@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from booking_payments.adapters.bank_transfer import TransferDesk
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.storage import Storage
 from booking_payments.runtime.settings import Settings
+from booking_payments.sandbox.emulator import FakeStripe
 
 if TYPE_CHECKING:
     from booking_payments.runtime.rate_limits import RateLimits

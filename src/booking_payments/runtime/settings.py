@@ -611,6 +611,18 @@ class Settings(BaseSettings):
         return self.gateway is GatewayName.FAKE and self.listens_on_loopback
 
     @property
+    def webhook_names(self) -> tuple[str, ...]:
+        """The names under which webhooks are taken, the gateway's own first. The fake gateway speaks Stripe's language,
+        so it takes what is sent to Stripe's address, too; bank transfers send no webhooks."""
+        match self.gateway:
+            case GatewayName.FAKE:
+                return (GatewayName.FAKE.value, GatewayName.STRIPE.value)
+            case GatewayName.BANK_TRANSFER:
+                return ()
+            case GatewayName.STRIPE:
+                return (GatewayName.STRIPE.value,)
+
+    @property
     def webhook_secrets(self) -> tuple[str, ...]:
         """The secrets that a webhook may be signed with."""
         given = tuple(secret.get_secret_value() for secret in self.given_webhook_secrets)

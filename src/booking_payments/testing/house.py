@@ -5,14 +5,12 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.memory.gateway import FakeGateway, due_deliveries
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, MemoryPublisher
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.adapters.stripe import amounts
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
@@ -24,6 +22,8 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.ports.publisher import Message, python_channel
 from booking_payments.ports.storage import Storage
+from booking_payments.sandbox.emulator import FakeStripe
+from booking_payments.sandbox.signature import sign
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CHANNEL = python_channel("app")
@@ -78,6 +78,7 @@ class House:
             storage=self.storage,
             gateway=FakeGateway(self.stripe, self.clock),
             webhooks=StripeWebhooks([SECRET]),
+            webhook_names=("fake", "stripe"),
             channels={CHANNEL: _Both(self.publisher, consumers)},
             clock=self.clock,
             ids=RandomIds(random),
@@ -140,4 +141,4 @@ class House:
 
     async def deliver(self, body: bytes) -> WebhookResult:
         """Deliver one body, signed now."""
-        return await self.payments.receive_webhook(body, sign(body, SECRET, self.clock.now()))
+        return await self.payments.receive_webhook(body, {"Stripe-Signature": sign(body, SECRET, self.clock.now())})

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from booking_payments.adapters.stripe.gateway import API_VERSION
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS
 from booking_payments.entrypoints.cli import main
-from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.sandbox.signature import sign
 from tests.integration.http.stand_in import StandIn, refusal, stand_in
 
 SECRET = "whsec_doctor"
@@ -168,7 +168,9 @@ async def _deliver(*deliveries: tuple[str, str]) -> None:
             event = {**_EVENT, "id": f"evt_{number}"}
             body = json.dumps(event).encode()
             try:
-                await services.payments.receive_webhook(body, sign(body, secret, services.clock.now()))
+                await services.payments.receive_webhook(
+                    body, {"Stripe-Signature": sign(body, secret, services.clock.now())}
+                )
             except WebhookRefused:
                 continue
 

@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 import pytest
 from click.testing import CliRunner, Result
 
-from booking_payments.adapters.fake_stripe import FakeStripe
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli import main
@@ -21,6 +19,8 @@ from booking_payments.entrypoints.cli.since import Since
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.sandbox.emulator import FakeStripe
+from booking_payments.sandbox.signature import sign
 
 T = TypeVar("T")
 DATABASE = "booking-payments.db"
@@ -86,7 +86,7 @@ def deliver(kind: str, subject: dict[str, Any], event_id: str = "evt_1") -> None
 
     async def work(services: Services) -> None:
         signature = sign(body, services.settings.webhook_secrets[0], datetime.now(UTC))
-        await services.payments.receive_webhook(body, signature)
+        await services.payments.receive_webhook(body, {"Stripe-Signature": signature})
 
     run_with_services(work)
 

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import pytest
 from click.testing import CliRunner, Result
 
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
@@ -20,6 +19,7 @@ from booking_payments.presentation.models import PaymentAnswer, QuoteAnswer, Ref
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.sandbox.emulator import FakeStripe
 
 T = TypeVar("T")
 

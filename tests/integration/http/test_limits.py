@@ -309,7 +309,7 @@ def test_a_connection_without_address_is_counted_too() -> None:
 
 
 async def test_the_default_rates_are_those_of_the_settings() -> None:
-    limits = RateLimits.of(settings(), Counters())
+    limits = RateLimits.of(settings(), Counters(), ())
 
     async def allowed(throttle: Throttle) -> int:
         return [(await throttle.take("somebody")).wait_s > 0 for _ in range(700)].index(True)

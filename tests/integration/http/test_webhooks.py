@@ -8,12 +8,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from booking_payments.adapters.memory.gateway import due_deliveries
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.domain.errors import TryAgainLater
 from booking_payments.entrypoints.http.direct import DirectRequest
 from booking_payments.entrypoints.http.door import HEADERS_LIMIT
 from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.ports.storage import StorageConflict
+from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import SECRET, House
 from tests.hostile_signatures import AT, hostile_headers
 from tests.integration.http.api import ANN, Api, open_api, problem_of
@@ -141,7 +141,7 @@ class Broken(House):
         super().__init__()
         self.error = error
 
-        async def receive(body: bytes, signature: str | None) -> Any:
+        async def receive(body: bytes, headers: Any, *, gateway: str | None = None) -> Any:
             raise self.error
 
         self.payments.receive_webhook = receive  # type: ignore[method-assign]

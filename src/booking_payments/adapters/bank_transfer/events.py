@@ -8,7 +8,7 @@ import msgspec
 
 from booking_payments.adapters.bank_transfer.records import Payback, Transfer
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
-from booking_payments.ports.gateway import GatewayEvent, WebhookRefused
+from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest, WebhooksNotTaken
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -36,11 +36,11 @@ _KINDS: Final = {**dict.fromkeys(_OF_TRANSFER.values(), "intent"), **dict.fromke
 
 
 class BankTransferEvents:
-    """Reads events that are kept. None comes over the wire, so whatever does is refused."""
+    """Reads events that are kept. Bank transfers send no webhooks."""
 
-    def read(self, body: bytes, signature: str | None, now: datetime) -> GatewayEvent:
-        """Raises ``WebhookRefused``."""
-        raise WebhookRefused("bank transfers send no webhooks", code="webhook_unexpected")
+    async def read(self, request: WebhookRequest) -> GatewayEvent:
+        """Raises ``WebhooksNotTaken``."""
+        raise WebhooksNotTaken
 
     def read_again(self, body: str) -> GatewayEvent:
         """The event in a body that is kept. Raises ``WebhookRefused`` for what is no event."""

@@ -27,7 +27,8 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
 from booking_payments.ports.clock import Clock
-from booking_payments.ports.gateway import GatewayEvent, KeyMisused, NotThere, Refused
+from booking_payments.ports.gateway import KeyMisused, NotThere, Refused
+from booking_payments.ports.webhooks import GatewayEvent
 
 R = TypeVar("R", Transfer, Payback)
 

@@ -36,15 +36,8 @@ from booking_payments.domain.instructions import (
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
-from booking_payments.ports.gateway import (
-    Declined,
-    GatewayEvent,
-    Misconfigured,
-    Refused,
-    Silent,
-    Unreachable,
-    WebhookRefused,
-)
+from booking_payments.ports.gateway import Declined, Misconfigured, Refused, Silent, Unreachable
+from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused
 
 API_VERSION: Final = "2026-10-28.endive"
 """The version of Stripe's API whose shapes we ask for."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
-from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.webhooks import WebhookRefused
 
 TOLERANCE: Final = timedelta(seconds=300)
 """How far a timestamp may lie from our clock, before or after: Stripe's own default."""
@@ -21,12 +21,6 @@ MAX_HEADER: Final = 1024
 
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-
-
-def sign(body: bytes, secret: str, at: datetime) -> str:
-    """The header that Stripe would send with ``body`` at that time."""
-    timestamp = int(at.timestamp())
-    return f"t={timestamp},v1={_digest(body, secret, str(timestamp))}"
 
 
 def verify(body: bytes, header: str | None, secrets: Sequence[str], now: datetime) -> None:

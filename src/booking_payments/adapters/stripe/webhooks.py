@@ -1,7 +1,6 @@
 """Stripe's webhooks, read: signature first, then what the event says (docs.stripe.com/api/events)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ from booking_payments.adapters.stripe.objects import (
     time_of,
 )
 from booking_payments.adapters.stripe.signature import verify
-from booking_payments.ports.gateway import GatewayEvent, WebhookRefused
+from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest
 
 KINDS: Final[Mapping[str, str]] = {
     "payment_intent.created": "intent",
@@ -76,6 +75,8 @@ THIN: Final = "v2.core.event"
 
 THIN_REMARK: Final = "a thin event: switch the endpoint's payload style to snapshot in Stripe's dashboard"
 
+SIGNATURE_HEADER: Final = "Stripe-Signature"
+
 _decoder = msgspec.json.Decoder()
 
 
@@ -87,10 +88,10 @@ class StripeWebhooks:
         if not self._secrets:
             raise ValueError("a webhook secret is needed: without one anybody could sign")
 
-    def read(self, body: bytes, signature: str | None, now: datetime) -> GatewayEvent:
-        """The genuine event in ``body``. Raises ``WebhookRefused``."""
-        verify(body, signature, self._secrets, now)
-        return read_event(body)
+    async def read(self, request: WebhookRequest) -> GatewayEvent:
+        """The genuine event in ``request.body``. Raises ``WebhookRefused``."""
+        verify(request.body, request.headers.get(SIGNATURE_HEADER), self._secrets, request.received_at)
+        return read_event(request.body)
 
     def read_again(self, body: str) -> GatewayEvent:
         """The event in a body that is kept. Raises ``WebhookRefused``."""

@@ -40,7 +40,7 @@ class Access(Enum):
     """Who may call a route, in words for the documentation. Whose booking it is comes on top of it."""
 
     PUBLIC = "anybody"
-    SIGNED = "Stripe, by its signature"
+    SIGNED = "the gateway, by its signature"
     TOKEN = "any valid token"  # noqa: S105 - no password
     OWNER = "the booking's customer"
     OWNER_OR_OPERATOR = "the booking's customer, or scope payments:operate"
@@ -57,7 +57,7 @@ class Access(Enum):
 
 PUBLIC_PATHS: Final = frozenset(
     {
-        "/api/webhooks/stripe",
+        "/api/webhooks/{gateway:str}",
         "/api/webhooks/health",
         "/health/live",
         "/health/ready",

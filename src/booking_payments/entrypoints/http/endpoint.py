@@ -81,6 +81,9 @@ class Incoming(Protocol):
     @property
     def headers(self) -> Mapping[str, str]: ...
 
+    @property
+    def path_params(self) -> Mapping[str, Any]: ...
+
     async def body(self) -> bytes: ...
 
 

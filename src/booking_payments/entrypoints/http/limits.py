@@ -1,8 +1,8 @@
 """How often somebody may call: per address, per address without a valid token, and per principal where money moves.
 
 An address is where the connection comes from, or what a trusted proxy says of it (``TRUSTED_PROXIES``). One of IPv6
-stands for its whole /64, which one customer has all to himself. Stripe's webhooks and the probes of the house's own
-machinery are not counted: they come often, from few addresses, and turning them away would do harm.
+stands for its whole /64, which one customer has all to himself. The gateways' webhooks and the probes of the
+operator's own machinery are not counted: they come often, from few addresses, and turning them away would do harm.
 """
 
 import hashlib
@@ -16,15 +16,14 @@ from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.runtime.rate_limits import RateLimits
 
-UNCOUNTED: Final = frozenset(
-    {"/api/webhooks/stripe", "/api/webhooks/health", "/health/live", "/health/ready", "/metrics"}
-)
-"""Paths that know no limit per address; what they take is bounded in size."""
+UNCOUNTED: Final = frozenset({"/api/webhooks/health", "/health/live", "/health/ready", "/metrics"})
+"""Paths that know no limit per address, beside those of the gateways' webhooks; what they take is bounded in size."""
 
 
 async def count_request(limits: RateLimits, scope: Scope, metrics: Metrics) -> None:
     """Count a request of its address. Raises ``Refused`` (429) when there were too many."""
-    if scope["path"].removesuffix("/") not in UNCOUNTED:
+    path = scope["path"].removesuffix("/")
+    if path not in UNCOUNTED and path not in limits.webhooks:
         verdict = await limits.address.take(address_of(scope))
         _judge(verdict.wait_s, "address", verdict.alone, metrics)
 

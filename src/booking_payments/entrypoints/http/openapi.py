@@ -193,8 +193,8 @@ _KEY: Final = {
 _SIGNATURE: Final = {
     "name": "Stripe-Signature",
     "in": "header",
-    "required": True,
-    "description": "t=<unix seconds>,v1=<hex HMAC-SHA256>",
+    "required": False,
+    "description": "Stripe's: t=<unix seconds>,v1=<hex HMAC-SHA256>. Other gateways sign in headers of their own.",
     "schema": {"type": "string"},
 }
 
@@ -212,7 +212,7 @@ def _request_body(each: Endpoint, schemas: _Schemas) -> Json:
 
 
 def _raw_body() -> Json:
-    schema = {"type": "object", "description": "an event, as Stripe wrote it"}
+    schema = {"type": "object", "description": "an event, as the gateway wrote it"}
     event = {
         "id": "evt_1",
         "object": "event",

@@ -1,5 +1,5 @@
-"""Stripe's webhooks: the raw bytes go to the facade, which verifies them; every failure is a 400, so that Stripe
-sends the event again."""
+"""Webhooks of the gateways: raw bytes and headers go to the facade, which checks them; every failure is a 400, so that
+the gateway sends the event again."""
 
 from typing import Final
 
@@ -14,21 +14,24 @@ from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, AnyReq
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import Refused, Reply, bad_request
-from booking_payments.ports.gateway import WebhookRefused
 from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.webhooks import WebhookRefused, WebhooksNotTaken
 from booking_payments.presentation.models import HealthAnswer, WebhookAnswer
 from booking_payments.runtime.services import Services
 
-NOT_PROCESSED: Final = "the event could not be processed; it is kept, send it again later"
+NOT_PROCESSED: Final = "the event could not be processed; send it again later"
 log = structlog.get_logger("booking_payments.webhooks")
 
 
 async def receive(request: Incoming, services: Services) -> Reply:
     """Take in one delivery."""
     body = await request.body()
-    signature = request.headers.get("stripe-signature")
     try:
-        result = await services.payments.receive_webhook(body, signature)
+        result = await services.payments.receive_webhook(
+            body, request.headers, gateway=str(request.path_params["gateway"])
+        )
+    except WebhooksNotTaken as error:
+        raise Refused(404, error.code, error.message) from None
     except WebhookRefused as error:
         raise _refused(request, "refused", error.code, bad_request(error.message, error.code)) from None
     except (PaymentError, StorageConflict) as error:
@@ -47,14 +50,14 @@ async def receive(request: Incoming, services: Services) -> Reply:
     return as_reply(Answer(content=content))
 
 
-stripe: Final = evolve(
+of_gateway: Final = evolve(
     public(
         POST,
-        "/api/webhooks/stripe/",
+        "/api/webhooks/{gateway}/",
         access=Access.SIGNED,
-        summary="An event of Stripe, signed over its raw bytes",
+        summary="An event of a gateway (`stripe` for Stripe), signed over its raw bytes",
         answers={200: WebhookAnswer},
-        errors=frozenset({400}),
+        errors=frozenset({400, 404}),
         body_limit=door.WEBHOOK_LIMIT,
     )(receive),
     direct=receive,
@@ -77,4 +80,4 @@ async def health(request: AnyRequest, services: Services) -> Reply:
     return as_reply(Answer(content=HealthAnswer(status="ok")))
 
 
-ENDPOINTS: Final = (stripe, health)
+ENDPOINTS: Final = (of_gateway, health)
