@@ -59,6 +59,8 @@ class BurntMethod:
 class PaymentStarted:
     """Somebody set out to collect a booking's amount. The terms are kept as they were at this moment.
 
+    ``gateway`` is the name of the gateway that the payment belongs to for good.
+
     ``amount_step`` is the gateway's: what is computed later is rounded to multiples of so many minor units.
     ``burnt`` are the methods that are not to be charged again, since the booking's earlier payments were told so.
     """
@@ -74,6 +76,7 @@ class PaymentStarted:
     event_starts_at: datetime
     capture_method: CaptureMethod
     max_attempts: int
+    gateway: str
     amount_step: int = 1
     burnt: tuple[BurntMethod, ...] = ()
 

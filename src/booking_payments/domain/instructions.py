@@ -176,8 +176,9 @@ Instruction = CreateIntent | UpdateIntent | ConfirmIntent | CaptureIntent | Canc
 @frozen(kw_only=True)
 class Replacement:
     """What a payment is begun anew with when its intent was canceled to make room for another: the fields are those of
-    ``CreateIntent``."""
+    ``CreateIntent``. ``gateway`` is the gateway of the new payment; None: that of the one before."""
 
     payment_method_id: str | None
     confirm: bool
     return_url: str | None
+    gateway: str | None = None

@@ -309,6 +309,7 @@ class Payment:
     ``attached`` is the method, as it was named to us, that the intent was given without being charged yet. ``burnt``
     are the methods that were never to be charged again in earlier payments of the booking.
     ``client`` is what the front end carries the customer's action out with, None for a redirect.
+    ``gateway`` is the name of the gateway that the payment belongs to for good.
     ``amount_step``: at the gateway all its amounts are multiples of so many minor units. ``method`` is what was paid
     with, ``capture_before`` until when a hold of it could be captured. ``lost`` are the calls that were given up and
     are watched, since what they were to make may still turn up.
@@ -331,6 +332,7 @@ class Payment:
     created_at: datetime
     updated_at: datetime
     version: int
+    gateway: str
     amount_step: int = 1
     intent_id: str | None = None
     attempts: tuple[Attempt, ...] = ()
@@ -710,6 +712,7 @@ def _started(fact: ev.PaymentStarted, recorded: ev.Recorded) -> Payment:
         event_starts_at=fact.event_starts_at,
         capture_method=fact.capture_method,
         max_attempts=fact.max_attempts,
+        gateway=fact.gateway,
         amount_step=fact.amount_step,
         burnt=fact.burnt,
         captured=zero,

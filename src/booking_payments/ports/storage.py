@@ -208,8 +208,9 @@ class Payments(Protocol):
 
     async def set_watch(self, payment_id: str, watch: Watch) -> None: ...
 
-    async def due(self, now: datetime, limit: int) -> Sequence[str]:
-        """Ids of payments whose ``next_look_at`` is not after ``now`` and whose lease is over, most overdue first."""
+    async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
+        """Ids of payments whose ``next_look_at`` is not after ``now`` and whose lease is over, most overdue first; with
+        ``gateway`` only those of that gateway."""
         ...
 
 
@@ -270,10 +271,12 @@ class InboxStatus(Enum):
 class InboxEntry:
     """A webhook event; ``body`` is what its reader keeps of it. ``reason`` says why it was ignored or how it failed;
     ``tries`` counts our work on it; ``created_at`` is when the gateway made it, ``delivered_at`` when it was first
-    delivered to us (None: it was only read from the gateway's list). Unique by ``event_id`` and ``type`` together."""
+    delivered to us (None: it was only read from the gateway's list). ``gateway`` is the name of the gateway that it is
+    from. Unique by ``event_id`` and ``type`` together."""
 
     event_id: str
     type: str
+    gateway: str
     status: InboxStatus
     object_id: str | None
     received_at: datetime

@@ -39,13 +39,15 @@ def start(
     refund_policy: RefundPolicy,
     capture_method: CaptureMethod,
     max_attempts: int,
+    gateway: str,
     amount_step: int,
     before: Payment | None = None,
 ) -> ev.PaymentStarted:
     """A new payment for ``booking``, under the terms of this moment; raises unless the booking is payable.
 
     ``before`` is the booking's last payment: what must not be charged again by it is not charged by this one either.
-    ``amount_step`` is the gateway's: it takes and gives back multiples of so many minor units only.
+    ``gateway`` is the gateway's name, ``amount_step`` its step: it moves multiples of so many minor units
+    only.
     """
     require_payable(booking, now)
     return started_for(
@@ -55,6 +57,7 @@ def start(
         refund_policy=refund_policy,
         capture_method=capture_method,
         max_attempts=max_attempts,
+        gateway=gateway,
         amount_step=amount_step,
         before=before,
     )
@@ -68,6 +71,7 @@ def started_for(
     refund_policy: RefundPolicy,
     capture_method: CaptureMethod,
     max_attempts: int,
+    gateway: str,
     amount_step: int,
     before: Payment | None = None,
 ) -> ev.PaymentStarted:
@@ -84,6 +88,7 @@ def started_for(
         event_starts_at=booking.event_starts_at,
         capture_method=capture_method,
         max_attempts=max_attempts,
+        gateway=gateway,
         amount_step=amount_step,
         burnt=burnt_methods(before) if before is not None else (),
     )
