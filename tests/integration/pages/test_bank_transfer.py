@@ -58,6 +58,11 @@ def told(site: Site) -> str:
     return found[1]
 
 
+@pytest.mark.parametrize("name", ["bank_transfer", "stripe"])
+def test_bank_transfers_have_no_address_for_webhooks(site: Site, name: str) -> None:
+    assert site.client.post(f"/api/webhooks/{name}/", content=b"{}").status_code == 404
+
+
 def test_the_page_tells_where_to_send_the_money_and_when_it_came(site: Site) -> None:
     booking_id = booked(site)
     page = f"/checkout/{booking_id}"
