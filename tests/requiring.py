@@ -62,7 +62,7 @@ CORNERS: Final = {
         "entrypoints.http",
         "entrypoints.pages",
         "sandbox.http",
-        "entrypoints.supervisor",
+        "runtime.supervisor",
         "testing.sandbox",
         "adapters.throttle",
     ),

@@ -20,7 +20,7 @@ from booking_payments.entrypoints.cli.main import main as command_line
 from booking_payments.entrypoints.http import gauges, openapi
 from booking_payments.entrypoints.http.app import endpoints
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.settings import PREFIX, Settings
+from booking_payments.runtime.settings import PREFIX, Settings
 from booking_payments.testing.house import House
 
 ROOT: Final = Path(__file__).resolve().parent.parent

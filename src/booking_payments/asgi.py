@@ -7,18 +7,14 @@ processes begins here.
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-# isort: split
-from booking_payments.entrypoints import lean  # before anything else
-
-# isort: split
-from booking_payments.container import attach_channels, build
-from booking_payments.entrypoints.collecting import collecting_traces
-from booking_payments.entrypoints.garbage import look_for_less_garbage
-from booking_payments.entrypoints.logging import set_up_logging
-from booking_payments.entrypoints.parent import end_with_parent
-from booking_payments.extras import extra
 from booking_payments.ports.gateway import OwnGateway
-from booking_payments.settings import Problem, Settings, SettingsError, load_settings
+from booking_payments.runtime.channels import attach_channels
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.extras import extra
+from booking_payments.runtime.logging import set_up_logging
+from booking_payments.runtime.problems import Problem, SettingsError
+from booking_payments.runtime.process import collect_garbage_less, collecting_traces, end_with_parent, load_stripe_sdk
+from booking_payments.runtime.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -32,7 +28,7 @@ def app() -> "Application":
     settings = load_settings()
     set_up_logging(settings)
     end_with_parent()
-    lean.load_what_is_wanted(settings)
+    load_stripe_sdk(settings)
     return Application(settings)
 
 
@@ -54,7 +50,7 @@ class Application:
             raise RuntimeError("the server has to run the lifespan protocol: the database is opened there")
 
     async def _live(self, scope: Any, receive: Receive, send: Send) -> None:
-        """The lifespan call lasts as long as the server, and so does the house."""
+        """The lifespan call lasts as long as the server, and so do the services."""
         with extra("http", "booking_payments.asgi"):
             from booking_payments.entrypoints.http.app import create_app
         with collecting_traces():
@@ -64,6 +60,6 @@ class Application:
                     raise SettingsError(Problem("DATABASE_URL", readiness.detail or "must be ready"))
                 await attach_channels(services)
                 self._app = create_app(services)
-                look_for_less_garbage()
+                collect_garbage_less()
                 await self._app(scope, receive, send)
                 self._app = None

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from booking_payments.settings import SETTING_NAMES
+from booking_payments.runtime.settings import SETTING_NAMES
 from booking_payments.testing.sandbox import Sandbox
 from tests.ports import free_port
 

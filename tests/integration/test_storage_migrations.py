@@ -17,13 +17,13 @@ from sqlalchemy.exc import DBAPIError
 from booking_payments.adapters.sql import migrations
 from booking_payments.adapters.sql.engine import create_schema, normalize_url
 from booking_payments.adapters.sql.migrations import CannotMigrateError, head, migrate
-from booking_payments.adapters.sql.schema_name import SCHEMA
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.sql.tables import metadata
 from booking_payments.domain import events as ev
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
+from booking_payments.ports.schema_name import SCHEMA
 from booking_payments.ports.storage import AlreadyExists
 from booking_payments.testing.payment_builder import USD_100, PaymentBuilder, booking, started_payment
 from booking_payments.testing.storage_contract import store, stored

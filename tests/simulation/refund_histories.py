@@ -21,7 +21,7 @@ from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.differences import refund_owed, refund_waiting
 from booking_payments.application.findings import Finding
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.errors import (
     NotPossibleNow,
     OutcomeUnknown,
@@ -522,7 +522,7 @@ def _memory(house: House) -> MemoryStorage:
 
 def house_for(setting: Setting, storage: Storage | None = None, seed: int = 1) -> House:
     """An installation with the terms of ``setting``."""
-    return House(terms=Terms(fees=FeePolicy(payer=setting.payer)), storage=storage, seed=seed)
+    return House(config=PaymentConfig(fees=FeePolicy(payer=setting.payer)), storage=storage, seed=seed)
 
 
 async def begin(setting: Setting, house: House | None = None, reference: str = "R-1") -> History:

@@ -20,7 +20,7 @@ from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
 from booking_payments.adapters.stripe.requests import Params
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import Terms, World
+from booking_payments.application.world import PaymentConfig, World
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.publisher import Message
@@ -61,7 +61,7 @@ class Setup:
 
     seed: int | str = 1
     faults: Faults = field(factory=NoFaults)
-    terms: Terms = field(factory=lambda: Terms(capture_by_customer=True))
+    terms: PaymentConfig = field(factory=lambda: PaymentConfig(capture_by_customer=True))
     sql: bool = False
     skews: tuple[timedelta, ...] = (timedelta(0), timedelta(0))
     longest_key_age: timedelta = timedelta(hours=23)
@@ -197,7 +197,7 @@ class Process:
                 clock=clock,
                 ids=world.ids,
                 random=world.chance(f"jitter of {name}"),
-                terms=world.setup.terms,
+                config=world.setup.terms,
             )
         )
 

@@ -15,18 +15,18 @@ from booking_payments.adapters.stripe.webhooks import read_event
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.texts import require_note, require_reason
-from booking_payments.entrypoints.card_numbers import holds_card_number
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import TokenRules, authenticate
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.idempotency import key_of
 from booking_payments.entrypoints.http.limits import address_of
-from booking_payments.entrypoints.http.models import RegisterBooking
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.entrypoints.logging import redacted
 from booking_payments.entrypoints.pages.console.payments import _day
 from booking_payments.entrypoints.pages.forms import _form
 from booking_payments.ports.webhooks import WebhookRefused
+from booking_payments.presentation.card_numbers import holds_card_number
+from booking_payments.presentation.models import RegisterBooking
+from booking_payments.runtime.logging import redacted
 from booking_payments.sandbox.http.forms import BadForm, decode
 from tests import worst_cases
 
@@ -96,7 +96,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "adapters.bank_transfer.events": OURS,
     "adapters.bank_transfer.store": OURS,
     "adapters.memory.cursors": "a cursor",
-    "adapters.messages.signature": OURS,
+    "ports.signing_key": OURS,
     "adapters.network": OURS,
     "adapters.sql.audit": OURS,
     "adapters.sql.codec": OURS,
@@ -125,7 +125,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "sandbox.http.api": SANDBOX,
     "sandbox.http.forms": "a form of the sandbox",
     "sandbox.http.playing": SANDBOX,
-    "settings": OURS,
+    "runtime.settings": OURS,
     "testing.certificate_webhooks": "trusted: an example, which only tests read with",
     "testing.sandbox": SANDBOX,
 }

@@ -10,7 +10,7 @@ from tools import pictures, reference
 import booking_payments
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.http.app import endpoints
-from booking_payments.settings import SETTING_NAMES
+from booking_payments.runtime.settings import SETTING_NAMES
 
 PAGES = reference.pages()
 

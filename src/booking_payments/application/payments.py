@@ -100,7 +100,7 @@ class BookingPayments:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._marks = Marks(storage=world.storage, clock=world.clock, ids=world.ids, lease=world.terms.lease)
+        self._marks = Marks(storage=world.storage, clock=world.clock, ids=world.ids, lease=world.config.lease)
 
     # --- bookings
 
@@ -613,7 +613,7 @@ class BookingPayments:
 
     async def recent_figures(self, days: int) -> Figures:
         """The same of the last ``days`` days in the terms' time zone, today counted."""
-        since = days_back(self._world.clock.now(), days, self._world.terms.time_zone)
+        since = days_back(self._world.clock.now(), days, self._world.config.time_zone)
         return await figures(self._world, since)
 
     async def disputes(self) -> Sequence[OpenDispute]:

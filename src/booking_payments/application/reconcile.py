@@ -238,7 +238,7 @@ class _Comparison:
     def _is_ours(self, made: IntentReport | Unreadable) -> bool:
         """Whether it is one that this installation made: its metadata name its payment or booking, and no other
         installation. What names none may have been made before installations were told apart."""
-        own = self.world.terms.installation_id
+        own = self.world.config.installation_id
         by_us = own is None or made.metadata.get("installation_id", own) == own
         return by_us and ("payment_id" in made.metadata or "booking_id" in made.metadata)
 

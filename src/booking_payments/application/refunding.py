@@ -100,7 +100,7 @@ async def quote_refund(
 
 def _denied(world: World, booking: Booking, caller: Caller) -> QuoteReason | None:
     """Why ``caller`` may ask for no refund of ``booking``; None when they may."""
-    allowed = booking.details.customer_refunds or world.terms.customer_refunds
+    allowed = booking.details.customer_refunds or world.config.customer_refunds
     by_owner = caller.customer_id is not None
     return QuoteReason.REFUNDED_BY_ORGANIZER if by_owner and allowed is CustomerRefunds.NONE else None
 
@@ -171,7 +171,7 @@ async def _begin(
             by=caller.subject,
             override=request.override,
             denied=_denied(world, booking, caller),
-            for_customer=caller.customer_id is not None and world.terms.full_refund_cancels,
+            for_customer=caller.customer_id is not None and world.config.full_refund_cancels,
         )
         recorder.add(decisions.request_refund(payment, asked, recorder.new_ids))
         recorder.release_refunded()

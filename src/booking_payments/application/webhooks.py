@@ -189,7 +189,7 @@ def _is_alert(event: GatewayEvent, reason: str) -> bool:
 
 def _is_lost(world: World, event: GatewayEvent) -> bool:
     """Whether the event tells of a charge that this installation made, though no payment of ours has it."""
-    own, intent = world.terms.installation_id, event.intent
+    own, intent = world.config.installation_id, event.intent
     charged = intent is not None and intent.status in decisions.CHARGED
     return charged and intent is not None and own is not None and intent.metadata.get("installation_id") == own
 

@@ -37,7 +37,7 @@ async def one_after_another(steps: Sequence[Step]) -> None:
 
 
 @frozen(kw_only=True)
-class DeliveryTerms:
+class DeliveryConfig:
     """How messages are delivered.
 
     ``retry`` says when one that is not taken is tried again, and when it is given up. ``lease`` is how long a
@@ -51,7 +51,7 @@ class DeliveryTerms:
 
 
 @frozen(kw_only=True)
-class Terms:
+class PaymentConfig:
     """The house's terms, which a payment keeps as they were when it was started.
 
     ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
@@ -80,7 +80,7 @@ class Terms:
     installation_id: str | None = None
     max_unpaid_bookings: int = 0
     lease: timedelta = timedelta(seconds=60)
-    deliveries: DeliveryTerms = DeliveryTerms()
+    deliveries: DeliveryConfig = DeliveryConfig()
     expiring_notice: timedelta = timedelta(minutes=10)
     time_zone: tzinfo = UTC
 
@@ -150,7 +150,7 @@ class World:
     clock: Clock
     ids: Ids
     random: Random
-    terms: Terms = field(factory=Terms)
+    config: PaymentConfig = field(factory=PaymentConfig)
     retry: RetryPolicy = field(factory=RetryPolicy)
     reads: RecentReads = field(factory=RecentReads, eq=False)
     postponed: Postponed = field(factory=Postponed, eq=False)

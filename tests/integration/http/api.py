@@ -13,11 +13,11 @@ from litestar.testing import TestClient
 from booking_payments.adapters.memory.gateway import due_deliveries
 from booking_payments.adapters.throttle import Counters
 from booking_payments.entrypoints.http.app import create_app
-from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.services import Readiness, Services
+from booking_payments.runtime.rate_limits import RateLimits
+from booking_payments.runtime.services import Readiness, Services
+from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.sandbox.signature import sign
-from booking_payments.settings import Settings, load_settings
 from booking_payments.testing.house import SECRET, House
 from tests.integration.http.truth import Truth
 
@@ -159,7 +159,7 @@ def services_of(
         settings=chosen,
         ready=ready,
         sandbox=house.stripe,
-        limits=Limits.of(chosen, Counters(), house.world.webhook_names) if chosen.rate_limit_enabled else None,
+        limits=RateLimits.of(chosen, Counters(), house.world.webhook_names) if chosen.rate_limit_enabled else None,
     )
 
 

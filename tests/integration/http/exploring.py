@@ -21,7 +21,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.sandbox.signature import sign
@@ -172,7 +172,7 @@ async def _whole(receive: Receive) -> bytes:
 def explore(examples: int, seed: int) -> Exploration:
     """Send what Schemathesis makes of the document: all of its examples and edges, and ``examples`` at random for each
     operation, and as many sequences."""
-    house = House(terms=Terms(max_unpaid_bookings=0, capture_by_customer=True))
+    house = House(config=PaymentConfig(max_unpaid_bookings=0, capture_by_customer=True))
     with start_blocking_portal() as portal:
         there: Furnished = portal.call(_furnish, house)
     app: Any = Likely(create_app(services_of(house)), house, there)

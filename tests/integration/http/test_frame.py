@@ -10,8 +10,8 @@ from booking_payments.domain.declines import DECLINES, Decline
 from booking_payments.entrypoints.http.app import endpoints
 from booking_payments.entrypoints.http.frame import SECURITY_HEADERS
 from booking_payments.entrypoints.http.problems import STATUSES, reply_to, status_of
-from booking_payments.entrypoints.http.services import Readiness
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
+from booking_payments.runtime.services import Readiness
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, open_api, problem_of
 

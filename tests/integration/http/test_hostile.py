@@ -183,9 +183,9 @@ def test_a_wrong_value_in_a_signed_event_is_never_a_5xx(api: Api, field: str, na
     inner = event
     for step in filter(None, holder.split(".")):
         inner = inner[step]
-    inner[last] = "@@"
+    inner[last] = ""
 
-    refused(send(api, WEBHOOK, json.dumps(event).encode().replace(b'"@@"', WRONG[name])))
+    refused(send(api, WEBHOOK, json.dumps(event).encode().replace(b'""', WRONG[name])))
 
 
 @pytest.mark.parametrize("path", OURS)

@@ -7,9 +7,10 @@ import httpx
 import pytest
 
 from booking_payments.adapters.throttle import Counters, Throttle
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.entrypoints.http.app import create_app, endpoints
-from booking_payments.entrypoints.http.limits import UNCOUNTED, Limits, address_of
+from booking_payments.entrypoints.http.limits import UNCOUNTED, address_of
+from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.testing.house import House
 from tests.integration.http.api import (
     ANN,
@@ -178,7 +179,7 @@ def test_a_request_turned_away_does_nothing_and_leaves_its_key_free() -> None:
 
 
 def test_a_customer_may_keep_so_many_unpaid_holds_and_no_more() -> None:
-    with open_api(house=House(terms=Terms(max_unpaid_bookings=2))) as api:
+    with open_api(house=House(config=PaymentConfig(max_unpaid_bookings=2))) as api:
         answers = [api.post("/api/bookings/", BOOKING_APP, json=api.new_booking()) for _ in range(3)]
         of_bob = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(customer_id="bob"))
 
@@ -308,7 +309,7 @@ def test_a_connection_without_address_is_counted_too() -> None:
 
 
 async def test_the_default_rates_are_those_of_the_settings() -> None:
-    limits = Limits.of(settings(), Counters(), ())
+    limits = RateLimits.of(settings(), Counters(), ())
 
     async def allowed(throttle: Throttle) -> int:
         return [(await throttle.take("somebody")).wait_s > 0 for _ in range(700)].index(True)

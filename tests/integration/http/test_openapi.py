@@ -10,8 +10,9 @@ from jsonschema import Draft202012Validator
 from litestar.routes import HTTPRoute
 
 from booking_payments.domain import events
-from booking_payments.entrypoints.http import openapi, render
+from booking_payments.entrypoints.http import openapi
 from booking_payments.entrypoints.http.app import endpoints
+from booking_payments.presentation import render
 from tests.integration.http.api import Api
 from tests.integration.http.truth import _current
 

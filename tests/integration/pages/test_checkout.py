@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.testing.house import ANN, House
@@ -91,7 +91,7 @@ def test_the_page_shows_booking_and_price(site: Site) -> None:
 
 
 def test_a_fee_on_top_is_shown_before_it_is_paid() -> None:
-    with open_site(House(terms=Terms(fees=FeePolicy(payer=FeePayer.CUSTOMER)))) as site:
+    with open_site(House(config=PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER)))) as site:
         page = site.get(address(site.book())).text
 
     assert "3.00 USD" in page
@@ -108,7 +108,7 @@ def test_a_booking_that_costs_nothing_has_no_form(site: Site) -> None:
 
 
 def test_a_booking_that_is_registered_as_manual_is_only_authorized_here() -> None:
-    with open_site(House(terms=Terms())) as site:
+    with open_site(House(config=PaymentConfig())) as site:
         booking_id = site.book(capture_method=CaptureMethod.MANUAL)
         site.send(address(booking_id), f"/checkout/{booking_id}/pay", payment_method="pm_card_visa")
 

@@ -22,11 +22,11 @@ from booking_payments.adapters.telemetry.traces import MissingExtraError, set_up
 from booking_payments.adapters.telemetry.watching import watched
 from booking_payments.application.callers import Caller
 from booking_payments.asgi import Application
-from booking_payments.entrypoints.collecting import collecting_traces
-from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.ports.gateway import Declined, Silent
+from booking_payments.runtime.logging import set_up_logging
+from booking_payments.runtime.process import collecting_traces
+from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings, load_settings
 from booking_payments.sandbox.signature import sign
-from booking_payments.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings, load_settings
 from booking_payments.testing.gateway_contract import creation
 from booking_payments.testing.house import House
 from tests.integration.http.api import JWT_SECRET, bearer

@@ -15,7 +15,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from booking_payments.adapters.sql.schema_name import SCHEMA, SCHEMA_PARAMETER, is_schema_name
+from booking_payments.ports.schema_name import SCHEMA, SCHEMA_PARAMETER, is_schema_name
 
 BUSY_TIMEOUT_MS: Final = 2_000
 """How long a lock of somebody else is waited for before the transaction is begun again."""

@@ -14,12 +14,12 @@ from booking_payments.domain.booking import BookingDetails
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
-from booking_payments.entrypoints.card_numbers import holds_card_number
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
-from booking_payments.entrypoints.http import render
+from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
+from booking_payments.presentation import render
+from booking_payments.presentation.card_numbers import holds_card_number
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 MAX_TEXT = 255
 
@@ -115,7 +115,7 @@ def create(
         registered = await services.payments.register_booking(new, caller)
         return registered, await services.payments.describe_booking(registered.booking.id, caller)
 
-    registered, view = in_the_house(settings_or_fail(), work)
+    registered, view = run_with_services(settings_or_fail(), work)
     click.echo(_shown(registered, view, as_json))
 
 

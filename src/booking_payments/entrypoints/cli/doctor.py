@@ -12,10 +12,11 @@ from attrs import asdict, frozen
 from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.application.channels import ChannelState
 from booking_payments.entrypoints.cli.messages import channel_line
-from booking_payments.entrypoints.http.services import Readiness, Services
-from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
-from booking_payments.settings import GatewayName, Settings, SettingsError, load_settings
+from booking_payments.runtime.logging import set_up_logging
+from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.services import Readiness, Services
+from booking_payments.runtime.settings import GatewayName, Settings, load_settings
 
 _DAY: Final = timedelta(hours=24)
 STRIPE: Final = "https://api.stripe.com"
@@ -86,7 +87,7 @@ def _rates(settings: Settings) -> list[Check]:
     """The shared store of the rate limits, where there is one."""
     if not settings.rate_limit_enabled or settings.rate_limit_store_url is None:
         return []
-    from booking_payments.container import shared_store_answers
+    from booking_payments.runtime.composition import shared_store_answers
 
     try:
         answers = asyncio.run(shared_store_answers(settings))
@@ -119,7 +120,8 @@ def _looked_into(settings: Settings) -> list[Check]:
 
 
 async def _looked_at(settings: Settings) -> list[Check]:
-    from booking_payments.container import DatabaseAwayError, build
+    from booking_payments.runtime.composition import build
+    from booking_payments.runtime.gateways import DatabaseUnavailableError
 
     try:
         async with build(settings) as services:
@@ -129,7 +131,7 @@ async def _looked_at(settings: Settings) -> list[Check]:
             if not whole:
                 return checks
             return [*checks, *await _deliveries(settings, services), *await _channels(settings, services)]
-    except DatabaseAwayError:
+    except DatabaseUnavailableError:
         return [*_readiness_checks(Readiness(database=False, migrations=False)), _FAKE]
 
 
@@ -176,7 +178,7 @@ async def _gateway_alone(settings: Settings) -> list[Check]:
     """The gateway, without opening the database: looking must not make its file."""
     if settings.gateway is GatewayName.FAKE:
         return [_FAKE]
-    from booking_payments.container import gateway_alone
+    from booking_payments.runtime.composition import gateway_alone
 
     async with gateway_alone(settings) as gateway:
         return await _gateway(settings, gateway)
@@ -209,10 +211,10 @@ async def _gateway(settings: Settings, gateway: Gateway) -> list[Check]:
 
 
 async def _examined(settings: Settings) -> list[Check]:
-    from booking_payments.container import examined
+    from booking_payments.runtime.gateways import examine_stripe
 
     try:
-        return [Check(each.name, each.ok, each.detail, each.remedy) for each in await examined(settings)]
+        return [Check(each.name, each.ok, each.detail, each.remedy) for each in await examine_stripe(settings)]
     except GatewayError as error:
         return [Check("rights", False, f"stripe cannot be asked ({error.code})", "run doctor again in a moment")]
 

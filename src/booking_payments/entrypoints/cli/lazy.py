@@ -12,7 +12,8 @@ PACKAGE = __name__.rpartition(".")[0]
 class LazyCommands(MutableMapping[str, click.Command]):
     """The commands of a group by name. Names are known at once; a command is imported when it is looked up.
 
-    ``homes`` has, for each name, the module of this package and the variable in it: ``"payments:show"``.
+    ``homes`` has, for each name, the module and the variable in it: ``"payments:show"`` for a module of this package,
+    a module with dots by its full name.
     """
 
     def __init__(self, homes: dict[str, str]) -> None:
@@ -22,7 +23,7 @@ class LazyCommands(MutableMapping[str, click.Command]):
     def __getitem__(self, name: str) -> click.Command:
         if name not in self._loaded:
             module, _, variable = self._homes[name].partition(":")
-            self._loaded[name] = getattr(import_module(f"{PACKAGE}.{module}"), variable)
+            self._loaded[name] = getattr(import_module(module if "." in module else f"{PACKAGE}.{module}"), variable)
         return self._loaded[name]
 
     def __setitem__(self, name: str, command: click.Command) -> None:

@@ -9,11 +9,11 @@ import click
 from attrs import asdict
 
 from booking_payments.entrypoints.cli.bars import progress_bars
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 
 if TYPE_CHECKING:
     from booking_payments.application.bookkeeping import LedgerCheck
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 
 @click.group()
@@ -45,7 +45,7 @@ def check(context: click.Context, as_json: bool) -> None:
         async def work(services: Services) -> LedgerCheck:
             return await services.payments.check_ledger(progress)
 
-        found = in_the_house(settings, work)
+        found = run_with_services(settings, work)
     click.echo(json.dumps(_as_json(found)) if as_json else _as_text(found))
     context.exit(0 if found.agrees else 1)
 

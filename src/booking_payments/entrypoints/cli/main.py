@@ -8,7 +8,8 @@ from booking_payments.entrypoints.cli.lazy import LazyCommands
 
 COMMANDS = LazyCommands(
     {
-        "serve": "service:serve",
+        # In a module outside this package, since the command line imports no HTTP.
+        "serve": "booking_payments.serve_command:serve",
         "worker": "service:worker",
         "migrate": "migrate:migrate",
         "token": "token:token",

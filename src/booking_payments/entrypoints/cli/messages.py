@@ -11,12 +11,12 @@ import click
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.channels import ChannelState, ChannelStates
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import limit_option
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.services import Services
     from booking_payments.ports.publisher import Delivery
+    from booking_payments.runtime.services import Services
 
 ALL: Final = 1_000_000
 """As many dead letters as are taken up by ``--dead`` at once."""
@@ -56,7 +56,7 @@ def list_(dead: bool, limit: int, channel: str | None, as_json: bool) -> None:
         found = await services.payments.undelivered_messages(dead=dead, limit=limit, channel=channel)
         return found, await services.payments.channel_states()
 
-    found, states = in_the_house(settings_or_fail(), work)
+    found, states = run_with_services(settings_or_fail(), work)
     if as_json:
         names = [each.channel.name for each in states.channels]
         content = {"messages": [_content(each) for each in found], "channels": names, "discarded": states.discarded}
@@ -129,7 +129,7 @@ def replay(message_ids: tuple[str, ...], dead: bool, channel: str | None, as_jso
         ids = message_ids or await _dead_ids(services, channel)
         return len(ids), await services.payments.replay_messages(ids, channel=channel)
 
-    _report("are delivered again", in_the_house(settings_or_fail(), work), as_json)
+    _report("are delivered again", run_with_services(settings_or_fail(), work), as_json)
 
 
 @messages.command(short_help="Discard dead letters.")
@@ -152,7 +152,7 @@ def drop(message_ids: tuple[str, ...], channel: str | None, as_json: bool) -> No
         dropped = await services.payments.drop_messages(message_ids, _operator("drop"), channel=channel)
         return len(message_ids), dropped
 
-    _report("were discarded", in_the_house(settings_or_fail(), work), as_json)
+    _report("were discarded", run_with_services(settings_or_fail(), work), as_json)
 
 
 async def _dead_ids(services: Services, channel: str | None) -> Sequence[str]:
@@ -202,7 +202,7 @@ def list_channels(as_json: bool) -> None:
     async def work(services: Services) -> ChannelStates:
         return await services.payments.channel_states()
 
-    states = in_the_house(settings_or_fail(), work)
+    states = run_with_services(settings_or_fail(), work)
     if as_json:
         content = [_channel_content(each) for each in states.channels]
         click.echo(json.dumps({"channels": content, "unassigned": states.unassigned, "discarded": states.discarded}))
@@ -256,7 +256,7 @@ def add(name: str, discard_waiting: bool, as_json: bool) -> None:
     async def work(services: Services) -> bool:
         return await services.payments.add_channel(name, _operator("channels add"), discard_waiting=discard_waiting)
 
-    added = in_the_house(settings_or_fail(), work)
+    added = run_with_services(settings_or_fail(), work)
     text = f"{name} is recorded" if added else f"{name} was recorded before"
     click.echo(json.dumps({"name": name, "added": added}) if as_json else text)
 
@@ -277,6 +277,6 @@ def remove(name: str, force: bool, as_json: bool) -> None:
     async def work(services: Services) -> int:
         return await services.payments.remove_channel(name, _operator("channels remove"), force=force)
 
-    discarded = in_the_house(settings_or_fail(), work)
+    discarded = run_with_services(settings_or_fail(), work)
     text = f"{name} is removed; {discarded} messages were discarded"
     click.echo(json.dumps({"name": name, "discarded": discarded}) if as_json else text)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import anyio
 import click
 
-from booking_payments.entrypoints.cli.house import extra_or_fail, fail
+from booking_payments.entrypoints.cli.runner import extra_or_fail, fail
 from booking_payments.sandbox.emulator.currencies import DEFAULT_DIGITS, HIGHEST_DIGITS
 
 

@@ -13,12 +13,12 @@ from booking_payments.application.callers import Caller
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli.booking import Line
-from booking_payments.entrypoints.cli.house import fail, in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 
 if TYPE_CHECKING:
     from booking_payments.adapters.bank_transfer import TransferDesk
     from booking_payments.adapters.bank_transfer.records import Payback, Transfer
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ def _at_the_desk(work: Callable[[TransferDesk], Awaitable[T]]) -> T:
             fail("there are no bank transfers here: they need PAYMENT_GATEWAY=bank_transfer")
         return await work(services.transfers)
 
-    return in_the_house(settings_or_fail(), in_house)
+    return run_with_services(settings_or_fail(), in_house)
 
 
 def _operator(command: str) -> Caller:

@@ -14,15 +14,15 @@ from attrs import asdict
 from booking_payments.application.callers import Caller
 from booking_payments.application.replaying import UNFINISHED, Replayed
 from booking_payments.entrypoints.cli.bars import progress_bars
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.since import since_option
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.entrypoints.pages.console.tones import TONES
-from booking_payments.entrypoints.wording import words
 from booking_payments.ports.storage import InboxEntry, InboxFilter
+from booking_payments.presentation.formatting import words
+from booking_payments.presentation.status_style import STATUS_STYLE
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 _failed = click.option("--failed", is_flag=True, help="Only those whose processing failed or was cut short.")
 _type = click.option("--type", "type_", metavar="TYPE", help="Only this type, for example refund.updated.")
@@ -67,7 +67,7 @@ def list_(failed: bool, type_: str | None, since: datetime | None, limit: int, a
     async def work(services: Services) -> Sequence[InboxEntry]:
         return await services.payments.list_webhooks(_filter(failed, type_, since), limit)
 
-    entries = in_the_house(settings_or_fail(), work)
+    entries = run_with_services(settings_or_fail(), work)
     click.echo(json.dumps({"events": [_content(each) for each in entries]}) if as_json else _listed(entries))
 
 
@@ -109,7 +109,7 @@ def _listed(entries: Sequence[InboxEntry]) -> str:
 
 
 def _row(entry: InboxEntry) -> tuple[str, ...]:
-    status = coloured(words(entry.status.value), TONES[entry.status.value])
+    status = coloured(words(entry.status.value), STATUS_STYLE[entry.status.value])
     return f"{entry.received_at:%Y-%m-%d %H:%M:%S}", status, entry.event_id, entry.type, entry.reason or ""
 
 
@@ -156,7 +156,7 @@ def replay(
                 event_ids, which, dry_run=dry_run, progress=progress, caller=caller
             )
 
-        results = in_the_house(settings, work)
+        results = run_with_services(settings, work)
     click.echo(json.dumps({"events": [asdict(each) for each in results]}) if as_json else _replayed(results))
     context.exit(1 if any(each.failed for each in results) else 0)
 

@@ -42,9 +42,9 @@ from booking_payments.entrypoints.http.problems import (
     problem,
     reply_to,
 )
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.http.tracing import traced_app
 from booking_payments.entrypoints.pages.site import pages_of, running_reconciliations
+from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 

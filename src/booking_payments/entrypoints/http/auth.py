@@ -16,10 +16,11 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from booking_payments.application.callers import Caller
-from booking_payments.entrypoints.http.limits import Limits
+from booking_payments.entrypoints.http.limits import count_failure, count_money
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.entrypoints.tokens import MAX_LIFETIME_S, MAX_SUBJECT
-from booking_payments.settings import Settings
+from booking_payments.presentation.tokens import MAX_LIFETIME_S, MAX_SUBJECT
+from booking_payments.runtime.rate_limits import RateLimits
+from booking_payments.runtime.settings import Settings
 
 MAX_TOKEN: Final = 4096
 """Characters; ours have about 200."""
@@ -134,22 +135,22 @@ async def require_declared_access(connection: ASGIConnection[Any, Any, Any, Any]
 
 async def _authenticated(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
     state = connection.app.state
-    limits: Limits | None = state["services"].limits
+    limits: RateLimits | None = state["services"].limits
     try:
         return authenticate(connection.headers.get("authorization"), state["token_rules"])
     except Refused:
         if limits is not None:
-            await limits.count_failure(connection.scope, state["metrics"])
+            await count_failure(limits, connection.scope, state["metrics"])
         raise
 
 
 async def _count_money(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler, principal: Principal
 ) -> None:
-    limits: Limits | None = connection.app.state["services"].limits
+    limits: RateLimits | None = connection.app.state["services"].limits
     counted = handler.opt["endpoint"].moves_money and not _speaks_for_all(handler.opt["access"], principal)
     if limits is not None and counted:
-        await limits.count_money(principal.subject, principal.issuer, connection.app.state["metrics"])
+        await count_money(limits, principal.subject, principal.issuer, connection.app.state["metrics"])
 
 
 def require_scope(access: Access, principal: Principal) -> None:

@@ -11,10 +11,12 @@ from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, Meth
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier
 from booking_payments.domain.texts import require_email, require_line, require_text
-from booking_payments.entrypoints.http import door, render
+from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, Call, endpoint
-from booking_payments.entrypoints.http.models import (
+from booking_payments.ports.storage import BookingFilter
+from booking_payments.presentation import render
+from booking_payments.presentation.models import (
     BookingAnswer,
     BookingsAnswer,
     BookingsQuery,
@@ -24,7 +26,6 @@ from booking_payments.entrypoints.http.models import (
     Policy,
     RegisterBooking,
 )
-from booking_payments.ports.storage import BookingFilter
 
 _NEW: Final = {
     "reference": "order-1001",

@@ -4,7 +4,7 @@ from typing import Final
 
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, Answer, Call, endpoint
-from booking_payments.entrypoints.http.models import ConfigAnswer, Nothing
+from booking_payments.presentation.models import ConfigAnswer, Nothing
 
 
 @endpoint(

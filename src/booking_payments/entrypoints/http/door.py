@@ -16,8 +16,8 @@ import msgspec
 from litestar import Request
 from litestar.types import Scope
 
-from booking_payments.entrypoints.card_numbers import holds_card_number
 from booking_payments.entrypoints.http.problems import bad_request
+from booking_payments.presentation.card_numbers import holds_card_number
 
 JSON_LIMIT: Final = 64 * 1024
 WEBHOOK_LIMIT: Final = 512 * 1024

@@ -18,9 +18,9 @@ from booking_payments.entrypoints.http import audit, door, idempotency
 from booking_payments.entrypoints.http.auth import OPERATE, Access, Principal, caller_for, missing_scope
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.models import Nothing
 from booking_payments.entrypoints.http.problems import JSON_MEDIA, TOLD, Refused, Reply, reply_to
-from booking_payments.entrypoints.http.services import Services
+from booking_payments.presentation.models import Nothing
+from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 I = TypeVar("I", bound=msgspec.Struct)  # noqa: E741 - the input

@@ -13,9 +13,10 @@ from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.direct import Direct
 from booking_payments.entrypoints.http.door import HEADERS_LIMIT, TARGET_LIMIT, may_be_kept
 from booking_payments.entrypoints.http.heads import allowing_head
-from booking_payments.entrypoints.http.limits import Limits
+from booking_payments.entrypoints.http.limits import count_request
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import Refused, Reply
+from booking_payments.runtime.rate_limits import RateLimits
 
 _IDS: Final = RandomIds()
 REQUEST_ID: Final = "X-Request-Id"
@@ -102,9 +103,9 @@ class Frame:
         if door.target_length(scope) > TARGET_LIMIT:
             raise target_too_long()
         state = scope["litestar_app"].state
-        limits: Limits | None = state["services"].limits
+        limits: RateLimits | None = state["services"].limits
         if limits is not None:
-            await limits.count_request(scope, state["metrics"])
+            await count_request(limits, scope, state["metrics"])
         if not door.is_plain_path(scope):
             raise Refused(404, "not_found", "there is nothing here; write each slash of the path once, and plainly")
         scope["path"] = door.bounded_path(scope["path"])

@@ -5,9 +5,9 @@ from typing import Final
 from booking_payments.entrypoints.http.endpoint import GET, Answer, AnyRequest, as_reply, public
 from booking_payments.entrypoints.http.gauges import BookGauges
 from booking_payments.entrypoints.http.metrics import MEDIA_TYPE, Metrics
-from booking_payments.entrypoints.http.models import HealthAnswer
 from booking_payments.entrypoints.http.problems import Refused, Reply
-from booking_payments.entrypoints.http.services import Services
+from booking_payments.presentation.models import HealthAnswer
+from booking_payments.runtime.services import Services
 
 
 @public(GET, "/health/live", summary="Whether the process answers", answers={200: HealthAnswer})

@@ -12,7 +12,7 @@ from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, AnyRequest, Endpoint, public
 from booking_payments.entrypoints.http.limits import UNCOUNTED
 from booking_payments.entrypoints.http.problems import PROBLEM_MEDIA, Problem, Refused, Reply
-from booking_payments.entrypoints.http.services import Services
+from booking_payments.runtime.services import Services
 
 Json = dict[str, Any]
 

@@ -6,10 +6,12 @@ from booking_payments.application.views import PaymentView
 from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.texts import require_line
-from booking_payments.entrypoints.http import door, render
+from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, Call, endpoint
-from booking_payments.entrypoints.http.models import (
+from booking_payments.ports.storage import PaymentFilter
+from booking_payments.presentation import render
+from booking_payments.presentation.models import (
     CapturePayment,
     ConfirmPayment,
     EventsAnswer,
@@ -20,7 +22,6 @@ from booking_payments.entrypoints.http.models import (
     RetryPayment,
     StartPayment,
 )
-from booking_payments.ports.storage import PaymentFilter
 
 _PATH: Final = "/api/bookings/{booking_id}/payment"
 _CHARGING: Final = frozenset({402, 409, 422, 502})

@@ -5,11 +5,12 @@ from typing import Final
 from booking_payments.application.views import RefundView
 from booking_payments.domain.events import Settlement
 from booking_payments.domain.refunds import RefundReason
-from booking_payments.entrypoints.http import render
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, Call, endpoint
 from booking_payments.entrypoints.http.idempotency import REPLAYED
-from booking_payments.entrypoints.http.models import (
+from booking_payments.entrypoints.http.payments import payment_answer, reader_of
+from booking_payments.presentation import render
+from booking_payments.presentation.models import (
     PaymentAnswer,
     QuoteAnswer,
     QuoteQuery,
@@ -17,7 +18,6 @@ from booking_payments.entrypoints.http.models import (
     RefundPayment,
     SettleDebt,
 )
-from booking_payments.entrypoints.http.payments import payment_answer, reader_of
 
 _OF_BOOKING: Final = "/api/bookings/{booking_id}/payment/refund"
 _OF_PAYMENT: Final = "/api/payments/{payment_id}/refund"

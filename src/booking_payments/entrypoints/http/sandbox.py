@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.endpoint import POST, AnyRequest, public
-from booking_payments.entrypoints.http.models import AuthenticateCard
 from booking_payments.entrypoints.http.problems import Refused, Reply
-from booking_payments.entrypoints.http.services import Services
+from booking_payments.presentation.models import AuthenticateCard
+from booking_payments.runtime.services import Services
 
 
 @public(

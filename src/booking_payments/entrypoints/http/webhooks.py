@@ -13,11 +13,11 @@ from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, AnyRequest, Incoming, as_reply, public
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.models import HealthAnswer, WebhookAnswer
 from booking_payments.entrypoints.http.problems import Refused, Reply, bad_request
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.webhooks import WebhookRefused, WebhooksNotTaken
+from booking_payments.presentation.models import HealthAnswer, WebhookAnswer
+from booking_payments.runtime.services import Services
 
 NOT_PROCESSED: Final = "the event could not be processed; send it again later"
 log = structlog.get_logger("booking_payments.webhooks")

@@ -12,11 +12,12 @@ from booking_payments.application.callers import Caller
 from booking_payments.entrypoints.http import audit, idempotency
 from booking_payments.entrypoints.http.endpoint import Answer, as_reply
 from booking_payments.entrypoints.http.frame import request_id_of
+from booking_payments.entrypoints.http.limits import count_money
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import TOLD, Problem, Reply, reply_to
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.forms import Form
 from booking_payments.entrypoints.pages.sessions import Session
+from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 Work = Callable[[Caller], Awaitable[Answer]]
@@ -42,7 +43,7 @@ async def count_gateway_call(request: AnyRequest, services: Services, session: S
     """
     if services.limits is not None:
         principal = session.principal
-        await services.limits.count_money(principal.subject, principal.issuer, request.app.state["metrics"])
+        await count_money(services.limits, principal.subject, principal.issuer, request.app.state["metrics"])
 
 
 async def act_once(

@@ -10,10 +10,10 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.forms import read_form, read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, page
 from booking_payments.entrypoints.pages.rendering import html
+from booking_payments.runtime.services import Services
 from booking_payments.sandbox.emulator import FakeStripe
 
 PATH: Final = "/pages/bank/{intent_id}"

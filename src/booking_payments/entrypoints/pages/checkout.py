@@ -16,12 +16,10 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, Stage
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.fees import FeePayer
-from booking_payments.entrypoints.http import door, render
+from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.endpoint import Answer as Done
 from booking_payments.entrypoints.http.frame import request_id_of
-from booking_payments.entrypoints.http.models import PaymentAnswer
 from booking_payments.entrypoints.http.problems import Problem, Refused
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.acting import Act, act_once, count_gateway_call, problem_in
 from booking_payments.entrypoints.pages.cards import METHOD_IDS, groups_for
 from booking_payments.entrypoints.pages.forms import Form, read_form
@@ -36,7 +34,10 @@ from booking_payments.entrypoints.pages.sessions import (
     cookie_of,
     public_origin,
 )
-from booking_payments.settings import GatewayName
+from booking_payments.presentation import render
+from booking_payments.presentation.models import PaymentAnswer
+from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import GatewayName
 
 PATH: Final = "/checkout/{booking_id}"
 

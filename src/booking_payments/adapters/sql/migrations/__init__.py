@@ -22,7 +22,7 @@ from booking_payments.adapters.sql.engine import (
     schema_of,
     without_schema,
 )
-from booking_payments.adapters.sql.schema_name import VERSION_TABLE
+from booking_payments.ports.schema_name import VERSION_TABLE
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -4,7 +4,7 @@ named with the command that brings it. Which extra brings what stands in ``pypro
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from booking_payments.settings import Problem, Settings, SettingsError
+from booking_payments.runtime.problems import Problem, SettingsError
 
 
 @contextmanager
@@ -23,9 +23,9 @@ def extra(name: str, asked_by: str, what: str = "") -> Iterator[None]:
         raise SettingsError(Problem(asked_by, remedy)) from None
 
 
-def require_driver(settings: Settings) -> None:
-    """Raise ``SettingsError`` where the driver of the settings' database is not installed."""
-    if settings.on_postgresql:
+def require_driver(*, on_postgresql: bool) -> None:
+    """Raise ``SettingsError`` where the driver of PostgreSQL is needed and not installed."""
+    if on_postgresql:
         with extra("postgres", "DATABASE_URL", "PostgreSQL"):
             import psycopg  # noqa: F401
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.services import Services
-    from booking_payments.settings import Settings
+    from booking_payments.runtime.services import Services
+    from booking_payments.runtime.settings import Settings
 
 T = TypeVar("T")
 
@@ -23,9 +23,9 @@ def fail(message: str) -> NoReturn:
 
 def settings_or_fail(overrides: Mapping[str, object] | None = None) -> Settings:
     """The settings, with what flags say laid over the environment."""
-    from booking_payments.entrypoints import lean  # noqa: F401 - before the libraries that it keeps small
-    from booking_payments.entrypoints.logging import set_up_logging
-    from booking_payments.settings import SettingsError, load_settings
+    from booking_payments.runtime.logging import set_up_logging
+    from booking_payments.runtime.problems import SettingsError
+    from booking_payments.runtime.settings import load_settings
 
     given = {name: str(value) for name, value in (overrides or {}).items() if value is not None}
     try:
@@ -39,8 +39,8 @@ def settings_or_fail(overrides: Mapping[str, object] | None = None) -> Settings:
 @contextmanager
 def extra_or_fail(name: str, command: str) -> Iterator[None]:
     """For the imports of a command that needs the extra ``name``; fail with the remedy when one is missing."""
-    from booking_payments.extras import extra
-    from booking_payments.settings import SettingsError
+    from booking_payments.runtime.extras import extra
+    from booking_payments.runtime.problems import SettingsError
 
     try:
         with extra(name, command):
@@ -49,15 +49,15 @@ def extra_or_fail(name: str, command: str) -> Iterator[None]:
         fail(str(error))
 
 
-def in_the_house(settings: Settings, work: Callable[[Services], Awaitable[T]]) -> T:
+def run_with_services(settings: Settings, work: Callable[[Services], Awaitable[T]]) -> T:
     """Do ``work`` with the services of ``settings``, whose database must be ready."""
     from sqlalchemy.exc import DBAPIError
 
-    from booking_payments.container import build
     from booking_payments.domain.errors import PaymentError
     from booking_payments.ports.gateway import GatewayError
     from booking_payments.ports.storage import CommitLost, StorageConflict
-    from booking_payments.settings import SettingsError
+    from booking_payments.runtime.composition import build
+    from booking_payments.runtime.problems import SettingsError
 
     async def run() -> T:
         async with build(settings) as services:

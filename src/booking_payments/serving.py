@@ -1,4 +1,4 @@
-"""``serve``: the HTTP API."""
+"""What the command ``serve`` does: joins the command line with the HTTP API, neither of which imports the other."""
 
 import asyncio
 import os
@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import structlog
 
-from booking_payments.entrypoints.cli.house import extra_or_fail, fail, require_ready, settings_or_fail
-from booking_payments.entrypoints.collecting import collecting_traces
-from booking_payments.entrypoints.garbage import look_for_less_garbage
-from booking_payments.entrypoints.lean import load_what_is_wanted
-from booking_payments.entrypoints.listening import BACKLOG, listen, reserve
-from booking_payments.entrypoints.loops import new_event_loop
-from booking_payments.settings import PREFIX, LogFormat, Settings, SettingsError
+from booking_payments.entrypoints.cli.runner import extra_or_fail, fail, require_ready, settings_or_fail
+from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.process import (
+    BACKLOG,
+    collect_garbage_less,
+    collecting_traces,
+    listen,
+    load_stripe_sdk,
+    new_event_loop,
+    reserve,
+)
+from booking_payments.runtime.settings import PREFIX, LogFormat, Settings
 
 if TYPE_CHECKING:
     import uvicorn
@@ -33,7 +38,7 @@ log = structlog.get_logger("booking_payments.serve")
 def run(host: str | None, port: int | None, workers: int | None, wait_s: int) -> None:
     """Serve until a signal ends it; what is None stands in the settings. Fails with one line where it cannot."""
     settings = settings_or_fail({"HOST": host, "PORT": port, "WORKERS": workers})
-    load_what_is_wanted(settings)
+    load_stripe_sdk(settings)
     with extra_or_fail("http", "serve"):
         from booking_payments.entrypoints.http import app, wire  # noqa: F401 - everything that serving needs
     listening = _listen(settings)
@@ -63,7 +68,7 @@ def serve_until_stopped(settings: Settings, listening: socket.socket, wait: time
 def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
     """One process per worker, each on a socket of its own; one that dies is replaced. They read the settings
     themselves."""
-    from booking_payments.entrypoints.supervisor import Supervisor, WorkersFailedError
+    from booking_payments.runtime.supervisor import Supervisor, WorkersFailedError
 
     asyncio.run(_check(settings))
     if settings.rate_limit_enabled and settings.rate_limit_store_url is None:
@@ -80,7 +85,8 @@ def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
 
 
 async def _check(settings: Settings) -> None:
-    from booking_payments.container import attach_channels, build
+    from booking_payments.runtime.channels import attach_channels
+    from booking_payments.runtime.composition import build
 
     async with build(settings, serving=True) as services:
         await require_ready(services)
@@ -111,8 +117,9 @@ def _listen(settings: Settings) -> socket.socket:
 async def _serve(settings: Settings, listening: socket.socket, wait: timedelta) -> None:
     import uvicorn
 
-    from booking_payments.container import attach_channels, build
     from booking_payments.entrypoints.http.app import create_app
+    from booking_payments.runtime.channels import attach_channels
+    from booking_payments.runtime.composition import build
 
     with listening, collecting_traces():
         async with build(settings, serving=True, wait=wait) as services:
@@ -120,7 +127,7 @@ async def _serve(settings: Settings, listening: socket.socket, wait: timedelta) 
             await attach_channels(services)
             _announce(settings)
             server = uvicorn.Server(_config(create_app(services)))
-            look_for_less_garbage()
+            collect_garbage_less()
             await server.serve(sockets=[listening])
 
 

@@ -19,7 +19,7 @@ import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from booking_payments.domain.error_texts import safe_text
-from booking_payments.settings import LogFormat, Settings
+from booking_payments.runtime.settings import LogFormat, Settings
 
 HIDDEN: Final = "[redacted]"
 LONGEST_NAME: Final = 64

@@ -1,7 +1,6 @@
 """All that is kept of one payment, for a person who looks into it: in the console and on the command line."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -13,14 +12,11 @@ from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import RefundQuote
 from booking_payments.ports.audit import AuditRecord
-from booking_payments.ports.storage import UnitOfWork
-
-if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.services import Services
+from booking_payments.ports.storage import Storage, UnitOfWork
 
 
 @frozen(kw_only=True)
-class File:
+class PaymentDetails:
     """All that is kept of a payment, as of ``at``.
 
     ``quote`` is of all that can come back; ``overriding`` the same for an operator who passes over the refund rules.
@@ -50,16 +46,15 @@ class File:
         return self.quote if self.quote.allowed else self.overriding
 
 
-async def file_of(services: "Services", payment_id: str) -> File:
-    """The file of a payment. Raises ``NotFound``."""
-    now = services.clock.now()
+async def payment_details(storage: Storage, payment_id: str, now: datetime) -> PaymentDetails:
+    """The details of a payment as of ``now``. Raises ``NotFound``."""
 
-    async def work(uow: UnitOfWork) -> File:
+    async def work(uow: UnitOfWork) -> PaymentDetails:
         payment = await uow.payments.get(payment_id)
         booking = await uow.bookings.get(payment.booking_id) if payment else None
         if payment is None or booking is None:
             raise NotFound()
-        return File(
+        return PaymentDetails(
             at=now,
             payment=payment,
             booking=booking,
@@ -71,14 +66,14 @@ async def file_of(services: "Services", payment_id: str) -> File:
             overriding=decisions.quote(payment, now, None, override=True),
         )
 
-    return await services.storage.read(work)
+    return await storage.read(work)
 
 
-async def by_any_id(services: "Services", text: str) -> Payment | None:
-    """The payment that goes by this id: ours, its booking's, or any of the gateway's."""
+async def find_by_any_id(storage: Storage, text: str) -> Payment | None:
+    """The payment with this id: ours, its booking's, or any of the gateway's. None when there is none."""
 
     async def work(uow: UnitOfWork) -> Payment | None:
         found = await uow.payments.get(text) or await uow.payments.by_gateway_id(text)
         return found or next(iter(reversed(await uow.payments.of_booking(text))), None)
 
-    return await services.storage.read(work)
+    return await storage.read(work)

@@ -22,7 +22,7 @@ from booking_payments.domain.money import Money
 from booking_payments.domain.payment import DeferredRefund, Dispute, Payment, Refund
 from booking_payments.domain.refunds import GivenBack, RefundPolicy, RefundQuote, RefundReason
 from booking_payments.domain.reports import MethodDetails
-from booking_payments.entrypoints.http.models import (
+from booking_payments.presentation.models import (
     BookingAnswer,
     DisputeAnswer,
     EventAnswer,

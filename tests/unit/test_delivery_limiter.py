@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from booking_payments.entrypoints.couriers import Couriers
+from booking_payments.entrypoints.worker.delivery_limiter import DeliveryLimiter
 
 
 class Road:
@@ -19,15 +19,15 @@ class Road:
 
 
 async def test_who_comes_while_all_are_under_way_does_not_wait_and_one_goes_again_for_all_of_them() -> None:
-    couriers, road = Couriers(most=2), Road()
+    limiter, road = DeliveryLimiter(most=2), Road()
 
     async with anyio.create_task_group() as tasks:
         for _ in range(2):
-            tasks.start_soon(couriers.send, road.go)
+            tasks.start_soon(limiter.run, road.go)
         await anyio.wait_all_tasks_blocked()
         with anyio.fail_after(5):
             for _ in range(3):
-                await couriers.send(road.go)
+                await limiter.run(road.go)
         meanwhile = road.begun
         road.open.set()
 
@@ -35,14 +35,14 @@ async def test_who_comes_while_all_are_under_way_does_not_wait_and_one_goes_agai
 
 
 async def test_a_courier_that_fails_makes_room_for_the_next() -> None:
-    couriers, road = Couriers(most=1), Road()
+    limiter, road = DeliveryLimiter(most=1), Road()
     road.open.set()
 
     async def fail() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await couriers.send(fail)
-    await couriers.send(road.go)
+        await limiter.run(fail)
+    await limiter.run(road.go)
 
     assert road.begun == 1

@@ -3,15 +3,15 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from booking_payments.application.world import DeliveryTerms, Terms
+from booking_payments.application.world import DeliveryConfig, PaymentConfig
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import MethodChoice
 from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.domain.retry import RetryPolicy
-from booking_payments.settings import AfterDeadLetter, Settings
+from booking_payments.runtime.settings import AfterDeadLetter, Settings
 
 
-def terms_of(settings: Settings) -> Terms:
+def payment_config_of(settings: Settings) -> PaymentConfig:
     """Fees, refunds, attempts and leases."""
     fees = FeePolicy(
         rate=settings.processing_fee_rate,
@@ -21,7 +21,7 @@ def terms_of(settings: Settings) -> Terms:
         payer=settings.fee_payer,
         on_refund=settings.fee_refund,
     )
-    return Terms(
+    return PaymentConfig(
         fees=fees,
         refunds=RefundPolicy(fee=settings.fee_refund),
         max_attempts=settings.retry_attempts,
@@ -44,9 +44,9 @@ def terms_of(settings: Settings) -> Terms:
     )
 
 
-def _deliveries_terms(settings: Settings) -> DeliveryTerms:
-    retry = DeliveryTerms().retry
-    return DeliveryTerms(
+def _deliveries_terms(settings: Settings) -> DeliveryConfig:
+    retry = DeliveryConfig().retry
+    return DeliveryConfig(
         retry=RetryPolicy(
             max_tries=settings.messages_retry_attempts,
             first_delay=_seconds(settings.messages_retry_delay_s),
@@ -57,7 +57,7 @@ def _deliveries_terms(settings: Settings) -> DeliveryTerms:
     )
 
 
-def retry_of(settings: Settings) -> RetryPolicy:
+def retry_policy_of(settings: Settings) -> RetryPolicy:
     """How often a call to the gateway is tried."""
     return RetryPolicy(max_tries=settings.retry_attempts, first_delay=_seconds(settings.retry_delay_s))
 

@@ -23,13 +23,14 @@ from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, InstanceOf, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from booking_payments.adapters.messages.signature import key_of
-from booking_payments.adapters.sql.schema_name import SCHEMA_PARAMETER, is_schema_name
-from booking_payments.adapters.stripe.amounts import DIGITS, MOST_DIGITS
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.presenting import SUFFIX_LENGTH, is_suffix
 from booking_payments.domain.refunds import CustomerRefunds
 from booking_payments.ports.publisher import BROKER, WEBHOOK
+from booking_payments.ports.schema_name import SCHEMA_PARAMETER, is_schema_name
+from booking_payments.ports.signing_key import signing_key
+from booking_payments.runtime.extras import extra
+from booking_payments.runtime.problems import Problem, SettingsError
 
 DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
 """Signs tokens where nobody but this machine can call and no real money moves."""
@@ -39,6 +40,11 @@ MIN_SECRET_BYTES: Final = 32
 """RFC 7518 section 3.2: an HS256 key is at least as long as the hash."""
 MIN_RSA_BITS: Final = 2048
 """RFC 7518 section 3.3."""
+
+AMOUNT_DIGITS: Final = 8
+MOST_AMOUNT_DIGITS: Final = 12
+"""Bounds of ``GATEWAY_MAX_AMOUNT_DIGITS``: what Stripe takes by default, and at most. A test compares them with the
+adapter's table."""
 
 PREFIX: Final = "BOOKING_PAYMENTS_"
 """Before the name of any setting: the name that wins."""
@@ -54,25 +60,6 @@ _OTHER_DRIVERS: Final = frozenset(
     }
 )
 """Parameters of an address that only asyncpg and its dialect know: libpq refuses them."""
-
-
-@frozen
-class Problem:
-    """One wrong setting: its name, and what to do about it. Never its value."""
-
-    setting: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.setting}: {self.remedy}"
-
-
-class SettingsError(Exception):
-    """The settings cannot be used; the message has one line for each wrong one."""
-
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = problems
 
 
 class GatewayName(StrEnum):
@@ -264,8 +251,6 @@ def _pem(value: Any) -> Any:
 
 def _algorithm_in(pem: str) -> JwtAlgorithm:
     """The algorithm that a key in PEM is for; ValueError for a key that is for none of ours or too weak."""
-    from booking_payments.extras import extra  # which knows this module
-
     with extra("http", "JWT_PUBLIC_KEY"):
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -292,7 +277,7 @@ def _algorithm_of(key: object) -> JwtAlgorithm | None:
 def _signing_secrets(value: Any) -> Any:
     secrets = _split(value)
     for secret in secrets:
-        key_of(secret)
+        signing_key(secret)
     return secrets
 
 
@@ -457,10 +442,10 @@ class Settings(BaseSettings):
     gateway_max_concurrent: Count = Field(
         10, alias="GATEWAY_MAX_CONCURRENT", description="must be a whole number; 0 for no bound"
     )
-    gateway_max_amount_digits: Annotated[Count, Field(ge=DIGITS, le=MOST_DIGITS)] = Field(
-        DIGITS,
+    gateway_max_amount_digits: Annotated[Count, Field(ge=AMOUNT_DIGITS, le=MOST_AMOUNT_DIGITS)] = Field(
+        AMOUNT_DIGITS,
         alias="GATEWAY_MAX_AMOUNT_DIGITS",
-        description=f"must be a whole number from {DIGITS} to {MOST_DIGITS}",
+        description=f"must be a whole number from {AMOUNT_DIGITS} to {MOST_AMOUNT_DIGITS}",
     )
 
     # Messages to the booking app

@@ -3,7 +3,7 @@
 import pytest
 
 from booking_payments.domain.money import Currency, Money
-from booking_payments.entrypoints.wording import money
+from booking_payments.presentation.formatting import money
 
 
 @pytest.mark.parametrize(

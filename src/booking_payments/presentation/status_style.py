@@ -6,7 +6,7 @@ from typing import Final
 from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 
-TONES: Final[Mapping[str, str]] = {
+STATUS_STYLE: Final[Mapping[str, str]] = {
     # payments and refunds
     "succeeded": "good",
     "failed": "bad",
@@ -55,7 +55,7 @@ _FACTS: Final[Mapping[type, str]] = {
 }
 
 
-def fact_tone(fact: ev.Fact) -> str:
+def style_of_event(fact: ev.Fact) -> str:
     """The tone of a fact."""
     if isinstance(fact, ev.RefundMoved):
         return "bad" if fact.status.is_lost else "good" if fact.status is RefundStatus.SUCCEEDED else ""

@@ -1,4 +1,4 @@
-"""What the HTTP app works with, handed in once by the container."""
+"""The services of one process, as a way in receives them from the composition root."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -12,11 +12,11 @@ from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.storage import Storage
+from booking_payments.runtime.settings import Settings
 from booking_payments.sandbox.emulator import FakeStripe
-from booking_payments.settings import Settings
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.limits import Limits
+    from booking_payments.runtime.rate_limits import RateLimits
 
 
 @frozen(kw_only=True)
@@ -52,4 +52,4 @@ class Services:
     background: Callable[[], AbstractAsyncContextManager[None]] | None = None
     sandbox: FakeStripe | None = None
     transfers: TransferDesk | None = None
-    limits: "Limits | None" = None
+    limits: "RateLimits | None" = None

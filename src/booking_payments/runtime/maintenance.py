@@ -1,4 +1,4 @@
-"""Background work by name: done inside ``serve``, or by workers; what is done is the same."""
+"""Scheduled maintenance by name. ``serve`` and the workers run the same tasks."""
 
 from datetime import timedelta
 from typing import Final
@@ -12,15 +12,15 @@ from booking_payments.application.replaying import REDELIVERY, UNFINISHED
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.storage import ANSWER_LIFETIME, InboxFilter
 
-MOST_ROUNDS: Final = 1_000
-"""How many rounds of deliveries follow one another at most; the next tick goes on."""
+MAX_PASSES: Final = 1_000
+"""How many passes of deliveries follow one another at most; the next scheduled run goes on."""
 
 log = structlog.get_logger("booking_payments.background")
 
 
 @frozen
-class Chores:
-    """What has to be done now and then. Each looks for itself what is due, so doing it too often does no harm."""
+class MaintenanceTasks:
+    """The maintenance tasks. Each finds by itself what is due, so running one too often does no harm."""
 
     payments: BookingPayments
     clock: Clock
@@ -67,7 +67,7 @@ class Chores:
 
     async def _deliver_all(self) -> int:
         total = 0
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_PASSES):
             delivered = await self.payments.deliver_messages()
             total += delivered
             if not delivered:

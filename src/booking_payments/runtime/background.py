@@ -16,75 +16,79 @@ from attrs import frozen
 
 from booking_payments.ports.jobs import Job
 
-TICK: Final = timedelta(seconds=1)
-"""How long a loop sleeps when nobody wakes it."""
+POLL_PAUSE: Final = timedelta(seconds=1)
+"""How long a loop sleeps when no signal wakes it."""
 
-BREATH: Final = timedelta(milliseconds=50)
-"""How long it rests between two rounds even when it is woken all the time: so that under load one round does more."""
+MIN_PAUSE: Final = timedelta(milliseconds=50)
+"""Between two passes of a loop, also when it is woken all the time, so that under load one pass does more."""
 
 log = structlog.get_logger("booking_payments.background")
 
-Round = Callable[[], Awaitable[int]]
+Pass = Callable[[], Awaitable[int]]
 
 
 @frozen
 class Every:
-    """A round of work that is done again after each ``pause``."""
+    """Work that is repeated after each ``pause``."""
 
     pause: timedelta
-    work: Round
+    work: Pass
 
 
-class Alarm:
-    """Wakes all who wait for work; ``now`` tells the time."""
+class WorkSignal:
+    """Wakes every loop that waits for work.
+
+    Args:
+        now: returns the present time, against which the times of jobs are compared.
+    """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._bells: list[Bell] = []
+        self._wakeups: list[Wakeup] = []
 
-    def ring(self, jobs: Sequence[tuple[Job, datetime]] = ()) -> None:
-        """There may be work: look now, unless all of these ``jobs`` are for later."""
+    def notify(self, jobs: Sequence[tuple[Job, datetime]] = ()) -> None:
+        """Wake the loops, unless ``jobs`` are given and all of them are due later."""
         now = self._now()
         if not jobs or any(at <= now for _, at in jobs):
-            for bell in self._bells:
-                bell.ring()
+            for wakeup in self._wakeups:
+                wakeup.set()
 
-    def bell(self) -> "Bell":
-        """What one who waits hears: also a ring that came while they worked."""
-        bell = Bell()
-        self._bells.append(bell)
-        return bell
+    def subscribe(self) -> "Wakeup":
+        """A wake-up for one loop. A signal that comes while the loop works is kept until it waits."""
+        wakeup = Wakeup()
+        self._wakeups.append(wakeup)
+        return wakeup
 
 
-class Bell:
-    """Rings for one loop."""
+class Wakeup:
+    """Wakes one loop."""
 
     def __init__(self) -> None:
-        self._rung = anyio.Event()
+        self._event = anyio.Event()
 
-    def ring(self) -> None:
-        """Wake the loop, or keep it from going to sleep."""
-        self._rung.set()
+    def set(self) -> None:
+        """Wake the loop, or make its next wait return at once."""
+        self._event.set()
 
     async def wait(self, at_most: timedelta) -> None:
-        """Return when the bell rings, or after ``at_most``."""
+        """Return when the wake-up is set, or after ``at_most``."""
         with anyio.move_on_after(at_most.total_seconds()):
-            await self._rung.wait()
-        self._rung = anyio.Event()
+            await self._event.wait()
+        self._event = anyio.Event()
 
 
 @asynccontextmanager
-async def running(alarm: Alarm, woken: Sequence[Round], others: Sequence[Every] = ()) -> AsyncIterator[None]:
-    """Work in the background while the context lasts, everything beside everything else. The alarm wakes ``woken``.
+async def running(signal: WorkSignal, woken: Sequence[Pass], others: Sequence[Every] = ()) -> AsyncIterator[None]:
+    """Work in the background while the context lasts, everything beside everything else. The signal wakes ``woken``.
 
-    At the end the rounds that are under way are finished, so that no call to the gateway is cut off. What is raised
+    At the end the passes that are running are finished, so that no call to the gateway is cut off. What is raised
     inside comes out as it is: a group around it would hide it from whoever catches it.
     """
     stopping = anyio.Event()
     raised: Exception | None = None
     async with anyio.create_task_group() as tasks:
         for work in woken:
-            tasks.start_soon(_repeat, work, alarm.bell(), stopping)
+            tasks.start_soon(_repeat, work, signal.subscribe(), stopping)
         for each in others:
             tasks.start_soon(_repeat_every, each, stopping)
         try:
@@ -93,16 +97,16 @@ async def running(alarm: Alarm, woken: Sequence[Round], others: Sequence[Every] 
             raised = error
         finally:
             stopping.set()
-            alarm.ring()
+            signal.notify()
     if raised is not None:
         raise raised
 
 
-async def _repeat(work: Round, bell: Bell, stopping: anyio.Event) -> None:
+async def _repeat(work: Pass, wakeup: Wakeup, stopping: anyio.Event) -> None:
     while not stopping.is_set():
         await _safely(work, stopping)
-        await bell.wait(TICK)
-        await anyio.sleep(BREATH.total_seconds())
+        await wakeup.wait(POLL_PAUSE)
+        await anyio.sleep(MIN_PAUSE.total_seconds())
 
 
 async def _repeat_every(each: Every, stopping: anyio.Event) -> None:
@@ -116,10 +120,10 @@ async def _pause(stopping: anyio.Event, at_most: timedelta) -> None:
         await stopping.wait()
 
 
-async def _safely(work: Round, stopping: anyio.Event) -> None:
-    """A failing round is logged and the next one tried: the loop itself never ends before it is told to."""
+async def _safely(work: Pass, stopping: anyio.Event) -> None:
+    """Log a pass that raises, and go on with the next one: the loop ends only when ``stopping`` is set."""
     try:
         await work()
     except Exception as error:
         log.error("background_round_failed", error=type(error).__name__, exc_info=error)
-        await _pause(stopping, TICK)
+        await _pause(stopping, POLL_PAUSE)
