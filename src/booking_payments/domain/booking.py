@@ -28,9 +28,14 @@ class BookingStatus(Enum):
 
 
 class EndReason(Enum):
-    """Why a booking expired before ``expires_at``."""
+    """Why a booking has ended, where that is more than its status says.
+
+    ``attempts_exhausted``: it expired before its time was over, since no payment attempt was left. ``refunded``: it was
+    canceled because all of its money goes back.
+    """
 
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    REFUNDED = "refunded"
 
 
 class Payability(Enum):
@@ -97,7 +102,7 @@ class Booking:
         reference: the booking app's own name for it, unique among the live bookings.
         expires_at: until when the booking may be paid; not later than ``event_starts_at``.
         refund_policy: None applies the installation's default when a payment starts.
-        end_reason: why it expired early; None if it did not.
+        end_reason: why it has ended, where that is more than its status says; otherwise None.
     """
 
     id: str

@@ -498,8 +498,7 @@ class BookingReleased:
     """The booking was closed, as ``canceled`` or ``expired``.
 
     Attributes:
-        reason: a value of ``EndReason`` if it expired early; ``refunded`` if it was canceled because its whole payment
-            is refunded; otherwise None.
+        reason: a value of ``EndReason``; None if ``status`` says it all.
         promised: the increase of the promise. Refunds made in the gateway's dashboard count as promised from now on, so
             that a failed one is owed. None: no increase.
     """

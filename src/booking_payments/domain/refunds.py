@@ -76,11 +76,23 @@ class RefundPolicy:
 
     def share_at(self, now: datetime, event_starts_at: datetime) -> tuple[Fraction, datetime]:
         """Return the share of the charge (0 to 1) that can be refunded at ``now``, and until when."""
-        for tier in self.tiers:
-            deadline = event_starts_at - timedelta(hours=tier.hours_before)
+        for share, deadline in self._steps(event_starts_at):
             if now < deadline:
-                return Fraction(tier.percent) / 100, deadline
+                return share, deadline
         return Fraction(0 if self.tiers else 1), event_starts_at
+
+    def shares_ahead(self, now: datetime, event_starts_at: datetime) -> tuple[tuple[Fraction, datetime], ...]:
+        """The shares (over 0 to 1) that may still come back from ``now`` on, each with the moment at which it ends, the
+        earliest first. Empty when nothing comes back any more."""
+        if now >= event_starts_at:
+            return ()
+        steps = self._steps(event_starts_at) or ((Fraction(1), event_starts_at),)
+        return tuple((share, deadline) for share, deadline in steps if share and now < deadline)
+
+    def _steps(self, event_starts_at: datetime) -> tuple[tuple[Fraction, datetime], ...]:
+        return tuple(
+            (Fraction(tier.percent) / 100, event_starts_at - timedelta(hours=tier.hours_before)) for tier in self.tiers
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The policy as the HTTP API shows it; ``percent`` is decimal text."""

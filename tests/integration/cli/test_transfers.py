@@ -66,7 +66,9 @@ def test_an_empty_list_says_so() -> None:
 def test_what_is_awaited_is_listed_with_its_booking() -> None:
     _, reference = asked()
 
-    assert f"{reference}  100.00 usd  SEAT-1" in run("transfers", "list").stdout
+    head, line, _ = run("transfers", "list").stdout.splitlines()
+    assert head.split() == ["SINCE", "STATUS", "AMOUNT", "BOOKING", "ID"]
+    assert line.endswith(f"  Awaited  100.00 USD  SEAT-1   {reference}")
     assert [each["id"] for each in listed()["awaited"]] == [reference]
 
 

@@ -207,10 +207,6 @@ def release_exhausted(payment: Payment, status: BookingStatus) -> Facts:
     return (ev.BookingReleased(status=BookingStatus.EXPIRED.value, reason=EndReason.ATTEMPTS_EXHAUSTED.value),)
 
 
-REFUNDED: Final = "refunded"
-"""Reason of a booking canceled because its whole payment is refunded."""
-
-
 def release_refunded(
     booking: Booking, status: BookingStatus, payment: Payment, facts: Sequence[ev.Fact], *, by_dashboard: bool
 ) -> Facts:
@@ -237,7 +233,7 @@ def release_refunded(
     if not any(each < booking.event_starts_at for each in made_at):
         return ()
     raised = _promised_by(payment)
-    return (ev.BookingReleased(status=BookingStatus.CANCELED.value, reason=REFUNDED, promised=raised),)
+    return (ev.BookingReleased(status=BookingStatus.CANCELED.value, reason=EndReason.REFUNDED.value, promised=raised),)
 
 
 def _stands(payment: Payment, refund: Refund) -> bool:
@@ -318,7 +314,6 @@ def booking_after(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
 
 
 def end_reason_after(booking: Booking, facts: Sequence[ev.Fact]) -> EndReason | None:
-    """Return why the booking expired early, after these events of its payment; None if it did not."""
-    expired = BookingStatus.EXPIRED.value
-    reasons = [f.reason for f in facts if isinstance(f, ev.BookingReleased) and f.status == expired]
+    """Return why the booking has ended, after these events of its payment; None if its status says it all."""
+    reasons = [fact.reason for fact in facts if isinstance(fact, ev.BookingReleased)]
     return EndReason(reasons[-1]) if reasons and reasons[-1] else booking.end_reason
