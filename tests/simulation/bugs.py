@@ -196,7 +196,7 @@ def silent_cancel_is_done(patch: Patch) -> None:
     patch_facts: list[str] = []
     settle = decisions.settle
 
-    def settled(payment: Payment, operation: Operation, *, refusal: str | None = None) -> decisions.Facts:
+    def settled(payment: Payment, operation: Operation, *, refusal: str | None = None) -> decisions.Events:
         believed = payment.id in patch_facts and payment.status.is_open and payment.operation is not None
         return (*((ev.PaymentCanceled(),) if believed else ()), *settle(payment, operation, refusal=refusal))
 
@@ -424,7 +424,7 @@ def snapshot_is_trusted(patch: Patch) -> None:
 # --- decisions -------------------------------------------------------------------------------------------------
 
 
-def _no_facts(*_: Any, **__: Any) -> tuple[ev.Fact, ...]:
+def _no_facts(*_: Any, **__: Any) -> tuple[ev.Event, ...]:
     return ()
 
 
@@ -437,7 +437,7 @@ def late_money_is_kept(patch: Patch) -> None:
 def late_success_is_dropped(patch: Patch) -> None:
     succeeded = observe_intents._succeeded
 
-    def other(payment: Payment, report: Any, booking: Booking, alone: bool) -> decisions.Facts:
+    def other(payment: Payment, report: Any, booking: Booking, alone: bool) -> decisions.Events:
         if booking.status is not BookingStatus.PENDING:
             return ()
         return succeeded(payment, report, booking, alone)
@@ -449,7 +449,7 @@ def late_success_is_dropped(patch: Patch) -> None:
 def paid_is_not_confirmed(patch: Patch) -> None:
     after = decisions.booking_after
 
-    def other(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
+    def other(booking: Booking, facts: Sequence[ev.Event]) -> BookingStatus:
         return after(booking, [fact for fact in facts if not isinstance(fact, ev.BookingConfirmed)])
 
     patch.setattr(decisions, "booking_after", other)
@@ -467,7 +467,7 @@ def older_method_is_charged(patch: Patch) -> None:
 
 @_bug("an intent that makes room is forgotten before the gateway has canceled it")
 def room_is_made_unasked(patch: Patch) -> None:
-    def other(payment: Payment, *, idempotency_key: str, replacement: Any) -> decisions.Facts:
+    def other(payment: Payment, *, idempotency_key: str, replacement: Any) -> decisions.Events:
         return (ev.PaymentCanceled(),)
 
     patch.setattr(decisions, "intend_replacement", other)
@@ -543,7 +543,7 @@ def closed_booking_is_charged(patch: Patch) -> None:
 def cancel_does_not_wait(patch: Patch) -> None:
     intend = decisions.intend_cancel
 
-    def other(payment: Payment, *, idempotency_key: str, purpose: ev.Purpose) -> decisions.Facts:
+    def other(payment: Payment, *, idempotency_key: str, purpose: ev.Purpose) -> decisions.Events:
         intend(payment, idempotency_key=idempotency_key, purpose=purpose)
         return (ev.PaymentCanceled(),)
 
@@ -580,7 +580,7 @@ def two_transactions(patch: Patch) -> None:
         for booking in waiting:
             await known(booking)
         waiting.clear()
-        facts = [recorded.fact for recorded in self._recorded]
+        facts = [recorded.event for recorded in self._recorded]
         status = decisions.booking_after(before, facts)
         if status is BookingStatus.CONFIRMED:
             waiting.append(attrs.evolve(before, status=status))

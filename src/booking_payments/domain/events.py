@@ -530,7 +530,7 @@ class DriftFound:
     detail: str
 
 
-Fact = (
+Event = (
     PaymentStarted
     | OperationIntended
     | OutcomeLeftUnknown
@@ -591,4 +591,4 @@ class Recorded:
     at: datetime
     actor: str
     cause: str
-    fact: Fact
+    event: Event

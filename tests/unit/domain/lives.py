@@ -141,12 +141,12 @@ class Life(PaymentBuilder):
         assert operation is not None
         return operation
 
-    def happens(self, *facts: ev.Fact, at: datetime | None = None) -> decide.Facts:
+    def happens(self, *facts: ev.Event, at: datetime | None = None) -> decide.Events:
         """Record the events and return them."""
         self.happen(*facts, at=at)
         return facts
 
-    def charges(self, key: str = "key_1", method: str | None = "pm_1") -> decide.Facts:
+    def charges(self, key: str = "key_1", method: str | None = "pm_1") -> decide.Events:
         if self.payment.intent_id is None:
             how = decide.intend_create(
                 self.payment, idempotency_key=key, payment_method_id=method, confirm=True, return_url=None
@@ -155,16 +155,16 @@ class Life(PaymentBuilder):
             how = decide.intend_confirm(self.payment, idempotency_key=key, payment_method_id=method, return_url=None)
         return self.happens(*how)
 
-    def sees(self, report: IntentReport, *, alone: bool = True) -> decide.Facts:
+    def sees(self, report: IntentReport, *, alone: bool = True) -> decide.Events:
         return self.happens(*decide.observe_intent(self.payment, report, self.booking, alone=alone))
 
-    def sees_refund(self, report: RefundReport) -> decide.Facts:
+    def sees_refund(self, report: RefundReport) -> decide.Events:
         return self.happens(*decide.observe_refund(self.payment, report))
 
-    def sees_dispute(self, report: DisputeReport) -> decide.Facts:
+    def sees_dispute(self, report: DisputeReport) -> decide.Events:
         return self.happens(*decide.observe_dispute(self.payment, report))
 
-    def settles(self, refusal: str | None = None) -> decide.Facts:
+    def settles(self, refusal: str | None = None) -> decide.Events:
         return self.happens(*decide.settle(self.payment, self.operation, refusal=refusal))
 
     def is_declined(self, number: int = 1, method: str = "pm_1", decline: Decline | None = None) -> None:
@@ -176,7 +176,7 @@ class Life(PaymentBuilder):
 
     def refunds(
         self, amount: str | None = None, *, refund_id: str = "rf_1", key: str = "key_rf_1", **changes: Any
-    ) -> decide.Facts:
+    ) -> decide.Events:
         """Request a refund; ``changes`` are fields of the request."""
         ids = decide.NewIds(refund_id=lambda: refund_id, idempotency_key=lambda: key)
         request = a_request(usd(amount) if amount else None, **changes)
@@ -217,6 +217,6 @@ def a_refunded_life(status: RefundStatus = RefundStatus.SUCCEEDED, amount: str |
     return life
 
 
-def kinds(facts: decide.Facts) -> list[str]:
+def kinds(facts: decide.Events) -> list[str]:
     """Return the names of the event types, in order."""
     return [type(fact).__name__ for fact in facts]

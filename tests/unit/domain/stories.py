@@ -80,7 +80,7 @@ class Story(Life):
 
     # --- what must hold after every fact
 
-    def happens(self, *facts: ev.Fact, at: datetime | None = None) -> decide.Facts:
+    def happens(self, *facts: ev.Event, at: datetime | None = None) -> decide.Events:
         for fact in facts:
             if isinstance(fact, ev.RefundRequested):
                 assert self.payment.refund(fact.refund_id) is None, f"{fact.refund_id} is sent twice"
@@ -127,9 +127,9 @@ class Story(Life):
         self.ends(end)
         return None
 
-    def cancels(self, *, in_full: bool, end: End = "succeeded") -> decide.Facts:
+    def cancels(self, *, in_full: bool, end: End = "succeeded") -> decide.Events:
         """Cancel the booking (again), with a refund by its policy or in full."""
-        again = any(isinstance(recorded.fact, ev.BookingReleased) for recorded in self.journal)
+        again = any(isinstance(recorded.event, ev.BookingReleased) for recorded in self.journal)
         if not again:
             self.happens(ev.BookingReleased(status="canceled"))
         request = a_request(by=None, made_at=self.now)

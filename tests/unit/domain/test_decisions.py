@@ -85,13 +85,13 @@ def linked(**terms: Any) -> Life:
     return life
 
 
-def intended(facts: decide.Facts) -> ev.OperationIntended:
+def intended(facts: decide.Events) -> ev.OperationIntended:
     last = facts[-1]
     assert isinstance(last, ev.OperationIntended)
     return last
 
 
-def drift_codes(facts: decide.Facts) -> list[str]:
+def drift_codes(facts: decide.Events) -> list[str]:
     return [fact.code for fact in facts if isinstance(fact, ev.DriftFound)]
 
 
@@ -135,13 +135,13 @@ def test_no_payment_starts_for_a_booking_that_is_not_payable(changes: dict[str, 
 # --- creating and confirming -------------------------------------------------------------------------------------
 
 
-def create(life: Life, *, confirm: bool = False, method: str | None = None) -> decide.Facts:
+def create(life: Life, *, confirm: bool = False, method: str | None = None) -> decide.Events:
     return decide.intend_create(
         life.payment, idempotency_key="key_1", payment_method_id=method, confirm=confirm, return_url="https://shop"
     )
 
 
-def confirm(life: Life, method: str | None = "pm_1") -> decide.Facts:
+def confirm(life: Life, method: str | None = "pm_1") -> decide.Events:
     return decide.intend_confirm(life.payment, idempotency_key="key_2", payment_method_id=method, return_url=None)
 
 
@@ -285,7 +285,7 @@ def test_a_charge_without_a_method_id_is_not_refused_for_earlier_declines() -> N
 # --- capturing ---------------------------------------------------------------------------------------------------
 
 
-def capture(life: Life, amount: Money | None = None) -> decide.Facts:
+def capture(life: Life, amount: Money | None = None) -> decide.Events:
     return decide.intend_capture(life.payment, idempotency_key="key_c", amount=amount)
 
 
@@ -319,7 +319,7 @@ def test_a_capture_without_held_money_is_refused() -> None:
 # --- canceling ---------------------------------------------------------------------------------------------------
 
 
-def cancel(life: Life, purpose: ev.Purpose = ev.Purpose.CANCEL_PAYMENT) -> decide.Facts:
+def cancel(life: Life, purpose: ev.Purpose = ev.Purpose.CANCEL_PAYMENT) -> decide.Events:
     return decide.intend_cancel(life.payment, idempotency_key="key_x", purpose=purpose)
 
 
@@ -342,7 +342,7 @@ def test_a_cancellation_sends_its_reason_to_the_gateway(purpose: ev.Purpose, rea
     ("purpose", "fact"),
     [(ev.Purpose.CANCEL_PAYMENT, ev.PaymentCanceled()), (ev.Purpose.END_ATTEMPTS, ev.PaymentFailed())],
 )
-def test_without_an_intent_a_cancellation_needs_no_call(purpose: ev.Purpose, fact: ev.Fact) -> None:
+def test_without_an_intent_a_cancellation_needs_no_call(purpose: ev.Purpose, fact: ev.Event) -> None:
     assert cancel(a_life(), purpose) == (fact,)
 
 
@@ -660,7 +660,7 @@ def test_a_success_of_a_second_payment_is_late_while_another_holds_the_booking()
 
 
 @pytest.mark.parametrize("end", [ev.PaymentCanceled(), ev.PaymentFailed()])
-def test_a_success_is_recorded_even_for_a_closed_payment(end: ev.Fact) -> None:
+def test_a_success_is_recorded_even_for_a_closed_payment(end: ev.Event) -> None:
     life = linked()
     life.happens(end)
     life.sees(an_intent(S.SUCCEEDED))
@@ -683,7 +683,7 @@ def test_a_payment_in_time_owes_no_refund(life: Callable[[], Life]) -> None:
     assert not decide.owes_late_refund(life().payment)
 
 
-def returns_late_money(life: Life) -> decide.Facts:
+def returns_late_money(life: Life) -> decide.Events:
     request = a_request(by=None)
     return life.happens(*decide.promise_late_money(life.payment, request, new_ids()))
 
@@ -806,9 +806,9 @@ def asks(life: Life, amount: str, end: str | None = None) -> None:
         reports(life, RefundStatus.FAILED if end == "fails" else RefundStatus.SUCCEEDED)
 
 
-def cancels(life: Life, *, in_full: bool = False, at: datetime = NOW, end: str | None = None) -> decide.Facts:
+def cancels(life: Life, *, in_full: bool = False, at: datetime = NOW, end: str | None = None) -> decide.Events:
     """Cancel the booking, by the policy or in full; the refund ends as in ``asks``."""
-    again = any(isinstance(recorded.fact, ev.BookingReleased) for recorded in life.journal)
+    again = any(isinstance(recorded.event, ev.BookingReleased) for recorded in life.journal)
     number = len(life.payment.refunds) + 1
     ids = decide.NewIds(refund_id=lambda: f"rf_{number}", idempotency_key=lambda: f"key_rf_{number}")
     if not again:
@@ -1550,7 +1550,7 @@ def a_canceled_life() -> Life:
         (ev.Purpose.END_ATTEMPTS, ()),
     ],
 )
-def test_a_booking_is_closed_when_its_payment_was_canceled_for_that(purpose: ev.Purpose, facts: decide.Facts) -> None:
+def test_a_booking_is_closed_when_its_payment_was_canceled_for_that(purpose: ev.Purpose, facts: decide.Events) -> None:
     life = a_canceled_life()
 
     assert decide.release_after(an_operation(CANCEL, purpose), life.payment, life.booking) == facts
@@ -1579,7 +1579,7 @@ def test_a_closed_booking_is_not_closed_again() -> None:
         ((ev.BookingReleased(status="expired"), ev.MethodRequired()), BookingStatus.EXPIRED),
     ],
 )
-def test_a_bookings_status_follows_the_events_of_its_payment(facts: decide.Facts, status: BookingStatus) -> None:
+def test_a_bookings_status_follows_the_events_of_its_payment(facts: decide.Events, status: BookingStatus) -> None:
     assert decide.booking_after(a_booking(), facts) is status
 
 
@@ -1592,7 +1592,7 @@ def test_a_bookings_status_follows_the_events_of_its_payment(facts: decide.Facts
         ((ev.BookingReleased(status="expired", reason="attempts_exhausted"),), EndReason.ATTEMPTS_EXHAUSTED),
     ],
 )
-def test_so_does_the_reason_of_its_end(facts: decide.Facts, reason: EndReason | None) -> None:
+def test_so_does_the_reason_of_its_end(facts: decide.Events, reason: EndReason | None) -> None:
     assert decide.end_reason_after(a_booking(), facts) is reason
 
 
@@ -1603,7 +1603,7 @@ def not_canceled(purpose: ev.Purpose) -> ev.DriftFound:
     return ev.DriftFound(code="cancel_refused", detail=f"pi_1: odd ({purpose.value})")
 
 
-def gives_up(life: Life, purpose: ev.Purpose, report: IntentReport | None) -> decide.Facts:
+def gives_up(life: Life, purpose: ev.Purpose, report: IntentReport | None) -> decide.Events:
     return decide.abandon(life.payment, an_operation(CANCEL, purpose), "odd", report)
 
 

@@ -40,8 +40,8 @@ from tests.unit.domain.lives import (
 )
 
 
-def _now(fact: ev.Fact) -> ev.Recorded:
-    return ev.Recorded(sequence=99, at=NOW, actor="test", cause="test", fact=fact)
+def _now(fact: ev.Event) -> ev.Recorded:
+    return ev.Recorded(sequence=99, at=NOW, actor="test", cause="test", event=fact)
 
 
 def _kinds(life: Life) -> list[str]:
@@ -281,8 +281,8 @@ def _touches_the_gateway(posting: Posting) -> bool:
 def test_a_posting_has_the_time_of_its_journal_entry() -> None:
     life = _refunded_with_fee()
     life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "40.00"))
-    moved = [r.at for r in life.journal if isinstance(r.fact, ev.PaymentSucceeded | ev.RefundMoved)]
-    withdrawn = [r.at for r in life.journal if isinstance(r.fact, ev.DisputeFundsMoved)]
+    moved = [r.at for r in life.journal if isinstance(r.event, ev.PaymentSucceeded | ev.RefundMoved)]
+    withdrawn = [r.at for r in life.journal if isinstance(r.event, ev.DisputeFundsMoved)]
 
     charge, fee, *others = postings_of(life.journal)
     assert {charge.at, fee.at} == {moved[0]}

@@ -22,13 +22,13 @@ def waiting(method: str = "pm_1A", seen: str = "pm_1A") -> Life:
     return life
 
 
-def read(life: Life, status: S, method: str | None = None, **changes: Any) -> decide.Facts:
+def read(life: Life, status: S, method: str | None = None, **changes: Any) -> decide.Events:
     """Observe a report that was read while a call may be in flight."""
     report = an_intent(status, payment_method_id=method, **changes)
     return life.happens(*decide.observe_intent(life.payment, report, life.booking, read=True))
 
 
-def declined(life: Life, method: str, charge: str | None = "ch_no") -> decide.Facts:
+def declined(life: Life, method: str, charge: str | None = "ch_no") -> decide.Events:
     return read(life, S.REQUIRES_PAYMENT_METHOD, failure=a_failure(charge=charge, method=method))
 
 

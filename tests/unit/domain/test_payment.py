@@ -52,7 +52,7 @@ def test_each_event_increases_the_version_and_the_time() -> None:
 
 
 def test_a_journal_begins_with_the_start() -> None:
-    first = ev.Recorded(sequence=1, at=NOW, actor="a", cause="b", fact=ev.MethodRequired())
+    first = ev.Recorded(sequence=1, at=NOW, actor="a", cause="b", event=ev.MethodRequired())
 
     with pytest.raises(ValueError, match="begins with PaymentStarted"):
         evolve(None, first)
@@ -64,7 +64,7 @@ def test_an_empty_journal_raises() -> None:
 
 
 def test_every_event_except_the_start_has_a_fold() -> None:
-    assert set(_FOLDS) == set(get_args(ev.Fact)) - {ev.PaymentStarted}
+    assert set(_FOLDS) == set(get_args(ev.Event)) - {ev.PaymentStarted}
 
 
 @pytest.mark.parametrize("life", [a_life, a_paid_life, a_held_life, a_refunded_life])
@@ -93,7 +93,7 @@ def test_the_fold_of_a_journal_is_the_same_step_by_step(life: Callable[[], Life]
         (ev.PaymentFailed(), S.FAILED),
     ],
 )
-def test_an_event_of_the_intent_changes_the_status(fact: ev.Fact, status: PaymentStatus) -> None:
+def test_an_event_of_the_intent_changes_the_status(fact: ev.Event, status: PaymentStatus) -> None:
     life = a_life()
     life.happens(fact)
 
@@ -120,7 +120,7 @@ def test_folding_an_illegal_event_raises() -> None:
         ev.OperationSettled(idempotency_key="another"),
     ],
 )
-def test_some_events_change_nothing_but_the_version(fact: ev.Fact) -> None:
+def test_some_events_change_nothing_but_the_version(fact: ev.Event) -> None:
     life = a_life()
     life.charges()
     before = life.payment
@@ -429,7 +429,7 @@ def test_without_a_dispute_none_is_shown() -> None:
 
 
 @pytest.mark.parametrize("fact", [None, ev.ProcessingStarted()])
-def test_an_open_payment_holds_its_booking(fact: ev.Fact | None) -> None:
+def test_an_open_payment_holds_its_booking(fact: ev.Event | None) -> None:
     life = a_life()
     life.happens(*([fact] if fact else []))
 
@@ -437,7 +437,7 @@ def test_an_open_payment_holds_its_booking(fact: ev.Fact | None) -> None:
 
 
 @pytest.mark.parametrize("fact", [ev.PaymentCanceled(), ev.PaymentFailed()])
-def test_a_canceled_or_failed_payment_does_not_hold_its_booking(fact: ev.Fact) -> None:
+def test_a_canceled_or_failed_payment_does_not_hold_its_booking(fact: ev.Event) -> None:
     life = a_life()
     life.happens(fact)
 

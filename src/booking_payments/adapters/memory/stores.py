@@ -218,8 +218,8 @@ class MemoryPayments:
 
     def _claim_keys(self, payment: Payment, recorded: Sequence[Recorded]) -> None:
         for entry in recorded:
-            if isinstance(entry.fact, OperationIntended):
-                key = entry.fact.idempotency_key
+            if isinstance(entry.event, OperationIntended):
+                key = entry.event.idempotency_key
                 if key in self._tables.keys:
                     raise AlreadyExists(key)
                 self._tables.keys[key] = payment.id

@@ -307,7 +307,7 @@ class SqlPayments:
             raise AlreadyExists(f"{payment.id} has moved on")
 
     async def _claim_keys(self, payment: Payment, recorded: Sequence[Recorded]) -> None:
-        facts = [entry.fact for entry in recorded]
+        facts = [entry.event for entry in recorded]
         keys = [fact.idempotency_key for fact in facts if isinstance(fact, OperationIntended)]
         if keys:
             values = [{"idempotency_key": key, "payment_id": payment.id} for key in keys]

@@ -58,7 +58,7 @@ from booking_payments.domain.decisions.commands import (
     start,
     started_for,
 )
-from booking_payments.domain.decisions.drift import Facts
+from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.decisions.lost import (
     ARRIVES_WITHIN,
     NEVER_SENT,
@@ -120,7 +120,7 @@ __all__ = [
     "NOT_SENT_AGAIN",
     "REFUSED_BY_DISPUTE",
     "RELEASE_REFUSED",
-    "Facts",
+    "Events",
     "NewIds",
     "Request",
     "abandon",

@@ -7,7 +7,7 @@ from typing import Final
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, EndReason, Payability
 from booking_payments.domain.decisions.commands import charges, is_burnt
-from booking_payments.domain.decisions.drift import Facts, has_drift, unless_known
+from booking_payments.domain.decisions.drift import Events, has_drift, unless_known
 from booking_payments.domain.decisions.lost import ends_payment
 from booking_payments.domain.decisions.obligations import after_refusal
 from booking_payments.domain.decisions.observe_intents import ended, intent_drift
@@ -67,7 +67,7 @@ def may_send(operation: Operation, booking: Booking, now: datetime) -> bool:
     return not charges(operation.instruction) or booking.payability(now) is Payability.PAYABLE
 
 
-def settle(payment: Payment, operation: Operation, *, refusal: str | None = None, answered: bool = True) -> Facts:
+def settle(payment: Payment, operation: Operation, *, refusal: str | None = None, answered: bool = True) -> Events:
     """Close the operation in flight; returns no events when it is closed already.
 
     A refusal drops the attempt or the refund that the operation began. If the operation was lost and was to create the
@@ -88,7 +88,7 @@ def settle(payment: Payment, operation: Operation, *, refusal: str | None = None
     return (settled, *_dropped(payment, operation, refusal, answered), *over)
 
 
-def abandon(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Facts:
+def abandon(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Events:
     """Close a payment whose intent the gateway refuses to cancel, which would otherwise be retried forever.
 
     It applies to cancellations that close the booking or follow the last attempt. While the intent can be read and
@@ -142,14 +142,14 @@ def _may_be_abandoned(payment: Payment, operation: Operation) -> bool:
     return operation.purpose in _BY_ITSELF and payment.status.awaits_customer
 
 
-def _dropped(payment: Payment, operation: Operation, refusal: str, answered: bool) -> Facts:
+def _dropped(payment: Payment, operation: Operation, refusal: str, answered: bool) -> Events:
     key = operation.idempotency_key
     attempts = [a.number for a in payment.attempts if a.idempotency_key == key and a.is_running]
-    facts: list[ev.Fact] = [ev.AttemptDropped(number=number) for number in attempts]
+    events: list[ev.Event] = [ev.AttemptDropped(number=number) for number in attempts]
     for refund in payment.refunds:
         if refund.idempotency_key == key and move(REFUND, refund.status, RefundEvent.REFUSED) is RefundStatus.FAILED:
-            facts.extend(after_refusal(payment, refund, refusal, answered=answered))
-    return tuple(facts)
+            events.extend(after_refusal(payment, refund, refusal, answered=answered))
+    return tuple(events)
 
 
 def replacement_after(payment: Payment, operation: Operation, refusal: str | None) -> Replacement | None:
@@ -186,7 +186,7 @@ def starts_replacement(operation: Operation, payment: Payment, booking: Booking,
     return over and payment.status is PaymentStatus.CANCELED and booking.payability(now) is Payability.PAYABLE
 
 
-def release_after(operation: Operation, payment: Payment, booking: Booking) -> Facts:
+def release_after(operation: Operation, payment: Payment, booking: Booking) -> Events:
     """Return the event that closes the booking once the payment is closed, if that was the purpose of ``operation``."""
     given_up = payment.status in (PaymentStatus.CANCELED, PaymentStatus.FAILED)
     if booking.status is not BookingStatus.PENDING or not given_up:
@@ -195,7 +195,7 @@ def release_after(operation: Operation, payment: Payment, booking: Booking) -> F
     return (ev.BookingReleased(status=target.value),) if target else ()
 
 
-def release_exhausted(payment: Payment, status: BookingStatus) -> Facts:
+def release_exhausted(payment: Payment, status: BookingStatus) -> Events:
     """Return the event that expires a pending booking whose payment has failed; otherwise nothing.
 
     A payment fails when no charge attempt is left.
@@ -208,25 +208,25 @@ def release_exhausted(payment: Payment, status: BookingStatus) -> Facts:
 
 
 def release_refunded(
-    booking: Booking, status: BookingStatus, payment: Payment, facts: Sequence[ev.Fact], *, by_dashboard: bool
-) -> Facts:
+    booking: Booking, status: BookingStatus, payment: Payment, events: Sequence[ev.Event], *, by_dashboard: bool
+) -> Events:
     """Return the event that cancels a confirmed booking whose whole payment is refunded; otherwise nothing.
 
     The refund that completes the amount is one of two kinds. (a) The customer requested it, and it can no longer be
     refused: it is deferred, its outcome is unknown, or the gateway accepted it. (b) ``by_dashboard`` is set, and
-    ``facts``, the events just recorded, contain a refund made in the gateway's dashboard. Refunds that operators send
+    ``events``, the events just recorded, contain a refund made in the gateway's dashboard. Refunds that operators send
     through this service leave the booking confirmed, since operators can cancel it; so does a refund made after the
     start of the event.
 
     Args:
         status: the booking's current status.
-        facts: the events that were just recorded.
+        events: the events that were just recorded.
         by_dashboard: a full refund in the gateway's dashboard cancels the booking.
     """
     in_time = status is BookingStatus.CONFIRMED and payment.status is PaymentStatus.SUCCEEDED and not payment.late
     if not in_time or not payment.refundable.is_whole:
         return ()
-    found = _found_in(payment, facts) if by_dashboard else ()
+    found = _found_in(payment, events) if by_dashboard else ()
     wanted = [each for each in payment.refunds if each.cancels_booking and _stands(payment, each)]
     waiting = [each for each in payment.deferred if each.cancels_booking]
     made_at = [each.created_at for each in (*wanted, *found)] + [each.created_at for each in waiting]
@@ -244,9 +244,9 @@ def _stands(payment: Payment, refund: Refund) -> bool:
     return not (refund.status.is_lost and refund.acknowledged)
 
 
-def _found_in(payment: Payment, facts: Sequence[ev.Fact]) -> tuple[Refund, ...]:
-    """Return the refunds that ``facts`` record as found at the gateway, without failed ones."""
-    ids = {fact.refund_id for fact in facts if isinstance(fact, ev.RefundFound)}
+def _found_in(payment: Payment, events: Sequence[ev.Event]) -> tuple[Refund, ...]:
+    """Return the refunds that ``events`` record as found at the gateway, without failed ones."""
+    ids = {event.refund_id for event in events if isinstance(event, ev.RefundFound)}
     return tuple(each for each in payment.refunds if each.id in ids and not each.status.is_lost)
 
 
@@ -302,18 +302,18 @@ _RELEASES = {
 }
 
 
-def booking_after(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
+def booking_after(booking: Booking, events: Sequence[ev.Event]) -> BookingStatus:
     """Return the booking's status after these events of its payment."""
     status = booking.status
-    for fact in facts:
-        if isinstance(fact, ev.BookingConfirmed):
+    for event in events:
+        if isinstance(event, ev.BookingConfirmed):
             status = BookingStatus.CONFIRMED
-        elif isinstance(fact, ev.BookingReleased):
-            status = BookingStatus(fact.status)
+        elif isinstance(event, ev.BookingReleased):
+            status = BookingStatus(event.status)
     return status
 
 
-def end_reason_after(booking: Booking, facts: Sequence[ev.Fact]) -> EndReason | None:
+def end_reason_after(booking: Booking, events: Sequence[ev.Event]) -> EndReason | None:
     """Return why the booking ended, after these events of its payment; None without a further reason."""
-    reasons = [fact.reason for fact in facts if isinstance(fact, ev.BookingReleased)]
+    reasons = [event.reason for event in events if isinstance(event, ev.BookingReleased)]
     return EndReason(reasons[-1]) if reasons and reasons[-1] else booking.end_reason

@@ -310,7 +310,7 @@ class _Payments(SqlPayments):
 
 
 def _keys(payment_id: str, recorded: Sequence[Recorded]) -> list[Values]:
-    facts = [each.fact for each in recorded]
+    facts = [each.event for each in recorded]
     keys = [fact.idempotency_key for fact in facts if isinstance(fact, OperationIntended)]
     return [{"idempotency_key": key, "payment_id": payment_id} for key in keys]
 
