@@ -41,7 +41,7 @@ TARGETS: Final = {
     "lifecycle": Target(("domain/lifecycle.py",), ("tests/unit/domain/test_lifecycle.py",)),
     "fees": Target(("domain/fees.py",), ("tests/unit/domain/test_fees.py",)),
     "refunds": Target(("domain/refunds.py",), ("tests/unit/domain/test_refunds.py",)),
-    "retry": Target(("domain/retry.py",), ("tests/unit/domain/test_retry.py",)),
+    "retry": Target(("domain/retry.py", "domain/declines.py"), ("tests/unit/domain/test_retry.py",)),
     "signature": Target(
         ("adapters/stripe/signature.py",),
         ("tests/unit/stripe/test_signature.py", "tests/unit/stripe/test_hostile_signatures.py"),

@@ -431,7 +431,7 @@ EVERY = list(dict.fromkeys([*STATUSES, *OURS, StorageConflict, StorageDown, Comm
 
 
 def example(kind: type[Exception]) -> Exception:
-    from booking_payments.domain.retry import Decline
+    from booking_payments.domain.declines import Decline
 
     if kind in NO_TEXT:
         return kind()

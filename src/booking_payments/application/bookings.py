@@ -19,7 +19,7 @@ from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, RefundRefused, RefusedByRule
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import total
-from booking_payments.domain.payment import Payment
+from booking_payments.domain.payment import Payment, payment_of_booking
 from booking_payments.domain.texts import require_reason
 from booking_payments.ports.storage import AlreadyExists, UnitOfWork
 
@@ -234,7 +234,7 @@ async def _begin_cancel(
             raise RefusedByRule(message, code="refund_not_allowed")
         if booking.status is BookingStatus.EXPIRED:
             raise NotPossibleNow("this booking has expired already", code="booking_expired")
-        payment = await _last_payment(uow, booking)
+        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
         recorder = Recorder(world, uow, booking, payment, caller)
         if by_owner and booking.status is BookingStatus.CANCELED:
             return booking, None  # what it gives back is up to whoever canceled it
@@ -248,12 +248,6 @@ async def _begin_cancel(
         return recorder.booking, _begun(recorder, payment, holder)
 
     return await world.storage.transact(work)
-
-
-async def _last_payment(uow: UnitOfWork, booking: Booking) -> Payment | None:
-    payments = await uow.payments.of_booking(booking.id)
-    holding = [payment for payment in payments if payment.holds_booking]
-    return (holding or list(payments))[-1] if payments else None
 
 
 def _begun(recorder: Recorder, before: Payment | None, holder: str) -> Claimed | None:
@@ -341,7 +335,7 @@ async def _begin_expiry(world: World, booking_id: str, caller: Caller) -> Claime
         booking = await uow.bookings.lock(booking_id)
         if booking is None or not _is_overdue(booking, world.clock.now()):
             return None
-        payment = await _last_payment(uow, booking)
+        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
         recorder = Recorder(world, uow, booking, payment, caller)
         _lapse(world, recorder)
         await recorder.save(holder=holder)

@@ -6,15 +6,15 @@ from enum import Enum
 from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.paying import latest, read_now
+from booking_payments.application.paying import read_now
 from booking_payments.application.pricing import price_now
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import Payment
-from booking_payments.domain.retry import Decline
+from booking_payments.domain.payment import Payment, payment_of_booking
 from booking_payments.ports.storage import UnitOfWork
 
 
@@ -85,7 +85,7 @@ async def look_at_checkout(world: World, booking_id: str, caller: Caller) -> Che
 
     async def work(uow: UnitOfWork) -> Checkout:
         booking = caller.require(await uow.bookings.get(booking_id))
-        payment = latest(await uow.payments.of_booking(booking_id))
+        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
         handover = await uow.payments.handover(payment.id) if payment else None
         payability = booking.payability(world.clock.now())
         return Checkout(

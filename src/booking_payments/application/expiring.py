@@ -12,7 +12,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.recording import Recorder
 from booking_payments.application.rounds import through_queue
 from booking_payments.application.world import World
-from booking_payments.domain.payment import Payment
+from booking_payments.domain.payment import payment_of_booking
 from booking_payments.ports.storage import UnitOfWork
 
 EXPIRING: Final = "booking.expiring"
@@ -44,12 +44,8 @@ async def _announce(world: World, booking_id: str) -> None:
         # Somebody else may have announced, paid or ended it before it was locked.
         if booking is None or not await uow.bookings.due_to_warn(now, until, 1, booking_id):
             return
-        recorder = Recorder(world, uow, booking, await _last_payment(uow, booking_id), Caller.system("expiry"))
+        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
+        recorder = Recorder(world, uow, booking, payment, Caller.system("expiry"))
         await recorder.tell(EXPIRING, {"expires_at": booking.expires_at.isoformat()})
 
     await world.storage.transact(work)
-
-
-async def _last_payment(uow: UnitOfWork, booking_id: str) -> Payment | None:
-    payments = await uow.payments.of_booking(booking_id)
-    return payments[-1] if payments else None

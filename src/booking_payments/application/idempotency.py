@@ -27,6 +27,7 @@ import attrs
 from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller, KeyMark
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
     CardDeclined,
@@ -37,7 +38,6 @@ from booking_payments.domain.errors import (
     RefusedByRule,
 )
 from booking_payments.domain.money import Money
-from booking_payments.domain.retry import Decline
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.storage import (

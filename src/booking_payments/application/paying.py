@@ -18,7 +18,7 @@ from booking_payments.domain.errors import AlreadyUnderWay, NotFound, NotPossibl
 from booking_payments.domain.instructions import CaptureMethod, Client, Replacement
 from booking_payments.domain.lifecycle import Command, PaymentStatus, require
 from booking_payments.domain.money import Money
-from booking_payments.domain.payment import Payment
+from booking_payments.domain.payment import Payment, payment_of_booking
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import Subject, UnitOfWork
 
@@ -280,7 +280,7 @@ async def payment_status(world: World, booking_id: str, caller: Caller) -> Payme
 
     async def work(uow: UnitOfWork) -> PaymentView:
         caller.require(await uow.bookings.get(booking_id))
-        payment = latest(await uow.payments.of_booking(booking_id))
+        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
         if payment is None:
             raise NotFound()
         return PaymentView(payment=payment, handover=await uow.payments.handover(payment.id))
@@ -292,13 +292,6 @@ async def journal(world: World, booking_id: str, caller: Caller) -> Sequence[ev.
     """All facts of the booking's latest payment, oldest first. Raises ``NotFound`` when none was started."""
     view = await payment_status(world, booking_id, caller)
     return await world.storage.read(lambda uow: uow.payments.journal(view.payment.id))
-
-
-def latest(payments: Sequence[Payment]) -> Payment | None:
-    """The payment that holds the booking, or else the newest."""
-    holding = [payment for payment in payments if payment.holds_booking]
-    ordered = holding or list(payments)
-    return ordered[-1] if ordered else None
 
 
 # --- the common course -----------------------------------------------------------------------------------------
@@ -338,7 +331,7 @@ async def _begin(
 
     async def work(uow: UnitOfWork) -> Claimed | Payment | None:
         booking: Booking = caller.require(await uow.bookings.lock(booking_id))
-        payment = latest(await uow.payments.of_booking(booking_id))
+        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
         if payment is None and must_exist:
             raise NotFound()
         if payment is not None and payment.operation is not None:

@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, carry_out, claim
-from booking_payments.application.paying import AmountInput, amount_in, latest
+from booking_payments.application.paying import AmountInput, amount_in
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.application.resuming import earlier_run, require_turn
@@ -16,7 +16,7 @@ from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import AlreadyUnderWay, NotFound, RefusedByRule
-from booking_payments.domain.payment import DeferredRefund, Payment, Refund
+from booking_payments.domain.payment import DeferredRefund, Payment, Refund, payment_of_booking
 from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundQuote, RefundReason
 from booking_payments.domain.texts import require_note
 from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, UnitOfWork
@@ -44,7 +44,7 @@ class RefundTarget:
         if self.payment_id is not None:
             payment = await uow.payments.get(self.payment_id)
         else:
-            payment = latest(await uow.payments.of_booking(booking_id))
+            payment = payment_of_booking(await uow.payments.of_booking(booking_id))
         if payment is None:
             raise NotFound()
         return payment

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from booking_payments.domain.declines import Advice
 from booking_payments.domain.errors import (
-    Advice,
     CardDeclined,
     GatewayRefusedUs,
     NotPossibleNow,

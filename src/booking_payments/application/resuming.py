@@ -12,9 +12,9 @@ from booking_payments.application.callers import Caller, KeyMark
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.application.world import World
 from booking_payments.domain import events as ev
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.retry import Decline
 from booking_payments.ports.storage import UnitOfWork
 
 

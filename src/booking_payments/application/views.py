@@ -7,7 +7,6 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails
-from booking_payments.domain.dicts import payment_dict, refund_dict
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
@@ -58,8 +57,7 @@ class PaymentView:
             operator: with the reasons that are hidden from customers.
         """
         given = self.handover if client_secret else None
-        return payment_dict(
-            self.payment,
+        return self.payment.to_dict(
             now or datetime.now(UTC),
             client_secret=given.client_secret if given else None,
             next_action=given.next_action if given else None,
@@ -81,7 +79,7 @@ class RefundView:
 
     def to_dict(self, *, now: datetime | None = None, operator: bool = False) -> dict[str, Any]:
         """The refund as the HTTP API shows it. Arguments as for ``PaymentView.to_dict``."""
-        return refund_dict(self.payment, self.refund, now or datetime.now(UTC), operator=operator)
+        return self.payment.refund_to_dict(self.refund, now or datetime.now(UTC), operator=operator)
 
 
 @frozen(kw_only=True)

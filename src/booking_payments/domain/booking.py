@@ -10,6 +10,7 @@ from booking_payments.domain.errors import NotPossibleNow, PaymentError, Refused
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy
+from booking_payments.domain.texts import rfc3339
 
 
 class BookingStatus(Enum):
@@ -110,9 +111,27 @@ class Booking:
 
     def to_dict(self) -> dict[str, Any]:
         """The booking as the HTTP API shows it, without what is owed for it (``describe_booking`` knows that)."""
-        from booking_payments.domain.dicts import booking_dict  # which imports this module
-
-        return booking_dict(self)
+        details = self.details
+        return {
+            "id": self.id,
+            "reference": self.reference,
+            "customer_id": self.customer_id,
+            "amount": self.amount.major(),
+            "currency": self.amount.currency.code,
+            "event_starts_at": rfc3339(self.event_starts_at),
+            "expires_at": rfc3339(self.expires_at),
+            "status": self.status.value,
+            "reason": self.end_reason.value if self.end_reason else None,
+            "free": self.free,
+            "refund_policy": self.refund_policy.to_dict() if self.refund_policy else None,
+            "title": details.title,
+            "description": details.description,
+            "customer_email": details.customer_email,
+            "statement_descriptor_suffix": details.statement_descriptor_suffix,
+            "payment_methods": details.methods.to_dict(),
+            "capture_method": details.capture_method.value if details.capture_method else None,
+            "customer_refunds": details.customer_refunds.value if details.customer_refunds else None,
+        }
 
     def payability(self, now: datetime) -> Payability:
         """Whether this booking may be paid at ``now``, and the first reason against it."""

@@ -25,20 +25,7 @@ HTTP statuses are a table of the HTTP entrypoint; nothing here knows them. ``cod
 the message is fit for the customer.
 """
 
-from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from booking_payments.domain.retry import Decline
-
-
-class Advice(Enum):
-    """What the customer may do about an error, in one word for the front end."""
-
-    TRY_AGAIN = "try_again"
-    OTHER_METHOD = "other_method"
-    ASK_BANK = "ask_bank"
-    FIX_DETAILS = "fix_details"
+from booking_payments.domain.declines import Advice, Decline
 
 
 class PaymentError(Exception):
@@ -65,7 +52,7 @@ class CardDeclined(CustomerCanFix):
 
     code = "card_declined"
 
-    def __init__(self, decline: "Decline") -> None:
+    def __init__(self, decline: Decline) -> None:
         super().__init__(decline.customer_text, code=decline.customer_code, advice=decline.advice)
         self.decline = decline
 

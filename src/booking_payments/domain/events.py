@@ -8,13 +8,13 @@ from enum import Enum
 
 from attrs import frozen
 
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Client, Instruction, Replacement
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import Deferral, GivenBack, RefundOnCancel, RefundPolicy, RefundReason
 from booking_payments.domain.reports import MethodDetails
-from booking_payments.domain.retry import Decline
 
 
 class Origin(Enum):

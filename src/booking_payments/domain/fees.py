@@ -7,6 +7,7 @@ half-even; a fee on top is rounded to what the gateway takes.
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
+from typing import Any
 
 from attrs import field, frozen
 
@@ -40,6 +41,15 @@ class FeeBreakdown:
     @property
     def net(self) -> Money:
         return self.gross - self.fee
+
+    def to_dict(self) -> dict[str, Any]:
+        """The breakdown as the HTTP API shows it: the rate as decimal text, amounts in major units."""
+        return {
+            "rate": f"{self.rate:f}",
+            "amount": self.fee.major(),
+            "payer": self.payer.value,
+            "net": self.net.major(),
+        }
 
     def fee_in(self, refunded: Money) -> Money:
         """The part of the fee that lies in the first ``refunded`` of ``gross``; all of it in the whole.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from attrs import field, frozen
 
@@ -68,6 +68,13 @@ class MethodChoice:
             message = "none of the payment methods of this booking is taken here; choose others, or name none"
             raise RefusedByRule(message, code="no_payment_method_left")
         return MethodChoice(allowed=allowed)
+
+    def to_dict(self) -> dict[str, Any] | None:
+        """The choice as the HTTP API shows it; None when it leaves all to the gateway's settings."""
+        if self == ANY_METHOD:
+            return None
+        named = {"allowed": list(self.allowed), "excluded": list(self.excluded)}
+        return {name: types for name, types in named.items() if types}
 
     def __attrs_post_init__(self) -> None:
         if self.allowed and (self.excluded or self.configuration):

@@ -4,7 +4,7 @@
 Decisions, which say what facts happen, are in ``decisions``.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ import attrs
 from attrs import Factory, field, frozen
 
 from booking_payments.domain import events as ev
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import (
     CaptureMethod,
@@ -51,7 +52,7 @@ from booking_payments.domain.refunds import (
     not_negative,
 )
 from booking_payments.domain.reports import MethodDetails
-from booking_payments.domain.retry import Decline
+from booking_payments.domain.texts import rfc3339, rfc3339_or_none
 
 
 def is_template(payment_method_id: str) -> bool:
@@ -236,6 +237,19 @@ class Dispute:
         if self.charge_refundable is None:
             return self.status.is_open_chargeback or self.contradictory
         return not self.charge_refundable
+
+    def to_dict(self) -> dict[str, Any]:
+        """The dispute as the HTTP API shows it."""
+        return {
+            "dispute_id": self.id,
+            "status": self.status.value,
+            "reason": self.reason,
+            "amount": self.amount.major(),
+            "withdrawn_amount": self.withdrawn.major(),
+            "is_inquiry": self.status.is_inquiry,
+            "opened_at": rfc3339(self.opened_at),
+            "evidence_due_by": rfc3339_or_none(self.evidence_due_by),
+        }
 
 
 @frozen(kw_only=True)
@@ -511,12 +525,85 @@ class Payment:
             amount_step=self.amount_step,
         )
 
-    def to_dict(self, now: datetime, *, operator: bool = False) -> dict[str, Any]:
-        """The payment as the HTTP API shows it at ``now``, by which it is decided what can still be refunded; without
-        the client secret, which no payment knows. ``operator``: with the reasons that are hidden from customers."""
-        from booking_payments.domain.dicts import payment_dict  # which imports this module
+    def to_dict(
+        self,
+        now: datetime,
+        *,
+        client_secret: str | None = None,
+        next_action: Mapping[str, object] | None = None,
+        operator: bool = False,
+    ) -> dict[str, Any]:
+        """The payment as the HTTP API shows it.
 
-        return payment_dict(self, now, operator=operator)
+        Every field is named here, so that nothing else gets out.
+
+        Args:
+            now: the time by which it is decided how much can still be refunded.
+            client_secret: shown while the customer has to act; a payment does not hold its own.
+            next_action: what the customer's browser does next; shown while the status is ``requires_action``.
+            operator: include the decline and refund reasons that are hidden from customers.
+        """
+        refused = bool(self.attempts) and self.attempts[-1].outcome is AttemptOutcome.REFUSED
+        decline = self.last_decline if refused else None
+        if decline and not operator:
+            decline = decline.for_customer()
+        awaits_customer = self.status.is_open and self.status.awaits_customer
+        requires_action = self.status is PaymentStatus.REQUIRES_ACTION
+        return {
+            "success": self.status not in (PaymentStatus.FAILED, PaymentStatus.CANCELED),
+            "booking_id": self.booking_id,
+            "payment_id": self.id,
+            "payment_intent_id": self.intent_id,
+            "client_secret": client_secret if awaits_customer else None,
+            "status": self.status.value,
+            "requires_action": requires_action,
+            "next_action": dict(next_action) if requires_action and next_action else None,
+            "outcome_unknown": self.operation is not None and self.operation.unknown,
+            "amount": self.amount.major(),
+            "currency": self.amount.currency.code,
+            "amount_received": self.captured.major(),
+            "fee": self.breakdown.to_dict(),
+            "refunded_amount": self.refunded.major(),
+            "refund_pending_amount": self.refund_pending.major(),
+            "refund_owed": self.owed.amount.major(),
+            "refund_waiting": self.owed_waiting.major(),
+            "withdrawn_amount": self.withdrawn.major(),
+            "refunds": [self.refund_to_dict(each, now, operator=operator) for each in self.refunds],
+            "dispute": self.dispute.to_dict() if self.dispute else None,
+            "disputes": [each.to_dict() for each in self.disputes],
+            "capture_before": rfc3339_or_none(self.captured_by),
+            "method": self.method.to_dict() if self.method else None,
+            "attempts_made": self.attempts_made,
+            "attempts_left": self.attempts_left,
+            "error": decline.message if decline else None,
+            "error_code": decline.code if decline else None,
+            "decline_code": decline.decline_code if decline else None,
+            "created_at": rfc3339(self.created_at),
+            "updated_at": rfc3339(self.updated_at),
+        }
+
+    def refund_to_dict(
+        self, refund: Refund | DeferredRefund, now: datetime, *, operator: bool = False
+    ) -> dict[str, Any]:
+        """A refund of this payment as the HTTP API shows it, with the amount that can still be refunded at ``now``.
+
+        Only an ``operator`` sees that a refund was made because of fraud.
+        """
+        reason = refund.reason.value if isinstance(refund.reason, RefundReason) else refund.reason
+        hidden = reason == RefundReason.FRAUDULENT.value and not operator
+        return {
+            "success": not refund.status.is_lost,
+            "refund_id": refund.id,
+            "gateway_refund_id": refund.gateway_refund_id,
+            "status": refund.status.value,
+            "amount": refund.amount.major(),
+            "currency": refund.amount.currency.code,
+            "reason": None if hidden else reason,
+            "refunded_amount": self.refunded.major(),
+            "remaining_refundable": self.refundable.remaining(now).major(),
+            "deferred": isinstance(refund, DeferredRefund),
+            "refund_owed": self.owed.amount.major(),
+        }
 
     @property
     def lost_intent(self) -> LostCall | None:
@@ -548,6 +635,19 @@ _DENIED: Final = {
     Denial.NOT_CAPTURED: QuoteReason.NOT_CAPTURED,
 }
 """The reasons of the command table as those of a quote."""
+
+
+def payment_of_booking(payments: Sequence[Payment]) -> Payment | None:
+    """The payment that commands on a booking act on: the one that holds the booking, or else the newest.
+
+    Args:
+        payments: all payments of one booking, oldest first.
+
+    Returns None when there is none.
+    """
+    holding = [payment for payment in payments if payment.holds_booking]
+    ordered = holding or list(payments)
+    return ordered[-1] if ordered else None
 
 
 # --- the fold --------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from booking_payments.domain.errors import (
 )
 from booking_payments.domain.fees import FeeBreakdown, FeeOnRefund, FeePayer
 from booking_payments.domain.money import Money
+from booking_payments.domain.texts import rfc3339_or_none
 
 MAX_TIERS = 20
 MAX_TIER_HOURS = 24 * 366
@@ -77,6 +78,11 @@ class RefundPolicy:
             if now < deadline:
                 return Fraction(tier.percent) / 100, deadline
         return Fraction(0 if self.tiers else 1), event_starts_at
+
+    def to_dict(self) -> dict[str, Any]:
+        """The policy as the HTTP API shows it; ``percent`` is decimal text."""
+        tiers = [{"hours_before": tier.hours_before, "percent": f"{tier.percent.normalize():f}"} for tier in self.tiers]
+        return {"tiers": tiers, "fee": self.fee.value}
 
 
 class RefundReason(Enum):
@@ -179,9 +185,16 @@ class RefundQuote:
 
     def to_dict(self) -> dict[str, Any]:
         """The quote as the HTTP API shows it."""
-        from booking_payments.domain.dicts import quote_dict  # which imports this module
-
-        return quote_dict(self)
+        return {
+            "allowed": self.allowed,
+            "amount": self.amount.major(),
+            "currency": self.amount.currency.code,
+            "fee_refunded": self.fee_refunded.major(),
+            "refundable_until": rfc3339_or_none(self.refundable_until),
+            "reason_code": self.reason.code,
+            "deferred": self.deferred_by is not None,
+            "overrides": list(self.overrides),
+        }
 
     @property
     def allowed(self) -> bool:

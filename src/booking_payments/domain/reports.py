@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from attrs import field, frozen
 
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.disputes import DisputeMovement
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Money
-from booking_payments.domain.retry import Decline
 
 
 @frozen(kw_only=True)
@@ -29,6 +30,10 @@ class MethodDetails:
     brand: str | None = None
     last4: str | None = None
     wallet: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The method as the HTTP API shows it."""
+        return {"type": self.type, "brand": self.brand, "last4": self.last4, "wallet": self.wallet}
 
 
 @frozen(kw_only=True)

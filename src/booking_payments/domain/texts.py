@@ -17,6 +17,11 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def rfc3339_or_none(moment: datetime | None) -> str | None:
+    """``rfc3339`` of a time that may be missing."""
+    return rfc3339(moment) if moment else None
+
+
 def require_note(text: str | None) -> None:
     """Free text: line breaks and tabs are fine, other control characters are not. Raises ``InvalidInput``."""
     if text is None:

@@ -9,11 +9,11 @@ import attrs
 import pytest
 
 from booking_payments.domain import events as ev
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import MAX_DIGITS, Currency, Money
-from booking_payments.domain.retry import Decline
 from booking_payments.ports.overview import DriftReport, InboxPage, Period, Tally, Told
 from booking_payments.ports.storage import InboxStatus, Storage, UnitOfWork, Watch
 from booking_payments.testing.house import NOW

@@ -7,6 +7,7 @@ from typing import Self
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingDetails
 from booking_payments.domain.decisions import start
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import (
     CancelIntent,
@@ -26,7 +27,6 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, fold
 from booking_payments.domain.refunds import RefundPolicy, RefundReason, RefundTier
 from booking_payments.domain.reports import MethodDetails
-from booking_payments.domain.retry import Decline
 from booking_payments.ports.storage import UnitOfWork
 from booking_payments.testing.house import NOW
 

@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from booking_payments.domain import errors
-from booking_payments.domain.retry import DECLINES, Decline
+from booking_payments.domain.declines import DECLINES, Decline
 from booking_payments.entrypoints.http.app import endpoints
 from booking_payments.entrypoints.http.frame import SECURITY_HEADERS
 from booking_payments.entrypoints.http.problems import STATUSES, reply_to, status_of

@@ -8,6 +8,7 @@ import structlog
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.idempotency import Fate, KeyedRequest, fate_of
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
     CardDeclined,
@@ -21,7 +22,6 @@ from booking_payments.domain.errors import (
     RefusedByRule,
     TryAgainLater,
 )
-from booking_payments.domain.retry import Decline
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.idempotency import FORGOTTEN, Work, asked, key_of, once
 from booking_payments.entrypoints.http.models import CancelBooking

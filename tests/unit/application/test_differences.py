@@ -17,13 +17,13 @@ from booking_payments.application.differences import (
     refund_waiting,
 )
 from booking_payments.domain import events as ev
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.disputes import DisputeMovement
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Dispute, Payment, Refund
 from booking_payments.domain.refunds import GivenBack
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
-from booking_payments.domain.retry import Decline
 from booking_payments.testing.house import NOW
 from booking_payments.testing.payment_builder import booking, started_payment
 

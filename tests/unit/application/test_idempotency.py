@@ -17,6 +17,7 @@ from booking_payments.application.payments import BACKEND, BookingPayments
 from booking_payments.application.resuming import require_turn
 from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
     CardDeclined,
@@ -37,7 +38,6 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundReason
 from booking_payments.domain.reports import IntentReport
-from booking_payments.domain.retry import Decline
 from booking_payments.ports.storage import ANSWER_LIFETIME, CommitLost, StorageConflict, UnitOfWork, Watch
 from booking_payments.testing.house import ANN, House
 from tests.unit.application.saboteur import PowerCut

@@ -8,12 +8,12 @@ import attrs
 import pytest
 
 from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import AttemptOutcome
 from booking_payments.domain.reports import Failure
-from booking_payments.domain.retry import Decline
 from booking_payments.ports.gateway import Declined, KeyMisused, Refused
 from booking_payments.testing.house import House
 from tests.payments import CREATE, charges_of, lose_answer, pay, payment_of

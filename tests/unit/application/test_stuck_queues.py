@@ -13,10 +13,12 @@ from booking_payments.application.bookings import EXPIRE_AT_ONCE, expire_booking
 from booking_payments.application.callers import Caller
 from booking_payments.application.delivering import DELIVER_AT_ONCE, deliver_messages
 from booking_payments.application.payments import BookingPayments
+from booking_payments.application.recording import Recorder
 from booking_payments.application.replaying import UNFINISHED
 from booking_payments.application.resolve import RESOLVE_AT_ONCE, resolve_due
 from booking_payments.application.rounds import through_queue
-from booking_payments.domain.booking import BookingStatus
+from booking_payments.application.world import World
+from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport
@@ -61,14 +63,13 @@ async def test_holds_that_can_not_be_announced_keep_no_other_from_being_announce
     for number in range(stuck):
         await house.book(reference=f"R-{number}", expires_in=timedelta(minutes=5))
     behind = await house.book(reference="R-behind", expires_in=timedelta(minutes=9))
-    real = expiring._last_payment
 
-    async def broken(uow: UnitOfWork, booking_id: str) -> Payment | None:
-        if booking_id != behind.id:
+    def breaking(world: World, uow: UnitOfWork, booking: Booking, payment: Payment | None, caller: Caller) -> Recorder:
+        if booking.id != behind.id:
             raise LookupError("unreadable")
-        return await real(uow, booking_id)
+        return Recorder(world, uow, booking, payment, caller)
 
-    monkeypatch.setattr(expiring, "_last_payment", broken)
+    monkeypatch.setattr(expiring, "Recorder", breaking)
     with pytest.raises(ExceptionGroup):
         await expiring.announce_expiring(house.world)
 

@@ -10,6 +10,7 @@ from attrs import evolve
 from booking_payments.domain import decisions as decide
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.disputes import DisputeMovement
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
@@ -18,7 +19,6 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Operation
 from booking_payments.domain.refunds import RefundPolicy, RefundReason
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
-from booking_payments.domain.retry import Decline
 from booking_payments.testing.payment_builder import PaymentBuilder
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

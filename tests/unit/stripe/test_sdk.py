@@ -29,10 +29,10 @@ from structlog.testing import capture_logs
 from booking_payments.adapters.stripe.gateway import API_VERSION, StripeGateway
 from booking_payments.adapters.stripe.objects import intent_report
 from booking_payments.adapters.stripe.sdk import MEANINGS, SdkTransport, gateway_error
+from booking_payments.domain.declines import DECLINES
 from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.reports import Unreadable
-from booking_payments.domain.retry import DECLINES
 from booking_payments.ports.gateway import (
     Declined,
     GatewayError,

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 
 from booking_payments.adapters.stripe.amounts import AmountNotRepresentable, from_stripe
+from booking_payments.domain.declines import GENERIC_TEXT, Decline
 from booking_payments.domain.disputes import DisputeMovement
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
@@ -23,7 +24,6 @@ from booking_payments.domain.reports import (
     RefundReport,
     Unreadable,
 )
-from booking_payments.domain.retry import GENERIC_TEXT, Decline
 
 Object = Mapping[str, Any]
 Known = TypeVar("Known", bound=Enum)

@@ -18,7 +18,7 @@ from typing import Final
 
 from attrs import frozen
 
-from booking_payments.domain.retry import GENERIC_TEXT
+from booking_payments.domain.declines import GENERIC_TEXT
 
 
 class Whose(Enum):

@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 from attrs import evolve, field, frozen
 
+from booking_payments.domain.declines import GENERIC_DECLINE, Advice, Decline, Remedy
 from booking_payments.domain.errors import (
-    Advice,
     AlreadyUnderWay,
     CardDeclined,
     Contradiction,
@@ -28,7 +28,6 @@ from booking_payments.domain.errors import (
     RefusedByRule,
     TryAgainLater,
 )
-from booking_payments.domain.retry import GENERIC_DECLINE, Decline, Remedy
 from booking_payments.entrypoints.http.models import AdviceText
 from booking_payments.ports.gateway import WebhookRefused
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown

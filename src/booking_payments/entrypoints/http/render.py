@@ -14,6 +14,7 @@ from attrs import asdict, frozen
 
 from booking_payments.application.views import BookingView, PaymentView
 from booking_payments.domain import events as ev
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -21,7 +22,6 @@ from booking_payments.domain.money import Money
 from booking_payments.domain.payment import DeferredRefund, Dispute, Payment, Refund
 from booking_payments.domain.refunds import GivenBack, RefundPolicy, RefundQuote, RefundReason
 from booking_payments.domain.reports import MethodDetails
-from booking_payments.domain.retry import Decline
 from booking_payments.entrypoints.http.models import (
     BookingAnswer,
     DisputeAnswer,
