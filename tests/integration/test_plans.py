@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 
 from booking_payments.adapters.sql.direct import DirectConnection
 from booking_payments.adapters.sql.engine import normalize_url
-from booking_payments.adapters.sql.groups.statements import COUNTED, READ, ROWS, SESSION, write
+from booking_payments.adapters.sql.groups.statements import COUNTED, READ, ROWS, SESSION, count_of, write
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -143,6 +143,6 @@ async def test_a_group_is_read_and_written_by_keys_alone(filled: str) -> None:
     ]
     reading = {"subjects": json.dumps(subjects)}
 
-    writing = write(*ROWS), {**dict.fromkeys(ROWS, "[]"), **{f"{name}_count": 0 for name in COUNTED}}
+    writing = write(*ROWS), {**dict.fromkeys(ROWS, "[]"), **{count_of(name): 0 for name in COUNTED}}
     for statement, parameters in ((READ, reading), writing):
-        assert _scanned(filled, statement, parameters, dict(SESSION)) == []
+        assert _scanned(filled, statement.text, parameters, dict(SESSION)) == []

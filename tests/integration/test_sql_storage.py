@@ -12,12 +12,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.sql.clock import DatabaseClock
+from booking_payments.adapters.sql.database import Retry
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import current, head, migrate
 from booking_payments.adapters.sql.schema_name import VERSION_TABLE
 from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
 from booking_payments.adapters.sql.tables import RARE, UNFINISHED, inbox, journal, metadata
-from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
+from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.overview import Period

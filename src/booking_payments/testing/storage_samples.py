@@ -14,6 +14,7 @@ from attrs import frozen
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.ledger import Posting, postings_of
@@ -21,7 +22,6 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import DeferredRefund, LostCall
 from booking_payments.domain.refunds import Deferral, GivenBack, RefundReason
-from booking_payments.domain.retry import Decline
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import (

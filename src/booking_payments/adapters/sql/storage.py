@@ -17,12 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from booking_payments.adapters.memory.ids import SERVING_RUN
 from booking_payments.adapters.sql import engine as engines
 from booking_payments.adapters.sql.clock import DatabaseClock
+from booking_payments.adapters.sql.database import Retry
 from booking_payments.adapters.sql.engine import READS, normalize_url, open_engine
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_conflict, is_out_of_reach, is_unstorable, only_reads
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.adapters.sql.tables import answers, installation, payments
-from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
+from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import LIBRARY_ROUTE, CommitLost, StorageConflict, StorageDown, Subject, Work
@@ -210,6 +211,7 @@ class SqlStorage:
         try:
             uow = SqlUnitOfWork(await self._direct(connection))
             result = await work(uow)
+            await uow.flush()
             await self._defer(uow.jobs.deferred, connection)
         except DBAPIError as error:
             if not error.connection_invalidated:
