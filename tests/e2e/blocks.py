@@ -19,7 +19,7 @@ from attrs import Factory, define, frozen
 from click.testing import CliRunner, Result
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.settings import SETTING_NAMES
+from booking_payments.runtime.settings import SETTING_NAMES
 from tests.e2e.serving import environment, serving
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from booking_payments.settings import SETTING_NAMES
+from booking_payments.runtime.settings import SETTING_NAMES
 from tests.ports import free_port
 
 READY_S = 60

@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from booking_payments.adapters.sql.engine import normalize_url, prepare_postgresql
 from booking_payments.adapters.sql.groups.statements import COUNTED, READ, ROWS, SESSION, count_of, write
 from booking_payments.adapters.sql.migrations import migrate
-from booking_payments.adapters.sql.schema_name import SCHEMA
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.overview import Period
+from booking_payments.ports.schema_name import SCHEMA
 from booking_payments.ports.storage import BookingFilter, PaymentFilter, UnitOfWork
 from booking_payments.testing.house import NOW
 from tests.integration.postgres import Server
