@@ -32,8 +32,12 @@ run: $(VENV)/.run  ## install what is needed, migrate, and serve on http://127.0
 	@$(BIN)/booking-payments migrate
 	@$(BIN)/booking-payments serve
 
-# One worker process for each core; one that has nothing left takes over tests of another.
-PARALLEL := -n auto --maxprocesses 8 --dist worksteal
+# One worker process more than there are cores (tests/conftest.py), since tests also wait for processes and databases; a
+# worker that has nothing left takes over tests of another.
+PARALLEL := -n auto --maxprocesses 9 --dist worksteal
+
+# Tests start many processes. Without bytecode each of them compiles the package anew, and each worker all tests.
+test coverage test-unit nightly: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.dev  ## install what is needed and run the whole suite on all cores, PostgreSQL included
 	@$(BIN)/python -m pytest $(PARALLEL)
