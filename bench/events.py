@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from booking_payments.adapters.stripe.signature import sign
+from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import ANN, House
 
 SECRET: Final = "whsec_of_the_benchmark"  # noqa: S105 - signs nothing but events of our own

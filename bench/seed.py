@@ -37,7 +37,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import PaymentFilter, Watch
-from booking_payments.settings import load_settings
+from booking_payments.runtime.settings import load_settings
 from booking_payments.testing.house import ANN, House
 
 AT_ONCE: Final = 5_000

@@ -76,7 +76,7 @@ def pay(booking_id: str) -> Response:
 
 @app.post("/webhooks/stripe")
 def webhook() -> Response:
-    result = payments().receive_webhook(request.get_data(), request.headers.get("Stripe-Signature"))
+    result = payments().receive_webhook(request.get_data(), request.headers)
     return jsonify(outcome=result.outcome)
 
 

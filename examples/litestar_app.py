@@ -79,7 +79,7 @@ async def pay(booking_id: str, customer: str, card: str, payments: BookingPaymen
 
 @post("/webhooks/stripe", status_code=HTTP_200_OK)
 async def webhook(request: Request[None, None, State], payments: BookingPayments) -> dict[str, str]:
-    result = await payments.receive_webhook(await request.body(), request.headers.get("Stripe-Signature"))
+    result = await payments.receive_webhook(await request.body(), request.headers)
     return {"outcome": result.outcome}
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-from booking_payments.adapters.fake_stripe import Answer, Delivery, FakeStripe
-from booking_payments.entrypoints.sandbox import api
-from booking_payments.entrypoints.sandbox.account import SandboxStripe
-from booking_payments.entrypoints.sandbox.messages import Reply, Request
+from booking_payments.sandbox.emulator import Answer, Delivery, FakeStripe
+from booking_payments.sandbox.http import api
+from booking_payments.sandbox.http.account import SandboxStripe
+from booking_payments.sandbox.http.messages import Reply, Request
 from tests.stripe_openapi import problems, problems_of, problems_of_error, problems_of_event
 
 OTHER_VERBS = (

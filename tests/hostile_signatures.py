@@ -6,7 +6,7 @@ from hashlib import sha1, sha256, sha512
 from hmac import digest
 from typing import Any
 
-from booking_payments.adapters.stripe.signature import sign
+from booking_payments.sandbox.signature import sign
 
 BODY = b'{"id":"evt_1","object":"event","type":"payment_intent.succeeded"}'
 SECRET, OLD = "whsec_new_0123456789abcdef", "whsec_old_fedcba9876543210"

@@ -61,8 +61,8 @@ CORNERS: Final = {
     "http": (
         "entrypoints.http",
         "entrypoints.pages",
-        "entrypoints.sandbox",
-        "entrypoints.supervisor",
+        "sandbox.http",
+        "runtime.supervisor",
         "testing.sandbox",
         "adapters.throttle",
     ),

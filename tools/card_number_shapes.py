@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final
 
-from booking_payments.entrypoints.card_numbers import holds_card_number
+from booking_payments.presentation.card_numbers import holds_card_number
 
 Shape = Callable[[Random], str]
 SEED: Final = 18

@@ -30,10 +30,10 @@ HEXAGON: Final = """\
 digraph {
   rankdir=TB;
 {look}
-  outside [label="container · embedding · asgi"];
-  outside -> entrypoints -> application -> ports -> domain;
-  outside -> adapters -> ports;
-  entrypoints -> adapters [style=dashed, label="sandbox, the fake's webhooks"];
+  outside [label="embedding · asgi · serving"];
+  outside -> entrypoints -> runtime -> adapters -> application -> ports -> domain;
+  entrypoints -> presentation -> application;
+  adapters -> sandbox [style=dashed, label="the fake gateway"];
 }
 """
 

@@ -45,9 +45,10 @@ if TYPE_CHECKING:
         RefundTier,
     )
     from booking_payments.embedding import SyncBookingPayments, open_payments, open_payments_sync
-    from booking_payments.ports.gateway import OwnGateway, WebhookRefused
+    from booking_payments.ports.gateway import OwnGateway
     from booking_payments.ports.publisher import Message
-    from booking_payments.settings import SettingsError
+    from booking_payments.ports.webhooks import WebhookRefused, WebhooksNotTaken
+    from booking_payments.runtime.problems import SettingsError
 
 _HOMES: Final = {
     "Booking": "booking_payments.domain.booking",
@@ -85,10 +86,11 @@ _HOMES: Final = {
     "RefundView": "booking_payments.application.views",
     "RefusedByRule": "booking_payments.domain.errors",
     "Registered": "booking_payments.application.views",
-    "SettingsError": "booking_payments.settings",
+    "SettingsError": "booking_payments.runtime.problems",
     "SyncBookingPayments": "booking_payments.embedding",
     "TryAgainLater": "booking_payments.domain.errors",
-    "WebhookRefused": "booking_payments.ports.gateway",
+    "WebhookRefused": "booking_payments.ports.webhooks",
+    "WebhooksNotTaken": "booking_payments.ports.webhooks",
     "message_schema": "booking_payments.application.message_schemas",
     "open_payments": "booking_payments.embedding",
     "open_payments_sync": "booking_payments.embedding",
@@ -134,6 +136,7 @@ __all__ = [
     "SyncBookingPayments",
     "TryAgainLater",
     "WebhookRefused",
+    "WebhooksNotTaken",
     "message_schema",
     "open_payments",
     "open_payments_sync",

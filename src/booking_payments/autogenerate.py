@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from booking_payments.adapters.sql.schema_name import SCHEMA, VERSION_TABLE
+from booking_payments.ports.schema_name import SCHEMA, VERSION_TABLE
 
 
 def include_name(name: str | None, type_: str, parent_names: Mapping[str, Any]) -> bool:

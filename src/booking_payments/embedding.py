@@ -26,12 +26,14 @@ from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.sql.migrations import CannotMigrateError
 from booking_payments.adapters.sql.migrations import migrate as bring_up_to_date
 from booking_payments.application.payments import BookingPayments
-from booking_payments.container import attach_channels, build
-from booking_payments.entrypoints.logging import speak_as_the_host_does
-from booking_payments.extras import require_driver
 from booking_payments.ports.gateway import OwnGateway
 from booking_payments.ports.publisher import CHANNEL_NAMES, is_channel_name, python_channel
-from booking_payments.settings import Problem, SettingsError, load_settings
+from booking_payments.runtime.channels import attach_channels
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.extras import require_driver
+from booking_payments.runtime.logging import speak_as_the_host_does
+from booking_payments.runtime.problems import Problem, SettingsError
+from booking_payments.runtime.settings import load_settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,7 +68,7 @@ async def open_payments(
         raise SettingsError(Problem("channel", f"a channel is called {CHANNEL_NAMES}"))
     speak_as_the_host_does()
     if migrate:
-        require_driver(settings)
+        require_driver(on_postgresql=settings.on_postgresql)
         _bring_up_to_date(settings.normalized_database_url)
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(build(settings, consumers, gateway, channel_name=channel))

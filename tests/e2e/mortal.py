@@ -9,11 +9,11 @@ import os
 import socket
 import sys
 
-from booking_payments.entrypoints.cli.serve import serve_until_stopped
 from booking_payments.entrypoints.cli.worker import work_until_stopped
-from booking_payments.entrypoints.listening import BACKLOG
-from booking_payments.entrypoints.logging import set_up_logging
-from booking_payments.settings import Settings, load_settings
+from booking_payments.runtime.logging import set_up_logging
+from booking_payments.runtime.process import BACKLOG
+from booking_payments.runtime.settings import Settings, load_settings
+from booking_payments.serving import serve_until_stopped
 
 
 def main() -> None:
@@ -34,9 +34,9 @@ def main() -> None:
 
 
 def _import_everything() -> None:
-    import booking_payments.container
     import booking_payments.entrypoints.http.app
-    import booking_payments.entrypoints.worker  # noqa: F401 - all are imported late by the commands
+    import booking_payments.entrypoints.worker.tasks
+    import booking_payments.runtime.composition  # noqa: F401 - the commands import it late
 
 
 def _live(settings: Settings, listening: socket.socket | None) -> None:

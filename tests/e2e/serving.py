@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.settings import SETTING_NAMES
+from booking_payments.runtime.settings import SETTING_NAMES
 from tests.ports import free_port
 
 READY_S = 60

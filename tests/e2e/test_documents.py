@@ -16,7 +16,7 @@ import booking_payments
 from booking_payments.adapters.messages.payload import payload
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.publisher import Message
-from booking_payments.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import SETTING_NAMES, load_settings
 from booking_payments.testing.house import House
 from booking_payments.testing.sandbox import Sandbox
 from tests.e2e.blocks import PAGES, ROOT, Block, Terminal, blocks, json_of

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from booking_payments.adapters.stripe.signature import sign, verify
+from booking_payments.adapters.stripe.signature import verify
 from booking_payments.adapters.stripe.webhooks import read_event
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
@@ -12,7 +12,8 @@ from booking_payments.entrypoints.http.auth import TokenRules, authenticate
 from booking_payments.entrypoints.http.door import origin_of, parse_json
 from booking_payments.entrypoints.http.idempotency import key_of
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.webhooks import WebhookRefused
+from booking_payments.sandbox.signature import sign
 
 BODY: Final = b'{"id":"evt_1"}'
 SECRET: Final = "whsec_of_the_fuzzer"

@@ -24,7 +24,7 @@ from attrs import frozen
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from booking_payments.settings import normalize_database_url
+from booking_payments.runtime.settings import normalize_database_url
 from tests.ports import free_port
 
 START_WITHIN_S = 60

@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from booking_payments.entrypoints.supervisor import Supervisor, WorkersFailedError
+from booking_payments.runtime.supervisor import Supervisor, WorkersFailedError
 
 WORKERS = 2
 STOP_WITHIN_S = 60

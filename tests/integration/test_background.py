@@ -8,12 +8,12 @@ import psycopg
 import pytest
 
 from booking_payments import Currency, Money, NewBooking, open_payments
-from booking_payments.container import build
 from booking_payments.domain.booking import Booking
-from booking_payments.entrypoints.chores import Chores
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.ports.publisher import Message
-from booking_payments.settings import load_settings
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.maintenance import MaintenanceTasks
+from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import load_settings
 
 STRIPE = {
     "STRIPE_SECRET_KEY": "sk_test_abc",
@@ -97,10 +97,10 @@ async def test_while_a_worker_is_alive_serve_leaves_the_background_work_to_it(
 
 async def test_chores_of_workers_find_what_is_due(services: Services) -> None:
     booking_id = await _overdue(services)
-    chores = Chores(services.payments, services.clock)
+    maintenance = MaintenanceTasks(services.payments, services.clock)
 
     await services.payments.expire_bookings()
-    found = (await chores.deliver(), await chores.forget_answers(), await chores.retry_webhooks())
+    found = (await maintenance.deliver(), await maintenance.forget_answers(), await maintenance.retry_webhooks())
 
     assert await _status(services, booking_id) == "expired"
     assert found == (0, 0, 0)

@@ -1,4 +1,4 @@
-"""The loops of the background work: each goes its own way, and hears the alarm for itself."""
+"""The loops of the background work: each goes its own way, and is woken by the signal for itself."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
-from booking_payments.entrypoints import background
-from booking_payments.entrypoints.background import Alarm, Every, Round, running
+from booking_payments.runtime import background
+from booking_payments.runtime.background import Every, Pass, WorkSignal, running
 
 PATIENCE_S = 30
 
@@ -15,11 +15,11 @@ PATIENCE_S = 30
 @pytest.fixture
 def only_when_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     """No loop looks by itself within the time of a test."""
-    monkeypatch.setattr(background, "TICK", timedelta(hours=1))
+    monkeypatch.setattr(background, "POLL_PAUSE", timedelta(hours=1))
 
 
-def _alarm() -> Alarm:
-    return Alarm(lambda: datetime.now(UTC))
+def _signal() -> WorkSignal:
+    return WorkSignal(lambda: datetime.now(UTC))
 
 
 class Counted:
@@ -49,12 +49,12 @@ async def _until(happened: Callable[[], bool]) -> None:
 
 async def test_a_round_that_takes_long_holds_up_no_other() -> None:
     slow, quick, now_and_then = Counted(), _free(), _free()
-    alarm = _alarm()
+    signal = _signal()
 
-    async with running(alarm, [slow.work, quick.work], [Every(timedelta(milliseconds=10), now_and_then.work)]):
+    async with running(signal, [slow.work, quick.work], [Every(timedelta(milliseconds=10), now_and_then.work)]):
         for rounds in range(1, 4):
             await _until(lambda rounds=rounds: min(quick.begun, now_and_then.begun) >= rounds)  # type: ignore[misc]
-            alarm.ring()
+            signal.notify()
         assert slow.begun == 1
         slow.free.set()
 
@@ -65,30 +65,30 @@ async def test_a_round_that_breaks_holds_up_no_other() -> None:
     async def breaks() -> int:
         raise RuntimeError("a bug of ours")
 
-    async with running(_alarm(), [breaks, quick.work]):
+    async with running(_signal(), [breaks, quick.work]):
         await _until(lambda: quick.begun >= 2)
 
 
 @pytest.mark.usefixtures("only_when_woken")
-async def test_the_alarm_wakes_everybody_who_waits() -> None:
+async def test_the_signal_wakes_every_loop_that_waits() -> None:
     works = [_free(), _free()]
-    woken: list[Round] = [each.work for each in works]
-    alarm = _alarm()
+    woken: list[Pass] = [each.work for each in works]
+    signal = _signal()
 
-    async with running(alarm, woken):
+    async with running(signal, woken):
         await _until(lambda: all(each.begun for each in works))
-        alarm.ring()
+        signal.notify()
         await _until(lambda: all(each.begun == 2 for each in works))
 
 
 @pytest.mark.usefixtures("only_when_woken")
-async def test_who_works_when_the_alarm_rings_looks_again_at_once() -> None:
+async def test_a_loop_that_works_when_the_signal_comes_looks_again_at_once() -> None:
     busy, idle = Counted(), _free()
-    alarm = _alarm()
+    signal = _signal()
 
-    async with running(alarm, [busy.work, idle.work]):
+    async with running(signal, [busy.work, idle.work]):
         await _until(lambda: busy.begun == 1)
-        alarm.ring()
+        signal.notify()
         await _until(lambda: idle.begun == 2)
         busy.free.set()
         await _until(lambda: busy.begun == 2)

@@ -27,17 +27,17 @@ from booking_payments.adapters.sql.tables import outbox
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking
-from booking_payments.container import build
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import NotFound, NotPossibleNow, RefusedByRule
 from booking_payments.domain.instructions import CancelIntent, CancellationReason, ConfirmIntent, CreateIntent
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import IntentReport
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.ports.audit import AuditOutcome
 from booking_payments.ports.gateway import Refused
-from booking_payments.settings import load_settings
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import load_settings
 from booking_payments.testing.gateway_contract import GatewayContract, by_card, creation, refund_of
 from booking_payments.testing.house import House
 from tests.integration.postgres import Server
@@ -103,7 +103,7 @@ class TestBankTransfers(GatewayContract):
         }
 
     async def test_money_is_never_held(self, stage: TransferStage) -> None:
-        with pytest.raises(Refused, match="can't be held"):
+        with pytest.raises(Refused, match="cannot be authorized only"):
             await stage.gateway.create_intent(creation(METHOD, manual=True), stage.new_key())
 
     async def test_a_transfer_that_was_given_up_is_not_asked_for_again(self, stage: TransferStage) -> None:
@@ -217,7 +217,7 @@ async def test_what_the_operator_says_is_in_the_audit_trail(services: Services) 
 async def test_another_amount_is_not_taken(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
 
-    with pytest.raises(RefusedByRule, match=r"100\.00 usd was asked for, not 99\.00 usd"):
+    with pytest.raises(RefusedByRule, match=r"100\.00 usd was requested, not 99\.00 usd"):
         await _desk(services).received(given, Money(9900, Currency.USD), OLGA)
 
     assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.REQUIRES_ACTION
@@ -227,7 +227,7 @@ async def test_a_second_transfer_under_the_same_reference_is_noticed(services: S
     _, given = await _asked(services.payments)
     await _desk(services).received(given, GROSS, OLGA)
 
-    with pytest.raises(NotPossibleNow, match="if money came twice, send one back"):
+    with pytest.raises(NotPossibleNow, match="if it was paid twice, send one payment back"):
         await _desk(services).received(given, GROSS, OLGA)
 
 

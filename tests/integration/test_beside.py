@@ -16,9 +16,10 @@ from booking_payments import Currency, Money, NewBooking, open_payments_sync
 from booking_payments.adapters.sql.engine import libpq_with_schema, normalize_url, schema_of
 from booking_payments.adapters.sql.migrations import head, migrate
 from booking_payments.adapters.sql.storage import SqlStorage
-from booking_payments.container import readiness
 from booking_payments.entrypoints.cli import main
-from booking_payments.settings import SettingsError, load_settings
+from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.readiness import readiness
+from booking_payments.runtime.settings import load_settings
 from tests.integration.postgres import Server
 
 MODELS = """

@@ -23,14 +23,15 @@ import pytest
 from click.testing import CliRunner
 
 from booking_payments.adapters.sql.migrations import migrate
-from booking_payments.adapters.stripe.signature import sign
-from booking_payments.container import build
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.http.app import create_app
-from booking_payments.entrypoints.http.services import Readiness, Services
-from booking_payments.entrypoints.logging import set_up_logging
-from booking_payments.settings import SETTING_NAMES, Settings, SettingsError, load_settings
-from tests.integration.http.test_object_access import OPERATIONS
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.logging import set_up_logging
+from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.services import Readiness, Services
+from booking_payments.runtime.settings import SETTING_NAMES, Settings, load_settings
+from booking_payments.sandbox.signature import sign
+from tests.integration.http.routes import OPERATIONS
 
 # With a "!" where nothing in the looks of a secret would give it away: no id may hold one.
 MARK = "Canary0123456789abcdef"

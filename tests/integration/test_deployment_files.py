@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.settings import SETTING_NAMES
+from booking_payments.runtime.settings import SETTING_NAMES
 
 OPS = Path(__file__).resolve().parents[2] / "ops"
 UNITS = sorted((OPS / "systemd").iterdir())

@@ -24,14 +24,18 @@ from booking_payments import (
     open_payments,
     open_payments_sync,
 )
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.gateway import FakeGateway
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.publisher import Message
-from booking_payments.settings import DEVELOPMENT_WEBHOOK_SECRET, SettingsError
+from booking_payments.ports.webhooks import WebhooksNotTaken
+from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET
+from booking_payments.sandbox.emulator import FakeStripe
+from booking_payments.sandbox.signature import sign
+from tests.certificate_gateway import CertificateGateway
 
 
 @pytest.fixture
@@ -115,7 +119,9 @@ async def test_nor_is_an_address_or_a_secret_needed_for_them(env: Mapping[str, s
     everywhere = {**env, "HOST": "0.0.0.0"}
     async with open_payments(everywhere, env_file=None, migrate=True) as payments:
         with pytest.raises(WebhookRefused):  # what everybody knows opens nothing then
-            await payments.receive_webhook(b"{}", sign(b"{}", DEVELOPMENT_WEBHOOK_SECRET, datetime.now(UTC)))
+            await payments.receive_webhook(
+                b"{}", {"Stripe-Signature": sign(b"{}", DEVELOPMENT_WEBHOOK_SECRET, datetime.now(UTC))}
+            )
         booking = (await payments.register_booking(_seat())).booking
         await payments.process_booking_payment(booking, "pm_card_visa")
 
@@ -206,7 +212,36 @@ async def test_events_are_read_by_its_own_reader(env: Mapping[str, str], own: Ow
     body, now = b'{"id": "evt_1", "type": "payment_intent.created"}', SystemClock().now()
     async with open_payments(env, env_file=None, migrate=True, gateway=own) as payments:
         with pytest.raises(WebhookRefused):
-            await payments.receive_webhook(body, sign(body, DEVELOPMENT_WEBHOOK_SECRET, now))
+            await payments.receive_webhook(body, {"Stripe-Signature": sign(body, DEVELOPMENT_WEBHOOK_SECRET, now)})
+
+
+async def test_a_webhook_of_a_gateway_with_headers_of_its_own_moves_the_payment(env: Mapping[str, str]) -> None:
+    clock, signer = SystemClock(), CertificateGateway()
+    stripe = FakeStripe(clock.now)
+    own = OwnGateway(FakeGateway(stripe, clock), signer.reader)
+    async with open_payments(env, env_file=None, migrate=True, gateway=own) as payments:
+        booking = (await payments.register_booking(_seat())).booking
+        started = await payments.start_payment(booking.id)
+        intent_id = started.payment.intent_id or ""
+        [intent] = stripe.call("GET", "/v1/payment_intents", {}).body["data"]
+        stripe.confirm_as_customer(intent_id, intent["client_secret"], "pm_card_visa")
+        body = signer.event("WH-EVENT-1", intent_id)
+        headers = signer.sign(body, clock.now())
+
+        with pytest.raises(WebhookRefused) as refused:
+            await payments.receive_webhook(body + b" ", headers)
+        result = await payments.receive_webhook(body, headers, gateway="fake")
+
+        assert (refused.value.code, result.event_id, result.outcome) == ("signature_wrong", "WH-EVENT-1", "processed")
+        assert (await payments.payment_status(booking.id)).payment.status is PaymentStatus.SUCCEEDED
+
+
+async def test_webhooks_of_a_gateway_that_is_not_here_are_not_taken(env: Mapping[str, str], own: OwnGateway) -> None:
+    body, now = b'{"id": "evt_1", "type": "payment_intent.created"}', SystemClock().now()
+    async with open_payments(env, env_file=None, migrate=True, gateway=own) as payments:
+        headers = {"Stripe-Signature": sign(body, "whsec_mine", now)}
+        with pytest.raises(WebhooksNotTaken):
+            await payments.receive_webhook(body, headers, gateway="stripe")
 
 
 # --- whose logs

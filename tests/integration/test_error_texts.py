@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from booking_payments.adapters.sql.engine import open_engine
 from booking_payments.domain.error_texts import safe_text
 from booking_payments.domain.errors import InvalidInput
-from booking_payments.entrypoints.logging import set_up_logging
-from booking_payments.settings import load_settings
+from booking_payments.runtime.logging import set_up_logging
+from booking_payments.runtime.settings import load_settings
 
 NOTE = "I have had an operation, says Ann Example, Some Street 1"
 

@@ -16,7 +16,6 @@ from sqlalchemy import make_url, text
 
 from booking_payments.adapters.sql.groups.commit import GroupCommit
 from booking_payments.adapters.sql.storage import SqlStorage
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel, WebhookResult
 from booking_payments.domain.booking import BookingStatus
@@ -25,6 +24,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditOutcome
 from booking_payments.ports.storage import CommitLost, Handover, StorageConflict, Subject, UnitOfWork
+from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import ANN, OPERATOR, SECRET, House
 from tests.integration.line import Line
 from tests.payments import pay
@@ -80,7 +80,7 @@ async def _together(*works: Callable[[], Awaitable[T]]) -> list[T]:
 
 def _delivering(house: House, body: bytes) -> Callable[[], Awaitable[WebhookResult]]:
     signature = sign(body, SECRET, house.clock.now())
-    return lambda: house.payments.receive_webhook(body, signature)
+    return lambda: house.payments.receive_webhook(body, {"Stripe-Signature": signature})
 
 
 async def _ask(storage: SqlStorage, question: str) -> Any:

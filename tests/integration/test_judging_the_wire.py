@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from booking_payments.adapters.fake_stripe import objects
+from booking_payments.sandbox.emulator import objects
 from booking_payments.testing.sandbox import Sandbox
 from tests.conforming import Judge, judging
 

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from booking_payments.entrypoints.listening import SPREADS, bind_beside, listen, reserve
-from booking_payments.settings import Settings, load_settings
+from booking_payments.runtime.process import SPREADS, bind_beside, listen, reserve
+from booking_payments.runtime.settings import Settings, load_settings
 from tests.ports import free_port
 
 MANY = 64

@@ -12,8 +12,8 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from booking_payments.entrypoints.logging import HIDDEN, redacted, set_up_logging
-from booking_payments.settings import load_settings
+from booking_payments.runtime.logging import HIDDEN, redacted, set_up_logging
+from booking_payments.runtime.settings import load_settings
 
 Lines = Callable[[], list[dict[str, Any]]]
 NAMES = (None, "booking_payments", "booking_payments.payments", "uvicorn", "uvicorn.error", "uvicorn.access")

@@ -25,8 +25,9 @@ from booking_payments.domain.errors import PaymentError, TryAgainLater
 from booking_payments.domain.payment import Payment
 from booking_payments.entrypoints.http.problems import STATUSES, problem_of
 from booking_payments.entrypoints.pages.page import OTHERS, TITLES, sentence, title_of
-from booking_payments.ports.gateway import Misconfigured, Refused, WebhookRefused
+from booking_payments.ports.gateway import Misconfigured, Refused
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
+from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.testing.house import ANN, OPERATOR, House
 from tests.integration.http.api import bearer, open_api, token
 from tests.integration.pages.site import Site, open_site

@@ -13,9 +13,10 @@ from booking_payments import Currency, Money, NewBooking, open_payments
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.sql import serve_lock
 from booking_payments.adapters.sql.serve_lock import FileServedError, database_file, serving_alone
-from booking_payments.container import build
 from booking_payments.ports.storage import StoredAnswer
-from booking_payments.settings import Settings, SettingsError, load_settings
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.settings import Settings, load_settings
 
 NOT_AT_ALL = timedelta(0)
 FOR_EVER = timedelta(days=1)

@@ -11,25 +11,28 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from booking_payments.adapters.stripe import amounts
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking
-from booking_payments.container import gateway_alone
 from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.events import OperationIntended
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.instructions import CreateIntent, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments
-from booking_payments.settings import (
+from booking_payments.runtime.composition import gateway_alone
+from booking_payments.runtime.payment_config import payment_config_of
+from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.settings import (
+    AMOUNT_DIGITS,
+    MOST_AMOUNT_DIGITS,
     SETTING_NAMES,
     Rate,
     Settings,
-    SettingsError,
     is_loopback,
     load_settings,
     normalize_database_url,
 )
-from booking_payments.terms import terms_of
 
 SECRET = "s" * 32
 STRIPE = {
@@ -348,7 +351,7 @@ def test_the_business_time_zone_is_one_of_the_iana_database() -> None:
     settings = load(BUSINESS_TIME_ZONE="Europe/Berlin")
 
     assert settings.business_time_zone == ZoneInfo("Europe/Berlin")
-    assert terms_of(settings).time_zone == ZoneInfo("Europe/Berlin")
+    assert payment_config_of(settings).time_zone == ZoneInfo("Europe/Berlin")
 
 
 def test_proxies_are_addresses_and_networks_of_both_kinds() -> None:
@@ -635,13 +638,13 @@ async def test_the_largest_charge_is_that_of_the_settings(env: Mapping[str, str]
 def test_the_payment_methods_that_are_taken_are_lists_in_stripes_words() -> None:
     settings = load_settings({**STRIPE, "STRIPE_ALLOWED_METHODS": "card, sepa_debit,card"}, env_file=None)
 
-    assert terms_of(settings).methods == MethodChoice(allowed=("card", "sepa_debit"))
+    assert payment_config_of(settings).methods == MethodChoice(allowed=("card", "sepa_debit"))
 
 
 def test_excluded_methods_go_with_a_configuration() -> None:
     given = {"STRIPE_EXCLUDED_METHODS": "klarna", "STRIPE_METHOD_CONFIGURATION": "pmc_1"}
 
-    assert terms_of(load_settings({**STRIPE, **given}, env_file=None)).methods == MethodChoice(
+    assert payment_config_of(load_settings({**STRIPE, **given}, env_file=None)).methods == MethodChoice(
         excluded=("klarna",), configuration="pmc_1"
     )
 
@@ -665,8 +668,8 @@ def test_what_can_be_no_payment_method_is_refused(name: str, value: str) -> None
 
 
 def test_statement_and_receipts_are_as_the_settings_say() -> None:
-    terms = terms_of(load_settings({**STRIPE, "STATEMENT_DESCRIPTOR_SUFFIX": "NIGHTS"}, env_file=None))
-    mailed = terms_of(load_settings({**STRIPE, "RECEIPT_EMAILS": "true"}, env_file=None))
+    terms = payment_config_of(load_settings({**STRIPE, "STATEMENT_DESCRIPTOR_SUFFIX": "NIGHTS"}, env_file=None))
+    mailed = payment_config_of(load_settings({**STRIPE, "RECEIPT_EMAILS": "true"}, env_file=None))
 
     assert (terms.statement_descriptor_suffix, terms.receipt_emails) == ("NIGHTS", False)
     assert (mailed.statement_descriptor_suffix, mailed.receipt_emails) == (None, True)
@@ -825,3 +828,7 @@ def test_the_service_still_needs_them() -> None:
 def test_an_embedded_process_still_refuses_a_weak_secret() -> None:
     with pytest.raises(SettingsError, match=r"^JWT_SECRET: must have 32 bytes"):
         load_settings({**EMBEDDED_STRIPE, "JWT_SECRET": "short"}, None, embedded=True)
+
+
+def test_the_bounds_of_the_largest_amount_are_those_of_stripe() -> None:
+    assert (AMOUNT_DIGITS, MOST_AMOUNT_DIGITS) == (amounts.DIGITS, amounts.MOST_DIGITS)

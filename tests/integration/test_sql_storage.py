@@ -14,13 +14,13 @@ from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import current, head, migrate
-from booking_payments.adapters.sql.schema_name import VERSION_TABLE
 from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
 from booking_payments.adapters.sql.tables import RARE, UNFINISHED, inbox, journal, metadata
 from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.overview import Period
+from booking_payments.ports.schema_name import VERSION_TABLE
 from booking_payments.ports.storage import StorageConflict, StoredAnswer, UnitOfWork, Watch
 from booking_payments.testing.house import NOW
 from booking_payments.testing.overview_contract import OverviewContract

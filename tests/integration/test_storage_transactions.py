@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from booking_payments import container
 from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql import storage as storing
 from booking_payments.adapters.sql.engine import BUSY_TIMEOUT_MS
@@ -20,6 +19,7 @@ from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.storage import CommitLost, InboxEntry, StorageDown, StoredAnswer, Subject, UnitOfWork
+from booking_payments.runtime import readiness
 from booking_payments.testing.house import NOW
 from booking_payments.testing.payment_builder import booking, whole_life
 from booking_payments.testing.storage_contract import PATIENCE_S, entry, store, stored
@@ -452,17 +452,17 @@ async def test_a_server_that_stands_still_is_not_waited_for_for_ever(
 async def test_whether_a_silent_server_is_there_is_told_in_time(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(container, "READY_WITHIN_S", 0.5)
+    monkeypatch.setattr(readiness, "READY_WITHIN_S", 0.5)
     url = make_url(database_url)
     line = Line(url.port or 5432)
     line.falls_silent_after = b"booking_payments_version"
     async with line.laid() as port:
         storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
 
-        assert not (await container.readiness(storage)).database
+        assert not (await readiness.readiness(storage)).database
 
         line.falls_silent_after = None
-        assert (await container.readiness(storage)).ok
+        assert (await readiness.readiness(storage)).ok
         await storage.close()
 
 

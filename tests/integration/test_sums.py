@@ -15,14 +15,14 @@ from sqlalchemy import insert
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.sql.tables import postings
 from booking_payments.application.views import NewBooking
-from booking_payments.container import build
 from booking_payments.domain.ledger import Account, PostingKind
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.http.app import create_app
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.ports.overview import Period
-from booking_payments.settings import SETTING_NAMES
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import SETTING_NAMES
 from booking_payments.testing.house import House
 from tests.integration.http.api import settings, token
 

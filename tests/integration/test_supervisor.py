@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from booking_payments.entrypoints.supervisor import BEAT_S
+from booking_payments.runtime.supervisor import BEAT_S
 from tests.integration.supervised import NONE_COULD_START, WORKERS
 
 PATIENCE_S = 50

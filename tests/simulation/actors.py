@@ -14,7 +14,6 @@ import attrs
 import msgspec
 from attrs import define, field, frozen
 
-from booking_payments.adapters.fake_stripe.disputes import STATUSES
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, RefundOnCancel
@@ -24,8 +23,9 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
-from booking_payments.ports.gateway import WebhookRefused
 from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.webhooks import WebhookRefused
+from booking_payments.sandbox.emulator.disputes import STATUSES
 from tests.simulation.faults import NoFaults
 from tests.simulation.scheduler import Pause, alone
 from tests.simulation.world import NOW, Process, ProcessDied, SimulatedWorld, StorageGone

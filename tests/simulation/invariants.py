@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from booking_payments.adapters.fake_stripe import Change
-from booking_payments.adapters.fake_stripe.model import UNFINISHED
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.ledger import Account, balances
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Dispute, Payment, evolve
+from booking_payments.sandbox.emulator import Change
+from booking_payments.sandbox.emulator.model import UNFINISHED
 from tests.simulation.books import Appended, Changes
 
 Json = dict[str, Any]

@@ -17,12 +17,11 @@ from typing import Final
 
 from attrs import define, evolve, field, frozen
 
-from booking_payments.adapters.fake_stripe.records import Record
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.differences import refund_owed, refund_waiting
 from booking_payments.application.findings import Finding
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.errors import (
     NotPossibleNow,
     OutcomeUnknown,
@@ -36,6 +35,7 @@ from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import Deferral, RefundPolicy, RefundTier
 from booking_payments.ports.storage import Storage
+from booking_payments.sandbox.emulator.records import Record
 from booking_payments.testing.house import ANN, OPERATOR, House
 from tests.simulation.invariants import Json, taken_by
 
@@ -522,7 +522,7 @@ def _memory(house: House) -> MemoryStorage:
 
 def house_for(setting: Setting, storage: Storage | None = None, seed: int = 1) -> House:
     """An installation with the terms of ``setting``."""
-    return House(terms=Terms(fees=FeePolicy(payer=setting.payer)), storage=storage, seed=seed)
+    return House(config=PaymentConfig(fees=FeePolicy(payer=setting.payer)), storage=storage, seed=seed)
 
 
 async def begin(setting: Setting, house: House | None = None, reference: str = "R-1") -> History:

@@ -13,20 +13,20 @@ from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
 
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.gateway import ModelTransport
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
 from booking_payments.adapters.stripe.requests import Params
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import Terms, World
+from booking_payments.application.world import PaymentConfig, World
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import StorageConflict, Subject, Work
+from booking_payments.sandbox.emulator import FakeStripe
+from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import CHANNEL
 from tests.simulation.books import Books, Changes, MemoryBooks, SqlBooks
 from tests.simulation.faults import SCRIPTS, Fault, Faults, Kind, NoFaults, Point, Switch
@@ -61,7 +61,7 @@ class Setup:
 
     seed: int | str = 1
     faults: Faults = field(factory=NoFaults)
-    terms: Terms = field(factory=lambda: Terms(capture_by_customer=True))
+    terms: PaymentConfig = field(factory=lambda: PaymentConfig(capture_by_customer=True))
     sql: bool = False
     skews: tuple[timedelta, ...] = (timedelta(0), timedelta(0))
     longest_key_age: timedelta = timedelta(hours=23)
@@ -136,9 +136,9 @@ class SimulatedWorld:
         self.tell("world", f"our clocks jump back by {by}")
         self.jumped_back = by
 
-    def signed(self, body: bytes) -> str:
-        """The signature header of a delivery made now."""
-        return sign(body, SECRET, self.time.now)
+    def signed(self, body: bytes) -> dict[str, str]:
+        """The headers of a delivery made now."""
+        return {"Stripe-Signature": sign(body, SECRET, self.time.now)}
 
     # --- requests that are long under way
 
@@ -197,7 +197,7 @@ class Process:
                 clock=clock,
                 ids=world.ids,
                 random=world.chance(f"jitter of {name}"),
-                terms=world.setup.terms,
+                config=world.setup.terms,
             )
         )
 

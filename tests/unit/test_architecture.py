@@ -2,6 +2,7 @@
 
 import ast
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,11 +13,12 @@ import booking_payments
 from tests.rows import row
 
 ROOT = Path(booking_payments.__file__).parent
-LAYERS = ("domain", "ports", "application", "adapters", "entrypoints")
+LAYERS = ("domain", "ports", "application", "adapters", "runtime", "presentation", "entrypoints")
 """From the inside out: each knows those before it, and itself."""
 
 DOMAIN = sorted((ROOT / "domain").rglob("*.py"))
 PORTS = sorted((ROOT / "ports").rglob("*.py"))
+SANDBOX = sorted((ROOT / "sandbox").rglob("*.py"))
 LAYERED = [(layer, path) for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 
 
@@ -71,13 +73,29 @@ def test_arrows_point_inwards() -> None:
     for layer, path in LAYERED:
         with row(_name(path)):
             inside = set(LAYERS[: LAYERS.index(layer) + 1])
-            # The command line starts the house, so it may open the front door; entrypoints read the settings, and name
-            # the packages that they miss.
-            also = {"settings", "container", "extras"} if layer == "entrypoints" else set()
+            # The fake gateway and the commands of the sandbox use the Stripe emulator.
+            inside |= {"sandbox"} if LAYERS.index(layer) >= LAYERS.index("adapters") else set()
 
             known = {_layer_of(module) for module in _imports(path)} - {None}
 
-            assert known <= inside | also
+            assert known <= inside
+
+
+@pytest.mark.parametrize("path", SANDBOX, ids=_name)
+def test_the_stripe_emulator_imports_nothing_else_of_the_package(path: Path) -> None:
+    ours = {module for module in _imports(path) if module.partition(".")[0] == "booking_payments"}
+
+    assert {_layer_of(module) for module in ours} <= {"sandbox"}
+
+
+def test_import_linter_forbids_the_stripe_emulator_everything_else_of_the_package() -> None:
+    configured = tomllib.loads((ROOT.parents[1] / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    contract = next(each for each in configured if each.get("source_modules") == ["booking_payments.sandbox"])
+    beside = {path.stem for path in ROOT.glob("*.py")} | {path.parent.name for path in ROOT.glob("*/__init__.py")}
+
+    assert set(contract["forbidden_modules"]) == {
+        f"booking_payments.{name}" for name in beside - {"__init__", "sandbox"}
+    }
 
 
 @pytest.mark.parametrize("path", DOMAIN, ids=_name)

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from tools.card_number_shapes import IDENTIFIERS, PLAIN_DIGITS, refused
 
-from booking_payments.entrypoints.card_numbers import holds_card_number
+from booking_payments.presentation.card_numbers import holds_card_number
 
 COUNT = 1_000_000 if os.environ.get("SIMULATION") == "nightly" else 20_000
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from booking_payments.adapters.fake_stripe import objects
+from booking_payments.sandbox.emulator import objects
 from tests.conforming import Judge, judging
-from tests.integration.fake_stripe.shop import Shop, made
+from tests.integration.sandbox.emulator.shop import Shop, made
 
 
 def _without(name: str, make: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.settings import SETTING_NAMES
+from booking_payments.runtime.settings import SETTING_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]

@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 from booking_payments.adapters.memory.publisher import CallablePublisher
 from booking_payments.adapters.telemetry.delivery_log import LoggedPublisher
 from booking_payments.application.callers import Caller
-from booking_payments.entrypoints.chores import Chores
 from booking_payments.ports.publisher import Message
+from booking_payments.runtime.maintenance import MaintenanceTasks
 from booking_payments.testing.house import House
 from tests.integration.pages.site import open_site
 
@@ -60,14 +60,14 @@ async def test_what_is_taken_leaves_no_line() -> None:
 
 async def test_a_silent_channel_is_logged_until_a_process_is_alive_again() -> None:
     house = House()
-    chores = Chores(house.payments, house.clock)
+    maintenance = MaintenanceTasks(house.payments, house.clock)
     await house.payments.deliver_messages()
     house.clock.advance(timedelta(minutes=11))
 
     with capture_logs() as lines:
-        silent = await chores.watch_channels()
+        silent = await maintenance.watch_channels()
         await house.payments.deliver_messages()
-        alive = await chores.watch_channels()
+        alive = await maintenance.watch_channels()
 
     assert (silent, alive) == (1, 0)
     assert [(line["event"], line["log_level"], line["channel"]) for line in lines] == [

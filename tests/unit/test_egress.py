@@ -13,8 +13,8 @@ import pytest
 
 from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.sdk import SdkTransport
-from booking_payments.entrypoints.deliveries import Deliveries, Posted
 from booking_payments.ports.gateway import Silent
+from booking_payments.runtime.fake_webhooks import Deliveries, Posted
 from booking_payments.testing.house import House
 from tests import egress
 

@@ -6,7 +6,6 @@ from random import Random
 
 import pytest
 
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds
@@ -14,6 +13,7 @@ from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.domain.instructions import ConfirmIntent, CreateIntent, UpdateIntent
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Misconfigured, Refused, Silent, Unreachable
+from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.testing.gateway_contract import LONG_AGO, CardGatewayContract, by_card, charged, creation
 from tests.conforming import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 

@@ -15,19 +15,19 @@ from booking_payments.adapters.stripe.webhooks import read_event
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.texts import require_note, require_reason
-from booking_payments.entrypoints.card_numbers import holds_card_number
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import TokenRules, authenticate
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.idempotency import key_of
 from booking_payments.entrypoints.http.limits import address_of
-from booking_payments.entrypoints.http.models import RegisterBooking
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.entrypoints.logging import redacted
 from booking_payments.entrypoints.pages.console.payments import _day
 from booking_payments.entrypoints.pages.forms import _form
-from booking_payments.entrypoints.sandbox.forms import BadForm, decode
-from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.webhooks import WebhookRefused
+from booking_payments.presentation.card_numbers import holds_card_number
+from booking_payments.presentation.models import RegisterBooking
+from booking_payments.runtime.logging import redacted
+from booking_payments.sandbox.http.forms import BadForm, decode
 from tests import worst_cases
 
 NOW: Final = datetime(2026, 6, 1, tzinfo=UTC)
@@ -96,7 +96,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "adapters.bank_transfer.events": OURS,
     "adapters.bank_transfer.store": OURS,
     "adapters.memory.cursors": "a cursor",
-    "adapters.messages.signature": OURS,
+    "ports.signing_key": OURS,
     "adapters.network": OURS,
     "adapters.sql.audit": OURS,
     "adapters.sql.codec": OURS,
@@ -122,18 +122,18 @@ WHO_READS: Final[Mapping[str, str]] = {
     "entrypoints.pages.console.webhooks": OURS,
     "entrypoints.pages.sessions": "a return_url",
     "entrypoints.pages.forms": "a form of a page",
-    "entrypoints.sandbox.api": SANDBOX,
-    "entrypoints.sandbox.forms": "a form of the sandbox",
-    "entrypoints.sandbox.playing": SANDBOX,
-    "settings": OURS,
+    "sandbox.http.api": SANDBOX,
+    "sandbox.http.forms": "a form of the sandbox",
+    "sandbox.http.playing": SANDBOX,
+    "runtime.settings": OURS,
     "testing.sandbox": SANDBOX,
 }
 """Each module that calls a parser of a library, and the parser here that stands for it, or why none does."""
 
 BUILT: Final = {
-    "adapters.fake_stripe.endpoints: re.compile(path.replace('{id}', '(?P<id>[^/]+)'))",
-    "adapters.fake_stripe.faults: re.compile(''.join((_piece(piece) for piece in pieces)))",
-    "entrypoints.sandbox.playing: re.compile(PREFIX + path.replace('{id}', '(?P<id>[^/]+)'))",
+    "sandbox.emulator.endpoints: re.compile(path.replace('{id}', '(?P<id>[^/]+)'))",
+    "sandbox.emulator.faults: re.compile(''.join((_piece(piece) for piece in pieces)))",
+    "sandbox.http.playing: re.compile(PREFIX + path.replace('{id}', '(?P<id>[^/]+)'))",
 }
 """Expressions that are built from our own routes, in which one part of a path takes no slash."""
 

@@ -61,7 +61,7 @@ async def _adopt(world: World, uow: UnitOfWork, intent: IntentReport, news: News
     started = _started(world, booking, intent) if booking is not None else None
     reason = decisions.reason_against(
         intent,
-        installation_id=world.terms.installation_id,
+        installation_id=world.config.installation_id,
         payment_known=await uow.payments.get(said("payment_id", "")) is not None,
         booking_known=await uow.bookings.get(said("booking_id", "")) is not None,
         bookings=found if booking is None else [booking],
@@ -78,10 +78,10 @@ def _started(world: World, booking: Booking, intent: IntentReport) -> ev.Payment
     return decisions.started_for(
         booking,
         payment_id=intent.metadata.get("payment_id", ""),
-        fee_policy=world.terms.fees,
-        refund_policy=world.terms.refunds,
+        fee_policy=world.config.fees,
+        refund_policy=world.config.refunds,
         capture_method=decisions.capture_method_of(intent),
-        max_attempts=world.terms.max_attempts,
+        max_attempts=world.config.max_attempts,
         amount_step=world.gateway.amount_step(booking.amount.currency),
     )
 

@@ -51,7 +51,7 @@ async def register_booking(world: World, new: NewBooking, caller: Caller) -> Reg
     when the reference belongs to a booking with other content.
     """
     booking = _booked(world, new)
-    bounded = bool(world.terms.max_unpaid_bookings) and not booking.free
+    bounded = bool(world.config.max_unpaid_bookings) and not booking.free
 
     async def work(uow: UnitOfWork) -> Registered | Overdue:
         if bounded:  # before anything is read: what is counted below must not change until this is committed
@@ -118,7 +118,7 @@ def _require_future(world: World, booking: Booking) -> None:
 async def _require_room(world: World, uow: UnitOfWork, customer_id: str) -> None:
     """Seats that one customer holds unpaid are kept from all others, whatever the holds wait for. The customer is
     locked, so that registrations at the same moment are counted one after the other."""
-    most = world.terms.max_unpaid_bookings
+    most = world.config.max_unpaid_bookings
     if await uow.bookings.count_unpaid(customer_id) >= most:
         message = f"this customer holds {most} unpaid bookings already; pay or cancel one first"
         raise RefusedByRule(message, code="too_many_unpaid_bookings")
@@ -130,8 +130,8 @@ def _booked(world: World, new: NewBooking) -> Booking:
         raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
     if new.amount.minor < 0:
         raise RefusedByRule("the amount must not be negative", code="negative_amount")
-    world.terms.methods.narrowed_by(new.details.methods)
-    capture_method = new.details.capture_method or world.terms.capture_method
+    world.config.methods.narrowed_by(new.details.methods)
+    capture_method = new.details.capture_method or world.config.capture_method
     return Booking(
         id=world.ids.new("bk"),
         reference=new.reference,

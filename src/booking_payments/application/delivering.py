@@ -66,7 +66,7 @@ async def _say_alive(world: World) -> None:
 
 async def _deliver_on(world: World, channel: str, rounds: list[Round]) -> None:
     now = world.clock.now()
-    round_ = Round(channel, ends_at=now + world.terms.deliveries.lease / 2)
+    round_ = Round(channel, ends_at=now + world.config.deliveries.lease / 2)
     rounds.append(round_)
     try:
         due = await _claim(world, channel, now)
@@ -78,7 +78,7 @@ async def _deliver_on(world: World, channel: str, rounds: list[Round]) -> None:
 
 async def _claim(world: World, channel: str, now: datetime) -> Sequence[Delivery]:
     """What is due, once no message waits unassigned any more: earlier ones of the same booking may be among those."""
-    terms = world.terms.deliveries
+    terms = world.config.deliveries
 
     async def work(uow: UnitOfWork) -> Sequence[Delivery] | None:
         if not await uow.outbox.assign(ASSIGN_AT_ONCE):
@@ -109,7 +109,7 @@ async def _deliver_apart(world: World, round_: Round, deliveries: Sequence[Deliv
 async def _deliver_booking(world: World, round_: Round, deliveries: Sequence[Delivery]) -> None:
     """One booking's messages, until one fails, is dead and may not be passed, or the round is over."""
     for delivery in deliveries:
-        if delivery.dead_at and world.terms.deliveries.past_dead:
+        if delivery.dead_at and world.config.deliveries.past_dead:
             continue
         if delivery.dead_at or world.clock.now() >= round_.ends_at:
             return
@@ -133,7 +133,7 @@ async def _publish(world: World, channel: str, message: Message) -> str | None:
 
 def _after_failure(world: World, delivery: Delivery, error: str) -> Delivery:
     tries = delivery.tries + 1
-    delay = world.terms.deliveries.retry.delay_after(tries, world.random)
+    delay = world.config.deliveries.retry.delay_after(tries, world.random)
     now = world.clock.now()
     return evolve(
         delivery,

@@ -1,8 +1,9 @@
 """Telling the booking app that a hold is about to end, so that it can remind its customer.
 
-Each booking is announced once, by one of the processes that do background work, when ``Terms.expiring_notice`` or less
-is left. Bookings that are paid, ended, or whose payment is being processed or is authorized, are not announced: nobody
-has to do anything about them. The message is its own record: a booking that has one is not announced again.
+Each booking is announced once, by one of the processes that do background work, when
+``PaymentConfig.expiring_notice`` or less is left. Bookings that are paid, ended, or whose payment is being processed or
+is authorized, are not announced: nobody has to do anything about them. The message is its own record: a booking that
+has one is not announced again.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ ANNOUNCE_AT_ONCE: Final = 100
 async def announce_expiring(world: World) -> int:
     """Write ``booking.expiring`` for the holds that end soon, ``ANNOUNCE_AT_ONCE`` of them beside those that break;
     returns how many were found. Raises an ``ExceptionGroup`` in the end of what broke."""
-    now, notice = world.clock.now(), world.terms.expiring_notice
+    now, notice = world.clock.now(), world.config.expiring_notice
     if not notice:
         return 0
 
@@ -37,7 +38,7 @@ async def announce_expiring(world: World) -> int:
 
 async def _announce(world: World, booking_id: str) -> None:
     now = world.clock.now()
-    until = now + world.terms.expiring_notice
+    until = now + world.config.expiring_notice
 
     async def work(uow: UnitOfWork) -> None:
         booking = await uow.bookings.lock(booking_id)

@@ -159,7 +159,7 @@ class Figures:
 
 async def figures(world: World, since: datetime) -> Figures:
     """The figures since then, from one consistent view; days are those of the terms' time zone."""
-    until, zone = world.clock.now(), world.terms.time_zone
+    until, zone = world.clock.now(), world.config.time_zone
     days = _days(since, until, zone)
     periods = list(days.values())
 

@@ -87,7 +87,7 @@ async def with_retries(world: World, send: Callable[[], Awaitable[T]]) -> T:
     """
     silent: Silent | None = None
     tries = 0
-    until = world.clock.now() + world.terms.patience
+    until = world.clock.now() + world.config.patience
     while True:
         tries += 1
         last: Silent | Unreachable

@@ -41,7 +41,7 @@ class IntentList:
             intents = await with_retries(world, lambda: world.gateway.list_intents(since))
             self._of_payments, self._since, self.walked_at = _by_payment(intents), since, begun
         made = self._of_payments.get(payment_id, ())
-        return next((each.id for each in made if _is_ours(each.metadata, world.terms.installation_id)), None)
+        return next((each.id for each in made if _is_ours(each.metadata, world.config.installation_id)), None)
 
     def shows_all_of(self, operation: Operation, booking: Booking) -> bool:
         """Whether an intent of ``operation`` that is missing in this list was never made.

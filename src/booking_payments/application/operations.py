@@ -395,7 +395,7 @@ async def _sent_again(world: World, claimed: Claimed, intent_id: str) -> News:
     begun = world.clock.now()
     news = await _send(world, claimed)
     walked_at = world.clock.now()
-    if not news.stored or walked_at - begun >= world.terms.patience:
+    if not news.stored or walked_at - begun >= world.config.patience:
         return news
     try:
         read = await _read(world, intent_id)
@@ -442,7 +442,7 @@ async def _made_again(world: World, claimed: Claimed, listed: IntentList | None)
             known = refused.intent
             found = await (_read(world, known.id) if known else _found(world, claimed))
             return _refusal(claimed, refused, found)
-        case Unknown() if world.clock.now() - begun < world.terms.patience:
+        case Unknown() if world.clock.now() - begun < world.config.patience:
             sent_at = world.clock.now()
             listed = listed or IntentList(sent_at)
             found = await _found(world, claimed, listed)  # an older list may lack it: then it stays unknown

@@ -62,7 +62,7 @@ async def start_payment(
         waits = False
         decisions.require_payable(recorder.booking, recorder.now)
         captured = decisions.capture_of(
-            recorder.booking, capture_method, world.terms.capture_method, may_choose=_may_choose_capture(world, caller)
+            recorder.booking, capture_method, world.config.capture_method, may_choose=_may_choose_capture(world, caller)
         )
         if _goes_on(recorder.payment_or_none):
             decisions.require_same_capture(recorder.payment, capture_method)
@@ -124,7 +124,7 @@ async def _in_action(
         return None if goes_on and now.status.awaits_customer else view
     if not decisions.asks_for_attempt_in_action(now, payment_method_id):
         return None  # the customer has chosen another method in the browser since
-    if return_url not in (None, now.return_url or world.terms.return_url):
+    if return_url not in (None, now.return_url or world.config.return_url):
         raise _action_pending()
     return view
 
@@ -138,7 +138,7 @@ def _action_pending() -> NotPossibleNow:
 
 
 def _may_choose_capture(world: World, caller: Caller) -> bool:
-    return caller.customer_id is None or world.terms.capture_by_customer
+    return caller.customer_id is None or world.config.capture_by_customer
 
 
 def _goes_on(payment: Payment | None) -> bool:
@@ -159,7 +159,7 @@ def _confirmed(
         payment,
         idempotency_key=world.ids.idempotency_key(),
         payment_method_id=payment_method_id,
-        return_url=return_url or payment.return_url or world.terms.return_url,
+        return_url=return_url or payment.return_url or world.config.return_url,
     )
 
 

@@ -75,6 +75,7 @@ from booking_payments.ports.storage import (
     PaymentPage,
     UnitOfWork,
 )
+from booking_payments.ports.webhooks import HeaderItems
 
 T = TypeVar("T")
 
@@ -99,7 +100,7 @@ class BookingPayments:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._marks = Marks(storage=world.storage, clock=world.clock, ids=world.ids, lease=world.terms.lease)
+        self._marks = Marks(storage=world.storage, clock=world.clock, ids=world.ids, lease=world.config.lease)
 
     # --- bookings
 
@@ -436,12 +437,17 @@ class BookingPayments:
 
     # --- webhooks and background work
 
-    async def receive_webhook(self, body: bytes, signature: str | None) -> WebhookResult:
-        """Take in a delivery of the gateway: the raw body and its signature header.
+    async def receive_webhook(self, body: bytes, headers: HeaderItems, *, gateway: str | None = None) -> WebhookResult:
+        """Take in a delivery of a gateway: the raw body and all headers of the request.
 
-        Raises ``WebhookRefused`` for one that is not genuine, ``WebhookFailed`` to be sent it again.
+        ``headers`` are those of your web framework (``request.headers``) or a dict; their names may be in any case.
+        ``gateway`` is the name of the gateway that the address belongs to, such as ``stripe``; None stands for the one
+        that this installation uses.
+
+        Raises ``WebhookRefused`` for a delivery that is not genuine (``WebhooksNotTaken`` where no gateway of that name
+        takes webhooks here), ``WebhookFailed`` to be sent it again.
         """
-        return await webhooks.receive_webhook(self._world, body, signature)
+        return await webhooks.receive_webhook(self._world, body, headers, gateway)
 
     async def work(self) -> int:
         """One round of background work: deliver messages, settle what is due, announce and expire holds, and deliver
@@ -607,7 +613,7 @@ class BookingPayments:
 
     async def recent_figures(self, days: int) -> Figures:
         """The same of the last ``days`` days in the terms' time zone, today counted."""
-        since = days_back(self._world.clock.now(), days, self._world.terms.time_zone)
+        since = days_back(self._world.clock.now(), days, self._world.config.time_zone)
         return await figures(self._world, since)
 
     async def disputes(self) -> Sequence[OpenDispute]:

@@ -7,7 +7,7 @@ from booking_payments.domain.fees import FeeBreakdown
 
 def price_now(world: World, booking: Booking) -> FeeBreakdown:
     """How the charge for ``booking`` divides under the terms of this moment. A free booking has no fee either."""
-    return world.terms.fees.of_booking(booking.amount, world.gateway.amount_step(booking.amount.currency))
+    return world.config.fees.of_booking(booking.amount, world.gateway.amount_step(booking.amount.currency))
 
 
 def require_chargeable(world: World, booking: Booking) -> None:

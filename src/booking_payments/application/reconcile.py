@@ -52,8 +52,9 @@ from booking_payments.domain.error_texts import safe_text
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
-from booking_payments.ports.gateway import GatewayError, NotThere, WebhookRefused
+from booking_payments.ports.gateway import GatewayError, NotThere
 from booking_payments.ports.storage import InboxFilter, StorageConflict, UnitOfWork
+from booking_payments.ports.webhooks import WebhookRefused
 
 LOOK_BACK: Final = timedelta(days=30)
 """How far back final payments are compared when nobody says otherwise."""
@@ -237,7 +238,7 @@ class _Comparison:
     def _is_ours(self, made: IntentReport | Unreadable) -> bool:
         """Whether it is one that this installation made: its metadata name its payment or booking, and no other
         installation. What names none may have been made before installations were told apart."""
-        own = self.world.terms.installation_id
+        own = self.world.config.installation_id
         by_us = own is None or made.metadata.get("installation_id", own) == own
         return by_us and ("payment_id" in made.metadata or "booking_id" in made.metadata)
 

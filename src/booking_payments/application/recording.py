@@ -158,7 +158,7 @@ class Recorder:
         elif decisions.holds_in_vain(payment, self._seen):
             self.add(decisions.intend_release(payment, idempotency_key=self._world.ids.idempotency_key()))
         elif send:
-            installation_id = self._world.terms.installation_id
+            installation_id = self._world.config.installation_id
             self.add(decisions.send_deferred(payment, self.new_ids, self.correlation_id, installation_id))
         self.add(decisions.release_exhausted(self.payment, decisions.booking_after(self.booking, self._facts())))
         operation = self.payment.operation
@@ -167,7 +167,7 @@ class Recorder:
 
     def release_refunded(self) -> None:
         """Cancel the booking where all of its money goes back, as its customer or somebody at the gateway wanted."""
-        if self._payment is None or not self._world.terms.full_refund_cancels:
+        if self._payment is None or not self._world.config.full_refund_cancels:
             return
         facts = self._facts()
         status = decisions.booking_after(self.booking, facts)
@@ -193,7 +193,7 @@ class Recorder:
             note=note,
             made_at=self.now,
             correlation_id=self.correlation_id,
-            installation_id=self._world.terms.installation_id,
+            installation_id=self._world.config.installation_id,
         )
 
     @property
@@ -274,7 +274,7 @@ class Recorder:
     def _watch(self, payment: Payment, holder: str | None, looks: int) -> Watch:
         operation = payment.operation
         if operation is not None and holder is not None:
-            until = self.now + self._world.terms.lease
+            until = self.now + self._world.config.lease
             return Watch(next_look_at=until, looks=looks, lease_until=until, holder=holder)
         if operation is not None:
             after = self._until_next_look(operation, looks) if operation.unknown else timedelta(0)

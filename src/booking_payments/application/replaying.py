@@ -17,8 +17,9 @@ from booking_payments.application.rounds import while_answered
 from booking_payments.application.webhooks import take_in
 from booking_payments.application.world import World
 from booking_payments.domain.errors import PaymentError
-from booking_payments.ports.gateway import GatewayEvent, Silent, Unreachable, WebhookRefused
+from booking_payments.ports.gateway import Silent, Unreachable
 from booking_payments.ports.storage import InboxEntry, InboxFilter, InboxStatus, StorageConflict, UnitOfWork
+from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused
 
 UNFINISHED: Final = frozenset({InboxStatus.RECEIVED, InboxStatus.FAILED})
 """What is left to do: events whose processing failed, or was cut short."""

@@ -23,10 +23,10 @@ def started(
         booking,
         payment_id=world.ids.new("pay"),
         now=now,
-        fee_policy=world.terms.fees,
-        refund_policy=world.terms.refunds,
+        fee_policy=world.config.fees,
+        refund_policy=world.config.refunds,
         capture_method=capture_method,
-        max_attempts=decisions.attempts_left_of_booking(before, world.terms.max_attempts),
+        max_attempts=decisions.attempts_left_of_booking(before, world.config.max_attempts),
         amount_step=world.gateway.amount_step(booking.amount.currency),
         before=before,
     )
@@ -53,22 +53,22 @@ def created(
     world: World, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
 ) -> decisions.Facts:
     """The making of the intent of the recorder's payment, charged at once with ``confirm``."""
-    methods = world.terms.methods.narrowed_by(recorder.booking.details.methods)
+    methods = world.config.methods.narrowed_by(recorder.booking.details.methods)
     return decisions.intend_create(
         recorder.payment,
         idempotency_key=world.ids.idempotency_key(),
         payment_method_id=payment_method_id,
         confirm=confirm,
-        return_url=return_url or recorder.payment.return_url or world.terms.return_url,
+        return_url=return_url or recorder.payment.return_url or world.config.return_url,
         methods=methods,
         texts=texts_of(
             recorder.booking,
-            suffix=world.terms.statement_descriptor_suffix,
-            receipts=world.terms.receipt_emails,
+            suffix=world.config.statement_descriptor_suffix,
+            receipts=world.config.receipt_emails,
             methods=methods,
         ),
         correlation_id=recorder.correlation_id,
-        installation_id=world.terms.installation_id,
+        installation_id=world.config.installation_id,
     )
 
 

@@ -1,4 +1,4 @@
-"""Receiving webhooks: verify, one transaction for the row and its effect, and a fresh read where the news is not final.
+"""Receiving webhooks: check, one transaction for the row and its effect, and a fresh read where the news is not final.
 
 Stripe delivers at least once and in any order, and a snapshot may be older than our books. Two kinds of news are true
 whenever they come: that an intent succeeded, and that it was canceled. They are booked from the event itself. All
@@ -23,8 +23,15 @@ from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import AttemptOutcome, Payment
 from booking_payments.domain.reports import IntentReport, Unreadable
-from booking_payments.ports.gateway import GatewayError, GatewayEvent, NotThere, Silent, WebhookRefused
+from booking_payments.ports.gateway import GatewayError, NotThere, Silent
 from booking_payments.ports.storage import CommitLost, InboxEntry, InboxStatus, StorageConflict, Subject, UnitOfWork
+from booking_payments.ports.webhooks import (
+    GatewayEvent,
+    HeaderItems,
+    WebhookRefused,
+    WebhookRequest,
+    WebhooksNotTaken,
+)
 
 NOT_OURS = "the event is about an object that is not ours"
 LOST = "a charge of this installation for a payment that our books don't have; run: booking-payments reconcile"
@@ -40,21 +47,32 @@ MAX_READS = 3
 
 
 class WebhookFailed(PaymentError):
-    """Our work on a genuine webhook failed; it is kept, and the gateway is asked to send it again."""
+    """A webhook could not be checked, or a genuine one was kept but not processed; the gateway is asked to send it
+    again."""
 
     code = "webhook_failed"
 
 
-async def receive_webhook(world: World, body: bytes, signature: str | None) -> WebhookResult:
-    """Take in one delivery. Raises ``WebhookRefused`` for one that is not genuine, ``WebhookFailed`` to be sent it
-    again."""
+async def receive_webhook(world: World, body: bytes, headers: HeaderItems, gateway: str | None = None) -> WebhookResult:
+    """Take in one delivery, which was sent to the webhooks of ``gateway`` (None: of this installation's gateway).
+
+    Raises:
+        WebhooksNotTaken: When no gateway of that name takes webhooks here.
+        WebhookRefused: When the delivery is not genuine, or no event.
+        WebhookFailed: When it could not be checked or processed, so that the gateway sends it again.
+    """
+    if not world.webhook_names or gateway not in (None, *world.webhook_names):
+        raise WebhooksNotTaken
+    request = WebhookRequest(body=body, headers=headers, received_at=world.clock.now())
     try:
-        event = world.webhooks.read(body, signature, world.clock.now())
+        event = await world.webhooks.read(request)
     except WebhookRefused as refused:
         if refused.code.startswith(SIGNATURE):
             await _count_refused(world)
         raise
-    return await take_in(world, evolve(event, delivered_at=world.clock.now()))
+    except GatewayError as error:
+        raise WebhookFailed("whether the webhook is genuine could not be checked; send it again") from error
+    return await take_in(world, evolve(event, delivered_at=request.received_at))
 
 
 async def _count_refused(world: World) -> None:
@@ -171,7 +189,7 @@ def _is_alert(event: GatewayEvent, reason: str) -> bool:
 
 def _is_lost(world: World, event: GatewayEvent) -> bool:
     """Whether the event tells of a charge that this installation made, though no payment of ours has it."""
-    own, intent = world.terms.installation_id, event.intent
+    own, intent = world.config.installation_id, event.intent
     charged = intent is not None and intent.status in decisions.CHARGED
     return charged and intent is not None and own is not None and intent.metadata.get("installation_id") == own
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from random import Random
 from typing import ClassVar, Final
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from booking_payments.application.postponed import Postponed
 from booking_payments.application.recent_reads import RecentReads
@@ -14,10 +14,11 @@ from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, Meth
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy
 from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.clock import Clock
-from booking_payments.ports.gateway import Gateway, WebhookReader
+from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.publisher import Publisher
 from booking_payments.ports.storage import Storage
+from booking_payments.ports.webhooks import WebhookReader
 
 LONGEST_TRY: Final = timedelta(seconds=20)
 """No single request to a gateway takes longer."""
@@ -36,7 +37,7 @@ async def one_after_another(steps: Sequence[Step]) -> None:
 
 
 @frozen(kw_only=True)
-class DeliveryTerms:
+class DeliveryConfig:
     """How messages are delivered.
 
     ``retry`` says when one that is not taken is tried again, and when it is given up. ``lease`` is how long a
@@ -50,7 +51,7 @@ class DeliveryTerms:
 
 
 @frozen(kw_only=True)
-class Terms:
+class PaymentConfig:
     """The house's terms, which a payment keeps as they were when it was started.
 
     ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
@@ -79,7 +80,7 @@ class Terms:
     installation_id: str | None = None
     max_unpaid_bookings: int = 0
     lease: timedelta = timedelta(seconds=60)
-    deliveries: DeliveryTerms = DeliveryTerms()
+    deliveries: DeliveryConfig = DeliveryConfig()
     expiring_notice: timedelta = timedelta(minutes=10)
     time_zone: tzinfo = UTC
 
@@ -138,16 +139,18 @@ class World:
     ``channels`` are the ways by which this process delivers messages, by the names of the channels; none where it
     leaves messages alone. ``in_worker``: this process is a background worker. ``reader`` is the name under which the
     app reads messages itself. ``side_by_side`` does steps that have nothing to do with one
-    another, at the same time where it can.
+    another, at the same time where it can. ``webhook_names`` are the names under which webhooks of ``gateway`` are
+    taken, by default its own; none where it sends no webhooks.
     """
 
     storage: Storage
     gateway: Gateway
     webhooks: WebhookReader
+    webhook_names: Sequence[str] = Factory(lambda world: (world.gateway.name,), takes_self=True)
     clock: Clock
     ids: Ids
     random: Random
-    terms: Terms = field(factory=Terms)
+    config: PaymentConfig = field(factory=PaymentConfig)
     retry: RetryPolicy = field(factory=RetryPolicy)
     reads: RecentReads = field(factory=RecentReads, eq=False)
     postponed: Postponed = field(factory=Postponed, eq=False)

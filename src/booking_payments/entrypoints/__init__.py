@@ -1,1 +1,1 @@
-"""The ways in: HTTP, the command line, the sandbox. They know the application, and of the adapters only the fake."""
+"""The ways in: HTTP, pages, the command line, the worker. Each receives the services that ``runtime`` has built."""

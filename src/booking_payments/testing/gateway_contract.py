@@ -28,16 +28,8 @@ from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, Refu
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundReason
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.gateway import (
-    Declined,
-    Gateway,
-    GatewayEvent,
-    KeyMisused,
-    NotThere,
-    Refused,
-    WebhookReader,
-    WebhookRefused,
-)
+from booking_payments.ports.gateway import Declined, Gateway, KeyMisused, NotThere, Refused
+from booking_payments.ports.webhooks import GatewayEvent, WebhookReader, WebhookRefused, WebhookRequest
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 NOBODY_HAS_THIS = "nobody_has_this"
@@ -305,9 +297,10 @@ class GatewayContract:
         await stage.pay(creation())
         event = (await stage.gateway.list_events(LONG_AGO))[-1]
 
-        for signature in (None, "", "t=1,v1=00"):
+        for headers in ({}, {"Stripe-Signature": ""}, {"Stripe-Signature": "t=1,v1=00"}):
+            request = WebhookRequest(body=event.body.encode(), headers=headers, received_at=datetime.now(UTC))
             with pytest.raises(WebhookRefused):
-                stage.webhooks.read(event.body.encode(), signature, datetime.now(UTC))
+                await stage.webhooks.read(request)
 
     def test_a_kept_body_that_is_no_event_is_refused(self, stage: Stage) -> None:
         for body in ("", "[]", "{}", "nothing of the kind"):

@@ -5,25 +5,25 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.memory.gateway import FakeGateway, due_deliveries
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, MemoryPublisher
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.adapters.stripe import amounts
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, WebhookResult
-from booking_payments.application.world import Terms, World
+from booking_payments.application.world import PaymentConfig, World
 from booking_payments.domain.booking import Booking, BookingDetails
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.ports.publisher import Message, python_channel
 from booking_payments.ports.storage import Storage
+from booking_payments.sandbox.emulator import FakeStripe
+from booking_payments.sandbox.signature import sign
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CHANNEL = python_channel("app")
@@ -50,13 +50,13 @@ class House:
     The gateway's clock runs ``gateway_behind`` ours; its largest charge has ``amount_digits`` in Stripe's minor units;
     ``refused_in_action`` is what it refuses while the customer is to act.
     ``consumers`` are the app's functions that take messages, async or not; ``settle`` has them called.
-    Without ``terms`` of the test's own Ann may choose how her payments are captured, which the default terms forbid.
+    Without ``config`` Ann may choose how her payments are captured, which the default configuration forbids.
     """
 
     def __init__(
         self,
         *,
-        terms: Terms | None = None,
+        config: PaymentConfig | None = None,
         storage: Storage | None = None,
         seed: int = 1,
         gateway_behind: timedelta = timedelta(0),
@@ -78,11 +78,12 @@ class House:
             storage=self.storage,
             gateway=FakeGateway(self.stripe, self.clock),
             webhooks=StripeWebhooks([SECRET]),
+            webhook_names=("fake", "stripe"),
             channels={CHANNEL: _Both(self.publisher, consumers)},
             clock=self.clock,
             ids=RandomIds(random),
             random=random,
-            terms=terms or Terms(capture_by_customer=True),
+            config=config or PaymentConfig(capture_by_customer=True),
         )
         self.payments = BookingPayments(self.world)
         self._made = 0
@@ -140,4 +141,4 @@ class House:
 
     async def deliver(self, body: bytes) -> WebhookResult:
         """Deliver one body, signed now."""
-        return await self.payments.receive_webhook(body, sign(body, SECRET, self.clock.now()))
+        return await self.payments.receive_webhook(body, {"Stripe-Signature": sign(body, SECRET, self.clock.now())})

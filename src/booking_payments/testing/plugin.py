@@ -42,7 +42,7 @@ def payments_house(payments_consumers: "Sequence[Consumer]") -> "House":
 @pytest.fixture(scope="session")
 def payments_sandbox() -> "Iterator[Sandbox]":
     """Stripe's HTTP interface on a free port of this machine, for ``STRIPE_API_BASE``; one for the whole run."""
-    from booking_payments.extras import extra
+    from booking_payments.runtime.extras import extra
 
     with extra("http", "payments_sandbox"):
         from booking_payments.testing.sandbox import Sandbox

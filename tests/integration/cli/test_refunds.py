@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 import pytest
 from click.testing import CliRunner, Result
 
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.application.views import NewBooking
-from booking_payments.container import build
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import RefundOnCancel
 from booking_payments.entrypoints.cli import main
-from booking_payments.entrypoints.http.models import PaymentAnswer, QuoteAnswer, RefundAnswer
-from booking_payments.entrypoints.http.services import Services
-from booking_payments.settings import SETTING_NAMES, load_settings
+from booking_payments.presentation.models import PaymentAnswer, QuoteAnswer, RefundAnswer
+from booking_payments.runtime.composition import build
+from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.sandbox.emulator import FakeStripe
 
 T = TypeVar("T")
 
@@ -301,5 +301,5 @@ def test_the_same_command_after_an_unknown_outcome_finds_the_refund_that_was_mad
     second = answered("refund", "R-1", "--amount", "25.00")
     third = answered("refund", "R-1", "--amount", "25.00")
 
-    assert (first.exit_code, "the outcome is being found out" in first.stderr) == (1, True)
+    assert (first.exit_code, "the outcome is being checked" in first.stderr) == (1, True)
     assert (second["refunded_amount"], third["refunded_amount"]) == ("25.00", "50.00")

@@ -5,8 +5,8 @@ import socket
 from click.testing import CliRunner
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.entrypoints.listening import listen
-from booking_payments.settings import load_settings
+from booking_payments.runtime.process import listen
+from booking_payments.runtime.settings import load_settings
 from tests.ports import free_port
 
 

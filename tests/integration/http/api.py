@@ -11,14 +11,15 @@ from attrs import define, field
 from litestar.testing import TestClient
 
 from booking_payments.adapters.memory.gateway import due_deliveries
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.throttle import Counters
 from booking_payments.entrypoints.http.app import create_app
-from booking_payments.entrypoints.http.limits import Limits
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.services import Readiness, Services
-from booking_payments.settings import Settings, load_settings
+from booking_payments.runtime.rate_limits import RateLimits
+from booking_payments.runtime.services import Readiness, Services
+from booking_payments.runtime.settings import Settings, load_settings
+from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import SECRET, House
+from tests.integration.http.routes import DOCUMENT
 from tests.integration.http.truth import Truth
 
 JWT_SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
@@ -159,7 +160,7 @@ def services_of(
         settings=chosen,
         ready=ready,
         sandbox=house.stripe,
-        limits=Limits.of(chosen, Counters()) if chosen.rate_limit_enabled else None,
+        limits=RateLimits.of(chosen, Counters(), house.world.webhook_names) if chosen.rate_limit_enabled else None,
     )
 
 
@@ -174,7 +175,7 @@ def open_api(
     house = house or House()
     app = create_app(services_of(house, readiness=readiness, changes=changes))
     with TestClient(app, raise_server_exceptions=False) as client:
-        yield Api(client=client, house=house, truth=Truth(app.state["document"]))
+        yield Api(client=client, house=house, truth=Truth(DOCUMENT))
 
 
 def moved_in(shared: Api, house: House | None = None) -> Api:

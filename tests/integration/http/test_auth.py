@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from booking_payments.entrypoints.http.auth import MAX_TOKEN, Access, TokenRules, authenticate, caller_for, rules_of
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.settings import load_settings
+from booking_payments.runtime.settings import load_settings
 from tests.integration.http.api import JWT_SECRET, Api, problem_of, settings
 
 RULES = TokenRules(key=JWT_SECRET, algorithm="HS256")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.instructions import MethodChoice
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, open_api, problem_of
@@ -169,7 +169,7 @@ def test_the_dashboard_and_the_statement_say_what_was_paid(api: Api) -> None:
 
 
 def test_receipts_are_mailed_where_the_settings_say_so() -> None:
-    with open_api(house=House(terms=Terms(receipt_emails=True, statement_descriptor_suffix="NIGHTS"))) as api:
+    with open_api(house=House(config=PaymentConfig(receipt_emails=True, statement_descriptor_suffix="NIGHTS"))) as api:
         intent = _intent(api, customer_email="ann@example.com")
 
     assert (intent["receipt_email"], intent["statement_descriptor_suffix"]) == ("ann@example.com", "NIGHTS")
@@ -260,7 +260,7 @@ def test_a_choice_of_methods_that_is_none_is_400(api: Api, chosen: Any) -> None:
 
 
 def test_a_booking_adds_no_method_that_is_not_taken() -> None:
-    with open_api(house=House(terms=Terms(methods=MethodChoice(allowed=("card",))))) as api:
+    with open_api(house=House(config=PaymentConfig(methods=MethodChoice(allowed=("card",))))) as api:
         new = api.new_booking(payment_methods={"allowed": ["klarna"]})
         problem = problem_of(api.post("/api/bookings/", BOOKING_APP, json=new))
 
@@ -325,7 +325,7 @@ def test_the_capture_method_comes_back_and_belongs_to_the_content(api: Api) -> N
 
 @pytest.mark.parametrize(("registered", "asked"), [("automatic", "manual"), ("manual", "automatic")])
 def test_a_customer_does_not_choose_the_capture_method(registered: str, asked: str) -> None:
-    with open_api(house=House(terms=Terms())) as api:
+    with open_api(house=House(config=PaymentConfig())) as api:
         booking_id = api.book(capture_method=registered)
         refused = api.pay(booking_id, capture_method=asked)
         paid = api.pay(booking_id, capture_method=registered)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from booking_payments.entrypoints.card_numbers import holds_card_number
 from booking_payments.entrypoints.http import door
+from booking_payments.presentation.card_numbers import holds_card_number
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, problem_of
 
 JSON = {"Content-Type": "application/json"}

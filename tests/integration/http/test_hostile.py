@@ -7,12 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from booking_payments.entrypoints.http import openapi
-from booking_payments.entrypoints.http.app import endpoints
 from tests.integration.http.api import Api, bearer, problem_of
+from tests.integration.http.routes import DOCUMENT, OPERATIONS
 from tests.rows import row
 
-DOCUMENT = openapi.document(endpoints(sandboxed=True))
 WEBHOOK = "/api/webhooks/stripe/"
 EVERYTHING = bearer("ann", "payments:operate bookings:write")
 JSON = "application/json"
@@ -100,8 +98,8 @@ WRONG: dict[str, bytes] = {
 
 def taking_bodies() -> Iterator[tuple[str, list[str]]]:
     """Every path that takes a body, with the fields of that body."""
-    for path, methods in DOCUMENT["paths"].items():
-        content = methods.get("post", {}).get("requestBody", {}).get("content", {}).get(JSON)
+    for (method, path), operation in OPERATIONS.items():
+        content = operation.get("requestBody", {}).get("content", {}).get(JSON) if method == "POST" else None
         if content:
             name = content["schema"].get("$ref", "").rpartition("/")[2]
             yield path, list(DOCUMENT["components"]["schemas"].get(name, {}).get("properties", {}))
@@ -186,9 +184,9 @@ def test_a_wrong_value_in_a_signed_event_is_never_a_5xx(api: Api, field: str, na
     inner = event
     for step in filter(None, holder.split(".")):
         inner = inner[step]
-    inner[last] = "@@"
+    inner[last] = ""
 
-    refused(send(api, WEBHOOK, json.dumps(event).encode().replace(b'"@@"', WRONG[name])))
+    refused(send(api, WEBHOOK, json.dumps(event).encode().replace(b'""', WRONG[name])))
 
 
 @pytest.mark.parametrize("path", OURS)

@@ -7,12 +7,12 @@ import attrs
 import httpx
 import pytest
 
-from booking_payments.adapters.fake_stripe.faults import Fault
 from booking_payments.entrypoints.http import idempotency
 from booking_payments.entrypoints.http.auth import Principal
-from booking_payments.entrypoints.http.models import RefundPayment
 from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.ports.storage import ANSWER_LIFETIME, Watch
+from booking_payments.presentation.models import RefundPayment
+from booking_payments.sandbox.emulator.faults import Fault
 from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of
 
 KEY = "0b6f3c52-8f0e-4f0e-9b0a-000000000001"

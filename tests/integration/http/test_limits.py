@@ -7,9 +7,10 @@ import httpx
 import pytest
 
 from booking_payments.adapters.throttle import Counters, Throttle
-from booking_payments.application.world import Terms
-from booking_payments.entrypoints.http.app import create_app, endpoints
-from booking_payments.entrypoints.http.limits import UNCOUNTED, Limits, address_of
+from booking_payments.application.world import PaymentConfig
+from booking_payments.entrypoints.http.app import create_app
+from booking_payments.entrypoints.http.limits import UNCOUNTED, address_of
+from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.testing.house import House
 from tests.integration.http.api import (
     ANN,
@@ -23,6 +24,7 @@ from tests.integration.http.api import (
     services_of,
     settings,
 )
+from tests.integration.http.routes import declared
 
 EVENT = b'{"id": "evt_1", "object": "event", "type": "made.up", "livemode": false}'
 
@@ -83,7 +85,7 @@ def test_probes_are_never_turned_away() -> None:
 
 
 def test_what_is_not_counted_is_there() -> None:
-    assert {each.path.rstrip("/") for each in endpoints(sandboxed=False)} >= UNCOUNTED
+    assert {each.path.rstrip("/") for each in declared(sandboxed=False)} >= UNCOUNTED
 
 
 def test_limits_can_be_switched_off() -> None:
@@ -149,7 +151,7 @@ def test_a_customer_who_cancels_bookings_is_counted() -> None:
 
 
 def test_what_counts_as_moving_money() -> None:
-    counted = {each.path for each in endpoints(sandboxed=True) if each.moves_money}
+    counted = {each.path for each in declared(sandboxed=True) if each.moves_money}
 
     of_bookings = ("intent", "confirm", "retry", "capture", "cancel", "refund")
     assert counted == {
@@ -178,7 +180,7 @@ def test_a_request_turned_away_does_nothing_and_leaves_its_key_free() -> None:
 
 
 def test_a_customer_may_keep_so_many_unpaid_holds_and_no_more() -> None:
-    with open_api(house=House(terms=Terms(max_unpaid_bookings=2))) as api:
+    with open_api(house=House(config=PaymentConfig(max_unpaid_bookings=2))) as api:
         answers = [api.post("/api/bookings/", BOOKING_APP, json=api.new_booking()) for _ in range(3)]
         of_bob = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(customer_id="bob"))
 
@@ -308,7 +310,7 @@ def test_a_connection_without_address_is_counted_too() -> None:
 
 
 async def test_the_default_rates_are_those_of_the_settings() -> None:
-    limits = Limits.of(settings(), Counters())
+    limits = RateLimits.of(settings(), Counters(), ())
 
     async def allowed(throttle: Throttle) -> int:
         return [(await throttle.take("somebody")).wait_s > 0 for _ in range(700)].index(True)

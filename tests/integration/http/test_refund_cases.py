@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from booking_payments.adapters.memory.gateway import due_deliveries
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, Json, open_api, problem_of
@@ -661,8 +661,8 @@ def test_the_fee_that_comes_back_follows_the_promise_and_not_the_clock(
     after_the_start: bool, payer: FeePayer, on_refund: FeeOnRefund
 ) -> None:
     """5a: canceled in full, the refund fails, and it is asked for again: 3.00, before and after the event's start."""
-    terms = Terms(fees=FeePolicy(payer=payer, on_refund=on_refund))
-    with open_api(house=House(terms=terms)) as api:
+    terms = PaymentConfig(fees=FeePolicy(payer=payer, on_refund=on_refund))
+    with open_api(house=House(config=terms)) as api:
         booking_id = paid(api)
         cancel(api, booking_id, "full")
         news(api)

@@ -14,9 +14,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.messages.payload import payload
-from booking_payments.adapters.messages.signature import headers, key_of
+from booking_payments.adapters.messages.signature import headers
 from booking_payments.adapters.messages.webhook import WebhookPublisher
 from booking_payments.ports.publisher import Message, NotTaken
+from booking_payments.ports.signing_key import signing_key
 from tests.e2e.receiver import Received, receiving
 
 NEW, OLD = ("whsec_" + base64.b64encode(bytes([fill]) * 32).decode() for fill in b"no")
@@ -113,14 +114,14 @@ async def test_a_receiver_that_never_answers_is_waited_for_so_long_and_no_longer
 @pytest.mark.parametrize("known", [NEW, OLD])
 def test_while_a_secret_is_changed_both_are_good(known: str) -> None:
     body = payload(MESSAGE)
-    signed = headers(MESSAGE.id, body, [key_of(NEW), key_of(OLD)], datetime.now(UTC))
+    signed = headers(MESSAGE.id, body, [signing_key(NEW), signing_key(OLD)], datetime.now(UTC))
 
     assert Webhook(known).verify(body.decode(), signed)
 
 
 def test_a_changed_body_is_not_verified() -> None:
     body = payload(MESSAGE)
-    signed = headers(MESSAGE.id, body, [key_of(NEW)], datetime.now(UTC))
+    signed = headers(MESSAGE.id, body, [signing_key(NEW)], datetime.now(UTC))
 
     with pytest.raises(WebhookVerificationError):
         Webhook(NEW).verify(body.decode().replace("100.00", "1.00"), signed)
@@ -132,7 +133,7 @@ def test_a_changed_body_is_not_verified() -> None:
 )
 def test_a_secret_is_bounded_as_the_scheme_says(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"base64|Standard Webhooks"):
-        key_of(wrong)
+        signing_key(wrong)
 
 
 def test_the_check_in_the_documents_knows_what_is_genuine() -> None:
@@ -141,8 +142,8 @@ def test_the_check_in_the_documents_knows_what_is_genuine() -> None:
     shown: dict[str, Any] = {}
     exec(code, shown)  # noqa: S102 - our own page
     body = payload(MESSAGE)
-    signed = headers(MESSAGE.id, body, [key_of(OLD), key_of(NEW)], datetime.now(UTC))
-    stale = headers(MESSAGE.id, body, [key_of(NEW)], datetime.now(UTC) - timedelta(minutes=6))
+    signed = headers(MESSAGE.id, body, [signing_key(OLD), signing_key(NEW)], datetime.now(UTC))
+    stale = headers(MESSAGE.id, body, [signing_key(NEW)], datetime.now(UTC) - timedelta(minutes=6))
 
     is_genuine = shown["is_genuine"]
     assert is_genuine(NEW, signed, body)

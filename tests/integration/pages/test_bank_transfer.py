@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 
 from booking_payments.asgi import Application
 from booking_payments.entrypoints.cli import main
-from booking_payments.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import SETTING_NAMES, load_settings
 from booking_payments.testing.house import House
 from tests.e2e.blocks import json_of
 from tests.integration.http.api import JWT_SECRET, token

@@ -9,8 +9,8 @@ import pytest
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
-from booking_payments.entrypoints.pages.console.tones import TONES
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
+from booking_payments.presentation.status_style import STATUS_STYLE
 from booking_payments.testing.house import House
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
@@ -54,7 +54,7 @@ def send_refund(console: Site, payment_id: str, query: str, **fields: str) -> An
 
 @pytest.mark.parametrize("kind", [PaymentStatus, RefundStatus, DisputeStatus])
 def test_every_status_has_a_tone(kind: Any) -> None:
-    assert {each.value for each in kind} <= TONES.keys()
+    assert {each.value for each in kind} <= STATUS_STYLE.keys()
 
 
 @pytest.mark.parametrize("status", [each.value for each in DisputeStatus if each is not DisputeStatus.UNKNOWN])

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from booking_payments.adapters.procrastinate.presence import Presence
+from booking_payments.adapters.procrastinate.liveness import WorkerLiveness
 from booking_payments.adapters.procrastinate.queue import QUIET_S, JobQueue
 from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql.storage import SqlStorage
@@ -124,7 +124,7 @@ async def test_webhooks_that_share_a_transaction_ask_in_it(queued_storage: SqlSt
 
 
 async def test_workers_are_seen_by_their_heartbeat(queued_storage: SqlStorage, queue: JobQueue, jobs: Jobs) -> None:
-    presence = Presence(queued_storage.engine, queue)
+    presence = WorkerLiveness(queued_storage.engine, queue)
     seen = [await presence.look()]
     await jobs.run("SELECT procrastinate_register_worker_v1()")
     seen.append(await presence.look())
@@ -135,7 +135,7 @@ async def test_workers_are_seen_by_their_heartbeat(queued_storage: SqlStorage, q
 
 
 async def test_workers_are_seen_by_whoever_has_no_queue_for_them(queued_storage: SqlStorage, jobs: Jobs) -> None:
-    presence = Presence(queued_storage.engine)
+    presence = WorkerLiveness(queued_storage.engine)
     await jobs.run("SELECT procrastinate_register_worker_v1()")
 
     await presence.look()

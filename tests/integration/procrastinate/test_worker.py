@@ -16,14 +16,14 @@ from psycopg import sql
 from structlog.testing import capture_logs
 
 from booking_payments.adapters.procrastinate.queue import FIRST, JobQueue
-from booking_payments.adapters.procrastinate.worker import Duties, Periodic, make_app, run_worker, take_up_again
+from booking_payments.adapters.procrastinate.worker import Periodic, WorkerTasks, make_app, run_worker, take_up_again
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.application.payments import BookingPayments
-from booking_payments.entrypoints.chores import Chores
-from booking_payments.entrypoints.worker import duties
+from booking_payments.entrypoints.worker.tasks import worker_tasks
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import UnitOfWork
+from booking_payments.runtime.maintenance import MaintenanceTasks
 from booking_payments.testing.house import CHANNEL, NOW, House
 from tests.integration.postgres import Server
 from tests.integration.procrastinate.conftest import Jobs
@@ -79,8 +79,8 @@ class Diary:
     async def tick(self) -> None:
         self.ticks += 1
 
-    def duties(self) -> Duties:
-        return Duties(
+    def tasks(self) -> WorkerTasks:
+        return WorkerTasks(
             settle=self.settle, deliver=self.deliver, periodic=(Periodic("tick", "* * * * * */1", self.tick),)
         )
 
@@ -132,7 +132,7 @@ async def test_what_was_asked_for_is_done(queued_storage: SqlStorage, jobs: Jobs
         uow.jobs.defer(DeliverMessages(), NOW)
 
     await queued_storage.transact(ask)
-    await _work([make_app(jobs.dsn, diary.duties(), 2)], lambda: diary.settled and diary.delivered)
+    await _work([make_app(jobs.dsn, diary.tasks(), 2)], lambda: diary.settled and diary.delivered)
 
     assert (diary.settled, diary.delivered) == (["pay_1"], 1)
 
@@ -155,8 +155,8 @@ async def test_messages_do_not_stand_in_line_behind_payments_that_wait_for_the_g
         uow.jobs.defer(DeliverMessages(), NOW)
 
     await queued_storage.transact(ask)
-    duties = Duties(settle=settle, deliver=deliver, periodic=())
-    await _work([make_app(jobs.dsn, duties, 2)], lambda: len(done) == 4, concurrency=1)
+    tasks = WorkerTasks(settle=settle, deliver=deliver, periodic=())
+    await _work([make_app(jobs.dsn, tasks, 2)], lambda: len(done) == 4, concurrency=1)
 
     assert done == ["delivered", "settled", "settled", "settled"]
 
@@ -169,7 +169,7 @@ async def test_what_is_due_at_a_tick_goes_before_jobs_of_a_lower_priority(jobs: 
             "NEW.args ->> 'timestamp')", "NEW.args ->> 'timestamp', NEW.priority)"
         )
     )
-    await _work([make_app(jobs.dsn, attrs.evolve(diary.duties(), periodic=periodic), 2)], lambda: diary.ticks)
+    await _work([make_app(jobs.dsn, attrs.evolve(diary.tasks(), periodic=periodic), 2)], lambda: diary.ticks)
 
     ticks = await jobs.run("SELECT DISTINCT priority FROM ticks WHERE name = 'booking_payments.tick'")
     assert ticks == [(FIRST,)]
@@ -177,7 +177,7 @@ async def test_what_is_due_at_a_tick_goes_before_jobs_of_a_lower_priority(jobs: 
 
 async def test_a_tick_is_worked_on_once_however_many_workers_there_are(jobs: Jobs, diary: Diary) -> None:
     await jobs.run(REMEMBER_TICKS)
-    apps = [make_app(jobs.dsn, diary.duties(), 2) for _ in range(3)]
+    apps = [make_app(jobs.dsn, diary.tasks(), 2) for _ in range(3)]
 
     await _work(apps, lambda: diary.ticks >= 3)
 
@@ -189,14 +189,14 @@ async def test_a_tick_is_worked_on_once_however_many_workers_there_are(jobs: Job
 async def test_the_job_of_a_killed_worker_is_taken_up(jobs: Jobs, diary: Diary) -> None:
     await jobs.run(STALLED)
 
-    await _work([make_app(jobs.dsn, diary.duties(), 2)], lambda: diary.settled)
+    await _work([make_app(jobs.dsn, diary.tasks(), 2)], lambda: diary.settled)
 
     assert diary.settled == ["pay_left"]
 
 
 async def _both_take_up(jobs: Jobs) -> list[tuple[str, str]]:
     """Two workers find the jobs of a killed one at the same moment; returns what is left."""
-    apps = [make_app(jobs.dsn, Diary().duties(), 2) for _ in range(2)]
+    apps = [make_app(jobs.dsn, Diary().tasks(), 2) for _ in range(2)]
     async with apps[0].open_async(), apps[1].open_async():
         found = [(app, job) for app in apps for job in await app.job_manager.get_stalled_jobs()]
         assert len(found) == 2
@@ -228,7 +228,7 @@ async def test_a_job_that_fails_is_kept_and_ends_no_worker(
     async def broken(payment_id: str) -> None:
         raise ZeroDivisionError(payment_id)
 
-    duties = Duties(settle=broken, deliver=diary.deliver, periodic=())
+    tasks = WorkerTasks(settle=broken, deliver=diary.deliver, periodic=())
 
     async def ask(uow: UnitOfWork) -> None:
         uow.jobs.defer(SettlePayment(payment_id="pay_1"), NOW.replace(year=2020))
@@ -240,7 +240,7 @@ async def test_a_job_that_fails_is_kept_and_ends_no_worker(
         return await jobs.run("SELECT task_name FROM procrastinate_jobs WHERE status = 'failed'")
 
     await queued_storage.transact(ask)
-    async with _working([make_app(jobs.dsn, duties, 2)]):
+    async with _working([make_app(jobs.dsn, tasks, 2)]):
         await _until_async(kept)
         await queued_storage.transact(deliver)
         await _until(lambda: diary.delivered)
@@ -274,7 +274,7 @@ async def test_a_receiver_that_hangs_keeps_nobody_from_seeing_to_the_money(
         status = await jobs.run("SELECT status FROM bp_bookings WHERE id = %s", booking.id)
         return (waiting, status) == ([(0,)], [("expired",)])
 
-    worker = make_app(jobs.dsn, duties(Chores(house.payments, house.clock), slots), 2)
+    worker = make_app(jobs.dsn, worker_tasks(MaintenanceTasks(house.payments, house.clock), slots), 2)
     async with _working([worker], slots, at_last=receiver.released.set):
         await _until(lambda: receiver.asked)
         house.clock.advance(booking.expires_at - house.clock.now())
@@ -328,7 +328,7 @@ async def test_a_worker_begins_again_when_postgresql_is_back(
     postgres_server: Server, jobs: Jobs, diary: Diary, caplog: pytest.LogCaptureFixture
 ) -> None:
     with outcomes_may_be_lost(), capture_logs() as logs:
-        async with _working([make_app(jobs.dsn, diary.duties(), 2)]):
+        async with _working([make_app(jobs.dsn, diary.tasks(), 2)]):
             await _until(lambda: diary.ticks)
             await asyncio.to_thread(_interrupt, postgres_server, jobs.dsn)
             await _until(lambda: "error connecting" in caplog.text)
@@ -340,7 +340,7 @@ async def test_a_worker_begins_again_when_postgresql_is_back(
 
 async def test_a_worker_that_was_taken_for_dead_begins_again(jobs: Jobs, diary: Diary) -> None:
     with outcomes_may_be_lost(), capture_logs() as logs:
-        async with _working([make_app(jobs.dsn, diary.duties(), 2)]):
+        async with _working([make_app(jobs.dsn, diary.tasks(), 2)]):
             await _until(lambda: diary.ticks)
             await jobs.run("SELECT procrastinate_prune_stalled_workers_v1(-1)")
             await _until(lambda: "worker_interrupted" in [each["event"] for each in logs])

@@ -17,16 +17,16 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from booking_payments.adapters.sql.migrations import migrate
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.telemetry.gateway_log import logged
 from booking_payments.adapters.telemetry.traces import MissingExtraError, set_up_traces, traced, tracer
 from booking_payments.adapters.telemetry.watching import watched
 from booking_payments.application.callers import Caller
 from booking_payments.asgi import Application
-from booking_payments.entrypoints.collecting import collecting_traces
-from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.ports.gateway import Declined, Silent
-from booking_payments.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings, load_settings
+from booking_payments.runtime.logging import set_up_logging
+from booking_payments.runtime.process import collecting_traces
+from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings, load_settings
+from booking_payments.sandbox.signature import sign
 from booking_payments.testing.gateway_contract import creation
 from booking_payments.testing.house import House
 from tests.integration.http.api import JWT_SECRET, bearer

@@ -13,7 +13,7 @@ from booking_payments.application.adopting import Adoption, adopt
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.reconcile import Reconciliation
 from booking_payments.application.views import NewBooking, PaymentView
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import NotPossibleNow
 from booking_payments.domain.events import PaymentAdopted
@@ -27,19 +27,19 @@ from booking_payments.ports.storage import Storage
 from booking_payments.testing.house import ANN, House
 from tests.payments import authorize, book_and_pay, pay, pay_in_browser, payment_of, start
 
-OURS = Terms(installation_id="inst_a", capture_by_customer=True)
+OURS = PaymentConfig(installation_id="inst_a", capture_by_customer=True)
 FEE_ON_TOP = attrs.evolve(OURS, fees=FeePolicy(payer=FeePayer.CUSTOMER))
 SUCCEEDED = "payment_intent.succeeded"
 
 
-def before_the_loss(terms: Terms = OURS) -> House:
+def before_the_loss(terms: PaymentConfig = OURS) -> House:
     """The installation as it was, with books that are about to be lost."""
-    return House(terms=terms, storage=MemoryStorage(), seed=7)
+    return House(config=terms, storage=MemoryStorage(), seed=7)
 
 
-def restored(lost: House, storage: Storage, terms: Terms = OURS) -> House:
+def restored(lost: House, storage: Storage, terms: PaymentConfig = OURS) -> House:
     """The same installation on the same account, with the books in ``storage``."""
-    house = House(terms=terms, storage=storage)
+    house = House(config=terms, storage=storage)
     house.clock, house.stripe = lost.clock, lost.stripe
     house.world = attrs.evolve(house.world, clock=lost.clock, gateway=FakeGateway(lost.stripe, lost.clock))
     house.payments = BookingPayments(house.world)
@@ -78,7 +78,7 @@ async def require_agreement(house: House) -> None:
 
 
 @pytest.mark.parametrize("terms", [OURS, FEE_ON_TOP], ids=["fee from the organizer", "fee on top"])
-async def test_a_lost_charge_is_adopted_by_the_booking_registered_anew(storage: Storage, terms: Terms) -> None:
+async def test_a_lost_charge_is_adopted_by_the_booking_registered_anew(storage: Storage, terms: PaymentConfig) -> None:
     lost = before_the_loss(terms)
     paid = await book_and_pay(lost)
     house = restored(lost, storage, terms)
@@ -389,7 +389,7 @@ async def test_without_a_booking_of_its_reference_it_is_left(storage: Storage) -
     house = restored(lost, storage)
     await house.book(reference="R-2")
 
-    assert "no booking bears its reference R-1" in await _reconciled(lost, house, view)
+    assert "no booking has its reference R-1" in await _reconciled(lost, house, view)
 
 
 @pytest.mark.parametrize("amount", ["99.99", "100.01"])
@@ -465,7 +465,7 @@ async def test_a_charge_for_a_booking_that_the_backup_had_is_left(storage: Stora
     await house.storage.transact(lambda uow: uow.bookings.add(booking))
     view = await pay(lost, booking)
 
-    assert f"our books have its booking {booking.id}, without this payment" in await _reconciled(lost, house, view)
+    assert f"the database has its booking {booking.id}, without this payment" in await _reconciled(lost, house, view)
     assert await status_of(house, booking) is BookingStatus.PENDING
 
 

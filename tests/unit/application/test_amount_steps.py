@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.stripe import amounts
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import GatewayRefusedUs, PaymentError, RefundRefused, RefusedByRule
 from booking_payments.domain.fees import FeePayer, FeePolicy
@@ -229,7 +229,7 @@ def test_what_can_be_booked_can_be_paid_with_the_fee_on_top(code: str, data: st.
     amount, fees = data.draw(_charges(code, up_to=Fraction(1, 2))), data.draw(FEES)
 
     async def life() -> None:
-        house = House(terms=Terms(fees=fees))
+        house = House(config=PaymentConfig(fees=fees))
         booking = await house.book(amount.major(), currency=amount.currency)
         shown = await house.payments.checkout(booking.id, ANN)
         await house.payments.process_booking_payment(booking, "pm_card_visa")
@@ -243,7 +243,7 @@ def test_what_can_be_booked_can_be_paid_with_the_fee_on_top(code: str, data: st.
 
 
 async def test_held_money_with_a_fee_on_top_is_captured_in_part() -> None:
-    house = House(terms=Terms(fees=FeePolicy(payer=FeePayer.CUSTOMER), capture_method=CaptureMethod.MANUAL))
+    house = House(config=PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER), capture_method=CaptureMethod.MANUAL))
     booking = await paid_booking(house, amount="5.130", currency=Currency.KWD)
 
     view = await house.payments.capture_payment(booking.id, OPERATOR, amount="2.640")

@@ -7,7 +7,7 @@ import pytest
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking, RefundOnCancel
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
@@ -301,7 +301,7 @@ async def test_a_booking_is_neither_canceled_nor_expired_while_a_call_is_in_flig
 
 
 async def test_one_customer_may_keep_so_many_unpaid_holds_and_no_more(storage: Storage) -> None:
-    house = House(storage=storage, terms=Terms(max_unpaid_bookings=2))
+    house = House(storage=storage, config=PaymentConfig(max_unpaid_bookings=2))
     first, _ = await house.book(reference="R-1"), await house.book(reference="R-2")
 
     with pytest.raises(RefusedByRule) as refused:

@@ -8,7 +8,7 @@ import pytest
 from booking_payments.application.callers import Caller
 from booking_payments.application.channels import ChannelNotRecorded, MessagesWait
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import Attached, DeliveryTerms, Terms
+from booking_payments.application.world import Attached, DeliveryConfig, PaymentConfig
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.retry import RetryPolicy
@@ -165,7 +165,9 @@ async def test_a_channel_is_silent_when_no_process_was_alive_on_it_for_ten_minut
 async def test_a_dead_letter_is_discarded_on_one_channel_and_stays_on_another(house: House) -> None:
     python, webhook = Receiver(), Receiver()
     python.down = webhook.down = True
-    house.world = attrs.evolve(house.world, terms=Terms(deliveries=DeliveryTerms(retry=RetryPolicy(max_tries=1))))
+    house.world = attrs.evolve(
+        house.world, config=PaymentConfig(deliveries=DeliveryConfig(retry=RetryPolicy(max_tries=1)))
+    )
     payments = another(house, python=python, webhook=webhook)
     await payments.attach_channels()
     await paid_booking(house)
@@ -267,6 +269,6 @@ async def test_a_hold_whose_payment_is_authorized_is_not_announced(house: House)
 
 async def test_without_a_notice_nothing_is_announced(house: House) -> None:
     await house.book(expires_in=timedelta(minutes=5))
-    payments = BookingPayments(attrs.evolve(house.world, terms=Terms(expiring_notice=timedelta(0))))
+    payments = BookingPayments(attrs.evolve(house.world, config=PaymentConfig(expiring_notice=timedelta(0))))
 
     assert await payments.announce_expiring() == 0

@@ -9,7 +9,7 @@ import pytest
 
 from booking_payments.adapters.memory.steps import side_by_side
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import DeliveryTerms, Terms
+from booking_payments.application.world import DeliveryConfig, PaymentConfig
 from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.publisher import Message, NotTaken
 from booking_payments.testing.house import CHANNEL, House
@@ -33,9 +33,9 @@ class Picky:
         self.taken.append((message.booking_id, message.sequence))
 
 
-def _told_by(house: House, publisher: Picky, terms: DeliveryTerms | None = None) -> None:
+def _told_by(house: House, publisher: Picky, terms: DeliveryConfig | None = None) -> None:
     world = attrs.evolve(house.world, channels={CHANNEL: publisher}, side_by_side=side_by_side)
-    house.world = attrs.evolve(world, terms=Terms(deliveries=terms or DeliveryTerms(retry=TWICE)))
+    house.world = attrs.evolve(world, config=PaymentConfig(deliveries=terms or DeliveryConfig(retry=TWICE)))
     house.payments = BookingPayments(house.world)
 
 
@@ -96,7 +96,7 @@ async def test_messages_wait_behind_a_dead_letter_until_it_is_replayed(house: Ho
 
 async def test_messages_pass_a_dead_letter_where_the_house_says_so(house: House) -> None:
     booking = (await paid_booking(house)).id
-    _told_by(house, picky := Picky(booking), DeliveryTerms(retry=TWICE, past_dead=True))
+    _told_by(house, picky := Picky(booking), DeliveryConfig(retry=TWICE, past_dead=True))
     await _give_up(house)
     picky.refused = None
 
@@ -132,7 +132,7 @@ async def test_only_dead_letters_can_be_dropped_or_replayed(house: House) -> Non
 
 async def test_nothing_is_begun_when_half_of_the_claim_is_over(house: House) -> None:
     await paid_booking(house, reference="R-1")
-    _told_by(house, slow := Picky(), DeliveryTerms(lease=timedelta(minutes=1)))
+    _told_by(house, slow := Picky(), DeliveryConfig(lease=timedelta(minutes=1)))
     take = slow.publish
 
     async def slowly(message: Message) -> None:

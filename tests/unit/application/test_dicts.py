@@ -11,8 +11,8 @@ from booking_payments.adapters.messages.payload import payload
 from booking_payments.application.views import PaymentResult
 from booking_payments.domain.errors import CardDeclined
 from booking_payments.domain.money import Currency, Money
-from booking_payments.entrypoints.http import models, render
-from booking_payments.entrypoints.http.render import Reader
+from booking_payments.presentation import models, render
+from booking_payments.presentation.render import Reader
 from booking_payments.testing.house import ANN, OPERATOR, House
 
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from booking_payments.application.figures import Figures, MoneyOfCurrency, day_begins, days_back
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.ledger import Account
 from booking_payments.domain.money import Currency
 from booking_payments.testing.house import House
@@ -17,7 +17,7 @@ Row = tuple[str, str, str, str, str]
 
 def _in_berlin(house: House) -> House:
     """A house over the same storage whose days are Berlin's."""
-    return House(storage=house.storage, terms=Terms(time_zone=BERLIN))
+    return House(storage=house.storage, config=PaymentConfig(time_zone=BERLIN))
 
 
 def _at(house: House, moment: str) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.views import NewBooking
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus
+from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
 from booking_payments.domain.errors import OutcomeUnknown, PaymentError, RefusedByRule, TryAgainLater
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.money import Currency, Money
@@ -60,7 +60,9 @@ async def test_a_full_refund_of_the_owner_cancels_the_booking_and_says_why() -> 
 
     await house.payments.refund_payment(booking.id, ANN)
 
-    assert await status(house, booking) is BookingStatus.CANCELED
+    ended = await house.payments.get_booking(booking.id)
+    assert (ended.status, ended.end_reason) == (BookingStatus.CANCELED, EndReason.REFUNDED)
+    assert ended.to_dict()["reason"] == "refunded"
     assert await releases(house, booking) == [
         ("customer:ann", ev.BookingReleased(status="canceled", reason="refunded"))
     ]
@@ -159,7 +161,7 @@ async def test_a_full_refund_in_the_dashboard_after_the_start_cancels_nothing() 
 
 
 async def test_with_the_setting_off_the_booking_stays() -> None:
-    house = House(terms=Terms(full_refund_cancels=False))
+    house = House(config=PaymentConfig(full_refund_cancels=False))
     booking = await paid(house)
 
     await house.payments.refund_payment(booking.id, ANN)
@@ -179,7 +181,7 @@ async def test_all_that_a_tier_gives_is_no_full_refund() -> None:
 
 
 async def test_a_fee_on_top_that_is_kept_is_no_part_of_a_full_refund() -> None:
-    house = House(terms=Terms(fees=FeePolicy(rate=Decimal("0.03"), payer=FeePayer.CUSTOMER)))
+    house = House(config=PaymentConfig(fees=FeePolicy(rate=Decimal("0.03"), payer=FeePayer.CUSTOMER)))
     booking = await paid(house)
 
     view = await house.payments.refund_payment(booking.id, ANN)
@@ -301,7 +303,7 @@ async def organizer_only(house: House, choice: CustomerRefunds | None) -> Bookin
 async def test_the_booking_says_and_else_the_setting_whether_its_owner_may_refund(
     default: CustomerRefunds, choice: CustomerRefunds | None, allowed: bool
 ) -> None:
-    house = House(terms=Terms(customer_refunds=default), storage=MemoryStorage())
+    house = House(config=PaymentConfig(customer_refunds=default), storage=MemoryStorage())
     booking = await organizer_only(house, choice)
 
     quote = await house.payments.quote_refund(booking.id, ANN)

@@ -62,7 +62,7 @@ async def test_the_last_try_ends_within_the_lease(house: House) -> None:
         await book_and_pay(house)
 
     assert 1 < len(house.stripe.calls) < 9
-    assert house.clock.now() - began <= house.world.terms.lease - LONGEST_TRY
+    assert house.clock.now() - began <= house.world.config.lease - LONGEST_TRY
 
 
 async def test_wrong_keys_after_a_silence_leave_the_outcome_unknown(house: House) -> None:

@@ -14,7 +14,7 @@ from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, RefundOnCancel
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
 from booking_payments.domain.errors import CardDeclined, NotFound, NotPossibleNow, OutcomeUnknown, RefusedByRule
@@ -35,7 +35,7 @@ CANCEL = "POST /v1/payment_intents/{id}/cancel"
 @pytest.fixture
 def strict(storage: Storage) -> House:
     """An installation with the default terms, under which customers don't choose the capture method."""
-    return House(storage=storage, terms=Terms())
+    return House(storage=storage, config=PaymentConfig())
 
 
 async def _told(house: House) -> list[Message]:
@@ -50,7 +50,7 @@ async def _status(house: House, booking: Booking) -> BookingStatus:
 async def _exhausted(house: House, **booking: Any) -> Booking:
     """A booking whose attempts were all declined."""
     registered = await house.book(**booking)
-    for _ in range(house.world.terms.max_attempts):
+    for _ in range(house.world.config.max_attempts):
         with pytest.raises(CardDeclined):
             await pay(house, registered, DECLINED)
     return await house.payments.get_booking(registered.id)
@@ -95,7 +95,7 @@ async def test_a_booking_that_was_registered_as_manual_is_only_authorized(
 
 
 async def test_the_installations_default_holds_for_a_booking_that_says_nothing(storage: Storage) -> None:
-    house = House(storage=storage, terms=Terms(capture_method=MANUAL))
+    house = House(storage=storage, config=PaymentConfig(capture_method=MANUAL))
     booking = await house.book()
 
     assert booking.details.capture_method is MANUAL
@@ -114,7 +114,7 @@ async def test_a_backend_may_choose_how_the_money_is_captured(strict: House) -> 
 async def test_customers_choose_where_the_terms_let_them(
     storage: Storage, registered: CaptureMethod, asked: CaptureMethod
 ) -> None:
-    house = House(storage=storage, terms=Terms(capture_by_customer=True))
+    house = House(storage=storage, config=PaymentConfig(capture_by_customer=True))
 
     view = await pay(house, await house.book(capture_method=registered), capture_method=asked)
 
@@ -137,7 +137,7 @@ async def test_the_capture_method_belongs_to_what_is_registered(strict: House) -
 @pytest.fixture
 def narrow(storage: Storage) -> House:
     """An installation where one booking may be held unpaid."""
-    return House(storage=storage, terms=Terms(max_unpaid_bookings=1, capture_by_customer=True))
+    return House(storage=storage, config=PaymentConfig(max_unpaid_bookings=1, capture_by_customer=True))
 
 
 async def _require_full(house: House) -> None:
@@ -192,7 +192,7 @@ async def test_a_free_booking_is_no_hold(narrow: House) -> None:
 async def installations(house: House, database_url: str | None) -> AsyncIterator[list[BookingPayments]]:
     """Two processes on one database, which keep customers to ten bookings."""
     second = SqlStorage.open(database_url) if database_url else None
-    worlds = [attrs.evolve(house.world, storage=storage, terms=Terms(max_unpaid_bookings=10)) for storage in (
+    worlds = [attrs.evolve(house.world, storage=storage, config=PaymentConfig(max_unpaid_bookings=10)) for storage in (
         house.storage, second or house.storage
     )]  # fmt: skip
     yield [BookingPayments(world) for world in worlds]
@@ -483,7 +483,7 @@ FEES = FeePolicy(fixed=Decimal("0.30"), minimum=Decimal("1.00"), payer=FeePayer.
 
 @pytest.mark.parametrize("fees", [FeePolicy(), FEES, attrs.evolve(FEES, payer=FeePayer.ORGANIZER)], ids=range(3))
 async def test_a_booking_that_costs_nothing_is_confirmed_at_once(storage: Storage, fees: FeePolicy) -> None:
-    house = House(storage=storage, terms=Terms(fees=fees))
+    house = House(storage=storage, config=PaymentConfig(fees=fees))
 
     booking = await house.book("0.00")
     again = await house.book("0.00")
@@ -569,7 +569,7 @@ async def test_an_amount_that_can_not_be_charged_is_not_registered(
 @pytest.mark.parametrize(("amount", "taken"), [("0.20", True), ("0.19", False), ("999999.80", False)])
 async def test_what_counts_is_what_the_customer_is_charged(storage: Storage, amount: str, taken: bool) -> None:
     fees = FeePolicy(rate=Decimal(0), fixed=Decimal("0.30"), payer=FeePayer.CUSTOMER)
-    house = House(storage=storage, terms=Terms(fees=fees))
+    house = House(storage=storage, config=PaymentConfig(fees=fees))
 
     try:
         booking = await house.book(amount)
@@ -582,7 +582,9 @@ async def test_what_counts_is_what_the_customer_is_charged(storage: Storage, amo
 
 async def test_a_registered_booking_is_found_though_its_amount_is_taken_no_more(house: House) -> None:
     booking = await house.book()
-    dearer = attrs.evolve(house.world, terms=Terms(fees=FeePolicy(fixed=Decimal(999_999), payer=FeePayer.CUSTOMER)))
+    dearer = attrs.evolve(
+        house.world, config=PaymentConfig(fees=FeePolicy(fixed=Decimal(999_999), payer=FeePayer.CUSTOMER))
+    )
     new = NewBooking(
         reference=booking.reference,
         customer_id=booking.customer_id,

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import PaymentView
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import (
@@ -401,7 +401,7 @@ async def test_a_confirmation_may_name_another_place_to_come_back_to(house: Hous
 
 
 async def test_the_place_of_the_payment_goes_before_that_of_the_settings(storage: Storage) -> None:
-    house = House(storage=storage, terms=Terms(return_url="https://shop.example/always"))
+    house = House(storage=storage, config=PaymentConfig(return_url="https://shop.example/always"))
     booking = await house.book()
     await house.payments.start_payment(booking.id, ANN, return_url=BACK)
 
@@ -411,7 +411,7 @@ async def test_the_place_of_the_payment_goes_before_that_of_the_settings(storage
 async def test_a_payment_that_was_started_without_a_place_comes_back_to_that_of_the_settings(house: House) -> None:
     booking = await house.book()
     await house.payments.start_payment(booking.id, ANN)
-    later = BookingPayments(attrs.evolve(house.world, terms=Terms(return_url=BACK)))
+    later = BookingPayments(attrs.evolve(house.world, config=PaymentConfig(return_url=BACK)))
 
     view = await later.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
 
@@ -682,20 +682,20 @@ async def _charged(house: House, currency: Currency = Currency.USD) -> dict[str,
 
 
 async def test_the_house_may_name_the_kinds_of_methods_that_it_takes() -> None:
-    intent = await _charged(House(terms=Terms(methods=MethodChoice(allowed=("card",)))))
+    intent = await _charged(House(config=PaymentConfig(methods=MethodChoice(allowed=("card",)))))
 
     assert (intent["payment_method_types"], intent["automatic_payment_methods"]) == (["card"], None)
 
 
 async def test_or_those_that_it_does_not_take() -> None:
-    intent = await _charged(House(terms=Terms(methods=MethodChoice(excluded=("us_bank_account",)))))
+    intent = await _charged(House(config=PaymentConfig(methods=MethodChoice(excluded=("us_bank_account",)))))
 
     assert intent["payment_method_types"] == ["card"]
 
 
 async def test_an_intent_that_no_method_can_pay_is_canceled() -> None:
     """Stripe drops what does not fit without a word: this account takes no American debits in euros."""
-    house = House(terms=Terms(methods=MethodChoice(allowed=("us_bank_account",))))
+    house = House(config=PaymentConfig(methods=MethodChoice(allowed=("us_bank_account",))))
     booking = await house.book(currency=Currency.EUR)
 
     with pytest.raises(GatewayRefusedUs) as refused, capture_logs() as lines:
@@ -709,7 +709,7 @@ async def test_an_intent_that_no_method_can_pay_is_canceled() -> None:
 
 
 async def test_a_method_that_is_not_allowed_is_refused_at_once() -> None:
-    house = House(terms=Terms(methods=MethodChoice(allowed=("us_bank_account",))))
+    house = House(config=PaymentConfig(methods=MethodChoice(allowed=("us_bank_account",))))
 
     with pytest.raises(RefusedByRule) as refused:
         await _charged(house)
@@ -718,7 +718,7 @@ async def test_a_method_that_is_not_allowed_is_refused_at_once() -> None:
 
 
 async def test_a_method_that_is_dropped_is_a_line_of_the_log() -> None:
-    house = House(terms=Terms(methods=MethodChoice(allowed=("card", "us_bank_account"))))
+    house = House(config=PaymentConfig(methods=MethodChoice(allowed=("card", "us_bank_account"))))
 
     with capture_logs() as lines:
         await house.payments.start_payment((await house.book(currency=Currency.EUR)).id, ANN)

@@ -14,7 +14,7 @@ from booking_payments.application import settling
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.reconcile import Reconciliation
 from booking_payments.application.views import PaymentView
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import OutcomeUnknown, PaymentError
 from booking_payments.domain.ledger import postings_of
@@ -789,7 +789,7 @@ class _DiesMeanwhile(Saboteur):
 
 
 async def test_what_is_read_while_a_customer_confirms_is_left_to_the_answer(storage: Storage) -> None:
-    house = House(storage=storage, terms=Terms(max_attempts=2))
+    house = House(storage=storage, config=PaymentConfig(max_attempts=2))
     view = await book_and_pay(house, "pm_card_threeDSecure2Required")
     house.authenticate(view, "failed")
     await house.deliver_webhooks()
@@ -997,7 +997,7 @@ async def test_progress_is_told(house: House) -> None:
 
 def _installed(name: str | None, beside: House | None = None) -> House:
     """A house of its own, on the account of the one ``beside`` it."""
-    house = House(terms=Terms(installation_id=name), seed=2 if beside else 1)
+    house = House(config=PaymentConfig(installation_id=name), seed=2 if beside else 1)
     if beside is not None:
         house.clock, house.stripe = beside.clock, beside.stripe
         gateway = FakeGateway(beside.stripe, beside.clock)
@@ -1038,7 +1038,7 @@ async def test_an_intent_without_a_mark_is_ours() -> None:
     before = _installed(None)
     view = await start(before)
     pay_in_browser(before, view)
-    before.world = attrs.evolve(before.world, terms=attrs.evolve(before.world.terms, installation_id="inst_a"))
+    before.world = attrs.evolve(before.world, config=attrs.evolve(before.world.config, installation_id="inst_a"))
     before.payments = BookingPayments(before.world)
 
     found = await before.payments.reconcile()

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.errors import (
     InvalidAmount,
     NotFound,
@@ -286,7 +286,7 @@ async def test_too_close_to_the_event_the_tiers_give_nothing(house: House) -> No
 
 async def test_the_customers_fee_comes_back_where_it_is_returned(storage: Storage) -> None:
     fees = FeePolicy(payer=FeePayer.CUSTOMER, on_refund=FeeOnRefund.RETURNED)
-    house = House(storage=storage, terms=Terms(fees=fees, refunds=RefundPolicy(fee=FeeOnRefund.RETURNED)))
+    house = House(storage=storage, config=PaymentConfig(fees=fees, refunds=RefundPolicy(fee=FeeOnRefund.RETURNED)))
     booking_id = (await paid_booking(house, deliver=True)).id
 
     quote = await house.payments.quote_refund(booking_id, ANN)
@@ -295,7 +295,7 @@ async def test_the_customers_fee_comes_back_where_it_is_returned(storage: Storag
 
 
 async def test_the_customers_fee_stays_where_it_is_kept(storage: Storage) -> None:
-    house = House(storage=storage, terms=Terms(fees=FeePolicy(payer=FeePayer.CUSTOMER)))
+    house = House(storage=storage, config=PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER)))
     booking_id = (await paid_booking(house, deliver=True)).id
 
     quote = await house.payments.quote_refund(booking_id, ANN)

@@ -14,7 +14,7 @@ from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
 from booking_payments.adapters.stripe.pace import Paced
 from booking_payments.adapters.stripe.requests import Params
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.errors import TryAgainLater
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.testing.house import ANN, NOW, House
@@ -83,7 +83,7 @@ def stricken(
     error: Callable[[], GatewayError], max_per_s: int = MAX_PER_S, max_concurrent: int = MAX_CONCURRENT
 ) -> tuple[House, JumpingClock, Failing]:
     """A house at a gateway that fails, at the default pace."""
-    house, clock = House(terms=Terms(max_unpaid_bookings=0)), JumpingClock()
+    house, clock = House(config=PaymentConfig(max_unpaid_bookings=0)), JumpingClock()
     line = Failing(clock, error)
 
     async def sleep(seconds: float) -> None:

@@ -11,7 +11,7 @@ import pytest
 from booking_payments.adapters.memory.gateway import FakeGateway, ModelTransport
 from booking_payments.adapters.stripe.gateway import Reply
 from booking_payments.adapters.stripe.requests import Params
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, RefundRefused
@@ -225,7 +225,7 @@ async def test_an_intent_is_found_whatever_the_gateways_clock_says(storage: Stor
 
 
 async def test_an_intent_of_another_installation_with_the_same_payment_is_not_ours(storage: Storage) -> None:
-    house = House(storage=storage, terms=Terms(installation_id="ours"))
+    house = House(storage=storage, config=PaymentConfig(installation_id="ours"))
     booking_id = await _lost(house)
     payment = await payment_of(house, booking_id)
     theirs = {"payment_id": payment.id, "installation_id": "theirs"}

@@ -8,7 +8,7 @@ import pytest
 from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import Terms
+from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined, OutcomeUnknown, PaymentError
 from booking_payments.domain.instructions import CancelIntent, CreateIntent, CreateRefund, Instruction
@@ -277,7 +277,7 @@ async def test_a_charge_that_could_not_be_written_down_is_no_failure(house: Hous
 
 @pytest.mark.parametrize("error", [StorageConflict("busy"), CommitLost("gone meanwhile")])
 async def test_a_recorded_outcome_is_returned_although_a_later_write_fails(error: Exception) -> None:
-    house = House(terms=Terms(max_attempts=1))
+    house = House(config=PaymentConfig(max_attempts=1))
     booking = await house.book()
     view = await house.payments.start_payment(booking.id, ANN)
     payments = BookingPayments(attrs.evolve(house.world, gateway=Unwritable(house, error, after=CancelIntent)))

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.application.webhooks import WebhookFailed
 from booking_payments.domain import decisions
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import CardDeclined
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
-from booking_payments.ports.gateway import WebhookRefused
 from booking_payments.ports.storage import InboxEntry, InboxStatus
+from booking_payments.ports.webhooks import WebhookRefused
+from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import ANN, SECRET, House
 from tests.payments import book_and_pay, pay, pay_in_browser, payment_of, postpone_evidence, start
 
@@ -400,13 +400,13 @@ async def test_the_last_failure_in_the_browser_ends_the_payment(house: House) ->
 
 async def test_a_wrong_signature_is_refused(house: House) -> None:
     with pytest.raises(WebhookRefused):
-        await house.payments.receive_webhook(b"{}", sign(b"{}", "whsec_other", house.clock.now()))
+        await house.payments.receive_webhook(b"{}", {"Stripe-Signature": sign(b"{}", "whsec_other", house.clock.now())})
 
 
 @pytest.mark.parametrize("body", [b"[]", b"nonsense", b'"text"', b'{"id": "evt_1"}', b'{"type": "x"}', b"\xff"])
 async def test_a_body_that_is_no_event_is_refused(house: House, body: bytes) -> None:
     with pytest.raises(WebhookRefused):
-        await house.payments.receive_webhook(body, sign(body, SECRET, house.clock.now()))
+        await house.payments.receive_webhook(body, {"Stripe-Signature": sign(body, SECRET, house.clock.now())})
 
 
 async def test_declines_by_answer_and_by_webhook_count_once(house: House) -> None:
@@ -519,7 +519,7 @@ async def test_the_version_of_an_event_is_kept(house: House) -> None:
 async def _refused(house: House, deliveries: int) -> None:
     for _ in range(deliveries):
         with pytest.raises(WebhookRefused):
-            await house.payments.receive_webhook(b"{}", "t=1,v1=" + "0" * 64)
+            await house.payments.receive_webhook(b"{}", {"Stripe-Signature": "t=1,v1=" + "0" * 64})
 
 
 async def _counted(house: House) -> int:

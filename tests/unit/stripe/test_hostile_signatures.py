@@ -9,9 +9,10 @@ from random import Random
 import pytest
 import stripe
 
-from booking_payments.adapters.stripe.signature import MAX_HEADER, sign, verify
+from booking_payments.adapters.stripe.signature import MAX_HEADER, verify
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
-from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.webhooks import WebhookRefused, WebhookRequest
+from booking_payments.sandbox.signature import sign
 from tests.hostile_signatures import AT, BODY, OLD, SECRET, hostile_headers, mac
 
 HEADERS = hostile_headers(BODY, SECRET, AT)
@@ -72,12 +73,13 @@ def test_one_configured_secret_is_enough_while_stripe_signs_with_both(configured
     verify(BODY, header, configured, AT)
 
 
-def test_after_the_roll_the_old_secret_opens_nothing() -> None:
+async def test_after_the_roll_the_old_secret_opens_nothing() -> None:
     later = AT + DAY
     body = b'{"id": "evt_1", "type": "ping"}'
+    request = WebhookRequest(body=body, headers={"Stripe-Signature": sign(body, OLD, later)}, received_at=later)
 
     with pytest.raises(WebhookRefused) as refused:
-        StripeWebhooks([SECRET]).read(body, sign(body, OLD, later), later)
+        await StripeWebhooks([SECRET]).read(request)
 
     assert refused.value.code == "signature_wrong"
 

@@ -10,7 +10,7 @@ from attrs import evolve
 from booking_payments.adapters.memory.gateway import due_deliveries
 from booking_payments.adapters.stripe.objects import kept_of
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks, read_event
-from booking_payments.ports.gateway import GatewayEvent
+from booking_payments.ports.webhooks import GatewayEvent
 from booking_payments.testing.house import ANN, House
 
 PERSON = "Ann-Example"

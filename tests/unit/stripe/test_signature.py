@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking_payments.adapters.stripe.signature import sign, verify
+from booking_payments.adapters.stripe.signature import verify
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
-from booking_payments.ports.gateway import WebhookRefused
+from booking_payments.ports.webhooks import WebhookRefused
+from booking_payments.sandbox.signature import sign
 
 BODY = b'{"id":"evt_test_1","object":"event","type":"payment_intent.succeeded"}'
 SECRET = "whsec_test_0123456789abcdef"

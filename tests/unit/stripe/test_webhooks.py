@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking_payments.adapters.stripe.signature import sign
 from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS, REMARKS, StripeWebhooks, read_event
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.reports import MethodDetails
-from booking_payments.ports.gateway import GatewayEvent, WebhookRefused
+from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest
+from booking_payments.sandbox.signature import sign
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 INTENT = {
@@ -242,18 +242,22 @@ def _outcome(body: Mapping[str, Any]) -> str:
         return refused.code
 
 
-def test_only_signed_bodies_are_read() -> None:
+def _signed(body: bytes, secret: str) -> WebhookRequest:
+    return WebhookRequest(body=body, headers={"Stripe-Signature": sign(body, secret, NOW)}, received_at=NOW)
+
+
+async def test_only_signed_bodies_are_read() -> None:
     body = json.dumps(event("payment_intent.succeeded", INTENT)).encode()
     webhooks = StripeWebhooks(["whsec_new", "whsec_old"])
 
-    assert webhooks.read(body, sign(body, "whsec_old", NOW), NOW).id == "evt_1"
+    assert (await webhooks.read(_signed(body, "whsec_old"))).id == "evt_1"
     with pytest.raises(WebhookRefused):
-        webhooks.read(body, sign(body, "whsec_other", NOW), NOW)
+        await webhooks.read(_signed(body, "whsec_other"))
 
 
 @pytest.mark.parametrize("secrets", [[], [""], ["", ""]])
 def test_without_a_secret_nobody_can_listen(secrets: list[str]) -> None:
-    with pytest.raises(ValueError, match="secret is needed"):
+    with pytest.raises(ValueError, match="secret is required"):
         StripeWebhooks(secrets)
 
 

@@ -1,19 +1,19 @@
 """The fake gateway: the gateway port over a model of Stripe in memory.
 
-It speaks Stripe's own language inside (``fake_stripe``) and goes through the same translation as the Stripe adapter,
-so what tests and the demo see is what the real one does, down to the decline codes.
+It speaks Stripe's own language inside (``sandbox.emulator``) and goes through the same translation as the Stripe
+adapter, so what tests and the demo see is what the real one does, down to the decline codes.
 """
 
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from booking_payments.adapters.fake_stripe import FakeStripe, NetworkFault
 from booking_payments.adapters.stripe.answers import error_from, is_replayed
 from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
 from booking_payments.adapters.stripe.requests import Params
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Silent
+from booking_payments.sandbox.emulator import FakeStripe, NetworkFault
 
 
 class FakeGateway(StripeGateway):

@@ -1,31 +1,17 @@
 """Signatures of the Standard Webhooks scheme (standardwebhooks.com, specification 1.0, symmetric ``v1``)."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
-
-PREFIX: Final = "whsec_"
-SHORTEST, LONGEST = 24, 64
-"""Bytes of a secret, as the specification bounds them."""
-
-
-def key_of(secret: str) -> bytes:
-    """The bytes of a secret: ``whsec_``, then base64. Raises ``ValueError`` for what is none."""
-    try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except binascii.Error as error:
-        raise ValueError("not base64") from error
-    if not secret.startswith(PREFIX) or not SHORTEST <= len(key) <= LONGEST:
-        raise ValueError("no secret of the Standard Webhooks scheme")
-    return key
 
 
 def headers(message_id: str, body: bytes, keys: Sequence[bytes], now: datetime) -> dict[str, str]:
-    """The three headers of a delivery, signed with each key, so that receivers may change theirs when they like."""
+    """Return the three headers of a delivery.
+
+    The body is signed with each key, so that receivers can rotate their secret at any time.
+    """
     timestamp = str(int(now.timestamp()))
     signed = b".".join((message_id.encode(), timestamp.encode(), body))
     signatures = (base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode() for key in keys)

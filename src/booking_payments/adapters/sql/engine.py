@@ -15,7 +15,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from booking_payments.adapters.sql.schema_name import SCHEMA, SCHEMA_PARAMETER, is_schema_name
+from booking_payments.ports.schema_name import SCHEMA, SCHEMA_PARAMETER, is_schema_name
 
 BUSY_TIMEOUT_MS: Final = 2_000
 """How long a lock of somebody else is waited for before the transaction is begun again."""
@@ -70,9 +70,10 @@ def without_schema(url: URL) -> URL:
     return url.difference_update_query([SCHEMA_PARAMETER])
 
 
-def set_search_path(schema: str) -> str:
-    """The statement that has a session find our tables, and nobody else's, by their bare names."""
-    return f'SET search_path TO "{schema}"'
+def set_search_path(schema: str, *, local: bool = False) -> str:
+    """The statement that has a session find our tables, and nobody else's, by their bare names; with ``local`` only
+    until the transaction ends."""
+    return f'SET {"LOCAL " if local else ""}search_path TO "{schema}"'
 
 
 def prepare_postgresql(engine: Engine, schema: str) -> None:

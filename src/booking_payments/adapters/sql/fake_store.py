@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import Column, Engine, MetaData, Table, Text, bindparam, create_engine, delete, insert, select
 from sqlalchemy.engine import URL
 
-from booking_payments.adapters.fake_stripe import Change
 from booking_payments.adapters.sql.engine import (
     create_schema,
     is_sqlite,
@@ -17,6 +16,7 @@ from booking_payments.adapters.sql.engine import (
     schema_of,
     without_schema,
 )
+from booking_payments.sandbox.emulator import Change
 
 metadata = MetaData()
 

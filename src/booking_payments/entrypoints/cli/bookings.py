@@ -9,20 +9,20 @@ import click
 
 from booking_payments.application.callers import Caller
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.domain.refunds import RefundOnCancel
+from booking_payments.domain.refunds import CustomerRefunds, RefundOnCancel
 from booking_payments.entrypoints.cli.booking import Line, create
-from booking_payments.entrypoints.cli.house import fail, in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.refunds import encoded
+from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.http.models import BookingsAnswer
-from booking_payments.entrypoints.wording import exact, money, words
 from booking_payments.ports.storage import BookingFilter
+from booking_payments.presentation import render
+from booking_payments.presentation.formatting import exact, money, words
+from booking_payments.presentation.models import BookingsAnswer
 
 if TYPE_CHECKING:
     from booking_payments.application.views import BookingView
     from booking_payments.domain.booking import Booking
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 _TONES = {"confirmed": "good", "pending": "warn"}
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")
@@ -69,7 +69,7 @@ def find(
         page = await services.payments.list_bookings(which, cursor=cursor, limit=limit)
         return await services.payments.describe_bookings(page.items), page.next_cursor
 
-    views, next_cursor = in_the_house(settings_or_fail(), work)
+    views, next_cursor = run_with_services(settings_or_fail(), work)
     if as_json:
         items = [render.booking(view) for view in views]
         click.echo(encoded(BookingsAnswer(items=items, next_cursor=next_cursor)))
@@ -120,7 +120,7 @@ def show(name: str, as_json: bool) -> None:
     async def work(services: Services) -> BookingView:
         return await services.payments.describe_booking((await booking_named(services, name)).id)
 
-    _report(in_the_house(settings_or_fail(), work), as_json)
+    _report(run_with_services(settings_or_fail(), work), as_json)
 
 
 async def booking_named(services: Services, name: str) -> Booking:
@@ -140,9 +140,12 @@ def _report(view: BookingView, as_json: bool) -> None:
 
 def _shown(view: BookingView) -> Iterator[str]:
     booking = view.booking
-    yield f"{click.style(booking.reference, bold=True)}  {_status(booking)}  {money(booking.amount)}"
+    reason = f" ({words(booking.end_reason.value).lower()})" if booking.end_reason else ""
+    yield f"{click.style(booking.reference, bold=True)}  {_status(booking)}{reason}  {money(booking.amount)}"
     yield f"booking {booking.id}, customer {booking.customer_id}"
     yield f"the event starts {exact(booking.event_starts_at)}; to be paid until {exact(booking.expires_at)}"
+    if booking.details.customer_refunds is CustomerRefunds.NONE:
+        yield "only the organizer gives refunds of it"
     if view.refund_owed.minor:
         waits = f", of which {money(view.refund_waiting)} is sent by itself" if view.refund_waiting.minor else ""
         yield f"owed to the customer: {money(view.refund_owed)}{waits}"
@@ -179,4 +182,4 @@ def cancel(name: str, reason: str | None, refund: str, as_json: bool) -> None:
         await services.payments.cancel_booking(booking.id, caller, reason=reason, refund=RefundOnCancel(refund))
         return await services.payments.describe_booking(booking.id)
 
-    _report(in_the_house(settings_or_fail(), work), as_json)
+    _report(run_with_services(settings_or_fail(), work), as_json)

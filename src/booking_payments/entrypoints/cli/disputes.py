@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, table
-from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.pages.console.tones import TONES
-from booking_payments.entrypoints.wording import exact, money, words
+from booking_payments.presentation import render
+from booking_payments.presentation.formatting import exact, money, words
+from booking_payments.presentation.status_style import STATUS_STYLE
 
 if TYPE_CHECKING:
     from booking_payments.application.figures import OpenDispute
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 
 @click.group(short_help="Disputes: claims of customers' banks.")
@@ -47,7 +47,9 @@ def list_(only_open: bool, as_json: bool) -> None:
     async def work(services: Services) -> Sequence[OpenDispute]:
         return await services.payments.disputes()
 
-    found = [each for each in in_the_house(settings_or_fail(), work) if each.dispute.status.is_open or not only_open]
+    found = [
+        each for each in run_with_services(settings_or_fail(), work) if each.dispute.status.is_open or not only_open
+    ]
     if as_json:
         click.echo(msgspec.json.encode({"items": [_content(each) for each in found]}).decode())
         return
@@ -73,7 +75,7 @@ def _listed(found: Sequence[OpenDispute]) -> Iterator[str]:
         [
             (
                 exact(each.dispute.evidence_due_by)[:16] if each.dispute.evidence_due_by else "-",
-                coloured(words(each.dispute.status.value), TONES[each.dispute.status.value]),
+                coloured(words(each.dispute.status.value), STATUS_STYLE[each.dispute.status.value]),
                 money(each.dispute.amount),
                 money(each.dispute.withdrawn),
                 words(each.dispute.reason),

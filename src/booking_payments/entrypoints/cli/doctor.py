@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from attrs import asdict, frozen
@@ -12,12 +12,17 @@ from attrs import asdict, frozen
 from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.application.channels import ChannelState
 from booking_payments.entrypoints.cli.messages import channel_line
-from booking_payments.entrypoints.http.services import Readiness, Services
-from booking_payments.entrypoints.logging import set_up_logging
 from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
-from booking_payments.settings import GatewayName, Settings, SettingsError, load_settings
+from booking_payments.runtime.logging import set_up_logging
+from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.services import Readiness, Services
+from booking_payments.runtime.settings import GatewayName, Settings, load_settings
+
+if TYPE_CHECKING:
+    from booking_payments.adapters.sql.pooling import Pooling
 
 _DAY: Final = timedelta(hours=24)
+POOLER: Final = "pooler"
 STRIPE: Final = "https://api.stripe.com"
 
 
@@ -86,7 +91,7 @@ def _rates(settings: Settings) -> list[Check]:
     """The shared store of the rate limits, where there is one."""
     if not settings.rate_limit_enabled or settings.rate_limit_store_url is None:
         return []
-    from booking_payments.container import shared_store_answers
+    from booking_payments.runtime.composition import shared_store_answers
 
     try:
         answers = asyncio.run(shared_store_answers(settings))
@@ -119,18 +124,48 @@ def _looked_into(settings: Settings) -> list[Check]:
 
 
 async def _looked_at(settings: Settings) -> list[Check]:
-    from booking_payments.container import DatabaseAwayError, build
+    from booking_payments.runtime.composition import build
+    from booking_payments.runtime.gateways import DatabaseUnavailableError
 
     try:
         async with build(settings) as services:
             readiness = await services.ready()
             checks = [*_readiness_checks(readiness), *await _gateway(settings, services.gateway)]
-            whole = readiness.database and readiness.migrations
-            if not whole:
+            if not readiness.database:
                 return checks
+            checks += await _pooling(settings)
+            if not readiness.migrations or not all(each.ok for each in checks if each.name == POOLER):
+                return checks  # what is read may fail at any statement
             return [*checks, *await _deliveries(settings, services), *await _channels(settings, services)]
-    except DatabaseAwayError:
+    except DatabaseUnavailableError:
         return [*_readiness_checks(Readiness(database=False, migrations=False)), _FAKE]
+
+
+async def _pooling(settings: Settings) -> list[Check]:
+    """Whether a pooler in transaction mode stands before PostgreSQL, and what it takes; nothing where none does."""
+    if not settings.on_postgresql:
+        return []
+    from psycopg import Error
+
+    from booking_payments.adapters.sql.pooling import examine
+
+    try:
+        return pooling_checks(await examine(settings.normalized_database_url))
+    except (Error, TimeoutError) as error:
+        return [Check(POOLER, False, f"can't be looked at ({type(error).__name__})", "run doctor again in a moment")]
+
+
+def pooling_checks(found: "Pooling") -> list[Check]:
+    """What is right and wrong with a pooler in transaction mode; nothing where there is none."""
+    if not found.by_transaction:
+        return []
+    if not found.prepares:
+        remedy = "use PgBouncer 1.22 or newer with max_prepared_statements above 200, session mode, or no pooler"
+        return [Check(POOLER, False, "in transaction mode, and it does not keep prepared statements", remedy)]
+    if not found.finds_schema:
+        remedy = f'run: ALTER ROLE "{found.role}" SET search_path = {found.schema}; for a role that nobody else uses'
+        return [Check(POOLER, False, "in transaction mode: what sets the schema is lost between transactions", remedy)]
+    return [Check(POOLER, True, f"in transaction mode; the role finds the schema {found.schema}")]
 
 
 async def _deliveries(settings: Settings, services: Services) -> list[Check]:
@@ -176,7 +211,7 @@ async def _gateway_alone(settings: Settings) -> list[Check]:
     """The gateway, without opening the database: looking must not make its file."""
     if settings.gateway is GatewayName.FAKE:
         return [_FAKE]
-    from booking_payments.container import gateway_alone
+    from booking_payments.runtime.composition import gateway_alone
 
     async with gateway_alone(settings) as gateway:
         return await _gateway(settings, gateway)
@@ -209,10 +244,10 @@ async def _gateway(settings: Settings, gateway: Gateway) -> list[Check]:
 
 
 async def _examined(settings: Settings) -> list[Check]:
-    from booking_payments.container import examined
+    from booking_payments.runtime.gateways import examine_stripe
 
     try:
-        return [Check(each.name, each.ok, each.detail, each.remedy) for each in await examined(settings)]
+        return [Check(each.name, each.ok, each.detail, each.remedy) for each in await examine_stripe(settings)]
     except GatewayError as error:
         return [Check("rights", False, f"stripe cannot be asked ({error.code})", "run doctor again in a moment")]
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from booking_payments.entrypoints.cli.refunds import READER, encoded, operator, with_payment
-from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.wording import money, words
+from booking_payments.presentation import render
+from booking_payments.presentation.formatting import money, words
 
 if TYPE_CHECKING:
     from booking_payments.application.views import PaymentView
     from booking_payments.domain.payment import Payment
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")
 

@@ -2,7 +2,7 @@
 
 import click
 
-from booking_payments.entrypoints.cli.house import fail, settings_or_fail
+from booking_payments.entrypoints.cli.runner import fail, settings_or_fail
 
 
 @click.command()
@@ -19,12 +19,12 @@ def migrate() -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from booking_payments.adapters.sql import migrations
-    from booking_payments.extras import require_driver
-    from booking_payments.settings import SettingsError
+    from booking_payments.runtime.extras import require_driver
+    from booking_payments.runtime.problems import SettingsError
 
     settings = settings_or_fail()
     try:
-        require_driver(settings)
+        require_driver(on_postgresql=settings.on_postgresql)
         revision = migrations.migrate(settings.normalized_database_url)
     except SettingsError as error:
         fail(str(error))

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from booking_payments.application.payment_details import PaymentDetails, payment_details
 from booking_payments.application.views import PaymentView
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Dispute, Payment
 from booking_payments.entrypoints.cli.holds import cancel, capture
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
 from booking_payments.entrypoints.cli.refunds import READER, owed_lines, payment_named, quote, refund, settle
+from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.since import HINT, Since
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.pages.console.tones import TONES, fact_tone
-from booking_payments.entrypoints.payment_file import File, file_of
-from booking_payments.entrypoints.wording import exact, method, moment, money, words
 from booking_payments.ports.storage import PaymentFilter, PaymentPage
+from booking_payments.presentation import render
+from booking_payments.presentation.formatting import exact, method, moment, money, words
+from booking_payments.presentation.status_style import STATUS_STYLE, style_of_event
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.models import EventAnswer
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.presentation.models import EventAnswer
+    from booking_payments.runtime.services import Services
 
 NOTHING: Final[tuple[Any, ...]] = (None, [])
 """What a fact leaves open is left out of its lines."""
@@ -94,7 +94,7 @@ def list_(
     async def work(services: Services) -> tuple[PaymentPage, datetime]:
         return await services.payments.list_payments(which, cursor=cursor, limit=limit), services.clock.now()
 
-    found, now = in_the_house(settings_or_fail(), work)
+    found, now = run_with_services(settings_or_fail(), work)
     click.echo(_page_as_json(found, now) if as_json else "\n".join(_listed(found)))
 
 
@@ -119,7 +119,7 @@ def _listed(found: PaymentPage) -> Iterator[str]:
         [
             (
                 exact(each.created_at)[:16],
-                coloured(words(each.status.value), TONES[each.status.value]),
+                coloured(words(each.status.value), STATUS_STYLE[each.status.value]),
                 money(each.amount),
                 money(each.refunded) if each.refunded.minor else "-",
                 each.booking_reference,
@@ -149,14 +149,15 @@ def show(name: str, as_json: bool) -> None:
       booking-payments payments show pi_3N2k --json
     """
 
-    async def work(services: Services) -> File:
-        return await file_of(services, (await payment_named(services, name)).id)
+    async def work(services: Services) -> PaymentDetails:
+        payment = await payment_named(services, name)
+        return await payment_details(services.storage, payment.id, services.clock.now())
 
-    file = in_the_house(settings_or_fail(), work)
+    file = run_with_services(settings_or_fail(), work)
     click.echo(_file_as_json(file) if as_json else "\n".join(_shown(file)))
 
 
-def _file_as_json(file: File) -> str:
+def _file_as_json(file: PaymentDetails) -> str:
     payment, now = file.payment, file.at
     content = {
         **_content(payment, now),
@@ -166,9 +167,9 @@ def _file_as_json(file: File) -> str:
     return msgspec.json.encode(content).decode()
 
 
-def _shown(file: File) -> Iterator[str]:
+def _shown(file: PaymentDetails) -> Iterator[str]:
     payment = file.payment
-    status = coloured(words(payment.status.value), TONES[payment.status.value])
+    status = coloured(words(payment.status.value), STATUS_STYLE[payment.status.value])
     yield f"{click.style(payment.booking_reference, bold=True)}  {status}  {money(payment.amount)}"
     yield f"payment {payment.id}, booking {payment.booking_id}, customer {payment.customer_id}"
     yield f"captured {money(payment.captured)}, refunded {money(payment.refunded)}"
@@ -183,13 +184,13 @@ def _shown(file: File) -> Iterator[str]:
         yield _dispute(dispute)
     for recorded, event in zip(file.journal, render.journal(list(file.journal), READER).events, strict=True):
         yield ""
-        yield coloured(words(event.type), fact_tone(recorded.fact))
+        yield coloured(words(event.type), style_of_event(recorded.fact))
         yield from _told(event)
 
 
 def _dispute(dispute: Dispute) -> str:
     kind = "inquiry" if dispute.status.is_inquiry else "dispute"
-    status = coloured(words(dispute.status.value).lower(), TONES[dispute.status.value])
+    status = coloured(words(dispute.status.value).lower(), STATUS_STYLE[dispute.status.value])
     due = f", to be answered until {moment(dispute.evidence_due_by)}" if dispute.evidence_due_by else ""
     return f"{kind} {dispute.id} over {money(dispute.amount)}: {status}, {money(dispute.withdrawn)} withdrawn{due}"
 

@@ -12,13 +12,13 @@ from attrs import asdict
 
 from booking_payments.application.callers import Caller
 from booking_payments.entrypoints.cli.bars import progress_bars
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.since import since_option
 
 if TYPE_CHECKING:
     from booking_payments.application.findings import Finding
     from booking_payments.application.reconcile import Reconciliation
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 
 @click.command(short_help="Compare our books with the gateway's.")
@@ -44,7 +44,7 @@ def reconcile(context: click.Context, since: datetime | None, as_json: bool) -> 
         async def work(services: Services) -> Reconciliation:
             return await services.payments.reconcile(since, progress, caller=Caller.service("cli", "reconcile"))
 
-        found = in_the_house(settings, work)
+        found = run_with_services(settings, work)
     click.echo(json.dumps(_as_json(found)) if as_json else _as_text(found))
     context.exit(1 if found.left else 0)
 

@@ -12,18 +12,18 @@ import click
 import msgspec
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.payment_details import find_by_any_id
 from booking_payments.application.views import PaymentView, RefundView
 from booking_payments.domain.events import Settlement
 from booking_payments.domain.payment import DeferredRefund, Payment
 from booking_payments.domain.refunds import RefundQuote, RefundReason
-from booking_payments.entrypoints.cli.house import fail, in_the_house, settings_or_fail
-from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.payment_file import by_any_id
-from booking_payments.entrypoints.wording import moment, money, words
+from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 from booking_payments.ports.storage import PaymentFilter
+from booking_payments.presentation import render
+from booking_payments.presentation.formatting import moment, money, words
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 T = TypeVar("T")
 READER: Final = render.Reader(subject="cli", operator=True)
@@ -42,7 +42,7 @@ def operator(command: str) -> Caller:
 
 async def payment_named(services: Services, name: str) -> Payment:
     """The payment that goes by ``name``; of a booking or reference the one that holds it, or else its latest."""
-    found = await by_any_id(services, name)
+    found = await find_by_any_id(services.storage, name)
     if found is None:
         named = await services.payments.list_payments(PaymentFilter(reference=name), limit=1)
         found = next(iter(named.items), None)
@@ -67,7 +67,7 @@ def with_payment(
             fail("its booking has a newer payment; name the booking, or that payment")
         return services, await work(services, payment)
 
-    return in_the_house(settings_or_fail(), run)
+    return run_with_services(settings_or_fail(), run)
 
 
 # --- quote -----------------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def _quoted(found: RefundQuote) -> Iterator[str]:
     if found.deferred_by:
         yield f"it would wait before it is sent: {words(found.deferred_by.value).lower()}"
     if found.overrides:
-        yield f"rules passed over: {', '.join(found.overrides)}"
+        yield f"rules passed over: {', '.join(words(each).lower() for each in found.overrides)}"
 
 
 # --- refund ----------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ from datetime import timedelta
 import anyio
 import click
 
-from booking_payments.adapters.stripe.amounts import DIGITS, MOST_DIGITS
-from booking_payments.entrypoints.cli.house import extra_or_fail, fail
+from booking_payments.entrypoints.cli.runner import extra_or_fail, fail
+from booking_payments.sandbox.emulator.currencies import DEFAULT_DIGITS, HIGHEST_DIGITS
 
 
 @click.command(short_help="Play Stripe: its HTTP interface, offline.")
@@ -33,9 +33,9 @@ from booking_payments.entrypoints.cli.house import extra_or_fail, fail
     metavar="N",
     envvar="GATEWAY_MAX_AMOUNT_DIGITS",
     show_envvar=True,
-    default=DIGITS,
+    default=DEFAULT_DIGITS,
     show_default=True,
-    type=click.IntRange(DIGITS, MOST_DIGITS),
+    type=click.IntRange(DEFAULT_DIGITS, HIGHEST_DIGITS),
     help="Digits of the largest charge, in Stripe's smallest units.",
 )
 def sandbox(host: str, port: int, delay: float, amount_digits: int) -> None:
@@ -59,8 +59,8 @@ def sandbox(host: str, port: int, delay: float, amount_digits: int) -> None:
 
 
 async def _serve(host: str, port: int, delay: timedelta, amount_digits: int) -> None:
-    from booking_payments.entrypoints.sandbox.account import SandboxStripe
-    from booking_payments.entrypoints.sandbox.server import serving
+    from booking_payments.sandbox.http.account import SandboxStripe
+    from booking_payments.sandbox.http.server import serving
 
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with serving(SandboxStripe(delay, amount_digits=amount_digits), host, port) as address:

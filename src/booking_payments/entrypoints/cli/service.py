@@ -1,37 +1,6 @@
-"""The options of ``serve``, ``worker`` and ``doctor``. Their implementation is imported when they run."""
+"""The options of ``worker`` and ``doctor``. Their implementation is imported when they run."""
 
 import click
-
-
-@click.command(short_help="Serve the HTTP API and the pages.")
-@click.option("--host", metavar="ADDRESS", help="Where to listen; over HOST.  [default: 127.0.0.1]")
-@click.option(
-    "--port", metavar="PORT", type=click.IntRange(1, 65535), help="Where to listen; over PORT.  [default: 8000]"
-)
-@click.option(
-    "--workers", metavar="N", type=click.IntRange(1, 256), help="How many processes; over WORKERS.  [default: 1]"
-)
-@click.option(
-    "--wait",
-    metavar="SECONDS",
-    type=click.IntRange(0, 3600),
-    default=30,
-    show_default=True,
-    help="How long to wait for another serve on the same SQLite file to end.",
-)
-def serve(host: str | None, port: int | None, workers: int | None, wait: int) -> None:
-    """Serve the HTTP API until a signal ends it; requests in flight are finished first.
-
-    \b
-    Examples:
-      booking-payments serve
-      booking-payments serve --port 8080
-      HOST=0.0.0.0 JWT_SECRET=... booking-payments serve
-    """
-    from booking_payments.entrypoints import lean  # noqa: F401 - before the libraries that it keeps small
-    from booking_payments.entrypoints.cli.serve import run
-
-    run(host, port, workers, wait)
 
 
 @click.command(short_help="Do background work until a signal ends it.")
@@ -53,7 +22,6 @@ def worker(concurrency: int | None) -> None:
       booking-payments worker
       DATABASE_URL=postgresql://... booking-payments worker --concurrency 20
     """
-    from booking_payments.entrypoints import lean  # noqa: F401 - before the libraries that it keeps small
     from booking_payments.entrypoints.cli.worker import run
 
     run(concurrency)
@@ -70,7 +38,6 @@ def doctor(context: click.Context, as_json: bool) -> None:
       booking-payments doctor
       booking-payments doctor --json
     """
-    from booking_payments.entrypoints import lean  # noqa: F401 - before the libraries that it keeps small
     from booking_payments.entrypoints.cli.doctor import report
 
     context.exit(0 if report(as_json) else 1)

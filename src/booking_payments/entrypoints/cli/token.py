@@ -6,8 +6,8 @@ from typing import Final
 
 import click
 
-from booking_payments.entrypoints.cli.house import extra_or_fail, fail, settings_or_fail
-from booking_payments.entrypoints.tokens import MAX_LIFETIME_S, MAX_SUBJECT
+from booking_payments.entrypoints.cli.runner import extra_or_fail, fail, settings_or_fail
+from booking_payments.presentation.tokens import MAX_LIFETIME_S, MAX_SUBJECT
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

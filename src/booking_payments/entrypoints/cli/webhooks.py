@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,15 @@ from attrs import asdict
 from booking_payments.application.callers import Caller
 from booking_payments.application.replaying import UNFINISHED, Replayed
 from booking_payments.entrypoints.cli.bars import progress_bars
-from booking_payments.entrypoints.cli.house import in_the_house, settings_or_fail
+from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.since import since_option
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.entrypoints.pages.console.tones import TONES
-from booking_payments.entrypoints.wording import words
 from booking_payments.ports.storage import InboxEntry, InboxFilter
+from booking_payments.presentation.formatting import words
+from booking_payments.presentation.status_style import STATUS_STYLE
 
 if TYPE_CHECKING:
-    from booking_payments.entrypoints.http.services import Services
+    from booking_payments.runtime.services import Services
 
 _failed = click.option("--failed", is_flag=True, help="Only those whose processing failed or was cut short.")
 _type = click.option("--type", "type_", metavar="TYPE", help="Only this type, for example refund.updated.")
@@ -67,8 +66,12 @@ def list_(failed: bool, type_: str | None, since: datetime | None, limit: int, a
     async def work(services: Services) -> Sequence[InboxEntry]:
         return await services.payments.list_webhooks(_filter(failed, type_, since), limit)
 
-    entries = in_the_house(settings_or_fail(), work)
-    click.echo(json.dumps({"events": [_content(each) for each in entries]}) if as_json else _listed(entries))
+    entries = run_with_services(settings_or_fail(), work)
+    click.echo(_as_json([_content(each) for each in entries]) if as_json else _listed(entries))
+
+
+def _as_json(items: Sequence[Any]) -> str:
+    return msgspec.json.encode({"items": items}).decode()
 
 
 def _content(entry: InboxEntry) -> dict[str, Any]:
@@ -81,9 +84,9 @@ def _content(entry: InboxEntry) -> dict[str, Any]:
         "reason": entry.reason,
         "tries": entry.tries,
         "api_version": _version(entry),
-        "created_at": _time(entry.created_at),
-        "received_at": _time(entry.received_at),
-        "processed_at": _time(entry.processed_at),
+        "created_at": entry.created_at,
+        "received_at": entry.received_at,
+        "processed_at": entry.processed_at,
     }
 
 
@@ -97,10 +100,6 @@ def _version(entry: InboxEntry) -> str | None:
     return version if isinstance(version, str) else None
 
 
-def _time(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
-
-
 def _listed(entries: Sequence[InboxEntry]) -> str:
     if not entries:
         return "no such events were received; what never came is taken in by: booking-payments reconcile"
@@ -109,7 +108,7 @@ def _listed(entries: Sequence[InboxEntry]) -> str:
 
 
 def _row(entry: InboxEntry) -> tuple[str, ...]:
-    status = coloured(words(entry.status.value), TONES[entry.status.value])
+    status = coloured(words(entry.status.value), STATUS_STYLE[entry.status.value])
     return f"{entry.received_at:%Y-%m-%d %H:%M:%S}", status, entry.event_id, entry.type, entry.reason or ""
 
 
@@ -156,19 +155,23 @@ def replay(
                 event_ids, which, dry_run=dry_run, progress=progress, caller=caller
             )
 
-        results = in_the_house(settings, work)
-    click.echo(json.dumps({"events": [asdict(each) for each in results]}) if as_json else _replayed(results))
+        results = run_with_services(settings, work)
+    click.echo(_as_json([asdict(each) for each in results]) if as_json else _replayed(results))
     context.exit(1 if any(each.failed for each in results) else 0)
 
 
 def _replayed(results: Sequence[Replayed]) -> str:
     if not results:
         return "no such events were received: nothing to replay; see: booking-payments webhooks list"
-    return "\n".join(_result(each) for each in results)
+    return "\n".join(table(("outcome", "event", "type", "reason"), [_result(each) for each in results]))
 
 
-def _result(each: Replayed) -> str:
+def _result(each: Replayed) -> tuple[str, ...]:
     if each.outcome == "unknown":
-        return f"unknown    {each.event_id}  was not received, or is not among those meant"
-    reason = f"  ({each.reason})" if each.reason else ""
-    return f"{each.outcome:<9}  {each.event_id}  {each.type}{reason}"
+        return "Unknown", each.event_id, "-", "it was not received, or is not among those meant"
+    return (
+        coloured(words(each.outcome), STATUS_STYLE.get(each.outcome, "")),
+        each.event_id,
+        each.type or "-",
+        each.reason or "",
+    )

@@ -6,11 +6,10 @@ from typing import Final
 
 import click
 
-from booking_payments.entrypoints.cli.house import extra_or_fail, fail, require_ready, settings_or_fail
-from booking_payments.entrypoints.collecting import collecting_traces
-from booking_payments.entrypoints.lean import load_what_is_wanted
-from booking_payments.entrypoints.loops import new_event_loop
-from booking_payments.settings import GatewayName, Settings, SettingsError
+from booking_payments.entrypoints.cli.runner import extra_or_fail, fail, require_ready, settings_or_fail
+from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.process import collecting_traces, load_stripe_sdk, new_event_loop
+from booking_payments.runtime.settings import GatewayName, Settings
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -22,7 +21,7 @@ def run(concurrency: int | None) -> None:
         fail("workers share a PostgreSQL, and DATABASE_URL names SQLite: there `serve` does all background work itself")
     if settings.gateway is GatewayName.FAKE:
         fail("the fake gateway lives inside `serve`: a worker needs Stripe's keys, or the sandbox at STRIPE_API_BASE")
-    load_what_is_wanted(settings)
+    load_stripe_sdk(settings)
     with extra_or_fail("worker", "worker"):
         import procrastinate  # noqa: F401 - what work is shared by
     try:
@@ -41,16 +40,17 @@ def work_until_stopped(settings: Settings) -> None:
 
 async def _work(settings: Settings) -> None:
     from booking_payments.adapters.procrastinate.worker import run_worker
-    from booking_payments.container import attach_channels, build
-    from booking_payments.entrypoints.chores import Chores
-    from booking_payments.entrypoints.worker import slots, worker_app
+    from booking_payments.entrypoints.worker.tasks import slots, worker_app
+    from booking_payments.runtime.channels import attach_channels
+    from booking_payments.runtime.composition import build
+    from booking_payments.runtime.maintenance import MaintenanceTasks
 
     with collecting_traces():
         async with build(settings, in_worker=True) as services:
             await require_ready(services)
             await attach_channels(services)
             click.echo("booking-payments works in the background", err=True)
-            app = worker_app(settings, Chores(services.payments, services.clock))
+            app = worker_app(settings, MaintenanceTasks(services.payments, services.clock))
             await run_worker(app, slots(settings), _asked_to_stop())
 
 

@@ -12,7 +12,7 @@ from attrs import define, field
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from booking_payments.application.figures import Figures, quantile
-from booking_payments.entrypoints.http.services import Services
+from booking_payments.runtime.services import Services
 
 WINDOW: Final = timedelta(hours=1)
 FRESH_S: Final = 15.0

@@ -1,70 +1,47 @@
 """How often somebody may call: per address, per address without a valid token, and per principal where money moves.
 
 An address is where the connection comes from, or what a trusted proxy says of it (``TRUSTED_PROXIES``). One of IPv6
-stands for its whole /64, which one customer has all to himself. Stripe's webhooks and the probes of the house's own
-machinery are not counted: they come often, from few addresses, and turning them away would do harm.
+stands for its whole /64, which one customer has all to himself. The gateways' webhooks and the probes of the
+operator's own machinery are not counted: they come often, from few addresses, and turning them away would do harm.
 """
 
 import hashlib
 import ipaddress
 import math
-from typing import Final, Self
+from typing import Final
 
-from attrs import frozen
 from litestar.types import Scope
 
-from booking_payments.adapters.throttle import Counters, Throttle
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.settings import Settings
+from booking_payments.runtime.rate_limits import RateLimits
 
-FAILURES: Final = 5
-"""Requests without a valid token may come at a fifth of an address's rate: who guesses is not who pays."""
-
-UNCOUNTED: Final = frozenset(
-    {"/api/webhooks/stripe", "/api/webhooks/health", "/health/live", "/health/ready", "/metrics"}
-)
-"""Paths that know no limit per address; what they take is bounded in size."""
+UNCOUNTED: Final = frozenset({"/api/webhooks/health", "/health/live", "/health/ready", "/metrics"})
+"""Paths that know no limit per address, beside those of the gateways' webhooks; what they take is bounded in size."""
 
 
-@frozen(kw_only=True)
-class Limits:
-    """The three rates of the house."""
+async def count_request(limits: RateLimits, scope: Scope, metrics: Metrics) -> None:
+    """Count a request of its address. Raises ``Refused`` (429) when there were too many."""
+    path = scope["path"].removesuffix("/")
+    if path not in UNCOUNTED and path not in limits.webhooks:
+        verdict = await limits.address.take(address_of(scope))
+        _judge(verdict.wait_s, "address", verdict.alone, metrics)
 
-    address: Throttle
-    failures: Throttle
-    money: Throttle
 
-    @classmethod
-    def of(cls, settings: Settings, counters: Counters) -> Self:
-        """The rates that the settings ask for, counted in ``counters``."""
-        address, money = settings.rate_limit_address, settings.rate_limit_money
-        failures = max(1, address.requests // FAILURES)
-        return cls(
-            address=Throttle("address", counters, requests=address.requests, period_s=address.period_s),
-            failures=Throttle("failures", counters, requests=failures, period_s=address.period_s),
-            money=Throttle("money", counters, requests=money.requests, period_s=money.period_s),
-        )
+async def count_failure(limits: RateLimits, scope: Scope, metrics: Metrics) -> None:
+    """Count a request without a valid token. Raises ``Refused`` (429) when too many came from this address.
 
-    async def count_request(self, scope: Scope, metrics: Metrics) -> None:
-        """Count a request of its address. Raises ``Refused`` (429) when there were too many."""
-        if scope["path"].removesuffix("/") not in UNCOUNTED:
-            verdict = await self.address.take(address_of(scope))
-            _judge(verdict.wait_s, "address", verdict.alone, metrics)
+    A request with a valid token is let in whatever others at the same address try: many may share one.
+    """
+    verdict = await limits.failures.take(address_of(scope))
+    _judge(verdict.wait_s, "failures", verdict.alone, metrics)
 
-    async def count_failure(self, scope: Scope, metrics: Metrics) -> None:
-        """Count a request without a valid token. Raises ``Refused`` (429) when too many came from this address.
 
-        Whoever has a valid token gets in whatever their neighbours try: many may share an address.
-        """
-        verdict = await self.failures.take(address_of(scope))
-        _judge(verdict.wait_s, "failures", verdict.alone, metrics)
-
-    async def count_money(self, subject: str, issuer: str | None, metrics: Metrics) -> None:
-        """Count a request that moves money. Raises ``Refused`` (429) when its principal sent too many."""
-        name = hashlib.sha256(f"{issuer or ''}\n{subject}".encode()).hexdigest()
-        verdict = await self.money.take(name)
-        _judge(verdict.wait_s, "money", verdict.alone, metrics)
+async def count_money(limits: RateLimits, subject: str, issuer: str | None, metrics: Metrics) -> None:
+    """Count a request that moves money. Raises ``Refused`` (429) when its principal sent too many."""
+    name = hashlib.sha256(f"{issuer or ''}\n{subject}".encode()).hexdigest()
+    verdict = await limits.money.take(name)
+    _judge(verdict.wait_s, "money", verdict.alone, metrics)
 
 
 def _judge(wait_s: float, limit: str, alone: bool, metrics: Metrics) -> None:

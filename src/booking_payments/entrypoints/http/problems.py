@@ -28,9 +28,9 @@ from booking_payments.domain.errors import (
     RefusedByRule,
     TryAgainLater,
 )
-from booking_payments.entrypoints.http.models import AdviceText
-from booking_payments.ports.gateway import WebhookRefused
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
+from booking_payments.ports.webhooks import WebhookRefused
+from booking_payments.presentation.models import AdviceText
 
 PROBLEM_MEDIA: Final = "application/problem+json"
 JSON_MEDIA: Final = "application/json"

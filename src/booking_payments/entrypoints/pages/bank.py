@@ -5,16 +5,16 @@ Its address holds a key of its own. Whoever knows it plays the customer, and not
 
 from typing import Final
 
-from booking_payments.adapters.fake_stripe import FakeStripe
 from booking_payments.adapters.stripe.amounts import from_stripe
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.forms import read_form, read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, page
 from booking_payments.entrypoints.pages.rendering import html
+from booking_payments.runtime.services import Services
+from booking_payments.sandbox.emulator import FakeStripe
 
 PATH: Final = "/pages/bank/{intent_id}"
 _OUTCOMES: Final = ("succeeded", "failed", "processing")

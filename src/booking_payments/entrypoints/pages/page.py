@@ -15,11 +15,12 @@ from litestar.response import Response
 from booking_payments.domain.errors import NotFound
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.endpoint import as_response
+from booking_payments.entrypoints.http.commands import as_response
 from booking_payments.entrypoints.http.frame import request_id_of
+from booking_payments.entrypoints.http.limits import count_failure
 from booking_payments.entrypoints.http.problems import TOLD, Problem, Refused, problem_of, reply_to
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.rendering import plain
+from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 Answer = Response[bytes]
@@ -106,7 +107,7 @@ async def _run(each: Page, request: AnyRequest, services: Services) -> Answer:
     answer = await _answer(each, request, services)
     if answer.status_code == HTTPStatus.UNAUTHORIZED and services.limits is not None:
         try:  # guesses at a token count together with those over the API
-            await services.limits.count_failure(request.scope, request.app.state["metrics"])
+            await count_failure(services.limits, request.scope, request.app.state["metrics"])
         except Refused as refused:
             return problem_page(request, refused)
     return answer

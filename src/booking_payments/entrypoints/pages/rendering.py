@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar.response import Response
 
 from booking_payments.entrypoints.pages.assets import address_of
-from booking_payments.entrypoints.wording import duration, exact, method, moment, money, percent, words
+from booking_payments.presentation.formatting import duration, exact, method, moment, money, percent, words
 
 STRIPE_JS: Final = "https://js.stripe.com/v3/"
 _STRIPE: Final = {

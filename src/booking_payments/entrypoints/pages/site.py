@@ -2,7 +2,6 @@
 
 from litestar.handlers import HTTPRouteHandler
 
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages import bank, checkout
 from booking_payments.entrypoints.pages.assets import asset
 from booking_payments.entrypoints.pages.console import (
@@ -17,6 +16,7 @@ from booking_payments.entrypoints.pages.console import (
 )
 from booking_payments.entrypoints.pages.console.drift import running_reconciliations
 from booking_payments.entrypoints.pages.page import handlers
+from booking_payments.runtime.services import Services
 
 __all__ = ["pages_of", "running_reconciliations"]
 

@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from booking_payments.adapters.sql.schema_name import VERSION_TABLE
 from booking_payments.adapters.sql.tables import metadata
+from booking_payments.ports.schema_name import VERSION_TABLE
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True, version_table=VERSION_TABLE)

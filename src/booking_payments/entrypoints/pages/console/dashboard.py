@@ -9,12 +9,12 @@ from markupsafe import Markup
 
 from booking_payments.application.figures import Figures, MoneyOfCurrency, quantile
 from booking_payments.domain.money import Money
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.console.desk import at_desk
-from booking_payments.entrypoints.pages.console.tones import TONES
 from booking_payments.entrypoints.pages.forms import read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, page
-from booking_payments.entrypoints.wording import duration, money, words
+from booking_payments.presentation.formatting import duration, money, words
+from booking_payments.presentation.status_style import STATUS_STYLE
+from booking_payments.runtime.services import Services
 
 PERIODS: Final = {"1": 1, "7": 7, "30": 30, "90": 90}
 USUAL: Final = "7"
@@ -58,7 +58,7 @@ async def dashboard(request: AnyRequest, services: Services) -> Answer:
         "days": days,
         "median_refund": quantile(figures.refund_times_s, 0.5),
         "shown": SHOWN,
-        "tones": TONES,
+        "tones": STATUS_STYLE,
     }
     return desk.page("console/dashboard.html", "dashboard", context)
 

@@ -5,19 +5,19 @@ from typing import Any, Final
 import msgspec
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.payment_details import PaymentDetails, payment_details
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.events import Settlement
 from booking_payments.domain.money import Money
-from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.http.endpoint import Answer as Done
+from booking_payments.entrypoints.http.commands import Done
 from booking_payments.entrypoints.http.problems import Problem, Refused
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
 from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
 from booking_payments.entrypoints.pages.console.payments import PATH
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id, sentence
-from booking_payments.entrypoints.payment_file import File, file_of
+from booking_payments.presentation import render
+from booking_payments.runtime.services import Services
 
 
 class Settle(msgspec.Struct):
@@ -32,11 +32,11 @@ class Settle(msgspec.Struct):
 async def preview(request: AnyRequest, services: Services) -> Answer:
     """What would still be owed after a settlement, before anything is booked."""
     desk = at_desk(request, services)
-    file = await file_of(services, path_id(request, "payment_id"))
+    file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     return _previewed(desk, file, read_search(request))
 
 
-def _previewed(desk: Desk, file: File, form: Form, problem: Problem | None = None) -> Answer:
+def _previewed(desk: Desk, file: PaymentDetails, form: Form, problem: Problem | None = None) -> Answer:
     told: str | None = sentence(problem.detail) if problem else None
     owed, amount = file.payment.owed.amount, None
     try:
@@ -62,7 +62,7 @@ def _previewed(desk: Desk, file: File, form: Form, problem: Problem | None = Non
 async def settle(request: AnyRequest, services: Services) -> Answer:
     """Take it off what is owed, once."""
     desk, form = await sent_to_desk(request, services)
-    file = await file_of(services, path_id(request, "payment_id"))
+    file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     try:
         given = _given(form)
     except Refused as refused:
@@ -81,7 +81,9 @@ async def settle(request: AnyRequest, services: Services) -> Answer:
         raise Gone(f"{PATH}/{file.payment.id}?done=settled")
     if problem.outcome_unknown:
         raise Gone(f"{PATH}/{file.payment.id}?done=unsure")
-    return _previewed(desk, await file_of(services, file.payment.id), form, problem)
+    return _previewed(
+        desk, await payment_details(services.storage, file.payment.id, services.clock.now()), form, problem
+    )
 
 
 def _given(form: Form) -> Settle:

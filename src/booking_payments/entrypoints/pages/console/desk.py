@@ -7,10 +7,8 @@ from typing import Any, Final
 from attrs import frozen
 
 from booking_payments.application.callers import Caller
-from booking_payments.entrypoints.http import render
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.frame import request_id_of
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.forms import Form, read_form, read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, see_other
 from booking_payments.entrypoints.pages.rendering import html
@@ -22,6 +20,8 @@ from booking_payments.entrypoints.pages.sessions import (
     operator_session,
     require_own_site,
 )
+from booking_payments.presentation import render
+from booking_payments.runtime.services import Services
 
 LOGIN: Final = f"{CONSOLE}/login"
 _NEXT: Final = re.compile(r"(?!.*\.\.)/console(/[A-Za-z0-9_\-./]*)?(\?[A-Za-z0-9_\-.=&%+]*)?", re.ASCII)

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.console.desk import at_desk
-from booking_payments.entrypoints.pages.console.tones import TONES
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, page
+from booking_payments.presentation.status_style import STATUS_STYLE
+from booking_payments.runtime.services import Services
 
 SETTLED_SHOWN: Final = 50
 
@@ -17,7 +17,9 @@ async def listing(request: AnyRequest, services: Services) -> Answer:
     found = await services.payments.disputes()
     still_open = [each for each in found if each.dispute.status.is_open]
     settled = [each for each in found if not each.dispute.status.is_open][:SETTLED_SHOWN]
-    return desk.page("console/disputes.html", "disputes", {"open": still_open, "settled": settled, "tones": TONES})
+    return desk.page(
+        "console/disputes.html", "disputes", {"open": still_open, "settled": settled, "tones": STATUS_STYLE}
+    )
 
 
 PAGES: Final = (listing,)

@@ -12,10 +12,10 @@ from attrs import define
 from litestar import Litestar
 
 from booking_payments.application.callers import Caller
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.acting import count_gateway_call
 from booking_payments.entrypoints.pages.console.desk import at_desk, sent_to_desk
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page
+from booking_payments.runtime.services import Services
 
 PATH: Final = "/console/drift"
 SPANS: Final = {"1": timedelta(days=1), "7": timedelta(days=7), "30": timedelta(days=30)}

@@ -3,17 +3,17 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+from booking_payments.application.payment_details import PaymentDetails, find_by_any_id, payment_details
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.console.desk import Desk, at_desk
 from booking_payments.entrypoints.pages.console.lifecycle import diagram, walked
-from booking_payments.entrypoints.pages.console.tones import TONES, fact_tone
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id
-from booking_payments.entrypoints.payment_file import File, by_any_id, file_of
 from booking_payments.ports.storage import PaymentFilter
+from booking_payments.presentation import render
+from booking_payments.presentation.status_style import STATUS_STYLE, style_of_event
+from booking_payments.runtime.services import Services
 
 PAGE_SIZE: Final = 25
 PATH: Final = "/console/payments"
@@ -41,7 +41,7 @@ async def listing(request: AnyRequest, services: Services) -> Answer:
     """Payments, newest first."""
     desk, search = at_desk(request, services), read_search(request)
     wanted = search.get("q")
-    found = await by_any_id(services, wanted) if wanted else None
+    found = await find_by_any_id(services.storage, wanted) if wanted else None
     if found is not None:
         raise Gone(f"{PATH}/{found.id}")
     try:
@@ -60,7 +60,7 @@ async def listing(request: AnyRequest, services: Services) -> Answer:
         "search": search,
         "filtered": any(search.get(name) for name in ("q", "status", "from", "to")),
         "statuses": list(PaymentStatus),
-        "tones": TONES,
+        "tones": STATUS_STYLE,
     }
     return desk.page("console/payments.html", "payments", context, status=400 if problem else 200)
 
@@ -98,20 +98,20 @@ def _day(text: str) -> datetime | None:
 async def one(request: AnyRequest, services: Services) -> Answer:
     """One payment."""
     desk = at_desk(request, services)
-    file = await file_of(services, path_id(request, "payment_id"))
+    file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     return shown(desk, file, read_search(request).get("done"))
 
 
-def shown(desk: Desk, file: File, done: str = "") -> Answer:
+def shown(desk: Desk, file: PaymentDetails, done: str = "") -> Answer:
     """The page of a payment; ``done`` says what has just been done."""
     journal = render.journal(list(file.journal), desk.reader).events
-    steps = [(each, fact_tone(recorded.fact)) for each, recorded in zip(journal, file.journal, strict=True)]
+    steps = [(each, style_of_event(recorded.fact)) for each, recorded in zip(journal, file.journal, strict=True)]
     context: dict[str, Any] = {
         "file": file,
         "payment": file.payment,
         "steps": steps,
         "diagram": diagram(file.payment.status, walked(file.journal)),
-        "tones": TONES,
+        "tones": STATUS_STYLE,
         "done": DONE.get(done),
     }
     return desk.page("console/payment.html", "payments", context)

@@ -8,20 +8,20 @@ from typing import Any, Final
 import msgspec
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.payment_details import PaymentDetails, payment_details
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.refunds import RefundQuote, RefundReason
-from booking_payments.entrypoints.http import render
-from booking_payments.entrypoints.http.endpoint import Answer as Done
+from booking_payments.entrypoints.http.commands import Done
 from booking_payments.entrypoints.http.idempotency import REPLAYED
-from booking_payments.entrypoints.http.models import RefundAnswer
 from booking_payments.entrypoints.http.problems import Problem, Refused, Reply
-from booking_payments.entrypoints.http.services import Services
 from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
 from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
 from booking_payments.entrypoints.pages.console.payments import PATH
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id, sentence
-from booking_payments.entrypoints.payment_file import File, file_of
+from booking_payments.presentation import render
+from booking_payments.presentation.models import RefundAnswer
+from booking_payments.runtime.services import Services
 
 
 class Refund(msgspec.Struct):
@@ -37,11 +37,11 @@ class Refund(msgspec.Struct):
 async def quote(request: AnyRequest, services: Services) -> Answer:
     """What a refund would give, before any money moves."""
     desk = at_desk(request, services)
-    file = await file_of(services, path_id(request, "payment_id"))
+    file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     return await _quoted(desk, file, read_search(request))
 
 
-async def _quoted(desk: Desk, file: File, form: Form, problem: Problem | None = None) -> Answer:
+async def _quoted(desk: Desk, file: PaymentDetails, form: Form, problem: Problem | None = None) -> Answer:
     """The page of the quote. What stands in the way of a refund is told as the quote tells it."""
     told: str | None = sentence(problem.detail) if problem else None
     found: RefundQuote | None = None
@@ -74,7 +74,7 @@ def _overrides(form: Form) -> bool:
 async def refund(request: AnyRequest, services: Services) -> Answer:
     """Give the money back, once."""
     desk, form = await sent_to_desk(request, services)
-    file = await file_of(services, path_id(request, "payment_id"))
+    file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     try:
         given = _given(form)
     except Refused as refused:
@@ -105,7 +105,9 @@ async def refund(request: AnyRequest, services: Services) -> Answer:
         raise Gone(f"{here}?done={_outcome(reply)}")
     if problem.outcome_unknown:
         raise Gone(f"{here}?done=unknown")
-    return await _quoted(desk, await file_of(services, file.payment.id), form, problem)
+    return await _quoted(
+        desk, await payment_details(services.storage, file.payment.id, services.clock.now()), form, problem
+    )
 
 
 def _outcome(reply: Reply) -> str:

@@ -4,15 +4,15 @@ import json
 from typing import Any, Final
 
 from booking_payments.domain.errors import InvalidInput, NotFound
-from booking_payments.entrypoints.http.services import Services
-from booking_payments.entrypoints.logging import redacted
 from booking_payments.entrypoints.pages.acting import count_gateway_call
 from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
-from booking_payments.entrypoints.pages.console.tones import TONES
 from booking_payments.entrypoints.pages.forms import read_search
 from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id
 from booking_payments.ports.overview import InboxPage
 from booking_payments.ports.storage import InboxEntry
+from booking_payments.presentation.status_style import STATUS_STYLE
+from booking_payments.runtime.logging import redacted
+from booking_payments.runtime.services import Services
 
 PATH: Final = "/console/webhooks"
 PAGE_SIZE: Final = 25
@@ -40,7 +40,7 @@ async def listing(request: AnyRequest, services: Services) -> Answer:
         "unfinished": unfinished,
         "search": search,
         "problem": problem,
-        "tones": TONES,
+        "tones": STATUS_STYLE,
     }
     return desk.page("console/webhooks.html", "webhooks", context, status=400 if problem else 200)
 
@@ -58,7 +58,7 @@ async def one(request: AnyRequest, services: Services) -> Answer:
 
 def _shown(desk: Desk, entries: tuple[InboxEntry, ...], outcome: str) -> Answer:
     known = outcome if outcome in ("processed", "duplicate", "ignored", "failed") else ""
-    context = {"entries": [(each, _body(each)) for each in entries], "outcome": known, "tones": TONES}
+    context = {"entries": [(each, _body(each)) for each in entries], "outcome": known, "tones": STATUS_STYLE}
     return desk.page("console/webhook.html", "webhooks", context)
 
 

@@ -1,0 +1,1 @@
+"""The worker: background work as jobs of a distributed queue."""

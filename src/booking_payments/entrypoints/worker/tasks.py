@@ -1,0 +1,54 @@
+"""What workers do, and when: the maintenance tasks as Procrastinate's jobs and periodic work."""
+
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from procrastinate import App
+
+from booking_payments.adapters.procrastinate.queue import FIRST, LINGER_S, SOON
+from booking_payments.adapters.procrastinate.worker import Periodic, WorkerTasks, make_app
+from booking_payments.adapters.sql.engine import libpq_with_schema
+from booking_payments.entrypoints.worker.delivery_limiter import DeliveryLimiter
+from booking_payments.runtime.maintenance import MaintenanceTasks
+from booking_payments.runtime.settings import Settings
+
+LINGER: Final = timedelta(seconds=LINGER_S)
+OWN_CONNECTIONS: Final = 4
+"""Of the job queue, beside the pool of the books: jobs hold none of these while they work."""
+MAX_DELIVERIES: Final = 2
+"""How many of a worker's jobs deliver at a time, and never all: a receiver that hangs must not delay payments."""
+
+
+def slots(settings: Settings) -> int:
+    """How many jobs a worker does at the same time: two at least, so that one is left when the other delivers."""
+    return max(2, settings.worker_concurrency)
+
+
+def worker_tasks(maintenance: MaintenanceTasks, slots: int) -> WorkerTasks:
+    """Every few seconds what is due, whatever became of the jobs for it; hourly and nightly the rest."""
+    payments = maintenance.payments
+    limiter = DeliveryLimiter(most=min(MAX_DELIVERIES, slots - 1))
+    often = "* * * * * */5"
+    return WorkerTasks(
+        settle=payments.settle_payment,
+        deliver=partial(limiter.run, partial(maintenance.deliver, LINGER)),
+        periodic=(
+            Periodic("settle_due", often, payments.settle_due),
+            Periodic("expire_bookings", often, payments.expire_bookings, SOON),
+            Periodic("deliver_due", often, partial(limiter.run, maintenance.deliver), FIRST),
+            Periodic("announce_expiring", "* * * * * */10", payments.announce_expiring),
+            Periodic("watch_channels", "*/5 * * * *", maintenance.watch_channels),
+            Periodic("retry_webhooks", "*/5 * * * *", maintenance.retry_webhooks),
+            Periodic("catch_up", "7 * * * *", maintenance.catch_up),
+            Periodic("forget_answers", "23 * * * *", maintenance.forget_answers),
+            Periodic("reconcile", "17 3 * * *", maintenance.reconcile),
+        ),
+    )
+
+
+def worker_app(settings: Settings, maintenance: MaintenanceTasks) -> App:
+    """Procrastinate over the database of the settings, which has to be PostgreSQL."""
+    return make_app(
+        libpq_with_schema(settings.normalized_database_url), worker_tasks(maintenance, slots(settings)), OWN_CONNECTIONS
+    )

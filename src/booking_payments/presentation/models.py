@@ -1,0 +1,423 @@
+"""Requests and answers of the HTTP API, field by field. Requests refuse unknown fields; answers list theirs.
+
+Amounts are decimal text in major units, times RFC 3339 in UTC (``docs``: "HTTP API").
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from booking_payments.domain.texts import LONGEST
+
+AmountText = Annotated[
+    str, Meta(min_length=1, max_length=24, description="decimal text in major units", examples=["100.00"])
+]
+AskedAmount = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=24,
+        description="decimal text in major units, with the decimals of the currency",
+        examples=["100.00"],
+        extra_json_schema={"pattern": r"^[0-9]{1,12}(\.[0-9]{1,3})?$"},
+    ),
+]
+"""Read by ``Money.parse``, which knows the currency; the pattern is for who reads the document."""
+CurrencyText = Annotated[str, Meta(pattern="^[a-z]{3}$", description="ISO 4217, lower case", examples=["usd"])]
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with a time zone", examples=["2030-01-01T20:00:00Z"])]
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 in UTC", examples=["2030-01-01T20:00:00Z"])]
+MethodId = Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,255}$", examples=["pm_card_visa"])]
+Url = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=2048,
+        description="where methods that redirect come back to; by default as when it was started, or the settings'",
+        examples=["https://shop.example/back"],
+    ),
+]
+Percent = Annotated[str, Meta(pattern=r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)$", examples=["50"])]
+CaptureOfBooking = Literal["automatic", "manual"]
+CaptureMethodText = Annotated[
+    CaptureOfBooking,
+    Meta(
+        description="of a new payment, an open one keeps the one that it was started with; as the booking was "
+        "registered unless `PAYMENT_CAPTURE_BY_CUSTOMER` is set"
+    ),
+]
+ClientText = Annotated[
+    Literal["stripe_js"],
+    Meta(
+        description="`stripe_js`: the front end shows 3-D Secure itself, with Stripe.js; holds for later `confirm` and "
+        "`retry` too. Without it the browser is sent to the bank's page"
+    ),
+]
+MethodType = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,49}$", examples=["card"])]
+AdviceText = Literal["try_again", "other_method", "ask_bank", "fix_details"]
+"""``domain.errors.Advice``: what the customer may do about an error."""
+
+PaymentStatusText = Literal[
+    "requires_payment_method",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+    "requires_capture",
+    "succeeded",
+    "canceled",
+    "failed",
+]
+RefundStatusText = Literal["pending", "requires_action", "succeeded", "failed", "canceled"]
+
+
+class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What comes in."""
+
+
+class Given(msgspec.Struct, kw_only=True):
+    """What goes out."""
+
+
+# --- bookings --------------------------------------------------------------------------------------------------
+
+
+class Tier(Asked):
+    """Until ``hours_before`` hours before the event, ``percent`` of the charge comes back."""
+
+    hours_before: Annotated[int, Meta(ge=0, le=8784, examples=[48])]
+    percent: Percent
+
+
+class Policy(Asked):
+    """What comes back on a refund, and what happens to the fee."""
+
+    tiers: Annotated[list[Tier], Meta(max_length=20)] = []
+    fee: Literal["kept", "returned"] = "kept"
+
+
+class MethodsChosen(Asked, omit_defaults=True):
+    """Which types of payment methods are taken, in the gateway's words: these and no others, or all but these."""
+
+    allowed: Annotated[list[MethodType], Meta(min_length=1, max_length=50)] | None = None
+    excluded: Annotated[list[MethodType], Meta(min_length=1, max_length=50)] | None = None
+
+
+class RegisterBooking(Asked):
+    """A booking to be paid."""
+
+    reference: Name
+    customer_id: Name
+    amount: AskedAmount
+    currency: CurrencyText
+    event_starts_at: Moment
+    expires_at: Moment | None = None
+    refund_policy: Policy | None = None
+    title: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    description: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+    customer_email: Annotated[str, Meta(max_length=254, examples=["ann@example.com"])] | None = None
+    statement_descriptor_suffix: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    payment_methods: MethodsChosen | None = None
+    capture_method: Annotated[CaptureOfBooking, Meta(description="of its payment, by default `automatic`")] | None = (
+        None
+    )
+    customer_refunds: (
+        Annotated[
+            Literal["policy", "none"],
+            Meta(description="what refunds its customer may ask for, by default as `CUSTOMER_REFUNDS` says"),
+        ]
+        | None
+    ) = None
+
+
+class CancelBooking(Asked):
+    """Why a booking is canceled, and what of its payment comes back: as its policy says where nothing is said.
+    Customers leave ``refund`` out."""
+
+    reason: Annotated[str, Meta(max_length=LONGEST)] | None = None
+    refund: Literal["none", "policy", "full"] | None = None
+
+
+class BookingAnswer(Given):
+    """A booking. ``free``: it costs nothing and is confirmed without a payment. ``reason`` says why it expired before
+    its time, or that it was canceled because all of its money goes back. ``refund_owed`` was promised and has not gone
+    back; ``refund_waiting`` is the part of it that the system sends by itself, when an open dispute has ended for
+    example."""
+
+    id: str
+    reference: str
+    customer_id: str
+    amount: AmountText
+    currency: CurrencyText
+    event_starts_at: Instant
+    expires_at: Instant
+    status: Literal["pending", "confirmed", "canceled", "expired"]
+    reason: Literal["attempts_exhausted", "refunded"] | None
+    free: bool
+    refund_policy: Policy | None
+    title: str | None
+    description: str | None
+    customer_email: str | None
+    statement_descriptor_suffix: str | None
+    payment_methods: MethodsChosen | None
+    capture_method: CaptureOfBooking | None
+    customer_refunds: Literal["policy", "none"] | None
+    refund_owed: AmountText
+    refund_waiting: AmountText
+
+
+class BookingsAnswer(Given):
+    """Bookings, newest first. ``next_cursor`` is null on the last page."""
+
+    items: list[BookingAnswer]
+    next_cursor: str | None
+
+
+class BookingsQuery(Asked):
+    """Filters and position of a page of bookings."""
+
+    WHOLE_NUMBERS: ClassVar = ("limit",)
+
+    reference: Name | None = None
+    customer_id: Name | None = None
+    status: Literal["pending", "confirmed", "canceled", "expired"] | None = None
+    cursor: Annotated[str, Meta(min_length=1, max_length=512, pattern="^[!-~]+$")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+# --- payments --------------------------------------------------------------------------------------------------
+
+
+class StartPayment(Asked):
+    """How to begin to pay."""
+
+    payment_method_id: MethodId | None = None
+    confirm_immediately: bool = False
+    capture_method: CaptureMethodText | None = None
+    return_url: Url | None = None
+    client: ClientText | None = None
+
+
+class ConfirmPayment(Asked):
+    """What to charge."""
+
+    payment_method_id: MethodId | None = None
+    return_url: Url | None = None
+
+
+class RetryPayment(Asked):
+    """Another payment method."""
+
+    payment_method_id: MethodId
+    return_url: Url | None = None
+
+
+class CapturePayment(Asked):
+    """How much of the held money to collect; all of it by default."""
+
+    amount: AskedAmount | None = None
+
+
+class Nothing(Asked):
+    """No content."""
+
+
+class FeeAnswer(Given):
+    """The processing fee of a charge: ``net`` is what the organizer is left with."""
+
+    rate: str
+    amount: AmountText
+    payer: Literal["organizer", "customer"]
+    net: AmountText
+
+
+class RefundAnswer(Given):
+    """A refund. ``success`` is false when it failed. ``deferred``: it is promised, cannot be sent yet, and is sent by
+    the system when the dispute or inquiry has ended."""
+
+    success: bool
+    refund_id: str
+    gateway_refund_id: str | None
+    status: RefundStatusText
+    amount: AmountText
+    currency: CurrencyText
+    reason: str | None
+    refunded_amount: AmountText
+    remaining_refundable: AmountText
+    deferred: bool
+    refund_owed: AmountText
+
+
+class DisputeAnswer(Given):
+    """A claim of the customer's bank, or its inquiry. ``withdrawn_amount`` has left our balance and not come back."""
+
+    dispute_id: str
+    status: str
+    reason: str
+    amount: AmountText
+    withdrawn_amount: AmountText
+    is_inquiry: bool
+    opened_at: Instant
+    evidence_due_by: Instant | None
+
+
+class MethodAnswer(Given):
+    """What was paid with. ``type`` is the gateway's word; the others are null where a method of that type has none."""
+
+    type: str
+    brand: str | None
+    last4: str | None
+    wallet: str | None
+
+
+class PaymentAnswer(Given):
+    """A payment. ``success`` is false when it was canceled or no attempt is left."""
+
+    success: bool
+    booking_id: str
+    payment_id: str
+    payment_intent_id: str | None
+    client_secret: str | None
+    status: PaymentStatusText
+    requires_action: bool
+    next_action: dict[str, Any] | None
+    outcome_unknown: bool
+    amount: AmountText
+    currency: CurrencyText
+    amount_received: AmountText
+    fee: FeeAnswer
+    refunded_amount: AmountText
+    refund_pending_amount: AmountText
+    refund_owed: AmountText
+    refund_waiting: AmountText
+    withdrawn_amount: AmountText
+    refunds: list[RefundAnswer]
+    dispute: DisputeAnswer | None
+    disputes: list[DisputeAnswer]
+    capture_before: Instant | None
+    method: MethodAnswer | None
+    attempts_made: int
+    attempts_left: int
+    error: str | None
+    error_code: str | None
+    decline_code: str | None
+    created_at: Instant
+    updated_at: Instant
+
+
+class EventAnswer(Given):
+    """One line of the journal."""
+
+    sequence: int
+    type: str
+    at: Instant
+    actor: str
+    cause: str
+    data: dict[str, Any]
+
+
+class EventsAnswer(Given):
+    """The journal of a payment, oldest first."""
+
+    events: list[EventAnswer]
+
+
+class PageAnswer(Given):
+    """Payments, newest first. ``next_cursor`` is null on the last page."""
+
+    items: list[PaymentAnswer]
+    next_cursor: str | None
+
+
+class PaymentsQuery(Asked):
+    """Filters and position of a page of payments. Times are of creation, ``created_to`` is exclusive."""
+
+    WHOLE_NUMBERS: ClassVar = ("limit",)
+
+    status: PaymentStatusText | None = None
+    customer_id: Name | None = None
+    reference: Name | None = None
+    created_from: Moment | None = None
+    created_to: Moment | None = None
+    cursor: Annotated[str, Meta(min_length=1, max_length=512, pattern="^[!-~]+$")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+# --- refunds ---------------------------------------------------------------------------------------------------
+
+
+class RefundPayment(Asked):
+    """What to give back (all that can come back by default), and why."""
+
+    amount: AskedAmount | None = None
+    reason: Literal["requested_by_customer", "duplicate", "fraudulent"] = "requested_by_customer"
+    note: Annotated[str, Meta(max_length=LONGEST)] | None = None
+    override: Annotated[bool, Meta(description="operators only: pass over the refund rules; needs a note")] = False
+
+
+class SettleDebt(Asked):
+    """How much of what is owed was settled without a refund, and how."""
+
+    amount: AskedAmount
+    how: Literal["paid_elsewhere", "waived"]
+    note: Annotated[str, Meta(min_length=1, max_length=LONGEST)]
+
+
+class QuoteQuery(Asked):
+    """How much would be refunded; all that can come back by default. ``override``: as an operator who passes over the
+    refund rules."""
+
+    TRUTHS: ClassVar = ("override",)
+
+    amount: AskedAmount | None = None
+    override: bool = False
+
+
+class QuoteAnswer(Given):
+    """What a refund would give now."""
+
+    allowed: bool
+    amount: AmountText
+    currency: CurrencyText
+    fee_refunded: AmountText
+    refundable_until: Instant | None
+    reason_code: str
+    deferred: bool
+    overrides: list[str]
+
+
+# --- the rest --------------------------------------------------------------------------------------------------
+
+
+class ConfigAnswer(Given):
+    """What a front end needs to know."""
+
+    publishable_key: str | None
+    gateway: str
+    processing_fee_rate: str
+    retry_attempts: int
+
+
+class WebhookAnswer(Given):
+    """What became of a webhook."""
+
+    received: bool
+    event_id: str
+    type: str
+    outcome: Literal["processed", "duplicate", "ignored"]
+    reason: str | None
+
+
+class HealthAnswer(Given):
+    """``status`` is ``ok``; the rest says what was looked at."""
+
+    status: Literal["ok"]
+    checks: dict[str, bool] | UnsetType = UNSET
+
+
+class AuthenticateCard(Asked):
+    """The customer's answer in the bank's 3-D Secure window, or on its page."""
+
+    client_secret: Annotated[str, Meta(min_length=1, max_length=255)]
+    outcome: Literal["succeeded", "failed", "processing"]

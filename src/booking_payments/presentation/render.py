@@ -1,0 +1,353 @@
+"""From entities to answers, field by field: nothing leaves the house that is not named here.
+
+For everybody but operators the reasons that the gateway hides (lost, stolen, fraudulent, ...) read like any decline.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Final
+
+from attrs import asdict, frozen
+
+from booking_payments.application.views import BookingView, PaymentView
+from booking_payments.domain import events as ev
+from booking_payments.domain.declines import Decline
+from booking_payments.domain.fees import FeeBreakdown, FeePolicy
+from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Money
+from booking_payments.domain.payment import DeferredRefund, Dispute, Payment, Refund
+from booking_payments.domain.refunds import GivenBack, RefundPolicy, RefundQuote, RefundReason
+from booking_payments.domain.reports import MethodDetails
+from booking_payments.presentation.models import (
+    BookingAnswer,
+    DisputeAnswer,
+    EventAnswer,
+    EventsAnswer,
+    FeeAnswer,
+    MethodAnswer,
+    MethodsChosen,
+    PaymentAnswer,
+    Policy,
+    QuoteAnswer,
+    RefundAnswer,
+    Tier,
+)
+
+HIDDEN_REFUND_FAILURES: Final = frozenset({"lost_or_stolen_card"})
+"""Failure reasons of refunds that say what a hidden decline code would say."""
+
+
+@frozen(kw_only=True)
+class Reader:
+    """Who reads: ``subject`` is the token's, ``operator`` whether hidden reasons are shown."""
+
+    subject: str
+    operator: bool
+
+
+# --- bookings --------------------------------------------------------------------------------------------------
+
+
+def booking(view: BookingView) -> BookingAnswer:
+    """A booking, and what is owed for it."""
+    entity = view.booking
+    return BookingAnswer(
+        id=entity.id,
+        reference=entity.reference,
+        customer_id=entity.customer_id,
+        amount=entity.amount.major(),
+        currency=entity.amount.currency.code,
+        event_starts_at=moment(entity.event_starts_at),
+        expires_at=moment(entity.expires_at),
+        status=entity.status.value,
+        reason=entity.end_reason.value if entity.end_reason else None,
+        free=entity.free,
+        refund_policy=_policy(entity.refund_policy) if entity.refund_policy else None,
+        refund_owed=view.refund_owed.major(),
+        refund_waiting=view.refund_waiting.major(),
+        title=entity.details.title,
+        description=entity.details.description,
+        customer_email=entity.details.customer_email,
+        statement_descriptor_suffix=entity.details.statement_descriptor_suffix,
+        payment_methods=_methods(entity.details.methods),
+        capture_method=entity.details.capture_method.value if entity.details.capture_method else None,
+        customer_refunds=entity.details.customer_refunds.value if entity.details.customer_refunds else None,
+    )
+
+
+def _methods(chosen: MethodChoice) -> MethodsChosen | None:
+    if chosen == ANY_METHOD:
+        return None
+    return MethodsChosen(allowed=list(chosen.allowed) or None, excluded=list(chosen.excluded) or None)
+
+
+def _policy(policy: RefundPolicy) -> Policy:
+    tiers = [Tier(hours_before=tier.hours_before, percent=f"{tier.percent.normalize():f}") for tier in policy.tiers]
+    return Policy(tiers=tiers, fee=policy.fee.value)
+
+
+# --- payments --------------------------------------------------------------------------------------------------
+
+
+def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
+    """A payment as ``reader`` may see it at ``now``."""
+    entity = view.payment
+    decline = _shown(entity.last_decline, reader)
+    secret, action = _handover(view, reader)
+    return PaymentAnswer(
+        success=entity.status not in (PaymentStatus.FAILED, PaymentStatus.CANCELED),
+        booking_id=entity.booking_id,
+        payment_id=entity.id,
+        payment_intent_id=entity.intent_id,
+        client_secret=secret,
+        status=entity.status.value,
+        requires_action=entity.status is PaymentStatus.REQUIRES_ACTION,
+        next_action=action,
+        outcome_unknown=entity.operation is not None and entity.operation.unknown,
+        amount=entity.amount.major(),
+        currency=entity.amount.currency.code,
+        amount_received=entity.captured.major(),
+        fee=_fee(entity.breakdown),
+        refunded_amount=entity.refunded.major(),
+        refund_pending_amount=entity.refund_pending.major(),
+        refund_owed=entity.owed.amount.major(),
+        refund_waiting=entity.owed_waiting.major(),
+        withdrawn_amount=entity.withdrawn.major(),
+        refunds=[refund(entity, each, reader, now) for each in entity.refunds],
+        dispute=dispute(entity.dispute) if entity.dispute else None,
+        disputes=[dispute(each) for each in entity.disputes],
+        capture_before=moment(entity.captured_by) if entity.captured_by else None,
+        method=MethodAnswer(**asdict(entity.method)) if entity.method else None,
+        attempts_made=entity.attempts_made,
+        attempts_left=entity.attempts_left,
+        error=decline.message if decline else None,
+        error_code=decline.code if decline else None,
+        decline_code=decline.decline_code if decline else None,
+        created_at=moment(entity.created_at),
+        updated_at=moment(entity.updated_at),
+    )
+
+
+def _shown(decline: Decline | None, reader: Reader) -> Decline | None:
+    return decline if decline is None or reader.operator else decline.for_customer()
+
+
+def _handover(view: PaymentView, reader: Reader) -> tuple[str | None, dict[str, object] | None]:
+    """What the front end goes on with: for the owner, and only while it is the customer's turn."""
+    entity = view.payment
+    turn = entity.status.is_open and entity.status.awaits_customer
+    if view.handover is None or not turn or reader.subject != entity.customer_id:
+        return None, None
+    action = view.handover.next_action if entity.status is PaymentStatus.REQUIRES_ACTION else None
+    return view.handover.client_secret, action
+
+
+def _fee(breakdown: FeeBreakdown) -> FeeAnswer:
+    return FeeAnswer(
+        rate=f"{breakdown.rate:f}",
+        amount=breakdown.fee.major(),
+        payer=breakdown.payer.value,
+        net=breakdown.net.major(),
+    )
+
+
+def dispute(entity: Dispute) -> DisputeAnswer:
+    """The answer that shows a dispute."""
+    return DisputeAnswer(
+        dispute_id=entity.id,
+        status=entity.status.value,
+        reason=entity.reason,
+        amount=entity.amount.major(),
+        withdrawn_amount=entity.withdrawn.major(),
+        is_inquiry=entity.status.is_inquiry,
+        opened_at=moment(entity.opened_at),
+        evidence_due_by=moment(entity.evidence_due_by) if entity.evidence_due_by else None,
+    )
+
+
+# --- refunds ---------------------------------------------------------------------------------------------------
+
+
+def refund(
+    of: Payment, entity: Refund | DeferredRefund, reader: Reader, now: datetime, *, asked_by_reader: bool = False
+) -> RefundAnswer:
+    """A refund of a payment. Whoever asked for it sees the reason that was given."""
+    given = entity.reason.value if isinstance(entity.reason, RefundReason) else entity.reason
+    reason = given if asked_by_reader else _refund_reason(given, reader)
+    return RefundAnswer(
+        success=not entity.status.is_lost,
+        refund_id=entity.id,
+        gateway_refund_id=entity.gateway_refund_id if isinstance(entity, Refund) else None,
+        status=entity.status.value,
+        amount=entity.amount.major(),
+        currency=entity.amount.currency.code,
+        reason=reason,
+        refunded_amount=of.refunded.major(),
+        remaining_refundable=of.refundable.remaining(now).major(),
+        deferred=isinstance(entity, DeferredRefund),
+        refund_owed=of.owed.amount.major(),
+    )
+
+
+def _refund_reason(reason: str | None, reader: Reader) -> str | None:
+    hidden = reason == RefundReason.FRAUDULENT.value and not reader.operator
+    return None if hidden else reason
+
+
+def quote(entity: RefundQuote) -> QuoteAnswer:
+    """What a refund would give now."""
+    return QuoteAnswer(
+        allowed=entity.allowed,
+        amount=entity.amount.major(),
+        currency=entity.amount.currency.code,
+        fee_refunded=entity.fee_refunded.major(),
+        refundable_until=moment(entity.refundable_until) if entity.refundable_until else None,
+        reason_code=entity.reason.code,
+        deferred=entity.deferred_by is not None,
+        overrides=list(entity.overrides),
+    )
+
+
+# --- the journal -----------------------------------------------------------------------------------------------
+
+SHOWN: Final[Mapping[type, str]] = {
+    ev.PaymentStarted: "payment_id booking_id booking_reference customer_id booking_amount breakdown fee_policy "
+    "refund_policy event_starts_at capture_method max_attempts amount_step",
+    ev.OperationIntended: "purpose",
+    ev.OutcomeLeftUnknown: "reason stored_error",
+    ev.CallNotFound: "begun_at",
+    ev.CallGivenUp: "",
+    ev.LostCallEnded: "found",
+    ev.OperationSettled: "",
+    ev.NewsDeferred: "",
+    ev.ReturnUrlChosen: "",
+    ev.IntentLinked: "intent_id",
+    ev.PaymentAdopted: "intent_id made_for",
+    ev.AttemptStarted: "number origin payment_method_id",
+    ev.AttemptRefused: "number decline charge_id payment_method_id",
+    ev.AttemptDropped: "number",
+    ev.ClientNamed: "client",
+    ev.MethodRequired: "",
+    ev.MethodAttached: "",
+    ev.ActionRequired: "attempt payment_method_id",
+    ev.ProcessingStarted: "attempt payment_method_id",
+    ev.PaymentAuthorized: "amount charge_id attempt payment_method_id",
+    ev.PaymentSucceeded: "breakdown charge_id attempt late payment_method_id",
+    ev.MethodSeen: "charge_id method capture_before",
+    ev.PaymentCanceled: "",
+    ev.PaymentFailed: "",
+    ev.RefundRequested: "refund_id amount fee_refunded reason note override",
+    ev.RefundDeferred: "refund_id amount fee_refunded reason note why",
+    ev.DeferredRefundDropped: "refund_id",
+    ev.PromiseConfirmed: "refund_id",
+    ev.PromiseWithdrawn: "refund_id promised",
+    ev.DebtSettled: "settled how",
+    ev.RefundAcknowledged: "refund_id",
+    ev.AuthorizationReleased: "gateway_refund_id amount",
+    ev.RefundFound: "refund_id gateway_refund_id amount fee_refunded status reason",
+    ev.RefundLinked: "refund_id gateway_refund_id",
+    ev.RefundMoved: "refund_id status failure_reason",
+    ev.DisputeOpened: "dispute_id status reason amount evidence_due_by charge_refundable",
+    ev.DisputeMoved: "dispute_id status evidence_due_by charge_refundable contradictory",
+    ev.DisputeChanged: "dispute_id amount evidence_due_by charge_refundable",
+    ev.DisputeFundsMoved: "dispute_id withdrawn",
+    ev.BookingConfirmed: "",
+    ev.BookingReleased: "status reason promised",
+    ev.LatePaymentDecided: "booking_status",
+    ev.DriftFound: "",
+}
+"""The fields of each fact that owner and operators see."""
+
+SHOWN_TO_OPERATORS: Final[Mapping[type, str]] = {
+    ev.OperationIntended: "idempotency_key",
+    ev.OutcomeLeftUnknown: "idempotency_key",
+    ev.CallNotFound: "idempotency_key",
+    ev.CallGivenUp: "idempotency_key",
+    ev.LostCallEnded: "idempotency_key",
+    ev.OperationSettled: "idempotency_key refusal",
+    ev.AttemptStarted: "idempotency_key",
+    ev.RefundRequested: "idempotency_key",
+    ev.DebtSettled: "note",
+    ev.DriftFound: "code detail",
+}
+"""And those for operators alone: keys of ours, and what a person has to look into."""
+
+
+def journal(recorded: list[ev.Recorded], reader: Reader) -> EventsAnswer:
+    """The journal as ``reader`` may see it."""
+    return EventsAnswer(events=[_event(each, reader) for each in recorded])
+
+
+def _event(recorded: ev.Recorded, reader: Reader) -> EventAnswer:
+    kind = type(recorded.fact)
+    names = SHOWN[kind].split() + (SHOWN_TO_OPERATORS.get(kind, "").split() if reader.operator else [])
+    return EventAnswer(
+        sequence=recorded.sequence,
+        type=event_type(kind),
+        at=moment(recorded.at),
+        actor=_actor(recorded.actor, reader),
+        cause=recorded.cause,
+        data={name: _value(name, getattr(recorded.fact, name), reader) for name in names},
+    )
+
+
+def event_type(kind: type) -> str:
+    """The name of a fact in answers: ``payment_started``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+
+
+def _actor(actor: str, reader: Reader) -> str:
+    """Customers see that somebody of the house acted, not who."""
+    role, _, _ = actor.partition(":")
+    return role if role in ("operator", "service") and not reader.operator else actor
+
+
+def _value(name: str, value: object, reader: Reader) -> object:
+    if isinstance(value, Decline):
+        return _decline(value, reader)
+    if name == "failure_reason" and value in HIDDEN_REFUND_FAILURES and not reader.operator:
+        return None
+    plain = _plain(value)
+    return _refund_reason(plain, reader) if name == "reason" and isinstance(plain, str) and _of_refund(value) else plain
+
+
+def _of_refund(value: object) -> bool:
+    return isinstance(value, RefundReason) or value == RefundReason.FRAUDULENT.value
+
+
+def _decline(decline: Decline, reader: Reader) -> dict[str, object]:
+    shown = decline if reader.operator else decline.for_customer()
+    return {"code": shown.code, "decline_code": shown.decline_code, "message": shown.message}
+
+
+def _plain(value: object) -> object:
+    """A value of the domain as JSON."""
+    if isinstance(value, Money):
+        return {"amount": value.major(), "currency": value.currency.code}
+    if isinstance(value, GivenBack):
+        return {"amount": _plain(value.amount), "fee": _plain(value.fee)}
+    if isinstance(value, FeeBreakdown):
+        return {"gross": _plain(value.gross), "fee": _plain(value.fee), "net": _plain(value.net)}
+    if isinstance(value, FeePolicy):
+        return {"rate": f"{value.rate:f}", "payer": value.payer.value, "on_refund": value.on_refund.value}
+    if isinstance(value, RefundPolicy):
+        return _policy(value)
+    if isinstance(value, MethodDetails):
+        return asdict(value)
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return value.value if isinstance(value, Enum) else value
+
+
+# --- values ----------------------------------------------------------------------------------------------------
+
+
+def moment(value: datetime) -> datetime:
+    """A time in UTC, which is written with a Z."""
+    return value.astimezone(UTC)

@@ -1,0 +1,64 @@
+"""The tone in which a status or a fact is shown: good, bad, to be watched, or none."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
+
+STATUS_STYLE: Final[Mapping[str, str]] = {
+    # payments and refunds
+    "succeeded": "good",
+    "failed": "bad",
+    "canceled": "",
+    "processing": "warn",
+    "pending": "warn",
+    "requires_action": "warn",
+    "requires_capture": "warn",
+    "requires_payment_method": "",
+    "requires_confirmation": "",
+    # disputes
+    "warning_needs_response": "warn",
+    "warning_under_review": "warn",
+    "warning_closed": "",
+    "needs_response": "bad",
+    "under_review": "warn",
+    "won": "good",
+    "lost": "bad",
+    "prevented": "good",
+    "appeal_needs_response": "bad",
+    "appeal_under_review": "warn",
+    # webhooks and commands
+    "received": "warn",
+    "processed": "good",
+    "ignored": "",
+    "done": "good",
+    "refused": "warn",
+    "unknown": "bad",
+}
+
+_FACTS: Final[Mapping[type, str]] = {
+    ev.PaymentSucceeded: "good",
+    ev.PaymentAuthorized: "good",
+    ev.BookingConfirmed: "good",
+    ev.AttemptRefused: "bad",
+    ev.PaymentFailed: "bad",
+    ev.DisputeOpened: "bad",
+    ev.DriftFound: "bad",
+    ev.OutcomeLeftUnknown: "warn",
+    ev.CallNotFound: "warn",
+    ev.CallGivenUp: "warn",
+    ev.ActionRequired: "warn",
+    ev.DisputeChanged: "warn",
+    ev.LatePaymentDecided: "warn",
+    ev.PaymentAdopted: "warn",
+}
+
+
+def style_of_event(fact: ev.Fact) -> str:
+    """The tone of a fact."""
+    if isinstance(fact, ev.RefundMoved):
+        return "bad" if fact.status.is_lost else "good" if fact.status is RefundStatus.SUCCEEDED else ""
+    if isinstance(fact, ev.DisputeMoved):
+        return "bad" if fact.status is DisputeStatus.LOST else "good" if fact.status is DisputeStatus.WON else ""
+    return _FACTS.get(type(fact), "")

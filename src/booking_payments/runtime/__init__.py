@@ -1,0 +1,1 @@
+"""Wires the service: settings, container, services, background tasks, process set-up, logging."""

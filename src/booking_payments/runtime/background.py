@@ -1,0 +1,129 @@
+"""Background work inside the serving process: what ``BookingPayments.work`` does, and what is done now and then.
+
+Each part has a loop of its own, so that none waits for another: a gateway that does not answer holds up no message.
+A committed transaction that asks for work now wakes the loops that wait for it; otherwise they look every second, since
+our tables, not the wake-ups, say what is due.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Final
+
+import anyio
+import structlog
+from attrs import frozen
+
+from booking_payments.ports.jobs import Job
+
+POLL_PAUSE: Final = timedelta(seconds=1)
+"""How long a loop sleeps when no signal wakes it."""
+
+MIN_PAUSE: Final = timedelta(milliseconds=50)
+"""Between two passes of a loop, also when it is woken all the time, so that under load one pass does more."""
+
+log = structlog.get_logger("booking_payments.background")
+
+Pass = Callable[[], Awaitable[int]]
+
+
+@frozen
+class Every:
+    """Work that is repeated after each ``pause``."""
+
+    pause: timedelta
+    work: Pass
+
+
+class WorkSignal:
+    """Wakes every loop that waits for work.
+
+    Args:
+        now: returns the present time, against which the times of jobs are compared.
+    """
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._wakeups: list[Wakeup] = []
+
+    def notify(self, jobs: Sequence[tuple[Job, datetime]] = ()) -> None:
+        """Wake the loops, unless ``jobs`` are given and all of them are due later."""
+        now = self._now()
+        if not jobs or any(at <= now for _, at in jobs):
+            for wakeup in self._wakeups:
+                wakeup.set()
+
+    def subscribe(self) -> "Wakeup":
+        """A wake-up for one loop. A signal that comes while the loop works is kept until it waits."""
+        wakeup = Wakeup()
+        self._wakeups.append(wakeup)
+        return wakeup
+
+
+class Wakeup:
+    """Wakes one loop."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def set(self) -> None:
+        """Wake the loop, or make its next wait return at once."""
+        self._event.set()
+
+    async def wait(self, at_most: timedelta) -> None:
+        """Return when the wake-up is set, or after ``at_most``."""
+        with anyio.move_on_after(at_most.total_seconds()):
+            await self._event.wait()
+        self._event = anyio.Event()
+
+
+@asynccontextmanager
+async def running(signal: WorkSignal, woken: Sequence[Pass], others: Sequence[Every] = ()) -> AsyncIterator[None]:
+    """Work in the background while the context lasts, everything beside everything else. The signal wakes ``woken``.
+
+    At the end the passes that are running are finished, so that no call to the gateway is cut off. What is raised
+    inside comes out as it is: a group around it would hide it from whoever catches it.
+    """
+    stopping = anyio.Event()
+    raised: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        for work in woken:
+            tasks.start_soon(_repeat, work, signal.subscribe(), stopping)
+        for each in others:
+            tasks.start_soon(_repeat_every, each, stopping)
+        try:
+            yield
+        except Exception as error:
+            raised = error
+        finally:
+            stopping.set()
+            signal.notify()
+    if raised is not None:
+        raise raised
+
+
+async def _repeat(work: Pass, wakeup: Wakeup, stopping: anyio.Event) -> None:
+    while not stopping.is_set():
+        await _safely(work, stopping)
+        await wakeup.wait(POLL_PAUSE)
+        await anyio.sleep(MIN_PAUSE.total_seconds())
+
+
+async def _repeat_every(each: Every, stopping: anyio.Event) -> None:
+    while not stopping.is_set():
+        await _safely(each.work, stopping)
+        await _pause(stopping, each.pause)
+
+
+async def _pause(stopping: anyio.Event, at_most: timedelta) -> None:
+    with anyio.move_on_after(at_most.total_seconds()):
+        await stopping.wait()
+
+
+async def _safely(work: Pass, stopping: anyio.Event) -> None:
+    """Log a pass that raises, and go on with the next one: the loop ends only when ``stopping`` is set."""
+    try:
+        await work()
+    except Exception as error:
+        log.error("background_round_failed", error=type(error).__name__, exc_info=error)
+        await _pause(stopping, POLL_PAUSE)

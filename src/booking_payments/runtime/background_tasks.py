@@ -1,0 +1,116 @@
+"""What runs in the background of ``serve`` and of an embedding process, and what is left to workers."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+from booking_payments.adapters.procrastinate.liveness import WorkerLiveness
+from booking_payments.application.channels import ChannelState
+from booking_payments.application.payments import BookingPayments
+from booking_payments.ports.clock import Clock
+from booking_payments.runtime.background import POLL_PAUSE, Every, Pass, running
+from booking_payments.runtime.container import Container
+from booking_payments.runtime.fake_webhooks import Deliveries, HandedOver, Posted
+from booking_payments.runtime.maintenance import MaintenanceTasks
+from booking_payments.runtime.settings import GatewayName, Settings
+
+WORKER_GONE: Final = timedelta(seconds=60)
+"""After so long without a sign of life on a channel, a worker counts as gone from it."""
+
+LOOK_FOR_WORKERS: Final = timedelta(seconds=5)
+"""How often ``serve`` checks whether there are workers."""
+
+Background = Callable[[], AbstractAsyncContextManager[None]]
+
+
+def background_of(container: Container, kind: GatewayName | None) -> Background:
+    """What runs beside the HTTP app: due work, and with the fake gateway its webhooks to ourselves.
+
+    Messages are delivered here on each channel of this process, unless a worker says that it delivers there.
+
+    On SQLite a ``serve`` process first ends the leases of the ``serve`` before it. Where several processes
+    share PostgreSQL, all of that is left to workers as long as one is alive.
+    """
+
+    @asynccontextmanager
+    async def background() -> AsyncIterator[None]:
+        payments, signal, storage = container.payments(), container.work_signal(), container.storage()
+        woken: list[Pass] = [payments.settle_due]
+        deliver: Pass = payments.deliver_messages
+        periodic = list(_periodic(container, kind))
+        async with AsyncExitStack() as stack:
+            if not container.settings().on_postgresql:
+                if container.serves():  # it holds the lock of the file
+                    await storage.take_over()
+            else:
+                liveness = WorkerLiveness(storage.engine, container.queue())
+                workers = _Workers(liveness, payments, container.clock())
+                await workers.look()
+                deliver = workers.deliver_beside
+                woken = [_unless_others_do(work, liveness) for work in woken]
+                periodic = [Every(each.pause, _unless_others_do(each.work, liveness)) for each in periodic]
+                periodic.append(Every(LOOK_FOR_WORKERS, workers.look))
+            await stack.enter_async_context(running(signal, [deliver, *woken], periodic))
+            yield
+
+    return background
+
+
+class _Workers:
+    """The workers beside this process, and the channels on which they deliver: this process leaves those to them."""
+
+    def __init__(self, liveness: WorkerLiveness, payments: BookingPayments, clock: Clock) -> None:
+        self._liveness, self._payments, self._clock = liveness, payments, clock
+        self._theirs: frozenset[str] = frozenset()
+
+    async def look(self) -> int:
+        """Look for workers once; returns whether there are any."""
+        found = await self._liveness.look()
+        self._theirs = frozenset(await self._carried()) if found else frozenset()
+        return found
+
+    async def _carried(self) -> Sequence[str]:
+        now = self._clock.now()
+        last = [(each.channel.name, each.channel.worker_alive_at) for each in await self._states()]
+        return [name for name, at in last if at is not None and now - at < WORKER_GONE]
+
+    async def _states(self) -> Sequence[ChannelState]:
+        return (await self._payments.channel_states()).channels
+
+    async def deliver_beside(self) -> int:
+        """Deliver on the channels of this process on which no worker does."""
+        return await self._payments.deliver_messages(self._theirs)
+
+
+def _unless_others_do(work: Pass, liveness: WorkerLiveness) -> Pass:
+    async def pass_() -> int:
+        return 0 if liveness.has_workers else await work()
+
+    return pass_
+
+
+def _periodic(container: Container, kind: GatewayName | None) -> Iterator[Every]:
+    payments = container.payments()
+    maintenance = MaintenanceTasks(payments, container.clock())
+    yield Every(POLL_PAUSE, payments.expire_bookings)
+    yield Every(timedelta(seconds=10), payments.announce_expiring)
+    yield Every(timedelta(minutes=5), maintenance.watch_channels)
+    yield Every(timedelta(hours=1), maintenance.forget_answers)
+    yield Every(timedelta(minutes=5), maintenance.retry_webhooks)
+    if kind is GatewayName.FAKE:
+        yield Every(timedelta(milliseconds=100), _deliveries(container, container.settings()).round)
+    else:
+        yield Every(timedelta(hours=1), maintenance.catch_up)
+
+
+def _deliveries(container: Container, settings: Settings) -> Deliveries:
+    address = settings.fake_webhook_url or (_own_webhooks(settings) if container.listens() else None)
+    receiver = Posted(address) if address else HandedOver(container.payments().receive_webhook)
+    return Deliveries(container.fake_stripe(), container.clock(), receiver, container.webhook_secrets()[0])
+
+
+def _own_webhooks(settings: Settings) -> str:
+    """Where this process takes in webhooks, reached from this machine."""
+    host = settings.host if settings.listens_on_loopback and settings.host != "localhost" else "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/{settings.webhook_names[0]}/"

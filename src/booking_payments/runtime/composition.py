@@ -1,0 +1,160 @@
+"""The composition root: builds the services of one process from its settings, and closes them.
+
+Only this module knows the container. A way in receives ``Services``; the commands, ``asgi`` and ``embedding`` call
+``build``.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import structlog
+from dependency_injector import providers
+from sqlalchemy.exc import SQLAlchemyError
+
+from booking_payments.adapters.memory.publisher import Consumer
+from booking_payments.adapters.sql.serve_lock import LONGEST_WAIT, FileServedError, database_file, serving_alone
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.ports.gateway import Gateway, OwnGateway
+from booking_payments.runtime.background_tasks import background_of
+from booking_payments.runtime.container import Container, open_counters
+from booking_payments.runtime.problems import Problem, SettingsError
+from booking_payments.runtime.rate_limits import RateLimits
+from booking_payments.runtime.readiness import READY_WITHIN_S, readiness
+from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import GatewayName, Settings
+
+log = structlog.get_logger("booking_payments.serve")
+
+
+@asynccontextmanager
+async def build(
+    settings: Settings,
+    consumers: Sequence[Consumer] = (),
+    own: OwnGateway | None = None,
+    *,
+    channel_name: str | None = None,
+    in_worker: bool = False,
+    serving: bool = False,
+    mounted: bool = False,
+    wait: timedelta = LONGEST_WAIT,
+) -> AsyncIterator[Services]:
+    """The services of one process, closed when the context ends. Raises ``SettingsError``.
+
+    ``consumers`` take the messages to the booking app inside this process, on the channel ``python:NAME`` with
+    ``channel_name``, by default the name of the settings. ``own`` stands in for the gateway that the settings name.
+    ``in_worker``: this process is a background worker. ``serving``: it answers over HTTP, where
+    rates are bounded. ``mounted``: it does so inside a host application, at an address that only the host knows. On
+    SQLite only one process may serve a file. Another one is waited for, at most
+    ``wait``; then ``SettingsError`` is raised.
+    """
+    async with AsyncExitStack() as stack:
+        if serving:
+            await stack.enter_async_context(_serving_alone(settings, wait))
+        container = Container(
+            settings=settings,
+            consumers=providers.Object(consumers),
+            channel_name=providers.Object(channel_name or settings.messages_channel),
+            in_worker=providers.Object(in_worker),
+            serves=providers.Object(serving),
+            listens=providers.Object(serving and not mounted),
+        )
+        yield await stack.enter_async_context(_built(container, own))
+
+
+@asynccontextmanager
+async def _serving_alone(settings: Settings, wait: timedelta) -> AsyncIterator[None]:
+    """Hold the lock of the SQLite file while the context lasts. Raises ``SettingsError``."""
+    file = database_file(settings.normalized_database_url)
+    async with AsyncExitStack() as stack:
+        if file is not None:
+            try:
+                await stack.enter_async_context(serving_alone(file, wait, _log_wait(file, wait)))
+            except FileServedError as error:
+                raise SettingsError(Problem("DATABASE_URL", str(error))) from error
+        yield
+
+
+def _log_wait(file: Path, wait: timedelta) -> Callable[[int | None], None]:
+    def told(holder: int | None) -> None:
+        log.warning("waiting_for_another_serve", file=str(file), process=holder, seconds=wait.total_seconds())
+
+    return told
+
+
+@asynccontextmanager
+async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[Services]:
+    settings, serving = container.settings(), container.serves()
+    if own is not None:
+        container.chosen_gateway.override(providers.Object(own.gateway))
+        container.webhooks.override(providers.Object(own.webhooks))
+        container.webhook_names.override(providers.Object((own.gateway.name,)))
+    kind = settings.gateway if own is None else None
+    storage: SqlStorage = container.storage()
+    container.installation_id.override(providers.Object(await _installation_id(settings, storage)))
+    try:
+        yield Services(
+            payments=container.payments(),
+            gateway=container.gateway(),
+            storage=storage,
+            clock=container.clock(),
+            ids=container.ids(),
+            settings=settings,
+            ready=lambda: readiness(storage),
+            background=background_of(container, kind),
+            sandbox=container.fake_stripe() if kind is GatewayName.FAKE else None,
+            transfers=container.transfers() if kind is GatewayName.BANK_TRANSFER else None,
+            limits=container.limits() if serving and settings.rate_limit_enabled else None,
+        )
+    finally:
+        for publisher in container.publishers().values():
+            if hasattr(publisher, "close"):  # functions have nothing to close
+                await publisher.close()
+        await storage.close()
+        await _close_gateway(container, kind)
+        if serving:
+            await container.counters().close()
+
+
+async def _installation_id(settings: Settings, storage: SqlStorage) -> str | None:
+    """What tells this installation from others: as the settings say, or else as the database has it. None where that
+    can't be read, which nothing survives that goes on from here to work with it."""
+    if settings.given_installation_id is not None:
+        return settings.given_installation_id
+    try:
+        with anyio.fail_after(READY_WITHIN_S):
+            return await storage.installation_id()
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return None
+
+
+@asynccontextmanager
+async def gateway_alone(settings: Settings) -> AsyncIterator[Gateway]:
+    """The gateway without the rest of the house, closed when the context ends."""
+    container = Container(settings=settings)
+    try:
+        yield container.gateway()
+    finally:
+        await _close_gateway(container, settings.gateway)
+
+
+async def _close_gateway(container: Container, kind: GatewayName | None) -> None:
+    match kind:
+        case GatewayName.FAKE:
+            container.fake_store().close()
+        case GatewayName.STRIPE:
+            await container.stripe_transport().close()
+        case GatewayName.BANK_TRANSFER:
+            await container.transfer_store().close()
+
+
+async def shared_store_answers(settings: Settings) -> bool:
+    """Whether the store of the rate limits can be asked. Raises ``SettingsError`` without its client library."""
+    counters = open_counters(settings)
+    try:
+        verdict = await RateLimits.of(settings, counters, ()).address.take("doctor")
+    finally:
+        await counters.close()
+    return not verdict.alone

@@ -1,0 +1,178 @@
+"""The container: settings, then gateway and stores, then use cases. Reads top to bottom.
+
+Nothing in the domain or the use cases knows that this file exists.
+"""
+
+from collections.abc import Sequence
+from random import SystemRandom
+from typing import TYPE_CHECKING, TypeVar
+
+from attrs import evolve
+from dependency_injector import containers, providers
+
+from booking_payments.adapters.bank_transfer import BankTransferEvents, BankTransferGateway, TransferDesk, TransferStore
+from booking_payments.adapters.memory.clock import SystemClock
+from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.memory.ids import RandomIds, ServingIds
+from booking_payments.adapters.memory.publisher import Consumer
+from booking_payments.adapters.memory.steps import side_by_side
+from booking_payments.adapters.sql.clock import DatabaseClock
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.adapters.stripe.gateway import StripeGateway
+from booking_payments.adapters.stripe.pace import Paced
+from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.adapters.telemetry.traces import traced, tracer
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.world import PaymentConfig, World
+from booking_payments.runtime.background import WorkSignal
+from booking_payments.runtime.channels import channels_of, publishers_of
+from booking_payments.runtime.extras import extra, require_driver
+from booking_payments.runtime.gateways import fake_store as fake_store_of
+from booking_payments.runtime.gateways import observed
+from booking_payments.runtime.gateways import stripe_transport as stripe_transport_of
+from booking_payments.runtime.gateways import webhook_secrets as webhook_secrets_of
+from booking_payments.runtime.payment_config import payment_config_of, retry_policy_of
+from booking_payments.runtime.rate_limits import RateLimits
+from booking_payments.runtime.settings import Settings
+from booking_payments.sandbox.emulator import FakeStripe
+
+if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
+    from booking_payments.adapters.procrastinate.queue import JobQueue
+    from booking_payments.adapters.throttle import Counters
+
+T = TypeVar("T")
+
+
+def _clock(settings: Settings) -> SystemClock | DatabaseClock:
+    """SQLite is one machine's; whoever shares PostgreSQL shares its clock."""
+    return DatabaseClock() if settings.on_postgresql else SystemClock()
+
+
+def _ids(serves: bool) -> RandomIds:
+    return ServingIds() if serves else RandomIds()
+
+
+def _storage(
+    settings: Settings, work_signal: WorkSignal, clock: SystemClock | DatabaseClock, queue: "JobQueue | None"
+) -> SqlStorage:
+    require_driver(on_postgresql=settings.on_postgresql)
+    shared = clock if isinstance(clock, DatabaseClock) else None
+    return SqlStorage.open(settings.normalized_database_url, on_jobs=work_signal.notify, clock=shared, queue=queue)
+
+
+def _queue(settings: Settings) -> "JobQueue | None":
+    """SQLite has one process, which needs no queue. Nor need those on PostgreSQL that are alone: where the extra
+    ``worker`` is not installed nobody is asked for work, and workers find it a few seconds later by themselves."""
+    if not settings.on_postgresql:
+        return None
+    try:
+        from booking_payments.adapters.procrastinate.queue import JobQueue
+    except ModuleNotFoundError:
+        return None
+    return JobQueue()
+
+
+def _payment_config(settings: Settings, installation_id: str | None) -> PaymentConfig:
+    return evolve(payment_config_of(settings), installation_id=installation_id)
+
+
+def open_counters(settings: Settings) -> "Counters":
+    """Where requests are counted: in memory, or in the shared store of the settings. Raises ``SettingsError``."""
+    with extra("http", "RATE_LIMIT_ENABLED"):
+        from booking_payments.adapters.throttle import Counters
+    url = settings.rate_limit_store_url
+    with extra("redis", "RATE_LIMIT_STORE_URL"):
+        return Counters.open(url.get_secret_value() if url else None)
+
+
+def _traced(target: T, layer: str) -> T:
+    """With a span around each call, where somebody collects them."""
+    return traced(target, layer, tracer())
+
+
+class Container(containers.DeclarativeContainer):
+    """Everything that the service is made of."""
+
+    settings = providers.Dependency(instance_of=Settings)
+    consumers = providers.Object[Sequence[Consumer]](())
+    channel_name = providers.Object("app")
+    in_worker = providers.Object(False)
+    serves = providers.Object(False)
+    listens = providers.Object(False)  # at HOST and PORT
+    installation_id = providers.Object[str | None](None)
+    database_url = settings.provided.normalized_database_url
+
+    # The world outside
+    clock = providers.Singleton(_clock, settings)
+    ids = providers.Singleton(_ids, serves)
+    random = providers.Singleton(SystemRandom)
+    work_signal = providers.Singleton(WorkSignal, clock.provided.now)
+
+    # Gateway and stores
+    fake_store = providers.Singleton(fake_store_of, database_url)
+    fake_stripe = providers.Singleton(
+        FakeStripe,
+        clock=clock.provided.now,
+        store=fake_store,
+        amount_digits=settings.provided.gateway_max_amount_digits,
+        bank_pages=settings.provided.own_address,
+    )
+    stripe_transport = providers.Singleton(stripe_transport_of, settings)
+    paced_transport = providers.Singleton(
+        Paced,
+        stripe_transport,
+        max_per_s=settings.provided.gateway_max_per_s,
+        max_concurrent=settings.provided.gateway_max_concurrent,
+    )
+    transfer_store = providers.Singleton(TransferStore.open, database_url)
+    chosen_gateway = providers.Selector(
+        settings.provided.gateway.value,
+        fake=providers.Singleton(FakeGateway, stripe=fake_stripe, clock=clock),
+        stripe=providers.Singleton(
+            StripeGateway,
+            paced_transport,
+            livemode=settings.provided.livemode,
+            amount_digits=settings.provided.gateway_max_amount_digits,
+        ),
+        bank_transfer=providers.Singleton(
+            BankTransferGateway, transfer_store, clock=clock, pay_to=settings.provided.bank_transfer_pay_to
+        ),
+    )
+    gateway = providers.Singleton(observed, chosen_gateway)
+    webhook_secrets = providers.Singleton(webhook_secrets_of, settings)
+    stripe_webhooks = providers.Singleton(StripeWebhooks, secrets=webhook_secrets)
+    webhooks = providers.Selector(
+        settings.provided.gateway.value,
+        fake=stripe_webhooks,
+        stripe=stripe_webhooks,
+        bank_transfer=providers.Singleton(BankTransferEvents),
+    )
+    webhook_names = providers.Callable(tuple, settings.provided.webhook_names)
+    queue = providers.Singleton(_queue, settings)
+    storage = providers.Singleton(_storage, settings, work_signal, clock, queue)
+    publishers = providers.Singleton(publishers_of, settings, clock, consumers, channel_name)
+    channels = providers.Singleton(channels_of, settings, publishers)
+
+    # How often somebody may call
+    counters = providers.Singleton(open_counters, settings)
+    limits = providers.Singleton(RateLimits.of, settings, counters, webhook_names)
+
+    # Use cases
+    world = providers.Singleton(
+        World,
+        storage=providers.Singleton(_traced, storage, "database"),
+        gateway=gateway,
+        webhooks=webhooks,
+        webhook_names=webhook_names,
+        channels=channels,
+        reader=channel_name,
+        in_worker=in_worker,
+        clock=clock,
+        ids=ids,
+        random=random,
+        config=providers.Callable(_payment_config, settings, installation_id),
+        retry=providers.Callable(retry_policy_of, settings),
+        side_by_side=providers.Object(side_by_side),
+    )
+    payments = providers.Singleton(_traced, providers.Singleton(BookingPayments, world), "payments")
+    transfers = providers.Singleton(TransferDesk, gateway, world)

@@ -1,0 +1,75 @@
+"""Scheduled maintenance by name. ``serve`` and the workers run the same tasks."""
+
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from attrs import frozen
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.replaying import REDELIVERY, UNFINISHED
+from booking_payments.ports.clock import Clock
+from booking_payments.ports.storage import ANSWER_LIFETIME, InboxFilter
+
+MAX_PASSES: Final = 1_000
+"""How many passes of deliveries follow one another at most; the next scheduled run goes on."""
+
+log = structlog.get_logger("booking_payments.background")
+
+
+@frozen
+class MaintenanceTasks:
+    """The maintenance tasks. Each finds by itself what is due, so running one too often does no harm."""
+
+    payments: BookingPayments
+    clock: Clock
+
+    async def forget_answers(self) -> int:
+        """Remove stored answers whose lifetime is over."""
+        return await self.payments.forget_answers(self.clock.now() - ANSWER_LIFETIME)
+
+    async def retry_webhooks(self) -> int:
+        """Process webhooks again whose processing failed or was cut short."""
+        unfinished = InboxFilter(statuses=UNFINISHED, received_from=self.clock.now() - REDELIVERY)
+        return len(await self.payments.replay_webhooks(which=unfinished, caller=Caller.system("replay")))
+
+    async def watch_channels(self) -> int:
+        """Log each channel on which no process has been alive for too long; returns how many those are."""
+        states = await self.payments.channel_states()
+        silent = [each for each in states.channels if each.silent_since is not None]
+        for each in silent:
+            log.error(
+                "message_channel_silent",
+                channel=each.channel.name,
+                since=each.silent_since.isoformat() if each.silent_since else None,
+                waiting=each.backlog.waiting,
+            )
+        return len(silent)
+
+    async def catch_up(self) -> int:
+        """Take in events that never came."""
+        return len(await self.payments.catch_up())
+
+    async def reconcile(self) -> None:
+        """Compare the books with the gateway's; what is left for a person goes to the log."""
+        result = await self.payments.reconcile(caller=Caller.system("reconcile"))
+        for finding in result.left:
+            log.warning("reconciliation_left", code=finding.code, text=finding.text, payment_id=finding.payment_id)
+
+    async def deliver(self, linger: timedelta = timedelta(0)) -> int:
+        """Deliver messages until none is due, and once more after ``linger``; returns how many were delivered."""
+        delivered = await self._deliver_all()
+        if linger:
+            await self.clock.sleep(linger)
+            delivered += await self._deliver_all()
+        return delivered
+
+    async def _deliver_all(self) -> int:
+        total = 0
+        for _ in range(MAX_PASSES):
+            delivered = await self.payments.deliver_messages()
+            total += delivered
+            if not delivered:
+                break
+        return total

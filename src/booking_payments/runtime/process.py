@@ -1,0 +1,167 @@
+"""Set-up of a process of this service: event loop, sockets, garbage collection, traces, and its parent's end.
+
+Nothing here happens at import. Decision 20 has the figure behind each part. Where another application embeds the
+library, all of this is that application's to decide.
+
+Worker processes that accept from one shared socket are served by chance: the one that wakes first takes every waiting
+connection, and connections that are kept open stay with it. With a socket each, Linux spreads connections evenly
+(``SO_REUSEPORT``, socket(7)). Each worker opens its own when it is ready, so that no connection waits for a worker that
+starts or was killed.
+"""
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from multiprocessing.process import BaseProcess
+from typing import Any, Final
+
+import structlog
+
+from booking_payments.adapters.telemetry.traces import MissingExtraError, set_up_traces
+from booking_payments.runtime.settings import GatewayName, Settings
+
+BACKLOG: Final = 2048
+SPREADS: Final = sys.platform == "linux"
+"""Elsewhere several sockets may share one address, too, but all connections go to the last."""
+
+_YOUNG_OBJECTS: Final = 50_000
+"""Allocations before the youngest generation is searched; a request makes thousands, nearly all of which are freed by
+their reference counts."""
+
+log = structlog.get_logger("booking_payments.serve")
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return uvloop's event loop where the extra ``http`` has installed it, else asyncio's."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def collect_garbage_less() -> None:
+    """Exclude everything that is loaded from garbage collection, and collect the rest less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
+
+
+def load_stripe_sdk(settings: Settings) -> None:
+    """Import Stripe's SDK without the HTTP clients that it loads wherever it finds them: it is given ours.
+
+    Does nothing with another gateway, or where the SDK is loaded already or not installed.
+    """
+    if settings.gateway is GatewayName.STRIPE:
+        import_without("stripe", without=("requests", "httpx"))
+
+
+def import_without(name: str, without: tuple[str, ...]) -> None:
+    """Import the module ``name`` as if the modules ``without`` were not installed.
+
+    Modules that are loaded already stay as they are.
+    """
+    if name in sys.modules or find_spec(name) is None:
+        return
+    hidden = [each for each in without if each not in sys.modules]
+    try:
+        # With None in sys.modules an import raises ModuleNotFoundError (Python's reference, "The module cache").
+        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+        import_module(name)
+    finally:
+        for each in hidden:
+            sys.modules.pop(each, None)
+
+
+@contextmanager
+def collecting_traces() -> Iterator[None]:
+    """Send the traces of this process to the collector that the environment names, the last ones when the context
+    ends."""
+    try:
+        provider = set_up_traces(os.environ)
+    except MissingExtraError:
+        log.warning("traces are asked for but can't be made; run: pip install 'booking-payments[otel]'")
+        provider = None
+    try:
+        yield
+    finally:
+        if provider is not None:
+            provider.shutdown()
+
+
+def end_with_parent() -> None:
+    """End this process, as after SIGTERM, when the process that started it has ended.
+
+    Does nothing in a process that ``multiprocessing`` did not start. A killed parent cannot notify its workers; without
+    this watchdog they would keep the port from the next ``serve``, and nobody would replace them.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True, name="end_with_parent").start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    log.warning("worker_without_parent")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket at the settings' host and port. Raises ``OSError`` where it can't be had."""
+    return _without_delay(socket.create_server(_address(settings), family=_family(settings), backlog=BACKLOG))
+
+
+def reserve(settings: Settings) -> socket.socket:
+    """The settings' host and port for worker processes: to be handed to them, each of which gets a socket of its own.
+
+    Raises ``OSError`` where the address can't be had.
+    """
+    listening = listen(settings)  # refused where anybody else has the port, which a shared one would not be
+    if not SPREADS:
+        return listening
+    address, family = listening.getsockname(), listening.family
+    listening.close()
+    return bind_beside(family, address)
+
+
+class _Shared(socket.socket):
+    """A socket that holds its address and does not listen. Where it is unpickled, there is another one beside it."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return bind_beside, (int(self.family), self.getsockname())
+
+
+def bind_beside(family: int, address: Any) -> socket.socket:
+    """One more socket at ``address``, for a process of the same user; it does not listen yet."""
+    beside = _Shared(family, socket.SOCK_STREAM)
+    beside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    beside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if family == socket.AF_INET6:
+        beside.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    beside.bind(address)
+    _without_delay(beside)
+    return beside
+
+
+def _without_delay(listening: socket.socket) -> socket.socket:
+    """Connections inherit it. Without it the kernel holds the second part of an answer back for 40 ms, and asyncio
+    sets it only on sockets that name their protocol."""
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _address(settings: Settings) -> tuple[str, int]:
+    return settings.host, settings.port
+
+
+def _family(settings: Settings) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in settings.host else socket.AF_INET

@@ -1,0 +1,55 @@
+"""The services of one process, as a way in receives them from the composition root."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from booking_payments.adapters.bank_transfer import TransferDesk
+from booking_payments.application.payments import BookingPayments
+from booking_payments.ports.clock import Clock
+from booking_payments.ports.gateway import Gateway
+from booking_payments.ports.ids import Ids
+from booking_payments.ports.storage import Storage
+from booking_payments.runtime.settings import Settings
+from booking_payments.sandbox.emulator import FakeStripe
+
+if TYPE_CHECKING:
+    from booking_payments.runtime.rate_limits import RateLimits
+
+
+@frozen(kw_only=True)
+class Readiness:
+    """Whether the service can work: ``database`` is reachable, ``migrations`` are current. ``detail`` says what to do
+    when one is not; it is shown to anybody, so it holds no address and no secret."""
+
+    database: bool
+    migrations: bool
+    detail: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.database and self.migrations
+
+
+@frozen(kw_only=True)
+class Services:
+    """The facade, what stored answers need, and what runs beside the app while it lives.
+
+    ``background`` is entered when the app starts and left when it stops. ``sandbox`` is there only with the fake
+    gateway: the customer's side of its 3-D Secure window; ``transfers`` only with the gateway for bank transfers: the
+    operator's side. ``limits`` is missing where rates are not bounded, and where no HTTP is served.
+    """
+
+    payments: BookingPayments
+    gateway: Gateway
+    storage: Storage
+    clock: Clock
+    ids: Ids
+    settings: Settings = field(repr=False)
+    ready: Callable[[], Awaitable[Readiness]]
+    background: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    sandbox: FakeStripe | None = None
+    transfers: TransferDesk | None = None
+    limits: "RateLimits | None" = None

@@ -1,0 +1,923 @@
+"""The settings: what may stand in the environment or in a ``.env`` file, and what is refused before anything starts.
+
+``load_settings`` is the one way in. A name with the prefix ``BOOKING_PAYMENTS_`` wins over the bare name wherever that
+is given: the bare one may be the host application's. Then the environment wins over the file. Empty values count as
+unset. Secrets never show in ``repr`` or in an error.
+"""
+
+import ipaddress
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, tzinfo
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Self
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+from zoneinfo import ZoneInfo
+
+from attrs import evolve, frozen
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, Field, InstanceOf, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.domain.presenting import SUFFIX_LENGTH, is_suffix
+from booking_payments.domain.refunds import CustomerRefunds
+from booking_payments.ports.publisher import BROKER, WEBHOOK
+from booking_payments.ports.schema_name import SCHEMA_PARAMETER, is_schema_name
+from booking_payments.ports.signing_key import signing_key
+from booking_payments.runtime.extras import extra
+from booking_payments.runtime.problems import Problem, SettingsError
+
+DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
+"""Signs tokens where nobody but this machine can call and no real money moves."""
+DEVELOPMENT_WEBHOOK_SECRET: Final = "whsec_development"  # noqa: S105 - public by design
+DEFAULT_DATABASE: Final = "sqlite:///booking-payments.db"
+MIN_SECRET_BYTES: Final = 32
+"""RFC 7518 section 3.2: an HS256 key is at least as long as the hash."""
+MIN_RSA_BITS: Final = 2048
+"""RFC 7518 section 3.3."""
+
+AMOUNT_DIGITS: Final = 8
+MOST_AMOUNT_DIGITS: Final = 12
+"""Bounds of ``GATEWAY_MAX_AMOUNT_DIGITS``: what Stripe takes by default, and at most. A test compares them with the
+adapter's table."""
+
+PREFIX: Final = "BOOKING_PAYMENTS_"
+"""Before the name of any setting: the name that wins."""
+
+_SQLITE: Final = re.compile(r"sqlite(\+[a-z0-9_]+)?:///", re.ASCII)
+_POSTGRESQL: Final = re.compile(r"postgres(ql)?(\+[a-z0-9_]+)?://", re.ASCII)
+"""With any driver: the application beside us may need another one than we do, and name it in the same address."""
+
+_OTHER_DRIVERS: Final = frozenset(
+    {
+        *("async_fallback", "command_timeout", "prepared_statement_cache_size", "prepared_statement_name_func"),
+        *("server_settings", "statement_cache_size", "max_cached_statement_lifetime", "max_cacheable_statement_size"),
+    }
+)
+"""Parameters of an address that only asyncpg and its dialect know: libpq refuses them."""
+
+
+class GatewayName(StrEnum):
+    """Who moves the money."""
+
+    STRIPE = "stripe"
+    BANK_TRANSFER = "bank_transfer"
+    FAKE = "fake"
+
+
+class AfterDeadLetter(StrEnum):
+    """What a booking's messages do behind one that was given up."""
+
+    WAIT = "wait"
+    CONTINUE = "continue"
+
+
+class JwtAlgorithm(StrEnum):
+    """How tokens are signed."""
+
+    HS256 = "HS256"
+    RS256 = "RS256"
+    ES256 = "ES256"
+
+
+class LogFormat(StrEnum):
+    """For people, or for machines."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The standard library's levels."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+@frozen
+class Rate:
+    """``requests`` in each ``period_s`` seconds."""
+
+    requests: int
+    period_s: int
+
+
+# --- how a value is read: the message of a failure is the setting's description, so these only say no --------------
+
+
+def _plain_decimal(value: Any) -> Any:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", str(value), re.ASCII):
+        raise ValueError
+    return Decimal(str(value))
+
+
+def _plain_int(value: Any) -> Any:
+    if not re.fullmatch(r"[0-9]{1,9}", str(value), re.ASCII):
+        raise ValueError
+    return int(value)
+
+
+_PERIODS_S: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+def _rate(value: Any) -> Any:
+    match = re.fullmatch(r"([0-9]{1,9})/(second|minute|hour|day)", str(value), re.ASCII)
+    if not match or int(match[1]) < 1:
+        raise ValueError
+    return Rate(int(match[1]), _PERIODS_S[match[2]])
+
+
+def _time_zone(value: Any) -> Any:
+    """A zone of the IANA database by its name. UTC is there also where the system has no such database."""
+    if value == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(str(value))
+    except (KeyError, OSError) as error:  # an unknown name, and that of a folder
+        raise ValueError from error
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in str(value).split(",") if part.strip())
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _web_address(value: Any) -> Any:
+    if not re.fullmatch(r"https?://[!-~]+", str(value), re.ASCII) or not _parts(str(value)).hostname:
+        raise ValueError
+    return str(value)
+
+
+def _parts(url: str) -> SplitResult:
+    """The parts of ``url``; ValueError for one whose port is none."""
+    parts = urlsplit(url)
+    _ = parts.port
+    return parts
+
+
+def _origin(value: Any) -> Any:
+    parts = _parts(_web_address(value))
+    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError
+    return str(value).rstrip("/")
+
+
+def _return_url(value: Any) -> Any:
+    if "@" in _parts(_web_address(value)).netloc:
+        raise ValueError
+    return value
+
+
+def _origins(value: Any) -> Any:
+    return tuple(_origin(part) for part in _split(value))
+
+
+def _host(value: Any) -> Any:
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", str(value), re.ASCII):
+        raise ValueError
+    return value
+
+
+def _database(value: Any) -> Any:
+    url = str(value)
+    if _SQLITE.match(url):
+        path = url.split("///", 1)[1].split("?")[0]
+        in_file = bool(path) and ":memory:" not in path
+    else:
+        in_file = bool(_POSTGRESQL.match(url)) and bool(_parts(url).scheme)
+    if not in_file:
+        raise ValueError
+    return url
+
+
+def _schema(value: Any) -> Any:
+    if not is_schema_name(str(value)):
+        raise ValueError
+    return value
+
+
+_STORES: Final = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
+
+
+def _store(value: Any) -> Any:
+    if value == "memory":
+        return None
+    if not str(value).startswith(_STORES) or not (_parts(str(value)).netloc or str(value).startswith("unix:///")):
+        raise ValueError
+    return value
+
+
+def _broker(value: Any) -> Any:
+    """The address of a message broker, of any transport Kombu knows."""
+    if not re.fullmatch(r"[a-z][a-z0-9+]*://[!-~]*", str(value), re.ASCII):
+        raise ValueError
+    return value
+
+
+def _networks(value: Any) -> Any:
+    """Addresses and networks in their usual spelling; never all of the internet."""
+    networks = [ipaddress.ip_network(part) for part in _split(value)]
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError
+    return tuple(str(network) for network in networks)
+
+
+def _prefixed(*prefixes: str) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if not re.fullmatch(r"[!-~]+", str(value), re.ASCII) or not str(value).startswith(prefixes):
+            raise ValueError
+        return value
+
+    return BeforeValidator(check)
+
+
+def _pem(value: Any) -> Any:
+    """A public key in PEM; a one-line spelling with ``\\n`` is taken too."""
+    text = str(value).replace("\\n", "\n")
+    _algorithm_in(text)
+    return text
+
+
+def _algorithm_in(pem: str) -> JwtAlgorithm:
+    """The algorithm that a key in PEM is for; ValueError for a key that is for none of ours or too weak."""
+    with extra("http", "JWT_PUBLIC_KEY"):
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    try:
+        found = _algorithm_of(load_pem_public_key(pem.encode()))
+    except UnsupportedAlgorithm:
+        found = None
+    if found is None:
+        raise ValueError
+    return found
+
+
+def _algorithm_of(key: object) -> JwtAlgorithm | None:
+    """The algorithm that ``key`` is for, or None when it is for none of ours or too weak."""
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
+        return JwtAlgorithm.RS256
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        return JwtAlgorithm.ES256
+    return None
+
+
+def _signing_secrets(value: Any) -> Any:
+    secrets = _split(value)
+    for secret in secrets:
+        signing_key(secret)
+    return secrets
+
+
+def _suffix(value: Any) -> Any:
+    if not is_suffix(str(value)):
+        raise ValueError
+    return value
+
+
+def _method_types(value: Any) -> Any:
+    types = tuple(dict.fromkeys(_split(value)))
+    if not all(re.fullmatch(r"[a-z][a-z0-9_]{1,49}", each, re.ASCII) for each in types):
+        raise ValueError
+    return types
+
+
+Fraction = Annotated[Decimal, BeforeValidator(_plain_decimal), Field(lt=1)]
+Amount = Annotated[Decimal, BeforeValidator(_plain_decimal)]
+Count = Annotated[int, BeforeValidator(_plain_int)]
+Limit = Annotated[InstanceOf[Rate], BeforeValidator(_rate)]
+Level = Annotated[LogLevel, BeforeValidator(_upper)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+SigningSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_signing_secrets)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
+
+MethodTypes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_method_types)]
+
+_METHOD_TYPES: Final = "must be types of payment methods in Stripe's words, separated by commas: card,sepa_debit"
+_AMOUNT: Final = "must be an amount in major units and not negative, such as 0.30"
+
+
+class Settings(BaseSettings):
+    """All settings, checked. Made by ``load_settings``; reading it asks neither the environment nor a file.
+
+    A field's alias is its name in the environment, its description what an error says. Fields called ``given_...``
+    hold what was said; the property without the prefix is what follows from it.
+    """
+
+    embedded: ClassVar[bool] = False
+    """Whether nobody calls this process over HTTP: then nobody needs tokens, and webhooks need not come in here."""
+
+    _read_from: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        case_sensitive=True,
+        env_ignore_empty=True,
+        str_strip_whitespace=True,
+        hide_input_in_errors=True,
+        validate_default=False,
+    )
+
+    # The gateway
+    stripe_publishable_key: Annotated[str | None, _prefixed("pk_")] = Field(
+        None, alias="STRIPE_PUBLISHABLE_KEY", description="must be the publishable key, which begins with pk_"
+    )
+    stripe_secret_key: Annotated[SecretStr | None, _prefixed("sk_", "rk_")] = Field(
+        None, alias="STRIPE_SECRET_KEY", description="must be a secret or restricted key, which begins with sk_ or rk_"
+    )
+    given_webhook_secrets: Secrets = Field(
+        (), alias="STRIPE_WEBHOOK_SECRET", description="must be one secret, or several separated by commas"
+    )
+    fake_webhook_url: Annotated[str | None, BeforeValidator(_return_url)] = Field(
+        None,
+        alias="FAKE_WEBHOOK_URL",
+        description="must be an address such as http://127.0.0.1:8000/webhooks/stripe, without user and password",
+    )
+    stripe_api_base: Annotated[str | None, BeforeValidator(_web_address)] = Field(
+        None, alias="STRIPE_API_BASE", description="must be an address such as http://127.0.0.1:12111"
+    )
+    stripe_allowed_methods: MethodTypes = Field((), alias="STRIPE_ALLOWED_METHODS", description=_METHOD_TYPES)
+    stripe_excluded_methods: MethodTypes = Field((), alias="STRIPE_EXCLUDED_METHODS", description=_METHOD_TYPES)
+    stripe_method_configuration: Annotated[str | None, _prefixed("pmc_")] = Field(
+        None,
+        alias="STRIPE_METHOD_CONFIGURATION",
+        description="must be the id of a payment method configuration, which begins with pmc_",
+    )
+    statement_descriptor_suffix: Annotated[str | None, BeforeValidator(_suffix)] = Field(
+        None,
+        alias="STATEMENT_DESCRIPTOR_SUFFIX",
+        description=f"must be at most {SUFFIX_LENGTH} plain characters with a letter, and none of < > \\ ' \" *",
+    )
+    receipt_emails: bool = Field(False, alias="RECEIPT_EMAILS", description="must be true or false")
+    given_installation_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
+        None,
+        alias="INSTALLATION_ID",
+        description="must be 1 to 64 letters, digits, dots, dashes and underscores",
+    )
+    given_gateway: GatewayName | None = Field(
+        None, alias="PAYMENT_GATEWAY", description="must be stripe, bank_transfer or fake"
+    )
+    bank_transfer_pay_to: str | None = Field(
+        None,
+        alias="BANK_TRANSFER_PAY_TO",
+        max_length=500,
+        description="must be text of at most 500 characters: the account that customers send money to",
+    )
+
+    # The house's terms
+    processing_fee_rate: Fraction = Field(
+        Decimal("0.03"),
+        alias="PAYMENT_PROCESSING_FEE_RATE",
+        description="must be a fraction from 0 to below 1, such as 0.03 for 3 %",
+    )
+    fee_payer: FeePayer = Field(
+        FeePayer.ORGANIZER, alias="PAYMENT_FEE_PAYER", description="must be organizer or customer"
+    )
+    fee_fixed: Amount | None = Field(None, alias="PAYMENT_FEE_FIXED", description=_AMOUNT)
+    fee_min: Amount | None = Field(None, alias="PAYMENT_FEE_MIN", description=_AMOUNT)
+    fee_max: Amount | None = Field(None, alias="PAYMENT_FEE_MAX", description=_AMOUNT)
+    fee_refund: FeeOnRefund = Field(
+        FeeOnRefund.KEPT, alias="PAYMENT_FEE_REFUND", description="must be kept or returned"
+    )
+    retry_attempts: Annotated[Count, Field(ge=1, le=20)] = Field(
+        3, alias="PAYMENT_RETRY_ATTEMPTS", description="must be a whole number from 1 to 20"
+    )
+    retry_delay_s: Annotated[Amount, Field(le=20)] = Field(
+        Decimal(1), alias="PAYMENT_RETRY_DELAY", description="must be a number of seconds from 0 to 20, such as 1"
+    )
+    return_url: Annotated[str | None, BeforeValidator(_return_url)] = Field(
+        None,
+        alias="PAYMENT_RETURN_URL",
+        description="must be an absolute address such as https://example.com/paid",
+    )
+    given_return_url_origins: Origins = Field(
+        (),
+        alias="PAYMENT_RETURN_URL_ORIGINS",
+        description="must be origins separated by commas, such as https://example.com, without a path",
+    )
+    business_time_zone: Annotated[InstanceOf[tzinfo], BeforeValidator(_time_zone)] = Field(
+        UTC,
+        alias="BUSINESS_TIME_ZONE",
+        description="must be the name of a time zone that the system's tzdata knows, such as UTC or Europe/Berlin",
+    )
+    operation_lease_s: Annotated[Count, Field(ge=1, le=3600)] = Field(
+        60, alias="OPERATION_LEASE_S", description="must be a whole number of seconds from 1 to 3600"
+    )
+
+    # What callers may do, and what we may ask of the gateway
+    rate_limit_enabled: bool = Field(True, alias="RATE_LIMIT_ENABLED", description="must be true or false")
+    rate_limit_money: Limit = Field(
+        Rate(60, 60), alias="RATE_LIMIT_MONEY", description="must be a rate such as 60/minute (second, hour, day)"
+    )
+    rate_limit_address: Limit = Field(
+        Rate(600, 60), alias="RATE_LIMIT_ADDRESS", description="must be a rate such as 600/minute (second, hour, day)"
+    )
+    rate_limit_store_url: Annotated[SecretStr | None, BeforeValidator(_store)] = Field(
+        None,
+        alias="RATE_LIMIT_STORE_URL",
+        description="must be memory, or redis://HOST:PORT/DATABASE (rediss, valkey, valkeys, unix)",
+    )
+    capture_by_customer: bool = Field(False, alias="PAYMENT_CAPTURE_BY_CUSTOMER", description="must be true or false")
+    customer_refunds: CustomerRefunds = Field(
+        CustomerRefunds.POLICY, alias="CUSTOMER_REFUNDS", description="must be policy or none"
+    )
+    full_refund_cancels_booking: bool = Field(
+        True, alias="FULL_REFUND_CANCELS_BOOKING", description="must be true or false"
+    )
+    max_unpaid_bookings_per_customer: Count = Field(
+        10, alias="MAX_UNPAID_BOOKINGS_PER_CUSTOMER", description="must be a whole number; 0 for no bound"
+    )
+    gateway_max_per_s: Count = Field(
+        20, alias="GATEWAY_MAX_PER_S", description="must be a whole number; 0 for no bound"
+    )
+    gateway_max_concurrent: Count = Field(
+        10, alias="GATEWAY_MAX_CONCURRENT", description="must be a whole number; 0 for no bound"
+    )
+    gateway_max_amount_digits: Annotated[Count, Field(ge=AMOUNT_DIGITS, le=MOST_AMOUNT_DIGITS)] = Field(
+        AMOUNT_DIGITS,
+        alias="GATEWAY_MAX_AMOUNT_DIGITS",
+        description=f"must be a whole number from {AMOUNT_DIGITS} to {MOST_AMOUNT_DIGITS}",
+    )
+
+    # Messages to the booking app
+    messages_webhook_url: Annotated[str | None, BeforeValidator(_return_url)] = Field(
+        None,
+        alias="MESSAGES_WEBHOOK_URL",
+        description="must be an address such as https://example.com/hooks/payments, without user and password",
+    )
+    given_messages_webhook_secrets: SigningSecrets = Field(
+        (),
+        alias="MESSAGES_WEBHOOK_SECRET",
+        description="must be whsec_ and 24 to 64 bytes in base64, or several of these separated by commas; make one "
+        "with: echo whsec_$(openssl rand -base64 32)",
+    )
+    messages_broker_url: Annotated[SecretStr | None, BeforeValidator(_broker)] = Field(
+        None, alias="MESSAGES_BROKER_URL", description="must be the address of a broker, such as amqp://HOST//"
+    )
+    messages_broker_queue: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = Field(
+        "booking-payments",
+        alias="MESSAGES_BROKER_QUEUE",
+        description="must be the name of a queue: letters, digits, dots, dashes and underscores",
+    )
+    messages_channel: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")] = Field(
+        "app",
+        alias="MESSAGES_CHANNEL",
+        description="must be a name of at most 40 letters a-z, digits, dashes and underscores: NAME in the channels "
+        "python:NAME and pull:NAME",
+    )
+    booking_expiring_notice_s: Annotated[Count, Field(le=86_400)] = Field(
+        600,
+        alias="BOOKING_EXPIRING_NOTICE_S",
+        description="must be a whole number of seconds from 0 to 86400; 0: never",
+    )
+    messages_retry_attempts: Annotated[Count, Field(ge=1, le=50)] = Field(
+        18, alias="MESSAGES_RETRY_ATTEMPTS", description="must be a whole number from 1 to 50"
+    )
+    messages_retry_delay_s: Annotated[Amount, Field(le=3600)] = Field(
+        Decimal(5), alias="MESSAGES_RETRY_DELAY", description="must be a number of seconds from 0 to 3600, such as 5"
+    )
+    messages_after_dead_letter: AfterDeadLetter = Field(
+        AfterDeadLetter.WAIT, alias="MESSAGES_AFTER_DEAD_LETTER", description="must be wait or continue"
+    )
+
+    # Where the books are
+    given_database_url: Annotated[SecretStr, BeforeValidator(_database)] = Field(
+        SecretStr(DEFAULT_DATABASE),
+        alias="DATABASE_URL",
+        description="must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME; one in memory would forget",
+    )
+
+    given_database_schema: Annotated[str | None, BeforeValidator(_schema)] = Field(
+        None,
+        alias="DATABASE_SCHEMA",
+        description="must be the name of a schema: letters a-z, digits and underscores, not beginning with pg_",
+    )
+
+    # Who may call
+    given_jwt_secret: SecretStr | None = Field(None, alias="JWT_SECRET", description="must be text")
+    jwt_public_key: Annotated[str | None, BeforeValidator(_pem)] = Field(
+        None,
+        alias="JWT_PUBLIC_KEY",
+        description="must be a public key in PEM: RSA of 2048 bits or more, or EC on P-256",
+    )
+    given_jwt_algorithm: JwtAlgorithm | None = Field(
+        None, alias="JWT_ALGORITHM", description="must be HS256, RS256 or ES256"
+    )
+    jwt_issuer: str | None = Field(None, alias="JWT_ISSUER", description="must be text")
+    jwt_audience: str | None = Field(None, alias="JWT_AUDIENCE", description="must be text")
+
+    # Where the service listens, and what it says
+    host: Annotated[str, BeforeValidator(_host)] = Field(
+        "127.0.0.1", alias="HOST", description="must be an address or host name without scheme and port"
+    )
+    port: Annotated[Count, Field(ge=1, le=65535)] = Field(
+        8000, alias="PORT", description="must be a TCP port, a whole number from 1 to 65535"
+    )
+    workers: Annotated[Count, Field(ge=1, le=256)] = Field(
+        1, alias="WORKERS", description="must be a whole number from 1 to 256"
+    )
+    public_url: Annotated[str | None, BeforeValidator(_origin)] = Field(
+        None,
+        alias="PUBLIC_URL",
+        description="must be where customers reach this service, such as https://pay.example.com, without a path",
+    )
+    checkout_enabled: bool = Field(True, alias="CHECKOUT_ENABLED", description="must be true or false")
+    console_enabled: bool = Field(True, alias="CONSOLE_ENABLED", description="must be true or false")
+    trusted_proxies: Networks = Field(
+        (),
+        alias="TRUSTED_PROXIES",
+        description="must be addresses or networks separated by commas, such as 10.0.0.7,fd00::/8; never all of them",
+    )
+    cors_origins: Origins = Field(
+        (),
+        alias="CORS_ORIGINS",
+        description="must be origins separated by commas, such as https://example.com, without a path",
+    )
+    hsts_max_age_s: Annotated[Count, Field(le=126_144_000)] = Field(
+        0, alias="HSTS_MAX_AGE_S", description="must be a whole number of seconds; 0 for none"
+    )
+    docs_enabled: bool = Field(True, alias="DOCS_ENABLED", description="must be true or false")
+    worker_concurrency: Annotated[Count, Field(ge=1, le=100)] = Field(
+        10, alias="WORKER_CONCURRENCY", description="must be a whole number from 1 to 100"
+    )
+    log_level: Level = Field(
+        LogLevel.INFO, alias="LOG_LEVEL", description="must be DEBUG, INFO, WARNING, ERROR or CRITICAL"
+    )
+    given_log_level_payments: Level | None = Field(
+        None, alias="LOG_LEVEL_PAYMENTS", description="must be DEBUG, INFO, WARNING, ERROR or CRITICAL"
+    )
+    given_log_format: LogFormat | None = Field(None, alias="LOG_FORMAT", description="must be console or json")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment and file come in through ``load_settings``, which knows which name wins."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        problems = tuple(_misfits(self))
+        if problems:
+            raise SettingsError(*problems)
+        return self
+
+    # --- what follows
+
+    def read_from(self, name: str) -> str | None:
+        """The name under which the setting ``name`` was given, with the prefix or without; None where it was not."""
+        return self._read_from.get(name)
+
+    @property
+    def prefixed(self) -> tuple[str, ...]:
+        """The names with the prefix that were read."""
+        return tuple(sorted(given for name, given in self._read_from.items() if given != name))
+
+    @property
+    def gateway(self) -> GatewayName:
+        """Stripe when there is a key for it, unless said otherwise."""
+        return self.given_gateway or (GatewayName.STRIPE if self.stripe_secret_key else GatewayName.FAKE)
+
+    @property
+    def livemode(self) -> bool:
+        """Whether real money moves."""
+        if self.gateway is GatewayName.BANK_TRANSFER:
+            return True
+        key = self.stripe_secret_key
+        return self.gateway is GatewayName.STRIPE and key is not None and is_live(key.get_secret_value())
+
+    @property
+    def listens_on_loopback(self) -> bool:
+        """Whether only this machine can call."""
+        return is_loopback(self.host)
+
+    @property
+    def in_development(self) -> bool:
+        """The fake gateway on loopback: nobody else can call and no real money moves."""
+        return self.gateway is GatewayName.FAKE and self.listens_on_loopback
+
+    @property
+    def webhook_names(self) -> tuple[str, ...]:
+        """The names under which webhooks are taken, the gateway's own first. The fake gateway speaks Stripe's language,
+        so it takes what is sent to Stripe's address, too; bank transfers send no webhooks."""
+        match self.gateway:
+            case GatewayName.FAKE:
+                return (GatewayName.FAKE.value, GatewayName.STRIPE.value)
+            case GatewayName.BANK_TRANSFER:
+                return ()
+            case GatewayName.STRIPE:
+                return (GatewayName.STRIPE.value,)
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The secrets that a webhook may be signed with."""
+        given = tuple(secret.get_secret_value() for secret in self.given_webhook_secrets)
+        return given or ((DEVELOPMENT_WEBHOOK_SECRET,) if self.in_development else ())
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that every process with these settings delivers on."""
+        ways = {WEBHOOK: self.messages_webhook_url, BROKER: self.messages_broker_url}
+        return tuple(name for name, address in ways.items() if address)
+
+    @property
+    def messages_webhook_secrets(self) -> tuple[str, ...]:
+        """The secrets that outgoing webhooks are signed with, each of them."""
+        return tuple(secret.get_secret_value() for secret in self.given_messages_webhook_secrets)
+
+    @property
+    def own_address(self) -> str:
+        """Where a browser reaches this service: ``PUBLIC_URL``, or from this machine where it listens."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not listened on
+        return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def return_url_origins(self) -> tuple[str, ...]:
+        """Where a ``return_url`` may lie; the default one's origin and our own always belong to it."""
+        own = (_origin_of(self.return_url),) if self.return_url else ()
+        public = (self.public_url,) if self.public_url else ()
+        return tuple(dict.fromkeys((*self.given_return_url_origins, *own, *public)))
+
+    @property
+    def normalized_database_url(self) -> str:
+        """The database in SQLAlchemy's spelling, with its async driver, and the schema where it is another one than
+        usual. It may hold a password."""
+        url = normalize_database_url(self.given_database_url.get_secret_value())
+        if self.given_database_schema is None or not url.startswith("postgresql"):
+            return url
+        return f"{url}{'&' if '?' in url else '?'}{SCHEMA_PARAMETER}={self.given_database_schema}"
+
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether the books are in PostgreSQL; otherwise they are in SQLite."""
+        return self.normalized_database_url.startswith("postgresql")
+
+    @property
+    def uses_development_jwt_secret(self) -> bool:
+        """Whether tokens are signed with a secret that everybody knows; to be announced in the log."""
+        return self.in_development and self.given_jwt_secret is None and self.jwt_public_key is None
+
+    @property
+    def jwt_algorithm(self) -> JwtAlgorithm:
+        """The one algorithm of tokens: as said, otherwise that of the key."""
+        if self.given_jwt_algorithm:
+            return self.given_jwt_algorithm
+        return _algorithm_in(self.jwt_public_key) if self.jwt_public_key else JwtAlgorithm.HS256
+
+    @property
+    def jwt_signing_key(self) -> str | None:
+        """What signs tokens, None where only somebody else can sign them."""
+        if self.jwt_algorithm is not JwtAlgorithm.HS256:
+            return None
+        if self.given_jwt_secret:
+            return self.given_jwt_secret.get_secret_value()
+        return DEVELOPMENT_JWT_SECRET if self.uses_development_jwt_secret else None
+
+    @property
+    def jwt_verification_key(self) -> str:
+        """What tokens are verified with."""
+        key = self.jwt_signing_key or self.jwt_public_key
+        if not key:
+            raise SettingsError(_TOKENS_MISSING)
+        return key
+
+    @property
+    def log_level_payments(self) -> LogLevel:
+        """The level of the payment log, which can be turned up alone."""
+        return self.given_log_level_payments or self.log_level
+
+    @property
+    def log_format(self) -> LogFormat:
+        """As said, otherwise for people on a terminal and for machines elsewhere."""
+        return self.given_log_format or (LogFormat.CONSOLE if sys.stderr.isatty() else LogFormat.JSON)
+
+
+class EmbeddedSettings(Settings):
+    """The settings of a process that only calls the library: no token, webhook secret or address is demanded."""
+
+    embedded: ClassVar[bool] = True
+
+
+def load_settings(
+    env: Mapping[str, str] | None = None,
+    env_file: str | Path | None = ".env",
+    *,
+    overrides: Mapping[str, str] | None = None,
+    embedded: bool = False,
+) -> Settings:
+    """The settings of ``env`` (None: this process's environment) over those of ``env_file`` (None: no file).
+
+    A name with ``PREFIX`` wins over the bare one, also where the bare one is in the environment and it is in the file.
+    ``overrides``, by their bare names, win over both. ``embedded``: this process answers nothing over HTTP, so what
+    only that needs is not demanded. Raises ``SettingsError``, which names every wrong setting as it was given.
+    """
+    file = _file(env_file)
+    sources = (os.environ if env is None else env, file)
+    values, read_from = dict[str, Any](), dict[str, str]()
+    for name in SETTING_NAMES:
+        names = [(said, source) for said in (f"{PREFIX}{name}", name) for source in sources]
+        given = next(((said, source[said]) for said, source in names if source.get(said, "").strip()), None)
+        if (overrides or {}).get(name, "").strip():
+            given = (name, (overrides or {})[name])
+        if given is not None:
+            read_from[name], values[name] = given
+    try:
+        settings = (EmbeddedSettings if embedded else Settings)(**values)
+    except ValidationError as error:
+        raise SettingsError(*_as_given(_explained(error), read_from)) from None
+    except SettingsError as error:
+        raise SettingsError(*_as_given(error.problems, read_from)) from None
+    settings._read_from = read_from
+    return settings
+
+
+def _file(path: str | Path | None) -> Mapping[str, str]:
+    """The assignments in the file at ``path``; none where it is not there."""
+    if path is None or not Path(path).expanduser().is_file():
+        return {}
+    try:
+        found = dotenv_values(Path(path).expanduser(), encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SettingsError(Problem(str(path), "must be a text file in UTF-8")) from None
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _as_given(problems: Iterable[Problem], read_from: Mapping[str, str]) -> Iterator[Problem]:
+    """The problems, each with the name under which its setting was given."""
+    return (evolve(each, setting=read_from.get(each.setting, each.setting)) for each in problems)
+
+
+_REMEDIES: Final = {field.alias or name: field.description or "" for name, field in Settings.model_fields.items()}
+SETTING_NAMES: Final = frozenset(_REMEDIES)
+"""Every name that is read, as it stands in the environment."""
+
+
+def _explained(error: ValidationError) -> Iterator[Problem]:
+    """Each wrong setting once, with our own words: the library's may repeat the value."""
+    for name in dict.fromkeys(str(each["loc"][0]) for each in error.errors(include_input=False)):
+        yield Problem(name, _REMEDIES[name])
+
+
+def normalize_database_url(url: str) -> str:
+    """Any spelling of an address of SQLite or PostgreSQL as SQLAlchemy's with the driver that we use.
+
+    What other drivers call by another name than libpq is translated, and what only they know is left out. Raises
+    ``SettingsError`` for another database.
+    """
+    if found := _SQLITE.match(url):
+        return f"sqlite+aiosqlite:///{url[found.end() :]}"
+    if found := _POSTGRESQL.match(url):
+        base, mark, query = url[found.end() :].partition("?")
+        return f"postgresql+psycopg://{base}{mark}{_for_libpq(query)}".removesuffix("?")
+    raise SettingsError(Problem("DATABASE_URL", _REMEDIES["DATABASE_URL"]))
+
+
+def _for_libpq(query: str) -> str:
+    """The parameters of an address, in libpq's words; as they are where they are in them already."""
+    given = parse_qsl(query, keep_blank_values=True)
+    if not any(name == "ssl" or name in _OTHER_DRIVERS for name, _ in given):
+        return query
+    kept = [(name, value) for name, value in given if name not in _OTHER_DRIVERS]
+    ours = [("sslmode", _SSL.get(value, value)) if name == "ssl" else (name, value) for name, value in kept]
+    return urlencode(ours, quote_via=quote)
+
+
+_SSL: Final = {"true": "require", "on": "require", "1": "require", "false": "disable", "off": "disable", "0": "disable"}
+"""asyncpg's ``ssl`` in words of libpq's ``sslmode``, where the words differ."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is reached from this machine only. Names other than ``localhost`` are not looked up."""
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+# --- settings that do not go together ------------------------------------------------------------------------------
+
+_TOKENS_MISSING: Final = Problem(
+    "JWT_SECRET", "set it to 32 bytes or more (or set JWT_PUBLIC_KEY): only the fake gateway on loopback has a default"
+)
+
+
+def _misfits(settings: Settings) -> Iterator[Problem]:
+    yield from _gateway_misfits(settings)
+    yield from _secret_misfits(settings)
+    yield from _token_misfits(settings)
+    yield from _fee_misfits(settings)
+    yield from _worker_misfits(settings)
+    yield from _message_misfits(settings)
+
+
+def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
+    if settings.gateway is GatewayName.BANK_TRANSFER:
+        if settings.bank_transfer_pay_to is None:
+            yield Problem("BANK_TRANSFER_PAY_TO", "set it to the account that customers send their money to")
+        return
+    on_stripe = settings.gateway is GatewayName.STRIPE
+    if on_stripe and settings.stripe_secret_key is None:
+        yield Problem("STRIPE_SECRET_KEY", "set it to the secret key: the Stripe gateway cannot work without")
+    if on_stripe and settings.stripe_publishable_key is None:
+        yield Problem("STRIPE_PUBLISHABLE_KEY", "set it to the publishable key: browsers cannot pay without")
+    if _modes_differ(settings):
+        yield Problem("STRIPE_PUBLISHABLE_KEY", "must be of the same mode, live or test, as STRIPE_SECRET_KEY")
+    if settings.stripe_allowed_methods and (settings.stripe_excluded_methods or settings.stripe_method_configuration):
+        remedy = "goes with neither STRIPE_EXCLUDED_METHODS nor STRIPE_METHOD_CONFIGURATION; leave these out, or this"
+        yield Problem("STRIPE_ALLOWED_METHODS", remedy)
+    if _live_in_the_open(settings):
+        yield Problem("STRIPE_API_BASE", "must begin with https:// with a live key")
+
+
+def _secret_misfits(settings: Settings) -> Iterator[Problem]:
+    """What only a process that is called over HTTP needs to know secrets for."""
+    if settings.embedded:
+        return
+    if settings.gateway is GatewayName.STRIPE and not settings.webhook_secrets:
+        yield Problem("STRIPE_WEBHOOK_SECRET", "set it to the endpoint's signing secret: the Stripe gateway needs it")
+    if settings.gateway is GatewayName.FAKE and not settings.webhook_secrets:
+        yield Problem("STRIPE_WEBHOOK_SECRET", "set it: others can reach HOST, and the default is known to everybody")
+    if settings.given_jwt_secret is None and settings.jwt_public_key is None and not settings.in_development:
+        yield _TOKENS_MISSING
+
+
+def _modes_differ(settings: Settings) -> bool:
+    if settings.stripe_publishable_key is None or settings.stripe_secret_key is None:
+        return False
+    return is_live(settings.stripe_publishable_key) != is_live(settings.stripe_secret_key.get_secret_value())
+
+
+def _live_in_the_open(settings: Settings) -> bool:
+    base, key = settings.stripe_api_base, settings.stripe_secret_key
+    return bool(base and key and base.startswith("http://") and is_live(key.get_secret_value()))
+
+
+def is_live(key: str) -> bool:
+    """Whether a key of Stripe's moves real money: its second part says so (docs.stripe.com/keys)."""
+    return key.split("_")[1:2] == ["live"]
+
+
+def _token_misfits(settings: Settings) -> Iterator[Problem]:
+    secret, public_key = settings.given_jwt_secret, settings.jwt_public_key
+    if secret and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+        yield Problem("JWT_SECRET", "must have 32 bytes or more; make one with: openssl rand -hex 32")
+    if secret and secret.get_secret_value().startswith("-----BEGIN"):
+        yield Problem("JWT_SECRET", "must not be a key in PEM; a public key goes into JWT_PUBLIC_KEY")
+    if secret and public_key and settings.given_jwt_algorithm is None:
+        yield Problem("JWT_ALGORITHM", "set it, since both JWT_SECRET and JWT_PUBLIC_KEY are there; or remove one")
+    yield from _algorithm_misfits(settings)
+
+
+def _algorithm_misfits(settings: Settings) -> Iterator[Problem]:
+    algorithm, public_key = settings.given_jwt_algorithm, settings.jwt_public_key
+    if algorithm is None:
+        return
+    if algorithm is JwtAlgorithm.HS256:
+        if public_key and settings.given_jwt_secret is None:
+            yield Problem("JWT_ALGORITHM", "HS256 needs JWT_SECRET; with JWT_PUBLIC_KEY choose RS256 or ES256")
+    elif public_key is None:
+        yield Problem("JWT_PUBLIC_KEY", f"set it: {algorithm} verifies tokens with a public key")
+    elif _algorithm_in(public_key) is not algorithm:
+        yield Problem("JWT_ALGORITHM", f"must be {_algorithm_in(public_key)}, which is what JWT_PUBLIC_KEY is for")
+
+
+def _fee_misfits(settings: Settings) -> Iterator[Problem]:
+    least, most = settings.fee_min, settings.fee_max
+    if least is not None and most is not None and least > most:
+        yield Problem("PAYMENT_FEE_MIN", "must not be above PAYMENT_FEE_MAX")
+
+
+def _worker_misfits(settings: Settings) -> Iterator[Problem]:
+    if settings.workers > 1 and not (settings.on_postgresql and settings.gateway is not GatewayName.FAKE):
+        yield Problem("WORKERS", "must be 1, unless DATABASE_URL names PostgreSQL and the gateway is not the fake one")
+
+
+def _message_misfits(settings: Settings) -> Iterator[Problem]:
+    if settings.messages_webhook_url and not settings.given_messages_webhook_secrets:
+        yield Problem("MESSAGES_WEBHOOK_SECRET", "set it: a receiver cannot trust webhooks that nobody signed")
+    if settings.messages_broker_url and settings.messages_broker_url.get_secret_value().startswith("memory://"):
+        yield Problem("MESSAGES_BROKER_URL", "must be the address of a broker; one in memory reaches nobody")

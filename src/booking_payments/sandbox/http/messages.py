@@ -1,0 +1,56 @@
+"""What the sandbox reads and writes: whole requests and whole replies."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import msgspec
+from attrs import evolve, field, frozen
+
+from booking_payments.sandbox.emulator import Answer
+from booking_payments.sandbox.emulator.errors import Refusal
+
+MAX_BODY: Final = 512 * 1024
+"""Bytes (our own choice; the longest evidence of a dispute fits)."""
+
+
+@frozen
+class Request:
+    """``path`` is decoded, ``query`` is not; the names of headers are in lower case."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(factory=dict)
+    body: bytes = b""
+
+
+@frozen
+class Reply:
+    """``delay``: how long it is held back."""
+
+    status: int
+    content: Any
+    headers: Mapping[str, str] = field(factory=dict)
+    delay: timedelta = timedelta()
+
+    @property
+    def body(self) -> bytes:
+        return b"" if self.content is None else msgspec.json.encode(self.content)
+
+
+def reply_with(answer: Answer) -> Reply:
+    """The model's answer on its way to the caller."""
+    return Reply(answer.status, answer.body, answer.headers, answer.delay)
+
+
+def reply_refusing(refusal: Refusal) -> Reply:
+    """Stripe's error body, for what did not reach the model."""
+    headers = {"Request-Id": f"req_{secrets.token_hex(7)}", **refusal.headers}
+    return Reply(refusal.status, {"error": refusal.error}, headers)
+
+
+def without_body(reply: Reply) -> Reply:
+    """The same reply to a HEAD request."""
+    return evolve(reply, headers={**reply.headers, "Content-Length": str(len(reply.body))}, content=None)

@@ -1,0 +1,98 @@
+"""The contract of webhooks over every reader: Stripe's, which the fake shares; five headers; and none at all."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+import pytest
+
+from booking_payments.adapters.bank_transfer.events import BankTransferEvents
+from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.ports.gateway import Unreachable
+from booking_payments.ports.webhooks import WebhookHeaders, WebhookRequest
+from booking_payments.sandbox.signature import sign
+from booking_payments.testing import certificate_webhooks as certificates
+from booking_payments.testing.webhook_contract import (
+    NOW,
+    NoWebhooksContract,
+    WebhookReaderContract,
+    delivery,
+    refusal_of,
+)
+from tests.certificate_gateway import CertificateGateway
+
+
+class StripeSender:
+    """Stripe, and the fake gateway in its place."""
+
+    reader = StripeWebhooks(["whsec_contract"])
+
+    def event(self, event_id: str) -> bytes:
+        intent = {"id": "pi_1", "object": "payment_intent"}
+        event = {"id": event_id, "object": "event", "type": "payment_intent.succeeded", "data": {"object": intent}}
+        return json.dumps(event).encode()
+
+    def sign(self, body: bytes, at: datetime) -> Mapping[str, str]:
+        return {"Stripe-Signature": sign(body, "whsec_contract", at)}
+
+
+class TestStripeWebhooks(WebhookReaderContract):
+    @pytest.fixture
+    def sender(self) -> StripeSender:
+        return StripeSender()
+
+
+class TestFiveHeadersAndACertificate(WebhookReaderContract):
+    @pytest.fixture
+    def sender(self) -> CertificateGateway:
+        return CertificateGateway()
+
+    async def test_a_certificate_of_another_address_is_never_fetched(self, sender: CertificateGateway) -> None:
+        body = sender.event("evt_1")
+        headers = {**sender.sign(body, NOW), certificates.CERT_URL: "https://evil.example/certificate"}
+
+        assert await refusal_of(sender.reader, delivery(body, headers)) == "signature_malformed"
+        assert sender.fetched == []
+
+    async def test_a_certificate_that_cannot_be_fetched_is_no_verdict(self, sender: CertificateGateway) -> None:
+        body = sender.event("evt_1")
+        sender.reachable = False
+
+        with pytest.raises(Unreachable):
+            await sender.reader.read(delivery(body, sender.sign(body, NOW)))
+
+
+class TestBankTransfers(NoWebhooksContract):
+    @pytest.fixture
+    def reader(self) -> BankTransferEvents:
+        return BankTransferEvents()
+
+
+# --- a delivery as a value
+
+
+def test_headers_are_found_by_names_in_any_case() -> None:
+    headers = WebhookHeaders([("Stripe-Signature", "t=1")])
+
+    assert (headers["STRIPE-signature"], headers.get("stripe-signature"), "sTripe-Signature" in headers) == (
+        "t=1",
+        "t=1",
+        True,
+    )
+    assert (headers.get("other"), list(headers), len(headers)) == (None, ["stripe-signature"], 1)
+
+
+def test_a_header_that_came_twice_has_both_values() -> None:
+    assert WebhookHeaders([("A", "1"), ("b", "2"), ("a", "3")])["A"] == "1, 3"
+
+
+@pytest.mark.parametrize("given", ["t=1,v1=00", None, b"x"])
+def test_a_header_in_place_of_all_headers_is_a_clear_error(given: object) -> None:
+    with pytest.raises(TypeError, match=r"request\.headers"):
+        WebhookRequest(body=b"", headers=given, received_at=NOW)  # type: ignore[arg-type] # that is the test
+
+
+def test_a_delivery_does_not_show_what_it_carries() -> None:
+    request = delivery(b"canary", {"Secret": "canary"})
+
+    assert "canary" not in repr(request)
