@@ -71,11 +71,14 @@ async def start_payment(
         )
         if _goes_on(recorder.payment_or_none):
             if gateway not in (None, recorder.payment.gateway):
+                _require_customers_pay(world.at(gateway))
                 leaves = _leave(world, recorder, gateway, payment_method_id, confirm_immediately, return_url)
                 return
+            _require_customers_pay(world.of(recorder.payment))
             decisions.require_same_capture(recorder.payment, capture_method)
         else:
             chosen = world.at(gateway or world.gateway_names[0])
+            _require_customers_pay(chosen)
             recorder.start(started(chosen, recorder.booking, recorder.now, captured, recorder.payment_or_none))
         recorder.add(decisions.name_client(recorder.payment, client))
         waits = _go_on(world, recorder, payment_method_id, confirm_immediately, return_url)
@@ -117,6 +120,13 @@ def _require_known(world: World, gateway: str | None) -> None:
     if gateway is not None and gateway not in world.gateway_names:
         message = f"there is no gateway of this name here; choose one of: {', '.join(world.gateway_names)}"
         raise RefusedByRule(message, code="gateway_unknown")
+
+
+def _require_customers_pay(world: World) -> None:
+    """Raise ``RefusedByRule`` where only operators record payments at ``world.gateway``."""
+    if world.recorded:
+        message = f"payments of the gateway {world.gateway.name} are recorded by operators; choose another gateway"
+        raise RefusedByRule(message, code="gateway_for_operators")
 
 
 def _leave(
@@ -240,6 +250,7 @@ async def confirm_payment(
         payment = recorder.payment
         require(payment.status, Command.CONFIRM)
         decisions.require_payable(recorder.booking, recorder.now)
+        _require_customers_pay(world.of(payment))
         if payment_method_id is None and payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD:
             raise _method_required()
         if payment.intent_id is None:

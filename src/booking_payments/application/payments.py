@@ -171,6 +171,11 @@ class BookingPayments:
 
     # --- paying
 
+    @property
+    def gateway_names(self) -> tuple[str, ...]:
+        """The names of this installation's gateways, the default one first."""
+        return self._world.gateway_names
+
     async def start_payment(
         self,
         booking_id: str,
@@ -181,9 +186,14 @@ class BookingPayments:
         capture_method: CaptureMethod | None = None,
         return_url: str | None = None,
         client: Client | None = None,
+        gateway: str | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentView:
         """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
+
+        ``gateway`` names the one to pay by, by default the installation's first. An open payment of another gateway is
+        canceled first, and the new one is made when that gateway has confirmed it. A name that this installation does
+        not have raises ``RefusedByRule`` (``gateway_unknown``).
 
         Of an open payment the newest ``payment_method_id`` is charged by ``confirm_payment``, and the newest
         ``return_url`` is the default of later calls; where its intent takes no methods that redirect, it is canceled
@@ -203,8 +213,11 @@ class BookingPayments:
                 capture_method=capture_method,
                 return_url=return_url,
                 client=client,
+                gateway=gateway,
             )
             asked = {"payment_method_id": payment_method_id, "confirm_immediately": confirm_immediately}
+            if gateway is not None:
+                asked["gateway"] = gateway
             return audited(self._world, "start_payment", caller, work, booking_id=booking_id, asked=asked)
 
         given = {
@@ -214,6 +227,7 @@ class BookingPayments:
             "capture_method": capture_method,
             "return_url": return_url,
             "client": client,
+            "gateway": gateway,
         }
         return await self._once("start_payment", caller, idempotency_key, given, work, self._payment_memory)
 

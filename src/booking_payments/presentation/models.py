@@ -54,6 +54,15 @@ ClientText = Annotated[
         "`retry` too. Without it the browser is sent to the bank's page"
     ),
 ]
+GatewayText = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z][a-z0-9_]{0,39}$",
+        description="one of `gateways` in `/api/payment/config/`, by default the first; an open payment of another "
+        "gateway is canceled first",
+        examples=["bank_transfer"],
+    ),
+]
 MethodType = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,49}$", examples=["card"])]
 AdviceText = Literal["try_again", "other_method", "ask_bank", "fix_details"]
 """``domain.errors.Advice``: what the customer may do about an error."""
@@ -195,6 +204,7 @@ class StartPayment(Asked):
     capture_method: CaptureMethodText | None = None
     return_url: Url | None = None
     client: ClientText | None = None
+    gateway: GatewayText | None = None
 
 
 class ConfirmPayment(Asked):
@@ -276,6 +286,7 @@ class PaymentAnswer(Given):
     booking_id: str
     payment_id: str
     payment_intent_id: str | None
+    gateway: str
     client_secret: str | None
     status: PaymentStatusText
     requires_action: bool
@@ -393,6 +404,7 @@ class ConfigAnswer(Given):
 
     publishable_key: str | None
     gateway: str
+    gateways: list[str]
     processing_fee_rate: str
     retry_attempts: int
 

@@ -66,6 +66,7 @@ async def start(call: Call[StartPayment]) -> Answer:
         capture_method=CaptureMethod(given.capture_method) if given.capture_method else None,
         return_url=_return_url(call, given.return_url),
         client=Client(given.client) if given.client else None,
+        gateway=given.gateway,
     )
     return payment_answer(call, view)
 
