@@ -20,7 +20,7 @@ from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.instructions import CreateIntent, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments
-from booking_payments.runtime.composition import gateway_alone
+from booking_payments.runtime.composition import gateways_alone
 from booking_payments.runtime.payment_config import payment_config_of
 from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import (
@@ -626,7 +626,8 @@ def test_secrets_of_messages_are_never_shown() -> None:
 async def test_the_largest_charge_is_that_of_the_settings(env: Mapping[str, str], tmp_path: Path) -> None:
     settings = load(env, DATABASE_URL=f"sqlite:///{tmp_path}/books.db", GATEWAY_MAX_AMOUNT_DIGITS="9")
 
-    async with gateway_alone(settings) as gateway:
+    async with gateways_alone(settings) as gateways:
+        gateway = gateways[settings.gateway]
         gateway.check_charge(Money.parse("1000000", Currency.UGX))
         with pytest.raises(RefusedByRule):
             gateway.check_charge(Money.parse("10000000", Currency.UGX))

@@ -63,6 +63,7 @@ from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import CardDeclined, NotFound, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded, Settlement
 from booking_payments.domain.instructions import CaptureMethod, Client
+from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.publisher import Delivery, Message
@@ -172,6 +173,11 @@ class BookingPayments:
     # --- paying
 
     @property
+    def gateway_choices(self) -> tuple[str, ...]:
+        """The names of the gateways that customers may pay by: all but those whose payments operators record."""
+        return tuple(name for name in self._world.gateway_names if not self._world.at(name).recorded)
+
+    @property
     def gateway_names(self) -> tuple[str, ...]:
         """The names of this installation's gateways, the default one first."""
         return self._world.gateway_names
@@ -230,6 +236,31 @@ class BookingPayments:
             "gateway": gateway,
         }
         return await self._once("start_payment", caller, idempotency_key, given, work, self._payment_memory)
+
+    async def record_payment(
+        self,
+        booking_id: str,
+        caller: Caller = BACKEND,
+        *,
+        amount: AmountInput,
+        kind: ReceiptKind,
+        reference: str,
+        idempotency_key: str | None = None,
+    ) -> PaymentView:
+        """Write down that the whole price, ``amount``, was received by hand, at the gateway ``manual``.
+
+        An open payment of another gateway is canceled first. Raises ``RefusedByRule`` for customers
+        (``operators_only``), another amount (``amount_differs``) and an installation without such a gateway
+        (``gateway_unknown``).
+        """
+
+        def work(caller: Caller) -> Awaitable[PaymentView]:
+            work = paying.record_payment(self._world, booking_id, caller, amount=amount, kind=kind, reference=reference)
+            asked = {"amount": plain(amount), "kind": kind.value, "reference": reference}
+            return audited(self._world, "record_payment", caller, work, booking_id=booking_id, asked=asked)
+
+        given = {"booking_id": booking_id, "amount": amount_asked(amount), "kind": kind, "reference": reference}
+        return await self._once("record_payment", caller, idempotency_key, given, work, self._payment_memory)
 
     async def confirm_payment(
         self,

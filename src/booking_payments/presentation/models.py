@@ -221,6 +221,22 @@ class RetryPayment(Asked):
     return_url: Url | None = None
 
 
+class RecordPayment(Asked):
+    """What an operator received by hand."""
+
+    amount: AskedAmount
+    kind: Literal["cash", "invoice", "voucher", "gift_card"]
+    reference: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=100,
+            description="what names the receipt, the invoice or the voucher",
+            examples=["17-204"],
+        ),
+    ]
+
+
 class CapturePayment(Asked):
     """How much of the held money to collect; all of it by default."""
 

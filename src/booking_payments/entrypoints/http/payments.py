@@ -5,6 +5,7 @@ from typing import Any, Final
 from booking_payments.application.views import PaymentView
 from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.texts import require_line
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
@@ -19,6 +20,7 @@ from booking_payments.presentation.models import (
     PageAnswer,
     PaymentAnswer,
     PaymentsQuery,
+    RecordPayment,
     RetryPayment,
     StartPayment,
 )
@@ -67,6 +69,30 @@ async def start(call: Call[StartPayment]) -> Answer:
         return_url=_return_url(call, given.return_url),
         client=Client(given.client) if given.client else None,
         gateway=given.gateway,
+    )
+    return payment_answer(call, view)
+
+
+@endpoint(
+    POST,
+    f"{_PATH}/record/",
+    Access.OPERATOR,
+    summary="Record that the price was received by hand, at the gateway `manual`",
+    body=RecordPayment,
+    answers={200: PaymentAnswer},
+    errors=_HOLDING,
+    keyed=True,
+    operation="record_payment",
+    example={"amount": "100.00", "kind": "cash", "reference": "17-204"},
+)
+async def record(call: Call[RecordPayment]) -> Answer:
+    given = call.given
+    view = await call.services.payments.record_payment(
+        call.booking_id,
+        call.caller,
+        amount=given.amount,
+        kind=ReceiptKind(given.kind),
+        reference=given.reference,
     )
     return payment_answer(call, view)
 
@@ -198,4 +224,4 @@ def _filter(given: PaymentsQuery) -> PaymentFilter:
     )
 
 
-ENDPOINTS: Final = (start, confirm, retry, capture, cancel, status, events, listing)
+ENDPOINTS: Final = (start, record, confirm, retry, capture, cancel, status, events, listing)
