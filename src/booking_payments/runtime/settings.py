@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, tzinfo
 from decimal import Decimal
 from enum import StrEnum
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Self
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
@@ -26,6 +27,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.presenting import SUFFIX_LENGTH, is_suffix
 from booking_payments.domain.refunds import CustomerRefunds
+from booking_payments.ports.gateway_plugin import GROUP
 from booking_payments.ports.publisher import BROKER, WEBHOOK
 from booking_payments.ports.schema_name import SCHEMA_PARAMETER, is_schema_name
 from booking_payments.ports.signing_key import signing_key
@@ -324,6 +326,11 @@ _METHOD_TYPES: Final = "must be types of payment methods in Stripe's words, sepa
 _AMOUNT: Final = "must be an amount in major units and not negative, such as 0.30"
 
 
+def _nothing_given(_: str) -> tuple[str, str] | None:
+    """The look-up of settings that were not loaded from anywhere."""
+    return None
+
+
 class Settings(BaseSettings):
     """All settings, checked. Made by ``load_settings``; reading it asks neither the environment nor a file.
 
@@ -335,7 +342,7 @@ class Settings(BaseSettings):
     """Whether nobody calls this process over HTTP: then nobody needs tokens, and webhooks need not come in here."""
 
     _read_from: Mapping[str, str] = PrivateAttr(default_factory=dict)
-    _look_up: Callable[[str], tuple[str, str] | None] = PrivateAttr(default=lambda _: None)
+    _look_up: Callable[[str], tuple[str, str] | None] = PrivateAttr(default_factory=lambda: _nothing_given)
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -850,12 +857,25 @@ _TOKENS_MISSING: Final = Problem(
 
 
 def _misfits(settings: Settings) -> Iterator[Problem]:
+    unknown = tuple(_unknown_gateways(settings))
+    if unknown:  # what else is wrong depends on which gateways there are
+        yield from unknown
+        return
     yield from _gateway_misfits(settings)
     yield from _secret_misfits(settings)
     yield from _token_misfits(settings)
     yield from _fee_misfits(settings)
     yield from _worker_misfits(settings)
     yield from _message_misfits(settings)
+
+
+def _unknown_gateways(settings: Settings) -> Iterator[Problem]:
+    """Gateways that are neither ours nor any installed package's."""
+    for name in settings.gateways:
+        if name not in (STRIPE, BANK_TRANSFER, MANUAL, FAKE) and not entry_points(group=GROUP, name=name):
+            setting = "PAYMENT_GATEWAYS" if settings.given_gateways else "PAYMENT_GATEWAY"
+            installed = ", ".join(sorted(entry_points(group=GROUP).names))
+            yield Problem(setting, f"must name gateways that are installed: {installed}")
 
 
 def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
