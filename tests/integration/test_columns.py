@@ -36,9 +36,9 @@ FIXED: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "bp_payments": frozenset(
-        {"id", "booking_id", "reference", "customer_id", "amount_minor", "currency", "created_at", "terms"}
+        {"id", "booking_id", "reference", "customer_id", "gateway", "amount_minor", "currency", "created_at", "terms"}
     ),
-    "bp_inbox": frozenset({"id", "event_id", "type"}),
+    "bp_inbox": frozenset({"id", "event_id", "type", "gateway"}),
     "bp_answers": frozenset({"caller", "route", "key"}),
     "bp_refused_deliveries": frozenset({"hour"}),
     "bp_outbox": frozenset({"position", "id", "booking_id", "sequence", "payment_id", "type", "at", "data"}),

@@ -448,7 +448,7 @@ async def test_webhooks_are_taken_under_the_names_of_the_gateway(
     settings = load_settings({**given, "DATABASE_URL": f"sqlite:///{tmp_path}/books.db"}, None)
     await to_thread.run_sync(migrate, settings.normalized_database_url)
 
-    async with build(settings) as services:
+    async with build(settings, serving=True) as services:
         limits = services.limits
 
     assert limits is not None
