@@ -28,7 +28,15 @@ from booking_payments.adapters.sql.groups.statements import (
 )
 from booking_payments.adapters.sql.rows import Values
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
-from booking_payments.adapters.unit_of_work import ChangeSet, Loaded, PaymentChange, Scope, ScopeKind, StoredPayment
+from booking_payments.adapters.unit_of_work import (
+    ChangeSet,
+    Loaded,
+    PaymentChange,
+    Scope,
+    ScopeKind,
+    Session,
+    StoredPayment,
+)
 from booking_payments.domain.booking import Booking
 from booking_payments.ports.storage import InboxEntry, Subject
 
@@ -199,8 +207,6 @@ class MemberDatabase:
         self._write(LOCKED_BOOKINGS, [{name: read.row[name] for name in CHANGING_OF_BOOKING}])
 
     async def flush(self, changes: ChangeSet) -> None:
-        if changes.new_bookings:
-            raise NeedsOwnTransaction
         read = self._snapshot.booking
         self._change_booking(changes, read)
         for change in changes.payments.values():
@@ -242,10 +248,18 @@ class MemberDatabase:
 
 def _numbers(changes: ChangeSet, read: ReadBooking | None) -> Numbers:
     messages = {read.booking.id: read.last_message} if read else {}
-    if not changes.messages_by_booking().keys() <= messages.keys():
+    if not {each.booking_id for each in changes.messages} <= messages.keys():
         raise NeedsOwnTransaction
     payments: Mapping[str, ReadPayment] = read.payments if read else {}
     return Numbers(postings={its: each.last_posting for its, each in payments.items()}, messages=messages)
+
+
+class MemberSession(Session):
+    """Ends work that can't be served as soon as it shows: it runs once more, alone."""
+
+    async def recorded(self) -> None:
+        if self.changes.new_bookings:
+            raise NeedsOwnTransaction
 
 
 class MemberUnitOfWork(SqlUnitOfWork):
@@ -253,4 +267,4 @@ class MemberUnitOfWork(SqlUnitOfWork):
 
     def __init__(self, subject: Subject, snapshot: Snapshot) -> None:
         self.database = MemberDatabase(subject, snapshot)
-        super().__init__(NULL_CONNECTION, self.database)
+        super().__init__(NULL_CONNECTION, MemberSession(self.database))
