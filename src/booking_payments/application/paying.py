@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, Ended, carry_out, claim, judge, load, look
+from booking_payments.application.pricing import price_now
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.application.resuming import earlier_run, require_turn
@@ -19,6 +20,7 @@ from booking_payments.domain.instructions import CaptureMethod, Client, Replacem
 from booking_payments.domain.lifecycle import Command, PaymentStatus, require
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment, payment_of_booking
+from booking_payments.domain.receipts import ReceiptKind, receipt_method
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import Subject, UnitOfWork
 
@@ -39,6 +41,7 @@ async def start_payment(
     capture_method: CaptureMethod | None,
     return_url: str | None,
     client: Client | None = None,
+    gateway: str | None = None,
 ) -> PaymentView:
     """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
 
@@ -47,49 +50,111 @@ async def start_payment(
     takes methods that redirect. The capture method stays. While the customer is to act, the method that waits for it is
     not charged again, and comes back to where it was begun with.
 
+    ``gateway`` names the one that a new payment is made at, by default the installation's default one. An open payment
+    of another gateway is canceled first; a new payment follows when that gateway has confirmed it.
+
     A customer who names another ``capture_method`` than the booking's is refused unless the terms let customers choose;
     backends and operators may choose.
 
-    Raises ``RefusedByRule`` or ``NotPossibleNow`` where the booking can't be paid or the open payment can't be changed
-    so, ``CardDeclined``, and ``OutcomeUnknown`` when the gateway went silent.
+    Raises ``RefusedByRule`` or ``NotPossibleNow`` where the booking can't be paid, there is no such gateway, or the
+    open payment can't be changed so, ``CardDeclined``, and ``OutcomeUnknown`` when the gateway went silent.
     """
     if confirm_immediately and payment_method_id is None:
         raise _method_required()
-    waits = False
+    _require_known(world, gateway)
+    waits = leaves = False
 
     def begin(recorder: Recorder) -> None:
-        nonlocal waits
-        waits = False
+        nonlocal waits, leaves
+        waits = leaves = False
         decisions.require_payable(recorder.booking, recorder.now)
         captured = decisions.capture_of(
             recorder.booking, capture_method, world.config.capture_method, may_choose=_may_choose_capture(world, caller)
         )
         if _goes_on(recorder.payment_or_none):
+            if gateway not in (None, recorder.payment.gateway):
+                _require_customers_pay(world.at(gateway))
+                leaves = _leave(world, recorder, gateway, payment_method_id, confirm_immediately, return_url)
+                return
+            _require_customers_pay(world.of(recorder.payment))
             decisions.require_same_capture(recorder.payment, capture_method)
         else:
-            recorder.start(started(world, recorder.booking, recorder.now, captured, recorder.payment_or_none))
+            chosen = world.at(gateway or world.gateway_names[0])
+            _require_customers_pay(chosen)
+            recorder.start(started(chosen, recorder.booking, recorder.now, captured, recorder.payment_or_none))
         recorder.add(decisions.name_client(recorder.payment, client))
-        payment = recorder.payment
-        if payment.intent_id is None:
-            recorder.add(created(world, recorder, payment_method_id, confirm_immediately, return_url))
-        elif decisions.needs_other_intent(payment, return_url):
-            given = payment_method_id or decisions.attached_method(payment)
-            other = Replacement(payment_method_id=given, confirm=confirm_immediately, return_url=return_url)
-            key = world.ids.idempotency_key()
-            recorder.add(decisions.intend_replacement(payment, idempotency_key=key, replacement=other))
-        elif payment_method_id is not None and decisions.asks_for_attempt_in_action(payment, payment_method_id):
-            waits = True
-        elif confirm_immediately:
-            recorder.add(_confirmed(world, payment, payment_method_id, return_url))
-        else:
-            recorder.add(decisions.choose_return_url(payment, return_url))
-            recorder.add(_updated(world, payment, payment_method_id))
+        waits = _go_on(world, recorder, payment_method_id, confirm_immediately, return_url)
 
     view = await _run(world, booking_id, caller, begin, must_exist=False)
+    if leaves:
+        return await _run(world, booking_id, caller, begin)
     if not waits:
         return view
     acting = await _in_action(world, booking_id, caller, payment_method_id, return_url, goes_on=True)
     return acting or await _run(world, booking_id, caller, begin)
+
+
+def _go_on(
+    world: World, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
+) -> bool:
+    """Make the open payment's intent, charge it, or change it as asked. True where nothing is intended, because what is
+    asked for is the attempt that waits for the customer."""
+    payment = recorder.payment
+    if payment.intent_id is None:
+        recorder.add(created(world, recorder, payment_method_id, confirm, return_url))
+    elif decisions.needs_other_intent(payment, return_url):
+        given = payment_method_id or decisions.attached_method(payment)
+        other = Replacement(payment_method_id=given, confirm=confirm, return_url=return_url)
+        key = world.ids.idempotency_key()
+        recorder.add(decisions.intend_replacement(payment, idempotency_key=key, replacement=other))
+    elif payment_method_id is not None and decisions.asks_for_attempt_in_action(payment, payment_method_id):
+        return True
+    elif confirm:
+        recorder.add(_confirmed(world, payment, payment_method_id, return_url))
+    else:
+        recorder.add(decisions.choose_return_url(payment, return_url))
+        recorder.add(_updated(world, payment, payment_method_id))
+    return False
+
+
+def _require_known(world: World, gateway: str | None) -> None:
+    """Raise ``RefusedByRule`` for a gateway that this installation does not have; the error names those it has."""
+    if gateway is not None and gateway not in world.gateway_names:
+        message = f"there is no gateway of this name here; choose one of: {', '.join(world.gateway_names)}"
+        raise RefusedByRule(message, code="gateway_unknown")
+
+
+def _require_customers_pay(world: World) -> None:
+    """Raise ``RefusedByRule`` where only operators record payments at ``world.gateway``."""
+    if world.recorded:
+        message = f"payments of the gateway {world.gateway.name} are recorded by operators; choose another gateway"
+        raise RefusedByRule(message, code="gateway_for_operators")
+
+
+def _leave(
+    world: World,
+    recorder: Recorder,
+    gateway: str,
+    payment_method_id: str | None,
+    confirm: bool,
+    return_url: str | None,
+) -> bool:
+    """Give the open payment up for one at another ``gateway``. True where it is canceled already, because its own
+    gateway has made nothing for it yet; otherwise the new payment follows when that gateway has confirmed the end.
+
+    Raises ``RefusedByRule`` for an amount that the other gateway can't charge, so that nothing is given up in vain.
+    """
+    there = world.at(gateway).gateway
+    step = there.amount_step(recorder.booking.amount.currency)
+    there.check_charge(recorder.payment.fee_policy.of_booking(recorder.booking.amount, step).gross)
+    key = world.ids.idempotency_key()
+    if recorder.payment.intent_id is None:
+        purpose = ev.Purpose.CANCEL_PAYMENT
+        recorder.add(decisions.intend_cancel(recorder.payment, idempotency_key=key, purpose=purpose))
+        return True
+    other = Replacement(payment_method_id=payment_method_id, confirm=confirm, return_url=return_url, gateway=gateway)
+    recorder.add(decisions.intend_replacement(recorder.payment, idempotency_key=key, replacement=other))
+    return False
 
 
 def _updated(world: World, payment: Payment, payment_method_id: str | None) -> decisions.Facts:
@@ -167,6 +232,69 @@ def _method_required() -> RefusedByRule:
     return RefusedByRule("choose a payment method first: send payment_method_id", code="payment_method_required")
 
 
+# --- recording ---------------------------------------------------------------------------------------------------
+
+
+async def record_payment(
+    world: World, booking_id: str, caller: Caller, *, amount: AmountInput, kind: ReceiptKind, reference: str
+) -> PaymentView:
+    """Write down that an operator has received the booking's price by hand. An open payment of another gateway is
+    canceled first, and the money is booked when that gateway has confirmed it.
+
+    Args:
+        amount: What was received, in the booking's currency; it has to be the whole price.
+        kind: How the money came.
+        reference: What names the receipt, the invoice or the voucher.
+
+    Raises:
+        RefusedByRule: For customers, for another amount, and where no gateway of this installation records payments.
+        InvalidInput: For a reference that is none.
+        NotPossibleNow: When the booking can't be paid now.
+        OutcomeUnknown: When the other gateway did not say whether its payment is canceled: nothing is recorded yet.
+    """
+    name = _recording_gateway(world, caller)
+    method, there = receipt_method(kind, reference), world.at(name)
+    leaves = False
+
+    def begin(recorder: Recorder) -> None:
+        nonlocal leaves
+        leaves = False
+        booking = recorder.booking
+        decisions.require_payable(booking, recorder.now)
+        open_payment = recorder.payment if _goes_on(recorder.payment_or_none) else None
+        price = open_payment.amount if open_payment is not None and open_payment.gateway == name else None
+        _require_whole_price(price or price_now(there, booking).gross, amount)
+        if open_payment is not None and open_payment.gateway != name:
+            leaves = _leave(world, recorder, name, method, True, None)
+            return
+        if open_payment is None:
+            before = recorder.payment_or_none
+            recorder.start(started(there, booking, recorder.now, CaptureMethod.AUTOMATIC, before))
+        recorder.add(created(there, recorder, method, True, None))
+
+    view = await _run(world, booking_id, caller, begin, must_exist=False)
+    return await _run(world, booking_id, caller, begin) if leaves else view
+
+
+def _recording_gateway(world: World, caller: Caller) -> str:
+    if caller.customer_id is not None:
+        raise RefusedByRule("operators record payments; pay by one of the other gateways", code="operators_only")
+    for name in world.gateway_names:
+        if world.at(name).recorded:
+            return name
+    message = "no gateway of this installation records payments; add manual to PAYMENT_GATEWAYS"
+    raise RefusedByRule(message, code="gateway_unknown")
+
+
+def _require_whole_price(price: Money, amount: AmountInput) -> None:
+    if amount is None or isinstance(amount, Money):
+        given = amount
+    else:
+        given = Money.parse(amount if isinstance(amount, str) else f"{amount:f}", price.currency)
+    if given != price:
+        raise RefusedByRule(f"the price is {price}; record all of it at once", code="amount_differs")
+
+
 # --- confirming ------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +315,7 @@ async def confirm_payment(
         payment = recorder.payment
         require(payment.status, Command.CONFIRM)
         decisions.require_payable(recorder.booking, recorder.now)
+        _require_customers_pay(world.of(payment))
         if payment_method_id is None and payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD:
             raise _method_required()
         if payment.intent_id is None:
@@ -268,7 +397,7 @@ def amount_in(world: World, amount: AmountInput, payment: Payment) -> Money | No
         return None
     if not isinstance(amount, Money):
         amount = Money.parse(amount if isinstance(amount, str) else f"{amount:f}", payment.amount.currency)
-    world.gateway.check_amount(amount)
+    world.of(payment).gateway.check_amount(amount)
     return amount
 
 

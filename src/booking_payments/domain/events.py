@@ -64,6 +64,7 @@ class PaymentStarted:
     """The payment of a booking has started. It keeps the configuration of this moment.
 
     Attributes:
+        gateway: the name of the gateway that the payment belongs to; it never changes.
         amount_step: amounts computed later are rounded to multiples of this many minor units, which the gateway
             accepts.
         burnt: methods that must not be charged again, because of declines in the booking's earlier payments.
@@ -80,6 +81,7 @@ class PaymentStarted:
     event_starts_at: datetime
     capture_method: CaptureMethod
     max_attempts: int
+    gateway: str
     amount_step: int = 1
     burnt: tuple[BurntMethod, ...] = ()
 

@@ -184,8 +184,12 @@ Instruction = CreateIntent | UpdateIntent | ConfirmIntent | CaptureIntent | Canc
 
 @frozen(kw_only=True)
 class Replacement:
-    """The parameters of a new payment whose predecessor is canceled for it. Fields as in ``CreateIntent``."""
+    """The parameters of a new payment whose predecessor is canceled for it.
+
+    Fields as in ``CreateIntent``. ``gateway`` is the gateway of the new payment; None for that of the predecessor.
+    """
 
     payment_method_id: str | None
     confirm: bool
     return_url: str | None
+    gateway: str | None = None

@@ -334,6 +334,7 @@ class Payment:
         breakdown: how the charge divides into fee and net; follows the captured amount.
         captured: the collected amount; zero until the payment succeeds.
         authorized: the held amount; zero unless the payment requires capture.
+        gateway: the name of the gateway that the payment belongs to; it never changes.
         amount_step: all its amounts at the gateway are multiples of this many minor units.
         operation: the call in flight; None while there is none.
         late: the payment succeeded for a closed booking.
@@ -370,6 +371,7 @@ class Payment:
     created_at: datetime
     updated_at: datetime
     version: int
+    gateway: str
     amount_step: int = 1
     intent_id: str | None = None
     attempts: tuple[Attempt, ...] = ()
@@ -606,6 +608,7 @@ class Payment:
             "booking_id": self.booking_id,
             "payment_id": self.id,
             "payment_intent_id": self.intent_id,
+            "gateway": self.gateway,
             "client_secret": client_secret if awaits_customer else None,
             "status": self.status.value,
             "requires_action": requires_action,
@@ -769,6 +772,7 @@ def _started(fact: ev.PaymentStarted, recorded: ev.Recorded) -> Payment:
         event_starts_at=fact.event_starts_at,
         capture_method=fact.capture_method,
         max_attempts=fact.max_attempts,
+        gateway=fact.gateway,
         amount_step=fact.amount_step,
         burnt=fact.burnt,
         captured=zero,

@@ -238,10 +238,10 @@ class Payments(Protocol):
         """Store the polling state of the payment."""
         ...
 
-    async def due(self, now: datetime, limit: int) -> Sequence[str]:
+    async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
         """Return the ids of payments that are due for a check at ``now``, most overdue first.
 
-        Payments with a valid lease are left out.
+        Payments with a valid lease are left out. With ``gateway`` only payments of that gateway are returned.
         """
         ...
 
@@ -312,12 +312,14 @@ class InboxEntry:
         body: the part of the event that its reader stores.
         reason: why it was ignored, or how its processing failed; None otherwise.
         tries: how often it was processed.
+        gateway: the name of the gateway that it comes from.
         created_at: when the gateway created it; None if it does not say.
         delivered_at: when it was first delivered; None if it was only read from the gateway's list.
     """
 
     event_id: str
     type: str
+    gateway: str
     status: InboxStatus
     object_id: str | None
     received_at: datetime

@@ -70,6 +70,7 @@ def entry(number: int = 1, *, kind: str = "charge.refunded", status: InboxStatus
     return InboxEntry(
         event_id=f"evt_{number}",
         type=kind,
+        gateway="stripe",
         status=status,
         object_id="ch_1",
         received_at=NOW + timedelta(seconds=number),

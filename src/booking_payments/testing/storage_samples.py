@@ -106,7 +106,7 @@ PAYMENT_CHANGED: Final = attrs.evolve(
 PAYMENT_FIXED: Final = frozenset(
     {
         *("id", "booking_id", "booking_reference", "customer_id", "booking_amount", "fee_policy", "refund_policy"),
-        *("event_starts_at", "capture_method", "max_attempts", "created_at", "amount_step"),
+        *("event_starts_at", "capture_method", "max_attempts", "created_at", "amount_step", "gateway"),
     }
 )
 """The fields of a payment that never change."""
@@ -119,6 +119,7 @@ HANDOVER_CHANGED: Final = Handover(client_secret="pi_2_secret", next_action={"ty
 ENTRY: Final = InboxEntry(
     event_id=EVENT_ID,
     type="payment_intent.succeeded",
+    gateway="gateway_1",
     status=InboxStatus.FAILED,
     object_id="pi_1",
     received_at=NOW,
@@ -131,6 +132,7 @@ ENTRY: Final = InboxEntry(
 )
 ENTRY_CHANGED: Final = attrs.evolve(
     ENTRY,
+    gateway="gateway_2",
     status=InboxStatus.PROCESSED,
     object_id="pi_2",
     received_at=LATER,

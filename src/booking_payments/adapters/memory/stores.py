@@ -309,11 +309,12 @@ class MemoryPayments(RecordingPayments):
             items=tuple(rest[:limit]), next_cursor=encode_cursor(last.created_at, last.id) if last else None
         )
 
-    async def due(self, now: datetime, limit: int) -> Sequence[str]:
+    async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
         due = [
             (watch.next_look_at, payment_id)
             for payment_id, watch in self._tables.watches.items()
             if watch.is_due(now) and watch.next_look_at is not None
+            if gateway in (None, self._tables.payments[payment_id].gateway)
         ]
         return [payment_id for _, payment_id in sorted(due)[:limit]]
 

@@ -231,6 +231,7 @@ _DUE: Final = (
     .order_by(tables.payments.c.next_look_at)
     .limit(bindparam("most"))
 )
+_DUE_AT: Final = _DUE.where(tables.payments.c.gateway == bindparam("gateway"))
 
 
 class SqlPayments(RecordingPayments):
@@ -253,8 +254,11 @@ class SqlPayments(RecordingPayments):
         items, following = await _read_page(self._connection, statement, rows.payment_from, limit)
         return PaymentPage(items=items, next_cursor=following)
 
-    async def due(self, now: datetime, limit: int) -> Sequence[str]:
-        result = await self._connection.execute(_DUE, {"now": now, "most": limit})
+    async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
+        if gateway is None:
+            result = await self._connection.execute(_DUE, {"now": now, "most": limit})
+        else:
+            result = await self._connection.execute(_DUE_AT, {"now": now, "most": limit, "gateway": gateway})
         return [row.id for row in result]
 
 

@@ -39,6 +39,7 @@ def start(
     refund_policy: RefundPolicy,
     capture_method: CaptureMethod,
     max_attempts: int,
+    gateway: str,
     amount_step: int,
     before: Payment | None = None,
 ) -> ev.PaymentStarted:
@@ -46,6 +47,7 @@ def start(
 
     Args:
         now: compared with the booking's deadline and the start of its event.
+        gateway: the gateway's name.
         amount_step: the gateway accepts amounts in multiples of this many minor units.
         before: the booking's previous payment; methods that must not be charged again are carried over from it.
 
@@ -60,6 +62,7 @@ def start(
         refund_policy=refund_policy,
         capture_method=capture_method,
         max_attempts=max_attempts,
+        gateway=gateway,
         amount_step=amount_step,
         before=before,
     )
@@ -73,6 +76,7 @@ def started_for(
     refund_policy: RefundPolicy,
     capture_method: CaptureMethod,
     max_attempts: int,
+    gateway: str,
     amount_step: int,
     before: Payment | None = None,
 ) -> ev.PaymentStarted:
@@ -89,6 +93,7 @@ def started_for(
         event_starts_at=booking.event_starts_at,
         capture_method=capture_method,
         max_attempts=max_attempts,
+        gateway=gateway,
         amount_step=amount_step,
         burnt=burnt_methods(before) if before is not None else (),
     )
