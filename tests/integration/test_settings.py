@@ -431,6 +431,19 @@ def test_more_workers_need_postgresql() -> None:
     assert refused(STRIPE, WORKERS="2") == ["WORKERS"]
 
 
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"PAYMENT_GATEWAY": "stripe", **STRIPE}, ("stripe",)),
+        ({"PAYMENT_GATEWAY": "fake"}, ("fake", "stripe")),
+        ({"PAYMENT_GATEWAY": "bank_transfer", "BANK_TRANSFER_PAY_TO": "DE02", "JWT_SECRET": SECRET}, ()),
+    ],
+    ids=lambda value: value["PAYMENT_GATEWAY"] if isinstance(value, dict) else "",
+)
+def test_webhooks_are_taken_under_the_names_of_the_gateway(given: Mapping[str, str], names: tuple[str, ...]) -> None:
+    assert load_settings(given, None).webhook_names == names
+
+
 def test_more_workers_need_the_stripe_gateway() -> None:
     assert refused(WORKERS="2", DATABASE_URL="postgres://h/n") == ["WORKERS"]
 

@@ -394,8 +394,8 @@ def failed_is_duplicate(patch: Patch) -> None:
 def early_event_is_foreign(patch: Patch) -> None:
     found = webhooks._payment_of
 
-    async def other(uow: UnitOfWork, event: GatewayEvent) -> Payment | None:
-        return await found(uow, attrs.evolve(event, payment_id=None))
+    async def other(world: World, uow: UnitOfWork, event: GatewayEvent) -> Payment | None:
+        return await found(world, uow, attrs.evolve(event, payment_id=None))
 
     patch.setattr(webhooks, "_payment_of", other)
 

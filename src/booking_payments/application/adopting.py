@@ -32,7 +32,7 @@ class Adoption:
 
 
 async def adopt(world: World, intent_id: str) -> Adoption:
-    """Adopt the charge of an intent that our books do not have, if nothing speaks against it.
+    """Adopt the charge of an intent of ``world.gateway`` that our books do not have, if nothing speaks against it.
 
     Raises ``GatewayError`` where it can't be read.
     """
@@ -82,6 +82,7 @@ def _started(world: World, booking: Booking, intent: IntentReport) -> ev.Payment
         refund_policy=world.config.refunds,
         capture_method=decisions.capture_method_of(intent),
         max_attempts=world.config.max_attempts,
+        gateway=world.gateway.name,
         amount_step=world.gateway.amount_step(booking.amount.currency),
     )
 

@@ -197,6 +197,7 @@ def _not_written_down(lost: Exception) -> OutcomeUnknown:
 
 async def _perform(world: World, claimed: Claimed) -> News:
     """Send an operation for the first time, unless a dispute that our books have not heard of stands against it."""
+    world = world.of(claimed.payment)
     if isinstance(claimed.operation.instruction, CreateRefund):
         held = await _held_by_news(world, claimed, claimed.operation.instruction.intent_id)
         if held is not None:
@@ -308,6 +309,7 @@ def _gone(world: World, claimed: Claimed, gone: NotThere, error: PaymentError | 
 
 async def _read_anew(world: World, payment: Payment, news: News) -> News:
     """An answer that a webhook has overtaken is older than our books: read its objects as they are now."""
+    world = world.of(payment)
     try:
         intent = await world.gateway.retrieve_intent(news.intent.id) if news.intent else None
         refunds = [await world.gateway.retrieve_refund(refund.id) for refund in news.refunds]
@@ -326,12 +328,13 @@ async def look(world: World, payment: Payment, intent_id: str | None = None) -> 
     Raises ``GatewayError``.
     """
     known = payment.intent_id or intent_id
-    return await _read(world, known) if known else News(settles=False)
+    return await _read(world.of(payment), known) if known else News(settles=False)
 
 
 async def watch(world: World, payment: Payment, listed: IntentList | None = None) -> News:
     """As ``look``, and for what may turn up of lost calls; ``walked_at`` says from when the news is, where it is
     complete. Raises ``GatewayError``."""
+    world = world.of(payment)
     begun, lost = world.clock.now(), payment.lost_intent
     if payment.intent_id is not None or lost is None:
         return evolve(await look(world, payment), walked_at=begun)
@@ -342,7 +345,10 @@ async def watch(world: World, payment: Payment, listed: IntentList | None = None
 
 
 async def read_intent(world: World, intent_id: str) -> News:
-    """Read an intent with its refunds and disputes, be it of a payment of ours or not. Raises ``GatewayError``."""
+    """Read an intent of ``world.gateway`` with its refunds and disputes, be it of a payment of ours or not.
+
+    Raises ``GatewayError``.
+    """
     return await _read(world, intent_id)
 
 
@@ -362,6 +368,7 @@ async def _with_what_followed(world: World, intent: IntentReport) -> News:
 
 
 async def _resumed(world: World, claimed: Claimed, listed: IntentList | None = None) -> News:
+    world = world.of(claimed.payment)
     may_send = decisions.may_send(claimed.operation, claimed.booking, world.clock.now())
     intent_id = claimed.payment.intent_id
     walked_at: datetime | None = world.clock.now()

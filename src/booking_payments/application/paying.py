@@ -39,6 +39,7 @@ async def start_payment(
     capture_method: CaptureMethod | None,
     return_url: str | None,
     client: Client | None = None,
+    gateway: str | None = None,
 ) -> PaymentView:
     """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
 
@@ -47,49 +48,101 @@ async def start_payment(
     takes methods that redirect. The capture method stays. While the customer is to act, the method that waits for it is
     not charged again, and comes back to where it was begun with.
 
+    ``gateway`` names the one that a new payment is made at, by default the installation's default one. An open payment
+    of another gateway is canceled first; a new payment follows when that gateway has confirmed it.
+
     A customer who names another ``capture_method`` than the booking's is refused unless the terms let customers choose;
     backends and operators may choose.
 
-    Raises ``RefusedByRule`` or ``NotPossibleNow`` where the booking can't be paid or the open payment can't be changed
-    so, ``CardDeclined``, and ``OutcomeUnknown`` when the gateway went silent.
+    Raises ``RefusedByRule`` or ``NotPossibleNow`` where the booking can't be paid, there is no such gateway, or the
+    open payment can't be changed so, ``CardDeclined``, and ``OutcomeUnknown`` when the gateway went silent.
     """
     if confirm_immediately and payment_method_id is None:
         raise _method_required()
-    waits = False
+    _require_known(world, gateway)
+    waits = leaves = False
 
     def begin(recorder: Recorder) -> None:
-        nonlocal waits
-        waits = False
+        nonlocal waits, leaves
+        waits = leaves = False
         decisions.require_payable(recorder.booking, recorder.now)
         captured = decisions.capture_of(
             recorder.booking, capture_method, world.config.capture_method, may_choose=_may_choose_capture(world, caller)
         )
         if _goes_on(recorder.payment_or_none):
+            if gateway not in (None, recorder.payment.gateway):
+                leaves = _leave(world, recorder, gateway, payment_method_id, confirm_immediately, return_url)
+                return
             decisions.require_same_capture(recorder.payment, capture_method)
         else:
-            recorder.start(started(world, recorder.booking, recorder.now, captured, recorder.payment_or_none))
+            chosen = world.at(gateway or world.gateway_names[0])
+            recorder.start(started(chosen, recorder.booking, recorder.now, captured, recorder.payment_or_none))
         recorder.add(decisions.name_client(recorder.payment, client))
-        payment = recorder.payment
-        if payment.intent_id is None:
-            recorder.add(created(world, recorder, payment_method_id, confirm_immediately, return_url))
-        elif decisions.needs_other_intent(payment, return_url):
-            given = payment_method_id or decisions.attached_method(payment)
-            other = Replacement(payment_method_id=given, confirm=confirm_immediately, return_url=return_url)
-            key = world.ids.idempotency_key()
-            recorder.add(decisions.intend_replacement(payment, idempotency_key=key, replacement=other))
-        elif payment_method_id is not None and decisions.asks_for_attempt_in_action(payment, payment_method_id):
-            waits = True
-        elif confirm_immediately:
-            recorder.add(_confirmed(world, payment, payment_method_id, return_url))
-        else:
-            recorder.add(decisions.choose_return_url(payment, return_url))
-            recorder.add(_updated(world, payment, payment_method_id))
+        waits = _go_on(world, recorder, payment_method_id, confirm_immediately, return_url)
 
     view = await _run(world, booking_id, caller, begin, must_exist=False)
+    if leaves:
+        return await _run(world, booking_id, caller, begin)
     if not waits:
         return view
     acting = await _in_action(world, booking_id, caller, payment_method_id, return_url, goes_on=True)
     return acting or await _run(world, booking_id, caller, begin)
+
+
+def _go_on(
+    world: World, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
+) -> bool:
+    """Make the open payment's intent, charge it, or change it as asked. True where nothing is intended, because what is
+    asked for is the attempt that waits for the customer."""
+    payment = recorder.payment
+    if payment.intent_id is None:
+        recorder.add(created(world, recorder, payment_method_id, confirm, return_url))
+    elif decisions.needs_other_intent(payment, return_url):
+        given = payment_method_id or decisions.attached_method(payment)
+        other = Replacement(payment_method_id=given, confirm=confirm, return_url=return_url)
+        key = world.ids.idempotency_key()
+        recorder.add(decisions.intend_replacement(payment, idempotency_key=key, replacement=other))
+    elif payment_method_id is not None and decisions.asks_for_attempt_in_action(payment, payment_method_id):
+        return True
+    elif confirm:
+        recorder.add(_confirmed(world, payment, payment_method_id, return_url))
+    else:
+        recorder.add(decisions.choose_return_url(payment, return_url))
+        recorder.add(_updated(world, payment, payment_method_id))
+    return False
+
+
+def _require_known(world: World, gateway: str | None) -> None:
+    """Raise ``RefusedByRule`` for a gateway that this installation does not have; the error names those it has."""
+    if gateway is not None and gateway not in world.gateway_names:
+        message = f"there is no gateway of this name here; choose one of: {', '.join(world.gateway_names)}"
+        raise RefusedByRule(message, code="gateway_unknown")
+
+
+def _leave(
+    world: World,
+    recorder: Recorder,
+    gateway: str,
+    payment_method_id: str | None,
+    confirm: bool,
+    return_url: str | None,
+) -> bool:
+    """Give the open payment up for one at another ``gateway``. True where it is canceled already, because its own
+    gateway has made nothing for it yet; otherwise the new payment follows when that gateway has confirmed the end.
+
+    Raises ``RefusedByRule`` for an amount that the other gateway can't charge, so that nothing is given up in vain.
+    """
+    there = world.at(gateway).gateway
+    step = there.amount_step(recorder.booking.amount.currency)
+    there.check_charge(recorder.payment.fee_policy.of_booking(recorder.booking.amount, step).gross)
+    key = world.ids.idempotency_key()
+    if recorder.payment.intent_id is None:
+        purpose = ev.Purpose.CANCEL_PAYMENT
+        recorder.add(decisions.intend_cancel(recorder.payment, idempotency_key=key, purpose=purpose))
+        return True
+    other = Replacement(payment_method_id=payment_method_id, confirm=confirm, return_url=return_url, gateway=gateway)
+    recorder.add(decisions.intend_replacement(recorder.payment, idempotency_key=key, replacement=other))
+    return False
 
 
 def _updated(world: World, payment: Payment, payment_method_id: str | None) -> decisions.Facts:
@@ -268,7 +321,7 @@ def amount_in(world: World, amount: AmountInput, payment: Payment) -> Money | No
         return None
     if not isinstance(amount, Money):
         amount = Money.parse(amount if isinstance(amount, str) else f"{amount:f}", payment.amount.currency)
-    world.gateway.check_amount(amount)
+    world.of(payment).gateway.check_amount(amount)
     return amount
 
 

@@ -2,15 +2,26 @@
 
 from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking
+from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.fees import FeeBreakdown
 
 
 def price_now(world: World, booking: Booking) -> FeeBreakdown:
-    """How the charge for ``booking`` divides under the terms of this moment. A free booking has no fee either."""
+    """How the charge for ``booking`` at ``world.gateway`` divides under the terms of this moment. A free booking has no
+    fee either."""
     return world.config.fees.of_booking(booking.amount, world.gateway.amount_step(booking.amount.currency))
 
 
 def require_chargeable(world: World, booking: Booking) -> None:
-    """Raise ``RefusedByRule``, with the gateway's code, for a booking whose charge the gateway can't take: too small,
-    too large, not expressible. What counts is what the customer is charged, the fee included where they pay it."""
-    world.gateway.check_charge(price_now(world, booking).gross)
+    """Raise ``RefusedByRule``, with the default gateway's code, for a booking whose charge no gateway of this
+    installation can take: too small, too large, not expressible. What counts is what the customer is charged, the fee
+    included where they pay it."""
+    refusals: list[RefusedByRule] = []
+    for each in world.each_gateway():
+        try:
+            each.gateway.check_charge(price_now(each, booking).gross)
+        except RefusedByRule as refused:
+            refusals.append(refused)
+        else:
+            return
+    raise refusals[0]

@@ -105,9 +105,12 @@ async def reconcile(world: World, since: datetime | None = None, progress: Progr
     events = 0
     try:
         events = await _take_in_events(world, findings, since, progress)
-        await comparison.run()
     except (GatewayError, WebhookRefused) as error:
-        findings.leave("not_compared", f"the gateway can't be read ({error.code}); reconcile again later", None)
+        if len(world.gateway_names) == 1:
+            comparison.leave_unread(world, error)
+            return comparison.result(until, events)
+        # The comparison finds out which gateway it was, and compares the others.
+    await comparison.run()
     return comparison.result(until, events)
 
 
@@ -126,8 +129,9 @@ async def _take_in_events(world: World, findings: Findings, since: datetime | No
 
 @define
 class _Comparison:
-    """One run of comparing. ``seen`` are the gateway's ids that its lists have shown; ``examined`` are the payments
-    that were read by themselves."""
+    """One run of comparing. ``seen`` are the gateways' ids that their lists have shown; ``examined`` are the payments
+    that were read by themselves; ``unread`` are the gateways whose lists could not be read. ``world`` is narrowed to
+    the gateway whose lists are compared."""
 
     world: World
     findings: Findings
@@ -135,6 +139,7 @@ class _Comparison:
     since: datetime
     seen: set[str] = Factory(set)
     examined: set[str] = Factory(set)
+    unread: set[str] = Factory(set)
     payments: int = 0
     intents: int = 0
     refunds: int = 0
@@ -142,12 +147,34 @@ class _Comparison:
     foreign: int = 0
 
     async def run(self) -> None:
-        """Compare the gateway's lists with our books, then our books with what the lists have shown."""
+        """Compare each gateway's lists with our books, then our books with what the lists have shown.
+
+        A gateway whose lists can't be read is left, and so are its payments; the others are compared all the same.
+        """
+        whole = self.world
+        for each in whole.each_gateway():
+            self.world = each
+            try:
+                await self._compare_gateway()
+            except (GatewayError, WebhookRefused) as error:
+                self.leave_unread(each, error)
+        self.world = whole
+        if self.unread != set(whole.gateway_names):
+            await self._compare_ours()
+
+    def leave_unread(self, world: World, error: GatewayError | WebhookRefused) -> None:
+        """Leave ``world.gateway``, whose lists can't be read."""
+        self.unread.add(world.gateway.name)
+        which = "the gateway" if len(world.gateway_names) == 1 else f"the gateway {world.gateway.name}"
+        self.findings.leave("not_compared", f"{which} can't be read ({error.code}); reconcile again later", None)
+
+    async def _compare_gateway(self) -> None:
+        name = self.world.gateway.name
+        doing = "comparing with the gateway" if len(self.world.gateway_names) == 1 else f"comparing with {name}"
         spans = list(windows(self.since - CLOCKS_APART, self.world.clock.now(), WINDOW))
         for done, (begin, end) in enumerate(spans, start=1):
             await self._compare_lists(begin, end)
-            self.progress("comparing with the gateway", done, len(spans))
-        await self._compare_ours()
+            self.progress(doing, done, len(spans))
 
     def result(self, until: datetime, events: int) -> Reconciliation:
         return Reconciliation(
@@ -208,8 +235,10 @@ class _Comparison:
                 await self._examine(payment.id)
 
     async def _of_intents(self, intent_ids: Iterable[str | None]) -> Mapping[str, Payment]:
-        ids = {each for each in intent_ids if each}
-        return await self.world.storage.read(lambda uow: uow.books.of_intents(ids))
+        """The payments of these intents of ``world.gateway``."""
+        ids, name = {each for each in intent_ids if each}, self.world.gateway.name
+        found = await self.world.storage.read(lambda uow: uow.books.of_intents(ids))
+        return {intent_id: payment for intent_id, payment in found.items() if payment.gateway == name}
 
     async def _compare_unknown(self, intent: IntentReport) -> None:
         """An intent that no payment of ours has: our call's answer was lost, or it is a stray, or not ours at all."""
@@ -245,7 +274,8 @@ class _Comparison:
     async def _named_by(self, report: IntentReport | Unreadable) -> Payment | None:
         """The payment of ours that the metadata names."""
         named = report.metadata.get("payment_id", "")
-        return await self.world.storage.read(lambda uow: uow.payments.get(named))
+        payment = await self.world.storage.read(lambda uow: uow.payments.get(named))
+        return payment if payment is not None and payment.gateway == self.world.gateway.name else None
 
     async def _leave_unreadable(self, report: Unreadable, payment: Payment | None) -> bool:
         """Leave an object that can't be read, if it is ours, and whether it is; ``payment`` is the one whose intent it
@@ -309,7 +339,7 @@ class _Comparison:
         total = await self.world.storage.read(lambda uow: uow.books.count(self.since))
         async for payment in payments_since(self.world, self.since):
             self.payments += 1
-            if await self._is_suspect(payment):
+            if payment.gateway not in self.unread and await self._is_suspect(payment):
                 await self._examine(payment.id)
             self.progress("comparing our books", self.payments, max(total, self.payments))
 

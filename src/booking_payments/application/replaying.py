@@ -17,7 +17,7 @@ from booking_payments.application.rounds import while_answered
 from booking_payments.application.webhooks import take_in
 from booking_payments.application.world import World
 from booking_payments.domain.errors import PaymentError
-from booking_payments.ports.gateway import Silent, Unreachable
+from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.storage import InboxEntry, InboxFilter, InboxStatus, StorageConflict, UnitOfWork
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused
 
@@ -144,7 +144,9 @@ async def _replay(world: World, event_id: str, type_: str) -> Replayed:
 async def _replayed(world: World, event_id: str, type_: str) -> tuple[Replayed, Exception | None]:
     rows = await world.storage.read(partial(_rows_of, event_id))
     try:
-        event = world.webhooks.read_again(next(row.body for row in rows if row.type == type_))
+        row = next(row for row in rows if row.type == type_)
+        world = world.at(row.gateway)
+        event = world.webhooks.read_again(row.body)
     except WebhookRefused as error:
         return Replayed(event_id=event_id, type=type_, outcome="failed", reason=error.code), error
     return await _attempted(world, event)
@@ -171,17 +173,24 @@ def _reason(error: Exception) -> str:
 
 
 async def catch_up(world: World, since: datetime | None = None, progress: Progress = in_silence) -> Sequence[Replayed]:
-    """Take in what the gateway has told in vain since ``since``, oldest first; what became of each such event.
+    """Take in what the gateways have told in vain since ``since``, oldest first; what became of each such event.
 
     By default it is read from the last event seen on, with an overlap for those that were still on their way.
-    Raises ``GatewayError`` when the gateway can't be read; what was taken in until then stays.
+    Raises ``GatewayError`` when a gateway can't be read, after all others have been; what was taken in stays.
     """
     now = world.clock.now()
     found: list[Replayed] = []
     spans = list(windows(await _beginning(world, since, now), now, WINDOW))
-    for done, (begin, end) in enumerate(spans, start=1):
-        found.extend(await _catch_up_on(world, begin, end))
-        progress("catching up on events", done, len(spans))
+    unread: GatewayError | None = None
+    for each in world.each_gateway():
+        try:
+            for done, (begin, end) in enumerate(spans, start=1):
+                found.extend(await _catch_up_on(each, begin, end))
+                progress("catching up on events", done, len(spans))
+        except GatewayError as error:
+            unread = unread or error
+    if unread is not None:
+        raise unread
     return found
 
 

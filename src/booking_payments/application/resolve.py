@@ -29,15 +29,30 @@ CALLER = Caller.system("resolve")
 
 
 async def resolve_due(world: World) -> int:
-    """Take up every payment that is due, until the gateway falls silent; returns how many were taken up.
+    """Take up every payment that is due, until its gateway falls silent; returns how many were taken up.
 
     One that breaks holds up no other: it is looked at later again. Raises an ``ExceptionGroup`` in the end of what
     broke.
     """
+    taken, broken = 0, list[Exception]()
+    # One gateway after the other, so that one that is silent holds up no payment of another.
+    names = [None] if len(world.gateway_names) == 1 else world.gateway_names
+    for name in names:
+        try:
+            taken += await _resolve_due_at(world, name)
+        except ExceptionGroup as group:
+            broken.extend(group.exceptions)
+    if broken:
+        raise ExceptionGroup(f"{len(broken)} broke in this round", broken)
+    return taken
+
+
+async def _resolve_due_at(world: World, gateway: str | None) -> int:
+    """The same for the payments of one gateway; None: for all payments."""
     now = world.clock.now()
 
     async def due(limit: int) -> Sequence[str]:
-        return await world.storage.read(lambda uow: uow.payments.due(now, limit))
+        return await world.storage.read(lambda uow: uow.payments.due(now, limit, gateway))
 
     return await through_queue(due, partial(_resolve_or_put_off, world, IntentList(now)), at_once=RESOLVE_AT_ONCE)
 

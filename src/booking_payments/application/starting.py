@@ -17,7 +17,7 @@ def started(
 ) -> ev.PaymentStarted:
     """A new payment under the terms of now, which follows ``before`` where there was one.
 
-    Raises ``RefusedByRule`` for an amount that the gateway can't charge.
+    It belongs to ``world.gateway``. Raises ``RefusedByRule`` for an amount that this gateway can't charge.
     """
     fact = decisions.start(
         booking,
@@ -27,6 +27,7 @@ def started(
         refund_policy=world.config.refunds,
         capture_method=capture_method,
         max_attempts=decisions.attempts_left_of_booking(before, world.config.max_attempts),
+        gateway=world.gateway.name,
         amount_step=world.gateway.amount_step(booking.amount.currency),
         before=before,
     )
@@ -35,7 +36,9 @@ def started(
 
 
 def started_anew(world: World, booking: Booking, now: datetime, before: Payment) -> ev.PaymentStarted:
-    """The payment that follows ``before``, under the same terms and with the attempts that are left."""
+    """The payment at ``world.gateway`` that follows ``before``, under the same terms and with the attempts that are
+    left."""
+    same = world.gateway.name == before.gateway
     return decisions.start(
         booking,
         payment_id=world.ids.new("pay"),
@@ -44,7 +47,8 @@ def started_anew(world: World, booking: Booking, now: datetime, before: Payment)
         refund_policy=before.refund_policy,
         capture_method=before.capture_method,
         max_attempts=decisions.attempts_left_of_booking(before, before.max_attempts),
-        amount_step=before.amount_step,
+        gateway=world.gateway.name,
+        amount_step=before.amount_step if same else world.gateway.amount_step(booking.amount.currency),
         before=before,
     )
 
@@ -74,6 +78,7 @@ def created(
 
 def begin_anew(world: World, recorder: Recorder, before: Payment, replacement: Replacement) -> None:
     """Start the payment that follows ``before``, whose intent was canceled to make room for it."""
+    world = world.at(replacement.gateway or before.gateway)
     recorder.start(started_anew(world, recorder.booking, recorder.now, before))
     recorder.add(decisions.name_client(recorder.payment, before.client))
     recorder.add(created(world, recorder, replacement.payment_method_id, replacement.confirm, replacement.return_url))

@@ -61,8 +61,7 @@ async def receive_webhook(world: World, body: bytes, headers: HeaderItems, gatew
         WebhookRefused: When the delivery is not genuine, or no event.
         WebhookFailed: When it could not be checked or processed, so that the gateway sends it again.
     """
-    if not world.webhook_names or gateway not in (None, *world.webhook_names):
-        raise WebhooksNotTaken
+    world = _taking(world, gateway)
     request = WebhookRequest(body=body, headers=headers, received_at=world.clock.now())
     try:
         event = await world.webhooks.read(request)
@@ -73,6 +72,19 @@ async def receive_webhook(world: World, body: bytes, headers: HeaderItems, gatew
     except GatewayError as error:
         raise WebhookFailed("whether the webhook is genuine could not be checked; send it again") from error
     return await take_in(world, evolve(event, delivered_at=request.received_at))
+
+
+def _taking(world: World, name: str | None) -> World:
+    """``world`` narrowed to the gateway whose webhooks are sent to ``name``; None: to the default gateway.
+
+    Raises ``WebhooksNotTaken``.
+    """
+    for each in world.each_gateway():
+        if name in each.webhook_names or (name is None and each.webhook_names):
+            return each
+        if name is None:
+            break
+    raise WebhooksNotTaken
 
 
 async def _count_refused(world: World) -> None:
@@ -121,6 +133,8 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
     """Store the row, and book what can be booked from the event alone. The payment when the object has to be read,
     None when the gateway has to be asked whose it is."""
     seen = await uow.inbox.find(event.id)
+    if any(row.gateway != world.gateway.name for row in seen):
+        return _ignored_unstored(event)
     entry = _begun_again(_entry(world, event, seen), seen)
     if entry.status.is_done:
         if entry not in seen:
@@ -128,7 +142,7 @@ async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -
         return _duplicate(event)
     reason = _why_ignored(world, event, seen)
     concerns = reason is None or _is_alert(event, reason)
-    payment = await _payment_of(uow, event) if concerns else None
+    payment = await _payment_of(world, uow, event) if concerns else None
     if concerns and payment is None and event.object_id is not None:
         if _may_be_ours(event):
             await uow.inbox.put(entry)
@@ -156,6 +170,7 @@ def _entry(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> Inb
     return InboxEntry(
         event_id=event.id,
         type=event.type,
+        gateway=world.gateway.name,
         status=InboxStatus.RECEIVED,
         object_id=event.object_id,
         received_at=world.clock.now(),
@@ -172,6 +187,13 @@ def _begun_again(entry: InboxEntry, seen: Sequence[InboxEntry]) -> InboxEntry:
     if entry.status.is_done or not known:
         return entry
     return evolve(entry, status=InboxStatus.RECEIVED, reason=None, tries=entry.tries + 1)
+
+
+def _ignored_unstored(event: GatewayEvent) -> WebhookResult:
+    """An event whose id another gateway has used already: the inbox has one row for it, which is not this event's. What
+    it tells of is read when the payment is looked at."""
+    reason = "this event id was seen from another gateway"
+    return WebhookResult(event_id=event.id, type=event.type, outcome="ignored", reason=reason, alert=False)
 
 
 def _why_ignored(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> str | None:
@@ -235,7 +257,7 @@ async def _maker_of(world: World, intent_id: str) -> Payment | None:
             raise
         intent = silent.unreadable
     payment_id = intent.metadata.get("payment_id", "")
-    return await world.storage.read(lambda uow: uow.payments.get(payment_id))
+    return _of_gateway(world, await world.storage.read(lambda uow: uow.payments.get(payment_id)))
 
 
 async def _ignore(world: World, event: GatewayEvent, reason: str, payment: Payment | None = None) -> WebhookResult:
@@ -246,15 +268,21 @@ async def _ignore(world: World, event: GatewayEvent, reason: str, payment: Payme
     return await world.storage.transact(work)
 
 
-async def _payment_of(uow: UnitOfWork, event: GatewayEvent) -> Payment | None:
+async def _payment_of(world: World, uow: UnitOfWork, event: GatewayEvent) -> Payment | None:
     """The payment that the event is about: by what the gateway calls it, or by our id in its metadata when the event
     was faster than the answer to our own call."""
     for gateway_id in (event.intent_id, event.object_id, event.charge_id):
         payment = await uow.payments.by_gateway_id(gateway_id) if gateway_id else None
         if payment is not None:
-            return payment
+            return _of_gateway(world, payment)
     # Of another intent than the payment's own it is a contradiction, which the payment's journal has to keep.
-    return await uow.payments.get(event.payment_id) if event.payment_id else None
+    return _of_gateway(world, await uow.payments.get(event.payment_id)) if event.payment_id else None
+
+
+def _of_gateway(world: World, payment: Payment | None) -> Payment | None:
+    """``payment`` where it belongs to ``world.gateway``: what one gateway says of another one's payment is not
+    believed."""
+    return payment if payment is not None and payment.gateway == world.gateway.name else None
 
 
 def _is_old_news(event: GatewayEvent, payment: Payment) -> bool:

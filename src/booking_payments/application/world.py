@@ -1,16 +1,18 @@
 """What every use case works with: the ports and the house's terms, handed in once."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from random import Random
 from typing import ClassVar, Final
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
+from booking_payments.application.gateways import ConnectedGateway, missing_gateway
 from booking_payments.application.postponed import Postponed
 from booking_payments.application.recent_reads import RecentReads
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
+from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy
 from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.clock import Clock
@@ -141,12 +143,18 @@ class World:
     app reads messages itself. ``side_by_side`` does steps that have nothing to do with one
     another, at the same time where it can. ``webhook_names`` are the names under which webhooks of ``gateway`` are
     taken, by default its own; none where it sends no webhooks.
+
+    ``gateway`` is the default one, or the one that this world was narrowed to (``of``, ``at``). ``others`` are the
+    other gateways of this installation, by name; ``default_gateway`` is the name of the default one (None: it is
+    ``gateway``).
     """
 
     storage: Storage
     gateway: Gateway
     webhooks: WebhookReader
     webhook_names: Sequence[str] = Factory(lambda world: (world.gateway.name,), takes_self=True)
+    others: Mapping[str, ConnectedGateway] = field(factory=dict)
+    default_gateway: str | None = None
     clock: Clock
     ids: Ids
     random: Random
@@ -160,3 +168,33 @@ class World:
     in_worker: bool = False
     attached: Attached = field(factory=Attached, eq=False, repr=False)
     refused_deliveries: RefusedDeliveries = field(factory=RefusedDeliveries, eq=False, repr=False)
+
+    @property
+    def gateway_names(self) -> tuple[str, ...]:
+        """The names of all gateways of this installation, the default one first."""
+        default = self.default_gateway or self.gateway.name
+        return tuple(dict.fromkeys((default, self.gateway.name, *self.others)))
+
+    def at(self, name: str) -> "World":
+        """This world narrowed to the gateway ``name``. Where there is no such gateway, every call to it raises
+        ``Misconfigured``."""
+        if name == self.gateway.name:
+            return self
+        there = self.others.get(name) or missing_gateway(name)
+        here = ConnectedGateway(gateway=self.gateway, webhooks=self.webhooks, webhook_names=self.webhook_names)
+        return evolve(
+            self,
+            gateway=there.gateway,
+            webhooks=there.webhooks,
+            webhook_names=there.webhook_names,
+            others={**{key: each for key, each in self.others.items() if key != name}, self.gateway.name: here},
+            default_gateway=self.default_gateway or self.gateway.name,
+        )
+
+    def of(self, payment: Payment) -> "World":
+        """This world narrowed to the gateway of ``payment``."""
+        return self.at(payment.gateway)
+
+    def each_gateway(self) -> Iterator["World"]:
+        """This world narrowed to each gateway of this installation in turn, the default one first."""
+        return (self.at(name) for name in self.gateway_names)

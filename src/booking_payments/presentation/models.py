@@ -141,8 +141,9 @@ class CancelBooking(Asked):
 
 class BookingAnswer(Given):
     """A booking. ``free``: it costs nothing and is confirmed without a payment. ``reason`` says why it expired before
-    its time. ``refund_owed`` was promised and has not gone back; ``refund_waiting`` is the part of it that the system
-    sends by itself, when an open dispute has ended for example."""
+    its time, or that it was canceled because all of its money goes back. ``refund_owed`` was promised and has not gone
+    back; ``refund_waiting`` is the part of it that the system sends by itself, when an open dispute has ended for
+    example."""
 
     id: str
     reference: str
@@ -152,7 +153,7 @@ class BookingAnswer(Given):
     event_starts_at: Instant
     expires_at: Instant
     status: Literal["pending", "confirmed", "canceled", "expired"]
-    reason: Literal["attempts_exhausted"] | None
+    reason: Literal["attempts_exhausted", "refunded"] | None
     free: bool
     refund_policy: Policy | None
     title: str | None

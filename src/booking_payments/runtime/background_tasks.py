@@ -105,8 +105,8 @@ def _periodic(container: Container, kind: GatewayName | None) -> Iterator[Every]
 
 
 def _deliveries(container: Container, settings: Settings) -> Deliveries:
-    listens = container.serves()
-    receiver = Posted(_own_webhooks(settings)) if listens else HandedOver(container.payments().receive_webhook)
+    address = settings.fake_webhook_url or (_own_webhooks(settings) if container.listens() else None)
+    receiver = Posted(address) if address else HandedOver(container.payments().receive_webhook)
     return Deliveries(container.fake_stripe(), container.clock(), receiver, container.webhook_secrets()[0])
 
 

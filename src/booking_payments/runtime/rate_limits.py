@@ -29,7 +29,7 @@ class RateLimits:
     webhooks: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, settings: Settings, counters: Counters, webhook_names: Iterable[str]) -> Self:
+    def of(cls, settings: Settings, counters: Counters, webhook_names: Iterable[str] = ()) -> Self:
         """The rates of the settings, counted in ``counters``; webhooks sent to one of ``webhook_names`` are not
         counted."""
         address, money = settings.rate_limit_address, settings.rate_limit_money

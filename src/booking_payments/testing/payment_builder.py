@@ -105,6 +105,7 @@ def started_payment(of: Booking, number: int = 1, at: datetime = NOW) -> Payment
         refund_policy=RefundPolicy(),
         capture_method=CaptureMethod.MANUAL,
         max_attempts=3,
+        gateway="stripe",
         amount_step=10,
     )
     return PaymentBuilder(at=at).happen(event)

@@ -263,6 +263,7 @@ async def test_events_that_failed_are_tried_again(house: House) -> None:
 
 async def test_an_event_that_can_not_be_processed_is_left(house: House) -> None:
     row = InboxEntry(
+        gateway="fake",
         event_id="evt_bad",
         type="payment_intent.succeeded",
         status=InboxStatus.FAILED,

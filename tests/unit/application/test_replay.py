@@ -71,6 +71,7 @@ async def test_an_event_that_was_cut_short_is_processed_by_its_replay(house: Hou
     view = await _paid_in_browser(house)
     event = next(each for each in house.stripe.pending_deliveries() if each.event["type"] == "payment_intent.succeeded")
     row = InboxEntry(
+        gateway="fake",
         event_id=event.event_id,
         type="payment_intent.succeeded",
         status=InboxStatus.RECEIVED,
@@ -194,6 +195,7 @@ async def test_of_two_events_with_one_id_the_one_of_the_type_is_replayed(house: 
     for type_ in ("customer.created", "customer.updated"):
         body = json.dumps({"id": "evt_1", "type": type_, "data": {"object": {"id": "cus_1"}}})
         row = InboxEntry(
+            gateway="fake",
             event_id="evt_1",
             type=type_,
             status=InboxStatus.FAILED,

@@ -59,6 +59,7 @@ def a_start(booking: Booking | None = None, **changes: Any) -> ev.PaymentStarted
         "refund_policy": RefundPolicy(),
         "capture_method": CaptureMethod.AUTOMATIC,
         "max_attempts": 3,
+        "gateway": "stripe",
         "amount_step": 1,
     }
     return decide.start(booking or a_booking(), **{**terms, **changes})

@@ -59,6 +59,7 @@ class Story(Life):
             self.booking,
             fee_policy=FeePolicy(rate=self.terms.rate, payer=self.terms.payer),
             refund_policy=RefundPolicy(tiers=self.terms.tiers, fee=self.terms.fee),
+            gateway="stripe",
             amount_step=self.terms.step,
         )
         self.happens(started)

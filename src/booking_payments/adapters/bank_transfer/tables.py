@@ -1,4 +1,4 @@
-"""The gateway's own tables; revision 0007 makes them."""
+"""The gateway's own tables; revision 0007 creates them."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ bank_transfers = Table(
     Index("bp_bank_transfers_ended_at", "ended_at"),
     sqlite_strict=True,
 )
-"""Money to come."""
+"""Transfers of customers."""
 
 bank_paybacks = Table(
     "bp_bank_paybacks",
@@ -42,4 +42,4 @@ bank_paybacks = Table(
     Index("bp_bank_paybacks_ended_at", "ended_at"),
     sqlite_strict=True,
 )
-"""Money to send back."""
+"""Refunds by transfer."""

@@ -271,11 +271,12 @@ class MemoryPayments:
     async def set_watch(self, payment_id: str, watch: Watch) -> None:
         self._tables.watches[payment_id] = watch
 
-    async def due(self, now: datetime, limit: int) -> Sequence[str]:
+    async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
         due = [
             (watch.next_look_at, payment_id)
             for payment_id, watch in self._tables.watches.items()
             if watch.is_due(now) and watch.next_look_at is not None
+            if gateway in (None, self._tables.payments[payment_id].gateway)
         ]
         return [payment_id for _, payment_id in sorted(due)[:limit]]
 

@@ -168,6 +168,7 @@ def new_payment_values(payment: Payment) -> Values:
         "booking_id": payment.booking_id,
         "reference": payment.booking_reference,
         "customer_id": payment.customer_id,
+        "gateway": payment.gateway,
         "amount_minor": payment.amount.minor,
         "currency": payment.amount.currency.code,
         "created_at": payment.created_at,
@@ -190,6 +191,7 @@ def payment_from(row: Row) -> Payment:
         booking_reference=row["reference"],
         customer_id=row["customer_id"],
         status=PaymentStatus(row["status"]),
+        gateway=row["gateway"],
         intent_id=row["intent_id"],
         captured=Money(row["captured_minor"], Currency.of(row["currency"])),
         version=row["version"],
@@ -317,6 +319,7 @@ def inbox_values(entry: InboxEntry) -> Values:
     return {
         "event_id": entry.event_id,
         "type": entry.type,
+        "gateway": entry.gateway,
         "status": entry.status.value,
         "object_id": entry.object_id,
         "received_at": entry.received_at,

@@ -273,6 +273,7 @@ _DUE: Final = (
     .order_by(tables.payments.c.next_look_at)
     .limit(bindparam("most"))
 )
+_DUE_AT: Final = _DUE.where(tables.payments.c.gateway == bindparam("gateway"))
 
 
 class SqlPayments:
@@ -371,8 +372,11 @@ class SqlPayments:
         values = {**rows.watch_values(watch), "payment_id": payment_id}
         await self._connection.execute(_SET_OPERATIONAL, values)
 
-    async def due(self, now: datetime, limit: int) -> Sequence[str]:
-        result = await self._connection.execute(_DUE, {"now": now, "most": limit})
+    async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
+        if gateway is None:
+            result = await self._connection.execute(_DUE, {"now": now, "most": limit})
+        else:
+            result = await self._connection.execute(_DUE_AT, {"now": now, "most": limit, "gateway": gateway})
         return [row.id for row in result]
 
     async def _row(self, payment_id: str) -> RowMapping | None:
