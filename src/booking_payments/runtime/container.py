@@ -5,7 +5,7 @@ Nothing in the domain or the use cases knows that this file exists.
 
 from collections.abc import Sequence
 from random import SystemRandom
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 from dependency_injector import containers, providers
@@ -21,9 +21,10 @@ from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.stripe.gateway import StripeGateway
 from booking_payments.adapters.stripe.pace import Paced
 from booking_payments.adapters.stripe.webhooks import StripeWebhooks
-from booking_payments.adapters.telemetry.traces import traced, tracer
+from booking_payments.adapters.telemetry.traces import traced_class, traced_storage, tracer
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import PaymentConfig, World
+from booking_payments.ports.storage import Storage
 from booking_payments.runtime.background import WorkSignal
 from booking_payments.runtime.channels import channels_of, publishers_of
 from booking_payments.runtime.extras import extra, require_driver
@@ -39,8 +40,6 @@ from booking_payments.sandbox.emulator import FakeStripe
 if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
     from booking_payments.adapters.procrastinate.queue import JobQueue
     from booking_payments.adapters.throttle import Counters
-
-T = TypeVar("T")
 
 
 def _clock(settings: Settings) -> SystemClock | DatabaseClock:
@@ -85,9 +84,14 @@ def open_counters(settings: Settings) -> "Counters":
         return Counters.open(url.get_secret_value() if url else None)
 
 
-def _traced(target: T, layer: str) -> T:
-    """With a span around each call, where somebody collects them."""
-    return traced(target, layer, tracer())
+def _traced(storage: Storage) -> Storage:
+    """With a span around each transaction, where somebody collects them."""
+    return traced_storage(storage, tracer())
+
+
+def _payments(world: World) -> BookingPayments:
+    """The facade, with a span around each call where somebody collects them."""
+    return traced_class(BookingPayments, "payments", tracer())(world)
 
 
 class Container(containers.DeclarativeContainer):
@@ -160,7 +164,7 @@ class Container(containers.DeclarativeContainer):
     # Use cases
     world = providers.Singleton(
         World,
-        storage=providers.Singleton(_traced, storage, "database"),
+        storage=providers.Singleton(_traced, storage),
         gateway=gateway,
         webhooks=webhooks,
         webhook_names=webhook_names,
@@ -174,5 +178,5 @@ class Container(containers.DeclarativeContainer):
         retry=providers.Callable(retry_policy_of, settings),
         side_by_side=providers.Object(side_by_side),
     )
-    payments = providers.Singleton(_traced, providers.Singleton(BookingPayments, world), "payments")
+    payments = providers.Singleton(_payments, world)
     transfers = providers.Singleton(TransferDesk, gateway, world)

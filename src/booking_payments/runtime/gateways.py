@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.adapters.sql.fake_store import SqlFakeStore
 from booking_payments.adapters.telemetry.gateway_log import logged
-from booking_payments.adapters.telemetry.traces import traced, tracer
+from booking_payments.adapters.telemetry.traces import traced_gateway, tracer
 from booking_payments.ports.gateway import Gateway
 from booking_payments.runtime.extras import extra
 from booking_payments.runtime.problems import Problem, SettingsError
@@ -63,7 +63,7 @@ def fake_store(database_url: str) -> SqlFakeStore:
 
 def observed(gateway: Gateway) -> Gateway:
     """``gateway`` with a line of the log and a span for each call."""
-    return traced(logged(gateway), "gateway", tracer())
+    return traced_gateway(logged(gateway), tracer())
 
 
 async def examine_stripe(settings: Settings) -> "Sequence[Finding]":
