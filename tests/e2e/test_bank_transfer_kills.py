@@ -25,7 +25,7 @@ import httpx2
 import pytest
 from attrs import Factory, define
 
-from booking_payments.adapters.bank_transfer import METHOD, TransferStore
+from booking_payments.adapters.bank_transfer import BANK_TABLES, METHOD, TransferStore
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.ports.storage import PaymentFilter
@@ -216,7 +216,7 @@ def _wait(is_enough: Callable[[], bool]) -> None:
 
 async def _compare(database_url: str, crowd: Payers) -> None:
     """The gateway's own records, the payments' books, and what customers and the operator were answered."""
-    store, storage = TransferStore.open(database_url), SqlStorage.open(database_url)
+    store, storage = TransferStore.open(database_url, BANK_TABLES), SqlStorage.open(database_url)
     try:
         transfers = await store.read(lambda records: records.transfers())
         paybacks = await store.read(lambda records: records.paybacks())

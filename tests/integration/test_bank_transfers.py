@@ -11,6 +11,7 @@ from attrs import evolve
 from sqlalchemy import select, text
 
 from booking_payments.adapters.bank_transfer import (
+    BANK_TABLES,
     METHOD,
     BankTransferEvents,
     BankTransferGateway,
@@ -83,7 +84,7 @@ class TestBankTransfers(GatewayContract):
 
     @pytest.fixture
     async def stage(self, url: str) -> AsyncIterator[TransferStage]:
-        store = TransferStore.open(url)
+        store = TransferStore.open(url, BANK_TABLES)
         clock = ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
         yield TransferStage(BankTransferGateway(store, clock, "Example Cinemas, DE02 1203 0000 0000 2020 51"))
         await store.close()

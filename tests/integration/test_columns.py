@@ -14,7 +14,7 @@ import attrs
 import pytest
 from sqlalchemy import Column, Table, select
 
-from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
+from booking_payments.adapters.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 from booking_payments.adapters.sql import tables
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.overview import DriftReport
@@ -36,9 +36,9 @@ FIXED: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "bp_payments": frozenset(
-        {"id", "booking_id", "reference", "customer_id", "amount_minor", "currency", "created_at", "terms"}
+        {"id", "booking_id", "reference", "customer_id", "gateway", "amount_minor", "currency", "created_at", "terms"}
     ),
-    "bp_inbox": frozenset({"id", "event_id", "type"}),
+    "bp_inbox": frozenset({"id", "event_id", "type", "gateway"}),
     "bp_answers": frozenset({"caller", "route", "key"}),
     "bp_refused_deliveries": frozenset({"hour"}),
     "bp_outbox": frozenset({"position", "id", "booking_id", "sequence", "payment_id", "type", "at", "data"}),
@@ -61,8 +61,10 @@ SET_IN_SOME: Final[Mapping[str, frozenset[str]]] = {"bp_outbox": frozenset({"una
 
 WRITTEN_ELSEWHERE: Final = {
     "bp_installation": "by its migration, once",
-    bank_transfers.name: "by the bank transfer gateway",
-    bank_paybacks.name: "by the bank transfer gateway",
+    BANK_TABLES.transfers.name: "by the bank transfer gateway",
+    BANK_TABLES.paybacks.name: "by the bank transfer gateway",
+    MANUAL_TABLES.transfers.name: "by the manual gateway",
+    MANUAL_TABLES.paybacks.name: "by the manual gateway",
 }
 
 ROWS_BY_ALL_PATHS: Final = frozenset(

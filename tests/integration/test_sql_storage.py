@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Select, TextClause, create_engine, event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
-from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
+from booking_payments.adapters.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.database import Retry
@@ -301,7 +301,9 @@ def test_the_migrated_schema_is_the_one_that_the_code_knows(empty_url: str) -> N
         differences = compare_metadata(context, metadata)
     engine.dispose()
 
-    assert {bank_transfers, bank_paybacks} <= set(metadata.tables.values()), "of those who bring tables of their own"
+    assert {BANK_TABLES.transfers, MANUAL_TABLES.paybacks} <= set(metadata.tables.values()), (
+        "of those who bring tables of their own"
+    )
     assert differences == []
 
 

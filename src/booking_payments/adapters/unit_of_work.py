@@ -163,13 +163,6 @@ class ChangeSet:
         """How many payments are new, by booking."""
         return Counter(each.payment.booking_id for each in self.payments.values() if each.is_new and each.payment)
 
-    def messages_by_booking(self) -> dict[str, list[Message]]:
-        """The messages of each booking, in order."""
-        found: dict[str, list[Message]] = {}
-        for message in self.messages:
-            found.setdefault(message.booking_id, []).append(message)
-        return found
-
 
 def gateway_ids(payment: Payment) -> list[str]:
     """All ids that the gateway has given to this payment's things."""

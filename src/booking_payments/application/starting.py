@@ -45,7 +45,8 @@ def started_anew(world: World, booking: Booking, now: datetime, before: Payment)
         now=now,
         fee_policy=before.fee_policy,
         refund_policy=before.refund_policy,
-        capture_method=before.capture_method,
+        # What an operator has received is there: nothing is left to capture.
+        capture_method=CaptureMethod.AUTOMATIC if world.recorded else before.capture_method,
         max_attempts=decisions.attempts_left_of_booking(before, before.max_attempts),
         gateway=world.gateway.name,
         amount_step=before.amount_step if same else world.gateway.amount_step(booking.amount.currency),

@@ -608,6 +608,7 @@ class Payment:
             "booking_id": self.booking_id,
             "payment_id": self.id,
             "payment_intent_id": self.intent_id,
+            "gateway": self.gateway,
             "client_secret": client_secret if awaits_customer else None,
             "status": self.status.value,
             "requires_action": requires_action,

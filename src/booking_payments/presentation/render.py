@@ -103,6 +103,7 @@ def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
         booking_id=entity.booking_id,
         payment_id=entity.id,
         payment_intent_id=entity.intent_id,
+        gateway=entity.gateway,
         client_secret=secret,
         status=entity.status.value,
         requires_action=entity.status is PaymentStatus.REQUIRES_ACTION,
@@ -216,7 +217,7 @@ def quote(entity: RefundQuote) -> QuoteAnswer:
 
 SHOWN: Final[Mapping[type, str]] = {
     ev.PaymentStarted: "payment_id booking_id booking_reference customer_id booking_amount breakdown fee_policy "
-    "refund_policy event_starts_at capture_method max_attempts amount_step",
+    "refund_policy event_starts_at capture_method max_attempts gateway amount_step",
     ev.OperationIntended: "purpose",
     ev.OutcomeLeftUnknown: "reason stored_error",
     ev.CallNotFound: "begun_at",

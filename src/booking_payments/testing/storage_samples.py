@@ -132,7 +132,6 @@ ENTRY: Final = InboxEntry(
 )
 ENTRY_CHANGED: Final = attrs.evolve(
     ENTRY,
-    gateway="gateway_2",
     status=InboxStatus.PROCESSED,
     object_id="pi_2",
     received_at=LATER,

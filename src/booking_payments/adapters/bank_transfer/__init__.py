@@ -8,6 +8,17 @@ event after an outage: the gateway lists it, and it is processed.
 from booking_payments.adapters.bank_transfer.desk import TransferDesk
 from booking_payments.adapters.bank_transfer.events import BankTransferEvents
 from booking_payments.adapters.bank_transfer.gateway import METHOD, BankTransferGateway
+from booking_payments.adapters.bank_transfer.manual import ManualGateway
 from booking_payments.adapters.bank_transfer.store import TransferStore
+from booking_payments.adapters.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 
-__all__ = ["METHOD", "BankTransferEvents", "BankTransferGateway", "TransferDesk", "TransferStore"]
+__all__ = [
+    "BANK_TABLES",
+    "MANUAL_TABLES",
+    "METHOD",
+    "BankTransferEvents",
+    "BankTransferGateway",
+    "ManualGateway",
+    "TransferDesk",
+    "TransferStore",
+]

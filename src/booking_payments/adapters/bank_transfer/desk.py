@@ -14,7 +14,6 @@ from booking_payments.adapters.bank_transfer.events import of_payback, of_transf
 from booking_payments.adapters.bank_transfer.gateway import WAITS, BankTransferGateway
 from booking_payments.adapters.bank_transfer.records import Payback, Transfer, reference
 from booking_payments.adapters.bank_transfer.store import Records
-from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
 from booking_payments.application.auditing import audited
 from booking_payments.application.callers import Caller
 from booking_payments.application.webhooks import take_in
@@ -44,12 +43,12 @@ class TransferDesk:
 
     async def awaited(self) -> Sequence[Transfer]:
         """Return the transfers that customers were asked to make, oldest first."""
-        which = bank_transfers.c.status == WAITS.value
+        which = self._gateway.store.tables.transfers.c.status == WAITS.value
         return await self._gateway.store.read(lambda records: records.transfers(which))
 
     async def to_send(self) -> Sequence[Payback]:
         """Return the refunds that have not been sent yet, oldest first."""
-        which = bank_paybacks.c.status == RefundStatus.PENDING.value
+        which = self._gateway.store.tables.paybacks.c.status == RefundStatus.PENDING.value
         return await self._gateway.store.read(lambda records: records.paybacks(which))
 
     async def received(self, given: str, amount: Money, caller: Caller) -> Transfer:

@@ -13,7 +13,7 @@ from attrs import evolve
 from booking_payments.adapters.bank_transfer.events import of_payback, of_transfer
 from booking_payments.adapters.bank_transfer.records import Payback, Transfer, refund_id, short, transfer_id
 from booking_payments.adapters.bank_transfer.store import Records, TransferStore, ended_between, made_between
-from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
+from booking_payments.adapters.bank_transfer.tables import RecordTables
 from booking_payments.domain.instructions import (
     CancelIntent,
     CaptureIntent,
@@ -135,10 +135,12 @@ class BankTransferGateway:
 
     # --- refunds
 
+    _refund_id = staticmethod(refund_id)
+
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
         """Create a refund for an operator to send. Raises ``Refused`` when it exceeds the rest of the transfer."""
         payback = Payback(
-            id=refund_id(idempotency_key),
+            id=self._refund_id(idempotency_key),
             transfer_id=instruction.intent_id,
             amount=instruction.amount,
             status=RefundStatus.PENDING,
@@ -152,7 +154,7 @@ class BankTransferGateway:
             there = await records.payback(payback.id)
             if there is not None:
                 return evolve(_refund(_same(there, payback.terms)), replayed=True)
-            await _require_enough(records, transfer, payback.amount)
+            await _require_enough(records, self.store.tables, transfer, payback.amount)
             await records.add_payback(payback)
             return _refund(payback)
 
@@ -164,7 +166,7 @@ class BankTransferGateway:
 
     async def list_refunds(self, intent_id: str) -> Sequence[RefundReport]:
         """Return all refunds of a transfer, oldest first."""
-        mine = bank_paybacks.c.transfer_id == intent_id
+        mine = self.store.tables.paybacks.c.transfer_id == intent_id
         return [_refund(each) for each in await self.store.read(lambda records: records.paybacks(mine))]
 
     # --- disputes: the customer's bank cannot reverse a transfer
@@ -185,20 +187,20 @@ class BankTransferGateway:
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport]:
         """Return the transfers created in that time, oldest first."""
-        which = made_between(bank_transfers, since, until)
+        which = made_between(self.store.tables.transfers, since, until)
         return [self._intent(each) for each in await self.store.read(lambda records: records.transfers(*which))]
 
     async def list_refunds_made(self, since: datetime, until: datetime | None = None) -> Sequence[RefundReport]:
         """Return the refunds created in that time, oldest first."""
-        which = made_between(bank_paybacks, since, until)
+        which = made_between(self.store.tables.paybacks, since, until)
         return [_refund(each) for each in await self.store.read(lambda records: records.paybacks(*which))]
 
     async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
         """Return the events of transfers and refunds that ended in that time, oldest first."""
 
         async def work(records: Records) -> list[GatewayEvent]:
-            transfers = await records.transfers(*ended_between(bank_transfers, since, until))
-            paybacks = await records.paybacks(*ended_between(bank_paybacks, since, until))
+            transfers = await records.transfers(*ended_between(self.store.tables.transfers, since, until))
+            paybacks = await records.paybacks(*ended_between(self.store.tables.paybacks, since, until))
             return [*map(of_transfer, transfers), *map(of_payback, paybacks)]
 
         return sorted(await self.store.read(work), key=lambda event: (event.created_at or since, event.id))
@@ -250,10 +252,10 @@ def _require_method(method_id: str | None) -> None:
         raise Refused(f"the only payment method is {METHOD}", code="payment_method_unknown", param="payment_method")
 
 
-async def _require_enough(records: Records, transfer: Transfer, amount: Money) -> None:
+async def _require_enough(records: Records, tables: RecordTables, transfer: Transfer, amount: Money) -> None:
     if transfer.status is not PaymentStatus.SUCCEEDED:
         _refuse_state(transfer)
-    earlier = await records.paybacks(bank_paybacks.c.transfer_id == transfer.id)
+    earlier = await records.paybacks(tables.paybacks.c.transfer_id == transfer.id)
     given = sum(each.amount.minor for each in earlier if not each.status.is_lost)
     if given >= transfer.amount.minor:
         raise Refused("the transfer has been refunded in full", code="charge_already_refunded")

@@ -16,6 +16,8 @@ _MISREAD: Final = str.maketrans("iol", "101")
 
 _TRANSFER: Final = "bt_"
 _REFUND: Final = "btr_"
+_RECEIPT: Final = "mr_"
+_RECEIPT_REFUND: Final = "mrr_"
 _LENGTH: Final = 14
 """Letters of a reference: 70 bits, so that two keys do not collide."""
 
@@ -57,6 +59,16 @@ class Payback:
     created_at: datetime
     ended_at: datetime | None = None
     failure: str | None = None
+
+
+def receipt_id(idempotency_key: str) -> str:
+    """The id of the one receipt that an operator records under a key."""
+    return _RECEIPT + _letters(f"receipt {idempotency_key}")
+
+
+def receipt_refund_id(idempotency_key: str) -> str:
+    """The id of the one refund of a receipt that is made under a key."""
+    return _RECEIPT_REFUND + _letters(f"receipt refund {idempotency_key}")
 
 
 def transfer_id(idempotency_key: str) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from booking_payments.adapters.bank_transfer.records import Payback, Transfer
-from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
+from booking_payments.adapters.bank_transfer.tables import RecordTables
 from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
@@ -30,45 +30,47 @@ MAX_BEGINS: Final = 3
 class Records:
     """The tables within one transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: AsyncConnection, tables: RecordTables) -> None:
+        self._connection, self._tables = connection, tables
 
     async def transfer(self, transfer_id: str, *, lock: bool = False) -> Transfer | None:
         """Return the transfer with this id; None if it is unknown. ``lock`` locks it until the transaction ends."""
-        query = select(bank_transfers).where(bank_transfers.c.id == transfer_id)
+        query = select(self._tables.transfers).where(self._tables.transfers.c.id == transfer_id)
         row = (await self._connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
         return _transfer(row) if row else None
 
     async def payback(self, refund_id: str, *, lock: bool = False) -> Payback | None:
         """Return the refund with this id; None if it is unknown. ``lock`` as in ``transfer``."""
-        query = select(bank_paybacks).where(bank_paybacks.c.id == refund_id)
+        query = select(self._tables.paybacks).where(self._tables.paybacks.c.id == refund_id)
         row = (await self._connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
         return _payback(row) if row else None
 
     async def transfers(self, *which: ColumnElement[bool]) -> Sequence[Transfer]:
         """Return the transfers that match, oldest first."""
-        return [_transfer(row) for row in await self._oldest_first(bank_transfers, which)]
+        return [_transfer(row) for row in await self._oldest_first(self._tables.transfers, which)]
 
     async def paybacks(self, *which: ColumnElement[bool]) -> Sequence[Payback]:
         """Return the refunds that match, oldest first."""
-        return [_payback(row) for row in await self._oldest_first(bank_paybacks, which)]
+        return [_payback(row) for row in await self._oldest_first(self._tables.paybacks, which)]
 
     async def add_transfer(self, transfer: Transfer) -> None:
-        await self._connection.execute(insert(bank_transfers), _common(transfer))
+        await self._connection.execute(insert(self._tables.transfers), _common(transfer))
 
     async def add_payback(self, payback: Payback) -> None:
         own = {"transfer_id": payback.transfer_id, "failure": payback.failure}
-        await self._connection.execute(insert(bank_paybacks), {**_common(payback), **own})
+        await self._connection.execute(insert(self._tables.paybacks), {**_common(payback), **own})
 
     async def change_transfer(self, transfer: Transfer) -> None:
         changed = {"status": transfer.status.value, "ended_at": transfer.ended_at}
         await self._connection.execute(
-            update(bank_transfers).where(bank_transfers.c.id == transfer.id).values(**changed)
+            update(self._tables.transfers).where(self._tables.transfers.c.id == transfer.id).values(**changed)
         )
 
     async def change_payback(self, payback: Payback) -> None:
         changed = {"status": payback.status.value, "ended_at": payback.ended_at, "failure": payback.failure}
-        await self._connection.execute(update(bank_paybacks).where(bank_paybacks.c.id == payback.id).values(**changed))
+        await self._connection.execute(
+            update(self._tables.paybacks).where(self._tables.paybacks.c.id == payback.id).values(**changed)
+        )
 
     async def _oldest_first(self, table: Table, which: Sequence[ColumnElement[bool]]) -> Sequence[RowMapping]:
         query: Select[Any] = select(table).where(*which).order_by(table.c.position)
@@ -79,13 +81,13 @@ class Records:
 class TransferStore:
     """Runs transactions over the tables."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, tables: RecordTables) -> None:
+        self._engine, self.tables = engine, tables
 
     @classmethod
-    def open(cls, database_url: str) -> "TransferStore":
-        """Return the store in the database at ``database_url``, whose schema is current."""
-        return cls(open_engine(database_url))
+    def open(cls, database_url: str, tables: RecordTables) -> "TransferStore":
+        """Return the store over ``tables`` in the database at ``database_url``, whose schema is current."""
+        return cls(open_engine(database_url), tables)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -111,7 +113,7 @@ class TransferStore:
     async def _begun(self, engine: AsyncEngine) -> AsyncIterator[Records]:
         try:
             async with engine.begin() as connection:
-                yield Records(connection)
+                yield Records(connection, self.tables)
         except IntegrityError:
             raise
         except DBAPIError as error:

@@ -1,7 +1,8 @@
-"""The gateway's own tables; revision 0007 creates them."""
+"""The tables of gateways that operators settle by hand; revisions 0007 and 0018 create them."""
 
-from typing import Any
+from typing import Any, Final
 
+from attrs import frozen
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, Text
 
 from booking_payments.adapters.sql.tables import BigInt, UtcTime, metadata
@@ -21,25 +22,37 @@ def _common() -> list[Column[Any]]:
     ]
 
 
-bank_transfers = Table(
-    "bp_bank_transfers",
-    metadata,
-    *_common(),
-    Index("bp_bank_transfers_created_at", "created_at"),
-    Index("bp_bank_transfers_ended_at", "ended_at"),
-    sqlite_strict=True,
-)
-"""Transfers of customers."""
+@frozen
+class RecordTables:
+    """The tables of one gateway: money to come or received, and money to give back."""
 
-bank_paybacks = Table(
-    "bp_bank_paybacks",
-    metadata,
-    *_common(),
-    Column("transfer_id", Text, ForeignKey("bp_bank_transfers.id"), nullable=False),
-    Column("failure", Text),
-    Index("bp_bank_paybacks_transfer_id", "transfer_id"),
-    Index("bp_bank_paybacks_created_at", "created_at"),
-    Index("bp_bank_paybacks_ended_at", "ended_at"),
-    sqlite_strict=True,
-)
-"""Refunds by transfer."""
+    transfers: Table
+    paybacks: Table
+
+
+def _tables(transfers: str, paybacks: str) -> RecordTables:
+    return RecordTables(
+        Table(
+            transfers,
+            metadata,
+            *_common(),
+            Index(f"{transfers}_created_at", "created_at"),
+            Index(f"{transfers}_ended_at", "ended_at"),
+            sqlite_strict=True,
+        ),
+        Table(
+            paybacks,
+            metadata,
+            *_common(),
+            Column("transfer_id", Text, ForeignKey(f"{transfers}.id"), nullable=False),
+            Column("failure", Text),
+            Index(f"{paybacks}_transfer_id", "transfer_id"),
+            Index(f"{paybacks}_created_at", "created_at"),
+            Index(f"{paybacks}_ended_at", "ended_at"),
+            sqlite_strict=True,
+        ),
+    )
+
+
+BANK_TABLES: Final = _tables("bp_bank_transfers", "bp_bank_paybacks")
+MANUAL_TABLES: Final = _tables("bp_manual_receipts", "bp_manual_paybacks")

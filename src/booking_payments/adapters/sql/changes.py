@@ -68,8 +68,9 @@ def added_rows(
         add(tables.gateway_ids, [{"gateway_id": each, "payment_id": its} for each in new_ids])
         first = numbers.postings.get(its, 0) + 1
         add(tables.postings, [rows.posting_values(its, n, each) for n, each in enumerate(change.postings, first)])
-    for booking_id, messages in changes.messages_by_booking().items():
-        first = numbers.messages.get(booking_id, 0) + 1
-        add(tables.outbox, [{**rows.message_values(each), "sequence": n} for n, each in enumerate(messages, first)])
+    taken = dict(numbers.messages)
+    for message in changes.messages:
+        taken[message.booking_id] = taken.get(message.booking_id, 0) + 1
+        add(tables.outbox, [{**rows.message_values(message), "sequence": taken[message.booking_id]}])
     add(tables.audit, [audit_values(each) for each in changes.records])
     return found

@@ -265,7 +265,7 @@ inbox = Table(
     Column("id", BigInt, primary_key=True, autoincrement=True),
     Column("event_id", Text, nullable=False),
     Column("type", Text, nullable=False),
-    Column("gateway", Text, nullable=False, server_default="unknown"),
+    Column("gateway", Text, nullable=False, server_default="unknown", info=_FIXED),
     Column("status", Text, nullable=False),
     Column("object_id", Text),
     Column("received_at", UtcTime, nullable=False),

@@ -38,7 +38,6 @@ from booking_payments.adapters.sql.locks import LockUntilCommit
 from booking_payments.adapters.sql.outbox import SqlOutbox
 from booking_payments.adapters.sql.overview import SqlOverview
 from booking_payments.adapters.unit_of_work import (
-    Database,
     RecordedJobs,
     RecordingBookings,
     RecordingInbox,
@@ -80,13 +79,13 @@ class Flushed:
 
 
 class SqlUnitOfWork:
-    """One transaction: changes are recorded in ``database``, all other statements are run by ``connection``.
+    """One transaction: changes are recorded in ``session``, all other statements are run by ``connection``.
 
     Whoever commits it has to ``flush`` it before.
     """
 
-    def __init__(self, connection: Execute, database: Database | None = None) -> None:
-        session = Session(database or SqlDatabase(connection))
+    def __init__(self, connection: Execute, session: Session | None = None) -> None:
+        session = session or Session(SqlDatabase(connection))
         flushed = Flushed(session, connection)
         self.flush = session.flush
         self.bookings = SqlBookings(session, flushed)

@@ -5,12 +5,14 @@ fake gateway a panel of test cards stands in its place, and a form plays the ban
 shows is decided by ``application.checking_out``; here it is only put into words.
 """
 
-from collections.abc import Collection
 from fractions import Fraction
 from typing import Any, Final
 
 import msgspec
 from attrs import evolve, frozen
+from litestar import get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import SkipValidation
 
 from booking_payments.adapters.bank_transfer import METHOD as BANK_TRANSFER
 from booking_payments.application.callers import Caller
@@ -25,8 +27,19 @@ from booking_payments.entrypoints.http.problems import Problem, Refused
 from booking_payments.entrypoints.pages.acting import Act, act_once, count_gateway_call, problem_in
 from booking_payments.entrypoints.pages.cards import METHOD_IDS, groups_for
 from booking_payments.entrypoints.pages.forms import Form, read_form
+from booking_payments.entrypoints.pages.page import (
+    BROWSER,
+    JSON_PROBLEMS,
+    AnyRequest,
+    GivenForm,
+    GivenServices,
+    SeeOther,
+    as_json,
+    count_guess,
+    path_id,
+    sentence,
+)
 from booking_payments.entrypoints.pages.page import Answer as Sent
-from booking_payments.entrypoints.pages.page import AnyRequest, Gone, as_json, page, path_id, sentence
 from booking_payments.entrypoints.pages.rendering import html
 from booking_payments.entrypoints.pages.sessions import (
     CHECKOUT_COOKIE,
@@ -37,12 +50,12 @@ from booking_payments.entrypoints.pages.sessions import (
     public_origin,
 )
 from booking_payments.presentation import render
-from booking_payments.presentation.formatting import moment
+from booking_payments.presentation.formatting import moment, words
 from booking_payments.presentation.models import PaymentAnswer
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import GatewayName
+from booking_payments.runtime.settings import FAKE, STRIPE
 
-PATH: Final = "/checkout/{booking_id}"
+PATH: Final = "/checkout/{booking_id:str}"
 
 
 class Payment(msgspec.Struct):
@@ -63,25 +76,68 @@ class Visit:
     session: Session
     caller: Caller
     booking_id: str
+    asked: str | None = None
+    """The gateway that the address names, which the customer would rather pay by."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The gateways that a customer may pay by."""
+        return self.services.payments.gateway_choices
+
+    def chosen(self, checkout: Checkout) -> str | None:
+        """The gateway whose form is shown: the one that was asked for, the open payment's, or the default one. None
+        where customers can't pay by any."""
+        payment = checkout.payment
+        if checkout.stage in (Stage.PAY, Stage.AUTHENTICATE) and self.asked in self.choices:
+            return self.asked
+        if payment is not None and payment.status.is_open:
+            return payment.gateway
+        return next(iter(self.choices), None)
+
+    def named(self, gateway: str) -> str | None:
+        """What ``start_payment`` is told of the gateway: nothing where there is no choice."""
+        return gateway if len(self.choices) > 1 else None
 
     async def checkout(self, *, ask: bool = False, anew: bool = False) -> Checkout:
         """What there is to show. Raises ``NotFound`` for bookings of others, too."""
         return await self.services.payments.checkout(self.booking_id, self.caller, ask=ask, anew=anew)
 
 
-def _visit(request: AnyRequest, services: Services) -> Visit:
+async def provide_visit(request: AnyRequest, services: GivenServices) -> Visit:
+    """The customer of the token, at the booking of the path.
+
+    Raises:
+        Refused: 401 without a valid token, 429 after too many of those.
+        NotFound: for text that can be no id.
+    """
     booking_id = str(request.path_params["booking_id"])
     # An id that can be none gets no cookie path of its own; without a token all ids look the same.
-    session = checkout_session(request, booking_id if door.is_id(booking_id) else "none")
+    try:
+        session = checkout_session(request, booking_id if door.is_id(booking_id) else "none")
+    except Refused:
+        await count_guess(request)
+        raise
     caller = Caller.customer(session.principal.subject, request_id_of(request.scope))
-    return Visit(services=services, session=session, caller=caller, booking_id=path_id(request, "booking_id"))
+    asked = dict(door.query_pairs(request.scope)).get("gateway")
+    return Visit(
+        services=services, session=session, caller=caller, booking_id=path_id(request, "booking_id"), asked=asked
+    )
 
 
-@page("GET", PATH)
-async def show(request: AnyRequest, services: Services) -> Sent:
+async def provide_form(request: AnyRequest, visit: NamedDependency[SkipValidation[Visit]]) -> Form:
+    """The form that was sent. Raises 403 for one that is none of ours."""
+    form = await read_form(request)
+    visit.session.require_own(request, form)
+    return form
+
+
+GivenVisit = NamedDependency[SkipValidation[Visit]]
+
+
+@get(PATH, **BROWSER)
+async def show(request: AnyRequest, visit: GivenVisit) -> Sent:
     """The page itself. Where the customer may have acted at the gateway, it is asked first: before its webhook has come
     nobody is to see a form for what is paid already."""
-    visit = _visit(request, services)
     answer = _shown(visit, await _up_to_date(request, visit))
     answer.set_cookie(cookie_of(request, visit.session, CHECKOUT_COOKIE))
     return answer
@@ -111,10 +167,15 @@ async def _up_to_date(request: AnyRequest, visit: Visit) -> Checkout:
 def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> Sent:
     """The page, with what went wrong; the status stays 200 where the page itself says all of it."""
     settings = visit.services.settings
-    by_stripe = settings.gateway is GatewayName.STRIPE
+    chosen = visit.chosen(checkout)
+    by_stripe = chosen == STRIPE
+    stage = checkout.stage
+    if stage is Stage.AUTHENTICATE and checkout.payment is not None and checkout.payment.gateway != chosen:
+        stage = Stage.PAY  # the form of the gateway that the customer would rather pay by
     context: dict[str, Any] = {
         "checkout": checkout,
-        "stage": checkout.stage.value,
+        "stage": stage.value,
+        "choices": _choices(visit, stage, chosen),
         "path": visit.session.path,
         "form_token": visit.session.form_token,
         "key": visit.services.ids.idempotency_key(),
@@ -123,8 +184,8 @@ def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> 
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
         "refunds": _refunds(checkout),
         "publishable_key": settings.stripe_publishable_key if by_stripe else None,
-        "groups": groups_for(checkout.booking.amount.currency) if visit.services.sandbox else [],
-        "transfer": _transfer(visit, checkout),
+        "groups": groups_for(checkout.booking.amount.currency) if chosen == FAKE and visit.services.sandbox else [],
+        "transfer": _transfer(visit, checkout) if chosen == BANK_TRANSFER else None,
         "test_mode": not settings.livemode,
     }
     return html("checkout.html", context, status=problem.status if problem else 200, stripe=by_stripe)
@@ -161,6 +222,14 @@ def _transfer(visit: Visit, checkout: Checkout) -> dict[str, Any] | None:
     return {"method": BANK_TRANSFER, **action.get("display_bank_transfer_instructions", {})}
 
 
+def _choices(visit: Visit, stage: Stage, chosen: str | None) -> list[tuple[str, str]]:
+    """The other gateways that the customer may pay by, with their titles; none where there is nothing to choose."""
+    if stage not in (Stage.PAY, Stage.AUTHENTICATE):
+        return []
+    titles = visit.services.gateway_titles
+    return [(name, titles.get(name) or words(name)) for name in visit.choices if name != chosen]
+
+
 def _alert(checkout: Checkout, problem: Problem | None) -> str | None:
     if problem is not None:
         return sentence(problem.detail)
@@ -168,28 +237,32 @@ def _alert(checkout: Checkout, problem: Problem | None) -> str | None:
     return sentence(checkout.decline.message) if shown and checkout.decline else None
 
 
-@page("GET", f"{PATH}/status", own_problems=True)
-async def status(request: AnyRequest, services: Services) -> Sent:
+@get(f"{PATH}/status", **BROWSER, **JSON_PROBLEMS)
+async def status(visit: GivenVisit) -> Sent:
     """Whether there is something else to show: asked again and again by the page's script."""
-    checkout = await _visit(request, services).checkout()
+    checkout = await visit.checkout()
     return as_json({"stage": checkout.stage.value, "version": checkout.version})
 
 
 # --- with the fake gateway, and bank transfers -----------------------------------------------------------------------
 
 
-@page("POST", f"{PATH}/pay")
-async def pay(request: AnyRequest, services: Services) -> Sent:
+@post(f"{PATH}/pay", **BROWSER)
+async def pay(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
     """Pay with one of the test cards, or by bank transfer."""
-    visit, form = await _sent(request, services)
     method = form.safe("payment_method")
-    if method not in _methods(services):
+    gateway = _gateway_of(services, method)
+    if gateway is None:
         raise InvalidInput("choose one of the cards first")
     await visit.checkout()
 
     async def work(caller: Caller) -> Done:
         view = await services.payments.start_payment(
-            visit.booking_id, caller, payment_method_id=method, confirm_immediately=True
+            visit.booking_id,
+            caller,
+            payment_method_id=method,
+            confirm_immediately=True,
+            gateway=visit.named(gateway),
         )
         return _done(visit, render.payment(view, _reader(visit), services.clock.now()), view.payment.booking_reference)
 
@@ -203,19 +276,22 @@ async def pay(request: AnyRequest, services: Services) -> Sent:
     return await _afterwards(visit, problem)
 
 
-def _methods(services: Services) -> Collection[str]:
-    """What this page can take by itself. Raises ``NotFound`` where the gateway's own script takes it."""
-    if services.sandbox is not None:
-        return METHOD_IDS
-    if services.transfers is None:
+def _gateway_of(services: Services, method: str) -> str | None:
+    """The gateway that takes ``method`` from this page; None for a method of none.
+
+    Raises ``NotFound`` where no gateway's methods are taken here, but by its own script.
+    """
+    choices = services.payments.gateway_choices
+    if services.sandbox is None and BANK_TRANSFER not in choices:
         raise NotFound()
-    return (BANK_TRANSFER,)
+    if services.sandbox is not None and method in METHOD_IDS:
+        return FAKE
+    return BANK_TRANSFER if method == BANK_TRANSFER and BANK_TRANSFER in choices else None
 
 
-@page("POST", f"{PATH}/bank")
-async def bank(request: AnyRequest, services: Services) -> Sent:
+@post(f"{PATH}/bank", **BROWSER)
+async def bank(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
     """Leave the simulated bank window."""
-    visit, form = await _sent(request, services)
     checkout = await visit.checkout()
     view = checkout.view
     if services.sandbox is None or view is None:
@@ -225,22 +301,16 @@ async def bank(request: AnyRequest, services: Services) -> Sent:
         outcome = "succeeded" if form.get("outcome") == "succeeded" else "failed"
         services.sandbox.authenticate(view.payment.intent_id or "", view.handover.client_secret or "", outcome)
         await services.payments.look_at_payment(visit.booking_id, visit.caller, anew=True)
-    raise Gone(visit.session.path)
-
-
-async def _sent(request: AnyRequest, services: Services) -> tuple[Visit, Form]:
-    visit, form = _visit(request, services), await read_form(request)
-    visit.session.require_own(request, form)
-    return visit, form
+    raise SeeOther(visit.session.path)
 
 
 async def _afterwards(visit: Visit, problem: Problem | None) -> Sent:
     """Back to the page, which shows what became of it; a problem that it can't show by itself comes with it."""
     if problem is None or problem.outcome_unknown:
-        raise Gone(visit.session.path)
+        raise SeeOther(visit.session.path)
     checkout = await visit.checkout()
     if _alert(checkout, None) is not None or checkout.stage is not Stage.PAY:
-        raise Gone(visit.session.path)
+        raise SeeOther(visit.session.path)
     return _shown(visit, checkout, problem)
 
 
@@ -255,19 +325,20 @@ def _done(visit: Visit, content: PaymentAnswer, reference: str) -> Done:
 # --- with Stripe -----------------------------------------------------------------------------------------------
 
 
-@page("POST", f"{PATH}/intent", own_problems=True)
-async def intent(request: AnyRequest, services: Services) -> Sent:
+@post(f"{PATH}/intent", **BROWSER, **JSON_PROBLEMS)
+async def intent(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
     """The secret that the Payment Element needs; begins the payment where there is none yet.
 
     Methods that redirect come back to this page: its own address, which holds no token. The cookie knows the customer.
     """
-    visit, form = await _sent(request, services)
     origin = public_origin(request)
     return_url = f"{origin}{visit.session.path}" if origin else None
     await visit.checkout()
 
     async def work(caller: Caller) -> Done:
-        view = await services.payments.start_payment(visit.booking_id, caller, return_url=return_url)
+        view = await services.payments.start_payment(
+            visit.booking_id, caller, return_url=return_url, gateway=visit.named(STRIPE)
+        )
         return _done(visit, render.payment(view, _reader(visit), services.clock.now()), view.payment.booking_reference)
 
     act = Act(operation="start_payment", booking_id=visit.booking_id, caller=visit.caller, given=Nothing())
@@ -279,10 +350,9 @@ async def intent(request: AnyRequest, services: Services) -> Sent:
     return as_json({"client_secret": secret})
 
 
-@page("POST", f"{PATH}/look", own_problems=True)
-async def look(request: AnyRequest, services: Services) -> Sent:
+@post(f"{PATH}/look", **BROWSER, **JSON_PROBLEMS)
+async def look(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
     """Ask Stripe at once how the payment stands: the customer has just acted there."""
-    visit = (await _sent(request, services))[0]
     await count_gateway_call(request, services, visit.session)
     await services.payments.look_at_payment(visit.booking_id, visit.caller)
     checkout = await visit.checkout()
@@ -290,3 +360,4 @@ async def look(request: AnyRequest, services: Services) -> Sent:
 
 
 PAGES: Final = (show, status, pay, bank, intent, look)
+DEPENDENCIES: Final = {"visit": Provide(provide_visit), "form": Provide(provide_form)}

@@ -28,7 +28,15 @@ from booking_payments.adapters.sql.groups.statements import (
 )
 from booking_payments.adapters.sql.rows import Values
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
-from booking_payments.adapters.unit_of_work import ChangeSet, Loaded, PaymentChange, Scope, ScopeKind, StoredPayment
+from booking_payments.adapters.unit_of_work import (
+    ChangeSet,
+    Loaded,
+    PaymentChange,
+    Scope,
+    ScopeKind,
+    Session,
+    StoredPayment,
+)
 from booking_payments.domain.booking import Booking
 from booking_payments.ports.storage import InboxEntry, Subject
 
@@ -198,54 +206,76 @@ class MemberDatabase:
         self._is_locked = True
         self._write(LOCKED_BOOKINGS, [{name: read.row[name] for name in CHANGING_OF_BOOKING}])
 
-    async def flush(self, changes: ChangeSet) -> None:
-        if changes.new_bookings:
+    def require_served(self, changes: ChangeSet) -> None:
+        """Raises ``NeedsOwnTransaction`` where any of ``changes`` concerns what was not read, or not locked: what is
+        changed without the lock can't be compared with what was read."""
+        booking = self._snapshot.booking
+        locked, known = {booking.booking.id} if booking and self._is_locked else set(), self._read_payments()
+        its = {booking.booking.id} if booking else set()
+        event_id = self._subject.event_id
+        is_served = (
+            not changes.new_bookings
+            and {*changes.bookings, *changes.payments_begun()} <= locked
+            and all(each.is_new or _follows(each, known) for each in changes.payments.values())
+            and all(each.is_new and each.entry.event_id == event_id for each in changes.entries.values())
+            and {each.booking_id for each in changes.messages} <= its
+        )
+        if not is_served:
             raise NeedsOwnTransaction
-        read = self._snapshot.booking
-        self._change_booking(changes, read)
+
+    async def flush(self, changes: ChangeSet) -> None:
+        self.require_served(changes)
+        read, known = self._snapshot.booking, self._read_payments()
+        if read is not None:
+            self._change_booking(changes, read)
         for change in changes.payments.values():
             if not change.is_new:
-                self._change_payment(change, read)
-        self._add_entries(changes)
-        for table, values in added_rows(changes, _numbers(changes, read), {}).items():
+                self._change_payment(change, known[change.payment_id])
+        for entry in changes.entries.values():
+            self._write(tables.inbox.name, [rows.inbox_values(entry.entry)])
+        numbers = Numbers(
+            postings={its: each.last_posting for its, each in known.items()},
+            messages={read.booking.id: read.last_message} if read else {},
+        )
+        for table, values in added_rows(changes, numbers, {}).items():
             self._write(table.name, values)
 
-    def _change_booking(self, changes: ChangeSet, read: ReadBooking | None) -> None:
-        begun = changes.payments_begun()
-        for booking_id in {*changes.bookings, *begun}:
-            if read is None or read.booking.id != booking_id or not self._is_locked:
-                raise NeedsOwnTransaction  # what is changed without the lock can't be compared with what was read
-            booking = changes.bookings.get(booking_id, read.booking)
-            row = {name: read.row[name] for name in CHANGING_OF_BOOKING} | rows.booking_changes(booking)
-            row["payments_begun"] += begun[booking_id]
+    def _read_payments(self) -> Mapping[str, ReadPayment]:
+        return self._snapshot.booking.payments if self._snapshot.booking else {}
+
+    def _change_booking(self, changes: ChangeSet, read: ReadBooking) -> None:
+        begun, booking = changes.payments_begun(), changes.bookings.get(read.booking.id)
+        if booking is not None or begun:
+            row = {name: read.row[name] for name in CHANGING_OF_BOOKING}
+            row |= rows.booking_changes(booking or read.booking)
+            row["payments_begun"] += begun[read.booking.id]
             self._write(CHANGED_BOOKINGS, [row])
 
-    def _change_payment(self, change: PaymentChange, read: ReadBooking | None) -> None:
-        known = read.payments.get(change.payment_id) if read else None
-        if known is None:
-            raise NeedsOwnTransaction
+    def _change_payment(self, change: PaymentChange, known: ReadPayment) -> None:
         change.before = known.stored.payment
-        if change.payment is not None and not change.knows_before:
-            raise NeedsOwnTransaction
         row = {name: known.row[name] for name in CHANGING} | changed_payment_values(change)
         self._write(CHANGED_PAYMENTS, [row | {WRITTEN_BY: known.written_by}])
-
-    def _add_entries(self, changes: ChangeSet) -> None:
-        for change in changes.entries.values():
-            if not change.is_new or change.entry.event_id != self._subject.event_id:
-                raise NeedsOwnTransaction
-            self._write(tables.inbox.name, [rows.inbox_values(change.entry)])
 
     def _write(self, name: str, values: Sequence[Values]) -> None:
         self.rows.setdefault(name, []).extend(values)
 
 
-def _numbers(changes: ChangeSet, read: ReadBooking | None) -> Numbers:
-    messages = {read.booking.id: read.last_message} if read else {}
-    if not changes.messages_by_booking().keys() <= messages.keys():
-        raise NeedsOwnTransaction
-    payments: Mapping[str, ReadPayment] = read.payments if read else {}
-    return Numbers(postings={its: each.last_posting for its, each in payments.items()}, messages=messages)
+def _follows(change: PaymentChange, known: Mapping[str, ReadPayment]) -> bool:
+    """Whether a payment was read, and ``change`` is one of what was read."""
+    if change.payment_id not in known:
+        return False
+    return change.payment is None or known[change.payment_id].stored.payment.version == change.version_before
+
+
+class MemberSession(Session):
+    """Ends work that can't be served as soon as it shows: it runs once more, alone."""
+
+    def __init__(self, database: MemberDatabase) -> None:
+        super().__init__(database)
+        self._member = database
+
+    async def recorded(self) -> None:
+        self._member.require_served(self.changes)
 
 
 class MemberUnitOfWork(SqlUnitOfWork):
@@ -253,4 +283,4 @@ class MemberUnitOfWork(SqlUnitOfWork):
 
     def __init__(self, subject: Subject, snapshot: Snapshot) -> None:
         self.database = MemberDatabase(subject, snapshot)
-        super().__init__(NULL_CONNECTION, self.database)
+        super().__init__(NULL_CONNECTION, MemberSession(self.database))
