@@ -142,8 +142,8 @@ ENTRY_CHANGED: Final = attrs.evolve(
     created_at=LATER,
     delivered_at=LATER,
 )
-ENTRY_FIXED: Final = frozenset({"event_id", "type"})
-"""What an event is found by."""
+ENTRY_FIXED: Final = frozenset({"event_id", "type", "gateway"})
+"""An event is found by these; its gateway never changes."""
 
 MESSAGES: Final = tuple(
     Message(
