@@ -1,15 +1,17 @@
 """Django with payments beside its own models: `python examples/django_app.py migrate`, then `... runserver`.
 
-The seats are a model of this project, in its database. The payments keep tables of their own, here in a database of
-their own (`DATABASE_URL`); with PostgreSQL both may share one. A seat remembers the id of its booking, nothing else.
+The seats are a model of this project, in its database. The payments keep tables of their own: with SQLite in a file of
+their own, with PostgreSQL (`DATABASE_URL`) in the same database. A seat remembers the id of its booking, nothing else.
 """
 
 import atexit
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache
+from urllib.parse import unquote, urlsplit
 
 import django
 from django.conf import settings
@@ -37,9 +39,15 @@ from booking_payments import (
 )
 
 if not settings.configured:
+    url = urlsplit(os.environ.get("DATABASE_URL", ""))
+    seats = {"ENGINE": "django.db.backends.sqlite3", "NAME": "seats.sqlite3"}
+    if url.scheme.startswith("postgres"):  # the database of the payments, which have a schema of their own there
+        place = {"NAME": url.path.lstrip("/"), "HOST": url.hostname or "", "PORT": str(url.port or "")}
+        login = {"USER": unquote(url.username or ""), "PASSWORD": unquote(url.password or "")}
+        seats = {"ENGINE": "django.db.backends.postgresql", **place, **login}
     settings.configure(
         ALLOWED_HOSTS=["127.0.0.1", "localhost", "testserver"],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "seats.sqlite3"}},
+        DATABASES={"default": seats},
         DEBUG=False,
         MIDDLEWARE=[f"{__name__}.Refusals"],
         ROOT_URLCONF=__name__,

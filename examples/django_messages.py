@@ -1,11 +1,13 @@
 """Django that changes its own rows by messages, each exactly once: `python examples/django_messages.py work`.
 
 The row that says how far the messages were read is changed in the same transaction as the seat that a message is about.
-Whenever this process is killed, both are done, or neither is.
+Whenever this process is killed, both are done, or neither is. Any number of processes may run this.
 """
 
+import os
 import sys
 import time
+from urllib.parse import unquote, urlsplit
 
 import django
 from django.conf import settings
@@ -13,11 +15,13 @@ from django.conf import settings
 from booking_payments import Message, SyncBookingPayments, open_payments_sync
 
 if not settings.configured:
-    settings.configure(
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "seats.sqlite3"}},
-        SECRET_KEY="for-this-example-only",
-        USE_TZ=True,
-    )
+    url = urlsplit(os.environ.get("DATABASE_URL", ""))
+    seats = {"ENGINE": "django.db.backends.sqlite3", "NAME": "seats.sqlite3"}
+    if url.scheme.startswith("postgres"):  # the database of the payments, which have a schema of their own there
+        place = {"NAME": url.path.lstrip("/"), "HOST": url.hostname or "", "PORT": str(url.port or "")}
+        login = {"USER": unquote(url.username or ""), "PASSWORD": unquote(url.password or "")}
+        seats = {"ENGINE": "django.db.backends.postgresql", **place, **login}
+    settings.configure(DATABASES={"default": seats}, SECRET_KEY="for-this-example-only", USE_TZ=True)
     django.setup()
 
 from django.db import connection, models, transaction
@@ -37,7 +41,7 @@ class Seat(models.Model):
 
 
 class Progress(models.Model):
-    """The cursor of the last message that was dealt with."""
+    """The cursor of the last message that was dealt with; empty before the first."""
 
     name = models.CharField(max_length=40, primary_key=True)
     cursor = models.CharField(max_length=40, blank=True)
@@ -47,7 +51,7 @@ class Progress(models.Model):
 
 
 def apply(message: Message) -> None:
-    """Change the seat that the message is about."""
+    """Change the seat that the message is about. Types that nobody here knows are none of its business."""
     if message.type in STATUSES:
         seat, _ = Seat.objects.get_or_create(name=message.data["booking_reference"])
         seat.status = STATUSES[message.type]
@@ -57,17 +61,15 @@ def apply(message: Message) -> None:
 
 def catch_up(payments: SyncBookingPayments) -> int:
     """Deal with the messages that are new, each in a transaction of its own; returns how many those were."""
-    progress, _ = Progress.objects.get_or_create(name="payments")
+    cursor = Progress.objects.get_or_create(name="payments")[0].cursor
     done = 0
-    for message in payments.messages(after=progress.cursor or None):  # outside of our transaction
+    for message in payments.messages(after=cursor or None):  # outside of our transaction
         with transaction.atomic():
-            mine = Progress.objects.select_for_update().get(name="payments")
-            if mine.cursor != progress.cursor:
-                break  # another process has gone on meanwhile
+            # First of all: it locks the row, and changes nothing where another process has gone on meanwhile.
+            if not Progress.objects.filter(name="payments", cursor=cursor).update(cursor=message.cursor):
+                break
             apply(message)
-            mine.cursor = message.cursor or ""
-            mine.save()
-        progress = mine
+        cursor = message.cursor or ""
         done += 1
     return done
 

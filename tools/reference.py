@@ -17,8 +17,8 @@ from pydantic.fields import FieldInfo
 
 from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
 from booking_payments.entrypoints.cli.main import main as command_line
-from booking_payments.entrypoints.http import gauges, openapi
-from booking_payments.entrypoints.http.app import endpoints
+from booking_payments.entrypoints.http import gauges
+from booking_payments.entrypoints.http.app import api_document
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.runtime.settings import PREFIX, Settings
 from booking_payments.testing.house import House
@@ -58,7 +58,7 @@ def _in_cell(text: str) -> str:
 
 
 def _http() -> Iterator[str]:
-    document: Json = openapi.document(endpoints(sandboxed=True))
+    document: Json = api_document(sandboxed=True)
     yield f"# HTTP\n\n{NOTE} The same as OpenAPI {document['openapi']} is at `/schema` of a running service.\n"
     yield from _problems_of_all(document)
     for path, methods in document["paths"].items():
@@ -70,6 +70,7 @@ def _http() -> Iterator[str]:
 
 
 def _problems_of_all(document: Json) -> Iterator[str]:
+    yield "Paths of the API are taken with and without a slash at the end."
     yield "HEAD is answered wherever GET is, without a body.\n"
     yield "What goes wrong is told as a [problem](#problem) (RFC 9457):\n"
     told = {
@@ -124,18 +125,16 @@ def _type(schema: Json) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
-    if "allOf" in schema:
-        told = " and ".join(_type(each) for each in schema["allOf"])
-    elif schema.get("type") == "array":
-        told = f"list of {_type(schema.get('items', {}))}"
-    else:
-        told = ", ".join([schema.get("type", "anything"), *_bounds(schema)])
-    return f"{told}, or null" if schema.get("nullable") else told
+    if "anyOf" in schema:
+        return ", or ".join(_type(each) for each in schema["anyOf"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    return ", ".join([schema.get("type", "anything"), *_bounds(schema)])
 
 
 def _bounds(schema: Json) -> Iterator[str]:
     if "enum" in schema:
-        yield "one of " + ", ".join(f"`{each}`" for each in schema["enum"] if each is not None)
+        yield "one of " + ", ".join(f"`{each}`" for each in schema["enum"])
     if "maxLength" in schema:
         yield f"at most {schema['maxLength']} characters"
     if "maximum" in schema:

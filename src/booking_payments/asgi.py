@@ -4,14 +4,16 @@
 processes begins here.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from booking_payments.ports.gateway import OwnGateway
 from booking_payments.runtime.channels import attach_channels
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.extras import extra
-from booking_payments.runtime.logging import set_up_logging
+from booking_payments.runtime.logging import set_up_logging, speak_as_the_host_does
 from booking_payments.runtime.problems import Problem, SettingsError
 from booking_payments.runtime.process import collect_garbage_less, collecting_traces, end_with_parent, load_stripe_sdk
 from booking_payments.runtime.settings import Settings, load_settings
@@ -33,7 +35,11 @@ def app() -> "Application":
 
 
 class Application:
-    """Opens database and gateway when the server starts it, and closes them when the server stops it."""
+    """Opens database and gateway when the server starts it, and closes them when the server stops it.
+
+    Where another application mounts this one, its own lifespan enters ``opened()``: mounted applications are started by
+    nobody. Paths are read without the prefix at which it is mounted.
+    """
 
     def __init__(self, settings: Settings, own: OwnGateway | None = None) -> None:
         """``own`` stands in for the gateway that the settings name."""
@@ -42,24 +48,51 @@ class Application:
         self._app: Litestar | None = None
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        if self._app is not None:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
+        if scope["type"] == "lifespan":
+            with collecting_traces():
+                async with self._created(mounted=False) as app:  # the call lasts as long as the server
+                    collect_garbage_less()
+                    await app(scope, receive, send)
+        elif self._app is not None:
+            await self._app(_without_prefix(scope), receive, send)
         else:
-            raise RuntimeError("the server has to run the lifespan protocol: the database is opened there")
+            raise RuntimeError(
+                "the database is not open: the server has to run the lifespan protocol, or the application that mounts "
+                "this one has to enter opened()"
+            )
 
-    async def _live(self, scope: Any, receive: Receive, send: Send) -> None:
-        """The lifespan call lasts as long as the server, and so do the services."""
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Answer requests while the context lasts, for the lifespan of an application that mounts this one.
+
+        The fake gateway hands its webhooks over inside the process then, or posts them to ``FAKE_WEBHOOK_URL``. Raises
+        ``SettingsError`` where the database can't be used, or a channel is not recorded while others are.
+        """
+        speak_as_the_host_does()
+        async with self._created(mounted=True) as app, app.lifespan():
+            yield
+
+    @asynccontextmanager
+    async def _created(self, *, mounted: bool) -> AsyncIterator["Litestar"]:
         with extra("http", "booking_payments.asgi"):
             from booking_payments.entrypoints.http.app import create_app
-        with collecting_traces():
-            async with build(self._settings, own=self._own, serving=True) as services:
-                readiness = await services.ready()
-                if not readiness.ok:
-                    raise SettingsError(Problem("DATABASE_URL", readiness.detail or "must be ready"))
-                await attach_channels(services)
-                self._app = create_app(services)
-                collect_garbage_less()
-                await self._app(scope, receive, send)
+        async with build(self._settings, own=self._own, serving=True, mounted=mounted) as services:
+            readiness = await services.ready()
+            if not readiness.ok:
+                raise SettingsError(Problem("DATABASE_URL", readiness.detail or "must be ready"))
+            await attach_channels(services)
+            self._app = create_app(services)
+            try:
+                yield self._app
+            finally:
                 self._app = None
+
+
+def _without_prefix(scope: Any) -> Any:
+    """The request as if the application were at the root of its server: it is mounted at ``root_path``."""
+    prefix = scope.get("root_path", "").rstrip("/")
+    if not prefix or not scope["path"].startswith(f"{prefix}/"):
+        return scope
+    raw, encoded = scope.get("raw_path"), quote(prefix).encode()
+    shorter = raw.removeprefix(encoded) if raw else raw
+    return {**scope, "root_path": "", "path": scope["path"].removeprefix(prefix), "raw_path": shorter}

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from booking_payments.runtime.settings import SETTING_NAMES
 from booking_payments.testing.sandbox import Sandbox
+from tests.integration.postgres import Server
 from tests.ports import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -61,9 +63,9 @@ def test_the_script_is_not_longer_than_it_has_to_be() -> None:
 def running(
     commands: Sequence[Sequence[str]], folder: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[httpx2.Client]:
-    """The last of the commands serves until the block ends."""
-    env = {**ENV, **(settings or {})}
+    """The last of the commands serves until the block ends. ``PORT`` in a word or a setting is that of the service."""
     port = free_port()
+    env = {**ENV, **{name: value.replace("PORT", str(port)) for name, value in (settings or {}).items()}}
     *before, serve = ([sys.executable, *(str(port) if each == "PORT" else each for each in one)] for one in commands)
     for command in before:
         subprocess.run(command, cwd=folder, env=env, check=True)
@@ -172,6 +174,32 @@ def test_a_webhook_of_somebody_else_is_refused(service: Service) -> None:
     answer = service[1].post("/webhooks/stripe", content=b"{}", headers={"Stripe-Signature": "t=1,v1=00"})
 
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("name", ["fastapi", "django"])
+def test_on_postgresql_seats_and_payments_share_a_database(name: str, postgres_server: Server, tmp_path: Path) -> None:
+    with postgres_server.database() as url, running(SERVERS[name], tmp_path, {"DATABASE_URL": url}) as client:
+        answers = [pay((name, client), "A-1", "pm_card_visa") for _ in range(2)]
+        declined = pay((name, client), "A-2", "pm_card_chargeDeclined")
+
+    assert [each.status_code for each in [*answers, declined]] == [200, 409, 402]
+    assert answers[0].json()["status"] == "succeeded"
+    assert not (tmp_path / "seats.sqlite3").exists()
+    assert not (tmp_path / "booking-payments.db").exists()
+
+
+@pytest.mark.parametrize("name", ["fastapi", "django"])
+def test_the_fakes_webhooks_come_to_the_route_of_the_app_when_it_is_named(name: str, tmp_path: Path) -> None:
+    with running(SERVERS[name], tmp_path, {"FAKE_WEBHOOK_URL": "http://127.0.0.1:PORT/webhooks/stripe"}) as client:
+        pay((name, client), "A-1", "pm_card_visa")
+        taken = re.compile(r"POST /webhooks/stripe HTTP/1.1\" (\d+)")
+        for _ in range(600):
+            answers = taken.findall((tmp_path / "serve.log").read_text())
+            if answers:
+                break
+            time.sleep(0.05)
+
+    assert set(answers) == {"200"}
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -1,67 +1,216 @@
-"""The examples that change their own rows by messages: once for each message, also when they are cut off."""
+"""The examples that change their own rows by messages: once for each message, also when they are killed in between, run
+twice at once, or meet what they do not know. On SQLite, and on PostgreSQL in the database of the payments."""
 
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.examples.test_examples import ENV, EXAMPLES, running
+import pytest
 
-DJANGO = """
-import sys; sys.path.insert(0, {examples!r})
-import django_messages as app
-from datetime import UTC, datetime, timedelta
 from booking_payments import Currency, Money, NewBooking, open_payments_sync
+from tests.examples.test_examples import ENV, EXAMPLES, running
+from tests.integration.postgres import Server
 
+SERVE = [["-m", "uvicorn", "fastapi_messages:app", "--app-dir", str(EXAMPLES), "--port", "PORT"]]
+SETUP = """
+import os, signal, sys, time
+sys.path.insert(0, {examples!r})
+from datetime import UTC, datetime
+from booking_payments import Message, open_payments, open_payments_sync
+
+def dies(message):
+    if message.data["booking_reference"] == "A-2" and message.type == "booking.confirmed":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+strange = Message(id="msg_1", type="booking.painted", booking_id="bk_unknown", payment_id=None, sequence=1,
+                  at=datetime.now(UTC), data={{}})
+"""
+DJANGO = """
+import django_messages as app
 app.create_tables()
-with open_payments_sync(migrate=True) as payments:
-    for name in ("A-1", "A-2"):
-        starts = datetime.now(UTC) + timedelta(days=30)
-        price = Money.parse("10.00", Currency.USD)
-        new = NewBooking(reference=name, customer_id="ann", amount=price, event_starts_at=starts)
-        payments.process_booking_payment(payments.register_booking(new).booking, "pm_card_visa")
-    applied, seats = app.apply, app.Seat.objects.order_by("name")
 
-    def cut_off(message):
-        applied(message)
-        if message.data["booking_reference"] == "A-2" and message.type == "booking.confirmed":
-            raise KeyboardInterrupt
+def catch_up(apply=None, times=1):
+    app.apply = apply or app.apply
+    with open_payments_sync(background=False) as payments:
+        return sum(app.catch_up(payments) for _ in range(times))
 
-    app.apply = cut_off
-    try:
-        app.catch_up(payments)
-    except KeyboardInterrupt:
-        pass
-    print([(seat.name, seat.status, seat.changes) for seat in seats.all()])
-    app.apply = applied
-    app.catch_up(payments)
-    print([(seat.name, seat.status, seat.changes) for seat in seats.all()], app.catch_up(payments))
+def seats():
+    return [(each.name, each.status, each.changes) for each in app.Seat.objects.order_by("name")]
+
+def then(before, after):
+    def apply(message):
+        before(message)
+        after(message)
+    return apply
+"""
+FASTAPI = """
+import asyncio
+import fastapi_messages as app
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+def catch_up(apply=None, times=1):
+    app.apply = apply or app.apply
+    async def run():
+        engine = await app.open_seats()
+        async with open_payments(background=False) as payments:
+            done = [await app.catch_up(payments, engine) for _ in range(times)]
+        await engine.dispose()
+        return sum(done)
+    return asyncio.run(run())
+
+def seats():
+    async def run():
+        engine = await app.open_seats()
+        async with AsyncSession(engine) as session:
+            found = (await session.scalars(select(app.Seat).order_by(app.Seat.name))).all()
+        await engine.dispose()
+        return [(each.name, each.status, each.changes) for each in found]
+    return asyncio.run(run())
+
+def then(before, after):
+    async def apply(message, session):
+        await before(message, session)
+        await session.flush()
+        after(message)
+    return apply
+"""
+EXAMPLE = {"django": DJANGO, "fastapi": FASTAPI}
+DEALT_WITH = [("A-1", "sold", 1), ("A-2", "sold", 1), ("A-3", "free", 1)]
+
+
+class Place:
+    """A folder and a database in which an example runs, each time in a process of its own."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str], example: str) -> None:
+        self._folder, self.env, self._example = folder, {**ENV, **settings}, example
+
+    def begun(self, code: str) -> "subprocess.Popen[str]":
+        setup = SETUP.format(examples=str(EXAMPLES)) + EXAMPLE[self._example]
+        return subprocess.Popen(
+            [sys.executable, "-c", setup + code],
+            cwd=self._folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, code: str, status: int = 0) -> str:
+        """What the code prints."""
+        started = self.begun(code)
+        said, wrong = started.communicate(timeout=120)
+        assert started.returncode == status, wrong
+        return said.strip()
+
+    def seats(self) -> list[tuple[str, str, int]]:
+        found: list[tuple[str, str, int]] = eval(self.run("print(seats())"))  # noqa: S307 - what our own code printed
+        return found
+
+
+def settings_on(database: str, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """What leads payments and seats to a new database."""
+    if database == "sqlite":
+        yield {}
+        return
+    server: Server = request.getfixturevalue("postgres_server")
+    with server.database() as url:
+        yield {"DATABASE_URL": url, "SEATS_DATABASE_URL": url}
+
+
+@pytest.fixture(params=["django on sqlite", "django on postgresql", "fastapi on sqlite", "fastapi on postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Where two seats were paid and one was given up, and nobody has read the messages."""
+    example, _, database = request.param.partition(" on ")
+    for settings in settings_on(database, request):
+        pay_and_cancel(settings or {"DATABASE_URL": f"sqlite:///{tmp_path / 'booking-payments.db'}"})
+        yield Place(tmp_path, settings, example)
+
+
+def pay_and_cancel(settings: Mapping[str, str]) -> None:
+    with open_payments_sync(settings, env_file=None, migrate=True, background=False) as payments:
+        payments.messages()  # records the channel
+        for name in ("A-1", "A-2", "A-3"):
+            price, starts = Money.parse("10.00", Currency.USD), datetime(2100, 1, 1, tzinfo=UTC)
+            new = NewBooking(reference=name, customer_id="ann", amount=price, event_starts_at=starts)
+            booking = payments.register_booking(new).booking
+            if name == "A-3":
+                payments.cancel_booking(booking.id)
+            else:
+                payments.process_booking_payment(booking, "pm_card_visa")
+
+
+def test_killed_between_its_own_rows_and_its_commit_a_seat_is_changed_once(place: Place) -> None:
+    place.run("catch_up(then(app.apply, dies))", status=-signal.SIGKILL)
+    after_the_kill = place.seats()
+
+    done, again, seats = place.run("print(catch_up(), catch_up(), seats(), sep=';')").split(";")
+
+    assert after_the_kill == DEALT_WITH[:1]
+    assert (int(done) > 0, int(again)) == (True, 0)
+    assert seats == repr(DEALT_WITH)
+
+
+SLOWLY = """
+def slow(message):
+    time.sleep(0.05)
+
+catch_up(then(app.apply, slow), times=20)
 """
 
 
-def test_django_changes_a_seat_once_for_each_message_though_it_is_cut_off(tmp_path: Path) -> None:
-    code = DJANGO.format(examples=str(EXAMPLES))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize("place", ["django on postgresql", "fastapi on sqlite"], indirect=True)
+def test_two_processes_at_once_change_a_seat_once_for_each_message(place: Place) -> None:
+    assert place.seats() == []  # makes the tables
+    started = [place.begun(SLOWLY) for _ in range(2)]
+    wrong = [each.communicate(timeout=120)[1] for each in started]
 
-    assert done.stdout.splitlines() == [
-        "[('A-1', 'sold', 1)]",
-        "[('A-1', 'sold', 1), ('A-2', 'sold', 1)] 0",
-    ], done.stderr
+    assert [each.returncode for each in started] == [0, 0], wrong
+    assert place.seats() == DEALT_WITH
 
 
-def test_fastapi_changes_a_seat_by_its_messages_also_over_a_restart(tmp_path: Path) -> None:
-    command = [["-m", "uvicorn", "fastapi_messages:app", "--app-dir", str(EXAMPLES), "--port", "PORT"]]
+@pytest.mark.parametrize(
+    ("place", "call"),
+    [
+        ("django on sqlite", "app.apply(strange)"),
+        ("fastapi on sqlite", "asyncio.run(app.apply(strange, None))"),
+    ],
+    indirect=["place"],
+)
+def test_what_it_does_not_know_changes_nothing(place: Place, call: str) -> None:
+    assert place.run(f"{call}; print(seats())") == "[]"
+
+
+def test_fastapi_changes_a_seat_by_its_messages_also_over_a_restart(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     seen = []
-    for seat in ("A-1", "A-2"):
-        with running(command, tmp_path) as client:
-            bought = client.post(f"/seats/{seat}/buy", params={"customer": "ann", "card": "pm_card_visa"}).json()
-            for _ in range(200):
-                shown = client.get(f"/seats/{seat}").json()
-                if shown["status"] == "sold":
-                    break
-                time.sleep(0.05)
-            seen.append((bought, shown, client.get("/seats/A-1").json()))
+    for settings in settings_on("postgresql", request):  # the test below serves on SQLite
+        for seat in ("A-1", "A-2"):
+            with running(SERVE, tmp_path, settings) as client:
+                bought = client.post(f"/seats/{seat}/buy", params={"customer": "ann", "card": "pm_card_visa"}).json()
+                for _ in range(200):
+                    shown = client.get(f"/seats/{seat}").json()
+                    if shown["status"] == "sold":
+                        break
+                    time.sleep(0.05)
+                seen.append((bought, shown, client.get("/seats/A-1").json()))
 
     assert seen == [({"paid": True}, {"status": "sold", "changes": 1}, {"status": "sold", "changes": 1})] * 2
+
+
+def test_fastapi_takes_misuse_as_it_deserves(tmp_path: Path) -> None:
+    with running(SERVE, tmp_path) as client:
+
+        def buy(customer: str) -> int:
+            return client.post("/seats/A-1/buy", params={"customer": customer, "card": "pm_card_visa"}).status_code
+
+        answers = [buy("ann"), buy("ann"), buy("bob"), client.post("/seats/A-1/buy").status_code]
+        unknown = client.get("/seats/nobody-has-heard-of").json()
+
+    assert answers == [200, 200, 409, 422]
+    assert unknown == {"status": "free", "changes": 0}

@@ -112,7 +112,7 @@ class TestBankTransfers(GatewayContract):
         }
 
     async def test_money_is_never_held(self, stage: TransferStage) -> None:
-        with pytest.raises(Refused, match="can't be held"):
+        with pytest.raises(Refused, match="cannot be authorized only"):
             await stage.gateway.create_intent(creation(METHOD, manual=True), stage.new_key())
 
     async def test_a_transfer_that_was_given_up_is_not_asked_for_again(self, stage: TransferStage) -> None:
@@ -226,7 +226,7 @@ async def test_what_the_operator_says_is_in_the_audit_trail(services: Services) 
 async def test_another_amount_is_not_taken(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
 
-    with pytest.raises(RefusedByRule, match=r"100\.00 usd was asked for, not 99\.00 usd"):
+    with pytest.raises(RefusedByRule, match=r"100\.00 usd was requested, not 99\.00 usd"):
         await _desk(services).received(given, Money(9900, Currency.USD), OLGA)
 
     assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.REQUIRES_ACTION
@@ -236,7 +236,7 @@ async def test_a_second_transfer_under_the_same_reference_is_noticed(services: S
     _, given = await _asked(services.payments)
     await _desk(services).received(given, GROSS, OLGA)
 
-    with pytest.raises(NotPossibleNow, match="if money came twice, send one back"):
+    with pytest.raises(NotPossibleNow, match="if it was paid twice, send one payment back"):
         await _desk(services).received(given, GROSS, OLGA)
 
 

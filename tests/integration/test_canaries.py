@@ -31,7 +31,7 @@ from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import SETTING_NAMES, Settings, load_settings
 from booking_payments.sandbox.signature import sign
-from tests.integration.http.test_object_access import OPERATIONS
+from tests.integration.http.routes import OPERATIONS
 
 # With a "!" where nothing in the looks of a secret would give it away: no id may hold one.
 MARK = "Canary0123456789abcdef"

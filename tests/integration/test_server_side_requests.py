@@ -24,7 +24,7 @@ from booking_payments.testing.house import SECRET, House
 from tests import egress
 from tests.e2e.receiver import Server
 from tests.integration.http.api import BOOKING_APP, JWT_SECRET, bearer, token
-from tests.integration.http.test_object_access import DOCUMENT, OPERATIONS
+from tests.integration.http.routes import DOCUMENT, OPERATIONS
 from tests.integration.pages.site import Site, open_site
 
 KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()

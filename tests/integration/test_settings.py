@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.stripe import amounts
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking
@@ -21,6 +22,7 @@ from booking_payments.domain.instructions import CreateIntent, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments
 from booking_payments.runtime.composition import gateways_alone
+from booking_payments.runtime.gateways import build_gateway
 from booking_payments.runtime.payment_config import payment_config_of
 from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import (
@@ -429,6 +431,47 @@ def test_a_url_that_was_never_checked_is_refused_too() -> None:
 
 def test_more_workers_need_postgresql() -> None:
     assert refused(STRIPE, WORKERS="2") == ["WORKERS"]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"PAYMENT_GATEWAY": "stripe", **STRIPE}, ("stripe",)),
+        ({"PAYMENT_GATEWAY": "fake"}, ("fake", "stripe")),
+        ({"PAYMENT_GATEWAY": "bank_transfer", "BANK_TRANSFER_PAY_TO": "DE02", "JWT_SECRET": SECRET}, ()),
+        ({"PAYMENT_GATEWAY": "manual", "JWT_SECRET": SECRET}, ()),
+    ],
+    ids=lambda value: value["PAYMENT_GATEWAY"] if isinstance(value, dict) else "",
+)
+async def test_webhooks_are_taken_under_the_names_of_the_gateway(
+    given: Mapping[str, str], names: tuple[str, ...], tmp_path: Path
+) -> None:
+    settings = load_settings({**given, "DATABASE_URL": f"sqlite:///{tmp_path}/books.db"}, None)
+
+    built = build_gateway(settings.gateway, settings, ManualClock(datetime(2026, 3, 1, tzinfo=UTC)), ())
+
+    assert tuple(built.webhook_names) == names
+    await built.close()
+
+
+def test_several_gateways_run_side_by_side() -> None:
+    settings = load(STRIPE, PAYMENT_GATEWAYS="stripe, manual")
+
+    assert (settings.gateways, settings.gateway) == (("stripe", "manual"), "stripe")
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"PAYMENT_GATEWAYS": "stripe,paypal", **STRIPE}, "PAYMENT_GATEWAYS"),
+        ({"PAYMENT_GATEWAYS": "fake,fake"}, "PAYMENT_GATEWAYS"),
+        ({"PAYMENT_GATEWAYS": "stripe,fake", **STRIPE}, "PAYMENT_GATEWAYS"),
+        ({"PAYMENT_GATEWAYS": "fake,manual", "PAYMENT_GATEWAY": "manual"}, "PAYMENT_GATEWAY"),
+        ({"PAYMENT_GATEWAYS": "fake,bank_transfer", "JWT_SECRET": SECRET}, "BANK_TRANSFER_PAY_TO"),
+    ],
+)
+def test_gateways_that_do_not_go_together_are_refused(changes: Mapping[str, str], setting: str) -> None:
+    assert setting in refused(None, **dict(changes))
 
 
 def test_more_workers_need_the_stripe_gateway() -> None:

@@ -20,6 +20,7 @@ from booking_payments.adapters.sql.migrations import CannotMigrateError, head, m
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.sql.tables import metadata
 from booking_payments.domain import events as ev
+from booking_payments.domain.booking import BookingStatus, EndReason
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
@@ -132,6 +133,31 @@ async def test_a_reference_from_before_is_free_again_when_its_booking_has_ended(
         ("R-2", "pending"),
     ]
     assert [each.message.booking_id for each in waiting] == ["bk_1", "bk_2"]
+
+
+async def test_the_reasons_of_ended_bookings_are_kept_there_and_back(storage: SqlStorage, database_url: str) -> None:
+    ended = [
+        evolve(booking(1), status=BookingStatus.EXPIRED, end_reason=EndReason.ATTEMPTS_EXHAUSTED),
+        evolve(booking(2), status=BookingStatus.CANCELED, end_reason=EndReason.REFUNDED),
+    ]
+    await store(storage, ended[0], booking(2))
+    await stored(storage, started_payment(booking(2), 2))
+    await storage.transact(lambda uow: uow.bookings.save(ended[1]))
+    before = await storage.read(lambda uow: uow.payments.get("pay_2"))
+    await storage.engine.dispose()
+
+    await to_thread.run_sync(_down_to, "0015", database_url)
+    await to_thread.run_sync(migrate, database_url)
+
+    kept = [await storage.read(lambda uow, n=n: uow.bookings.get(f"bk_{n}")) for n in (1, 2)]  # type: ignore[misc]
+    assert kept == [ended[0], evolve(ended[1], end_reason=None)]
+    assert await storage.read(lambda uow: uow.payments.get("pay_2")) == before
+    await storage.transact(lambda uow: uow.bookings.save(ended[1]))
+    with pytest.raises(DBAPIError):
+        async with storage.engine.begin() as connection:
+            await connection.execute(text("UPDATE bp_bookings SET end_reason = 'tired'"))
+    with pytest.raises(AlreadyExists):  # the indexes are there again
+        await store(storage, booking(3), evolve(booking(4), reference=booking(3).reference))
 
 
 _BOOKED = """

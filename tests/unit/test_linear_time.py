@@ -126,6 +126,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "sandbox.http.forms": "a form of the sandbox",
     "sandbox.http.playing": SANDBOX,
     "runtime.settings": OURS,
+    "testing.certificate_webhooks": "trusted: an example, which only tests read with",
     "testing.sandbox": SANDBOX,
 }
 """Each module that calls a parser of a library, and the parser here that stands for it, or why none does."""

@@ -9,7 +9,7 @@ from tools import pictures, reference
 
 import booking_payments
 from booking_payments.entrypoints.cli import main
-from booking_payments.entrypoints.http.app import endpoints
+from booking_payments.entrypoints.http.app import api_document
 from booking_payments.runtime.settings import SETTING_NAMES
 
 PAGES = reference.pages()
@@ -27,8 +27,9 @@ def test_every_setting_is_explained_once() -> None:
 
 
 def test_every_endpoint_is_there() -> None:
-    for each in endpoints(sandboxed=True):
-        assert f"## {each.method} {each.path}\n" in PAGES["http"]
+    for path, methods in api_document(sandboxed=True)["paths"].items():
+        for method in methods:
+            assert f"## {method.upper()} {path}\n" in PAGES["http"]
 
 
 def test_every_command_is_there_with_its_options() -> None:

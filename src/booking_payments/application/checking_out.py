@@ -1,13 +1,16 @@
 """What a checkout page shows: the booking, its price, and where the customer stands. One table of stages for every
 front end."""
 
+from datetime import datetime
 from enum import Enum
+from fractions import Fraction
 
 from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.paying import read_now
 from booking_payments.application.pricing import price_now
+from booking_payments.application.refunding import denied_to_customer
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
@@ -15,6 +18,7 @@ from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment, payment_of_booking
+from booking_payments.domain.refunds import QuoteReason, RefundPolicy
 from booking_payments.ports.storage import UnitOfWork
 
 
@@ -43,13 +47,23 @@ class Stage(Enum):
 
 @frozen(kw_only=True)
 class Checkout:
-    """All that the page shows. ``price`` is what was agreed with the payment, or what would be asked now. ``asked``:
-    the gateway has just said how the payment stands."""
+    """All that the page shows.
+
+    Attributes:
+        price: what was agreed with the payment, or what would be asked now.
+        refunds_denied: why the customer may not ask for a refund; None when they may.
+        refund_policy: what comes back otherwise: the payment's, or that of a payment that would begin now.
+        shares_ahead: the shares of the charge that may still come back, each with the moment at which it ends.
+        asked: the gateway has just said how the payment stands.
+    """
 
     booking: Booking
     price: FeeBreakdown
     stage: Stage
     payability: Payability
+    refunds_denied: QuoteReason | None
+    refund_policy: RefundPolicy
+    shares_ahead: tuple[tuple[Fraction, datetime], ...]
     view: PaymentView | None = None
     asked: bool = False
 
@@ -87,12 +101,17 @@ async def look_at_checkout(world: World, booking_id: str, caller: Caller) -> Che
         booking = caller.require(await uow.bookings.get(booking_id))
         payment = payment_of_booking(await uow.payments.of_booking(booking_id))
         handover = await uow.payments.handover(payment.id) if payment else None
-        payability = booking.payability(world.clock.now())
+        now = world.clock.now()
+        payability = booking.payability(now)
+        policy = payment.refund_policy if payment else booking.refund_policy or world.config.refunds
         return Checkout(
             booking=booking,
             price=payment.breakdown if payment else price_now(world, booking),
             stage=stage_of(payment, booking, payability),
             payability=payability,
+            refunds_denied=denied_to_customer(world, booking),
+            refund_policy=policy,
+            shares_ahead=policy.shares_ahead(now, booking.event_starts_at),
             view=PaymentView(payment=payment, handover=handover) if payment else None,
         )
 

@@ -102,9 +102,13 @@ async def quote_refund(
 
 def _denied(world: World, booking: Booking, caller: Caller) -> QuoteReason | None:
     """Why ``caller`` may ask for no refund of ``booking``; None when they may."""
+    return denied_to_customer(world, booking) if caller.customer_id is not None else None
+
+
+def denied_to_customer(world: World, booking: Booking) -> QuoteReason | None:
+    """Why the customer of ``booking`` may ask for no refund of it; None when they may."""
     allowed = booking.details.customer_refunds or world.config.customer_refunds
-    by_owner = caller.customer_id is not None
-    return QuoteReason.REFUNDED_BY_ORGANIZER if by_owner and allowed is CustomerRefunds.NONE else None
+    return QuoteReason.REFUNDED_BY_ORGANIZER if allowed is CustomerRefunds.NONE else None
 
 
 async def refund_payment(world: World, target: RefundTarget, caller: Caller, request: RefundRequest) -> RefundView:

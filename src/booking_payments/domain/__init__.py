@@ -1,1 +1,1 @@
-"""The pure core: money, bookings, payments and their rules. Imports the standard library and attrs only."""
+"""The domain: money, bookings, payments and their rules. It imports the standard library and attrs only."""

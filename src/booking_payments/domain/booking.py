@@ -1,4 +1,4 @@
-"""Booking: what is paid for, and whether it may be paid now."""
+"""Booking: an order that is paid once, and the rule for when it may be paid."""
 
 from datetime import datetime
 from enum import Enum
@@ -14,7 +14,7 @@ from booking_payments.domain.texts import rfc3339
 
 
 class BookingStatus(Enum):
-    """``pending`` waits for its payment; ``confirmed`` is paid; the others are closed."""
+    """``pending`` waits for its payment, ``confirmed`` is paid; ``canceled`` and ``expired`` are closed."""
 
     PENDING = "pending"
     CONFIRMED = "confirmed"
@@ -23,18 +23,23 @@ class BookingStatus(Enum):
 
     @property
     def is_live(self) -> bool:
-        """True until the booking is canceled or has expired; while it is, nobody else may use its reference."""
+        """True until the booking is canceled or expires. A live booking reserves its reference."""
         return self in (BookingStatus.PENDING, BookingStatus.CONFIRMED)
 
 
 class EndReason(Enum):
-    """Why a booking has expired before its time was over."""
+    """Why a booking has ended, where that is more than its status says.
+
+    ``attempts_exhausted``: it expired before its time was over, since no payment attempt was left. ``refunded``: it was
+    canceled because all of its money goes back.
+    """
 
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    REFUNDED = "refunded"
 
 
 class Payability(Enum):
-    """Whether a booking may be paid, with the reason when not: a stable code and a text fit for the customer."""
+    """Whether a booking may be paid, or why not: a stable ``code`` and a ``message`` for the customer."""
 
     PAYABLE = "payable", "the booking may be paid"
     ALREADY_PAID = "already_paid", "this booking is paid already"
@@ -42,14 +47,14 @@ class Payability(Enum):
     EXPIRED = "booking_expired", "the time to pay for this booking is over; book again"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted", "no payment attempt is left for this booking; book again"
     EVENT_STARTED = "event_started", "the event has started; the booking can no longer be paid"
-    NOTHING_TO_PAY = "nothing_to_pay", "this booking costs nothing; there is nothing to pay"
+    NOTHING_TO_PAY = "nothing_to_pay", "this booking is free; no payment is needed"
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
         self.message = message
 
     def error(self) -> PaymentError:
-        """The error that tells the caller so."""
+        """Return the error to raise: ``RefusedByRule`` or ``NotPossibleNow``, with this code and message."""
         by_rule = self in (Payability.EVENT_STARTED, Payability.ATTEMPTS_EXHAUSTED)
         return (RefusedByRule if by_rule else NotPossibleNow)(self.message, code=self.code)
 
@@ -63,12 +68,18 @@ _BY_STATUS = {
 
 @frozen(kw_only=True)
 class BookingDetails:
-    """What is said about a booking, for pages, statements and receipts, and how it is paid. Each may be None.
+    """Optional details of a booking, for pages, statements and receipts, and how it may be paid.
 
-    ``statement_descriptor_suffix`` is shortened to what card networks print. ``methods``: the payment methods that are
-    taken for it, of those that are taken at all. ``capture_method``: whether its payment is captured at once or only
-    authorized; a booking that is registered without is given the installation's default. ``customer_refunds``: what
-    refunds its customer may ask for; None: what the installation's default allows at that time.
+    Attributes:
+        title: name of the booked event.
+        description: longer text for the payment page.
+        customer_email: where receipts are sent; left out of ``repr``.
+        statement_descriptor_suffix: text on a card's statement; shortened to the characters that card networks print.
+        methods: narrows the installation's payment methods for this booking.
+        capture_method: whether the charge is captured at once or only authorized; a booking registered without one gets
+            the installation's default.
+        customer_refunds: which refunds its customer may request; None: the installation's setting at the time of the
+            request.
     """
 
     title: str | None = None
@@ -85,11 +96,13 @@ NO_DETAILS: Final = BookingDetails()
 
 @frozen(kw_only=True)
 class Booking:
-    """What is paid for: whose, how much, when the event starts, and until when the hold may be paid.
+    """An order to be paid: customer, amount, start of the event and deadline.
 
-    ``reference`` is the booking app's own name for it, unique among the bookings that are pending or confirmed.
-    ``expires_at`` is at most the event's start. ``refund_policy`` is None when the house's default applies.
-    ``end_reason``: why it expired early; None where it did not.
+    Attributes:
+        reference: the booking app's own name for it, unique among the live bookings.
+        expires_at: until when the booking may be paid; not later than ``event_starts_at``.
+        refund_policy: None applies the installation's default when a payment starts.
+        end_reason: why it has ended, where that is more than its status says; otherwise None.
     """
 
     id: str
@@ -106,11 +119,11 @@ class Booking:
 
     @property
     def free(self) -> bool:
-        """Whether the booking costs nothing, so that it is confirmed without a payment."""
+        """True when the amount is zero: the booking is confirmed without a payment."""
         return self.amount.minor == 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The booking as the HTTP API shows it, without what is owed for it (``describe_booking`` knows that)."""
+        """Return the booking as the HTTP API represents it; ``describe_booking`` adds ``refund_owed``."""
         details = self.details
         return {
             "id": self.id,
@@ -134,7 +147,7 @@ class Booking:
         }
 
     def payability(self, now: datetime) -> Payability:
-        """Whether this booking may be paid at ``now``, and the first reason against it."""
+        """Return ``PAYABLE``, or the first reason why this booking may not be paid at ``now``."""
         if self.status is BookingStatus.EXPIRED and self.end_reason is EndReason.ATTEMPTS_EXHAUSTED:
             return Payability.ATTEMPTS_EXHAUSTED
         if self.status is BookingStatus.CONFIRMED and self.free:
@@ -148,7 +161,7 @@ class Booking:
         return Payability.NOTHING_TO_PAY if self.free else Payability.PAYABLE
 
     def same_content(self, other: "Booking") -> bool:
-        """True when ``other`` asks for the same thing under the same reference."""
+        """True when ``other`` has the same reference and content: registering it repeats this one."""
         return self._content() == other._content()
 
     def _content(self) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Decline codes of the gateway: which remedy each allows, and what the customer may read of it.
+"""Decline codes of the gateway: the customer's next step for each, and the part of it that is shown to the customer.
 
 The codes are those of docs.stripe.com/declines/codes.
 """
@@ -10,14 +10,14 @@ from typing import Final
 from attrs import evolve, frozen
 
 GENERIC_TEXT: Final = "Your card was declined."
-"""What the customer reads when the real reason is none of their business (docs.stripe.com/declines/codes)."""
+"""Shown to the customer in place of a hidden reason (docs.stripe.com/declines/codes)."""
 
 GENERIC_CODE: Final = "card_declined"
 GENERIC_DECLINE: Final = "generic_decline"
 
 
 class Advice(Enum):
-    """What the customer may do about an error, in one word for the front end."""
+    """What the customer may do about an error, as a code for the front end."""
 
     TRY_AGAIN = "try_again"
     OTHER_METHOD = "other_method"
@@ -39,7 +39,13 @@ class Remedy(Enum):
 
 @frozen(kw_only=True)
 class DeclineRule:
-    """What follows from a decline code: the remedy, whether the reason is hidden, whether the card is done for."""
+    """The rule for a decline code.
+
+    Attributes:
+        remedy: what the customer may do.
+        hidden: the reason must not be shown to the customer.
+        same_card: the card may be charged again.
+    """
 
     remedy: Remedy
     hidden: bool = False
@@ -90,7 +96,7 @@ DECLINES: Final[Mapping[str, DeclineRule]] = {
     **_rules(DeclineRule(remedy=Remedy.CONTACT_ISSUER, hidden=True), "fraudulent merchant_blacklist"),
     **_rules(DeclineRule(remedy=Remedy.CHECK_FIRST), "duplicate_transaction"),
 }
-"""Every decline code that we know (docs.stripe.com/declines/codes; the classes are ours)."""
+"""The known decline codes (docs.stripe.com/declines/codes). Their assignment to remedies is this library's."""
 
 OTHER_VERDICTS: Final[Mapping[str, DeclineRule]] = {
     **_rules(
@@ -124,10 +130,13 @@ OTHER_VERDICTS: Final[Mapping[str, DeclineRule]] = {
         "debit_not_authorized generic_could_not_process partner_generic_decline refer_to_customer",
     ),
 }
-"""Verdicts that are no card's decline code: error codes, and reasons of other methods. ``DECLINES`` comes first."""
+"""Verdicts other than card decline codes: error codes, and reasons of other payment methods.
+
+``DECLINES`` takes precedence.
+"""
 
 UNKNOWN_DECLINE: Final = DeclineRule(remedy=Remedy.CONTACT_ISSUER)
-"""What follows from a code that nobody told us of."""
+"""The rule for a code in neither table."""
 
 ADVICE: Final[Mapping[Remedy, Advice | None]] = {
     Remedy.AUTHENTICATE: Advice.ASK_BANK,
@@ -138,7 +147,7 @@ ADVICE: Final[Mapping[Remedy, Advice | None]] = {
     Remedy.CONTACT_ISSUER: Advice.ASK_BANK,
     Remedy.CHECK_FIRST: None,
 }
-"""Each remedy in the word that front ends get. ``CHECK_FIRST`` has none: any other try may pay twice."""
+"""The code for the front end of each remedy. ``CHECK_FIRST`` has none, since any other try may pay twice."""
 
 ADVICE_STOP: Final = "do_not_try_again"
 ADVICE_LATER: Final = "try_again_later"
@@ -147,10 +156,13 @@ ADVICE_DATA: Final = "confirm_card_data"
 
 @frozen(kw_only=True)
 class Decline:
-    """The gateway's verdict against an attempt, in its own words.
+    """The gateway's verdict against an attempt.
 
-    ``code`` is its error code (``card_declined``, ``expired_card``), ``decline_code`` the issuer's reason,
-    ``advice_code`` what the network advises; it overrides our table.
+    Attributes:
+        code: its error code (``card_declined``, ``expired_card``).
+        message: its text for the customer.
+        decline_code: the issuer's reason; None for a verdict without one.
+        advice_code: the card network's advice, which overrides the tables; None without one.
     """
 
     code: str
@@ -160,7 +172,7 @@ class Decline:
 
     @property
     def rule(self) -> DeclineRule:
-        """What follows from this decline: the table's row, with the network's advice laid over it."""
+        """The rule of this decline: the entry of the table, changed by the network's advice."""
         reason = self.decline_code or self.code
         row = DECLINES.get(reason) or OTHER_VERDICTS.get(reason, UNKNOWN_DECLINE)
         if self.advice_code == ADVICE_STOP:
@@ -173,7 +185,10 @@ class Decline:
 
     @property
     def advice(self) -> Advice | None:
-        """What the customer may do; None for a hidden reason, and for the generic one, which has to look the same."""
+        """What the customer may do; None for a hidden reason.
+
+        The generic decline has none either, so that it cannot be distinguished from a hidden one.
+        """
         rule = self.rule
         if rule.hidden or self.decline_code == GENERIC_DECLINE:
             return None
@@ -181,18 +196,21 @@ class Decline:
 
     @property
     def customer_code(self) -> str:
+        """The error code for the customer; generic for a hidden reason."""
         return GENERIC_CODE if self.rule.hidden else self.code
 
     @property
     def customer_decline_code(self) -> str | None:
+        """The decline code for the customer; generic for a hidden reason."""
         return GENERIC_DECLINE if self.rule.hidden else self.decline_code
 
     @property
     def customer_text(self) -> str:
+        """The message for the customer; generic for a hidden reason."""
         return GENERIC_TEXT if self.rule.hidden else self.message
 
     def for_customer(self) -> "Decline":
-        """This decline with a hidden reason replaced by the generic one, advice included."""
+        """Return this decline with a hidden reason replaced by the generic one, without advice."""
         if not self.rule.hidden:
             return self
         return Decline(code=GENERIC_CODE, message=GENERIC_TEXT, decline_code=GENERIC_DECLINE)

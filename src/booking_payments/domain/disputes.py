@@ -1,6 +1,6 @@
-"""What a dispute has taken from our balance, by its transactions and not by its status.
+"""The funds that a dispute withdraws from the balance, computed from its transactions and not from its status.
 
-Stripe's fees are no part of the amounts here: they are booked apart from the disputed money. Sources:
+The amounts exclude Stripe's dispute fees, which are booked separately from the disputed amount. Sources:
 docs.stripe.com/api/disputes/object (``balance_transactions``), docs.stripe.com/disputes/how-disputes-work.
 """
 
@@ -15,13 +15,12 @@ from booking_payments.domain.money import Money
 
 @frozen(kw_only=True)
 class DisputeMovement:
-    """One transaction of a dispute on our balance at the gateway.
+    """One transaction of a dispute on the merchant's balance at the gateway.
 
     Attributes:
-        amount: in the smallest unit of the settlement currency; negative when money leaves our balance.
+        amount: in the smallest unit of the settlement currency; negative for a withdrawal.
         currency: the settlement currency, lower-case ISO 4217.
-        exchange_rate: how much of the settlement currency the gateway gave for one unit of the currency that it
-            converted from; None where nothing was converted.
+        exchange_rate: units of the settlement currency per unit of the original currency; None without a conversion.
     """
 
     amount: int
@@ -30,16 +29,16 @@ class DisputeMovement:
 
 
 def withdrawn_by(movements: Sequence[DisputeMovement], disputed: Money, *, won: bool) -> Money:
-    """What of ``disputed`` has left our balance and not come back.
+    """Return the part of ``disputed`` that was withdrawn and not returned.
 
-    A debit withdraws the disputed amount; a credit brings back its share of the debit before it. The two may be settled
-    at different rates, so sums in the settlement currency are not compared, and a dispute that is ``won`` holds nothing
+    A debit withdraws the disputed amount; a credit returns its share of the debit before it. The two may be settled at
+    different rates, so sums in the settlement currency are not compared, and a dispute that is ``won`` holds nothing
     after a credit.
 
     Args:
         movements: the dispute's transactions, oldest first.
         disputed: the disputed amount in the payment's currency.
-        won: whether the dispute was decided in our favor.
+        won: the dispute was decided in the merchant's favor.
     """
     withdrawn, debit, credited = 0, 0, False
     for movement in movements:
@@ -52,11 +51,11 @@ def withdrawn_by(movements: Sequence[DisputeMovement], disputed: Money, *, won: 
 
 
 def in_currency_of(amount: Money, captured: Money, movements: Sequence[DisputeMovement]) -> Money:
-    """The disputed ``amount`` in the currency of the payment, whose captured amount is ``captured``.
+    """Return the disputed ``amount`` in the currency of the payment, whose captured amount is ``captured``.
 
-    A dispute may be over another currency than its payment. It is then booked by its share of the payment, as the
-    exchange rate of its first transaction tells; without one it stands for the whole payment, so that nothing is
-    refunded beyond what is left.
+    A dispute may be in another currency than its payment. It is converted with the exchange rate of its first
+    transaction. Without a rate the whole captured amount counts as disputed, so that refunds cannot exceed the
+    remaining balance.
     """
     if amount.currency is captured.currency:
         return amount

@@ -1,7 +1,6 @@
-"""What may be written of an error: our own texts, and of all others only what kind of error it is.
+"""Redaction of error messages for logs and the database: own messages are kept, those of libraries are hidden.
 
-The messages of libraries and drivers quote what they were given: a row with an address and a note, a text that is no
-number. Ours are written for whoever reads them, and quote nothing.
+Messages of libraries and drivers quote their input, for example a row with an address. Own messages quote nothing.
 """
 
 from typing import Final
@@ -11,7 +10,7 @@ HIDDEN: Final = "(not shown: texts of libraries may quote data)"
 
 
 def safe_text(error: BaseException) -> str:
-    """The message of an error of ours; of another one the number that says what it is, if it has one."""
+    """Return the message of an own error; of any other error its error numbers, if it has some, and a placeholder."""
     if is_own(error):
         return str(error)
     numbers = [
@@ -21,12 +20,12 @@ def safe_text(error: BaseException) -> str:
 
 
 def is_own(error: BaseException) -> bool:
-    """Whether the error's type is one of this package."""
+    """True when the error's class is defined in this package."""
     return type(error).__module__.partition(".")[0] == OWN
 
 
 def _number(error: BaseException, name: str) -> str | int | None:
-    """Of the error, or of the driver's error in it (SQLAlchemy's ``orig``)."""
+    """Return the attribute ``name`` of the error or of its ``orig`` (SQLAlchemy); None without such a code."""
     for each in (error, getattr(error, "orig", None)):
         value = getattr(each, name, None)
         if isinstance(value, int) or (isinstance(value, str) and value.isascii() and len(value) <= 40):

@@ -1,37 +1,40 @@
-"""What can go wrong, split by whose move it is.
+"""The errors of the library, grouped by who can resolve them.
 
 ::
 
     PaymentError
     ├── CustomerCanFix             the customer changes something and tries again
     │   ├── CardDeclined           another card, other data, or authentication (carries the decline)
-    │   └── InvalidInput           a value that cannot be
+    │   └── InvalidInput           a value that is not allowed
     │       ├── InvalidAmount
     │       ├── UnknownCurrency
     │       └── CurrencyMismatch
-    ├── RefusedByRule              understood, and refused: event started, nothing left, too small
+    ├── RefusedByRule              valid, and refused by a rule: event started, nothing left, too small
     ├── NotPossibleNow             the present state does not allow it: paid, canceled, expired
-    │   └── AlreadyUnderWay        the same thing is being done at this moment; wait for it
-    ├── NotFound                   no such booking or payment, or somebody else's
+    │   └── AlreadyUnderWay        another operation is in flight; wait for it
+    ├── NotFound                   no such booking or payment, or another customer's
     ├── TryAgainLater              the gateway cannot be reached; nothing happened
-    │   └── OutcomeUnknown         it may have happened; we find out by ourselves
-    └── OurFault                   a bug or a wrong setting on our side
+    │   └── OutcomeUnknown         the call may have had its effect; this service resolves it
+    └── OurFault                   a bug or a wrong setting of this service
         ├── GatewayRefusedUs
-        │   └── RefundRefused  the booking is canceled all the same
+        │   └── RefundRefused      the booking is canceled, its refund is not
         ├── IllegalTransition
-        └── Contradiction          the gateway's report does not fit what we asked for
+        └── Contradiction          the gateway's report does not match the request
 
-HTTP statuses are a table of the HTTP entrypoint; nothing here knows them. ``code`` is stable and machine-readable,
-the message is fit for the customer.
+The HTTP entrypoint maps them to statuses. ``code`` is stable and machine-readable, the message may be shown to the
+customer.
 """
 
 from booking_payments.domain.declines import Advice, Decline
 
 
 class PaymentError(Exception):
-    """Root of every error that this library raises on purpose.
+    """Base class of every error that this library raises deliberately.
 
-    ``advice`` is what the customer may do; None where there is nothing, or where it must not be said.
+    Attributes:
+        code: stable and machine-readable.
+        message: may be shown to the customer.
+        advice: what the customer may do; None when there is nothing, or when the reason is hidden.
     """
 
     code = "payment_error"
@@ -44,11 +47,11 @@ class PaymentError(Exception):
 
 
 class CustomerCanFix(PaymentError):
-    """The customer changes something and tries again."""
+    """The customer can change something and try again."""
 
 
 class CardDeclined(CustomerCanFix):
-    """The card was declined, or its holder could not be authenticated. ``decline`` says why and what may follow."""
+    """The card was declined, or its holder could not be authenticated. ``decline`` has the reason and the next step."""
 
     code = "card_declined"
 
@@ -58,13 +61,13 @@ class CardDeclined(CustomerCanFix):
 
 
 class InvalidInput(CustomerCanFix):
-    """A value that cannot be."""
+    """A value is not allowed."""
 
     code = "invalid_input"
 
 
 class InvalidAmount(InvalidInput):
-    """Text or a number that is no amount of its currency."""
+    """Text or a number is not an amount of its currency."""
 
     code = "invalid_amount"
 
@@ -85,11 +88,11 @@ class CurrencyMismatch(InvalidInput):
     code = "currency_mismatch"
 
     def __init__(self, left: str, right: str) -> None:
-        super().__init__(f"amounts in {left} and {right} do not mix")
+        super().__init__(f"amounts in {left} and {right} cannot be combined")
 
 
 class RefusedByRule(PaymentError):
-    """Understood, and refused by a rule. Repeating it changes nothing until the facts change."""
+    """The request is valid, and a rule refuses it until the booking or the payment changes."""
 
     code = "refused"
 
@@ -101,7 +104,7 @@ class NotPossibleNow(PaymentError):
 
 
 class AlreadyUnderWay(NotPossibleNow):
-    """Another operation on the same payment is in flight; wait for its outcome and look again."""
+    """Another operation on the same payment is in flight; wait for its outcome and read the payment again."""
 
     code = "operation_in_flight"
 
@@ -115,7 +118,7 @@ class AlreadyUnderWay(NotPossibleNow):
 
 
 class NotFound(PaymentError):
-    """No such booking or payment, or one that belongs to somebody else: the two are not told apart."""
+    """No such booking or payment, or another customer's: the error is the same for both."""
 
     code = "not_found"
 
@@ -139,27 +142,27 @@ class TryAgainLater(PaymentError):
 
 
 class OutcomeUnknown(TryAgainLater):
-    """The gateway may have done what we asked. The booking stays held; the payment is settled later by itself."""
+    """The call may have had its effect. The booking stays held; the system resolves the outcome later."""
 
     code = "outcome_unknown"
     outcome_unknown = True
 
     def __init__(
         self,
-        message: str = "the payment provider has not answered; the outcome is being found out, do not pay again",
+        message: str = "the payment provider has not answered; the outcome is being checked, do not pay again",
     ) -> None:
-        # No advice: who tries again, in whatever way, may pay twice.
+        # No advice: another try, with any method, may pay twice.
         super().__init__(message, advice=None)
 
 
 class OurFault(PaymentError):
-    """A bug or a wrong setting on our side; no input of a client can cause it."""
+    """A bug or a wrong setting of this service; no input of a client can cause it."""
 
     code = "our_fault"
 
 
 class GatewayRefusedUs(OurFault):
-    """The gateway refused our request itself: wrong key, wrong parameters, wrong account, too little on it."""
+    """The gateway rejected the request itself: wrong key, parameters or account, or an insufficient balance."""
 
     code = "gateway_refused"
 
@@ -174,7 +177,7 @@ class GatewayRefusedUs(OurFault):
 
 
 class RefundRefused(GatewayRefusedUs):
-    """The booking was canceled, and the gateway refused its refund. Canceling it again asks for the refund again."""
+    """The booking was canceled, and the gateway refused its refund. Another cancellation requests the refund again."""
 
     code = "refund_refused"
 
@@ -185,17 +188,17 @@ class RefundRefused(GatewayRefusedUs):
 
 
 class IllegalTransition(OurFault):
-    """A lifecycle table has no such move."""
+    """The lifecycle table does not allow this event in this state."""
 
     code = "illegal_transition"
 
     def __init__(self, state: str, event: str) -> None:
-        super().__init__(f"nothing leads from {state} by {event}")
+        super().__init__(f"no transition from {state} by {event}")
         self.state = state
         self.event = event
 
 
 class Contradiction(OurFault):
-    """The gateway's report does not fit what we asked for: another amount, currency or booking. Never booked."""
+    """The gateway's report does not match the request: another amount, currency or booking. It is never recorded."""
 
     code = "contradiction"

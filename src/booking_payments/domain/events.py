@@ -1,6 +1,7 @@
-"""Facts: what happened to a payment, in the past tense. The journal is their list, the payment their fold.
+"""Journal events of a payment, named in the past tense. The journal is their list, the payment their fold.
 
-A fact holds what happened; ``Recorded`` adds its place, time, actor and cause. Facts hold no secrets.
+``Recorded`` adds an event's position, time, actor and cause. Events contain no secrets. Sources of the journal are this
+service and the gateway; the gateway's own events (webhooks) are not stored here.
 """
 
 from datetime import datetime
@@ -18,8 +19,11 @@ from booking_payments.domain.reports import MethodDetails
 
 
 class Origin(Enum):
-    """Who set something off: ``server`` is us, with our key; ``client`` the customer in the browser;
-    ``gateway`` somebody in the gateway's dashboard."""
+    """Who initiated an attempt or a refund.
+
+    ``server``: this service, with an idempotency key; ``client``: the customer in the browser; ``gateway``: a user of
+    the gateway's dashboard.
+    """
 
     SERVER = "server"
     CLIENT = "client"
@@ -27,7 +31,7 @@ class Origin(Enum):
 
 
 class Purpose(Enum):
-    """What an operation is for, so that its outcome is followed through whoever learns of it."""
+    """The purpose of an operation. It determines how the outcome is processed, whichever process learns of it."""
 
     PAY = "pay"
     CAPTURE = "capture"
@@ -49,7 +53,7 @@ class Settlement(Enum):
 
 @frozen(kw_only=True)
 class BurntMethod:
-    """A payment method of which the bank said that it is never to be charged again, with what it answered."""
+    """A payment method that the bank has forbidden to charge again, with the decline that said so."""
 
     payment_method_id: str
     decline: Decline
@@ -57,12 +61,13 @@ class BurntMethod:
 
 @frozen(kw_only=True)
 class PaymentStarted:
-    """Somebody set out to collect a booking's amount. The terms are kept as they were at this moment.
+    """The payment of a booking has started. It keeps the configuration of this moment.
 
-    ``gateway`` is the name of the gateway that the payment belongs to for good.
-
-    ``amount_step`` is the gateway's: what is computed later is rounded to multiples of so many minor units.
-    ``burnt`` are the methods that are not to be charged again, since the booking's earlier payments were told so.
+    Attributes:
+        gateway: the name of the gateway that the payment belongs to; it never changes.
+        amount_step: amounts computed later are rounded to multiples of this many minor units, which the gateway
+            accepts.
+        burnt: methods that must not be charged again, because of declines in the booking's earlier payments.
     """
 
     payment_id: str
@@ -83,11 +88,13 @@ class PaymentStarted:
 
 @frozen(kw_only=True)
 class OperationIntended:
-    """We are about to call the gateway, with this key and exactly this instruction.
+    """A call to the gateway is about to be sent, with this key and exactly this instruction.
 
-    ``refund_on_cancel`` is what the booking gives back should the payment turn out to be paid: a cancellation whose
-    outcome was unknown is carried through all the same. None for every other purpose. ``replacement`` is what the
-    booking's next payment is begun with as soon as this one is canceled; None where it is not canceled for that.
+    Attributes:
+        refund_on_cancel: the refund to give if the payment turns out to have succeeded. A cancellation whose outcome
+            was unknown is completed in this way. None for every other purpose.
+        replacement: the parameters of the booking's next payment, which starts once this one is canceled; None if none
+            follows.
     """
 
     idempotency_key: str
@@ -99,8 +106,12 @@ class OperationIntended:
 
 @frozen(kw_only=True)
 class OutcomeLeftUnknown:
-    """The gateway did not say what became of the call; ``reason`` is a short code. ``stored_error``: it answered with
-    an error of its own, which it repeats for as long as it keeps the key."""
+    """The outcome of the call is unknown.
+
+    Attributes:
+        reason: a short code.
+        stored_error: the gateway answered with an internal error, which it repeats for as long as it keeps the key.
+    """
 
     idempotency_key: str
     reason: str
@@ -109,7 +120,7 @@ class OutcomeLeftUnknown:
 
 @frozen(kw_only=True)
 class CallNotFound:
-    """A complete walk through the gateway's list, begun at ``begun_at``, did not find what the call was to make."""
+    """A complete walk through the gateway's list, begun at ``begun_at``, did not find the object of the call."""
 
     idempotency_key: str
     begun_at: datetime
@@ -117,16 +128,20 @@ class CallNotFound:
 
 @frozen(kw_only=True)
 class CallGivenUp:
-    """Nothing was found of what the call was to make, so it blocks nothing any more. It may still turn up: it is
-    watched until its key is too old for that."""
+    """The call is abandoned because its object was not found, so it no longer blocks the payment.
+
+    It is watched until its key is too old for the object to appear.
+    """
 
     idempotency_key: str
 
 
 @frozen(kw_only=True)
 class LostCallEnded:
-    """A call that was given up is not watched any more. ``found`` is the gateway's id of what it made after all; None
-    when nothing turned up."""
+    """The watch of an abandoned call has ended.
+
+    ``found`` is the gateway's id of the object that it created after all; None when none appeared.
+    """
 
     idempotency_key: str
     found: str | None = None
@@ -134,10 +149,11 @@ class LostCallEnded:
 
 @frozen(kw_only=True)
 class OperationSettled:
-    """What became of the call is known: ``done``, or refused with the gateway's ``refusal`` code.
+    """The outcome of the call is known: success, or a refusal.
 
-    ``answered``: the request that began the operation was answered with this outcome. False when the outcome was found
-    out later, so that its caller does not know it yet.
+    Attributes:
+        refusal: the gateway's error code; None for a success.
+        answered: the request that began the operation received this outcome. False when it was resolved later.
     """
 
     idempotency_key: str
@@ -147,7 +163,7 @@ class OperationSettled:
 
 @frozen(kw_only=True)
 class ReturnUrlChosen:
-    """The customer comes back to somewhere else from confirmations that begin from now on."""
+    """Confirmations from now on return the customer to another URL."""
 
     return_url: str
 
@@ -161,9 +177,11 @@ class IntentLinked:
 
 @frozen(kw_only=True)
 class PaymentAdopted:
-    """The intent was found at the gateway after our books had lost the payment that made it, for example by the
-    restoring of a backup. It was made for booking ``made_for``, and is taken for the payment of the booking that was
-    registered anew under the same reference."""
+    """The intent was found at the gateway without its payment in the database.
+
+    This happens, for example, after the restore of a backup. The intent was created for booking ``made_for``, and
+    becomes the payment of the booking that was registered again under the same reference.
+    """
 
     intent_id: str
     made_for: str
@@ -171,7 +189,7 @@ class PaymentAdopted:
 
 @frozen(kw_only=True)
 class AttemptStarted:
-    """A charge is being tried. ``idempotency_key`` is None for an attempt that the customer made in the browser."""
+    """A charge is being attempted. ``idempotency_key`` is None for an attempt of the customer in the browser."""
 
     number: int
     origin: Origin
@@ -181,7 +199,7 @@ class AttemptStarted:
 
 @frozen(kw_only=True)
 class AttemptRefused:
-    """The gateway's verdict went against an attempt."""
+    """The gateway has declined an attempt."""
 
     number: int
     decline: Decline
@@ -191,15 +209,17 @@ class AttemptRefused:
 
 @frozen(kw_only=True)
 class AttemptDropped:
-    """An attempt ended without a verdict, so that it does not count: the gateway refused the request itself, or its
-    intent went on with another payment method."""
+    """An attempt ended without a verdict, so that it does not count.
+
+    The gateway rejected the request itself, or the intent continued with another payment method.
+    """
 
     number: int
 
 
 @frozen(kw_only=True)
 class ClientNamed:
-    """The front end has said what carries out the customer's action; it holds for every charge that follows."""
+    """The front end has named the client for the customer's actions; it applies to every charge from now on."""
 
     client: Client
 
@@ -216,8 +236,12 @@ class MethodAttached:
 
 @frozen(kw_only=True)
 class ActionRequired:
-    """The customer has to act, for example pass 3-D Secure. ``attempt`` is the one that waits for it, and
-    ``payment_method_id`` its method as the gateway names it; both None where that is not known."""
+    """The customer has to act, for example pass 3-D Secure.
+
+    Attributes:
+        attempt: number of the attempt that waits; None if not known.
+        payment_method_id: its method as the gateway reports it; None if not known.
+    """
 
     attempt: int | None = None
     payment_method_id: str | None = None
@@ -225,7 +249,7 @@ class ActionRequired:
 
 @frozen(kw_only=True)
 class ProcessingStarted:
-    """The bank is working on it, perhaps for days. The fields are those of ``ActionRequired``."""
+    """The bank is processing the payment, which may take days. Fields as in ``ActionRequired``."""
 
     attempt: int | None = None
     payment_method_id: str | None = None
@@ -233,7 +257,7 @@ class ProcessingStarted:
 
 @frozen(kw_only=True)
 class PaymentAuthorized:
-    """The money is held and may be captured. ``payment_method_id`` is the method as the gateway names it."""
+    """The money is held and may be captured. ``payment_method_id`` is the method as the gateway reports it."""
 
     amount: Money
     charge_id: str | None
@@ -243,8 +267,13 @@ class PaymentAuthorized:
 
 @frozen(kw_only=True)
 class PaymentSucceeded:
-    """The money was collected. ``breakdown`` follows what was captured; ``late`` when the booking was closed.
-    ``payment_method_id`` is the method as the gateway names it."""
+    """The money was collected.
+
+    Attributes:
+        breakdown: of the captured amount.
+        late: the booking was closed, or another payment held it.
+        payment_method_id: the method as the gateway reports it.
+    """
 
     breakdown: FeeBreakdown
     charge_id: str | None
@@ -255,7 +284,7 @@ class PaymentSucceeded:
 
 @frozen(kw_only=True)
 class MethodSeen:
-    """What the charge was made with is known, and until when it can be captured where it is a hold."""
+    """The method of the charge is known, and, for a hold, its capture deadline."""
 
     charge_id: str | None
     method: MethodDetails
@@ -264,33 +293,34 @@ class MethodSeen:
 
 @frozen(kw_only=True)
 class PaymentCanceled:
-    """The intent was canceled; no money was collected and what was held is released. Or it was given up, after the
-    gateway refused to cancel it."""
+    """The intent was canceled without collecting money; held money is released.
+
+    Or the payment was closed after the gateway refused to cancel its intent.
+    """
 
 
 @frozen(kw_only=True)
 class PaymentFailed:
-    """No attempt is left, and the intent was canceled, or given up after the gateway refused to cancel it."""
+    """No attempt is left, and the intent was canceled, or the gateway refused to cancel it."""
 
 
 @frozen(kw_only=True)
 class RefundRequested:
-    """We are about to send a refund; from now on the amount is reserved.
+    """A refund is about to be sent; from now on its amount is reserved.
 
     Attributes:
-        promised: by how much this raises what the customer was promised; None when the refund only fulfills an earlier
-            promise.
-        beside: what of the promise stands for money that the customer's bank had taken before (``Payment.beside``);
-            None when that does not change.
-        requested_by: the subject of the caller who asked for it; None for refunds that no request asked for by itself
-            (a cancellation, late money, a deferred refund).
-        requested_amount: what the caller named; None for all that could come back.
-        requested_at: when the request that this one repeats was made, where that one was never sent; its deadlines are
-            measured by that clock. None: now.
-        again: an earlier sending of the same refund was given up; this one names its idempotency key at the gateway,
+        promised: the increase of the promise; None when the refund only fulfills an earlier promise.
+        beside: the new value of ``Payment.beside``; None when it does not change.
+        requested_by: the subject of the caller; None for a refund without a request of its own (a cancellation, late
+            money, a deferred refund).
+        requested_amount: the amount in the request; None for everything refundable.
+        requested_at: when an equal request that was never sent was made; deadlines are measured at that time. None:
+            now.
+        override: an operator overrode the refund rules.
+        again: an earlier call for the same refund was abandoned. This one writes its idempotency key to the metadata,
             which tells the two apart.
-        cancels_booking: with it the customer has everything back and asked for it, so that the booking is canceled as
-            soon as the refund is certain to stay promised.
+        cancels_booking: it completes a full refund that the customer requested. The booking is canceled once the
+            promise can no longer be withdrawn.
     """
 
     refund_id: str
@@ -311,10 +341,11 @@ class RefundRequested:
 
 @frozen(kw_only=True)
 class RefundDeferred:
-    """A refund is promised and cannot be sent yet; it is sent by the system when the obstacle is gone.
+    """A refund is promised and cannot be sent yet; the system sends it when the obstacle is gone.
 
-    The fields are those of ``RefundRequested``; ``requested_by`` is set only while that caller does not know that the
-    refund waits. A refund that was requested and certainly never sent becomes deferred under its own ``refund_id``.
+    The fields are those of ``RefundRequested``; ``requested_by`` is set only until that caller has received the
+    response that the refund is deferred. A refund that was requested and certainly never sent becomes deferred under
+    its own ``refund_id``.
     """
 
     refund_id: str
@@ -332,22 +363,24 @@ class RefundDeferred:
 
 @frozen(kw_only=True)
 class DeferredRefundDropped:
-    """A deferred refund is not sent any more: nothing of it is owed. The customer's bank took the money back, or the
-    debt was settled otherwise."""
+    """A deferred refund is not sent any more because it is not owed.
+
+    The customer's bank withdrew the money, or the debt was settled otherwise.
+    """
 
     refund_id: str
 
 
 @frozen(kw_only=True)
 class PromiseConfirmed:
-    """A cancellation promises what a refund request in flight has promised: a refusal of it withdraws nothing."""
+    """A cancellation has promised the amount of a refund in flight, so that a refusal of its call withdraws nothing."""
 
     refund_id: str
 
 
 @frozen(kw_only=True)
 class PromiseWithdrawn:
-    """A refund request was refused, or never sent, and its caller knows it: what it would have given is not owed."""
+    """A refund was refused or never sent, and its caller received that outcome: its promise no longer counts."""
 
     refund_id: str
     promised: GivenBack
@@ -355,7 +388,7 @@ class PromiseWithdrawn:
 
 @frozen(kw_only=True)
 class DebtSettled:
-    """An operator settled a part of what is owed without a refund: paid elsewhere, or waived."""
+    """An operator settled a part of the owed amount without a refund: paid elsewhere, or waived."""
 
     settled: GivenBack
     how: Settlement
@@ -364,16 +397,16 @@ class DebtSettled:
 
 @frozen(kw_only=True)
 class RefundAcknowledged:
-    """The caller of a refund whose outcome had been unknown asked again and was given its outcome."""
+    """The caller of a refund whose outcome had been unknown repeated the request and received the outcome."""
 
     refund_id: str
 
 
 @frozen(kw_only=True)
 class AuthorizationReleased:
-    """The gateway lists the release of money that was held and not captured as a refund. Nothing is booked.
+    """The gateway lists the release of held, uncaptured money as a refund. No money is booked.
 
-    Versions of Stripe's API before 2025-03-31.basil do so (docs.stripe.com/changelog/basil/2025-03-31).
+    API versions before 2025-03-31.basil do so (docs.stripe.com/changelog/basil/2025-03-31).
     """
 
     gateway_refund_id: str
@@ -382,7 +415,7 @@ class AuthorizationReleased:
 
 @frozen(kw_only=True)
 class RefundFound:
-    """A refund that we did not ask for exists at the gateway: somebody made it in the dashboard."""
+    """The gateway has a refund that this service did not request: it was made in the dashboard."""
 
     refund_id: str
     gateway_refund_id: str
@@ -402,7 +435,7 @@ class RefundLinked:
 
 @frozen(kw_only=True)
 class RefundMoved:
-    """A refund entered ``status``; ``failure_reason`` is the gateway's word for why it came to nothing."""
+    """A refund entered ``status``; ``failure_reason`` is the gateway's code for a failed or canceled one."""
 
     refund_id: str
     status: RefundStatus
@@ -411,9 +444,9 @@ class RefundMoved:
 
 @frozen(kw_only=True)
 class DisputeOpened:
-    """The customer's bank claims the money back, or asks about it (an inquiry).
+    """The customer's bank claims the money back, or requests information about the charge (an inquiry).
 
-    ``charge_refundable``: whether the gateway takes a refund of the charge at present; None when it does not say.
+    ``charge_refundable``: the gateway accepts a refund of the charge now; None when it does not say.
     """
 
     dispute_id: str
@@ -426,8 +459,11 @@ class DisputeOpened:
 
 @frozen(kw_only=True)
 class DisputeMoved:
-    """A dispute entered ``status``. ``contradictory``: no rule of the card networks leads there from its last one, so
-    the disputed amount stays held until it moves on."""
+    """A dispute entered ``status``.
+
+    ``contradictory``: the card networks' rules exclude this change of status, so the disputed amount stays held until
+    the next one.
+    """
 
     dispute_id: str
     status: DisputeStatus
@@ -438,8 +474,7 @@ class DisputeMoved:
 
 @frozen(kw_only=True)
 class DisputeChanged:
-    """Without moving, a dispute came to be over ``amount``, to be answered until ``evidence_due_by``, or to admit
-    refunds of its charge or not."""
+    """The amount, the deadline or the refundability of a dispute changed without its status."""
 
     dispute_id: str
     amount: Money
@@ -449,7 +484,7 @@ class DisputeChanged:
 
 @frozen(kw_only=True)
 class DisputeFundsMoved:
-    """What a dispute holds of our balance is now ``withdrawn`` in all."""
+    """The amount that a dispute holds of the balance is now ``withdrawn`` in total."""
 
     dispute_id: str
     withdrawn: Money
@@ -457,7 +492,7 @@ class DisputeFundsMoved:
 
 @frozen(kw_only=True)
 class BookingConfirmed:
-    """The booking is paid, or costs nothing."""
+    """The booking is paid, or its amount is zero."""
 
 
 @frozen(kw_only=True)
@@ -465,10 +500,9 @@ class BookingReleased:
     """The booking was closed, as ``canceled`` or ``expired``.
 
     Attributes:
-        reason: why it expired before its time, as the values of ``EndReason`` do; ``refunded`` when it was canceled
-            because all of its money goes back.
-        promised: by how much this raises what the customer was promised: refunds that were made in the gateway's
-            dashboard are promised from now on, so that one that fails is owed. None: by nothing.
+        reason: a value of ``EndReason``; None if ``status`` says it all.
+        promised: the increase of the promise. Refunds made in the gateway's dashboard count as promised from now on, so
+            that a failed one is owed. None: no increase.
     """
 
     status: str
@@ -478,19 +512,19 @@ class BookingReleased:
 
 @frozen(kw_only=True)
 class LatePaymentDecided:
-    """Money came for a booking that was closed: it is refunded. ``booking_status`` is what the booking was."""
+    """A payment succeeded for a closed booking and is refunded. ``booking_status`` is the booking's status then."""
 
     booking_status: str
 
 
 @frozen(kw_only=True)
 class NewsDeferred:
-    """A webhook came while a call of ours was in flight: what it is about is read when the call is over."""
+    """A webhook arrived while a call was in flight: its object is read when the call is over."""
 
 
 @frozen(kw_only=True)
 class DriftFound:
-    """The gateway says something that does not fit our books. Nothing was booked; a person has to look."""
+    """A report of the gateway contradicts the journal. Nothing else was recorded; an operator has to look at it."""
 
     code: str
     detail: str
@@ -545,8 +579,13 @@ Fact = (
 
 @frozen(kw_only=True)
 class Recorded:
-    """One line of the journal. ``sequence`` counts from 1 within its payment; ``actor`` is who did it
-    (``customer:ann``, ``operator:bob``, ``gateway``, ``system``), ``cause`` what led to it (a request, an event)."""
+    """One entry of the journal.
+
+    Attributes:
+        sequence: counts from 1 within its payment.
+        actor: who caused it: ``customer:ann``, ``operator:bob``, ``gateway`` or ``system``.
+        cause: what led to it, for example a request or a gateway event.
+    """
 
     sequence: int
     at: datetime

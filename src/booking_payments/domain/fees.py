@@ -1,7 +1,7 @@
-"""The processing fee: how much it is, who pays it, and what of it comes back on a refund.
+"""The processing fee: its amount, who pays it, and the part that is returned with a refund.
 
-A ``FeeBreakdown`` always adds up to the minor unit: ``gross == fee + net``. The only rounding is rate x amount,
-half-even; a fee on top is rounded to what the gateway takes.
+A ``FeeBreakdown`` adds up to the minor unit: ``gross == fee + net``. The only rounding is rate x amount, half-even; a
+fee added on top is rounded to the gateway's step.
 """
 
 from decimal import Decimal
@@ -16,14 +16,14 @@ from booking_payments.domain.money import Money, in_currency
 
 
 class FeePayer(Enum):
-    """Who bears the fee: ``organizer``, it comes off the net; ``customer``, it is added on top."""
+    """Who pays the fee: ``organizer`` deducts it from the net, ``customer`` adds it to the charge."""
 
     ORGANIZER = "organizer"
     CUSTOMER = "customer"
 
 
 class FeeOnRefund(Enum):
-    """Whether a refund gives the fee back, in proportion to the amount refunded."""
+    """Whether a refund returns the fee, in proportion to the refunded amount."""
 
     KEPT = "kept"
     RETURNED = "returned"
@@ -31,7 +31,14 @@ class FeeOnRefund(Enum):
 
 @frozen(kw_only=True)
 class FeeBreakdown:
-    """How a charge divides: ``gross`` is what the customer is charged, ``net`` what the organizer is left with."""
+    """How a charge divides.
+
+    Attributes:
+        rate: the fraction that was applied.
+        payer: who pays the fee.
+        gross: the amount charged to the customer.
+        fee: the part that is the processing fee.
+    """
 
     rate: Decimal
     payer: FeePayer
@@ -40,6 +47,7 @@ class FeeBreakdown:
 
     @property
     def net(self) -> Money:
+        """The organizer's part: gross minus fee."""
         return self.gross - self.fee
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,9 +60,9 @@ class FeeBreakdown:
         }
 
     def fee_in(self, refunded: Money) -> Money:
-        """The part of the fee that lies in the first ``refunded`` of ``gross``; all of it in the whole.
+        """Return the part of the fee in the first ``refunded`` of ``gross``; the whole fee for the whole amount.
 
-        Taken of running totals, so that many partial refunds return the fee to the minor unit.
+        Callers use running totals, so that partial refunds return the fee exactly, to the minor unit.
         """
         if not self.gross:
             return Money.zero(self.gross.currency)
@@ -62,7 +70,7 @@ class FeeBreakdown:
 
 
 def round_share(whole: int, part: int, of: int) -> int:
-    """``whole`` x ``part`` / ``of``, rounded half-even, in integers."""
+    """Return ``whole`` x ``part`` / ``of``, rounded half-even, in integers."""
     quotient, remainder = divmod(whole * part, of)
     twice = 2 * remainder
     return quotient + (twice > of or (twice == of and quotient % 2 == 1))
@@ -70,10 +78,17 @@ def round_share(whole: int, part: int, of: int) -> int:
 
 @frozen(kw_only=True)
 class FeePolicy:
-    """Rate, optional fixed part and bounds (in major units of whatever currency the booking has), and the payer.
+    """The rule for the processing fee. A payment keeps the policy that it started with.
 
-    ``rate`` is a fraction, 0.03 for 3 %. Amounts finer than a currency are rounded half-even to it, in a fee on top to
-    the gateway's step. A payment keeps the policy that it was started with.
+    Amounts with more decimals than the currency are rounded half-even; a fee on top is rounded to the gateway's step.
+
+    Attributes:
+        rate: a fraction, 0.03 for 3 %.
+        fixed: added to the rate's part; in major units of the booking's currency, as the following two.
+        minimum: the smallest fee; None: no lower limit.
+        maximum: the largest fee; None: no upper limit.
+        payer: who pays the fee.
+        on_refund: whether a refund returns the fee.
     """
 
     rate: Decimal = field(default=Decimal("0.03"))
@@ -86,13 +101,16 @@ class FeePolicy:
     def __attrs_post_init__(self) -> None:
         parts = [part for part in (self.rate, self.fixed, self.minimum, self.maximum) if part is not None]
         if any(not part.is_finite() or part < 0 for part in parts) or self.rate >= 1:
-            raise InvalidInput("fee parts are finite and not negative, and the rate is below 1")
+            raise InvalidInput("fee parts must be finite and not negative, and the rate below 1")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise InvalidInput("the smallest fee is above the largest")
+            raise InvalidInput("the minimum fee is above the maximum")
 
     def of_booking(self, amount: Money, step: int = 1) -> FeeBreakdown:
-        """The breakdown of a booking's ``amount``: with payer ``customer`` the fee is added to it, in multiples of
-        ``step`` minor units, so that the sum can be charged where the amount can. Of nothing there is no fee."""
+        """Return the breakdown of a booking's ``amount``.
+
+        With payer ``customer`` the fee is added, in multiples of ``step`` minor units, so that the sum can be charged
+        where the amount can. A booking of amount zero has no fee.
+        """
         return _breakdown_of(self, amount, step)
 
     def _of_booking(self, amount: Money, step: int) -> FeeBreakdown:
@@ -104,10 +122,10 @@ class FeePolicy:
         return self._breakdown(gross=amount, fee=min(self._fee(amount), amount))
 
     def of_captured(self, captured: Money, authorized: FeeBreakdown) -> FeeBreakdown:
-        """The breakdown after ``captured`` of an authorized charge was collected.
+        """Return the breakdown after ``captured`` of an authorized charge was collected.
 
-        The organizer's fee is that of the captured amount; the customer's is in proportion, since it is a part of
-        what was charged.
+        The organizer's fee is computed from the captured amount; the customer's is reduced in proportion, since it is a
+        part of the charge.
         """
         if captured == authorized.gross:
             return authorized
@@ -128,5 +146,5 @@ class FeePolicy:
 
 @lru_cache(maxsize=4096)
 def _breakdown_of(policy: FeePolicy, amount: Money, step: int) -> FeeBreakdown:
-    """Asked for each time that the gateway speaks of a payment; seats of a show cost the same."""
+    """Cached because it is computed for every report of a payment, and seats of one event have few different prices."""
     return policy._of_booking(amount, step)

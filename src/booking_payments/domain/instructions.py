@@ -1,4 +1,4 @@
-"""What we ask of the gateway, as values. Stored before the call, so that every repetition is the same to the byte."""
+"""Instructions to the gateway, as values. They are stored before the call, so that every repetition is identical."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -12,21 +12,24 @@ from booking_payments.domain.refunds import RefundReason
 
 
 class CaptureMethod(Enum):
-    """``automatic`` collects at once; ``manual`` holds the money until it is captured."""
+    """``automatic`` collects the money at once; ``manual`` holds it until it is captured."""
 
     AUTOMATIC = "automatic"
     MANUAL = "manual"
 
 
 class Client(Enum):
-    """What carries out the customer's action in the browser. ``stripe_js``: the front end hands it to Stripe.js, so
-    that 3-D Secure is a window on its page; without a client the browser is sent to the bank's page."""
+    """What carries out the customer's action in the browser.
+
+    ``stripe_js``: the front end passes the action to Stripe.js, which shows 3-D Secure on its page. Without a client
+    the browser is redirected to the bank's page.
+    """
 
     STRIPE_JS = "stripe_js"
 
 
 class CancellationReason(Enum):
-    """Why an intent is canceled, in the gateway's words."""
+    """Why an intent is canceled, as one of the gateway's codes."""
 
     DUPLICATE = "duplicate"
     FRAUDULENT = "fraudulent"
@@ -36,11 +39,14 @@ class CancellationReason(Enum):
 
 @frozen(kw_only=True)
 class MethodChoice:
-    """Which kinds of payment methods are taken (``card``, ``sepa_debit``, ...), where it is not all that the gateway's
-    own settings offer.
+    """Which types of payment methods are accepted (``card``, ``sepa_debit``, ...).
 
-    ``allowed``: these and no others, which goes with neither of the following. ``excluded``: not these.
-    ``configuration``: the id of a set of them that is kept at the gateway.
+    Without any of the fields the gateway's own settings apply.
+
+    Attributes:
+        allowed: only these types; excludes the other two fields.
+        excluded: not these types.
+        configuration: the id of a configuration of payment methods that is stored at the gateway.
     """
 
     allowed: tuple[str, ...] = ()
@@ -49,13 +55,13 @@ class MethodChoice:
 
     @property
     def takes_cards(self) -> bool:
-        """Whether a card may be among them."""
+        """True unless cards are excluded."""
         return "card" not in self.excluded and (not self.allowed or "card" in self.allowed)
 
     def narrowed_by(self, own: "MethodChoice") -> "MethodChoice":
-        """What is left of it for a booking with a choice of its ``own``: that never adds what is not taken otherwise.
+        """Return this choice narrowed by a booking's ``own`` choice, which can remove types and never adds one.
 
-        Raises ``RefusedByRule`` where nothing is left.
+        Raises ``RefusedByRule`` when no type is left.
         """
         if own == ANY_METHOD:
             return self
@@ -65,7 +71,7 @@ class MethodChoice:
         asked = own.allowed or self.allowed
         allowed = tuple(each for each in asked if each not in excluded and (not self.allowed or each in self.allowed))
         if not allowed:
-            message = "none of the payment methods of this booking is taken here; choose others, or name none"
+            message = "none of the payment methods of this booking is accepted; choose others, or name none"
             raise RefusedByRule(message, code="no_payment_method_left")
         return MethodChoice(allowed=allowed)
 
@@ -78,20 +84,22 @@ class MethodChoice:
 
     def __attrs_post_init__(self) -> None:
         if self.allowed and (self.excluded or self.configuration):
-            raise InvalidInput("payment methods that are allowed go with neither excluded ones nor a configuration")
+            raise InvalidInput("name allowed payment methods, or excluded ones or a configuration, not both")
 
 
 ANY_METHOD: Final = MethodChoice()
-"""All that the gateway's own settings offer."""
+"""The types that the gateway's own settings offer."""
 
 
 @frozen(kw_only=True)
 class ChargeTexts:
-    """What the customer and the dashboard read about a charge. Each None is left out.
+    """Texts of a charge, for the customer and the dashboard. None leaves a text out.
 
-    ``description``: in the dashboard, and on receipts. ``statement_descriptor_suffix``: on a card's statement, behind
-    the merchant's name. ``receipt_email``: where the gateway mails a receipt to. ``order_reference``: how the booking
-    app calls what was paid.
+    Attributes:
+        description: for the dashboard and receipts.
+        statement_descriptor_suffix: for a card's statement, after the merchant's name.
+        receipt_email: where the gateway sends a receipt.
+        order_reference: the booking app's reference of the booking.
     """
 
     description: str | None = None
@@ -105,9 +113,10 @@ NO_TEXTS: Final = ChargeTexts()
 
 @frozen(kw_only=True)
 class CreateIntent:
-    """Make an intent over ``amount``; with ``confirm`` charge it at once. Without ``return_url`` no redirects.
+    """Create an intent for ``amount``; with ``confirm`` charge it in the same call.
 
-    ``client`` says who carries out the customer's action; it matters only with ``confirm``.
+    Without ``return_url`` methods that redirect are excluded. ``client`` carries out the customer's action; it matters
+    only with ``confirm``.
     """
 
     amount: Money
@@ -123,7 +132,7 @@ class CreateIntent:
 
 @frozen(kw_only=True)
 class UpdateIntent:
-    """Give an intent another payment method; nothing is charged, and an authentication that is open is over."""
+    """Attach another payment method to an intent; nothing is charged, and an open authentication ends."""
 
     intent_id: str
     payment_method_id: str
@@ -131,9 +140,9 @@ class UpdateIntent:
 
 @frozen(kw_only=True)
 class ConfirmIntent:
-    """Charge an intent, with another payment method when one is given. ``client`` as in ``CreateIntent``.
+    """Charge an intent, with another payment method if one is given. ``client`` as in ``CreateIntent``.
 
-    ``during_action``: the customer was to authenticate another method, so that the intent is updated first.
+    ``during_action``: the customer has not finished authenticating another method, so the intent is updated first.
     """
 
     intent_id: str
@@ -145,7 +154,7 @@ class ConfirmIntent:
 
 @frozen(kw_only=True)
 class CaptureIntent:
-    """Collect ``amount`` of what is held; the rest is released."""
+    """Collect ``amount`` of the held money; the gateway releases the rest."""
 
     intent_id: str
     amount: Money
@@ -153,7 +162,7 @@ class CaptureIntent:
 
 @frozen(kw_only=True)
 class CancelIntent:
-    """Give an intent up; what is held is released."""
+    """Cancel an intent; the gateway releases held money."""
 
     intent_id: str
     reason: CancellationReason
@@ -161,7 +170,7 @@ class CancelIntent:
 
 @frozen(kw_only=True)
 class CreateRefund:
-    """Give ``amount`` of a charge back."""
+    """Refund ``amount`` of a charge."""
 
     intent_id: str
     refund_id: str
@@ -175,8 +184,10 @@ Instruction = CreateIntent | UpdateIntent | ConfirmIntent | CaptureIntent | Canc
 
 @frozen(kw_only=True)
 class Replacement:
-    """What a payment is begun anew with when its intent was canceled to make room for another: the fields are those of
-    ``CreateIntent``. ``gateway`` is the gateway of the new payment; None: that of the one before."""
+    """The parameters of a new payment whose predecessor is canceled for it.
+
+    Fields as in ``CreateIntent``. ``gateway`` is the gateway of the new payment; None for that of the predecessor.
+    """
 
     payment_method_id: str | None
     confirm: bool

@@ -1,17 +1,17 @@
-"""The ledger: double-entry postings that follow from facts. Every posting sums to zero per currency.
+"""The ledger: double-entry postings derived from journal events. Every posting sums to zero per currency.
 
-Accounts, from the view of whoever runs the service:
+Accounts, from the merchant's view:
 
 ============== ==========================================================================
-gateway        what the gateway holds for us (it moves when money is collected or goes back)
-organizer      what we owe to the organizer of the event
-fees           the processing fees that we earned
-disputes       what banks have taken back while a dispute is argued, or for good
+gateway        the balance that the gateway holds for the merchant
+organizer      the amount that is owed to the organizer of the event
+fees           processing fees earned
+disputes       the amount that banks have withdrawn, during a dispute or for good
 ============== ==========================================================================
 
-Lines are signed: a debit is positive, a credit negative, so what we owe shows as a negative balance. Balances can be
-rebuilt from the journal at any time, since ``postings`` is a function of the payment before a fact and the fact.
-A posting has the time of its line of the journal, so that money is reported on the day that it moved.
+Lines are signed: a debit is positive, a credit negative, so an amount owed shows as a negative balance. Balances can be
+rebuilt from the journal at any time, since ``postings`` is a function of the payment before an event and the event. A
+posting has the time of its journal event, so that money is reported on the day that it moved.
 """
 
 from collections import defaultdict
@@ -52,13 +52,13 @@ class PostingKind(Enum):
 
 
 CHARGED: Final = frozenset({PostingKind.CHARGE})
-"""Money that customers paid: the gross amount of a report."""
+"""Amounts paid by customers: the gross amount of a report."""
 REFUNDED: Final = frozenset({PostingKind.REFUND, PostingKind.REFUND_GIVEN_BACK})
-"""Money that went back to customers, less what failed afterwards and came back to us."""
+"""Amounts refunded to customers, less refunds that failed afterwards and were returned."""
 WITHDRAWN: Final = frozenset({PostingKind.DISPUTE_WITHDRAWN, PostingKind.DISPUTE_REINSTATED})
-"""Money that banks took back in disputes, less what they returned."""
+"""Amounts that banks withdrew in disputes, less the amounts that they returned."""
 MONEY_KINDS: Final = CHARGED | REFUNDED | WITHDRAWN
-"""The kinds that change what the gateway holds. Each change belongs to exactly one of the three groups."""
+"""The kinds that change the balance at the gateway. Each change belongs to exactly one of the three groups."""
 
 
 @frozen(kw_only=True)
@@ -73,7 +73,9 @@ class Line:
 class Posting:
     """One movement of money: lines that sum to zero.
 
-    ``at`` is when it was recorded; ``subject`` is the payment, refund or dispute it is about.
+    Attributes:
+        at: when the journal event was recorded.
+        subject: the id of the payment, refund or dispute.
     """
 
     kind: PostingKind
@@ -83,7 +85,7 @@ class Posting:
 
     @property
     def amount(self) -> Money:
-        """What was debited; negative where an earlier movement is undone."""
+        """The debited amount; negative when the posting reverses an earlier one."""
         return self.lines[0].amount
 
     @lines.validator
@@ -96,11 +98,11 @@ class Posting:
 
 
 Movement = tuple[PostingKind, str, Money, Account, Account]
-"""Kind, subject, amount, and the accounts that are debited and credited."""
+"""Kind, subject, amount, debited account, credited account."""
 
 
 def postings(before: Payment, recorded: ev.Recorded) -> tuple[Posting, ...]:
-    """The postings of one fact that happened to ``before``; none for facts that move no money."""
+    """Return the postings of one event of the payment ``before``; nothing for an event that moves no money."""
     return tuple(_posting(recorded.at, *movement) for movement in _movements(before, recorded.fact))
 
 
@@ -153,7 +155,7 @@ def _dispute(before: Payment, fact: ev.DisputeFundsMoved) -> tuple[Movement, ...
 
 
 def postings_of(journal: Iterable[ev.Recorded]) -> tuple[Posting, ...]:
-    """All postings that a journal gives rise to, in order."""
+    """Return the postings of a whole journal, in order."""
     payment: Payment | None = None
     found: list[Posting] = []
     for recorded in journal:
@@ -164,7 +166,7 @@ def postings_of(journal: Iterable[ev.Recorded]) -> tuple[Posting, ...]:
 
 
 def balances(of: Iterable[Posting]) -> Mapping[tuple[Account, Currency], Money]:
-    """What each account holds in each currency; the balances of a currency sum to zero."""
+    """Return the balance of each account in each currency; the balances of a currency sum to zero."""
     sums: dict[tuple[Account, Currency], int] = defaultdict(int)
     for posting in of:
         for line in posting.lines:

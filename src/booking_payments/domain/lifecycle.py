@@ -1,17 +1,17 @@
 """The lifecycles of payments, refunds and disputes, each one literal table.
 
-Theory. A row is a state, a column an event: something that the gateway reports, or that we decided. Each pair is
-one of three things: a *move* to the named state, ``NO_EFFECT`` (late or repeated news that changes nothing), or
-``ILLEGAL`` (a contradiction; it is recorded and looked at by a person, never applied). Every pair is written out,
-so a missing one is a mistake that a test names. ``None`` is the state before the thing was made.
+Theory. A row is a state, a column an event: a report of the gateway, or a decision of this service. Each pair is one
+of three things: a *move* to the named state, ``NO_EFFECT`` (a late or repeated report), or ``ILLEGAL`` (a
+contradiction: recorded for an operator, never applied). Every pair is written out, and a test fails for a missing one.
+``None`` is the state before the object exists.
 
-Who may move what:
+Rules behind the tables:
 
-- News may skip steps (webhooks get lost), so the open states of a payment reach each other freely. An event that is
-  not final is only believed after a fresh read of the object, so it is never older than what we know.
-- ``succeeded`` is final for a payment: refunds and disputes are lifecycles of their own. ``failed`` is the end of
-  attempts, not of money: a success from the gateway is always booked, even then, even after ``canceled``.
-- A refund may fall from ``succeeded`` to ``failed`` when the bank sends it back.
+- A report may skip states, since webhooks get lost, so the open states of a payment reach each other freely. A report
+  of a state that is not final is applied only after a fresh read of the object, so it is never older than the payment.
+- ``succeeded`` is final for a payment; refunds and disputes have their own lifecycles. ``failed`` means that no attempt
+  is left. A success reported by the gateway is always recorded, even after ``failed`` or ``canceled``.
+- A refund moves from ``succeeded`` to ``failed`` when the bank returns it.
 
 Sources: docs.stripe.com/payments/paymentintents/lifecycle, docs.stripe.com/refunds, docs.stripe.com/disputes.
 """
@@ -24,7 +24,7 @@ from booking_payments.domain.errors import IllegalTransition, NotPossibleNow, Pa
 
 
 class Verdict(Enum):
-    """What a pair of state and event is when it is no move."""
+    """The entry for a pair of state and event that is not a move."""
 
     NO_EFFECT = "no effect"
     ILLEGAL = "illegal"
@@ -38,7 +38,7 @@ ILLEGAL: Final = Verdict.ILLEGAL
 
 
 class PaymentStatus(Enum):
-    """Where a payment is. The first seven are the gateway's own words; ``failed`` means that no attempt is left."""
+    """State of a payment. The first seven have the gateway's names; ``failed`` means that no attempt is left."""
 
     REQUIRES_PAYMENT_METHOD = "requires_payment_method"
     REQUIRES_CONFIRMATION = "requires_confirmation"
@@ -61,7 +61,7 @@ class PaymentStatus(Enum):
 
 
 class PaymentEvent(Enum):
-    """What can happen to a payment: news of its intent, and two decisions of ours (started, exhausted)."""
+    """Events of a payment: reports of its intent, and two decisions of this service (``started``, ``exhausted``)."""
 
     STARTED = "started"
     METHOD_REQUIRED = "method required"
@@ -194,7 +194,7 @@ PAYMENT: Final[Mapping[PaymentStatus | None, Mapping[PaymentEvent, PaymentStatus
 
 
 class Command(Enum):
-    """What somebody may ask of a payment."""
+    """Commands on a payment."""
 
     CONFIRM = "confirm"
     CAPTURE = "capture"
@@ -203,7 +203,7 @@ class Command(Enum):
 
 
 class Denial(Enum):
-    """Why a state does not admit a command: a stable code and a text fit for the customer."""
+    """Why a state does not allow a command: a stable ``code`` and a ``message`` for the customer."""
 
     ALREADY_PAID = "already_paid", "this booking is paid already"
     ALREADY_AUTHORIZED = "already_authorized", "the money is held already; it only has to be captured"
@@ -225,7 +225,7 @@ class Denial(Enum):
         self.message = message
 
     def error(self) -> PaymentError:
-        """The error that tells the caller so."""
+        """Return the error to raise: ``RefusedByRule`` or ``NotPossibleNow``, with this code and message."""
         kind = RefusedByRule if self is Denial.ATTEMPTS_EXHAUSTED else NotPossibleNow
         return kind(self.message, code=self.code)
 
@@ -278,14 +278,14 @@ COMMANDS: Final[Mapping[PaymentStatus, Mapping[Command, Denial | None]]] = {
         C.REFUND: D.NOT_PAID,
     },
 }
-"""What each state admits: ``None`` is yes, anything else the reason against it."""
+"""For each state and command ``None`` if it is allowed, otherwise the reason against it."""
 
 
 # --- refund ----------------------------------------------------------------------------------------------------
 
 
 class RefundStatus(Enum):
-    """Where a refund is, in the gateway's words."""
+    """State of a refund, with the gateway's names."""
 
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
@@ -295,17 +295,17 @@ class RefundStatus(Enum):
 
     @property
     def is_pending(self) -> bool:
-        """True while the money is neither sent nor given up."""
+        """True until the refund has succeeded, failed or was canceled."""
         return self in (RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION)
 
     @property
     def is_lost(self) -> bool:
-        """True when the refund came to nothing and its amount may be refunded again."""
+        """True when the refund failed or was canceled, so that its amount may be refunded again."""
         return self in (RefundStatus.FAILED, RefundStatus.CANCELED)
 
 
 class RefundEvent(Enum):
-    """What can happen to a refund: our request, its refusal, and the statuses that the gateway reports."""
+    """Events of a refund: its request, its refusal, and the statuses that the gateway reports."""
 
     REQUESTED = "requested"
     REFUSED = "refused"
@@ -383,10 +383,10 @@ REFUND: Final[Mapping[RefundStatus | None, Mapping[RefundEvent, RefundStatus | V
 
 
 class DisputeStatus(Enum):
-    """Where a dispute is, in the gateway's words. An event of a dispute is the report of one of these.
+    """State of a dispute, with the gateway's names. The events of a dispute are reports of these states.
 
-    ``unknown`` stands for a status that this version does not know; it is treated as an open chargeback.
-    Source: docs.stripe.com/api/disputes/object (ten statuses since 2026-10-28.endive).
+    ``unknown`` is any state that this version does not know; it is treated as an open chargeback. Source:
+    docs.stripe.com/api/disputes/object (ten statuses since 2026-10-28.endive).
     """
 
     WARNING_NEEDS_RESPONSE = "warning_needs_response"
@@ -408,7 +408,7 @@ class DisputeStatus(Enum):
 
     @property
     def is_inquiry(self) -> bool:
-        """True for an inquiry, open or closed: the bank asks and claims nothing yet."""
+        """True for an inquiry, open or closed: the bank requests information and withdraws nothing yet."""
         return self in (P.WARNING_NEEDS_RESPONSE, P.WARNING_UNDER_REVIEW, P.WARNING_CLOSED)
 
     @property
@@ -418,12 +418,12 @@ class DisputeStatus(Enum):
 
     @property
     def is_open_chargeback(self) -> bool:
-        """True while the bank claims the disputed amount: a chargeback, its appeal, or a status that is not known."""
+        """True while the bank claims the disputed amount: a chargeback, its appeal, or an unknown status."""
         return self in _OPEN_CHARGEBACK
 
     @property
     def ended_against_us(self) -> bool:
-        """True when what was withdrawn stays with the customer's bank."""
+        """True when the withdrawn amount stays with the customer's bank."""
         return self in (P.LOST, P.PREVENTED)
 
 
@@ -432,9 +432,9 @@ _OPEN_CHARGEBACK: Final = frozenset(
     {P.NEEDS_RESPONSE, P.UNDER_REVIEW, P.APPEAL_NEEDS_RESPONSE, P.APPEAL_UNDER_REVIEW, P.UNKNOWN}
 )
 
-# A dispute is always read afresh before it is judged, so an earlier status than ours is no late report: moves back
-# within a stage are moves, and one that no rule of the card networks allows is ILLEGAL. An ILLEGAL move is recorded all
-# the same, and the disputed amount stays held (``Dispute.contradictory``), since money may still leave.
+# A dispute is always read before its report is applied, so an earlier status is not a late report: moves back within a
+# stage are moves, and a move that the card networks' rules exclude is ILLEGAL. An ILLEGAL move is recorded as drift,
+# and the disputed amount stays held (``Dispute.contradictory``), since the bank may still withdraw money.
 DISPUTE: Final[Mapping[DisputeStatus | None, Mapping[DisputeStatus, DisputeStatus | Verdict]]] = {
     None: {status: status for status in P},
     P.WARNING_NEEDS_RESPONSE: {
@@ -592,9 +592,9 @@ Event = TypeVar("Event", bound=Enum)
 def move(
     table: Mapping[State | None, Mapping[Event, State | Verdict]], state: State | None, event: Event
 ) -> State | None:
-    """Where ``event`` leads from ``state``: the next state, or ``None`` when it has no effect.
+    """Return the state to which ``event`` leads from ``state``; None when the event has no effect.
 
-    Raises ``IllegalTransition`` where the table says so.
+    Raises ``IllegalTransition`` when the table entry is ``ILLEGAL``.
     """
     entry = table[state][event]
     if entry is ILLEGAL:
@@ -603,7 +603,7 @@ def move(
 
 
 def require(status: PaymentStatus, command: Command) -> None:
-    """Raise the denial's error unless ``status`` admits ``command``."""
+    """Raise the denial's error unless ``status`` allows ``command``."""
     denial = COMMANDS[status][command]
     if denial is not None:
         raise denial.error()

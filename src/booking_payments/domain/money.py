@@ -1,7 +1,7 @@
-"""Money: integer minor units of an ISO 4217 currency. No float ever enters here.
+"""Money: integer minor units of an ISO 4217 currency. Floats are not accepted anywhere.
 
-Rounding is half-even everywhere (``docs/decisions/0004-rounding.md``) and happens only where a rate meets an
-amount; text that is finer than its currency is an error, never rounded.
+Rounding is half-even (``docs/decisions/0004-rounding.md``) and happens only where an amount is multiplied by a rate.
+Text with more decimals than the currency has is an error; it is not rounded.
 """
 
 import re
@@ -16,8 +16,10 @@ from attrs import field, frozen
 from booking_payments.domain.errors import CurrencyMismatch, InvalidAmount, UnknownCurrency
 
 MAX_DIGITS: Final = 12
-"""Digits of the largest single amount, in minor units (Stripe's widest limit for a charge: docs.stripe.com/currencies).
-A sum of amounts may have more."""
+"""Digits of the largest single amount in minor units; a sum may have more.
+
+Stripe's widest limit for a charge: docs.stripe.com/currencies.
+"""
 
 _AMOUNT: Final = re.compile(r"(?P<sign>-?)(?P<whole>\d{1,15})(?:\.(?P<part>\d{1,6}))?", re.ASCII)
 
@@ -35,7 +37,7 @@ class Currency(Enum):
 
     @classmethod
     def of(cls, code: str) -> "Currency":
-        """The currency with this lower-case code; raises ``UnknownCurrency`` for anything else."""
+        """Return the currency with this lower-case code. Raises ``UnknownCurrency`` for any other value."""
         try:
             return _BY_CODE[code]
         except (KeyError, TypeError):
@@ -48,7 +50,7 @@ class Currency(Enum):
     def __repr__(self) -> str:
         return f"Currency.{self.name}"
 
-    # ISO 4217 table A.1, funds codes and metals left out; and of table A.3, the withdrawn ones, those that Stripe still
+    # ISO 4217 table A.1 without funds codes and metals, and from table A.3 (withdrawn codes) those that Stripe still
     # lists: ANG (XCG since 2025), BGN (EUR since 2026) and STD (STN since 2018).
     AED = "aed", 2
     AFN = "afn", 2
@@ -214,12 +216,12 @@ _BY_CODE: Final = {member.code: member for member in Currency}
 
 @frozen(order=False)
 class Money:
-    """An exact amount: ``minor`` units (cents, fils, yen) of one ``currency``. May be negative in arithmetic.
+    """An exact amount: ``minor`` units (cents, fils, yen) of one ``currency``. It may be negative in arithmetic.
 
-    A single amount has at most 12 digits: what is made of a number, read from text, decoded from storage or computed
-    by a rate raises ``InvalidAmount`` beyond that. Sums and differences (``+``, ``-``, ``total``, ``Money.sum_of``)
-    have no bound, since many charges come to more than the largest one. Where a sum is to be charged, refunded or
-    stored as one amount, ``single`` checks it.
+    A single amount has at most 12 digits: the constructor, ``parse``, decoding from storage and multiplication by a
+    rate raise ``InvalidAmount`` beyond that. Sums and differences (``+``, ``-``, ``total``, ``Money.sum_of``) have no
+    limit, since many charges add up to more than the largest one. ``single`` checks a sum that is to be charged,
+    refunded or stored as one amount.
     """
 
     minor: int = field()
@@ -236,22 +238,25 @@ class Money:
 
     @classmethod
     def sum_of(cls, minor: int, currency: Currency) -> "Money":
-        """A sum that was added up elsewhere (in SQL, say), in minor units: without the bound of a single amount."""
-        made = object.__new__(cls)  # the constructor is what checks the bound
+        """Return a sum of ``minor`` units that was computed elsewhere, for example in SQL; it has no digit limit."""
+        made = object.__new__(cls)  # the constructor checks the limit
         object.__setattr__(made, "minor", minor)
         object.__setattr__(made, "currency", currency)
         return made
 
     def single(self) -> "Money":
-        """This sum as one amount. Raises ``InvalidAmount`` when it has more than 12 digits."""
+        """Return this sum as a single amount. Raises ``InvalidAmount`` when it has more than 12 digits."""
         return Money(self.minor, self.currency)
 
     @classmethod
     def parse(cls, text: str, currency: Currency, *, allow_negative: bool = False) -> "Money":
-        """Read plain decimal text in major units (``"100.00"``, JPY ``"100"``, KWD ``"5.120"``).
+        """Return the amount of plain decimal text in major units (``"100.00"``, JPY ``"100"``, KWD ``"5.120"``).
 
-        Raises ``InvalidAmount`` for more decimals than the currency has, NaN, infinities, exponents, signs where
-        none are allowed, spaces, and more than 12 digits. Nothing is rounded.
+        Nothing is rounded.
+
+        Raises:
+            InvalidAmount: more decimals than the currency has, NaN, infinity, an exponent, a sign where none is
+                allowed, spaces, or more than 12 digits.
         """
         match = _AMOUNT.fullmatch(text)
         if match is None:
@@ -269,7 +274,7 @@ class Money:
         return Decimal(self.major())
 
     def major(self) -> str:
-        """Decimal text in major units, with exactly the currency's decimals."""
+        """Return decimal text in major units, with exactly the currency's decimals."""
         exponent = self.currency.exponent
         sign, digits = "-" if self.minor < 0 else "", str(abs(self.minor)).rjust(exponent + 1, "0")
         return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}" if exponent else f"{sign}{digits}"
@@ -302,11 +307,11 @@ class Money:
         return self.minor != 0
 
     def times(self, ratio: Decimal | Fraction, step: int = 1) -> "Money":
-        """This amount times an exact ratio, rounded half-even to a multiple of ``step`` minor units."""
+        """Return this amount times an exact ratio, rounded half-even to a multiple of ``step`` minor units."""
         return Money(_to_step(self.minor * Fraction(ratio), step), self.currency)
 
     def rounded_down(self, step: int) -> "Money":
-        """The largest multiple of ``step`` minor units that is not above this amount."""
+        """Return the largest multiple of ``step`` minor units that is not above this amount."""
         return Money(self.minor - self.minor % step, self.currency)
 
     def _same(self, other: "Money") -> int:
@@ -316,7 +321,7 @@ class Money:
 
 
 def round_half_even(value: Fraction) -> int:
-    """The nearest integer; a tie goes to the even neighbour (``round`` on a Fraction is exact)."""
+    """Return the nearest integer; a tie goes to the even neighbor (``round`` on a Fraction is exact)."""
     return round(value)
 
 
@@ -325,16 +330,16 @@ def _to_step(minor: Fraction, step: int) -> int:
 
 
 def in_currency(major: Decimal, currency: Currency, step: int = 1) -> Money:
-    """A configured major-unit amount in ``currency``, rounded half-even where it is finer than ``step`` minor units.
+    """Return a configured major-unit amount in ``currency``, rounded half-even to a multiple of ``step`` units.
 
-    For settings that serve several currencies, such as a fixed fee of 0.30. Amounts of customers go through
-    ``Money.parse``, which never rounds.
+    ``step`` is in minor units. For settings that apply to several currencies, such as a fixed fee of 0.30; amounts from
+    callers go through ``Money.parse``, which never rounds.
     """
     return Money(_to_step(Fraction(major) * 10**currency.exponent, step), currency)
 
 
 def total(amounts: Iterable[Money], currency: Currency) -> Money:
-    """The sum of ``amounts``, zero of ``currency`` when there are none; without the bound of a single amount."""
+    """Return the sum of ``amounts``, without the limit of a single amount; zero of ``currency`` when there are none."""
     result = Money.zero(currency)
     for amount in amounts:
         result = result + amount

@@ -1,7 +1,7 @@
-"""Payment: the one effort to collect a booking's amount, as the fold of its journal.
+"""Payment: the state that results from folding its journal.
 
-``evolve`` folds one recorded fact into the next frozen value; it decides nothing and asks the world nothing.
-Decisions, which say what facts happen, are in ``decisions``.
+``evolve`` applies one recorded event to the frozen state and returns the next one. It decides nothing and performs no
+I/O. The events are decided in ``decisions``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -56,13 +56,22 @@ from booking_payments.domain.texts import rfc3339, rfc3339_or_none
 
 
 def is_template(payment_method_id: str) -> bool:
-    """Whether a method is named by one of the gateway's test ids, such as ``pm_card_visa``: it makes a new method, with
-    an id of its own (``pm_1N...``), whenever such an id is used."""
+    """True for one of the gateway's test ids, such as ``pm_card_visa``.
+
+    Each use of a test id creates a new payment method with an id of its own (``pm_1N...``).
+    """
     return payment_method_id.count("_") > 1
 
 
 class AttemptOutcome(Enum):
-    """``open``: no verdict yet. ``unknown``: the call's outcome is being found out. ``dropped``: there was none."""
+    """Outcome of an attempt.
+
+    - ``open``: no verdict yet.
+    - ``done``: the charge was authorized or collected.
+    - ``refused``: declined, or the authentication failed.
+    - ``unknown``: the call's outcome is unknown and is being resolved.
+    - ``dropped``: ended without a verdict.
+    """
 
     OPEN = "open"
     DONE = "done"
@@ -73,10 +82,15 @@ class AttemptOutcome(Enum):
 
 @frozen(kw_only=True)
 class Attempt:
-    """One try to charge. ``number`` counts from 1; ``idempotency_key`` is None for the customer's own.
+    """One attempt to charge.
 
-    ``payment_method_id`` is the method as it was named to us, ``method_seen`` as the gateway names it: it may answer
-    with a copy that has another id. None until it has named it.
+    Attributes:
+        number: counts from 1 within the payment.
+        origin: who made the attempt.
+        idempotency_key: None for an attempt of the customer in the browser.
+        payment_method_id: the method id as submitted; None if the request named none.
+        method_seen: the method id as the gateway reports it, which may be a copy with another id; None until reported.
+        decline: the verdict of a refused attempt.
     """
 
     number: int
@@ -91,20 +105,22 @@ class Attempt:
 
     @property
     def has_verdict(self) -> bool:
+        """True when the gateway accepted or refused the charge."""
         return self.outcome in (AttemptOutcome.DONE, AttemptOutcome.REFUSED)
 
     @property
     def is_running(self) -> bool:
+        """True until the attempt has a verdict or was dropped."""
         return self.outcome in (AttemptOutcome.OPEN, AttemptOutcome.UNKNOWN)
 
     def names(self, payment_method_id: str) -> bool:
-        """Whether the attempt was made with the method of this id, in either way of naming it."""
+        """True when this is the attempt's method, as submitted or as reported."""
         return payment_method_id in (self.payment_method_id, self.method_seen)
 
     def may_be_of(self, payment_method_id: str | None) -> bool:
-        """Whether what the gateway says of the method that it calls so may be about this attempt.
+        """True when a report with this method id may be about this attempt.
 
-        While the gateway has not named the attempt's method, one that was named by a template may be any.
+        Until the gateway has reported the attempt's method, a method submitted as a test id fits any id.
         """
         if payment_method_id is None or self.names(payment_method_id):
             return True
@@ -113,20 +129,21 @@ class Attempt:
 
 @frozen(kw_only=True)
 class Refund:
-    """Money on its way back, or come back.
+    """A refund that was sent, or is about to be.
 
     Attributes:
-        amount: what goes back to the customer.
-        fee_refunded: the part of the fee that is given back with it.
-        idempotency_key: the key of the last sending; None for a refund made in the gateway's dashboard.
-        gateway_refund_id: None until the gateway has answered.
-        promised: by how much its request raised what the customer was promised; ``promised_in_all`` is that after it.
-        requested_by: the subject of the caller who asked for it; None for refunds that followed from something else.
-        requested_amount: what the caller named; None for all that could come back.
-        acknowledged: whether its caller was given the outcome. An equal request of the same caller is a repetition
-            while it was not.
-        again: an earlier sending of it was given up, under another key.
-        cancels_booking: the customer asked for it and has everything back with it, so that the booking is canceled.
+        amount: the amount returned to the customer.
+        fee_refunded: the part of the fee that is returned with it.
+        idempotency_key: the key of the last call; None for a refund made in the gateway's dashboard.
+        gateway_refund_id: None until the gateway has responded.
+        promised: the increase of the promise by its request; None if it had none.
+        promised_in_all: the total promise after its request.
+        requested_by: the subject of the caller; None for a refund that follows from another operation.
+        requested_amount: the amount in the request; None for everything refundable.
+        requested_at: when an equal request that was never sent was first made; None: at ``created_at``.
+        acknowledged: the caller received the outcome. Until then an equal request of the same caller is a repetition.
+        again: an earlier call for it was abandoned, under another key.
+        cancels_booking: the customer requested it and it completes a full refund, so that the booking is canceled.
     """
 
     id: str
@@ -153,10 +170,12 @@ class Refund:
 
 @frozen(kw_only=True)
 class DeferredRefund:
-    """A promised refund that cannot be sent yet. Fields as in ``Refund``; ``why`` is the obstacle.
+    """A promised refund that cannot be sent yet. Fields as in ``Refund``, and:
 
-    ``requested_by`` is None once the caller who asked for it knows that it waits. ``again``: a sending of it was given
-    up.
+    Attributes:
+        why: the obstacle.
+        requested_by: None once the caller has received the response that the refund is deferred.
+        again: an earlier call for it was abandoned.
     """
 
     id: str
@@ -173,35 +192,36 @@ class DeferredRefund:
 
     @property
     def given(self) -> GivenBack:
-        """What it gives back when it is sent."""
+        """The amount and the fee that it returns when it is sent."""
         return GivenBack(amount=self.amount, fee=self.fee_refunded)
 
     @property
     def status(self) -> RefundStatus:
-        """To its caller a refund that waits is pending."""
+        """``pending``: callers see a deferred refund as pending."""
         return RefundStatus.PENDING
 
     @property
     def gateway_refund_id(self) -> str | None:
-        """None: the gateway does not know of it yet."""
+        """None: the gateway does not have it yet."""
         return None
 
     @property
     def failure_reason(self) -> str | None:
-        """None: it was not tried yet, or never reached the gateway."""
+        """None: it was not sent, or never reached the gateway."""
         return None
 
 
 @frozen(kw_only=True)
 class Dispute:
-    """A claim of the customer's bank.
+    """A dispute of the customer's bank.
 
     Attributes:
         amount: the disputed amount, in the payment's currency.
-        withdrawn: what the dispute has taken from our balance and not given back.
-        evidence_due_by: until when it, or its appeal, may be answered; None when the gateway names no deadline.
-        charge_refundable: whether the gateway takes a refund of the charge now; None when it does not say.
-        contradictory: its last move was impossible, so the disputed amount counts as claimed until it moves on.
+        withdrawn: the amount that the dispute has withdrawn from the balance and not returned.
+        evidence_due_by: deadline for evidence in the dispute or its appeal; None without one.
+        charge_refundable: the gateway accepts a refund of the charge now; None when it does not say.
+        contradictory: its last change of status was impossible; the disputed amount counts as claimed until the next
+            one.
     """
 
     id: str
@@ -216,24 +236,24 @@ class Dispute:
 
     @property
     def is_open(self) -> bool:
-        """Whether its end is still to come, be it the bank's decision or the return of what was won."""
+        """True until the bank has decided, and until the withdrawn amount of a won dispute is returned."""
         undecided = self.contradictory and self.withdrawn < self.amount
         return self.status.is_open or undecided or (self.status is DisputeStatus.WON and bool(self.withdrawn))
 
     @property
     def held(self) -> Money:
-        """What no refund may go out for: the larger of what was withdrawn and what an open chargeback claims."""
+        """The amount that must not be refunded: what was withdrawn or, if larger, the claim of an open chargeback."""
         claims = self.status.is_open_chargeback or self.contradictory
         return max(self.withdrawn, self.amount) if claims else self.withdrawn
 
     @property
     def taken(self) -> Money:
-        """What the customer's bank has taken back for good."""
+        """The amount that the customer's bank has withdrawn for good."""
         return self.withdrawn if self.status.ended_against_us else Money.zero(self.withdrawn.currency)
 
     @property
     def blocks_refunds(self) -> bool:
-        """Whether the gateway takes no refund of the charge because of this dispute."""
+        """True when the gateway accepts no refund of the charge because of this dispute."""
         if self.charge_refundable is None:
             return self.status.is_open_chargeback or self.contradictory
         return not self.charge_refundable
@@ -254,10 +274,17 @@ class Dispute:
 
 @frozen(kw_only=True)
 class Operation:
-    """The one call to the gateway that is in flight: what, with which key, since when, and whether it went silent.
+    """The gateway call that is in flight; a payment has at most one.
 
-    ``stored_at``: when we heard that the gateway repeats an error of its own for this key. ``walks`` complete walks
-    through its lists were counted that did not find what the call was to make; the last one began at ``walked_at``.
+    Attributes:
+        intended_at: when the call was recorded, before it was first sent.
+        unknown: a response of the gateway is missing or does not show the outcome.
+        refund_on_cancel: for a cancellation, the refund to give if the payment turns out to have succeeded.
+        replacement: the parameters of the payment that follows once this one is canceled.
+        stored_at: when the gateway first answered with an internal error, which it repeats for this key; None without
+            one.
+        walks: number of complete walks through the gateway's lists that did not find the call's object (see ``lost``).
+        walked_at: when the last counted walk began.
     """
 
     idempotency_key: str
@@ -273,18 +300,21 @@ class Operation:
 
     @property
     def stored_error(self) -> bool:
-        """Whether the gateway repeats an error of its own for this key."""
+        """True when the gateway has stored an internal error under this key and repeats it."""
         return self.stored_at is not None
 
 
 @frozen(kw_only=True)
 class LostCall:
-    """A call that was given up, and that may still turn out to have made an intent or a refund.
+    """An abandoned call that may still have created an intent or a refund.
 
-    ``sent_at``: when it was first sent, at the earliest; ``key_from``: when the gateway first had its key, at the
-    latest. They differ where a process died before it sent anything. ``refund_id`` and ``amount`` are those of a
-    refund, None for an intent. ``named``: the refund names its idempotency key at the gateway, since it is not the
-    first sending of it.
+    Attributes:
+        sent_at: the earliest time at which it was sent.
+        key_from: the latest time at which the gateway received its key. The two differ when a process died before
+            sending.
+        refund_id: the refund that it was to create; None for an intent.
+        amount: the refund's amount; None for an intent.
+        named: the refund's metadata contain its idempotency key, because it is not the first call for this refund.
     """
 
     idempotency_key: str
@@ -297,22 +327,31 @@ class LostCall:
 
 @frozen(kw_only=True)
 class Payment:
-    """The state of a payment after ``version`` facts.
+    """The state of a payment after ``version`` events.
 
-    ``late`` marks money that came for a closed booking; ``drifts`` are the contradictions found, for a person.
-    ``promised`` is what the customer was promised to have back in all, by refunds or by their bank. ``beside`` is the
-    part of it that the bank had taken already when a refund was requested on top: should the bank give that back to us,
-    it is not owed. ``deferred`` are the promised refunds that could not be sent yet, ``releases`` the refunds at the
-    gateway that released held money.
-    ``return_url`` is the newest that was named: where methods that redirect come back to. ``takes_redirects``: the
-    intent was made with one, without which it takes no such methods.
-    ``attached`` is the method, as it was named to us, that the intent was given without being charged yet. ``burnt``
-    are the methods that were never to be charged again in earlier payments of the booking.
-    ``client`` is what the front end carries the customer's action out with, None for a redirect.
-    ``gateway`` is the name of the gateway that the payment belongs to for good.
-    ``amount_step``: at the gateway all its amounts are multiples of so many minor units. ``method`` is what was paid
-    with, ``capture_before`` until when a hold of it could be captured. ``lost`` are the calls that were given up and
-    are watched, since what they were to make may still turn up.
+    Attributes:
+        booking_amount: the booking's price, before a fee that the customer pays.
+        breakdown: how the charge divides into fee and net; follows the captured amount.
+        captured: the collected amount; zero until the payment succeeds.
+        authorized: the held amount; zero unless the payment requires capture.
+        gateway: the name of the gateway that the payment belongs to; it never changes.
+        amount_step: all its amounts at the gateway are multiples of this many minor units.
+        operation: the call in flight; None while there is none.
+        late: the payment succeeded for a closed booking.
+        drifts: contradictions between the gateway and the journal, for an operator.
+        promised: the total that the customer was promised back, by refunds or by their bank.
+        beside: the part of ``promised`` that the bank had withdrawn before a refund was requested in addition. If the
+            bank returns it to the merchant, it is not owed.
+        deferred: promised refunds that could not be sent yet.
+        releases: refunds at the gateway that released held money.
+        method: the method that paid; None until reported.
+        capture_before: capture deadline of a hold; None if the gateway did not report one.
+        lost: abandoned calls that are watched, since their objects may still appear.
+        return_url: the newest URL for the return from a redirect.
+        takes_redirects: the intent was created with a return URL; without one it excludes methods that redirect.
+        client: what carries out the customer's action in the front end; None for a redirect.
+        attached: the method attached to the intent without a charge, by the id it was submitted with.
+        burnt: methods that the bank has forbidden to charge again in earlier payments of the booking.
     """
 
     id: str
@@ -348,7 +387,7 @@ class Payment:
     method: MethodDetails | None = None
     capture_before: datetime | None = None
     lost: tuple[LostCall, ...] = ()
-    # Earlier releases kept it in the journal alone: a snapshot of theirs lacks it, and tells of the same payment.
+    # Left out of comparisons: snapshots of earlier versions lack both, and describe the same payment.
     return_url: str | None = field(default=None, eq=False)
     takes_redirects: bool = field(default=False, eq=False)
     client: Client | None = None
@@ -357,54 +396,63 @@ class Payment:
 
     @property
     def amount(self) -> Money:
-        """What the customer is charged, or was charged after a partial capture."""
+        """The amount charged to the customer; after a partial capture the captured amount."""
         return self.breakdown.gross
 
     @property
     def asked(self) -> Money:
-        """What the customer was asked for, however much of it was captured."""
+        """The amount of the intent, before any partial capture."""
         return self.fee_policy.of_booking(self.booking_amount, self.amount_step).gross
 
     @property
     def captured_by(self) -> datetime | None:
-        """Until when the money that is held has to be captured; None while none is held."""
+        """Deadline for the capture of the held money; None while no money is held."""
         return self.capture_before if self.status is PaymentStatus.REQUIRES_CAPTURE else None
 
     @property
     def holds_booking(self) -> bool:
-        """True for the one payment that its booking counts on: it is open, or it paid in time."""
+        """True for the one payment that its booking relies on: it is open, or it succeeded in time."""
         return self.status.is_open or (self.status is PaymentStatus.SUCCEEDED and not self.late)
 
     @property
     def is_final(self) -> bool:
-        """True when nothing is under way any more: closed, with no operation, refund, debt or dispute that may move,
-        and no lost call that is watched."""
+        """True when nothing about the payment can change by itself.
+
+        It is closed, without an operation, a pending or owed refund, an open dispute, or a watched call.
+        """
         moving = bool(self.refund_pending or self.lost) or any(dispute.is_open for dispute in self.disputes)
         return not (self.status.is_open or self.operation or moving or self.owed.amount)
 
     @property
     def attempts_made(self) -> int:
-        """Attempts that got a verdict of the gateway. Unknown outcomes and our own mistakes do not count."""
+        """Number of attempts with a verdict.
+
+        Unknown outcomes and requests that the gateway rejected as invalid do not count.
+        """
         return sum(attempt.has_verdict for attempt in self.attempts)
 
     @property
     def attempts_left(self) -> int:
+        """Number of further attempts that are allowed."""
         return max(self.max_attempts - self.attempts_made, 0)
 
     @property
     def running_attempt(self) -> Attempt | None:
-        """The latest attempt that has no verdict yet."""
+        """The latest attempt without a verdict; None without one."""
         return next((attempt for attempt in reversed(self.attempts) if attempt.is_running), None)
 
     def is_in_flight(self, attempt: Attempt) -> bool:
-        """Whether the call that makes this attempt is in flight."""
+        """True when the call that makes this attempt is in flight."""
         key = self.operation.idempotency_key if self.operation else None
         return key is not None and attempt.idempotency_key == key
 
     @property
     def last_decline(self) -> Decline | None:
-        """Why the last attempt was refused; None where no attempt was made, or something else has come of the payment
-        since: a later attempt, another method, or a success of the attempt before, whose answer was late."""
+        """The decline of the last attempt; None when it does not explain the payment's state.
+
+        That is the case when no attempt was made, or when the payment has continued since: a later attempt, another
+        method, or a late success of the attempt before.
+        """
         latest = self.attempts[-1] if self.attempts else None
         paid = any(attempt.outcome is AttemptOutcome.DONE for attempt in self.attempts)
         shown = self.status in _AFTER_REFUSAL and not paid
@@ -412,39 +460,41 @@ class Payment:
 
     @property
     def refunded(self) -> Money:
-        """What refunds that succeeded have given back."""
+        """Sum of the refunds that succeeded."""
         done = (refund.amount for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
         return total(done, self.amount.currency)
 
     @property
     def refund_pending(self) -> Money:
-        """What refunds on their way hold: requested, pending, or waiting for the customer."""
+        """Sum of the refunds that are requested, pending, or waiting for the customer."""
         return total((r.amount for r in self.refunds if r.status.is_pending), self.amount.currency)
 
     @property
     def has_open_dispute(self) -> bool:
-        """True while the end of any dispute is still to come."""
+        """True while any dispute is open."""
         return any(dispute.is_open for dispute in self.disputes)
 
     @property
     def withdrawn(self) -> Money:
-        """What all disputes have taken from our balance and not given back."""
+        """The amount that all disputes have withdrawn from the balance and not returned."""
         return total((dispute.withdrawn for dispute in self.disputes), self.amount.currency)
 
     @property
     def held_by_disputes(self) -> Money:
-        """What no refund may go out for, because disputes have withdrawn it or claim it."""
+        """The amount that must not be refunded because disputes have withdrawn or claim it."""
         return total((dispute.held for dispute in self.disputes), self.amount.currency)
 
     @property
     def taken_by_disputes(self) -> Money:
-        """What the customer's bank has taken back for good."""
+        """The amount that the customer's bank has withdrawn for good."""
         return total((dispute.taken for dispute in self.disputes), self.amount.currency)
 
     @property
     def dispute(self) -> Dispute | None:
-        """The dispute that needs attention: an open one before a settled one, the earliest deadline first; of settled
-        ones the newest."""
+        """The dispute that needs attention; None without disputes.
+
+        It is the open one with the earliest deadline, or else the newest.
+        """
         if not self.disputes:
             return None
         still_open = [dispute for dispute in self.disputes if dispute.is_open]
@@ -456,20 +506,20 @@ class Payment:
 
     @property
     def fee_returned(self) -> Money:
-        """The part of the fee in refunds that succeeded or are on their way."""
+        """The part of the fee in refunds that succeeded or are pending."""
         counted = (refund.fee_refunded for refund in self.refunds if not refund.status.is_lost)
         return total(counted, self.amount.currency)
 
     @property
     def given_back(self) -> GivenBack:
-        """What refunds that succeeded or are on their way give back."""
+        """Amount and fee of the refunds that succeeded or are pending."""
         return GivenBack(amount=self.refunded + self.refund_pending, fee=self.fee_returned)
 
     @property
     def owed(self) -> GivenBack:
-        """What was promised and has not gone back: promised - refunded - withdrawn by disputes that ended against us.
+        """The promised amount that has not been returned: promised - refunded - withdrawn for good by disputes.
 
-        What an open dispute holds stays owed until its end decides who pays it.
+        An amount held by an open dispute stays owed until the dispute ends.
         """
         given = self.given_back
         bank = max(self.taken_by_disputes, self.beside)
@@ -479,10 +529,12 @@ class Payment:
 
     @property
     def owed_waiting(self) -> Money:
-        """The part of ``owed`` that nobody has to act on: the system sends it when an open dispute has ended, or the
-        gateway answers again."""
+        """The part of ``owed`` that needs no operator.
+
+        The system sends it when a dispute has ended or the gateway responds again.
+        """
         deferred = self._waiting.amount
-        # With no dispute open and none that blocks refunds the next look sends it, whatever it was deferred for.
+        # Without an open or blocking dispute the next pass sends it, independent of the reason for its deferral.
         blocked = any(dispute.blocks_refunds for dispute in self.disputes)
         sent_later = self.has_open_dispute or not blocked
         waiting = deferred if sent_later else Money.zero(deferred.currency)
@@ -491,7 +543,7 @@ class Payment:
 
     @property
     def _waiting(self) -> GivenBack:
-        """Deferred refunds, as far as they are still owed: what a dispute took since they were promised is not."""
+        """The deferred refunds that are still owed: disputes may have withdrawn a part of them since the promise."""
         deferred = self.deferred_in_all
         taken_since = not_negative(self.taken_by_disputes - self.beside)
         amount = min(not_negative(deferred.amount - taken_since), self.owed.amount)
@@ -499,9 +551,9 @@ class Payment:
 
     @property
     def deferred_in_all(self) -> GivenBack:
-        """What deferred refunds would give back if no dispute had taken anything.
+        """The deferred refunds, disregarding disputes.
 
-        A refund that somebody made in the gateway's dashboard meanwhile has paid a part of them.
+        Refunds made in the gateway's dashboard meanwhile have paid a part of them.
         """
         deferred = sum((each.given for each in self.deferred), GivenBack.zero(self.amount))
         unpaid = not_negative(self.promised.amount - self.beside - self.given_back.amount)
@@ -509,7 +561,7 @@ class Payment:
 
     @property
     def refundable(self) -> Refundable:
-        """All that decides about a refund of this payment."""
+        """The values that decide about a refund of this payment."""
         return Refundable(
             breakdown=self.breakdown,
             given=self.given_back,
@@ -610,26 +662,27 @@ class Payment:
 
     @property
     def lost_intent(self) -> LostCall | None:
-        """The lost call that was to make the payment's intent."""
+        """The lost call that was to create the payment's intent; None without one."""
         return next((each for each in self.lost if each.refund_id is None), None)
 
     def refund(self, refund_id: str) -> Refund | None:
-        """The refund with our id or the gateway's."""
+        """Return the refund with this id, ours or the gateway's; None if it is unknown."""
         found = [r for r in self.refunds if refund_id in (r.id, r.gateway_refund_id)]
         return found[0] if found else None
 
     def deferred_refund(self, refund_id: str) -> DeferredRefund | None:
-        """The deferred refund with our id."""
+        """Return the deferred refund with this id; None if it is unknown."""
         found = [each for each in self.deferred if each.id == refund_id]
         return found[0] if found else None
 
     def dispute_by_id(self, dispute_id: str) -> Dispute | None:
+        """Return the dispute with this gateway id; None if it is unknown."""
         found = [dispute for dispute in self.disputes if dispute.id == dispute_id]
         return found[0] if found else None
 
 
 _AFTER_REFUSAL: Final = (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.FAILED, PaymentStatus.CANCELED)
-"""The states in which the last refusal may be the last word."""
+"""States whose latest cause may be the last refusal."""
 
 
 _DENIED: Final = {
@@ -637,7 +690,7 @@ _DENIED: Final = {
     Denial.NOT_PAID: QuoteReason.NOT_PAID,
     Denial.NOT_CAPTURED: QuoteReason.NOT_CAPTURED,
 }
-"""The reasons of the command table as those of a quote."""
+"""Reasons of the command table as reasons of a quote."""
 
 
 def payment_of_booking(payments: Sequence[Payment]) -> Payment | None:
@@ -657,7 +710,7 @@ def payment_of_booking(payments: Sequence[Payment]) -> Payment | None:
 
 F = TypeVar("F")
 Changes = dict[str, Any]
-"""Fields of a payment and their new values."""
+"""Changed fields of a payment and their new values."""
 
 Fold = Callable[[Payment, Any, datetime], Changes]
 _FOLDS: Final[dict[type, Fold]] = {}
@@ -672,7 +725,10 @@ def _folds(kind: type[F]) -> Callable[[Callable[[Payment, F, datetime], Changes]
 
 
 def evolve(payment: Payment | None, recorded: ev.Recorded) -> Payment:
-    """The payment after one more recorded fact. The first fact of a journal is ``PaymentStarted``."""
+    """Return the payment after one more recorded event. A journal begins with ``PaymentStarted``.
+
+    Raises ``ValueError`` when the first event is another one.
+    """
     fact = recorded.fact
     if payment is None:
         if not isinstance(fact, ev.PaymentStarted):
@@ -683,12 +739,15 @@ def evolve(payment: Payment | None, recorded: ev.Recorded) -> Payment:
 
 
 def applied(payment: Payment, fact: ev.Fact, at: datetime) -> Payment:
-    """``payment`` as it would be after ``fact``, for decisions that build on one another; its version is unchanged."""
+    """Return ``payment`` as it would be after one more event, with an unchanged version.
+
+    For decisions that build on each other.
+    """
     return attrs.evolve(payment, **_FOLDS[type(fact)](payment, fact, at))
 
 
 def fold(journal: Iterable[ev.Recorded]) -> Payment:
-    """The payment that a whole journal tells of; raises ``ValueError`` for an empty one."""
+    """Return the payment that results from a whole journal. Raises ``ValueError`` for an empty one."""
     payment: Payment | None = None
     for recorded in journal:
         payment = evolve(payment, recorded)
@@ -814,7 +873,7 @@ def _operation_settled(payment: Payment, fact: ev.OperationSettled, at: datetime
 
 
 def _given_method(operation: Operation, fact: ev.OperationSettled) -> Changes:
-    """The method that the intent has been given by an operation that does not charge it."""
+    """Return the change of ``attached`` after an operation that attaches a method without charging it."""
     match operation.instruction:
         case UpdateIntent(payment_method_id=given) | CreateIntent(payment_method_id=given, confirm=False):
             return {} if fact.refusal else {"attached": given}
@@ -890,7 +949,7 @@ def _method_named(payment: Payment, fact: ev.ActionRequired | ev.ProcessingStart
 
 
 def _seen(payment_method_id: str | None) -> Changes:
-    """The method of an attempt as the gateway names it, where it does."""
+    """Return the change of an attempt whose method the gateway has reported; none if it has not."""
     return {"method_seen": payment_method_id} if payment_method_id is not None else {}
 
 
@@ -976,7 +1035,7 @@ def _refund_deferred(payment: Payment, fact: ev.RefundDeferred, at: datetime) ->
         cancels_booking=fact.cancels_booking,
     )
     return {
-        # One that was requested and never sent is no refund any more; it will be one again when it is sent.
+        # A refund that was requested and never sent is only a deferred one until it is sent.
         "refunds": tuple(refund for refund in payment.refunds if refund.id != fact.refund_id),
         "deferred": (*_without(payment, fact.refund_id), deferred),
         **_raised(payment, fact),
@@ -1009,7 +1068,7 @@ def _promise_withdrawn(payment: Payment, fact: ev.PromiseWithdrawn, at: datetime
 
 @_folds(ev.DebtSettled)
 def _debt_settled(payment: Payment, fact: ev.DebtSettled, at: datetime) -> Changes:
-    """What failed is settled before what waits; of that the last is settled first."""
+    """Settle failed refunds before deferred ones, and of these the last first."""
     promised = payment.promised - fact.settled
     most = not_negative(promised.amount - payment.beside - payment.given_back.amount)
     deferred: list[DeferredRefund] = []
@@ -1116,7 +1175,7 @@ def _dispute_funds_moved(payment: Payment, fact: ev.DisputeFundsMoved, at: datet
 
 
 def _unchanged(payment: Payment, fact: object, at: datetime) -> Changes:
-    """Facts about the booking or our own work: part of the story, not of the payment's state."""
+    """Fold an event about the booking or the processing, which does not change the payment's state."""
     return {}
 
 

@@ -1,4 +1,4 @@
-"""What the customer and the merchant's dashboard read about a charge: texts, made from the booking and the settings."""
+"""The texts of a charge, for statements, receipts and the dashboard, made from the booking and the settings."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from booking_payments.domain.booking import Booking
 from booking_payments.domain.instructions import ANY_METHOD, ChargeTexts, MethodChoice
 
 SUFFIX_LENGTH: Final = 10
-"""Characters of a statement descriptor's suffix that always fit: 22 in all, with a prefix of up to 10 and ``* ``."""
+"""Longest statement descriptor suffix that always fits: 22 characters in all, with a prefix of up to 10 and ``* ``."""
 
 DESCRIPTION_LENGTH: Final = 500
 
@@ -17,13 +17,15 @@ _PRINTABLE: Final = re.compile(r"[^ -~]")
 
 
 def is_suffix(text: str) -> bool:
-    """Whether ``text`` can stand on a statement as it is: short enough, of the gateway's alphabet, with a letter."""
+    """True when ``text`` can be printed on a statement unchanged: short, in the allowed characters, with a letter."""
     return text == suffix_of(text)
 
 
 def suffix_of(text: str) -> str | None:
-    """``text`` as it can stand on a statement: without accents and what card networks do not print, and shortened.
-    None where no letter is left."""
+    """Return ``text`` as card networks print it: without accents and other characters, and shortened.
+
+    None if no letter is left.
+    """
     plain = unicodedata.normalize("NFKD", text)
     kept = _FORBIDDEN.sub("", _PRINTABLE.sub("", plain)).strip()[:SUFFIX_LENGTH].strip()
     return kept if re.search("[A-Za-z]", kept) else None
@@ -32,9 +34,13 @@ def suffix_of(text: str) -> str | None:
 def texts_of(
     booking: Booking, *, suffix: str | None, receipts: bool, methods: MethodChoice = ANY_METHOD
 ) -> ChargeTexts:
-    """The texts of a booking's charge. ``suffix`` is the settings', which the booking's own goes before; ``receipts``
-    says whether the gateway is given the customer's address, to which it then mails a receipt. The suffix is for cards,
-    and left out where ``methods`` take none."""
+    """Return the texts of a booking's charge.
+
+    Args:
+        suffix: the configured statement descriptor suffix; the booking's own takes precedence.
+        receipts: pass the customer's address to the gateway, which then mails a receipt.
+        methods: the accepted payment methods; the suffix is left out where they exclude cards.
+    """
     details = booking.details
     own = suffix_of(details.statement_descriptor_suffix) if details.statement_descriptor_suffix else None
     named = f"{details.title}, {booking.reference}" if details.title else booking.reference

@@ -2,15 +2,15 @@
 
 Three limits apply to a refund, each in one place:
 
-1. *The rules* (``Refundable._by_rules``): only after success, before the event starts, what the tiers give; what is
-   rounded is rounded down to what the gateway can give back. When the organizer cancels, money came late, or an
-   operator overrides, the rules give everything.
-2. *What is owed* (``Refundable.failed``): a promised refund that failed may be asked for whatever the rules and the
-   clock say, with the fee that was promised.
-3. *The bound* (``Refundable.room``): refunds that succeeded or are on their way, promised ones that wait, and what
-   disputes hold never exceed the captured amount.
+1. *The rules* (``Refundable._allowed``): only after success, before the event starts, and the share of the tier,
+   rounded down to the gateway's step. When the organizer cancels, when the money came late, or when an operator
+   overrides, the rules allow everything.
+2. *The debt* (``Refundable.failed``): a promised refund that failed may be requested again independent of rules and
+   deadlines, with the fee that was promised.
+3. *The limit* (``Refundable.room``): refunds that succeeded or are pending, deferred ones, and the amounts held by
+   disputes never exceed the captured amount.
 
-A refund within these that the gateway does not take now is deferred, not refused (``Refundable.deferral_of``).
+A refund within these limits that the gateway does not accept now is deferred, not refused (``Refundable.deferral_of``).
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ MAX_TIER_HOURS = 24 * 366
 
 @frozen(kw_only=True)
 class RefundTier:
-    """Until ``hours_before`` hours before the event's start, ``percent`` (0 to 100) of the charge comes back."""
+    """Until ``hours_before`` hours before the event starts, ``percent`` (0 to 100) of the charge can be refunded."""
 
     hours_before: int = field()
     percent: Decimal = field()
@@ -47,12 +47,12 @@ class RefundTier:
     @hours_before.validator
     def _hours(self, _: object, hours: int) -> None:
         if not 0 <= hours <= MAX_TIER_HOURS:
-            raise InvalidInput(f"hours_before lies between 0 and {MAX_TIER_HOURS}")
+            raise InvalidInput(f"hours_before must be between 0 and {MAX_TIER_HOURS}")
 
     @percent.validator
     def _percent(self, _: object, percent: Decimal) -> None:
         if not (percent.is_finite() and 0 <= percent <= 100):
-            raise InvalidInput("percent lies between 0 and 100")
+            raise InvalidInput("percent must be between 0 and 100")
 
 
 def _widest_first(tiers: Sequence[RefundTier]) -> tuple[RefundTier, ...]:
@@ -61,7 +61,10 @@ def _widest_first(tiers: Sequence[RefundTier]) -> tuple[RefundTier, ...]:
 
 @frozen(kw_only=True)
 class RefundPolicy:
-    """Tiers, widest first (none: all comes back until the event starts), and what happens to the fee."""
+    """Refund tiers, the earliest deadline first, and whether the fee is returned.
+
+    Without tiers everything can be refunded until the event starts.
+    """
 
     tiers: tuple[RefundTier, ...] = field(default=(), converter=_widest_first)
     fee: FeeOnRefund = FeeOnRefund.KEPT
@@ -72,12 +75,24 @@ class RefundPolicy:
             raise InvalidInput(f"a refund policy has at most {MAX_TIERS} tiers, each with its own hours_before")
 
     def share_at(self, now: datetime, event_starts_at: datetime) -> tuple[Fraction, datetime]:
-        """The share of the charge (0 to 1) that may come back at ``now``, and until when that holds."""
-        for tier in self.tiers:
-            deadline = event_starts_at - timedelta(hours=tier.hours_before)
+        """Return the share of the charge (0 to 1) that can be refunded at ``now``, and until when."""
+        for share, deadline in self._steps(event_starts_at):
             if now < deadline:
-                return Fraction(tier.percent) / 100, deadline
+                return share, deadline
         return Fraction(0 if self.tiers else 1), event_starts_at
+
+    def shares_ahead(self, now: datetime, event_starts_at: datetime) -> tuple[tuple[Fraction, datetime], ...]:
+        """The shares (over 0 to 1) that may still come back from ``now`` on, each with the moment at which it ends, the
+        earliest first. Empty when nothing comes back any more."""
+        if now >= event_starts_at:
+            return ()
+        steps = self._steps(event_starts_at) or ((Fraction(1), event_starts_at),)
+        return tuple((share, deadline) for share, deadline in steps if share and now < deadline)
+
+    def _steps(self, event_starts_at: datetime) -> tuple[tuple[Fraction, datetime], ...]:
+        return tuple(
+            (Fraction(tier.percent) / 100, event_starts_at - timedelta(hours=tier.hours_before)) for tier in self.tiers
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The policy as the HTTP API shows it; ``percent`` is decimal text."""
@@ -94,7 +109,7 @@ class RefundReason(Enum):
 
     @classmethod
     def read(cls, text: str) -> "tuple[RefundReason, str | None]":
-        """One of the three, or any other text as the note to the usual reason."""
+        """Return the reason with this value and no note; other text becomes the note of the default reason."""
         try:
             return cls(text), None
         except ValueError:
@@ -102,18 +117,18 @@ class RefundReason(Enum):
 
 
 class QuoteReason(Enum):
-    """Why a refund is possible or not: a stable code and a text fit for the customer."""
+    """Why a refund is possible or not: a stable ``code`` and a ``message`` for the customer."""
 
-    REFUNDABLE = "refundable", "this much comes back"
-    ORGANIZER_CANCELED = "organizer_canceled", "the organizer canceled; everything comes back"
-    REFUND_OWED = "refund_owed", "a promised refund failed; this much still has to come back"
-    OVERRIDDEN = "overridden", "the operator passes over the refund rules of this booking"
+    REFUNDABLE = "refundable", "this amount can be refunded"
+    ORGANIZER_CANCELED = "organizer_canceled", "the organizer canceled; everything is refunded"
+    REFUND_OWED = "refund_owed", "a promised refund failed; this amount is still owed"
+    OVERRIDDEN = "overridden", "the operator overrides the refund rules of this booking"
     NOT_PAID = "not_paid", "only a payment that succeeded can be refunded"
     NOT_CAPTURED = "not_captured", "the money was not captured yet; cancel the payment instead of refunding it"
     DISPUTED = "disputed", "the payment is disputed with the bank; it can't be refunded until that is settled"
     EVENT_STARTED = "event_started", "the event has started; the booking can no longer be refunded"
-    TOO_LATE = "too_late", "the refund policy of this booking gives nothing back so close to the event"
-    NOTHING_LEFT = "nothing_left", "everything that can come back has been refunded"
+    TOO_LATE = "too_late", "the refund policy of this booking allows no refund so close to the event"
+    NOTHING_LEFT = "nothing_left", "everything refundable has been refunded"
     REFUNDED_BY_ORGANIZER = (
         "refunded_by_organizer",
         "only the organizer gives refunds of this booking; please ask them",
@@ -126,10 +141,11 @@ class QuoteReason(Enum):
 
     @property
     def allows(self) -> bool:
+        """True when a refund is possible."""
         return self in _ALLOWING
 
     def error(self) -> PaymentError:
-        """The error to raise for a refund that is refused for this reason."""
+        """Return the error to raise for a refund that is refused for this reason."""
         if self in (QuoteReason.NOT_PAID, QuoteReason.NOT_CAPTURED, QuoteReason.DISPUTED):
             return NotPossibleNow(self.message, code=self.code)
         return RefusedByRule(self.message, code=self.code)
@@ -149,14 +165,14 @@ class Deferral(Enum):
 
 
 class CustomerRefunds(Enum):
-    """Which refunds customers may ask for by themselves: what the refund policy gives, or none."""
+    """Which refunds customers may request themselves: what the refund policy allows, or none."""
 
     POLICY = "policy"
     NONE = "none"
 
 
 class RefundOnCancel(Enum):
-    """What a canceled booking gives back: nothing, what its policy says, or everything."""
+    """What the cancellation of a booking refunds: nothing, what its policy allows, or everything."""
 
     NONE = "none"
     POLICY = "policy"
@@ -165,15 +181,15 @@ class RefundOnCancel(Enum):
 
 @frozen(kw_only=True)
 class RefundQuote:
-    """What a refund would give now.
+    """The result that a refund would have now.
 
     Attributes:
         reason: why it is possible, or why not.
-        amount: what the customer gets back; zero when refused.
-        fee_refunded: the part of the fee that comes back with ``amount``.
+        amount: the amount for the customer; zero when refused.
+        fee_refunded: the part of the fee that is returned with ``amount``.
         refundable_until: the last moment at which this holds; None when nothing is refundable.
-        deferred_by: why the refund would wait before it is sent; None when it would be sent at once.
-        overrides: codes of the rules that an operator's ``override`` passes over, or would pass over.
+        deferred_by: why the refund would be deferred; None when it would be sent at once.
+        overrides: codes of the rules that an operator's ``override`` disregards, or would disregard.
     """
 
     reason: QuoteReason
@@ -203,7 +219,7 @@ class RefundQuote:
 
 @frozen(kw_only=True)
 class GivenBack:
-    """An amount that goes back to the customer, and the part of the fee that is given back with it."""
+    """An amount that is refunded to the customer, and the part of the fee that is returned with it."""
 
     amount: Money
     fee: Money
@@ -215,52 +231,59 @@ class GivenBack:
         return GivenBack(amount=self.amount - other.amount, fee=self.fee - other.fee)
 
     def part(self, amount: Money) -> "GivenBack":
-        """``amount`` of this, with its share of the fee (half-even); with the whole amount the whole fee."""
+        """Return ``amount`` of this with its share of the fee (half-even); the whole amount has the whole fee."""
         if not self.amount or amount == self.amount:
             return GivenBack(amount=amount, fee=self.fee)
         return GivenBack(amount=amount, fee=self.fee.times(Fraction(amount.minor, self.amount.minor)))
 
     @classmethod
     def zero(cls, of: Money) -> "GivenBack":
-        """Nothing, in the currency of ``of``."""
+        """Return zero amount and fee in the currency of ``of``."""
         return cls(amount=Money.zero(of.currency), fee=Money.zero(of.currency))
 
 
 def fee_within(fee: Money, amount: Money, payer: FeePayer) -> Money:
-    """The ``fee`` that may go back with ``amount``. A fee that the customer paid is a part of the amount. The
-    organizer's comes off what the organizer is left with, so the last of the money may bring back more fee than it is.
+    """Return the part of ``fee`` that may be returned with ``amount``.
+
+    A fee that the customer paid is a part of the amount. The organizer's fee is deducted from the organizer's share, so
+    the last part of a refund may return more fee than its own amount.
     """
     return min(fee, amount) if payer is FeePayer.CUSTOMER or not amount else fee
 
 
 def fee_by_refunds(promised: GivenBack, bank: Money, breakdown: FeeBreakdown) -> Money:
-    """How much of the promised fee refunds give back. With what the ``bank`` has taken no fee goes back, so that a
-    promise made before a dispute ends comes to the same as one made after it."""
+    """Return the part of the promised fee that refunds return.
+
+    No fee is returned with an amount that the ``bank`` has withdrawn, so that a promise made before a dispute ends has
+    the same result as one made after it.
+    """
     return promised.fee if not bank else min(promised.fee, breakdown.fee_in(not_negative(promised.amount - bank)))
 
 
 def not_negative(amount: Money) -> Money:
-    """``amount``, or zero when it is below."""
+    """Return ``amount``, or zero when it is negative."""
     return max(amount, Money.zero(amount.currency))
 
 
 @frozen(kw_only=True)
 class Refundable:
-    """All that decides about a refund of one payment, as values.
+    """The values that decide about a refund of one payment.
 
     Attributes:
-        breakdown: the charge: what was captured, and its fee.
-        given: refunds that succeeded or are on their way.
+        breakdown: the captured charge and its fee.
+        given: refunds that succeeded or are pending.
         deferred: promised refunds that wait to be sent by the system.
-        promised: what the customer was promised to have back in all, by refunds or by their bank.
-        taken: what disputes that ended against us have withdrawn.
-        beside: what of ``promised`` stands for money that banks had taken before; None: nothing.
-        held: what all disputes hold, ``taken`` included.
-        blocked: whether the gateway takes no refund of the charge at present.
-        inquiry: whether an inquiry is open, so that the bank may still take the whole charge.
-        denied: why the payment's state admits no refund; None when it does.
-        late: whether the money came for a booking that was closed: all of it goes back.
-        amount_step: the gateway gives back multiples of so many minor units only.
+        promised: the total that the customer was promised back, by refunds or by their bank.
+        taken: the amount that disputes have withdrawn for good.
+        held: the amount held by all disputes, ``taken`` included.
+        policy: the refund policy of the payment.
+        event_starts_at: start of the booked event.
+        beside: the part of ``promised`` that banks had withdrawn before; None: zero.
+        blocked: the gateway accepts no refund of the charge now.
+        inquiry: an inquiry is open, so that the bank may still withdraw the whole charge.
+        denied: why the payment's state allows no refund; None when it does.
+        late: the payment succeeded for a closed booking: everything is refunded.
+        amount_step: the gateway refunds multiples of this many minor units.
     """
 
     breakdown: FeeBreakdown
@@ -280,12 +303,12 @@ class Refundable:
 
     @property
     def back(self) -> Money:
-        """What the customer has back already or will have without asking again."""
+        """The amount that the customer has received back, or will receive without another request."""
         return self.given.amount + self.deferred.amount + self.taken
 
     @property
     def failed(self) -> GivenBack:
-        """What was promised and is neither sent nor waiting: its refund failed, so somebody has to ask for it again."""
+        """The promised amount that is neither sent nor deferred: its refund failed and has to be requested again."""
         bank = self.taken if self.beside is None else max(self.taken, self.beside)
         amount = not_negative(self.promised.amount - self.given.amount - self.deferred.amount - bank)
         fee = fee_by_refunds(self.promised, bank, self.breakdown)
@@ -294,23 +317,27 @@ class Refundable:
 
     @property
     def sendable(self) -> Money:
-        """The most that may be sent now without going beyond the captured amount, waiting refunds included."""
+        """The largest amount that can be sent now within the captured amount, deferred refunds included."""
         return not_negative(self.breakdown.gross - self.given.amount - self.held)
 
     @property
     def room(self) -> Money:
-        """The most that a new refund may be, beside those that wait."""
+        """The largest new refund, in addition to the deferred ones."""
         return not_negative(self.breakdown.gross - self.given.amount - self.deferred.amount - self.held)
 
     def quote(
         self, now: datetime, amount: Money | None, *, in_full: bool = False, override: bool = False
     ) -> RefundQuote:
-        """What refunding ``amount`` (None: all that can come back) would give at ``now``.
+        """Return the result that refunding ``amount`` would have at ``now``.
 
-        ``in_full``: the organizer cancels, and all comes back, fee included. ``override``: an operator passes over the
-        tiers, the event's start and, for a part of the money, an open inquiry.
+        Args:
+            amount: None for everything that can be refunded.
+            in_full: the organizer cancels, and everything is refunded, including the fee.
+            override: an operator disregards the tiers, the start of the event and, for a partial refund, an open
+                inquiry.
 
-        Raises ``InvalidAmount`` for an amount that is zero or negative.
+        Raises:
+            InvalidAmount: the amount is zero or negative.
         """
         if amount is not None and amount.minor <= 0:
             raise InvalidAmount("the amount to refund must be more than zero")
@@ -333,13 +360,18 @@ class Refundable:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the customer has, or was promised, all that refunds give back before any tier: the charge, without a
-        fee on top of the price that is kept."""
+        """True when everything that is refundable before any tier applies was returned or promised.
+
+        That is the charge, without a fee that the customer paid on top and that is kept.
+        """
         most = self._returnable().rounded_down(self.amount_step)
         return self.denied is None and max(self.promised.amount, self.back) >= most
 
     def promised_on_cancel(self, now: datetime, *, in_full: bool) -> Money:
-        """What a customer whose booking is canceled at ``now`` has back in all, by refunds or by their bank."""
+        """Return the total that the customer receives back, by refunds or by their bank, if the booking is canceled.
+
+        ``now`` decides about the tier.
+        """
         if self.denied is not None:
             return Money.zero(self.taken.currency)
         if in_full or self.late:
@@ -348,15 +380,16 @@ class Refundable:
         return ceiling if reason.allows else Money.zero(ceiling.currency)
 
     def remaining(self, now: datetime) -> Money:
-        """What can still be refunded at ``now``; zero when nothing can."""
+        """Return the amount that can still be refunded at ``now``; zero when nothing can."""
         quote = self.quote(now, None)
         return quote.amount if quote.allowed else Money.zero(self.taken.currency)
 
     def deferral_of(self, amount: Money, *, override: bool = False) -> Deferral | None:
-        """Why a refund of ``amount`` cannot be sent now; None when it can.
+        """Return why a refund of ``amount`` cannot be sent now; None when it can.
 
-        During an inquiry everything that is left is sent, since nothing more is withdrawn after a full refund. A part
-        waits for its end: the bank may still take the whole (docs.stripe.com/disputes/how-disputes-work#inquiries).
+        During an inquiry a refund of everything that is left is sent, since nothing more is withdrawn after a full
+        refund. A partial refund waits for the end of the inquiry: the bank may still withdraw the whole charge
+        (docs.stripe.com/disputes/how-disputes-work#inquiries).
         """
         if self.blocked:
             return Deferral.DISPUTE
@@ -368,7 +401,10 @@ class Refundable:
     def _allowed(
         self, now: datetime, *, in_full: bool = False, override: bool = False
     ) -> tuple[QuoteReason, Money, datetime]:
-        """The verdict before amounts and the bound are looked at, the most that may come back, and until when."""
+        """Return the verdict of the rules, the largest amount that they allow, and until when.
+
+        The limit and the requested amount are checked later.
+        """
         gross, starts = self.breakdown.gross, self.event_starts_at
         if self.denied is not None:
             return self.denied, gross, starts
@@ -393,7 +429,7 @@ class Refundable:
         return QuoteReason.REFUNDABLE, self._returnable().times(share), until
 
     def _returnable(self) -> Money:
-        """What the tiers apply to: a fee that the customer paid on top and that is kept never comes back."""
+        """Return the amount that the tiers apply to: without a fee that the customer paid on top and that is kept."""
         return self.breakdown.net if self._keeps_customers_fee else self.breakdown.gross
 
     @property
@@ -401,7 +437,7 @@ class Refundable:
         return self.policy.fee is FeeOnRefund.KEPT and self.breakdown.payer is FeePayer.CUSTOMER
 
     def _beyond(self, asked: Money, left: Money, allowed: Money) -> QuoteReason:
-        """Why ``asked`` is more than ``left``, where the rules allow ``allowed``."""
+        """Return why ``asked`` exceeds ``left``, when the rules allow ``allowed``."""
         with_open_disputes = self.room + self._held_by_open_disputes
         if self._held_by_open_disputes and asked <= min(allowed, with_open_disputes) and (asked or allowed):
             return QuoteReason.DISPUTED
@@ -412,7 +448,7 @@ class Refundable:
         return self.held - self.taken
 
     def _overridden(self, now: datetime, amount: Money) -> tuple[str, ...]:
-        """The codes of the rules that stand against ``amount`` at ``now`` without an override."""
+        """Return the codes of the rules that refuse ``amount`` at ``now`` without an override."""
         reason, allowed, _ = self._allowed(now)
         if not reason.allows:
             broken: tuple[str, ...] = (reason.code,)
@@ -424,10 +460,10 @@ class Refundable:
     # --- the fee
 
     def _fee_of(self, amount: Money, *, in_full: bool = False, override: bool = False) -> Money:
-        """The part of the fee that goes back with ``amount``: between nothing and what is left of the fee.
+        """Return the part of the fee that is returned with ``amount``, at most the fee that is left.
 
-        What failed comes back with the fee that was promised for it. The rest follows running totals of what goes
-        back, so that the parts add up to the fee exactly, whatever fails in between.
+        A failed refund returns the fee that was promised for it. The rest follows running totals, so that the parts add
+        up to the fee exactly, whatever fails in between.
         """
         counted = self.given + self.deferred
         running = self.breakdown.fee_in(counted.amount + amount) - counted.fee
@@ -438,7 +474,7 @@ class Refundable:
             fee = failed or Money.zero(amount.currency)
             if self.policy.fee is FeeOnRefund.RETURNED and amount > self.failed.amount:
                 fee = max(fee, running)
-            if override and self._keeps_customers_fee:  # beyond the net it is the customer's own fee that comes back
+            if override and self._keeps_customers_fee:  # an amount above the net contains the customer's fee
                 fee = max(fee, counted.amount + amount - self.breakdown.net - counted.fee)
         fee = min(not_negative(fee), not_negative(self.breakdown.fee - counted.fee))
         return fee_within(fee, amount, self.breakdown.payer)

@@ -1,4 +1,4 @@
-"""What the gateway says about its objects, in our words. A report is news, not truth: decisions judge it."""
+"""Reports of the gateway's objects, as values. Decisions check a report before they apply it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ from booking_payments.domain.money import Money
 
 @frozen(kw_only=True)
 class Failure:
-    """Why the latest attempt on an intent failed; ``charge_id`` is None when it never came to a charge."""
+    """Why the latest attempt on an intent failed. ``charge_id`` is None when no charge was made."""
 
     decline: Decline
     charge_id: str | None
@@ -23,8 +23,13 @@ class Failure:
 
 @frozen(kw_only=True)
 class MethodDetails:
-    """What was paid with, as far as the customer may be told: ``type`` is the gateway's word (``card``, ``ideal``), the
-    others are None where a method of that type has none. ``wallet`` is the one that a card was taken from."""
+    """The method that paid, as far as it may be shown to the customer.
+
+    Attributes:
+        type: the gateway's code (``card``, ``ideal``, ...).
+        brand, last4: None for a method without them.
+        wallet: the wallet that provided a card; None without one.
+    """
 
     type: str
     brand: str | None = None
@@ -38,13 +43,17 @@ class MethodDetails:
 
 @frozen(kw_only=True)
 class IntentReport:
-    """An intent as the gateway sees it.
+    """An intent as the gateway reports it.
 
-    ``status`` is None for a status that we do not know. ``client_secret`` and ``next_action`` let their holder go on
-    with the payment: secret, shown to the owner only. ``method_types`` are the kinds of payment methods that it takes,
-    None where the gateway does not say. ``method`` is what the latest charge was made with, ``capture_before`` until
-    when held money can be captured; both None where the report does not say. ``replayed`` marks a stored answer of an
-    earlier call.
+    Attributes:
+        status: None for a status that this version does not know.
+        failure: why the latest attempt failed; None if it did not.
+        client_secret: lets the front end confirm the payment; shown only to the booking's owner.
+        next_action: the customer's next step; shown only to the booking's owner.
+        method_types: the types of payment methods that the intent accepts; None when not reported.
+        method: the method of the latest charge; None when not reported.
+        capture_before: capture deadline of held money; None when not reported.
+        replayed: the response was stored for an earlier call with the same idempotency key.
     """
 
     id: str
@@ -66,14 +75,14 @@ class IntentReport:
 
     @property
     def method_tried(self) -> str | None:
-        """The payment method that was tried last: after a failure the intent has none any more."""
+        """The payment method of the latest attempt; after a failure the intent itself no longer has one."""
         failed = self.failure if self.status is PaymentStatus.REQUIRES_PAYMENT_METHOD else None
         return failed.payment_method_id if failed else self.payment_method_id
 
 
 @frozen(kw_only=True)
 class RefundReport:
-    """A refund as the gateway sees it. ``status`` is None for one that we do not know."""
+    """A refund as the gateway reports it. ``status`` is None for one that this version does not know."""
 
     id: str
     intent_id: str | None
@@ -89,13 +98,14 @@ class RefundReport:
 
 @frozen(kw_only=True)
 class DisputeReport:
-    """A dispute as the gateway sees it.
+    """A dispute as the gateway reports it.
 
     Attributes:
         amount: the disputed amount, in the currency that the gateway names.
-        status: ``unknown`` for one that this version does not know; ``status_text`` is the gateway's own word.
-        movements: its transactions on our balance, oldest first.
-        charge_refundable: whether the gateway takes a refund of the charge now; None when it does not say.
+        status: ``unknown`` for one that this version does not know.
+        status_text: the gateway's own code of the status.
+        movements: its transactions on the balance, oldest first.
+        charge_refundable: the gateway accepts a refund of the charge now; None when it does not say.
     """
 
     id: str
@@ -113,10 +123,13 @@ class DisputeReport:
 
 @frozen(kw_only=True)
 class Unreadable:
-    """An object that the gateway has and that we can't read, in a currency that we don't know for example.
+    """An object of the gateway that cannot be decoded, for example because of an unknown currency.
 
-    Of its money it tells nothing; only whose it may be, by its ``metadata`` or by ``intent_id``, the intent that it
-    belongs to. ``problem`` is what can't be read.
+    It has no amount, only the ids that lead to its payment.
+
+    Attributes:
+        intent_id: the intent that it belongs to; None if not known.
+        problem: what cannot be decoded.
     """
 
     id: str

@@ -1,7 +1,7 @@
-"""Two things that are bounded apart: tries of one gateway call, and charge attempts of one payment.
+"""Two separate limits: tries of one gateway call, and charge attempts of one payment.
 
-A *try* repeats the same call with the same idempotency key after a transient fault. An *attempt* is a new charge
-with a new key, and only a verdict of the gateway (a decline, a failed authentication) uses one up.
+A *try* repeats the same call with the same idempotency key after a transient error. An *attempt* is a new charge with a
+new key; only a verdict of the gateway (a decline, a failed authentication) uses one up.
 """
 
 from datetime import timedelta
@@ -13,16 +13,21 @@ from attrs import field, frozen
 from booking_payments.domain.errors import InvalidInput
 
 KEY_LIFETIME: Final = timedelta(hours=23)
-"""After this age a key is never sent again: Stripe may prune it after 24 h and would charge anew; 1 h is margin."""
+"""A key of this age is not sent again: Stripe may remove it after 24 h and would then charge anew; 1 h is margin."""
 
 MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @frozen(kw_only=True)
 class RetryPolicy:
-    """How one gateway call is repeated: ``max_tries`` in total, exponential backoff with full-range jitter.
+    """How one gateway call is repeated: exponential backoff with jitter.
 
-    The delay before try n+1 lies between half and all of ``first_delay`` x 2^(n-1), never above ``max_delay``.
+    The delay before try n+1 lies between half and all of ``first_delay`` x 2^(n-1), and is at most ``max_delay``.
+
+    Attributes:
+        max_tries: number of tries in total.
+        first_delay: largest delay after the first try.
+        max_delay: upper limit of a delay.
     """
 
     max_tries: int = field(default=3)
@@ -35,10 +40,10 @@ class RetryPolicy:
             raise InvalidInput("a call is tried at least once")
 
     def delay_after(self, tries: int, random: Random) -> timedelta | None:
-        """How long to wait after ``tries`` tries, or None when that was the last one."""
+        """Return how long to wait after ``tries`` tries; None when that was the last one."""
         if tries >= self.max_tries:
             return None
-        # In whole numbers, which have room for any power of two; a timedelta has not.
+        # Computed in integers: a large power of two overflows a timedelta.
         microseconds = min(self.first_delay // MICROSECOND * 2 ** (tries - 1), self.max_delay // MICROSECOND)
         return timedelta(microseconds=random.randint(microseconds // 2, microseconds))
 
@@ -51,9 +56,9 @@ RESOLVE_SCHEDULE: Final = (
     timedelta(hours=1),
     timedelta(hours=6),
 )
-"""When an unknown outcome is looked at again: seconds, minutes, hours, then once a day, for ever."""
+"""Delays between checks of an unknown outcome; after the last one, a check a day without end."""
 
 
 def next_look(looks: int) -> timedelta:
-    """How long after the ``looks``-th look the next one is due."""
+    """Return the delay between check number ``looks`` and the next one."""
     return RESOLVE_SCHEDULE[looks] if looks < len(RESOLVE_SCHEDULE) else timedelta(days=1)

@@ -1,4 +1,4 @@
-"""What people write: how long it may be, and of which characters. The same for every way in."""
+"""Rules for free text: its length and its characters. All entrypoints apply them."""
 
 import re
 from datetime import UTC, datetime
@@ -7,13 +7,13 @@ from typing import Final
 from booking_payments.domain.errors import InvalidInput
 
 LONGEST: Final = 500
-"""Characters of a note or a reason: what a value in Stripe's metadata holds."""
+"""Largest length of a note or a reason, in characters: the limit of a value in Stripe's metadata."""
 
 _BREAKS: Final = re.compile(r"[\r\n\t]")
 
 
 def rfc3339(moment: datetime) -> str:
-    """A time as RFC 3339 text in UTC, with a Z."""
+    """Return a time as RFC 3339 text in UTC, with a ``Z``."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -23,7 +23,7 @@ def rfc3339_or_none(moment: datetime | None) -> str | None:
 
 
 def require_note(text: str | None) -> None:
-    """Free text: line breaks and tabs are fine, other control characters are not. Raises ``InvalidInput``."""
+    """Check a note: line breaks and tabs are allowed, other control characters are not. Raises ``InvalidInput``."""
     if text is None:
         return
     _require_short(text, "note")
@@ -32,27 +32,27 @@ def require_note(text: str | None) -> None:
 
 
 def require_reason(text: str | None) -> None:
-    """Why something is done, on one line. Raises ``InvalidInput``."""
+    """Check a reason: one line of visible text, at most ``LONGEST`` characters. Raises ``InvalidInput``."""
     if text:
         _require_short(text, "reason")
         require_line(text, "reason")
 
 
 def require_line(text: str, name: str) -> str:
-    """One line of visible text. Raises ``InvalidInput``."""
+    """Return ``text`` if it is one line of visible characters. Raises ``InvalidInput``."""
     if not text.isprintable() or not text.strip():
         raise InvalidInput(f"{name}: use visible characters on one line")
     return text
 
 
 def require_text(text: str | None, name: str) -> None:
-    """Text of several lines; no control characters but breaks and tabs. Raises ``InvalidInput``."""
+    """Check text of several lines: no control characters except line breaks and tabs. Raises ``InvalidInput``."""
     if text is not None and not _BREAKS.sub("", text).isprintable():
         raise InvalidInput(f"{name}: leave out control characters")
 
 
 def require_email(text: str, name: str) -> str:
-    """An e-mail address as mail servers take it, without a name around it. Raises ``InvalidInput``."""
+    """Return ``text`` if it is an e-mail address without a display name. Raises ``InvalidInput``."""
     if not _EMAIL.fullmatch(text):
         raise InvalidInput(f"{name}: must be an e-mail address such as ann@example.com")
     return text

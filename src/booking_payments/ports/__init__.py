@@ -1,1 +1,4 @@
-"""Ports: what the use cases need of the world, as small protocols. They import the domain only."""
+"""Ports: protocols for storage, gateway, clock and the other dependencies of the use cases.
+
+They import the domain only.
+"""

@@ -1,7 +1,7 @@
-"""The audit trail: one record for everything that may move money, kept for ever.
+"""The audit trail: one record for every command that may move money. It is append-only and kept without limit.
 
-The journal tells what became of a payment; this tells who asked for what, refusals and failures included. Storages
-only ever append to it.
+The journal records the changes of a payment; the audit trail records who requested what, including refused and failed
+commands.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,10 @@ from attrs import field, frozen
 
 
 class AuditOutcome(Enum):
-    """How a command ended. ``unknown``: the gateway has not said; who settles it later leaves a record of their own."""
+    """How a command ended.
+
+    ``unknown``: the gateway's outcome is not known yet; the process that resolves it appends a record of its own.
+    """
 
     DONE = "done"
     REFUSED = "refused"
@@ -23,10 +26,16 @@ class AuditOutcome(Enum):
 
 @frozen(kw_only=True)
 class AuditRecord:
-    """Who (``actor``) asked for what (``operation``, with ``asked``), and what came of it.
+    """One command and its outcome. It contains no secrets.
 
-    ``cause`` stands in the journal's facts of the same command, too. ``request_id`` and ``key`` are those of the HTTP
-    request, the latter its ``Idempotency-Key``. ``code`` is the error's. Secrets have no place here.
+    Attributes:
+        operation: the name of the command.
+        actor: who requested it, for example ``customer:ann``.
+        cause: the same as in the journal events of this command.
+        code: the error's code; None for a successful command.
+        request_id: id of the HTTP request; None for a command of the library.
+        key: the request's ``Idempotency-Key``.
+        asked: the parameters of the command, as text.
     """
 
     at: datetime
@@ -43,12 +52,12 @@ class AuditRecord:
 
 
 class AuditTrail(Protocol):
-    """The records."""
+    """The stored audit records."""
 
     async def append(self, record: AuditRecord) -> None:
-        """Store a record behind all others."""
+        """Store a record after all others."""
         ...
 
     async def latest(self, limit: int, booking_id: str | None = None) -> Sequence[AuditRecord]:
-        """Records, newest first; of one booking where its id is given."""
+        """Return at most ``limit`` records, newest first; with ``booking_id`` only those of that booking."""
         ...

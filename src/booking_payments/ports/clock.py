@@ -1,14 +1,14 @@
-"""Time, as a port, so that tests and simulations own it."""
+"""The clock as a port, so that tests and simulations control time."""
 
 from datetime import datetime, timedelta
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """What time it is, and how to let some pass."""
+    """The current time, and a way to wait."""
 
     def now(self) -> datetime:
-        """The present moment, timezone-aware, in UTC."""
+        """Return the current time, timezone-aware, in UTC."""
         ...
 
     async def sleep(self, duration: timedelta) -> None:

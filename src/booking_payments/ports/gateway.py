@@ -1,19 +1,19 @@
-"""The gateway: whoever moves the money.
+"""The gateway port: charges, refunds and disputes at a payment provider.
 
-Each call either returns a report of the object, or raises one of the errors below, which say what is known about
-the money. Every call that changes something takes our idempotency key: the same key with the same instruction has
-one effect for at least 24 hours, however often it is sent.
+Each call either returns a report of the object, or raises one of the errors below, which differ in what is known about
+the money. Every call that changes something takes an idempotency key: calls with the same key and the same instruction
+have one effect, within at least 24 hours.
 
 ::
 
     GatewayError
-    ├── Declined        the gateway's verdict went against the attempt; no money moved
-    ├── Refused         the request was understood and refused; nothing was done by it
-    │   └── NotThere    there is no such object
-    ├── Unreachable     certainly nothing happened: no connection, or a rate limit; the same key may be sent again
-    ├── Silent          we do not know: a timeout, a 5xx, a conflict; the same key may be sent again
-    ├── Misconfigured   wrong or missing keys, or rights; nothing happened until somebody mends the settings
-    └── KeyMisused      this key was used for something else: an alarm; look the object up, never swap the key
+    ├── Declined        the gateway declined the attempt; no money moved
+    ├── Refused         the request is valid and was refused; it had no effect
+    │   └── NotThere    the object does not exist
+    ├── Unreachable     the request had no effect: no connection, or a rate limit; the same key may be sent again
+    ├── Silent          the outcome is unknown: a timeout, a 5xx, a conflict; the same key may be sent again
+    ├── Misconfigured   wrong or missing keys, or permissions; no effect until the settings are corrected
+    └── KeyMisused      the key was used for another request: raise an alert; read the object, never change the key
 """
 
 from collections.abc import Sequence
@@ -36,10 +36,10 @@ from booking_payments.ports.webhooks import GatewayEvent, WebhookReader
 
 
 class GatewayError(Exception):
-    """Root of what a gateway raises. ``code`` is the gateway's own word where it has one."""
+    """Base class of the errors that a gateway raises. ``code`` is the gateway's own code if it has one."""
 
     worth_another_try = True
-    """False where the gateway itself says that the same request would end in the same way."""
+    """False when the gateway states that the same request would have the same result."""
 
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
@@ -48,7 +48,12 @@ class GatewayError(Exception):
 
 
 class Declined(GatewayError):
-    """A decline, with the intent that it leaves behind (a refused create leaves one, too)."""
+    """The attempt was declined.
+
+    Attributes:
+        failure: the decline, and the charge and the method if known.
+        intent: the intent, which exists even when its creation was declined; None if the response lacks it.
+    """
 
     def __init__(self, failure: Failure, intent: IntentReport | None) -> None:
         super().__init__(failure.decline.message, code=failure.decline.code)
@@ -57,7 +62,12 @@ class Declined(GatewayError):
 
 
 class Refused(GatewayError):
-    """Understood and refused. ``param`` names the wrong parameter; ``intent`` is one that exists all the same."""
+    """The request is valid and was refused.
+
+    Attributes:
+        param: the name of the wrong parameter; None if the response has none.
+        intent: an intent that exists in spite of the refusal; None without one.
+    """
 
     def __init__(
         self, message: str, *, code: str, param: str | None = None, intent: IntentReport | None = None
@@ -68,17 +78,21 @@ class Refused(GatewayError):
 
 
 class NotThere(Refused):
-    """The gateway knows no such object."""
+    """The object does not exist at the gateway."""
 
 
 class Unreachable(GatewayError):
-    """Nothing happened. Try the same key again after a while."""
+    """The request had no effect. The same key may be sent again later."""
 
 
 class Silent(GatewayError):
-    """It may have happened. Try the same key again, then read. ``unreadable`` is the object that was answered, where
-    there is one and only we can't read it. ``stored``: the gateway answered with an error of its own, which it repeats
-    for as long as it keeps the key, so that sending it again tells nothing."""
+    """The outcome of the request is unknown. Send the same key again, then read the object.
+
+    Attributes:
+        unreadable: the object in the response, if it could be identified but not decoded.
+        stored: the gateway answered with an internal error, which it repeats for as long as it keeps the key, so that
+            sending it again reveals nothing.
+    """
 
     def __init__(self, message: str, *, code: str, unreadable: Unreadable | None = None, stored: bool = False) -> None:
         super().__init__(message, code=code)
@@ -87,7 +101,7 @@ class Silent(GatewayError):
 
 
 class Misconfigured(GatewayError):
-    """Our keys or rights are wrong. ``forbidden``: the key is known, and may not do this."""
+    """The API key or its permissions are wrong. ``forbidden``: the key is valid and lacks the permission."""
 
     def __init__(self, message: str, *, code: str, forbidden: bool = False) -> None:
         super().__init__(message, code=code)
@@ -95,24 +109,29 @@ class Misconfigured(GatewayError):
 
 
 class KeyMisused(GatewayError):
-    """The key belongs to another request; the first one may have worked."""
+    """The key was used for another request; that request may have had its effect."""
 
 
 class Intents(Protocol):
-    """Charging: one intent per payment, at most one successful charge per intent."""
+    """Charges: one intent per payment, at most one successful charge per intent."""
 
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
-        """Make an intent, charged at once when the instruction says so."""
+        """Create an intent, and charge it if the instruction says so."""
         ...
 
     async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
-        """Give an open intent another payment method, which is charged when it is confirmed. Raises ``Refused`` with
-        ``payment_intent_unexpected_state`` where the intent does not admit it in its present state."""
+        """Attach another payment method to an open intent; a later confirmation charges it.
+
+        Raises ``Refused`` with ``payment_intent_unexpected_state`` if the intent's state does not allow it.
+        """
         ...
 
     async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
-        """Charge an intent. Some refuse it while the customer is to authenticate another payment method: they raise
-        ``Refused`` with ``payment_intent_unexpected_state``, and the intent can be canceled."""
+        """Charge an intent.
+
+        A gateway may refuse it while the customer is authenticating another payment method: it then raises ``Refused``
+        with ``payment_intent_unexpected_state``, and the intent can be canceled.
+        """
         ...
 
     async def capture_intent(self, instruction: CaptureIntent, idempotency_key: str) -> IntentReport:
@@ -120,88 +139,91 @@ class Intents(Protocol):
         ...
 
     async def cancel_intent(self, instruction: CancelIntent, idempotency_key: str) -> IntentReport:
-        """Give an intent up. Raises ``Refused`` where it is final already."""
+        """Cancel an intent. Raises ``Refused`` if it is in a final state."""
         ...
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
-        """The intent as it is now. Raises ``NotThere``."""
+        """Return the intent in its present state. Raises ``NotThere``."""
         ...
 
     def amount_step(self, currency: Currency) -> int:
-        """All amounts in this currency are multiples of so many minor units here; 1 where every amount will do.
+        """Return the number of minor units of which amounts in this currency must be multiples; 1 without such a rule.
 
-        What we compute is rounded to it, so that it can be asked for.
+        Computed amounts are rounded to it, so that the gateway accepts them.
         """
         ...
 
     def check_amount(self, amount: Money) -> None:
-        """Raise ``RefusedByRule`` for an amount that this gateway can't express to the minor unit."""
+        """Raise ``RefusedByRule`` for an amount that this gateway cannot express exactly."""
         ...
 
     def check_charge(self, amount: Money) -> None:
-        """Raise ``RefusedByRule`` for an amount that can't be charged: not expressible, too small, too large."""
+        """Raise ``RefusedByRule`` for an amount that cannot be charged: not expressible, too small or too large."""
         ...
 
 
 class Refunds(Protocol):
-    """Giving money back."""
+    """Refunds of charges."""
 
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
-        """Give an amount of a charge back."""
+        """Refund an amount of a charge."""
         ...
 
     async def retrieve_refund(self, refund_id: str) -> RefundReport:
-        """The refund as it is now. Raises ``NotThere``."""
+        """Return the refund in its present state. Raises ``NotThere``."""
         ...
 
     async def list_refunds(self, intent_id: str) -> Sequence[RefundReport]:
-        """All refunds of an intent, oldest first."""
+        """Return all refunds of an intent, oldest first."""
         ...
 
 
 class Disputes(Protocol):
-    """Claims of the customers' banks."""
+    """Disputes of charges by the customers' banks."""
 
     async def retrieve_dispute(self, dispute_id: str) -> DisputeReport:
-        """The dispute as it is now. Raises ``NotThere``."""
+        """Return the dispute in its present state. Raises ``NotThere``."""
         ...
 
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
-        """All disputes of an intent, oldest first."""
+        """Return all disputes of an intent, oldest first."""
         ...
 
 
 class CatchUp(Protocol):
-    """Looking back: what reconciliation and recovery after an outage read.
+    """Lists by time, for reconciliation and for the recovery after an outage.
 
-    The account may not be ours alone, so an object that can't be read stands in its list as ``Unreadable`` and spoils
-    none of the others.
+    The account may be shared with other systems: an undecodable object is listed as ``Unreadable``, so that it does not
+    hide the others.
     """
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Unreadable]:
-        """All intents made at or after ``since`` (and before ``until``), oldest first."""
+        """Return all intents created at or after ``since`` (and before ``until``), oldest first."""
         ...
 
     async def list_refunds_made(
         self, since: datetime, until: datetime | None = None
     ) -> Sequence[RefundReport | Unreadable]:
-        """All refunds made at or after ``since`` (and before ``until``), oldest first."""
+        """Return all refunds created at or after ``since`` (and before ``until``), oldest first."""
         ...
 
     async def list_disputes_opened(
         self, since: datetime, until: datetime | None = None
     ) -> Sequence[DisputeReport | Unreadable]:
-        """All disputes opened at or after ``since`` (and before ``until``), oldest first."""
+        """Return all disputes opened at or after ``since`` (and before ``until``), oldest first."""
         ...
 
     async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
-        """All events made at or after ``since`` (and before ``until``), oldest first. Gateways keep them for a while
-        (Stripe: 30 days). One that can't be read is left out: what it tells of is in the other lists."""
+        """Return all events created at or after ``since`` (and before ``until``), oldest first.
+
+        Gateways keep events for a limited time (Stripe: 30 days). Undecodable events are left out; the other lists
+        contain their objects.
+        """
         ...
 
 
 class Gateway(Intents, Refunds, Disputes, CatchUp, Protocol):
-    """All that we ask of a gateway. ``name`` is shown to clients; ``livemode`` is True where real money moves."""
+    """The complete gateway port. ``name`` is shown to clients; ``livemode`` is True where real money moves."""
 
     @property
     def name(self) -> str: ...
@@ -212,9 +234,9 @@ class Gateway(Intents, Refunds, Disputes, CatchUp, Protocol):
 
 @frozen
 class OwnGateway:
-    """An adapter of somebody else's, for the house to work with: the gateway, and what reads its events.
+    """An adapter from outside this package: the gateway, and the reader of its webhooks.
 
-    Both belong together: another's reader would believe events that anybody may have signed. Whoever made it closes it.
+    Both belong together, since another gateway's reader would accept events with another key. The caller closes them.
     """
 
     gateway: Gateway

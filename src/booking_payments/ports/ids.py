@@ -1,15 +1,15 @@
-"""New identifiers, as a port, so that a run can be repeated."""
+"""Identifiers as a port, so that a test run can be repeated."""
 
 from typing import Protocol
 
 
 class Ids(Protocol):
-    """Makes identifiers that nobody can guess."""
+    """Generates unguessable identifiers."""
 
     def new(self, prefix: str) -> str:
-        """A new id such as ``pay_...``: ``prefix``, an underscore, and at least 120 random bits."""
+        """Return a new id such as ``pay_...``: ``prefix``, an underscore, and at least 120 random bits."""
         ...
 
     def idempotency_key(self) -> str:
-        """A new key for one call to the gateway; high entropy, nothing personal in it."""
+        """Return a new key for one call to the gateway, random and without personal data."""
         ...

@@ -1,6 +1,6 @@
-"""Background work, asked for in the transaction that makes it necessary.
+"""Background jobs, deferred in the transaction that requires them.
 
-Our tables stay the truth: what is due can always be found by a query, so a job that gets lost is only late.
+Correctness does not depend on jobs: due work can always be found by a query, so a lost job only delays it.
 """
 
 from datetime import datetime
@@ -11,22 +11,22 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class SettlePayment:
-    """Carry on with the operation of a payment, or look at its intent."""
+    """Continue the operation of a payment, or check its intent."""
 
     payment_id: str
 
 
 @frozen(kw_only=True)
 class DeliverMessages:
-    """Publish what waits in the outbox."""
+    """Publish the messages in the outbox."""
 
 
 Job = SettlePayment | DeliverMessages
 
 
 class Jobs(Protocol):
-    """Takes work that is to be done once the transaction is committed."""
+    """Accepts jobs that run once the transaction is committed."""
 
     def defer(self, job: Job, run_at: datetime) -> None:
-        """Have ``job`` done at ``run_at`` or later; it is dropped when the transaction is rolled back."""
+        """Schedule ``job`` for ``run_at`` or later; a rollback discards it."""
         ...

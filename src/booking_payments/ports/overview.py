@@ -1,8 +1,8 @@
-"""Overview: what an operator's pages read of many payments at once. Only reading, and never more than asked for.
+"""Overviews of many payments, for the operator's pages. Read-only, and with limited cost.
 
-Every query that returns rows is bounded: ``limit`` is how many are looked at, so that a page costs the same with ten
-payments and with ten million. ``tallies`` and ``moved`` add up whole periods, since a sum of the newest part would be
-wrong: they read nothing but an index, once through the entries of the periods asked for.
+Every query that returns rows has a ``limit`` on the rows it reads, so that a page costs the same with ten payments and
+with ten million. ``tallies`` and ``moved`` sum over whole periods, since a sum of the newest part would be wrong: they
+read only an index, once through the entries of the requested periods.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ RARE_FACTS = (
     ev.DisputeOpened,
     ev.DriftFound,
 )
-"""The kinds of facts that can be looked up across payments. Storages keep an index of these alone."""
+"""Types of journal events that can be queried across payments. Storages index only these."""
 
 
 @frozen(kw_only=True)
 class Period:
-    """A stretch of time, such as a day somewhere: from ``begins`` to before ``ends``."""
+    """A time span, for example a day in some time zone: from ``begins`` to before ``ends``."""
 
     begins: datetime
     ends: datetime
@@ -37,7 +37,7 @@ class Period:
 
 @frozen(kw_only=True)
 class Tally:
-    """How many payments began in a period and have this status now."""
+    """Number of payments that started in a period and have this status now."""
 
     period: Period
     status: PaymentStatus
@@ -46,11 +46,15 @@ class Tally:
 
 @frozen(kw_only=True)
 class Moved:
-    """The money of one currency that moved in a period, whenever its payments began.
+    """Amounts of one currency that moved in a period, whenever their payments started.
 
-    ``charges`` is how many payments brought the ``gross`` amount. ``refunded`` is less what failed afterwards and
-    ``withdrawn`` (in disputes) less what was given back, so that both may be negative. All are sums, beyond the bound
-    of a single amount.
+    All amounts are sums, without the digit limit of a single amount.
+
+    Attributes:
+        charges: number of payments in ``gross``.
+        gross: the collected amount.
+        refunded: refunds, less refunds that failed later; may be negative.
+        withdrawn: withdrawals by disputes, less returned amounts; may be negative.
     """
 
     period: Period
@@ -63,7 +67,7 @@ class Moved:
 
 @frozen(kw_only=True)
 class Told:
-    """A fact with the payment that it happened to."""
+    """A journal event with the id of its payment."""
 
     payment_id: str
     recorded: ev.Recorded
@@ -71,7 +75,13 @@ class Told:
 
 @frozen(kw_only=True)
 class Delivery:
-    """A webhook without its body: when it was made by the gateway, when it came, and what became of it."""
+    """A webhook without its body.
+
+    Attributes:
+        received_at: when it was stored.
+        created_at: when the gateway created it; None if it does not say.
+        tries: how often it was processed.
+    """
 
     type: str
     status: InboxStatus
@@ -82,7 +92,7 @@ class Delivery:
 
 @frozen(kw_only=True)
 class InboxPage:
-    """Webhooks, newest first, and the cursor of the next page (None: this was the last)."""
+    """Webhooks, newest first, and the cursor of the next page; None on the last page."""
 
     items: tuple[InboxEntry, ...]
     next_cursor: str | None
@@ -90,7 +100,7 @@ class InboxPage:
 
 @frozen(kw_only=True)
 class DriftReport:
-    """What one run of reconciliation said, as JSON; ``actor`` asked for it."""
+    """The result of one reconciliation, as JSON; ``actor`` requested it."""
 
     at: datetime
     actor: str
@@ -98,49 +108,49 @@ class DriftReport:
 
 
 class Overview(Protocol):
-    """The reading side of the books, for pages."""
+    """Read-only queries for pages."""
 
     async def tallies(self, periods: Sequence[Period]) -> Sequence[Tally]:
-        """The payments that began in each of ``periods``, counted; in order of period and status, without zeros."""
+        """Return the number of payments that started in each of ``periods``, by period and status, without zeros."""
         ...
 
     async def moved(self, periods: Sequence[Period]) -> Sequence[Moved]:
-        """The money that moved in each of ``periods``, by the time of its postings; in order of period and currency.
+        """Return the amounts that moved in each of ``periods``, by period and currency.
 
-        Left out is a currency of which nothing moved in a period.
+        The time of the posting decides. A currency without postings in a period is left out.
         """
         ...
 
     async def facts(self, kind: type[ev.Fact], since: datetime, limit: int) -> Sequence[Told]:
-        """Facts of one of the ``RARE_FACTS`` that were recorded at or after ``since``, newest first.
+        """Return events of one of the ``RARE_FACTS`` that were recorded at or after ``since``, newest first.
 
-        Raises ``ValueError`` for another kind: there is no index of it.
+        Raises ``ValueError`` for another type, which has no index.
         """
         ...
 
     async def deliveries(self, since: datetime, limit: int) -> Sequence[Delivery]:
-        """The newest ``limit`` webhooks, as far as they came at or after ``since``; newest first."""
+        """Return the newest ``limit`` webhooks, without those received before ``since``; newest first."""
         ...
 
     async def webhooks(self, *, unfinished: bool, cursor: str | None, limit: int) -> InboxPage:
-        """One page of webhooks, with ``unfinished`` only those that are received or failed.
+        """Return one page of webhooks; with ``unfinished`` only those that are received or failed.
 
-        Raises ``InvalidInput`` for a cursor that this storage did not make.
+        Raises ``InvalidInput`` for a cursor that this storage did not create.
         """
         ...
 
     async def watched(self, limit: int) -> Sequence[Payment]:
-        """The payments that are looked at next by background work, most urgent first."""
+        """Return the payments that background work checks next, most urgent first."""
         ...
 
     async def held(self, limit: int) -> Sequence[Payment]:
-        """The payments whose money is held, not captured; those that were begun first come first."""
+        """Return the payments with held, uncaptured money, oldest first."""
         ...
 
     async def keep_report(self, report: DriftReport) -> None:
-        """Store what a reconciliation said."""
+        """Store the result of a reconciliation."""
         ...
 
     async def reports(self, limit: int) -> Sequence[DriftReport]:
-        """What the last reconciliations said, newest first."""
+        """Return the results of the latest reconciliations, newest first."""
         ...

@@ -1,15 +1,15 @@
-"""Messages to the booking app: what it wants to know of its payments, and the channels that it gets them on.
+"""Messages to the booking app about its payments, and the channels that deliver them.
 
-A *channel* is one way by which messages reach the booking app: ``webhook``, ``broker``, ``python:NAME`` (functions in a
-process that embeds the library) or ``pull:NAME`` (an app that reads messages itself, with a cursor). Channels are
-recorded in the database, and these rules hold for all of them:
+A *channel* is one way to the booking app: ``webhook``, ``broker``, ``python:NAME`` (functions in a process that embeds
+the library) or ``pull:NAME`` (an app that reads messages itself, with a cursor). Channels are recorded in the database,
+and these rules hold for all of them:
 
-- A message belongs to every channel that is recorded when it is written. Where none is recorded it waits for the first
-  one. It is done when each of its channels has it, or an operator has discarded it there.
-- A process delivers on its own channels only. It never changes what another channel still has to get.
-- The first process that has channels records them, where none is recorded. After that only an operator adds one, and a
-  process that has a channel which is not recorded does not start.
-- Nothing but an operator's command discards a message, and who did it, and when, is kept.
+- A message belongs to every channel that is recorded when it is written. Without any it waits for the first one. It is
+  complete when it is delivered on each of its channels, or an operator has discarded it there.
+- A process delivers on its own channels only, and never changes the state of another channel's messages.
+- If no channel is recorded, the first process with channels records its own. After that only an operator adds one, and
+  a process with a channel that is not recorded does not start.
+- Only an operator's command discards a message; the operator and the time are stored.
 """
 
 import re
@@ -24,13 +24,17 @@ from booking_payments.domain.texts import rfc3339
 
 @frozen(kw_only=True)
 class Message:
-    """One message, written in the transaction of the fact it tells of, delivered at least once.
+    """One message, written in the transaction of its journal event, and delivered at least once.
 
-    ``id`` is what a consumer deduplicates by; ``sequence`` orders the messages of one booking. ``type`` is one of
-    ``payment.succeeded``, ``payment.failed``, ``payment.canceled``, ``payment.refunded``, ``payment.refund_failed``,
-    ``refund.deferred``, ``dispute.opened``, ``dispute.changed``, ``dispute.closed``, ``booking.confirmed``,
-    ``booking.expiring``, ``booking.canceled``, ``booking.expired``. ``cursor`` is set on messages that are read with
-    ``BookingPayments.messages``: the next call goes on behind this message with it.
+    ``type`` is one of ``payment.succeeded``, ``payment.failed``, ``payment.canceled``, ``payment.refunded``,
+    ``payment.refund_failed``, ``refund.deferred``, ``dispute.opened``, ``dispute.changed``, ``dispute.closed``,
+    ``booking.confirmed``, ``booking.expiring``, ``booking.canceled``, ``booking.expired``.
+
+    Attributes:
+        id: consumers deduplicate by it.
+        at: when it was written.
+        sequence: orders the messages of one booking.
+        cursor: set on messages that are read with ``BookingPayments.messages``; the next call continues after it.
     """
 
     id: str
@@ -43,7 +47,7 @@ class Message:
     cursor: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The message as webhooks carry it."""
+        """Return the message as webhooks contain it."""
         return {
             "id": self.id,
             "type": self.type,
@@ -57,11 +61,15 @@ class Message:
 
 @frozen(kw_only=True)
 class Delivery:
-    """A message on its way over one channel: how often it was tried, and when the next try may begin (None: at once).
+    """A message to be delivered on one channel.
 
-    ``channel`` is None for a message that waits for the first channel to be recorded. Whoever delivers it moves
-    ``next_try_at`` on first, so that nobody else begins meanwhile. ``dead_at`` is when it was given up: a dead letter,
-    which waits for a person. ``error`` says why the last try failed.
+    Attributes:
+        channel: None for a message that waits for the first channel to be recorded.
+        tries: number of failed tries.
+        next_try_at: earliest time of the next try; None: at once. The process that delivers advances it first, so that
+            no other process delivers at the same time.
+        dead_at: when the delivery was abandoned: a dead letter, which waits for an operator. None before.
+        error: why the last try failed; None without a failure.
     """
 
     message: Message
@@ -76,21 +84,21 @@ WEBHOOK: Final = "webhook"
 BROKER: Final = "broker"
 _CHANNEL: Final = re.compile(r"webhook|broker|(?:python|pull):[a-z0-9][a-z0-9_-]{0,39}")
 CHANNEL_NAMES: Final = "webhook, broker, python:NAME or pull:NAME, where NAME is at most 40 of a-z, 0-9, - and _"
-"""What ``is_channel_name`` accepts, for people."""
+"""Description of the names that ``is_channel_name`` accepts."""
 
 
 def is_channel_name(name: str) -> bool:
-    """Whether ``name`` is the name of a channel."""
+    """True when ``name`` is a valid name of a channel."""
     return _CHANNEL.fullmatch(name) is not None
 
 
 def python_channel(name: str) -> str:
-    """The channel of the functions in the app called ``name``."""
+    """Return the channel of the functions in the app called ``name``."""
     return f"python:{name}"
 
 
 def pull_channel(name: str) -> str:
-    """The channel of the app called ``name`` where it reads messages itself."""
+    """Return the channel of the app called ``name`` that reads messages itself."""
     return f"pull:{name}"
 
 
@@ -98,8 +106,9 @@ def pull_channel(name: str) -> str:
 class Channel:
     """A recorded channel.
 
-    ``last_alive_at`` is when a process that delivers on it, or reads it, last said so (None: not yet);
-    ``worker_alive_at`` is the same for a background worker.
+    Attributes:
+        last_alive_at: the latest heartbeat of a process that delivers on it or reads it; None without one.
+        worker_alive_at: the latest heartbeat of a background worker; None without one.
     """
 
     name: str
@@ -110,10 +119,14 @@ class Channel:
 
 @frozen(kw_only=True)
 class Backlog:
-    """What one channel still has to get. ``channel`` is None for messages that wait for the first channel.
+    """Counts of the messages of one channel.
 
-    ``waiting`` includes the ``dead`` ones; both stop at ``MOST_COUNTED``, and so does ``discarded``. ``oldest_at`` is
-    when the oldest message that waits was written; None where none does.
+    Attributes:
+        channel: None for messages that wait for the first channel.
+        waiting: undelivered messages, ``dead`` ones included; as the next two, counted up to ``MOST_COUNTED``.
+        dead: dead letters.
+        discarded: messages that an operator has discarded.
+        oldest_at: when the oldest waiting message was written; None without one.
     """
 
     channel: str | None
@@ -124,19 +137,19 @@ class Backlog:
 
 
 MOST_COUNTED: Final = 10_000
-"""A backlog is counted up to here."""
+"""Upper limit of the counts in a backlog."""
 
 
 class NotTaken(Exception):
-    """Whoever was to take a message did not; the text says why, without addresses and secrets."""
+    """A message could not be delivered. The text gives the reason, without addresses and secrets."""
 
 
 class Publisher(Protocol):
-    """Carries messages to the booking app."""
+    """Delivers messages to the booking app."""
 
     async def publish(self, message: Message) -> None:
-        """Hand one message over; whatever is raised means that it has to be delivered again.
+        """Deliver one message. After any error it is delivered again.
 
-        Raises ``NotTaken`` with a reason that people may read.
+        Raises ``NotTaken`` with a reason that may be shown to operators.
         """
         ...

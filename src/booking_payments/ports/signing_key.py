@@ -1,6 +1,6 @@
-"""Secrets that sign messages to the booking app (standardwebhooks.com, specification 1.0): ``whsec_`` and base64.
+"""Secrets that sign messages to the booking app: ``whsec_`` and base64.
 
-The settings check their form, the adapter signs with them.
+Source: standardwebhooks.com, specification 1.0. The settings check their format, the adapter signs with them.
 """
 
 import base64
@@ -9,15 +9,15 @@ from typing import Final
 
 PREFIX: Final = "whsec_"
 SHORTEST, LONGEST = 24, 64
-"""Bytes of a secret, as the specification bounds them."""
+"""Smallest and largest length of a secret in bytes, according to the specification."""
 
 
 def signing_key(secret: str) -> bytes:
-    """The bytes of ``secret``. Raises ``ValueError`` when it is not ``whsec_`` and 24 to 64 bytes in base64."""
+    """Return the bytes of ``secret``. Raises ``ValueError`` unless it is ``whsec_`` and 24 to 64 bytes in base64."""
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except binascii.Error as error:
         raise ValueError("not base64") from error
     if not secret.startswith(PREFIX) or not SHORTEST <= len(key) <= LONGEST:
-        raise ValueError("no secret of the Standard Webhooks scheme")
+        raise ValueError("not a secret of the Standard Webhooks scheme")
     return key

@@ -1,7 +1,7 @@
-"""Storage: transactions over bookings, payments with their journal, the inbox, stored answers and the outbox.
+"""The storage port: transactions over bookings, payments, the inbox, stored responses and the outbox.
 
-The booking is the lock: whoever changes a booking or one of its payments locks the booking first, so that all that
-happens to one booking happens in turn.
+The booking is the unit of locking: a transaction that changes a booking or one of its payments locks the booking first,
+so that all changes of one booking are serialized.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -27,31 +27,31 @@ T = TypeVar("T")
 
 
 class StorageConflict(Exception):
-    """Transactions kept getting into each other's way (serialization, deadlock, locked); nothing was changed."""
+    """Transactions kept conflicting (serialization failure, deadlock, lock timeout); nothing was changed."""
 
 
 class StorageDown(StorageConflict):
-    """The database can't be reached, or takes no writes at present; nothing was changed."""
+    """The database cannot be reached, or accepts no writes; nothing was changed."""
 
 
 class CommitLost(Exception):
-    """Whether a transaction was committed is not known: what would have told so was lost. Look before trying again."""
+    """The connection broke during the commit, so its outcome is unknown. Read before trying again."""
 
 
 class AlreadyExists(Exception):
-    """A unique value is taken: a reference, an intent id, an idempotency key, a booking's open payment."""
+    """A unique value is taken: a reference, an intent id, an idempotency key, or the open payment of a booking."""
 
 
 @frozen(kw_only=True)
 class BookingFilter:
-    """Which bookings a page lists: None leaves a filter out."""
+    """Conditions of a page of bookings; None leaves a condition out."""
 
     reference: str | None = None
     customer_id: str | None = None
     status: BookingStatus | None = None
 
     def takes(self, booking: Booking) -> bool:
-        """Whether the page lists ``booking``."""
+        """True when ``booking`` satisfies all conditions."""
         wanted = (
             (self.reference, booking.reference),
             (self.customer_id, booking.customer_id),
@@ -62,7 +62,7 @@ class BookingFilter:
 
 @frozen(kw_only=True)
 class BookingPage:
-    """Bookings, newest first, and the cursor of the next page (None: this was the last)."""
+    """Bookings, newest first, and the cursor of the next page; None on the last page."""
 
     items: tuple[Booking, ...]
     next_cursor: str | None
@@ -72,18 +72,22 @@ class Bookings(Protocol):
     """The bookings."""
 
     async def add(self, booking: Booking) -> None:
-        """Store a new booking. Raises ``AlreadyExists`` when its id is taken, or its reference by a booking that is
-        neither canceled nor expired."""
+        """Store a new booking.
+
+        Raises ``AlreadyExists`` if its id is taken, or its reference by a live booking (neither canceled nor expired).
+        """
         ...
 
-    async def get(self, booking_id: str) -> Booking | None: ...
+    async def get(self, booking_id: str) -> Booking | None:
+        """Return the booking with this id; None if it is unknown."""
+        ...
 
     async def by_reference(self, reference: str) -> Booking | None:
-        """The booking with this reference that is neither canceled nor expired; None where there is none."""
+        """Return the live booking with this reference (neither canceled nor expired); None without one."""
         ...
 
     async def lock(self, booking_id: str) -> Booking | None:
-        """The booking, locked until the transaction ends; None when there is none."""
+        """Return the booking, locked until the transaction ends; None if it is unknown."""
         ...
 
     async def save(self, booking: Booking) -> None:
@@ -93,33 +97,47 @@ class Bookings(Protocol):
     async def due_to_warn(
         self, now: datetime, until: datetime, limit: int, booking_id: str | None = None
     ) -> Sequence[str]:
-        """Ids of pending bookings whose ``expires_at`` is after ``now`` and not after ``until``, whose payment is
-        neither processed nor authorized, and that have no message ``booking.expiring`` yet; soonest first. With
-        ``booking_id`` of all these at most that one."""
+        """Return the ids of the bookings whose customers should be warned that they expire, soonest first.
+
+        These are pending bookings with ``now`` < ``expires_at`` <= ``until``, without a payment that is processing or
+        authorized, and without a message ``booking.expiring``. With ``booking_id`` at most that one of them.
+        """
         ...
 
     async def due_to_expire(self, now: datetime, limit: int) -> Sequence[str]:
-        """Ids of pending bookings whose ``expires_at`` is not after ``now``: first those without an open payment, each
-        longest overdue first."""
+        """Return the ids of pending bookings with ``expires_at`` <= ``now``, those without an open payment first.
+
+        Within both groups the longest overdue come first.
+        """
         ...
 
     async def page(self, which: BookingFilter, cursor: str | None, limit: int) -> BookingPage:
-        """One page. Raises ``InvalidInput`` for a cursor that this storage did not make."""
+        """Return one page. Raises ``InvalidInput`` for a cursor that this storage did not create."""
         ...
 
     async def lock_customer(self, customer_id: str) -> None:
-        """Let nobody else lock this customer until the transaction ends. What is read afterwards shows all that others
-        have committed under this lock. To be taken before any other lock, and only one in a transaction."""
+        """Lock this customer until the transaction ends.
+
+        Later reads see everything that other transactions have committed under this lock. It has to be taken before any
+        other lock, and only once in a transaction.
+        """
         ...
 
     async def count_unpaid(self, customer_id: str) -> int:
-        """How many pending bookings the customer has, overdue or not."""
+        """Return the number of the customer's pending bookings, including overdue ones."""
         ...
 
 
 @frozen(kw_only=True)
 class Handover:
-    """What the front end needs to take the customer on. Secret: for the owner only, never in journal or logs."""
+    """Data with which the front end continues a payment.
+
+    It is secret: shown only to the booking's owner, and never stored in the journal or logged.
+
+    Attributes:
+        client_secret: the gateway's secret for its front-end library; None without one.
+        next_action: the customer's next step; None without one.
+    """
 
     client_secret: str | None = field(repr=False)
     next_action: dict[str, object] | None = field(default=None, repr=False)
@@ -127,9 +145,13 @@ class Handover:
 
 @frozen(kw_only=True)
 class Watch:
-    """When a payment is looked at again, and who works on it: operational, no part of the payment's story.
+    """When a payment is checked next, and which process works on it. It is not part of the payment's state.
 
-    ``looks`` counts looks since the last change; until ``lease_until`` the operation in flight belongs to ``holder``.
+    Attributes:
+        next_look_at: time of the next check; None: no check is due.
+        looks: number of checks since the last change.
+        lease_until: until then the operation in flight belongs to ``holder``; None without a lease.
+        holder: id of the process with the lease.
     """
 
     next_look_at: datetime | None = None
@@ -138,17 +160,17 @@ class Watch:
     holder: str | None = None
 
     def is_held(self, now: datetime) -> bool:
-        """Whether somebody's lease still runs."""
+        """True while a lease is valid at ``now``."""
         return self.lease_until is not None and self.lease_until > now
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it is time to look, and nobody is at it."""
+        """True when a check is due at ``now`` and no lease is valid."""
         return self.next_look_at is not None and self.next_look_at <= now and not self.is_held(now)
 
 
 @frozen(kw_only=True)
 class PaymentFilter:
-    """Which payments a page lists: None leaves a filter out. Times are of creation, ``to`` is exclusive."""
+    """Conditions of a page of payments; None leaves a condition out. ``created_to`` is exclusive."""
 
     status: PaymentStatus | None = None
     customer_id: str | None = None
@@ -159,65 +181,77 @@ class PaymentFilter:
 
 @frozen(kw_only=True)
 class PaymentPage:
-    """Payments, newest first, and the cursor of the next page (None: this was the last)."""
+    """Payments, newest first, and the cursor of the next page; None on the last page."""
 
     items: tuple[Payment, ...]
     next_cursor: str | None
 
 
 class Payments(Protocol):
-    """The payments, each with its journal, postings, watch and handover."""
+    """The payments, each with its journal, postings, polling state and front-end data."""
 
     async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
-        """Store new facts, their postings, and ``payment``, which is the fold of all facts up to them.
+        """Store new journal events, their postings, and ``payment``, the state after these events.
 
-        Raises ``AlreadyExists`` for a sequence, intent id, refund id or idempotency key that is taken, and for a
-        second payment that holds its booking.
+        Raises ``AlreadyExists`` for a sequence, intent id, refund id or idempotency key that is taken, and for a second
+        payment that holds its booking.
         """
         ...
 
-    async def get(self, payment_id: str) -> Payment | None: ...
+    async def get(self, payment_id: str) -> Payment | None:
+        """Return the payment with this id; None if it is unknown."""
+        ...
 
     async def of_booking(self, booking_id: str) -> Sequence[Payment]:
-        """All payments of a booking, oldest first."""
+        """Return all payments of a booking, oldest first."""
         ...
 
     async def by_gateway_id(self, gateway_id: str) -> Payment | None:
-        """The payment that has this intent, charge, refund or dispute at the gateway."""
+        """Return the payment with this intent, charge, refund or dispute of the gateway; None if it is unknown."""
         ...
 
     async def journal(self, payment_id: str) -> Sequence[Recorded]:
-        """All facts of a payment, oldest first."""
+        """Return all journal events of a payment, oldest first."""
         ...
 
     async def postings(self, payment_id: str) -> Sequence[Posting]:
-        """All postings of a payment, oldest first."""
+        """Return all postings of a payment, oldest first."""
         ...
 
     async def page(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage:
-        """One page. Raises ``InvalidInput`` for a cursor that this storage did not make."""
+        """Return one page. Raises ``InvalidInput`` for a cursor that this storage did not create."""
         ...
 
-    async def handover(self, payment_id: str) -> Handover | None: ...
+    async def handover(self, payment_id: str) -> Handover | None:
+        """Return the front-end data of the payment; None without any."""
+        ...
 
-    async def keep_handover(self, payment_id: str, handover: Handover) -> None: ...
+    async def keep_handover(self, payment_id: str, handover: Handover) -> None:
+        """Store the front-end data of the payment."""
+        ...
 
     async def watch(self, payment_id: str) -> Watch:
-        """When the payment is looked at again; an empty watch when nobody has set one."""
+        """Return the polling state of the payment; an empty one if none was stored."""
         ...
 
-    async def set_watch(self, payment_id: str, watch: Watch) -> None: ...
+    async def set_watch(self, payment_id: str, watch: Watch) -> None:
+        """Store the polling state of the payment."""
+        ...
 
     async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
-        """Ids of payments whose ``next_look_at`` is not after ``now`` and whose lease is over, most overdue first; with
-        ``gateway`` only those of that gateway."""
+        """Return the ids of payments that are due for a check at ``now``, most overdue first.
+
+        Payments with a valid lease are left out. With ``gateway`` only payments of that gateway are returned.
+        """
         ...
 
 
 @frozen(kw_only=True)
 class Story:
-    """A payment with all that is kept of it. ``stale`` names the copies of its values, kept apart for queries, that
-    disagree with it."""
+    """A payment with its journal and postings.
+
+    ``stale`` names the query columns that disagree with the payment's state.
+    """
 
     payment: Payment
     journal: tuple[Recorded, ...]
@@ -226,36 +260,38 @@ class Story:
 
 
 class Books(Protocol):
-    """Reading many payments at once, for whoever goes through the books."""
+    """Bulk reads of payments."""
 
     async def count(self, since: datetime | None = None) -> int:
-        """How many ids ``ids`` goes through."""
+        """Return the number of ids that ``ids`` iterates over."""
         ...
 
     async def ids(self, after: str, limit: int, since: datetime | None = None) -> Sequence[str]:
-        """Ids of payments behind ``after`` (``""``: from the first), in order.
+        """Return at most ``limit`` ids of payments after ``after`` (``""``: from the first), in order.
 
-        With ``since`` only those that are not final or have changed at or after it. Final is a payment that is
-        closed, with no operation, refund or dispute under way.
+        With ``since`` only those that are not final, or have changed at or after it. A payment is final when it is
+        closed, without an operation, refund or dispute under way.
         """
         ...
 
     async def payments(self, ids: Collection[str]) -> Mapping[str, Payment]:
-        """The payments with these ids, as far as there are any."""
+        """Return the payments with these ids; unknown ids are left out."""
         ...
 
     async def of_intents(self, intent_ids: Collection[str]) -> Mapping[str, Payment]:
-        """The payments with these intents, by intent id."""
+        """Return the payments with these intents, by intent id."""
         ...
 
     async def stories(self, ids: Collection[str]) -> Mapping[str, Story]:
-        """The payments with these ids, with their journals and postings. Raises whatever comes of content that
-        nobody could have stored here."""
+        """Return the payments with these ids, with their journals and postings.
+
+        Raises decoding errors of any type for content that this service cannot have stored.
+        """
         ...
 
 
 class InboxStatus(Enum):
-    """What became of a webhook. Only ``processed`` and ``ignored`` make a repetition a duplicate."""
+    """State of a webhook. A repetition is a duplicate only of one that is ``processed`` or ``ignored``."""
 
     RECEIVED = "received"
     PROCESSED = "processed"
@@ -264,15 +300,22 @@ class InboxStatus(Enum):
 
     @property
     def is_done(self) -> bool:
+        """True when the webhook needs no further processing."""
         return self in (InboxStatus.PROCESSED, InboxStatus.IGNORED)
 
 
 @frozen(kw_only=True)
 class InboxEntry:
-    """A webhook event; ``body`` is what its reader keeps of it. ``reason`` says why it was ignored or how it failed;
-    ``tries`` counts our work on it; ``created_at`` is when the gateway made it, ``delivered_at`` when it was first
-    delivered to us (None: it was only read from the gateway's list). ``gateway`` is the name of the gateway that it is
-    from. Unique by ``event_id`` and ``type`` together."""
+    """A stored webhook event, unique by ``event_id`` and ``type`` together.
+
+    Attributes:
+        body: the part of the event that its reader stores.
+        reason: why it was ignored, or how its processing failed; None otherwise.
+        tries: how often it was processed.
+        gateway: the name of the gateway that it comes from.
+        created_at: when the gateway created it; None if it does not say.
+        delivered_at: when it was first delivered; None if it was only read from the gateway's list.
+    """
 
     event_id: str
     type: str
@@ -290,14 +333,14 @@ class InboxEntry:
 
 @frozen(kw_only=True)
 class InboxFilter:
-    """Which events are meant: None leaves a filter out. ``received_from`` is inclusive."""
+    """Conditions on events; None leaves a condition out. ``received_from`` is inclusive."""
 
     statuses: frozenset[InboxStatus] | None = None
     type: str | None = None
     received_from: datetime | None = None
 
     def takes(self, entry: InboxEntry) -> bool:
-        """Whether ``entry`` is meant."""
+        """True when ``entry`` satisfies all conditions."""
         return (
             (self.statuses is None or entry.status in self.statuses)
             and self.type in (None, entry.type)
@@ -306,70 +349,77 @@ class InboxFilter:
 
 
 REFUSALS_KEPT: Final = timedelta(days=7)
-"""How long it is remembered how many deliveries were refused."""
+"""How long the counts of refused deliveries are kept."""
 
 
 class Inbox(Protocol):
-    """The webhook events received."""
+    """The received webhook events."""
 
     async def find(self, event_id: str) -> Sequence[InboxEntry]:
-        """All entries with this event id: normally none or one; an id that came under two types has two."""
+        """Return all entries with this event id: normally at most one; two when it was received with two types."""
         ...
 
     async def put(self, entry: InboxEntry) -> None:
-        """Store an entry, or replace the one with the same event id and type. Where this transaction has looked for
-        it in vain and somebody else has stored one since, it is begun again."""
+        """Store an entry, or replace the one with the same event id and type.
+
+        The transaction starts again when it has looked for the entry without finding it, and another one has stored it
+        since.
+        """
         ...
 
     async def unfinished(self, limit: int) -> Sequence[InboxEntry]:
-        """Entries that are ``received`` or ``failed``, oldest first."""
+        """Return entries that are ``received`` or ``failed``, oldest first."""
         ...
 
     async def latest(self, which: InboxFilter, limit: int) -> Sequence[InboxEntry]:
-        """Entries, newest first."""
+        """Return the entries that satisfy the conditions, newest first."""
         ...
 
     async def names(self, which: InboxFilter) -> Sequence[tuple[str, str]]:
-        """Event id and type of all entries, oldest first."""
+        """Return event id and type of the entries that satisfy the conditions, oldest first."""
         ...
 
     async def done(self, event_ids: Collection[str]) -> Collection[str]:
-        """Those of ``event_ids`` that were processed or ignored."""
+        """Return those of ``event_ids`` that were processed or ignored."""
         ...
 
     async def newest(self) -> datetime | None:
-        """The latest ``created_at`` of all entries."""
+        """Return the latest ``created_at`` of all entries; None without entries."""
         ...
 
     async def latest_delivery(self) -> datetime | None:
-        """When the latest event was delivered; None while there is none. What was read from lists does not count."""
+        """Return when the latest event was delivered; None without one. Events read from lists do not count."""
         ...
 
     async def count_refused(self, hour: datetime, deliveries: int) -> None:
-        """Add ``deliveries`` to those that were refused for their signature in the hour that begins at ``hour``.
+        """Add ``deliveries`` to the number of deliveries with a wrong signature in the hour that begins at ``hour``.
 
-        Hours that lie more than ``REFUSALS_KEPT`` back are forgotten.
+        Counts that are older than ``REFUSALS_KEPT`` are removed.
         """
         ...
 
     async def refused_since(self, at: datetime) -> int:
-        """How many deliveries were refused for their signature in the hours that began at ``at`` or later."""
+        """Return the number of deliveries with a wrong signature in the hours that began at ``at`` or later."""
         ...
 
 
 LIBRARY_ROUTE: Final = "library "
-"""The prefix of ``route`` in marks of library calls; in marks of the HTTP API it begins with the method."""
+"""Prefix of ``route`` for calls of the library; for the HTTP API ``route`` begins with the method."""
 
 ANSWER_LIFETIME: Final = timedelta(hours=72)
-"""How long an answer is kept: longer than the gateway's own 24 hours, and a weekend."""
+"""How long a response is stored: longer than the gateway's own 24 hours, and than a weekend."""
 
 
 @frozen(kw_only=True)
 class StoredAnswer:
-    """The outcome of a request with an idempotency key, or the mark of one that is running.
+    """The response to a request with an idempotency key, or the mark of a request that is running.
 
-    Unique by ``caller``, ``route`` and ``key``. ``fingerprint`` is the SHA-256 of the request. ``status`` is None
-    while it runs, which counts until ``locked_until``.
+    Unique by ``caller``, ``route`` and ``key``.
+
+    Attributes:
+        fingerprint: SHA-256 of the request.
+        locked_until: until then a request without a ``status`` counts as running.
+        status: None while the request is running.
     """
 
     caller: str
@@ -384,97 +434,103 @@ class StoredAnswer:
 
 
 class Answers(Protocol):
-    """Stored answers of the HTTP API and of the library."""
+    """Stored responses of the HTTP API and of the library."""
 
     async def get(self, caller: str, route: str, key: str) -> StoredAnswer | None:
-        """The stored answer, locked until the transaction ends."""
+        """Return the stored response, locked until the transaction ends; None without one."""
         ...
 
     async def put(self, answer: StoredAnswer) -> None:
-        """Store an answer, or replace the one with the same caller, route and key. Where this transaction has looked
-        for it in vain and somebody else has stored one since, it is begun again."""
+        """Store a response, or replace the one with the same caller, route and key.
+
+        The transaction starts again when it has looked for the response without finding it, and another one has stored
+        it since.
+        """
         ...
 
-    async def remove(self, caller: str, route: str, key: str) -> None: ...
+    async def remove(self, caller: str, route: str, key: str) -> None:
+        """Remove the stored response; nothing happens without one."""
+        ...
 
     async def remove_older(self, than: datetime) -> int:
-        """Remove answers created before ``than``; returns how many."""
+        """Remove responses created before ``than``; returns their number."""
         ...
 
 
 class Outbox(Protocol):
-    """Messages, and what became of each of them on each of its channels.
+    """Messages, and their delivery on each of their channels.
 
-    A message belongs to the channels that are recorded when it is written. Where none is, it is *unassigned*, until
-    ``assign`` gives it to those that are recorded first. Discarded is what an operator has given up for good.
+    A message belongs to the channels that are recorded when it is written. Without any it is *unassigned* until
+    ``assign`` gives it to the first recorded ones. A *discarded* message is one that an operator has decided never to
+    deliver.
     """
 
     async def append(self, *messages: Message) -> None:
-        """Store messages of one booking behind all others of it, for every recorded channel; each ``sequence`` is
-        given here."""
+        """Store messages of one booking after all its others, for every recorded channel. Assigns each ``sequence``."""
         ...
 
     async def assign(self, limit: int) -> bool:
-        """Give up to ``limit`` unassigned messages, oldest first, to all recorded channels; False while more are left
-        to give. Where no channel is recorded they stay as they are.
+        """Assign up to ``limit`` unassigned messages, oldest first, to all channels; False while more remain.
 
-        Until all are given nothing may be claimed: a booking's earlier messages could be among them.
+        Without a recorded channel they stay unassigned. Until all are assigned no message may be claimed, since earlier
+        messages of the same booking could be among them.
         """
         ...
 
     async def claim(
         self, channel: str, now: datetime, until: datetime, limit: int, *, past_dead: bool
     ) -> Sequence[Delivery]:
-        """Messages of at most ``limit`` bookings that are due on ``channel``, each booking's in order, for one who
-        delivers them.
+        """Return messages of at most ``limit`` bookings that are due on ``channel``, for delivery by the caller.
 
-        At most half of them were tried before, so that no number of messages that nobody takes keeps a new one from its
-        turn. Until then nobody else is given messages of these bookings for this channel. Behind a dead letter a
-        booking's messages are due with ``past_dead`` only.
+        The messages of each booking are in order. At most half of them were tried before, so that undeliverable
+        messages cannot hold up new ones. Until the time ``until`` messages of these bookings are not returned to other
+        callers for this channel. Messages behind a dead letter of the same booking are due only with ``past_dead``.
         """
         ...
 
     async def delivered(self, channel: str, message_ids: Collection[str], at: datetime) -> None:
-        """Record that ``channel`` has these messages."""
+        """Record that these messages were delivered on ``channel``."""
         ...
 
     async def put_off(self, delivery: Delivery) -> None:
-        """Store what became of a try that failed: tries, the next one, the error, given up or not."""
+        """Store the result of a failed try: tries, time of the next one, error, and whether it was abandoned."""
         ...
 
     async def undelivered(self, *, dead: bool, limit: int, channel: str | None = None) -> Sequence[Delivery]:
-        """Messages that wait, oldest first, each once for every channel that does not have it yet; with ``dead`` only
-        those that were given up, with ``channel`` only those of that channel."""
+        """Return undelivered messages, oldest first, once for every channel that lacks them.
+
+        With ``dead`` only dead letters, with ``channel`` only those of that channel.
+        """
         ...
 
     async def backlogs(self) -> Sequence[Backlog]:
-        """What each recorded channel still has to get, by name; before them the unassigned messages, if there are any.
+        """Return the counts of each recorded channel, by name; those of unassigned messages come first.
 
-        Channels that were removed, and messages discarded before there was a channel (None), are listed as far as
-        something was discarded there.
+        Unassigned messages are left out if there are none. Removed channels are listed if a message was discarded
+        there, as are messages discarded before any channel existed (None).
         """
         ...
 
     async def revive(self, message_ids: Collection[str], channel: str | None = None) -> int:
-        """Have dead letters delivered after all, as if never tried, on ``channel`` or on all; returns how many
-        messages that were."""
+        """Requeue dead letters on ``channel`` or on all, as if never tried; returns the number of messages."""
         ...
 
     async def discard(self, message_ids: Collection[str], at: datetime, by: str, channel: str | None = None) -> int:
-        """Discard dead letters on ``channel`` or on all; returns how many messages that were."""
+        """Discard dead letters on ``channel`` or on all; returns the number of messages."""
         ...
 
     async def discard_waiting(self, channel: str | None, at: datetime, by: str) -> int:
-        """Discard everything that waits on ``channel`` (None: everything that is unassigned); returns how many."""
+        """Discard all undelivered messages of ``channel`` (None: all unassigned ones); returns their number."""
         ...
 
     async def number(self, channel: str, after: int, limit: int, at: datetime) -> Sequence[Message]:
-        """The next ``limit`` messages of ``channel`` behind the one with the number ``after`` (0: from the first), each
-        with its number as ``cursor``; those up to ``after`` count as delivered ``at`` this moment.
+        """Return the next ``limit`` messages of ``channel`` after the number ``after`` (0: from the first).
 
-        A number is given when a message is first read, to committed messages only and by one reader at a time. So no
-        message ever gets a number below one that was handed out before. Raises ``InvalidInput`` for a number that was
-        never given.
+        Each message has its number as ``cursor``. Those up to ``after`` count as delivered at the time ``at``. A
+        message gets its number when it is first read; only committed messages get one, and only from one reader at a
+        time, so a number is never lower than one that was returned before.
+
+        Raises ``InvalidInput`` for a number that was never assigned.
         """
         ...
 
@@ -483,29 +539,31 @@ class Channels(Protocol):
     """The recorded channels."""
 
     async def lock(self) -> None:
-        """Wait until no transaction is appending messages, and keep all others from it, and from adding and removing
-        channels, until this one ends."""
+        """Wait until no transaction appends messages, and prevent that until this one ends.
+
+        Other transactions cannot add or remove channels either.
+        """
         ...
 
     async def all(self) -> Sequence[Channel]:
-        """The recorded channels, by name."""
+        """Return the recorded channels, by name."""
         ...
 
     async def add(self, name: str, at: datetime) -> bool:
-        """Record a channel, under the lock; False where it is recorded already."""
+        """Record a channel, under the lock; returns False if it is recorded already."""
         ...
 
     async def remove(self, name: str) -> bool:
-        """Forget a channel, under the lock; False where it is not recorded."""
+        """Remove a channel, under the lock; returns False if it is not recorded."""
         ...
 
     async def alive(self, names: Collection[str], at: datetime, *, in_worker: bool) -> None:
-        """Record that a process which delivers on these channels is alive, and whether it is a background worker."""
+        """Record a heartbeat of a process that delivers on these channels, and whether it is a background worker."""
         ...
 
 
 class UnitOfWork(Protocol):
-    """One transaction. All of it is committed, or nothing is."""
+    """One transaction. It is committed completely, or not at all."""
 
     @property
     def bookings(self) -> Bookings: ...
@@ -543,8 +601,10 @@ Work = Callable[[UnitOfWork], Awaitable[T]]
 
 @frozen(kw_only=True)
 class Subject:
-    """What a piece of work is about: a booking, or an event and the intent that it names. Work that is about none of
-    these only leaves records."""
+    """The rows that a unit of work will change: a booking, or an event and the intent that it names.
+
+    Work without any of these only appends records.
+    """
 
     booking_id: str | None = None
     event_id: str | None = None
@@ -555,17 +615,18 @@ class Storage(Protocol):
     """Runs work in transactions."""
 
     async def transact(self, work: Work[T], about: Subject | None = None) -> T:
-        """Run ``work`` in one transaction and commit it; anything raised rolls it back and comes through.
+        """Run ``work`` in one transaction and commit it. Any error in it causes a rollback, and is raised.
 
-        A conflict with another transaction is repeated from the start, so ``work`` must not touch the world
-        outside; when that does not help either, ``StorageConflict`` is raised. ``CommitLost`` is raised, and nothing
-        repeated, when the connection breaks while the transaction is committed.
+        After a conflict with another transaction ``work`` runs again from the start, so it must have no other side
+        effects. Work with the argument ``about`` may share its transaction with other work that arrives at the same
+        time; the result is the same.
 
-        Work that says what it is ``about`` may share its transaction with other such work that arrives at the same
-        time; what it does is the same.
+        Raises:
+            StorageConflict: repetitions did not resolve the conflict.
+            CommitLost: the connection broke during the commit; nothing is repeated.
         """
         ...
 
     async def read(self, work: Work[T]) -> T:
-        """Run ``work``, which only reads, on one consistent view, without keeping writers out."""
+        """Run ``work``, which only reads, on one consistent snapshot, without blocking writers."""
         ...

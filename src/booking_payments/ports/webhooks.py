@@ -1,4 +1,4 @@
-"""Webhooks: what a gateway sends us, and what reads it."""
+"""Webhooks: deliveries of a gateway, and the port that verifies and decodes them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -10,9 +10,9 @@ from booking_payments.domain.reports import DisputeReport, IntentReport, RefundR
 
 
 class WebhookRefused(Exception):
-    """A webhook that is not from the gateway, or not readable. ``code`` says which.
+    """A webhook that is not from the gateway, or cannot be decoded. ``code`` says which.
 
-    The code begins with ``signature_`` where the signature is at fault: these are counted for ``doctor``.
+    Codes of a missing or wrong signature begin with ``signature_``; ``doctor`` counts these.
     """
 
     def __init__(self, message: str, *, code: str) -> None:
@@ -22,22 +22,22 @@ class WebhookRefused(Exception):
 
 
 class WebhooksNotTaken(WebhookRefused):
-    """No gateway of this installation takes webhooks under the name that they were sent to."""
+    """No gateway of this installation accepts webhooks under the name in their URL."""
 
-    def __init__(self, message: str = "there is no gateway of that name here that takes webhooks") -> None:
+    def __init__(self, message: str = "no gateway with this name accepts webhooks") -> None:
         super().__init__(message, code="not_found")
 
 
 class WebhookHeaders(Mapping[str, str]):
-    """The headers of a request, looked up by names in any case.
+    """The headers of a request; names are case-insensitive.
 
-    A header that was sent several times has all its values, joined by a comma and a space as RFC 9110 (5.2) says.
+    The values of a repeated header are joined by a comma and a space (RFC 9110, 5.2).
     """
 
     __slots__ = ("_values",)
 
     def __init__(self, headers: Iterable[tuple[str, str]]) -> None:
-        """``headers``: pairs of a name and a value, as they came."""
+        """Collect ``headers``: pairs of a name and a value, as received."""
         self._values: dict[str, str] = {}
         for name, value in headers:
             key = name.lower()
@@ -55,10 +55,10 @@ class WebhookHeaders(Mapping[str, str]):
 
 
 class HeaderItems(Protocol):
-    """Headers as web frameworks have them: a mapping, or a class of their own that lists names and values."""
+    """Headers of a web framework: a mapping, or another class that lists names and values."""
 
     def items(self) -> Iterable[tuple[str, str]]:
-        """Every header that came, as its name and its value."""
+        """Return the name and the value of every received header."""
         ...
 
 
@@ -72,12 +72,12 @@ def _as_headers(given: HeaderItems) -> WebhookHeaders:
 
 @frozen(kw_only=True)
 class WebhookRequest:
-    """One delivery of a webhook, before anything of it is believed.
+    """One delivery of a webhook, not verified yet.
 
     Attributes:
-        body: The raw bytes, as they came. Signatures are checked over them, before they are parsed.
-        headers: All headers of the request, looked up by names in any case. What has ``items()`` may be given.
-        received_at: When it came, in UTC.
+        body: the raw bytes as received. Signatures are checked on them, before they are decoded.
+        headers: all headers of the request; accepts any object with ``items()``.
+        received_at: when it arrived, in UTC.
     """
 
     body: bytes = field(repr=False)
@@ -87,16 +87,23 @@ class WebhookRequest:
 
 @frozen(kw_only=True)
 class GatewayEvent:
-    """An event of the gateway, read. At most one of the reports is set: the snapshot that the event carries.
+    """A decoded event of the gateway.
 
-    ``charge`` says of the intent of a charge that went through what it was paid with, and nothing else that counts.
-    A report is None when the event is about something else, or when its snapshot is too poor to be judged (an old
-    API version, a shortened body): then the object has to be read. ``kind`` is ``intent``, ``charge``, ``refund``,
-    ``dispute`` or None for events that we do not act on, of which ``remark`` may say why; ``alert`` is True where a
-    human should look: at the payment that ``object_id`` belongs to, or at the settings where there is none. ``body`` is
-    what is stored of the event, from which it can be read again: what its reader reads of it and no more, without
-    anything that lets its holder act, or that tells of a person. ``api_version`` is the version of the gateway's
-    interface in which it is written. ``delivered_at`` is set by whoever receives it, where the gateway sent it to us.
+    At most one of the reports is set: the snapshot in the event. It is None when the event has another kind of object,
+    or when its snapshot is incomplete (an old API version, a shortened body); the object then has to be read.
+
+    Attributes:
+        created_at: when the gateway created the event; None if it does not say.
+        livemode: real money is concerned; None if the event does not say.
+        kind: ``intent``, ``charge``, ``refund`` or ``dispute``; None for events that are not processed.
+        payment_id: the id of the payment in the object's metadata; None without one.
+        body: the stored form of the event, from which it can be decoded again. It contains only the fields that are
+            decoded: nothing that authorizes an action, and no personal data.
+        charge: a report of the charge's intent with the method and the capture deadline; its other fields do not count.
+        remark: why an event is not processed; None if there is nothing to add.
+        alert: an operator should check the payment of ``object_id``, or the settings if there is no such payment.
+        api_version: the version of the gateway's API in which the event is written.
+        delivered_at: when the gateway delivered the event; None if it was read from a list. The receiver sets it.
     """
 
     id: str
@@ -120,27 +127,27 @@ class GatewayEvent:
 
     @property
     def correlation_id(self) -> str | None:
-        """What names the request of ours that made the object; None where the event does not say."""
+        """The id of the request that created the object; None if the event does not contain it."""
         report = self.intent or self.refund
         return report.metadata.get("correlation_id") if report else None
 
 
 class WebhookReader(Protocol):
-    """Checks whether a webhook is genuine, and reads what it says."""
+    """Verifies and decodes webhooks."""
 
     async def read(self, request: WebhookRequest) -> GatewayEvent:
-        """Check the signature over the raw bytes and the time, and only then read the event.
+        """Verify the signature over the raw bytes and the time, and then return the event.
 
-        The check may be awaited, for example while a certificate is fetched; no transaction is open meanwhile. The
-        reader limits how long that takes.
+        The verification may take time, for example to fetch a certificate; no transaction is open meanwhile. The reader
+        limits its duration.
 
         Raises:
-            WebhookRefused: For a missing, wrong, stale or future signature, and for a body that is no event.
-            WebhooksNotTaken: When this gateway sends no webhooks.
-            GatewayError: When whether it is genuine could not be checked now; the gateway is asked to send it again.
+            WebhookRefused: the signature is missing, wrong, expired or in the future, or the body contains no event.
+            WebhooksNotTaken: this gateway sends no webhooks.
+            GatewayError: the signature cannot be verified now; the gateway is asked to deliver the webhook again.
         """
         ...
 
     def read_again(self, body: str) -> GatewayEvent:
-        """The event in a ``GatewayEvent.body`` that was kept. Raises ``WebhookRefused`` for what is no event."""
+        """Return the event in a stored ``GatewayEvent.body``. Raises ``WebhookRefused`` for any other text."""
         ...

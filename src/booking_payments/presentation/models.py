@@ -28,6 +28,7 @@ AskedAmount = Annotated[
 CurrencyText = Annotated[str, Meta(pattern="^[a-z]{3}$", description="ISO 4217, lower case", examples=["usd"])]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with a time zone", examples=["2030-01-01T20:00:00Z"])]
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 in UTC", examples=["2030-01-01T20:00:00Z"])]
 MethodId = Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,255}$", examples=["pm_card_visa"])]
 Url = Annotated[
     str,
@@ -149,18 +150,19 @@ class CancelBooking(Asked):
 
 class BookingAnswer(Given):
     """A booking. ``free``: it costs nothing and is confirmed without a payment. ``reason`` says why it expired before
-    its time. ``refund_owed`` was promised and has not gone back; ``refund_waiting`` is the part of it that the system
-    sends by itself, when an open dispute has ended for example."""
+    its time, or that it was canceled because all of its money goes back. ``refund_owed`` was promised and has not gone
+    back; ``refund_waiting`` is the part of it that the system sends by itself, when an open dispute has ended for
+    example."""
 
     id: str
     reference: str
     customer_id: str
     amount: AmountText
     currency: CurrencyText
-    event_starts_at: datetime
-    expires_at: datetime
+    event_starts_at: Instant
+    expires_at: Instant
     status: Literal["pending", "confirmed", "canceled", "expired"]
-    reason: Literal["attempts_exhausted"] | None
+    reason: Literal["attempts_exhausted", "refunded"] | None
     free: bool
     refund_policy: Policy | None
     title: str | None
@@ -282,8 +284,8 @@ class DisputeAnswer(Given):
     amount: AmountText
     withdrawn_amount: AmountText
     is_inquiry: bool
-    opened_at: datetime
-    evidence_due_by: datetime | None
+    opened_at: Instant
+    evidence_due_by: Instant | None
 
 
 class MethodAnswer(Given):
@@ -320,15 +322,15 @@ class PaymentAnswer(Given):
     refunds: list[RefundAnswer]
     dispute: DisputeAnswer | None
     disputes: list[DisputeAnswer]
-    capture_before: datetime | None
+    capture_before: Instant | None
     method: MethodAnswer | None
     attempts_made: int
     attempts_left: int
     error: str | None
     error_code: str | None
     decline_code: str | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
 
 class EventAnswer(Given):
@@ -336,7 +338,7 @@ class EventAnswer(Given):
 
     sequence: int
     type: str
-    at: datetime
+    at: Instant
     actor: str
     cause: str
     data: dict[str, Any]
@@ -406,7 +408,7 @@ class QuoteAnswer(Given):
     amount: AmountText
     currency: CurrencyText
     fee_refunded: AmountText
-    refundable_until: datetime | None
+    refundable_until: Instant | None
     reason_code: str
     deferred: bool
     overrides: list[str]

@@ -107,12 +107,9 @@ def _periodic(container: Container, stripe: FakeStripe | None) -> Iterator[Every
 
 
 def _deliveries(container: Container, stripe: FakeStripe, settings: Settings) -> Deliveries:
-    listens = container.serves()
-    receiver = (
-        Posted(_own_webhooks(settings))
-        if listens
-        else HandedOver(partial(container.payments().receive_webhook, gateway="fake"))
-    )
+    address = settings.fake_webhook_url or (_own_webhooks(settings) if container.listens() else None)
+    take = partial(container.payments().receive_webhook, gateway="fake")
+    receiver = Posted(address) if address else HandedOver(take)
     return Deliveries(stripe, container.clock(), receiver, container.webhook_secrets()[0])
 
 

@@ -43,6 +43,7 @@ async def build(
     channel_name: str | None = None,
     in_worker: bool = False,
     serving: bool = False,
+    mounted: bool = False,
     wait: timedelta = LONGEST_WAIT,
 ) -> AsyncIterator[Services]:
     """The services of one process, closed when the context ends. Raises ``SettingsError``.
@@ -50,7 +51,8 @@ async def build(
     ``consumers`` take the messages to the booking app inside this process, on the channel ``python:NAME`` with
     ``channel_name``, by default the name of the settings. ``own`` stands in for the gateway that the settings name.
     ``in_worker``: this process is a background worker. ``serving``: it answers over HTTP, where
-    rates are bounded. On SQLite only one process may serve a file. Another one is waited for, at most
+    rates are bounded. ``mounted``: it does so inside a host application, at an address that only the host knows. On
+    SQLite only one process may serve a file. Another one is waited for, at most
     ``wait``; then ``SettingsError`` is raised.
     """
     async with AsyncExitStack() as stack:
@@ -62,6 +64,7 @@ async def build(
             channel_name=providers.Object(channel_name or settings.messages_channel),
             in_worker=providers.Object(in_worker),
             serves=providers.Object(serving),
+            listens=providers.Object(serving and not mounted),
         )
         yield await stack.enter_async_context(_built(container, own))
 
@@ -160,7 +163,7 @@ async def shared_store_answers(settings: Settings) -> bool:
     """Whether the store of the rate limits can be asked. Raises ``SettingsError`` without its client library."""
     counters = open_counters(settings)
     try:
-        verdict = await RateLimits.of(settings, counters).address.take("doctor")
+        verdict = await RateLimits.of(settings, counters, ()).address.take("doctor")
     finally:
         await counters.close()
     return not verdict.alone

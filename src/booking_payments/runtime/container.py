@@ -115,6 +115,7 @@ class Container(containers.DeclarativeContainer):
     channel_name = providers.Object("app")
     in_worker = providers.Object(False)
     serves = providers.Object(False)
+    listens = providers.Object(False)  # at HOST and PORT
     installation_id = providers.Object[str | None](None)
     database_url = settings.provided.normalized_database_url
 

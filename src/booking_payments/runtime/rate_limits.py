@@ -20,7 +20,7 @@ class RateLimits:
         address: all requests of an address.
         failures: requests of an address without a valid token.
         money: requests of a principal that move money.
-        webhooks: the paths at which gateways deliver webhooks, which are not counted.
+        webhooks: the paths at which gateways of this installation deliver webhooks; requests there are not counted.
     """
 
     address: Throttle
@@ -30,7 +30,8 @@ class RateLimits:
 
     @classmethod
     def of(cls, settings: Settings, counters: Counters, webhook_names: Iterable[str] = ()) -> Self:
-        """The rates of the settings, counted in ``counters``; webhooks sent to ``webhook_names`` are not counted."""
+        """The rates of the settings, counted in ``counters``; webhooks sent to one of ``webhook_names`` are not
+        counted."""
         address, money = settings.rate_limit_address, settings.rate_limit_money
         failures = max(1, address.requests // FAILURES)
         return cls(

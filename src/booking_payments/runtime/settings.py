@@ -364,6 +364,11 @@ class Settings(BaseSettings):
     given_webhook_secrets: Secrets = Field(
         (), alias="STRIPE_WEBHOOK_SECRET", description="must be one secret, or several separated by commas"
     )
+    fake_webhook_url: Annotated[str | None, BeforeValidator(_return_url)] = Field(
+        None,
+        alias="FAKE_WEBHOOK_URL",
+        description="must be an address such as http://127.0.0.1:8000/webhooks/stripe, without user and password",
+    )
     stripe_api_base: Annotated[str | None, BeforeValidator(_web_address)] = Field(
         None, alias="STRIPE_API_BASE", description="must be an address such as http://127.0.0.1:12111"
     )

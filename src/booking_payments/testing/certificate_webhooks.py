@@ -45,7 +45,7 @@ class CertificateWebhooks:
         if abs(request.received_at - _moment(sent_at)) > TOLERANCE:
             raise WebhookRefused("the webhook was sent too long ago, or in the future", code="signature_stale")
         expected = sign(request.body, sent_id, sent_at, self._webhook_id, await self._fetch(url))
-        if not hmac.compare_digest(expected.encode(), signature.encode()):
+        if not hmac.compare_digest(expected.encode(), signature.encode(errors="replace")):
             raise WebhookRefused("the signature does not fit the body", code="signature_wrong")
         return _event(request.body)
 
@@ -57,7 +57,7 @@ class CertificateWebhooks:
 def sign(body: bytes, sent_id: str, sent_at: str, webhook_id: str, key: bytes) -> str:
     """The signature over a delivery: its id, its time, its endpoint and a digest of its raw bytes."""
     signed = "|".join((sent_id, sent_at, webhook_id, sha256(body).hexdigest()))
-    return hmac.digest(key, signed.encode(), sha256).hex()
+    return hmac.digest(key, signed.encode(errors="replace"), sha256).hex()
 
 
 def _five_headers(headers: WebhookHeaders) -> list[str]:

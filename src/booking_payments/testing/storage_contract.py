@@ -308,9 +308,12 @@ class StorageContract:
         assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == confirmed
 
     @pytest.mark.parametrize("about", [None, Subject(booking_id="bk_1")], ids=["alone", "in a group"])
-    async def test_why_a_booking_has_expired_is_saved(self, storage: Storage, about: Subject | None) -> None:
+    @pytest.mark.parametrize("reason", EndReason)
+    async def test_why_a_booking_has_ended_is_saved(
+        self, storage: Storage, about: Subject | None, reason: EndReason
+    ) -> None:
         await store(storage, booking())
-        ended = attrs.evolve(booking(), status=BookingStatus.EXPIRED, end_reason=EndReason.ATTEMPTS_EXHAUSTED)
+        ended = attrs.evolve(booking(), status=BookingStatus.EXPIRED, end_reason=reason)
 
         async def end(uow: UnitOfWork) -> None:
             await uow.bookings.lock("bk_1")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from booking_payments import Currency, Money, NewBooking, open_payments_sync
+from booking_payments import Caller, Currency, Money, NewBooking, open_payments_sync
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.cli import main
 from booking_payments.runtime.settings import SETTING_NAMES
@@ -75,6 +75,26 @@ def test_a_booking_is_shown_by_its_id_and_its_reference() -> None:
 
     assert answered("bookings", "show", by_reference["id"]) == by_reference
     assert "PAID-1  Confirmed  100.00 USD" in run("bookings", "show", "PAID-1").stdout
+
+
+@pytest.mark.parametrize("choice", ["policy", "none"])
+def test_a_booking_is_registered_with_what_its_customer_may_have_refunded(choice: str) -> None:
+    line = (
+        "bookings create --reference NEW-1 --customer ann --amount 10.00 --currency usd --starts 2100-01-01T20:00:00Z"
+    )
+    made = answered(*line.split(), "--customer-refunds", choice)
+
+    assert made["customer_refunds"] == choice
+    shown = run("bookings", "show", "NEW-1").stdout
+    assert ("only the organizer gives refunds of it" in shown) == (choice == "none")
+
+
+def test_a_booking_that_its_customers_refund_canceled_shows_why() -> None:
+    with open_payments_sync() as payments:
+        booking_id = answered("bookings", "show", "PAID-1")["id"]
+        payments.refund_payment(booking_id, Caller.customer("ann", "test"))
+
+    assert "PAID-1  Canceled (refunded)  100.00 USD" in run("bookings", "show", "PAID-1").stdout
 
 
 def test_a_paid_booking_is_canceled_and_refunded() -> None:

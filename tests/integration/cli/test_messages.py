@@ -1,6 +1,7 @@
 """``worker`` says where it can't work, and ``messages`` shows, replays and drops dead letters."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -66,14 +67,20 @@ def test_a_worker_says_that_the_fake_lives_elsewhere() -> None:
 
 
 def test_dead_letters_are_shown_with_their_reason(dead_letters: list[str], database_url: str) -> None:
-    listed = json.loads(run("messages list --dead --json", database_url).output)["messages"]
+    listed = json.loads(run("messages list --dead --json", database_url).output)["items"]
     text = run("messages list", database_url).output
 
     assert [(each["id"], each["tries"], each["error"]) for each in listed] == [
         (dead_letters[0], 18, "the receiver answered 500")
     ]
-    assert text.splitlines()[0].endswith("18 tries  (the receiver answered 500)")
-    assert len(text.splitlines()) == 2
+    head, first, second = text.splitlines()
+    assert head.split()[:4] == ["WRITTEN", "STATUS", "CHANNEL", "TYPE"]
+    assert re.fullmatch(
+        rf"2026-03-01 12:00:00  Dead letter  python:app  .*  1 +18 +{dead_letters[0]}  the receiver answered 500", first
+    )
+    assert re.fullmatch(rf"2026-03-01 12:00:00  Waiting      python:app  .*  2 +0 +{dead_letters[1]}", second)
+    assert {"schema_version", "amount"} <= listed[0]["data"].keys()
+    assert listed[0]["timestamp"] == "2026-03-01T12:00:00Z"
 
 
 @pytest.mark.parametrize("which", ["--dead", "{}"])
@@ -86,7 +93,7 @@ def test_dead_letters_are_replayed(dead_letters: list[str], database_url: str, w
 
 def test_a_dead_letter_is_dropped(dead_letters: list[str], database_url: str) -> None:
     dropped = run(f"messages drop {dead_letters[0]} --json", database_url)
-    left = json.loads(run("messages list --json", database_url).output)["messages"]
+    left = json.loads(run("messages list --json", database_url).output)["items"]
 
     assert json.loads(dropped.output) == {"asked": 1, "done": 1}
     assert [each["id"] for each in left] == [dead_letters[1]]
@@ -117,13 +124,18 @@ def test_channels_are_added_listed_and_removed(database_url: str) -> None:
     empty = run("messages channels list", database_url)
     added = [run("messages channels add webhook", database_url) for _ in range(2)]
     listed = json.loads(run("messages channels list --json", database_url).output)
+    shown = run("messages channels list", database_url).output.splitlines()
     removed = run("messages channels remove webhook --json", database_url)
     gone = run("messages channels remove webhook", database_url)
 
     assert empty.output == "no channel is recorded; 0 messages wait for the first one\n"
     assert [each.output for each in added] == ["webhook is recorded\n", "webhook was recorded before\n"]
-    assert [(each["name"], each["waiting"], each["last_alive_at"]) for each in listed["channels"]] == [
+    assert [(each["name"], each["waiting"], each["last_alive_at"]) for each in listed["items"]] == [
         ("webhook", 0, None)
+    ]
+    assert [re.split("  +", line) for line in shown] == [
+        ["CHANNEL", "WAITING", "OLDEST", "DEAD LETTERS", "DISCARDED", "LAST ALIVE"],
+        ["webhook", "0", "-", "0", "0", "never yet"],
     ]
     assert json.loads(removed.output) == {"name": "webhook", "discarded": 0}
     assert (gone.exit_code, "no channel webhook is recorded" in gone.output) == (1, True)
@@ -143,7 +155,7 @@ async def test_what_waits_for_a_channel_is_never_called_delivered(database_url: 
     discarded = await to_thread.run_sync(run, "messages list", database_url)
 
     assert nothing.output == "no message waits; no channel is recorded, so messages will wait for the first one\n"
-    assert waits.output.count("for the first channel") == 2
+    assert waits.output.count("  the first one  ") == 2
     assert discarded.output == "no message waits; 2 were discarded\n"
 
 

@@ -223,7 +223,7 @@ def test_events_that_never_came_are_taken_in() -> None:
     found = json.loads(run("reconcile --json").stdout)
 
     assert found["compared"]["events"] > 0
-    assert len(json.loads(run("webhooks list --json").stdout)["events"]) == found["compared"]["events"]
+    assert len(json.loads(run("webhooks list --json").stdout)["items"]) == found["compared"]["events"]
 
 
 # --- ledger check
@@ -237,7 +237,8 @@ def test_a_ledger_that_agrees_is_exit_status_0() -> None:
 
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1].endswith("3 postings checked: the books agree")
-    assert "usd  gateway                 70.00" in result.stdout
+    assert result.stdout.splitlines()[0].split() == ["ACCOUNT", "BALANCE"]
+    assert re.search(r"^Gateway +70.00 USD$", result.stdout, re.MULTILINE)
 
 
 def test_an_empty_ledger_agrees() -> None:
@@ -293,7 +294,7 @@ def test_events_are_listed_in_json_without_their_bodies() -> None:
 
     result = run("webhooks list --json")
 
-    row = json.loads(result.stdout)["events"][0]
+    row = json.loads(result.stdout)["items"][0]
     assert (row["event_id"], row["status"], "body" in row) == ("evt_1", "ignored", False)
     assert "ann@example.org" not in result.stdout
 
@@ -301,7 +302,7 @@ def test_events_are_listed_in_json_without_their_bodies() -> None:
 def test_only_failed_events_are_listed_on_demand() -> None:
     deliver("customer.created", {"id": "cus_1"})
 
-    assert json.loads(run("webhooks list --failed --json").stdout) == {"events": []}
+    assert json.loads(run("webhooks list --failed --json").stdout) == {"items": []}
 
 
 def _fail_the_events() -> None:
@@ -316,14 +317,16 @@ def test_failed_events_are_replayed() -> None:
 
     result = run("webhooks replay --failed")
 
-    assert (result.exit_code, result.stdout.split()[:3]) == (0, ["ignored", "evt_1", "customer.created"])
-    assert json.loads(run("webhooks list --failed --json").stdout) == {"events": []}
+    assert (result.exit_code, result.stdout.split()[4:7]) == (0, ["Ignored", "evt_1", "customer.created"])
+    assert json.loads(run("webhooks list --failed --json").stdout) == {"items": []}
 
 
 def test_a_replay_of_what_was_processed_is_a_duplicate() -> None:
     deliver("customer.created", {"id": "cus_1"})
 
-    assert run("webhooks replay evt_1").stdout.split() == ["duplicate", "evt_1", "customer.created"]
+    head, line = run("webhooks replay evt_1").stdout.splitlines()
+    assert head.split() == ["OUTCOME", "EVENT", "TYPE", "REASON"]
+    assert line.split() == ["Duplicate", "evt_1", "customer.created"]
 
 
 def test_a_dry_run_only_says_what_it_would_do() -> None:
@@ -332,8 +335,8 @@ def test_a_dry_run_only_says_what_it_would_do() -> None:
 
     result = run("webhooks replay --failed --dry-run")
 
-    assert (result.exit_code, result.stdout.split()[:2]) == (0, ["waiting", "evt_1"])
-    assert len(json.loads(run("webhooks list --failed --json").stdout)["events"]) == 1
+    assert (result.exit_code, result.stdout.split()[4:6]) == (0, ["Waiting", "evt_1"])
+    assert len(json.loads(run("webhooks list --failed --json").stdout)["items"]) == 1
 
 
 def test_an_event_that_never_came_is_exit_status_1() -> None:
@@ -350,7 +353,7 @@ def test_a_replay_that_fails_is_exit_status_1() -> None:
 
     result = run("webhooks replay --failed --json")
 
-    assert (result.exit_code, json.loads(result.stdout)["events"][0]["outcome"]) == (1, "failed")
+    assert (result.exit_code, json.loads(result.stdout)["items"][0]["outcome"]) == (1, "failed")
 
 
 def test_nothing_to_replay_is_told() -> None:

@@ -300,5 +300,5 @@ def test_the_same_command_after_an_unknown_outcome_finds_the_refund_that_was_mad
     second = answered("refund", "R-1", "--amount", "25.00")
     third = answered("refund", "R-1", "--amount", "25.00")
 
-    assert (first.exit_code, "the outcome is being found out" in first.stderr) == (1, True)
+    assert (first.exit_code, "the outcome is being checked" in first.stderr) == (1, True)
     assert (second["refunded_amount"], third["refunded_amount"]) == ("25.00", "50.00")

@@ -66,7 +66,9 @@ def test_an_empty_list_says_so() -> None:
 def test_what_is_awaited_is_listed_with_its_booking() -> None:
     _, reference = asked()
 
-    assert f"{reference}  100.00 usd  SEAT-1" in run("transfers", "list").stdout
+    head, line, _ = run("transfers", "list").stdout.splitlines()
+    assert head.split() == ["SINCE", "STATUS", "AMOUNT", "BOOKING", "ID"]
+    assert line.endswith(f"  Awaited  100.00 USD  SEAT-1   {reference}")
     assert [each["id"] for each in listed()["awaited"]] == [reference]
 
 
@@ -123,7 +125,7 @@ def test_the_wrong_amount_is_refused_in_one_line() -> None:
 
     done = run("transfers", "received", reference, "99.00", "usd")
 
-    expected = "100.00 usd was asked for, not 99.00 usd; settle the difference with the customer first"
+    expected = "100.00 usd was requested, not 99.00 usd; settle the difference with the customer first"
     assert (done.exit_code, done.stderr) == (1, f"Error: {expected}\n")
 
 

@@ -19,6 +19,7 @@ from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import SECRET, House
+from tests.integration.http.routes import DOCUMENT
 from tests.integration.http.truth import Truth
 
 JWT_SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
@@ -174,7 +175,7 @@ def open_api(
     house = house or House()
     app = create_app(services_of(house, readiness=readiness, changes=changes))
     with TestClient(app, raise_server_exceptions=False) as client:
-        yield Api(client=client, house=house, truth=Truth(app.state["document"]))
+        yield Api(client=client, house=house, truth=Truth(DOCUMENT))
 
 
 def moved_in(shared: Api, house: House | None = None) -> Api:

@@ -8,10 +8,11 @@ from litestar import get
 from litestar.routes import HTTPRoute
 from litestar.testing import TestClient
 
-from booking_payments.entrypoints.http.app import create_app, endpoints
+from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.http.auth import PUBLIC_PATHS, Access
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of, services_of
+from tests.integration.http.routes import declared
 
 NOBODY: dict[str, str] = {}
 WHO = {"anonymous": NOBODY, "owner": ANN, "other": BOB, "operator": OPERATOR, "booking app": BOOKING_APP}
@@ -69,9 +70,9 @@ def call(api: Api, method: str, path: str, who: str, booking_id: str) -> Any:
 
 
 def test_every_route_with_a_token_is_in_the_matrix() -> None:
-    declared = {(each.method, each.path) for each in endpoints(sandboxed=True) if each.access.needs_token}
+    routes = {(each.method, each.path) for each in declared(sandboxed=True) if each.access.needs_token}
 
-    assert declared == set(ALLOWED)
+    assert routes == set(ALLOWED)
 
 
 @pytest.mark.parametrize(("method", "path", "who"), MATRIX)

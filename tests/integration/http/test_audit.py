@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from booking_payments.entrypoints.http.app import endpoints
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api
+from tests.integration.http.routes import declared
 
 KEY = "a-key-of-some-length"
-MOVERS = [each for each in endpoints(sandboxed=False) if each.operation]
+MOVERS = [each for each in declared(sandboxed=False) if each.operation]
 CARD = {"payment_method_id": "pm_card_visa"}
 
 # What comes before each operation, who asks for it, and with what body.

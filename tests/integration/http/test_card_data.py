@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, bearer, problem_of
-from tests.integration.http.test_object_access import DOCUMENT
+from tests.integration.http.routes import DOCUMENT
 
 PAYLOADS = 10_000 if os.environ.get("SIMULATION") == "nightly" else 800
 CARD_WORDS = re.compile(r"(^|_)(number|pan|cvc|cvv|csc|security_code|track\d?|pin|exp_month|exp_year|card)($|_)")

@@ -7,13 +7,13 @@ import structlog
 
 from booking_payments.domain import errors
 from booking_payments.domain.declines import DECLINES, Decline
-from booking_payments.entrypoints.http.app import endpoints
 from booking_payments.entrypoints.http.frame import SECURITY_HEADERS
 from booking_payments.entrypoints.http.problems import STATUSES, reply_to, status_of
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.runtime.services import Readiness
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, open_api, problem_of
+from tests.integration.http.routes import declared
 
 EVERYWHERE = ["/health/live", "/api/payments/", "/nope", "/schema", "/metrics"]
 
@@ -63,7 +63,7 @@ def test_no_other_origin_is_let_in(api: Api) -> None:
 # --- HEAD
 
 
-READ = [each.path for each in endpoints(sandboxed=False) if each.method == "GET"]
+READ = [each.path for each in declared(sandboxed=False) if each.method == "GET"]
 
 
 @pytest.mark.parametrize("path", [*READ, "/schema", "/console/login", "/checkout/bk_1", "/nope"])

@@ -7,11 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from booking_payments.entrypoints.http import openapi
-from booking_payments.entrypoints.http.app import endpoints
 from tests.integration.http.api import Api, bearer, problem_of
+from tests.integration.http.routes import DOCUMENT, OPERATIONS
 
-DOCUMENT = openapi.document(endpoints(sandboxed=True))
 WEBHOOK = "/api/webhooks/stripe/"
 EVERYTHING = bearer("ann", "payments:operate bookings:write")
 JSON = "application/json"
@@ -99,8 +97,8 @@ WRONG: dict[str, bytes] = {
 
 def taking_bodies() -> Iterator[tuple[str, list[str]]]:
     """Every path that takes a body, with the fields of that body."""
-    for path, methods in DOCUMENT["paths"].items():
-        content = methods.get("post", {}).get("requestBody", {}).get("content", {}).get(JSON)
+    for (method, path), operation in OPERATIONS.items():
+        content = operation.get("requestBody", {}).get("content", {}).get(JSON) if method == "POST" else None
         if content:
             name = content["schema"].get("$ref", "").rpartition("/")[2]
             yield path, list(DOCUMENT["components"]["schemas"].get(name, {}).get("properties", {}))

@@ -8,7 +8,7 @@ import pytest
 
 from booking_payments.adapters.throttle import Counters, Throttle
 from booking_payments.application.world import PaymentConfig
-from booking_payments.entrypoints.http.app import create_app, endpoints
+from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.http.limits import UNCOUNTED, address_of
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.testing.house import House
@@ -24,6 +24,7 @@ from tests.integration.http.api import (
     services_of,
     settings,
 )
+from tests.integration.http.routes import declared
 
 EVENT = b'{"id": "evt_1", "object": "event", "type": "made.up", "livemode": false}'
 
@@ -84,7 +85,7 @@ def test_probes_are_never_turned_away() -> None:
 
 
 def test_what_is_not_counted_is_there() -> None:
-    assert {each.path.rstrip("/") for each in endpoints(sandboxed=False)} >= UNCOUNTED
+    assert {each.path.rstrip("/") for each in declared(sandboxed=False)} >= UNCOUNTED
 
 
 def test_limits_can_be_switched_off() -> None:
@@ -150,7 +151,7 @@ def test_a_customer_who_cancels_bookings_is_counted() -> None:
 
 
 def test_what_counts_as_moving_money() -> None:
-    counted = {each.path for each in endpoints(sandboxed=True) if each.moves_money}
+    counted = {each.path for each in declared(sandboxed=True) if each.moves_money}
 
     of_bookings = ("intent", "confirm", "retry", "capture", "cancel", "refund")
     assert counted == {

@@ -9,18 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from booking_payments.entrypoints.http.app import endpoints
-from booking_payments.entrypoints.http.openapi import document
 from tests.integration.http.api import Api, bearer
+from tests.integration.http.routes import OPERATIONS
 from tests.integration.http.test_access import ALLOWED, NEEDS_SCOPE, NOBODY
 
 Json = dict[str, Any]
-DOCUMENT = document(endpoints(sandboxed=True))
-OPERATIONS: dict[tuple[str, str], Json] = {
-    (method.upper(), path): operation
-    for path, operations in DOCUMENT["paths"].items()
-    for method, operation in operations.items()
-}
 GUARDED = [pair for pair, operation in OPERATIONS.items() if operation["security"]]
 OF_BOOKINGS = [(method, path) for method, path in GUARDED if "{booking_id}" in path or "{payment_id}" in path]
 """Those of one booking, named by its own id or by its payment's."""

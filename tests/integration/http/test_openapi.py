@@ -2,21 +2,24 @@
 
 import json
 import re
-from typing import Any
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, get_args, get_type_hints
 
+import msgspec
 import pytest
 from attrs import fields
 from jsonschema import Draft202012Validator
 from litestar.routes import HTTPRoute
+from openapi_spec_validator import validate
+from tools import swagger_ui
 
 from booking_payments.domain import events
-from booking_payments.entrypoints.http import openapi
-from booking_payments.entrypoints.http.app import endpoints
-from booking_payments.presentation import render
-from tests.integration.http.api import Api
-from tests.integration.http.truth import _current
+from booking_payments.entrypoints.http.app import api_document
+from booking_payments.presentation import models, render
+from tests.integration.http.api import Api, open_api
+from tests.integration.http.routes import DOCUMENT, Json
 
-DOCUMENT = openapi.document(endpoints(sandboxed=True))
 OPERATIONS = [
     (method, path, operation) for path, methods in DOCUMENT["paths"].items() for method, operation in methods.items()
 ]
@@ -39,7 +42,7 @@ def test_every_route_is_in_the_document(api: Api) -> None:
 
 
 def test_the_sandbox_is_documented_only_where_it_is() -> None:
-    assert not [path for path in openapi.document(endpoints(sandboxed=False))["paths"] if "sandbox" in path]
+    assert not [path for path in api_document(sandboxed=False)["paths"] if "sandbox" in path]
 
 
 def test_every_reference_leads_somewhere() -> None:
@@ -69,16 +72,16 @@ def test_every_error_is_announced_as_a_problem(method: str, path: str, operation
 )
 def test_every_example_fits_its_schema(method: str, path: str, operation: Any) -> None:
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    root = {**_current(content.get("schema", {})), "components": _current(DOCUMENT["components"])}
+    root = {**content.get("schema", {}), "components": DOCUMENT["components"]}
 
     assert list(Draft202012Validator(root).iter_errors(content.get("example", {}))) == [] or "example" not in content
 
 
-def test_the_words_are_those_of_openapi_30() -> None:
+def test_no_word_is_left_of_openapi_30() -> None:
     text = json.dumps(DOCUMENT)
 
-    assert '"null"' not in text
-    assert '"examples"' not in text
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    assert '"nullable"' not in text
 
 
 @pytest.mark.parametrize("path", ["/schema", "/schema/"])
@@ -111,3 +114,59 @@ def test_the_journal_shows_fields_that_facts_have(kind: type) -> None:
     shown = render.SHOWN[kind].split() + render.SHOWN_TO_OPERATORS.get(kind, "").split()
 
     assert set(shown) <= {each.name for each in fields(kind)}
+
+
+# --- as others read it
+
+
+def test_the_document_is_valid_openapi() -> None:
+    validate(DOCUMENT)
+
+
+def schemas_in(content: Any) -> Iterator[Json]:
+    """Every object of the document, at any depth."""
+    if isinstance(content, dict):
+        yield content
+        for value in content.values():
+            yield from schemas_in(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from schemas_in(value)
+
+
+def test_nothing_is_null_by_default_and_no_list_of_required_names_is_empty() -> None:
+    found = list(schemas_in(DOCUMENT))
+
+    assert [each for each in found if "default" in each and each["default"] is None] == []
+    assert [each for each in found if each.get("required") == []] == []
+
+
+MODELS = [each for each in vars(models).values() if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+
+
+@pytest.mark.parametrize("model", [each for each in MODELS if each.__name__ in DOCUMENT["components"]["schemas"]])
+def test_every_time_is_a_date_time(model: type[msgspec.Struct]) -> None:
+    properties = DOCUMENT["components"]["schemas"][model.__name__]["properties"]
+    for name, hint in get_type_hints(model).items():
+        if datetime in (hint, *get_args(hint)):
+            assert "date-time" in json.dumps(properties[name]), name
+
+
+def test_every_route_says_whether_it_needs_a_token_and_where_it_belongs() -> None:
+    tags = {each["name"] for each in DOCUMENT["tags"]}
+
+    assert all("security" in operation and set(operation["tags"]) <= tags for _, _, operation in OPERATIONS)
+    assert all(operation["tags"] for _, _, operation in OPERATIONS)
+
+
+def test_the_head_names_server_contact_and_license() -> None:
+    with open_api(changes={"PUBLIC_URL": "https://pay.example"}) as api:
+        served = api.get("/schema/openapi.json").json()
+
+    assert [each["url"] for each in served["servers"]] == ["https://pay.example"]
+    assert served["info"]["contact"]["url"]
+    assert served["info"]["license"]["name"] == "MIT"
+
+
+def test_swagger_ui_is_as_it_was_published() -> None:
+    assert swagger_ui.sums() == (swagger_ui.FOLDER / "SHA256SUMS").read_text()

@@ -219,3 +219,12 @@ def test_a_booking_may_leave_its_refunds_to_the_organizer(api: Api) -> None:
     assert (quoted["allowed"], quoted["amount"], quoted["reason_code"]) == (False, "0.00", "refunded_by_organizer")
     assert (refused.status_code, refused.json()["code"]) == (422, "refunded_by_organizer")
     assert api.post(f"/api/bookings/{booking_id}/payment/refund/", OPERATOR, json={}).status_code == 200
+
+
+def test_a_booking_that_was_canceled_by_its_full_refund_says_so(api: Api) -> None:
+    booking_id = api.paid()
+
+    refund(api, booking_id)
+
+    booking = api.get(f"/api/bookings/{booking_id}/", ANN).json()
+    assert (booking["status"], booking["reason"]) == ("canceled", "refunded")

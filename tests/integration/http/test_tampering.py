@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.integration.http.api import ANN, OPERATOR, Api, bearer, problem_of
+from tests.integration.http.routes import DOCUMENT, OPERATIONS
 from tests.integration.http.test_door import PRIVILEGED
-from tests.integration.http.test_object_access import DOCUMENT, OPERATIONS
 
 WRITES = [
     (method, path) for (method, path), operation in OPERATIONS.items() if method == "POST" and operation["security"]

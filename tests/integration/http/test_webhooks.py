@@ -9,9 +9,7 @@ from structlog.testing import capture_logs
 
 from booking_payments.adapters.memory.gateway import due_deliveries
 from booking_payments.domain.errors import TryAgainLater
-from booking_payments.entrypoints.http.direct import DirectRequest
 from booking_payments.entrypoints.http.door import HEADERS_LIMIT
-from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import SECRET, House
@@ -66,14 +64,22 @@ def test_only_events_are_taken_here(api: Api) -> None:
     assert set(response.headers["allow"].split(", ")) == {"OPTIONS", "POST"}
 
 
-async def test_a_delivery_that_breaks_off_is_no_event() -> None:
+async def test_a_delivery_that_breaks_off_is_no_event(api: Api) -> None:
+    sent: list[Any] = []
+
     async def breaks_off() -> Any:
         return {"type": "http.disconnect"}
 
-    with pytest.raises(Refused) as refused:
-        await DirectRequest({"headers": []}, breaks_off, 100).body()  # type: ignore[arg-type] # all it looks at
+    async def send(message: Any) -> None:
+        sent.append(message)
 
-    assert refused.value.problem.status == 400
+    app: Any = api.client.app
+    path = {"path": "/api/webhooks/stripe", "raw_path": b"/api/webhooks/stripe", "query_string": b"", "root_path": ""}
+    addresses = {"client": ("192.0.2.1", 1), "server": ("shop", 80), "scheme": "http", "http_version": "1.1"}
+    await app({"type": "http", "method": "POST", "headers": [], **path, **addresses}, breaks_off, send)
+
+    assert sent[0]["status"] == 400
+    assert json.loads(sent[1]["body"])["code"] == "bad_request"
 
 
 def test_the_same_event_again_is_a_duplicate(api: Api) -> None:

@@ -51,7 +51,7 @@ async def test_a_message_lies_in_the_queue_with_what_orders_it(tmp_path: Path) -
 async def test_a_broker_that_is_not_there_takes_nothing() -> None:
     publisher = BrokerPublisher("pyamqp://guest:guest@127.0.0.1:1//", "bookings")
 
-    with pytest.raises(NotTaken, match="the broker did not take it"):
+    with pytest.raises(NotTaken, match="the broker did not accept the message"):
         await publisher.publish(MESSAGE)
     await publisher.close()
 
@@ -76,7 +76,7 @@ async def test_a_broker_that_falls_silent_is_left_without_a_goodbye() -> None:
         publisher = BrokerPublisher(url, "bookings", timeout=timedelta(seconds=0.5))
         await publisher.publish(MESSAGE)
 
-        with pytest.raises(NotTaken, match="the broker did not take it"):
+        with pytest.raises(NotTaken, match="the broker did not accept the message"):
             await publisher.publish(MESSAGE)
         await publisher.publish(MESSAGE)  # on a new connection
         await publisher.close()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from html import unescape
 from typing import Any
 
@@ -12,6 +13,7 @@ import structlog
 from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier
 from booking_payments.testing.house import ANN, House
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
@@ -96,6 +98,50 @@ def test_a_fee_on_top_is_shown_before_it_is_paid() -> None:
 
     assert "3.00 USD" in page
     assert "Pay 103.00 USD" in page
+
+
+STEPS = RefundPolicy(tiers=tuple(RefundTier(hours_before=h, percent=Decimal(p)) for h, p in ((48, 100), (24, 50))))
+LAST_TIER = "The refund policy of this booking allows no refund so close to the event."
+BY_ORGANIZER = "Only the organizer gives refunds of this booking; please ask them."
+
+
+@pytest.mark.parametrize(
+    ("terms", "changes", "said"),
+    [
+        (PaymentConfig(), {}, "Everything until the event starts."),
+        (
+            PaymentConfig(),
+            {"refund_policy": STEPS},
+            "Everything until 29 Mar 2026, 12:00 UTC, then 50 % until 30 Mar 2026, 12:00 UTC.",
+        ),
+        (PaymentConfig(), {"refund_policy": STEPS, "starts_in": timedelta(hours=20)}, LAST_TIER),
+        (
+            PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER)),
+            {},
+            "Everything until the event starts; the processing fee is kept.",
+        ),
+        (PaymentConfig(customer_refunds=CustomerRefunds.NONE), {"refund_policy": STEPS}, BY_ORGANIZER),
+    ],
+)
+def test_the_page_says_what_comes_back_before_and_after_it_is_paid(
+    terms: PaymentConfig, changes: dict[str, Any], said: str
+) -> None:
+    with open_site(House(config=terms)) as site:
+        booking_id = site.book(**changes)
+        before = site.get(address(booking_id)).text
+        site.run(site.house.payments.process_booking_payment, booking_id, "pm_card_visa")
+        after = site.get(address(booking_id)).text
+
+    assert f"<dt>Refund</dt><dd>{said}</dd>" in before
+    assert f"<dt>Refund</dt><dd>{said}</dd>" in after
+
+
+def test_where_there_is_nothing_to_refund_the_page_says_nothing_of_it(site: Site) -> None:
+    free, canceled = site.book(amount="0.00"), site.book(reference="R-2")
+    site.run(site.house.payments.cancel_booking, canceled)
+
+    for booking_id in (free, canceled):
+        assert "<dt>Refund</dt>" not in site.get(address(booking_id)).text
 
 
 def test_a_booking_that_costs_nothing_has_no_form(site: Site) -> None:

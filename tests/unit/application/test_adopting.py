@@ -389,7 +389,7 @@ async def test_without_a_booking_of_its_reference_it_is_left(storage: Storage) -
     house = restored(lost, storage)
     await house.book(reference="R-2")
 
-    assert "no booking bears its reference R-1" in await _reconciled(lost, house, view)
+    assert "no booking has its reference R-1" in await _reconciled(lost, house, view)
 
 
 @pytest.mark.parametrize("amount", ["99.99", "100.01"])
@@ -465,7 +465,7 @@ async def test_a_charge_for_a_booking_that_the_backup_had_is_left(storage: Stora
     await house.storage.transact(lambda uow: uow.bookings.add(booking))
     view = await pay(lost, booking)
 
-    assert f"our books have its booking {booking.id}, without this payment" in await _reconciled(lost, house, view)
+    assert f"the database has its booking {booking.id}, without this payment" in await _reconciled(lost, house, view)
     assert await status_of(house, booking) is BookingStatus.PENDING
 
 

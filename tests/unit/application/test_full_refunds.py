@@ -11,7 +11,7 @@ from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.views import NewBooking
 from booking_payments.application.world import PaymentConfig
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus
+from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
 from booking_payments.domain.errors import OutcomeUnknown, PaymentError, RefusedByRule, TryAgainLater
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.money import Currency, Money
@@ -60,7 +60,9 @@ async def test_a_full_refund_of_the_owner_cancels_the_booking_and_says_why() -> 
 
     await house.payments.refund_payment(booking.id, ANN)
 
-    assert await status(house, booking) is BookingStatus.CANCELED
+    ended = await house.payments.get_booking(booking.id)
+    assert (ended.status, ended.end_reason) == (BookingStatus.CANCELED, EndReason.REFUNDED)
+    assert ended.to_dict()["reason"] == "refunded"
     assert await releases(house, booking) == [
         ("customer:ann", ev.BookingReleased(status="canceled", reason="refunded"))
     ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from booking_payments.domain import decisions as decide
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.booking import BookingStatus, EndReason
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
     CardDeclined,
@@ -1575,6 +1575,19 @@ def test_a_closed_booking_is_not_closed_again() -> None:
 )
 def test_a_booking_follows_the_facts_of_its_payment(facts: decide.Facts, status: BookingStatus) -> None:
     assert decide.booking_after(a_booking(), facts) is status
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ((), None),
+        ((ev.BookingReleased(status="canceled"),), None),
+        ((ev.BookingReleased(status="canceled", reason="refunded"), ev.MethodRequired()), EndReason.REFUNDED),
+        ((ev.BookingReleased(status="expired", reason="attempts_exhausted"),), EndReason.ATTEMPTS_EXHAUSTED),
+    ],
+)
+def test_so_does_the_reason_of_its_end(facts: decide.Facts, reason: EndReason | None) -> None:
+    assert decide.end_reason_after(a_booking(), facts) is reason
 
 
 EXPIRES = ev.Purpose.EXPIRE_BOOKING

@@ -103,7 +103,7 @@ def test_two_currencies_never_mix(operator: str) -> None:
     with pytest.raises(CurrencyMismatch) as refused:
         getattr(usd("1.00"), operator)(eur("1.00"))
 
-    assert refused.value.message == "amounts in usd and eur do not mix"
+    assert refused.value.message == "amounts in usd and eur cannot be combined"
 
 
 def test_equal_numbers_of_two_currencies_are_not_equal() -> None:

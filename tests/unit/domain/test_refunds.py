@@ -193,6 +193,30 @@ def test_a_quote_holds_until_its_tier_ends(before: timedelta, until: timedelta) 
     assert refundable(tiers=STEPS).quote(STARTS - before, None).refundable_until == STARTS - until
 
 
+@pytest.mark.parametrize(
+    ("tiers", "before", "ahead"),
+    [
+        ((), TICK, [(100, 0 * HOUR)]),
+        ((), 0 * HOUR, []),
+        (STEPS, 72 * HOUR, [(100, 48 * HOUR), (50, 24 * HOUR)]),
+        (STEPS, 48 * HOUR, [(50, 24 * HOUR)]),
+        (STEPS, 24 * HOUR, []),
+    ],
+)
+def test_what_may_still_come_back_is_said_step_by_step(
+    tiers: tuple[RefundTier, ...], before: timedelta, ahead: list[tuple[int, timedelta]]
+) -> None:
+    found = RefundPolicy(tiers=tiers).shares_ahead(STARTS - before, STARTS)
+
+    assert found == tuple((Fraction(percent, 100), STARTS - until) for percent, until in ahead)
+
+
+def test_a_tier_that_gives_nothing_is_no_step() -> None:
+    policy = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal(0)),))
+
+    assert policy.shares_ahead(STARTS - 72 * HOUR, STARTS) == ()
+
+
 def test_without_tiers_all_comes_back_until_the_microsecond_before_the_event() -> None:
     quote = refundable().quote(STARTS - TICK, None)
 

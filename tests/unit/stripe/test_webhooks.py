@@ -257,7 +257,7 @@ async def test_only_signed_bodies_are_read() -> None:
 
 @pytest.mark.parametrize("secrets", [[], [""], ["", ""]])
 def test_without_a_secret_nobody_can_listen(secrets: list[str]) -> None:
-    with pytest.raises(ValueError, match="secret is needed"):
+    with pytest.raises(ValueError, match="secret is required"):
         StripeWebhooks(secrets)
 
 

@@ -1,9 +1,8 @@
-"""Bank transfers, settled by hand: the customer sends the money to the house's account, and an operator says when it
-is there.
+"""Bank transfers, settled by hand: an operator records the transfers that arrive on the merchant's account.
 
-Nobody outside is asked, so the gateway's side is a pair of tables (``store``). ``gateway`` is the port over them,
-``desk`` what the operator does. What the operator says reaches the payments as an event does after an outage: the
-gateway lists it, and it is taken in.
+No external system is called, so the gateway's state is in two tables (``store``). ``gateway`` implements the port over
+them, ``desk`` contains the operator's actions. An operator's action reaches the payment in the same way as a gateway
+event after an outage: the gateway lists it, and it is processed.
 """
 
 from booking_payments.adapters.bank_transfer.desk import TransferDesk

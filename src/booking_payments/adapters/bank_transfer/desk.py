@@ -1,8 +1,8 @@
-"""The operator's side: what came in on the account, and what was sent back.
+"""The operator's actions: recording money that arrived on the account, and money that was sent back.
 
-Each word of the operator's is one transaction in the gateway's books, then taken in like any event of a gateway, and
-leaves its record in the audit trail. Where the second step is cut short the next catching up does it, and so does the
-operator who says it again.
+Each action is one transaction in the gateway's tables; its event is then processed like that of any gateway, and
+recorded in the audit trail. If the second step is interrupted, the next catch-up completes it, or a repetition of the
+action.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,37 +25,43 @@ from booking_payments.domain.money import Money
 T = TypeVar("T")
 
 LONGEST: Final = 200
-"""Characters of a reason."""
+"""Largest length of a reason, in characters."""
 
 _BEFORE: Final = {
     RefundStatus.SUCCEEDED: (RefundStatus.PENDING,),
     RefundStatus.FAILED: (RefundStatus.PENDING, RefundStatus.SUCCEEDED),
 }
-"""What a refund was before it ended so: money that was sent may come back, and what failed is over."""
+"""The states from which a refund may enter each final state: sent money may come back, a failed refund is final."""
 
 
 class TransferDesk:
-    """Says what happened on the house's account. ``gateway`` is the one that ``world`` works with."""
+    """The operator's actions on the account. ``gateway`` is the one that ``world`` uses."""
 
     def __init__(self, gateway: BankTransferGateway, world: World) -> None:
         self._gateway = gateway
         self._world = world
 
     async def awaited(self) -> Sequence[Transfer]:
-        """Transfers that customers were asked for, oldest first."""
+        """Return the transfers that customers were asked to make, oldest first."""
         which = self._gateway.store.tables.transfers.c.status == WAITS.value
         return await self._gateway.store.read(lambda records: records.transfers(which))
 
     async def to_send(self) -> Sequence[Payback]:
-        """Refunds that nobody has sent yet, oldest first."""
+        """Return the refunds that have not been sent yet, oldest first."""
         which = self._gateway.store.tables.paybacks.c.status == RefundStatus.PENDING.value
         return await self._gateway.store.read(lambda records: records.paybacks(which))
 
     async def received(self, given: str, amount: Money, caller: Caller) -> Transfer:
-        """The money named by a reference is on the account.
+        """Record that the money of the transfer with this reference has arrived.
 
-        Raises ``NotFound`` for a reference that is none, ``RefusedByRule`` for another amount than was asked for, and
-        ``NotPossibleNow`` when nobody waits for it: it was given up, or came before.
+        Args:
+            given: the reference on the account statement; its case, spaces and look-alike letters do not matter.
+            amount: the amount that arrived.
+
+        Raises:
+            NotFound: no transfer has this reference.
+            RefusedByRule: the amount differs from the requested one.
+            NotPossibleNow: the transfer was canceled, or recorded before.
         """
 
         async def work() -> Transfer:
@@ -69,26 +75,26 @@ class TransferDesk:
         return await self._audited("receive_transfer", caller, work, asked, lambda transfer: _booking(transfer))
 
     async def sent(self, refund_id: str, caller: Caller) -> Payback:
-        """A refund has left the account. Raises ``NotFound``, and ``NotPossibleNow`` when it is not to be sent."""
+        """Record that a refund was sent. Raises ``NotFound``, and ``NotPossibleNow`` if it has failed."""
         return await self._end_refund("send_refund", refund_id, RefundStatus.SUCCEEDED, None, caller)
 
     async def failed(self, refund_id: str, reason: str, caller: Caller) -> Payback:
-        """A refund can't be sent, or came back after it was. Raises ``NotFound``."""
+        """Record that a refund cannot be sent, or was returned. Raises ``NotFound``."""
         return await self._end_refund("fail_refund", refund_id, RefundStatus.FAILED, reason[:LONGEST], caller)
 
-    # --- in the gateway's books
+    # --- in the gateway's tables
 
     async def _arrive(self, records: Records, given: str, amount: Money) -> tuple[Transfer, bool]:
-        """The transfer, with its money; whether that is news."""
+        """Return the transfer as succeeded, and whether this changed it."""
         transfer = await records.transfer(reference(given), lock=True)
         if transfer is None:
-            raise NotFound("no transfer has this reference; look at: booking-payments transfers list")
+            raise NotFound("no transfer has this reference; see: booking-payments transfers list")
         if transfer.amount != amount:
-            told = f"{transfer.amount} was asked for, not {amount}; settle the difference with the customer first"
-            raise RefusedByRule(told, code="amount_differs")
+            message = f"{transfer.amount} was requested, not {amount}; settle the difference with the customer first"
+            raise RefusedByRule(message, code="amount_differs")
         if transfer.status is PaymentStatus.CANCELED:
-            told = "this transfer was given up, since nobody paid in time; send the money back"
-            raise NotPossibleNow(told, code="transfer_given_up")
+            message = "this transfer was canceled because it was not paid in time; send the money back"
+            raise NotPossibleNow(message, code="transfer_given_up")
         if transfer.status is PaymentStatus.SUCCEEDED:
             return transfer, False
         here = evolve(transfer, status=PaymentStatus.SUCCEEDED, ended_at=self._gateway.clock.now())
@@ -96,12 +102,16 @@ class TransferDesk:
         return here, True
 
     async def _require_unbooked(self, transfer: Transfer) -> None:
-        """Said before: fine while it is not in the payment's books yet. After that it may be a second transfer."""
+        """Raise unless the payment of a transfer that was recorded before is still open.
+
+        If it is not, the money may be that of a second transfer.
+        """
         payment_id = transfer.metadata.get("payment_id", "")
         payment = await self._world.storage.read(lambda uow: uow.payments.get(payment_id))
         if payment is None or not payment.status.is_open:
-            told = f"this transfer was received on {transfer.ended_at:%Y-%m-%d}; if money came twice, send one back"
-            raise NotPossibleNow(told, code="already_received")
+            received = f"this transfer was received on {transfer.ended_at:%Y-%m-%d}"
+            message = f"{received}; if it was paid twice, send one payment back"
+            raise NotPossibleNow(message, code="already_received")
 
     async def _end_refund(
         self, operation: str, refund_id: str, status: RefundStatus, failure: str | None, caller: Caller
@@ -109,7 +119,7 @@ class TransferDesk:
         async def end(records: Records) -> Payback:
             payback = await records.payback(refund_id, lock=True)
             if payback is None:
-                raise NotFound("no refund has this id; look at: booking-payments transfers list")
+                raise NotFound("no refund has this id; see: booking-payments transfers list")
             if payback.status is status:
                 return payback
             if payback.status not in _BEFORE[status]:

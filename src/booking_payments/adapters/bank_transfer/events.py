@@ -1,4 +1,4 @@
-"""What became of transfers and refunds, as events. Nobody sends them over the wire: they are listed, and kept."""
+"""Events of transfers and refunds. They are not sent as webhooks but listed, and stored."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, Webhoo
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
-    """An event as it is kept; it names what has changed, and that is read anew."""
+    """The stored form of an event; it names the changed record, which is then read."""
 
     id: str
     type: str
@@ -36,27 +36,27 @@ _KINDS: Final = {**dict.fromkeys(_OF_TRANSFER.values(), "intent"), **dict.fromke
 
 
 class BankTransferEvents:
-    """Reads events that are kept. Bank transfers send no webhooks."""
+    """Decodes stored events. Bank transfers send no webhooks."""
 
     async def read(self, request: WebhookRequest) -> GatewayEvent:
-        """Raises ``WebhooksNotTaken``."""
+        """Raise ``WebhooksNotTaken``."""
         raise WebhooksNotTaken
 
     def read_again(self, body: str) -> GatewayEvent:
-        """The event in a body that is kept. Raises ``WebhookRefused`` for what is no event."""
+        """Return the event in a stored body. Raises ``WebhookRefused`` for any other text."""
         try:
             return _event(_decoder.decode(body))
         except (msgspec.DecodeError, KeyError) as error:
-            raise WebhookRefused("the body is no event of a bank transfer", code="event_malformed") from error
+            raise WebhookRefused("the body is not an event of a bank transfer", code="event_malformed") from error
 
 
 def of_transfer(transfer: Transfer) -> GatewayEvent:
-    """What became of a transfer."""
+    """Return the event of a transfer in a final state."""
     return _ended(_OF_TRANSFER[transfer.status], transfer, transfer.id)
 
 
 def of_payback(payback: Payback) -> GatewayEvent:
-    """What became of a refund."""
+    """Return the event of a refund in a final state."""
     return _ended(_OF_REFUND[payback.status], payback, payback.transfer_id)
 
 

@@ -1,7 +1,7 @@
 """The gateway port over bank transfers.
 
-An id is made from the idempotency key, so the same key finds what it has made, for ever. What else changes something
-leads to one state only, and is the same however often it is asked for.
+Ids are derived from the idempotency key, so a repeated key always finds the record that it created. All other changes
+lead to one state only, so their repetition has no effect.
 """
 
 from collections.abc import Sequence
@@ -33,14 +33,14 @@ from booking_payments.ports.webhooks import GatewayEvent
 R = TypeVar("R", Transfer, Payback)
 
 METHOD: Final = "bank_transfer"
-"""The one payment method."""
+"""The only payment method."""
 
 WAITS: Final = PaymentStatus.REQUIRES_ACTION
-"""The customer has been told where to send the money."""
+"""The customer has received the instructions for the transfer."""
 
 
 class BankTransferGateway:
-    """Real money moves, by the customer's hand. ``pay_to`` tells the customer where to send it."""
+    """The gateway port; real money moves. ``pay_to`` is the text that names the account, for the customer."""
 
     name = "bank_transfer"
     livemode = True
@@ -53,9 +53,10 @@ class BankTransferGateway:
     # --- intents
 
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
-        """Expect a transfer. Raises ``Refused`` for other methods, and for money that is to be held."""
+        """Create a transfer to wait for. Raises ``Refused`` for other methods, and for a manual capture."""
         if instruction.capture_method is CaptureMethod.MANUAL:
-            raise Refused("a bank transfer can't be held; leave capture_method out", code="capture_method_unsupported")
+            message = "a bank transfer cannot be authorized only; leave capture_method out"
+            raise Refused(message, code="capture_method_unsupported")
         _require_method(instruction.payment_method_id)
         transfer = Transfer(
             id=transfer_id(idempotency_key),
@@ -78,7 +79,7 @@ class BankTransferGateway:
         return await self.store.transact(work)
 
     async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
-        """There is one method only, so that nothing changes."""
+        """Return the transfer unchanged, since there is only one method."""
         _require_method(instruction.payment_method_id)
         transfer = _there(await self.store.read(lambda records: records.transfer(instruction.intent_id)))
         if not transfer.status.is_open:
@@ -86,7 +87,7 @@ class BankTransferGateway:
         return self._intent(transfer)
 
     async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
-        """Tell the customer where to send the money."""
+        """Show the customer the instructions for the transfer."""
         _require_method(instruction.payment_method_id)
 
         async def work(records: Records) -> IntentReport:
@@ -100,11 +101,11 @@ class BankTransferGateway:
         return await self.store.transact(work)
 
     async def capture_intent(self, instruction: CaptureIntent, idempotency_key: str) -> IntentReport:
-        """Raises ``Refused``: nothing is ever held."""
+        """Raise ``Refused``: a transfer cannot be held."""
         _refuse_state(_there(await self.store.read(lambda records: records.transfer(instruction.intent_id))))
 
     async def cancel_intent(self, instruction: CancelIntent, idempotency_key: str) -> IntentReport:
-        """Expect the money no longer. Raises ``Refused`` when it is there."""
+        """Cancel a transfer that has not arrived. Raises ``Refused`` when it has."""
 
         async def work(records: Records) -> IntentReport:
             transfer = _there(await records.transfer(instruction.intent_id, lock=True))
@@ -119,25 +120,25 @@ class BankTransferGateway:
         return await self.store.transact(work)
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
-        """The transfer as it is now."""
+        """Return the transfer in its present state."""
         return self._intent(_there(await self.store.read(lambda records: records.transfer(intent_id))))
 
     def amount_step(self, currency: Currency) -> int:
-        """1: every amount can be sent."""
+        """Return 1: every amount can be transferred."""
         return 1
 
     def check_amount(self, amount: Money) -> None:
-        """Every amount can be sent."""
+        """Accept every amount."""
 
     def check_charge(self, amount: Money) -> None:
-        """Every amount can be sent."""
+        """Accept every amount."""
 
     # --- refunds
 
     _refund_id = staticmethod(refund_id)
 
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
-        """Put money on the list of what is to be sent back. Raises ``Refused`` for more than there is."""
+        """Create a refund for an operator to send. Raises ``Refused`` when it exceeds the rest of the transfer."""
         payback = Payback(
             id=self._refund_id(idempotency_key),
             transfer_id=instruction.intent_id,
@@ -160,42 +161,42 @@ class BankTransferGateway:
         return await self.store.transact(work)
 
     async def retrieve_refund(self, refund_id: str) -> RefundReport:
-        """The refund as it is now."""
+        """Return the refund in its present state."""
         return _refund(_there(await self.store.read(lambda records: records.payback(refund_id))))
 
     async def list_refunds(self, intent_id: str) -> Sequence[RefundReport]:
-        """All refunds of a transfer, oldest first."""
+        """Return all refunds of a transfer, oldest first."""
         mine = self.store.tables.paybacks.c.transfer_id == intent_id
         return [_refund(each) for each in await self.store.read(lambda records: records.paybacks(mine))]
 
-    # --- disputes: a transfer can't be taken back by the customer's bank
+    # --- disputes: the customer's bank cannot reverse a transfer
 
     async def retrieve_dispute(self, dispute_id: str) -> DisputeReport:
-        """Raises ``NotThere``."""
+        """Raise ``NotThere``."""
         raise NotThere("bank transfers have no disputes", code="resource_missing")
 
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
-        """None."""
+        """Return an empty list."""
         return []
 
     async def list_disputes_opened(self, since: datetime, until: datetime | None = None) -> Sequence[DisputeReport]:
-        """None."""
+        """Return an empty list."""
         return []
 
-    # --- looking back
+    # --- lists
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport]:
-        """Transfers that were asked for in that time, oldest first."""
+        """Return the transfers created in that time, oldest first."""
         which = made_between(self.store.tables.transfers, since, until)
         return [self._intent(each) for each in await self.store.read(lambda records: records.transfers(*which))]
 
     async def list_refunds_made(self, since: datetime, until: datetime | None = None) -> Sequence[RefundReport]:
-        """Refunds that were asked for in that time, oldest first."""
+        """Return the refunds created in that time, oldest first."""
         which = made_between(self.store.tables.paybacks, since, until)
         return [_refund(each) for each in await self.store.read(lambda records: records.paybacks(*which))]
 
     async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
-        """What has ended in that time, oldest first."""
+        """Return the events of transfers and refunds that ended in that time, oldest first."""
 
         async def work(records: Records) -> list[GatewayEvent]:
             transfers = await records.transfers(*ended_between(self.store.tables.transfers, since, until))
@@ -222,7 +223,7 @@ class BankTransferGateway:
         )
 
     def _instructions(self, transfer: Transfer) -> dict[str, object]:
-        """What the customer has to know, under the names that Stripe has for it."""
+        """Return the instructions for the customer, with Stripe's field names."""
         instructions = {
             "reference": transfer.id,
             "amount": str(transfer.amount),
@@ -248,9 +249,7 @@ def _refund(payback: Payback) -> RefundReport:
 
 def _require_method(method_id: str | None) -> None:
     if method_id not in (None, METHOD):
-        raise Refused(
-            f"the only payment method here is {METHOD}", code="payment_method_unknown", param="payment_method"
-        )
+        raise Refused(f"the only payment method is {METHOD}", code="payment_method_unknown", param="payment_method")
 
 
 async def _require_enough(records: Records, tables: RecordTables, transfer: Transfer, amount: Money) -> None:
@@ -259,9 +258,9 @@ async def _require_enough(records: Records, tables: RecordTables, transfer: Tran
     earlier = await records.paybacks(tables.paybacks.c.transfer_id == transfer.id)
     given = sum(each.amount.minor for each in earlier if not each.status.is_lost)
     if given >= transfer.amount.minor:
-        raise Refused("all of it has been given back", code="charge_already_refunded")
+        raise Refused("the transfer has been refunded in full", code="charge_already_refunded")
     if amount.currency is not transfer.amount.currency or given + amount.minor > transfer.amount.minor:
-        raise Refused("more than is left of the payment", code="refund_exceeds_charge", param="amount")
+        raise Refused("the refund exceeds the rest of the payment", code="refund_exceeds_charge", param="amount")
 
 
 def _refuse_state(transfer: Transfer) -> NoReturn:
@@ -276,5 +275,5 @@ def _there(found: R | None) -> R:
 
 def _same(there: R, terms: str) -> R:
     if there.terms != terms:
-        raise KeyMisused("the key was used for something else", code="idempotency_error")
+        raise KeyMisused("the key was used for another request", code="idempotency_error")
     return there

@@ -1,4 +1,4 @@
-"""What is remembered of each transfer, and of the money that goes back."""
+"""The stored records: transfers of customers, and refunds by transfer."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Money
 
 _LETTERS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Crockford's base 32: none of its letters is taken for another when a reference is copied by hand."""
+"""Crockford's base 32, without letters that are confused when a reference is copied by hand."""
 _MISREAD: Final = str.maketrans("iol", "101")
 
 _TRANSFER: Final = "bt_"
@@ -19,15 +19,16 @@ _REFUND: Final = "btr_"
 _RECEIPT: Final = "mr_"
 _RECEIPT_REFUND: Final = "mrr_"
 _LENGTH: Final = 14
-"""Letters of a reference: 70 bits, which no two keys share by chance."""
+"""Letters of a reference: 70 bits, so that two keys do not collide."""
 
 
 @frozen(kw_only=True)
 class Transfer:
-    """Money that a customer is to send. The customer names the id as the reference of the transfer.
+    """A transfer that a customer is to make. The id is the reference that the customer states.
 
-    ``terms`` is what was asked for, in short: who asks for something else under the same key is told so. ``ended_at``
-    is when the money was there, or was given up.
+    Attributes:
+        terms: fingerprint of the request; another request under the same key is rejected.
+        ended_at: when the money arrived, or the transfer was canceled; None before.
     """
 
     id: str
@@ -41,7 +42,13 @@ class Transfer:
 
 @frozen(kw_only=True)
 class Payback:
-    """Money that the house is to send back. ``ended_at`` is when it was sent, could not be, or came back."""
+    """A refund that the merchant is to transfer.
+
+    Attributes:
+        terms: fingerprint of the request.
+        ended_at: when it was sent, could not be sent, or was returned; None before.
+        failure: the operator's reason for a failed refund.
+    """
 
     id: str
     transfer_id: str
@@ -65,23 +72,26 @@ def receipt_refund_id(idempotency_key: str) -> str:
 
 
 def transfer_id(idempotency_key: str) -> str:
-    """The id of the one transfer that is made under a key. Whoever sends the key again finds it."""
+    """Return the id of the transfer that this key creates, the same for every repetition."""
     return _TRANSFER + _letters(f"transfer {idempotency_key}")
 
 
 def refund_id(idempotency_key: str) -> str:
-    """The id of the one refund that is made under a key."""
+    """Return the id of the refund that this key creates, the same for every repetition."""
     return _REFUND + _letters(f"refund {idempotency_key}")
 
 
 def reference(given: str) -> str:
-    """The id of the transfer that a customer meant: banks change the case, and people the spaces and look-alikes."""
+    """Return the transfer's id for a reference as it appears on a statement.
+
+    Banks change its case, and people add spaces or confuse similar letters.
+    """
     letters = "".join(each for each in given.lower() if each.isalnum())
     return _TRANSFER + letters.removeprefix("bt").translate(_MISREAD)
 
 
 def short(*terms: object) -> str:
-    """What was asked for, in few letters."""
+    """Return the fingerprint of a request."""
     return hashlib.sha256(repr(terms).encode()).hexdigest()
 
 

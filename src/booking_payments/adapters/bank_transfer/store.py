@@ -1,7 +1,7 @@
-"""The gateway's own books: two tables, and transactions over them.
+"""The gateway's own tables, and transactions over them.
 
-They lie in the service's database and are migrated with it, but nothing of the service reads them. No transaction of
-the service is open while a gateway is called, so the two never wait for each other.
+They are in the service's database and migrated with it, but the rest of the service does not read them. The service
+calls a gateway only outside of its own transactions, so the two never wait for each other's locks.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -24,33 +24,33 @@ from booking_payments.ports.gateway import Silent
 T = TypeVar("T")
 
 MAX_BEGINS: Final = 3
-"""How often a transaction is begun: somebody else may just have made the same record."""
+"""How often a transaction is started: another one may have inserted the same record in between."""
 
 
 class Records:
-    """One transaction's view of the tables."""
+    """The tables within one transaction."""
 
     def __init__(self, connection: AsyncConnection, tables: RecordTables) -> None:
         self._connection, self._tables = connection, tables
 
     async def transfer(self, transfer_id: str, *, lock: bool = False) -> Transfer | None:
-        """The transfer with this id; with ``lock`` nobody else changes it before this transaction ends."""
+        """Return the transfer with this id; None if it is unknown. ``lock`` locks it until the transaction ends."""
         query = select(self._tables.transfers).where(self._tables.transfers.c.id == transfer_id)
         row = (await self._connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
         return _transfer(row) if row else None
 
     async def payback(self, refund_id: str, *, lock: bool = False) -> Payback | None:
-        """The refund with this id."""
+        """Return the refund with this id; None if it is unknown. ``lock`` as in ``transfer``."""
         query = select(self._tables.paybacks).where(self._tables.paybacks.c.id == refund_id)
         row = (await self._connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
         return _payback(row) if row else None
 
     async def transfers(self, *which: ColumnElement[bool]) -> Sequence[Transfer]:
-        """Transfers, oldest first."""
+        """Return the transfers that match, oldest first."""
         return [_transfer(row) for row in await self._oldest_first(self._tables.transfers, which)]
 
     async def paybacks(self, *which: ColumnElement[bool]) -> Sequence[Payback]:
-        """Refunds, oldest first."""
+        """Return the refunds that match, oldest first."""
         return [_payback(row) for row in await self._oldest_first(self._tables.paybacks, which)]
 
     async def add_transfer(self, transfer: Transfer) -> None:
@@ -79,7 +79,7 @@ class Records:
 
 
 class TransferStore:
-    """Transactions over the tables."""
+    """Runs transactions over the tables."""
 
     def __init__(self, engine: AsyncEngine, tables: RecordTables) -> None:
         self._engine, self.tables = engine, tables
@@ -90,22 +90,22 @@ class TransferStore:
         return cls(open_engine(database_url), tables)
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         await self._engine.dispose()
 
     async def transact(self, work: Callable[[Records], Awaitable[T]]) -> T:
-        """All of ``work``, or nothing. Raises ``Silent`` when the database does not say which of them it was."""
+        """Run ``work`` in one transaction. Raises ``Silent`` when its outcome is unknown."""
         for begun in range(1, MAX_BEGINS + 1):
             try:
                 async with self._begun(self._engine) as records:
                     return await work(records)
             except IntegrityError as error:
                 if begun == MAX_BEGINS:
-                    raise Silent("the database did not take it", code="database_busy") from error
+                    raise Silent("the database did not accept the record", code="database_busy") from error
         raise AssertionError("unreachable")
 
     async def read(self, work: Callable[[Records], Awaitable[T]]) -> T:
-        """``work``, which changes nothing and waits for nobody. Raises ``Silent``."""
+        """Run ``work``, which only reads, without locks. Raises ``Silent`` when the database does not respond."""
         async with self._begun(self._engine.execution_options(**{READS: True})) as records:
             return await work(records)
 
@@ -117,16 +117,16 @@ class TransferStore:
         except IntegrityError:
             raise
         except DBAPIError as error:
-            raise Silent("the database did not answer", code="database_unavailable") from error
+            raise Silent("the database did not respond", code="database_unavailable") from error
 
 
 def made_between(table: Table, since: datetime, until: datetime | None) -> Sequence[ColumnElement[bool]]:
-    """Records made at or after ``since``, and before ``until``."""
+    """Return the condition for records created at or after ``since``, and before ``until``."""
     return _between(table.c.created_at, since, until)
 
 
 def ended_between(table: Table, since: datetime, until: datetime | None) -> Sequence[ColumnElement[bool]]:
-    """Records that have ended in that time."""
+    """Return the condition for records that ended in that time."""
     return _between(table.c.ended_at, since, until)
 
 

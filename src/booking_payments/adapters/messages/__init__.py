@@ -1,1 +1,1 @@
-"""How messages leave the house: as signed webhooks, or over a broker."""
+"""Adapters that deliver messages to the booking app: signed webhooks, or a broker."""

@@ -1,4 +1,4 @@
-"""Messages over a broker: whatever Kombu reaches by its address, RabbitMQ, Redis, Amazon SQS and others."""
+"""Delivery of messages over a broker that Kombu supports: RabbitMQ, Redis, Amazon SQS and others."""
 
 import importlib
 from collections.abc import Mapping
@@ -12,22 +12,29 @@ from booking_payments.adapters.messages.payload import MEDIA_TYPE, payload
 from booking_payments.ports.publisher import Message, NotTaken
 
 kombu: Final[Any] = importlib.import_module("kombu")
-"""It has no types."""
+"""Imported dynamically because it has no type annotations."""
 
 TIMEOUT: Final = timedelta(seconds=10)
-"""How long the broker may take for each answer."""
+"""Time limit for each response of the broker."""
 
 GOODBYE_S: Final = 1
-"""How long taking leave may take."""
+"""Time limit for closing a connection, in seconds."""
 
 PERSISTENT: Final = 2
+"""AMQP delivery mode: the broker stores the message on disk."""
 
 
 class BrokerPublisher:
-    """Puts each message into the durable queue ``queue`` of the broker at ``url``.
+    """Publishes each message to a durable queue.
 
-    Kombu blocks, so it works in a thread, one message at a time. RabbitMQ confirms that it has a message before it
-    counts as taken. ``options`` are those of Kombu's transport.
+    Kombu blocks, so it runs in a thread, one message at a time. With RabbitMQ a message counts as delivered once the
+    broker has confirmed it.
+
+    Args:
+        url: address of the broker, with Kombu's schemes.
+        queue: name of the queue.
+        options: Kombu's transport options.
+        timeout: time limit for each response of the broker.
     """
 
     def __init__(
@@ -35,7 +42,7 @@ class BrokerPublisher:
     ) -> None:
         self._url, self._timeout_s = url, timeout.total_seconds()
         self._options = {**_patience(url, self._timeout_s), **(options or {})}
-        # The nameless exchange leads to the queue by itself; bindings to others are remembered even when they failed.
+        # The default exchange routes to the queue without a binding; Kombu caches bindings even when they failed.
         self._queue = kombu.Queue(queue, kombu.Exchange(""), routing_key=queue, durable=True)
         self._line: _Line | None = None
         self._turn = anyio.Lock()
@@ -44,26 +51,26 @@ class BrokerPublisher:
         try:
             async with self._turn:
                 await self._publish(message)
-        except Exception as error:  # each transport has errors of its own
-            raise NotTaken(f"the broker did not take it ({type(error).__name__})") from None
+        except Exception as error:  # each transport raises different errors
+            raise NotTaken(f"the broker did not accept the message ({type(error).__name__})") from None
 
     async def _publish(self, message: Message) -> None:
         line = self._line = self._line or _Line(self._url, self._options, self._timeout_s)
         try:
             await anyio.to_thread.run_sync(line.publish, message, self._queue, abandon_on_cancel=True)
-        except BaseException:  # nobody waits any longer, for example
+        except BaseException:  # a cancellation as well: the connection is in an unknown state
             await self._hang_up()
             raise
 
     async def _hang_up(self) -> None:
-        """The next message has a new connection, whatever becomes of this one and of the thread that works with it."""
+        """Abort the connection and abandon its thread; the next message opens a new one."""
         line, self._line = self._line, None
         if line is not None:
             with anyio.move_on_after(GOODBYE_S, shield=True):
                 await anyio.to_thread.run_sync(line.cut, abandon_on_cancel=True)
 
     async def close(self) -> None:
-        """Let go of the connection, with a goodbye where the broker answers it."""
+        """Close the connection, orderly if the broker responds."""
         if self._line is not None:
             with anyio.move_on_after(GOODBYE_S):
                 await anyio.to_thread.run_sync(self._line.say_goodbye, abandon_on_cancel=True)
@@ -71,7 +78,7 @@ class BrokerPublisher:
 
 
 class _Line:
-    """One connection, which is opened by the first message."""
+    """One connection, opened by the first message."""
 
     def __init__(self, url: str, options: Mapping[str, Any], timeout_s: float) -> None:
         self._connection = kombu.Connection(url, connect_timeout=timeout_s, transport_options=dict(options))
@@ -80,7 +87,7 @@ class _Line:
 
     def publish(self, message: Message, queue: Any) -> None:
         if self._producer is None:
-            # A channel of its own: with the connection's a broker that is away would be tried for ever.
+            # A separate channel: the connection's default channel retries an unavailable broker without end.
             self._producer = kombu.Producer(self._connection.channel())
         self._producer.publish(
             payload(message),
@@ -98,18 +105,18 @@ class _Line:
         )
 
     def say_goodbye(self) -> None:
-        """Close it as the protocol has it, which waits for an answer."""
+        """Close the connection with the protocol's handshake, which waits for a response."""
         with suppress(Exception):
             self._connection.release()
 
     def cut(self) -> None:
-        """Close it without a word. A thread that still waits for an answer is told so that none will come."""
-        with suppress(Exception):  # it is given up anyway
+        """Close the socket. A thread that waits for a response gets an error."""
+        with suppress(Exception):  # the connection is discarded in any case
             self._connection.collect()
 
 
 def _patience(url: str, timeout_s: float) -> Mapping[str, Any]:
-    """The transport's options that bound what Kombu's own timeouts leave out: declaring a queue, opening a channel."""
+    """Return the transport options for time limits that Kombu's own ones omit: declaring a queue, opening a channel."""
     if url.startswith(("amqp", "pyamqp")):
         return {"confirm_publish": True, "read_timeout": timeout_s, "write_timeout": timeout_s}
     if url.startswith("redis"):

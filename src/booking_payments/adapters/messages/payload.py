@@ -1,4 +1,4 @@
-"""What a message looks like outside: the same over every way that it takes."""
+"""The JSON form of a message, the same for every channel."""
 
 import msgspec
 
@@ -8,5 +8,5 @@ MEDIA_TYPE = "application/json"
 
 
 def payload(message: Message) -> bytes:
-    """The message as JSON: ``type``, ``timestamp`` and ``data`` as Standard Webhooks names them, and what orders it."""
+    """Return the message as JSON: ``type``, ``timestamp`` and ``data`` as in Standard Webhooks, and its position."""
     return msgspec.json.encode(message.to_dict())

@@ -8,7 +8,10 @@ from datetime import datetime
 
 
 def headers(message_id: str, body: bytes, keys: Sequence[bytes], now: datetime) -> dict[str, str]:
-    """The three headers of a delivery, signed with each key, so that receivers may change theirs when they like."""
+    """Return the three headers of a delivery.
+
+    The body is signed with each key, so that receivers can rotate their secret at any time.
+    """
     timestamp = str(int(now.timestamp()))
     signed = b".".join((message_id.encode(), timestamp.encode(), body))
     signatures = (base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode() for key in keys)

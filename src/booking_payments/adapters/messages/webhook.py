@@ -1,4 +1,4 @@
-"""Messages as outgoing webhooks: a signed POST to the booking app."""
+"""Delivery of messages as outgoing webhooks: a signed POST request to the booking app."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,13 +15,17 @@ from booking_payments.ports.publisher import Message, NotTaken
 from booking_payments.ports.signing_key import signing_key
 
 TIMEOUT: Final = timedelta(seconds=15)
-"""How long a receiver may take in all; the specification recommends 15 to 30 seconds."""
+"""Time limit of a delivery; the specification recommends 15 to 30 seconds."""
 
 
 class WebhookPublisher:
-    """Posts each message to ``url``, signed with each of ``secrets``. Any answer of 200 to 299 takes it.
+    """Posts each message to a URL. A response with status 200 to 299 counts as delivered.
 
-    ``network``: proxies and certificates, by default the environment's.
+    Args:
+        url: address of the receiver.
+        secrets: each one signs the message.
+        timeout: time limit of a delivery.
+        network: proxies and certificates; None: from the environment.
     """
 
     def __init__(
@@ -57,10 +61,10 @@ class WebhookPublisher:
             raise NotTaken(f"the receiver answered {status}")
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> int:
-        """Only the status is read: what else a receiver says is none of our business."""
+        """Return the status of the response; its body is not read."""
         async with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
             return answer.status_code
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         await self._client.aclose()

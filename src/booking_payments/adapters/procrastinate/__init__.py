@@ -1,1 +1,1 @@
-"""Background work on any number of machines, over the one PostgreSQL that they share: Procrastinate."""
+"""Background work on several machines with Procrastinate, over a shared PostgreSQL database."""

@@ -1,4 +1,4 @@
-"""Whether there are workers: those that showed signs of life lately, on whatever machine."""
+"""Whether background workers are alive, on any machine."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from booking_payments.adapters.procrastinate.queue import JobQueue
 
 STALLED_S: Final = 30
-"""A worker that has been silent for longer is dead, or as good as dead; it says something every ten seconds."""
+"""A worker without a heartbeat for this time counts as dead; a live one sends one every ten seconds."""
 
 LOOK_S: Final = 5
-"""How long a look may take."""
+"""Time limit of the query, in seconds."""
 
 _ALIVE: Final = text(
     "SELECT EXISTS (SELECT 1 FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => :stalled))"
@@ -21,14 +21,17 @@ _ALIVE: Final = text(
 
 
 class WorkerLiveness:
-    """Looks for workers, and lets the queue know, if there is one. ``has_workers``: whether there were any then."""
+    """Checks for live workers, and informs the queue. ``has_workers`` is the result of the last check."""
 
     def __init__(self, engine: AsyncEngine, queue: "JobQueue | None" = None) -> None:
         self._engine, self._queue = engine, queue
         self.has_workers = False
 
     async def look(self) -> int:
-        """Look once; returns whether there are any. Raises ``TimeoutError`` where the database says nothing."""
+        """Check once; returns 1 if there are workers, otherwise 0.
+
+        Raises ``TimeoutError`` if the database does not respond.
+        """
         with anyio.fail_after(LOOK_S):
             async with self._engine.connect() as connection:
                 found = await connection.execute(_ALIVE, {"stalled": STALLED_S})

@@ -1,8 +1,8 @@
-"""Asking for work in the transaction that makes it necessary: the job is there when, and only when, the transaction is.
+"""Deferring jobs in the transaction that requires them, so that they commit together.
 
-Settling is asked for job by job. Delivering is asked for once in a while: a job for it takes whatever it finds, and
-goes on looking for longer than this process then holds its tongue. So however many webhooks come in a second, a few
-jobs are made of them. A job that is lost after all is only a late one: workers look for what is due anyway.
+Jobs that settle a payment are deferred one by one. Jobs that deliver messages are deferred once in ``QUIET_S``: such a
+job delivers everything that it finds, and continues to look for longer than that. So a burst of webhooks creates only a
+few jobs. A lost job only delays its work, since workers also look for due work themselves.
 """
 
 import time
@@ -23,33 +23,38 @@ DELIVER: Final = "booking_payments.deliver_messages"
 
 FIRST: Final = 2
 SOON: Final = 1
-"""Priorities, over 0 of all other jobs: what needs no gateway, or seldom, does not stand in line behind those who wait
-for one that is silent."""
+"""Priorities; other jobs have 0.
+
+Jobs that rarely need the gateway are not delayed by jobs that wait for its response.
+"""
 
 QUIET_S: Final = 0.25
-"""For so long a process asks for one delivery at most."""
+"""A process defers at most one delivery job in this time, in seconds."""
 
 LINGER_S: Final = 2 * QUIET_S
-"""For so long a delivery goes on looking: until those have committed that held their tongue because of it."""
+"""How long a delivery job looks for messages, in seconds.
+
+By then the transactions that deferred no job because of this one are committed.
+"""
 
 
 class JobQueue:
-    """Defers jobs on the connection of a transaction; only while there are workers to do them (``has_workers``)."""
+    """Defers jobs on a transaction's connection, as long as there are workers (``has_workers``)."""
 
     def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
-        self._app = App(connector=PsycopgConnector())  # never opened: it writes on the transactions' connections
+        self._app = App(connector=PsycopgConnector())  # never opened: jobs are written on the transactions' connections
         self._elapsed = elapsed
         self._asked_at: float | None = None
         self.has_workers = False
 
     async def defer(self, jobs: Sequence[tuple[Job, datetime]], connection: AsyncConnection[Any]) -> None:
-        """Write the jobs of one transaction, all at once, on its connection, before it commits."""
+        """Write all jobs of one transaction on its connection, before it commits."""
         wanted = self._wanted(jobs) if self.has_workers else []
         if wanted:
             try:
                 await self._app.job_manager.batch_defer_jobs_async(wanted, connection=connection)
             except ConnectorException as error:
-                raise error.__cause__ or error from None  # the driver's own, which storage knows what to do about
+                raise error.__cause__ or error from None  # the driver's error, which the storage adapter handles
 
     def _wanted(self, jobs: Sequence[tuple[Job, datetime]]) -> list[QueuedJob]:
         settled = {job.payment_id: at for job, at in jobs if isinstance(job, SettlePayment)}

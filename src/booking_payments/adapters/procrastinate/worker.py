@@ -1,8 +1,8 @@
-"""The worker: does the jobs that were asked for, and at each tick what is due at it.
+"""The background worker: runs deferred jobs and periodic work.
 
-However many workers run, a tick's work is done by one of them. Jobs of a worker that was killed are taken up by the
-others when it has been silent for a while. None of that keeps the order of a booking's messages or guards its money:
-our own tables do, so a job that is done twice, or late, does no harm.
+However many workers run, one of them does a tick's work. Jobs of a killed worker are taken over by others once its
+heartbeat is too old. The order of a booking's messages and the safety of payments do not depend on the jobs but on this
+service's own tables, so a job that runs twice, or late, does no harm.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ from booking_payments.adapters.procrastinate.liveness import STALLED_S
 from booking_payments.adapters.procrastinate.queue import DELIVER, FIRST, QUEUE, SETTLE
 
 POLL_S: Final = 1.0
-"""How often a worker looks for jobs whose time has come: nobody notifies it of those."""
+"""Interval, in seconds, at which a worker looks for scheduled jobs: PostgreSQL sends no notification for those."""
 
 CONNECTION_S: Final = 10
-"""How long to wait for a connection to PostgreSQL; so long a signal is not obeyed, too, while it is away."""
+"""Time limit for a connection to PostgreSQL, in seconds; a signal may have to wait for it as well."""
 
 SHUTDOWN_S: Final = 30
-"""How long jobs under way may go on after a signal."""
+"""Time limit, in seconds, for running jobs after a signal."""
 
 LONGEST_PAUSE_S: Final = 10
-"""How long a worker that was interrupted waits at most before it begins again."""
+"""Longest pause, in seconds, before an interrupted worker starts again."""
 
 KEPT_H: Final = 72
-"""How long jobs that failed are kept for people to look at."""
+"""How long failed jobs are kept for inspection, in hours."""
 
 RETRY_STALLED: Final = "booking_payments.retry_stalled_jobs"
 REMOVE_OLD: Final = "booking_payments.remove_old_jobs"
@@ -48,9 +48,13 @@ Task = Callable[[], Awaitable[object]]
 
 @frozen
 class Periodic:
-    """Work that is done at each tick of ``cron`` (five fields, and seconds as the sixth where there is one; UTC).
+    """Periodic work.
 
-    It goes before what waits with a lower ``priority``.
+    Attributes:
+        name: unique; part of the job's name.
+        cron: five fields, and optionally seconds as the sixth; UTC.
+        chore: the work.
+        priority: jobs with a higher one run first.
     """
 
     name: str
@@ -61,7 +65,7 @@ class Periodic:
 
 @frozen(kw_only=True)
 class WorkerTasks:
-    """The tasks of a worker: both kinds of job, and the periodic ones."""
+    """The work of a worker: both kinds of job, and the periodic work."""
 
     settle: Callable[[str], Awaitable[object]]
     deliver: Task
@@ -69,8 +73,10 @@ class WorkerTasks:
 
 
 def make_app(dsn: str, tasks: WorkerTasks, connections: int) -> App:
-    """Procrastinate over the PostgreSQL at ``dsn`` (libpq's spelling), which must be reached directly: notifications
-    do not pass PgBouncer in transaction mode."""
+    """Return the Procrastinate app for the PostgreSQL at ``dsn``, in libpq's format.
+
+    The connection must be direct: notifications do not pass PgBouncer in transaction mode.
+    """
     connector = PsycopgConnector(conninfo=dsn, min_size=1, max_size=connections, timeout=CONNECTION_S)
     app = App(connector=connector)
 
@@ -89,7 +95,7 @@ def make_app(dsn: str, tasks: WorkerTasks, connections: int) -> App:
 
 
 def _add_periodic(app: App, periodic: Periodic) -> None:
-    """One that waits is enough: when the last tick's is not begun yet, this tick's has nothing to add."""
+    """Add a periodic job. At most one waits: while the last tick's has not started, this tick's adds nothing."""
     name = f"booking_payments.{periodic.name}"
 
     @app.periodic(cron=periodic.cron, periodic_id=periodic.name)
@@ -114,17 +120,17 @@ def _add_housekeeping(app: App) -> None:
 
 
 async def take_up_again(app: App, job: QueuedJob) -> None:
-    """Have a killed worker's job done by another, unless somebody else has seen to that already."""
+    """Requeue the job of a killed worker, unless another worker has done so already."""
     log.warning("job_of_dead_worker", task=job.task_name, job_id=job.id)
     try:
         await _put_back(app, job)
     except ConnectorException as error:
-        if not isinstance(error.__cause__, RaiseException):  # which the schema raises for a job that is not as it was
+        if not isinstance(error.__cause__, RaiseException):  # raised by the schema for a job whose status has changed
             raise
 
 
 async def _put_back(app: App, job: QueuedJob) -> None:
-    """Where it can't be put back, because the same work waits already, it is over."""
+    """Requeue a job; close it when an equal one is queued already."""
     try:
         await app.job_manager.retry_job(job)
     except UniqueViolation as error:
@@ -134,10 +140,10 @@ async def _put_back(app: App, job: QueuedJob) -> None:
 
 
 async def run_worker(app: App, concurrency: int, stopping: asyncio.Event) -> None:
-    """Work until ``stopping`` is set; jobs under way are finished first.
+    """Work until ``stopping`` is set; running jobs are finished first.
 
-    When PostgreSQL is restarted, or other workers took this one for dead, Procrastinate ends, not always with an error:
-    then it is begun again, a little later each time that it did not last.
+    Procrastinate ends when PostgreSQL restarts, or when other workers considered this one dead, not always with an
+    error. The worker then starts again, with an increasing pause as long as it ends early.
     """
     ended_early = 0
     while not stopping.is_set():
@@ -152,14 +158,14 @@ async def run_worker(app: App, concurrency: int, stopping: asyncio.Event) -> Non
 
 
 async def _work(app: App, concurrency: int, stopping: asyncio.Event) -> BaseException | None:
-    """Work until Procrastinate ends, or ``stopping`` has it end; returns what it raised."""
+    """Work until Procrastinate ends or ``stopping`` is set; returns the error, or None."""
     working = asyncio.create_task(_open_and_work(app, concurrency))
     asked = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         asked.cancel()
-        working.cancel()  # it finishes the jobs under way
+        working.cancel()  # Procrastinate finishes running jobs
         (error,) = await asyncio.gather(working, return_exceptions=True)
     return error
 
@@ -174,10 +180,10 @@ async def _open_and_work(app: App, concurrency: int) -> None:
             shutdown_graceful_timeout=SHUTDOWN_S,
             stalled_worker_timeout=STALLED_S,
             delete_jobs=DeleteJobCondition.SUCCESSFUL,
-            install_signal_handlers=False,  # with them it would not be known why it ended
+            install_signal_handlers=False,  # a handler would hide why the worker ended
         )
     finally:
-        await app.close_async()  # also what was opened in part, which could not be opened again
+        await app.close_async()  # also after a partial opening, which would prevent the next one
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

@@ -70,9 +70,10 @@ def without_schema(url: URL) -> URL:
     return url.difference_update_query([SCHEMA_PARAMETER])
 
 
-def set_search_path(schema: str) -> str:
-    """The statement that has a session find our tables, and nobody else's, by their bare names."""
-    return f'SET search_path TO "{schema}"'
+def set_search_path(schema: str, *, local: bool = False) -> str:
+    """The statement that has a session find our tables, and nobody else's, by their bare names; with ``local`` only
+    until the transaction ends."""
+    return f'SET {"LOCAL " if local else ""}search_path TO "{schema}"'
 
 
 def prepare_postgresql(engine: Engine, schema: str) -> None:

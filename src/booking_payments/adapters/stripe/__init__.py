@@ -1,1 +1,1 @@
-"""Everything that speaks Stripe's own language: amounts, objects, signatures."""
+"""The Stripe gateway: amounts, objects, requests, errors, webhooks and their signatures."""

@@ -1,8 +1,7 @@
-"""Stripe's currency table: how many decimals an amount has, how small and how large it may be.
+"""Stripe's currency table: decimals, smallest and largest amounts.
 
-Stripe differs from ISO 4217 for ISK, UGX and MGA and wants round amounts in some currencies, so these
-tables are Stripe's own (docs.stripe.com/currencies). Nothing here rounds: an amount that Stripe cannot
-express is an error.
+Stripe differs from ISO 4217 for ISK, UGX and MGA and requires round amounts in some currencies, so these tables are
+Stripe's own (docs.stripe.com/currencies). Nothing is rounded here: an amount that Stripe cannot express is an error.
 """
 
 from collections.abc import Mapping
@@ -10,37 +9,43 @@ from math import gcd
 from typing import Final
 
 DIGITS: Final = 8
-"""Digits of the largest amount of a PaymentIntent in Stripe's minor units, as its reference says. Most cards take up to
-``MOST_DIGITS``, so a house may ask for more."""
+"""Digits of the largest PaymentIntent amount in Stripe's minor units, according to the API reference.
+
+Most cards accept up to ``MOST_DIGITS``; a setting raises the limit.
+"""
 
 MOST_DIGITS: Final = 12
+"""Upper limit of the setting."""
 
 LARGER: Final[Mapping[str, int]] = {"cop": 10, "idr": 12, "inr": 9}
-"""Digits in the currencies in which everything that Stripe takes may be larger, cards or not."""
+"""Digits in the currencies in which Stripe accepts larger amounts, for cards and other methods."""
 
 # fmt: off
 ZERO_DECIMALS: Final = frozenset([
     "bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf",
 ])
+"""Currencies whose Stripe amount has no decimals."""
 # fmt: on
 
 # fmt: off
 THREE_DECIMALS: Final = frozenset([
     "bhd", "jod", "kwd", "omr", "tnd",
 ])
+"""Currencies whose Stripe amount has three decimals."""
 # fmt: on
 
 MULTIPLES: Final[Mapping[str, int]] = {
-    # Three decimals, but the card networks know two: the last digit must be 0.
+    # Three decimals, of which the card networks support two: the last digit must be 0.
     "bhd": 10,
     "jod": 10,
     "kwd": 10,
     "omr": 10,
     "tnd": 10,
-    # No decimals in use, two in the interface: the amount must end in 00.
+    # No decimals in use, two in the API: the amount must end in 00.
     "isk": 100,
     "ugx": 100,
 }
+"""Stripe accepts only multiples of these amounts, in its minor units."""
 
 MINIMUMS: Final[Mapping[str, int]] = {
     "aed": 200,
@@ -75,6 +80,7 @@ MINIMUMS: Final[Mapping[str, int]] = {
     "usd": 50,
     "zar": 50,
 }
+"""Smallest charge in Stripe's minor units."""
 
 # fmt: off
 SUPPORTED: Final = frozenset([
@@ -89,40 +95,41 @@ SUPPORTED: Final = frozenset([
     "try", "ttd", "twd", "tzs", "uah", "ugx", "usd", "uyu", "uzs", "vnd", "vuv", "wst", "xaf", "xcd", "xof",
     "xpf", "yer", "zar", "zmw",
 ])
+"""Currencies in which Stripe accepts charges."""
 # fmt: on
 
 
 class AmountNotRepresentable(ValueError):  # noqa: N818 - our errors say what is the case, without a suffix
-    """The amount cannot be written exactly on the other side; rounding would move other money than agreed."""
+    """The amount cannot be expressed exactly in the other unit; rounding it would change the agreed amount."""
 
 
 def exponent(code: str) -> int:
-    """Decimals of Stripe's minor unit for a lower-case currency code: 0, 2 or 3; 2 unless Stripe lists it."""
+    """Return the decimals of Stripe's minor unit for a lower-case currency code: 0 or 3 if listed, otherwise 2."""
     if code in ZERO_DECIMALS:
         return 0
     return 3 if code in THREE_DECIMALS else 2
 
 
 def minimum(code: str) -> int:
-    """The smallest charge in Stripe's minor units; 1 where Stripe publishes none.
+    """Return the smallest charge in Stripe's minor units; 1 where Stripe publishes none.
 
-    Stripe compares after conversion to the settlement currency; here that is the charge's own currency.
+    Stripe compares after conversion to the settlement currency; here the charge's own currency is assumed.
     """
     return MINIMUMS.get(code, 1)
 
 
 def maximum(code: str, digits: int = DIGITS) -> int:
-    """The largest charge in Stripe's minor units, where the house asks for ``digits`` of them."""
+    """Return the largest charge in Stripe's minor units, for a limit of ``digits`` digits."""
     return int(10 ** max(digits, LARGER.get(code, digits))) - 1
 
 
 def is_round(amount: int, code: str) -> bool:
-    """Whether Stripe takes this amount's last digits (see ``MULTIPLES``)."""
+    """True when Stripe accepts the last digits of this amount (see ``MULTIPLES``)."""
     return amount % MULTIPLES.get(code, 1) == 0
 
 
 def step(iso_exponent: int, code: str) -> int:
-    """What amounts in ISO 4217 minor units must be a multiple of, so that ``to_stripe`` takes them."""
+    """Return the number of ISO 4217 minor units of which ``to_stripe`` accepts only multiples."""
     finer = exponent(code) - iso_exponent
     multiple = MULTIPLES.get(code, 1)
     if finer < 0:
@@ -131,7 +138,7 @@ def step(iso_exponent: int, code: str) -> int:
 
 
 def to_stripe(minor: int, iso_exponent: int, code: str) -> int:
-    """An amount in ISO 4217 minor units as Stripe's amount; raises ``AmountNotRepresentable``."""
+    """Return Stripe's amount for an amount in ISO 4217 minor units. Raises ``AmountNotRepresentable``."""
     amount = _shift(minor, exponent(code) - iso_exponent, code)
     if not is_round(amount, code):
         raise AmountNotRepresentable(f"Stripe takes {code} amounts in multiples of {MULTIPLES[code]} only")
@@ -139,7 +146,7 @@ def to_stripe(minor: int, iso_exponent: int, code: str) -> int:
 
 
 def from_stripe(amount: int, iso_exponent: int, code: str) -> int:
-    """Stripe's amount in ISO 4217 minor units; raises ``AmountNotRepresentable``."""
+    """Return the ISO 4217 minor units of Stripe's amount. Raises ``AmountNotRepresentable``."""
     return _shift(amount, iso_exponent - exponent(code), code)
 
 
@@ -148,5 +155,5 @@ def _shift(amount: int, places: int, code: str) -> int:
         return amount * int(10**places)
     whole, rest = divmod(amount, int(10**-places))
     if rest:
-        raise AmountNotRepresentable(f"{amount} has more decimals than {code} has on the other side")
+        raise AmountNotRepresentable(f"{amount} has more decimals than the other unit of {code}")
     return whole

@@ -1,4 +1,4 @@
-"""Stripe's answers in our words: one table from statuses, types and codes to the errors of the gateway port.
+"""Mapping of Stripe's responses to the errors of the gateway port, by status, type and code.
 
 Sources: docs.stripe.com/error-low-level, docs.stripe.com/error-codes, docs.stripe.com/rate-limits.
 """
@@ -21,26 +21,26 @@ from booking_payments.ports.gateway import (
 )
 
 RATE_LIMIT_REASON: Final = "stripe-rate-limited-reason"
-"""Only the rate limiter sends this header, so a 429 without it is a lock timeout."""
+"""Only the rate limiter sends this header; a 429 without it is a lock timeout."""
 
 REPLAYED: Final = "idempotent-replayed"
 
 SHOULD_RETRY: Final = "stripe-should-retry"
-"""Stripe's own hint; without it the status decides."""
+"""Stripe's own hint about a retry; without it the status decides."""
 
 Headers = Mapping[str, str]
 Body = Mapping[str, Any]
 
 
 def is_replayed(headers: Headers) -> bool:
-    """Whether the answer is the stored one of an earlier request with the same key. Header names in lower case."""
+    """True when the response was stored for an earlier request with the same key. Header names are in lower case."""
     return headers.get(REPLAYED, "").lower() == "true"
 
 
 def error_from(status: int, body: object, headers: Headers) -> GatewayError:
-    """The error that an answer outside 2xx, or without a body that can be read, stands for. Header names in lower case.
+    """Return the error for a response outside 2xx, or with an undecodable body. Header names are in lower case.
 
-    Only Stripe's own error object is a verdict: a page that something on the way put in its place tells nothing.
+    Only Stripe's own error object is a verdict: a page that a proxy has put in its place leaves the outcome unknown.
     """
     error = _error(status, body, headers)
     error.worth_another_try = headers.get(SHOULD_RETRY, "").lower() != "false"
@@ -78,7 +78,7 @@ def _too_many(code: str | None, message: str, headers: Headers) -> GatewayError:
 
 
 def _refused(status: int, error: Body, code: str | None, message: str) -> GatewayError:
-    """An answer of Stripe's that is no card error, by the one table of whose problem it is."""
+    """Return the error for a response without a card error, according to the table in ``refusals``."""
     param = _text(error, "param")
     row = row_of(status, code, param, message, decline_code=_text(error, "decline_code"))
     match row.whose:

@@ -1,7 +1,7 @@
-"""What carries the SDK's requests: aiohttp, in place of the SDK's own client on httpx.
+"""HTTP connections of the SDK, on aiohttp instead of the SDK's default client.
 
-With a hundred calls under way httpx spends more time on finding a free connection than on the call itself; and the
-SDK's client on aiohttp follows redirects.
+With a hundred concurrent calls httpx spends more time on finding a free connection than on the call itself, and the
+SDK's own aiohttp client follows redirects.
 """
 
 import ssl
@@ -21,14 +21,17 @@ NOTHING_WAS_SENT: Final = (
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
 )
-"""Network errors that come before the request leaves; after any other one it may have arrived."""
+"""Network errors that occur before the request is sent; after any other one it may have arrived."""
 
 
 class Connections(stripe.HTTPClient):
-    """Sends each request once, follows no redirect, and keeps connections open for the next.
+    """Sends each request once, follows no redirects, and keeps connections open.
 
-    ``connect_timeout_s`` is how long opening one may take; how long a whole request may take is up to the caller. How
-    many are under way at once is bounded by the gateway's pace, not here. ``network``: proxies and certificates.
+    The number of concurrent requests is limited by ``pace``, not here.
+
+    Args:
+        connect_timeout_s: time limit for opening a connection; the caller limits the whole request.
+        network: proxies and certificates; None: from the environment.
     """
 
     name = "aiohttp"
@@ -42,7 +45,7 @@ class Connections(stripe.HTTPClient):
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        """Status, body and headers of the answer. Raises ``stripe.APIConnectionError``."""
+        """Return body, status and headers of the response. Raises ``stripe.APIConnectionError``."""
         try:
             async with self._session().request(
                 method,
@@ -65,7 +68,7 @@ class Connections(stripe.HTTPClient):
             self._opened = None
 
     def _session(self) -> aiohttp.ClientSession:
-        """Opened at the first request, since it belongs to the event loop that runs then."""
+        """Return the session, opened at the first request because it belongs to the running event loop."""
         if self._opened is None:
             verified = self._network.tls() or ssl.create_default_context(cafile=stripe.ca_bundle_path)
             connector = aiohttp.TCPConnector(ssl=verified, limit=0)

@@ -1,7 +1,7 @@
-"""What has to be right at Stripe, looked at for ``doctor``: the rights of the key, and the webhook endpoints.
+"""Checks of the Stripe account for ``doctor``: the permissions of the key, and the webhook endpoints.
 
-Nothing here changes anything: rights to write are tried with a request that lacks what Stripe requires, so that it is
-refused as incomplete by whoever may write, and as forbidden by whoever may not.
+No check changes anything. A write permission is tested with a request that lacks a required parameter: Stripe rejects
+it as incomplete if the key has the permission, and as forbidden otherwise.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS
 from booking_payments.ports.gateway import Misconfigured, Refused, Silent
 
 PATH: Final = "/api/webhooks/stripe"
-"""Where the service takes webhooks, whatever stands in front of it."""
+"""Path of the service's webhook route, independent of proxies in front of it."""
 
 _ONE: Final[Params] = {"limit": 1}
 
@@ -29,12 +29,12 @@ RIGHTS: Final[Mapping[str, tuple[str, str, Params]]] = {
     "Charges: read": ("GET", "/v1/charges", _ONE),
     "Events: read": ("GET", "/v1/events", _ONE),
 }
-"""Each right that the service needs, and the request that tries it."""
+"""The permissions that the service needs, each with the request that tests it."""
 
 
 @frozen(kw_only=True)
 class Finding:
-    """One thing looked at. ``remedy`` says what to do where it is not ``ok``."""
+    """The result of one check. ``remedy`` describes the correction; None when the check is ``ok``."""
 
     name: str
     ok: bool
@@ -43,15 +43,15 @@ class Finding:
 
 
 async def examine(transport: Transport, *, livemode: bool) -> Sequence[Finding]:
-    """Everything, for a key that Stripe takes. Raises ``GatewayError`` where Stripe can't be reached."""
+    """Return the results of all checks, for a valid key. Raises ``GatewayError`` if Stripe is unreachable."""
     return [*await _rights(transport), *await _endpoints(transport, livemode)]
 
 
 async def _rights(transport: Transport) -> Sequence[Finding]:
     missing = [right for right, request in RIGHTS.items() if not await _may(transport, *request)]
     if not missing:
-        return [Finding(name="rights", ok=True, detail="the key may do all that is needed")]
-    remedy = "give it to the restricted key in Stripe's dashboard"
+        return [Finding(name="rights", ok=True, detail="the key has every permission that is needed")]
+    remedy = "add the permission to the restricted key in Stripe's dashboard"
     return [Finding(name="rights", ok=False, detail=f"the key lacks {right}", remedy=remedy) for right in missing]
 
 
@@ -61,7 +61,7 @@ async def _may(transport: Transport, method: str, path: str, params: Params) -> 
     except Misconfigured:
         return False
     except Refused:
-        return True  # Stripe has looked at the parameters
+        return True  # Stripe checks the permission before the parameters
     return True
 
 
@@ -69,21 +69,21 @@ async def _may(transport: Transport, method: str, path: str, params: Params) -> 
 
 
 async def _endpoints(transport: Transport, livemode: bool) -> Sequence[Finding]:
-    """The endpoints whose address is the service's.
+    """Return the results for the endpoints with the service's address.
 
-    A key needs no right to see them, so a missing right is no fault. In test mode there may be none, since Stripe's
-    command line forwards events without one.
+    A key needs no permission to list them, so a refused request is not a problem. In test mode there may be no
+    endpoint, since Stripe's CLI forwards events without one.
     """
     try:
         body = (await transport.call("GET", "/v1/webhook_endpoints", {"limit": 100}, None)).body
     except (Misconfigured, Refused) as error:
-        detail = f"can't be looked at with this key ({error.code})"
+        detail = f"cannot be listed with this key ({error.code})"
         return [Finding(name="endpoint", ok=True, detail=detail)]
     found = [each for each in _objects(body) if _is_ours(each)]
     thin = await _thin(transport)
     if not found and not thin:
         detail = f"no webhook endpoint of the account has an address that ends in {PATH}/"
-        remedy = "make one in Stripe's dashboard, and put its signing secret into STRIPE_WEBHOOK_SECRET"
+        remedy = "create one in Stripe's dashboard, and set STRIPE_WEBHOOK_SECRET to its signing secret"
         return [Finding(name="endpoint", ok=not livemode, detail=detail, remedy=remedy)]
     return [*(finding for each in found for finding in _of_endpoint(each)), *thin]
 
@@ -95,7 +95,7 @@ def _of_endpoint(endpoint: Mapping[str, Any]) -> Sequence[Finding]:
         for detail, remedy in (_disabled(endpoint), _events(endpoint))
         if detail
     ]
-    return [*problems, Finding(name="endpoint", ok=True, detail=f"{url} gets events in {_version(endpoint)}")]
+    return [*problems, Finding(name="endpoint", ok=True, detail=f"{url} receives events in {_version(endpoint)}")]
 
 
 def _disabled(endpoint: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -106,12 +106,15 @@ def _disabled(endpoint: Mapping[str, Any]) -> tuple[str | None, str]:
 def _events(endpoint: Mapping[str, Any]) -> tuple[str | None, str]:
     enabled = set(endpoint.get("enabled_events") or ())
     missing = [] if "*" in enabled else sorted({*KINDS, *ALERTS} - enabled)
-    return f"does not get {', '.join(missing)}" if missing else None, "select these events in Stripe's dashboard"
+    return f"does not receive {', '.join(missing)}" if missing else None, "select these events in Stripe's dashboard"
 
 
 def _version(endpoint: Mapping[str, Any]) -> str:
-    """Events come as the endpoint has it, whatever version our requests name. Another version is no fault: what an
-    event does not say is read."""
+    """Return a description of the endpoint's API version.
+
+    Events have the endpoint's version, independent of the version of requests. Another version is not a problem: fields
+    that an event lacks are read with a request.
+    """
     version = endpoint.get("api_version")
     if version == API_VERSION:
         return f"the version {version}"
@@ -119,8 +122,11 @@ def _version(endpoint: Mapping[str, Any]) -> str:
 
 
 async def _thin(transport: Transport) -> Sequence[Finding]:
-    """Destinations that send thin events to our address. Only the second generation of Stripe's interface shows them,
-    and not to every key: what it does not show raises an alert when the first event comes."""
+    """Return a problem for each destination that sends thin events to the service's address.
+
+    Only the second generation of Stripe's API lists them, and not for every key. A destination that is not listed
+    raises an alert with its first event.
+    """
     params = {"include": ["webhook_endpoint.url"]}
     try:
         body = (await transport.call("GET", "/v2/core/event_destinations", params, None)).body
@@ -128,7 +134,12 @@ async def _thin(transport: Transport) -> Sequence[Finding]:
         return []
     remedy = "choose the payload style snapshot in Stripe's dashboard"
     return [
-        Finding(name="endpoint", ok=False, detail=f"{each['webhook_endpoint']['url']} gets thin events", remedy=remedy)
+        Finding(
+            name="endpoint",
+            ok=False,
+            detail=f"{each['webhook_endpoint']['url']} receives thin events",
+            remedy=remedy,
+        )
         for each in _objects(body)
         if each.get("event_payload") == "thin" and _is_ours(each.get("webhook_endpoint"))
     ]

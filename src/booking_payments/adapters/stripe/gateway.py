@@ -1,6 +1,7 @@
-"""The gateway port in Stripe's language, over any transport: the SDK, or the model in memory.
+"""The gateway port for Stripe, over any transport: the SDK, or the in-memory model of Stripe.
 
-All translation happens here, so whatever carries the requests, what comes out of them means the same.
+All translation between domain values and Stripe's parameters happens above the transport, so that both transports have
+the same results.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,10 +41,10 @@ from booking_payments.ports.gateway import Declined, Misconfigured, Refused, Sil
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused
 
 API_VERSION: Final = "2026-10-28.endive"
-"""The version of Stripe's API whose shapes we ask for."""
+"""The version of Stripe's API that requests name."""
 
 PAGE: Final = 100
-"""Most objects that Stripe lists at once (docs.stripe.com/api/pagination)."""
+"""Largest page of a list (docs.stripe.com/api/pagination)."""
 
 Report = TypeVar("Report")
 Read = Callable[[Mapping[str, Any]], Report]
@@ -53,23 +54,36 @@ log = structlog.get_logger("booking_payments.gateway")
 
 @frozen
 class Reply:
-    """A good answer: the decoded body, and whether it is the stored one of an earlier request with the same key."""
+    """A successful response.
+
+    Attributes:
+        body: the decoded JSON.
+        replayed: the response was stored for an earlier request with the same key.
+    """
 
     body: Any
     replayed: bool = False
 
 
 class Transport(Protocol):
-    """Carries requests to Stripe."""
+    """Sends requests to Stripe."""
 
     async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
-        """One request, sent once. Raises the errors of ``ports.gateway`` for everything but a good answer."""
+        """Send one request, once, and return its successful response.
+
+        Raises the errors of ``ports.gateway`` for any other result.
+        """
         ...
 
 
 class StripeGateway:
-    """The gateway port. ``livemode`` is True where real money moves; ``amount_digits`` are those of the largest charge,
-    in Stripe's minor units."""
+    """The gateway port for Stripe.
+
+    Args:
+        livemode: real money moves.
+        name: the gateway's name in responses and logs.
+        amount_digits: digits of the largest charge, in Stripe's minor units.
+    """
 
     def __init__(
         self, transport: Transport, *, livemode: bool, name: str = "stripe", amount_digits: int = amounts.DIGITS
@@ -153,8 +167,11 @@ class StripeGateway:
         return _read(reply.body, partial(intent_report, replayed=reply.replayed))
 
     async def _require_method_left(self, instruction: CreateIntent, made: IntentReport, key: str) -> None:
-        """Stripe drops allowed kinds of methods that do not fit amount or currency, without a word. An intent for which
-        none is left can't be paid: it is canceled, and ``Refused`` is raised. ``Silent`` where that is not known."""
+        """Cancel an intent that accepts none of the allowed payment methods, and raise ``Refused``.
+
+        Stripe silently drops allowed types that do not fit the amount or the currency. Raises ``Silent`` if the outcome
+        of the cancellation is unknown.
+        """
         allowed = instruction.methods.allowed
         dropped = [] if made.method_types is None else [each for each in allowed if each not in made.method_types]
         if dropped:
@@ -165,11 +182,11 @@ class StripeGateway:
         canceling = CancelIntent(intent_id=made.id, reason=CancellationReason.ABANDONED)
         try:
             canceled = await self.cancel_intent(canceling, f"{key}-cancel")
-        except Refused:  # somebody has canceled it already
+        except Refused:  # it is canceled already
             canceled = await self.retrieve_intent(made.id)
         except (Unreachable, Misconfigured) as error:
             raise Silent(error.message, code=error.code) from error
-        message = f"none of {', '.join(allowed)} takes a payment of {instruction.amount}"
+        message = f"none of {', '.join(allowed)} accepts a payment of {instruction.amount}"
         raise Refused(message, code="no_method_left", param="allowed_payment_method_types", intent=canceled)
 
     async def _get(self, path: str, id_: str, read: Read[Report], params: Mapping[str, Any] | None = None) -> Report:
@@ -177,13 +194,13 @@ class StripeGateway:
         return _read(reply.body, read)
 
     async def _list_everybodys(self, path: str, params: Params, read: Read[Report]) -> Sequence[Report | Unreadable]:
-        """All that the account has, be it ours or not: one object that can't be read stops none of the others."""
+        """Return all objects of the account, including those of other systems; undecodable ones as ``Unreadable``."""
         found = await self._list(path, params, partial(_read_or_keep, read=read))
         _tell_of_unreadable(path, found)
         return found
 
     async def _list(self, path: str, params: Params, read: Read[Report]) -> Sequence[Report]:
-        """All pages, oldest first; Stripe lists the newest first."""
+        """Return the objects of all pages, oldest first; Stripe lists the newest first."""
         found: list[Report] = []
         after: Params = {}
         while True:
@@ -193,13 +210,13 @@ class StripeGateway:
             if not has_more:
                 return found[::-1]
             if not items:
-                raise Silent("the payment provider's list breaks off", code="unreadable_answer")
+                raise Silent("the payment provider's list is incomplete", code="unreadable_answer")
             after = {"starting_after": items[-1]["id"]}
 
 
 @contextmanager
 def _without_verdict() -> Iterator[None]:
-    """Where nothing is charged there is no attempt that could be declined: a decline is a refusal of the call."""
+    """Raise ``Refused`` instead of ``Declined`` for a call without a charge, which has no attempt to decline."""
     try:
         yield
     except Declined as declined:
@@ -207,7 +224,7 @@ def _without_verdict() -> Iterator[None]:
 
 
 def _read(body: Any, read: Read[Report]) -> Report:
-    """What an answer says. One that can't be read tells nothing about the money, so it is no verdict."""
+    """Return the report in a response. Raises ``Silent`` for an undecodable one, which leaves the outcome unknown."""
     try:
         return read(body)
     except (UnreadableObject, WebhookRefused, AttributeError, KeyError, TypeError) as error:
@@ -218,7 +235,7 @@ def _read(body: Any, read: Read[Report]) -> Report:
 
 
 def _read_or_keep(body: Any, read: Read[Report]) -> Report | Unreadable:
-    """What one object of a list says, or what it is where it can't be read. Raises ``Silent`` for what is no object."""
+    """Return the report of one object in a list, or ``Unreadable``. Raises ``Silent`` for a value without an id."""
     try:
         return _read(body, read)
     except Silent as silent:
@@ -228,7 +245,7 @@ def _read_or_keep(body: Any, read: Read[Report]) -> Report | Unreadable:
 
 
 def _tell_of_unreadable(path: str, found: Sequence[object]) -> None:
-    """One line for a list with objects that can't be read: the newest, and how many there are."""
+    """Log the number of undecodable objects in a list, and the newest one."""
     kept = [each for each in found if isinstance(each, Unreadable)]
     if kept:
         newest = kept[-1]
@@ -244,6 +261,6 @@ def _event(body: Mapping[str, Any]) -> GatewayEvent:
 
 
 def _created(since: datetime, until: datetime | None) -> Params:
-    """Stripe's times have whole seconds, so the second in which ``since`` lies is taken in, that of ``until`` not."""
+    """Return the filter on ``created``; it has whole seconds, so it includes all of the second of ``since``."""
     before = {"lt": int(until.timestamp())} if until else {}
     return {"created": {"gte": int(since.timestamp()), **before}}

@@ -1,4 +1,4 @@
-"""What Stripe charges and what it doesn't, told before anything is written down or sent."""
+"""Checks of amounts against Stripe's limits, before anything is stored or sent."""
 
 from booking_payments.adapters.stripe import amounts
 from booking_payments.adapters.stripe.requests import stripe_amount
@@ -7,19 +7,19 @@ from booking_payments.domain.money import Money
 
 
 def check_amount(amount: Money) -> None:
-    """Raise ``RefusedByRule`` for an amount that Stripe can't express (docs.stripe.com/currencies)."""
+    """Raise ``RefusedByRule`` for an amount that Stripe cannot express (docs.stripe.com/currencies)."""
     code = amount.currency.code
     if code not in amounts.SUPPORTED:
         raise RefusedByRule(f"payments in {code} are not supported", code="currency_not_supported")
     try:
         stripe_amount(amount)
     except amounts.AmountNotRepresentable:
-        message = f"{amount} can't be charged exactly; round it as docs.stripe.com/currencies says for {code}"
+        message = f"{amount} cannot be charged exactly; round it as docs.stripe.com/currencies requires for {code}"
         raise RefusedByRule(message, code="amount_not_chargeable") from None
 
 
 def check_charge(amount: Money, digits: int = amounts.DIGITS) -> None:
-    """Raise ``RefusedByRule`` for an amount that Stripe would not charge; ``digits`` as with ``amounts.maximum``."""
+    """Raise ``RefusedByRule`` for an amount that Stripe would not charge; ``digits`` as in ``amounts.maximum``."""
     check_amount(amount)
     charged, code = stripe_amount(amount), amount.currency.code
     if charged < amounts.minimum(code):

@@ -1,7 +1,7 @@
-"""Stripe's objects in our words: decoded JSON in, reports out.
+"""Decoding of Stripe's objects: JSON in, reports out.
 
-Enums are open and fields come and go with API versions, so everything is read leniently: a status that we do not
-know becomes None, and only a missing id, amount or currency makes an object unreadable (``UnreadableObject``).
+Enums are open, and API versions add and remove fields, so decoding is lenient: an unknown status becomes None, and only
+a missing id, amount or currency makes an object unreadable (``UnreadableObject``).
 """
 
 from collections.abc import Mapping
@@ -30,11 +30,11 @@ Known = TypeVar("Known", bound=Enum)
 
 
 class UnreadableObject(ValueError):  # noqa: N818 - named like the errors of the ports
-    """The object lacks what makes it an object of its kind, or has it in a wrong type."""
+    """The object lacks a required field, or has it with a wrong type."""
 
 
 def intent_report(body: Object, *, replayed: bool = False) -> IntentReport:
-    """A PaymentIntent (docs.stripe.com/api/payment_intents/object)."""
+    """Decode a PaymentIntent (docs.stripe.com/api/payment_intents/object)."""
     amount = _money(body, "amount")
     status = _known(PaymentStatus, body.get("status"))
     return IntentReport(
@@ -58,7 +58,7 @@ def intent_report(body: Object, *, replayed: bool = False) -> IntentReport:
 
 
 def charge_method(charge: Object) -> MethodDetails | None:
-    """What a charge was made with (docs.stripe.com/api/charges/object); None of one that is an id alone."""
+    """Return the method of a charge (docs.stripe.com/api/charges/object); None for an id that was not expanded."""
     details = _mapping(charge.get("payment_method_details"))
     type_ = _optional_text(details.get("type"))
     if type_ is None:
@@ -78,8 +78,10 @@ def _capture_before(charge: Object) -> datetime | None:
 
 
 def charge_report(body: Object) -> IntentReport:
-    """A charge that went through, as a report of its intent: only what it was made with, and until when it can be
-    captured. Its intent's own events say the rest."""
+    """Decode a successful charge as a report of its intent: only the method and the capture deadline.
+
+    Everything else follows from the intent's own events.
+    """
     amount = _money(body, "amount")
     intent_id = id_of(body.get("payment_intent"))
     if intent_id is None:
@@ -99,7 +101,7 @@ def charge_report(body: Object) -> IntentReport:
 
 
 def refund_report(body: Object, *, replayed: bool = False) -> RefundReport:
-    """A refund (docs.stripe.com/api/refunds/object)."""
+    """Decode a refund (docs.stripe.com/api/refunds/object)."""
     return RefundReport(
         id=_text(body, "id"),
         intent_id=id_of(body.get("payment_intent")),
@@ -115,7 +117,7 @@ def refund_report(body: Object, *, replayed: bool = False) -> RefundReport:
 
 
 def dispute_report(body: Object) -> DisputeReport:
-    """A dispute (docs.stripe.com/api/disputes/object), with its transactions on our balance, oldest first."""
+    """Decode a dispute (docs.stripe.com/api/disputes/object) with its balance transactions, oldest first."""
     refundable = body.get("is_charge_refundable")
     return DisputeReport(
         id=_text(body, "id"),
@@ -133,7 +135,7 @@ def dispute_report(body: Object) -> DisputeReport:
 
 
 def failure_report(error: Object) -> Failure:
-    """An error object, of a 402 or of ``last_payment_error``."""
+    """Decode an error object, from a 402 response or from ``last_payment_error``."""
     decline = Decline(
         code=_optional_text(error.get("code")) or "card_declined",
         message=_optional_text(error.get("message")) or GENERIC_TEXT,
@@ -148,10 +150,10 @@ def failure_report(error: Object) -> Failure:
 
 
 def kept_of(body: Object) -> dict[str, Any]:
-    """What is stored of an object: the fields that this module reads, and no other.
+    """Return the part of an object that is stored: only the fields that this module reads.
 
-    No client secret and no ``next_action``, which let their holder go on with a payment; of whoever paid neither names
-    nor addresses; of ``metadata`` what we have put there. Texts that are longer than any of ours are cut.
+    The client secret and ``next_action`` are left out, since they let their holder continue the payment; so are names
+    and addresses of customers, and metadata that this service did not write. Texts are cut at ``_LONGEST`` characters.
     """
     kept: dict[str, Any] = {name: plain_value(body[name]) for name in _PLAIN_FIELDS if name in body}
     kept |= {name: plain_value(id_of(body[name])) for name in _ID_FIELDS if name in body}
@@ -177,7 +179,7 @@ def kept_of(body: Object) -> dict[str, Any]:
 
 
 def _kept_method(charge: Object) -> dict[str, Any]:
-    """What is stored of what a charge was made with: kind, brand, last digits, wallet, and until when it is held."""
+    """Return the stored part of a charge's method: type, brand, last digits, wallet, and capture deadline."""
     method = charge_method(charge)
     if method is None:
         return {}
@@ -206,19 +208,22 @@ _PARTS: Final[Mapping[str, frozenset[str]]] = {
 _LARGEST: Final = 2**63
 _LAST_SECOND: Final = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 _LONGEST: Final = 500
-"""Characters of a text that is stored; a value in metadata has at most as many."""
+"""Largest length of a stored text, in characters; the limit of a metadata value as well."""
 
 
 def plain_value(value: object) -> str | int | float | bool | None:
-    """The value where it is none that others could hide in."""
+    """Return the value if it is a scalar, with a limited size; None for any other value."""
     if isinstance(value, str):
         return value[:_LONGEST]
     fits = isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST)
-    return value if fits else None  # type: ignore[return-value] # looked at just now
+    return value if fits else None  # type: ignore[return-value] # ``fits`` has checked the type
 
 
 def unreadable(body: object, problem: Exception) -> Unreadable | None:
-    """What can be told of an object that can't be read for ``problem``; None of what is no object, without an id."""
+    """Return the ids and the metadata of an object that could not be decoded; None without an id.
+
+    ``problem`` is the error of the attempt.
+    """
     found = _mapping(body)
     id_ = id_of(found)
     if id_ is None:
@@ -228,7 +233,7 @@ def unreadable(body: object, problem: Exception) -> Unreadable | None:
 
 
 def id_of(value: object) -> str | None:
-    """The id of a field that may be expanded to the whole object."""
+    """Return the id in a field that may be expanded to the whole object; None without one."""
     if isinstance(value, Mapping):
         value = value.get("id")
     return value if isinstance(value, str) and value else None
@@ -239,7 +244,10 @@ def _failure(error: object) -> Failure | None:
 
 
 def _movements(body: Object) -> tuple[DisputeMovement, ...]:
-    """The balance transactions of a dispute in order of ``created``; fees are fields of their own there."""
+    """Return the balance transactions of a dispute, ordered by ``created``.
+
+    Fees are separate fields of a transaction.
+    """
     found = [each for each in body.get("balance_transactions") or () if isinstance(each, Mapping)]
     readable = [each for each in found if type(each.get("amount")) is int]
     ordered = sorted(readable, key=lambda each: each["created"] if type(each.get("created")) is int else 0)
@@ -264,7 +272,7 @@ def _rate(value: object) -> Decimal | None:
 
 
 def from_minor(amount: int, currency: Currency) -> Money:
-    """Stripe's amount as Money; raises ``UnreadableObject`` for one that our currency can't express."""
+    """Return Stripe's amount as Money. Raises ``UnreadableObject`` for one that the currency cannot express."""
     try:
         return Money(from_stripe(amount, currency.exponent, currency.code), currency)
     except (AmountNotRepresentable, InvalidInput) as error:
@@ -314,7 +322,7 @@ def _known(kind: type[Known], value: object) -> Known | None:
 
 
 def time_of(value: object) -> datetime | None:
-    """A time of Stripe's, in whole seconds; None for what is none, or lies beyond the last that we can write."""
+    """Return a Unix time in whole seconds as a datetime; None for any other value, or beyond the year 9999."""
     if type(value) is not int or not 0 <= value <= _LAST_SECOND:
         return None
     return datetime.fromtimestamp(value, UTC)

@@ -1,6 +1,7 @@
-"""How hard we press Stripe: so many requests a second, so many at once, in this process (docs.stripe.com/rate-limits).
+"""Client-side limits on requests to Stripe: per second and concurrent, for this process.
 
-Who has to wait too long is told that nothing was sent, and may try again later.
+See docs.stripe.com/rate-limits. A request that would have to wait too long raises ``Unreachable``: it was not sent, and
+may be tried again later.
 """
 
 import time
@@ -17,21 +18,21 @@ from booking_payments.adapters.stripe.requests import Params
 from booking_payments.ports.gateway import Unreachable
 
 LONGEST_WAIT_S: Final = 5.0
-"""Beyond this a request is turned away: it would outlast the patience of whoever asked for it."""
+"""A request that would wait longer than this is refused, since its caller would time out first."""
 
 
 @define(eq=False)
 class Turn:
-    """When a call may go out."""
+    """The time at which a call may be sent, on the clock of ``Paced``."""
 
     at: float
 
 
 class Paced:
-    """A transport behind both bounds; 0 takes one away. A second's worth of requests may go out at once.
+    """A transport with both limits; 0 disables one. The requests of one second may be sent in a burst.
 
-    Reads come in crowds: each event of somebody else on the account may cost one. So calls that move a payment do not
-    wait behind them: such a call takes the turn of the read that has waited longest, which gets the call's own turn.
+    Reads come in bursts: each event of another system on the account may cost one. Calls that change a payment do not
+    wait behind them: such a call takes the turn of the longest waiting read, which gets the call's own turn.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Paced:
     ) -> None:
         self._inner = inner
         self._rate = max_per_s
-        # Reads queue for a place before they queue together with all others: so never more than are under way.
+        # Reads queue for a slot of their own first, so that they take at most the permitted number of shared slots.
         self._slots = anyio.Semaphore(max_concurrent) if max_concurrent else None
         self._read_slots = anyio.Semaphore(max_concurrent) if max_concurrent else None
         self._now, self._sleep = now, sleep
@@ -59,7 +60,7 @@ class Paced:
             return await self._inner.call(method, path, params, idempotency_key)
 
     async def _wait_for_turn(self, reads: bool) -> None:
-        """Take one token of those that come back at the rate; below zero they are promised to those who wait."""
+        """Take one token from a bucket that refills at the rate; a negative level is the number of waiting calls."""
         if not self._rate:
             return
         now = self._now()
@@ -78,7 +79,7 @@ class Paced:
             await (self._read_at(turn) if reads else self._sleep(turn.at - now))
 
     async def _read_at(self, turn: Turn) -> None:
-        """Sleep until the turn of a read, which may be put off meanwhile."""
+        """Sleep until the turn of a read, which a changing call may postpone."""
         self._reads.append(turn)
         try:
             at = self._now()
@@ -107,4 +108,4 @@ async def _place(slots: anyio.Semaphore | None) -> AsyncIterator[None]:
 
 
 def _busy() -> Unreachable:
-    return Unreachable("too much is asked of the payment provider at this moment", code="gateway_busy")
+    return Unreachable("too many requests to the payment provider at this moment", code="gateway_busy")

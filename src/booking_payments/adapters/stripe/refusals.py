@@ -1,14 +1,14 @@
-"""Whose problem a refusal is: one table over all error codes of Stripe, and one rule for answers that name none.
+"""Classification of Stripe's refusals: a table of all error codes, and a rule for responses without a code.
 
 Sources: the codes are those of the installed SDK's ``PaymentIntent.LastPaymentError.code``
-(docs.stripe.com/error-codes), and a test names any that the SDK learns. The classes are ours.
+(docs.stripe.com/error-codes); a test fails when the SDK adds one. The classes are this library's.
 
-- ``VERDICT``: the customer's payment method was refused. A decline, whatever the status and type of the answer.
-- ``RULE``: refused by a rule or by the present state; ``word`` is how the callers of the port call it.
+- ``VERDICT``: the customer's payment method was declined, whatever the status and type of the response.
+- ``RULE``: refused by a rule or by the present state; ``word`` is the code that the port raises.
 - ``LATER``: nothing happened; the same request may be sent again.
-- ``UNKNOWN``: something else is at work; the same request may be sent again.
-- ``GENERAL``: the code says too little; parameter and message decide, as for an answer without a code.
-- ``OURS``: our key, our account, our parameters.
+- ``UNKNOWN``: another request is being processed; the same request may be sent again.
+- ``GENERAL``: the code is too general; parameter and message decide, as for a response without a code.
+- ``OURS``: an error in this service's key, account or parameters.
 """
 
 import re
@@ -22,7 +22,7 @@ from booking_payments.domain.declines import GENERIC_TEXT
 
 
 class Whose(Enum):
-    """The classes of the module's docstring."""
+    """The classes in the module's docstring."""
 
     VERDICT = "verdict"
     RULE = "rule"
@@ -34,8 +34,12 @@ class Whose(Enum):
 
 @frozen
 class Row:
-    """What a code means. ``word``: of a rule. ``text``: of a verdict, for the customer, since Stripe's own messages are
-    for customers only in card errors."""
+    """The meaning of an error code.
+
+    Attributes:
+        word: the port's code, for ``RULE``.
+        text: the text for the customer, for ``VERDICT``: Stripe's messages address customers only in card errors.
+    """
 
     whose: Whose
     word: str | None = None
@@ -46,7 +50,7 @@ OURS: Final = Row(Whose.OURS)
 GENERAL: Final = Row(Whose.GENERAL)
 
 _REFUSED: Final = "this payment method was refused; choose another"
-_DETAILS: Final = "the details of this payment method are not right; correct them, or choose another"
+_DETAILS: Final = "the details of this payment method are not correct; correct them, or choose another"
 _LIMIT: Final = "the amount is above what can be paid with this payment method; choose another"
 _AGAIN: Final = "this could not be processed; try again in a moment, or choose another payment method"
 _BANK: Final = "the bank refused the payment; ask the bank, or choose another payment method"
@@ -85,7 +89,7 @@ CODES: Final[Mapping[str, Row]] = {
         "payment_method_microdeposit_verification_amounts_mismatch "
         "payment_method_microdeposit_verification_descriptor_code_mismatch postal_code_invalid routing_number_invalid",
     ),
-    # The same text as for a hidden reason, from which it must not be told apart.
+    # The same text as for a hidden reason, so that the two cannot be distinguished.
     **_verdict(GENERIC_TEXT, "card_declined"),
     **_verdict(_LIMIT, "charge_exceeds_source_limit charge_exceeds_transaction_limit"),
     **_verdict(
@@ -95,9 +99,9 @@ CODES: Final[Mapping[str, Row]] = {
     ),
     **_verdict(_BANK, "debit_not_authorized insufficient_funds refer_to_customer"),
     **_verdict(_CONFIRM, "authentication_failure authentication_required"),
-    # --- it can't be used for this payment, or not any more
+    # --- the payment method cannot be used for this payment, or no longer
     **_rule("payment_method_used", "token_already_used"),
-    # The first of these is in Stripe's answers and in no list of the SDK.
+    # Stripe's responses contain the first of these; the SDK's list lacks it.
     **_rule("payment_method_of_another_customer", "payment_method_customer_mismatch missing"),
     **_rule(
         "payment_method_unavailable",
@@ -137,10 +141,10 @@ CODES: Final[Mapping[str, Row]] = {
     **_rule("refund_disputed_payment", "refund_disputed_payment"),
     **_rule("charge_not_refundable", "charge_not_refundable"),
     **_rule("balance_insufficient", "balance_insufficient"),
-    # --- nothing happened, or nobody knows
+    # --- nothing happened, or the outcome is unknown
     **_rows(Row(Whose.LATER), "payment_intent_rate_limit_exceeded rate_limit token_in_use"),
     **_rows(Row(Whose.UNKNOWN), "idempotency_key_in_use lock_timeout"),
-    # --- the code says too little
+    # --- the code is too general
     **_rows(
         GENERAL,
         "charge_invalid_parameter email_invalid parameter_invalid_empty parameter_invalid_integer "
@@ -148,7 +152,7 @@ CODES: Final[Mapping[str, Row]] = {
         "payment_intent_invalid_parameter payment_method_invalid_parameter "
         "payment_method_invalid_parameter_testmode resource_missing",
     ),
-    # --- our key, our account, our parameters; and codes of interfaces that we do not call
+    # --- this service's key, account or parameters; and codes of APIs that it does not call
     **_rows(
         OURS,
         "account_country_invalid_address account_error_country_change_requires_additional_steps "
@@ -186,18 +190,17 @@ CODES: Final[Mapping[str, Row]] = {
         "testmode_charges_only tls_version_unsupported transfer_source_balance_parameters_mismatch "
         "transfers_not_allowed url_invalid",
     ),
-    # Ours as well, whichever parameter it is: nothing that a customer sends chooses the names of parameters. The last
-    # code is in no list of the SDK: parameters that the API version does not have any more.
+    # This service's as well, for every parameter, because no customer input becomes a parameter's name. The SDK's list
+    # lacks the last code, for parameters that the API version has removed.
     **_rows(OURS, "parameter_unknown parameters_exclusive payment_method_types_no_longer_supported"),
 }
-"""Every code that Stripe may answer with."""
+"""The class of each error code."""
 
 
 def row_of(status: int, code: str | None, param: str | None, message: str, *, decline_code: str | None) -> Row:
-    """Whose problem a 400, 402 or 404 is, that is no card error.
+    """Return the class of a 400, 402 or 404 response that is not a card error.
 
-    A ``decline_code`` makes it a verdict. A code that nobody told us of is one as well with 402, where the parameters
-    were fine.
+    A response with a ``decline_code`` is a verdict. So is a 402 with an unknown code: its parameters were valid.
     """
     if decline_code is not None:
         return Row(Whose.VERDICT, text=GENERIC_TEXT)
@@ -210,19 +213,19 @@ def row_of(status: int, code: str | None, param: str | None, message: str, *, de
     return Row(Whose.RULE, word=word) if word else OURS
 
 
-# --- the rule for answers that name no code, or one that says too little ----------------------------------------
+# --- the rule for responses without a code, or with a general one ------------------------------------------------
 
 _METHOD: Final = re.compile(r"(payment_method|payment_method_data|source)(\[.*)?")
-"""The parameters by which a customer names a payment method."""
+"""Parameters with a payment method that the customer chose."""
 
 _DETAIL: Final = re.compile(r"(mandate|mandate_data|shipping)(\[.*)?|(.*\[)?billing_details\b.*")
-"""The parameters that hold what a payment method needs besides its own number."""
+"""Parameters with further details of a payment method, such as its address."""
 
 _CHOICE: Final = re.compile(r"(allowed_|excluded_)?payment_method_(types|configuration|options)(\[.*)?|automatic_.*")
-"""The parameters by which we say which methods are taken."""
+"""Parameters with which this service chooses the accepted methods."""
 
 _QUOTED: Final = re.compile(r"'[^']*'|`[^`]*`")
-"""What Stripe repeats of the request in its messages: nobody may choose the class of an answer by it."""
+"""Quotations of the request in Stripe's messages. They are removed, so that input cannot choose a response's class."""
 
 _MESSAGES: Final = (
     (
@@ -237,13 +240,16 @@ _MESSAGES: Final = (
     ),
     (re.compile(r"\bmandate|billing[_ ](details|address)", re.I), "payment_details_missing"),
 )
-"""What Stripe's messages say of a payment method. The order counts: that of a used one speaks of customers, too."""
+"""Phrases in Stripe's messages about a payment method. The first match counts.
+
+Messages about a used method mention customers as well.
+"""
 
 _UNUSABLE: Final = re.compile(r"payment ?method.*(invalid|not (allowed|activated|available|enabled|supported))", re.I)
 
 
 def _word_of(code: str | None, param: str, message: str) -> str | None:
-    """The port's word for a refusal by its parameter and message; None where the mistake is ours."""
+    """Return the port's code for a refusal, by its parameter and message; None for an error of this service."""
     if _CHOICE.fullmatch(param):
         return None
     if _DETAIL.fullmatch(param) or (code == "email_invalid" and param != "receipt_email"):
@@ -263,4 +269,4 @@ _METHOD_WORDS: Final[Mapping[str | None, str]] = {
     "parameter_missing": "payment_method_missing",
     "parameter_invalid_empty": "payment_method_missing",
 }
-"""What a general code means that is about the payment method itself."""
+"""The port's code for a general code about the payment method itself."""

@@ -1,4 +1,7 @@
-"""Our instructions as Stripe's parameters. A function of the instruction alone, so every repetition is the same."""
+"""Encoding of instructions as Stripe's parameters.
+
+The parameters depend on the instruction alone, so every repetition is identical.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
@@ -23,13 +26,13 @@ from booking_payments.ports.gateway import Refused
 Params = dict[str, Any]
 
 WITH_CHARGE: Final[Mapping[str, Any]] = {"expand": ["latest_charge"]}
-"""The charge itself in place of its id: what it was made with, and until when it can be captured."""
+"""Expands the charge, for its method and its capture deadline."""
 
 
 def path_and_params(instruction: Instruction) -> tuple[str, Params]:
-    """Where an instruction is posted, and with which parameters.
+    """Return the path and the parameters of an instruction's request.
 
-    Raises ``Refused`` for an amount that Stripe can't express: it would be refused there, too, and what was begun ends.
+    Raises ``Refused`` for an amount that Stripe cannot express: Stripe would refuse it as well, and the operation ends.
     """
     try:
         return _path_and_params(instruction)
@@ -59,12 +62,12 @@ def _path_and_params(instruction: Instruction) -> tuple[str, Params]:
 
 
 def escaped(id_: str) -> str:
-    """An id as a part of a path. Ids come from webhooks, too: none may lead elsewhere."""
+    """Return an id escaped for a path. Ids come from webhooks as well, and must not lead to another path."""
     return quote(id_, safe="")
 
 
 def stripe_amount(amount: Money) -> int:
-    """The amount in Stripe's own minor units; raises ``AmountNotRepresentable``."""
+    """Return the amount in Stripe's minor units. Raises ``AmountNotRepresentable``."""
     return to_stripe(amount.minor, amount.currency.exponent, amount.currency.code)
 
 
@@ -87,7 +90,10 @@ def _create(instruction: CreateIntent) -> Params:
 
 
 def _texts(texts: ChargeTexts) -> Params:
-    """The suffix is for card charges, and Stripe leaves it out of others (docs.stripe.com/get-started/account)."""
+    """Return the text parameters.
+
+    Stripe uses the suffix for card charges only (docs.stripe.com/get-started/account).
+    """
     given = {
         "description": texts.description,
         "statement_descriptor_suffix": texts.statement_descriptor_suffix,
@@ -98,7 +104,10 @@ def _texts(texts: ChargeTexts) -> Params:
 
 
 def _methods(instruction: CreateIntent) -> Params:
-    """Allowed types go with nothing else of these (docs.stripe.com/changelog/dahlia/2026-07-29)."""
+    """Return the choice of payment methods.
+
+    Allowed types exclude the other parameters (docs.stripe.com/changelog/dahlia/2026-07-29).
+    """
     chosen = instruction.methods
     if chosen.allowed:
         return {"allowed_payment_method_types": list(chosen.allowed)}
@@ -120,8 +129,11 @@ def _return_url(url: str | None) -> Params:
 
 
 def _client(client: Client | None) -> Params:
-    """With it the next action is one that Stripe.js handles on the page; without it and with a return address, the
-    bank's own page (docs.stripe.com/payments/3d-secure/authentication-flow)."""
+    """Return ``use_stripe_sdk`` for Stripe.js, whose next action stays on the page.
+
+    Without it, and with a return URL, the next action redirects to the bank's page
+    (docs.stripe.com/payments/3d-secure/authentication-flow).
+    """
     return {"use_stripe_sdk": True} if client is Client.STRIPE_JS else {}
 
 

@@ -1,6 +1,6 @@
-"""Requests to Stripe through its official SDK, which signs, encodes, sends and pools connections.
+"""The transport over Stripe's official SDK, which authenticates, encodes, sends and pools connections.
 
-The SDK's own retries are off: ``application.gateway_call`` is the only layer that retries, with our stored key.
+The SDK's own retries are disabled: only ``application.gateway_call`` retries, with the stored key.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,14 +18,20 @@ from booking_payments.adapters.stripe.requests import Params
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
+"""Time limit for opening a connection."""
 CALL_TIMEOUT: Final = timedelta(seconds=15)
-"""How long one try may take from beginning to end, so that a few tries fit into the lease of an operation."""
+"""Time limit of one try, so that several tries fit into the lease of an operation."""
 
 
 class SdkTransport:
-    """Stripe's API at ``api_base`` (None: Stripe itself), under ``secret_key``.
+    """A transport to Stripe's API.
 
-    ``network``: proxies and certificates, by default the environment's. ``http`` replaces what carries the requests.
+    Args:
+        secret_key: the API key.
+        api_base: base URL of the API; None: Stripe's own.
+        call_timeout: time limit of one request.
+        network: proxies and certificates; None: from the environment.
+        http: replaces the HTTP client.
     """
 
     def __init__(
@@ -57,17 +63,17 @@ class SdkTransport:
         except TimeoutError as error:
             raise Silent("the payment provider did not answer in time", code="timeout") from error
         except Exception as error:
-            # The SDK stumbles over bodies that are no text, with errors that are not its own: the request was sent.
+            # For a body that is not text the SDK raises errors other than its own; the request was sent.
             raise _unheard_of(error) from error
         return Reply(answer.data, is_replayed(_lower(answer.headers)))
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close all connections."""
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
 
 def gateway_error(error: stripe.StripeError) -> GatewayError:
-    """What an exception of the SDK says about the money. One that we do not know says nothing."""
+    """Return the port's error for an exception of the SDK; ``Silent`` for an unknown one."""
     for kind in type(error).__mro__:
         if kind in MEANINGS:
             return MEANINGS[kind](error)
@@ -75,7 +81,7 @@ def gateway_error(error: stripe.StripeError) -> GatewayError:
 
 
 def _answered(error: stripe.StripeError) -> GatewayError:
-    """Stripe's answer decides, read from the body: the exceptions lose the code for some statuses."""
+    """Return the error for Stripe's response, read from its body: for some statuses the exceptions lack the code."""
     if error.http_status is None:
         return _unheard_of(error)
     return error_from(error.http_status, error.json_body, _lower(error.headers or {}))
@@ -94,9 +100,9 @@ def _unheard_of(error: Exception) -> GatewayError:
 
 
 MEANINGS: Final[Mapping[type, Callable[[stripe.StripeError], GatewayError]]] = {
-    # Without a whole answer.
+    # Without a complete response.
     stripe.APIConnectionError: _network,
-    # With an answer of the API that we use (v1): 4xx and 5xx, and bodies that are no JSON.
+    # With a response of the v1 API: 4xx and 5xx, and bodies that are not JSON.
     stripe.APIError: _answered,
     stripe.AuthenticationError: _answered,
     stripe.CardError: _answered,
@@ -105,7 +111,7 @@ MEANINGS: Final[Mapping[type, Callable[[stripe.StripeError], GatewayError]]] = {
     stripe.PermissionError: _answered,
     stripe.RateLimitError: _answered,
 }
-"""The SDK's exceptions that calls of ours can raise. All others are of other interfaces (v2, webhooks)."""
+"""The SDK's exceptions for the API calls of this library. The others belong to other APIs (v2, webhooks)."""
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Stripe's webhook signature, over the raw bytes (docs.stripe.com/webhooks#verify-manually).
+"""Stripe's webhook signature, checked on the raw bytes (docs.stripe.com/webhooks#verify-manually).
 
-Our own check instead of the SDK's, because the SDK raises ``TypeError`` for letters outside ASCII, decodes the body
-before it looks at the signature, accepts timestamps from the future and switches the age check off at tolerance 0.
+The SDK's check is not used because it raises ``TypeError`` for non-ASCII headers, decodes the body before it checks the
+signature, accepts timestamps in the future, and skips the age check at tolerance 0.
 """
 
 import hmac
@@ -14,26 +14,26 @@ from typing import Final
 from booking_payments.ports.webhooks import WebhookRefused
 
 TOLERANCE: Final = timedelta(seconds=300)
-"""How far a timestamp may lie from our clock, before or after: Stripe's own default."""
+"""Largest difference between a timestamp and the local clock, in either direction: Stripe's default."""
 
 MAX_HEADER: Final = 1024
-"""Longest header looked at; Stripe sends one signature per active secret, about 70 characters each."""
+"""Longest accepted header; Stripe sends one signature per active secret, about 70 characters each."""
 
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def verify(body: bytes, header: str | None, secrets: Sequence[str], now: datetime) -> None:
-    """Raise ``WebhookRefused`` unless one ``v1`` signature in ``header`` fits ``body`` under one of ``secrets``.
+    """Raise ``WebhookRefused`` unless a ``v1`` signature in ``header`` matches ``body`` under one of ``secrets``.
 
-    Every other scheme is ignored, so nobody can downgrade us. Timestamps more than five minutes old or ahead are
+    Other schemes are ignored, which prevents downgrades. Timestamps more than five minutes in the past or future are
     refused.
     """
     if not header:
         raise WebhookRefused("the Stripe-Signature header is missing", code="signature_missing")
     timestamp, signatures = _parse(header)
     if not any(_fits(body, secret, timestamp, signatures) for secret in secrets if secret):
-        raise WebhookRefused("no signature fits the body; check the webhook secret", code="signature_wrong")
+        raise WebhookRefused("no signature matches the body; check the webhook secret", code="signature_wrong")
     age = now.timestamp() - int(timestamp)
     if abs(age) > TOLERANCE.total_seconds():
         when = "too old" if age > 0 else "from the future"

@@ -1,4 +1,4 @@
-"""Stripe's webhooks, read: signature first, then what the event says (docs.stripe.com/api/events)."""
+"""Decoding of Stripe's webhooks, after checking their signature (docs.stripe.com/api/events)."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -42,7 +42,7 @@ KINDS: Final[Mapping[str, str]] = {
     "charge.dispute.funds_withdrawn": "dispute",
     "charge.dispute.funds_reinstated": "dispute",
 }
-"""The events that we act on, and what each is about. All others are stored and ignored."""
+"""The types of events that are processed, and the kind of their object. All others are stored and ignored."""
 
 REMARKS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
@@ -60,18 +60,18 @@ REMARKS: Final[Mapping[str, str]] = {
         "hosted checkout is not used",
     ),
 }
-"""Why some of the others change nothing (what Stripe says of them: docs.stripe.com/api/events/types)."""
+"""Why some of the other types change nothing (docs.stripe.com/api/events/types)."""
 
 ALERTS: Final[Mapping[str, str]] = {
-    "radar.early_fraud_warning.created": "a bank suspects fraud: look at the payment; a refund may spare a dispute",
-    "review.opened": "Stripe holds the payment for review: wait with what can't be taken back",
-    "review.closed": "Stripe's review of the payment has ended: look at its result",
+    "radar.early_fraud_warning.created": "a bank suspects fraud: check the payment; a refund may prevent a dispute",
+    "review.opened": "Stripe holds the payment for review: wait with anything that cannot be undone",
+    "review.closed": "Stripe's review of the payment has ended: check its result",
 }
-"""What changes nothing in our books but needs a human's eyes."""
+"""Types that change nothing in a payment and need an operator's attention, with the text of the alert."""
 
 _EVENT_FIELDS: Final = ("id", "object", "type", "created", "livemode", "api_version")
 THIN: Final = "v2.core.event"
-"""The kind of object that thin events are: they name what has changed, and bring nothing of it."""
+"""Object type of thin events, which name the changed object without its content."""
 
 THIN_REMARK: Final = "a thin event: switch the endpoint's payload style to snapshot in Stripe's dashboard"
 
@@ -81,25 +81,25 @@ _decoder = msgspec.json.Decoder()
 
 
 class StripeWebhooks:
-    """Reads webhooks that were signed with one of ``secrets``."""
+    """Decodes webhooks that were signed with one of ``secrets``."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = tuple(secret for secret in secrets if secret)
         if not self._secrets:
-            raise ValueError("a webhook secret is needed: without one anybody could sign")
+            raise ValueError("a webhook secret is required to verify signatures")
 
     async def read(self, request: WebhookRequest) -> GatewayEvent:
-        """The genuine event in ``request.body``. Raises ``WebhookRefused``."""
+        """Return the event in ``request.body`` after checking its signature. Raises ``WebhookRefused``."""
         verify(request.body, request.headers.get(SIGNATURE_HEADER), self._secrets, request.received_at)
         return read_event(request.body)
 
     def read_again(self, body: str) -> GatewayEvent:
-        """The event in a body that is kept. Raises ``WebhookRefused``."""
+        """Return the event in a stored body. Raises ``WebhookRefused``."""
         return _event(_decoded(body.encode()), body)
 
 
 def read_event(body: bytes) -> GatewayEvent:
-    """The event in ``body``, whoever sent it. Raises ``WebhookRefused`` for a body that is no event."""
+    """Return the event in ``body``, without checking a signature. Raises ``WebhookRefused`` for any other body."""
     event = _decoded(body)
     return _event(event, _kept(event, body))
 
@@ -109,15 +109,17 @@ def _decoded(body: bytes) -> Mapping[str, Any]:
         event = _decoder.decode(body)
         body.decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WebhookRefused("the body is no JSON", code="body_malformed") from error
+        raise WebhookRefused("the body is not JSON", code="body_malformed") from error
     if not isinstance(event, dict):
-        raise WebhookRefused("the body is no JSON object", code="body_malformed")
+        raise WebhookRefused("the body is not a JSON object", code="body_malformed")
     return event
 
 
 def _kept(event: Mapping[str, Any], raw: bytes) -> str:
-    """What is stored of an event: the fields that we read, from which it can be processed again, and a digest of the
-    bytes that came, by which it can be compared with what Stripe shows."""
+    """Return the stored part of an event: the fields that are read, and a SHA-256 digest of the received bytes.
+
+    The event can be processed again from it, and compared with the dashboard by its digest.
+    """
     data = event.get("data")
     subject = data.get("object") if isinstance(data, dict) else None
     kept: dict[str, Any] = {name: plain_value(event[name]) for name in _EVENT_FIELDS if name in event}
@@ -139,7 +141,7 @@ def _event(event: Mapping[str, Any], body: str) -> GatewayEvent:
 
 
 def _thin(event: Mapping[str, Any], event_id: str, type_: str, body: str) -> GatewayEvent:
-    """An event that we can do nothing with: somebody chose the wrong payload style, and no news comes in at all."""
+    """Return a thin event as an alert: it has no content, so the endpoint's payload style is set wrong."""
     livemode = event.get("livemode")
     return GatewayEvent(
         id=event_id,
@@ -190,7 +192,7 @@ def _charged(subject: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _snapshot(kind: str | None, subject: Mapping[str, Any]) -> dict[str, Any]:
-    """The report that the event carries, where it is complete enough to be judged."""
+    """Return the report in the event, if it is complete."""
     read = _READERS.get(kind or "")
     try:
         return {str(kind): read(subject)} if read else {}

@@ -1,2 +1,4 @@
-"""What is told of calls while they are made: a log line for each call to the gateway, and traces where somebody
-collects them. Wrapped around the ports by the container; nothing inside knows of it."""
+"""Instrumentation of the ports: a log line for each gateway call, and OpenTelemetry traces.
+
+The container wraps the ports with it; the application does not depend on it.
+"""

@@ -1,6 +1,6 @@
-"""One line of the log for each try to deliver a message that failed: which message, on which channel, and where.
+"""A log line for each failed delivery of a message: the message's id, its channel, and the traceback.
 
-Neither what a message carries nor what a consumer's own error says is told: both may be about a person.
+Neither the message's data nor the text of a consumer's error is logged, since both may contain personal data.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ log: Final = structlog.get_logger("booking_payments.messages")
 
 
 class LoggedPublisher:
-    """``publisher`` of the channel ``channel``, with a line for each message that it did not take."""
+    """Wraps the ``publisher`` of a channel, and logs each message that it fails to deliver."""
 
     def __init__(self, publisher: Publisher, channel: str) -> None:
         self._publisher, self._channel = publisher, channel

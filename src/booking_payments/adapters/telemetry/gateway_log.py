@@ -1,4 +1,4 @@
-"""One line of the log for each call to the gateway: what was asked, under which key, and what came of it."""
+"""A log line for each call to the gateway: the method, its idempotency key, its outcome and duration."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -15,16 +15,16 @@ log = structlog.get_logger("booking_payments.gateway")
 MOVES_MONEY: Final = frozenset(
     {"create_intent", "update_intent", "confirm_intent", "capture_intent", "cancel_intent", "create_refund"}
 )
-"""Told at level INFO; the others only read, and are told at DEBUG."""
+"""Calls that may move money are logged at level INFO; the others only read, and are logged at DEBUG."""
 
 CORRELATION: Final = "correlation_id"
 
 
 def logged(gateway: Gateway) -> Gateway:
-    """``gateway``, with a line for each call.
+    """Return ``gateway`` with a log line for each call.
 
-    The line has the id of the request that asked for it (``correlation_id``), as far as it is known here: from the
-    context, and for calls of the background from the instruction, which has kept it.
+    The line contains the ``correlation_id`` of the request that caused the call, from the logging context or, in
+    background work, from the instruction's metadata.
     """
     return watched(gateway, _told)
 

@@ -1,9 +1,9 @@
-"""Traces by OpenTelemetry: a span for each use case, each call to the gateway and each transaction of the database.
+"""OpenTelemetry traces: a span for each use case, each call to the gateway and each database transaction.
 
-They need the extra ``otel``, and somebody who collects them: the service sets that up from the environment as
-OpenTelemetry names it (opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables), an embedding service
-has done so for itself. Without either nothing is wrapped, and nothing is slower. Spans hold names and codes only: no
-amounts, no customers, no secrets.
+They need the extra ``otel`` and a configured exporter. The service configures it from the environment
+(opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables); an application that embeds the library
+configures its own. Without both nothing is wrapped, so that there is no overhead. Spans contain names and codes only:
+no amounts, no customers, no secrets.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -23,20 +23,23 @@ T = TypeVar("T")
 NAME: Final = "booking_payments"
 _OURS: Final = "booking_payments."
 _IDS: Final = frozenset({"booking_id", "payment_id", "intent_id", "refund_id", "dispute_id"})
-"""Arguments that are told: ids of ours and of the gateway."""
+"""Arguments that become attributes of a span: ids of this service and of the gateway."""
 
 COLLECTED_BY: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-"""Where one of these is set, the service sends its traces there."""
+"""The service exports traces when one of these variables is set."""
 
 
 class MissingExtraError(Exception):
-    """Traces are asked for, and the extra ``otel`` is not installed."""
+    """Traces are configured, and the extra ``otel`` is not installed."""
 
 
 def set_up_traces(env: Mapping[str, str]) -> "TracerProvider | None":
-    """Send the traces of this process to where ``env`` says; None where it says nothing. Raises ``MissingExtraError``.
+    """Configure the export of traces from ``env``; returns None when it is not configured or disabled.
 
-    Whoever called this shuts the provider down in the end, so that the last spans are sent.
+    The caller shuts the provider down at exit, so that the last spans are exported.
+
+    Raises:
+        MissingExtraError: an export is configured, and the extra ``otel`` is not installed.
     """
     switched_off = env.get("OTEL_SDK_DISABLED", "").lower() == "true" or env.get("OTEL_TRACES_EXPORTER") == "none"
     if switched_off or not any(env.get(name) for name in COLLECTED_BY):
@@ -57,7 +60,7 @@ def set_up_traces(env: Mapping[str, str]) -> "TracerProvider | None":
 
 
 def tracer() -> "Tracer | None":
-    """What makes spans; None where nobody collects them."""
+    """Return the tracer; None without a configured provider."""
     try:
         from opentelemetry import trace
         from opentelemetry.sdk.trace import TracerProvider
@@ -68,7 +71,7 @@ def tracer() -> "Tracer | None":
 
 
 def traced(target: T, layer: str, by: "Tracer | None") -> T:
-    """``target``, with a span ``layer method`` around each call; as it is where nobody collects spans."""
+    """Return ``target`` with a span ``layer method`` around each call; unchanged without a tracer."""
     return target if by is None else watched(target, _spans(layer, by))
 
 
@@ -82,7 +85,10 @@ def _spans(layer: str, by: "Tracer") -> Around:
 
 @contextmanager
 def span(by: "Tracer", name: str, attributes: Mapping[str, str]) -> "Iterator[Span]":
-    """A span that tells how it ended: the code of an error, never its text, which may say anything."""
+    """Open a span; if the block raises, the span records the error's code.
+
+    The error's text is not recorded, since it may contain data.
+    """
     with by.start_as_current_span(
         name, attributes=dict(attributes), record_exception=False, set_status_on_exception=False
     ) as opened:
@@ -103,7 +109,7 @@ def _mark_failed(opened: "Span") -> None:
 
 
 def _is_failure(error: Exception) -> bool:
-    """Whether something broke. A decline and a refusal are answers."""
+    """True for an unexpected error. A decline and a refusal are regular results."""
     if isinstance(error, PaymentError):
         return isinstance(error, OurFault)
     return not isinstance(error, Declined)
@@ -114,7 +120,7 @@ def _code(error: Exception) -> str:
 
 
 def _asked(call: Call) -> dict[str, str]:
-    """The ids among the arguments, and the kind of the instruction."""
+    """Return the ids among the arguments as attributes of the span."""
     found = {name: value for name, value in call.kwargs.items() if name in _IDS and isinstance(value, str)}
     if call.args and isinstance(call.args[0], str) and call.method not in ("receive_webhook",):
         found["id"] = call.args[0]

@@ -1,4 +1,4 @@
-"""Something around every call of an object's coroutine methods."""
+"""A proxy that runs a function around every public coroutine method of an object."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @frozen
 class Call:
-    """A call that is about to be made: the method's name, and what it is given."""
+    """A call that is about to be made: the method's name and its arguments."""
 
     method: str
     args: tuple[Any, ...]
@@ -20,22 +20,25 @@ class Call:
 
 
 Around = Callable[[Call, Callable[[], Awaitable[Any]]], Awaitable[Any]]
-"""Awaits the call, and returns or raises what comes of it."""
+"""Awaits the call, and returns its result or raises its error."""
 
 
 def watched(target: T, around: Around) -> T:
-    """``target``, with ``around`` around each of its public coroutine methods. All else is the target's own."""
+    """Return a proxy of ``target`` with ``around`` around each public coroutine method.
+
+    All other attributes are those of ``target``.
+    """
     return cast(T, _Watched(target, around))
 
 
 class _Watched:
-    """Stands before its target. ``isinstance`` sees the target's class, as with the standard library's proxies."""
+    """The proxy. ``isinstance`` sees the target's class, as with the standard library's proxies."""
 
     def __init__(self, target: object, around: Around) -> None:
         self._target = target
         self._around = around
 
-    @property  # type: ignore[misc] # a class as an attribute is how Python lets one object stand for another
+    @property  # type: ignore[misc] # the data model's way for a proxy to report its target's class
     def __class__(self) -> type:
         return type(self._target)
 
@@ -49,5 +52,5 @@ class _Watched:
         async def call(*args: Any, **kwargs: Any) -> Any:
             return await around(Call(name, args, kwargs), lambda: found(*args, **kwargs))
 
-        setattr(self, name, call)  # found by itself the next time
+        setattr(self, name, call)  # cached: the next lookup does not reach ``__getattr__``
         return call

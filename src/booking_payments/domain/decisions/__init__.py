@@ -1,15 +1,16 @@
-"""Decisions: which facts happen. Pure functions of the payment, what was asked or reported, time and new ids.
+"""Decisions: pure functions that return the journal events to record.
 
-Intentions (``intend_...``) check the rules and say what we are about to ask of the gateway. Observations
-(``observe_...``) judge what the gateway reports. ``settle`` ends an operation. None of them changes anything: the
-facts they return are folded by ``payment.evolve``.
+Their arguments are the payment, the command or the gateway's report, the time, and makers of new ids. Commands
+(``intend_...``) check the rules and return the intended gateway call. Observations (``observe_...``) apply a report of
+the gateway. ``settle`` closes an operation. No decision changes a payment: ``payment.evolve`` folds the returned
+events.
 
-- ``intending``: what may be asked of the gateway, and how;
-- ``intents``, ``observe_refunds``, ``observe_disputes``: applying what it reports;
-- ``adopting``: taking a charge that our books have lost for the payment of a booking;
-- ``obligations``: what is to go back to a customer, and the refunds that do it;
-- ``lost``: calls whose effect can't be found, and what may still turn up of them;
-- ``ending``: the end of operations, and of payments and bookings with them.
+- ``intending``: commands: what may be requested of the gateway, and the exact instruction;
+- ``intents``, ``observe_refunds``, ``observe_disputes``: applying reports of the gateway;
+- ``adopting``: linking a charge that is missing in the database to a booking;
+- ``obligations``: the amounts owed to a customer, and the refunds that pay them;
+- ``lost``: calls whose effect cannot be found, and the objects that may still appear;
+- ``ending``: closing operations, payments and bookings.
 """
 
 from booking_payments.domain.decisions.adopting import CHARGED, adopted, capture_method_of, reason_against

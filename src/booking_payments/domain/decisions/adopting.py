@@ -1,7 +1,7 @@
-"""Adopting: whether a charge of ours that our books have lost is the payment of a booking that was registered anew.
+"""Adoption: link a charge that is missing in the database to the booking that was registered again.
 
-After a backup was restored the gateway has charges that our books know nothing of. One of them is adopted only when
-nothing speaks against it; all others are for a person to look at. The rule is ``reason_against``.
+After the restore of a backup the gateway has charges that the database lacks. A charge is adopted only when
+``reason_against`` returns None; every other one is reported to an operator.
 """
 
 import re
@@ -18,10 +18,10 @@ from booking_payments.domain.money import Money
 from booking_payments.domain.reports import IntentReport
 
 CHARGED: Final = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE, PaymentStatus.SUCCEEDED)
-"""An intent in one of these has a charge: the customer has done their part, and must not be asked to pay again."""
+"""States in which the intent has a charge: the customer has paid and must not be asked to pay again."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""What an id of a payment is made of. The adopted payment keeps the one that the metadata name."""
+"""Characters of a payment id. The adopted payment keeps the id from the charge's metadata."""
 
 
 def reason_against(
@@ -34,28 +34,30 @@ def reason_against(
     has_payment: bool,
     asked: Money | None,
 ) -> str | None:
-    """Why a charge must not be adopted, in words for a person; None when nothing speaks against it.
+    """Return why a charge must not be adopted, as a sentence for an operator; None when it may be.
 
     Args:
-        intent: the charge, with its metadata, as the gateway has it now.
-        installation_id: our own; None where it is not known.
-        payment_known: whether our books have the payment that the metadata name.
-        booking_known: whether our books have the booking that the metadata name.
-        bookings: those of ours that bear the reference which the metadata name; more than two need not be given.
-        has_payment: whether the first of them has a payment, whatever became of it.
-        asked: what the customer of the first of them would be charged today, the fee included where they pay it.
+        intent: the charge with its metadata, as just read from the gateway.
+        installation_id: the id of this installation; None where it is not known.
+        payment_known: the database has the payment named in the metadata.
+        booking_known: the database has the booking named in the metadata.
+        bookings: the stored bookings with the reference named in the metadata; two are enough, further ones may be left
+            out.
+        has_payment: the first of these bookings has a payment, in any state.
+        asked: the amount that the customer of the first booking would be charged today, including the fee if the
+            customer pays it.
     """
     said = intent.metadata.get
     if installation_id is None or said("installation_id") != installation_id:
-        return "it does not name this installation as its maker"
+        return "its metadata do not name this installation"
     if not (_ID.fullmatch(said("payment_id", "")) and said("booking_id") and said("booking_reference")):
-        return "it does not say for which payment, booking and reference"
+        return "its metadata do not name a payment, a booking and a reference"
     if payment_known:
-        return f"our books have its payment {said('payment_id')}"
+        return f"the database has its payment {said('payment_id')}"
     if booking_known:
-        return f"our books have its booking {said('booking_id')}, without this payment"
+        return f"the database has its booking {said('booking_id')}, without this payment"
     if len(bookings) != 1:
-        how_many = "no booking bears" if not bookings else "several bookings bear"
+        how_many = "no booking has" if not bookings else "several bookings have"
         return f"{how_many} its reference {said('booking_reference')}"
     return _against_booking(intent, installation_id, bookings[0], has_payment, asked)
 
@@ -63,7 +65,7 @@ def reason_against(
 def _against_booking(
     intent: IntentReport, installation_id: str, booking: Booking, has_payment: bool, asked: Money | None
 ) -> str | None:
-    named = f"booking {booking.id}, which bears its reference,"
+    named = f"booking {booking.id}, which has its reference,"
     if booking.status is not BookingStatus.PENDING:
         return f"{named} is {booking.status.value}"
     if has_payment:
@@ -76,12 +78,15 @@ def _against_booking(
 
 
 def adopted(intent: IntentReport) -> Facts:
-    """The fact that says where an adopted payment comes from; it follows ``PaymentStarted``."""
+    """Return the event that records the origin of an adopted payment; it follows ``PaymentStarted``."""
     return (ev.PaymentAdopted(intent_id=intent.id, made_for=intent.metadata["booking_id"]),)
 
 
 def capture_method_of(intent: IntentReport) -> CaptureMethod:
-    """How the charge is, or was, captured, as far as that can be seen of it."""
+    """Return the charge's capture method as far as its report shows it.
+
+    ``manual`` if the charge is uncaptured or partly captured, otherwise ``automatic``.
+    """
     part = 0 < intent.amount_received.minor < intent.amount.minor
     manual = part or intent.status is PaymentStatus.REQUIRES_CAPTURE
     return CaptureMethod.MANUAL if manual else CaptureMethod.AUTOMATIC

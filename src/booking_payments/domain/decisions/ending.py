@@ -1,4 +1,4 @@
-"""The end of operations, and of payments and bookings with them."""
+"""Closing operations, and the payments and bookings that end with them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,14 +21,24 @@ from booking_payments.domain.retry import KEY_LIFETIME
 
 
 def needs_ending(payment: Payment) -> bool:
-    """True when the last attempt is used up, so that the intent has to be canceled and the payment fails."""
+    """True when the intent has to be canceled because no charge attempt is left and no operation is in flight.
+
+    The payment then fails.
+    """
     admitted = COMMANDS[payment.status][Command.CANCEL] is None
     return admitted and payment.status.awaits_customer and not payment.attempts_left and payment.operation is None
 
 
 def holds_in_vain(payment: Payment, report: IntentReport | None) -> bool:
-    """True when the bank holds money for a payment that is over: its call arrived after it was given up. Where that
-    call was lost, also when its intent may still be paid. What the gateway refused to release is left to a person."""
+    """True when the bank holds money for a payment that is canceled or failed, so that the hold has to be released.
+
+    This happens when a charge arrives at the gateway after its payment was abandoned. For a payment whose creating call
+    was lost it is also true while the intent can still be paid. It is False after the gateway refused the release: an
+    operator has to act.
+
+    Args:
+        report: the payment's intent as just read; None where the gateway has none.
+    """
     over = payment.status in (PaymentStatus.CANCELED, PaymentStatus.FAILED) and payment.operation is None
     over = over and not has_drift(payment, RELEASE_REFUSED)
     held = report is not None and report.id == payment.intent_id
@@ -48,21 +58,28 @@ _MAY_BE_PAID = (
 
 
 def may_send(operation: Operation, booking: Booking, now: datetime) -> bool:
-    """Whether an operation may be sent (again): its key is young enough, and a charge only while payable."""
+    """True when the operation may be sent, or sent again.
+
+    Its idempotency key has to be younger than ``KEY_LIFETIME``; a charge also needs a payable booking.
+    """
     if now - operation.intended_at >= KEY_LIFETIME:
         return False
     return not charges(operation.instruction) or booking.payability(now) is Payability.PAYABLE
 
 
 def settle(payment: Payment, operation: Operation, *, refusal: str | None = None, answered: bool = True) -> Facts:
-    """The operation is over: done, or refused with the gateway's ``refusal`` code, which drops what it began. Where it
-    was lost and was to make the payment's intent, the payment ends with it.
+    """Close the operation in flight; returns no events when it is closed already.
 
-    ``answered``: the run that began it ends it, so that its caller is given this outcome.
+    A refusal drops the attempt or the refund that the operation began. If the operation was lost and was to create the
+    payment's intent, the payment ends as well.
+
+    Args:
+        refusal: the gateway's error code, or a code of ``lost``; None when the operation succeeded.
+        answered: the caller that began the operation receives this outcome. Ignored once the outcome was unknown.
     """
     if payment.operation is None or payment.operation.idempotency_key != operation.idempotency_key:
         return ()
-    # Who was told before that the outcome is unknown is not given it by this run.
+    # A caller that already got "outcome unknown" does not receive this outcome.
     answered = answered and not payment.operation.unknown
     settled = ev.OperationSettled(idempotency_key=operation.idempotency_key, refusal=refusal, answered=answered)
     if not refusal:
@@ -72,13 +89,17 @@ def settle(payment: Payment, operation: Operation, *, refusal: str | None = None
 
 
 def give_up(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Facts:
-    """The end of a payment whose intent the gateway refuses to cancel, where that was to close its booking or to end
-    its attempts: what could not be done would be tried for ever. ``report`` is the intent as it was read after the
-    refusal, None where the gateway has none.
+    """Close a payment whose intent the gateway refuses to cancel, which would otherwise be retried forever.
 
-    A refusal that the intent as it was read does not explain may have been overtaken, so the first one is only noted.
-    Money that comes all the same is booked, and sent back when its booking is closed. Held money that is not released
-    is noted.
+    It applies to cancellations that close the booking or follow the last attempt. While the intent can be read and
+    matches the payment, the first refusal is only recorded as drift, because the intent may have changed in between;
+    the second one closes the payment. An intent that is missing or contradicts the payment closes it at once. A later
+    success is still recorded, and refunded when the booking is closed. A hold that the gateway refuses to release is
+    recorded as drift.
+
+    Args:
+        refusal: the gateway's error code.
+        report: the intent as read after the refusal; None where the gateway has none.
     """
     detail = f"{payment.intent_id}: {refusal} ({operation.purpose.value})"
     if operation.purpose is ev.Purpose.RELEASE_HOLD and holds_in_vain(payment, report):
@@ -93,10 +114,10 @@ def give_up(payment: Payment, operation: Operation, refusal: str, report: Intent
 
 
 def is_gone(operation: Operation, now: datetime) -> bool:
-    """Whether an intent that the gateway does not know, when asked to cancel it, is taken for gone.
+    """True when an unknown intent, found so while canceling it, is treated as deleted.
 
-    With keys of another account or mode all intents are unknown, those that were paid in time among them. So what we do
-    by ourselves waits until somebody had a day to notice; who gives a booking up need not.
+    With API keys of another account or mode every intent is unknown, including paid ones. Cancellations by the system
+    therefore wait a day, so that an operator can notice; a cancellation that a caller requested does not wait.
     """
     return operation.purpose not in _BY_ITSELF or now - operation.intended_at >= KEY_LIFETIME
 
@@ -104,15 +125,18 @@ def is_gone(operation: Operation, now: datetime) -> bool:
 _BY_ITSELF = (ev.Purpose.EXPIRE_BOOKING, ev.Purpose.END_ATTEMPTS)
 
 CANCEL_REFUSED = "cancel_refused"
-"""The drift of an intent that the gateway does not cancel."""
+"""Drift code: the gateway refuses to cancel the intent."""
 
 RELEASE_REFUSED = "release_refused"
-"""The drift of an intent that goes on to hold money for a payment that is over."""
+"""Drift code: the gateway refuses to release the money that it holds for a closed payment."""
 
 
 def _may_be_given_up(payment: Payment, operation: Operation) -> bool:
-    """Who only waited for the end of the hold or of the attempts has not done their part; a booking that is canceled
-    gives held money up, too."""
+    """True when the payment may be closed although its intent was not canceled.
+
+    A cancellation by the system closes it only while it waits for the customer; canceling a booking also abandons held
+    money.
+    """
     if operation.purpose is ev.Purpose.CANCEL_BOOKING:
         return COMMANDS[payment.status][Command.CANCEL] is None
     return operation.purpose in _BY_ITSELF and payment.status.awaits_customer
@@ -129,8 +153,11 @@ def _dropped(payment: Payment, operation: Operation, refusal: str, answered: boo
 
 
 def replacement_after(payment: Payment, operation: Operation, refusal: str | None) -> Replacement | None:
-    """What to begin a new payment with where the gateway refused to take another payment method for this intent in its
-    present state, while the customer is to act: the intent has to make room. None where it need not, or can't."""
+    """Return the parameters of a new payment that replaces this one; None where none is needed or possible.
+
+    A replacement is needed when the gateway rejected another payment method because of the intent's state, while the
+    customer has to act.
+    """
     instruction = operation.instruction
     if refusal != STATE_REFUSED or not isinstance(instruction, ConfirmIntent | UpdateIntent):
         return None
@@ -144,12 +171,14 @@ def replacement_after(payment: Payment, operation: Operation, refusal: str | Non
 
 
 STATE_REFUSED: Final = "payment_intent_unexpected_state"
-"""The gateway's refusal of what an intent does not admit in its present state."""
+"""Stripe's error code for a request that the intent's state does not allow (docs.stripe.com/error-codes)."""
 
 
 def begins_anew(operation: Operation, payment: Payment, booking: Booking, now: datetime) -> bool:
-    """Whether a new payment follows now: the one that was to make room is canceled, and the booking may be paid. Not
-    with a method that the bank has forbidden meanwhile."""
+    """True when a replacement payment is to be started: its predecessor is canceled, and the booking is payable.
+
+    False when the bank has meanwhile forbidden the replacement's payment method.
+    """
     replacement = operation.replacement
     if replacement is None or is_burnt(payment, replacement.payment_method_id):
         return False
@@ -158,7 +187,7 @@ def begins_anew(operation: Operation, payment: Payment, booking: Booking, now: d
 
 
 def release_after(operation: Operation, payment: Payment, booking: Booking) -> Facts:
-    """Closing the booking, when the operation that has just ended was the first half of that and worked."""
+    """Return the event that closes the booking once the payment is closed, if that was the purpose of ``operation``."""
     given_up = payment.status in (PaymentStatus.CANCELED, PaymentStatus.FAILED)
     if booking.status is not BookingStatus.PENDING or not given_up:
         return ()
@@ -167,27 +196,32 @@ def release_after(operation: Operation, payment: Payment, booking: Booking) -> F
 
 
 def release_exhausted(payment: Payment, status: BookingStatus) -> Facts:
-    """Closing the booking, whose status is ``status`` by now, when its payment has failed for good: with no attempt
-    left nobody can pay for it any more."""
+    """Return the event that expires a pending booking whose payment has failed; otherwise nothing.
+
+    A payment fails when no charge attempt is left.
+
+    ``status`` is the booking's current status.
+    """
     if payment.status is not PaymentStatus.FAILED or status is not BookingStatus.PENDING:
         return ()
     return (ev.BookingReleased(status=BookingStatus.EXPIRED.value, reason=EndReason.ATTEMPTS_EXHAUSTED.value),)
 
 
-REFUNDED: Final = "refunded"
-"""Why a booking was canceled of which all of the money goes back."""
-
-
 def release_refunded(
     booking: Booking, status: BookingStatus, payment: Payment, facts: Sequence[ev.Fact], *, by_dashboard: bool
 ) -> Facts:
-    """Closing the confirmed booking, whose status is ``status`` by now, of which all of the money goes back.
+    """Return the event that cancels a confirmed booking whose whole payment is refunded; otherwise nothing.
 
-    Either its customer asked for the refund that completes it, and its promise stands: it waits, its outcome is
-    unknown, or the gateway has taken it. A request that the gateway refuses to its caller promises nothing. Or, with
-    ``by_dashboard``, ``facts``, which were just recorded, tell of a refund that somebody made at the gateway. Refunds
-    that operators send through us leave the booking as it is, since they can cancel it; so does one after the event
-    has started.
+    The refund that completes the amount is one of two kinds. (a) The customer requested it, and it can no longer be
+    refused: it is deferred, its outcome is unknown, or the gateway accepted it. (b) ``by_dashboard`` is set, and
+    ``facts``, the events just recorded, contain a refund made in the gateway's dashboard. Refunds that operators send
+    through this service leave the booking confirmed, since operators can cancel it; so does a refund made after the
+    start of the event.
+
+    Args:
+        status: the booking's current status.
+        facts: the events that were just recorded.
+        by_dashboard: a full refund in the gateway's dashboard cancels the booking.
     """
     in_time = status is BookingStatus.CONFIRMED and payment.status is PaymentStatus.SUCCEEDED and not payment.late
     if not in_time or not payment.refundable.is_whole:
@@ -199,11 +233,11 @@ def release_refunded(
     if not any(each < booking.event_starts_at for each in made_at):
         return ()
     raised = _promised_by(payment)
-    return (ev.BookingReleased(status=BookingStatus.CANCELED.value, reason=REFUNDED, promised=raised),)
+    return (ev.BookingReleased(status=BookingStatus.CANCELED.value, reason=EndReason.REFUNDED.value, promised=raised),)
 
 
 def _stands(payment: Payment, refund: Refund) -> bool:
-    """Whether what the request of ``refund`` promised can't be taken back any more by a refusal of its call."""
+    """True when a refusal of the refund's call can no longer withdraw the amount that its request promised."""
     operation = payment.operation
     if operation is not None and operation.idempotency_key == refund.idempotency_key:
         return operation.unknown or refund.gateway_refund_id is not None
@@ -211,13 +245,13 @@ def _stands(payment: Payment, refund: Refund) -> bool:
 
 
 def _found_in(payment: Payment, facts: Sequence[ev.Fact]) -> tuple[Refund, ...]:
-    """The refunds made at the gateway that ``facts`` tell of for the first time."""
+    """Return the refunds that ``facts`` record as found at the gateway, without failed ones."""
     ids = {fact.refund_id for fact in facts if isinstance(fact, ev.RefundFound)}
     return tuple(each for each in payment.refunds if each.id in ids and not each.status.is_lost)
 
 
 def _promised_by(payment: Payment) -> GivenBack | None:
-    """By how much the promise is raised, so that all that goes back by now is promised; None where it is already."""
+    """Return the increase after which every refund sent or deferred is promised; None when it is zero."""
     counted, bank = payment.given_back + payment.deferred_in_all, max(payment.taken_by_disputes, payment.beside)
     level = min(counted.amount + bank, payment.captured)
     raised = GivenBack(
@@ -227,11 +261,14 @@ def _promised_by(payment: Payment) -> GivenBack | None:
 
 
 def require_cancelable_by_owner(booking: Booking, payment: Payment | None, now: datetime) -> None:
-    """Raise unless the customer may cancel their own booking at ``now``; ``payment`` is the one that holds it, or its
-    latest.
+    """Raise unless the customer may cancel their own booking at ``now``.
 
-    Raises ``NotPossibleNow`` once it is paid: then a refund says what comes back. ``RefusedByRule`` for a free booking
-    whose event has started.
+    Args:
+        payment: the payment that holds the booking, or else its latest; None where it has none.
+
+    Raises:
+        NotPossibleNow: the booking is paid; the customer can request a refund.
+        RefusedByRule: the booking is free and its event has started.
     """
     paid = payment is not None and payment.status is PaymentStatus.SUCCEEDED and not payment.late
     if paid or (booking.status is BookingStatus.CONFIRMED and not booking.free):
@@ -241,9 +278,11 @@ def require_cancelable_by_owner(booking: Booking, payment: Payment | None, now: 
 
 
 def cancels_all_the_same(operation: Operation, payment: Payment, booking: Booking) -> bool:
-    """Whether a cancellation whose outcome was unknown still has to close its booking: the payment was made meanwhile.
+    """True when a cancellation still has to cancel the booking although the payment succeeded meanwhile.
 
-    Its caller was told that the outcome would be found out, and relies on the cancellation.
+    Its outcome was unknown at first.
+
+    The response to the cancellation promised that its outcome would be resolved, so the customer relies on it.
     """
     paid = payment.status is PaymentStatus.SUCCEEDED and not payment.late
     open_booking = booking.status in (BookingStatus.PENDING, BookingStatus.CONFIRMED)
@@ -251,7 +290,7 @@ def cancels_all_the_same(operation: Operation, payment: Payment, booking: Bookin
 
 
 def cancels_anew(operation: Operation, payment: Payment, booking: Booking) -> bool:
-    """Whether a cancellation whose outcome was unknown, and which had no effect, still has something to cancel."""
+    """True when a cancellation whose outcome was unknown had no effect, and the payment can still be canceled."""
     cancels = operation.purpose is ev.Purpose.CANCEL_BOOKING and operation.unknown
     admitted = COMMANDS[payment.status][Command.CANCEL] is None
     return cancels and admitted and booking.status is BookingStatus.PENDING
@@ -264,7 +303,7 @@ _RELEASES = {
 
 
 def booking_after(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
-    """The booking's status after these facts of its payment."""
+    """Return the booking's status after these events of its payment."""
     status = booking.status
     for fact in facts:
         if isinstance(fact, ev.BookingConfirmed):
@@ -275,7 +314,6 @@ def booking_after(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
 
 
 def end_reason_after(booking: Booking, facts: Sequence[ev.Fact]) -> EndReason | None:
-    """Why the booking expired early, after these facts of its payment; None where it did not."""
-    expired = BookingStatus.EXPIRED.value
-    reasons = [f.reason for f in facts if isinstance(f, ev.BookingReleased) and f.status == expired]
+    """Return why the booking has ended, after these events of its payment; None if its status says it all."""
+    reasons = [fact.reason for fact in facts if isinstance(fact, ev.BookingReleased)]
     return EndReason(reasons[-1]) if reasons and reasons[-1] else booking.end_reason

@@ -1,4 +1,4 @@
-"""What decisions share: facts, and drifts that are told once."""
+"""Helpers of all decisions: the type of a result, and drift that is recorded once."""
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.errors import IllegalTransition
@@ -8,16 +8,16 @@ Facts = tuple[ev.Fact, ...]
 
 
 def unless_known(payment: Payment, drift: ev.DriftFound) -> Facts:
-    """``drift``, unless the payment has it already."""
+    """Return ``drift``, or nothing when the payment has an equal one already."""
     return () if drift in payment.drifts else (drift,)
 
 
 def contradicted(payment: Payment, subject: str, contradiction: IllegalTransition) -> Facts:
-    """The drift of a report about ``subject`` that no lifecycle has room for."""
+    """Return the drift for a report of ``subject`` that the lifecycle table does not allow; nothing if it is known."""
     drift = ev.DriftFound(code=contradiction.code, detail=f"{subject}: {contradiction.message}")
     return unless_known(payment, drift)
 
 
 def has_drift(payment: Payment, code: str) -> bool:
-    """Whether a drift of this kind was found in the payment."""
+    """True when a drift with this code was recorded for the payment."""
     return any(drift.code == code for drift in payment.drifts)

@@ -1,4 +1,4 @@
-"""Intentions: whether something may be asked of the gateway now, and what exactly is asked."""
+"""Commands: check whether a gateway call is allowed now, and return the events that record the intended call."""
 
 import hmac
 from datetime import datetime
@@ -43,11 +43,16 @@ def start(
     amount_step: int,
     before: Payment | None = None,
 ) -> ev.PaymentStarted:
-    """A new payment for ``booking``, under the terms of this moment; raises unless the booking is payable.
+    """Return the event that starts a payment for ``booking``; it keeps the configuration of this moment.
 
-    ``before`` is the booking's last payment: what must not be charged again by it is not charged by this one either.
-    ``gateway`` is the gateway's name, ``amount_step`` its step: it moves multiples of so many minor units
-    only.
+    Args:
+        now: compared with the booking's deadline and the start of its event.
+        gateway: the gateway's name.
+        amount_step: the gateway accepts amounts in multiples of this many minor units.
+        before: the booking's previous payment; methods that must not be charged again are carried over from it.
+
+    Raises:
+        NotPossibleNow, RefusedByRule: the booking is not payable at ``now``.
     """
     require_payable(booking, now)
     return started_for(
@@ -75,7 +80,7 @@ def started_for(
     amount_step: int,
     before: Payment | None = None,
 ) -> ev.PaymentStarted:
-    """A new payment for ``booking``, whether or not that may be paid now."""
+    """Return the event that starts a payment for ``booking``, payable or not. Arguments as in ``start``."""
     return ev.PaymentStarted(
         payment_id=payment_id,
         booking_id=booking.id,
@@ -95,8 +100,10 @@ def started_for(
 
 
 def attempts_left_of_booking(before: Payment | None, most: int) -> int:
-    """How many charge attempts, of at most ``most``, the payment that follows ``before`` is given: what the bank
-    refused counts for the whole booking, so that giving a payment up is no way to try more cards. At least one."""
+    """Return the number of charge attempts for the payment that follows ``before``: at least 1, at most ``most``.
+
+    Refusals count for the whole booking, so that abandoning a payment does not allow more cards to be tried.
+    """
     if before is None:
         return most
     refused = sum(attempt.outcome is AttemptOutcome.REFUSED for attempt in before.attempts)
@@ -106,11 +113,16 @@ def attempts_left_of_booking(before: Payment | None, most: int) -> int:
 def capture_of(
     booking: Booking, asked: CaptureMethod | None, default: CaptureMethod, *, may_choose: bool
 ) -> CaptureMethod:
-    """How the booking's payment is captured: as it was registered (``default`` where nothing was said), or as
-    ``asked`` by somebody who ``may_choose``.
+    """Return the capture method of the booking's payment: the registered one, or ``asked`` if the caller may choose.
 
-    Raises ``RefusedByRule`` where anybody else asks for another one: money that is only held keeps the seat for days
-    and pays nothing, and money that is taken at once can't be given up before it is.
+    Args:
+        asked: the method named in the request; None for the registered one.
+        default: applies when the booking was registered without a method.
+        may_choose: the caller may deviate from the registered method.
+
+    Raises:
+        RefusedByRule: a caller who may not choose asks for another method. An authorization alone would hold the seat
+            for days without paying for it, and an automatic capture cannot be released before the money is collected.
     """
     registered = booking.details.capture_method or default
     if asked is None or asked is registered or may_choose:
@@ -122,7 +134,7 @@ def capture_of(
 
 
 def require_payable(booking: Booking, now: datetime) -> None:
-    """Raise the reason unless ``booking`` may be paid at ``now``."""
+    """Raise the booking's reason unless it may be paid at ``now``."""
     payability = booking.payability(now)
     if payability is not Payability.PAYABLE:
         raise payability.error()
@@ -140,16 +152,27 @@ def intend_create(
     correlation_id: str | None = None,
     installation_id: str | None = None,
 ) -> Facts:
-    """Make the intent at the gateway, and charge it in the same call when ``confirm`` is set.
+    """Intend the creation of the intent, and its charge in the same call if ``confirm`` is set.
 
-    ``correlation_id`` names the request that asked for it, also at the gateway; ``installation_id`` whose it is there.
+    Args:
+        payment_method_id: None creates an intent for which the front end collects the method.
+        return_url: where the customer returns from a redirect; None excludes methods that redirect.
+        correlation_id: id of the request, stored in the intent's metadata.
+        installation_id: id of this installation, stored in the intent's metadata.
+
+    Raises:
+        AlreadyUnderWay: an operation is in flight, or an earlier creating call is lost, which would lead to two
+            intents.
+        CardDeclined: the bank has forbidden further charges of this method.
+        NotPossibleNow: with ``confirm``, the payment's state does not allow a charge.
+        RefusedByRule: with ``confirm``, no attempt is left.
     """
     if confirm:
         _require_chargeable(payment, payment_method_id)
     else:
         _refuse_burnt_card(payment, payment_method_id)
     require_idle(payment)
-    if payment.lost_intent is not None:  # it would be another intent of the same payment; the payment is to end first
+    if payment.lost_intent is not None:  # a second intent of one payment; this payment has to be closed first
         raise AlreadyUnderWay()
     instruction = CreateIntent(
         amount=payment.amount,
@@ -169,7 +192,10 @@ def intend_create(
 def intend_confirm(
     payment: Payment, *, idempotency_key: str, payment_method_id: str | None, return_url: str | None
 ) -> Facts:
-    """Charge the intent, with ``payment_method_id`` or with the method attached already."""
+    """Intend a charge of the intent with ``payment_method_id``, or with the attached method if that is None.
+
+    Raises as ``intend_create`` with ``confirm``.
+    """
     _require_chargeable(payment, payment_method_id or attached_method(payment))
     require_idle(payment)
     instruction = ConfirmIntent(
@@ -184,7 +210,7 @@ def intend_confirm(
 
 
 def intend_update(payment: Payment, *, idempotency_key: str, payment_method_id: str) -> Facts:
-    """Give the intent another payment method, with which it is charged when it is confirmed without naming one."""
+    """Intend the attachment of another payment method, which a later confirmation without a method charges."""
     _require_chargeable(payment, payment_method_id)
     require_idle(payment)
     instruction = UpdateIntent(intent_id=intent_of(payment), payment_method_id=payment_method_id)
@@ -193,7 +219,7 @@ def intend_update(payment: Payment, *, idempotency_key: str, payment_method_id: 
 
 
 def intend_replacement(payment: Payment, *, idempotency_key: str, replacement: Replacement) -> Facts:
-    """Give the intent up, and begin a new payment as soon as the gateway has canceled it."""
+    """Intend the cancellation of the intent, after which a new payment starts with ``replacement``."""
     _require_chargeable(payment, replacement.payment_method_id)
     require_idle(payment)
     instruction = CancelIntent(intent_id=intent_of(payment), reason=CancellationReason.ABANDONED)
@@ -207,24 +233,29 @@ def intend_replacement(payment: Payment, *, idempotency_key: str, replacement: R
 
 
 def choose_return_url(payment: Payment, return_url: str | None) -> Facts:
-    """What it means that a repeated start names where to come back to; nothing where that is known."""
+    """Return the event for the return URL of a repeated start; nothing when it is None or unchanged."""
     return () if return_url in (None, payment.return_url) else (ev.ReturnUrlChosen(return_url=return_url),)
 
 
 def needs_other_intent(payment: Payment, return_url: str | None) -> bool:
-    """Whether the intent takes no methods that redirect, and might: nobody is trying to pay it at this moment."""
+    """True when the intent excludes methods that redirect and a start with a return URL asks for them.
+
+    Only an intent that is not being paid at this moment is replaced.
+    """
     idle = payment.status in (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_CONFIRMATION)
     return return_url is not None and not payment.takes_redirects and idle and payment.intent_id is not None
 
 
 def attached_method(payment: Payment) -> str | None:
-    """The method with which the intent is charged when it is confirmed without naming one, as it was named to us; None
-    where it has none, or one that the customer is trying."""
+    """Return the method that a confirmation without a method charges, by the id it was submitted with.
+
+    None if no method is attached, or if the customer is authenticating one.
+    """
     return payment.attached if payment.status is PaymentStatus.REQUIRES_CONFIRMATION else None
 
 
 def require_same_capture(payment: Payment, capture_method: CaptureMethod | None) -> None:
-    """Raise ``NotPossibleNow`` where a repeated start asks for another capture method than the payment has."""
+    """Raise ``NotPossibleNow`` when a repeated start names another capture method than the payment's."""
     if capture_method not in (None, payment.capture_method):
         message = (
             f"this payment was started with capture_method {payment.capture_method.value}; cancel it, and start anew"
@@ -233,14 +264,16 @@ def require_same_capture(payment: Payment, capture_method: CaptureMethod | None)
 
 
 def attempt_in_action(payment: Payment) -> Attempt | None:
-    """The attempt that the customer is to authenticate, or to act on otherwise; none whose call is in flight."""
+    """Return the attempt that waits for the customer's authentication or other action.
+
+    None without such an attempt, and while its call is still in flight.
+    """
     waiting = [each for each in payment.attempts if each.is_running and not payment.is_in_flight(each)]
     return waiting[-1] if waiting and payment.status is PaymentStatus.REQUIRES_ACTION else None
 
 
 def asks_for_attempt_in_action(payment: Payment, payment_method_id: str | None) -> bool:
-    """Whether a charge with this method (None: with the one that the intent has) asks for what the customer is in the
-    middle of."""
+    """True when a charge with this method (None: the intent's) repeats the attempt that waits for the customer."""
     if payment.status is not PaymentStatus.REQUIRES_ACTION or payment_method_id is None:
         return payment.status is PaymentStatus.REQUIRES_ACTION
     attempt = attempt_in_action(payment)
@@ -248,19 +281,26 @@ def asks_for_attempt_in_action(payment: Payment, payment_method_id: str | None) 
 
 
 def has_method(payment: Payment, payment_method_id: str) -> bool:
-    """Whether this is the method that is being tried, or was paid with."""
+    """True when this method is being tried, or was the one that paid."""
     latest = payment.attempts[-1] if payment.attempts else None
     tried = payment.running_attempt or (latest if latest and latest.decline is None and latest.has_verdict else None)
     return tried is not None and tried.names(payment_method_id)
 
 
 def name_client(payment: Payment, client: Client | None) -> Facts:
-    """Keep what carries the customer's action out from now on; None, and what is kept already, change nothing."""
+    """Return the event that records the client for the customer's actions; nothing when it is None or unchanged."""
     return () if client is None or client is payment.client else (ev.ClientNamed(client=client),)
 
 
 def intend_capture(payment: Payment, *, idempotency_key: str, amount: Money | None) -> Facts:
-    """Collect ``amount`` of the held money (None: all of it); the rest is released."""
+    """Intend the capture of ``amount`` of the held money (None: all of it); the gateway releases the rest.
+
+    Raises:
+        NotPossibleNow: no money is held.
+        AlreadyUnderWay: an operation is in flight.
+        InvalidAmount: the amount is zero or negative.
+        RefusedByRule: the amount is larger than the held amount.
+    """
     require(payment.status, Command.CAPTURE)
     require_idle(payment)
     amount = payment.authorized if amount is None else amount
@@ -279,9 +319,13 @@ def intend_cancel(
     purpose: ev.Purpose,
     refund_on_cancel: RefundOnCancel | None = None,
 ) -> Facts:
-    """Give the intent up. Without one at the gateway the payment is canceled at once, with no call.
+    """Intend the cancellation of the intent; without an intent the payment ends at once, without a call.
 
-    ``refund_on_cancel``: what the booking gives back should the payment turn out to be paid.
+    ``refund_on_cancel``: the refund that the booking's cancellation gives if the payment turns out to have succeeded.
+
+    Raises:
+        NotPossibleNow, RefusedByRule: the payment's state does not allow it.
+        AlreadyUnderWay: an operation is in flight.
     """
     require(payment.status, Command.CANCEL)
     require_idle(payment)
@@ -297,7 +341,7 @@ def intend_cancel(
 
 
 def intend_release(payment: Payment, *, idempotency_key: str) -> Facts:
-    """Give held money up for which there is no payment any more."""
+    """Intend the release of money that the bank holds for a closed payment."""
     require_idle(payment)
     instruction = CancelIntent(intent_id=intent_of(payment), reason=CancellationReason.ABANDONED)
     purpose = ev.Purpose.RELEASE_HOLD
@@ -305,7 +349,7 @@ def intend_release(payment: Payment, *, idempotency_key: str) -> Facts:
 
 
 def charges(instruction: Instruction) -> bool:
-    """True when carrying the instruction out may take money from the customer."""
+    """True when carrying out the instruction may take money from the customer."""
     return isinstance(instruction, ConfirmIntent) or (isinstance(instruction, CreateIntent) and instruction.confirm)
 
 
@@ -317,9 +361,9 @@ def _require_chargeable(payment: Payment, payment_method_id: str | None) -> None
 
 
 def _refuse_burnt_card(payment: Payment, payment_method_id: str | None) -> None:
-    """Repeat the verdict instead of the charge where the bank said never again with this card.
+    """Raise ``CardDeclined`` with the first verdict when the bank has forbidden further charges of this method.
 
-    The answer is the first one's to the letter, so that a hidden reason stays hidden.
+    The error is identical to the first one, so that a hidden reason stays hidden.
     """
     for burnt in burnt_methods(payment):
         if burnt.payment_method_id == payment_method_id:
@@ -327,12 +371,15 @@ def _refuse_burnt_card(payment: Payment, payment_method_id: str | None) -> None:
 
 
 def is_burnt(payment: Payment, payment_method_id: str | None) -> bool:
-    """Whether the bank said never again with this method, to this payment or an earlier one of the booking."""
+    """True when the bank has forbidden further charges of this method, in this or an earlier payment of the booking."""
     return any(burnt.payment_method_id == payment_method_id for burnt in burnt_methods(payment))
 
 
 def burnt_methods(payment: Payment) -> tuple[ev.BurntMethod, ...]:
-    """The methods that must not be charged for the booking again, by every id that they were named with."""
+    """Return the methods that must not be charged again for the booking, each under all its known ids.
+
+    A method has the id that it was submitted with and the id that the gateway reports, which may differ.
+    """
     found = {each.payment_method_id: each for each in payment.burnt}
     for attempt in payment.attempts:
         if attempt.decline is None or attempt.decline.rule.same_card:
@@ -350,7 +397,7 @@ def require_idle(payment: Payment) -> None:
 
 
 def intent_of(payment: Payment) -> str:
-    """The gateway's id of the payment's intent. Raises ``NotPossibleNow`` while there is none."""
+    """Return the gateway's id of the payment's intent. Raises ``NotPossibleNow`` while there is no intent."""
     if payment.intent_id is None:
         raise NotPossibleNow("this payment has not reached the payment provider yet", code="no_intent")
     return payment.intent_id
@@ -366,7 +413,10 @@ def _server_attempt(payment: Payment, key: str, payment_method_id: str | None) -
 
 
 def metadata_of(payment: Payment, correlation_id: str | None, installation_id: str | None) -> dict[str, str]:
-    """What every object of ours carries at the gateway. Of the customer only a key that means nothing elsewhere."""
+    """Return the metadata of every object that this service creates at the gateway.
+
+    The customer's id is replaced by a key derived from it.
+    """
     own = {}
     if installation_id is not None:
         key = customer_key(installation_id, payment.customer_id)
@@ -381,5 +431,5 @@ def metadata_of(payment: Payment, correlation_id: str | None, installation_id: s
 
 
 def customer_key(installation_id: str, customer_id: str) -> str:
-    """What stands for a customer at the gateway: the same for all that an installation makes for them."""
+    """Return a pseudonym of the customer: HMAC-SHA256 of their id, keyed with the installation's id."""
     return hmac.digest(installation_id.encode(), customer_id.encode(), "sha256").hex()

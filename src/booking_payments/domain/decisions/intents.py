@@ -1,4 +1,4 @@
-"""Judging what the gateway says of an intent."""
+"""Applying what the gateway reports of an intent."""
 
 from collections.abc import Callable, Mapping
 
@@ -24,12 +24,15 @@ def observe_intent(
     read: bool = False,
     answered_with: str | None = None,
 ) -> Facts:
-    """What a trusted report of the intent means: an answer of ours, a fresh read, or final news of a webhook.
+    """Return the events that follow from a trusted report of the payment's intent.
 
-    ``alone`` is False when another payment of the booking holds it, which makes a success a late one.
-    ``read`` is True where the report is not the answer to the call in flight; ``answered_with`` is then the payment
-    method that this answer named, None where it is not known. A report that can't be true is recorded as drift, once,
-    and never booked.
+    The report is the response to a call, a fresh read, or the object of a webhook in a final state. A report that
+    contradicts the payment is recorded as drift, once, and changes nothing else.
+
+    Args:
+        alone: no other payment holds the booking; otherwise a success is late.
+        read: the report is not the response to the call in flight.
+        answered_with: with ``read``, the payment method named in that response; None where it is not known.
     """
     drift = intent_drift(payment, report)
     if drift is not None:
@@ -43,8 +46,10 @@ def observe_intent(
 
 
 def observe_method(payment: Payment, report: IntentReport) -> Facts:
-    """What a charge that went through was made with, where our books do not have it yet. A report that does not say
-    until when it can be captured changes nothing about that."""
+    """Return the event that records what a charge was made with; nothing when the payment has it already.
+
+    A report without a capture deadline leaves the known deadline unchanged.
+    """
     if report.method is None or report.status not in _CHARGED:
         return ()
     seen = ev.MethodSeen(
@@ -60,9 +65,9 @@ _CHARGED = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE, PaymentSta
 
 
 def is_old_intent_news(payment: Payment, report: IntentReport) -> bool:
-    """Whether a snapshot tells nothing that our books don't have: then nothing has to be read.
+    """True when a snapshot contains nothing new, so that the intent need not be read.
 
-    What the customer has to do may be another thing than before: that the books of the payment do not have.
+    A snapshot in ``requires_action`` may be about another action than the known one; the payment does not record it.
     """
     linked = payment.intent_id == report.id and intent_drift(payment, report) is None
     waits = report.status in (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_CONFIRMATION)
@@ -70,13 +75,13 @@ def is_old_intent_news(payment: Payment, report: IntentReport) -> bool:
 
 
 def observe_verdict(payment: Payment, failure: Failure) -> Facts:
-    """What a decline means that answered a call of ours; nothing when a webhook was faster."""
+    """Return the events of a decline that is the response to a call; nothing when a webhook has recorded it already."""
     known = _with_answer(payment, failure.payment_method_id)
     return _refused(known, failure) if _is_news(known, failure) else ()
 
 
 def _with_answer(payment: Payment, answered_with: str | None) -> Payment:
-    """The payment, with the method of the attempt in flight as the gateway named it in its answer."""
+    """Return the payment with the reported method id set on the attempt whose call is in flight."""
     if answered_with is None:
         return payment
     attempts = tuple(
@@ -87,7 +92,7 @@ def _with_answer(payment: Payment, answered_with: str | None) -> Payment:
 
 
 def intent_drift(payment: Payment, report: IntentReport) -> ev.DriftFound | None:
-    """Why the report can't be about this payment, or can't be true: nothing of it is booked then."""
+    """Return the drift of a report that is about another intent or cannot be correct; None for a plausible report."""
     if payment.intent_id is not None and payment.intent_id != report.id:
         return ev.DriftFound(code="other_intent", detail=f"{report.id} is not the intent of this payment")
     if payment.status is PaymentStatus.SUCCEEDED and report.status is PaymentStatus.SUCCEEDED:
@@ -95,12 +100,14 @@ def intent_drift(payment: Payment, report: IntentReport) -> ev.DriftFound | None
     if report.amount != payment.asked:
         return _amount_drift(payment, report)
     if report.status is None:
-        return ev.DriftFound(code="unknown_status", detail="the gateway reports a status that we do not know")
+        return ev.DriftFound(
+            code="unknown_status", detail="the gateway reports a status that this version does not know"
+        )
     return _received_drift(payment, report)
 
 
 def _amount_drift(payment: Payment, report: IntentReport) -> ev.DriftFound:
-    detail = f"asked for {payment.amount}, the gateway says {report.amount}, received {report.amount_received}"
+    detail = f"requested {payment.amount}; the gateway reports {report.amount}, received {report.amount_received}"
     same = payment.amount.currency is report.amount.currency
     return ev.DriftFound(code="amount_differs" if same else "currency_differs", detail=detail)
 
@@ -135,7 +142,7 @@ def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone
 
 
 def _canceled(payment: Payment, failure: Failure | None) -> Facts:
-    """The end of the payment, after a verdict that our books do not have yet: nobody is told of it any more."""
+    """Return the end of the payment, preceded by a verdict that was not recorded before it."""
     news = failure is not None and payment.status.awaits_customer and _is_news(payment, failure)
     verdict = _refused(payment, failure) if failure is not None and news else ()
     after = payment
@@ -145,7 +152,7 @@ def _canceled(payment: Payment, failure: Failure | None) -> Facts:
 
 
 def _goes_on(payment: Payment, report: IntentReport, event: PaymentEvent) -> Facts:
-    """The intent is where it was: nothing new, unless it is there with another payment method."""
+    """Return the events of a report with an unchanged status: nothing, unless another payment method is being tried."""
     method = report.payment_method_id
     known = _running_with(payment, method)
     told = known is not None and known.method_seen == method and not payment.is_in_flight(known)
@@ -181,13 +188,16 @@ _SIMPLE_NEWS: Mapping[PaymentEvent, Callable[[], ev.Fact]] = {
 
 
 def ended(payment: Payment) -> ev.Fact:
-    """Failed where the attempts were used up; held money that is given up was canceled, whatever came before it."""
+    """Return ``PaymentFailed`` when no attempt is left, otherwise ``PaymentCanceled``.
+
+    A canceled hold always counts as canceled, however many attempts preceded it.
+    """
     exhausted = not payment.attempts_left and payment.status is not PaymentStatus.REQUIRES_CAPTURE
     return ev.PaymentFailed() if exhausted else ev.PaymentCanceled()
 
 
 def _is_news(payment: Payment, failure: Failure) -> bool:
-    """Whether this failure is not in our books yet: a charge we have not seen, or the attempt that is running."""
+    """True when the failure is not recorded yet: it names an unknown charge, or fits an attempt that is running."""
     if failure.charge_id is not None:
         return all(attempt.charge_id != failure.charge_id for attempt in payment.attempts)
     if any(attempt.is_running and attempt.may_be_of(failure.payment_method_id) for attempt in payment.attempts):
@@ -207,8 +217,11 @@ def _refused(payment: Payment, failure: Failure) -> Facts:
 
 
 def _attempt_for(payment: Payment, payment_method_id: str | None) -> tuple[Facts, int]:
-    """The attempt that news of this payment method belong to: a running one with that method, or else one that the
-    customer makes in the browser. Of an intent only one method is tried at a time, so all others are over."""
+    """Return the events and the number of the attempt that a report with this payment method belongs to.
+
+    It is a running attempt with that method, or else a new one made by the customer in the browser. An intent tries one
+    method at a time, so all other running attempts are dropped.
+    """
     attempt = _running_with(payment, payment_method_id)
     if attempt is not None:
         return _dropped(payment, attempt), attempt.number
@@ -220,7 +233,7 @@ def _attempt_for(payment: Payment, payment_method_id: str | None) -> tuple[Facts
 
 
 def _running_with(payment: Payment, payment_method_id: str | None) -> Attempt | None:
-    """The latest running attempt with this method: before all those whose method the gateway has named so."""
+    """Return the latest running attempt with this method, preferring those whose method the gateway has named."""
     running = [attempt for attempt in reversed(payment.attempts) if attempt.is_running]
     named = [attempt for attempt in running if payment_method_id is not None and attempt.names(payment_method_id)]
     possible = [attempt for attempt in running if attempt.may_be_of(payment_method_id)]
@@ -228,7 +241,7 @@ def _running_with(payment: Payment, payment_method_id: str | None) -> Attempt | 
 
 
 def _dropped(payment: Payment, kept: Attempt | None) -> Facts:
-    """The end of all running attempts but ``kept``, and but one whose call is not answered yet: it may still come."""
+    """Return the end of all running attempts except ``kept`` and one whose call has not been answered yet."""
     over = [attempt for attempt in payment.attempts if attempt.is_running and attempt is not kept]
     return tuple(ev.AttemptDropped(number=each.number) for each in over if not _may_still_come(payment, each))
 
@@ -258,7 +271,10 @@ def _authorized(payment: Payment, report: IntentReport) -> Facts:
 
 
 def _succeeded(payment: Payment, report: IntentReport, booking: Booking, alone: bool) -> Facts:
-    """A success is always booked; what it means for the booking depends on whether that still waits for it."""
+    """Return the events of a success. A success is always recorded.
+
+    It is late when the booking no longer waits, or when another payment holds it.
+    """
     started, number = _charged_attempt(payment, report)
     breakdown = payment.fee_policy.of_captured(report.amount_received, payment.breakdown)
     late = not alone or booking.status is not BookingStatus.PENDING
@@ -276,10 +292,13 @@ def _succeeded(payment: Payment, report: IntentReport, booking: Booking, alone: 
 
 
 def is_conclusive(payment: Payment, operation: Operation, report: IntentReport) -> bool:
-    """Whether a fresh read of the intent settles an operation whose outcome was unknown.
+    """True when a fresh read of the intent settles an operation whose outcome was unknown.
 
-    A charge is settled once the intent has left the states in which it waits for one, now waits for the customer's
-    authentication, or tells of a failed charge that we had not heard of; everything else once the intent is final.
+    - A charge is settled when the intent has left the states that wait for a charge, newly waits for the customer's
+      authentication, or shows a failed charge that is not recorded yet.
+    - A creation without a charge is settled by any read.
+    - Any other operation is settled when the intent is final.
+
     Refunds are settled by reading refunds.
     """
     if charges(operation.instruction):
@@ -291,8 +310,10 @@ def is_conclusive(payment: Payment, operation: Operation, report: IntentReport) 
 
 
 def _asks_for_action_now(payment: Payment, operation: Operation, report: IntentReport) -> bool:
-    """Only a charge that was sent makes the bank ask for the customer; before it, the intent may have waited so
-    already."""
+    """True when the intent has entered ``requires_action`` since the call.
+
+    Only a charge makes the bank ask for authentication; an intent that was in that state before shows nothing.
+    """
     waits = PaymentStatus.REQUIRES_ACTION
     return (
         report.status is waits
@@ -307,8 +328,10 @@ def _tells_of_new_charge(payment: Payment, operation: Operation, failure: Failur
 
 
 def _is_ours(payment: Payment, operation: Operation, payment_method_id: str | None) -> bool:
-    """Whether news of this payment method may be about what the operation charges, and not about a method that the
-    customer tries meanwhile."""
+    """True when a report with this payment method may be about the operation's charge.
+
+    It may also be about a method that the customer tries in the browser meanwhile.
+    """
     ours = [each for each in payment.attempts if each.idempotency_key == operation.idempotency_key]
     return not ours or _running_with(payment, payment_method_id) in ours
 

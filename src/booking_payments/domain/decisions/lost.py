@@ -1,27 +1,27 @@
-"""Lost calls: the gateway answered with an error of its own and shows nothing of what the call was to make.
+"""Lost calls: the gateway answered with an internal error, and the object that the call should create is not found.
 
-Stripe stores a 500 under the idempotency key and repeats it for 24 hours, so sending the call again tells nothing. The
-first execution may have had its effect all the same, and Stripe may complete it later ("roll forward"). The rule:
+Stripe stores a 500 under the idempotency key and repeats it for 24 hours, so sending the call again reveals nothing.
+The first execution may still have had its effect, and Stripe may complete it later ("roll forward"). The rules:
 
-1. A call whose error is stored (``Operation.stored_error``) is *lost* when ``WALKS`` complete walks did not find what
-   it was to make. A walk reads every page of the gateway's list of intents made since the first sending (minus the time
-   that clocks may be apart), or the refunds of the intent, or, where only a known intent was to change, that intent.
-   It compares our metadata: payment and installation, or refund. It counts only when it came to its end, began at
-   least ``ARRIVES_WITHIN`` after the error was first answered (a process may die before it sends anything), and at
-   least ``WALKS_APART`` after the one counted before. Each one counted is a fact (``CallNotFound``), so that other
-   processes, and this one after a restart, go on counting.
-2. A lost call no longer blocks. The payment of a lost *intent* ends as canceled: its booking can be canceled, expire,
-   or be paid by a new payment with an intent of its own. A lost *refund* is deferred (``Payment.deferred``), so that
-   its amount stays reserved. A lost change of a known intent (confirm, capture, cancel) is dropped; the intent itself
-   makes sure that it is charged, captured or canceled at most once, so that such a call needs no watching.
-3. A call that was given up without its effect being known, lost or too old to be sent, is *watched* (``Payment.lost``)
-   until its key is ``KEPT_FOR`` old and a complete walk begun after that has found nothing. An intent that turns up is
-   linked to its payment. While it can be paid it is canceled; money that it holds is released; money that it charged is
-   late money, unless the booking still waits and no other payment holds it: then it is paid. Everything happens with
-   the booking locked, so whichever comes first, the old charge or the customer's new payment, the other one sees it.
-4. A refund that turns up is booked. Its replacement is sent under a new key while the old one is watched only if both
-   together are more than was captured: the gateway refuses what goes beyond that, so that at most one of them is
-   carried out. A smaller one could be paid out twice, and is sent again when the watch is over (``may_send_again``).
+1. A call with a stored error (``Operation.stored_error``) is *lost* when ``WALKS`` complete walks did not find its
+   object. A walk reads every page of the gateway's list of intents created since the first sending (minus the allowed
+   clock difference), or the refunds of the intent, or, for a call that changes a known intent, that intent. It compares
+   the metadata that this service wrote: payment and installation, or refund. A walk counts only when it was complete,
+   began at least ``ARRIVES_WITHIN`` after the error was first received (a process may die before it sends anything),
+   and at least ``WALKS_APART`` after the previous counted one. Each counted walk is a journal event (``CallNotFound``),
+   so that any process continues the count.
+2. A lost call no longer blocks the payment. The payment of a lost *intent* ends as canceled: its booking can be
+   canceled, expire, or be paid by a new payment with its own intent. A lost *refund* is deferred
+   (``Payment.deferred``), so that its amount stays reserved. A lost change of a known intent (confirm, capture, cancel)
+   is dropped; it needs no watching, because an intent can be charged, captured or canceled at most once.
+3. An abandoned call whose effect is unknown, lost or too old to be sent, is *watched* (``Payment.lost``) until its key
+   is ``KEPT_FOR`` old and a complete walk begun after that has found nothing. An intent that appears is linked to its
+   payment. While it can be paid it is canceled; money that it holds is released; money that it charged is a late
+   payment, unless the booking is pending and no other payment holds it: then the booking is paid. All of this happens
+   under the booking's lock, so the old charge and a new payment of the customer cannot miss each other.
+4. A refund that appears is recorded. While the old call is watched, its replacement is sent under a new key only if
+   both together exceed the captured amount: the gateway refuses the excess, so at most one of them is carried out. A
+   smaller one could be paid out twice, and is sent again when the watch ends (``may_send_again``).
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,35 +37,37 @@ from booking_payments.domain.payment import LostCall, Operation, Payment
 from booking_payments.domain.reports import IntentReport, RefundReport
 
 ARRIVES_WITHIN: Final = timedelta(minutes=10)
-"""A request that the gateway does not have after this time has got lost on its way, and may be replaced by another."""
+"""After this time a request that the gateway does not have never reached it, and may be replaced by another."""
 
 WALKS: Final = 3
-"""How many complete walks have to miss what a call was to make."""
+"""Number of complete walks without a find after which a call counts as lost."""
 
 WALKS_APART: Final = timedelta(minutes=1)
-"""How long after the last one a walk has to begin to be counted: lists lag behind, and two at once say the same."""
+"""Smallest time between two counted walks: the gateway's lists lag, so two walks at once prove no more than one."""
 
 KEPT_FOR: Final = timedelta(hours=24)
-"""How old a key has to be that the gateway has completed nothing more under it."""
+"""Age of an idempotency key after which the gateway completes nothing more under it."""
 
 NOT_AT_GATEWAY: Final = "not_at_gateway"
-"""The refusal of an operation that is lost."""
+"""Refusal code of an operation that is lost."""
 
 NOT_SENT_AGAIN: Final = "not_sent_again"
-"""The refusal of an operation that had no effect and may not be sent any more."""
+"""Refusal code of an operation that had no effect and may no longer be sent."""
 
 NEVER_SENT: Final = "never_sent"
-"""The failure reason of a refund that never reached the gateway, as far as it shows."""
+"""Failure reason of a refund that did not reach the gateway, as far as can be determined."""
 
 Names = tuple[str | None, str | None]
 
 _NOTHING_FOUND: Final = frozenset({NOT_AT_GATEWAY, NOT_SENT_AGAIN, NEVER_SENT})
-"""The refusals that only say that nothing was found: what the call was to make may still turn up."""
+"""Refusal codes that only say that no object was found; it may still appear."""
 
 
 def note_walk(payment: Payment, operation: Operation, begun_at: datetime) -> Facts:
-    """Count a complete walk, begun at ``begun_at``, that did not find what ``operation`` was to make; nothing where it
-    does not count."""
+    """Return the event that counts a complete walk without a find; nothing when the walk does not count.
+
+    ``begun_at`` is when the walk began.
+    """
     now = payment.operation
     if now is None or now.idempotency_key != operation.idempotency_key:
         return ()
@@ -76,26 +78,31 @@ def note_walk(payment: Payment, operation: Operation, begun_at: datetime) -> Fac
 
 
 def is_lost(payment: Payment, operation: Operation) -> bool:
-    """Whether enough walks were counted for ``operation``, which is still in flight."""
+    """True when ``operation`` is still in flight and ``WALKS`` walks were counted for it."""
     now = payment.operation
     ours = now is not None and now.idempotency_key == operation.idempotency_key
     return ours and now is not None and now.walks >= WALKS
 
 
 def next_walk_at(operation: Operation) -> datetime | None:
-    """From when on the next walk counts; None for an operation whose error is not stored, which is sent again."""
+    """Return the time from which the next walk counts; None for an operation without a stored error.
+
+    Such an operation is sent again.
+    """
     if operation.stored_at is None:
         return None
     first = operation.stored_at + ARRIVES_WITHIN
     return first if operation.walked_at is None else max(first, operation.walked_at + WALKS_APART)
 
 
-# --- giving up, and watching -----------------------------------------------------------------------------------
+# --- watching abandoned calls ----------------------------------------------------------------------------------
 
 
 def watch(payment: Payment, operation: Operation, refusal: str | None) -> Facts:
-    """Watch the call that is about to end with ``refusal``, where that only says that nothing was found of what it was
-    to make; nothing where it has ended."""
+    """Return the event that starts the watch of a call that is about to be closed with ``refusal``.
+
+    Nothing when the call is closed already, when it creates no object, or when its effect is known.
+    """
     now = payment.operation
     if now is None or now.idempotency_key != operation.idempotency_key:
         return ()
@@ -106,7 +113,7 @@ def watch(payment: Payment, operation: Operation, refusal: str | None) -> Facts:
 
 
 def ends_payment(payment: Payment, operation: Operation, refusal: str | None) -> bool:
-    """Whether the payment is over with its lost intent, so that another payment can be begun."""
+    """True when the payment ends with its lost intent, so that another payment can start."""
     return refusal == NOT_AT_GATEWAY and _makes_first_intent(payment, operation)
 
 
@@ -115,37 +122,44 @@ def _makes_first_intent(payment: Payment, operation: Operation) -> bool:
 
 
 def watched_until(lost: LostCall) -> datetime:
-    """From when on a complete walk that finds nothing ends the watch."""
+    """Return the time from which a complete walk without a find ends the watch."""
     return lost.key_from + KEPT_FOR
 
 
 def may_send_again(payment: Payment, refund_id: str, amount: Money) -> bool:
-    """Whether ``amount`` of this refund may be sent: no earlier sending of it is watched, or both together are more
-    than the gateway can give back."""
+    """True when ``amount`` of this refund may be sent.
+
+    Either no earlier call for it is watched, or both together exceed the captured amount, so that the gateway refuses
+    one.
+    """
     watched = (lost.amount for lost in payment.lost if lost.refund_id == refund_id)
     return all(earlier is None or earlier + amount > payment.captured for earlier in watched)
 
 
-# --- what turns up ---------------------------------------------------------------------------------------------
+# --- objects that appear later ---------------------------------------------------------------------------------
 
 
 def observe_lost_intent(payment: Payment, report: IntentReport) -> Facts:
-    """The end of the watch of an intent that has turned up and is final. What is not final may still be charged, so it
-    stays watched."""
+    """Return the end of the watch of an intent that has appeared and is final.
+
+    Any other intent may still be charged, and stays watched.
+    """
     if report.id != payment.intent_id or report.status not in (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED):
         return ()
     return tuple(_ended(lost, report.id) for lost in payment.lost if lost.refund_id is None)
 
 
 def observe_lost_refund(payment: Payment, report: RefundReport) -> Facts:
-    """The end of the watch of a refund that has turned up."""
+    """Return the end of the watch of a refund that has appeared."""
     made = names_of_sending(report.metadata)
     return tuple(_ended(lost, report.id) for lost in payment.lost if lost.refund_id and _names(lost) == made)
 
 
 def names_of_sending(metadata: Mapping[str, str]) -> Names:
-    """By what a refund at the gateway tells which sending of which refund has made it: its id, and the idempotency key,
-    which is None for the first sending."""
+    """Return what identifies the call that created a refund: its refund id, and the idempotency key.
+
+    The key is None for the first call for a refund, which does not write it to the metadata.
+    """
     return metadata.get("refund_id"), metadata.get("idempotency_key")
 
 
@@ -154,12 +168,15 @@ def _names(lost: LostCall) -> Names:
 
 
 def end_watch(payment: Payment, walked_at: datetime) -> Facts:
-    """The end of all watches that are over, after a complete walk begun at ``walked_at`` whose finds are booked."""
+    """Return the end of all expired watches, after a complete walk begun at ``walked_at`` whose finds are recorded."""
     return tuple(_ended(lost, None) for lost in _watched(payment) if walked_at >= watched_until(lost))
 
 
 def _watched(payment: Payment) -> Iterator[LostCall]:
-    """Lost calls of which nothing has turned up. An intent that has turned up ends its watch with its own end."""
+    """Iterate over the lost calls without a find.
+
+    A find that is an intent ends its watch when it is final.
+    """
     return (lost for lost in payment.lost if lost.refund_id is not None or payment.intent_id is None)
 
 

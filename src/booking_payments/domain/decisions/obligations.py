@@ -1,9 +1,9 @@
-"""What is to go back to a customer: quotes, promises, and the refunds that fulfill them.
+"""Obligations to a customer: quotes, promises, and the refunds that pay them.
 
-A refund request that is accepted, a canceled booking and late money each *promise* an amount and its fee
-(``Payment.promised``, over the whole payment). ``Payment.owed`` is what of it has not gone back. What is owed is either
-*deferred*, and sent by the system as soon as nothing stands against it (``send_deferred``), or its refund *failed*, and
-somebody has to ask for it again. See ``docs/decisions/0009-late-payments.md``.
+An accepted refund request, a canceled booking and late money each *promise* an amount and its fee
+(``Payment.promised``, summed over the payment). ``Payment.owed`` is the part of it that has not been paid back. An owed
+amount is either *deferred*, and sent by the system once no obstacle remains (``send_deferred``), or its refund *failed*
+and has to be requested again. See ``docs/decisions/0009-late-payments.md``.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,31 +36,32 @@ from booking_payments.domain.refunds import (
 from booking_payments.domain.reports import DisputeReport
 
 REPEATED_WITHIN: Final = timedelta(hours=24)
-"""How long an equal request of the same caller counts as a repetition of one whose outcome it was not given."""
+"""Within this time an equal request of the same caller repeats an earlier one whose outcome was not received."""
 
 REFUSED_BY_DISPUTE: Final = frozenset({"charge_disputed", "refund_disputed_payment"})
-"""The gateway's codes for a refund of a charge that is disputed (docs.stripe.com/error-codes)."""
+"""The gateway's error codes for the refund of a disputed charge (docs.stripe.com/error-codes)."""
 
 HELD_BY_DISPUTE: Final = "held_by_dispute"
-"""The refusal of a refund that was not sent, since disputes were read that our books did not have."""
+"""Refusal code of a refund that was not sent because the gateway has a dispute that was not recorded yet."""
 
 PAID_OUT_BEYOND: Final = "paid_out_beyond_captured"
-"""The drift of a payment of which more has left than was captured, by the gateway's doing."""
+"""Drift code: more was refunded or withdrawn than captured, by actions at the gateway."""
 
 
 @frozen(kw_only=True)
 class Request:
-    """Who asks for a refund of how much, and what is told of it.
+    """A request for a refund.
 
     Attributes:
-        amount: what the caller named; None for all that can come back.
+        amount: the requested amount; None for everything that can be refunded.
+        reason: one of the gateway's refund reasons.
+        note: free text for the merchant's own records; it is not sent to the gateway.
+        made_at: when the request was first made; its deadlines are measured at that time.
         by: the subject of the caller; None when no caller waits for the outcome.
-        note: free text for our own books; it is not sent to the gateway.
-        made_at: when the request was first made; its deadlines are measured then.
-        override: an operator passes over the refund rules.
-        again: an earlier sending of the same refund was given up, and may still turn up.
-        denied: why this caller may ask for no refund of this booking; None when they may.
-        for_customer: the customer wants it, so that a full refund cancels the booking.
+        override: an operator overrides the refund rules.
+        again: an earlier call for the same refund was abandoned, and its refund may still appear.
+        denied: why this caller may not request refunds of this booking; None when they may.
+        for_customer: the customer wants the refund, so that a full refund cancels the booking.
     """
 
     amount: Money | None
@@ -78,7 +79,7 @@ class Request:
 
 @frozen(kw_only=True)
 class NewIds:
-    """Makes the ids that a refund needs: ours, and the idempotency key of its call."""
+    """Makers of the ids that a refund needs: its own id and the idempotency key of its call."""
 
     refund_id: Callable[[], str]
     idempotency_key: Callable[[], str]
@@ -92,8 +93,13 @@ def quote(
     override: bool = False,
     denied: QuoteReason | None = None,
 ) -> RefundQuote:
-    """What refunding ``amount`` (None: all that can come back) would give at ``now``; nothing to a caller who is
-    ``denied``."""
+    """Return the result that refunding ``amount`` would have at ``now``.
+
+    Args:
+        amount: None for everything that can be refunded.
+        override: an operator overrides the refund rules.
+        denied: why this caller may not request refunds; the quote is then refused for this reason. None when they may.
+    """
     quoted = payment.refundable.quote(now, amount, override=override)
     if denied is None or not quoted.allowed:
         return quoted
@@ -102,10 +108,11 @@ def quote(
 
 
 def request_refund(payment: Payment, request: Request, ids: NewIds) -> Facts:
-    """Promise a refund and send it, or defer it while it cannot be sent.
+    """Promise a refund and send it, or defer it while an obstacle remains.
 
-    Raises ``RefusedByRule`` or ``NotPossibleNow`` where the rules or the bound forbid it, ``AlreadyUnderWay`` while
-    another operation runs.
+    Raises:
+        RefusedByRule, NotPossibleNow: the rules, the limit or the payment's state do not allow the refund.
+        AlreadyUnderWay: another operation is in flight.
     """
     require(payment.status, Command.REFUND)
     require_idle(payment)
@@ -114,7 +121,7 @@ def request_refund(payment: Payment, request: Request, ids: NewIds) -> Facts:
         raise quoted.reason.error()
     given = GivenBack(amount=quoted.amount, fee=quoted.fee_refunded)
     raised, beside = _raise_on_request(payment, given)
-    # Where banks have taken more than was promised, what waited for a better end of their disputes is given up.
+    # Banks have withdrawn more than was promised: the deferred refunds, which waited for a won dispute, are replaced.
     dropped = [ev.DeferredRefundDropped(refund_id=each.id) for each in payment.deferred] if beside else []
     if quoted.deferred_by is None:
         sent = _send(payment, ids, request, given, raised, beside)
@@ -124,7 +131,7 @@ def request_refund(payment: Payment, request: Request, ids: NewIds) -> Facts:
 
 
 def _marked(payment: Payment, request: Request, facts: Facts) -> Facts:
-    """``facts``, with the refund marked as one that cancels the booking where it completes what the customer wants."""
+    """Return the events; a refund that completes a full refund for the customer is marked as canceling the booking."""
     after = payment
     for fact in facts:
         after = applied(after, fact, request.made_at)
@@ -135,11 +142,14 @@ def _marked(payment: Payment, request: Request, facts: Facts) -> Facts:
 
 
 def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_full: bool, again: bool) -> Facts:
-    """Promise what a cancellation gives back, and send what can be sent now; nothing where nothing was paid.
+    """Promise the refund of a cancellation, and send the part that can be sent now.
 
-    A cancellation always promises, whatever disputes hold or have taken: what they give back to us in the end goes to
-    the customer. ``in_full``: the organizer gives everything back, fee included. ``again``: the booking was canceled
-    before, so by policy only a failed refund of it is asked for once more.
+    Returns no events unless the payment succeeded. A cancellation promises its amount whatever disputes hold or have
+    withdrawn; money won back in a dispute goes to the customer.
+
+    Args:
+        in_full: the organizer refunds everything, including the fee; otherwise the refund policy applies.
+        again: the booking was canceled before; by policy only a failed refund is then requested again.
     """
     if payment.status is not PaymentStatus.SUCCEEDED:
         return ()
@@ -150,13 +160,15 @@ def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_ful
 
 
 def promise_late_money(payment: Payment, request: Request, ids: NewIds) -> Facts:
-    """Promise all of the money that came for a closed booking, and send it, or defer it while it cannot be sent."""
+    """Promise a full refund of a payment that succeeded for a closed booking; send or defer it."""
     return _promise_in_all(payment, request, ids, payment.captured, in_full=True)
 
 
 def _promise_in_all(payment: Payment, request: Request, ids: NewIds, ceiling: Money, *, in_full: bool) -> Facts:
-    """Raise the promise to ``ceiling`` in all, and send or defer what of it is neither sent nor waiting: what is new,
-    and what failed."""
+    """Raise the promise to a total of ``ceiling``; send or defer the part that is neither sent nor deferred.
+
+    That part is the increase, and refunds that failed.
+    """
     promised = payment.promised
     beside = min(payment.beside, not_negative(promised.amount - ceiling))
     waiting = payment.deferred_in_all
@@ -170,8 +182,10 @@ def _promise_in_all(payment: Payment, request: Request, ids: NewIds, ceiling: Mo
 
 
 def _fee_of_promise(payment: Payment, amount: Money, *, in_full: bool) -> Money:
-    """The part of the fee that goes back with ``amount``: what was promised of it before, and, where the fee goes back,
-    what running totals give."""
+    """Return the part of the fee that is refunded with ``amount``.
+
+    It is at least the promised fee that is still open; where the fee is returned, also the share from running totals.
+    """
     breakdown, counted = payment.breakdown, payment.given_back + payment.deferred_in_all
     fee = not_negative(payment.promised.fee - counted.fee)
     if in_full or payment.late or payment.refund_policy.fee is FeeOnRefund.RETURNED:
@@ -180,7 +194,7 @@ def _fee_of_promise(payment: Payment, amount: Money, *, in_full: bool) -> Money:
 
 
 def _confirmed(payment: Payment, ceiling: Money) -> Facts:
-    """The refund in flight whose request alone has promised what a cancellation up to ``ceiling`` promises, too."""
+    """Return the confirmation of a refund in flight whose promise a cancellation up to ``ceiling`` makes as well."""
     key = payment.operation.idempotency_key if payment.operation else None
     in_flight = [each for each in payment.refunds if key is not None and each.idempotency_key == key]
     return tuple(
@@ -191,7 +205,7 @@ def _confirmed(payment: Payment, ceiling: Money) -> Facts:
 
 
 def _promise(payment: Payment, request: Request, ids: NewIds, given: GivenBack, beside: Money | None) -> Facts:
-    """Defer ``given``, and send at once what nothing stands against."""
+    """Defer ``given``, and send the part without an obstacle at once."""
     deferral = Deferral.GATEWAY_UNAVAILABLE if payment.operation is not None else None
     why = deferral or payment.refundable.deferral_of(given.amount) or Deferral.DISPUTE
     waiting, kept = payment.deferred_in_all, payment.beside if beside is None else beside
@@ -210,7 +224,7 @@ def _promise(payment: Payment, request: Request, ids: NewIds, given: GivenBack, 
 
 
 def owes_late_refund(payment: Payment) -> bool:
-    """True for money that came for a closed booking and whose return nobody has promised yet."""
+    """True when a payment succeeded for a closed booking and its refund is not promised yet."""
     paid = payment.late and payment.status is PaymentStatus.SUCCEEDED
     left = not_negative(payment.captured - payment.given_back.amount).rounded_down(payment.amount_step)
     return paid and payment.operation is None and not payment.promised.amount and bool(left)
@@ -219,9 +233,9 @@ def owes_late_refund(payment: Payment) -> bool:
 def send_deferred(
     payment: Payment, ids: NewIds, correlation_id: str | None, installation_id: str | None = None
 ) -> Facts:
-    """Send the first deferred refund that nothing stands against any more.
+    """Send the first deferred refund without an obstacle; nothing without one, or while an operation is in flight.
 
-    A dispute that was lost has paid a part of what was promised, and an open one may hold a part: so much less is sent.
+    A lost dispute has paid a part of the promise, and an open one may hold a part: the sent amount is reduced by it.
     The rest stays deferred, since the dispute may still be won.
     """
     if payment.operation is not None:
@@ -237,7 +251,7 @@ def send_deferred(
 
 
 def _may_send(refundable: Refundable) -> bool:
-    """Whether the gateway takes refunds now, and no inquiry is open that a part would have to wait for."""
+    """True when the gateway accepts refunds now and no open inquiry requires a partial refund to wait."""
     everything = refundable.deferred.amount >= refundable.sendable
     return not refundable.blocked and (everything or not refundable.inquiry)
 
@@ -261,7 +275,7 @@ def _send_part(
         again=deferred.again,
     )
     again = NewIds(refund_id=lambda: deferred.id, idempotency_key=ids.idempotency_key)
-    # With the last of what is owed goes the last of its fee, so that the order of events does not change a cent of it.
+    # The last part takes the whole remaining fee, so that rounding does not depend on the order of the events.
     owed = payment.owed
     given = owed if amount == owed.amount else deferred.given.part(amount)
     sent = _send(payment, again, request, given, None, None)
@@ -272,9 +286,12 @@ def _send_part(
 
 
 def settle_debt(payment: Payment, amount: Money, how: ev.Settlement, note: str) -> Facts:
-    """Take ``amount`` off what is owed, because an operator paid it elsewhere or the customer waived it.
+    """Reduce the owed amount by ``amount``, which an operator paid elsewhere or the customer waived.
 
-    Raises ``InvalidAmount`` for nothing or less, ``RefusedByRule`` with ``exceeds_owed`` for more than is owed.
+    Raises:
+        AlreadyUnderWay: an operation is in flight.
+        InvalidAmount: the amount is zero or negative.
+        RefusedByRule: with code ``exceeds_owed``, the amount is larger than the owed amount.
     """
     require_idle(payment)
     owed = payment.owed
@@ -290,7 +307,10 @@ def settle_debt(payment: Payment, amount: Money, how: ev.Settlement, note: str) 
 
 
 def repeated(payment: Payment, by: str, amount: Money | None, now: datetime) -> Refund | DeferredRefund | None:
-    """The refund of an equal request of the same caller whose outcome that caller was not given, the oldest first."""
+    """Return the refund that this request repeats; None without one within ``REPEATED_WITHIN``.
+
+    It is the oldest refund of an equal request of the same caller, who has not received its outcome.
+    """
     candidates: list[Refund | DeferredRefund] = [each for each in payment.refunds if not each.acknowledged]
     candidates += [each for each in payment.deferred if each.requested_by is not None]
     for refund in candidates:
@@ -301,7 +321,7 @@ def repeated(payment: Payment, by: str, amount: Money | None, now: datetime) -> 
 
 
 def first_made_at(payment: Payment, by: str, amount: Money | None, now: datetime) -> datetime:
-    """When this request was first made: before ``now`` where an equal one of the same caller was never sent."""
+    """Return when this request was first made: before ``now`` if an equal one of the same caller was never sent."""
     for refund in payment.refunds:
         never_sent = refund.failure_reason == NEVER_SENT and refund.requested_by == by
         made_at = refund.requested_at or refund.created_at
@@ -318,11 +338,11 @@ def _is_same_amount(refund: Refund | DeferredRefund, amount: Money | None) -> bo
 
 
 def after_refusal(payment: Payment, refund: Refund, refusal: str, *, answered: bool) -> Facts:
-    """What becomes of a refund that the gateway refused, or certainly never had, and of its promise.
+    """Return the events for a refund that the gateway refused, or certainly never received, and for its promise.
 
-    A refund that a dispute stands against is deferred. Otherwise a request whose caller is ``answered`` with the
-    refusal promised nothing. Of a promise that stands, one that was never sent is deferred, and one that was refused
-    is listed as owed.
+    - A refund refused because of a dispute is deferred.
+    - If the caller receives the refusal (``answered``), the refund fails and its promise is withdrawn.
+    - If the promise stands, a refund that was never sent is deferred, and a refused one fails and is owed.
     """
     waits = None if answered else refund.requested_by
     if refusal in REFUSED_BY_DISPUTE or refusal == HELD_BY_DISPUTE:
@@ -330,7 +350,7 @@ def after_refusal(payment: Payment, refund: Refund, refusal: str, *, answered: b
     failed = ev.RefundMoved(refund_id=refund.id, status=RefundStatus.FAILED, failure_reason=refusal)
     if answered and refund.requested_by is not None:
         if refund.promised is None or payment.promised != refund.promised_in_all:
-            return (failed,)  # nothing was promised by it, or something else has promised more since
+            return (failed,)  # it promised nothing, or another promise has been added since
         return failed, ev.PromiseWithdrawn(refund_id=refund.id, promised=refund.promised)
     return (_put_back(refund, Deferral.GATEWAY_UNAVAILABLE, waits),) if refusal == NEVER_SENT else (failed,)
 
@@ -350,8 +370,14 @@ def _put_back(refund: Refund, why: Deferral, requested_by: str | None) -> ev.Ref
 
 
 def must_wait(payment: Payment, operation: Operation, disputes: Sequence[DisputeReport]) -> bool:
-    """Whether a refund that the gateway does not have may not be sent again, because of disputes that came after it was
-    intended: they hold what it would give back, or our books do not have them yet. ``disputes`` are as just read."""
+    """True when a refund must not be sent again because of disputes opened after it was intended.
+
+    These disputes hold its amount, or are not recorded yet.
+
+    Args:
+        operation: the refund's operation; the gateway was read and does not have the refund.
+        disputes: the charge's disputes as just read.
+    """
     if not isinstance(operation.instruction, CreateRefund):
         return False
     after, booked = payment, {dispute.id for dispute in payment.disputes}
@@ -363,9 +389,10 @@ def must_wait(payment: Payment, operation: Operation, disputes: Sequence[Dispute
 
 
 def paid_out_beyond(payment: Payment) -> Facts:
-    """One alert when more has left than was captured: the gateway did it, since our requests keep the bound.
+    """Return the drift for a payment of which more was refunded or withdrawn than captured; nothing if it is known.
 
-    A refund that the gateway has not answered for has not left; it may well refuse it for what went before.
+    Only actions at the gateway lead to it, since the requests of this service respect the limit. A refund in flight
+    does not count, because the gateway may refuse it for exceeding the limit.
     """
     asked = (each.amount for each in payment.refunds if each.status.is_pending and each.gateway_refund_id is None)
     left = payment.given_back.amount - total(asked, payment.captured.currency) + payment.withdrawn
@@ -377,19 +404,21 @@ def paid_out_beyond(payment: Payment) -> Facts:
     return (ev.DriftFound(code=PAID_OUT_BEYOND, detail=detail),)
 
 
-# --- the facts of a refund -------------------------------------------------------------------------------------
+# --- the events of a refund ------------------------------------------------------------------------------------
 
 
 def _raise_on_request(payment: Payment, given: GivenBack) -> tuple[GivenBack | None, Money | None]:
-    """By how much a request of ``given`` raises the promise (None: it only asks again for what failed), and what of the
-    promise stands for money that banks had taken before (None: as it was)."""
+    """Return the increase of the promise by a request of ``given``, and the new ``Payment.beside``.
+
+    The increase is None when the request only repeats failed refunds; ``beside`` is None when it does not change.
+    """
     refundable = payment.refundable
     counted = refundable.given + refundable.deferred
     fee = not_negative(counted.fee + given.fee - payment.promised.fee)
     bank = max(payment.taken_by_disputes, payment.beside)
     if payment.promised.amount >= payment.given_back.amount + bank:
         amount, beside = not_negative(given.amount - refundable.failed.amount), None
-    else:  # more went back, or was taken, than was promised: the request comes on top of it
+    else:  # more was refunded or withdrawn than promised: the request is added to that
         amount = payment.given_back.amount + bank + given.amount - payment.promised.amount
         beside = bank
     return (GivenBack(amount=amount, fee=fee) if amount or fee else None), beside
@@ -399,7 +428,7 @@ def _send(
     payment: Payment, ids: NewIds, request: Request, given: GivenBack, raised: GivenBack | None, beside: Money | None
 ) -> Facts:
     refund_id, key = ids.refund_id(), ids.idempotency_key()
-    # Promises made one after another may name more fee than there is, where banks took money in between.
+    # Successive promises may add up to more than the fee when banks withdrew money in between.
     fee = min(given.fee, not_negative(payment.breakdown.fee - payment.given_back.fee))
     requested = ev.RefundRequested(
         refund_id=refund_id,

@@ -1,4 +1,4 @@
-"""Applying what the gateway reports of disputes: their status, and what they hold of our balance."""
+"""Applying what the gateway reports of disputes: their status, and the funds that they withdraw from the balance."""
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.decisions.facts import Facts, unless_known
@@ -11,18 +11,18 @@ from booking_payments.domain.reports import DisputeReport
 
 
 def disputed_amount(payment: Payment, report: DisputeReport) -> Money:
-    """The disputed amount in the payment's currency."""
+    """Return the disputed amount in the payment's currency."""
     return in_currency_of(report.amount, payment.captured or payment.amount, report.movements)
 
 
 def withdrawn_amount(payment: Payment, report: DisputeReport) -> Money:
-    """What the dispute has taken from our balance and not given back, in the payment's currency."""
+    """Return what the dispute has withdrawn from the balance and not returned, in the payment's currency."""
     won = report.status is DisputeStatus.WON
     return withdrawn_by(report.movements, disputed_amount(payment, report), won=won)
 
 
 def is_old_dispute_news(payment: Payment, report: DisputeReport) -> bool:
-    """Whether a snapshot of a dispute tells nothing that our books don't have."""
+    """True when a snapshot of a dispute contains nothing new."""
     known = payment.dispute_by_id(report.id)
     if known is None or known.status is not report.status or _terms_changed(payment, known, report):
         return False
@@ -30,10 +30,10 @@ def is_old_dispute_news(payment: Payment, report: DisputeReport) -> bool:
 
 
 def observe_dispute(payment: Payment, report: DisputeReport) -> Facts:
-    """What a report of a dispute, read afresh, means for its status and for our balance.
+    """Return the events that follow from a report of a dispute that was just read.
 
-    Money follows the transactions, whatever the status is called and whatever came before. A status that is not known,
-    or that no rule leads to, leaves the disputed amount held and is recorded as drift, for a person to look at.
+    The withdrawn amount follows from the dispute's transactions, independent of its status. An unknown status, and one
+    that the table does not allow, leave the disputed amount held and are recorded as drift for an operator.
     """
     return (*_alerts(payment, report), *_status(payment, report), *_funds(payment, report))
 
@@ -92,7 +92,7 @@ def _terms_changed(payment: Payment, known: Dispute, report: DisputeReport) -> b
 
 
 def _changed(known: Dispute, amount: Money, report: DisputeReport) -> Facts:
-    """What a dispute is over, until when it may be answered, and whether its charge may be refunded."""
+    """Return the change of a dispute's amount, deadline or refundability without a change of status."""
     changed = ev.DisputeChanged(
         dispute_id=known.id,
         amount=amount,

@@ -1,4 +1,4 @@
-"""Applying what the gateway reports of refunds, ours or made in its dashboard."""
+"""Applying what the gateway reports of refunds, requested by this service or made in the gateway's dashboard."""
 
 from attrs import evolve
 
@@ -13,7 +13,7 @@ from booking_payments.domain.reports import RefundReport
 
 
 def is_old_refund_news(payment: Payment, report: RefundReport) -> bool:
-    """Whether a snapshot of a refund tells nothing that our books don't have."""
+    """True when a snapshot of a refund contains nothing new."""
     known = payment.refund(report.id)
     return known is not None and known.status is report.status and known.amount == report.amount
 
@@ -28,7 +28,10 @@ _REFUND_EVENTS = {
 
 
 def observe_refund(payment: Payment, report: RefundReport) -> Facts:
-    """What a trusted report of a refund means, be it ours or one made in the gateway's dashboard."""
+    """Return the events that follow from a trusted report of a refund, from this service or from the dashboard.
+
+    An unknown status is recorded as drift.
+    """
     if report.status is None:
         return unless_known(payment, ev.DriftFound(code="unknown_refund_status", detail=report.id))
     refund = refund_of(payment, report)
@@ -42,8 +45,11 @@ def observe_refund(payment: Payment, report: RefundReport) -> Facts:
 
 
 def refund_of(payment: Payment, report: RefundReport) -> Refund | None:
-    """The refund of ours that a report is about, if there is one. A refund may be sent a second time, under a new key,
-    when nothing was found of the first sending: what the first one made after all is another refund."""
+    """Return the refund that a report is about; None for one that this service did not request.
+
+    A refund may be sent again under a new key when its first call is not found. If the first call created a refund
+    after all, its report lacks the new key, and is a separate refund.
+    """
     known = payment.refund(report.id)
     named = payment.refund(report.metadata.get("refund_id", ""))
     if known is not None or named is None:
@@ -54,7 +60,7 @@ def refund_of(payment: Payment, report: RefundReport) -> Refund | None:
 
 def _known_refund(payment: Payment, refund: Refund, report: RefundReport, status: RefundStatus) -> Facts:
     if refund.amount != report.amount or refund.gateway_refund_id not in (None, report.id):
-        detail = f"{report.id}: we asked for {refund.amount}, the gateway says {report.amount}"
+        detail = f"{report.id}: requested {refund.amount}; the gateway reports {report.amount}"
         return unless_known(payment, ev.DriftFound(code="refund_differs", detail=detail))
     link = () if refund.gateway_refund_id else (_linked(refund.id, report.id),)
     target = move(REFUND, refund.status, _REFUND_EVENTS[status])
@@ -85,16 +91,16 @@ def _found_refund(payment: Payment, report: RefundReport, status: RefundStatus) 
     waiting = payment.deferred_refund(report.metadata.get("refund_id", ""))
     if waiting is None or waiting.amount != report.amount:
         return (found,)
-    # It was given up as lost, and has turned up: this is what would have been sent again.
+    # The refund was abandoned as lost and has appeared: it replaces the deferred one, which is not sent again.
     found = evolve(found, refund_id=waiting.id, fee_refunded=waiting.fee_refunded)
     return ev.DeferredRefundDropped(refund_id=waiting.id), found
 
 
 def is_release(payment: Payment, report: RefundReport) -> bool:
-    """Whether a refund that is not ours is the release of held money that was not captured.
+    """True when a reported refund only releases held money that was not captured.
 
-    Versions before 2025-03-31.basil list one refund over the rest of a partly captured authorization. Up to the
-    difference between what was authorized and what was captured such refunds give back nothing that was collected.
+    API versions before 2025-03-31.basil list the rest of a partly captured authorization as a refund. Up to the
+    difference between the authorized and the captured amount, such refunds return nothing that was collected.
     """
     if "refund_id" in report.metadata or payment.refund(report.id) is not None:
         return False

@@ -14,6 +14,7 @@ from booking_payments.domain.booking import BookingDetails
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.refunds import CustomerRefunds
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.presentation import render
 from booking_payments.presentation.card_numbers import holds_card_number
@@ -78,6 +79,12 @@ def booking() -> None:
     type=click.Choice([method.value for method in CaptureMethod]),
     help="Whether its payment is captured at once (automatic, the default) or only authorized (manual).",
 )
+@click.option(
+    "--customer-refunds",
+    type=click.Choice([which.value for which in CustomerRefunds]),
+    help="Which refunds its customer may ask for: what the refund policy gives, or none. By default as "
+    "CUSTOMER_REFUNDS says.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the booking as JSON.")
 def create(
     reference: str,
@@ -87,6 +94,7 @@ def create(
     starts: datetime,
     expires: datetime | None,
     capture: str | None,
+    customer_refunds: str | None,
     as_json: bool,
 ) -> None:
     """Register a booking; the same reference with the same content again finds it. One of amount 0 is confirmed at
@@ -107,7 +115,10 @@ def create(
         amount=money,
         event_starts_at=starts,
         expires_at=expires,
-        details=BookingDetails(capture_method=CaptureMethod(capture) if capture else None),
+        details=BookingDetails(
+            capture_method=CaptureMethod(capture) if capture else None,
+            customer_refunds=CustomerRefunds(customer_refunds) if customer_refunds else None,
+        ),
     )
 
     async def work(services: Services) -> tuple[Registered, BookingView]:

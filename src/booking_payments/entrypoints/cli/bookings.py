@@ -9,7 +9,7 @@ import click
 
 from booking_payments.application.callers import Caller
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.domain.refunds import RefundOnCancel
+from booking_payments.domain.refunds import CustomerRefunds, RefundOnCancel
 from booking_payments.entrypoints.cli.booking import Line, create
 from booking_payments.entrypoints.cli.refunds import encoded
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
@@ -140,9 +140,12 @@ def _report(view: BookingView, as_json: bool) -> None:
 
 def _shown(view: BookingView) -> Iterator[str]:
     booking = view.booking
-    yield f"{click.style(booking.reference, bold=True)}  {_status(booking)}  {money(booking.amount)}"
+    reason = f" ({words(booking.end_reason.value).lower()})" if booking.end_reason else ""
+    yield f"{click.style(booking.reference, bold=True)}  {_status(booking)}{reason}  {money(booking.amount)}"
     yield f"booking {booking.id}, customer {booking.customer_id}"
     yield f"the event starts {exact(booking.event_starts_at)}; to be paid until {exact(booking.expires_at)}"
+    if booking.details.customer_refunds is CustomerRefunds.NONE:
+        yield "only the organizer gives refunds of it"
     if view.refund_owed.minor:
         waits = f", of which {money(view.refund_waiting)} is sent by itself" if view.refund_waiting.minor else ""
         yield f"owed to the customer: {money(view.refund_owed)}{waits}"

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from attrs import asdict, frozen
@@ -19,7 +19,11 @@ from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import BANK_TRANSFER, FAKE, MANUAL, STRIPE, Settings, load_settings
 
+if TYPE_CHECKING:
+    from booking_payments.adapters.sql.pooling import Pooling
+
 _DAY: Final = timedelta(hours=24)
+POOLER: Final = "pooler"
 STRIPE_API: Final = "https://api.stripe.com"
 
 
@@ -128,12 +132,41 @@ async def _looked_at(settings: Settings) -> list[Check]:
         async with build(settings) as services:
             readiness = await services.ready()
             checks = [*_readiness_checks(readiness), *await _gateways(settings, services.gateways)]
-            whole = readiness.database and readiness.migrations
-            if not whole:
+            if not readiness.database:
                 return checks
+            checks += await _pooling(settings)
+            if not readiness.migrations or not all(each.ok for each in checks if each.name == POOLER):
+                return checks  # what is read may fail at any statement
             return [*checks, *await _deliveries(settings, services), *await _channels(settings, services)]
     except DatabaseUnavailableError:
         return [*_readiness_checks(Readiness(database=False, migrations=False)), _known(FAKE)]
+
+
+async def _pooling(settings: Settings) -> list[Check]:
+    """Whether a pooler in transaction mode stands before PostgreSQL, and what it takes; nothing where none does."""
+    if not settings.on_postgresql:
+        return []
+    from psycopg import Error
+
+    from booking_payments.adapters.sql.pooling import examine
+
+    try:
+        return pooling_checks(await examine(settings.normalized_database_url))
+    except (Error, TimeoutError) as error:
+        return [Check(POOLER, False, f"can't be looked at ({type(error).__name__})", "run doctor again in a moment")]
+
+
+def pooling_checks(found: "Pooling") -> list[Check]:
+    """What is right and wrong with a pooler in transaction mode; nothing where there is none."""
+    if not found.by_transaction:
+        return []
+    if not found.prepares:
+        remedy = "use PgBouncer 1.22 or newer with max_prepared_statements above 200, session mode, or no pooler"
+        return [Check(POOLER, False, "in transaction mode, and it does not keep prepared statements", remedy)]
+    if not found.finds_schema:
+        remedy = f'run: ALTER ROLE "{found.role}" SET search_path = {found.schema}; for a role that nobody else uses'
+        return [Check(POOLER, False, "in transaction mode: what sets the schema is lost between transactions", remedy)]
+    return [Check(POOLER, True, f"in transaction mode; the role finds the schema {found.schema}")]
 
 
 async def _deliveries(settings: Settings, services: Services) -> list[Check]:

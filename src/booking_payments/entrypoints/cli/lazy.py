@@ -1,28 +1,30 @@
-"""Commands that are imported when they are first asked for, so that one command, its help and the completion of names
-wait for no other."""
+"""Commands that are imported when they are first run or completed, so that one command, the list of commands and the
+completion of their names wait for no other."""
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import import_module
+from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
-PACKAGE = __name__.rpartition(".")[0]
+PACKAGE: Final = __name__.rpartition(".")[0]
 
 
 class LazyCommands(MutableMapping[str, click.Command]):
     """The commands of a group by name. Names are known at once; a command is imported when it is looked up.
 
-    ``homes`` has, for each name, the module and the variable in it: ``"payments:show"`` for a module of this package,
-    a module with dots by its full name.
+    ``homes`` has, for each name, the module and the variable in it (``"payments:show"`` for a module of this package, a
+    module with dots by its full name), and what the command does, in the words of its own short help.
     """
 
-    def __init__(self, homes: dict[str, str]) -> None:
-        self._homes = homes
+    def __init__(self, homes: Mapping[str, tuple[str, str]]) -> None:
+        self._homes = dict(homes)
         self._loaded: dict[str, click.Command] = {}
 
     def __getitem__(self, name: str) -> click.Command:
         if name not in self._loaded:
-            module, _, variable = self._homes[name].partition(":")
+            module, _, variable = self._homes[name][0].partition(":")
             self._loaded[name] = getattr(import_module(module if "." in module else f"{PACKAGE}.{module}"), variable)
         return self._loaded[name]
 
@@ -41,3 +43,28 @@ class LazyCommands(MutableMapping[str, click.Command]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._homes or name in self._loaded
+
+    def short_helps(self) -> list[tuple[str, str]]:
+        """Each name in alphabetical order, with what the command does. Imports none of those that have a home."""
+        own = {name: command.get_short_help_str(limit=100) for name, command in self._loaded.items()}
+        return sorted({**own, **{name: text for name, (_, text) in self._homes.items()}}.items())
+
+
+class LazyGroup(click.Group):
+    """A group of ``LazyCommands`` whose help and completion name them without importing them."""
+
+    def __init__(self, name: str | None = None, *, commands: LazyCommands, **more: Any) -> None:
+        super().__init__(name, commands=commands, **more)
+        self.lazy: Final = commands
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command with what it does."""
+        with formatter.section("Commands"):
+            formatter.write_dl(self.lazy.short_helps())
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands and options that begin with ``incomplete``."""
+        named = [
+            CompletionItem(name, help=text) for name, text in self.lazy.short_helps() if name.startswith(incomplete)
+        ]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]

@@ -10,6 +10,8 @@ from attrs import asdict
 
 from booking_payments.entrypoints.cli.bars import progress_bars
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
+from booking_payments.entrypoints.cli.tables import table
+from booking_payments.presentation.formatting import money, words
 
 if TYPE_CHECKING:
     from booking_payments.application.bookkeeping import LedgerCheck
@@ -69,10 +71,10 @@ def _as_text(found: LedgerCheck) -> str:
     lines = [f"FAULT  {each.payment_id}  {each.code}: {each.text}" for each in found.faults]
     more = found.faults_found - len(found.faults)
     lines += [f"and {more} more"] if more else []
-    lines += [
-        f"{currency.code}  {account.value:<10} {amount.major():>18}"
-        for (account, currency), amount in sorted(found.balances.items(), key=_order)
+    balances = [
+        (words(account.value), money(amount)) for (account, _), amount in sorted(found.balances.items(), key=_order)
     ]
+    lines += table(("account", "balance"), balances) if balances else []
     verdict = "the books agree" if found.agrees else f"{found.faults_found} faults"
     read = f"{found.payments} payments, {found.facts} facts and {found.postings} postings checked"
     return "\n".join([*lines, f"{read}: {verdict}"])

@@ -4,31 +4,33 @@ import os
 
 import click
 
-from booking_payments.entrypoints.cli.lazy import LazyCommands
+from booking_payments.entrypoints.cli.lazy import LazyCommands, LazyGroup
 
 COMMANDS = LazyCommands(
     {
         # In a module outside this package, since the command line imports no HTTP.
-        "serve": "booking_payments.serve_command:serve",
-        "worker": "service:worker",
-        "migrate": "migrate:migrate",
-        "token": "token:token",
-        "booking": "booking:booking",
-        "bookings": "bookings:bookings",
-        "payments": "payments:payments",
-        "disputes": "disputes:disputes",
-        "reconcile": "reconcile:reconcile",
-        "ledger": "ledger:ledger",
-        "webhooks": "webhooks:webhooks",
-        "messages": "messages:messages",
-        "transfers": "transfers:transfers",
-        "sandbox": "sandbox:sandbox",
-        "doctor": "service:doctor",
+        "serve": ("booking_payments.serve_command:serve", "Serve the HTTP API and the pages."),
+        "worker": ("service:worker", "Do background work until a signal ends it."),
+        "migrate": ("migrate:migrate", "Bring the database at DATABASE_URL to the newest schema."),
+        "token": ("token:token", "Print a token, signed with JWT_SECRET."),
+        "booking": ("booking:booking", "Bookings: what is to be paid for."),
+        "bookings": ("bookings:bookings", "Bookings: what is to be paid for."),
+        "payments": ("payments:payments", "Payments: which there are, and what happened to one."),
+        "disputes": ("disputes:disputes", "Disputes: claims of customers' banks."),
+        "reconcile": ("reconcile:reconcile", "Compare our books with the gateway's."),
+        "ledger": ("ledger:ledger", "The ledger: where the money is."),
+        "webhooks": ("webhooks:webhooks", "Webhook events: list them, process them again."),
+        "messages": ("messages:messages", "Messages to the booking app."),
+        "transfers": ("transfers:transfers", "Bank transfers: awaited, received, sent back."),
+        "sandbox": ("sandbox:sandbox", "Play Stripe: its HTTP interface, offline."),
+        "doctor": ("service:doctor", "Check settings, database, migrations and gateway."),
     }
 )
 
 
-@click.group(commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup, commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="booking-payments", prog_name="booking-payments")
 @click.pass_context
 def main(context: click.Context) -> None:

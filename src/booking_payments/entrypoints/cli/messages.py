@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+import msgspec
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.channels import ChannelState, ChannelStates
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
-from booking_payments.entrypoints.cli.tables import limit_option
+from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
+from booking_payments.presentation.formatting import exact
 
 if TYPE_CHECKING:
     from booking_payments.ports.publisher import Delivery
@@ -59,31 +61,29 @@ def list_(dead: bool, limit: int, channel: str | None, as_json: bool) -> None:
     found, states = run_with_services(settings_or_fail(), work)
     if as_json:
         names = [each.channel.name for each in states.channels]
-        content = {"messages": [_content(each) for each in found], "channels": names, "discarded": states.discarded}
-        click.echo(json.dumps(content))
+        content = {"items": [_content(each) for each in found], "channels": names, "discarded": states.discarded}
+        click.echo(msgspec.json.encode(content))
     else:
         click.echo(_listed(found, dead, states))
 
 
 def _content(delivery: Delivery) -> dict[str, Any]:
-    message = delivery.message
+    """The message as its receiver gets it, and what became of it."""
     return {
-        "id": message.id,
+        **delivery.message.to_dict(),
         "channel": delivery.channel,
-        "type": message.type,
-        "booking_id": message.booking_id,
-        "payment_id": message.payment_id,
-        "sequence": message.sequence,
-        "at": message.at.isoformat(),
         "tries": delivery.tries,
-        "next_try_at": delivery.next_try_at.isoformat() if delivery.next_try_at else None,
-        "dead_at": delivery.dead_at.isoformat() if delivery.dead_at else None,
+        "next_try_at": delivery.next_try_at,
+        "dead_at": delivery.dead_at,
         "error": delivery.error,
     }
 
 
 def _listed(found: Sequence[Delivery], dead: bool, states: ChannelStates) -> str:
-    return "\n".join(_line(each) for each in found) if found else _nothing_listed(dead, states)
+    if not found:
+        return _nothing_listed(dead, states)
+    head = ("written", "status", "channel", "type", "booking", "no.", "tries", "id", "last error")
+    return "\n".join(table(head, [_row(each) for each in found]))
 
 
 def _nothing_listed(dead: bool, states: ChannelStates) -> str:
@@ -98,13 +98,19 @@ def _nothing_listed(dead: bool, states: ChannelStates) -> str:
     return f"no message waits{discarded}" if discarded else "every message was delivered"
 
 
-def _line(delivery: Delivery) -> str:
+def _row(delivery: Delivery) -> tuple[str, ...]:
     message = delivery.message
-    state = "dead" if delivery.dead_at else "waits"
-    error = f"  ({delivery.error})" if delivery.error else ""
-    name = f"{message.id}  {message.booking_id} #{message.sequence}  {message.type}"
-    on = delivery.channel or "for the first channel"
-    return f"{message.at:%Y-%m-%d %H:%M:%S}  {state:<5}  {on}  {name}  {delivery.tries} tries{error}"
+    return (
+        exact(message.at)[:19],
+        coloured("Dead letter", "bad") if delivery.dead_at else coloured("Waiting", "warn"),
+        delivery.channel or "the first one",
+        message.type,
+        message.booking_id,
+        str(message.sequence),
+        str(delivery.tries),
+        message.id,
+        delivery.error or "",
+    )
 
 
 @messages.command(short_help="Have dead letters delivered after all.")
@@ -205,25 +211,39 @@ def list_channels(as_json: bool) -> None:
     states = run_with_services(settings_or_fail(), work)
     if as_json:
         content = [_channel_content(each) for each in states.channels]
-        click.echo(json.dumps({"channels": content, "unassigned": states.unassigned, "discarded": states.discarded}))
-        return
-    for each in states.channels:
-        click.echo(channel_line(each))
-    if not states.channels:
+        counts = {"unassigned": states.unassigned, "discarded": states.discarded}
+        click.echo(msgspec.json.encode({"items": content, **counts}))
+    elif states.channels:
+        head = ("channel", "waiting", "oldest", "dead letters", "discarded", "last alive")
+        click.echo("\n".join(table(head, [_channel_row(each) for each in states.channels])))
+    else:
         click.echo(f"no channel is recorded; {states.unassigned} messages wait for the first one")
+
+
+def _channel_row(state: ChannelState) -> tuple[str, ...]:
+    channel, backlog = state.channel, state.backlog
+    alive = exact(channel.last_alive_at)[:19] if channel.last_alive_at else "never yet"
+    return (
+        channel.name,
+        str(backlog.waiting),
+        exact(backlog.oldest_at)[:19] if backlog.oldest_at else "-",
+        coloured(str(backlog.dead), "bad") if backlog.dead else "0",
+        str(backlog.discarded),
+        coloured(alive, "bad") if state.silent_since else alive,
+    )
 
 
 def _channel_content(state: ChannelState) -> dict[str, Any]:
     channel, backlog = state.channel, state.backlog
     return {
         "name": channel.name,
-        "added_at": channel.added_at.isoformat(),
-        "last_alive_at": channel.last_alive_at.isoformat() if channel.last_alive_at else None,
+        "added_at": channel.added_at,
+        "last_alive_at": channel.last_alive_at,
         "silent": state.silent_since is not None,
         "waiting": backlog.waiting,
         "dead": backlog.dead,
         "discarded": backlog.discarded,
-        "oldest_at": backlog.oldest_at.isoformat() if backlog.oldest_at else None,
+        "oldest_at": backlog.oldest_at,
     }
 
 

@@ -109,7 +109,7 @@ def _quoted(found: RefundQuote) -> Iterator[str]:
     if found.deferred_by:
         yield f"it would wait before it is sent: {words(found.deferred_by.value).lower()}"
     if found.overrides:
-        yield f"rules passed over: {', '.join(found.overrides)}"
+        yield f"rules passed over: {', '.join(words(each).lower() for each in found.overrides)}"
 
 
 # --- refund ----------------------------------------------------------------------------------------------------

@@ -14,6 +14,9 @@ from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli.booking import Line
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
+from booking_payments.entrypoints.cli.tables import coloured, table
+from booking_payments.presentation import formatting
+from booking_payments.presentation.formatting import exact
 
 if TYPE_CHECKING:
     from booking_payments.adapters.bank_transfer import TransferDesk
@@ -55,8 +58,13 @@ def list_(as_json: bool) -> None:
         content = {"awaited": [*map(_content, awaited)], "to_send": [*map(_content, to_send)]}
         click.echo(msgspec.json.encode(content).decode())
         return
-    click.echo("\n".join(map(_line, awaited)) or "no transfer is awaited")
-    click.echo("\n".join(f"{_line(each)}  to send back" for each in to_send) or "no refund is to be sent")
+    rows = [*(_row(each, "Awaited") for each in awaited), *(_row(each, "To send back") for each in to_send)]
+    if rows:
+        click.echo("\n".join(table(("since", "status", "amount", "booking", "id"), rows)))
+    if not awaited:
+        click.echo("no transfer is awaited")
+    if not to_send:
+        click.echo("no refund is to be sent")
 
 
 @transfers.command(short_help="The money with this reference is on the account.")
@@ -139,6 +147,6 @@ def _content(record: Transfer | Payback) -> dict[str, Any]:
     }
 
 
-def _line(record: Transfer | Payback) -> str:
+def _row(record: Transfer | Payback, status: str) -> tuple[str, ...]:
     booking = record.metadata.get("booking_reference") or record.metadata.get("booking_id", "")
-    return f"{record.created_at:%Y-%m-%d}  {record.id}  {record.amount}  {booking}".rstrip()
+    return exact(record.created_at)[:10], coloured(status, "warn"), formatting.money(record.amount), booking, record.id

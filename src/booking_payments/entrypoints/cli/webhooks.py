@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -68,7 +67,11 @@ def list_(failed: bool, type_: str | None, since: datetime | None, limit: int, a
         return await services.payments.list_webhooks(_filter(failed, type_, since), limit)
 
     entries = run_with_services(settings_or_fail(), work)
-    click.echo(json.dumps({"events": [_content(each) for each in entries]}) if as_json else _listed(entries))
+    click.echo(_as_json([_content(each) for each in entries]) if as_json else _listed(entries))
+
+
+def _as_json(items: Sequence[Any]) -> str:
+    return msgspec.json.encode({"items": items}).decode()
 
 
 def _content(entry: InboxEntry) -> dict[str, Any]:
@@ -81,9 +84,9 @@ def _content(entry: InboxEntry) -> dict[str, Any]:
         "reason": entry.reason,
         "tries": entry.tries,
         "api_version": _version(entry),
-        "created_at": _time(entry.created_at),
-        "received_at": _time(entry.received_at),
-        "processed_at": _time(entry.processed_at),
+        "created_at": entry.created_at,
+        "received_at": entry.received_at,
+        "processed_at": entry.processed_at,
     }
 
 
@@ -95,10 +98,6 @@ def _version(entry: InboxEntry) -> str | None:
         return None
     version = event.get("api_version") if isinstance(event, dict) else None
     return version if isinstance(version, str) else None
-
-
-def _time(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
 
 
 def _listed(entries: Sequence[InboxEntry]) -> str:
@@ -157,18 +156,22 @@ def replay(
             )
 
         results = run_with_services(settings, work)
-    click.echo(json.dumps({"events": [asdict(each) for each in results]}) if as_json else _replayed(results))
+    click.echo(_as_json([asdict(each) for each in results]) if as_json else _replayed(results))
     context.exit(1 if any(each.failed for each in results) else 0)
 
 
 def _replayed(results: Sequence[Replayed]) -> str:
     if not results:
         return "no such events were received: nothing to replay; see: booking-payments webhooks list"
-    return "\n".join(_result(each) for each in results)
+    return "\n".join(table(("outcome", "event", "type", "reason"), [_result(each) for each in results]))
 
 
-def _result(each: Replayed) -> str:
+def _result(each: Replayed) -> tuple[str, ...]:
     if each.outcome == "unknown":
-        return f"unknown    {each.event_id}  was not received, or is not among those meant"
-    reason = f"  ({each.reason})" if each.reason else ""
-    return f"{each.outcome:<9}  {each.event_id}  {each.type}{reason}"
+        return "Unknown", each.event_id, "-", "it was not received, or is not among those meant"
+    return (
+        coloured(words(each.outcome), STATUS_STYLE.get(each.outcome, "")),
+        each.event_id,
+        each.type or "-",
+        each.reason or "",
+    )

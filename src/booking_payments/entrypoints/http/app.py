@@ -1,24 +1,27 @@
-"""``create_app``: routes made of the endpoints' declarations, with the frame, the guard and the problems around."""
+"""``create_app``: Litestar with the routes of the API and the pages, and what stands around every request."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 import structlog
-from litestar import Litestar, Request, route
+from litestar import Litestar, Request, Router, route
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
+from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
-from litestar.types import ASGIApp
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, ControllerRouterHandler
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from booking_payments.entrypoints.http import (
     audit,
     bookings,
     config,
+    door,
     health,
     openapi,
     payments,
@@ -26,17 +29,21 @@ from booking_payments.entrypoints.http import (
     sandbox,
     webhooks,
 )
-from booking_payments.entrypoints.http.auth import require_declared_access, rules_of
-from booking_payments.entrypoints.http.direct import Direct
-from booking_payments.entrypoints.http.endpoint import Endpoint, as_response
-from booking_payments.entrypoints.http.frame import EXPOSED, REQUEST_ID, Frame, request_id_of
+from booking_payments.entrypoints.http.auth import Principal, require_declared_access, rules_of
+from booking_payments.entrypoints.http.commands import (
+    as_response,
+    provide_call,
+    provide_command,
+    provide_parameters,
+)
+from booking_payments.entrypoints.http.documentation import documentation
+from booking_payments.entrypoints.http.frame import EXPOSED, REQUEST_ID, Correlated, Frame, request_id_of
 from booking_payments.entrypoints.http.gauges import BookGauges
 from booking_payments.entrypoints.http.heads import headed_app
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import (
     TOLD,
     TOO_LARGE,
-    Reply,
     as_reply,
     internal_error,
     problem,
@@ -48,24 +55,29 @@ from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 
-RESOURCES: Final = (bookings, payments, refunds, config, webhooks, health)
+OF_CUSTOMERS: Final = (
+    bookings.Bookings,
+    payments.BookingPayment,
+    payments.listing,
+    refunds.RefundsOfBooking,
+    refunds.RefundsOfPayment,
+    config.config,
+)
+"""Routes with a token."""
 log = structlog.get_logger("booking_payments.http")
 
 
 def create_app(services: Services) -> Litestar:
     """The HTTP API over ``services``, ready to be served by any ASGI server."""
-    declared = endpoints(sandboxed=services.sandbox is not None)
     settings = services.settings
-    hidden = [*declared, *(openapi.ENDPOINTS if settings.docs_enabled else ())]
     state = {
         "services": services,
         "metrics": Metrics(),
         "gauges": BookGauges(),
         "token_rules": rules_of(settings),
-        "document": openapi.document(declared),
     }
     app = Litestar(
-        route_handlers=[*_methods_of(hidden), *(_route(each) for each in hidden), *pages_of(services)],
+        route_handlers=[*api(sandboxed=services.sandbox is not None), *pages_of(services)],
         guards=[require_declared_access],
         exception_handlers={
             HTTPException: _framework_problem,
@@ -74,21 +86,68 @@ def create_app(services: Services) -> Litestar:
         },
         lifespan=[*([_background(services)] if services.background else []), running_reconciliations],
         state=State(state, deep_copy=False),
-        openapi_config=None,
+        openapi_config=documentation(settings) if settings.docs_enabled else None,
+        plugins=[openapi.StructSchemas()],
         logging_config=None,
         cors_config=_cross_origin(settings.cors_origins),
         debug=False,
     )
-    framed: Any = Frame(
-        app.asgi_handler,
-        direct=Direct.of(declared),
-        origins=settings.cors_origins,
-        hsts_max_age_s=settings.hsts_max_age_s,
-    )
+    framed: Any = Frame(app.asgi_handler, origins=settings.cors_origins, hsts_max_age_s=settings.hsts_max_age_s)
     # Who calls, and whether by TLS: what the settings' proxies say of it, and nobody else.
     proxied = ProxyHeadersMiddleware(framed, trusted_hosts=list(settings.trusted_proxies))
     app.asgi_handler = headed_app(traced_app(cast(ASGIApp, proxied)))
     return app
+
+
+def api(*, sandboxed: bool) -> list[ControllerRouterHandler]:
+    """The routes of the API, those of the sandbox only where there is one."""
+    json_routes: list[ControllerRouterHandler] = [*OF_CUSTOMERS, *([sandbox.authenticate] if sandboxed else [])]
+    return [
+        _router(
+            json_routes,
+            dependencies={
+                "call": Provide(provide_call),
+                "command": Provide(provide_command),
+                "parameters": Provide(provide_parameters),
+            },
+            request_class=door.JsonRequest,
+            request_max_body_size=door.JSON_LIMIT,
+            middleware=[Correlated()],
+        ),
+        _router(
+            [webhooks.of_gateway, webhooks.health, health.live, health.ready, health.metrics],
+            request_class=door.WholeRequest,
+            request_max_body_size=door.JSON_LIMIT,
+        ),
+    ]
+
+
+def _router(handlers: list[ControllerRouterHandler], **shared: Any) -> Router:
+    """A router of ``handlers``, with answers to OPTIONS for paths that several of them share: the framework makes one
+    with the first handler of a path, which names the methods of that handler only."""
+    together = Router("/", route_handlers=handlers)
+    shared_paths = [each for each in together.routes if isinstance(each, HTTPRoute) and len(each.methods) > 2]
+    return Router("/", route_handlers=[*map(_options, shared_paths), *handlers], **shared)
+
+
+def _options(of: HTTPRoute) -> HTTPRouteHandler:
+    allow = ", ".join(sorted(of.methods))
+
+    async def options() -> Response[None]:
+        return Response(content=None, status_code=204, headers={"Allow": allow})
+
+    return route(of.path, http_method=["OPTIONS"], status_code=204, include_in_schema=False)(options)
+
+
+def api_document(*, sandboxed: bool) -> dict[str, Any]:
+    """The OpenAPI document of the API, without an app that serves it."""
+    app = Litestar(
+        route_handlers=api(sandboxed=sandboxed),
+        openapi_config=openapi.config(),
+        plugins=[openapi.StructSchemas()],
+        logging_config=None,
+    )
+    return openapi.document(app)
 
 
 def _cross_origin(origins: tuple[str, ...]) -> CORSConfig | None:
@@ -102,45 +161,6 @@ def _cross_origin(origins: tuple[str, ...]) -> CORSConfig | None:
         expose_headers=list(EXPOSED),
         allow_credentials=False,
     )
-
-
-def endpoints(*, sandboxed: bool) -> list[Endpoint]:
-    """All endpoints of the API, those of the sandbox only where there is one."""
-    resources = (*RESOURCES, sandbox) if sandboxed else RESOURCES
-    return [each for resource in resources for each in resource.ENDPOINTS]
-
-
-def _methods_of(declared: Sequence[Endpoint]) -> Iterator[HTTPRouteHandler]:
-    """The answers to OPTIONS for paths that several endpoints share: the framework's own names the first one's method
-    only. They come before the endpoints, so that the framework makes none."""
-    taken: dict[str, list[str]] = {}
-    for each in declared:
-        taken.setdefault(each.route, []).append(each.method)
-    for path, methods in taken.items():
-        if len(methods) > 1:
-            yield _options(path, ", ".join(sorted([*methods, "OPTIONS"])))
-
-
-def _options(path: str, allow: str) -> HTTPRouteHandler:
-    async def options() -> Response[None]:
-        return Response(content=None, status_code=204, headers={"Allow": allow})
-
-    return route(path, http_method=["OPTIONS"], status_code=204, include_in_schema=False)(options)
-
-
-def _route(each: Endpoint) -> HTTPRouteHandler:
-    async def handle(request: AnyRequest) -> Response[bytes]:
-        return as_response(await each.run(request, request.app.state["services"]))
-
-    handle.__name__ = f"{each.method.lower()}_{each.path.strip('/')}"
-    declare = route(
-        each.route or "/",
-        http_method=[each.method],  # type: ignore[list-item]
-        opt={"access": each.access, "endpoint": each},
-        request_max_body_size=each.body_limit,
-        include_in_schema=False,
-    )
-    return declare(handle)
 
 
 def _background(services: Services) -> Any:
@@ -162,9 +182,10 @@ _FRAMEWORK: Final = {
 }
 
 
-def _told(_: AnyRequest, error: Exception) -> Response[bytes]:
-    """What was met before or after the work of an endpoint, by its ``Idempotency-Key`` for example."""
-    reply = reply_to(error)
+def _told(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """An error that has a problem of its own."""
+    principal = request.scope.get("user")
+    reply = reply_to(error, raw_declines=isinstance(principal, Principal) and principal.is_operator)
     audit.explain(error, reply)
     return as_response(reply)
 
@@ -187,10 +208,4 @@ def _unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
         route=str(request.scope.get("path_template", "")),
         exc_info=error,
     )
-    reply: Reply = internal_error()
-    return as_response(reply)
-
-
-def paths(declared: Iterable[Endpoint]) -> list[str]:
-    """The documented paths, for help texts and tests."""
-    return sorted({each.path for each in declared})
+    return as_response(internal_error())

@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import time
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -16,10 +17,12 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from booking_payments.application.callers import Caller
+from booking_payments.entrypoints.http.door import is_id
 from booking_payments.entrypoints.http.limits import count_failure, count_money
 from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.presentation.tokens import MAX_LIFETIME_S, MAX_SUBJECT
 from booking_payments.runtime.rate_limits import RateLimits
+from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import Settings
 
 MAX_TOKEN: Final = 4096
@@ -64,6 +67,7 @@ PUBLIC_PATHS: Final = frozenset(
         "/metrics",
         "/schema",
         "/schema/openapi.json",
+        "/schema/{path:str}",
         "/schema/ui/{name:str}",
         "/_sandbox/payment_intents/{intent_id:str}/authenticate",
         "/pages/{version:str}/{name:str}",
@@ -130,7 +134,7 @@ async def require_declared_access(connection: ASGIConnection[Any, Any, Any, Any]
         principal = await _authenticated(connection)
         require_scope(access, principal)
         await _count_money(connection, handler, principal)
-        connection.state.principal = principal
+        connection.scope["user"] = principal
 
 
 async def _authenticated(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
@@ -148,9 +152,34 @@ async def _count_money(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler, principal: Principal
 ) -> None:
     limits: RateLimits | None = connection.app.state["services"].limits
-    counted = handler.opt["endpoint"].moves_money and not _speaks_for_all(handler.opt["access"], principal)
-    if limits is not None and counted:
+    if limits is not None and moves_money(handler.opt) and not _speaks_for_all(handler.opt["access"], principal):
         await count_money(limits, principal.subject, principal.issuer, connection.app.state["metrics"])
+
+
+def moves_money(opt: Mapping[str, Any]) -> bool:
+    """Whether ``RATE_LIMIT_MONEY`` counts the route with these options for others than booking apps. A booking app
+    speaks for all customers at once, so its calls are bounded by its address and by the gateway's pace alone."""
+    return "operation" in opt and opt["access"] is not Access.BOOKING_APP
+
+
+async def require_own(connection: ASGIConnection[Any, Any, Any, Any], access: Access, principal: Principal) -> None:
+    """403 for who may see all bookings and acts as a customer here, on a booking that is not theirs: there is nothing
+    to hide from them, so it is no 404. The same for a booking that does not exist.
+
+    Whose booking it is for everybody else is decided by the use case, under the booking's lock, and reads as 404. No
+    guard of the framework: those run before the body is read, and a body that is too large is 413 for everybody.
+    """
+    booking_id = connection.path_params.get("booking_id")
+    if booking_id is None or not principal.sees_all or caller_for(access, principal, "").customer_id is None:
+        return
+    if is_id(booking_id):
+        services: Services = connection.app.state["services"]
+        booking = await services.storage.read(lambda uow: uow.bookings.get(booking_id))
+        if booking is not None and booking.customer_id == principal.subject:
+            return
+    operates = access is Access.OWNER_OR_OPERATOR
+    who = f"the booking's customer, or a token with scope {OPERATE}," if operates else "the booking's customer only"
+    raise missing_scope(f"{who} may do this", OPERATE if operates else None)
 
 
 def require_scope(access: Access, principal: Principal) -> None:

@@ -1,8 +1,15 @@
 """Bookings: registering, reading, canceling."""
 
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Final
 
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
+from litestar.params import Body
+from litestar.response import Response
+
+from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.domain.booking import BookingDetails, BookingStatus
 from booking_payments.domain.errors import InvalidInput, RefusedByRule
@@ -13,7 +20,8 @@ from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, Refun
 from booking_payments.domain.texts import require_email, require_line, require_text
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, Call, endpoint
+from booking_payments.entrypoints.http.commands import BookingId, Call, Done, GivenCall, GivenCommand
+from booking_payments.entrypoints.http.routing import for_token, operation
 from booking_payments.ports.storage import BookingFilter
 from booking_payments.presentation import render
 from booking_payments.presentation.models import (
@@ -22,7 +30,6 @@ from booking_payments.presentation.models import (
     BookingsQuery,
     CancelBooking,
     MethodsChosen,
-    Nothing,
     Policy,
     RegisterBooking,
 )
@@ -34,28 +41,66 @@ _NEW: Final = {
     "currency": "usd",
     "event_starts_at": "2030-01-01T20:00:00Z",
 }
+_CANCEL: Final = {"reason": "the hall is flooded", "refund": "full"}
 
 
-@endpoint(
-    POST,
-    "/api/bookings/",
-    Access.BOOKING_APP,
-    summary="Register a booking; the same reference with the same content again finds it",
-    body=RegisterBooking,
-    answers={201: BookingAnswer, 200: BookingAnswer},
-    errors=frozenset({409, 422}),
-    keyed=True,
-    operation="register_booking",
-    example=_NEW,
-)
-async def register(call: Call[RegisterBooking]) -> Answer:
-    registered = await call.services.payments.register_booking(_new_booking(call.given), call.caller)
-    entity, status = registered.booking, 201 if registered.created else 200
-    return Answer(content=await _described(call, entity.id), status=status, reference=entity.reference)
+class Bookings(Controller):
+    """The routes of bookings. Whose booking it is decides the use case, under its lock."""
+
+    path = "/api/bookings"
+    tags = ("bookings",)
+
+    @post(
+        summary="Register a booking; the same reference with the same content again finds it",
+        **operation("register_booking", Access.BOOKING_APP, status_code=201, also={200: BookingAnswer}),
+    )
+    async def register(
+        self, data: Annotated[RegisterBooking, Body(examples=[Example(value=_NEW)])], command: GivenCommand
+    ) -> Response[BookingAnswer]:
+        async def work(caller: Caller) -> Done:
+            registered = await command.payments.register_booking(_new_booking(data), caller)
+            entity, status = registered.booking, 201 if registered.created else 200
+            return Done(content=await _described(command, entity.id), status=status, reference=entity.reference)
+
+        return await command.once(data, BookingAnswer, work)
+
+    @get(summary="Bookings, newest first; with `reference` the one that bears it", **for_token(Access.APP_OR_OPERATOR))
+    async def listing(self, parameters: NamedDependency[BookingsQuery], call: GivenCall) -> BookingsAnswer:
+        which = BookingFilter(
+            reference=require_line(parameters.reference, "reference") if parameters.reference else None,
+            customer_id=require_line(parameters.customer_id, "customer_id") if parameters.customer_id else None,
+            status=BookingStatus(parameters.status) if parameters.status else None,
+        )
+        page = await call.payments.list_bookings(which, cursor=parameters.cursor, limit=parameters.limit)
+        views = await call.payments.describe_bookings(page.items)
+        return BookingsAnswer(items=[render.booking(view) for view in views], next_cursor=page.next_cursor)
+
+    @get("/{booking_id:str}", summary="A booking and its status", **for_token(Access.READER, errors={404}))
+    async def read(self, booking_id: BookingId, call: GivenCall) -> BookingAnswer:
+        return await _described(call, booking_id)
+
+    @post(
+        "/{booking_id:str}/cancel",
+        summary="Cancel a booking: an open payment is given up first, a paid one refunded as `refund` says; "
+        "its customer may cancel it while it is not paid",
+        **operation("cancel_booking", Access.READER, errors={404, 502}),
+    )
+    async def cancel(
+        self,
+        booking_id: BookingId,
+        data: Annotated[CancelBooking, Body(examples=[Example(value=_CANCEL)])],
+        command: GivenCommand,
+    ) -> Response[BookingAnswer]:
+        async def work(caller: Caller) -> Done:
+            refund = RefundOnCancel(data.refund) if data.refund else None
+            entity = await command.payments.cancel_booking(booking_id, caller, reason=data.reason, refund=refund)
+            return Done(content=await _described(command, entity.id))
+
+        return await command.once(data, BookingAnswer, work)
 
 
-async def _described(call: Call[Any], booking_id: str) -> BookingAnswer:
-    return render.booking(await call.services.payments.describe_booking(booking_id, call.caller))
+async def _described(call: Call, booking_id: str) -> BookingAnswer:
+    return render.booking(await call.payments.describe_booking(booking_id, call.caller))
 
 
 def _new_booking(given: RegisterBooking) -> NewBooking:
@@ -104,59 +149,3 @@ def _methods(given: MethodsChosen | None) -> MethodChoice:
 def _policy(given: Policy) -> RefundPolicy:
     tiers = [RefundTier(hours_before=tier.hours_before, percent=Decimal(tier.percent)) for tier in given.tiers]
     return RefundPolicy(tiers=tuple(tiers), fee=FeeOnRefund(given.fee))
-
-
-@endpoint(
-    GET,
-    "/api/bookings/",
-    Access.APP_OR_OPERATOR,
-    summary="Bookings, newest first; with `reference` the one that bears it",
-    query=BookingsQuery,
-    answers={200: BookingsAnswer},
-)
-async def listing(call: Call[BookingsQuery]) -> Answer:
-    given = call.given
-    which = BookingFilter(
-        reference=require_line(given.reference, "reference") if given.reference else None,
-        customer_id=require_line(given.customer_id, "customer_id") if given.customer_id else None,
-        status=BookingStatus(given.status) if given.status else None,
-    )
-    page = await call.services.payments.list_bookings(which, cursor=given.cursor, limit=given.limit)
-    views = await call.services.payments.describe_bookings(page.items)
-    items = [render.booking(view) for view in views]
-    return Answer(content=BookingsAnswer(items=items, next_cursor=page.next_cursor))
-
-
-@endpoint(
-    GET,
-    "/api/bookings/{booking_id}/",
-    Access.READER,
-    summary="A booking and its status",
-    answers={200: BookingAnswer},
-)
-async def read(call: Call[Nothing]) -> Answer:
-    return Answer(content=await _described(call, call.booking_id))
-
-
-@endpoint(
-    POST,
-    "/api/bookings/{booking_id}/cancel/",
-    Access.READER,
-    summary="Cancel a booking: an open payment is given up first, a paid one refunded as `refund` says; "
-    "its customer may cancel it while it is not paid",
-    body=CancelBooking,
-    answers={200: BookingAnswer},
-    errors=frozenset({409, 422, 502}),
-    keyed=True,
-    operation="cancel_booking",
-    example={"reason": "the hall is flooded", "refund": "full"},
-)
-async def cancel(call: Call[CancelBooking]) -> Answer:
-    given = call.given
-    entity = await call.services.payments.cancel_booking(
-        call.booking_id, call.caller, reason=given.reason, refund=RefundOnCancel(given.refund) if given.refund else None
-    )
-    return Answer(content=await _described(call, entity.id))
-
-
-ENDPOINTS: Final = (register, listing, read, cancel)

@@ -1,29 +1,25 @@
 """What a front end needs to know before it begins."""
 
-from typing import Final
+from litestar import get
 
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.endpoint import GET, Answer, Call, endpoint
-from booking_payments.presentation.models import ConfigAnswer, Nothing
+from booking_payments.entrypoints.http.commands import GivenCall
+from booking_payments.entrypoints.http.routing import for_token
+from booking_payments.presentation.models import ConfigAnswer
 
 
-@endpoint(
-    GET,
-    "/api/payment/config/",
-    Access.TOKEN,
-    summary="The publishable key, and the house's terms",
-    answers={200: ConfigAnswer},
+@get(
+    "/api/payment/config",
+    summary="The publishable key, and what payments are bound to",
+    tags=["payment"],
+    **for_token(Access.TOKEN),
 )
-async def config(call: Call[Nothing]) -> Answer:
+async def config(call: GivenCall) -> ConfigAnswer:
     settings = call.services.settings
-    content = ConfigAnswer(
+    return ConfigAnswer(
         publishable_key=settings.stripe_publishable_key or None,
         gateway=call.services.gateway.name,
         gateways=list(call.services.payments.gateway_names),
         processing_fee_rate=f"{settings.processing_fee_rate:f}",
         retry_attempts=settings.retry_attempts,
     )
-    return Answer(content=content)
-
-
-ENDPOINTS: Final = (config,)

@@ -14,10 +14,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from litestar import Request
+from litestar.exceptions import InternalServerException
 from litestar.types import Scope
 
 from booking_payments.entrypoints.http.problems import bad_request
 from booking_payments.presentation.card_numbers import holds_card_number
+from booking_payments.presentation.models import Nothing
 
 JSON_LIMIT: Final = 64 * 1024
 WEBHOOK_LIMIT: Final = 512 * 1024
@@ -33,7 +35,7 @@ MAX_URL: Final = 2048
 MAX_QUERY_FIELDS: Final = 50
 FIRST_YEAR, LAST_YEAR = 2000, 2199
 
-AnyRequest = Request[Any, Any, Any]
+NO_FIELDS: Final = b"{}"
 M = TypeVar("M", bound=msgspec.Struct)
 
 # Every expression here takes time linear in its text (tests/unit/test_linear_time.py): none can match one place in two
@@ -65,12 +67,49 @@ _HEADER: Final = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8}")
 # --- bodies ----------------------------------------------------------------------------------------------------
 
 
-async def read_body(request: AnyRequest, model: type[M]) -> M:
-    """The request's body as ``model``; an empty body counts as ``{}``. Raises 400, or 413 when it is too large."""
-    raw = await request.body()
-    if raw.strip():
-        _require_json(request.headers.get("content-type"))
-    return fit(parse_json(raw) if raw.strip() else {}, model)
+class WholeRequest(Request[Any, Any, Any]):
+    """A request whose body came whole; the framework takes a client that hung up for a failure of ours."""
+
+    async def body(self) -> bytes:
+        """The body. Raises 413 when it is too large, 400 when the client hangs up before its end."""
+        try:
+            return await super().body()
+        except InternalServerException:
+            raise bad_request("the request ended before its body", "bad_request") from None
+
+
+class JsonRequest(WholeRequest):
+    """A request whose body and query are read by the rules of this module.
+
+    Litestar reads JSON with repeated names, to any depth, turns ``"1"`` into a number where one is wanted, and keeps
+    the queries that it has read. Handlers declare ``data: Model`` and ``parameters: Model`` as they would otherwise.
+    """
+
+    async def body(self) -> bytes:
+        """The body; an empty one counts as ``{}``. Raises 413 when it is too large."""
+        raw = await super().body()
+        return raw if raw.strip() else NO_FIELDS
+
+    async def json(self) -> Any:
+        """The body as the struct that the handler declares as its ``data``. Raises 400 for anything else."""
+        raw = await self.body()
+        if raw is not NO_FIELDS:
+            _require_json(self.headers.get("content-type"))
+        return fit(parse_json(raw), self._declared("data"))
+
+    def read_query(self) -> msgspec.Struct:
+        """The query as the struct that the handler declares as its ``parameters``. Raises 400 for unknown, repeated and
+        ill-formed ones."""
+        return read_query(self.scope, self._declared("parameters"))
+
+    def refuse_stray_query(self) -> None:
+        """400 for any parameter of a handler that declares none."""
+        if "parameters" not in self.route_handler.parsed_fn_signature.parameters:
+            read_query(self.scope, Nothing)
+
+    def _declared(self, name: str) -> type[msgspec.Struct]:
+        model: type[msgspec.Struct] = self.route_handler.parsed_fn_signature.parameters[name].annotation
+        return model
 
 
 def _require_json(content_type: str | None) -> None:
@@ -228,9 +267,9 @@ def _in(path: str) -> str:
 # --- query and path --------------------------------------------------------------------------------------------
 
 
-def read_query(request: AnyRequest, model: type[M]) -> M:
+def read_query(scope: Scope, model: type[M]) -> M:
     """The query parameters as ``model``. Raises 400 for unknown, repeated and ill-formed ones."""
-    given = query_pairs(request.scope)
+    given = query_pairs(scope)
     names = [name for name, _ in given]
     if len(set(names)) != len(names):
         raise bad_request("a query parameter is given twice; give it once", "duplicate_field")

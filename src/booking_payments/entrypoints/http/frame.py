@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.entrypoints.http import door
-from booking_payments.entrypoints.http.direct import Direct
 from booking_payments.entrypoints.http.door import HEADERS_LIMIT, TARGET_LIMIT, may_be_kept
 from booking_payments.entrypoints.http.heads import allowing_head
 from booking_payments.entrypoints.http.limits import count_request
@@ -49,15 +50,12 @@ def request_id_of(scope: Scope) -> str:
 class Frame:
     """Wraps the whole app, so that the framework's own answers are framed too.
 
-    Requests of ``direct`` endpoints end here. Pages of ``origins`` may read the answers; ``hsts_max_age_s`` is for how
-    long browsers shall use TLS only.
+    A middleware of Litestar runs behind its router and does not see what that refuses. Pages of ``origins`` may read
+    the answers; ``hsts_max_age_s`` is for how long browsers shall use TLS only.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, direct: Direct | None = None, origins: Iterable[str] = (), hsts_max_age_s: int = 0
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, origins: Iterable[str] = (), hsts_max_age_s: int = 0) -> None:
         self._app = app
-        self._direct = direct or Direct.of(())
         self._origins = frozenset(origin.encode() for origin in origins)
         self._hsts = f"max-age={hsts_max_age_s}" if hsts_max_age_s else None
 
@@ -109,11 +107,17 @@ class Frame:
         if not door.is_plain_path(scope):
             raise Refused(404, "not_found", "there is nothing here; write each slash of the path once, and plainly")
         scope["path"] = door.bounded_path(scope["path"])
-        route = self._direct.find(scope)
-        if route is None:
-            await self._app(scope, receive, send)
-        else:
-            await _send(await route.reply(scope, receive), send)
+        await self._app(scope, receive, send)
+
+
+class Correlated(ASGIMiddleware):
+    """Lines of the log that are written during a request have its id."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        with bound_contextvars(correlation_id=request_id_of(scope)):
+            await next_app(scope, receive, send)
 
 
 def _framed(headers: object, ours: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -1,40 +1,40 @@
 """Whether the process lives, whether it can work, and its metrics."""
 
-from typing import Final
+from typing import Any
 
-from booking_payments.entrypoints.http.endpoint import GET, Answer, AnyRequest, as_reply, public
+from litestar import Request, get
+from litestar.response import Response
+
 from booking_payments.entrypoints.http.gauges import BookGauges
 from booking_payments.entrypoints.http.metrics import MEDIA_TYPE, Metrics
-from booking_payments.entrypoints.http.problems import Refused, Reply
+from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.routing import public
 from booking_payments.presentation.models import HealthAnswer
 from booking_payments.runtime.services import Services
 
 
-@public(GET, "/health/live", summary="Whether the process answers", answers={200: HealthAnswer})
-async def live(request: AnyRequest, services: Services) -> Reply:
-    return as_reply(Answer(content=HealthAnswer(status="ok")))
+@get("/health/live", summary="Whether the process answers", tags=["health"], **public(counted=False))
+async def live() -> HealthAnswer:
+    return HealthAnswer(status="ok")
 
 
-@public(
-    GET,
+@get(
     "/health/ready",
     summary="Whether the database is reachable and its migrations are current",
-    answers={200: HealthAnswer},
-    errors=frozenset({503}),
+    tags=["health"],
+    **public(errors={503}, counted=False),
 )
-async def ready(request: AnyRequest, services: Services) -> Reply:
+async def ready(request: Request[Any, Any, Any]) -> HealthAnswer:
+    services: Services = request.app.state["services"]
     readiness = await services.ready()
     if not readiness.ok:
         raise Refused(503, "not_ready", readiness.detail or "the service cannot work yet", retryable=True)
-    checks = {"database": readiness.database, "migrations": readiness.migrations}
-    return as_reply(Answer(content=HealthAnswer(status="ok", checks=checks)))
+    return HealthAnswer(status="ok", checks={"database": readiness.database, "migrations": readiness.migrations})
 
 
-@public(GET, "/metrics", summary="Metrics for Prometheus", answers={200: str}, media_type="text/plain")
-async def metrics(request: AnyRequest, services: Services) -> Reply:
+@get("/metrics", summary="Metrics for Prometheus", tags=["health"], media_type="text/plain", **public(counted=False))
+async def metrics(request: Request[Any, Any, Any]) -> Response[str]:
     counted: Metrics = request.app.state["metrics"]
     gauges: BookGauges = request.app.state["gauges"]
-    return Reply(status=200, body=counted.text() + await gauges.text(services), media_type=MEDIA_TYPE)
-
-
-ENDPOINTS: Final = (live, ready, metrics)
+    text = counted.text() + await gauges.text(request.app.state["services"])
+    return Response(text.decode(), media_type=MEDIA_TYPE)

@@ -1,7 +1,14 @@
 """Payments: starting, confirming, retrying, capturing, canceling, and looking at them."""
 
-from typing import Any, Final
+from typing import Annotated, Final
 
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
+from litestar.params import Body, JSONBody
+from litestar.response import Response
+
+from booking_payments.application.callers import Caller
 from booking_payments.application.views import PaymentView
 from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -9,7 +16,8 @@ from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.texts import require_line
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, Call, endpoint
+from booking_payments.entrypoints.http.commands import BookingId, Call, Done, GivenCall, GivenCommand
+from booking_payments.entrypoints.http.routing import for_token, operation
 from booking_payments.ports.storage import PaymentFilter
 from booking_payments.presentation import render
 from booking_payments.presentation.models import (
@@ -25,193 +33,164 @@ from booking_payments.presentation.models import (
     StartPayment,
 )
 
-_PATH: Final = "/api/bookings/{booking_id}/payment"
-_CHARGING: Final = frozenset({402, 409, 422, 502})
-_HOLDING: Final = frozenset({409, 422, 502})
+_CHARGING: Final = frozenset({402, 404, 502})
+_HOLDING: Final = frozenset({404, 502})
+
+_RECORD: Final = {"amount": "100.00", "kind": "cash", "reference": "17-204"}
+_START: Final = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
 
 
-def reader_of(call: Call[Any]) -> render.Reader:
-    """Who reads the answer."""
-    return render.Reader(subject=call.principal.subject, operator=call.principal.is_operator)
+class BookingPayment(Controller):
+    """The routes of a booking's payment."""
+
+    path = "/api/bookings/{booking_id:str}/payment"
+    tags = ("payment",)
+
+    @post(
+        "/intent",
+        summary="Start to pay, or go on with the open payment; charged at once with `confirm_immediately`",
+        **operation("start_payment", Access.OWNER, errors=_CHARGING),
+    )
+    async def start(
+        self,
+        booking_id: BookingId,
+        data: Annotated[StartPayment, Body(examples=[Example(value=_START)])],
+        command: GivenCommand,
+    ) -> Response[PaymentAnswer]:
+        async def work(caller: Caller) -> Done:
+            view = await command.payments.start_payment(
+                booking_id,
+                caller,
+                payment_method_id=data.payment_method_id,
+                confirm_immediately=data.confirm_immediately,
+                capture_method=CaptureMethod(data.capture_method) if data.capture_method else None,
+                return_url=_return_url(command, data.return_url),
+                client=Client(data.client) if data.client else None,
+                gateway=data.gateway,
+            )
+            return payment_done(command, view)
+
+        return await command.once(data, PaymentAnswer, work)
+
+    @post(
+        "/record",
+        summary="Record that the price was received by hand, at the gateway `manual`",
+        **operation("record_payment", Access.OPERATOR, errors=_HOLDING),
+    )
+    async def record(
+        self,
+        booking_id: BookingId,
+        data: Annotated[RecordPayment, Body(examples=[Example(value=_RECORD)])],
+        command: GivenCommand,
+    ) -> Response[PaymentAnswer]:
+        async def work(caller: Caller) -> Done:
+            view = await command.payments.record_payment(
+                booking_id, caller, amount=data.amount, kind=ReceiptKind(data.kind), reference=data.reference
+            )
+            return payment_done(command, view)
+
+        return await command.once(data, PaymentAnswer, work)
+
+    @post(
+        "/confirm",
+        summary="Charge the payment, with `payment_method_id` or the method that it has",
+        **operation("confirm_payment", Access.OWNER, errors=_CHARGING),
+    )
+    async def confirm(
+        self,
+        booking_id: BookingId,
+        data: Annotated[ConfirmPayment, Body(examples=[Example(value={"payment_method_id": "pm_card_visa"})])],
+        command: GivenCommand,
+    ) -> Response[PaymentAnswer]:
+        async def work(caller: Caller) -> Done:
+            view = await command.payments.confirm_payment(
+                booking_id,
+                caller,
+                payment_method_id=data.payment_method_id,
+                return_url=_return_url(command, data.return_url),
+            )
+            return payment_done(command, view)
+
+        return await command.once(data, PaymentAnswer, work)
+
+    @post(
+        "/retry",
+        summary="Try again after a decline, with another payment method",
+        **operation("retry_payment", Access.OWNER, errors=_CHARGING),
+    )
+    async def retry(
+        self,
+        booking_id: BookingId,
+        data: Annotated[RetryPayment, Body(examples=[Example(value={"payment_method_id": "pm_card_mastercard"})])],
+        command: GivenCommand,
+    ) -> Response[PaymentAnswer]:
+        async def work(caller: Caller) -> Done:
+            view = await command.payments.retry_payment(
+                booking_id,
+                caller,
+                payment_method_id=data.payment_method_id,
+                return_url=_return_url(command, data.return_url),
+            )
+            return payment_done(command, view)
+
+        return await command.once(data, PaymentAnswer, work)
+
+    @post(
+        "/capture",
+        summary="Collect held money, all of it or `amount`; the rest is released",
+        **operation("capture_payment", Access.OPERATOR, errors=_HOLDING),
+    )
+    async def capture(
+        self,
+        booking_id: BookingId,
+        data: Annotated[CapturePayment, Body(examples=[Example(value={"amount": "60.00"})])],
+        command: GivenCommand,
+    ) -> Response[PaymentAnswer]:
+        async def work(caller: Caller) -> Done:
+            return payment_done(command, await command.payments.capture_payment(booking_id, caller, amount=data.amount))
+
+        return await command.once(data, PaymentAnswer, work)
+
+    @post(
+        "/cancel",
+        summary="Give the payment up; the booking stays pending",
+        **operation("cancel_payment", Access.OWNER_OR_OPERATOR, errors=_HOLDING),
+    )
+    async def cancel(
+        self, booking_id: BookingId, data: JSONBody[Nothing], command: GivenCommand
+    ) -> Response[PaymentAnswer]:
+        async def work(caller: Caller) -> Done:
+            return payment_done(command, await command.payments.cancel_payment(booking_id, caller))
+
+        return await command.once(data, PaymentAnswer, work)
+
+    @get("/status", summary="The booking's payment as it is now", **for_token(Access.READER, errors={404}))
+    async def status(self, booking_id: BookingId, call: GivenCall) -> PaymentAnswer:
+        view = await call.payments.payment_status(booking_id, call.caller)
+        return render.payment(view, call.reader, call.now)
+
+    @get("/events", summary="The payment's journal, oldest first", **for_token(Access.READER, errors={404}))
+    async def events(self, booking_id: BookingId, call: GivenCall) -> EventsAnswer:
+        recorded = await call.payments.journal(booking_id, call.caller)
+        return render.journal(list(recorded), call.reader)
 
 
-def payment_answer(call: Call[Any], view: PaymentView) -> Answer:
+@get("/api/payments", summary="Payments, newest first", tags=["payment"], **for_token(Access.OPERATOR))
+async def listing(parameters: NamedDependency[PaymentsQuery], call: GivenCall) -> PageAnswer:
+    page = await call.payments.list_payments(_filter(parameters), cursor=parameters.cursor, limit=parameters.limit)
+    items = [render.payment(PaymentView(payment=each), call.reader, call.now) for each in page.items]
+    return PageAnswer(items=items, next_cursor=page.next_cursor)
+
+
+def payment_done(call: Call, view: PaymentView) -> Done:
     """The answer that shows a payment."""
-    content = render.payment(view, reader_of(call), call.services.clock.now())
-    return Answer(content=content, reference=view.payment.booking_reference, intent_id=view.payment.intent_id)
+    content = render.payment(view, call.reader, call.now)
+    return Done(content=content, reference=view.payment.booking_reference, intent_id=view.payment.intent_id)
 
 
-def _return_url(call: Call[Any], url: str | None) -> str | None:
+def _return_url(call: Call, url: str | None) -> str | None:
     origins = {door.origin_of(origin) for origin in call.services.settings.return_url_origins}
     return door.require_return_url(url, frozenset(origin for origin in origins if origin))
-
-
-@endpoint(
-    POST,
-    f"{_PATH}/intent/",
-    Access.OWNER,
-    summary="Start to pay, or go on with the open payment; charged at once with `confirm_immediately`",
-    body=StartPayment,
-    answers={200: PaymentAnswer},
-    errors=_CHARGING,
-    keyed=True,
-    operation="start_payment",
-    example={"payment_method_id": "pm_card_visa", "confirm_immediately": True},
-)
-async def start(call: Call[StartPayment]) -> Answer:
-    given = call.given
-    view = await call.services.payments.start_payment(
-        call.booking_id,
-        call.caller,
-        payment_method_id=given.payment_method_id,
-        confirm_immediately=given.confirm_immediately,
-        capture_method=CaptureMethod(given.capture_method) if given.capture_method else None,
-        return_url=_return_url(call, given.return_url),
-        client=Client(given.client) if given.client else None,
-        gateway=given.gateway,
-    )
-    return payment_answer(call, view)
-
-
-@endpoint(
-    POST,
-    f"{_PATH}/record/",
-    Access.OPERATOR,
-    summary="Record that the price was received by hand, at the gateway `manual`",
-    body=RecordPayment,
-    answers={200: PaymentAnswer},
-    errors=_HOLDING,
-    keyed=True,
-    operation="record_payment",
-    example={"amount": "100.00", "kind": "cash", "reference": "17-204"},
-)
-async def record(call: Call[RecordPayment]) -> Answer:
-    given = call.given
-    view = await call.services.payments.record_payment(
-        call.booking_id,
-        call.caller,
-        amount=given.amount,
-        kind=ReceiptKind(given.kind),
-        reference=given.reference,
-    )
-    return payment_answer(call, view)
-
-
-@endpoint(
-    POST,
-    f"{_PATH}/confirm/",
-    Access.OWNER,
-    summary="Charge the payment, with `payment_method_id` or the method that it has",
-    body=ConfirmPayment,
-    answers={200: PaymentAnswer},
-    errors=_CHARGING,
-    keyed=True,
-    operation="confirm_payment",
-    example={"payment_method_id": "pm_card_visa"},
-)
-async def confirm(call: Call[ConfirmPayment]) -> Answer:
-    given = call.given
-    view = await call.services.payments.confirm_payment(
-        call.booking_id,
-        call.caller,
-        payment_method_id=given.payment_method_id,
-        return_url=_return_url(call, given.return_url),
-    )
-    return payment_answer(call, view)
-
-
-@endpoint(
-    POST,
-    f"{_PATH}/retry/",
-    Access.OWNER,
-    summary="Try again after a decline, with another payment method",
-    body=RetryPayment,
-    answers={200: PaymentAnswer},
-    errors=_CHARGING,
-    keyed=True,
-    operation="retry_payment",
-    example={"payment_method_id": "pm_card_mastercard"},
-)
-async def retry(call: Call[RetryPayment]) -> Answer:
-    given = call.given
-    view = await call.services.payments.retry_payment(
-        call.booking_id,
-        call.caller,
-        payment_method_id=given.payment_method_id,
-        return_url=_return_url(call, given.return_url),
-    )
-    return payment_answer(call, view)
-
-
-@endpoint(
-    POST,
-    f"{_PATH}/capture/",
-    Access.OPERATOR,
-    summary="Collect held money, all of it or `amount`; the rest is released",
-    body=CapturePayment,
-    answers={200: PaymentAnswer},
-    errors=_HOLDING,
-    keyed=True,
-    operation="capture_payment",
-    example={"amount": "60.00"},
-)
-async def capture(call: Call[CapturePayment]) -> Answer:
-    view = await call.services.payments.capture_payment(call.booking_id, call.caller, amount=call.given.amount)
-    return payment_answer(call, view)
-
-
-@endpoint(
-    POST,
-    f"{_PATH}/cancel/",
-    Access.OWNER_OR_OPERATOR,
-    summary="Give the payment up; the booking stays pending",
-    body=Nothing,
-    answers={200: PaymentAnswer},
-    errors=_HOLDING,
-    keyed=True,
-    operation="cancel_payment",
-)
-async def cancel(call: Call[Nothing]) -> Answer:
-    return payment_answer(call, await call.services.payments.cancel_payment(call.booking_id, call.caller))
-
-
-@endpoint(
-    GET,
-    f"{_PATH}/status/",
-    Access.READER,
-    summary="The booking's payment as it is now",
-    answers={200: PaymentAnswer},
-)
-async def status(call: Call[Nothing]) -> Answer:
-    return payment_answer(call, await call.services.payments.payment_status(call.booking_id, call.caller))
-
-
-@endpoint(
-    GET,
-    f"{_PATH}/events/",
-    Access.READER,
-    summary="The payment's journal, oldest first",
-    answers={200: EventsAnswer},
-)
-async def events(call: Call[Nothing]) -> Answer:
-    recorded = await call.services.payments.journal(call.booking_id, call.caller)
-    return Answer(content=render.journal(list(recorded), reader_of(call)))
-
-
-@endpoint(
-    GET,
-    "/api/payments/",
-    Access.OPERATOR,
-    summary="Payments, newest first",
-    query=PaymentsQuery,
-    answers={200: PageAnswer},
-)
-async def listing(call: Call[PaymentsQuery]) -> Answer:
-    given = call.given
-    page = await call.services.payments.list_payments(_filter(given), cursor=given.cursor, limit=given.limit)
-    now, reader = call.services.clock.now(), reader_of(call)
-    items = [render.payment(PaymentView(payment=each), reader, now) for each in page.items]
-    return Answer(content=PageAnswer(items=items, next_cursor=page.next_cursor))
 
 
 def _filter(given: PaymentsQuery) -> PaymentFilter:
@@ -222,6 +201,3 @@ def _filter(given: PaymentsQuery) -> PaymentFilter:
         created_from=door.utc(given.created_from, "created_from") if given.created_from else None,
         created_to=door.utc(given.created_to, "created_to") if given.created_to else None,
     )
-
-
-ENDPOINTS: Final = (start, record, confirm, retry, capture, cancel, status, events, listing)

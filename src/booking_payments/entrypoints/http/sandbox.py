@@ -1,31 +1,47 @@
 """The customer's side of the fake gateway: the bank's 3-D Secure window. Exists with the fake gateway only."""
 
-import json
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from litestar import Request, post
+from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
+from litestar.params import Body, PathParameter
+from litestar.response import Response
 
 from booking_payments.entrypoints.http import door
-from booking_payments.entrypoints.http.endpoint import POST, AnyRequest, public
-from booking_payments.entrypoints.http.problems import Refused, Reply
+from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.routing import public
 from booking_payments.presentation.models import AuthenticateCard
 from booking_payments.runtime.services import Services
 
+_ANSWER: Final = {"client_secret": "pi_..._secret_...", "outcome": "succeeded"}
 
-@public(
-    POST,
-    "/_sandbox/payment_intents/{intent_id}/authenticate",
+
+@dataclass
+class AnswersOfStripe(Operation):
+    """Refusals are Stripe's own here, beside our problems; a ``ResponseSpec`` knows one media type only."""
+
+    def __post_init__(self) -> None:
+        for status in ("400", "402", "404"):
+            answer = (self.responses or {})[status]
+            if isinstance(answer, OpenAPIResponse) and answer.content is not None:
+                answer.content["application/json"] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.OBJECT))
+
+
+@post(
+    "/_sandbox/payment_intents/{intent_id:str}/authenticate",
     summary="Play the customer in the bank's 3-D Secure window (answers as Stripe does)",
-    body=AuthenticateCard,
-    answers={200: dict[str, Any]},
-    errors=frozenset({400, 402, 404}),
-    example={"client_secret": "pi_..._secret_...", "outcome": "succeeded"},
+    tags=["sandbox"],
+    operation_class=AnswersOfStripe,
+    **public(errors={400, 402, 404}),
 )
-async def authenticate(request: AnyRequest, services: Services) -> Reply:
-    given = await door.read_body(request, AuthenticateCard)
-    intent_id = str(request.path_params["intent_id"])
+async def authenticate(
+    intent_id: Annotated[str, PathParameter(description="the `payment_intent_id`")],
+    data: Annotated[AuthenticateCard, Body(examples=[Example(value=_ANSWER)])],
+    request: Request[Any, Any, Any],
+) -> Response[dict[str, Any]]:
+    services: Services = request.app.state["services"]
     if services.sandbox is None or not door.is_id(intent_id):
         raise Refused(404, "not_found", "there is no such payment intent here")
-    answer = services.sandbox.authenticate(intent_id, given.client_secret, given.outcome)
-    return Reply(status=answer.status, body=json.dumps(answer.body).encode())
-
-
-ENDPOINTS: Final = (authenticate,)
+    answer = services.sandbox.authenticate(intent_id, data.client_secret, data.outcome)
+    return Response(answer.body, status_code=answer.status)

@@ -1,35 +1,79 @@
 """Webhooks of the gateways: raw bytes and headers go to the facade, which checks them; every failure is a 400, so that
 the gateway sends the event again."""
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 import structlog
-from attrs import evolve
+from litestar import Request, get, post
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Parameter, RequestBody, Schema
+from litestar.params import PathParameter
 
 from booking_payments.application.views import WebhookResult
 from booking_payments.domain.errors import PaymentError
 from booking_payments.entrypoints.http import audit, door
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.endpoint import GET, POST, Answer, AnyRequest, Incoming, as_reply, public
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.problems import Refused, Reply, bad_request
+from booking_payments.entrypoints.http.problems import Refused, bad_request
+from booking_payments.entrypoints.http.routing import public
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.webhooks import WebhookRefused, WebhooksNotTaken
 from booking_payments.presentation.models import HealthAnswer, WebhookAnswer
 from booking_payments.runtime.services import Services
 
+AnyRequest = Request[Any, Any, Any]
+
 NOT_PROCESSED: Final = "the event could not be processed; send it again later"
 log = structlog.get_logger("booking_payments.webhooks")
 
+_EVENT: Final = {
+    "id": "evt_1",
+    "object": "event",
+    "type": "payment_intent.succeeded",
+    "livemode": False,
+    "created": 1780344000,
+    "data": {"object": {"id": "pi_1", "object": "payment_intent"}},
+}
 
-async def receive(request: Incoming, services: Services) -> Reply:
+
+@dataclass
+class SignedEvent(Operation):
+    """What the handler reads as raw bytes, for the OpenAPI document."""
+
+    def __post_init__(self) -> None:
+        schema = Schema(type=OpenAPIType.OBJECT, description="an event, as the gateway wrote it")
+        content = OpenAPIMediaType(schema=schema, example=_EVENT)
+        self.request_body = RequestBody(required=True, content={"application/json": content})
+        self.parameters = [
+            *(self.parameters or []),
+            Parameter(
+                name="Stripe-Signature",
+                param_in="header",
+                required=False,
+                description="Stripe's: t=<unix seconds>,v1=<hex HMAC-SHA256>. "
+                "Other gateways sign in headers of their own.",
+                schema=Schema(type=OpenAPIType.STRING),
+            ),
+        ]
+
+
+@post(
+    "/api/webhooks/{gateway:str}",
+    summary="An event of a gateway (`stripe` for Stripe), signed over its raw bytes",
+    tags=["webhooks"],
+    request_max_body_size=door.WEBHOOK_LIMIT,
+    operation_class=SignedEvent,
+    **public(Access.SIGNED, errors={400, 404}),
+)
+async def of_gateway(
+    gateway: Annotated[str, PathParameter(description="the gateway's name, as in the settings")], request: AnyRequest
+) -> WebhookAnswer:
     """Take in one delivery."""
+    services: Services = request.app.state["services"]
     body = await request.body()
     try:
-        result = await services.payments.receive_webhook(
-            body, request.headers, gateway=str(request.path_params["gateway"])
-        )
+        result = await services.payments.receive_webhook(body, request.headers, gateway=gateway)
     except WebhooksNotTaken as error:
         raise Refused(404, error.code, error.message) from None
     except WebhookRefused as error:
@@ -44,40 +88,22 @@ async def receive(request: Incoming, services: Services) -> Reply:
     _note(request, result.outcome, result=result)
     if result.alert:
         audit.alert(result)
-    content = WebhookAnswer(
+    return WebhookAnswer(
         received=True, event_id=result.event_id, type=result.type, outcome=result.outcome, reason=result.reason
     )
-    return as_reply(Answer(content=content))
 
 
-of_gateway: Final = evolve(
-    public(
-        POST,
-        "/api/webhooks/{gateway}/",
-        access=Access.SIGNED,
-        summary="An event of a gateway (`stripe` for Stripe), signed over its raw bytes",
-        answers={200: WebhookAnswer},
-        errors=frozenset({400, 404}),
-        body_limit=door.WEBHOOK_LIMIT,
-    )(receive),
-    direct=receive,
-)
-
-
-def _refused(request: Incoming, outcome: str, code: str, refusal: Refused) -> Refused:
+def _refused(request: AnyRequest, outcome: str, code: str, refusal: Refused) -> Refused:
     _note(request, outcome, error=code)
     return refusal
 
 
-def _note(request: Incoming, outcome: str, *, error: str | None = None, result: WebhookResult | None = None) -> None:
+def _note(request: AnyRequest, outcome: str, *, error: str | None = None, result: WebhookResult | None = None) -> None:
     metrics: Metrics = request.app.state["metrics"]
     metrics.webhook(result.type if result else None, outcome)
     audit.webhook(request_id_of(request.scope), outcome, error=error, result=result)
 
 
-@public(GET, "/api/webhooks/health/", summary="Whether webhooks are listened for", answers={200: HealthAnswer})
-async def health(request: AnyRequest, services: Services) -> Reply:
-    return as_reply(Answer(content=HealthAnswer(status="ok")))
-
-
-ENDPOINTS: Final = (of_gateway, health)
+@get("/api/webhooks/health", summary="Whether webhooks are listened for", tags=["webhooks"], **public(counted=False))
+async def health() -> HealthAnswer:
+    return HealthAnswer(status="ok")

@@ -5,6 +5,7 @@ fake gateway a panel of test cards stands in its place, and a form plays the ban
 shows is decided by ``application.checking_out``; here it is only put into words.
 """
 
+from fractions import Fraction
 from typing import Any, Final
 
 import msgspec
@@ -14,9 +15,10 @@ from booking_payments.adapters.bank_transfer import METHOD as BANK_TRANSFER
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, Stage
 from booking_payments.domain.errors import InvalidInput, NotFound
-from booking_payments.domain.fees import FeePayer
+from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.domain.refunds import QuoteReason
 from booking_payments.entrypoints.http import door
-from booking_payments.entrypoints.http.endpoint import Answer as Done
+from booking_payments.entrypoints.http.commands import Done
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.problems import Problem, Refused
 from booking_payments.entrypoints.pages.acting import Act, act_once, count_gateway_call, problem_in
@@ -34,7 +36,7 @@ from booking_payments.entrypoints.pages.sessions import (
     public_origin,
 )
 from booking_payments.presentation import render
-from booking_payments.presentation.formatting import words
+from booking_payments.presentation.formatting import moment, words
 from booking_payments.presentation.models import PaymentAnswer
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import FAKE, STRIPE
@@ -147,12 +149,35 @@ def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> 
         "alert": _alert(checkout, problem),
         "closed": sentence(checkout.payability.message),
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
+        "refunds": _refunds(checkout),
         "publishable_key": settings.stripe_publishable_key if by_stripe else None,
         "groups": groups_for(checkout.booking.amount.currency) if chosen == FAKE and visit.services.sandbox else [],
         "transfer": _transfer(visit, checkout) if chosen == BANK_TRANSFER else None,
         "test_mode": not settings.livemode,
     }
     return html("checkout.html", context, status=problem.status if problem else 200, stripe=by_stripe)
+
+
+def _refunds(checkout: Checkout) -> str | None:
+    """What comes back when the customer asks for a refund, or why they can't, in words; None once there is nothing to
+    ask for."""
+    booking = checkout.booking
+    if booking.free or not booking.status.is_live or checkout.stage in (Stage.LATE, Stage.FAILED, Stage.CLOSED):
+        return None
+    if checkout.refunds_denied is not None:
+        return sentence(checkout.refunds_denied.message)
+    if not checkout.shares_ahead:
+        return sentence(QuoteReason.TOO_LATE.message)
+    shares = [
+        f"{_share(share)} until {'the event starts' if until == booking.event_starts_at else moment(until)}"
+        for share, until in checkout.shares_ahead
+    ]
+    kept = checkout.price.payer is FeePayer.CUSTOMER and checkout.refund_policy.fee is FeeOnRefund.KEPT
+    return sentence(", then ".join(shares) + ("; the processing fee is kept" if kept else ""))
+
+
+def _share(share: Fraction) -> str:
+    return "everything" if share == 1 else f"{float(share * 100):g} %"
 
 
 def _transfer(visit: Visit, checkout: Checkout) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from litestar.response import Response
 from booking_payments.domain.errors import NotFound
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.endpoint import as_response
+from booking_payments.entrypoints.http.commands import as_response
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.limits import count_failure
 from booking_payments.entrypoints.http.problems import TOLD, Problem, Refused, problem_of, reply_to

@@ -20,6 +20,7 @@ from booking_payments.adapters.sql.engine import (
     prepare_postgresql,
     prepare_sqlite,
     schema_of,
+    set_search_path,
     without_schema,
 )
 from booking_payments.ports.schema_name import VERSION_TABLE
@@ -69,6 +70,8 @@ def migrate(url: str) -> str:
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(_ONE_AT_A_TIME)
                 create_schema(connection, schema_of(parsed))
+                # A pooler in transaction mode may have lost what the session set.
+                connection.exec_driver_sql(set_search_path(schema_of(parsed), local=True))
             _require_ours(connection)
             command.upgrade(_config(connection), "head")
     finally:

@@ -9,7 +9,7 @@ from booking_payments.application.payment_details import PaymentDetails, payment
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.events import Settlement
 from booking_payments.domain.money import Money
-from booking_payments.entrypoints.http.endpoint import Answer as Done
+from booking_payments.entrypoints.http.commands import Done
 from booking_payments.entrypoints.http.problems import Problem, Refused
 from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
 from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk

@@ -11,7 +11,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.payment_details import PaymentDetails, payment_details
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.refunds import RefundQuote, RefundReason
-from booking_payments.entrypoints.http.endpoint import Answer as Done
+from booking_payments.entrypoints.http.commands import Done
 from booking_payments.entrypoints.http.idempotency import REPLAYED
 from booking_payments.entrypoints.http.problems import Problem, Refused, Reply
 from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in

@@ -1,0 +1,246 @@
+"""Requests with a token, as their handlers see them, and operations that happen once.
+
+Litestar has nothing for idempotency keys: ``run_once`` stores the bytes of an operation's answer, refusals included, so
+the errors of an operation become an answer here and not in the exception handlers of the app.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar, cast
+
+import msgspec
+from attrs import evolve, field, frozen
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, PathParameter, SkipValidation
+from litestar.response import Response
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.payments import BookingPayments
+from booking_payments.domain.errors import NotFound
+from booking_payments.entrypoints.http import audit, idempotency
+from booking_payments.entrypoints.http.auth import Principal, caller_for, require_own
+from booking_payments.entrypoints.http.door import JsonRequest, is_id
+from booking_payments.entrypoints.http.frame import request_id_of
+from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.entrypoints.http.problems import TOLD, Reply, reply_to
+from booking_payments.presentation.render import Reader
+from booking_payments.runtime.services import Services
+
+A = TypeVar("A", bound=msgspec.Struct)
+
+
+# --- operations, once each ---------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Done:
+    """What came of an operation: the answer, and the booking's reference and intent for the audit log."""
+
+    content: msgspec.Struct
+    status: int = 200
+    reference: str | None = None
+    intent_id: str | None = None
+    headers: Mapping[str, str] = field(factory=dict)
+
+
+Work = Callable[[Caller], Awaitable[Done]]
+
+
+@frozen(kw_only=True)
+class Operation:
+    """An operation that was asked for, over the API or by a form.
+
+    Attributes:
+        name: in audit log and metrics.
+        caller: as whom it is done; its cause is the id of the request.
+        key: the client's idempotency key; None without one.
+        method, path: what the key belongs to, with ``given``, the validated request.
+        booking_id: of the path; None when the path names none.
+        raw_declines: whether reasons of a decline that the gateway hides are shown.
+    """
+
+    name: str
+    principal: Principal
+    caller: Caller
+    key: str | None
+    method: str
+    path: str
+    given: msgspec.Struct
+    booking_id: str | None
+    raw_declines: bool
+
+
+async def run_once(services: Services, metrics: Metrics, operation: Operation, work: Work) -> Reply:
+    """Do ``work`` unless it was done for this key before; then the answer of that time. One line in the audit log and
+    one count in the metrics for each time that it is done.
+
+    Raises:
+        Refused: 422 when the key was used for another request, 409 while it is being worked on.
+    """
+
+    async def run(caller: Caller) -> Reply:
+        done: Done | None = None
+        try:
+            done = await work(caller)
+            reply = as_reply(done)
+        except TOLD as error:
+            reply = reply_to(error, raw_declines=operation.raw_declines)
+            audit.explain(error, reply)
+        metrics.operation(operation.name, reply)
+        await audit.operation(services, _line(operation, done), reply)
+        return reply
+
+    caller = evolve(operation.caller, key=operation.key, request_id=operation.caller.cause)
+    if operation.key is None:
+        return await run(caller)
+    asked = idempotency.asked(operation.key, operation.principal, operation.method, operation.path, operation.given)
+    return await idempotency.once(services, asked, caller, run)
+
+
+def _line(operation: Operation, done: Done | None) -> audit.Line:
+    return audit.Line(
+        operation=operation.name,
+        actor=operation.caller.actor,
+        request_id=operation.caller.cause,
+        keyed=operation.key is not None,
+        booking_id=operation.booking_id,
+        reference=done.reference if done else None,
+        intent_id=done.intent_id if done else None,
+    )
+
+
+def as_reply(done: Done) -> Reply:
+    """The answer as JSON."""
+    return Reply(status=done.status, body=msgspec.json.encode(done.content), headers=dict(done.headers))
+
+
+def as_response(reply: Reply) -> Response[Any]:
+    """The reply as the framework sends it."""
+    return Response(
+        content=reply.body, status_code=reply.status, media_type=reply.media_type, headers=dict(reply.headers)
+    )
+
+
+# --- what handlers depend on -------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Call:
+    """A request with a token: who asks, and as whom."""
+
+    services: Services
+    principal: Principal
+    caller: Caller
+
+    @property
+    def payments(self) -> BookingPayments:
+        return self.services.payments
+
+    @property
+    def reader(self) -> Reader:
+        """Who reads the answer."""
+        return Reader(subject=self.principal.subject, operator=self.principal.is_operator)
+
+    @property
+    def now(self) -> datetime:
+        return self.services.clock.now()
+
+
+@frozen(kw_only=True)
+class Command(Call):
+    """The same for an operation: ``key`` is the client's idempotency key, if any."""
+
+    key: str | None
+    request: JsonRequest
+
+    async def once(self, given: msgspec.Struct, answer: type[A], work: Work) -> Response[A]:
+        """The answer of ``work``, an ``answer`` unless it is a problem, or what was stored for the key."""
+        request = self.request
+        operation = Operation(
+            name=request.route_handler.opt["operation"],
+            principal=self.principal,
+            caller=self.caller,
+            key=self.key,
+            method=request.method,
+            path=request.scope["path"],
+            given=given,
+            booking_id=request.path_params.get("booking_id"),
+            raw_declines=self.principal.is_operator,
+        )
+        reply = await run_once(self.services, request.app.state["metrics"], operation, work)
+        return cast("Response[A]", as_response(reply))
+
+
+async def provide_call(request: JsonRequest) -> Call:
+    """The call.
+
+    Raises:
+        NotFound: for text in the path that can be no id.
+        Refused: 400 for a query that the route does not take, 403 where only the customer may.
+    """
+    await _require_possible(request)
+    return Call(services=request.app.state["services"], principal=request.user, caller=_caller(request))
+
+
+KeyHeader = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        description="The same key with the same request is done once, and answered the same for 72 hours.",
+        schema_extra={"pattern": r'^([!#-~][ -~]{14,253}[!-~]|"[ !#-\[\]-~]{16,255}")$'},
+    ),
+]
+
+
+async def provide_command(request: JsonRequest, key: KeyHeader = None) -> Command:
+    """As ``provide_call``; 400 also for a bad key. ``key`` stands here for the OpenAPI document: the framework gives
+    one value of a header that came twice, which is refused."""
+    await _require_possible(request)
+    return Command(
+        services=request.app.state["services"],
+        principal=request.user,
+        caller=_caller(request),
+        key=idempotency.key_of(request.headers.getall("idempotency-key", [])),
+        request=request,
+    )
+
+
+async def _require_possible(request: JsonRequest) -> None:
+    """What can be no id is not found, and a path that holds it (a card number, say) is kept nowhere."""
+    request.refuse_stray_query()
+    await require_own(request, request.route_handler.opt["access"], request.user)
+    if not all(is_id(str(part)) for part in request.path_params.values()):
+        raise NotFound()
+
+
+def _caller(request: JsonRequest) -> Caller:
+    return caller_for(request.route_handler.opt["access"], request.user, request_id_of(request.scope))
+
+
+async def provide_parameters(request: JsonRequest) -> Any:
+    """The query as the struct that the handler asks for. Raises 400 for unknown, repeated and ill-formed parameters."""
+    return request.read_query()
+
+
+GivenCall = NamedDependency[SkipValidation[Call]]
+GivenCommand = NamedDependency[SkipValidation[Command]]
+
+BookingId = Annotated[str, PathParameter(description="the booking's `id`")]
+PaymentId = Annotated[str, PathParameter(description="the payment's `payment_id`")]
+
+__all__: Final = [
+    "BookingId",
+    "Call",
+    "Command",
+    "Done",
+    "GivenCall",
+    "GivenCommand",
+    "Operation",
+    "PaymentId",
+    "as_reply",
+    "as_response",
+    "provide_call",
+    "provide_command",
+    "provide_parameters",
+    "run_once",
+]

@@ -1,0 +1,94 @@
+"""What the routes of the API have in common, as arguments of Litestar's ``@get`` and ``@post``: who may call, which
+problems may come back, and whether it is an operation on money."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from litestar.datastructures import ResponseHeader
+from litestar.openapi.datastructures import ResponseSpec
+
+from booking_payments.entrypoints.http.auth import Access
+from booking_payments.entrypoints.http.problems import PROBLEM_MEDIA, Problem
+
+MEANINGS: Final[Mapping[int, str]] = {
+    200: "Done",
+    201: "Created",
+    400: "The request cannot be understood; `detail` names the field",
+    401: "No valid token",
+    402: "The card was declined; `detail` is fit for the customer",
+    403: "The token lacks the scope",
+    404: "No such booking or payment, or somebody else's",
+    409: "Not possible in the present state, or still being worked on",
+    413: "Too large",
+    414: "The address is too long",
+    422: "Understood, and refused by a rule",
+    429: "Too many requests; come again after `Retry-After` seconds",
+    500: "Our own mistake",
+    502: "The payment provider refused us for our own fault",
+    503: "Cannot be reached, or the outcome is unknown (`outcome_unknown`)",
+}
+
+EVERYWHERE: Final = frozenset({413, 414, 429, 500})
+WITH_TOKEN: Final = frozenset({400, 401, 403, 503})
+OF_OPERATIONS: Final = frozenset({409, 422})
+BEARER: Final = [{"bearer": list[str]()}]
+
+
+def public(access: Access = Access.PUBLIC, *, errors: Iterable[int] = (), counted: bool = True) -> dict[str, Any]:
+    """A route without a token. ``counted``: whether the rate limit per address applies (``limits.UNCOUNTED``)."""
+    return {
+        "opt": {"access": access},
+        "status_code": 200,
+        "description": f"For {access.value}.",
+        "response_description": MEANINGS[200],
+        "responses": problems({*EVERYWHERE, *errors} - ({429} if not counted else set())),
+    }
+
+
+def for_token(access: Access, *, errors: Iterable[int] = ()) -> dict[str, Any]:
+    """A route that only reads, for bearers of a token."""
+    return {
+        **public(access, errors={*WITH_TOKEN, *errors}),
+        "security": BEARER,
+    }
+
+
+def operation(
+    name: str,
+    access: Access,
+    *,
+    errors: Iterable[int] = (),
+    status_code: int = 200,
+    also: Mapping[int, type[msgspec.Struct]] | None = None,
+) -> dict[str, Any]:
+    """A route that may move money: it takes an ``Idempotency-Key``, and ``name`` stands in audit log and metrics.
+    ``also`` are answers of other statuses than ``status_code`` that are no problems."""
+    declared = for_token(access, errors={*OF_OPERATIONS, *errors})
+    others = {
+        status: ResponseSpec(model, description=MEANINGS[status], generate_examples=False)
+        for status, model in (also or {}).items()
+    }
+    return {
+        **declared,
+        "responses": {**others, **declared["responses"]},
+        "opt": {"access": access, "operation": name},
+        "status_code": status_code,
+        "response_description": MEANINGS[status_code],
+        "response_headers": [
+            ResponseHeader(
+                name="Idempotent-Replayed",
+                value="true",
+                documentation_only=True,
+                description="`true` when this is the stored answer of an earlier request",
+            )
+        ],
+    }
+
+
+def problems(statuses: Iterable[int]) -> dict[int, ResponseSpec]:
+    """The problems (RFC 9457) that a route may answer with, for the OpenAPI document."""
+    return {
+        status: ResponseSpec(Problem, description=MEANINGS[status], media_type=PROBLEM_MEDIA, generate_examples=False)
+        for status in sorted(statuses)
+    }

@@ -1,0 +1,116 @@
+"""The example that takes our webhooks: genuine ones once each, whatever order they come in; all others never."""
+
+import importlib.util
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from booking_payments.adapters.messages.payload import payload
+from booking_payments.adapters.messages.signature import headers
+from booking_payments.ports.publisher import Message
+from booking_payments.ports.signing_key import signing_key
+from tests.examples.test_examples import EXAMPLES
+
+SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+OTHER = "whsec_YWJjZGVmZ2hpamtsbW5vcGFiY2RlZmdoaWprbG1ub3A="
+CONFIRMED, CANCELED = "booking.confirmed", "booking.canceled"
+
+
+class Receiver:
+    """The example in this process, with its database in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        found = importlib.util.spec_from_file_location("webhook_receiver", EXAMPLES / "webhook_receiver.py")
+        assert found is not None
+        assert found.loader is not None
+        self.module: Any = importlib.util.module_from_spec(found)
+        found.loader.exec_module(self.module)
+        self._books = folder / "seats.sqlite3"
+        self.module.app.config.update(SECRET=SECRET, SEATS=str(self._books))
+        self.client = self.module.app.test_client()
+
+    def take(self, type_: str, sequence: int, *, secret: str = SECRET, age: timedelta = timedelta()) -> int:
+        """Send the message with this number; returns the status of the answer."""
+        message = Message(
+            id=f"msg_{sequence}",
+            type=type_,
+            booking_id="bk_1",
+            payment_id=None,
+            sequence=sequence,
+            at=datetime.now(UTC),
+            data={"booking_reference": "A-1"},
+        )
+        body = payload(message)
+        signed = headers(message.id, body, [signing_key(secret)], datetime.now(UTC) - age)
+        return self.send(body, signed)
+
+    def send(self, body: bytes, signed: dict[str, str]) -> int:
+        status: int = self.client.post(
+            "/hooks/payments", data=body, headers={**signed, "content-type": "application/json"}
+        ).status_code
+        return status
+
+    def seats(self) -> list[tuple[str, str]]:
+        with closing(sqlite3.connect(self._books)) as books:
+            return books.execute("SELECT name, status FROM seats").fetchall()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Receiver:
+    return Receiver(tmp_path)
+
+
+def test_a_message_that_comes_twice_changes_the_seat_once(receiver: Receiver) -> None:
+    answers = [
+        receiver.take(CONFIRMED, 1),
+        receiver.take(CANCELED, 2),
+        receiver.take(CONFIRMED, 1),  # the late repetition
+    ]
+
+    assert answers == [204, 204, 204]
+    assert receiver.seats() == [("A-1", "free")]
+
+
+def test_in_the_wrong_order_the_newest_counts(receiver: Receiver) -> None:
+    assert [receiver.take(CANCELED, 2), receiver.take(CONFIRMED, 1)] == [204, 204]
+
+    assert receiver.seats() == [("A-1", "free")]
+
+
+def test_a_type_that_it_does_not_know_is_taken_and_changes_nothing(receiver: Receiver) -> None:
+    assert [receiver.take(CONFIRMED, 1), receiver.take("booking.painted", 2)] == [204, 204]
+
+    assert receiver.seats() == [("A-1", "sold")]
+
+
+@pytest.mark.parametrize("changes", [{"secret": OTHER}, {"age": timedelta(minutes=6)}, {"age": timedelta(minutes=-6)}])
+def test_what_is_not_genuine_is_refused(receiver: Receiver, changes: dict[str, Any]) -> None:
+    assert receiver.take(CONFIRMED, 1, **changes) == 401
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        {},
+        {"webhook-id": "msg_1", "webhook-timestamp": "soon", "webhook-signature": "v1,x"},
+        {"webhook-id": "msg_1", "webhook-timestamp": "9" * 5000, "webhook-signature": "v1,x"},
+        {"webhook-id": "msg_1", "webhook-timestamp": "0", "webhook-signature": "v1,\xff"},
+    ],
+)
+def test_headers_that_make_no_sense_are_refused_and_no_server_error(receiver: Receiver, signed: dict[str, str]) -> None:
+    assert receiver.send(b"{}", signed) == 401
+    shown: dict[str, Any] = {}
+    page = (EXAMPLES.parent / "docs" / "messages.md").read_text()
+    code = page[page.index("import base64, hashlib") :]
+    exec(code[: code.index("```")], shown)  # noqa: S102 - our own page
+    assert not shown["is_genuine"](SECRET, signed, b"{}")
+
+
+def test_without_a_secret_nothing_is_genuine(receiver: Receiver) -> None:
+    receiver.module.app.config["SECRET"] = ""
+
+    assert receiver.take(CONFIRMED, 1) == 401

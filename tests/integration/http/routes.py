@@ -1,0 +1,55 @@
+"""The routes of the API as they are declared, and the OpenAPI document of them, for tests over all of them."""
+
+from functools import cache
+from typing import Any, Final
+
+from attrs import frozen
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from booking_payments.entrypoints.http.app import api, api_document
+from booking_payments.entrypoints.http.auth import Access, moves_money
+
+Json = dict[str, Any]
+
+
+@frozen(kw_only=True)
+class Declared:
+    """A route: ``path`` as the contract writes it, ``operation`` its name in the audit log when it moves money."""
+
+    method: str
+    path: str
+    access: Access
+    operation: str | None
+    moves_money: bool
+
+
+@cache
+def declared(*, sandboxed: bool) -> list[Declared]:
+    """All routes of the API, without those of pages and documentation."""
+    routes = Litestar(route_handlers=api(sandboxed=sandboxed), openapi_config=None, logging_config=None).routes
+    handlers = [(route, each) for route in routes if isinstance(route, HTTPRoute) for each in route.route_handlers]
+    return [
+        Declared(
+            method=method,
+            path=contract_path(route.path_format),
+            access=handler.opt["access"],
+            operation=handler.opt.get("operation"),
+            moves_money=moves_money(handler.opt),
+        )
+        for route, handler in handlers
+        for method in sorted(handler.http_methods - {"OPTIONS"})
+    ]
+
+
+def contract_path(path: str) -> str:
+    """A path of the document in the spelling of the contract, with a slash at the end. Both spellings are served."""
+    return f"{path}/" if path.startswith("/api/") else path
+
+
+DOCUMENT: Final[Json] = api_document(sandboxed=True)
+OPERATIONS: Final[dict[tuple[str, str], Json]] = {
+    (method.upper(), contract_path(path)): operation
+    for path, operations in DOCUMENT["paths"].items()
+    for method, operation in operations.items()
+}
