@@ -448,7 +448,7 @@ async def test_webhooks_are_taken_under_the_names_of_the_gateway(
 ) -> None:
     settings = load_settings({**given, "DATABASE_URL": f"sqlite:///{tmp_path}/books.db"}, None)
 
-    built = build_gateway(settings.gateway, settings, ManualClock(datetime(2026, 3, 1, tzinfo=UTC)), ())
+    built = build_gateway(settings.gateway, settings, ManualClock(datetime(2026, 3, 1, tzinfo=UTC)), ("whsec_x",))
 
     assert tuple(built.webhook_names) == names
     await built.close()
