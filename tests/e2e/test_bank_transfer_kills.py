@@ -193,7 +193,7 @@ def test_transfers_are_booked_once_and_all_books_are_equal(database: str, tmp_pa
     checked = _run(tmp_path, settings, "ledger", "check")
 
     assert crowd.broken == []
-    assert [*(each.returncode for each in settled), checked.returncode] == [0, 0, 0], settled[0].stdout
+    assert [*(each.exit_code for each in settled), checked.exit_code] == [0, 0, 0], settled[0].stdout
     assert json.loads(settled[1].stdout)["left"] == []
     assert operator.kills >= KILLS // 2, "hardly any command was killed, so nothing was proved"
     with ThreadPoolExecutor(1) as thread_of_its_own:

@@ -1,9 +1,8 @@
 """Bank transfers keep the contract of the gateway port, and the house pays, refunds and recovers with them."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -49,17 +48,10 @@ GROSS = Money(10000, Currency.USD)
 """What a customer pays for the booking here."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A migrated database."""
-    if request.param == "sqlite":
-        found = f"sqlite:///{tmp_path / 'payments.db'}"
-        migrate(found)
-        yield found
-    else:
-        with request.getfixturevalue("postgres_server").database() as found:
-            migrate(found)
-            yield found
+@pytest.fixture
+def url(database_url: str) -> str:
+    """An empty, migrated database."""
+    return database_url
 
 
 class TransferStage:

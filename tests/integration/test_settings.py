@@ -8,10 +8,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from anyio import to_thread
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from booking_payments.adapters.memory.clock import ManualClock
+from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.stripe import amounts
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking
@@ -21,8 +22,7 @@ from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.instructions import CreateIntent, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments
-from booking_payments.runtime.composition import gateways_alone
-from booking_payments.runtime.gateways import build_gateway
+from booking_payments.runtime.composition import build, gateways_alone
 from booking_payments.runtime.payment_config import payment_config_of
 from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import (
@@ -447,11 +447,13 @@ async def test_webhooks_are_taken_under_the_names_of_the_gateway(
     given: Mapping[str, str], names: tuple[str, ...], tmp_path: Path
 ) -> None:
     settings = load_settings({**given, "DATABASE_URL": f"sqlite:///{tmp_path}/books.db"}, None)
+    await to_thread.run_sync(migrate, settings.normalized_database_url)
 
-    built = build_gateway(settings.gateway, settings, ManualClock(datetime(2026, 3, 1, tzinfo=UTC)), ("whsec_x",))
+    async with build(settings, serving=True) as services:
+        limits = services.limits
 
-    assert tuple(built.webhook_names) == names
-    await built.close()
+    assert limits is not None
+    assert limits.webhooks == {f"/api/webhooks/{name}" for name in names}
 
 
 def test_several_gateways_run_side_by_side() -> None:

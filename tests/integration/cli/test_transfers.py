@@ -1,6 +1,7 @@
 """``transfers``: an operator says at a terminal what happened on the account."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ PAY_TO = "Example Cinemas, DE02 1203 0000 0000 2020 51"
 
 
 @pytest.fixture(autouse=True)
-def _set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _set_up(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in SETTING_NAMES:
         monkeypatch.delenv(name, raising=False)
@@ -26,7 +27,7 @@ def _set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYMENT_GATEWAY", "bank_transfer")
     monkeypatch.setenv("BANK_TRANSFER_PAY_TO", PAY_TO)
     monkeypatch.setenv("JWT_SECRET", "x" * 32)
-    assert CliRunner().invoke(main, ["migrate"]).exit_code == 0
+    shutil.copy(sqlite_template, tmp_path / "payments.db")
 
 
 def asked() -> tuple[str, str]:

@@ -15,6 +15,7 @@ from booking_payments.adapters.stripe import amounts
 from booking_payments.adapters.stripe.limits import check_amount, check_charge
 from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.money import MAX_DIGITS, Currency, Money
+from tests.rows import row
 
 ROUND_TRIPS = 100_000 if os.environ.get("SIMULATION") == "nightly" else 10_000
 
@@ -65,28 +66,31 @@ def test_every_currency_that_stripe_takes_can_be_read() -> None:
     assert amounts.SUPPORTED - {currency.code for currency in Currency} == set()
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
-def test_a_currency_has_its_decimals(row: list[str]) -> None:
-    currency, decimals = Currency.of(row[0]), int(row[1])
+def test_a_currency_has_its_decimals() -> None:
+    for each in ROWS:
+        with row(each[0]):
+            currency, decimals = Currency.of(each[0]), int(each[1])
 
-    assert (currency.exponent, Money.parse("7", currency)) == (decimals, Money(7 * 10**decimals, currency))
-
-
-@pytest.mark.parametrize("row", TAKEN, ids=lambda row: row[0])
-def test_seven_units_are_as_many_minor_units_at_stripe(row: list[str]) -> None:
-    code, decimals, at_stripe = row[0], int(row[1]), int(row[2])
-    sevens = Money.parse("7", Currency.of(code)).minor
-
-    sent = amounts.to_stripe(sevens, decimals, code)
-
-    assert (sent, amounts.from_stripe(sent, decimals, code)) == (7 * 10**at_stripe, sevens)
+            assert (currency.exponent, Money.parse("7", currency)) == (decimals, Money(7 * 10**decimals, currency))
 
 
-@pytest.mark.parametrize("row", TAKEN, ids=lambda row: row[0])
-def test_stripes_rules_for_a_currency(row: list[str]) -> None:
-    code, multiple, least = row[0], int(row[3]), int(row[4])
+def test_seven_units_are_as_many_minor_units_at_stripe() -> None:
+    for each in TAKEN:
+        with row(each[0]):
+            code, decimals, at_stripe = each[0], int(each[1]), int(each[2])
+            sevens = Money.parse("7", Currency.of(code)).minor
 
-    assert (amounts.MULTIPLES.get(code, 1), amounts.minimum(code)) == (multiple, least)
+            sent = amounts.to_stripe(sevens, decimals, code)
+
+            assert (sent, amounts.from_stripe(sent, decimals, code)) == (7 * 10**at_stripe, sevens)
+
+
+def test_stripes_rules_for_a_currency() -> None:
+    for each in TAKEN:
+        with row(each[0]):
+            code, multiple, least = each[0], int(each[3]), int(each[4])
+
+            assert (amounts.MULTIPLES.get(code, 1), amounts.minimum(code)) == (multiple, least)
 
 
 @pytest.mark.parametrize("row", TAKEN, ids=lambda row: row[0])
@@ -109,8 +113,13 @@ def test_a_currency_has_its_step_in_our_minor_units(code: str, step: int) -> Non
     assert amounts.step(Currency.of(code).exponent, code) == step
 
 
-@pytest.mark.parametrize("row", TAKEN, ids=lambda row: row[0])
-def test_the_smallest_charge_is_taken_and_less_is_not(row: list[str]) -> None:
+def test_the_smallest_charge_is_taken_and_less_is_not() -> None:
+    for each in TAKEN:
+        with row(each[0]):
+            _check_the_smallest_charge(each)
+
+
+def _check_the_smallest_charge(row: list[str]) -> None:
     code, decimals, multiple = row[0], int(row[1]), int(row[3])
     least = -(-int(row[4]) // multiple) * multiple
     try:

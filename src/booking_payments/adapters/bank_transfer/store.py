@@ -86,7 +86,7 @@ class TransferStore:
 
     @classmethod
     def open(cls, database_url: str, tables: RecordTables) -> "TransferStore":
-        """The store over ``tables`` in the database at ``database_url``, whose schema is current."""
+        """Return the store over ``tables`` in the database at ``database_url``, whose schema is current."""
         return cls(open_engine(database_url), tables)
 
     async def close(self) -> None:
