@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.adapters.telemetry.gateway_log import logged
-from booking_payments.adapters.telemetry.traces import traced, tracer
+from booking_payments.adapters.telemetry.traces import traced_gateway, tracer
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
@@ -112,7 +112,7 @@ def webhook_secrets(settings: Settings) -> Sequence[str]:
 
 def observed(gateway: Gateway) -> Gateway:
     """``gateway`` with a line of the log and a span for each call."""
-    return traced(logged(gateway), "gateway", tracer())
+    return traced_gateway(logged(gateway), tracer())
 
 
 async def examine_stripe(settings: Settings) -> "Sequence[Finding]":
