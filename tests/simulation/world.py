@@ -385,7 +385,7 @@ class StorageBoundary:
 
     def _committed(self, changes: Changes) -> None:
         for appended in changes.appended:
-            facts = ", ".join(type(recorded.fact).__name__ for recorded in appended.recorded)
+            facts = ", ".join(type(recorded.event).__name__ for recorded in appended.recorded)
             self._world.tell("books", f"{appended.payment.id} {appended.payment.status.value}: {facts}")
         for booking in changes.bookings:
             self._world.tell("books", f"{booking.id} {booking.status.value}")

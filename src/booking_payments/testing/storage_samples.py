@@ -60,7 +60,7 @@ FACTS: Final[Sequence[ev.Recorded]] = tuple(_LIFE.journal)
 POSTINGS: Final[Sequence[Posting]] = tuple(postings_of(FACTS))
 
 _ADDED: Final = ev.Recorded(
-    sequence=PAYMENT.version + 1, at=LATER, actor="operator:olga", cause="req_2", fact=ev.BookingConfirmed()
+    sequence=PAYMENT.version + 1, at=LATER, actor="operator:olga", cause="req_2", event=ev.BookingConfirmed()
 )
 PAYMENT_CHANGED: Final = attrs.evolve(
     PAYMENT,

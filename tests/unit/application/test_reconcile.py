@@ -961,7 +961,7 @@ async def test_a_payment_that_moves_while_it_is_read_is_read_again(house: House)
     found = await payments.reconcile()
 
     journal = await house.payments.journal(view.payment.booking_id)
-    kinds = [type(each.fact).__name__ for each in journal]
+    kinds = [type(each.event).__name__ for each in journal]
     assert (kinds.count("PaymentSucceeded"), found.left) == (1, ())
 
 

@@ -427,7 +427,7 @@ async def test_the_journal_says_how_it_went(house: House) -> None:
     await house.payments.cancel_booking(booking_id, OPERATOR)
     await _pass(house, 3 * HOUR)
 
-    facts = [type(each.fact) for each in await house.payments.journal(booking_id)]
+    facts = [type(each.event) for each in await house.payments.journal(booking_id)]
     story = [ev.OutcomeLeftUnknown, *[ev.CallNotFound] * 3, ev.CallGivenUp, ev.PaymentCanceled, ev.LostCallEnded]
     assert [each for each in facts if each in story] == story
 
