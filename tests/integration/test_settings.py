@@ -12,8 +12,8 @@ from anyio import to_thread
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from booking_payments.adapters.gateways.stripe import amounts
 from booking_payments.adapters.sql.migrations import migrate
-from booking_payments.adapters.stripe import amounts
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.errors import RefusedByRule

@@ -6,13 +6,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from booking_payments.adapters.gateways.fake.webhooks import Deliveries, HandedOver, Posted
 from booking_payments.adapters.procrastinate.liveness import WorkerLiveness
 from booking_payments.application.channels import ChannelState
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.runtime.background import POLL_PAUSE, Every, Pass, running
 from booking_payments.runtime.container import Container
-from booking_payments.runtime.fake_webhooks import Deliveries, HandedOver, Posted
 from booking_payments.runtime.maintenance import MaintenanceTasks
 from booking_payments.runtime.settings import Settings
 from booking_payments.sandbox.emulator import FakeStripe

@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from booking_payments.adapters.memory.gateway import ModelTransport
-from booking_payments.adapters.stripe.gateway import StripeGateway
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.adapters.gateways.fake.gateway import ModelTransport
+from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.errors import NotPossibleNow, OurFault, OutcomeUnknown, PaymentError, RefusedByRule
