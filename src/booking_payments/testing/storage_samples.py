@@ -143,7 +143,7 @@ ENTRY_CHANGED: Final = attrs.evolve(
     delivered_at=LATER,
 )
 ENTRY_FIXED: Final = frozenset({"event_id", "type", "gateway"})
-"""An event is found by these; its gateway never changes."""
+"""The fields of an event that never change."""
 
 MESSAGES: Final = tuple(
     Message(
