@@ -36,7 +36,10 @@ FIXED: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "bp_payments": frozenset(
-        {"id", "booking_id", "reference", "customer_id", "amount_minor", "currency", "created_at", "terms"}
+        {
+            *("id", "booking_id", "reference", "customer_id", "amount_minor", "currency", "created_at", "terms"),
+            "gateway",
+        }
     ),
     "bp_inbox": frozenset({"id", "event_id", "type"}),
     "bp_answers": frozenset({"caller", "route", "key"}),
