@@ -67,7 +67,7 @@ CORNERS: Final = {
         "adapters.throttle",
     ),
     "stripe": ("adapters.stripe.sdk", "adapters.stripe.connections"),
-    "postgres": ("adapters.sql.groups",),
+    "postgres": ("adapters.sql.groups", "adapters.sql.pooling"),
     "worker": ("adapters.procrastinate.queue", "adapters.procrastinate.worker", "entrypoints.worker"),
     "broker": ("adapters.messages.broker",),
 }
