@@ -14,7 +14,7 @@ import attrs
 import pytest
 from sqlalchemy import Column, Table, select
 
-from booking_payments.adapters.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
+from booking_payments.adapters.gateways.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 from booking_payments.adapters.sql import tables
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.overview import DriftReport

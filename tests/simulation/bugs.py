@@ -14,8 +14,8 @@ import attrs
 import pytest
 from attrs import frozen
 
-from booking_payments.adapters.stripe import gateway as stripe_gateway
-from booking_payments.adapters.stripe.requests import path_and_params
+from booking_payments.adapters.gateways.stripe import gateway as stripe_gateway
+from booking_payments.adapters.gateways.stripe.requests import path_and_params
 from booking_payments.application import (
     bookings,
     delivering,

@@ -13,12 +13,12 @@ from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
 
-from booking_payments.adapters.memory.gateway import ModelTransport
+from booking_payments.adapters.gateways.fake.gateway import ModelTransport
+from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
+from booking_payments.adapters.gateways.stripe.requests import Params
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql.clock import DatabaseClock
-from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
-from booking_payments.adapters.stripe.requests import Params
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import PaymentConfig, World
 from booking_payments.domain.booking import BookingStatus

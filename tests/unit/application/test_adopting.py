@@ -7,7 +7,7 @@ import anyio
 import attrs
 import pytest
 
-from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.adopting import Adoption, adopt
 from booking_payments.application.payments import BookingPayments

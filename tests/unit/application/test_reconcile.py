@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.application import reconcile as reconciling
 from booking_payments.application import settling
 from booking_payments.application.payments import BookingPayments

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking_payments.adapters.stripe.amounts import (
+from booking_payments.adapters.gateways.stripe.amounts import (
     MINIMUMS,
     SUPPORTED,
     AmountNotRepresentable,

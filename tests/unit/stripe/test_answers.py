@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.adapters.stripe.answers import error_from, is_replayed
+from booking_payments.adapters.gateways.stripe.answers import error_from, is_replayed
 from booking_payments.ports.gateway import (
     Declined,
     GatewayError,

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking_payments.adapters.stripe import amounts
-from booking_payments.adapters.stripe.limits import check_amount, check_charge
+from booking_payments.adapters.gateways.stripe import amounts
+from booking_payments.adapters.gateways.stripe.limits import check_amount, check_charge
 from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.money import MAX_DIGITS, Currency, Money
 from tests.rows import row

@@ -9,8 +9,8 @@ from random import Random
 import pytest
 import stripe
 
-from booking_payments.adapters.stripe.signature import MAX_HEADER, verify
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.adapters.gateways.stripe.signature import MAX_HEADER, verify
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.ports.webhooks import WebhookRefused, WebhookRequest
 from booking_payments.sandbox.signature import sign
 from tests.hostile_signatures import AT, BODY, OLD, SECRET, hostile_headers, mac

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from booking_payments.adapters.memory.gateway import due_deliveries
-from booking_payments.adapters.stripe.objects import kept_of
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks, read_event
+from booking_payments.adapters.gateways.fake.gateway import due_deliveries
+from booking_payments.adapters.gateways.stripe.objects import kept_of
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks, read_event
 from booking_payments.ports.webhooks import GatewayEvent
 from booking_payments.testing.house import ANN, House
 

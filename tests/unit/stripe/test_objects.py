@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.adapters.stripe.objects import (
+from booking_payments.adapters.gateways.stripe.objects import (
     UnreadableObject,
     dispute_report,
     id_of,

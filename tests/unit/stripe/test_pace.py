@@ -5,10 +5,10 @@ import contextlib
 import anyio
 import pytest
 
-from booking_payments.adapters.stripe import pace
-from booking_payments.adapters.stripe.gateway import Reply
-from booking_payments.adapters.stripe.pace import Paced
-from booking_payments.adapters.stripe.requests import Params
+from booking_payments.adapters.gateways.stripe import pace
+from booking_payments.adapters.gateways.stripe.gateway import Reply
+from booking_payments.adapters.gateways.stripe.pace import Paced
+from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.ports.gateway import Silent, Unreachable
 
 

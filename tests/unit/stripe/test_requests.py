@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from booking_payments.adapters.stripe.limits import check_amount, check_charge
-from booking_payments.adapters.stripe.requests import path_and_params
+from booking_payments.adapters.gateways.stripe.limits import check_amount, check_charge
+from booking_payments.adapters.gateways.stripe.requests import path_and_params
 from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.instructions import (
     CancelIntent,

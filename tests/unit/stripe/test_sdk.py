@@ -26,9 +26,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
-from booking_payments.adapters.stripe.gateway import API_VERSION, StripeGateway
-from booking_payments.adapters.stripe.objects import intent_report
-from booking_payments.adapters.stripe.sdk import MEANINGS, SdkTransport, gateway_error
+from booking_payments.adapters.gateways.stripe.gateway import API_VERSION, StripeGateway
+from booking_payments.adapters.gateways.stripe.objects import intent_report
+from booking_payments.adapters.gateways.stripe.sdk import MEANINGS, SdkTransport, gateway_error
 from booking_payments.domain.declines import DECLINES
 from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import PaymentStatus

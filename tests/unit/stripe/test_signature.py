@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking_payments.adapters.stripe.signature import verify
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.adapters.gateways.stripe.signature import verify
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.sandbox.signature import sign
 

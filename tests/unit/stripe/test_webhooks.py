@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS, REMARKS, StripeWebhooks, read_event
+from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS, REMARKS, StripeWebhooks, read_event
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest

@@ -14,7 +14,7 @@ from litestar import get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 
-from booking_payments.adapters.bank_transfer import METHOD as BANK_TRANSFER
+from booking_payments.adapters.gateways.bank_transfer import METHOD as BANK_TRANSFER
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, Stage
 from booking_payments.domain.errors import InvalidInput, NotFound

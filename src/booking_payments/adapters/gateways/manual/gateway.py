@@ -6,10 +6,16 @@ reference of the receipt, ``cash:17-204``. A refund is pending until an operator
 
 from attrs import evolve
 
-from booking_payments.adapters.bank_transfer.events import of_payback
-from booking_payments.adapters.bank_transfer.gateway import BankTransferGateway
-from booking_payments.adapters.bank_transfer.records import Payback, Transfer, receipt_id, receipt_refund_id, short
-from booking_payments.adapters.bank_transfer.store import Records, TransferStore
+from booking_payments.adapters.gateways.bank_transfer.events import of_payback
+from booking_payments.adapters.gateways.bank_transfer.gateway import BankTransferGateway
+from booking_payments.adapters.gateways.bank_transfer.records import (
+    Payback,
+    Transfer,
+    receipt_id,
+    receipt_refund_id,
+    short,
+)
+from booking_payments.adapters.gateways.bank_transfer.store import Records, TransferStore
 from booking_payments.domain.instructions import CaptureMethod, ConfirmIntent, CreateIntent, UpdateIntent
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.receipts import kind_of
