@@ -179,4 +179,4 @@ class Container(containers.DeclarativeContainer):
         side_by_side=providers.Object(side_by_side),
     )
     payments = providers.Singleton(_payments, world)
-    transfers = providers.Singleton(TransferDesk, gateway, world)
+    transfers = providers.Singleton(TransferDesk, chosen_gateway, world)  # its own methods are no part of the port
