@@ -32,8 +32,12 @@ run: $(VENV)/.run  ## install what is needed, migrate, and serve on http://127.0
 	@$(BIN)/booking-payments migrate
 	@$(BIN)/booking-payments serve
 
-# One worker process for each core; one that has nothing left takes over tests of another.
-PARALLEL := -n auto --maxprocesses 8 --dist worksteal
+# One worker process more than there are cores (tests/conftest.py), since tests also wait for processes and databases; a
+# worker that has nothing left takes over tests of another.
+PARALLEL := -n auto --maxprocesses 9 --dist worksteal
+
+# Tests start many processes. Without bytecode each of them compiles the package anew, and each worker all tests.
+test coverage test-unit nightly: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.dev  ## install what is needed and run the whole suite on all cores, PostgreSQL included
 	@$(BIN)/python -m pytest $(PARALLEL)
@@ -41,8 +45,8 @@ test: $(VENV)/.dev  ## install what is needed and run the whole suite on all cor
 coverage: $(VENV)/.dev  ## the whole suite again, measuring which branches it takes: at least 95 percent (about half an hour)
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
-test-unit: $(VENV)/.dev  ## run tests/unit on all cores, for the daily loop (half a minute)
-	@$(BIN)/python -m pytest $(PARALLEL) -q tests/unit
+test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory only, for the daily loop (half a minute)
+	@$(BIN)/python -m pytest $(PARALLEL) -q -m "not sql" tests/unit
 
 nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, seventy thousand requests, fuzzing (about an hour)
 	@SIMULATION=nightly KILLS=1000 TRANSFER_KILLS=100 PROCESS_KILLS=200 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \
@@ -55,7 +59,7 @@ nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a 
 # What reads SIMULATION=nightly beside the simulation: the same tests with more of everything.
 PROOFS := tests/unit/test_card_numbers.py tests/unit/stripe/test_currencies.py tests/unit/stripe/test_hostile_signatures.py \
 	tests/unit/application tests/integration/http/test_card_data.py tests/integration/test_canaries.py \
-	tests/integration/http/test_exploring.py
+	tests/integration/http/test_exploring.py tests/e2e/test_restoring.py
 
 bench: $(VENV)/.dev  ## webhooks and payments a second, beside a bare handler and pgbench (about half an hour); writes docs/performance.md
 	@$(BIN)/python -m bench.run

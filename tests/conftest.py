@@ -1,5 +1,7 @@
 """What every test may ask for."""
 
+import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,10 +16,20 @@ from tests.sharing import SHARED, folder_of_the_run, shared
 egress.install()
 message_schemas.install()
 
+# When it is imported, jsonschema builds forty grammars with this package, which takes two seconds in every worker. They
+# are for checks of the formats of addresses, and no test asks jsonschema for formats.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
 # The same examples in every run, nothing kept between runs, and no judgement on how long an example took. Loaded here,
 # before any test module is: a test has the profile that is loaded when its module is imported.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=25)
 settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores: it works while others wait for processes, databases and servers."""
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -66,8 +66,8 @@ CORNERS: Final = {
         "testing.sandbox",
         "adapters.throttle",
     ),
-    "stripe": ("adapters.stripe.sdk", "adapters.stripe.connections"),
-    "postgres": ("adapters.sql.direct", "adapters.sql.groups"),
+    "stripe": ("adapters.gateways.stripe.sdk", "adapters.gateways.stripe.connections"),
+    "postgres": ("adapters.sql.groups", "adapters.sql.pooling"),
     "worker": ("adapters.procrastinate.queue", "adapters.procrastinate.worker", "entrypoints.worker"),
     "broker": ("adapters.messages.broker",),
 }

@@ -125,6 +125,7 @@ class SyncBookingPayments:
         self.settle_debt = blocking(payments.settle_debt)
         self.cancel_booking = blocking(payments.cancel_booking)
         self.start_payment = blocking(payments.start_payment)
+        self.record_payment = blocking(payments.record_payment)
         self.confirm_payment = blocking(payments.confirm_payment)
         self.retry_payment = blocking(payments.retry_payment)
         self.capture_payment = blocking(payments.capture_payment)

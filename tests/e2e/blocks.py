@@ -4,7 +4,6 @@ A block that can't be run offline has a mark above it, with the reason: ``<!-- n
 """
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -16,11 +15,9 @@ from typing import Any, Final
 
 import click
 from attrs import Factory, define, frozen
-from click.testing import CliRunner, Result
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.settings import SETTING_NAMES
-from tests.e2e.serving import environment, serving
+from tests.e2e.serving import environment, invoked, serving
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "ops/README.md")
@@ -158,21 +155,9 @@ class Terminal:
         if words[0] in WITHOUT_END:
             self._begun(words, given)
             return
-        result = self._invoked(words, given)
+        result = invoked(self.folder, *words, settings={**OF_ITS_OWN.get(words[0], {}), **given})
         allowed = (0, 1) if NOBODYS.search(" ".join(words)) else (0,)
-        raised = isinstance(result.exception, Exception)
-        assert not raised, f"{words}: {result.exception!r}"
         assert result.exit_code in allowed, f"{words}: {result.output}"
-
-    def _invoked(self, words: list[str], given: Mapping[str, str]) -> Result:
-        nothing: dict[str, str | None] = dict.fromkeys(SETTING_NAMES)
-        given = {**OF_ITS_OWN.get(words[0], {}), **given}
-        before = Path.cwd()
-        os.chdir(self.folder)
-        try:
-            return CliRunner().invoke(main, words, env={**nothing, **given})
-        finally:
-            os.chdir(before)
 
     def _begun(self, words: list[str], given: Mapping[str, str]) -> None:
         """What runs until a signal: its options are read here. That it runs is seen by all tests that start it, and

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from click.testing import CliRunner, Result
 
+from booking_payments.entrypoints.cli import main
 from booking_payments.runtime.settings import SETTING_NAMES
 from tests.ports import free_port
 
@@ -30,11 +32,31 @@ def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     return own | dict(settings or {})
 
 
+def invoked(directory: Path, *words: str, settings: Mapping[str, str] | None = None) -> Result:
+    """What came of a command that ended by itself, run in ``directory`` with ``settings`` as the only ones of ours.
+
+    It runs in this process: one of its own would take a second or more of CPU to import the package. That commands
+    work as processes is tested in ``test_readme``, ``test_install`` and ``test_restoring``.
+
+    Raises:
+        Exception: the command's, if it raised one instead of reporting an error.
+    """
+    nothing: dict[str, str | None] = dict.fromkeys(SETTING_NAMES)
+    before = Path.cwd()
+    os.chdir(directory)
+    try:
+        result = CliRunner().invoke(main, words, env={**nothing, **(settings or {})})
+    finally:
+        os.chdir(before)
+    if isinstance(result.exception, Exception):
+        raise result.exception
+    return result
+
+
 def printed(directory: Path, *words: str, settings: Mapping[str, str] | None = None) -> str:
-    """What a command prints that is run in ``directory``."""
-    done = subprocess.run(
-        command(*words), cwd=directory, env=environment(settings), capture_output=True, text=True, check=True
-    )
+    """What a command prints that is run in ``directory`` and has to succeed."""
+    done = invoked(directory, *words, settings=settings)
+    assert done.exit_code == 0, f"{words}: {done.output}"
     return done.stdout.strip()
 
 

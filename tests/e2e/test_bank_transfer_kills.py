@@ -25,7 +25,7 @@ import httpx2
 import pytest
 from attrs import Factory, define
 
-from booking_payments.adapters.bank_transfer import METHOD, TransferStore
+from booking_payments.adapters.gateways.bank_transfer import BANK_TABLES, METHOD, TransferStore
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.ports.storage import PaymentFilter
@@ -193,7 +193,7 @@ def test_transfers_are_booked_once_and_all_books_are_equal(database: str, tmp_pa
     checked = _run(tmp_path, settings, "ledger", "check")
 
     assert crowd.broken == []
-    assert [*(each.returncode for each in settled), checked.returncode] == [0, 0, 0], settled[0].stdout
+    assert [*(each.exit_code for each in settled), checked.exit_code] == [0, 0, 0], settled[0].stdout
     assert json.loads(settled[1].stdout)["left"] == []
     assert operator.kills >= KILLS // 2, "hardly any command was killed, so nothing was proved"
     with ThreadPoolExecutor(1) as thread_of_its_own:
@@ -216,7 +216,7 @@ def _wait(is_enough: Callable[[], bool]) -> None:
 
 async def _compare(database_url: str, crowd: Payers) -> None:
     """The gateway's own records, the payments' books, and what customers and the operator were answered."""
-    store, storage = TransferStore.open(database_url), SqlStorage.open(database_url)
+    store, storage = TransferStore.open(database_url, BANK_TABLES), SqlStorage.open(database_url)
     try:
         transfers = await store.read(lambda records: records.transfers())
         paybacks = await store.read(lambda records: records.paybacks())

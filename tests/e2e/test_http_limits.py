@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from tests.e2e.serving import process, serving, wait_until_ready
+from tests.e2e.serving import printed, process, serving, wait_until_ready
 from tests.ports import free_port
 
 MIB = 1024 * 1024
@@ -111,8 +111,7 @@ def test_a_body_without_a_length_is_413_as_soon_as_it_is_too_large(service: str)
 def test_a_flood_of_oversize_bodies_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     port = free_port()
     settings = {"RATE_LIMIT_ENABLED": "false", "LOG_LEVEL": "ERROR"}
-    with process("migrate", directory=tmp_path, settings=settings) as migrated:
-        migrated.wait()
+    printed(tmp_path, "migrate", settings=settings)
     with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as started:
         address = f"http://127.0.0.1:{port}"
         wait_until_ready(f"{address}/health/ready", started)
@@ -128,8 +127,7 @@ def test_a_flood_of_oversize_bodies_is_refused_in_bounded_memory(tmp_path: Path)
 
 def test_ten_thousand_distinct_long_requests_are_kept_by_nobody(tmp_path: Path) -> None:
     settings = {"RATE_LIMIT_ENABLED": "false", "LOG_LEVEL": "ERROR"}
-    with process("migrate", directory=tmp_path, settings=settings) as migrated:
-        migrated.wait()
+    printed(tmp_path, "migrate", settings=settings)
     port = free_port()
     with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as started:
         wait_until_ready(f"http://127.0.0.1:{port}/health/ready", started)

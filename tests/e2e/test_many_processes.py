@@ -81,7 +81,7 @@ def test_five_processes_share_the_work_whoever_of_them_is_killed(postgres_server
         checked = _run(tmp_path, settings, "ledger", "check")
 
         assert [each for crowd in crowds for each in crowd.broken] == []
-        assert (reconciled.returncode, again.returncode, checked.returncode) == (0, 0, 0), reconciled.stdout
+        assert (reconciled.exit_code, again.exit_code, checked.exit_code) == (0, 0, 0), reconciled.stdout
         assert json.loads(again.stdout)["left"] == []
         everybody = Crowd("", tokens)
         for crowd in crowds:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.serving import process, wait_until_ready
+from tests.e2e.serving import printed, process, wait_until_ready
 from tests.e2e.test_http_limits import MIB, resident
 from tests.integration.http.api import JWT_SECRET, token
 from tests.ports import free_port
@@ -65,8 +65,7 @@ def descriptors(pid: int) -> list[str]:
 @pytest.mark.timeout(900)
 def test_many_requests_keep_neither_memory_nor_descriptors_nor_connections(tmp_path: Path) -> None:
     settings = {"RATE_LIMIT_ENABLED": "false", "LOG_LEVEL": "ERROR", "JWT_SECRET": JWT_SECRET}
-    with process("migrate", directory=tmp_path, settings=settings) as migrated:
-        migrated.wait()
+    printed(tmp_path, "migrate", settings=settings)
     port = free_port()
     with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as started:
         wait_until_ready(f"http://127.0.0.1:{port}/health/ready", started)

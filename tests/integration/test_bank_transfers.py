@@ -1,9 +1,8 @@
 """Bank transfers keep the contract of the gateway port, and the house pays, refunds and recovers with them."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -11,15 +10,16 @@ import pytest
 from attrs import evolve
 from sqlalchemy import select, text
 
-from booking_payments.adapters.bank_transfer import (
+from booking_payments.adapters.gateways.bank_transfer import (
+    BANK_TABLES,
     METHOD,
     BankTransferEvents,
     BankTransferGateway,
     TransferDesk,
     TransferStore,
 )
-from booking_payments.adapters.bank_transfer.records import reference
-from booking_payments.adapters.bank_transfer.store import Records
+from booking_payments.adapters.gateways.bank_transfer.records import reference
+from booking_payments.adapters.gateways.bank_transfer.store import Records
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql.migrations import migrate
@@ -49,17 +49,10 @@ GROSS = Money(10000, Currency.USD)
 """What a customer pays for the booking here."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A migrated database."""
-    if request.param == "sqlite":
-        found = f"sqlite:///{tmp_path / 'payments.db'}"
-        migrate(found)
-        yield found
-    else:
-        with request.getfixturevalue("postgres_server").database() as found:
-            migrate(found)
-            yield found
+@pytest.fixture
+def url(database_url: str) -> str:
+    """An empty, migrated database."""
+    return database_url
 
 
 class TransferStage:
@@ -92,7 +85,7 @@ class TestBankTransfers(GatewayContract):
 
     @pytest.fixture
     async def stage(self, url: str) -> AsyncIterator[TransferStage]:
-        store = TransferStore.open(url)
+        store = TransferStore.open(url, BANK_TABLES)
         clock = ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
         yield TransferStage(BankTransferGateway(store, clock, "Example Cinemas, DE02 1203 0000 0000 2020 51"))
         await store.close()

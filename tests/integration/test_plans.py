@@ -10,15 +10,16 @@ import anyio
 import psycopg
 import pytest
 from bench.seed import Pattern, Stencil, fill, make_pattern
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from booking_payments.adapters.sql.direct import DirectConnection
-from booking_payments.adapters.sql.engine import normalize_url
-from booking_payments.adapters.sql.groups.statements import COUNTED, READ, ROWS, SESSION, write
+from booking_payments.adapters.sql.engine import normalize_url, prepare_postgresql
+from booking_payments.adapters.sql.groups.statements import COUNTED, READ, ROWS, SESSION, count_of, write
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.overview import Period
+from booking_payments.ports.schema_name import SCHEMA
 from booking_payments.ports.storage import BookingFilter, PaymentFilter, UnitOfWork
 from booking_payments.testing.house import NOW
 from tests.integration.postgres import Server
@@ -92,14 +93,17 @@ def _plain(url: str) -> str:
 async def _said(url: str, ask: Ask) -> Said:
     """The statements that a question is asked with, and their parameters."""
     said = Said()
+    engine = create_async_engine(normalize_url(url), isolation_level="READ COMMITTED")
+    prepare_postgresql(engine.sync_engine, SCHEMA)
 
-    class Noting(psycopg.AsyncCursor[Any]):
-        async def execute(self, query: Any, params: Any = None, **more: Any) -> "Noting":
-            said.append((query, params))
-            return await super().execute(query, params, **more)
+    def note(_: object, cursor: object, statement: str, parameters: Any, context: object, many: bool) -> None:
+        said.append((statement, parameters))
 
-    async with await psycopg.AsyncConnection.connect(_plain(url), cursor_factory=Noting) as connection:
-        await ask(SqlUnitOfWork(DirectConnection(connection)))
+    async with engine.connect() as connection:
+        event.listen(connection.sync_connection, "before_cursor_execute", note)
+        await ask(SqlUnitOfWork(connection))
+        await connection.rollback()
+    await engine.dispose()
     return said
 
 
@@ -143,6 +147,6 @@ async def test_a_group_is_read_and_written_by_keys_alone(filled: str) -> None:
     ]
     reading = {"subjects": json.dumps(subjects)}
 
-    writing = write(*ROWS), {**dict.fromkeys(ROWS, "[]"), **{f"{name}_count": 0 for name in COUNTED}}
+    writing = write(*ROWS), {**dict.fromkeys(ROWS, "[]"), **{count_of(name): 0 for name in COUNTED}}
     for statement, parameters in ((READ, reading), writing):
-        assert _scanned(filled, statement, parameters, dict(SESSION)) == []
+        assert _scanned(filled, statement.text, parameters, dict(SESSION)) == []

@@ -8,10 +8,12 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from anyio import to_thread
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from booking_payments.adapters.stripe import amounts
+from booking_payments.adapters.gateways.stripe import amounts
+from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.errors import RefusedByRule
@@ -20,7 +22,7 @@ from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.instructions import CreateIntent, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments
-from booking_payments.runtime.composition import gateway_alone
+from booking_payments.runtime.composition import build, gateways_alone
 from booking_payments.runtime.payment_config import payment_config_of
 from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import (
@@ -437,11 +439,41 @@ def test_more_workers_need_postgresql() -> None:
         ({"PAYMENT_GATEWAY": "stripe", **STRIPE}, ("stripe",)),
         ({"PAYMENT_GATEWAY": "fake"}, ("fake", "stripe")),
         ({"PAYMENT_GATEWAY": "bank_transfer", "BANK_TRANSFER_PAY_TO": "DE02", "JWT_SECRET": SECRET}, ()),
+        ({"PAYMENT_GATEWAY": "manual", "JWT_SECRET": SECRET}, ()),
     ],
     ids=lambda value: value["PAYMENT_GATEWAY"] if isinstance(value, dict) else "",
 )
-def test_webhooks_are_taken_under_the_names_of_the_gateway(given: Mapping[str, str], names: tuple[str, ...]) -> None:
-    assert load_settings(given, None).webhook_names == names
+async def test_webhooks_are_taken_under_the_names_of_the_gateway(
+    given: Mapping[str, str], names: tuple[str, ...], tmp_path: Path
+) -> None:
+    settings = load_settings({**given, "DATABASE_URL": f"sqlite:///{tmp_path}/books.db"}, None)
+    await to_thread.run_sync(migrate, settings.normalized_database_url)
+
+    async with build(settings, serving=True) as services:
+        limits = services.limits
+
+    assert limits is not None
+    assert limits.webhooks == {f"/api/webhooks/{name}" for name in names}
+
+
+def test_several_gateways_run_side_by_side() -> None:
+    settings = load(STRIPE, PAYMENT_GATEWAYS="stripe, manual")
+
+    assert (settings.gateways, settings.gateway) == (("stripe", "manual"), "stripe")
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"PAYMENT_GATEWAYS": "stripe,paypal", **STRIPE}, "PAYMENT_GATEWAYS"),
+        ({"PAYMENT_GATEWAYS": "fake,fake"}, "PAYMENT_GATEWAYS"),
+        ({"PAYMENT_GATEWAYS": "stripe,fake", **STRIPE}, "PAYMENT_GATEWAYS"),
+        ({"PAYMENT_GATEWAYS": "fake,manual", "PAYMENT_GATEWAY": "manual"}, "PAYMENT_GATEWAY"),
+        ({"PAYMENT_GATEWAYS": "fake,bank_transfer", "JWT_SECRET": SECRET}, "BANK_TRANSFER_PAY_TO"),
+    ],
+)
+def test_gateways_that_do_not_go_together_are_refused(changes: Mapping[str, str], setting: str) -> None:
+    assert setting in refused(None, **dict(changes))
 
 
 def test_more_workers_need_the_stripe_gateway() -> None:
@@ -639,7 +671,8 @@ def test_secrets_of_messages_are_never_shown() -> None:
 async def test_the_largest_charge_is_that_of_the_settings(env: Mapping[str, str], tmp_path: Path) -> None:
     settings = load(env, DATABASE_URL=f"sqlite:///{tmp_path}/books.db", GATEWAY_MAX_AMOUNT_DIGITS="9")
 
-    async with gateway_alone(settings) as gateway:
+    async with gateways_alone(settings) as gateways:
+        gateway = gateways[settings.gateway]
         gateway.check_charge(Money.parse("1000000", Currency.UGX))
         with pytest.raises(RefusedByRule):
             gateway.check_charge(Money.parse("10000000", Currency.UGX))
@@ -713,7 +746,7 @@ async def _installation(folder: Path, **changes: str) -> str | None:
             )
         )
         started = await payments.start_payment(booking.booking.id, Caller.customer("ann", "test"))
-        facts = [each.fact for each in await payments.journal(started.payment.booking_id)]
+        facts = [each.event for each in await payments.journal(started.payment.booking_id)]
         [made] = [fact.instruction for fact in facts if isinstance(fact, OperationIntended)]
         assert isinstance(made, CreateIntent)
         return made.metadata.get("installation_id")

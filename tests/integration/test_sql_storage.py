@@ -1,35 +1,65 @@
 """Storage in SQL keeps the contract of the port, and the database itself holds the promises."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import pytest
 from sqlalchemy import Select, TextClause, create_engine, event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
-from booking_payments.adapters.bank_transfer.tables import bank_paybacks, bank_transfers
+from booking_payments.adapters.gateways.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.sql.clock import DatabaseClock
+from booking_payments.adapters.sql.database import Retry
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import current, head, migrate
 from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
 from booking_payments.adapters.sql.tables import RARE, UNFINISHED, inbox, journal, metadata
-from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
+from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.overview import Period
 from booking_payments.ports.schema_name import VERSION_TABLE
-from booking_payments.ports.storage import StorageConflict, StoredAnswer, UnitOfWork, Watch
+from booking_payments.ports.storage import StorageConflict, StoredAnswer, Subject, UnitOfWork, Watch, Work
 from booking_payments.testing.house import NOW
 from booking_payments.testing.overview_contract import OverviewContract
 from booking_payments.testing.payment_builder import booking, whole_life
 from booking_payments.testing.storage_contract import StorageContract, audit_record, store, stored
 
+T = TypeVar("T")
+
 
 class TestSqlStorage(StorageContract):
     """The contract, over SQLite and PostgreSQL."""
+
+
+OF_THE_CONTRACT = Subject(booking_id="bk_1", event_id="evt_1", intent_id="pi_1")
+"""What most of the contract's transactions are about. A test of anything else runs in a transaction of its own."""
+
+
+class GroupedStorage:
+    """A storage whose transactions all say what they are about, so that all of them may be shared."""
+
+    def __init__(self, storage: SqlStorage) -> None:
+        self._storage = storage
+
+    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
+        return await self._storage.transact(work, about or OF_THE_CONTRACT)
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._storage.read(work)
+
+
+class TestGroupCommit(StorageContract):
+    """The contract, over group commit on PostgreSQL."""
+
+    @pytest.fixture
+    async def storage(self, postgres_copy: str) -> AsyncIterator[GroupedStorage]:
+        storage = SqlStorage.open(postgres_copy)
+        yield GroupedStorage(storage)
+        await storage.close()
 
 
 class TestSqlOverview(OverviewContract):
@@ -271,7 +301,9 @@ def test_the_migrated_schema_is_the_one_that_the_code_knows(empty_url: str) -> N
         differences = compare_metadata(context, metadata)
     engine.dispose()
 
-    assert {bank_transfers, bank_paybacks} <= set(metadata.tables.values()), "of those who bring tables of their own"
+    assert {BANK_TABLES.transfers, MANUAL_TABLES.paybacks} <= set(metadata.tables.values()), (
+        "of those who bring tables of their own"
+    )
     assert differences == []
 
 

@@ -467,7 +467,9 @@ async def test_whether_a_silent_server_is_there_is_told_in_time(
 
 
 @ON_POSTGRESQL
-@pytest.mark.parametrize(("asked", "told"), [(b"AS about (place", StorageDown), (b"INSERT INTO bp_inbox", CommitLost)])
+@pytest.mark.parametrize(
+    ("asked", "told"), [(b"AS given_subjects(place", StorageDown), (b"INSERT INTO bp_inbox", CommitLost)]
+)
 async def test_nor_is_it_waited_for_by_those_who_share_a_transaction(
     database_url: str, asked: bytes, told: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:

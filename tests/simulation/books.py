@@ -15,16 +15,12 @@ from attrs import field, frozen
 from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine
 from sqlalchemy.pool import StaticPool
 
-from booking_payments.adapters.memory.stores import (
-    MemoryBookings,
-    MemoryPayments,
-    MemoryUnitOfWork,
-    Tables,
-)
+from booking_payments.adapters.memory.stores import MemoryDatabase, MemoryUnitOfWork, Tables
+from booking_payments.adapters.sql.database import SqlDatabase
 from booking_payments.adapters.sql.engine import prepare_sqlite
-from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.migrations import migrate
-from booking_payments.adapters.sql.unit_of_work import SqlBookings, SqlPayments, SqlUnitOfWork
+from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
+from booking_payments.adapters.unit_of_work import ChangeSet, Database, Loaded, Scope, Session
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
@@ -63,6 +59,23 @@ class Books(Protocol):
         ...
 
 
+class _Watched:
+    """The database of a transaction; whatever is written is told to the watcher."""
+
+    def __init__(self, database: Database, changes: Changes) -> None:
+        self._database, self._changes = database, changes
+
+    async def load(self, scope: Scope) -> Loaded:
+        return await self._database.load(scope)
+
+    async def flush(self, changes: ChangeSet) -> None:
+        await self._database.flush(changes)
+        self._changes.bookings.extend(changes.bookings.values())
+        for each in changes.payments.values():
+            if each.payment is not None:
+                self._changes.appended.append(Appended(each.payment, tuple(each.recorded), tuple(each.postings)))
+
+
 # --- in memory -------------------------------------------------------------------------------------------------
 
 
@@ -73,35 +86,13 @@ class MemoryBooks:
         self.tables = Tables()
 
     async def transact(self, work: Work[T], changes: Changes) -> T:
-        uow = MemoryUnitOfWork(self.tables.copy())
-        uow.payments = _WatchedMemoryPayments(uow.tables, changes)
-        uow.bookings = _WatchedMemoryBookings(uow.tables, changes)
-        result = await work(uow)
-        self.tables = uow.tables
+        tables = self.tables.copy()
+        result = await work(MemoryUnitOfWork(tables, _Watched(MemoryDatabase(tables), changes)))
+        self.tables = tables
         return result
 
     async def read(self, work: Work[T]) -> T:
         return await work(MemoryUnitOfWork(self.tables))
-
-
-class _WatchedMemoryPayments(MemoryPayments):
-    def __init__(self, tables: Tables, changes: Changes) -> None:
-        super().__init__(tables)
-        self._changes = changes
-
-    async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
-        await super().append(payment, recorded, postings)
-        self._changes.appended.append(Appended(payment, tuple(recorded), tuple(postings)))
-
-
-class _WatchedMemoryBookings(MemoryBookings):
-    def __init__(self, tables: Tables, changes: Changes) -> None:
-        super().__init__(tables)
-        self._changes = changes
-
-    async def save(self, booking: Booking) -> None:
-        await super().save(booking)
-        self._changes.bookings.append(booking)
 
 
 # --- in SQLite -------------------------------------------------------------------------------------------------
@@ -120,10 +111,10 @@ class SqlBooks:
     async def transact(self, work: Work[T], changes: Changes) -> T:
         with self._engine.begin() as connection:
             execute = _Statements(connection, self.on_statement)
-            uow = SqlUnitOfWork(execute)
-            uow.payments = _WatchedSqlPayments(execute, changes)
-            uow.bookings = _WatchedSqlBookings(execute, changes)
-            return await work(uow)
+            uow = SqlUnitOfWork(execute, Session(_Watched(SqlDatabase(execute), changes)))
+            result = await work(uow)
+            await uow.flush()
+            return result
 
     async def read(self, work: Work[T]) -> T:
         with self._engine.connect() as connection:
@@ -142,26 +133,6 @@ class _Statements:
     ) -> CursorResult[Any]:
         self._on_statement(type(statement).__name__.lower())
         return self._connection.execute(statement, parameters)
-
-
-class _WatchedSqlPayments(SqlPayments):
-    def __init__(self, connection: Execute, changes: Changes) -> None:
-        super().__init__(connection)
-        self._changes = changes
-
-    async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
-        await super().append(payment, recorded, postings)
-        self._changes.appended.append(Appended(payment, tuple(recorded), tuple(postings)))
-
-
-class _WatchedSqlBookings(SqlBookings):
-    def __init__(self, connection: Execute, changes: Changes) -> None:
-        super().__init__(connection)
-        self._changes = changes
-
-    async def save(self, booking: Booking) -> None:
-        await super().save(booking)
-        self._changes.bookings.append(booking)
 
 
 @cache

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import booking_payments
+from tests.rows import row
 
 ROOT = Path(booking_payments.__file__).parent
 LAYERS = ("domain", "ports", "application", "adapters", "runtime", "presentation", "entrypoints")
@@ -68,17 +69,16 @@ def test_ports_know_only_the_domain_and_one_another(path: Path) -> None:
     assert {_layer_of(module) for module in _imports(path)} <= {None, "domain", "ports"}
 
 
-@pytest.mark.parametrize(
-    ("layer", "path"), LAYERED, ids=lambda value: value if isinstance(value, str) else _name(value)
-)
-def test_arrows_point_inwards(layer: str, path: Path) -> None:
-    inside = set(LAYERS[: LAYERS.index(layer) + 1])
-    # The fake gateway and the commands of the sandbox use the Stripe emulator.
-    inside |= {"sandbox"} if LAYERS.index(layer) >= LAYERS.index("adapters") else set()
+def test_arrows_point_inwards() -> None:
+    for layer, path in LAYERED:
+        with row(_name(path)):
+            inside = set(LAYERS[: LAYERS.index(layer) + 1])
+            # The fake gateway and the commands of the sandbox use the Stripe emulator.
+            inside |= {"sandbox"} if LAYERS.index(layer) >= LAYERS.index("adapters") else set()
 
-    known = {_layer_of(module) for module in _imports(path)} - {None}
+            known = {_layer_of(module) for module in _imports(path)} - {None}
 
-    assert known <= inside
+            assert known <= inside
 
 
 @pytest.mark.parametrize("path", SANDBOX, ids=_name)

@@ -10,6 +10,7 @@ import pytest
 from booking_payments.runtime.extras import extra
 from booking_payments.runtime.problems import SettingsError
 from tests.requiring import EXTRAS, closure, corner_of, homes, modules, named
+from tests.rows import row
 
 HOMES = homes()
 FOUND_OTHERWISE = {
@@ -52,20 +53,22 @@ def _unasked(names: set[str], asked: set[str]) -> set[str]:
     return {name for name in names if not HOMES.get(name, set()) & asked}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_what_is_imported_at_once_belongs_to_everybody_or_to_the_corner(module: str) -> None:
-    corner = corner_of(module)
-    # Whoever imports the contract suites has the pytest that runs them.
-    asked = named(*([corner] if corner else [])) | ({"pytest"} if ".testing." in module else set())
+def test_what_is_imported_at_once_belongs_to_everybody_or_to_the_corner() -> None:
+    for module, path in MODULES.items():
+        with row(module):
+            corner = corner_of(module)
+            # Whoever imports the contract suites has the pytest that runs them.
+            asked = named(*([corner] if corner else [])) | ({"pytest"} if ".testing." in module else set())
 
-    assert _unasked(_foreign(MODULES[module], always=True), asked) == set()
+            assert _unasked(_foreign(path, always=True), asked) == set()
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_what_is_imported_when_it_is_needed_was_asked_for_by_name(module: str) -> None:
-    asked = named("all") | ({"pytest"} if ".testing." in module else set())
+def test_what_is_imported_when_it_is_needed_was_asked_for_by_name() -> None:
+    for module, path in MODULES.items():
+        with row(module):
+            asked = named("all") | ({"pytest"} if ".testing." in module else set())
 
-    assert _unasked(_foreign(MODULES[module], always=False), asked) == set()
+            assert _unasked(_foreign(path, always=False), asked) == set()
 
 
 def test_nothing_is_asked_for_that_nobody_imports() -> None:

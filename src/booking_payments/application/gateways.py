@@ -4,7 +4,7 @@ A use case that works on a payment narrows its ``World`` to that payment's gatew
 then reads ``world.gateway`` and cannot reach another one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import NoReturn
 
@@ -39,11 +39,16 @@ class ConnectedGateway:
         gateway: Moves the money.
         webhooks: Reads what the gateway sends us.
         webhook_names: The names under which its webhooks are taken; none where it sends none.
+        recorded: Operators record its payments; customers can't pay by it.
+        settle_refund: Says that the refund with this id has been given back, and returns the event that tells so. None
+            where the gateway finds out by itself.
     """
 
     gateway: Gateway
     webhooks: WebhookReader
     webhook_names: Sequence[str] = ()
+    recorded: bool = False
+    settle_refund: Callable[[str], Awaitable[GatewayEvent]] | None = None
 
 
 class MissingGateway:

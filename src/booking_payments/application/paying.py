@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.operations import Claimed, Ended, carry_out, claim, judge, load, look
+from booking_payments.application.pricing import price_now
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.application.resuming import earlier_run, require_turn
@@ -19,6 +20,7 @@ from booking_payments.domain.instructions import CaptureMethod, Client, Replacem
 from booking_payments.domain.lifecycle import Command, PaymentStatus, require
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment, payment_of_booking
+from booking_payments.domain.receipts import ReceiptKind, receipt_method
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import Subject, UnitOfWork
 
@@ -71,11 +73,14 @@ async def start_payment(
         )
         if _goes_on(recorder.payment_or_none):
             if gateway not in (None, recorder.payment.gateway):
+                _require_customers_pay(world.at(gateway))
                 leaves = _leave(world, recorder, gateway, payment_method_id, confirm_immediately, return_url)
                 return
+            _require_customers_pay(world.of(recorder.payment))
             decisions.require_same_capture(recorder.payment, capture_method)
         else:
             chosen = world.at(gateway or world.gateway_names[0])
+            _require_customers_pay(chosen)
             recorder.start(started(chosen, recorder.booking, recorder.now, captured, recorder.payment_or_none))
         recorder.add(decisions.name_client(recorder.payment, client))
         waits = _go_on(world, recorder, payment_method_id, confirm_immediately, return_url)
@@ -119,6 +124,13 @@ def _require_known(world: World, gateway: str | None) -> None:
         raise RefusedByRule(message, code="gateway_unknown")
 
 
+def _require_customers_pay(world: World) -> None:
+    """Raise ``RefusedByRule`` where only operators record payments at ``world.gateway``."""
+    if world.recorded:
+        message = f"payments of the gateway {world.gateway.name} are recorded by operators; choose another gateway"
+        raise RefusedByRule(message, code="gateway_for_operators")
+
+
 def _leave(
     world: World,
     recorder: Recorder,
@@ -145,7 +157,7 @@ def _leave(
     return False
 
 
-def _updated(world: World, payment: Payment, payment_method_id: str | None) -> decisions.Facts:
+def _updated(world: World, payment: Payment, payment_method_id: str | None) -> decisions.Events:
     """The newest method of an open payment that is not charged yet; nothing where it is the one that is tried."""
     if payment_method_id is None or decisions.has_method(payment, payment_method_id):
         return ()
@@ -205,7 +217,7 @@ def _goes_on(payment: Payment | None) -> bool:
 
 def _confirmed(
     world: World, payment: Payment, payment_method_id: str | None, return_url: str | None
-) -> decisions.Facts:
+) -> decisions.Events:
     """An intent that was made with a ``return_url`` takes methods that redirect, and Stripe refuses to confirm such a
     one without: what it was made with holds where the call names none."""
     return decisions.intend_confirm(
@@ -218,6 +230,69 @@ def _confirmed(
 
 def _method_required() -> RefusedByRule:
     return RefusedByRule("choose a payment method first: send payment_method_id", code="payment_method_required")
+
+
+# --- recording ---------------------------------------------------------------------------------------------------
+
+
+async def record_payment(
+    world: World, booking_id: str, caller: Caller, *, amount: AmountInput, kind: ReceiptKind, reference: str
+) -> PaymentView:
+    """Write down that an operator has received the booking's price by hand. An open payment of another gateway is
+    canceled first, and the money is booked when that gateway has confirmed it.
+
+    Args:
+        amount: What was received, in the booking's currency; it has to be the whole price.
+        kind: How the money came.
+        reference: What names the receipt, the invoice or the voucher.
+
+    Raises:
+        RefusedByRule: For customers, for another amount, and where no gateway of this installation records payments.
+        InvalidInput: For a reference that is none.
+        NotPossibleNow: When the booking can't be paid now.
+        OutcomeUnknown: When the other gateway did not say whether its payment is canceled: nothing is recorded yet.
+    """
+    name = _recording_gateway(world, caller)
+    method, there = receipt_method(kind, reference), world.at(name)
+    leaves = False
+
+    def begin(recorder: Recorder) -> None:
+        nonlocal leaves
+        leaves = False
+        booking = recorder.booking
+        decisions.require_payable(booking, recorder.now)
+        open_payment = recorder.payment if _goes_on(recorder.payment_or_none) else None
+        price = open_payment.amount if open_payment is not None and open_payment.gateway == name else None
+        _require_whole_price(price or price_now(there, booking).gross, amount)
+        if open_payment is not None and open_payment.gateway != name:
+            leaves = _leave(world, recorder, name, method, True, None)
+            return
+        if open_payment is None:
+            before = recorder.payment_or_none
+            recorder.start(started(there, booking, recorder.now, CaptureMethod.AUTOMATIC, before))
+        recorder.add(created(there, recorder, method, True, None))
+
+    view = await _run(world, booking_id, caller, begin, must_exist=False)
+    return await _run(world, booking_id, caller, begin) if leaves else view
+
+
+def _recording_gateway(world: World, caller: Caller) -> str:
+    if caller.customer_id is not None:
+        raise RefusedByRule("operators record payments; pay by one of the other gateways", code="operators_only")
+    for name in world.gateway_names:
+        if world.at(name).recorded:
+            return name
+    message = "no gateway of this installation records payments; add manual to PAYMENT_GATEWAYS"
+    raise RefusedByRule(message, code="gateway_unknown")
+
+
+def _require_whole_price(price: Money, amount: AmountInput) -> None:
+    if amount is None or isinstance(amount, Money):
+        given = amount
+    else:
+        given = Money.parse(amount if isinstance(amount, str) else f"{amount:f}", price.currency)
+    if given != price:
+        raise RefusedByRule(f"the price is {price}; record all of it at once", code="amount_differs")
 
 
 # --- confirming ------------------------------------------------------------------------------------------------
@@ -240,6 +315,7 @@ async def confirm_payment(
         payment = recorder.payment
         require(payment.status, Command.CONFIRM)
         decisions.require_payable(recorder.booking, recorder.now)
+        _require_customers_pay(world.of(payment))
         if payment_method_id is None and payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD:
             raise _method_required()
         if payment.intent_id is None:

@@ -63,6 +63,7 @@ from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import CardDeclined, NotFound, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded, Settlement
 from booking_payments.domain.instructions import CaptureMethod, Client
+from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.publisher import Delivery, Message
@@ -171,6 +172,16 @@ class BookingPayments:
 
     # --- paying
 
+    @property
+    def gateway_choices(self) -> tuple[str, ...]:
+        """The names of the gateways that customers may pay by: all but those whose payments operators record."""
+        return tuple(name for name in self._world.gateway_names if not self._world.at(name).recorded)
+
+    @property
+    def gateway_names(self) -> tuple[str, ...]:
+        """The names of this installation's gateways, the default one first."""
+        return self._world.gateway_names
+
     async def start_payment(
         self,
         booking_id: str,
@@ -181,9 +192,14 @@ class BookingPayments:
         capture_method: CaptureMethod | None = None,
         return_url: str | None = None,
         client: Client | None = None,
+        gateway: str | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentView:
         """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
+
+        ``gateway`` names the one to pay by, by default the installation's first. An open payment of another gateway is
+        canceled first, and the new one is made when that gateway has confirmed it. A name that this installation does
+        not have raises ``RefusedByRule`` (``gateway_unknown``).
 
         Of an open payment the newest ``payment_method_id`` is charged by ``confirm_payment``, and the newest
         ``return_url`` is the default of later calls; where its intent takes no methods that redirect, it is canceled
@@ -203,8 +219,11 @@ class BookingPayments:
                 capture_method=capture_method,
                 return_url=return_url,
                 client=client,
+                gateway=gateway,
             )
             asked = {"payment_method_id": payment_method_id, "confirm_immediately": confirm_immediately}
+            if gateway is not None:
+                asked["gateway"] = gateway
             return audited(self._world, "start_payment", caller, work, booking_id=booking_id, asked=asked)
 
         given = {
@@ -214,8 +233,34 @@ class BookingPayments:
             "capture_method": capture_method,
             "return_url": return_url,
             "client": client,
+            "gateway": gateway,
         }
         return await self._once("start_payment", caller, idempotency_key, given, work, self._payment_memory)
+
+    async def record_payment(
+        self,
+        booking_id: str,
+        caller: Caller = BACKEND,
+        *,
+        amount: AmountInput,
+        kind: ReceiptKind,
+        reference: str,
+        idempotency_key: str | None = None,
+    ) -> PaymentView:
+        """Write down that the whole price, ``amount``, was received by hand, at the gateway ``manual``.
+
+        An open payment of another gateway is canceled first. Raises ``RefusedByRule`` for customers
+        (``operators_only``), another amount (``amount_differs``) and an installation without such a gateway
+        (``gateway_unknown``).
+        """
+
+        def work(caller: Caller) -> Awaitable[PaymentView]:
+            work = paying.record_payment(self._world, booking_id, caller, amount=amount, kind=kind, reference=reference)
+            asked = {"amount": plain(amount), "kind": kind.value, "reference": reference}
+            return audited(self._world, "record_payment", caller, work, booking_id=booking_id, asked=asked)
+
+        given = {"booking_id": booking_id, "amount": amount_asked(amount), "kind": kind, "reference": reference}
+        return await self._once("record_payment", caller, idempotency_key, given, work, self._payment_memory)
 
     async def confirm_payment(
         self,

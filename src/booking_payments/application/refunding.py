@@ -11,14 +11,16 @@ from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.application.resuming import earlier_run, require_turn
 from booking_payments.application.views import PaymentView, RefundView
+from booking_payments.application.webhooks import take_in
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
-from booking_payments.domain.errors import AlreadyUnderWay, NotFound, RefusedByRule
+from booking_payments.domain.errors import AlreadyUnderWay, NotFound, PaymentError, RefusedByRule
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund, payment_of_booking
 from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundQuote, RefundReason
 from booking_payments.domain.texts import require_note
+from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, UnitOfWork
 
 
@@ -110,6 +112,21 @@ def denied_to_customer(world: World, booking: Booking) -> QuoteReason | None:
 
 
 async def refund_payment(world: World, target: RefundTarget, caller: Caller, request: RefundRequest) -> RefundView:
+    """Give money back, as ``_refund_payment`` says. Where an operator gives it back by hand, and records it so, the
+    refund is settled at once."""
+    view = await _refund_payment(world, target, caller, request)
+    at, refund = world.of(view.payment), view.refund
+    if at.settle_refund is None or caller.customer_id is not None or not isinstance(refund, Refund):
+        return view
+    if refund.gateway_refund_id is None or not refund.status.is_pending:
+        return view
+    # Where this fails the refund stays on the list of what is to be given back, and is settled there.
+    with suppress(GatewayError, PaymentError, StorageConflict):
+        await take_in(at, await at.settle_refund(refund.gateway_refund_id))
+    return evolve(await _view(world, view.payment.id, refund.id), replayed=view.replayed)
+
+
+async def _refund_payment(world: World, target: RefundTarget, caller: Caller, request: RefundRequest) -> RefundView:
     """Give money back, as the quote of this moment says; the amount is reserved before the gateway is asked.
 
     A refund that cannot be sent now is deferred: the view's refund is a ``DeferredRefund``. An equal request of a
@@ -289,4 +306,4 @@ async def settle_debt(
 async def _was_settled(uow: UnitOfWork, payment_id: str, cause: str) -> bool:
     """Whether an earlier run of the same request, which has the same cause, settled the debt."""
     journal = await uow.payments.journal(payment_id)
-    return any(isinstance(each.fact, ev.DebtSettled) and each.cause == cause for each in journal)
+    return any(isinstance(each.event, ev.DebtSettled) and each.cause == cause for each in journal)

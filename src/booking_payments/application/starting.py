@@ -45,7 +45,8 @@ def started_anew(world: World, booking: Booking, now: datetime, before: Payment)
         now=now,
         fee_policy=before.fee_policy,
         refund_policy=before.refund_policy,
-        capture_method=before.capture_method,
+        # What an operator has received is there: nothing is left to capture.
+        capture_method=CaptureMethod.AUTOMATIC if world.recorded else before.capture_method,
         max_attempts=decisions.attempts_left_of_booking(before, before.max_attempts),
         gateway=world.gateway.name,
         amount_step=before.amount_step if same else world.gateway.amount_step(booking.amount.currency),
@@ -55,7 +56,7 @@ def started_anew(world: World, booking: Booking, now: datetime, before: Payment)
 
 def created(
     world: World, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
-) -> decisions.Facts:
+) -> decisions.Events:
     """The making of the intent of the recorder's payment, charged at once with ``confirm``."""
     methods = world.config.methods.narrowed_by(recorder.booking.details.methods)
     return decisions.intend_create(

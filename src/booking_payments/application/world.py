@@ -20,7 +20,7 @@ from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.publisher import Publisher
 from booking_payments.ports.storage import Storage
-from booking_payments.ports.webhooks import WebhookReader
+from booking_payments.ports.webhooks import GatewayEvent, WebhookReader
 
 LONGEST_TRY: Final = timedelta(seconds=20)
 """No single request to a gateway takes longer."""
@@ -146,7 +146,7 @@ class World:
 
     ``gateway`` is the default one, or the one that this world was narrowed to (``of``, ``at``). ``others`` are the
     other gateways of this installation, by name; ``default_gateway`` is the name of the default one (None: it is
-    ``gateway``).
+    ``gateway``). ``recorded`` and ``settle_refund`` are as ``ConnectedGateway`` says.
     """
 
     storage: Storage
@@ -155,6 +155,8 @@ class World:
     webhook_names: Sequence[str] = Factory(lambda world: (world.gateway.name,), takes_self=True)
     others: Mapping[str, ConnectedGateway] = field(factory=dict)
     default_gateway: str | None = None
+    recorded: bool = False
+    settle_refund: Callable[[str], Awaitable[GatewayEvent]] | None = None
     clock: Clock
     ids: Ids
     random: Random
@@ -181,12 +183,20 @@ class World:
         if name == self.gateway.name:
             return self
         there = self.others.get(name) or missing_gateway(name)
-        here = ConnectedGateway(gateway=self.gateway, webhooks=self.webhooks, webhook_names=self.webhook_names)
+        here = ConnectedGateway(
+            gateway=self.gateway,
+            webhooks=self.webhooks,
+            webhook_names=self.webhook_names,
+            recorded=self.recorded,
+            settle_refund=self.settle_refund,
+        )
         return evolve(
             self,
             gateway=there.gateway,
             webhooks=there.webhooks,
             webhook_names=there.webhook_names,
+            recorded=there.recorded,
+            settle_refund=there.settle_refund,
             others={**{key: each for key, each in self.others.items() if key != name}, self.gateway.name: here},
             default_gateway=self.default_gateway or self.gateway.name,
         )

@@ -55,6 +55,15 @@ ClientText = Annotated[
         "`retry` too. Without it the browser is sent to the bank's page"
     ),
 ]
+GatewayText = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z][a-z0-9_]{0,39}$",
+        description="one of `gateways` in `/api/payment/config/`, by default the first; an open payment of another "
+        "gateway is canceled first",
+        examples=["bank_transfer"],
+    ),
+]
 MethodType = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,49}$", examples=["card"])]
 AdviceText = Literal["try_again", "other_method", "ask_bank", "fix_details"]
 """``domain.errors.Advice``: what the customer may do about an error."""
@@ -197,6 +206,7 @@ class StartPayment(Asked):
     capture_method: CaptureMethodText | None = None
     return_url: Url | None = None
     client: ClientText | None = None
+    gateway: GatewayText | None = None
 
 
 class ConfirmPayment(Asked):
@@ -211,6 +221,22 @@ class RetryPayment(Asked):
 
     payment_method_id: MethodId
     return_url: Url | None = None
+
+
+class RecordPayment(Asked):
+    """What an operator received by hand."""
+
+    amount: AskedAmount
+    kind: Literal["cash", "invoice", "voucher", "gift_card"]
+    reference: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=100,
+            description="what names the receipt, the invoice or the voucher",
+            examples=["17-204"],
+        ),
+    ]
 
 
 class CapturePayment(Asked):
@@ -278,6 +304,7 @@ class PaymentAnswer(Given):
     booking_id: str
     payment_id: str
     payment_intent_id: str | None
+    gateway: str
     client_secret: str | None
     status: PaymentStatusText
     requires_action: bool
@@ -395,6 +422,7 @@ class ConfigAnswer(Given):
 
     publishable_key: str | None
     gateway: str
+    gateways: list[str]
     processing_fee_rate: str
     retry_attempts: int
 

@@ -103,6 +103,7 @@ def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
         booking_id=entity.booking_id,
         payment_id=entity.id,
         payment_intent_id=entity.intent_id,
+        gateway=entity.gateway,
         client_secret=secret,
         status=entity.status.value,
         requires_action=entity.status is PaymentStatus.REQUIRES_ACTION,
@@ -216,7 +217,7 @@ def quote(entity: RefundQuote) -> QuoteAnswer:
 
 SHOWN: Final[Mapping[type, str]] = {
     ev.PaymentStarted: "payment_id booking_id booking_reference customer_id booking_amount breakdown fee_policy "
-    "refund_policy event_starts_at capture_method max_attempts amount_step",
+    "refund_policy event_starts_at capture_method max_attempts gateway amount_step",
     ev.OperationIntended: "purpose",
     ev.OutcomeLeftUnknown: "reason stored_error",
     ev.CallNotFound: "begun_at",
@@ -283,7 +284,7 @@ def journal(recorded: list[ev.Recorded], reader: Reader) -> EventsAnswer:
 
 
 def _event(recorded: ev.Recorded, reader: Reader) -> EventAnswer:
-    kind = type(recorded.fact)
+    kind = type(recorded.event)
     names = SHOWN[kind].split() + (SHOWN_TO_OPERATORS.get(kind, "").split() if reader.operator else [])
     return EventAnswer(
         sequence=recorded.sequence,
@@ -291,7 +292,7 @@ def _event(recorded: ev.Recorded, reader: Reader) -> EventAnswer:
         at=moment(recorded.at),
         actor=_actor(recorded.actor, reader),
         cause=recorded.cause,
-        data={name: _value(name, getattr(recorded.fact, name), reader) for name in names},
+        data={name: _value(name, getattr(recorded.event, name), reader) for name in names},
     )
 
 

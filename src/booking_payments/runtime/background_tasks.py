@@ -3,17 +3,19 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
+from booking_payments.adapters.gateways.fake.webhooks import Deliveries, HandedOver, Posted
 from booking_payments.adapters.procrastinate.liveness import WorkerLiveness
 from booking_payments.application.channels import ChannelState
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.runtime.background import POLL_PAUSE, Every, Pass, running
 from booking_payments.runtime.container import Container
-from booking_payments.runtime.fake_webhooks import Deliveries, HandedOver, Posted
 from booking_payments.runtime.maintenance import MaintenanceTasks
-from booking_payments.runtime.settings import GatewayName, Settings
+from booking_payments.runtime.settings import Settings
+from booking_payments.sandbox.emulator import FakeStripe
 
 WORKER_GONE: Final = timedelta(seconds=60)
 """After so long without a sign of life on a channel, a worker counts as gone from it."""
@@ -24,7 +26,7 @@ LOOK_FOR_WORKERS: Final = timedelta(seconds=5)
 Background = Callable[[], AbstractAsyncContextManager[None]]
 
 
-def background_of(container: Container, kind: GatewayName | None) -> Background:
+def background_of(container: Container, stripe: FakeStripe | None) -> Background:
     """What runs beside the HTTP app: due work, and with the fake gateway its webhooks to ourselves.
 
     Messages are delivered here on each channel of this process, unless a worker says that it delivers there.
@@ -38,7 +40,7 @@ def background_of(container: Container, kind: GatewayName | None) -> Background:
         payments, signal, storage = container.payments(), container.work_signal(), container.storage()
         woken: list[Pass] = [payments.settle_due]
         deliver: Pass = payments.deliver_messages
-        periodic = list(_periodic(container, kind))
+        periodic = list(_periodic(container, stripe))
         async with AsyncExitStack() as stack:
             if not container.settings().on_postgresql:
                 if container.serves():  # it holds the lock of the file
@@ -90,7 +92,7 @@ def _unless_others_do(work: Pass, liveness: WorkerLiveness) -> Pass:
     return pass_
 
 
-def _periodic(container: Container, kind: GatewayName | None) -> Iterator[Every]:
+def _periodic(container: Container, stripe: FakeStripe | None) -> Iterator[Every]:
     payments = container.payments()
     maintenance = MaintenanceTasks(payments, container.clock())
     yield Every(POLL_PAUSE, payments.expire_bookings)
@@ -98,19 +100,20 @@ def _periodic(container: Container, kind: GatewayName | None) -> Iterator[Every]
     yield Every(timedelta(minutes=5), maintenance.watch_channels)
     yield Every(timedelta(hours=1), maintenance.forget_answers)
     yield Every(timedelta(minutes=5), maintenance.retry_webhooks)
-    if kind is GatewayName.FAKE:
-        yield Every(timedelta(milliseconds=100), _deliveries(container, container.settings()).round)
-    else:
+    if stripe is not None:
+        yield Every(timedelta(milliseconds=100), _deliveries(container, stripe, container.settings()).round)
+    if stripe is None or len(container.world().gateway_names) > 1:
         yield Every(timedelta(hours=1), maintenance.catch_up)
 
 
-def _deliveries(container: Container, settings: Settings) -> Deliveries:
+def _deliveries(container: Container, stripe: FakeStripe, settings: Settings) -> Deliveries:
     address = settings.fake_webhook_url or (_own_webhooks(settings) if container.listens() else None)
-    receiver = Posted(address) if address else HandedOver(container.payments().receive_webhook)
-    return Deliveries(container.fake_stripe(), container.clock(), receiver, container.webhook_secrets()[0])
+    take = partial(container.payments().receive_webhook, gateway="fake")
+    receiver = Posted(address) if address else HandedOver(take)
+    return Deliveries(stripe, container.clock(), receiver, container.webhook_secrets()[0])
 
 
 def _own_webhooks(settings: Settings) -> str:
     """Where this process takes in webhooks, reached from this machine."""
     host = settings.host if settings.listens_on_loopback and settings.host != "localhost" else "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/{settings.webhook_names[0]}/"
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/fake/"

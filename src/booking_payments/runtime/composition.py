@@ -4,7 +4,7 @@ Only this module knows the container. A way in receives ``Services``; the comman
 ``build``.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -14,17 +14,22 @@ import structlog
 from dependency_injector import providers
 from sqlalchemy.exc import SQLAlchemyError
 
+from booking_payments.adapters.gateways.bank_transfer import BankTransferGateway, TransferDesk
 from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.sql.serve_lock import LONGEST_WAIT, FileServedError, database_file, serving_alone
 from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.application.world import World
 from booking_payments.ports.gateway import Gateway, OwnGateway
+from booking_payments.ports.gateway_plugin import BuiltGateway
 from booking_payments.runtime.background_tasks import background_of
 from booking_payments.runtime.container import Container, open_counters
+from booking_payments.runtime.gateways import observed, plugin_named
 from booking_payments.runtime.problems import Problem, SettingsError
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.readiness import READY_WITHIN_S, readiness
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import GatewayName, Settings
+from booking_payments.runtime.settings import BANK_TRANSFER, MANUAL, Settings
+from booking_payments.sandbox.emulator import FakeStripe
 
 log = structlog.get_logger("booking_payments.serve")
 
@@ -88,24 +93,26 @@ def _log_wait(file: Path, wait: timedelta) -> Callable[[int | None], None]:
 async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[Services]:
     settings, serving = container.settings(), container.serves()
     if own is not None:
-        container.chosen_gateway.override(providers.Object(own.gateway))
-        container.webhooks.override(providers.Object(own.webhooks))
-        container.webhook_names.override(providers.Object((own.gateway.name,)))
-    kind = settings.gateway if own is None else None
+        built = BuiltGateway(gateway=own.gateway, webhooks=own.webhooks, webhook_names=(own.gateway.name,))
+        container.built_gateways.override(providers.Object({own.gateway.name: built}))
+    gateways = container.built_gateways()
+    stripe = next((part for each in gateways.values() for part in each.parts if isinstance(part, FakeStripe)), None)
     storage: SqlStorage = container.storage()
     container.installation_id.override(providers.Object(await _installation_id(settings, storage)))
     try:
         yield Services(
             payments=container.payments(),
-            gateway=container.gateway(),
+            gateway=container.world().gateway,
+            gateways={name: each.gateway for name, each in container.connected_gateways().items()},
+            gateway_titles={} if own is not None else {name: plugin_named(name).title for name in gateways},
             storage=storage,
             clock=container.clock(),
             ids=container.ids(),
             settings=settings,
             ready=lambda: readiness(storage),
-            background=background_of(container, kind),
-            sandbox=container.fake_stripe() if kind is GatewayName.FAKE else None,
-            transfers=container.transfers() if kind is GatewayName.BANK_TRANSFER else None,
+            background=background_of(container, stripe),
+            sandbox=stripe,
+            transfers=_transfers(gateways, container.world()),
             limits=container.limits() if serving and settings.rate_limit_enabled else None,
         )
     finally:
@@ -113,7 +120,8 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
             if hasattr(publisher, "close"):  # functions have nothing to close
                 await publisher.close()
         await storage.close()
-        await _close_gateway(container, kind)
+        for each in gateways.values():
+            await each.close()
         if serving:
             await container.counters().close()
 
@@ -130,24 +138,25 @@ async def _installation_id(settings: Settings, storage: SqlStorage) -> str | Non
         return None
 
 
+def _transfers(gateways: Mapping[str, BuiltGateway], world: World) -> TransferDesk | None:
+    """The operators' side of bank transfers, or else of refunds that are given back by hand; None without either."""
+    for name in (BANK_TRANSFER, MANUAL):
+        gateway = gateways[name].gateway if name in gateways else None
+        if isinstance(gateway, BankTransferGateway):
+            return TransferDesk(gateway, world.at(name))
+    return None
+
+
 @asynccontextmanager
-async def gateway_alone(settings: Settings) -> AsyncIterator[Gateway]:
-    """The gateway without the rest of the house, closed when the context ends."""
+async def gateways_alone(settings: Settings) -> AsyncIterator[Mapping[str, Gateway]]:
+    """The gateways by name without the rest of the service, closed when the context ends."""
     container = Container(settings=settings)
+    built = container.built_gateways()
     try:
-        yield container.gateway()
+        yield {name: observed(each.gateway) for name, each in built.items()}
     finally:
-        await _close_gateway(container, settings.gateway)
-
-
-async def _close_gateway(container: Container, kind: GatewayName | None) -> None:
-    match kind:
-        case GatewayName.FAKE:
-            container.fake_store().close()
-        case GatewayName.STRIPE:
-            await container.stripe_transport().close()
-        case GatewayName.BANK_TRANSFER:
-            await container.transfer_store().close()
+        for each in built.values():
+            await each.close()
 
 
 async def shared_store_answers(settings: Settings) -> bool:

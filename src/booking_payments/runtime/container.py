@@ -3,39 +3,33 @@
 Nothing in the domain or the use cases knows that this file exists.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from dependency_injector import containers, providers
 
-from booking_payments.adapters.bank_transfer import BankTransferEvents, BankTransferGateway, TransferDesk, TransferStore
 from booking_payments.adapters.memory.clock import SystemClock
-from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.memory.steps import side_by_side
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.storage import SqlStorage
-from booking_payments.adapters.stripe.gateway import StripeGateway
-from booking_payments.adapters.stripe.pace import Paced
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.telemetry.traces import traced_class, traced_storage, tracer
+from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import PaymentConfig, World
+from booking_payments.ports.gateway_plugin import BuiltGateway
 from booking_payments.ports.storage import Storage
 from booking_payments.runtime.background import WorkSignal
 from booking_payments.runtime.channels import channels_of, publishers_of
 from booking_payments.runtime.extras import extra, require_driver
-from booking_payments.runtime.gateways import fake_store as fake_store_of
-from booking_payments.runtime.gateways import observed
-from booking_payments.runtime.gateways import stripe_transport as stripe_transport_of
+from booking_payments.runtime.gateways import build_gateways, connected
 from booking_payments.runtime.gateways import webhook_secrets as webhook_secrets_of
 from booking_payments.runtime.payment_config import payment_config_of, retry_policy_of
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.settings import Settings
-from booking_payments.sandbox.emulator import FakeStripe
 
 if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
     from booking_payments.adapters.procrastinate.queue import JobQueue
@@ -94,6 +88,29 @@ def _payments(world: World) -> BookingPayments:
     return traced_class(BookingPayments, "payments", tracer())(world)
 
 
+def _connected(built: Mapping[str, BuiltGateway]) -> Mapping[str, ConnectedGateway]:
+    return {name: connected(each) for name, each in built.items()}
+
+
+def _webhook_names(gateways: Mapping[str, ConnectedGateway]) -> tuple[str, ...]:
+    """The names under which webhooks are taken, those of the default gateway first."""
+    return tuple(name for each in gateways.values() for name in each.webhook_names)
+
+
+def _world(gateways: Mapping[str, ConnectedGateway], **more: Any) -> World:
+    """What the use cases work with: the first of ``gateways`` is the default one."""
+    (_, default), *others = gateways.items()
+    return World(
+        gateway=default.gateway,
+        webhooks=default.webhooks,
+        webhook_names=default.webhook_names,
+        recorded=default.recorded,
+        settle_refund=default.settle_refund,
+        others=dict(others),
+        **more,
+    )
+
+
 class Container(containers.DeclarativeContainer):
     """Everything that the service is made of."""
 
@@ -112,46 +129,11 @@ class Container(containers.DeclarativeContainer):
     random = providers.Singleton(SystemRandom)
     work_signal = providers.Singleton(WorkSignal, clock.provided.now)
 
-    # Gateway and stores
-    fake_store = providers.Singleton(fake_store_of, database_url)
-    fake_stripe = providers.Singleton(
-        FakeStripe,
-        clock=clock.provided.now,
-        store=fake_store,
-        amount_digits=settings.provided.gateway_max_amount_digits,
-        bank_pages=settings.provided.own_address,
-    )
-    stripe_transport = providers.Singleton(stripe_transport_of, settings)
-    paced_transport = providers.Singleton(
-        Paced,
-        stripe_transport,
-        max_per_s=settings.provided.gateway_max_per_s,
-        max_concurrent=settings.provided.gateway_max_concurrent,
-    )
-    transfer_store = providers.Singleton(TransferStore.open, database_url)
-    chosen_gateway = providers.Selector(
-        settings.provided.gateway.value,
-        fake=providers.Singleton(FakeGateway, stripe=fake_stripe, clock=clock),
-        stripe=providers.Singleton(
-            StripeGateway,
-            paced_transport,
-            livemode=settings.provided.livemode,
-            amount_digits=settings.provided.gateway_max_amount_digits,
-        ),
-        bank_transfer=providers.Singleton(
-            BankTransferGateway, transfer_store, clock=clock, pay_to=settings.provided.bank_transfer_pay_to
-        ),
-    )
-    gateway = providers.Singleton(observed, chosen_gateway)
+    # Gateways and stores
     webhook_secrets = providers.Singleton(webhook_secrets_of, settings)
-    stripe_webhooks = providers.Singleton(StripeWebhooks, secrets=webhook_secrets)
-    webhooks = providers.Selector(
-        settings.provided.gateway.value,
-        fake=stripe_webhooks,
-        stripe=stripe_webhooks,
-        bank_transfer=providers.Singleton(BankTransferEvents),
-    )
-    webhook_names = providers.Callable(tuple, settings.provided.webhook_names)
+    built_gateways = providers.Singleton(build_gateways, settings, clock, webhook_secrets)
+    connected_gateways = providers.Singleton(_connected, built_gateways)
+    webhook_names = providers.Callable(_webhook_names, connected_gateways)
     queue = providers.Singleton(_queue, settings)
     storage = providers.Singleton(_storage, settings, work_signal, clock, queue)
     publishers = providers.Singleton(publishers_of, settings, clock, consumers, channel_name)
@@ -163,11 +145,9 @@ class Container(containers.DeclarativeContainer):
 
     # Use cases
     world = providers.Singleton(
-        World,
+        _world,
+        connected_gateways,
         storage=providers.Singleton(_traced, storage),
-        gateway=gateway,
-        webhooks=webhooks,
-        webhook_names=webhook_names,
         channels=channels,
         reader=channel_name,
         in_worker=in_worker,
@@ -179,4 +159,3 @@ class Container(containers.DeclarativeContainer):
         side_by_side=providers.Object(side_by_side),
     )
     payments = providers.Singleton(_payments, world)
-    transfers = providers.Singleton(TransferDesk, chosen_gateway, world)  # its own methods are no part of the port

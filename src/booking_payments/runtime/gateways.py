@@ -1,27 +1,84 @@
-"""Which gateway the settings choose, what it is built of, and how it is closed."""
+"""The gateways of the settings: found by name, built, closed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from booking_payments.adapters.network import Network, NetworkMisconfigured
-from booking_payments.adapters.sql.fake_store import SqlFakeStore
 from booking_payments.adapters.telemetry.gateway_log import logged
 from booking_payments.adapters.telemetry.traces import traced_gateway, tracer
+from booking_payments.application.gateways import ConnectedGateway
+from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
+from booking_payments.ports.gateway_plugin import GROUP, BuiltGateway, GatewayDependencies, GatewayPlugin
 from booking_payments.runtime.extras import extra
 from booking_payments.runtime.problems import Problem, SettingsError
-from booking_payments.runtime.settings import GatewayName, Settings
+from booking_payments.runtime.settings import FAKE, Settings
 
 if TYPE_CHECKING:  # what extras bring is imported where it is chosen
-    from booking_payments.adapters.stripe.examination import Finding
-    from booking_payments.adapters.stripe.sdk import SdkTransport
+    from booking_payments.adapters.gateways.stripe.examination import Finding
+    from booking_payments.adapters.gateways.stripe.sdk import SdkTransport
 
 
 class DatabaseUnavailableError(SettingsError):
     """The fake gateway keeps its state beside the database, which can't be reached."""
+
+
+def plugin_named(name: str) -> GatewayPlugin:
+    """The plugin of the gateway ``name``. Raises ``SettingsError`` where none is installed; it names those that are."""
+    found = entry_points(group=GROUP, name=name)
+    for each in found:
+        plugin: GatewayPlugin = each.load()
+        return plugin
+    installed = ", ".join(sorted(entry_points(group=GROUP).names))
+    raise SettingsError(Problem("PAYMENT_GATEWAYS", f"there is no gateway {name}; installed are: {installed}"))
+
+
+def build_gateways(settings: Settings, clock: Clock, secrets: Sequence[str]) -> Mapping[str, BuiltGateway]:
+    """The gateways of the settings by name, the default one first. Raises ``SettingsError``."""
+    return {name: build_gateway(name, settings, clock, secrets) for name in settings.gateways}
+
+
+def build_gateway(name: str, settings: Settings, clock: Clock, secrets: Sequence[str]) -> BuiltGateway:
+    """One gateway. Raises ``SettingsError`` for settings that it lacks, or a package that is not installed."""
+    plugin = plugin_named(name)
+    given = {each.name: settings.value_of(each.name) for each in plugin.settings}
+    missing = [each for each in plugin.settings if each.required and not given[each.name]]
+    if missing:
+        raise SettingsError(*(Problem(each.name, each.description) for each in missing))
+    dependencies = GatewayDependencies(
+        settings={key: value for key, value in given.items() if value},
+        database_url=settings.normalized_database_url,
+        clock=clock,
+        own_address=settings.own_address,
+        max_amount_digits=settings.gateway_max_amount_digits,
+        max_per_s=settings.gateway_max_per_s,
+        max_concurrent=settings.gateway_max_concurrent,
+        webhook_secrets=secrets,
+    )
+    try:
+        with extra(plugin.extra or name, "PAYMENT_GATEWAY", name):
+            return plugin.build(dependencies)
+    except NetworkMisconfigured as wrong:
+        raise SettingsError(Problem(wrong.variable, wrong.remedy)) from None
+    except SQLAlchemyError:
+        raise DatabaseUnavailableError(Problem("DATABASE_URL", "the database can't be reached")) from None
+    except ValueError as wrong:
+        raise SettingsError(Problem("PAYMENT_GATEWAYS", f"{name}: {wrong}")) from wrong
+
+
+def connected(built: BuiltGateway) -> ConnectedGateway:
+    """A built gateway as the use cases see it, with a line of the log and a span for each call."""
+    return ConnectedGateway(
+        gateway=observed(built.gateway),
+        webhooks=built.webhooks,
+        webhook_names=built.webhook_names,
+        recorded=built.recorded,
+        settle_refund=built.settle_refund,
+    )
 
 
 def stripe_transport(settings: Settings) -> "SdkTransport":
@@ -29,7 +86,7 @@ def stripe_transport(settings: Settings) -> "SdkTransport":
     if settings.stripe_secret_key is None:
         raise SettingsError(Problem("STRIPE_SECRET_KEY", "must be set for the Stripe gateway"))
     with extra("stripe", "PAYMENT_GATEWAY", "stripe"):
-        from booking_payments.adapters.stripe.sdk import SdkTransport
+        from booking_payments.adapters.gateways.stripe.sdk import SdkTransport
     network = network_of_environment()
     return SdkTransport(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base, network=network)
 
@@ -48,17 +105,9 @@ def webhook_secrets(settings: Settings) -> Sequence[str]:
     Without a setting the fake gateway gets a secret that only this process knows: its events are handed over within
     the process, and nobody else can sign any.
     """
-    if settings.webhook_secrets or settings.gateway is not GatewayName.FAKE:
+    if settings.webhook_secrets or FAKE not in settings.gateways:
         return settings.webhook_secrets
     return (f"whsec_{token_urlsafe(32)}",)
-
-
-def fake_store(database_url: str) -> SqlFakeStore:
-    """The fake gateway's state beside the database. Raises ``DatabaseUnavailableError``."""
-    try:
-        return SqlFakeStore.beside(database_url)
-    except SQLAlchemyError:
-        raise DatabaseUnavailableError(Problem("DATABASE_URL", "the database can't be reached")) from None
 
 
 def observed(gateway: Gateway) -> Gateway:
@@ -69,9 +118,9 @@ def observed(gateway: Gateway) -> Gateway:
 async def examine_stripe(settings: Settings) -> "Sequence[Finding]":
     """What is right and wrong at Stripe: rights of the key, webhook endpoints. Raises ``GatewayError``."""
     transport = stripe_transport(settings)
-    from booking_payments.adapters.stripe.examination import examine
+    from booking_payments.adapters.gateways.stripe.examination import examine
 
     try:
-        return await examine(transport, livemode=settings.livemode)
+        return await examine(transport, livemode=settings.stripe_livemode)
     finally:
         await transport.close()

@@ -27,7 +27,7 @@ from typing import Any, Final
 import structlog
 
 from booking_payments.adapters.telemetry.traces import MissingExtraError, set_up_traces
-from booking_payments.runtime.settings import GatewayName, Settings
+from booking_payments.runtime.settings import STRIPE, Settings
 
 BACKLOG: Final = 2048
 SPREADS: Final = sys.platform == "linux"
@@ -61,7 +61,7 @@ def load_stripe_sdk(settings: Settings) -> None:
 
     Does nothing with another gateway, or where the SDK is loaded already or not installed.
     """
-    if settings.gateway is GatewayName.STRIPE:
+    if STRIPE in settings.gateways:
         import_without("stripe", without=("requests", "httpx"))
 
 

@@ -1,12 +1,12 @@
 """The services of one process, as a way in receives them from the composition root."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from booking_payments.adapters.bank_transfer import TransferDesk
+from booking_payments.adapters.gateways.bank_transfer import TransferDesk
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
@@ -37,6 +37,8 @@ class Readiness:
 class Services:
     """The facade, what stored answers need, and what runs beside the app while it lives.
 
+    ``gateway`` is the default one, ``gateways`` are all of them by name, ``gateway_titles`` what customers read of
+    each.
     ``background`` is entered when the app starts and left when it stops. ``sandbox`` is there only with the fake
     gateway: the customer's side of its 3-D Secure window; ``transfers`` only with the gateway for bank transfers: the
     operator's side. ``limits`` is missing where rates are not bounded, and where no HTTP is served.
@@ -44,6 +46,8 @@ class Services:
 
     payments: BookingPayments
     gateway: Gateway
+    gateways: Mapping[str, Gateway] = field(factory=dict)
+    gateway_titles: Mapping[str, str] = field(factory=dict)
     storage: Storage
     clock: Clock
     ids: Ids

@@ -9,10 +9,11 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, tzinfo
 from decimal import Decimal
 from enum import StrEnum
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Self
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
@@ -26,6 +27,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.presenting import SUFFIX_LENGTH, is_suffix
 from booking_payments.domain.refunds import CustomerRefunds
+from booking_payments.ports.gateway_plugin import GROUP
 from booking_payments.ports.publisher import BROKER, WEBHOOK
 from booking_payments.ports.schema_name import SCHEMA_PARAMETER, is_schema_name
 from booking_payments.ports.signing_key import signing_key
@@ -62,12 +64,11 @@ _OTHER_DRIVERS: Final = frozenset(
 """Parameters of an address that only asyncpg and its dialect know: libpq refuses them."""
 
 
-class GatewayName(StrEnum):
-    """Who moves the money."""
-
-    STRIPE = "stripe"
-    BANK_TRANSFER = "bank_transfer"
-    FAKE = "fake"
+STRIPE: Final = "stripe"
+BANK_TRANSFER: Final = "bank_transfer"
+MANUAL: Final = "manual"
+FAKE: Final = "fake"
+"""The gateways of this package; another package may bring others (``ports.gateway_plugin``)."""
 
 
 class AfterDeadLetter(StrEnum):
@@ -294,6 +295,19 @@ def _method_types(value: Any) -> Any:
     return types
 
 
+def _gateway_name(value: Any) -> Any:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", str(value), re.ASCII):
+        raise ValueError
+    return value
+
+
+def _gateway_names(value: Any) -> Any:
+    names = tuple(_gateway_name(each) for each in _split(value))
+    if len(set(names)) != len(names):
+        raise ValueError
+    return names
+
+
 Fraction = Annotated[Decimal, BeforeValidator(_plain_decimal), Field(lt=1)]
 Amount = Annotated[Decimal, BeforeValidator(_plain_decimal)]
 Count = Annotated[int, BeforeValidator(_plain_int)]
@@ -304,10 +318,17 @@ SigningSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_sig
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 
+GatewayText = Annotated[str, BeforeValidator(_gateway_name)]
+GatewayNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_gateway_names)]
 MethodTypes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_method_types)]
 
 _METHOD_TYPES: Final = "must be types of payment methods in Stripe's words, separated by commas: card,sepa_debit"
 _AMOUNT: Final = "must be an amount in major units and not negative, such as 0.30"
+
+
+def _nothing_given(_: str) -> tuple[str, str] | None:
+    """The look-up of settings that were not loaded from anywhere."""
+    return None
 
 
 class Settings(BaseSettings):
@@ -321,6 +342,7 @@ class Settings(BaseSettings):
     """Whether nobody calls this process over HTTP: then nobody needs tokens, and webhooks need not come in here."""
 
     _read_from: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _look_up: Callable[[str], tuple[str, str] | None] = PrivateAttr(default_factory=lambda: _nothing_given)
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -368,8 +390,15 @@ class Settings(BaseSettings):
         alias="INSTALLATION_ID",
         description="must be 1 to 64 letters, digits, dots, dashes and underscores",
     )
-    given_gateway: GatewayName | None = Field(
-        None, alias="PAYMENT_GATEWAY", description="must be stripe, bank_transfer or fake"
+    given_gateway: GatewayText | None = Field(
+        None,
+        alias="PAYMENT_GATEWAY",
+        description="must be stripe, bank_transfer, manual, fake, or a gateway of another package",
+    )
+    given_gateways: GatewayNames = Field(
+        (),
+        alias="PAYMENT_GATEWAYS",
+        description="must be names of gateways separated by commas, the default one first: stripe,manual",
     )
     bank_transfer_pay_to: str | None = Field(
         None,
@@ -587,23 +616,36 @@ class Settings(BaseSettings):
         """The name under which the setting ``name`` was given, with the prefix or without; None where it was not."""
         return self._read_from.get(name)
 
+    def value_of(self, name: str) -> str | None:
+        """The text that was given for the setting ``name``, be it of this package or a gateway's own; None for none."""
+        found = self._look_up(name)
+        return found[1].strip() if found else None
+
     @property
     def prefixed(self) -> tuple[str, ...]:
         """The names with the prefix that were read."""
         return tuple(sorted(given for name, given in self._read_from.items() if given != name))
 
     @property
-    def gateway(self) -> GatewayName:
-        """Stripe when there is a key for it, unless said otherwise."""
-        return self.given_gateway or (GatewayName.STRIPE if self.stripe_secret_key else GatewayName.FAKE)
+    def gateways(self) -> tuple[str, ...]:
+        """The names of the gateways, the default one first: Stripe when there is a key for it, unless set otherwise."""
+        return self.given_gateways or (self.given_gateway or (STRIPE if self.stripe_secret_key else FAKE),)
+
+    @property
+    def gateway(self) -> str:
+        """The default gateway."""
+        return self.gateways[0]
 
     @property
     def livemode(self) -> bool:
-        """Whether real money moves."""
-        if self.gateway is GatewayName.BANK_TRANSFER:
-            return True
+        """Whether real money may move."""
+        return self.stripe_livemode or not {STRIPE, FAKE}.issuperset(self.gateways)
+
+    @property
+    def stripe_livemode(self) -> bool:
+        """Whether Stripe's key moves real money."""
         key = self.stripe_secret_key
-        return self.gateway is GatewayName.STRIPE and key is not None and is_live(key.get_secret_value())
+        return STRIPE in self.gateways and key is not None and is_live(key.get_secret_value())
 
     @property
     def listens_on_loopback(self) -> bool:
@@ -612,20 +654,9 @@ class Settings(BaseSettings):
 
     @property
     def in_development(self) -> bool:
-        """The fake gateway on loopback: nobody else can call and no real money moves."""
-        return self.gateway is GatewayName.FAKE and self.listens_on_loopback
-
-    @property
-    def webhook_names(self) -> tuple[str, ...]:
-        """The names under which webhooks are taken, the gateway's own first. The fake gateway speaks Stripe's language,
-        so it takes what is sent to Stripe's address, too; bank transfers send no webhooks."""
-        match self.gateway:
-            case GatewayName.FAKE:
-                return (GatewayName.FAKE.value, GatewayName.STRIPE.value)
-            case GatewayName.BANK_TRANSFER:
-                return ()
-            case GatewayName.STRIPE:
-                return (GatewayName.STRIPE.value,)
+        """The fake gateway on loopback, alone or beside the manual one: nobody else can call, and no money moves by
+        itself."""
+        return FAKE in self.gateways and {FAKE, MANUAL}.issuperset(self.gateways) and self.listens_on_loopback
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
@@ -733,11 +764,16 @@ def load_settings(
     file = _file(env_file)
     sources = (os.environ if env is None else env, file)
     values, read_from = dict[str, Any](), dict[str, str]()
-    for name in SETTING_NAMES:
-        names = [(said, source) for said in (f"{PREFIX}{name}", name) for source in sources]
-        given = next(((said, source[said]) for said, source in names if source.get(said, "").strip()), None)
+
+    def look_up(name: str) -> tuple[str, str] | None:
+        """The name under which a setting was given, and its text; None where it was not."""
         if (overrides or {}).get(name, "").strip():
-            given = (name, (overrides or {})[name])
+            return name, (overrides or {})[name]
+        names = [(said, source) for said in (f"{PREFIX}{name}", name) for source in sources]
+        return next(((said, source[said]) for said, source in names if source.get(said, "").strip()), None)
+
+    for name in SETTING_NAMES:
+        given = look_up(name)
         if given is not None:
             read_from[name], values[name] = given
     try:
@@ -746,7 +782,7 @@ def load_settings(
         raise SettingsError(*_as_given(_explained(error), read_from)) from None
     except SettingsError as error:
         raise SettingsError(*_as_given(error.problems, read_from)) from None
-    settings._read_from = read_from
+    settings._read_from, settings._look_up = read_from, look_up
     return settings
 
 
@@ -826,6 +862,10 @@ _TOKENS_MISSING: Final = Problem(
 
 
 def _misfits(settings: Settings) -> Iterator[Problem]:
+    unknown = tuple(_unknown_gateways(settings))
+    if unknown:  # what else is wrong depends on which gateways there are
+        yield from unknown
+        return
     yield from _gateway_misfits(settings)
     yield from _secret_misfits(settings)
     yield from _token_misfits(settings)
@@ -834,12 +874,28 @@ def _misfits(settings: Settings) -> Iterator[Problem]:
     yield from _message_misfits(settings)
 
 
+def _unknown_gateways(settings: Settings) -> Iterator[Problem]:
+    """Gateways that are neither ours nor any installed package's."""
+    for name in settings.gateways:
+        if name not in (STRIPE, BANK_TRANSFER, MANUAL, FAKE) and not entry_points(group=GROUP, name=name):
+            setting = "PAYMENT_GATEWAYS" if settings.given_gateways else "PAYMENT_GATEWAY"
+            installed = ", ".join(sorted(entry_points(group=GROUP).names))
+            yield Problem(setting, f"must name gateways that are installed: {installed}")
+
+
 def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
-    if settings.gateway is GatewayName.BANK_TRANSFER:
-        if settings.bank_transfer_pay_to is None:
-            yield Problem("BANK_TRANSFER_PAY_TO", "set it to the account that customers send their money to")
-        return
-    on_stripe = settings.gateway is GatewayName.STRIPE
+    if settings.given_gateways and settings.given_gateway not in (None, settings.given_gateways[0]):
+        yield Problem("PAYMENT_GATEWAY", "must be the first of PAYMENT_GATEWAYS, which is the default; or leave it out")
+    if {STRIPE, FAKE}.issubset(settings.gateways):
+        yield Problem("PAYMENT_GATEWAYS", "must not name both stripe and fake, which speaks Stripe's language")
+    if BANK_TRANSFER in settings.gateways and settings.bank_transfer_pay_to is None:
+        yield Problem("BANK_TRANSFER_PAY_TO", "set it to the account that customers send their money to")
+    if STRIPE in settings.gateways or FAKE in settings.gateways:
+        yield from _stripe_misfits(settings)
+
+
+def _stripe_misfits(settings: Settings) -> Iterator[Problem]:
+    on_stripe = STRIPE in settings.gateways
     if on_stripe and settings.stripe_secret_key is None:
         yield Problem("STRIPE_SECRET_KEY", "set it to the secret key: the Stripe gateway cannot work without")
     if on_stripe and settings.stripe_publishable_key is None:
@@ -857,9 +913,9 @@ def _secret_misfits(settings: Settings) -> Iterator[Problem]:
     """What only a process that is called over HTTP needs to know secrets for."""
     if settings.embedded:
         return
-    if settings.gateway is GatewayName.STRIPE and not settings.webhook_secrets:
+    if STRIPE in settings.gateways and not settings.webhook_secrets:
         yield Problem("STRIPE_WEBHOOK_SECRET", "set it to the endpoint's signing secret: the Stripe gateway needs it")
-    if settings.gateway is GatewayName.FAKE and not settings.webhook_secrets:
+    if FAKE in settings.gateways and not settings.webhook_secrets:
         yield Problem("STRIPE_WEBHOOK_SECRET", "set it: others can reach HOST, and the default is known to everybody")
     if settings.given_jwt_secret is None and settings.jwt_public_key is None and not settings.in_development:
         yield _TOKENS_MISSING
@@ -912,7 +968,7 @@ def _fee_misfits(settings: Settings) -> Iterator[Problem]:
 
 
 def _worker_misfits(settings: Settings) -> Iterator[Problem]:
-    if settings.workers > 1 and not (settings.on_postgresql and settings.gateway is not GatewayName.FAKE):
+    if settings.workers > 1 and not (settings.on_postgresql and FAKE not in settings.gateways):
         yield Problem("WORKERS", "must be 1, unless DATABASE_URL names PostgreSQL and the gateway is not the fake one")
 
 

@@ -1,18 +1,19 @@
 """A whole house in memory: the real use cases over the in-memory adapters, on a clock that tests move."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway, due_deliveries
+from booking_payments.adapters.gateways.stripe import amounts
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.clock import ManualClock
-from booking_payments.adapters.memory.gateway import FakeGateway, due_deliveries
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, MemoryPublisher
 from booking_payments.adapters.memory.stores import MemoryStorage
-from booking_payments.adapters.stripe import amounts
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.callers import Caller
+from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, WebhookResult
 from booking_payments.application.world import PaymentConfig, World
@@ -49,6 +50,7 @@ class House:
 
     The gateway's clock runs ``gateway_behind`` ours; its largest charge has ``amount_digits`` in Stripe's minor units;
     ``refused_in_action`` is what it refuses while the customer is to act.
+    ``others`` are gateways beside the fake one, by name.
     ``consumers`` are the app's functions that take messages, async or not; ``settle`` has them called.
     Without ``config`` Ann may choose how her payments are captured, which the default configuration forbids.
     """
@@ -63,6 +65,7 @@ class House:
         amount_digits: int = amounts.DIGITS,
         refused_in_action: Collection[str] = (),
         consumers: Sequence[Consumer] = (),
+        others: Mapping[str, ConnectedGateway] | None = None,
     ) -> None:
         random = Random(seed)  # noqa: S311 - repeatable on purpose
         self.clock = ManualClock(NOW)
@@ -79,6 +82,7 @@ class House:
             gateway=FakeGateway(self.stripe, self.clock),
             webhooks=StripeWebhooks([SECRET]),
             webhook_names=("fake", "stripe"),
+            others=others or {},
             channels={CHANNEL: _Both(self.publisher, consumers)},
             clock=self.clock,
             ids=RandomIds(random),

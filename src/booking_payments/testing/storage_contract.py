@@ -44,6 +44,7 @@ from booking_payments.ports.storage import (
     Watch,
     Work,
 )
+from booking_payments.testing import storage_samples as samples
 from booking_payments.testing.house import CHANNEL, NOW
 from booking_payments.testing.payment_builder import (
     USD_100,
@@ -247,6 +248,54 @@ class StorageContract:
                 tasks.start_soon(storage.transact, receive)
 
         assert len(await storage.read(lambda uow: uow.inbox.find("evt_1"))) == 1
+
+    # --- every value
+
+    async def test_every_field_is_stored_and_found(self, storage: Storage) -> None:
+        await self._take(storage, *samples.PREPARE, *samples.STORE)
+
+        values = (samples.BOOKING, samples.PAYMENT, samples.WATCH, samples.HANDOVER, samples.ENTRY, samples.ANSWER)
+        assert await storage.transact(self._stored) == [samples.fields_of(each) for each in values]
+
+    async def test_every_field_that_may_change_is_changed(self, storage: Storage) -> None:
+        await self._take(storage, *samples.PREPARE, *samples.STORE, *samples.CHANGE)
+
+        assert await storage.transact(self._stored) == [samples.fields_of(after) for _, after, _ in samples.CHANGES]
+
+    async def test_every_field_of_what_is_only_added_is_stored(self, storage: Storage) -> None:
+        await self._take(storage, *samples.PREPARE, *samples.STORE)
+
+        journal = await storage.read(lambda uow: uow.payments.journal(samples.PAYMENT.id))
+        postings = await storage.read(lambda uow: uow.payments.postings(samples.PAYMENT.id))
+        records = await storage.read(lambda uow: uow.audit.latest(2))
+        deliveries = await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
+        assert tuple(journal) == samples.FACTS
+        assert (tuple(postings), tuple(records)) == (samples.POSTINGS, (samples.RECORD,))
+        assert tuple(each.message for each in deliveries) == samples.MESSAGES
+
+    def test_every_field_has_a_value_and_another_one_in_these_tests(self) -> None:
+        assert [samples.unchanged(*each) for each in samples.CHANGES] == [set()] * len(samples.CHANGES)
+        assert [samples.unset(before) & samples.unset(after) for before, after, _ in samples.CHANGES] == [
+            set() for _ in samples.CHANGES
+        ]
+        assert samples.unset(samples.RECORD) == set()
+        assert [samples.unset(each) for each in samples.MESSAGES] == [{"cursor"}] * len(samples.MESSAGES)
+
+    async def _take(self, storage: Storage, *steps: samples.Step) -> None:
+        for step in steps:
+            await storage.transact(step.work, step.subject)
+
+    async def _stored(self, uow: UnitOfWork) -> list[dict[str, Any]]:
+        payment_id, answer = samples.PAYMENT.id, samples.ANSWER
+        found = (
+            await uow.bookings.get(samples.BOOKING.id),
+            await uow.payments.get(payment_id),
+            await uow.payments.watch(payment_id),
+            await uow.payments.handover(payment_id),
+            *await uow.inbox.find(samples.EVENT_ID),
+            await uow.answers.get(answer.caller, answer.route, answer.key),
+        )
+        return [samples.fields_of(each) for each in found]
 
     # --- bookings
 
@@ -486,7 +535,7 @@ class StorageContract:
         ],
     )
     async def test_what_belongs_to_one_payment_is_no_other_payments(
-        self, storage: Storage, facts: Sequence[ev.Fact]
+        self, storage: Storage, facts: Sequence[ev.Event]
     ) -> None:
         await store(storage, booking(1), booking(2))
         await stored(storage, started_payment(booking(1), 1).happen(*facts))
@@ -552,7 +601,7 @@ class StorageContract:
     async def test_a_payment_is_listed_under_the_status_that_it_has_come_to(self, storage: Storage) -> None:
         await store(storage, booking())
         life, captured = started_payment(booking()), FeePolicy().of_booking(USD_100)
-        steps: list[tuple[ev.Fact, ...]] = [
+        steps: list[tuple[ev.Event, ...]] = [
             (),
             (ev.IntentLinked(intent_id="pi_1"), ev.MethodAttached(), ev.ActionRequired()),
             (ev.ProcessingStarted(),),
@@ -716,7 +765,7 @@ class StorageContract:
         )
         closed = attrs.evolve(opened, dispute_id="du_2", status=DisputeStatus.WARNING_CLOSED)
         await store(storage, *(booking(number) for number in range(1, 5)))
-        lives: list[tuple[ev.Fact, ...]] = [(paid,), (paid, refund), (paid, opened), (paid, closed)]
+        lives: list[tuple[ev.Event, ...]] = [(paid,), (paid, refund), (paid, opened), (paid, closed)]
         for number, facts in enumerate(lives, start=1):
             await stored(storage, started_payment(booking(number), number).happen(*facts))
 

@@ -1,6 +1,7 @@
 """``bookings``, ``payments capture|cancel`` and ``disputes list``: what the HTTP API can do, on the command line."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from booking_payments.entrypoints.cli import main
 from booking_payments.runtime.settings import SETTING_NAMES
 
 
-@pytest.fixture(autouse=True)
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A paid booking, one whose money is held, one that nobody has paid, and a disputed one."""
-    monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
-        monkeypatch.delenv(name, raising=False)
-    with open_payments_sync(migrate=True) as payments:
+@pytest.fixture(scope="module")
+def four_bookings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with books in which are a paid booking, one whose money is held, one that nobody has paid, and a
+    disputed one."""
+    folder = tmp_path_factory.mktemp("four-bookings")
+    settings = {"DATABASE_URL": f"sqlite:///{folder / 'booking-payments.db'}"}
+    with open_payments_sync(settings, env_file=None, migrate=True) as payments:
         paid, held, _, disputed = (payments.register_booking(seat(each)).booking for each in REFERENCES)
         payments.process_booking_payment(paid, "pm_card_visa")
         payments.start_payment(
@@ -28,6 +29,16 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         )
         payments.process_booking_payment(disputed, "pm_card_createDispute")
         payments.reconcile()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def database(tmp_path: Path, four_bookings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of the books with the four bookings."""
+    monkeypatch.chdir(tmp_path)
+    for name in SETTING_NAMES:
+        monkeypatch.delenv(name, raising=False)
+    shutil.copytree(four_bookings, tmp_path, dirs_exist_ok=True)
 
 
 REFERENCES = ("PAID-1", "HELD-1", "OPEN-1", "DISP-1")

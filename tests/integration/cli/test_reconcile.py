@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -28,11 +29,11 @@ COMMANDS = ["reconcile", "ledger check", "webhooks list", "webhooks replay --fai
 
 
 @pytest.fixture(autouse=True)
-def _migrated_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _migrated_directory(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in SETTING_NAMES:
         monkeypatch.delenv(name, raising=False)
-    run("migrate")
+    shutil.copy(sqlite_template, tmp_path / DATABASE)
 
 
 def run(line: str, **env: str) -> Result:

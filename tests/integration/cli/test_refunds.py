@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,11 +26,11 @@ T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
-def _migrated_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _migrated_directory(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in SETTING_NAMES:
         monkeypatch.delenv(name, raising=False)
-    assert run("migrate").exit_code == 0
+    shutil.copy(sqlite_template, tmp_path / "booking-payments.db")
 
 
 def run(*args: str) -> Result:

@@ -1,13 +1,14 @@
 """``transfers``: an operator says at a terminal what happened on the account."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from booking_payments.adapters.bank_transfer import METHOD
+from booking_payments.adapters.gateways.bank_transfer import METHOD
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments_sync
@@ -18,7 +19,7 @@ PAY_TO = "Example Cinemas, DE02 1203 0000 0000 2020 51"
 
 
 @pytest.fixture(autouse=True)
-def _set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _set_up(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in SETTING_NAMES:
         monkeypatch.delenv(name, raising=False)
@@ -26,7 +27,7 @@ def _set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYMENT_GATEWAY", "bank_transfer")
     monkeypatch.setenv("BANK_TRANSFER_PAY_TO", PAY_TO)
     monkeypatch.setenv("JWT_SECRET", "x" * 32)
-    assert CliRunner().invoke(main, ["migrate"]).exit_code == 0
+    shutil.copy(sqlite_template, tmp_path / "payments.db")
 
 
 def asked() -> tuple[str, str]:

@@ -13,7 +13,7 @@ from tests.integration.http.exploring import BEYOND_THE_DOCUMENT, Exploration, e
 
 NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 SEED = random.SystemRandom().randrange(2**31) if NIGHTLY else 1
-EXAMPLES = 900 if NIGHTLY else 35
+EXAMPLES = 900 if NIGHTLY else 12
 CASES = 20_000 if NIGHTLY else 1_000
 PHASES = {"examples", "coverage", "fuzzing", "stateful"}
 

@@ -9,8 +9,9 @@ import pytest
 
 from tests.integration.http.api import Api, bearer, problem_of
 from tests.integration.http.routes import DOCUMENT, OPERATIONS
+from tests.rows import row
 
-WEBHOOK = "/api/webhooks/stripe/"
+WEBHOOK = "/api/webhooks/{gateway}/"
 EVERYTHING = bearer("ann", "payments:operate bookings:write")
 JSON = "application/json"
 
@@ -134,13 +135,14 @@ def test_there_are_routes_to_ask() -> None:
 
 
 @pytest.mark.parametrize("path", ROUTES)
-@pytest.mark.parametrize("name", NEVER_JSON)
-def test_what_is_no_json_object_is_refused(api: Api, path: str, name: str) -> None:
-    response = send(api, path, NEVER_JSON[name])
+def test_what_is_no_json_object_is_refused(api: Api, path: str) -> None:
+    for name, body in NEVER_JSON.items():
+        with row(name):
+            response = send(api, path, body)
 
-    optional = name == "blank" and path != WEBHOOK
-    assert refused(response) or optional, response.text
-    assert response.status_code in (400, 413) or optional, response.text
+            optional = name == "blank" and path != WEBHOOK
+            assert refused(response) or optional, response.text
+            assert response.status_code in (400, 413) or optional, response.text
 
 
 @pytest.mark.parametrize("path", OURS)
@@ -158,9 +160,10 @@ def test_an_event_may_hold_what_it_likes_and_is_never_a_5xx(api: Api, name: str)
 
 
 @pytest.mark.parametrize(("path", "field"), [(path, field) for path in OURS for field in ROUTES[path]])
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_value_in_any_field_is_never_a_5xx(api: Api, path: str, field: str, name: str) -> None:
-    refused(send(api, path, b'{"' + field.encode() + b'": ' + WRONG[name] + b"}"))
+def test_a_wrong_value_in_any_field_is_never_a_5xx(api: Api, path: str, field: str) -> None:
+    for name, value in WRONG.items():
+        with row(name):
+            refused(send(api, path, b'{"' + field.encode() + b'": ' + value + b"}"))
 
 
 EVENT_FIELDS = ["id", "object", "type", "livemode", "created", "data", "account", "api_version"]
@@ -210,7 +213,8 @@ def test_a_body_that_is_too_large_is_413_with_and_without_a_length(api: Api, pat
     size = (512 if path == WEBHOOK else 64) * 1024 + 1
     if path == WEBHOOK:
         known = api.deliver(b" " * size)
-        chunked = api.post(path, headers={"Stripe-Signature": "t=1,v1=00"}, content=(b" " * 8192 for _ in range(70)))
+        target = path.format(gateway="stripe")
+        chunked = api.post(target, headers={"Stripe-Signature": "t=1,v1=00"}, content=(b" " * 8192 for _ in range(70)))
     else:
         known = send(api, path, b" " * size)
         target = path.format(booking_id="bk_1", payment_id="pay_1", intent_id="pi_1")

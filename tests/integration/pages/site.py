@@ -84,7 +84,7 @@ def open_site(house: House | None = None, **changes: str) -> Iterator[Site]:
     """The pages of a house, with settings of its own."""
     house = house or House()
     given = settings(**changes)
-    with_fake = given.gateway.value == "fake"
+    with_fake = given.gateway == "fake"
     services = evolve(services_of(house, changes=changes), settings=given, sandbox=house.stripe if with_fake else None)
     with TestClient(create_app(services), raise_server_exceptions=False) as client:
         yield Site(client=client, house=house)

@@ -14,8 +14,24 @@ from attrs import define, evolve, field, frozen
 from booking_payments.adapters.memory.audit import MemoryAudit
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor, unknown_cursor
 from booking_payments.adapters.memory.overview import MemoryOverview
+from booking_payments.adapters.unit_of_work import (
+    ChangeSet,
+    Database,
+    Loaded,
+    PaymentChange,
+    RecordedJobs,
+    RecordingBookings,
+    RecordingInbox,
+    RecordingOutbox,
+    RecordingPayments,
+    Scope,
+    ScopeKind,
+    Session,
+    StoredPayment,
+    gateway_ids,
+)
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.events import OperationIntended, Recorded
+from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
@@ -81,6 +97,22 @@ class Tables:
     audit: dict[int, AuditRecord] = field(factory=dict)
     reports: dict[int, DriftReport] = field(factory=dict)
 
+    def add_message(self, message: Message) -> None:
+        """Store a message behind all others of its booking, for every recorded channel."""
+        sequence = self.sequences.get(message.booking_id, 0) + 1
+        self.sequences[message.booking_id] = sequence
+        self.messages[message.id] = evolve(message, sequence=sequence)
+        if self.channels:
+            self.give(message.id)
+        else:
+            self.unassigned[message.id] = None
+
+    def give(self, message_id: str) -> None:
+        """Have a message delivered on every recorded channel."""
+        for channel in sorted(self.channels):
+            delivery = Delivery(message=self.messages[message_id], channel=channel)
+            self.deliveries[channel, message_id] = MemoryDelivery(delivery=delivery)
+
     def copy(self) -> "Tables":
         return Tables(**{name: dict(getattr(self, name)) for name in Tables.__annotations__})
 
@@ -106,60 +138,117 @@ class MemoryStorage:
         return await work(MemoryUnitOfWork(self._tables.copy()))
 
 
-class MemoryJobs:
-    """Collects what a transaction asks for."""
-
-    def __init__(self) -> None:
-        self.deferred: list[tuple[Job, datetime]] = []
-
-    def defer(self, job: Job, run_at: datetime) -> None:
-        self.deferred.append((job, run_at))
-
-
 class MemoryUnitOfWork:
-    """One transaction over its own copy of the tables."""
+    """One transaction over its own copy of the tables. What is recorded is written at once."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, database: Database | None = None) -> None:
         self.tables = tables
-        self.bookings = MemoryBookings(tables)
-        self.payments = MemoryPayments(tables)
+        session = Session(database or MemoryDatabase(tables), at_once=True)
+        self.bookings = MemoryBookings(session, tables)
+        self.payments = MemoryPayments(session, tables)
         self.books = MemoryBooks(tables)
-        self.inbox = MemoryInbox(tables)
+        self.inbox = MemoryInbox(session, tables)
         self.answers = MemoryAnswers(tables)
-        self.outbox = MemoryOutbox(tables)
+        self.outbox = MemoryOutbox(session, tables)
         self.channels = MemoryChannels(tables.channels)
-        self.audit = MemoryAudit(tables.audit)
+        self.audit = MemoryAudit(session, tables.audit)
         self.overview = MemoryOverview(
             tables.payments, tables.journals, tables.postings, tables.watches, tables.inbox, tables.reports
         )
-        self.jobs = MemoryJobs()
+        self.jobs = RecordedJobs()
 
 
-class MemoryBookings:
-    """The bookings of the port, in memory."""
+class MemoryDatabase:
+    """Loads from the tables of one transaction, and writes to them."""
 
     def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def load(self, scope: Scope) -> Loaded:
+        tables = self._tables
+        match scope.kind:
+            case ScopeKind.BOOKING | ScopeKind.LOCKED_BOOKING:
+                return Loaded(booking=tables.bookings.get(scope.id))
+            case ScopeKind.EVENT:
+                return Loaded(entries=[row for row in tables.inbox.values() if row.event_id == scope.id])
+            case ScopeKind.PAYMENTS_OF_BOOKING:
+                found = [each for each in tables.payments.values() if each.booking_id == scope.id]
+                found.sort(key=lambda payment: payment.created_at)
+            case ScopeKind.PAYMENT | ScopeKind.GATEWAY_ID:
+                is_id = scope.kind is ScopeKind.PAYMENT
+                payment = tables.payments.get(scope.id if is_id else tables.gateway_ids.get(scope.id, ""))
+                found = [payment] if payment else []
+        return Loaded(payments=[self._stored(payment) for payment in found])
+
+    def _stored(self, payment: Payment) -> StoredPayment:
+        watch, handover = self._tables.watches.get(payment.id, Watch()), self._tables.handovers.get(payment.id)
+        return StoredPayment(payment=payment, watch=watch, handover=handover)
+
+    async def flush(self, changes: ChangeSet) -> None:
+        tables = self._tables
+        for booking in changes.new_bookings:
+            self._add_booking(booking)
+        for its, booking in changes.bookings.items():
+            tables.bookings[its] = evolve(tables.bookings[its], status=booking.status, end_reason=booking.end_reason)
+        for change in changes.payments.values():
+            self._change_payment(change)
+        for key, each in changes.entries.items():
+            tables.inbox[key] = each.entry
+        for message in changes.messages:
+            tables.add_message(message)
+        for record in changes.records:
+            tables.audit[len(tables.audit) + 1] = record
+
+    def _add_booking(self, booking: Booking) -> None:
+        known = self._tables.bookings
+        others = (row.reference for row in known.values() if row.status.is_live)
+        if booking.id in known or (booking.status.is_live and booking.reference in others):
+            raise AlreadyExists(booking.reference)
+        known[booking.id] = booking
+
+    def _change_payment(self, change: PaymentChange) -> None:
+        tables, its = self._tables, change.payment_id
+        if change.payment is not None:
+            self._append(change.payment, change)
+        if change.watch is not None:
+            tables.watches[its] = change.watch
+        if change.handover is not None:
+            tables.handovers[its] = change.handover
+
+    def _append(self, payment: Payment, change: PaymentChange) -> None:
+        tables = self._tables
+        known = tables.journals.get(payment.id, ())
+        if [entry.sequence for entry in change.recorded] != list(range(len(known) + 1, payment.version + 1)):
+            raise AlreadyExists(f"{payment.id} has moved on")
+        if payment.holds_booking and any(
+            other.booking_id == payment.booking_id and other.holds_booking and other.id != payment.id
+            for other in tables.payments.values()
+        ):
+            raise AlreadyExists(payment.booking_id)
+        for key in change.idempotency_keys:
+            if key in tables.keys:
+                raise AlreadyExists(key)
+            tables.keys[key] = payment.id
+        for gateway_id in gateway_ids(payment):
+            if tables.gateway_ids.setdefault(gateway_id, payment.id) != payment.id:
+                raise AlreadyExists(gateway_id)
+        tables.payments[payment.id] = payment
+        tables.journals[payment.id] = (*known, *change.recorded)
+        tables.postings[payment.id] = (*tables.postings.get(payment.id, ()), *change.postings)
+
+
+class MemoryBookings(RecordingBookings):
+    """The bookings of the port, in memory."""
+
+    def __init__(self, session: Session, tables: Tables) -> None:
+        super().__init__(session)
         self._rows = tables.bookings
         self._payments = tables.payments
         self._messages = tables.messages
 
-    async def add(self, booking: Booking) -> None:
-        if booking.id in self._rows or (booking.status.is_live and await self.by_reference(booking.reference)):
-            raise AlreadyExists(booking.reference)
-        self._rows[booking.id] = booking
-
-    async def get(self, booking_id: str) -> Booking | None:
-        return self._rows.get(booking_id)
-
     async def by_reference(self, reference: str) -> Booking | None:
         live = (row for row in self._rows.values() if row.reference == reference and row.status.is_live)
         return next(live, None)
-
-    async def lock(self, booking_id: str) -> Booking | None:
-        return self._rows.get(booking_id)
-
-    async def save(self, booking: Booking) -> None:
-        self._rows[booking.id] = evolve(self._rows[booking.id], status=booking.status, end_reason=booking.end_reason)
 
     async def due_to_warn(
         self, now: datetime, until: datetime, limit: int, booking_id: str | None = None
@@ -194,51 +283,12 @@ class MemoryBookings:
         return (row for row in self._rows.values() if row.status is BookingStatus.PENDING)
 
 
-class MemoryPayments:
+class MemoryPayments(RecordingPayments):
     """The payments of the port, in memory."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, session: Session, tables: Tables) -> None:
+        super().__init__(session)
         self._tables = tables
-
-    async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
-        tables = self._tables
-        known = tables.journals.get(payment.id, ())
-        if [entry.sequence for entry in recorded] != list(range(len(known) + 1, payment.version + 1)):
-            raise AlreadyExists(f"{payment.id} has moved on")
-        if payment.holds_booking and any(
-            other.booking_id == payment.booking_id and other.holds_booking and other.id != payment.id
-            for other in tables.payments.values()
-        ):
-            raise AlreadyExists(payment.booking_id)
-        self._claim_keys(payment, recorded)
-        self._claim_gateway_ids(payment)
-        tables.payments[payment.id] = payment
-        tables.journals[payment.id] = (*known, *recorded)
-        tables.postings[payment.id] = (*tables.postings.get(payment.id, ()), *postings)
-
-    def _claim_keys(self, payment: Payment, recorded: Sequence[Recorded]) -> None:
-        for entry in recorded:
-            if isinstance(entry.fact, OperationIntended):
-                key = entry.fact.idempotency_key
-                if key in self._tables.keys:
-                    raise AlreadyExists(key)
-                self._tables.keys[key] = payment.id
-
-    def _claim_gateway_ids(self, payment: Payment) -> None:
-        for gateway_id in gateway_ids(payment):
-            if self._tables.gateway_ids.setdefault(gateway_id, payment.id) != payment.id:
-                raise AlreadyExists(gateway_id)
-
-    async def get(self, payment_id: str) -> Payment | None:
-        return self._tables.payments.get(payment_id)
-
-    async def of_booking(self, booking_id: str) -> Sequence[Payment]:
-        found = [payment for payment in self._tables.payments.values() if payment.booking_id == booking_id]
-        return sorted(found, key=lambda payment: payment.created_at)
-
-    async def by_gateway_id(self, gateway_id: str) -> Payment | None:
-        payment_id = self._tables.gateway_ids.get(gateway_id)
-        return self._tables.payments.get(payment_id) if payment_id else None
 
     async def journal(self, payment_id: str) -> Sequence[Recorded]:
         return self._tables.journals.get(payment_id, ())
@@ -258,18 +308,6 @@ class MemoryPayments:
         return PaymentPage(
             items=tuple(rest[:limit]), next_cursor=encode_cursor(last.created_at, last.id) if last else None
         )
-
-    async def handover(self, payment_id: str) -> Handover | None:
-        return self._tables.handovers.get(payment_id)
-
-    async def keep_handover(self, payment_id: str, handover: Handover) -> None:
-        self._tables.handovers[payment_id] = handover
-
-    async def watch(self, payment_id: str) -> Watch:
-        return self._tables.watches.get(payment_id, Watch())
-
-    async def set_watch(self, payment_id: str, watch: Watch) -> None:
-        self._tables.watches[payment_id] = watch
 
     async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
         due = [
@@ -324,14 +362,6 @@ class MemoryBooks:
         return Story(payment=payment, journal=journal, postings=postings)
 
 
-def gateway_ids(payment: Payment) -> list[str]:
-    """All ids that the gateway has given to this payment's things."""
-    charges = [attempt.charge_id for attempt in payment.attempts]
-    refunds = [refund.gateway_refund_id for refund in payment.refunds]
-    disputes = [dispute.id for dispute in payment.disputes]
-    return [each for each in (payment.intent_id, *charges, *refunds, *disputes) if each]
-
-
 def _matches(payment: Payment, which: PaymentFilter) -> bool:
     return (
         which.status in (None, payment.status)
@@ -342,18 +372,13 @@ def _matches(payment: Payment, which: PaymentFilter) -> bool:
     )
 
 
-class MemoryInbox:
+class MemoryInbox(RecordingInbox):
     """The inbox of the port, in memory."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, session: Session, tables: Tables) -> None:
+        super().__init__(session)
         self._rows = tables.inbox
         self._refused = tables.refused
-
-    async def find(self, event_id: str) -> Sequence[InboxEntry]:
-        return [row for row in self._rows.values() if row.event_id == event_id]
-
-    async def put(self, entry: InboxEntry) -> None:
-        self._rows[entry.event_id, entry.type] = entry
 
     async def unfinished(self, limit: int) -> Sequence[InboxEntry]:
         open_rows = [row for row in self._rows.values() if not row.status.is_done]
@@ -408,36 +433,22 @@ class MemoryAnswers:
         return len(old)
 
 
-class MemoryOutbox:
+class MemoryOutbox(RecordingOutbox):
     """The outbox of the port, in memory. What a channel has is forgotten, unless it is read with a cursor."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, session: Session, tables: Tables) -> None:
+        super().__init__(session)
+        self._tables = tables
         self._messages = tables.messages
         self._rows = tables.deliveries
         self._unassigned = tables.unassigned
         self._channels = tables.channels
-        self._sequences = tables.sequences
-
-    async def append(self, *messages: Message) -> None:
-        for message in messages:
-            sequence = self._sequences.get(message.booking_id, 0) + 1
-            self._sequences[message.booking_id] = sequence
-            self._messages[message.id] = evolve(message, sequence=sequence)
-            if self._channels:
-                self._give(message.id)
-            else:
-                self._unassigned[message.id] = None
-
-    def _give(self, message_id: str) -> None:
-        for channel in sorted(self._channels):
-            delivery = Delivery(message=self._messages[message_id], channel=channel)
-            self._rows[channel, message_id] = MemoryDelivery(delivery=delivery)
 
     async def assign(self, limit: int) -> bool:
         if not self._channels:
             return True
         for message_id in list(self._unassigned)[:limit]:
-            self._give(message_id)
+            self._tables.give(message_id)
             del self._unassigned[message_id]
         return not self._unassigned
 

@@ -1,26 +1,23 @@
 """The audit trail in SQL. The database itself refuses to change or remove a record (migration 0003)."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import RowMapping, select
 
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.tables import audit
+from booking_payments.adapters.unit_of_work import RecordingAudit, Session
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 
-_ADD: Final = insert(audit)
 
-
-class SqlAudit:
+class SqlAudit(RecordingAudit):
     """The audit trail of the port, in SQL."""
 
-    def __init__(self, connection: Execute) -> None:
+    def __init__(self, session: Session, connection: Execute) -> None:
+        super().__init__(session)
         self._connection = connection
-
-    async def append(self, record: AuditRecord) -> None:
-        await self._connection.execute(_ADD, audit_values(record))
 
     async def latest(self, limit: int, booking_id: str | None = None) -> Sequence[AuditRecord]:
         statement = select(audit).order_by(audit.c.id.desc()).limit(limit)

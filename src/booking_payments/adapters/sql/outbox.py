@@ -19,15 +19,13 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 
 from booking_payments.adapters.memory.cursors import unknown_cursor
 from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.among import among, among_numbers
 from booking_payments.adapters.sql.execute import Execute
-from booking_payments.adapters.sql.failures import is_taken
+from booking_payments.adapters.unit_of_work import RecordingOutbox, Session
 from booking_payments.ports.publisher import MOST_COUNTED, Backlog, Delivery, Message
-from booking_payments.ports.storage import AlreadyExists
 
 _OUTBOX: Final = tables.outbox
 _CHANNELS: Final = tables.message_channels
@@ -55,20 +53,17 @@ _WITH_MESSAGE: Final = select(*_MESSAGE, *_DELIVERY, _OUTBOX.c.position).join_fr
 
 # --- writing ---------------------------------------------------------------------------------------------------
 
-_ADD: Final = insert(_OUTBOX).values(
+ADD: Final = insert(_OUTBOX).values(
     unassigned=case((exists(select(_CHANNELS.c.name)), literal_column("0")), else_=literal_column("1"))
 )
-_FAN_OUT: Final = insert(_ITS).from_select(
+FAN_OUT: Final = insert(_ITS).from_select(
     ["channel", "position", "booking_id", "sequence"],
     select(_CHANNELS.c.name, _OUTBOX.c.position, _OUTBOX.c.booking_id, _OUTBOX.c.sequence)
     .join_from(_OUTBOX, _CHANNELS, true())
-    .where(_OUTBOX.c.booking_id == bindparam("its_booking"), _OUTBOX.c.sequence >= bindparam("first")),
+    .where(among(_OUTBOX.c.id)),
 )
-"""Nobody adds or removes a channel between these two: that waits until this transaction has ended."""
-
-_NEXT: Final = select(func.coalesce(func.max(_OUTBOX.c.sequence), 0) + 1).where(
-    _OUTBOX.c.booking_id == bindparam("booking_id")
-)
+"""What was just added, for each recorded channel. Nobody adds or removes a channel between these two statements: that
+waits until this transaction has ended."""
 
 _HAS_CHANNEL: Final = select(exists(select(_CHANNELS.c.name)))
 _UNASSIGNED: Final = (
@@ -250,25 +245,12 @@ def _on(channel: str | None) -> dict[str, Any]:
     return {} if channel is None else {"on_channel": channel}
 
 
-class SqlOutbox:
+class SqlOutbox(RecordingOutbox):
     """The outbox of the port, in SQL."""
 
-    def __init__(self, connection: Execute) -> None:
+    def __init__(self, session: Session, connection: Execute) -> None:
+        super().__init__(session)
         self._connection = connection
-
-    async def append(self, *messages: Message) -> None:
-        if not messages:
-            return
-        booking_id = messages[0].booking_id
-        first = int((await self._connection.execute(_NEXT, {"booking_id": booking_id})).scalar_one())
-        values = [{**rows.message_values(each), "sequence": n} for n, each in enumerate(messages, first)]
-        try:
-            await self._connection.execute(_ADD, values if len(values) > 1 else values[0])
-        except IntegrityError as error:
-            if not is_taken(error):
-                raise
-            raise AlreadyExists(messages[0].id) from error
-        await self._connection.execute(_FAN_OUT, {"its_booking": booking_id, "first": first})
 
     async def assign(self, limit: int) -> bool:
         if not await self._is(_LEFT_UNASSIGNED):

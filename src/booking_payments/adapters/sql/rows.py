@@ -10,6 +10,7 @@ from attrs import evolve, fields, frozen
 from sqlalchemy import RowMapping
 
 from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_to_json, from_json, to_json
+from booking_payments.adapters.unit_of_work import StoredPayment
 from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus, EndReason
 from booking_payments.domain.events import AuthorizationReleased, BurntMethod, DriftFound, Recorded
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
@@ -238,11 +239,11 @@ def recorded_values(payment_id: str, recorded: Recorded) -> Values:
     return {
         "payment_id": payment_id,
         "sequence": recorded.sequence,
-        "type": fact_name(recorded.fact),
+        "type": fact_name(recorded.event),
         "at": recorded.at,
         "actor": recorded.actor,
         "cause": recorded.cause,
-        "data": fact_to_json(recorded.fact),
+        "data": fact_to_json(recorded.event),
     }
 
 
@@ -253,7 +254,7 @@ def recorded_from(row: Row) -> Recorded:
         at=row["at"],
         actor=row["actor"],
         cause=row["cause"],
-        fact=fact_from_json(row["type"], row["data"]),
+        event=fact_from_json(row["type"], row["data"]),
     )
 
 
@@ -312,6 +313,11 @@ def handover_from(row: Row) -> Handover | None:
     if secret is None and action is None:
         return None
     return Handover(client_secret=secret, next_action=msgspec.json.decode(action) if action else None)
+
+
+def stored_payment_from(row: Row) -> StoredPayment:
+    """The payment in a row, with what is kept beside its journal."""
+    return StoredPayment(payment=payment_from(row), watch=watch_from(row), handover=handover_from(row))
 
 
 def inbox_values(entry: InboxEntry) -> Values:

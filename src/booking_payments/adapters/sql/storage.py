@@ -17,12 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from booking_payments.adapters.memory.ids import SERVING_RUN
 from booking_payments.adapters.sql import engine as engines
 from booking_payments.adapters.sql.clock import DatabaseClock
+from booking_payments.adapters.sql.database import Retry
 from booking_payments.adapters.sql.engine import READS, normalize_url, open_engine
-from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_conflict, is_out_of_reach, is_unstorable, only_reads
-from booking_payments.adapters.sql.jobs import JobQueue
+from booking_payments.adapters.sql.jobs import JobQueue, sqlalchemy_errors
 from booking_payments.adapters.sql.tables import answers, installation, payments
-from booking_payments.adapters.sql.unit_of_work import Retry, SqlUnitOfWork
+from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import LIBRARY_ROUTE, CommitLost, StorageConflict, StorageDown, Subject, Work
@@ -208,8 +208,10 @@ class SqlStorage:
         """What ``work`` returns, with the jobs that it asks for, before it is committed; where the connection breaks
         nothing will be: begin again."""
         try:
-            uow = SqlUnitOfWork(await self._direct(connection))
+            await self._read_clock(connection)
+            uow = SqlUnitOfWork(connection)
             result = await work(uow)
+            await uow.flush()
             await self._defer(uow.jobs.deferred, connection)
         except DBAPIError as error:
             if not error.connection_invalidated:
@@ -218,24 +220,16 @@ class SqlStorage:
             raise Retry from error
         return uow, result
 
-    async def _direct(self, connection: AsyncConnection) -> Execute:
-        """What runs the statements of a transaction; the clock hears the time first."""
-        if self._on_sqlite:
-            return connection
-        from booking_payments.adapters.sql.direct import DirectConnection
-
-        direct = DirectConnection(await _psycopgs(connection))
-        if self.clock is not None and self.clock.wants_to_hear:
-            now: datetime = (await direct.execute(_TIME)).scalar_one()
+    async def _read_clock(self, connection: AsyncConnection) -> None:
+        """Tell the clock what time it is, where it wants to know."""
+        if self.clock is not None and not self._on_sqlite and self.clock.wants_to_hear:
+            now: datetime = (await connection.execute(_TIME)).scalar_one()
             self.clock.heard(now.astimezone(UTC))
-        return direct
 
     async def _defer(self, jobs: Sequence[tuple[Job, datetime]], connection: AsyncConnection) -> None:
         if self.queue is not None and jobs:
-            from booking_payments.adapters.sql.direct import sqlalchemys_errors
-
             raw = await _psycopgs(connection)
-            with sqlalchemys_errors(raw):
+            with sqlalchemy_errors(raw):
                 await self.queue.defer(jobs, raw)
 
     def _committed(self, jobs: Sequence[tuple[Job, datetime]]) -> None:

@@ -98,6 +98,10 @@ def _only(condition: TextClause) -> dict[str, Any]:
     return {"postgresql_where": condition, "sqlite_where": condition}
 
 
+IS_FIXED: Final = "is_fixed"
+_FIXED: Final = {IS_FIXED: True}
+"""Marks a column that is written once, with its row. All other columns are written whenever the row changes."""
+
 LIVE: Final = tuple(status for status in BookingStatus if status.is_live)
 """The statuses of bookings that keep their reference to themselves."""
 
@@ -105,17 +109,17 @@ bookings = Table(
     "bp_bookings",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("reference", Text, nullable=False),
-    Column("customer_id", Text, nullable=False),
-    Column("amount_minor", BigInt, nullable=False),
-    Column("currency", Text, nullable=False),
-    Column("event_starts_at", UtcTime, nullable=False),
-    Column("expires_at", UtcTime, nullable=False),
+    Column("reference", Text, nullable=False, info=_FIXED),
+    Column("customer_id", Text, nullable=False, info=_FIXED),
+    Column("amount_minor", BigInt, nullable=False, info=_FIXED),
+    Column("currency", Text, nullable=False, info=_FIXED),
+    Column("event_starts_at", UtcTime, nullable=False, info=_FIXED),
+    Column("expires_at", UtcTime, nullable=False, info=_FIXED),
     Column("status", Text, nullable=False),
-    Column("refund_policy", Text),
-    Column("created_at", UtcTime, nullable=False),
+    Column("refund_policy", Text, info=_FIXED),
+    Column("created_at", UtcTime, nullable=False, info=_FIXED),
     Column("payments_begun", Integer, nullable=False, server_default="0"),
-    Column("details", Text),
+    Column("details", Text, info=_FIXED),
     Column("end_reason", Text),
     CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
     CheckConstraint(_CURRENCY, name="currency"),
@@ -144,23 +148,23 @@ payments = Table(
     "bp_payments",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("booking_id", Text, ForeignKey("bp_bookings.id"), nullable=False),
-    Column("reference", Text, nullable=False),
-    Column("customer_id", Text, nullable=False),
-    Column("gateway", Text, nullable=False, server_default="unknown"),
+    Column("booking_id", Text, ForeignKey("bp_bookings.id"), nullable=False, info=_FIXED),
+    Column("reference", Text, nullable=False, info=_FIXED),
+    Column("customer_id", Text, nullable=False, info=_FIXED),
+    Column("gateway", Text, nullable=False, server_default="unknown", info=_FIXED),
     Column("status", Text, nullable=False),
     Column("intent_id", Text, unique=True),
-    Column("amount_minor", BigInt, nullable=False),
-    Column("currency", Text, nullable=False),
+    Column("amount_minor", BigInt, nullable=False, info=_FIXED),
+    Column("currency", Text, nullable=False, info=_FIXED),
     Column("captured_minor", BigInt, nullable=False),
     Column("refunded_minor", BigInt, nullable=False),
     Column("refund_pending_minor", BigInt, nullable=False),
     Column("owed_minor", BigInt, nullable=False, server_default="0"),
     Column("holds_booking", Integer, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("created_at", UtcTime, nullable=False),
+    Column("created_at", UtcTime, nullable=False, info=_FIXED),
     Column("updated_at", UtcTime, nullable=False),
-    Column("terms", Text, nullable=False),
+    Column("terms", Text, nullable=False, info=_FIXED),
     Column("state", Text, nullable=False),
     Column("next_look_at", UtcTime),
     Column("looks", Integer, nullable=False, server_default="0"),
@@ -213,7 +217,7 @@ operation_keys = Table(
 )
 
 RARE: Final = text("type IN ('attempt_refused', 'refund_requested', 'refund_moved', 'dispute_opened', 'drift_found')")
-"""The kinds of facts that are looked up across payments (``ports.overview.RARE_FACTS``)."""
+"""The kinds of facts that are looked up across payments (``ports.overview.RARE_EVENTS``)."""
 
 UNFINISHED: Final = text("status IN ('received', 'failed')")
 """Webhooks that are still to be worked on."""
@@ -261,7 +265,7 @@ inbox = Table(
     Column("id", BigInt, primary_key=True, autoincrement=True),
     Column("event_id", Text, nullable=False),
     Column("type", Text, nullable=False),
-    Column("gateway", Text, nullable=False, server_default="unknown"),
+    Column("gateway", Text, nullable=False, server_default="unknown", info=_FIXED),
     Column("status", Text, nullable=False),
     Column("object_id", Text),
     Column("received_at", UtcTime, nullable=False),

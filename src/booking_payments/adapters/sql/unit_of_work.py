@@ -26,30 +26,33 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor
-from booking_payments.adapters.memory.stores import MemoryJobs, gateway_ids
 from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.among import among
 from booking_payments.adapters.sql.audit import SqlAudit
 from booking_payments.adapters.sql.channels import SqlChannels
-from booking_payments.adapters.sql.execute import Execute
-from booking_payments.adapters.sql.failures import is_taken
+from booking_payments.adapters.sql.database import SqlDatabase, rows_by, store_first
+from booking_payments.adapters.sql.execute import Answer, Execute
 from booking_payments.adapters.sql.locks import LockUntilCommit
 from booking_payments.adapters.sql.outbox import SqlOutbox
 from booking_payments.adapters.sql.overview import SqlOverview
+from booking_payments.adapters.unit_of_work import (
+    RecordedJobs,
+    RecordingBookings,
+    RecordingInbox,
+    RecordingPayments,
+    Session,
+)
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.events import OperationIntended, Recorded
+from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import (
     REFUSALS_KEPT,
-    AlreadyExists,
     BookingFilter,
     BookingPage,
-    Handover,
     InboxEntry,
     InboxFilter,
     InboxStatus,
@@ -57,44 +60,44 @@ from booking_payments.ports.storage import (
     PaymentPage,
     StoredAnswer,
     Story,
-    Watch,
 )
 
 Item = TypeVar("Item", Booking, Payment)
 
 
-class Retry(Exception):  # noqa: N818 - it asks for something, it is no failure
-    """Another transaction stored the same new row first: start over and see it."""
+class Flushed:
+    """Runs statements that have to see what was recorded: everything is written before each of them."""
+
+    def __init__(self, session: Session, connection: Execute) -> None:
+        self._session, self._connection = session, connection
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None, /
+    ) -> Answer:
+        await self._session.flush()
+        return await self._connection.execute(statement, parameters)
 
 
 class SqlUnitOfWork:
-    """One transaction."""
+    """One transaction: changes are recorded in ``session``, all other statements are run by ``connection``.
 
-    def __init__(self, connection: Execute) -> None:
-        self.bookings = SqlBookings(connection)
-        self.payments = SqlPayments(connection)
-        self.books = SqlBooks(connection)
-        self.inbox = SqlInbox(connection)
-        self.answers = SqlAnswers(connection)
-        self.outbox = SqlOutbox(connection)
-        self.channels = SqlChannels(connection)
-        self.audit = SqlAudit(connection)
-        self.overview = SqlOverview(connection)
-        self.jobs = MemoryJobs()
+    Whoever commits it has to ``flush`` it before.
+    """
 
-
-def _by(table: Table, *names: str) -> Select[Any]:
-    """All columns of the rows whose columns ``names`` have the values bound under the same names."""
-    return select(table).where(*(table.c[name] == bindparam(name) for name in names))
-
-
-async def _store(connection: Execute, statement: Executable, values: Any, what: str) -> None:
-    try:
-        await connection.execute(statement, values)
-    except IntegrityError as error:
-        if not is_taken(error):
-            raise
-        raise AlreadyExists(what) from error
+    def __init__(self, connection: Execute, session: Session | None = None) -> None:
+        session = session or Session(SqlDatabase(connection))
+        flushed = Flushed(session, connection)
+        self.flush = session.flush
+        self.bookings = SqlBookings(session, flushed)
+        self.payments = SqlPayments(session, flushed)
+        self.books = SqlBooks(flushed)
+        self.inbox = SqlInbox(session, flushed)
+        self.answers = SqlAnswers(flushed)
+        self.outbox = SqlOutbox(session, flushed)
+        self.channels = SqlChannels(flushed)
+        self.audit = SqlAudit(session, flushed)
+        self.overview = SqlOverview(flushed)
+        self.jobs = RecordedJobs()
 
 
 # --- pages -----------------------------------------------------------------------------------------------------
@@ -134,17 +137,8 @@ _BEING_PAID: Final = exists().where(
     tables.payments.c.booking_id == tables.bookings.c.id,
     tables.payments.c.status.in_([status.value for status in PaymentStatus if status.is_open]),
 )
-_BOOKING: Final = _by(tables.bookings, "id")
-_BOOKING_LOCKED: Final = _BOOKING.with_for_update()
-_BOOKING_BY_REFERENCE: Final = _by(tables.bookings, "reference").where(
+_BOOKING_BY_REFERENCE: Final = rows_by(tables.bookings, "reference").where(
     tables.bookings.c.status.in_([status.value for status in tables.LIVE])
-)
-_ADD_BOOKING: Final = insert(tables.bookings)
-_SAVE_BOOKING: Final = update(tables.bookings).where(tables.bookings.c.id == bindparam("booking_id"))
-_COUNT_PAYMENT: Final = (
-    update(tables.bookings)
-    .where(tables.bookings.c.id == bindparam("booking_id"))
-    .values(payments_begun=tables.bookings.c.payments_begun + 1)
 )
 _DUE_TO_EXPIRE: Final = (
     select(tables.bookings.c.id)
@@ -185,26 +179,17 @@ def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | Non
     )
 
 
-class SqlBookings:
+class SqlBookings(RecordingBookings):
     """The bookings of the port, in SQL."""
 
-    def __init__(self, connection: Execute) -> None:
+    def __init__(self, session: Session, connection: Execute) -> None:
+        super().__init__(session)
         self._connection = connection
 
-    async def add(self, booking: Booking) -> None:
-        await _store(self._connection, _ADD_BOOKING, rows.booking_values(booking), booking.reference)
-
-    async def get(self, booking_id: str) -> Booking | None:
-        return await self._one(_BOOKING, id=booking_id)
-
     async def by_reference(self, reference: str) -> Booking | None:
-        return await self._one(_BOOKING_BY_REFERENCE, reference=reference)
-
-    async def lock(self, booking_id: str) -> Booking | None:
-        return await self._one(_BOOKING_LOCKED, id=booking_id)
-
-    async def save(self, booking: Booking) -> None:
-        await self._connection.execute(_SAVE_BOOKING, {"booking_id": booking.id, **rows.booking_changes(booking)})
+        result = await self._connection.execute(_BOOKING_BY_REFERENCE, {"reference": reference})
+        row = result.mappings().one_or_none()
+        return rows.booking_from(row) if row else None
 
     async def due_to_warn(
         self, now: datetime, until: datetime, limit: int, booking_id: str | None = None
@@ -232,38 +217,11 @@ class SqlBookings:
         result = await self._connection.execute(_COUNT_UNPAID, {"customer_id": customer_id})
         return int(result.scalar_one())
 
-    async def _one(self, statement: Select[Any], **values: str) -> Booking | None:
-        row = (await self._connection.execute(statement, values)).mappings().one_or_none()
-        return rows.booking_from(row) if row else None
-
 
 # --- payments --------------------------------------------------------------------------------------------------
 
-_PAYMENT: Final = _by(tables.payments, "id")
-_PAYMENTS_OF_BOOKING: Final = _by(tables.payments, "booking_id").order_by(tables.payments.c.created_at)
-_PAYMENT_BY_INTENT: Final = _by(tables.payments, "intent_id")
-_PAYMENT_BY_GATEWAY_ID: Final = (
-    select(tables.payments)
-    .join(tables.gateway_ids, tables.gateway_ids.c.payment_id == tables.payments.c.id)
-    .where(tables.gateway_ids.c.gateway_id == bindparam("gateway_id"))
-)
-_ADD_PAYMENT: Final = insert(tables.payments)
-_SAVE_PAYMENT: Final = update(tables.payments).where(
-    tables.payments.c.id == bindparam("payment_id"), tables.payments.c.version == bindparam("version_before")
-)
-_SET_OPERATIONAL: Final = update(tables.payments).where(tables.payments.c.id == bindparam("payment_id"))
-_ADD_GATEWAY_IDS: Final = insert(tables.gateway_ids)
-_ADD_KEYS: Final = insert(tables.operation_keys)
-_ADD_FACTS: Final = insert(tables.journal)
-_ADD_POSTINGS: Final = insert(tables.postings)
-_KNOWN_GATEWAY_IDS: Final = select(tables.gateway_ids.c.gateway_id).where(
-    tables.gateway_ids.c.payment_id == bindparam("payment_id")
-)
-_JOURNAL: Final = _by(tables.journal, "payment_id").order_by(tables.journal.c.sequence)
-_POSTINGS: Final = _by(tables.postings, "payment_id").order_by(tables.postings.c.sequence)
-_NEXT_POSTING: Final = select(func.coalesce(func.max(tables.postings.c.sequence), 0) + 1).where(
-    tables.postings.c.payment_id == bindparam("payment_id")
-)
+_JOURNAL: Final = rows_by(tables.journal, "payment_id").order_by(tables.journal.c.sequence)
+_POSTINGS: Final = rows_by(tables.postings, "payment_id").order_by(tables.postings.c.sequence)
 _DUE: Final = (
     select(tables.payments.c.id)
     .where(
@@ -276,72 +234,12 @@ _DUE: Final = (
 _DUE_AT: Final = _DUE.where(tables.payments.c.gateway == bindparam("gateway"))
 
 
-class SqlPayments:
+class SqlPayments(RecordingPayments):
     """The payments of the port, in SQL."""
 
-    def __init__(self, connection: Execute) -> None:
+    def __init__(self, session: Session, connection: Execute) -> None:
+        super().__init__(session)
         self._connection = connection
-
-    async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
-        before = payment.version - len(recorded)
-        if before == 0:
-            await _store(self._connection, _ADD_PAYMENT, rows.new_payment_values(payment), payment.id)
-            await self._connection.execute(_COUNT_PAYMENT, {"booking_id": payment.booking_id})
-        else:
-            await self._update(payment, before)
-        facts = [rows.recorded_values(payment.id, entry) for entry in recorded]
-        await _store(self._connection, _ADD_FACTS, facts, payment.id)
-        await self._claim_keys(payment, recorded)
-        await self._claim_gateway_ids(payment)
-        await self._post(payment, postings)
-
-    async def _update(self, payment: Payment, before: int) -> None:
-        values = {**rows.payment_values(payment), "payment_id": payment.id, "version_before": before}
-        try:
-            changed = await self._connection.execute(_SAVE_PAYMENT, values)
-        except IntegrityError as error:
-            if not is_taken(error):
-                raise
-            raise AlreadyExists(payment.id) from error
-        if changed.rowcount != 1:
-            raise AlreadyExists(f"{payment.id} has moved on")
-
-    async def _claim_keys(self, payment: Payment, recorded: Sequence[Recorded]) -> None:
-        facts = [entry.fact for entry in recorded]
-        keys = [fact.idempotency_key for fact in facts if isinstance(fact, OperationIntended)]
-        if keys:
-            values = [{"idempotency_key": key, "payment_id": payment.id} for key in keys]
-            await _store(self._connection, _ADD_KEYS, values, payment.id)
-
-    async def _claim_gateway_ids(self, payment: Payment) -> None:
-        claimed = [each for each in gateway_ids(payment) if each != payment.intent_id]
-        if not claimed:
-            return  # the intent's id has a column of its own
-        result = await self._connection.execute(_KNOWN_GATEWAY_IDS, {"payment_id": payment.id})
-        known = {row.gateway_id for row in result}
-        values = [
-            {"gateway_id": each, "payment_id": payment.id} for each in dict.fromkeys(claimed) if each not in known
-        ]
-        if values:
-            await _store(self._connection, _ADD_GATEWAY_IDS, values, payment.id)
-
-    async def _post(self, payment: Payment, postings: Sequence[Posting]) -> None:
-        if postings:
-            result = await self._connection.execute(_NEXT_POSTING, {"payment_id": payment.id})
-            first = int(result.scalar_one())
-            values = [rows.posting_values(payment.id, first + place, each) for place, each in enumerate(postings)]
-            await _store(self._connection, _ADD_POSTINGS, values, payment.id)
-
-    async def get(self, payment_id: str) -> Payment | None:
-        return await self._one(_PAYMENT, id=payment_id)
-
-    async def of_booking(self, booking_id: str) -> Sequence[Payment]:
-        result = await self._connection.execute(_PAYMENTS_OF_BOOKING, {"booking_id": booking_id})
-        return [rows.payment_from(row) for row in result.mappings()]
-
-    async def by_gateway_id(self, gateway_id: str) -> Payment | None:
-        found = await self._one(_PAYMENT_BY_INTENT, intent_id=gateway_id)
-        return found or await self._one(_PAYMENT_BY_GATEWAY_ID, gateway_id=gateway_id)
 
     async def journal(self, payment_id: str) -> Sequence[Recorded]:
         result = await self._connection.execute(_JOURNAL, {"payment_id": payment_id})
@@ -356,36 +254,12 @@ class SqlPayments:
         items, following = await _read_page(self._connection, statement, rows.payment_from, limit)
         return PaymentPage(items=items, next_cursor=following)
 
-    async def handover(self, payment_id: str) -> Handover | None:
-        row = await self._row(payment_id)
-        return rows.handover_from(row) if row else None
-
-    async def keep_handover(self, payment_id: str, handover: Handover) -> None:
-        values = {**rows.handover_values(handover), "payment_id": payment_id}
-        await self._connection.execute(_SET_OPERATIONAL, values)
-
-    async def watch(self, payment_id: str) -> Watch:
-        row = await self._row(payment_id)
-        return rows.watch_from(row) if row else Watch()
-
-    async def set_watch(self, payment_id: str, watch: Watch) -> None:
-        values = {**rows.watch_values(watch), "payment_id": payment_id}
-        await self._connection.execute(_SET_OPERATIONAL, values)
-
     async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
         if gateway is None:
             result = await self._connection.execute(_DUE, {"now": now, "most": limit})
         else:
             result = await self._connection.execute(_DUE_AT, {"now": now, "most": limit, "gateway": gateway})
         return [row.id for row in result]
-
-    async def _row(self, payment_id: str) -> RowMapping | None:
-        result = await self._connection.execute(_PAYMENT, {"id": payment_id})
-        return result.mappings().one_or_none()
-
-    async def _one(self, statement: Select[Any], **values: str) -> Payment | None:
-        row = (await self._connection.execute(statement, values)).mappings().one_or_none()
-        return rows.payment_from(row) if row else None
 
 
 def _wanted_payments(which: PaymentFilter) -> Sequence[ColumnElement[bool] | None]:
@@ -479,11 +353,6 @@ class SqlBooks:
 
 # --- inbox, answers --------------------------------------------------------------------------------------------
 
-_INBOX: Final = _by(tables.inbox, "event_id").order_by(tables.inbox.c.id)
-_ADD_INBOX: Final = insert(tables.inbox)
-_SAVE_INBOX: Final = update(tables.inbox).where(
-    tables.inbox.c.event_id == bindparam("its_event_id"), tables.inbox.c.type == bindparam("its_type")
-)
 _UNFINISHED: Final = (
     select(tables.inbox)
     .where(tables.inbox.c.status.in_(["received", "failed"]))
@@ -508,29 +377,12 @@ _REFUSED_SINCE: Final = select(func.coalesce(func.sum(_REFUSED.deliveries), 0)).
 )
 
 
-class SqlInbox:
+class SqlInbox(RecordingInbox):
     """The inbox of the port, in SQL."""
 
-    def __init__(self, connection: Execute) -> None:
+    def __init__(self, session: Session, connection: Execute) -> None:
+        super().__init__(session)
         self._connection = connection
-        self._missing = set[str]()
-
-    async def find(self, event_id: str) -> Sequence[InboxEntry]:
-        result = await self._connection.execute(_INBOX, {"event_id": event_id})
-        found = [rows.inbox_from(row) for row in result.mappings()]
-        if not found:
-            self._missing.add(event_id)
-        return found
-
-    async def put(self, entry: InboxEntry) -> None:
-        values = rows.inbox_values(entry)
-        its = {"its_event_id": entry.event_id, "its_type": entry.type}
-        if entry.event_id not in self._missing:
-            changed = await self._connection.execute(_SAVE_INBOX, {**values, **its})
-            if changed.rowcount:
-                return
-        await _store_first(self._connection, _ADD_INBOX, values)
-        self._missing.discard(entry.event_id)
 
     async def unfinished(self, limit: int) -> Sequence[InboxEntry]:
         result = await self._connection.execute(_UNFINISHED, {"most": limit})
@@ -562,7 +414,7 @@ class SqlInbox:
         if changed.rowcount:
             return
         await self._connection.execute(_FORGET_REFUSED, {"than": hour - REFUSALS_KEPT})
-        await _store_first(self._connection, _ADD_REFUSED, {"hour": hour, "deliveries": deliveries})
+        await store_first(self._connection, _ADD_REFUSED, {"hour": hour, "deliveries": deliveries})
 
     async def refused_since(self, at: datetime) -> int:
         return int((await self._connection.execute(_REFUSED_SINCE, {"since": at})).scalar_one())
@@ -576,19 +428,6 @@ def _is_meant(which: InboxFilter) -> ColumnElement[bool]:
         columns.received_at >= which.received_from if which.received_from else None,
     ]
     return and_(True, *(each for each in wanted if each is not None))
-
-
-async def _store_first(connection: Execute, statement: Executable, values: Mapping[str, Any]) -> None:
-    """Insert a row that nobody had a moment ago; when somebody has it now, start over.
-
-    An update instead would find the row that somebody else has stored since (READ COMMITTED), and take it over.
-    """
-    try:
-        await connection.execute(statement, values)
-    except IntegrityError as error:
-        if not is_taken(error):
-            raise
-        raise Retry from error
 
 
 _ITS_ANSWER: Final = and_(
@@ -627,7 +466,7 @@ class SqlAnswers:
             changed = await self._connection.execute(_SAVE_ANSWER, {**values, **_its(*key)})
             if changed.rowcount:
                 return
-        await _store_first(self._connection, _ADD_ANSWER, values)
+        await store_first(self._connection, _ADD_ANSWER, values)
         self._missing.discard(key)
 
     async def remove(self, caller: str, route: str, key: str) -> None:

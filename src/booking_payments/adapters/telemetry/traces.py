@@ -73,17 +73,17 @@ def tracer() -> "Tracer | None":
 
 
 def traced_gateway(gateway: Gateway, by: "Tracer | None") -> Gateway:
-    """``gateway``, with a span around each call; as it is where nobody collects spans."""
+    """Return ``gateway`` with a span around each call; unchanged without a tracer."""
     return gateway if by is None else WrappedGateway(gateway, _spans("gateway", by))
 
 
 def traced_storage(storage: Storage, by: "Tracer | None") -> Storage:
-    """``storage``, with a span around each transaction; as it is where nobody collects spans."""
+    """Return ``storage`` with a span around each transaction; unchanged without a tracer."""
     return storage if by is None else WrappedStorage(storage, _spans("database", by))
 
 
 def traced_class(kind: K, layer: str, by: "Tracer | None") -> K:
-    """``kind``, or a subclass with a span ``layer method`` around each public call where somebody collects spans."""
+    """Return a subclass of ``kind`` with a span ``layer method`` around each public call; ``kind`` without a tracer."""
     return kind if by is None else subclass_through(kind, _spans(layer, by))
 
 

@@ -1,6 +1,6 @@
-"""Something around every call: one wrapper for each port, and a subclass for the facade.
+"""Wrappers that run a function around every call: one class for each port, and a subclass for the facade.
 
-A wrapper has a ``next``, and each method of its port written out, so that mypy finds one that is missing or differs.
+A wrapper has a ``next``, and each method of its port written out, so that mypy reports one that is missing or differs.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ K = TypeVar("K", bound=type)
 
 @frozen
 class Call:
-    """A call that is about to be made: the method's name, and its arguments."""
+    """A call that is about to be made: the method's name and its arguments."""
 
     method: str
     args: tuple[Any, ...] = ()
@@ -39,14 +39,14 @@ class Call:
 
 
 class Around(Protocol):
-    """Awaits the call, and returns or raises what comes of it."""
+    """Awaits the call, and returns its result or raises its error."""
 
     async def __call__(self, call: Call, make: Callable[[], Awaitable[T]], /) -> T: ...
 
 
 @frozen
 class WrappedStorage:
-    """Transactions of ``next``, each through ``around``."""
+    """A storage that runs each transaction of ``next`` through ``around``."""
 
     next: Storage
     around: Around
@@ -60,7 +60,10 @@ class WrappedStorage:
 
 
 def subclass_through(kind: K, around: Around) -> K:
-    """A subclass of ``kind`` whose public coroutine methods go through ``around``; for a facade, which is no port."""
+    """Return a subclass of ``kind`` whose public coroutine methods run through ``around``.
+
+    For a facade, which has no port.
+    """
 
     def through(name: str, method: Callable[..., Awaitable[Any]]) -> Any:
         @wraps(method)
@@ -79,7 +82,10 @@ def subclass_through(kind: K, around: Around) -> K:
 
 @frozen
 class WrappedGateway:
-    """Calls of ``next``, each through ``around``. What is no call to the gateway itself is passed on."""
+    """A gateway that runs each call of ``next`` through ``around``.
+
+    Methods that do not call the gateway are passed on.
+    """
 
     next: Gateway
     around: Around

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -16,14 +17,14 @@ from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured,
 from booking_payments.runtime.logging import set_up_logging
 from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.services import Readiness, Services
-from booking_payments.runtime.settings import GatewayName, Settings, load_settings
+from booking_payments.runtime.settings import BANK_TRANSFER, FAKE, MANUAL, STRIPE, Settings, load_settings
 
 if TYPE_CHECKING:
     from booking_payments.adapters.sql.pooling import Pooling
 
 _DAY: Final = timedelta(hours=24)
 POOLER: Final = "pooler"
-STRIPE: Final = "https://api.stripe.com"
+STRIPE_API: Final = "https://api.stripe.com"
 
 
 @frozen
@@ -78,7 +79,7 @@ def _names_read(settings: Settings) -> str:
 
 def _ways_out(settings: Settings) -> list[Check]:
     """How Stripe and the receiver of our messages are reached: directly, or through which proxy."""
-    stripe = (settings.stripe_api_base or STRIPE) if settings.gateway is GatewayName.STRIPE else None
+    stripe = (settings.stripe_api_base or STRIPE_API) if STRIPE in settings.gateways else None
     ways = {"to Stripe": stripe, "to the booking app": settings.messages_webhook_url}
     try:
         network = Network.of_environment()
@@ -130,7 +131,7 @@ async def _looked_at(settings: Settings) -> list[Check]:
     try:
         async with build(settings) as services:
             readiness = await services.ready()
-            checks = [*_readiness_checks(readiness), *await _gateway(settings, services.gateway)]
+            checks = [*_readiness_checks(readiness), *await _gateways(settings, services.gateways)]
             if not readiness.database:
                 return checks
             checks += await _pooling(settings)
@@ -138,7 +139,7 @@ async def _looked_at(settings: Settings) -> list[Check]:
                 return checks  # what is read may fail at any statement
             return [*checks, *await _deliveries(settings, services), *await _channels(settings, services)]
     except DatabaseUnavailableError:
-        return [*_readiness_checks(Readiness(database=False, migrations=False)), _FAKE]
+        return [*_readiness_checks(Readiness(database=False, migrations=False)), _known(FAKE)]
 
 
 async def _pooling(settings: Settings) -> list[Check]:
@@ -170,7 +171,7 @@ def pooling_checks(found: "Pooling") -> list[Check]:
 
 async def _deliveries(settings: Settings, services: Services) -> list[Check]:
     """Whether webhooks come in: how many were refused for their signature of late, and when a good one came."""
-    if settings.gateway is not GatewayName.STRIPE:
+    if STRIPE not in settings.gateways:
         return []
     now = services.clock.now()
     since = now.replace(minute=0, second=0, microsecond=0) - _DAY  # counted by the hour: rather a part of one more
@@ -208,13 +209,13 @@ def _channel(state: ChannelState) -> Check:
 
 
 async def _gateway_alone(settings: Settings) -> list[Check]:
-    """The gateway, without opening the database: looking must not make its file."""
-    if settings.gateway is GatewayName.FAKE:
-        return [_FAKE]
-    from booking_payments.runtime.composition import gateway_alone
+    """The gateways, without opening the database: looking must not make its file."""
+    if FAKE in settings.gateways:
+        return [_known(name) for name in settings.gateways]
+    from booking_payments.runtime.composition import gateways_alone
 
-    async with gateway_alone(settings) as gateway:
-        return await _gateway(settings, gateway)
+    async with gateways_alone(settings) as gateways:
+        return await _gateways(settings, gateways)
 
 
 def _exists(settings: Settings) -> bool:
@@ -234,13 +235,21 @@ def _readiness_checks(readiness: Readiness) -> list[Check]:
     return [database, Check("migrations", True, "current")]
 
 
-async def _gateway(settings: Settings, gateway: Gateway) -> list[Check]:
-    if settings.gateway is GatewayName.FAKE:
-        return [_FAKE]
-    if settings.gateway is GatewayName.BANK_TRANSFER:
-        return [_BANK_TRANSFER]
-    known = await _stripe(settings, gateway)
-    return [known, *(await _examined(settings) if known.ok else [])]
+async def _gateways(settings: Settings, gateways: Mapping[str, Gateway]) -> list[Check]:
+    """Each gateway of the settings, the default one first."""
+    found: list[Check] = []
+    for name, gateway in gateways.items():
+        if name != STRIPE:
+            found.append(_known(name))
+            continue
+        known = await _stripe(settings, gateway)
+        found += [known, *(await _examined(settings) if known.ok else [])]
+    return found
+
+
+def _known(name: str) -> Check:
+    """A gateway of which its settings are all that can be checked."""
+    return Check("gateway", True, f"{name}{_MEANING.get(name, '')}")
 
 
 async def _examined(settings: Settings) -> list[Check]:
@@ -254,7 +263,7 @@ async def _examined(settings: Settings) -> list[Check]:
 
 async def _stripe(settings: Settings, gateway: Gateway) -> Check:
     """Asks for an intent that can't exist: who answers that there is none, or that we may not look, took the key."""
-    mode = "live mode: real money moves" if settings.livemode else "test mode: no money moves"
+    mode = "live mode: real money moves" if settings.stripe_livemode else "test mode: no money moves"
     try:
         await gateway.retrieve_intent("pi_doctor")
     except NotThere:
@@ -268,5 +277,8 @@ async def _stripe(settings: Settings, gateway: Gateway) -> Check:
     return Check("gateway", False, "stripe knows an intent that can't exist", "check STRIPE_API_BASE")
 
 
-_FAKE: Final = Check("gateway", True, "fake: no money moves")
-_BANK_TRANSFER: Final = Check("gateway", True, "bank_transfer: real money moves, and an operator says when it came")
+_MEANING: Final = {
+    FAKE: ": no money moves",
+    BANK_TRANSFER: ": real money moves, and an operator says when it came",
+    MANUAL: ": real money moves by hand, and an operator records it",
+}

@@ -1,4 +1,4 @@
-"""``payments capture`` and ``payments cancel``: what an operator does with a payment that is not over.
+"""``payments capture``, ``cancel`` and ``record``: what an operator does with a payment that is not over.
 
 With ``--json`` each prints what the HTTP API answers.
 """
@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from booking_payments.domain.receipts import ReceiptKind
+from booking_payments.entrypoints.cli.bookings import booking_named
 from booking_payments.entrypoints.cli.refunds import READER, encoded, operator, with_payment
+from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.presentation import render
 from booking_payments.presentation.formatting import money, words
 
@@ -64,8 +67,40 @@ def cancel(name: str, as_json: bool) -> None:
     _report(name, work, as_json)
 
 
+@click.command(short_help="Record money received by hand.")
+@click.argument("name", metavar="BOOKING")
+@click.option("--amount", metavar="AMOUNT", required=True, help="The price in major units, all of it: 100.00.")
+@click.option(
+    "--kind", type=click.Choice(["cash", "invoice", "voucher", "gift_card"]), required=True, help="How it came."
+)
+@click.option("--reference", metavar="TEXT", required=True, help="What names the receipt, the invoice or the voucher.")
+@_json
+def record(name: str, amount: str, kind: str, reference: str, as_json: bool) -> None:
+    """Record that the price of BOOKING, an id or a reference, was received by hand.
+
+    Needs the gateway manual in PAYMENT_GATEWAYS. An open payment of another gateway is canceled first. Money is given
+    back with: booking-payments payments refund.
+
+    \b
+    Examples:
+      booking-payments payments record order-1006 --amount 100.00 --kind cash --reference 17-204
+    """
+
+    async def work(services: Services) -> tuple[Services, PaymentView]:
+        booking = await booking_named(services, name)
+        caller, what = operator("payments record"), ReceiptKind(kind)
+        view = await services.payments.record_payment(booking.id, caller, amount=amount, kind=what, reference=reference)
+        return services, view
+
+    services, view = run_with_services(settings_or_fail(), work)
+    _show(services, view, as_json)
+
+
 def _report(name: str, work: Callable[[Services, Payment], Awaitable[PaymentView]], as_json: bool) -> None:
-    services, view = with_payment(name, work, current=True)
+    _show(*with_payment(name, work, current=True), as_json)
+
+
+def _show(services: Services, view: PaymentView, as_json: bool) -> None:
     if as_json:
         click.echo(encoded(render.payment(view, READER, services.clock.now())))
         return

@@ -1,6 +1,6 @@
 """``payments list`` and ``payments show``: what the books say, with everything that happened to a payment.
 
-The commands that give money back are in ``refunds``, those that capture and cancel in ``holds``.
+The commands that give money back are in ``refunds``, those that capture, cancel and record in ``holds``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from booking_payments.application.payment_details import PaymentDetails, payment
 from booking_payments.application.views import PaymentView
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Dispute, Payment
-from booking_payments.entrypoints.cli.holds import cancel, capture
+from booking_payments.entrypoints.cli.holds import cancel, capture, record
 from booking_payments.entrypoints.cli.refunds import READER, owed_lines, payment_named, quote, refund, settle
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.since import HINT, Since
@@ -48,7 +48,7 @@ def payments() -> None:
     """
 
 
-for command in (quote, refund, settle, capture, cancel):
+for command in (quote, refund, settle, capture, cancel, record):
     payments.add_command(command)
 
 
@@ -184,7 +184,7 @@ def _shown(file: PaymentDetails) -> Iterator[str]:
         yield _dispute(dispute)
     for recorded, event in zip(file.journal, render.journal(list(file.journal), READER).events, strict=True):
         yield ""
-        yield coloured(words(event.type), style_of_event(recorded.fact))
+        yield coloured(words(event.type), style_of_event(recorded.event))
         yield from _told(event)
 
 

@@ -19,6 +19,7 @@ async def config(call: GivenCall) -> ConfigAnswer:
     return ConfigAnswer(
         publishable_key=settings.stripe_publishable_key or None,
         gateway=call.services.gateway.name,
+        gateways=list(call.services.payments.gateway_names),
         processing_fee_rate=f"{settings.processing_fee_rate:f}",
         retry_attempts=settings.retry_attempts,
     )

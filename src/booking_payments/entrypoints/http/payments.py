@@ -12,6 +12,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.views import PaymentView
 from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.texts import require_line
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
@@ -27,6 +28,7 @@ from booking_payments.presentation.models import (
     PageAnswer,
     PaymentAnswer,
     PaymentsQuery,
+    RecordPayment,
     RetryPayment,
     StartPayment,
 )
@@ -34,6 +36,7 @@ from booking_payments.presentation.models import (
 _CHARGING: Final = frozenset({402, 404, 502})
 _HOLDING: Final = frozenset({404, 502})
 
+_RECORD: Final = {"amount": "100.00", "kind": "cash", "reference": "17-204"}
 _START: Final = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
 
 
@@ -63,6 +66,26 @@ class BookingPayment(Controller):
                 capture_method=CaptureMethod(data.capture_method) if data.capture_method else None,
                 return_url=_return_url(command, data.return_url),
                 client=Client(data.client) if data.client else None,
+                gateway=data.gateway,
+            )
+            return payment_done(command, view)
+
+        return await command.once(data, PaymentAnswer, work)
+
+    @post(
+        "/record",
+        summary="Record that the price was received by hand, at the gateway `manual`",
+        **operation("record_payment", Access.OPERATOR, errors=_HOLDING),
+    )
+    async def record(
+        self,
+        booking_id: BookingId,
+        data: Annotated[RecordPayment, Body(examples=[Example(value=_RECORD)])],
+        command: GivenCommand,
+    ) -> Response[PaymentAnswer]:
+        async def work(caller: Caller) -> Done:
+            view = await command.payments.record_payment(
+                booking_id, caller, amount=data.amount, kind=ReceiptKind(data.kind), reference=data.reference
             )
             return payment_done(command, view)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from litestar import get, post
 
-from booking_payments.adapters.stripe.amounts import from_stripe
+from booking_payments.adapters.gateways.stripe.amounts import from_stripe
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.problems import Refused

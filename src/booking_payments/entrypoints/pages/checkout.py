@@ -5,7 +5,6 @@ fake gateway a panel of test cards stands in its place, and a form plays the ban
 shows is decided by ``application.checking_out``; here it is only put into words.
 """
 
-from collections.abc import Collection
 from fractions import Fraction
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from litestar import get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 
-from booking_payments.adapters.bank_transfer import METHOD as BANK_TRANSFER
+from booking_payments.adapters.gateways.bank_transfer import METHOD as BANK_TRANSFER
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, Stage
 from booking_payments.domain.errors import InvalidInput, NotFound
@@ -51,10 +50,10 @@ from booking_payments.entrypoints.pages.sessions import (
     public_origin,
 )
 from booking_payments.presentation import render
-from booking_payments.presentation.formatting import moment
+from booking_payments.presentation.formatting import moment, words
 from booking_payments.presentation.models import PaymentAnswer
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import GatewayName
+from booking_payments.runtime.settings import FAKE, STRIPE
 
 PATH: Final = "/checkout/{booking_id:str}"
 
@@ -77,6 +76,27 @@ class Visit:
     session: Session
     caller: Caller
     booking_id: str
+    asked: str | None = None
+    """The gateway that the address names, which the customer would rather pay by."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The gateways that a customer may pay by."""
+        return self.services.payments.gateway_choices
+
+    def chosen(self, checkout: Checkout) -> str | None:
+        """The gateway whose form is shown: the one that was asked for, the open payment's, or the default one. None
+        where customers can't pay by any."""
+        payment = checkout.payment
+        if checkout.stage in (Stage.PAY, Stage.AUTHENTICATE) and self.asked in self.choices:
+            return self.asked
+        if payment is not None and payment.status.is_open:
+            return payment.gateway
+        return next(iter(self.choices), None)
+
+    def named(self, gateway: str) -> str | None:
+        """What ``start_payment`` is told of the gateway: nothing where there is no choice."""
+        return gateway if len(self.choices) > 1 else None
 
     async def checkout(self, *, ask: bool = False, anew: bool = False) -> Checkout:
         """What there is to show. Raises ``NotFound`` for bookings of others, too."""
@@ -98,7 +118,10 @@ async def provide_visit(request: AnyRequest, services: GivenServices) -> Visit:
         await count_guess(request)
         raise
     caller = Caller.customer(session.principal.subject, request_id_of(request.scope))
-    return Visit(services=services, session=session, caller=caller, booking_id=path_id(request, "booking_id"))
+    asked = dict(door.query_pairs(request.scope)).get("gateway")
+    return Visit(
+        services=services, session=session, caller=caller, booking_id=path_id(request, "booking_id"), asked=asked
+    )
 
 
 async def provide_form(request: AnyRequest, visit: NamedDependency[SkipValidation[Visit]]) -> Form:
@@ -144,10 +167,15 @@ async def _up_to_date(request: AnyRequest, visit: Visit) -> Checkout:
 def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> Sent:
     """The page, with what went wrong; the status stays 200 where the page itself says all of it."""
     settings = visit.services.settings
-    by_stripe = settings.gateway is GatewayName.STRIPE
+    chosen = visit.chosen(checkout)
+    by_stripe = chosen == STRIPE
+    stage = checkout.stage
+    if stage is Stage.AUTHENTICATE and checkout.payment is not None and checkout.payment.gateway != chosen:
+        stage = Stage.PAY  # the form of the gateway that the customer would rather pay by
     context: dict[str, Any] = {
         "checkout": checkout,
-        "stage": checkout.stage.value,
+        "stage": stage.value,
+        "choices": _choices(visit, stage, chosen),
         "path": visit.session.path,
         "form_token": visit.session.form_token,
         "key": visit.services.ids.idempotency_key(),
@@ -156,8 +184,8 @@ def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> 
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
         "refunds": _refunds(checkout),
         "publishable_key": settings.stripe_publishable_key if by_stripe else None,
-        "groups": groups_for(checkout.booking.amount.currency) if visit.services.sandbox else [],
-        "transfer": _transfer(visit, checkout),
+        "groups": groups_for(checkout.booking.amount.currency) if chosen == FAKE and visit.services.sandbox else [],
+        "transfer": _transfer(visit, checkout) if chosen == BANK_TRANSFER else None,
         "test_mode": not settings.livemode,
     }
     return html("checkout.html", context, status=problem.status if problem else 200, stripe=by_stripe)
@@ -194,6 +222,14 @@ def _transfer(visit: Visit, checkout: Checkout) -> dict[str, Any] | None:
     return {"method": BANK_TRANSFER, **action.get("display_bank_transfer_instructions", {})}
 
 
+def _choices(visit: Visit, stage: Stage, chosen: str | None) -> list[tuple[str, str]]:
+    """The other gateways that the customer may pay by, with their titles; none where there is nothing to choose."""
+    if stage not in (Stage.PAY, Stage.AUTHENTICATE):
+        return []
+    titles = visit.services.gateway_titles
+    return [(name, titles.get(name) or words(name)) for name in visit.choices if name != chosen]
+
+
 def _alert(checkout: Checkout, problem: Problem | None) -> str | None:
     if problem is not None:
         return sentence(problem.detail)
@@ -215,13 +251,18 @@ async def status(visit: GivenVisit) -> Sent:
 async def pay(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
     """Pay with one of the test cards, or by bank transfer."""
     method = form.safe("payment_method")
-    if method not in _methods(services):
+    gateway = _gateway_of(services, method)
+    if gateway is None:
         raise InvalidInput("choose one of the cards first")
     await visit.checkout()
 
     async def work(caller: Caller) -> Done:
         view = await services.payments.start_payment(
-            visit.booking_id, caller, payment_method_id=method, confirm_immediately=True
+            visit.booking_id,
+            caller,
+            payment_method_id=method,
+            confirm_immediately=True,
+            gateway=visit.named(gateway),
         )
         return _done(visit, render.payment(view, _reader(visit), services.clock.now()), view.payment.booking_reference)
 
@@ -235,13 +276,17 @@ async def pay(request: AnyRequest, services: GivenServices, visit: GivenVisit, f
     return await _afterwards(visit, problem)
 
 
-def _methods(services: Services) -> Collection[str]:
-    """What this page can take by itself. Raises ``NotFound`` where the gateway's own script takes it."""
-    if services.sandbox is not None:
-        return METHOD_IDS
-    if services.transfers is None:
+def _gateway_of(services: Services, method: str) -> str | None:
+    """The gateway that takes ``method`` from this page; None for a method of none.
+
+    Raises ``NotFound`` where no gateway's methods are taken here, but by its own script.
+    """
+    choices = services.payments.gateway_choices
+    if services.sandbox is None and BANK_TRANSFER not in choices:
         raise NotFound()
-    return (BANK_TRANSFER,)
+    if services.sandbox is not None and method in METHOD_IDS:
+        return FAKE
+    return BANK_TRANSFER if method == BANK_TRANSFER and BANK_TRANSFER in choices else None
 
 
 @post(f"{PATH}/bank", **BROWSER)
@@ -291,7 +336,9 @@ async def intent(request: AnyRequest, services: GivenServices, visit: GivenVisit
     await visit.checkout()
 
     async def work(caller: Caller) -> Done:
-        view = await services.payments.start_payment(visit.booking_id, caller, return_url=return_url)
+        view = await services.payments.start_payment(
+            visit.booking_id, caller, return_url=return_url, gateway=visit.named(STRIPE)
+        )
         return _done(visit, render.payment(view, _reader(visit), services.clock.now()), view.payment.booking_reference)
 
     act = Act(operation="start_payment", booking_id=visit.booking_id, caller=visit.caller, given=Nothing())

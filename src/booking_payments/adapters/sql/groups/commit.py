@@ -15,7 +15,14 @@ from sqlalchemy import URL
 from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.engine import patience_with, schema_of, set_search_path, without_schema
-from booking_payments.adapters.sql.groups.member import Batch, LeftOut, MemberUnitOfWork, Seen, as_json, seen_in
+from booking_payments.adapters.sql.groups.member import (
+    Batch,
+    MemberUnitOfWork,
+    NeedsOwnTransaction,
+    Snapshot,
+    as_json,
+    snapshots_in,
+)
 from booking_payments.adapters.sql.groups.queue import Queue, Ticket
 from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION
 from booking_payments.adapters.sql.jobs import JobQueue
@@ -31,8 +38,13 @@ Member = Ticket[Work[Any], Any]
 MOST: Final = 32
 """Members of one group."""
 
-OVERTAKEN: Final = (psycopg.errors.DivisionByZero, psycopg.errors.UniqueViolation)
-"""What the writing ends with when anything has moved on since it was read. The connection is none the worse for it."""
+
+class RestartTransaction(Exception):  # noqa: N818 - it asks for something, it is no failure
+    """Nothing was written: something has changed since it was read."""
+
+
+OVERTAKEN: Final = (RestartTransaction, psycopg.errors.UniqueViolation)
+"""What the writing ends with when anything has changed since it was read. The connection can be used on."""
 
 AT_ONCE: Final = 1
 """Groups under way at a time: all that arrives meanwhile is the next one."""
@@ -66,7 +78,7 @@ class GroupCommit:
         """What ``work`` returns, once it is committed; anything that it raises comes through."""
         try:
             result: T = await self._queue.join(work, about)
-        except LeftOut:
+        except NeedsOwnTransaction:
             result = await self._alone(work)
         return result
 
@@ -80,13 +92,13 @@ class GroupCommit:
         """Whoever has no answer in the end was not served, and nothing was written for it."""
         with anyio.move_on_after(engine.LONGEST_S) as waited:
             try:
-                with suppress(psycopg.Error, OSError):
+                with suppress(psycopg.Error, OSError, RestartTransaction):
                     async with self._connection() as connection:
                         await self._twice(connection, members)
             finally:
                 for member in members:
                     if not member.is_answered:
-                        member.fails(_silence() if waited.cancel_called else LeftOut())
+                        member.fails(_silence() if waited.cancel_called else NeedsOwnTransaction())
 
     async def _twice(self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]) -> None:
         """Together; and once more, when somebody else was faster."""
@@ -101,7 +113,8 @@ class GroupCommit:
         for member, uow in await self._read(connection, [each for each in members if not each.is_gone]):
             with suppress(Exception):  # whatever it is, it comes again where the work runs alone
                 result = await member.payload(uow)
-                batch.add(uow.written)
+                await uow.flush()
+                batch.add(uow.database.rows)
                 jobs += uow.jobs.deferred
                 served.append((member, result))
         try:
@@ -121,13 +134,19 @@ class GroupCommit:
     ) -> None:
         if batch.is_empty:
             return
-        statement, parameters = batch.statement()
         if self._jobs is None or not self._jobs.has_workers:
-            await connection.execute(statement, parameters, prepare=True)
+            await self._write_rows(connection, batch)
             return
         async with connection.transaction():
             await self._jobs.defer(jobs, connection)
-            await connection.execute(statement, parameters, prepare=True)
+            await self._write_rows(connection, batch)
+
+    async def _write_rows(self, connection: psycopg.AsyncConnection[TupleRow], batch: Batch) -> None:
+        """Raises ``RestartTransaction`` where nothing was written, since something has changed."""
+        statement, parameters = batch.statement()
+        row = await (await connection.execute(statement.text, parameters, prepare=True)).fetchone()
+        if row is None or not row[0]:
+            raise RestartTransaction
 
     async def _read(
         self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]
@@ -140,8 +159,8 @@ class GroupCommit:
         found: list[TupleRow] = []
         if about:
             given = {"subjects": f"[{about.decode()}]"}
-            found = await (await connection.execute(READ, given, prepare=True)).fetchall()
-        seen = _each_booking_once(seen_in(found, len(members)))
+            found = await (await connection.execute(READ.text, given, prepare=True)).fetchall()
+        seen = _each_booking_once(snapshots_in(found, len(members)))
         return [
             (member, MemberUnitOfWork(member.subject, its))
             for member, about_it, its in zip(members, asked, seen, strict=True)
@@ -150,7 +169,7 @@ class GroupCommit:
 
     async def _tell_time(self, connection: psycopg.AsyncConnection[TupleRow]) -> None:
         if self._clock is not None and self._clock.wants_to_hear:
-            row = await (await connection.execute(READ_TIME)).fetchone()
+            row = await (await connection.execute(READ_TIME.text)).fetchone()
             if row is not None:
                 self._clock.heard(row[0].astimezone(UTC))
 
@@ -161,7 +180,7 @@ class GroupCommit:
         connection = self._idle.pop() if self._idle else await self._open()
         try:
             yield connection
-        except psycopg.Error:
+        except (psycopg.Error, RestartTransaction):
             raise
         except BaseException:
             await connection.close()
@@ -187,7 +206,7 @@ def _silence() -> StorageDown:
 
 def _is_rolled_back(connection: psycopg.AsyncConnection[TupleRow], error: BaseException) -> bool:
     """Whether the database itself said that nothing was written: then it is there to say more."""
-    return isinstance(error, psycopg.Error) and not connection.closed
+    return isinstance(error, (psycopg.Error, RestartTransaction)) and not connection.closed
 
 
 def _asked(place: int, subject: Subject) -> bytes | None:
@@ -195,11 +214,11 @@ def _asked(place: int, subject: Subject) -> bytes | None:
     about = attrs.asdict(subject)
     try:
         return as_json({"place": place, **about}) if any(about.values()) else b""
-    except (LeftOut, UnicodeEncodeError):
+    except (NeedsOwnTransaction, UnicodeEncodeError):
         return None
 
 
-def _each_booking_once(seen: Sequence[Seen | None]) -> Sequence[Seen | None]:
+def _each_booking_once(seen: Sequence[Snapshot | None]) -> Sequence[Snapshot | None]:
     taken = set[str]()
     for each in seen:
         if each is not None and each.booking is not None:

@@ -1,34 +1,70 @@
 """The two statements of a group: one reads for all members, one writes for all of them.
 
 Their parameters are JSON, one text for each table, so that a statement stays the same whatever the group's size, and is
-prepared once.
+prepared once. Their columns are those of the tables: whoever adds one adds it there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Column, Dialect, Table
-from sqlalchemy.dialects import postgresql
+from attrs import frozen
+from sqlalchemy import (
+    CTE,
+    JSON,
+    ColumnElement,
+    Dialect,
+    Executable,
+    Integer,
+    Select,
+    Table,
+    TableValuedAlias,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    column,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from booking_payments.adapters.sql import tables
+from booking_payments.adapters.sql.tables import IS_FIXED
+
+_DIALECT: Final[Dialect] = psycopg_dialect()  # type: ignore[no-untyped-call] # as SQLAlchemy has it
+
+
+class _TransactionId(UserDefinedType[str]):
+    """PostgreSQL's type of ``xmin``."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "XID"
 
 
 def _columns(table: Table, *without: str) -> tuple[str, ...]:
-    return tuple(name for name in table.columns.keys() if name not in without)  # noqa: SIM118 - its values are columns
+    return tuple(each.name for each in table.columns if each.name not in without)
+
+
+def _changing(table: Table) -> tuple[str, ...]:
+    return tuple(each.name for each in table.columns if not each.info.get(IS_FIXED))
 
 
 PAYMENT: Final = _columns(tables.payments)
 BOOKING: Final = _columns(tables.bookings)
 ENTRY: Final = _columns(tables.inbox, "id")
-CHANGING: Final = (
-    *("status", "intent_id", "captured_minor", "refunded_minor", "refund_pending_minor", "owed_minor"),
-    *("holds_booking", "version", "updated_at"),
-    *("state", "next_look_at", "looks", "lease_until", "lease_holder", "client_secret", "next_action"),
-)
-"""The columns of a payment that may change. Those that don't are written as they were read."""
-CHANGING_OF_BOOKING: Final = ("id", "status", "end_reason", "payments_begun")
-"""A booking's id, and its columns that may change."""
+CHANGING: Final = _changing(tables.payments)
+"""The columns of a payment that may change. They are all written, as they were read where nothing has changed."""
+CHANGING_OF_BOOKING: Final = _changing(tables.bookings)
+"""The same of a booking."""
 
 INSERTED: Final[Mapping[Table, tuple[str, ...]]] = {
     tables.payments: PAYMENT,
@@ -36,120 +72,184 @@ INSERTED: Final[Mapping[Table, tuple[str, ...]]] = {
     tables.journal: _columns(tables.journal),
     tables.postings: _columns(tables.postings),
     tables.gateway_ids: _columns(tables.gateway_ids),
-    tables.outbox: ("id", "booking_id", "sequence", "payment_id", "type", "at", "data"),
+    tables.outbox: _columns(tables.outbox, "position", "unassigned"),
     tables.inbox: ENTRY,
     tables.audit: _columns(tables.audit, "id"),
 }
-"""What rows are added to, and which of their columns are given."""
+"""What rows are added to, and which of their columns are given; the database gives the others."""
 
-JUDGED: Final = "judged_bookings"
+LOCKED_BOOKINGS: Final = "locked_bookings"
 CHANGED_BOOKINGS: Final = "changed_bookings"
 CHANGED_PAYMENTS: Final = "changed_payments"
 WRITTEN_BY: Final = "written_by"
 """The transaction that wrote a payment's row (``xmin``): another one has, when anything of it has changed."""
 
-ROWS: Final = (JUDGED, CHANGED_BOOKINGS, CHANGED_PAYMENTS, *(table.name for table in INSERTED))
+ROWS: Final = (LOCKED_BOOKINGS, CHANGED_BOOKINGS, CHANGED_PAYMENTS, *(table.name for table in INSERTED))
 """The parameters of the writing statement that hold rows."""
 
-_DIALECT: Final[Dialect] = postgresql.dialect()  # type: ignore[no-untyped-call]
+COUNTED: Final = (LOCKED_BOOKINGS, CHANGED_PAYMENTS)
+"""Those of them whose rows all have to be as they were read."""
+
+_XMIN: Final = literal_column(f"{tables.payments.name}.xmin", _TransactionId())
 
 
-def _type_of(column: Column[Any]) -> str:
-    return str(column.type.compile(dialect=_DIALECT))
+def count_of(name: str) -> str:
+    """The parameter that says how many rows the parameter ``name`` holds."""
+    return f"{name}_count"
 
 
-def _names(prefix: str, columns: Iterable[str]) -> str:
-    return ", ".join(f"{prefix}{name}" for name in columns)
+@frozen
+class Statement:
+    """A statement as text for psycopg; its parameters are bound by name."""
+
+    text: str
+
+    @classmethod
+    def of(cls, statement: Executable) -> "Statement":
+        return cls(str(statement.compile(dialect=_DIALECT)))  # type: ignore[attr-defined] # all of ours can be compiled
 
 
-def _typed(table: Table, columns: Iterable[str], **more: str) -> str:
-    own = [f"{name} {_type_of(table.c[name])}" for name in columns]
-    return ", ".join([*own, *(f"{name} {type_}" for name, type_ in more.items())])
+def _given(parameter: str, types: Mapping[str, TypeEngine[Any]]) -> TableValuedAlias:
+    """The rows that a parameter holds, as a table of these columns."""
+    rows = func.json_to_recordset(cast(bindparam(parameter, type_=Text()), JSON))
+    named = rows.table_valued(*(column(name, type_) for name, type_ in types.items()))
+    return named.render_derived(name=f"given_{parameter}", with_types=True)
 
 
-def _insert(table: Table, columns: Iterable[str]) -> str:
-    names = _names("", columns)
-    given = f"json_to_recordset(%({table.name})s) AS new ({_typed(table, columns)})"
-    return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {given}"  # noqa: S608 - names of our own
+def _types(table: Table, columns: Iterable[str]) -> dict[str, TypeEngine[Any]]:
+    return {name: table.c[name].type for name in columns}
 
 
-def _insert_messages(columns: Iterable[str]) -> str:
-    """The messages, and a row for each of them and each recorded channel. All of one statement sees the same channels:
-    where it has to wait for somebody who adds or removes one, that is before its snapshot is taken."""
-    names = _names("", columns)
-    given = f"json_to_recordset(%(bp_outbox)s) AS new ({_typed(tables.outbox, columns)})"
-    unassigned = "CASE WHEN EXISTS (SELECT 1 FROM bp_message_channels) THEN 0 ELSE 1 END"
-    return f"""to_outbox AS (
-    INSERT INTO bp_outbox ({names}, unassigned) SELECT {names}, {unassigned} FROM {given}
-    RETURNING position, booking_id, sequence
-), to_channels AS (
-    INSERT INTO bp_message_deliveries (channel, position, booking_id, sequence)
-    SELECT bp_message_channels.name, to_outbox.position, to_outbox.booking_id, to_outbox.sequence
-    FROM to_outbox, bp_message_channels
-)"""  # noqa: S608 - names of our own
+def _last_number(table: Table, of: ColumnElement[bool]) -> ColumnElement[int]:
+    return select(func.coalesce(func.max(table.c.sequence), literal_column("0"))).where(of).scalar_subquery()
 
 
-READ: Final = f"""
-SELECT about.place,
-       {_names("b.", BOOKING)}, (SELECT coalesce(max(sequence), 0) FROM bp_outbox WHERE booking_id = b.id),
-       {_names("p.", PAYMENT)}, (SELECT coalesce(max(sequence), 0) FROM bp_postings WHERE payment_id = p.id),
-       p.xmin::text,
-       {_names("i.", ENTRY)}
-FROM json_to_recordset(%(subjects)s) AS about (place integer, booking_id text, intent_id text, event_id text)
-LEFT JOIN bp_payments AS named ON named.intent_id = about.intent_id
-LEFT JOIN bp_bookings AS b ON b.id = coalesce(about.booking_id, named.booking_id)
-LEFT JOIN bp_payments AS p ON p.booking_id = b.id
-LEFT JOIN bp_inbox AS i ON i.event_id = about.event_id
-ORDER BY about.place, p.created_at, i.id
-"""  # noqa: S608 - names of our own
+def _read() -> Select[Any]:
+    scopes = _given("subjects", {"place": Integer(), "booking_id": Text(), "intent_id": Text(), "event_id": Text()})
+    named, bookings, payments, entries = tables.payments.alias("named"), tables.bookings, tables.payments, tables.inbox
+    found = (
+        scopes.outerjoin(named, named.c.intent_id == scopes.c.intent_id)
+        .outerjoin(bookings, bookings.c.id == func.coalesce(scopes.c.booking_id, named.c.booking_id))
+        .outerjoin(payments, payments.c.booking_id == bookings.c.id)
+        .outerjoin(entries, entries.c.event_id == scopes.c.event_id)
+    )
+    return (
+        select(
+            scopes.c.place,
+            *(bookings.c[name] for name in BOOKING),
+            _last_number(tables.outbox, tables.outbox.c.booking_id == bookings.c.id),
+            *(payments.c[name] for name in PAYMENT),
+            _last_number(tables.postings, tables.postings.c.payment_id == payments.c.id),
+            cast(_XMIN, Text),
+            *(entries.c[name] for name in ENTRY),
+        )
+        .select_from(found)
+        .order_by(scopes.c.place, payments.c.created_at, entries.c.id)
+    )
+
+
+READ: Final = Statement.of(_read())
 """For each member one row, and more of them where its booking has several payments, or its event was seen under
 another type, too."""
 
-READ_TIME: Final = "SELECT clock_timestamp()"
+READ_TIME: Final = Statement.of(select(func.clock_timestamp()))
 
-_PARTS: Final[Mapping[str, str]] = {
-    JUDGED: f"""judged AS (
-    SELECT bp_bookings.id
-    FROM bp_bookings
-    JOIN json_to_recordset(%({JUDGED})s) AS seen ({_typed(tables.bookings, CHANGING_OF_BOOKING)})
-    ON bp_bookings.id = seen.id AND bp_bookings.status = seen.status
-       AND bp_bookings.payments_begun = seen.payments_begun
-    FOR UPDATE OF bp_bookings SKIP LOCKED
-)""",  # noqa: S608
-    CHANGED_BOOKINGS: f"""changed AS (
-    UPDATE bp_bookings SET {", ".join(f"{name} = new.{name}" for name in CHANGING_OF_BOOKING[1:])}
-    FROM judged, json_to_recordset(%({CHANGED_BOOKINGS})s)
-         AS new ({_typed(tables.bookings, CHANGING_OF_BOOKING)})
-    WHERE bp_bookings.id = judged.id AND new.id = judged.id
-)""",  # noqa: S608
-    CHANGED_PAYMENTS: f"""moved AS (
-    UPDATE bp_payments SET {", ".join(f"{name} = new.{name}" for name in CHANGING)}
-    FROM json_to_recordset(%({CHANGED_PAYMENTS})s)
-         AS new ({_typed(tables.payments, ("id", *CHANGING), **{WRITTEN_BY: "XID"})})
-    WHERE bp_payments.id = new.id AND bp_payments.xmin = new.{WRITTEN_BY}
-    RETURNING bp_payments.id
-)""",  # noqa: S608
-    **{table.name: f"to_{table.name} AS ({_insert(table, columns)})" for table, columns in INSERTED.items()},
-    tables.outbox.name: _insert_messages(INSERTED[tables.outbox]),
-}
-"""The parts of the writing statement, by the parameter that they write."""
 
-COUNTED: Final[Mapping[str, str]] = {JUDGED: "judged", CHANGED_PAYMENTS: "moved"}
-"""Parts that have to find all that they were given, and what they are called."""
+# --- writing ---------------------------------------------------------------------------------------------------
+
+
+def _locked_bookings() -> CTE:
+    """The bookings that are as they were read, and that nobody else has locked. They are locked by this."""
+    bookings, given = tables.bookings, _given(LOCKED_BOOKINGS, _types(tables.bookings, CHANGING_OF_BOOKING))
+    is_as_read = and_(bookings.c.status == given.c.status, bookings.c.payments_begun == given.c.payments_begun)
+    return (
+        select(bookings.c.id)
+        .join_from(bookings, given, bookings.c.id == given.c.id)
+        .where(is_as_read)
+        .with_for_update(of=bookings, skip_locked=True)
+        .cte("locked_bookings")
+    )
+
+
+def _locked_payments() -> CTE:
+    """What is to be written to the payments that are as they were read. They are locked by this, so that they stay
+    so."""
+    payments = tables.payments
+    given = _given(CHANGED_PAYMENTS, {**_types(payments, CHANGING), WRITTEN_BY: _TransactionId()})
+    return (
+        select(*(given.c[name] for name in CHANGING))
+        .join_from(payments, given, payments.c.id == given.c.id)
+        .where(given.c[WRITTEN_BY] == _XMIN)
+        .with_for_update(of=payments, key_share=True, skip_locked=True)
+        .cte("locked_payments")
+    )
+
+
+_LOCKS: Final = {LOCKED_BOOKINGS: _locked_bookings, CHANGED_PAYMENTS: _locked_payments}
+
+
+def _change(table: Table, columns: Sequence[str], given: TableValuedAlias | CTE, condition: ColumnElement[bool]) -> CTE:
+    values = {name: given.c[name] for name in columns if name != "id"}
+    changed = update(table).values(values).where(table.c.id == given.c.id, condition)
+    return changed.cte(f"changed_{table.name}")
+
+
+def _add(table: Table, columns: Sequence[str], condition: ColumnElement[bool]) -> CTE:
+    given = _given(table.name, _types(table, columns))
+    added = insert(table).from_select(list(columns), select(*(given.c[name] for name in columns)).where(condition))
+    return added.cte(f"added_{table.name}")
+
+
+def _add_messages(columns: Sequence[str], condition: ColumnElement[bool]) -> Sequence[CTE]:
+    """The messages, and a row for each of them and each recorded channel. All of one statement sees the same channels:
+    where it has to wait for somebody who adds or removes one, that is before its snapshot is taken."""
+    table, given = tables.outbox, _given(tables.outbox.name, _types(tables.outbox, columns))
+    channels, deliveries = tables.message_channels, tables.message_deliveries
+    is_unassigned = cast(~exists(select(channels.c.name)), Integer)
+    messages = (
+        insert(table)
+        .from_select(
+            [*columns, "unassigned"], select(*(given.c[name] for name in columns), is_unassigned).where(condition)
+        )
+        .returning(table.c.position, table.c.booking_id, table.c.sequence)
+        .cte("added_messages")
+    )
+    its = messages.c
+    on_channels = select(channels.c.name, its.position, its.booking_id, its.sequence).join_from(
+        messages, channels, true()
+    )
+    fan_out = insert(deliveries).from_select(["channel", "position", "booking_id", "sequence"], on_channels)
+    return [messages, fan_out.cte("added_deliveries")]
 
 
 @cache
-def write(*parameters: str) -> str:
+def write(*parameters: str) -> Statement:
     """The statement that writes these parameters, which are some of ``ROWS``, in that order.
 
-    Each part opens its table with all its indexes, whether there is anything to write or not; so those without are left
-    out. The statement divides by zero, and so does nothing, unless all payments and bookings are as they were when they
-    were judged.
+    It writes everything or nothing, and says which: True where all payments and bookings are as they were read. Each
+    part opens its table with all its indexes, whether there is anything to write or not; so those without are left out.
     """
-    counted = [each for each in parameters if each in COUNTED]
-    found = [f"(SELECT count(*) FROM {COUNTED[each]}) = %({each}_count)s" for each in counted]  # noqa: S608
-    parts = ", ".join(_PARTS[each] for each in parameters)
-    return f"WITH {parts} SELECT 1 / ({' AND '.join(found) or 'true'})::integer"
+    locks = {name: _LOCKS[name]() for name in COUNTED if name in parameters}
+    is_current = true().self_group()
+    parts: list[CTE] = []
+    if locks:
+        counted = [
+            select(func.count()).select_from(lock).scalar_subquery() == bindparam(count_of(name), type_=Integer())
+            for name, lock in locks.items()
+        ]
+        check = select(and_(*counted).label("is_current")).cte("check_all")
+        is_current = select(check.c.is_current).scalar_subquery()
+    given = set(parameters)
+    if CHANGED_BOOKINGS in given:
+        changed = _given(CHANGED_BOOKINGS, _types(tables.bookings, CHANGING_OF_BOOKING))
+        parts.append(_change(tables.bookings, CHANGING_OF_BOOKING, changed, is_current))
+    if CHANGED_PAYMENTS in given:
+        parts.append(_change(tables.payments, CHANGING, locks[CHANGED_PAYMENTS], is_current))
+    for table, columns in INSERTED.items():
+        if table.name not in given:
+            continue
+        parts += _add_messages(columns, is_current) if table is tables.outbox else [_add(table, columns, is_current)]
+    return Statement.of(select(is_current.label("is_current")).add_cte(*parts))
 
 
 SESSION: Final[Mapping[str, str]] = {

@@ -112,7 +112,7 @@ async def one(request: AnyRequest, services: GivenServices, desk: GivenDesk, sea
 def shown(desk: Desk, file: PaymentDetails, done: str = "") -> Answer:
     """The page of a payment; ``done`` says what has just been done."""
     journal = render.journal(list(file.journal), desk.reader).events
-    steps = [(each, style_of_event(recorded.fact)) for each, recorded in zip(journal, file.journal, strict=True)]
+    steps = [(each, style_of_event(recorded.event)) for each, recorded in zip(journal, file.journal, strict=True)]
     context: dict[str, Any] = {
         "file": file,
         "payment": file.payment,

@@ -1,0 +1,1 @@
+"""The gateways of this package, one folder each, found by their entry points as those of other packages are."""

@@ -1,0 +1,58 @@
+"""The tables of gateways that operators settle by hand; revisions 0007 and 0018 create them."""
+
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, Text
+
+from booking_payments.adapters.sql.tables import BigInt, UtcTime, metadata
+
+
+def _common() -> list[Column[Any]]:
+    return [
+        Column("position", BigInt, primary_key=True, autoincrement=True),
+        Column("id", Text, nullable=False, unique=True),
+        Column("amount", BigInt, CheckConstraint("amount > 0", name="amount"), nullable=False),
+        Column("currency", Text, nullable=False),
+        Column("status", Text, nullable=False),
+        Column("terms", Text, nullable=False),
+        Column("metadata", Text, nullable=False),
+        Column("created_at", UtcTime, nullable=False),
+        Column("ended_at", UtcTime),
+    ]
+
+
+@frozen
+class RecordTables:
+    """The tables of one gateway: money to come or received, and money to give back."""
+
+    transfers: Table
+    paybacks: Table
+
+
+def _tables(transfers: str, paybacks: str) -> RecordTables:
+    return RecordTables(
+        Table(
+            transfers,
+            metadata,
+            *_common(),
+            Index(f"{transfers}_created_at", "created_at"),
+            Index(f"{transfers}_ended_at", "ended_at"),
+            sqlite_strict=True,
+        ),
+        Table(
+            paybacks,
+            metadata,
+            *_common(),
+            Column("transfer_id", Text, ForeignKey(f"{transfers}.id"), nullable=False),
+            Column("failure", Text),
+            Index(f"{paybacks}_transfer_id", "transfer_id"),
+            Index(f"{paybacks}_created_at", "created_at"),
+            Index(f"{paybacks}_ended_at", "ended_at"),
+            sqlite_strict=True,
+        ),
+    )
+
+
+BANK_TABLES: Final = _tables("bp_bank_transfers", "bp_bank_paybacks")
+MANUAL_TABLES: Final = _tables("bp_manual_receipts", "bp_manual_paybacks")

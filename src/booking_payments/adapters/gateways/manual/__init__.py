@@ -1,0 +1,1 @@
+"""Money taken by hand, as a plugin."""

@@ -1,0 +1,23 @@
+"""Cash, invoices, vouchers and gift cards, recorded by operators."""
+
+from typing import Final
+
+from booking_payments.adapters.gateways.bank_transfer import MANUAL_TABLES, BankTransferEvents, TransferStore
+from booking_payments.adapters.gateways.manual.gateway import ManualGateway
+from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin
+
+
+def build(given: GatewayDependencies) -> BuiltGateway:
+    """Receipts over tables in the service's database."""
+    store = TransferStore.open(given.database_url, MANUAL_TABLES)
+    gateway = ManualGateway(store, clock=given.clock)
+    return BuiltGateway(
+        gateway=gateway,
+        webhooks=BankTransferEvents(),
+        close=store.close,
+        recorded=True,
+        settle_refund=gateway.settle_refund,
+    )
+
+
+PLUGIN: Final = GatewayPlugin(name="manual", title="At the desk", build=build)
