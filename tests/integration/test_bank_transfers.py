@@ -190,8 +190,7 @@ async def _asked(payments: BookingPayments, expires_in: timedelta | None = None)
 
 
 def _desk(services: Services) -> TransferDesk:
-    assert services.transfers is not None
-    return services.transfers
+    return services.desks["bank_transfer"]
 
 
 async def test_a_booking_is_paid_when_the_operator_says_so(services: Services) -> None:
@@ -242,7 +241,7 @@ async def test_a_transfer_that_is_being_booked_is_not_canceled(postgres_server: 
         migrate(url)
         async with _opened(url) as services:
             _, transfer_id = await _asked(services.payments)
-            gateway = _desk(services)._gateway
+            gateway = _desk(services).gateway
             read, done = anyio.Event(), anyio.Event()
             told: list[str] = []
 
