@@ -25,7 +25,6 @@ from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.sql.tables import outbox
-from booking_payments.adapters.telemetry.wrappers import WrappedGateway
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking
@@ -191,8 +190,7 @@ async def _asked(payments: BookingPayments, expires_in: timedelta | None = None)
 
 
 def _desk(services: Services) -> TransferDesk:
-    assert services.transfers is not None
-    return services.transfers
+    return services.desks["bank_transfer"]
 
 
 async def test_a_booking_is_paid_when_the_operator_says_so(services: Services) -> None:
@@ -243,7 +241,7 @@ async def test_a_transfer_that_is_being_booked_is_not_canceled(postgres_server: 
         migrate(url)
         async with _opened(url) as services:
             _, transfer_id = await _asked(services.payments)
-            gateway = _desk(services)._gateway
+            gateway = _desk(services).gateway
             read, done = anyio.Event(), anyio.Event()
             told: list[str] = []
 
@@ -296,17 +294,9 @@ async def test_money_for_a_booking_that_was_given_up_is_to_be_sent_back(services
     assert [each.id for each in await _desk(services).awaited()] == []
 
 
-def _adapter(services: Services) -> BankTransferGateway:
-    """The adapter behind what observes its calls."""
-    observed = services.gateway
-    assert isinstance(observed, WrappedGateway)
-    assert isinstance(observed.next, BankTransferGateway)
-    return observed.next
-
-
 async def test_what_was_said_before_a_crash_is_booked_by_catching_up(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
-    gateway = _adapter(services)
+    gateway = _desk(services).gateway
     alone = TransferDesk(gateway, House().world)  # the payments never hear of it
     await alone.received(given, GROSS, OLGA)
     assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.REQUIRES_ACTION
@@ -318,7 +308,7 @@ async def test_what_was_said_before_a_crash_is_booked_by_catching_up(services: S
 
 async def test_what_was_said_before_a_crash_may_be_said_again(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
-    gateway = _adapter(services)
+    gateway = _desk(services).gateway
     await TransferDesk(gateway, House().world).received(given, GROSS, OLGA)
 
     await _desk(services).received(given, GROSS, OLGA)
@@ -426,7 +416,7 @@ async def test_a_refund_that_came_back_stays_so(services: Services) -> None:
 
 async def test_a_refund_that_came_back_is_booked_by_catching_up_after_a_crash(services: Services) -> None:
     booking_id, refund_id = await _sent_back(services, "25.00")
-    gateway = _adapter(services)
+    gateway = _desk(services).gateway
     alone = TransferDesk(gateway, House().world)  # the payments never hear of it
     await alone.failed(refund_id, "account closed", OLGA)
 

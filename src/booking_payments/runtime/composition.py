@@ -28,7 +28,7 @@ from booking_payments.runtime.problems import Problem, SettingsError
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.readiness import READY_WITHIN_S, readiness
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import BANK_TRANSFER, MANUAL, Settings
+from booking_payments.runtime.settings import Settings
 from booking_payments.sandbox.emulator import FakeStripe
 
 log = structlog.get_logger("booking_payments.serve")
@@ -112,7 +112,7 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
             ready=lambda: readiness(storage),
             background=background_of(container, stripe),
             sandbox=stripe,
-            transfers=_transfers(gateways, container.world()),
+            desks=_desks(gateways, container.world()),
             limits=container.limits() if serving and settings.rate_limit_enabled else None,
         )
     finally:
@@ -138,13 +138,14 @@ async def _installation_id(settings: Settings, storage: SqlStorage) -> str | Non
         return None
 
 
-def _transfers(gateways: Mapping[str, BuiltGateway], world: World) -> TransferDesk | None:
-    """The operators' side of bank transfers, or else of refunds that are given back by hand; None without either."""
-    for name in (BANK_TRANSFER, MANUAL):
-        gateway = gateways[name].gateway if name in gateways else None
-        if isinstance(gateway, BankTransferGateway):
-            return TransferDesk(gateway, world.at(name))
-    return None
+def _desks(gateways: Mapping[str, BuiltGateway], world: World) -> Mapping[str, TransferDesk]:
+    """The operators' side of each gateway that they settle by hand, by the gateway's name."""
+    found = {name: each.gateway for name, each in gateways.items()}
+    return {
+        name: TransferDesk(gateway, world.at(name))
+        for name, gateway in found.items()
+        if isinstance(gateway, BankTransferGateway)
+    }
 
 
 @asynccontextmanager

@@ -40,8 +40,9 @@ class Services:
     ``gateway`` is the default one, ``gateways`` are all of them by name, ``gateway_titles`` what customers read of
     each.
     ``background`` is entered when the app starts and left when it stops. ``sandbox`` is there only with the fake
-    gateway: the customer's side of its 3-D Secure window; ``transfers`` only with the gateway for bank transfers: the
-    operator's side. ``limits`` is missing where rates are not bounded, and where no HTTP is served.
+    gateway: the customer's side of its 3-D Secure window; ``desks`` are the operators' side
+    of the gateways that they settle by hand. ``limits`` is missing where rates are not bounded, and where no HTTP is
+    served.
     """
 
     payments: BookingPayments
@@ -55,5 +56,5 @@ class Services:
     ready: Callable[[], Awaitable[Readiness]]
     background: Callable[[], AbstractAsyncContextManager[None]] | None = None
     sandbox: FakeStripe | None = None
-    transfers: TransferDesk | None = None
+    desks: Mapping[str, TransferDesk] = field(factory=dict)
     limits: "RateLimits | None" = None

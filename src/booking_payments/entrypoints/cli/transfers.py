@@ -17,6 +17,7 @@ from booking_payments.entrypoints.cli.runner import fail, run_with_services, set
 from booking_payments.entrypoints.cli.tables import coloured, table
 from booking_payments.presentation import formatting
 from booking_payments.presentation.formatting import exact
+from booking_payments.runtime.settings import BANK_TRANSFER, MANUAL
 
 if TYPE_CHECKING:
     from booking_payments.adapters.gateways.bank_transfer import TransferDesk
@@ -30,7 +31,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the answer a
 
 @click.group(short_help="Bank transfers: awaited, received, sent back.")
 def transfers() -> None:
-    """Bank transfers: what is awaited, what came in, and refunds to send. For PAYMENT_GATEWAY=bank_transfer.
+    """Bank transfers: what is awaited, what came in, and refunds to send; also refunds to give back by hand.
+
+    For the gateways bank_transfer and manual.
 
     \b
     Examples:
@@ -53,7 +56,9 @@ def list_(as_json: bool) -> None:
     async def work(desk: TransferDesk) -> tuple[Sequence[Transfer], Sequence[Payback]]:
         return await desk.awaited(), await desk.to_send()
 
-    awaited, to_send = _at_the_desk(work)
+    found = run_with_services(settings_or_fail(), lambda services: _from_each(services, work))
+    awaited = [each for some, _ in found for each in some]
+    to_send = [each for _, some in found for each in some]
     if as_json:
         content = {"awaited": [*map(_content, awaited)], "to_send": [*map(_content, to_send)]}
         click.echo(msgspec.json.encode(content).decode())
@@ -83,7 +88,7 @@ def received(reference: str, amount: str, currency: str, as_json: bool) -> None:
         money = Money.parse(amount, Currency.of(currency.lower()))
     except PaymentError as error:
         raise click.BadParameter(error.message, param_hint="AMOUNT, CURRENCY") from None
-    found = _at_the_desk(lambda desk: desk.received(reference, money, _operator("received")))
+    found = _at_the_desk(lambda desk: desk.received(reference, money, _operator("received")), BANK_TRANSFER)
     _report(found, f"{found.amount} received", as_json)
 
 
@@ -97,7 +102,7 @@ def sent(refund_id: str, as_json: bool) -> None:
     Examples:
       booking-payments transfers sent btr_7k3m9qxd2f4h6n
     """
-    found = _at_the_desk(lambda desk: desk.sent(refund_id, _operator("sent")))
+    found = _at_the_desk(lambda desk: desk.sent(refund_id, _operator("sent")), _gateway_of(refund_id))
     _report(found, f"{found.amount} sent", as_json)
 
 
@@ -112,17 +117,28 @@ def failed(refund_id: str, reason: str, as_json: bool) -> None:
     Examples:
       booking-payments transfers failed btr_7k3m9qxd2f4h6n --reason "account closed"
     """
-    found = _at_the_desk(lambda desk: desk.failed(refund_id, reason, _operator("failed")))
+    found = _at_the_desk(lambda desk: desk.failed(refund_id, reason, _operator("failed")), _gateway_of(refund_id))
     _report(found, f"the refund of {found.amount} failed", as_json)
 
 
-def _at_the_desk(work: Callable[[TransferDesk], Awaitable[T]]) -> T:
-    async def in_house(services: Services) -> T:
-        if services.transfers is None:
-            fail("there are no bank transfers here: they need PAYMENT_GATEWAY=bank_transfer")
-        return await work(services.transfers)
+def _at_the_desk(work: Callable[[TransferDesk], Awaitable[T]], gateway: str) -> T:
+    async def run(services: Services) -> T:
+        if gateway not in services.desks:
+            fail(f"there are none here: they need {gateway} in PAYMENT_GATEWAYS")
+        return await work(services.desks[gateway])
 
-    return run_with_services(settings_or_fail(), in_house)
+    return run_with_services(settings_or_fail(), run)
+
+
+async def _from_each(services: Services, work: Callable[[TransferDesk], Awaitable[T]]) -> Sequence[T]:
+    if not services.desks:
+        fail("there are no bank transfers here: they need PAYMENT_GATEWAY=bank_transfer")
+    return [await work(desk) for desk in services.desks.values()]
+
+
+def _gateway_of(refund_id: str) -> str:
+    """The gateway of a refund: that of money taken by hand has ids of its own."""
+    return MANUAL if refund_id.startswith("mrr_") else BANK_TRANSFER
 
 
 def _operator(command: str) -> Caller:

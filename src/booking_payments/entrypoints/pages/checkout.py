@@ -185,7 +185,7 @@ def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> 
         "refunds": _refunds(checkout),
         "publishable_key": settings.stripe_publishable_key if by_stripe else None,
         "groups": groups_for(checkout.booking.amount.currency) if chosen == FAKE and visit.services.sandbox else [],
-        "transfer": _transfer(visit, checkout) if chosen == BANK_TRANSFER else None,
+        "transfer": _transfer(checkout) if chosen == BANK_TRANSFER else None,
         "test_mode": not settings.livemode,
     }
     return html("checkout.html", context, status=problem.status if problem else 200, stripe=by_stripe)
@@ -213,10 +213,8 @@ def _share(share: Fraction) -> str:
     return "everything" if share == 1 else f"{float(share * 100):g} %"
 
 
-def _transfer(visit: Visit, checkout: Checkout) -> dict[str, Any] | None:
+def _transfer(checkout: Checkout) -> dict[str, Any]:
     """What a customer who pays by bank transfer has to know: the method, and then where to send the money."""
-    if visit.services.transfers is None:
-        return None
     handover = checkout.view.handover if checkout.view else None
     action: Any = handover.next_action if handover and handover.next_action else {}
     return {"method": BANK_TRANSFER, **action.get("display_bank_transfer_instructions", {})}

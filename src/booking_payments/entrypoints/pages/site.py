@@ -11,6 +11,7 @@ from booking_payments.entrypoints.pages.console import (
     disputes,
     drift,
     payments,
+    receipts,
     refunds,
     webhooks,
 )
@@ -20,7 +21,7 @@ from booking_payments.runtime.services import Services
 
 __all__ = ["pages_of", "running_reconciliations"]
 
-_CONSOLE = (desk, dashboard, payments, refunds, debts, disputes, webhooks, drift)
+_CONSOLE = (desk, dashboard, payments, refunds, debts, receipts, disputes, webhooks, drift)
 
 
 def pages_of(services: Services) -> list[ControllerRouterHandler]:

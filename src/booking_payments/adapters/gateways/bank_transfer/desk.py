@@ -38,18 +38,18 @@ class TransferDesk:
     """The operator's actions on the account. ``gateway`` is the one that ``world`` uses."""
 
     def __init__(self, gateway: BankTransferGateway, world: World) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
         self._world = world
 
     async def awaited(self) -> Sequence[Transfer]:
         """Return the transfers that customers were asked to make, oldest first."""
-        which = self._gateway.store.tables.transfers.c.status == WAITS.value
-        return await self._gateway.store.read(lambda records: records.transfers(which))
+        which = self.gateway.store.tables.transfers.c.status == WAITS.value
+        return await self.gateway.store.read(lambda records: records.transfers(which))
 
     async def to_send(self) -> Sequence[Payback]:
         """Return the refunds that have not been sent yet, oldest first."""
-        which = self._gateway.store.tables.paybacks.c.status == RefundStatus.PENDING.value
-        return await self._gateway.store.read(lambda records: records.paybacks(which))
+        which = self.gateway.store.tables.paybacks.c.status == RefundStatus.PENDING.value
+        return await self.gateway.store.read(lambda records: records.paybacks(which))
 
     async def received(self, given: str, amount: Money, caller: Caller) -> Transfer:
         """Record that the money of the transfer with this reference has arrived.
@@ -65,7 +65,7 @@ class TransferDesk:
         """
 
         async def work() -> Transfer:
-            transfer, is_news = await self._gateway.store.transact(lambda records: self._arrive(records, given, amount))
+            transfer, is_news = await self.gateway.store.transact(lambda records: self._arrive(records, given, amount))
             if not is_news:
                 await self._require_unbooked(transfer)
             await take_in(self._world, of_transfer(transfer))
@@ -97,7 +97,7 @@ class TransferDesk:
             raise NotPossibleNow(message, code="transfer_given_up")
         if transfer.status is PaymentStatus.SUCCEEDED:
             return transfer, False
-        here = evolve(transfer, status=PaymentStatus.SUCCEEDED, ended_at=self._gateway.clock.now())
+        here = evolve(transfer, status=PaymentStatus.SUCCEEDED, ended_at=self.gateway.clock.now())
         await records.change_transfer(here)
         return here, True
 
@@ -124,12 +124,12 @@ class TransferDesk:
                 return payback
             if payback.status not in _BEFORE[status]:
                 raise NotPossibleNow(f"this refund has {payback.status.value} already", code="refund_ended")
-            ended = evolve(payback, status=status, failure=failure, ended_at=self._gateway.clock.now())
+            ended = evolve(payback, status=status, failure=failure, ended_at=self.gateway.clock.now())
             await records.change_payback(ended)
             return ended
 
         async def work() -> Payback:
-            payback = await self._gateway.store.transact(end)
+            payback = await self.gateway.store.transact(end)
             await take_in(self._world, of_payback(payback))
             return payback
 

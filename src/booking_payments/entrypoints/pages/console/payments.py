@@ -36,6 +36,7 @@ DONE: Final = {
         "It is not known yet whether the refund was made; this is being found out. The same refund, sent again by you "
         "within 24 hours, is this one and moves no money twice.",
     ),
+    "recorded": (True, "The money is recorded."),
     "settled": (True, "The debt is settled. Who said so and why is told below."),
     "unsure": (False, "It is not known whether this was booked. Look at what is owed before you send it again."),
 }
@@ -69,6 +70,7 @@ async def listing(services: GivenServices, desk: GivenDesk, search: GivenForm) -
         "filtered": any(search.get(name) for name in ("q", "status", "from", "to")),
         "statuses": list(PaymentStatus),
         "tones": STATUS_STYLE,
+        "records": services.payments.gateway_names != services.payments.gateway_choices,
     }
     return desk.page("console/payments.html", "payments", context, status=400 if problem else 200)
 
