@@ -65,7 +65,7 @@ class Pattern:
     @property
     def key(self) -> str:
         """The idempotency key of its operation."""
-        return next(each.fact.idempotency_key for each in self.journal if isinstance(each.fact, OperationIntended))
+        return next(each.event.idempotency_key for each in self.journal if isinstance(each.event, OperationIntended))
 
 
 async def make_pattern(amount: str, currency: str) -> Pattern:

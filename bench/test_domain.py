@@ -41,7 +41,7 @@ def report(pattern: Pattern) -> IntentReport:
 def succeeded(pattern: Pattern, report: IntentReport) -> Recorded:
     """The fact that follows from it."""
     fact = decisions.observe_intent(pattern.payment, report, pattern.booking, alone=True)[0]
-    return attrs.evolve(pattern.journal[-1], sequence=len(pattern.journal) + 1, fact=fact)
+    return attrs.evolve(pattern.journal[-1], sequence=len(pattern.journal) + 1, event=fact)
 
 
 def test_decide_what_a_success_means(benchmark: BenchmarkFixture, pattern: Pattern, report: IntentReport) -> None:

@@ -66,7 +66,7 @@ CORNERS: Final = {
         "testing.sandbox",
         "adapters.throttle",
     ),
-    "stripe": ("adapters.stripe.sdk", "adapters.stripe.connections"),
+    "stripe": ("adapters.gateways.stripe.sdk", "adapters.gateways.stripe.connections"),
     "postgres": ("adapters.sql.groups", "adapters.sql.pooling"),
     "worker": ("adapters.procrastinate.queue", "adapters.procrastinate.worker", "entrypoints.worker"),
     "broker": ("adapters.messages.broker",),

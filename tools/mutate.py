@@ -43,7 +43,7 @@ TARGETS: Final = {
     "refunds": Target(("domain/refunds.py",), ("tests/unit/domain/test_refunds.py",)),
     "retry": Target(("domain/retry.py", "domain/declines.py"), ("tests/unit/domain/test_retry.py",)),
     "signature": Target(
-        ("adapters/stripe/signature.py",),
+        ("adapters/gateways/stripe/signature.py",),
         ("tests/unit/stripe/test_signature.py", "tests/unit/stripe/test_hostile_signatures.py"),
     ),
     "idempotency": Target(

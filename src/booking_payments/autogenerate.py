@@ -25,7 +25,7 @@ def include_name(name: str | None, type_: str, parent_names: Mapping[str, Any]) 
 
 @cache
 def _ours() -> frozenset[str]:
-    from booking_payments.adapters.bank_transfer import tables as _  # noqa: F401 - its tables are among them
+    from booking_payments.adapters.gateways.bank_transfer import tables as _  # noqa: F401 - its tables are among them
     from booking_payments.adapters.sql.tables import metadata
 
     return frozenset({*metadata.tables, VERSION_TABLE})

@@ -25,7 +25,7 @@ import httpx2
 import pytest
 from attrs import Factory, define
 
-from booking_payments.adapters.bank_transfer import BANK_TABLES, METHOD, TransferStore
+from booking_payments.adapters.gateways.bank_transfer import BANK_TABLES, METHOD, TransferStore
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.ports.storage import PaymentFilter

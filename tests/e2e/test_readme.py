@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS
+from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS
 from booking_payments.runtime.settings import SETTING_NAMES
 from tests.e2e.blocks import json_of
 from tests.e2e.serving import STOP_S, environment, serving, wait_until_ready

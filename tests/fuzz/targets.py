@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from booking_payments.adapters.stripe.signature import verify
-from booking_payments.adapters.stripe.webhooks import read_event
+from booking_payments.adapters.gateways.stripe.signature import verify
+from booking_payments.adapters.gateways.stripe.webhooks import read_event
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.http.auth import TokenRules, authenticate

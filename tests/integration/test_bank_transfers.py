@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 from sqlalchemy import select, text
 
-from booking_payments.adapters.bank_transfer import (
+from booking_payments.adapters.gateways.bank_transfer import (
     BANK_TABLES,
     METHOD,
     BankTransferEvents,
@@ -18,8 +18,8 @@ from booking_payments.adapters.bank_transfer import (
     TransferDesk,
     TransferStore,
 )
-from booking_payments.adapters.bank_transfer.records import reference
-from booking_payments.adapters.bank_transfer.store import Records
+from booking_payments.adapters.gateways.bank_transfer.records import reference
+from booking_payments.adapters.gateways.bank_transfer.store import Records
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql.migrations import migrate

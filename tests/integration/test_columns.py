@@ -14,7 +14,7 @@ import attrs
 import pytest
 from sqlalchemy import Column, Table, select
 
-from booking_payments.adapters.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
+from booking_payments.adapters.gateways.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 from booking_payments.adapters.sql import tables
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.overview import DriftReport
@@ -36,12 +36,9 @@ FIXED: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "bp_payments": frozenset(
-        {
-            *("id", "booking_id", "reference", "customer_id", "amount_minor", "currency", "created_at", "terms"),
-            "gateway",
-        }
+        {"id", "booking_id", "reference", "customer_id", "gateway", "amount_minor", "currency", "created_at", "terms"}
     ),
-    "bp_inbox": frozenset({"id", "event_id", "type"}),
+    "bp_inbox": frozenset({"id", "event_id", "type", "gateway"}),
     "bp_answers": frozenset({"caller", "route", "key"}),
     "bp_refused_deliveries": frozenset({"hour"}),
     "bp_outbox": frozenset({"position", "id", "booking_id", "sequence", "payment_id", "type", "at", "data"}),

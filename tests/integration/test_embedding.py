@@ -24,9 +24,9 @@ from booking_payments import (
     open_payments,
     open_payments_sync,
 )
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.clock import SystemClock
-from booking_payments.adapters.memory.gateway import FakeGateway
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.publisher import Message

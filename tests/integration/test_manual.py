@@ -14,6 +14,7 @@ from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Refund
 from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.refunds import RefundOnCancel
+from booking_payments.ports.audit import AuditOutcome
 
 OLGA = Caller.operator_of("olga", "test")
 ANN = Caller.customer("ann", "test")
@@ -51,6 +52,15 @@ async def test_a_payment_in_cash_is_booked_as_any_other(payments: BookingPayment
     assert (await payments.get_booking(booking)).status.value == "confirmed"
     assert (await payments.check_ledger()).agrees
     assert (await payments.reconcile()).left == ()
+
+
+async def test_who_recorded_it_is_in_the_audit_trail(payments: BookingPayments) -> None:
+    booking = await booked(payments)
+    await payments.record_payment(booking, OLGA, amount="100.00", kind=ReceiptKind.CASH, reference="17-204")
+
+    record = (await payments.audit_trail())[0]
+
+    assert (record.operation, record.actor, record.outcome) == ("record_payment", "operator:olga", AuditOutcome.DONE)
 
 
 async def test_an_open_card_payment_is_canceled_first(payments: BookingPayments) -> None:

@@ -12,8 +12,8 @@ from anyio import to_thread
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from booking_payments.adapters.gateways.stripe import amounts
 from booking_payments.adapters.sql.migrations import migrate
-from booking_payments.adapters.stripe import amounts
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.errors import RefusedByRule
@@ -439,6 +439,7 @@ def test_more_workers_need_postgresql() -> None:
         ({"PAYMENT_GATEWAY": "stripe", **STRIPE}, ("stripe",)),
         ({"PAYMENT_GATEWAY": "fake"}, ("fake", "stripe")),
         ({"PAYMENT_GATEWAY": "bank_transfer", "BANK_TRANSFER_PAY_TO": "DE02", "JWT_SECRET": SECRET}, ()),
+        ({"PAYMENT_GATEWAY": "manual", "JWT_SECRET": SECRET}, ()),
     ],
     ids=lambda value: value["PAYMENT_GATEWAY"] if isinstance(value, dict) else "",
 )
@@ -448,11 +449,31 @@ async def test_webhooks_are_taken_under_the_names_of_the_gateway(
     settings = load_settings({**given, "DATABASE_URL": f"sqlite:///{tmp_path}/books.db"}, None)
     await to_thread.run_sync(migrate, settings.normalized_database_url)
 
-    async with build(settings) as services:
+    async with build(settings, serving=True) as services:
         limits = services.limits
 
     assert limits is not None
     assert limits.webhooks == {f"/api/webhooks/{name}" for name in names}
+
+
+def test_several_gateways_run_side_by_side() -> None:
+    settings = load(STRIPE, PAYMENT_GATEWAYS="stripe, manual")
+
+    assert (settings.gateways, settings.gateway) == (("stripe", "manual"), "stripe")
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"PAYMENT_GATEWAYS": "stripe,paypal", **STRIPE}, "PAYMENT_GATEWAYS"),
+        ({"PAYMENT_GATEWAYS": "fake,fake"}, "PAYMENT_GATEWAYS"),
+        ({"PAYMENT_GATEWAYS": "stripe,fake", **STRIPE}, "PAYMENT_GATEWAYS"),
+        ({"PAYMENT_GATEWAYS": "fake,manual", "PAYMENT_GATEWAY": "manual"}, "PAYMENT_GATEWAY"),
+        ({"PAYMENT_GATEWAYS": "fake,bank_transfer", "JWT_SECRET": SECRET}, "BANK_TRANSFER_PAY_TO"),
+    ],
+)
+def test_gateways_that_do_not_go_together_are_refused(changes: Mapping[str, str], setting: str) -> None:
+    assert setting in refused(None, **dict(changes))
 
 
 def test_more_workers_need_the_stripe_gateway() -> None:
@@ -725,7 +746,7 @@ async def _installation(folder: Path, **changes: str) -> str | None:
             )
         )
         started = await payments.start_payment(booking.booking.id, Caller.customer("ann", "test"))
-        facts = [each.fact for each in await payments.journal(started.payment.booking_id)]
+        facts = [each.event for each in await payments.journal(started.payment.booking_id)]
         [made] = [fact.instruction for fact in facts if isinstance(fact, OperationIntended)]
         assert isinstance(made, CreateIntent)
         return made.metadata.get("installation_id")

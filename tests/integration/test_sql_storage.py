@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Select, TextClause, create_engine, event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
-from booking_payments.adapters.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
+from booking_payments.adapters.gateways.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.database import Retry

@@ -53,7 +53,7 @@ st.register_type_strategy(Money, MONIES)
 st.register_type_strategy(FeeBreakdown, breakdowns())
 st.register_type_strategy(FeePolicy, st.builds(FeePolicy, rate=st.decimals(0, "0.5", places=4)))
 st.register_type_strategy(RefundPolicy, refund_policies())
-FACT: SearchStrategy[ev.Fact] = st.one_of([st.from_type(kind) for kind in FACTS.values()])
+FACT: SearchStrategy[ev.Event] = st.one_of([st.from_type(kind) for kind in FACTS.values()])
 
 
 @settings(max_examples=100)
@@ -64,18 +64,18 @@ def test_any_money_comes_back_as_it_was(money: Money) -> None:
 
 @settings(max_examples=100)
 @given(FACT)
-def test_any_fact_comes_back_as_it_was(fact: ev.Fact) -> None:
+def test_any_fact_comes_back_as_it_was(fact: ev.Event) -> None:
     assert fact_from_json(fact_name(fact), fact_to_json(fact)) == fact
 
 
 @settings(max_examples=100)
 @given(FACT)
-def test_a_fact_is_shown_as_it_is_stored(fact: ev.Fact) -> None:
+def test_a_fact_is_shown_as_it_is_stored(fact: ev.Event) -> None:
     assert json.loads(fact_to_json(fact)) == json.loads(json.dumps(fact_data(fact)))
 
 
 def test_every_kind_of_fact_has_a_name_of_its_own() -> None:
-    kinds = set(ev.Fact.__args__)
+    kinds = set(ev.Event.__args__)
 
     assert set(FACTS.values()) == kinds
     assert all(name == name.lower() and name.isidentifier() for name in FACTS)

@@ -188,7 +188,7 @@ def _eventful(life: PaymentBuilder) -> PaymentBuilder:
         reason=None,
     )
     opened = ev.DisputeOpened(dispute_id="du_1", status=status, reason="fraudulent", amount=part, evidence_due_by=None)
-    facts: list[ev.Fact] = [
+    facts: list[ev.Event] = [
         _PAID,
         found,
         evolve(found, refund_id="re_2", gateway_refund_id="re_2", status=RefundStatus.PENDING),

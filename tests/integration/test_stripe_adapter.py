@@ -8,10 +8,10 @@ from datetime import timedelta
 import anyio
 import pytest
 
+from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
+from booking_payments.adapters.gateways.stripe.sdk import SdkTransport
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.ids import RandomIds
-from booking_payments.adapters.stripe.gateway import StripeGateway
-from booking_payments.adapters.stripe.sdk import SdkTransport
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.reports import IntentReport
 from booking_payments.testing.gateway_contract import CardGatewayContract, by_card

@@ -75,7 +75,7 @@ async def test_the_command_line_adds_up_eleven_of_the_largest_charges(database_u
     told = await _run("ledger check", database_url)
     found = json.loads((await _run("ledger check --json", database_url)).stdout)
 
-    assert (told.exit_code, "idr  gateway        11000000000.00" in told.stdout) == (0, True), told.output
+    assert (told.exit_code, "Gateway    11,000,000,000.00 IDR" in told.stdout) == (0, True), told.output
     assert found["ok"]
     assert {"account": "gateway", "currency": "idr", "balance": "11000000000.00"} in found["balances"]
 

@@ -14,8 +14,8 @@ import attrs
 import pytest
 from attrs import frozen
 
-from booking_payments.adapters.stripe import gateway as stripe_gateway
-from booking_payments.adapters.stripe.requests import path_and_params
+from booking_payments.adapters.gateways.stripe import gateway as stripe_gateway
+from booking_payments.adapters.gateways.stripe.requests import path_and_params
 from booking_payments.application import (
     bookings,
     delivering,
@@ -36,7 +36,14 @@ from booking_payments.application.world import World
 from booking_payments.domain import decisions, ledger
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
-from booking_payments.domain.decisions import ending, intents, lost, obligations, observe_disputes, observe_refunds
+from booking_payments.domain.decisions import (
+    closing,
+    lost,
+    obligations,
+    observe_disputes,
+    observe_intents,
+    observe_refunds,
+)
 from booking_payments.domain.instructions import CancelIntent, CreateRefund
 from booking_payments.domain.lifecycle import (
     NO_EFFECT,
@@ -124,7 +131,7 @@ def fresh_key_per_process(patch: Patch) -> None:
 
 @_bug("a key is sent whatever its age")
 def keys_live_for_ever(patch: Patch) -> None:
-    patch.setattr(ending, "KEY_LIFETIME", timedelta(days=365))
+    patch.setattr(closing, "KEY_LIFETIME", timedelta(days=365))
 
 
 # --- outcomes --------------------------------------------------------------------------------------------------
@@ -189,7 +196,7 @@ def silent_cancel_is_done(patch: Patch) -> None:
     patch_facts: list[str] = []
     settle = decisions.settle
 
-    def settled(payment: Payment, operation: Operation, *, refusal: str | None = None) -> decisions.Facts:
+    def settled(payment: Payment, operation: Operation, *, refusal: str | None = None) -> decisions.Events:
         believed = payment.id in patch_facts and payment.status.is_open and payment.operation is not None
         return (*((ev.PaymentCanceled(),) if believed else ()), *settle(payment, operation, refusal=refusal))
 
@@ -343,7 +350,7 @@ def broken_walk_counts(patch: Patch) -> None:
 
 @_bug("an intent that turns up is left as it is")
 def what_turns_up_is_left(patch: Patch) -> None:
-    patch.setattr(ending, "_MAY_BE_PAID", ())
+    patch.setattr(closing, "_MAY_BE_PAID", ())
 
 
 @_bug("a refund is sent again while its first sending could pay it, too")
@@ -417,7 +424,7 @@ def snapshot_is_trusted(patch: Patch) -> None:
 # --- decisions -------------------------------------------------------------------------------------------------
 
 
-def _no_facts(*_: Any, **__: Any) -> tuple[ev.Fact, ...]:
+def _no_facts(*_: Any, **__: Any) -> tuple[ev.Event, ...]:
     return ()
 
 
@@ -428,21 +435,21 @@ def late_money_is_kept(patch: Patch) -> None:
 
 @_bug("a success after the end is not booked")
 def late_success_is_dropped(patch: Patch) -> None:
-    succeeded = intents._succeeded
+    succeeded = observe_intents._succeeded
 
-    def other(payment: Payment, report: Any, booking: Booking, alone: bool) -> decisions.Facts:
+    def other(payment: Payment, report: Any, booking: Booking, alone: bool) -> decisions.Events:
         if booking.status is not BookingStatus.PENDING:
             return ()
         return succeeded(payment, report, booking, alone)
 
-    patch.setattr(intents, "_succeeded", other)
+    patch.setattr(observe_intents, "_succeeded", other)
 
 
 @_bug("a paid booking is not confirmed")
 def paid_is_not_confirmed(patch: Patch) -> None:
     after = decisions.booking_after
 
-    def other(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
+    def other(booking: Booking, facts: Sequence[ev.Event]) -> BookingStatus:
         return after(booking, [fact for fact in facts if not isinstance(fact, ev.BookingConfirmed)])
 
     patch.setattr(decisions, "booking_after", other)
@@ -450,7 +457,7 @@ def paid_is_not_confirmed(patch: Patch) -> None:
 
 @_bug("a verdict is written to the attempt that is running, whatever its method")
 def verdict_goes_to_the_running_attempt(patch: Patch) -> None:
-    patch.setattr(intents, "_running_with", lambda payment, payment_method_id: payment.running_attempt)
+    patch.setattr(observe_intents, "_running_with", lambda payment, payment_method_id: payment.running_attempt)
 
 
 @_bug("a method that is named later is forgotten, and the older one charged")
@@ -460,7 +467,7 @@ def older_method_is_charged(patch: Patch) -> None:
 
 @_bug("an intent that makes room is forgotten before the gateway has canceled it")
 def room_is_made_unasked(patch: Patch) -> None:
-    def other(payment: Payment, *, idempotency_key: str, replacement: Any) -> decisions.Facts:
+    def other(payment: Payment, *, idempotency_key: str, replacement: Any) -> decisions.Events:
         return (ev.PaymentCanceled(),)
 
     patch.setattr(decisions, "intend_replacement", other)
@@ -536,7 +543,7 @@ def closed_booking_is_charged(patch: Patch) -> None:
 def cancel_does_not_wait(patch: Patch) -> None:
     intend = decisions.intend_cancel
 
-    def other(payment: Payment, *, idempotency_key: str, purpose: ev.Purpose) -> decisions.Facts:
+    def other(payment: Payment, *, idempotency_key: str, purpose: ev.Purpose) -> decisions.Events:
         intend(payment, idempotency_key=idempotency_key, purpose=purpose)
         return (ev.PaymentCanceled(),)
 
@@ -573,7 +580,7 @@ def two_transactions(patch: Patch) -> None:
         for booking in waiting:
             await known(booking)
         waiting.clear()
-        facts = [recorded.fact for recorded in self._recorded]
+        facts = [recorded.event for recorded in self._recorded]
         status = decisions.booking_after(before, facts)
         if status is BookingStatus.CONFIRMED:
             waiting.append(attrs.evolve(before, status=status))

@@ -277,12 +277,12 @@ class OurSide:
         payment = self.payments.get(appended.payment.id)
         for recorded in appended.recorded:
             before, payment = payment, evolve(payment, recorded)
-            self.facts[type(recorded.fact).__name__] += 1
+            self.facts[type(recorded.event).__name__] += 1
             self._moves(before, payment)
             self._no_guess(before, recorded)
             if self.alone and before is not None:
                 self._lost(before, recorded)
-            self._owed(payment, recorded.fact)
+            self._owed(payment, recorded.event)
         self.invariants.require(payment == appended.payment, f"{appended.payment.id} is not the fold of its journal")
         self.payments[appended.payment.id] = appended.payment
         self._money(appended)
@@ -299,7 +299,7 @@ class OurSide:
 
     def _no_guess(self, before: Payment | None, recorded: ev.Recorded) -> None:
         """Unknown stays unknown until the gateway has said what became of it, and what is so by now is read."""
-        fact = recorded.fact
+        fact = recorded.event
         operation = before.operation if before else None
         if not self.alone or not isinstance(fact, ev.OperationSettled) or operation is None:
             return
@@ -316,7 +316,7 @@ class OurSide:
     def _lost(self, before: Payment, recorded: ev.Recorded) -> None:
         """A call whose stored error is in our books is given up only after ten minutes and three complete walks, and
         what was given up is watched for a day."""
-        fact, operation = recorded.fact, before.operation
+        fact, operation = recorded.event, before.operation
         if isinstance(fact, ev.CallGivenUp) and operation is not None and operation.stored_error:
             is_refund = operation.purpose is ev.Purpose.REFUND
             subject = str(before.intent_id) if is_refund else "/v1/payment_intents"
@@ -343,7 +343,7 @@ class OurSide:
         held = payment.captured.minor - payment.refunded.minor - withdrawn
         self.invariants.require(ledger[Account.GATEWAY] == held, f"the ledger of {payment.id} has not what it holds")
 
-    def _owed(self, payment: Payment, fact: ev.Fact) -> None:
+    def _owed(self, payment: Payment, fact: ev.Event) -> None:
         """Owed = promised - refunded - withdrawn by disputes that ended against us, never below zero."""
         promised = self.promised
         if isinstance(fact, ev.RefundRequested | ev.RefundDeferred) and fact.promised is not None:
@@ -361,7 +361,7 @@ class OurSide:
     def _bound(self, payment: Payment, appended: Appended) -> None:
         """Nothing that we ask for may go beyond the captured amount. What the dashboard and banks did before we heard
         of it may: that is booked as it is."""
-        if any(isinstance(recorded.fact, ev.RefundRequested) for recorded in appended.recorded):
+        if any(isinstance(recorded.event, ev.RefundRequested) for recorded in appended.recorded):
             given = sum(each.amount.minor for each in payment.refunds if each.status.value not in _LOST)
             total = given + sum(_held(each) for each in payment.disputes)
             what = f"{payment.id}: {total} refunded or held by disputes, of {payment.captured.minor} captured"

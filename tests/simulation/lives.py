@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 from attrs import define
 
+from booking_payments.adapters.gateways.stripe.webhooks import KINDS
 from booking_payments.adapters.memory.stores import Tables
-from booking_payments.adapters.stripe.webhooks import KINDS
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.instructions import CaptureMethod

@@ -15,7 +15,7 @@ from attrs import frozen
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain import payment as payment_module
-from booking_payments.domain.decisions import ending, obligations, observe_disputes
+from booking_payments.domain.decisions import closing, obligations, observe_disputes
 from booking_payments.domain.disputes import withdrawn_by
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
@@ -26,7 +26,7 @@ from booking_payments.domain.reports import DisputeReport, RefundReport
 from tests.simulation.refund_histories import Setting
 
 Patch = pytest.MonkeyPatch
-Facts = tuple[ev.Fact, ...]
+Events = tuple[ev.Event, ...]
 
 
 @frozen
@@ -57,7 +57,7 @@ def _bug(
     return register
 
 
-def _nothing(*_: Any, **__: Any) -> Facts:
+def _nothing(*_: Any, **__: Any) -> Events:
     return ()
 
 
@@ -82,7 +82,7 @@ def _property(patch: Patch, of: type, name: str, change: Callable[[Any, Any], An
 def canceled_under_dispute_promises_nothing(patch: Patch) -> None:
     promise = decisions.promise_on_cancel
 
-    def other(payment: Payment, *args: Any, **kwargs: Any) -> Facts:
+    def other(payment: Payment, *args: Any, **kwargs: Any) -> Events:
         return () if payment.has_open_dispute else tuple(promise(payment, *args, **kwargs))
 
     patch.setattr(decisions, "promise_on_cancel", other)
@@ -102,7 +102,7 @@ def taken_is_still_owed(patch: Patch) -> None:
 def failed_refund_is_sent_again(patch: Patch) -> None:
     observe = decisions.observe_refund
 
-    def other(payment: Payment, report: RefundReport) -> Facts:
+    def other(payment: Payment, report: RefundReport) -> Events:
         facts = tuple(observe(payment, report))
         lost = [each for each in facts if isinstance(each, ev.RefundMoved) and each.status is RefundStatus.FAILED]
         refund = payment.refund(report.id)
@@ -130,10 +130,10 @@ def settled_debt_is_still_owed(patch: Patch) -> None:
 
 @_bug("a refund of a cancellation that was not sent is given up", "cancel full, not sent")
 def canceled_and_never_sent_is_given_up(patch: Patch) -> None:
-    def other(payment: Payment, refund: Refund, refusal: str, *, answered: bool) -> Facts:
+    def other(payment: Payment, refund: Refund, refusal: str, *, answered: bool) -> Events:
         return (ev.RefundMoved(refund_id=refund.id, status=RefundStatus.FAILED, failure_reason=refusal),)
 
-    patch.setattr(ending, "after_refusal", other)
+    patch.setattr(closing, "after_refusal", other)
 
 
 @_bug("a dispute over a part that was lost ends the whole promise", "partial dispute", "cancel full", "lost")
@@ -146,7 +146,7 @@ def partial_loss_ends_the_promise(patch: Patch) -> None:
 
 @_bug("canceling again in full promises it on top", "cancel policy", "cancel full")
 def canceled_again_is_promised_on_top(patch: Patch) -> None:
-    def other(payment: Payment, request: Any, ids: Any, *, in_full: bool, again: bool) -> Facts:
+    def other(payment: Payment, request: Any, ids: Any, *, in_full: bool, again: bool) -> Events:
         if not again:
             return tuple(promise(payment, request, ids, in_full=in_full, again=again))
         given = GivenBack(amount=payment.captured, fee=payment.breakdown.fee)
@@ -205,7 +205,7 @@ def repetition_is_a_new_refund(patch: Patch) -> None:
 def settled_is_acknowledged(patch: Patch) -> None:
     settle = decisions.settle
 
-    def other(*args: Any, **kwargs: Any) -> Facts:
+    def other(*args: Any, **kwargs: Any) -> Events:
         facts = settle(*args, **kwargs)
         return tuple(attrs.evolve(f, answered=True) if isinstance(f, ev.OperationSettled) else f for f in facts)
 
@@ -241,7 +241,7 @@ def repetition_is_not_acknowledged(patch: Patch) -> None:
 @_bug("a refund that was never sent stays promised, and is sent later", "refund, not sent")
 def never_sent_stays_promised(patch: Patch) -> None:
     after = obligations.after_refusal
-    patch.setattr(ending, "after_refusal", lambda *args, answered, **kwargs: after(*args, answered=False, **kwargs))
+    patch.setattr(closing, "after_refusal", lambda *args, answered, **kwargs: after(*args, answered=False, **kwargs))
 
 
 # --- 4. money is a fact of the balance -------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def status_moves_money(patch: Patch) -> None:
 def won_after_lost_is_dropped(patch: Patch) -> None:
     funds = observe_disputes._funds
 
-    def other(payment: Payment, report: DisputeReport) -> Facts:
+    def other(payment: Payment, report: DisputeReport) -> Events:
         known = payment.dispute_by_id(report.id)
         ended = known is not None and not known.status.is_open
         return () if ended else tuple(funds(payment, report))
@@ -290,7 +290,7 @@ def won_at_another_rate_keeps_a_rest(patch: Patch) -> None:
 def appeal_is_dropped(patch: Patch) -> None:
     observe = decisions.observe_dispute
 
-    def other(payment: Payment, report: DisputeReport) -> Facts:
+    def other(payment: Payment, report: DisputeReport) -> Events:
         appeals = (DisputeStatus.APPEAL_NEEDS_RESPONSE, DisputeStatus.APPEAL_UNDER_REVIEW)
         return () if report.status in appeals else tuple(observe(payment, report))
 
@@ -301,7 +301,7 @@ def appeal_is_dropped(patch: Patch) -> None:
 def second_dispute_is_dropped(patch: Patch) -> None:
     observe = decisions.observe_dispute
 
-    def other(payment: Payment, report: DisputeReport) -> Facts:
+    def other(payment: Payment, report: DisputeReport) -> Events:
         first = not payment.disputes or payment.disputes[0].id == report.id
         return tuple(observe(payment, report)) if first else ()
 

@@ -13,12 +13,12 @@ from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
 
-from booking_payments.adapters.memory.gateway import ModelTransport
+from booking_payments.adapters.gateways.fake.gateway import ModelTransport
+from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
+from booking_payments.adapters.gateways.stripe.requests import Params
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql.clock import DatabaseClock
-from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
-from booking_payments.adapters.stripe.requests import Params
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import PaymentConfig, World
 from booking_payments.domain.booking import BookingStatus
@@ -385,7 +385,7 @@ class StorageBoundary:
 
     def _committed(self, changes: Changes) -> None:
         for appended in changes.appended:
-            facts = ", ".join(type(recorded.fact).__name__ for recorded in appended.recorded)
+            facts = ", ".join(type(recorded.event).__name__ for recorded in appended.recorded)
             self._world.tell("books", f"{appended.payment.id} {appended.payment.status.value}: {facts}")
         for booking in changes.bookings:
             self._world.tell("books", f"{booking.id} {booking.status.value}")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from attrs import define
 
-from booking_payments.adapters.stripe.signature import verify
+from booking_payments.adapters.gateways.stripe.signature import verify
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.problems import Refused
 from booking_payments.entrypoints.pages.forms import Form

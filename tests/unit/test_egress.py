@@ -11,10 +11,10 @@ from threading import Thread
 import httpx2
 import pytest
 
-from booking_payments.adapters.stripe.gateway import StripeGateway
-from booking_payments.adapters.stripe.sdk import SdkTransport
+from booking_payments.adapters.gateways.fake.webhooks import Deliveries, Posted
+from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
+from booking_payments.adapters.gateways.stripe.sdk import SdkTransport
 from booking_payments.ports.gateway import Silent
-from booking_payments.runtime.fake_webhooks import Deliveries, Posted
 from booking_payments.testing.house import House
 from tests import egress
 

@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.clock import ManualClock
-from booking_payments.adapters.memory.gateway import FakeGateway
 from booking_payments.adapters.memory.ids import RandomIds
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.domain.instructions import ConfirmIntent, CreateIntent, UpdateIntent
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Misconfigured, Refused, Silent, Unreachable

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import pytest
 
+from booking_payments.adapters.gateways.stripe.signature import verify
+from booking_payments.adapters.gateways.stripe.webhooks import read_event
 from booking_payments.adapters.memory.cursors import decode_cursor
-from booking_payments.adapters.stripe.signature import verify
-from booking_payments.adapters.stripe.webhooks import read_event
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.texts import require_note, require_reason
@@ -93,19 +93,19 @@ OURS: Final = "trusted: our own rows, files and settings, or an operator's termi
 ANSWERS: Final = "trusted: the API's own answer, which a page shows"
 SANDBOX: Final = "trusted: a sandbox serves its own developers"
 WHO_READS: Final[Mapping[str, str]] = {
-    "adapters.bank_transfer.events": OURS,
-    "adapters.bank_transfer.store": OURS,
+    "adapters.gateways.bank_transfer.events": OURS,
+    "adapters.gateways.bank_transfer.store": OURS,
     "adapters.memory.cursors": "a cursor",
     "ports.signing_key": OURS,
     "adapters.network": OURS,
     "adapters.sql.audit": OURS,
     "adapters.sql.codec": OURS,
-    "adapters.sql.fake_store": OURS,
+    "adapters.gateways.fake.store": OURS,
     "adapters.sql.rows": OURS,
     "adapters.sql.serve_lock": OURS,
     "adapters.sql.tables": OURS,
-    "adapters.stripe.examination": OURS,
-    "adapters.stripe.webhooks": "an event of Stripe",
+    "adapters.gateways.stripe.examination": OURS,
+    "adapters.gateways.stripe.webhooks": "an event of Stripe",
     "application.drift": OURS,
     "application.idempotency": OURS,
     "entrypoints.cli.booking": OURS,

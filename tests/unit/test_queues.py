@@ -23,7 +23,7 @@ CROSSED_OFF: Final = {"Outbox.assign", "Outbox.number"}
 PAGES: Final = {
     *("Bookings.page", "Payments.page", "Books.ids", "Overview.webhooks"),
     *("Inbox.latest", "Outbox.undelivered", "AuditTrail.latest"),
-    *("Overview.facts", "Overview.deliveries", "Overview.watched", "Overview.held", "Overview.reports"),
+    *("Overview.events", "Overview.deliveries", "Overview.watched", "Overview.held", "Overview.reports"),
 }
 """Read on from a cursor, or shown to people: nothing is worked on at their head."""
 UNUSED: Final = {"Inbox.unfinished"}

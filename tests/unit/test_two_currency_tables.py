@@ -2,7 +2,7 @@
 
 import pytest
 
-from booking_payments.adapters.stripe import amounts
+from booking_payments.adapters.gateways.stripe import amounts
 from booking_payments.sandbox.emulator.currencies import CURRENCIES, DEFAULT_DIGITS, HIGHEST_DIGITS, Currency
 
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from booking_payments.adapters.bank_transfer.events import BankTransferEvents
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.adapters.gateways.bank_transfer.events import BankTransferEvents
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.ports.gateway import Unreachable
 from booking_payments.ports.webhooks import WebhookHeaders, WebhookRequest
 from booking_payments.sandbox.signature import sign

@@ -103,7 +103,7 @@ class PaymentChange:
     @property
     def idempotency_keys(self) -> Sequence[str]:
         """The keys of the operations that are intended by the new events."""
-        events = (each.fact for each in self.recorded)
+        events = (each.event for each in self.recorded)
         return [event.idempotency_key for event in events if isinstance(event, OperationIntended)]
 
     @property

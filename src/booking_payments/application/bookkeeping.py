@@ -205,10 +205,11 @@ def _bound(story: Story) -> Iterator[str]:
         return
     payment: Payment | None = None
     for recorded in story.journal:
-        if payment is not None and isinstance(recorded.fact, RefundRequested):
+        if payment is not None and isinstance(recorded.event, RefundRequested):
             room = payment.captured - payment.given_back.amount - payment.held_by_disputes
-            if recorded.fact.amount > room:
-                yield f"refund {recorded.fact.refund_id} of {recorded.fact.amount} was requested where {room} was left"
+            refund = recorded.event
+            if refund.amount > room:
+                yield f"refund {refund.refund_id} of {refund.amount} was requested where {room} was left"
         payment = evolve(payment, recorded)
 
 

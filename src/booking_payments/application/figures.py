@@ -168,10 +168,10 @@ async def figures(world: World, since: datetime) -> Figures:
         tallies = await told.tallies(periods)
         moved = await told.moved(periods)
         deliveries = await told.deliveries(since, MOST_DELIVERIES)
-        requested = await told.facts(ev.RefundRequested, since - timedelta(days=30), MOST_FACTS)
-        refunds_moved = await told.facts(ev.RefundMoved, since, MOST_FACTS)
+        requested = await told.events(ev.RefundRequested, since - timedelta(days=30), MOST_FACTS)
+        refunds_moved = await told.events(ev.RefundMoved, since, MOST_FACTS)
         watched = await told.watched(MOST_WATCHED)
-        refused = await told.facts(ev.AttemptRefused, since, MOST_FACTS)
+        refused = await told.events(ev.AttemptRefused, since, MOST_FACTS)
         return Figures(
             since=since,
             until=until,
@@ -200,7 +200,7 @@ def _by_deadline(held: Iterable[Payment]) -> tuple[Payment, ...]:
 
 async def disputes(uow: UnitOfWork, now: datetime) -> Sequence[OpenDispute]:
     """The newest disputes: open ones first, by the day that evidence is due; then the settled ones, newest first."""
-    opened = await uow.overview.facts(ev.DisputeOpened, now - DISPUTES_LIVE, MOST_DISPUTES)
+    opened = await uow.overview.events(ev.DisputeOpened, now - DISPUTES_LIVE, MOST_DISPUTES)
     payments = await uow.books.payments({each.payment_id for each in opened})
     found = [
         OpenDispute(payment=payment, dispute=dispute) for payment in payments.values() for dispute in payment.disputes
@@ -276,7 +276,7 @@ def _money_of(day: date, moved: Moved | None, currency: Currency) -> MoneyOfDay:
 
 def _declines(told: Sequence[Told]) -> tuple[tuple[str, int], ...]:
     """Reasons with their counts, the most frequent first."""
-    refused = [each.recorded.fact for each in told]
+    refused = [each.recorded.event for each in told]
     reasons = [
         fact.decline.decline_code or fact.decline.code for fact in refused if isinstance(fact, ev.AttemptRefused)
     ]
@@ -296,11 +296,11 @@ def _refund_times(requested: Sequence[Told], moved: Sequence[Told]) -> tuple[flo
     """Seconds from request to success, for refunds that have both."""
     began: dict[str, datetime] = {}
     for each in requested:
-        if isinstance(each.recorded.fact, ev.RefundRequested):
-            began[each.recorded.fact.refund_id] = each.recorded.at
+        if isinstance(each.recorded.event, ev.RefundRequested):
+            began[each.recorded.event.refund_id] = each.recorded.at
     times = []
     for each in moved:
-        fact = each.recorded.fact
+        fact = each.recorded.event
         done = isinstance(fact, ev.RefundMoved) and fact.status is RefundStatus.SUCCEEDED
         if done and isinstance(fact, ev.RefundMoved) and fact.refund_id in began:
             times.append((each.recorded.at - began[fact.refund_id]).total_seconds())

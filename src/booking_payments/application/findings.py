@@ -59,7 +59,7 @@ class Findings:
     async def heal(self, before: Payment, code: str, text: str, *, always: bool = False) -> None:
         """Tell of the facts that have happened since ``before``; without any nothing was healed, unless ``always``."""
         journal = await self.world.storage.read(lambda uow: uow.payments.journal(before.id))
-        facts = [recorded.fact for recorded in journal if recorded.sequence > before.version]
+        facts = [recorded.event for recorded in journal if recorded.sequence > before.version]
         told = ", ".join(_words(fact) for fact in facts if not isinstance(fact, _UNTOLD))
         if told or always:
             text = f"{text}: {told}" if told else text
@@ -79,6 +79,6 @@ def _about(payment: Payment | None, code: str, text: str, gateway_id: str | None
     )
 
 
-def _words(fact: ev.Fact) -> str:
+def _words(fact: ev.Event) -> str:
     """``PaymentSucceeded`` as ``payment succeeded``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(fact).__name__).lower()

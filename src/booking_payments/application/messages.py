@@ -16,7 +16,7 @@ SCHEMA_VERSION: Final = 1
 Content = dict[str, object]
 
 
-def message_for(event: ev.Fact, payment: Payment) -> tuple[str, Content] | None:
+def message_for(event: ev.Event, payment: Payment) -> tuple[str, Content] | None:
     """Type of the message that ``event`` gives rise to, with what it carries beside ``standing``; None for events that
     concern nobody else.
 

@@ -302,7 +302,7 @@ async def _refused(world: World, claimed: Claimed, refused: Refused) -> News:
 
 def _gone(world: World, claimed: Claimed, gone: NotThere, error: PaymentError | None = None) -> News:
     """What it means that the intent which is to be canceled is not there."""
-    if decisions.is_gone(claimed.operation, world.clock.now()):
+    if decisions.counts_as_deleted(claimed.operation, world.clock.now()):
         return News(refusal=gone.code, refused=True, error=error)
     return News(settles=False, unknown=gone.code, error=OutcomeUnknown())
 
@@ -519,7 +519,7 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         await judge(uow, recorder, told)
         _settle(recorder, claimed, told)
         if told.refused and told.refusal:
-            recorder.add(decisions.give_up(recorder.payment, claimed.operation, told.refusal, told.intent))
+            recorder.add(decisions.abandon(recorder.payment, claimed.operation, told.refusal, told.intent))
         recorder.add(decisions.release_after(claimed.operation, recorder.payment, recorder.booking))
         _cancel_all_the_same(world, recorder, payment.operation, told)
         _make_room(world, recorder, claimed.operation, told)
@@ -532,7 +532,7 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         await recorder.save(holder=claimed.holder if new else None, yields=still_ours, looks=looks)
         if new:
             return claim(recorder, new, claimed.holder)
-        if still_there and decisions.begins_anew(
+        if still_there and decisions.starts_replacement(
             claimed.operation, recorder.payment, recorder.booking, world.clock.now()
         ):
             return await _begin_anew(world, uow, recorder, claimed, caller)
@@ -581,9 +581,9 @@ def _cancel_all_the_same(world: World, recorder: Recorder, ended: Operation | No
     if ended is None or recorder.payment.operation is not None:
         return
     refund = ended.refund_on_cancel or RefundOnCancel.POLICY
-    if decisions.cancels_all_the_same(ended, recorder.payment, recorder.booking):
+    if decisions.cancels_although_paid(ended, recorder.payment, recorder.booking):
         recorder.cancel_with_refund(refund, ended.intended_at)
-    elif news.refusal in _HAD_NO_EFFECT and decisions.cancels_anew(ended, recorder.payment, recorder.booking):
+    elif news.refusal in _HAD_NO_EFFECT and decisions.cancels_again(ended, recorder.payment, recorder.booking):
         key = world.ids.idempotency_key()
         recorder.add(
             decisions.intend_cancel(

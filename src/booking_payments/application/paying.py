@@ -157,7 +157,7 @@ def _leave(
     return False
 
 
-def _updated(world: World, payment: Payment, payment_method_id: str | None) -> decisions.Facts:
+def _updated(world: World, payment: Payment, payment_method_id: str | None) -> decisions.Events:
     """The newest method of an open payment that is not charged yet; nothing where it is the one that is tried."""
     if payment_method_id is None or decisions.has_method(payment, payment_method_id):
         return ()
@@ -217,7 +217,7 @@ def _goes_on(payment: Payment | None) -> bool:
 
 def _confirmed(
     world: World, payment: Payment, payment_method_id: str | None, return_url: str | None
-) -> decisions.Facts:
+) -> decisions.Events:
     """An intent that was made with a ``return_url`` takes methods that redirect, and Stripe refuses to confirm such a
     one without: what it was made with holds where the call names none."""
     return decisions.intend_confirm(

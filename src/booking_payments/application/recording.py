@@ -70,19 +70,19 @@ class Recorder:
         """What names the request behind all of this."""
         return self._caller.correlation_id
 
-    def add(self, facts: Sequence[ev.Fact]) -> None:
+    def add(self, facts: Sequence[ev.Event]) -> None:
         """Let ``facts`` have happened, in this order."""
         for fact in facts:
             self._add(fact)
 
-    def _add(self, fact: ev.Fact) -> None:
+    def _add(self, fact: ev.Event) -> None:
         before = self._payment
         recorded = ev.Recorded(
             sequence=before.version + 1 if before else 1,
             at=self.now,
             actor=self._caller.actor,
             cause=self._caller.cause,
-            fact=fact,
+            event=fact,
         )
         if before is not None:
             self._postings.extend(postings(before, recorded))
@@ -90,7 +90,7 @@ class Recorder:
         self._recorded.append(recorded)
         self._announce(fact, self._payment)
 
-    def _announce(self, fact: ev.Fact, payment: Payment) -> None:
+    def _announce(self, fact: ev.Event, payment: Payment) -> None:
         made = message_for(fact, payment)
         if made is not None:
             self._messages.append(self._message(*made))
@@ -149,13 +149,13 @@ class Recorder:
         self.add(decisions.paid_out_beyond(self.payment))
         self.release_refunded()
         payment, before = self.payment, self._in_flight
-        if decisions.needs_ending(payment):
+        if decisions.attempts_exhausted(payment):
             key = self._world.ids.idempotency_key()
             self.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=ev.Purpose.END_ATTEMPTS))
         elif decisions.owes_late_refund(payment):
             request = self.refund_request("paid after the booking was closed")
             self.add(decisions.promise_late_money(payment, request, self.new_ids))
-        elif decisions.holds_in_vain(payment, self._seen):
+        elif decisions.has_stale_authorization(payment, self._seen):
             self.add(decisions.intend_release(payment, idempotency_key=self._world.ids.idempotency_key()))
         elif send:
             installation_id = self._world.config.installation_id
@@ -253,9 +253,9 @@ class Recorder:
             self.booking = attrs.evolve(self.booking, status=status, end_reason=reason)
             await self._uow.bookings.save(self.booking)
 
-    def _facts(self) -> list[ev.Fact]:
+    def _facts(self) -> list[ev.Event]:
         alone = [self._fact_without_payment] if self._fact_without_payment is not None else []
-        return [*(recorded.fact for recorded in self._recorded), *alone]
+        return [*(recorded.event for recorded in self._recorded), *alone]
 
     def _audit_record(self) -> AuditRecord:
         """Background work and the gateway's news: nobody gave a command, so what happened is the record."""

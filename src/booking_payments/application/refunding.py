@@ -306,4 +306,4 @@ async def settle_debt(
 async def _was_settled(uow: UnitOfWork, payment_id: str, cause: str) -> bool:
     """Whether an earlier run of the same request, which has the same cause, settled the debt."""
     journal = await uow.payments.journal(payment_id)
-    return any(isinstance(each.fact, ev.DebtSettled) and each.cause == cause for each in journal)
+    return any(isinstance(each.event, ev.DebtSettled) and each.cause == cause for each in journal)

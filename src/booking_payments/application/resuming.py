@@ -113,14 +113,14 @@ async def _begun(uow: UnitOfWork, booking_id: str, cause: str) -> Earlier | None
 
 def _intended(payment: Payment, journal: Sequence[ev.Recorded], cause: str | None) -> Iterator[Earlier]:
     """What was begun under this cause (None: under any), in its order."""
-    facts = [recorded.fact for recorded in journal]
+    facts = [recorded.event for recorded in journal]
     ends = {fact.idempotency_key: fact for fact in facts if isinstance(fact, ev.OperationSettled)}
     refunds = {fact.idempotency_key: fact.refund_id for fact in facts if isinstance(fact, ev.RefundRequested)}
     for recorded in journal:
         if cause is not None and recorded.cause != cause:
             continue
-        if isinstance(recorded.fact, ev.OperationIntended):
-            key, replaces = recorded.fact.idempotency_key, recorded.fact.replacement is not None
+        if isinstance(recorded.event, ev.OperationIntended):
+            key, replaces = recorded.event.idempotency_key, recorded.event.replacement is not None
             yield Earlier(payment, key, ends.get(key), refunds.get(key), replaces)
-        elif isinstance(recorded.fact, ev.RefundDeferred):
-            yield Earlier(payment, None, None, recorded.fact.refund_id)
+        elif isinstance(recorded.event, ev.RefundDeferred):
+            yield Earlier(payment, None, None, recorded.event.refund_id)

@@ -56,7 +56,7 @@ def started_anew(world: World, booking: Booking, now: datetime, before: Payment)
 
 def created(
     world: World, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
-) -> decisions.Facts:
+) -> decisions.Events:
     """The making of the intent of the recorder's payment, charged at once with ``confirm``."""
     methods = world.config.methods.narrowed_by(recorder.booking.details.methods)
     return decisions.intend_create(

@@ -28,10 +28,10 @@ class BookingStatus(Enum):
 
 
 class EndReason(Enum):
-    """Why a booking has ended, where that is more than its status says.
+    """Why a booking ended, in addition to its status.
 
-    ``attempts_exhausted``: it expired before its time was over, since no payment attempt was left. ``refunded``: it was
-    canceled because all of its money goes back.
+    ``attempts_exhausted``: it expired early because no payment attempt was left. ``refunded``: it was canceled because
+    its whole payment is refunded.
     """
 
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
@@ -102,7 +102,7 @@ class Booking:
         reference: the booking app's own name for it, unique among the live bookings.
         expires_at: until when the booking may be paid; not later than ``event_starts_at``.
         refund_policy: None applies the installation's default when a payment starts.
-        end_reason: why it has ended, where that is more than its status says; otherwise None.
+        end_reason: why it ended, in addition to its status; None without a further reason.
     """
 
     id: str

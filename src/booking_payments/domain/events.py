@@ -500,7 +500,7 @@ class BookingReleased:
     """The booking was closed, as ``canceled`` or ``expired``.
 
     Attributes:
-        reason: a value of ``EndReason``; None if ``status`` says it all.
+        reason: a value of ``EndReason``; None without a reason in addition to ``status``.
         promised: the increase of the promise. Refunds made in the gateway's dashboard count as promised from now on, so
             that a failed one is owed. None: no increase.
     """
@@ -530,7 +530,7 @@ class DriftFound:
     detail: str
 
 
-Fact = (
+Event = (
     PaymentStarted
     | OperationIntended
     | OutcomeLeftUnknown
@@ -591,4 +591,4 @@ class Recorded:
     at: datetime
     actor: str
     cause: str
-    fact: Fact
+    event: Event

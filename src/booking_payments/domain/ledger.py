@@ -103,7 +103,7 @@ Movement = tuple[PostingKind, str, Money, Account, Account]
 
 def postings(before: Payment, recorded: ev.Recorded) -> tuple[Posting, ...]:
     """Return the postings of one event of the payment ``before``; nothing for an event that moves no money."""
-    return tuple(_posting(recorded.at, *movement) for movement in _movements(before, recorded.fact))
+    return tuple(_posting(recorded.at, *movement) for movement in _movements(before, recorded.event))
 
 
 def _posting(at: datetime, kind: PostingKind, subject: str, amount: Money, debit: Account, credit: Account) -> Posting:
@@ -111,29 +111,29 @@ def _posting(at: datetime, kind: PostingKind, subject: str, amount: Money, debit
     return Posting(kind=kind, at=at, subject=subject, lines=lines)
 
 
-def _movements(before: Payment, fact: ev.Fact) -> tuple[Movement, ...]:
-    if isinstance(fact, ev.PaymentSucceeded):
-        return _charge(before, fact)
-    if isinstance(fact, ev.RefundMoved):
-        return _refund_moved(before, fact)
-    if isinstance(fact, ev.RefundFound) and fact.status is RefundStatus.SUCCEEDED:
-        return _refund(PostingKind.REFUND, PostingKind.REFUND_FEE, fact.refund_id, fact.amount, fact.fee_refunded)
-    return _dispute(before, fact) if isinstance(fact, ev.DisputeFundsMoved) else ()
+def _movements(before: Payment, event: ev.Event) -> tuple[Movement, ...]:
+    if isinstance(event, ev.PaymentSucceeded):
+        return _charge(before, event)
+    if isinstance(event, ev.RefundMoved):
+        return _refund_moved(before, event)
+    if isinstance(event, ev.RefundFound) and event.status is RefundStatus.SUCCEEDED:
+        return _refund(PostingKind.REFUND, PostingKind.REFUND_FEE, event.refund_id, event.amount, event.fee_refunded)
+    return _dispute(before, event) if isinstance(event, ev.DisputeFundsMoved) else ()
 
 
-def _charge(before: Payment, fact: ev.PaymentSucceeded) -> tuple[Movement, ...]:
-    gross, fee = fact.breakdown.gross, fact.breakdown.fee
+def _charge(before: Payment, event: ev.PaymentSucceeded) -> tuple[Movement, ...]:
+    gross, fee = event.breakdown.gross, event.breakdown.fee
     charge = PostingKind.CHARGE, before.id, gross, Account.GATEWAY, Account.ORGANIZER
     if not fee:
         return (charge,)
     return charge, (PostingKind.PROCESSING_FEE, before.id, fee, Account.ORGANIZER, Account.FEES)
 
 
-def _refund_moved(before: Payment, fact: ev.RefundMoved) -> tuple[Movement, ...]:
-    refund = before.refund(fact.refund_id)
+def _refund_moved(before: Payment, event: ev.RefundMoved) -> tuple[Movement, ...]:
+    refund = before.refund(event.refund_id)
     if refund is None:
         return ()
-    was, now = (status is RefundStatus.SUCCEEDED for status in (refund.status, fact.status))
+    was, now = (status is RefundStatus.SUCCEEDED for status in (refund.status, event.status))
     if now and not was:
         return _refund(PostingKind.REFUND, PostingKind.REFUND_FEE, refund.id, refund.amount, refund.fee_refunded)
     if was and not now:
@@ -147,11 +147,11 @@ def _refund(kind: PostingKind, fee_kind: PostingKind, subject: str, amount: Mone
     return (back, (fee_kind, subject, fee, Account.FEES, Account.ORGANIZER)) if fee else (back,)
 
 
-def _dispute(before: Payment, fact: ev.DisputeFundsMoved) -> tuple[Movement, ...]:
-    known = before.dispute_by_id(fact.dispute_id)
-    change = fact.withdrawn - known.withdrawn if known else fact.withdrawn
+def _dispute(before: Payment, event: ev.DisputeFundsMoved) -> tuple[Movement, ...]:
+    known = before.dispute_by_id(event.dispute_id)
+    change = event.withdrawn - known.withdrawn if known else event.withdrawn
     kind = PostingKind.DISPUTE_WITHDRAWN if change.minor > 0 else PostingKind.DISPUTE_REINSTATED
-    return ((kind, fact.dispute_id, change, Account.DISPUTES, Account.GATEWAY),) if change else ()
+    return ((kind, event.dispute_id, change, Account.DISPUTES, Account.GATEWAY),) if change else ()
 
 
 def postings_of(journal: Iterable[ev.Recorded]) -> tuple[Posting, ...]:

@@ -339,7 +339,7 @@ def in_currency(major: Decimal, currency: Currency, step: int = 1) -> Money:
 
 
 def total(amounts: Iterable[Money], currency: Currency) -> Money:
-    """Return the sum of ``amounts``, without the limit of a single amount; zero of ``currency`` when there are none."""
+    """Return the sum of ``amounts``, without the limit of a single amount; zero of ``currency`` for no amounts."""
     result = Money.zero(currency)
     for amount in amounts:
         result = result + amount

@@ -58,7 +58,7 @@ from booking_payments.domain.texts import rfc3339, rfc3339_or_none
 def is_template(payment_method_id: str) -> bool:
     """True for one of the gateway's test ids, such as ``pm_card_visa``.
 
-    Each use of a test id creates a new payment method with an id of its own (``pm_1N...``).
+    Each use of a test id creates a new payment method with another id (``pm_1N...``).
     """
     return payment_method_id.count("_") > 1
 
@@ -694,12 +694,9 @@ _DENIED: Final = {
 
 
 def payment_of_booking(payments: Sequence[Payment]) -> Payment | None:
-    """The payment that commands on a booking act on: the one that holds the booking, or else the newest.
+    """Return the payment that commands on a booking act on: the one that holds it, or else the newest.
 
-    Args:
-        payments: all payments of one booking, oldest first.
-
-    Returns None when there is none.
+    ``payments`` are all payments of one booking, oldest first. Returns None for no payments.
     """
     holding = [payment for payment in payments if payment.holds_booking]
     ordered = holding or list(payments)
@@ -729,21 +726,21 @@ def evolve(payment: Payment | None, recorded: ev.Recorded) -> Payment:
 
     Raises ``ValueError`` when the first event is another one.
     """
-    fact = recorded.fact
+    event = recorded.event
     if payment is None:
-        if not isinstance(fact, ev.PaymentStarted):
+        if not isinstance(event, ev.PaymentStarted):
             raise ValueError("a journal begins with PaymentStarted")
-        return _started(fact, recorded)
-    changes = _FOLDS[type(fact)](payment, fact, recorded.at)
+        return _started(event, recorded)
+    changes = _FOLDS[type(event)](payment, event, recorded.at)
     return attrs.evolve(payment, **changes, version=recorded.sequence, updated_at=recorded.at)
 
 
-def applied(payment: Payment, fact: ev.Fact, at: datetime) -> Payment:
+def applied(payment: Payment, event: ev.Event, at: datetime) -> Payment:
     """Return ``payment`` as it would be after one more event, with an unchanged version.
 
     For decisions that build on each other.
     """
-    return attrs.evolve(payment, **_FOLDS[type(fact)](payment, fact, at))
+    return attrs.evolve(payment, **_FOLDS[type(event)](payment, event, at))
 
 
 def fold(journal: Iterable[ev.Recorded]) -> Payment:
@@ -756,25 +753,25 @@ def fold(journal: Iterable[ev.Recorded]) -> Payment:
     return payment
 
 
-def _started(fact: ev.PaymentStarted, recorded: ev.Recorded) -> Payment:
+def _started(event: ev.PaymentStarted, recorded: ev.Recorded) -> Payment:
     status = move(PAYMENT, None, PaymentEvent.STARTED)
-    zero = Money.zero(fact.breakdown.gross.currency)
+    zero = Money.zero(event.breakdown.gross.currency)
     return Payment(
-        id=fact.payment_id,
-        booking_id=fact.booking_id,
-        booking_reference=fact.booking_reference,
-        customer_id=fact.customer_id,
+        id=event.payment_id,
+        booking_id=event.booking_id,
+        booking_reference=event.booking_reference,
+        customer_id=event.customer_id,
         status=status or PaymentStatus.REQUIRES_PAYMENT_METHOD,
-        booking_amount=fact.booking_amount,
-        breakdown=fact.breakdown,
-        fee_policy=fact.fee_policy,
-        refund_policy=fact.refund_policy,
-        event_starts_at=fact.event_starts_at,
-        capture_method=fact.capture_method,
-        max_attempts=fact.max_attempts,
-        gateway=fact.gateway,
-        amount_step=fact.amount_step,
-        burnt=fact.burnt,
+        booking_amount=event.booking_amount,
+        breakdown=event.breakdown,
+        fee_policy=event.fee_policy,
+        refund_policy=event.refund_policy,
+        event_starts_at=event.event_starts_at,
+        capture_method=event.capture_method,
+        max_attempts=event.max_attempts,
+        gateway=event.gateway,
+        amount_step=event.amount_step,
+        burnt=event.burnt,
         captured=zero,
         authorized=zero,
         created_at=recorded.at,
@@ -796,16 +793,16 @@ def _attempt(payment: Payment, number: int | None, **changes: Any) -> Changes:
 
 
 @_folds(ev.OperationIntended)
-def _operation_intended(payment: Payment, fact: ev.OperationIntended, at: datetime) -> Changes:
+def _operation_intended(payment: Payment, event: ev.OperationIntended, at: datetime) -> Changes:
     operation = Operation(
-        idempotency_key=fact.idempotency_key,
-        purpose=fact.purpose,
-        instruction=fact.instruction,
+        idempotency_key=event.idempotency_key,
+        purpose=event.purpose,
+        instruction=event.instruction,
         intended_at=at,
-        refund_on_cancel=fact.refund_on_cancel,
-        replacement=fact.replacement,
+        refund_on_cancel=event.refund_on_cancel,
+        replacement=event.replacement,
     )
-    return {"operation": operation, **_comes_back(fact.instruction)}
+    return {"operation": operation, **_comes_back(event.instruction)}
 
 
 def _comes_back(instruction: Instruction) -> Changes:
@@ -816,18 +813,18 @@ def _comes_back(instruction: Instruction) -> Changes:
 
 
 @_folds(ev.ReturnUrlChosen)
-def _return_url_chosen(payment: Payment, fact: ev.ReturnUrlChosen, at: datetime) -> Changes:
-    return {"return_url": fact.return_url}
+def _return_url_chosen(payment: Payment, event: ev.ReturnUrlChosen, at: datetime) -> Changes:
+    return {"return_url": event.return_url}
 
 
 @_folds(ev.OutcomeLeftUnknown)
-def _outcome_left_unknown(payment: Payment, fact: ev.OutcomeLeftUnknown, at: datetime) -> Changes:
+def _outcome_left_unknown(payment: Payment, event: ev.OutcomeLeftUnknown, at: datetime) -> Changes:
     operation = payment.operation
-    if operation is None or operation.idempotency_key != fact.idempotency_key:
+    if operation is None or operation.idempotency_key != event.idempotency_key:
         return {}
-    stored_at = operation.stored_at or (at if fact.stored_error else None)
+    stored_at = operation.stored_at or (at if event.stored_error else None)
     unknown = {"operation": attrs.evolve(operation, unknown=True, stored_at=stored_at)}
-    running = _running_under(payment, fact.idempotency_key)
+    running = _running_under(payment, event.idempotency_key)
     return unknown | _attempt(payment, running.number, outcome=AttemptOutcome.UNKNOWN) if running else unknown
 
 
@@ -837,20 +834,20 @@ def _running_under(payment: Payment, idempotency_key: str) -> Attempt | None:
 
 
 @_folds(ev.CallNotFound)
-def _call_not_found(payment: Payment, fact: ev.CallNotFound, at: datetime) -> Changes:
+def _call_not_found(payment: Payment, event: ev.CallNotFound, at: datetime) -> Changes:
     operation = payment.operation
-    if operation is None or operation.idempotency_key != fact.idempotency_key:
+    if operation is None or operation.idempotency_key != event.idempotency_key:
         return {}
-    return {"operation": attrs.evolve(operation, walks=operation.walks + 1, walked_at=fact.begun_at)}
+    return {"operation": attrs.evolve(operation, walks=operation.walks + 1, walked_at=event.begun_at)}
 
 
 @_folds(ev.CallGivenUp)
-def _call_given_up(payment: Payment, fact: ev.CallGivenUp, at: datetime) -> Changes:
+def _call_given_up(payment: Payment, event: ev.CallGivenUp, at: datetime) -> Changes:
     operation = payment.operation
-    if operation is None or operation.idempotency_key != fact.idempotency_key:
+    if operation is None or operation.idempotency_key != event.idempotency_key:
         return {}
     key_from = operation.stored_at or at
-    lost = LostCall(idempotency_key=fact.idempotency_key, sent_at=operation.intended_at, key_from=key_from)
+    lost = LostCall(idempotency_key=event.idempotency_key, sent_at=operation.intended_at, key_from=key_from)
     if isinstance(operation.instruction, CreateRefund):
         refund, named = operation.instruction, "idempotency_key" in operation.instruction.metadata
         lost = attrs.evolve(lost, refund_id=refund.refund_id, amount=refund.amount, named=named)
@@ -858,94 +855,94 @@ def _call_given_up(payment: Payment, fact: ev.CallGivenUp, at: datetime) -> Chan
 
 
 @_folds(ev.LostCallEnded)
-def _lost_call_ended(payment: Payment, fact: ev.LostCallEnded, at: datetime) -> Changes:
-    return {"lost": tuple(each for each in payment.lost if each.idempotency_key != fact.idempotency_key)}
+def _lost_call_ended(payment: Payment, event: ev.LostCallEnded, at: datetime) -> Changes:
+    return {"lost": tuple(each for each in payment.lost if each.idempotency_key != event.idempotency_key)}
 
 
 @_folds(ev.OperationSettled)
-def _operation_settled(payment: Payment, fact: ev.OperationSettled, at: datetime) -> Changes:
+def _operation_settled(payment: Payment, event: ev.OperationSettled, at: datetime) -> Changes:
     operation = payment.operation
-    if operation is None or operation.idempotency_key != fact.idempotency_key:
+    if operation is None or operation.idempotency_key != event.idempotency_key:
         return {}
-    over: Changes = {"operation": None, **_answered(payment, fact), **_given_method(operation, fact)}
-    running = _running_under(payment, fact.idempotency_key)
+    over: Changes = {"operation": None, **_answered(payment, event), **_given_method(operation, event)}
+    running = _running_under(payment, event.idempotency_key)
     return over | _attempt(payment, running.number, outcome=AttemptOutcome.OPEN) if running else over
 
 
-def _given_method(operation: Operation, fact: ev.OperationSettled) -> Changes:
+def _given_method(operation: Operation, event: ev.OperationSettled) -> Changes:
     """Return the change of ``attached`` after an operation that attaches a method without charging it."""
     match operation.instruction:
         case UpdateIntent(payment_method_id=given) | CreateIntent(payment_method_id=given, confirm=False):
-            return {} if fact.refusal else {"attached": given}
+            return {} if event.refusal else {"attached": given}
     return {}
 
 
-def _answered(payment: Payment, fact: ev.OperationSettled) -> Changes:
-    asked = [r for r in payment.refunds if r.idempotency_key == fact.idempotency_key and r.requested_by is not None]
-    return _refund(payment, asked[0].id, acknowledged=fact.answered) if asked else {}
+def _answered(payment: Payment, event: ev.OperationSettled) -> Changes:
+    asked = [r for r in payment.refunds if r.idempotency_key == event.idempotency_key and r.requested_by is not None]
+    return _refund(payment, asked[0].id, acknowledged=event.answered) if asked else {}
 
 
 @_folds(ev.IntentLinked)
-def _intent_linked(payment: Payment, fact: ev.IntentLinked, at: datetime) -> Changes:
-    return {"intent_id": fact.intent_id}
+def _intent_linked(payment: Payment, event: ev.IntentLinked, at: datetime) -> Changes:
+    return {"intent_id": event.intent_id}
 
 
 @_folds(ev.AttemptStarted)
-def _attempt_started(payment: Payment, fact: ev.AttemptStarted, at: datetime) -> Changes:
+def _attempt_started(payment: Payment, event: ev.AttemptStarted, at: datetime) -> Changes:
     attempt = Attempt(
-        number=fact.number,
-        origin=fact.origin,
-        idempotency_key=fact.idempotency_key,
-        payment_method_id=fact.payment_method_id,
+        number=event.number,
+        origin=event.origin,
+        idempotency_key=event.idempotency_key,
+        payment_method_id=event.payment_method_id,
         started_at=at,
     )
     return {"attempts": (*payment.attempts, attempt)}
 
 
 @_folds(ev.AttemptRefused)
-def _attempt_refused(payment: Payment, fact: ev.AttemptRefused, at: datetime) -> Changes:
+def _attempt_refused(payment: Payment, event: ev.AttemptRefused, at: datetime) -> Changes:
     return {**_moved(payment, PaymentEvent.REFUSED), "attached": None} | _attempt(
         payment,
-        fact.number,
+        event.number,
         outcome=AttemptOutcome.REFUSED,
-        decline=fact.decline,
-        charge_id=fact.charge_id,
-        method_seen=fact.payment_method_id,
+        decline=event.decline,
+        charge_id=event.charge_id,
+        method_seen=event.payment_method_id,
     )
 
 
 @_folds(ev.AttemptDropped)
-def _attempt_dropped(payment: Payment, fact: ev.AttemptDropped, at: datetime) -> Changes:
-    return _attempt(payment, fact.number, outcome=AttemptOutcome.DROPPED)
+def _attempt_dropped(payment: Payment, event: ev.AttemptDropped, at: datetime) -> Changes:
+    return _attempt(payment, event.number, outcome=AttemptOutcome.DROPPED)
 
 
 @_folds(ev.ClientNamed)
-def _client_named(payment: Payment, fact: ev.ClientNamed, at: datetime) -> Changes:
-    return {"client": fact.client}
+def _client_named(payment: Payment, event: ev.ClientNamed, at: datetime) -> Changes:
+    return {"client": event.client}
 
 
 @_folds(ev.MethodRequired)
-def _method_required(payment: Payment, fact: ev.MethodRequired, at: datetime) -> Changes:
+def _method_required(payment: Payment, event: ev.MethodRequired, at: datetime) -> Changes:
     return {**_moved(payment, PaymentEvent.METHOD_REQUIRED), "attached": None}
 
 
 @_folds(ev.MethodAttached)
-def _method_attached(payment: Payment, fact: ev.MethodAttached, at: datetime) -> Changes:
+def _method_attached(payment: Payment, event: ev.MethodAttached, at: datetime) -> Changes:
     return _moved(payment, PaymentEvent.METHOD_ATTACHED)
 
 
 @_folds(ev.ActionRequired)
-def _action_required(payment: Payment, fact: ev.ActionRequired, at: datetime) -> Changes:
-    return _moved(payment, PaymentEvent.ACTION_REQUIRED) | _method_named(payment, fact)
+def _action_required(payment: Payment, event: ev.ActionRequired, at: datetime) -> Changes:
+    return _moved(payment, PaymentEvent.ACTION_REQUIRED) | _method_named(payment, event)
 
 
 @_folds(ev.ProcessingStarted)
-def _processing_started(payment: Payment, fact: ev.ProcessingStarted, at: datetime) -> Changes:
-    return _moved(payment, PaymentEvent.PROCESSING) | _method_named(payment, fact)
+def _processing_started(payment: Payment, event: ev.ProcessingStarted, at: datetime) -> Changes:
+    return _moved(payment, PaymentEvent.PROCESSING) | _method_named(payment, event)
 
 
-def _method_named(payment: Payment, fact: ev.ActionRequired | ev.ProcessingStarted) -> Changes:
-    return _attempt(payment, fact.attempt, **_seen(fact.payment_method_id))
+def _method_named(payment: Payment, event: ev.ActionRequired | ev.ProcessingStarted) -> Changes:
+    return _attempt(payment, event.attempt, **_seen(event.payment_method_id))
 
 
 def _seen(payment_method_id: str | None) -> Changes:
@@ -954,97 +951,97 @@ def _seen(payment_method_id: str | None) -> Changes:
 
 
 @_folds(ev.PaymentAuthorized)
-def _payment_authorized(payment: Payment, fact: ev.PaymentAuthorized, at: datetime) -> Changes:
-    seen = _seen(fact.payment_method_id)
-    attempt = _attempt(payment, fact.attempt, outcome=AttemptOutcome.DONE, charge_id=fact.charge_id, **seen)
-    return {**_moved(payment, PaymentEvent.AUTHORIZED), **attempt, "authorized": fact.amount}
+def _payment_authorized(payment: Payment, event: ev.PaymentAuthorized, at: datetime) -> Changes:
+    seen = _seen(event.payment_method_id)
+    attempt = _attempt(payment, event.attempt, outcome=AttemptOutcome.DONE, charge_id=event.charge_id, **seen)
+    return {**_moved(payment, PaymentEvent.AUTHORIZED), **attempt, "authorized": event.amount}
 
 
 @_folds(ev.PaymentSucceeded)
-def _payment_succeeded(payment: Payment, fact: ev.PaymentSucceeded, at: datetime) -> Changes:
-    seen = _seen(fact.payment_method_id)
+def _payment_succeeded(payment: Payment, event: ev.PaymentSucceeded, at: datetime) -> Changes:
+    seen = _seen(event.payment_method_id)
     return {
         **_moved(payment, PaymentEvent.SUCCEEDED),
-        **_attempt(payment, fact.attempt, outcome=AttemptOutcome.DONE, charge_id=fact.charge_id, **seen),
-        "captured": fact.breakdown.gross,
-        "authorized": Money.zero(fact.breakdown.gross.currency),
-        "breakdown": fact.breakdown,
-        "late": fact.late,
+        **_attempt(payment, event.attempt, outcome=AttemptOutcome.DONE, charge_id=event.charge_id, **seen),
+        "captured": event.breakdown.gross,
+        "authorized": Money.zero(event.breakdown.gross.currency),
+        "breakdown": event.breakdown,
+        "late": event.late,
     }
 
 
 @_folds(ev.MethodSeen)
-def _method_seen(payment: Payment, fact: ev.MethodSeen, at: datetime) -> Changes:
-    return {"method": fact.method, "capture_before": fact.capture_before}
+def _method_seen(payment: Payment, event: ev.MethodSeen, at: datetime) -> Changes:
+    return {"method": event.method, "capture_before": event.capture_before}
 
 
 @_folds(ev.PaymentCanceled)
-def _payment_canceled(payment: Payment, fact: ev.PaymentCanceled, at: datetime) -> Changes:
+def _payment_canceled(payment: Payment, event: ev.PaymentCanceled, at: datetime) -> Changes:
     return {**_moved(payment, PaymentEvent.CANCELED), "authorized": Money.zero(payment.amount.currency)}
 
 
 @_folds(ev.PaymentFailed)
-def _payment_failed(payment: Payment, fact: ev.PaymentFailed, at: datetime) -> Changes:
+def _payment_failed(payment: Payment, event: ev.PaymentFailed, at: datetime) -> Changes:
     return _moved(payment, PaymentEvent.EXHAUSTED)
 
 
 @_folds(ev.RefundRequested)
-def _refund_requested(payment: Payment, fact: ev.RefundRequested, at: datetime) -> Changes:
+def _refund_requested(payment: Payment, event: ev.RefundRequested, at: datetime) -> Changes:
     refund = Refund(
-        id=fact.refund_id,
+        id=event.refund_id,
         origin=ev.Origin.SERVER,
-        amount=fact.amount,
-        fee_refunded=fact.fee_refunded,
+        amount=event.amount,
+        fee_refunded=event.fee_refunded,
         status=move(REFUND, None, RefundEvent.REQUESTED) or RefundStatus.PENDING,
-        reason=fact.reason.value,
-        note=fact.note,
-        idempotency_key=fact.idempotency_key,
+        reason=event.reason.value,
+        note=event.note,
+        idempotency_key=event.idempotency_key,
         created_at=at,
         updated_at=at,
-        promised=fact.promised,
-        promised_in_all=_raised(payment, fact)["promised"],
-        requested_by=fact.requested_by,
-        requested_amount=fact.requested_amount,
-        requested_at=fact.requested_at,
-        acknowledged=fact.requested_by is None,
-        again=fact.again,
-        cancels_booking=fact.cancels_booking,
+        promised=event.promised,
+        promised_in_all=_raised(payment, event)["promised"],
+        requested_by=event.requested_by,
+        requested_amount=event.requested_amount,
+        requested_at=event.requested_at,
+        acknowledged=event.requested_by is None,
+        again=event.again,
+        cancels_booking=event.cancels_booking,
     )
     return {
         "refunds": (*payment.refunds, refund),
-        "deferred": _without(payment, fact.refund_id),
-        **_raised(payment, fact),
+        "deferred": _without(payment, event.refund_id),
+        **_raised(payment, event),
     }
 
 
 @_folds(ev.RefundDeferred)
-def _refund_deferred(payment: Payment, fact: ev.RefundDeferred, at: datetime) -> Changes:
-    given_up = any(lost.refund_id == fact.refund_id for lost in payment.lost)
-    again = given_up or any(each.again for each in payment.refunds if each.id == fact.refund_id)
+def _refund_deferred(payment: Payment, event: ev.RefundDeferred, at: datetime) -> Changes:
+    given_up = any(lost.refund_id == event.refund_id for lost in payment.lost)
+    again = given_up or any(each.again for each in payment.refunds if each.id == event.refund_id)
     deferred = DeferredRefund(
-        id=fact.refund_id,
-        amount=fact.amount,
-        fee_refunded=fact.fee_refunded,
-        reason=fact.reason,
-        note=fact.note,
-        why=fact.why,
+        id=event.refund_id,
+        amount=event.amount,
+        fee_refunded=event.fee_refunded,
+        reason=event.reason,
+        note=event.note,
+        why=event.why,
         created_at=at,
-        requested_by=fact.requested_by,
-        requested_amount=fact.requested_amount,
+        requested_by=event.requested_by,
+        requested_amount=event.requested_amount,
         again=again,
-        cancels_booking=fact.cancels_booking,
+        cancels_booking=event.cancels_booking,
     )
     return {
         # A refund that was requested and never sent is only a deferred one until it is sent.
-        "refunds": tuple(refund for refund in payment.refunds if refund.id != fact.refund_id),
-        "deferred": (*_without(payment, fact.refund_id), deferred),
-        **_raised(payment, fact),
+        "refunds": tuple(refund for refund in payment.refunds if refund.id != event.refund_id),
+        "deferred": (*_without(payment, event.refund_id), deferred),
+        **_raised(payment, event),
     }
 
 
-def _raised(payment: Payment, fact: ev.RefundRequested | ev.RefundDeferred) -> Changes:
-    promised = payment.promised if fact.promised is None else payment.promised + fact.promised
-    return {"promised": promised, "beside": payment.beside if fact.beside is None else fact.beside}
+def _raised(payment: Payment, event: ev.RefundRequested | ev.RefundDeferred) -> Changes:
+    promised = payment.promised if event.promised is None else payment.promised + event.promised
+    return {"promised": promised, "beside": payment.beside if event.beside is None else event.beside}
 
 
 def _without(payment: Payment, refund_id: str) -> tuple[DeferredRefund, ...]:
@@ -1052,24 +1049,24 @@ def _without(payment: Payment, refund_id: str) -> tuple[DeferredRefund, ...]:
 
 
 @_folds(ev.DeferredRefundDropped)
-def _deferred_refund_dropped(payment: Payment, fact: ev.DeferredRefundDropped, at: datetime) -> Changes:
-    return {"deferred": _without(payment, fact.refund_id)}
+def _deferred_refund_dropped(payment: Payment, event: ev.DeferredRefundDropped, at: datetime) -> Changes:
+    return {"deferred": _without(payment, event.refund_id)}
 
 
 @_folds(ev.PromiseConfirmed)
-def _promise_confirmed(payment: Payment, fact: ev.PromiseConfirmed, at: datetime) -> Changes:
-    return _refund(payment, fact.refund_id, promised=None)
+def _promise_confirmed(payment: Payment, event: ev.PromiseConfirmed, at: datetime) -> Changes:
+    return _refund(payment, event.refund_id, promised=None)
 
 
 @_folds(ev.PromiseWithdrawn)
-def _promise_withdrawn(payment: Payment, fact: ev.PromiseWithdrawn, at: datetime) -> Changes:
-    return {"promised": payment.promised - fact.promised} | _refund(payment, fact.refund_id, cancels_booking=False)
+def _promise_withdrawn(payment: Payment, event: ev.PromiseWithdrawn, at: datetime) -> Changes:
+    return {"promised": payment.promised - event.promised} | _refund(payment, event.refund_id, cancels_booking=False)
 
 
 @_folds(ev.DebtSettled)
-def _debt_settled(payment: Payment, fact: ev.DebtSettled, at: datetime) -> Changes:
+def _debt_settled(payment: Payment, event: ev.DebtSettled, at: datetime) -> Changes:
     """Settle failed refunds before deferred ones, and of these the last first."""
-    promised = payment.promised - fact.settled
+    promised = payment.promised - event.settled
     most = not_negative(promised.amount - payment.beside - payment.given_back.amount)
     deferred: list[DeferredRefund] = []
     for each in payment.deferred:
@@ -1081,32 +1078,32 @@ def _debt_settled(payment: Payment, fact: ev.DebtSettled, at: datetime) -> Chang
 
 
 @_folds(ev.RefundAcknowledged)
-def _refund_acknowledged(payment: Payment, fact: ev.RefundAcknowledged, at: datetime) -> Changes:
+def _refund_acknowledged(payment: Payment, event: ev.RefundAcknowledged, at: datetime) -> Changes:
     deferred = tuple(
-        attrs.evolve(each, requested_by=None) if each.id == fact.refund_id else each for each in payment.deferred
+        attrs.evolve(each, requested_by=None) if each.id == event.refund_id else each for each in payment.deferred
     )
-    return {**_refund(payment, fact.refund_id, acknowledged=True), "deferred": deferred}
+    return {**_refund(payment, event.refund_id, acknowledged=True), "deferred": deferred}
 
 
 @_folds(ev.AuthorizationReleased)
-def _authorization_released(payment: Payment, fact: ev.AuthorizationReleased, at: datetime) -> Changes:
-    return {"releases": (*payment.releases, fact)}
+def _authorization_released(payment: Payment, event: ev.AuthorizationReleased, at: datetime) -> Changes:
+    return {"releases": (*payment.releases, event)}
 
 
 @_folds(ev.RefundFound)
-def _refund_found(payment: Payment, fact: ev.RefundFound, at: datetime) -> Changes:
+def _refund_found(payment: Payment, event: ev.RefundFound, at: datetime) -> Changes:
     refund = Refund(
-        id=fact.refund_id,
+        id=event.refund_id,
         origin=ev.Origin.GATEWAY,
-        amount=fact.amount,
-        fee_refunded=fact.fee_refunded,
-        status=fact.status,
-        reason=fact.reason,
+        amount=event.amount,
+        fee_refunded=event.fee_refunded,
+        status=event.status,
+        reason=event.reason,
         note=None,
         idempotency_key=None,
         created_at=at,
         updated_at=at,
-        gateway_refund_id=fact.gateway_refund_id,
+        gateway_refund_id=event.gateway_refund_id,
     )
     return {"refunds": (*payment.refunds, refund)}
 
@@ -1117,26 +1114,26 @@ def _refund(payment: Payment, refund_id: str, **changes: Any) -> Changes:
 
 
 @_folds(ev.RefundLinked)
-def _refund_linked(payment: Payment, fact: ev.RefundLinked, at: datetime) -> Changes:
-    return _refund(payment, fact.refund_id, gateway_refund_id=fact.gateway_refund_id, updated_at=at)
+def _refund_linked(payment: Payment, event: ev.RefundLinked, at: datetime) -> Changes:
+    return _refund(payment, event.refund_id, gateway_refund_id=event.gateway_refund_id, updated_at=at)
 
 
 @_folds(ev.RefundMoved)
-def _refund_moved(payment: Payment, fact: ev.RefundMoved, at: datetime) -> Changes:
-    return _refund(payment, fact.refund_id, status=fact.status, failure_reason=fact.failure_reason, updated_at=at)
+def _refund_moved(payment: Payment, event: ev.RefundMoved, at: datetime) -> Changes:
+    return _refund(payment, event.refund_id, status=event.status, failure_reason=event.failure_reason, updated_at=at)
 
 
 @_folds(ev.DisputeOpened)
-def _dispute_opened(payment: Payment, fact: ev.DisputeOpened, at: datetime) -> Changes:
+def _dispute_opened(payment: Payment, event: ev.DisputeOpened, at: datetime) -> Changes:
     dispute = Dispute(
-        id=fact.dispute_id,
-        status=fact.status,
-        reason=fact.reason,
-        amount=fact.amount,
-        withdrawn=Money.zero(fact.amount.currency),
-        evidence_due_by=fact.evidence_due_by,
+        id=event.dispute_id,
+        status=event.status,
+        reason=event.reason,
+        amount=event.amount,
+        withdrawn=Money.zero(event.amount.currency),
+        evidence_due_by=event.evidence_due_by,
         opened_at=at,
-        charge_refundable=fact.charge_refundable,
+        charge_refundable=event.charge_refundable,
     )
     return {"disputes": (*payment.disputes, dispute)}
 
@@ -1147,41 +1144,41 @@ def _dispute(payment: Payment, dispute_id: str, **changes: Any) -> Changes:
 
 
 @_folds(ev.DisputeMoved)
-def _dispute_moved(payment: Payment, fact: ev.DisputeMoved, at: datetime) -> Changes:
+def _dispute_moved(payment: Payment, event: ev.DisputeMoved, at: datetime) -> Changes:
     return _dispute(
         payment,
-        fact.dispute_id,
-        status=fact.status,
-        evidence_due_by=fact.evidence_due_by,
-        charge_refundable=fact.charge_refundable,
-        contradictory=fact.contradictory,
+        event.dispute_id,
+        status=event.status,
+        evidence_due_by=event.evidence_due_by,
+        charge_refundable=event.charge_refundable,
+        contradictory=event.contradictory,
     )
 
 
 @_folds(ev.DisputeChanged)
-def _dispute_changed(payment: Payment, fact: ev.DisputeChanged, at: datetime) -> Changes:
+def _dispute_changed(payment: Payment, event: ev.DisputeChanged, at: datetime) -> Changes:
     return _dispute(
         payment,
-        fact.dispute_id,
-        amount=fact.amount,
-        evidence_due_by=fact.evidence_due_by,
-        charge_refundable=fact.charge_refundable,
+        event.dispute_id,
+        amount=event.amount,
+        evidence_due_by=event.evidence_due_by,
+        charge_refundable=event.charge_refundable,
     )
 
 
 @_folds(ev.DisputeFundsMoved)
-def _dispute_funds_moved(payment: Payment, fact: ev.DisputeFundsMoved, at: datetime) -> Changes:
-    return _dispute(payment, fact.dispute_id, withdrawn=fact.withdrawn)
+def _dispute_funds_moved(payment: Payment, event: ev.DisputeFundsMoved, at: datetime) -> Changes:
+    return _dispute(payment, event.dispute_id, withdrawn=event.withdrawn)
 
 
-def _unchanged(payment: Payment, fact: object, at: datetime) -> Changes:
+def _unchanged(payment: Payment, event: object, at: datetime) -> Changes:
     """Fold an event about the booking or the processing, which does not change the payment's state."""
     return {}
 
 
 @_folds(ev.BookingReleased)
-def _booking_released(payment: Payment, fact: ev.BookingReleased, at: datetime) -> Changes:
-    return {"promised": payment.promised + fact.promised} if fact.promised else {}
+def _booking_released(payment: Payment, event: ev.BookingReleased, at: datetime) -> Changes:
+    return {"promised": payment.promised + event.promised} if event.promised else {}
 
 
 for _kind in (
@@ -1194,5 +1191,5 @@ for _kind in (
 
 
 @_folds(ev.DriftFound)
-def _drift_found(payment: Payment, fact: ev.DriftFound, at: datetime) -> Changes:
-    return {"drifts": (*payment.drifts, fact)}
+def _drift_found(payment: Payment, event: ev.DriftFound, at: datetime) -> Changes:
+    return {"drifts": (*payment.drifts, event)}

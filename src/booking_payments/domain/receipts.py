@@ -1,4 +1,4 @@
-"""Receipts: what an operator records of money that was taken by hand."""
+"""Receipts: payments that an operator took by hand and records."""
 
 from enum import StrEnum
 from typing import Final
@@ -9,7 +9,7 @@ LONGEST_REFERENCE: Final = 100
 
 
 class ReceiptKind(StrEnum):
-    """How the money came."""
+    """How the money was received."""
 
     CASH = "cash"
     INVOICE = "invoice"
@@ -18,9 +18,9 @@ class ReceiptKind(StrEnum):
 
 
 def receipt_method(kind: ReceiptKind, reference: str) -> str:
-    """The payment method of a recorded payment: its kind and its reference, ``cash:17-204``.
+    """Return the payment method of a recorded payment, its kind and its reference: ``cash:17-204``.
 
-    Raises ``InvalidInput`` for a reference that is empty, too long, or not on one line of printable text.
+    Raises ``InvalidInput`` unless the reference is one line of 1 to ``LONGEST_REFERENCE`` printable characters.
     """
     text = reference.strip()
     if not text or len(text) > LONGEST_REFERENCE or not text.isprintable():
@@ -29,6 +29,6 @@ def receipt_method(kind: ReceiptKind, reference: str) -> str:
 
 
 def kind_of(method: str) -> str | None:
-    """The kind in a payment method that ``receipt_method`` made; None for any other."""
+    """Return the kind in a payment method from ``receipt_method``; None for any other method."""
     kind, colon, reference = method.partition(":")
     return kind if colon and reference and kind in {each.value for each in ReceiptKind} else None

@@ -82,8 +82,10 @@ class RefundPolicy:
         return Fraction(0 if self.tiers else 1), event_starts_at
 
     def shares_ahead(self, now: datetime, event_starts_at: datetime) -> tuple[tuple[Fraction, datetime], ...]:
-        """The shares (over 0 to 1) that may still come back from ``now`` on, each with the moment at which it ends, the
-        earliest first. Empty when nothing comes back any more."""
+        """Return the shares (above 0, at most 1) that can be refunded from ``now`` on, each with its deadline.
+
+        The earliest deadline comes first. Empty when nothing can be refunded any more.
+        """
         if now >= event_starts_at:
             return ()
         steps = self._steps(event_starts_at) or ((Fraction(1), event_starts_at),)

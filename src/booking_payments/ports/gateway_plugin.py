@@ -1,6 +1,6 @@
-"""A gateway as one value: all that the service needs to run it.
+"""Gateway plugins: one value with everything that the service needs to run a gateway.
 
-Plugins are found by the entry point group ``booking_payments.gateways``; ours are found the same way. A gateway of
+Plugins are found by the entry point group ``booking_payments.gateways``, including those of this package. A gateway in
 another package is a folder with a ``plugin.py`` and one line in that package's ``pyproject.toml``::
 
     [project.entry-points."booking_payments.gateways"]
@@ -21,7 +21,7 @@ GROUP: Final = "booking_payments.gateways"
 
 
 async def _nothing_to_close() -> None:
-    """Closes nothing."""
+    """Do nothing."""
 
 
 @frozen(kw_only=True)
@@ -29,9 +29,9 @@ class PluginSetting:
     """One setting of a gateway.
 
     Attributes:
-        name: Its name in the environment, such as ``PAYPAL_CLIENT_ID``.
-        description: What an error says when it is missing: ``set it to ...``.
-        required: Whether the gateway cannot work without.
+        name: its name in the environment, such as ``PAYPAL_CLIENT_ID``.
+        description: completes the error message for a missing value: ``set it to ...``.
+        required: the gateway cannot work without it.
     """
 
     name: str
@@ -41,17 +41,17 @@ class PluginSetting:
 
 @frozen(kw_only=True)
 class GatewayDependencies:
-    """What a gateway is built of.
+    """The values from which a gateway is built.
 
     Attributes:
-        settings: The values of the plugin's own settings that were given, by name.
-        database_url: The service's database, in SQLAlchemy's spelling with an async driver. It may hold a password.
-        clock: The service's clock.
-        own_address: Where a browser reaches this service.
-        max_amount_digits: Digits of the largest amount, in the gateway's smallest units.
-        max_per_s: How many requests the gateway may be sent in a second; 0: any number.
-        max_concurrent: How many requests may be under way at the same time; 0: any number.
-        webhook_secrets: What webhooks may be signed with, where the gateway uses ``STRIPE_WEBHOOK_SECRET``.
+        settings: the given values of the plugin's own settings, by name.
+        database_url: the service's database, as SQLAlchemy URL with an async driver. It may contain a password.
+        clock: the service's clock.
+        own_address: the address of this service for browsers.
+        max_amount_digits: digits of the largest amount, in the gateway's smallest units.
+        max_per_s: largest number of requests to the gateway per second; 0: no limit.
+        max_concurrent: largest number of concurrent requests to the gateway; 0: no limit.
+        webhook_secrets: secrets of webhook signatures, for the gateway that uses ``STRIPE_WEBHOOK_SECRET``.
     """
 
     settings: Mapping[str, str] = field(repr=False)
@@ -66,17 +66,17 @@ class GatewayDependencies:
 
 @frozen(kw_only=True)
 class BuiltGateway:
-    """A gateway that is ready to be used.
+    """A gateway that is ready to use.
 
     Attributes:
-        gateway: Moves the money.
-        webhooks: Reads what the gateway sends.
-        webhook_names: The names in ``/api/webhooks/{name}/`` under which its webhooks are taken; none where it sends
-            none.
-        close: Closes what ``build`` opened.
-        recorded: Operators record its payments; customers can't pay by it.
-        settle_refund: Says that the refund with this id has been given back, and returns the event that tells so.
-        parts: What pages and commands of this gateway work with.
+        gateway: the gateway port.
+        webhooks: verifies and decodes the gateway's webhooks.
+        webhook_names: the names in ``/api/webhooks/{name}/`` under which its webhooks are accepted; empty without
+            webhooks.
+        close: closes everything that ``build`` opened.
+        recorded: operators record its payments; customers cannot pay with it.
+        settle_refund: records that the refund with this id was paid back, and returns the gateway event.
+        parts: objects that the pages and commands of this gateway use.
     """
 
     gateway: Gateway
@@ -90,17 +90,17 @@ class BuiltGateway:
 
 @frozen(kw_only=True)
 class GatewayPlugin:
-    """A gateway, before it is built.
+    """A gateway before it is built.
 
     Attributes:
-        name: What payments, settings and routes call it.
-        title: What customers read where they choose how to pay.
-        build: Makes the gateway. Raises ``ValueError`` for a setting that is wrong, with the remedy as its text.
-        settings: Its own settings.
-        event_types: The types of events that it understands.
-        extra: The extra of this package, or the package, that brings what it imports; None where nothing is needed.
-        moves_money: Whether real money may move.
-        script_sources: Addresses from which the checkout loads scripts for it (Content-Security-Policy).
+        name: its name in payments, settings and routes.
+        title: its name for customers who choose how to pay.
+        build: creates the gateway. Raises ``ValueError`` for a wrong setting, with the remedy as its text.
+        settings: its own settings.
+        event_types: the types of events that it processes.
+        extra: the extra of this package, or the package, with its imports; None if nothing has to be installed.
+        moves_money: real money may move.
+        script_sources: addresses from which the checkout loads its scripts (Content-Security-Policy).
     """
 
     name: str

@@ -17,7 +17,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import InboxEntry, InboxStatus
 
-RARE_FACTS = (
+RARE_EVENTS = (
     ev.AttemptRefused,
     ev.RefundRequested,
     ev.RefundMoved,
@@ -121,8 +121,8 @@ class Overview(Protocol):
         """
         ...
 
-    async def facts(self, kind: type[ev.Fact], since: datetime, limit: int) -> Sequence[Told]:
-        """Return events of one of the ``RARE_FACTS`` that were recorded at or after ``since``, newest first.
+    async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[Told]:
+        """Return events of one of the ``RARE_EVENTS`` that were recorded at or after ``since``, newest first.
 
         Raises ``ValueError`` for another type, which has no index.
         """

@@ -284,7 +284,7 @@ def journal(recorded: list[ev.Recorded], reader: Reader) -> EventsAnswer:
 
 
 def _event(recorded: ev.Recorded, reader: Reader) -> EventAnswer:
-    kind = type(recorded.fact)
+    kind = type(recorded.event)
     names = SHOWN[kind].split() + (SHOWN_TO_OPERATORS.get(kind, "").split() if reader.operator else [])
     return EventAnswer(
         sequence=recorded.sequence,
@@ -292,7 +292,7 @@ def _event(recorded: ev.Recorded, reader: Reader) -> EventAnswer:
         at=moment(recorded.at),
         actor=_actor(recorded.actor, reader),
         cause=recorded.cause,
-        data={name: _value(name, getattr(recorded.fact, name), reader) for name in names},
+        data={name: _value(name, getattr(recorded.event, name), reader) for name in names},
     )
 
 

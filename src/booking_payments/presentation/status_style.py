@@ -55,7 +55,7 @@ _FACTS: Final[Mapping[type, str]] = {
 }
 
 
-def style_of_event(fact: ev.Fact) -> str:
+def style_of_event(fact: ev.Event) -> str:
     """The tone of a fact."""
     if isinstance(fact, ev.RefundMoved):
         return "bad" if fact.status.is_lost else "good" if fact.status is RefundStatus.SUCCEEDED else ""

@@ -6,13 +6,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from booking_payments.adapters.gateways.fake.webhooks import Deliveries, HandedOver, Posted
 from booking_payments.adapters.procrastinate.liveness import WorkerLiveness
 from booking_payments.application.channels import ChannelState
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.runtime.background import POLL_PAUSE, Every, Pass, running
 from booking_payments.runtime.container import Container
-from booking_payments.runtime.fake_webhooks import Deliveries, HandedOver, Posted
 from booking_payments.runtime.maintenance import MaintenanceTasks
 from booking_payments.runtime.settings import Settings
 from booking_payments.sandbox.emulator import FakeStripe
@@ -108,7 +108,8 @@ def _periodic(container: Container, stripe: FakeStripe | None) -> Iterator[Every
 
 def _deliveries(container: Container, stripe: FakeStripe, settings: Settings) -> Deliveries:
     address = settings.fake_webhook_url or (_own_webhooks(settings) if container.listens() else None)
-    receiver = Posted(address) if address else HandedOver(partial(container.payments().receive_webhook, gateway="fake"))
+    take = partial(container.payments().receive_webhook, gateway="fake")
+    receiver = Posted(address) if address else HandedOver(take)
     return Deliveries(stripe, container.clock(), receiver, container.webhook_secrets()[0])
 
 

@@ -14,7 +14,7 @@ import structlog
 from dependency_injector import providers
 from sqlalchemy.exc import SQLAlchemyError
 
-from booking_payments.adapters.bank_transfer import BankTransferGateway, TransferDesk
+from booking_payments.adapters.gateways.bank_transfer import BankTransferGateway, TransferDesk
 from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.sql.serve_lock import LONGEST_WAIT, FileServedError, database_file, serving_alone
 from booking_payments.adapters.sql.storage import SqlStorage

@@ -5,7 +5,7 @@ Nothing in the domain or the use cases knows that this file exists.
 
 from collections.abc import Mapping, Sequence
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from dependency_injector import containers, providers
@@ -16,11 +16,12 @@ from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.memory.steps import side_by_side
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.storage import SqlStorage
-from booking_payments.adapters.telemetry.traces import traced, tracer
+from booking_payments.adapters.telemetry.traces import traced_class, traced_storage, tracer
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import PaymentConfig, World
 from booking_payments.ports.gateway_plugin import BuiltGateway
+from booking_payments.ports.storage import Storage
 from booking_payments.runtime.background import WorkSignal
 from booking_payments.runtime.channels import channels_of, publishers_of
 from booking_payments.runtime.extras import extra, require_driver
@@ -33,8 +34,6 @@ from booking_payments.runtime.settings import Settings
 if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
     from booking_payments.adapters.procrastinate.queue import JobQueue
     from booking_payments.adapters.throttle import Counters
-
-T = TypeVar("T")
 
 
 def _clock(settings: Settings) -> SystemClock | DatabaseClock:
@@ -79,9 +78,14 @@ def open_counters(settings: Settings) -> "Counters":
         return Counters.open(url.get_secret_value() if url else None)
 
 
-def _traced(target: T, layer: str) -> T:
-    """With a span around each call, where somebody collects them."""
-    return traced(target, layer, tracer())
+def _traced(storage: Storage) -> Storage:
+    """With a span around each transaction, where somebody collects them."""
+    return traced_storage(storage, tracer())
+
+
+def _payments(world: World) -> BookingPayments:
+    """The facade, with a span around each call where somebody collects them."""
+    return traced_class(BookingPayments, "payments", tracer())(world)
 
 
 def _connected(built: Mapping[str, BuiltGateway]) -> Mapping[str, ConnectedGateway]:
@@ -143,7 +147,7 @@ class Container(containers.DeclarativeContainer):
     world = providers.Singleton(
         _world,
         connected_gateways,
-        storage=providers.Singleton(_traced, storage, "database"),
+        storage=providers.Singleton(_traced, storage),
         channels=channels,
         reader=channel_name,
         in_worker=in_worker,
@@ -154,4 +158,4 @@ class Container(containers.DeclarativeContainer):
         retry=providers.Callable(retry_policy_of, settings),
         side_by_side=providers.Object(side_by_side),
     )
-    payments = providers.Singleton(_traced, providers.Singleton(BookingPayments, world), "payments")
+    payments = providers.Singleton(_payments, world)

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.adapters.telemetry.gateway_log import logged
-from booking_payments.adapters.telemetry.traces import traced, tracer
+from booking_payments.adapters.telemetry.traces import traced_gateway, tracer
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
@@ -19,8 +19,8 @@ from booking_payments.runtime.problems import Problem, SettingsError
 from booking_payments.runtime.settings import FAKE, Settings
 
 if TYPE_CHECKING:  # what extras bring is imported where it is chosen
-    from booking_payments.adapters.stripe.examination import Finding
-    from booking_payments.adapters.stripe.sdk import SdkTransport
+    from booking_payments.adapters.gateways.stripe.examination import Finding
+    from booking_payments.adapters.gateways.stripe.sdk import SdkTransport
 
 
 class DatabaseUnavailableError(SettingsError):
@@ -86,7 +86,7 @@ def stripe_transport(settings: Settings) -> "SdkTransport":
     if settings.stripe_secret_key is None:
         raise SettingsError(Problem("STRIPE_SECRET_KEY", "must be set for the Stripe gateway"))
     with extra("stripe", "PAYMENT_GATEWAY", "stripe"):
-        from booking_payments.adapters.stripe.sdk import SdkTransport
+        from booking_payments.adapters.gateways.stripe.sdk import SdkTransport
     network = network_of_environment()
     return SdkTransport(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base, network=network)
 
@@ -112,13 +112,13 @@ def webhook_secrets(settings: Settings) -> Sequence[str]:
 
 def observed(gateway: Gateway) -> Gateway:
     """``gateway`` with a line of the log and a span for each call."""
-    return traced(logged(gateway), "gateway", tracer())
+    return traced_gateway(logged(gateway), tracer())
 
 
 async def examine_stripe(settings: Settings) -> "Sequence[Finding]":
     """What is right and wrong at Stripe: rights of the key, webhook endpoints. Raises ``GatewayError``."""
     transport = stripe_transport(settings)
-    from booking_payments.adapters.stripe.examination import examine
+    from booking_payments.adapters.gateways.stripe.examination import examine
 
     try:
         return await examine(transport, livemode=settings.stripe_livemode)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from booking_payments.adapters.bank_transfer import TransferDesk
+from booking_payments.adapters.gateways.bank_transfer import TransferDesk
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway

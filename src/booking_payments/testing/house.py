@@ -5,13 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway, due_deliveries
+from booking_payments.adapters.gateways.stripe import amounts
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.clock import ManualClock
-from booking_payments.adapters.memory.gateway import FakeGateway, due_deliveries
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, MemoryPublisher
 from booking_payments.adapters.memory.stores import MemoryStorage
-from booking_payments.adapters.stripe import amounts
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
 from booking_payments.application.callers import Caller
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments

@@ -42,11 +42,11 @@ async def _decline(storage: Storage, number: int, at: datetime) -> None:
     await stored(storage, life)
 
 
-def _paid(amount: Money) -> ev.Fact:
+def _paid(amount: Money) -> ev.Event:
     return ev.PaymentSucceeded(breakdown=FeePolicy().of_booking(amount), charge_id=None, attempt=None, late=False)
 
 
-def _refund(name: str, amount: Money) -> ev.Fact:
+def _refund(name: str, amount: Money) -> ev.Event:
     return ev.RefundFound(
         refund_id=name,
         gateway_refund_id=name,
@@ -57,7 +57,7 @@ def _refund(name: str, amount: Money) -> ev.Fact:
     )
 
 
-def _dispute(amount: Money, name: str = "du_1") -> tuple[ev.Fact, ev.Fact]:
+def _dispute(amount: Money, name: str = "du_1") -> tuple[ev.Event, ev.Event]:
     status = DisputeStatus.NEEDS_RESPONSE
     opened = ev.DisputeOpened(dispute_id=name, status=status, reason="fraudulent", amount=amount, evidence_due_by=None)
     return opened, ev.DisputeFundsMoved(dispute_id=name, withdrawn=amount)
@@ -71,7 +71,7 @@ async def _moved(storage: Storage, *periods: Period) -> list[tuple[Period, str, 
 
 
 async def _declines(storage: Storage, since: datetime = LONG_AGO, limit: int = 10) -> list[Told]:
-    return list(await storage.read(lambda uow: uow.overview.facts(ev.AttemptRefused, since, limit)))
+    return list(await storage.read(lambda uow: uow.overview.events(ev.AttemptRefused, since, limit)))
 
 
 async def _receive(storage: Storage, *statuses: InboxStatus) -> None:
@@ -206,7 +206,7 @@ class OverviewContract:
 
         found = await _declines(storage)
         assert [each.payment_id for each in found] == ["pay_3", "pay_2", "pay_1"]
-        assert all(each.recorded.fact.decline == DECLINE for each in found)  # type: ignore[union-attr]
+        assert all(each.recorded.event.decline == DECLINE for each in found)  # type: ignore[union-attr]
 
     async def test_of_rare_facts_no_more_come_than_asked_for(self, storage: Storage) -> None:
         for number in (1, 2, 3):
@@ -221,7 +221,7 @@ class OverviewContract:
 
     async def test_facts_of_the_daily_kind_can_not_be_looked_up(self, storage: Storage) -> None:
         with pytest.raises(ValueError, match="PaymentSucceeded"):
-            await storage.read(lambda uow: uow.overview.facts(ev.PaymentSucceeded, LONG_AGO, 1))
+            await storage.read(lambda uow: uow.overview.events(ev.PaymentSucceeded, LONG_AGO, 1))
 
     # --- webhooks
 

@@ -56,12 +56,12 @@ class PaymentBuilder:
         """
         return fold(self.journal)
 
-    def happen(self, *events: ev.Fact, at: datetime | None = None) -> Self:
+    def happen(self, *events: ev.Event, at: datetime | None = None) -> Self:
         """Let events happen to the payment; returns the builder."""
         for event in events:
             sequence = len(self.journal) + 1
             self.journal.append(
-                ev.Recorded(sequence=sequence, at=at or self.at, actor=self._actor, cause=self._cause, fact=event)
+                ev.Recorded(sequence=sequence, at=at or self.at, actor=self._actor, cause=self._cause, event=event)
             )
         return self
 

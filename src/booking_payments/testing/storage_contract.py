@@ -535,7 +535,7 @@ class StorageContract:
         ],
     )
     async def test_what_belongs_to_one_payment_is_no_other_payments(
-        self, storage: Storage, facts: Sequence[ev.Fact]
+        self, storage: Storage, facts: Sequence[ev.Event]
     ) -> None:
         await store(storage, booking(1), booking(2))
         await stored(storage, started_payment(booking(1), 1).happen(*facts))
@@ -601,7 +601,7 @@ class StorageContract:
     async def test_a_payment_is_listed_under_the_status_that_it_has_come_to(self, storage: Storage) -> None:
         await store(storage, booking())
         life, captured = started_payment(booking()), FeePolicy().of_booking(USD_100)
-        steps: list[tuple[ev.Fact, ...]] = [
+        steps: list[tuple[ev.Event, ...]] = [
             (),
             (ev.IntentLinked(intent_id="pi_1"), ev.MethodAttached(), ev.ActionRequired()),
             (ev.ProcessingStarted(),),
@@ -765,7 +765,7 @@ class StorageContract:
         )
         closed = attrs.evolve(opened, dispute_id="du_2", status=DisputeStatus.WARNING_CLOSED)
         await store(storage, *(booking(number) for number in range(1, 5)))
-        lives: list[tuple[ev.Fact, ...]] = [(paid,), (paid, refund), (paid, opened), (paid, closed)]
+        lives: list[tuple[ev.Event, ...]] = [(paid,), (paid, refund), (paid, opened), (paid, closed)]
         for number, facts in enumerate(lives, start=1):
             await stored(storage, started_payment(booking(number), number).happen(*facts))
 

@@ -60,7 +60,7 @@ FACTS: Final[Sequence[ev.Recorded]] = tuple(_LIFE.journal)
 POSTINGS: Final[Sequence[Posting]] = tuple(postings_of(FACTS))
 
 _ADDED: Final = ev.Recorded(
-    sequence=PAYMENT.version + 1, at=LATER, actor="operator:olga", cause="req_2", fact=ev.BookingConfirmed()
+    sequence=PAYMENT.version + 1, at=LATER, actor="operator:olga", cause="req_2", event=ev.BookingConfirmed()
 )
 PAYMENT_CHANGED: Final = attrs.evolve(
     PAYMENT,
@@ -132,7 +132,6 @@ ENTRY: Final = InboxEntry(
 )
 ENTRY_CHANGED: Final = attrs.evolve(
     ENTRY,
-    gateway="gateway_2",
     status=InboxStatus.PROCESSED,
     object_id="pi_2",
     received_at=LATER,
@@ -143,8 +142,8 @@ ENTRY_CHANGED: Final = attrs.evolve(
     created_at=LATER,
     delivered_at=LATER,
 )
-ENTRY_FIXED: Final = frozenset({"event_id", "type"})
-"""What an event is found by."""
+ENTRY_FIXED: Final = frozenset({"event_id", "type", "gateway"})
+"""The fields of an event that never change."""
 
 MESSAGES: Final = tuple(
     Message(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from booking_payments.adapters.stripe.gateway import API_VERSION
-from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS
+from booking_payments.adapters.gateways.stripe.gateway import API_VERSION
+from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.runtime.composition import build

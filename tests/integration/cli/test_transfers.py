@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from booking_payments.adapters.bank_transfer import METHOD
+from booking_payments.adapters.gateways.bank_transfer import METHOD
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments_sync

@@ -10,7 +10,7 @@ import jwt
 from attrs import define, field
 from litestar.testing import TestClient
 
-from booking_payments.adapters.memory.gateway import due_deliveries
+from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.adapters.throttle import Counters
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.http.metrics import Metrics

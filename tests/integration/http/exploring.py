@@ -52,6 +52,7 @@ BEYOND_THE_DOCUMENT: Final = {
     "POST /api/bookings/{booking_id}/payment/confirm": "return_url lies in an allowed origin",
     "POST /api/bookings/{booking_id}/payment/retry": "return_url lies in an allowed origin",
     "POST /api/bookings/{booking_id}/payment/refund": "the currency decides on decimals, a note is no card number",
+    "POST /api/bookings/{booking_id}/payment/record": "the currency decides on decimals, text is on one line",
     "POST /api/bookings/{booking_id}/payment/capture": "the currency decides on decimals",
     "GET /api/bookings/{booking_id}/payment/refund/quote": "the currency decides on decimals",
     "POST /api/payments/{payment_id}/refund": "the currency decides on decimals, a note is no card number",

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl
 import attrs
 from attrs import define, field
 
-from booking_payments.adapters.stripe.gateway import StripeGateway
-from booking_payments.adapters.stripe.sdk import SdkTransport
+from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
+from booking_payments.adapters.gateways.stripe.sdk import SdkTransport
 from booking_payments.application.payments import BookingPayments
 from booking_payments.testing.house import House
 

@@ -20,6 +20,7 @@ WHO = {"anonymous": NOBODY, "owner": ANN, "other": BOB, "operator": OPERATOR, "b
 INTENT = {"payment_method_id": "pm_card_visa"}
 BODIES: Mapping[str, Any] = {
     "/api/bookings/{booking_id}/payment/retry/": INTENT,
+    "/api/bookings/{booking_id}/payment/record/": {"amount": "100.00", "kind": "cash", "reference": "17-204"},
     "/api/payments/{payment_id}/owed/settle/": {"amount": "1.00", "how": "waived", "note": "they gave it to us"},
 }
 
@@ -33,6 +34,7 @@ ALLOWED: Mapping[tuple[str, str], set[str]] = {
     ("POST", "/api/bookings/{booking_id}/payment/intent/"): {"owner"},
     ("POST", "/api/bookings/{booking_id}/payment/confirm/"): {"owner"},
     ("POST", "/api/bookings/{booking_id}/payment/retry/"): {"owner"},
+    ("POST", "/api/bookings/{booking_id}/payment/record/"): {"operator"},
     ("POST", "/api/bookings/{booking_id}/payment/capture/"): {"operator"},
     ("POST", "/api/bookings/{booking_id}/payment/cancel/"): {"owner", "operator"},
     ("GET", "/api/bookings/{booking_id}/payment/status/"): {"owner", "operator", "booking app"},
@@ -48,6 +50,7 @@ ALLOWED: Mapping[tuple[str, str], set[str]] = {
 NEEDS_SCOPE = {
     ("POST", "/api/bookings/"),
     ("GET", "/api/bookings/"),
+    ("POST", "/api/bookings/{booking_id}/payment/record/"),
     ("POST", "/api/bookings/{booking_id}/payment/capture/"),
     ("GET", "/api/payments/"),
     ("POST", "/api/payments/{payment_id}/refund/"),

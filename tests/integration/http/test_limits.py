@@ -153,7 +153,7 @@ def test_a_customer_who_cancels_bookings_is_counted() -> None:
 def test_what_counts_as_moving_money() -> None:
     counted = {each.path for each in declared(sandboxed=True) if each.moves_money}
 
-    of_bookings = ("intent", "confirm", "retry", "capture", "cancel", "refund")
+    of_bookings = ("intent", "record", "confirm", "retry", "capture", "cancel", "refund")
     assert counted == {
         "/api/bookings/{booking_id}/cancel/",
         *(f"/api/bookings/{{booking_id}}/payment/{action}/" for action in of_bookings),

@@ -106,7 +106,7 @@ def test_the_parts_of_the_page_are_served(api: Api, name: str, media: str) -> No
 
 
 def test_every_fact_has_a_place_in_the_journals_rendering() -> None:
-    assert set(render.SHOWN) == set(events.Fact.__args__)
+    assert set(render.SHOWN) == set(events.Event.__args__)
 
 
 @pytest.mark.parametrize("kind", render.SHOWN)

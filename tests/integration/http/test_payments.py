@@ -13,6 +13,7 @@ FIELDS = [
     "booking_id",
     "payment_id",
     "payment_intent_id",
+    "gateway",
     "client_secret",
     "status",
     "requires_action",

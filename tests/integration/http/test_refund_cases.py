@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.adapters.memory.gateway import due_deliveries
+from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
 from booking_payments.testing.house import House

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import stripe
 
-from booking_payments.adapters.stripe.refusals import CODES, Whose
+from booking_payments.adapters.gateways.stripe.refusals import CODES, Whose
 from booking_payments.application.refusals import ADVICE, REFUSALS
 from tests.integration.http.api import OPERATOR, Api, moved_in, problem_of
 from tests.integration.http.stand_in import StandIn, intent, refusal, stand_in

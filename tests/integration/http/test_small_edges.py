@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS, REMARKS, read_event
+from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS, REMARKS, read_event
 from booking_payments.entrypoints.http.metrics import KNOWN_EVENTS
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, bearer, problem_of
 

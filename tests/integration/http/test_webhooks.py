@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from booking_payments.adapters.memory.gateway import due_deliveries
+from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.domain.errors import TryAgainLater
 from booking_payments.entrypoints.http.door import HEADERS_LIMIT
 from booking_payments.ports.storage import StorageConflict

@@ -223,7 +223,7 @@ def test_what_is_owed_is_settled_after_a_look_and_with_a_note(console: Site) -> 
     assert answer.headers["location"].endswith("?done=settled")
     assert console.payment_of(booking_id).owed.amount.major() == "80.00"
     journal = console.run(console.house.payments.journal, booking_id)
-    assert [each.fact.note for each in journal if type(each.fact).__name__ == "DebtSettled"] == ["in cash"]
+    assert [each.event.note for each in journal if type(each.event).__name__ == "DebtSettled"] == ["in cash"]
 
 
 def test_a_double_click_settles_once(console: Site) -> None:

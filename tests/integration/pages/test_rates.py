@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.recent_reads import FRESH
 from booking_payments.application.views import NewBooking

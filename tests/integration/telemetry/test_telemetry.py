@@ -1,5 +1,6 @@
 """What is told of calls: one id through request, gateway call and webhook, and spans where somebody collects them."""
 
+import inspect
 import io
 import json
 import logging
@@ -18,11 +19,18 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.telemetry.gateway_log import logged
-from booking_payments.adapters.telemetry.traces import MissingExtraError, set_up_traces, traced, tracer
-from booking_payments.adapters.telemetry.watching import watched
+from booking_payments.adapters.telemetry.traces import (
+    MissingExtraError,
+    set_up_traces,
+    traced_class,
+    traced_storage,
+    tracer,
+)
+from booking_payments.adapters.telemetry.wrappers import WrappedGateway, subclass_through
 from booking_payments.application.callers import Caller
+from booking_payments.application.payments import BookingPayments
 from booking_payments.asgi import Application
-from booking_payments.ports.gateway import Declined, Silent
+from booking_payments.ports.gateway import Declined, Gateway, Silent
 from booking_payments.runtime.logging import set_up_logging
 from booking_payments.runtime.process import collecting_traces
 from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings, load_settings
@@ -225,7 +233,7 @@ async def test_what_breaks_is_marked_without_its_text(spans: InMemorySpanExporte
             raise RuntimeError("sk_live_secret")
 
     with pytest.raises(RuntimeError):
-        await traced(Breaks(), "test", tracer()).work()
+        await traced_class(Breaks, "test", tracer())().work()
 
     (span,) = spans.get_finished_spans()
     assert span.status.status_code is trace.StatusCode.ERROR
@@ -246,7 +254,8 @@ def test_without_a_collector_nothing_is_wrapped() -> None:
     house = House()
 
     assert tracer() is None
-    assert traced(house.payments, "payments", tracer()) is house.payments
+    assert traced_storage(house.storage, tracer()) is house.storage
+    assert traced_class(BookingPayments, "payments", tracer()) is BookingPayments
 
 
 # --- setting up
@@ -277,7 +286,7 @@ def test_where_the_extra_is_missing_it_is_named(monkeypatch: pytest.MonkeyPatch,
     assert "pip install 'booking-payments[otel]'" in lines()[-1]["event"]
 
 
-async def test_whatever_is_watched_stays_what_it_is() -> None:
+async def test_a_subclass_with_something_around_its_calls_is_otherwise_the_class() -> None:
     class Target:
         kept = "as it is"
 
@@ -293,7 +302,38 @@ async def test_whatever_is_watched_stays_what_it_is() -> None:
         seen.append(call.method)
         return await make()
 
-    target = watched(Target(), around)
+    target = subclass_through(Target, around)()
 
-    assert isinstance(target, Target)
     assert (target.kept, target.plain(), await target.call(3), seen) == ("as it is", "plain", 3, ["call"])
+
+
+CALLS = [name for name, method in vars(WrappedGateway).items() if inspect.iscoroutinefunction(method)]
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_every_call_to_a_gateway_is_passed_on_as_it_was_made(name: str) -> None:
+    class Next:
+        def __getattr__(self, asked: str) -> Any:
+            async def answer(*given: Any) -> Any:
+                return asked, given
+
+            return answer
+
+    seen: list[Any] = []
+
+    async def around(call: Any, make: Any) -> Any:
+        seen.append((call.method, call.args))
+        return await make()
+
+    next_gateway: Any = Next()
+    method = getattr(WrappedGateway(next_gateway, around), name)
+    given = tuple(range(len(inspect.signature(method).parameters)))
+
+    assert await method(*given) == (name, given)
+    assert seen == [(name, given)]
+
+
+def test_every_method_of_the_port_is_written_out() -> None:
+    port = {name for kind in Gateway.__mro__ for name in vars(kind) if not name.startswith("_")}
+
+    assert port - set(vars(WrappedGateway)) == set()

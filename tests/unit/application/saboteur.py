@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import attrs
 
-from booking_payments.adapters.memory.gateway import FakeGateway, ModelTransport
-from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
-from booking_payments.adapters.stripe.requests import Params
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway, ModelTransport
+from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
+from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.instructions import CancelIntent, ConfirmIntent, CreateIntent, CreateRefund
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport

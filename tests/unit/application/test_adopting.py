@@ -7,7 +7,7 @@ import anyio
 import attrs
 import pytest
 
-from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.adopting import Adoption, adopt
 from booking_payments.application.payments import BookingPayments
@@ -107,9 +107,9 @@ async def test_the_journal_and_the_audit_trail_say_who_adopted_it_and_why(storag
 
     await house.payments.reconcile()
 
-    [recorded] = [each for each in await house.payments.journal(booking.id) if isinstance(each.fact, PaymentAdopted)]
+    [recorded] = [each for each in await house.payments.journal(booking.id) if isinstance(each.event, PaymentAdopted)]
     assert (recorded.actor, recorded.cause) == ("system", "reconcile")
-    assert recorded.fact == PaymentAdopted(intent_id=paid.payment.intent_id or "", made_for=paid.payment.booking_id)
+    assert recorded.event == PaymentAdopted(intent_id=paid.payment.intent_id or "", made_for=paid.payment.booking_id)
     records = await house.storage.read(lambda uow: uow.audit.latest(5, booking.id))
     assert any("PaymentAdopted" in each.asked.get("facts", "") for each in records)
 
@@ -238,7 +238,7 @@ async def test_reconciling_again_adopts_nothing_again(storage: Storage) -> None:
     first, second = await house.payments.reconcile(), await house.payments.reconcile()
 
     assert (adopted(first), adopted(second)) == ([paid.payment.id], [])
-    facts = [type(each.fact).__name__ for each in await house.payments.journal(booking.id)]
+    facts = [type(each.event).__name__ for each in await house.payments.journal(booking.id)]
     assert (facts.count("PaymentAdopted"), facts.count("PaymentSucceeded")) == (1, 1)
 
 

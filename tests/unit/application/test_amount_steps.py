@@ -11,8 +11,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from booking_payments.adapters.memory.gateway import FakeGateway
-from booking_payments.adapters.stripe import amounts
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
+from booking_payments.adapters.gateways.stripe import amounts
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.booking import Booking, BookingStatus

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from booking_payments.adapters.memory.gateway import due_deliveries
+from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.application.views import PaymentView
 from booking_payments.domain.errors import TryAgainLater
 from booking_payments.ports.gateway import Silent, Unreachable

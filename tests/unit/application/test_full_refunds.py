@@ -51,7 +51,7 @@ async def in_dashboard(house: House, booking: Booking, amount: int) -> str:
 
 async def releases(house: House, booking: Booking) -> list[tuple[str, ev.BookingReleased]]:
     journal = await house.payments.journal(booking.id)
-    return [(each.actor, each.fact) for each in journal if isinstance(each.fact, ev.BookingReleased)]
+    return [(each.actor, each.event) for each in journal if isinstance(each.event, ev.BookingReleased)]
 
 
 async def test_a_full_refund_of_the_owner_cancels_the_booking_and_says_why() -> None:

@@ -224,7 +224,7 @@ async def test_the_journal_and_reconciling_tell_of_what_was_given_up(house: Hous
     house.clock.advance(HOLD)
     await _work_for_a_day(house)
 
-    facts = [recorded.fact for recorded in await house.payments.journal(view.payment.booking_id)]
+    facts = [recorded.event for recorded in await house.payments.journal(view.payment.booking_id)]
     left = (await house.payments.reconcile()).left
 
     detail = f"{view.payment.intent_id}: resource_missing (expire_booking)"
@@ -249,9 +249,9 @@ async def test_a_payment_without_attempts_fails_though_the_gateway_refuses_to_ca
 
     payment, booking = await _payment_and_status(house, view)
     purposes = [
-        each.fact.purpose
+        each.event.purpose
         for each in await house.payments.journal(view.payment.booking_id)
-        if isinstance(each.fact, ev.OperationIntended)
+        if isinstance(each.event, ev.OperationIntended)
     ]
     assert (payment.status, booking) == (PaymentStatus.FAILED, BookingStatus.EXPIRED)
     assert purposes.count(ev.Purpose.END_ATTEMPTS) == 2

@@ -260,7 +260,7 @@ async def test_a_booking_without_an_attempt_left_ends_and_its_intent_is_canceled
     intent = house.stripe.call("GET", f"/v1/payment_intents/{payment.intent_id}").body
     assert (booking.status, booking.end_reason) == (BookingStatus.EXPIRED, EndReason.ATTEMPTS_EXHAUSTED)
     assert (payment.status, intent["status"]) == (PaymentStatus.FAILED, "canceled")
-    last = (await house.payments.journal(booking.id))[-1].fact
+    last = (await house.payments.journal(booking.id))[-1].event
     assert last == ev.BookingReleased(status="expired", reason="attempts_exhausted")
 
 

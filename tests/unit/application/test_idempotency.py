@@ -10,7 +10,7 @@ import anyio
 import attrs
 import pytest
 
-from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.application.callers import Caller, KeyMark
 from booking_payments.application.idempotency import Fate, amount_asked, fate_of, library_request
 from booking_payments.application.payments import BACKEND, BookingPayments

@@ -61,7 +61,7 @@ async def test_the_journal_tells_of_the_decision(house: House) -> None:
     view = await _closed_while_processing(house)
     await house.settle()
 
-    facts = [recorded.fact for recorded in await house.payments.journal(view.payment.booking_id)]
+    facts = [recorded.event for recorded in await house.payments.journal(view.payment.booking_id)]
     assert ev.LatePaymentDecided(booking_status="canceled") in facts
 
 
@@ -154,7 +154,7 @@ async def test_a_hold_that_the_gateway_refuses_to_release_is_asked_for_once_and_
 
     left = (await house.payments.reconcile()).left
 
-    facts = [recorded.fact for recorded in await house.payments.journal(view.payment.booking_id)]
+    facts = [recorded.event for recorded in await house.payments.journal(view.payment.booking_id)]
     asked = [each for each in facts if isinstance(each, ev.OperationIntended) and each.purpose is RELEASE]
     drifts = [drift.code for drift in (await payment_of(house, view)).drifts]
     assert ([each.code for each in left], len(asked), drifts) == (["status_differs"], 1, ["release_refused"])

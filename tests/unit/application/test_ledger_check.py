@@ -170,10 +170,10 @@ async def test_what_differs_is_named(house: House) -> None:
 
 async def test_a_refund_that_we_requested_beyond_what_was_left_is_found(house: House) -> None:
     story = await _story(house)
-    requested = next(each.fact for each in story.journal if isinstance(each.fact, ev.RefundRequested))
+    requested = next(each.event for each in story.journal if isinstance(each.event, ev.RefundRequested))
     greedy = attrs.evolve(requested, refund_id="rf_2", amount=Money(9000, Currency.USD))
     last = story.journal[-1]
-    journal = (*story.journal, attrs.evolve(last, sequence=last.sequence + 1, fact=greedy))
+    journal = (*story.journal, attrs.evolve(last, sequence=last.sequence + 1, event=greedy))
 
     assert "refunds_exceed" in _codes(attrs.evolve(story, journal=journal))
 
@@ -189,7 +189,7 @@ async def test_a_refund_made_in_the_dashboard_beyond_what_was_left_is_no_fault_o
         reason=None,
     )
     last = story.journal[-1]
-    journal = (*story.journal, attrs.evolve(last, sequence=last.sequence + 1, fact=found))
+    journal = (*story.journal, attrs.evolve(last, sequence=last.sequence + 1, event=found))
 
     assert "refunds_exceed" not in _codes(attrs.evolve(story, journal=journal))
 
@@ -225,7 +225,7 @@ async def test_of_very_many_faults_all_are_counted_and_the_first_are_kept(monkey
 
 async def test_a_journal_of_facts_that_can_not_follow_each_other_is_told(house: House) -> None:
     story = await _story(house)
-    begins = ev.Recorded(sequence=1, at=house.clock.now(), actor="x", cause="x", fact=ev.MethodRequired())
+    begins = ev.Recorded(sequence=1, at=house.clock.now(), actor="x", cause="x", event=ev.MethodRequired())
 
     faults = list(faults_of("pay_1", attrs.evolve(story, journal=(begins, *story.journal[1:]))))
 

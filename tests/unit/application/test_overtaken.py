@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.domain.errors import OutcomeUnknown

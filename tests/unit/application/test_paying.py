@@ -648,7 +648,7 @@ async def test_the_journal_tells_the_whole_payment(house: House) -> None:
     journal = await house.payments.journal(booking.id, ANN)
 
     assert fold(journal) == view.payment
-    assert isinstance(journal[0].fact, ev.PaymentStarted)
+    assert isinstance(journal[0].event, ev.PaymentStarted)
 
 
 async def test_the_journal_says_who_did_it_and_why(house: House) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.application import reconcile as reconciling
 from booking_payments.application import settling
 from booking_payments.application.payments import BookingPayments
@@ -961,7 +961,7 @@ async def test_a_payment_that_moves_while_it_is_read_is_read_again(house: House)
     found = await payments.reconcile()
 
     journal = await house.payments.journal(view.payment.booking_id)
-    kinds = [type(each.fact).__name__ for each in journal]
+    kinds = [type(each.event).__name__ for each in journal]
     assert (kinds.count("PaymentSucceeded"), found.left) == (1, ())
 
 

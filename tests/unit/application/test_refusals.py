@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from booking_payments.adapters.stripe.answers import RATE_LIMIT_REASON, error_from
+from booking_payments.adapters.gateways.stripe.answers import RATE_LIMIT_REASON, error_from
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.payment import DeferredRefund

@@ -10,9 +10,9 @@ import anyio
 import attrs
 import pytest
 
-from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
-from booking_payments.adapters.stripe.pace import Paced
-from booking_payments.adapters.stripe.requests import Params
+from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
+from booking_payments.adapters.gateways.stripe.pace import Paced
+from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.errors import TryAgainLater

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from booking_payments.adapters.memory.gateway import FakeGateway, ModelTransport
-from booking_payments.adapters.stripe.gateway import Reply
-from booking_payments.adapters.stripe.requests import Params
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway, ModelTransport
+from booking_payments.adapters.gateways.stripe.gateway import Reply
+from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.application.world import PaymentConfig
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
@@ -427,7 +427,7 @@ async def test_the_journal_says_how_it_went(house: House) -> None:
     await house.payments.cancel_booking(booking_id, OPERATOR)
     await _pass(house, 3 * HOUR)
 
-    facts = [type(each.fact) for each in await house.payments.journal(booking_id)]
+    facts = [type(each.event) for each in await house.payments.journal(booking_id)]
     story = [ev.OutcomeLeftUnknown, *[ev.CallNotFound] * 3, ev.CallGivenUp, ev.PaymentCanceled, ev.LostCallEnded]
     assert [each for each in facts if each in story] == story
 

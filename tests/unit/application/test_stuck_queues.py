@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.application import expiring, operations, resolve
 from booking_payments.application.bookings import EXPIRE_AT_ONCE, expire_bookings
 from booking_payments.application.callers import Caller

@@ -5,7 +5,7 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from booking_payments.adapters.memory.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.application.world import PaymentConfig

@@ -347,7 +347,7 @@ async def test_another_deadline_of_a_dispute_is_learned(house: House) -> None:
     journal = await house.payments.journal(view.payment.booking_id)
     assert before.evidence_due_by is not None
     assert payment.disputes[0].evidence_due_by == before.evidence_due_by + timedelta(days=7)
-    assert [type(each.fact).__name__ for each in journal].count("DisputeChanged") == 1
+    assert [type(each.event).__name__ for each in journal].count("DisputeChanged") == 1
     assert (told.outcome, again.outcome) == ("processed", "processed")
 
 

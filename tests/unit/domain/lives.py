@@ -1,4 +1,4 @@
-"""Bookings, reports and whole lives of payments to test with: 100.00 usd, an event in thirty days, noon of 1 June."""
+"""Builders of bookings, reports and payments for tests: 100.00 usd, an event in thirty days, noon of 1 June 2026."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -106,7 +106,7 @@ def movements(*amounts: str, currency: str = "usd", rate: str | None = None) -> 
 
 
 def a_dispute(status: DisputeStatus, withdrawn: str = "0.00", **changes: Any) -> DisputeReport:
-    """A dispute of which ``withdrawn`` is with the bank: it was debited, and the rest of it credited."""
+    """Return a dispute that has withdrawn ``withdrawn``: a debit of the whole amount, and a credit of the rest."""
     usual = DisputeReport(
         id="du_1", intent_id="pi_1", charge_id="ch_1", amount=PRICE, status=status, reason="fraudulent"
     )
@@ -118,7 +118,7 @@ def a_dispute(status: DisputeStatus, withdrawn: str = "0.00", **changes: Any) ->
 
 
 def new_ids() -> decide.NewIds:
-    """Ids that count: ``rf_new_1``, ``key_new_1``, and so on."""
+    """Return makers of sequential ids: ``rf_new_1``, ``key_new_1``, and so on."""
     refunds, keys = count(1), count(1)
     return decide.NewIds(refund_id=lambda: f"rf_new_{next(refunds)}", idempotency_key=lambda: f"key_new_{next(keys)}")
 
@@ -129,7 +129,7 @@ def a_request(amount: Money | None = None, **changes: Any) -> decide.Request:
 
 
 class Life(PaymentBuilder):
-    """One payment as it goes along; each verb records the facts that the domain decided and returns them."""
+    """A payment that is built step by step; each method records the events that the domain decided and returns them."""
 
     def __init__(self, booking: Booking | None = None) -> None:
         super().__init__(at=NOW, actor="system", cause="a test")
@@ -141,12 +141,12 @@ class Life(PaymentBuilder):
         assert operation is not None
         return operation
 
-    def happens(self, *facts: ev.Fact, at: datetime | None = None) -> decide.Facts:
-        """Like ``happen``, but returns the facts."""
+    def happens(self, *facts: ev.Event, at: datetime | None = None) -> decide.Events:
+        """Record the events and return them."""
         self.happen(*facts, at=at)
         return facts
 
-    def charges(self, key: str = "key_1", method: str | None = "pm_1") -> decide.Facts:
+    def charges(self, key: str = "key_1", method: str | None = "pm_1") -> decide.Events:
         if self.payment.intent_id is None:
             how = decide.intend_create(
                 self.payment, idempotency_key=key, payment_method_id=method, confirm=True, return_url=None
@@ -155,20 +155,20 @@ class Life(PaymentBuilder):
             how = decide.intend_confirm(self.payment, idempotency_key=key, payment_method_id=method, return_url=None)
         return self.happens(*how)
 
-    def sees(self, report: IntentReport, *, alone: bool = True) -> decide.Facts:
+    def sees(self, report: IntentReport, *, alone: bool = True) -> decide.Events:
         return self.happens(*decide.observe_intent(self.payment, report, self.booking, alone=alone))
 
-    def sees_refund(self, report: RefundReport) -> decide.Facts:
+    def sees_refund(self, report: RefundReport) -> decide.Events:
         return self.happens(*decide.observe_refund(self.payment, report))
 
-    def sees_dispute(self, report: DisputeReport) -> decide.Facts:
+    def sees_dispute(self, report: DisputeReport) -> decide.Events:
         return self.happens(*decide.observe_dispute(self.payment, report))
 
-    def settles(self, refusal: str | None = None) -> decide.Facts:
+    def settles(self, refusal: str | None = None) -> decide.Events:
         return self.happens(*decide.settle(self.payment, self.operation, refusal=refusal))
 
     def is_declined(self, number: int = 1, method: str = "pm_1", decline: Decline | None = None) -> None:
-        """One attempt of ours, start to verdict."""
+        """Make one server attempt that is declined."""
         self.charges(key=f"key_{number}", method=method)
         failure = a_failure(charge=f"ch_no_{number}", method=method, decline=decline)
         self.sees(an_intent(PaymentStatus.REQUIRES_PAYMENT_METHOD, failure=failure))
@@ -176,22 +176,22 @@ class Life(PaymentBuilder):
 
     def refunds(
         self, amount: str | None = None, *, refund_id: str = "rf_1", key: str = "key_rf_1", **changes: Any
-    ) -> decide.Facts:
-        """Somebody asks for a refund; ``changes`` are fields of the request."""
+    ) -> decide.Events:
+        """Request a refund; ``changes`` are fields of the request."""
         ids = decide.NewIds(refund_id=lambda: refund_id, idempotency_key=lambda: key)
         request = a_request(usd(amount) if amount else None, **changes)
         return self.happens(*decide.request_refund(self.payment, request, ids))
 
 
 def a_life(booking: Booking | None = None, **terms: Any) -> Life:
-    """A payment that has just been started."""
+    """Return a payment that has just started."""
     life = Life(booking)
     life.happens(a_start(life.booking, **terms))
     return life
 
 
 def a_paid_life(**terms: Any) -> Life:
-    """A payment that was charged by us, at once, for the whole price."""
+    """Return a payment that was charged by the server, at once, for the whole price."""
     life = a_life(**terms)
     life.charges()
     life.sees(an_intent(PaymentStatus.SUCCEEDED))
@@ -200,7 +200,7 @@ def a_paid_life(**terms: Any) -> Life:
 
 
 def a_held_life(**terms: Any) -> Life:
-    """A payment with manual capture, whose money is held."""
+    """Return a payment with manual capture and held money."""
     life = a_life(capture_method=CaptureMethod.MANUAL, **terms)
     life.charges()
     life.sees(an_intent(PaymentStatus.REQUIRES_CAPTURE))
@@ -209,7 +209,7 @@ def a_held_life(**terms: Any) -> Life:
 
 
 def a_refunded_life(status: RefundStatus = RefundStatus.SUCCEEDED, amount: str | None = None) -> Life:
-    """A paid life with one refund of ours in ``status``."""
+    """Return a paid payment with one refund in ``status``."""
     life = a_paid_life()
     life.refunds(amount)
     life.sees_refund(a_refund(status, amount or "100.00", metadata={"refund_id": "rf_1"}))
@@ -217,6 +217,6 @@ def a_refunded_life(status: RefundStatus = RefundStatus.SUCCEEDED, amount: str |
     return life
 
 
-def kinds(facts: decide.Facts) -> list[str]:
-    """The names of the facts, in order."""
+def kinds(facts: decide.Events) -> list[str]:
+    """Return the names of the event types, in order."""
     return [type(fact).__name__ for fact in facts]

@@ -1,6 +1,6 @@
-"""Stories of a paid payment for property tests: refunds, cancellations and disputes in any order.
+"""Histories of a paid payment for property tests: refunds, cancellations and disputes in any order.
 
-``Story`` carries steps out as the application does, and checks after every fact what must hold at all times.
+``Story`` performs steps as the application does, and checks the invariants after every event.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ HALF = RefundTier(hours_before=1, percent=Decimal(50))
 
 @frozen(kw_only=True)
 class Terms:
-    """What was charged, and under which terms."""
+    """The charge and its configuration."""
 
     currency: Currency = Currency.USD
     price: int = 10_000
@@ -42,7 +42,7 @@ class Terms:
 
 
 class Story(Life):
-    """A payment that was paid in time, and what happens to its money."""
+    """A payment that succeeded in time, with refunds and disputes."""
 
     def __init__(self, terms: Terms | None = None, *, late: bool = False) -> None:
         self.terms = terms or Terms()
@@ -69,7 +69,7 @@ class Story(Life):
 
     @property
     def payment(self) -> Payment:
-        """The payment as the journal has it, folded once."""
+        """The payment that results from the journal, folded once."""
         for recorded in self.journal[self._folded.version if self._folded else 0 :]:
             self._folded = evolve(self._folded, recorded)
         assert self._folded is not None
@@ -80,7 +80,7 @@ class Story(Life):
 
     # --- what must hold after every fact
 
-    def happens(self, *facts: ev.Fact, at: datetime | None = None) -> decide.Facts:
+    def happens(self, *facts: ev.Event, at: datetime | None = None) -> decide.Events:
         for fact in facts:
             if isinstance(fact, ev.RefundRequested):
                 assert self.payment.refund(fact.refund_id) is None, f"{fact.refund_id} is sent twice"
@@ -117,7 +117,7 @@ class Story(Life):
     # --- refunds
 
     def asks(self, minor: int | None = None, end: End = "succeeded", **changes: Any) -> str | None:
-        """Ask for a refund and let its call end; the code of the error where it is refused."""
+        """Request a refund and end its call; returns the error's code if the request is refused."""
         amount = None if minor is None else self.money(minor)
         try:
             request = a_request(amount, **{"made_at": self.now, **changes})
@@ -127,9 +127,9 @@ class Story(Life):
         self.ends(end)
         return None
 
-    def cancels(self, *, in_full: bool, end: End = "succeeded") -> decide.Facts:
-        """The booking is canceled (again), with a refund by its policy or in full."""
-        again = any(isinstance(recorded.fact, ev.BookingReleased) for recorded in self.journal)
+    def cancels(self, *, in_full: bool, end: End = "succeeded") -> decide.Events:
+        """Cancel the booking (again), with a refund by its policy or in full."""
+        again = any(isinstance(recorded.event, ev.BookingReleased) for recorded in self.journal)
         if not again:
             self.happens(ev.BookingReleased(status="canceled"))
         request = a_request(by=None, made_at=self.now)
@@ -141,7 +141,7 @@ class Story(Life):
         return facts
 
     def ends(self, end: End, *, unknown: bool = False) -> None:
-        """The call in flight ends; a call that does not end in a refusal is followed by what was deferred."""
+        """End the call in flight; unless it is refused, send deferred refunds afterwards."""
         if self.payment.operation is None or end == "in flight":
             return
         operation = self.operation
@@ -149,7 +149,7 @@ class Story(Life):
             self.happens(ev.OutcomeLeftUnknown(idempotency_key=operation.idempotency_key, reason="timeout"))
         if end in ("refused", "never_sent", "charge_disputed"):
             refusal = "no" if end == "refused" else end
-            if unknown:  # somebody goes on with it who does not know whether it was sent
+            if unknown:  # a process without knowledge of the sending continues the operation
                 self.happens(*decide.watch(self.payment, operation, refusal))
             self.happens(*decide.settle(self.payment, operation, refusal=refusal))
             return
@@ -159,41 +159,41 @@ class Story(Life):
         self.sends()
 
     def reports(self, refund_id: str, status: RefundStatus) -> None:
-        """The gateway reports a refund of ours."""
+        """Let the gateway report a refund."""
         refund = self.payment.refund(refund_id)
         assert refund is not None
         report = a_refund(status, id=f"re_{refund_id}", metadata={"refund_id": refund_id}, amount_money=refund.amount)
         self.happens(*decide.observe_refund(self.payment, report))
 
     def fails_late(self, number: int = 0) -> None:
-        """A refund that is not lost is sent back by the bank: the one with this number among them."""
+        """Let the bank return the refund with this number, of those that did not fail."""
         alive = [r for r in self.payment.refunds if not r.status.is_lost and r.gateway_refund_id]
         if alive and self.payment.operation is None:
             self.reports(alive[number % len(alive)].id, RefundStatus.FAILED)
             self.sends()
 
     def sends(self, end: End = "succeeded") -> None:
-        """What was deferred is sent where it can be."""
+        """Send deferred refunds as far as possible."""
         while facts := decide.send_deferred(self.payment, self.ids, None):
             self.happens(*facts)
             if self.payment.operation is not None:
                 self.ends(end)
 
     def stops_watching(self) -> None:
-        """A day later a complete walk finds nothing of the calls that were given up."""
+        """Let a complete walk find nothing of the abandoned calls a day later."""
         ends = [decide.watched_until(lost) for lost in self.payment.lost]
         if ends:
             self.happens(*decide.end_watch(self.payment, max(ends)))
 
     def gives_back_elsewhere(self, minor: int) -> None:
-        """Somebody refunds in the gateway's dashboard."""
+        """Make a refund in the gateway's dashboard."""
         name = f"re_dashboard_{next(self._numbers)}"
         report = a_refund(RefundStatus.SUCCEEDED, id=name, amount_money=self.money(minor))
         self.happens(*decide.observe_refund(self.payment, report))
         self.sends()
 
     def settles_debt(self, minor: int) -> None:
-        """An operator pays a part of the debt elsewhere."""
+        """Let an operator pay a part of the owed amount elsewhere."""
         if self.payment.operation is None and self.payment.owed.amount:
             part = min(self.money(minor), self.payment.owed.amount)
             self.happens(*decide.settle_debt(self.payment, part, ev.Settlement.PAID_ELSEWHERE, "cash"))
@@ -210,7 +210,10 @@ class Story(Life):
         name: str = "du_1",
         refundable: bool | None = None,
     ) -> None:
-        """A dispute over so much (None: everything) is in ``status``; ``moved`` are transactions in percent of it."""
+        """Set a dispute over the amount (None: everything) to ``status``.
+
+        ``moved`` are transactions in percent of the amount.
+        """
         amount = self.payment.captured if minor is None else self.money(minor)
         movements = tuple(
             DisputeMovement(amount=amount.minor * percent // 100, currency=self.terms.currency.code)
@@ -223,14 +226,14 @@ class Story(Life):
             self.sends()
 
     def starts(self) -> None:
-        """The event starts."""
+        """Let the event start."""
         self.now = max(self.now, STARTS) + timedelta(minutes=1)
 
     # --- numbers
 
     @property
     def numbers(self) -> dict[str, str]:
-        """What the payment comes to."""
+        """The amounts of the payment."""
         payment = self.payment
         return {
             "refunded": payment.refunded.major(),
@@ -281,7 +284,7 @@ ANYTHING = st.lists(ASK | CANCEL | FAIL | BANK | START | DASHBOARD | SETTLE, max
 
 
 def tell(story: Story, steps: Sequence[tuple[Any, ...]]) -> None:
-    """Let the steps happen, as far as they can. Amounts are thousandths of what was captured."""
+    """Perform the steps that are possible. Amounts are thousandths of the captured amount."""
     for name, *how in steps:
         if name == "ask":
             share, end, override, unknown = how

@@ -1,4 +1,4 @@
-"""Adopting: what speaks against taking a charge for the payment of a booking, one thing at a time."""
+"""Adoption: each mismatch, one at a time, is a reason against adopting a charge."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def booked(**changes: Any) -> dict[str, Any]:
     return {"bookings": [attrs.evolve(BOOKING, **changes)]}
 
 
-def test_nothing_speaks_against_a_charge_of_which_all_fits() -> None:
+def test_a_charge_that_matches_in_every_respect_is_adopted() -> None:
     assert decide.reason_against(CHARGE, **FITS) is None
 
 
@@ -67,7 +67,7 @@ def test_nothing_speaks_against_a_charge_of_which_all_fits() -> None:
         ({"asked": None}, "would be charged"),
     ],
 )
-def test_each_thing_that_does_not_fit_speaks_against_it(changes: dict[str, Any], reason: str) -> None:
+def test_each_mismatch_is_a_reason_against_adoption(changes: dict[str, Any], reason: str) -> None:
     said = decide.reason_against(**{"intent": CHARGE, **FITS, **changes})
 
     assert said is not None

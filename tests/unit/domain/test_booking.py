@@ -1,4 +1,4 @@
-"""Booking: payable or not, and why."""
+"""Booking: whether it may be paid, and the reason if not."""
 
 from datetime import timedelta
 from typing import Any
@@ -27,11 +27,11 @@ def test_only_a_pending_booking_is_payable(status: BookingStatus, payability: Pa
     assert a_booking(status=status).payability(NOW) is payability
 
 
-def test_the_hold_may_be_paid_until_the_microsecond_before_it_expires() -> None:
+def test_a_booking_may_be_paid_until_the_microsecond_before_it_expires() -> None:
     assert a_booking().payability(ENDS - TICK) is Payability.PAYABLE
 
 
-def test_the_hold_is_over_at_the_moment_it_expires() -> None:
+def test_a_booking_expires_exactly_at_its_deadline() -> None:
     assert a_booking().payability(ENDS) is Payability.EXPIRED
 
 
@@ -39,11 +39,11 @@ def test_nothing_is_payable_from_the_moment_the_event_starts() -> None:
     assert a_booking(expires_at=STARTS).payability(STARTS) is Payability.EVENT_STARTED
 
 
-def test_the_hold_may_last_until_the_event_starts() -> None:
+def test_the_deadline_may_be_the_start_of_the_event() -> None:
     assert a_booking(expires_at=STARTS).payability(STARTS - TICK) is Payability.PAYABLE
 
 
-def test_a_booking_that_costs_nothing_has_nothing_to_pay() -> None:
+def test_a_free_booking_needs_no_payment() -> None:
     assert a_booking(amount=FREE).payability(NOW) is Payability.NOTHING_TO_PAY
 
 
@@ -57,7 +57,7 @@ def test_a_booking_that_costs_nothing_has_nothing_to_pay() -> None:
         ({"status": BookingStatus.CANCELED, "amount": FREE}, Payability.CANCELED),
     ],
 )
-def test_of_several_reasons_the_first_one_is_named(changes: dict[str, Any], reason: Payability) -> None:
+def test_with_several_reasons_the_first_one_is_returned(changes: dict[str, Any], reason: Payability) -> None:
     assert a_booking(**changes).payability(NOW) is reason
 
 
@@ -72,14 +72,14 @@ def test_of_several_reasons_the_first_one_is_named(changes: dict[str, Any], reas
         (Payability.ATTEMPTS_EXHAUSTED, RefusedByRule, "attempts_exhausted"),
     ],
 )
-def test_each_reason_is_an_error_of_its_own(payability: Payability, kind: type[PaymentError], code: str) -> None:
+def test_each_reason_raises_an_error_with_its_code(payability: Payability, kind: type[PaymentError], code: str) -> None:
     error = payability.error()
 
     assert (type(error), error.code, error.message) == (kind, code, payability.message)
 
 
 @pytest.mark.parametrize("changes", [{"id": "bk_2"}, {"status": BookingStatus.CONFIRMED}, {"created_at": NOW}])
-def test_what_the_house_decides_is_not_content(changes: dict[str, Any]) -> None:
+def test_fields_that_the_service_sets_are_not_part_of_the_content(changes: dict[str, Any]) -> None:
     assert a_booking().same_content(a_booking(**changes))
 
 
@@ -95,5 +95,5 @@ def test_what_the_house_decides_is_not_content(changes: dict[str, Any]) -> None:
     ],
     ids=["reference", "customer", "amount", "event", "expiry", "policy"],
 )
-def test_what_was_asked_for_is_content(other: Booking) -> None:
+def test_every_requested_field_is_part_of_the_content(other: Booking) -> None:
     assert not a_booking().same_content(other)

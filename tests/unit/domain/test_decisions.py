@@ -1,4 +1,4 @@
-"""Decisions: what is asked of the gateway, what its news means, and what follows from it."""
+"""Decisions: the intended calls, the events that follow from reports, and the closing of payments."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -79,26 +79,26 @@ def an_operation(instruction: Instruction, purpose: ev.Purpose = ev.Purpose.PAY)
 
 
 def linked(**terms: Any) -> Life:
-    """A payment whose intent exists at the gateway and was not charged yet."""
+    """Return a payment whose intent exists at the gateway without a charge."""
     life = a_life(**terms)
     life.sees(an_intent(S.REQUIRES_PAYMENT_METHOD))
     return life
 
 
-def intended(facts: decide.Facts) -> ev.OperationIntended:
+def intended(facts: decide.Events) -> ev.OperationIntended:
     last = facts[-1]
     assert isinstance(last, ev.OperationIntended)
     return last
 
 
-def drift_codes(facts: decide.Facts) -> list[str]:
+def drift_codes(facts: decide.Events) -> list[str]:
     return [fact.code for fact in facts if isinstance(fact, ev.DriftFound)]
 
 
 # --- starting ----------------------------------------------------------------------------------------------------
 
 
-def test_a_payment_starts_with_the_bookings_terms() -> None:
+def test_a_payment_starts_with_the_values_of_its_booking() -> None:
     start = a_start()
 
     assert (start.booking_id, start.booking_reference, start.customer_id) == ("bk_1", "ref-1", "ann")
@@ -109,13 +109,13 @@ def test_a_payment_starts_with_the_bookings_terms() -> None:
     )
 
 
-def test_the_bookings_own_refund_policy_goes_before_the_houses() -> None:
+def test_the_bookings_refund_policy_takes_precedence_over_the_default() -> None:
     own = RefundPolicy(tiers=())
 
     assert a_start(a_booking(refund_policy=own)).refund_policy is own
 
 
-def test_without_one_the_houses_refund_policy_holds() -> None:
+def test_without_a_refund_policy_of_the_booking_the_default_applies() -> None:
     house = RefundPolicy(tiers=())
 
     assert a_start(refund_policy=house).refund_policy is house
@@ -125,7 +125,7 @@ def test_without_one_the_houses_refund_policy_holds() -> None:
     ("changes", "code"),
     [({"status": BookingStatus.CONFIRMED}, "already_paid"), ({"expires_at": NOW}, "booking_expired")],
 )
-def test_a_booking_that_is_not_payable_starts_no_payment(changes: dict[str, Any], code: str) -> None:
+def test_no_payment_starts_for_a_booking_that_is_not_payable(changes: dict[str, Any], code: str) -> None:
     with pytest.raises(NotPossibleNow) as refused:
         a_start(a_booking(**changes))
 
@@ -135,28 +135,28 @@ def test_a_booking_that_is_not_payable_starts_no_payment(changes: dict[str, Any]
 # --- creating and confirming -------------------------------------------------------------------------------------
 
 
-def create(life: Life, *, confirm: bool = False, method: str | None = None) -> decide.Facts:
+def create(life: Life, *, confirm: bool = False, method: str | None = None) -> decide.Events:
     return decide.intend_create(
         life.payment, idempotency_key="key_1", payment_method_id=method, confirm=confirm, return_url="https://shop"
     )
 
 
-def confirm(life: Life, method: str | None = "pm_1") -> decide.Facts:
+def confirm(life: Life, method: str | None = "pm_1") -> decide.Events:
     return decide.intend_confirm(life.payment, idempotency_key="key_2", payment_method_id=method, return_url=None)
 
 
-def test_making_an_intent_is_not_an_attempt() -> None:
+def test_creating_an_intent_is_not_an_attempt() -> None:
     assert kinds(create(a_life())) == ["OperationIntended"]
 
 
-def test_making_and_charging_in_one_call_is_an_attempt_of_ours() -> None:
+def test_creating_and_charging_in_one_call_is_a_server_attempt() -> None:
     facts = create(a_life(), confirm=True, method="pm_1")
     attempt = ev.AttemptStarted(number=1, origin=ev.Origin.SERVER, idempotency_key="key_1", payment_method_id="pm_1")
 
     assert (facts[0], kinds(facts)) == (attempt, ["AttemptStarted", "OperationIntended"])
 
 
-def test_the_intent_asks_for_what_the_customer_is_charged_and_carries_our_ids() -> None:
+def test_the_instruction_has_the_gross_amount_and_the_ids_of_payment_and_booking() -> None:
     life = a_life(fee_policy=FeePolicy(payer=FeePayer.CUSTOMER), capture_method=CaptureMethod.MANUAL)
 
     assert intended(create(life, confirm=True, method="pm_1")).instruction == CreateIntent(
@@ -169,14 +169,14 @@ def test_the_intent_asks_for_what_the_customer_is_charged_and_carries_our_ids() 
     )
 
 
-def test_confirming_is_an_attempt_of_ours_on_the_linked_intent() -> None:
+def test_a_confirmation_is_a_server_attempt_on_the_linked_intent() -> None:
     facts = confirm(linked())
 
     assert kinds(facts) == ["AttemptStarted", "OperationIntended"]
     assert intended(facts).instruction == ConfirmIntent(intent_id="pi_1", payment_method_id="pm_1", return_url=None)
 
 
-def test_an_intent_that_does_not_exist_cannot_be_confirmed() -> None:
+def test_a_payment_without_an_intent_cannot_be_confirmed() -> None:
     with pytest.raises(NotPossibleNow) as refused:
         confirm(a_life())
 
@@ -212,7 +212,9 @@ def paid_in_flight() -> Life:
         (paid_in_flight, lambda life: life.refunds("10.00")),
     ],
 )
-def test_one_call_at_a_time(life: Callable[[], Life], ask: Callable[[Life], object]) -> None:
+def test_a_second_command_is_refused_while_a_call_is_in_flight(
+    life: Callable[[], Life], ask: Callable[[Life], object]
+) -> None:
     busy = life()
 
     with pytest.raises(AlreadyUnderWay):
@@ -230,7 +232,7 @@ def test_a_paid_payment_is_not_charged_again(ask: Callable[[Life], object]) -> N
 
 
 @pytest.mark.parametrize("ask", [confirm, lambda life: create(life, confirm=True)])
-def test_when_the_attempts_are_used_up_nothing_is_charged(ask: Callable[[Life], object]) -> None:
+def test_no_charge_is_allowed_without_an_attempt_left(ask: Callable[[Life], object]) -> None:
     life = a_life(max_attempts=1)
     life.is_declined()
 
@@ -253,7 +255,7 @@ def burnt(decline_code: str = "stolen_card", seen: str = "pm_1") -> Life:
 
 
 @pytest.mark.parametrize("method", ["pm_1", "pm_copy"])
-def test_a_burnt_card_gets_the_first_verdict_again_by_either_name(method: str) -> None:
+def test_a_card_that_must_not_be_charged_again_repeats_its_decline_by_either_id(method: str) -> None:
     life = burnt(seen="pm_copy")
 
     with pytest.raises(CardDeclined) as refused:
@@ -263,11 +265,11 @@ def test_a_burnt_card_gets_the_first_verdict_again_by_either_name(method: str) -
 
 
 @pytest.mark.parametrize(("decline_code", "method"), [("stolen_card", "pm_2"), ("insufficient_funds", "pm_1")])
-def test_another_card_or_a_milder_verdict_may_be_charged(decline_code: str, method: str) -> None:
+def test_another_card_or_a_card_with_another_decline_may_be_charged(decline_code: str, method: str) -> None:
     assert kinds(confirm(burnt(decline_code), method)) == ["AttemptStarted", "OperationIntended"]
 
 
-def test_without_a_named_method_no_card_counts_as_burnt() -> None:
+def test_a_charge_without_a_method_id_is_not_refused_for_earlier_declines() -> None:
     life = a_life()
     life.charges(method=None)
     life.sees(
@@ -283,31 +285,31 @@ def test_without_a_named_method_no_card_counts_as_burnt() -> None:
 # --- capturing ---------------------------------------------------------------------------------------------------
 
 
-def capture(life: Life, amount: Money | None = None) -> decide.Facts:
+def capture(life: Life, amount: Money | None = None) -> decide.Events:
     return decide.intend_capture(life.payment, idempotency_key="key_c", amount=amount)
 
 
 @pytest.mark.parametrize(("amount", "asked"), [(None, PRICE), (usd("40.00"), usd("40.00")), (PRICE, PRICE)])
-def test_all_or_a_part_of_held_money_is_captured(amount: Money | None, asked: Money) -> None:
+def test_held_money_is_captured_in_full_or_in_part(amount: Money | None, asked: Money) -> None:
     fact = intended(capture(a_held_life(), amount))
 
     assert (fact.purpose, fact.instruction) == (ev.Purpose.CAPTURE, CaptureIntent(intent_id="pi_1", amount=asked))
 
 
 @pytest.mark.parametrize("amount", ["0.00", "-1.00"])
-def test_nothing_cannot_be_captured(amount: str) -> None:
+def test_a_capture_of_zero_is_refused(amount: str) -> None:
     with pytest.raises(InvalidAmount):
         capture(a_held_life(), usd(amount))
 
 
-def test_more_than_is_held_cannot_be_captured() -> None:
+def test_a_capture_above_the_held_amount_is_refused() -> None:
     with pytest.raises(RefusedByRule) as refused:
         capture(a_held_life(), usd("100.01"))
 
     assert refused.value.code == "amount_exceeds_authorized"
 
 
-def test_money_that_is_not_held_cannot_be_captured() -> None:
+def test_a_capture_without_held_money_is_refused() -> None:
     with pytest.raises(NotPossibleNow) as refused:
         capture(a_life())
 
@@ -317,7 +319,7 @@ def test_money_that_is_not_held_cannot_be_captured() -> None:
 # --- canceling ---------------------------------------------------------------------------------------------------
 
 
-def cancel(life: Life, purpose: ev.Purpose = ev.Purpose.CANCEL_PAYMENT) -> decide.Facts:
+def cancel(life: Life, purpose: ev.Purpose = ev.Purpose.CANCEL_PAYMENT) -> decide.Events:
     return decide.intend_cancel(life.payment, idempotency_key="key_x", purpose=purpose)
 
 
@@ -330,7 +332,7 @@ def cancel(life: Life, purpose: ev.Purpose = ev.Purpose.CANCEL_PAYMENT) -> decid
         (ev.Purpose.END_ATTEMPTS, CancellationReason.ABANDONED),
     ],
 )
-def test_the_gateway_is_told_why_an_intent_is_given_up(purpose: ev.Purpose, reason: CancellationReason) -> None:
+def test_a_cancellation_sends_its_reason_to_the_gateway(purpose: ev.Purpose, reason: CancellationReason) -> None:
     fact = intended(cancel(linked(), purpose))
 
     assert (fact.purpose, fact.instruction) == (purpose, CancelIntent(intent_id="pi_1", reason=reason))
@@ -340,11 +342,11 @@ def test_the_gateway_is_told_why_an_intent_is_given_up(purpose: ev.Purpose, reas
     ("purpose", "fact"),
     [(ev.Purpose.CANCEL_PAYMENT, ev.PaymentCanceled()), (ev.Purpose.END_ATTEMPTS, ev.PaymentFailed())],
 )
-def test_without_an_intent_the_payment_ends_with_no_call(purpose: ev.Purpose, fact: ev.Fact) -> None:
+def test_without_an_intent_a_cancellation_needs_no_call(purpose: ev.Purpose, fact: ev.Event) -> None:
     assert cancel(a_life(), purpose) == (fact,)
 
 
-def test_what_the_bank_works_on_cannot_be_canceled() -> None:
+def test_a_processing_payment_cannot_be_canceled() -> None:
     life = a_life()
     life.sees(an_intent(S.PROCESSING))
 
@@ -354,37 +356,37 @@ def test_what_the_bank_works_on_cannot_be_canceled() -> None:
     assert refused.value.code == "payment_processing"
 
 
-def test_a_payment_without_attempts_left_needs_ending() -> None:
+def test_a_payment_without_attempts_left_has_to_be_closed() -> None:
     life = a_life(max_attempts=1)
     life.is_declined()
 
-    assert decide.needs_ending(life.payment)
+    assert decide.attempts_exhausted(life.payment)
 
 
-def test_a_payment_with_an_attempt_left_needs_no_ending() -> None:
+def test_a_payment_with_an_attempt_left_stays_open() -> None:
     life = a_life(max_attempts=2)
     life.is_declined()
 
-    assert not decide.needs_ending(life.payment)
+    assert not decide.attempts_exhausted(life.payment)
 
 
-def test_a_payment_with_a_call_in_flight_is_not_ended_yet() -> None:
+def test_a_payment_with_a_call_in_flight_is_not_closed_yet() -> None:
     life = a_life(max_attempts=1)
     life.is_declined()
     life.happens(*cancel(life))
 
-    assert not decide.needs_ending(life.payment)
+    assert not decide.attempts_exhausted(life.payment)
 
 
 @pytest.mark.parametrize("life", [a_held_life, a_paid_life])
-def test_a_charge_that_worked_needs_no_ending(life: Callable[..., Life]) -> None:
-    assert not decide.needs_ending(life(max_attempts=1).payment)
+def test_a_payment_that_succeeded_with_its_last_attempt_is_not_closed(life: Callable[..., Life]) -> None:
+    assert not decide.attempts_exhausted(life(max_attempts=1).payment)
 
 
 # --- refunding ---------------------------------------------------------------------------------------------------
 
 
-def test_a_refund_is_reserved_and_then_asked_for() -> None:
+def test_a_refund_is_reserved_before_its_call() -> None:
     life = a_paid_life()
     facts = life.refunds("40.00")
 
@@ -393,7 +395,7 @@ def test_a_refund_is_reserved_and_then_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("correlation", "extra"), [(None, {}), ("req_1", {"correlation_id": "req_1"})])
-def test_a_refund_carries_our_ids_and_no_note(correlation: str | None, extra: dict[str, str]) -> None:
+def test_a_refund_has_ids_in_its_metadata_and_no_note(correlation: str | None, extra: dict[str, str]) -> None:
     life = a_paid_life()
     facts = life.refunds("40.00", reason=RefundReason.DUPLICATE, note="it rained", correlation_id=correlation)
     ours = {"booking_id": "bk_1", "payment_id": "pay_1", "booking_reference": "ref-1", "refund_id": "rf_1"}
@@ -416,7 +418,7 @@ def test_a_refund_carries_our_ids_and_no_note(correlation: str | None, extra: di
         (a_refunded_life, RefusedByRule, "nothing_left"),
     ],
 )
-def test_a_refund_that_cannot_be_is_refused(life: Callable[[], Life], kind: type[PaymentError], code: str) -> None:
+def test_an_invalid_refund_is_refused(life: Callable[[], Life], kind: type[PaymentError], code: str) -> None:
     asked = life()
 
     with pytest.raises(kind) as refused:
@@ -433,12 +435,14 @@ def test_a_refund_that_cannot_be_is_refused(life: Callable[[], Life], kind: type
     list(zip(INSTRUCTIONS, [False, True, True, False, False, False], strict=True)),
     ids=NAMES,
 )
-def test_two_calls_may_take_money_from_the_customer(instruction: Instruction, charging: bool) -> None:
+def test_only_a_confirmation_and_a_confirmed_creation_charge_the_customer(
+    instruction: Instruction, charging: bool
+) -> None:
     assert decide.charges(instruction) is charging
 
 
 @pytest.mark.parametrize("instruction", INSTRUCTIONS, ids=NAMES)
-def test_a_young_key_may_be_sent_while_the_booking_is_payable(instruction: Instruction) -> None:
+def test_a_fresh_key_may_be_sent_while_the_booking_is_payable(instruction: Instruction) -> None:
     assert decide.may_send(an_operation(instruction), a_booking(), NOW)
 
 
@@ -450,13 +454,13 @@ def test_an_old_key_is_not_sent_again(age: timedelta, sent: bool) -> None:
 @pytest.mark.parametrize(
     ("instruction", "sent"), list(zip(INSTRUCTIONS, [True, False, False, True, True, True], strict=True)), ids=NAMES
 )
-def test_a_closed_booking_is_not_charged_any_more(instruction: Instruction, sent: bool) -> None:
+def test_a_charge_for_a_closed_booking_is_not_sent(instruction: Instruction, sent: bool) -> None:
     canceled = a_booking(status=BookingStatus.CANCELED)
 
     assert decide.may_send(an_operation(instruction), canceled, NOW) is sent
 
 
-def test_a_call_that_worked_is_settled_and_drops_nothing() -> None:
+def test_a_successful_call_is_settled_and_drops_nothing() -> None:
     life = a_life()
     life.charges()
 
@@ -482,7 +486,7 @@ def test_a_refused_charge_keeps_an_attempt_that_has_its_verdict() -> None:
     assert kinds(life.settles(refusal="card_declined")) == ["OperationSettled"]
 
 
-def test_a_refused_refund_fails_and_frees_its_amount() -> None:
+def test_a_refused_refund_fails_and_releases_its_amount() -> None:
     life = a_paid_life()
     life.refunds("40.00")
     facts = life.settles(refusal="no")
@@ -497,7 +501,7 @@ def test_a_refused_refund_fails_and_frees_its_amount() -> None:
 
 
 @pytest.mark.parametrize("refusal", ["charge_disputed", "refund_disputed_payment"])
-def test_a_refund_that_is_refused_because_of_a_dispute_waits(refusal: str) -> None:
+def test_a_refund_that_is_refused_because_of_a_dispute_is_deferred(refusal: str) -> None:
     life = a_paid_life()
     life.refunds("40.00", note="it rained")
     facts = life.settles(refusal=refusal)
@@ -517,7 +521,7 @@ def test_a_refund_that_is_refused_because_of_a_dispute_waits(refusal: str) -> No
     assert life.payment.refundable.remaining(NOW) == usd("60.00")
 
 
-def test_a_refused_refund_leaves_earlier_refunds_alone() -> None:
+def test_a_refused_refund_does_not_change_earlier_refunds() -> None:
     life = a_refunded_life(amount="10.00")
     life.refunds("20.00", refund_id="rf_2", key="key_rf_2")
     life.settles(refusal="no")
@@ -551,26 +555,26 @@ def test_the_first_report_links_the_intent() -> None:
         (S.CANCELED, ["PaymentCanceled"]),
     ],
 )
-def test_each_status_means_its_facts(status: PaymentStatus, names: list[str]) -> None:
+def test_each_reported_status_returns_its_events(status: PaymentStatus, names: list[str]) -> None:
     assert kinds(linked(capture_method=CaptureMethod.MANUAL).sees(an_intent(status))) == names
 
 
 @pytest.mark.parametrize("status", [status for status in S if status is not S.FAILED])
-def test_the_same_news_twice_is_booked_once(status: PaymentStatus) -> None:
+def test_a_repeated_report_is_recorded_once(status: PaymentStatus) -> None:
     life = a_life()
     life.sees(an_intent(status))
 
     assert life.sees(an_intent(status)) == ()
 
 
-def test_an_attempt_that_failed_to_authenticate_waits_for_a_method_again() -> None:
+def test_a_failed_authentication_requires_a_payment_method_again() -> None:
     life = a_life()
     life.sees(an_intent(S.REQUIRES_ACTION))
 
     assert kinds(life.sees(an_intent(S.REQUIRES_PAYMENT_METHOD))) == ["MethodRequired"]
 
 
-def test_our_own_attempt_is_not_counted_as_the_customers_too() -> None:
+def test_a_server_attempt_is_not_counted_again_as_a_client_attempt() -> None:
     life = a_life()
     life.charges()
     life.sees(an_intent(S.REQUIRES_ACTION))
@@ -581,7 +585,7 @@ def test_our_own_attempt_is_not_counted_as_the_customers_too() -> None:
     ]
 
 
-def test_an_attempt_made_in_the_browser_is_the_customers() -> None:
+def test_an_attempt_in_the_browser_is_a_client_attempt() -> None:
     life = linked()
     life.sees(an_intent(S.SUCCEEDED))
     attempt = life.payment.attempts[0]
@@ -589,7 +593,7 @@ def test_an_attempt_made_in_the_browser_is_the_customers() -> None:
     assert (attempt.origin, attempt.idempotency_key, attempt.payment_method_id) == (ev.Origin.CLIENT, None, "pm_1")
 
 
-def test_a_captured_hold_is_the_attempt_that_was_authorized() -> None:
+def test_a_captured_hold_belongs_to_the_authorized_attempt() -> None:
     life = a_held_life()
     life.sees(an_intent(S.SUCCEEDED))
 
@@ -604,7 +608,7 @@ def test_a_success_with_another_charge_is_another_attempt() -> None:
 
 
 @pytest.mark.parametrize(("capturable", "held"), [(PRICE, PRICE), (usd("60.00"), usd("60.00")), (usd("0"), PRICE)])
-def test_what_is_held_is_what_may_be_captured(capturable: Money, held: Money) -> None:
+def test_the_authorized_amount_is_the_capturable_amount(capturable: Money, held: Money) -> None:
     life = linked(capture_method=CaptureMethod.MANUAL)
     life.sees(an_intent(S.REQUIRES_CAPTURE, amount_capturable=capturable))
 
@@ -618,14 +622,14 @@ def test_a_success_in_time_confirms_the_booking() -> None:
     assert decide.booking_after(life.booking, facts) is BookingStatus.CONFIRMED
 
 
-def test_a_partial_capture_makes_the_fee_that_of_the_part() -> None:
+def test_a_partial_capture_computes_the_fee_of_the_captured_part() -> None:
     life = a_held_life()
     life.sees(an_intent(S.SUCCEEDED, amount_received=usd("40.00")))
 
     assert (life.payment.breakdown.gross, life.payment.breakdown.fee) == (usd("40.00"), usd("1.20"))
 
 
-def test_a_partial_capture_is_not_news_twice() -> None:
+def test_a_repeated_report_of_a_partial_capture_is_recorded_once() -> None:
     life = a_held_life()
     report = an_intent(S.SUCCEEDED, amount_received=usd("40.00"))
     life.sees(report)
@@ -637,7 +641,7 @@ def test_a_partial_capture_is_not_news_twice() -> None:
 
 
 @pytest.mark.parametrize("status", [BookingStatus.CANCELED, BookingStatus.EXPIRED, BookingStatus.CONFIRMED])
-def test_money_for_a_closed_booking_is_booked_as_late(status: BookingStatus) -> None:
+def test_a_success_for_a_closed_booking_is_recorded_as_late(status: BookingStatus) -> None:
     life = linked()
     life.booking = a_booking(status=status)
     facts = life.sees(an_intent(S.SUCCEEDED))
@@ -647,7 +651,7 @@ def test_money_for_a_closed_booking_is_booked_as_late(status: BookingStatus) -> 
     assert (life.payment.late, life.payment.captured) == (True, PRICE)
 
 
-def test_money_of_a_second_payment_is_late_while_another_holds_the_booking() -> None:
+def test_a_success_of_a_second_payment_is_late_while_another_holds_the_booking() -> None:
     life = linked()
     facts = life.sees(an_intent(S.SUCCEEDED), alone=False)
 
@@ -656,7 +660,7 @@ def test_money_of_a_second_payment_is_late_while_another_holds_the_booking() -> 
 
 
 @pytest.mark.parametrize("end", [ev.PaymentCanceled(), ev.PaymentFailed()])
-def test_a_success_is_booked_even_after_the_end(end: ev.Fact) -> None:
+def test_a_success_is_recorded_even_for_a_closed_payment(end: ev.Event) -> None:
     life = linked()
     life.happens(end)
     life.sees(an_intent(S.SUCCEEDED))
@@ -670,21 +674,21 @@ def a_late_life() -> Life:
     return life
 
 
-def test_late_money_is_owed_back() -> None:
+def test_a_late_payment_owes_its_refund() -> None:
     assert decide.owes_late_refund(a_late_life().payment)
 
 
 @pytest.mark.parametrize("life", [a_life, a_paid_life])
-def test_money_in_time_is_not_owed_back(life: Callable[[], Life]) -> None:
+def test_a_payment_in_time_owes_no_refund(life: Callable[[], Life]) -> None:
     assert not decide.owes_late_refund(life().payment)
 
 
-def returns_late_money(life: Life) -> decide.Facts:
+def returns_late_money(life: Life) -> decide.Events:
     request = a_request(by=None)
     return life.happens(*decide.promise_late_money(life.payment, request, new_ids()))
 
 
-def test_late_money_is_sent_back_once() -> None:
+def test_a_late_payment_is_refunded_once() -> None:
     life = a_late_life()
     facts = returns_late_money(life)
     asked = decide.owes_late_refund(life.payment)
@@ -695,14 +699,14 @@ def test_late_money_is_sent_back_once() -> None:
     assert life.payment.owed == GivenBack(amount=PRICE, fee=usd("3.00"))
 
 
-def test_late_money_is_not_sent_back_while_a_call_is_in_flight() -> None:
+def test_a_late_payment_is_not_refunded_while_a_call_is_in_flight() -> None:
     life = a_late_life()
     life.happens(ev.OperationIntended(idempotency_key="key_9", purpose=ev.Purpose.PAY, instruction=CREATE))
 
     assert not decide.owes_late_refund(life.payment)
 
 
-def test_disputed_late_money_is_promised_and_not_sent_back() -> None:
+def test_a_disputed_late_payment_promises_its_refund_and_defers_it() -> None:
     life = a_late_life()
     life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE))
 
@@ -711,7 +715,7 @@ def test_disputed_late_money_is_promised_and_not_sent_back() -> None:
     assert not decide.owes_late_refund(life.payment)
 
 
-def test_a_refund_from_the_dashboard_does_not_settle_what_is_owed() -> None:
+def test_a_partial_refund_in_the_dashboard_leaves_the_rest_owed() -> None:
     life = a_late_life()
     life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "10.00"))
 
@@ -720,7 +724,7 @@ def test_a_refund_from_the_dashboard_does_not_settle_what_is_owed() -> None:
     assert life.payment.refunds[-1].amount == usd("90.00")
 
 
-def test_late_money_that_was_sent_back_elsewhere_or_taken_by_the_bank_is_not_sent_back_again() -> None:
+def test_a_late_payment_that_was_refunded_in_the_dashboard_or_disputed_is_not_refunded_again() -> None:
     refunded, taken = a_late_life(), a_late_life()
     refunded.sees_refund(a_refund(RefundStatus.SUCCEEDED))
     taken.sees_dispute(a_dispute(DisputeStatus.PREVENTED, "100.00"))
@@ -731,7 +735,7 @@ def test_late_money_that_was_sent_back_elsewhere_or_taken_by_the_bank_is_not_sen
     assert (taken.payment.owed.amount, taken.payment.owed_waiting) == (usd("0.00"), usd("0.00"))
 
 
-def test_late_money_that_the_bank_gives_back_to_us_goes_to_the_customer() -> None:
+def test_a_late_payment_that_is_won_back_in_a_dispute_is_refunded() -> None:
     life = a_late_life()
     life.sees_dispute(a_dispute(DisputeStatus.LOST, "100.00"))
     returns_late_money(life)
@@ -742,31 +746,31 @@ def test_late_money_that_the_bank_gives_back_to_us_goes_to_the_customer() -> Non
     assert (life.payment.owed.amount, kinds(sent)) == (PRICE, ["RefundRequested", "OperationIntended"])
 
 
-def test_money_held_for_a_payment_that_is_over_is_held_in_vain() -> None:
+def test_a_closed_payment_with_held_money_has_a_stale_authorization() -> None:
     life = a_canceled_life()
 
-    assert decide.holds_in_vain(life.payment, an_intent(S.REQUIRES_CAPTURE))
+    assert decide.has_stale_authorization(life.payment, an_intent(S.REQUIRES_CAPTURE))
 
 
 @pytest.mark.parametrize("status", [each for each in S if each is not S.REQUIRES_CAPTURE])
-def test_an_intent_that_holds_no_money_holds_nothing_in_vain(status: S) -> None:
-    assert not decide.holds_in_vain(a_canceled_life().payment, an_intent(status))
+def test_a_closed_payment_without_held_money_has_no_stale_authorization(status: S) -> None:
+    assert not decide.has_stale_authorization(a_canceled_life().payment, an_intent(status))
 
 
 def test_only_a_known_intent_of_this_payment_needs_its_hold_released() -> None:
     payment = a_canceled_life().payment
     other = an_intent(S.REQUIRES_CAPTURE, id="pi_2")
 
-    assert not decide.holds_in_vain(payment, None)
-    assert not decide.holds_in_vain(payment, other)
+    assert not decide.has_stale_authorization(payment, None)
+    assert not decide.has_stale_authorization(payment, other)
 
 
 @pytest.mark.parametrize("life", [linked, a_held_life, a_paid_life])
 def test_the_hold_of_an_open_payment_needs_no_release(life: Callable[[], Life]) -> None:
-    assert not decide.holds_in_vain(life().payment, an_intent(S.REQUIRES_CAPTURE))
+    assert not decide.has_stale_authorization(life().payment, an_intent(S.REQUIRES_CAPTURE))
 
 
-def test_the_hold_of_an_ended_payment_is_released_once() -> None:
+def test_the_hold_of_a_closed_payment_is_released_once() -> None:
     life = a_canceled_life()
     facts = life.happens(*decide.intend_release(life.payment, idempotency_key="key_9"))
 
@@ -774,7 +778,7 @@ def test_the_hold_of_an_ended_payment_is_released_once() -> None:
     assert intended(facts) == ev.OperationIntended(
         idempotency_key="key_9", purpose=ev.Purpose.RELEASE_HOLD, instruction=instruction
     )
-    assert not decide.holds_in_vain(life.payment, an_intent(S.REQUIRES_CAPTURE))
+    assert not decide.has_stale_authorization(life.payment, an_intent(S.REQUIRES_CAPTURE))
     with pytest.raises(AlreadyUnderWay):
         decide.intend_release(life.payment, idempotency_key="key_10")
 
@@ -785,7 +789,7 @@ NOTHING = GivenBack.zero(PRICE)
 
 
 def reports(life: Life, status: RefundStatus = RefundStatus.SUCCEEDED) -> None:
-    """The refund in flight has ended so, and its call was answered."""
+    """End the refund in flight with this status; its caller receives the response."""
     refund = life.payment.refunds[-1]
     number, named = len(life.payment.refunds), {"refund_id": refund.id}
     life.sees_refund(a_refund(status, refund.amount.major(), id=f"re_{number}", metadata=named))
@@ -793,7 +797,7 @@ def reports(life: Life, status: RefundStatus = RefundStatus.SUCCEEDED) -> None:
 
 
 def asks(life: Life, amount: str, end: str | None = None) -> None:
-    """A refund of ours: it succeeds (None), is refused (``no``), or fails after its request was answered."""
+    """Request a refund: it succeeds (None), is refused (``no``), or fails after its response."""
     number = len(life.payment.refunds) + 1
     life.refunds(amount, refund_id=f"rf_{number}", key=f"key_rf_{number}")
     if end == "no":
@@ -802,9 +806,9 @@ def asks(life: Life, amount: str, end: str | None = None) -> None:
         reports(life, RefundStatus.FAILED if end == "fails" else RefundStatus.SUCCEEDED)
 
 
-def cancels(life: Life, *, in_full: bool = False, at: datetime = NOW, end: str | None = None) -> decide.Facts:
-    """The booking is canceled, by the policy or in full; what is sent ends as in ``asks``."""
-    again = any(isinstance(recorded.fact, ev.BookingReleased) for recorded in life.journal)
+def cancels(life: Life, *, in_full: bool = False, at: datetime = NOW, end: str | None = None) -> decide.Events:
+    """Cancel the booking, by the policy or in full; the refund ends as in ``asks``."""
+    again = any(isinstance(recorded.event, ev.BookingReleased) for recorded in life.journal)
     number = len(life.payment.refunds) + 1
     ids = decide.NewIds(refund_id=lambda: f"rf_{number}", idempotency_key=lambda: f"key_rf_{number}")
     if not again:
@@ -820,7 +824,7 @@ def cancels(life: Life, *, in_full: bool = False, at: datetime = NOW, end: str |
 
 
 def comes_back(life: Life, number: int) -> None:
-    """The bank sends a refund back that had succeeded."""
+    """Let the bank return a refund that had succeeded."""
     refund = life.payment.refunds[number - 1]
     named = {"refund_id": refund.id}
     life.sees_refund(a_refund(RefundStatus.FAILED, str(refund.amount.major()), id=f"re_{number}", metadata=named))
@@ -839,7 +843,7 @@ def comes_back(life: Life, number: int) -> None:
         ("fails", [("100.00", "fails"), ("20.00", None), ("30.00", "no")], "80.00"),
     ],
 )
-def test_a_canceled_booking_owes_what_its_refunds_did_not_bring(
+def test_a_canceled_booking_owes_the_promised_amount_less_its_refunds(
     end: str | None, after: list[tuple[str, str | None]], owed: str
 ) -> None:
     life = a_paid_life()
@@ -872,7 +876,7 @@ def test_a_canceled_booking_owes_every_refund_that_failed(before: list[str], bac
 
 
 @pytest.mark.parametrize(("payer", "fee"), [(FeePayer.CUSTOMER, "0.50"), (FeePayer.ORGANIZER, "1.50")])
-def test_no_more_of_a_fee_that_the_customer_paid_is_owed_than_money(payer: FeePayer, fee: str) -> None:
+def test_the_owed_part_of_a_customer_paid_fee_never_exceeds_the_owed_amount(payer: FeePayer, fee: str) -> None:
     terms = FeePolicy(payer=payer), RefundPolicy(fee=FeeOnRefund.RETURNED)
     life = a_life(fee_policy=terms[0], refund_policy=terms[1])
     life.charges()
@@ -885,14 +889,14 @@ def test_no_more_of_a_fee_that_the_customer_paid_is_owed_than_money(payer: FeePa
 
 
 @pytest.mark.parametrize(("end", "owed"), [("no", "0"), ("fails", "40.00")])
-def test_only_a_request_that_was_answered_with_a_refusal_promised_nothing(end: str, owed: str) -> None:
+def test_a_promise_is_withdrawn_only_when_its_caller_received_the_refusal(end: str, owed: str) -> None:
     life = a_paid_life()
     asks(life, "40.00", end)
 
     assert life.payment.owed.amount == usd(owed)
 
 
-def test_what_the_bank_has_taken_by_a_dispute_is_not_owed_once_more() -> None:
+def test_an_amount_withdrawn_by_a_dispute_is_not_owed_again() -> None:
     life = a_paid_life()
     cancels(life, end="no")
     life.sees_dispute(a_dispute(DisputeStatus.PREVENTED, "30.00", amount=usd("30.00")))
@@ -900,14 +904,14 @@ def test_what_the_bank_has_taken_by_a_dispute_is_not_owed_once_more() -> None:
     assert life.payment.owed == GivenBack(amount=usd("70.00"), fee=usd("0"))
 
 
-def test_a_refund_that_was_sent_back_is_owed_whether_its_booking_was_canceled_or_not() -> None:
+def test_a_returned_refund_is_owed_for_open_and_canceled_bookings() -> None:
     life = a_refunded_life()
     life.sees_refund(a_refund(RefundStatus.FAILED, metadata={"refund_id": "rf_1"}))
 
     assert life.payment.owed == GivenBack(amount=PRICE, fee=usd("0"))
 
 
-def test_what_is_owed_keeps_its_share_of_the_fee() -> None:
+def test_an_owed_amount_keeps_its_share_of_the_fee() -> None:
     life = a_paid_life(refund_policy=RefundPolicy(fee=FeeOnRefund.RETURNED))
     cancels(life, end="no")
     asks(life, "20.00")
@@ -916,17 +920,17 @@ def test_what_is_owed_keeps_its_share_of_the_fee() -> None:
 
 
 @pytest.mark.parametrize("life", [a_life, a_held_life, a_paid_life])
-def test_where_nothing_was_promised_nothing_is_owed(life: Callable[[], Life]) -> None:
+def test_nothing_is_owed_without_a_promise(life: Callable[[], Life]) -> None:
     assert life().payment.owed == NOTHING
 
 
 @pytest.mark.parametrize("life", [a_life, a_held_life])
 @pytest.mark.parametrize("in_full", [False, True])
-def test_a_cancellation_promises_nothing_where_nothing_was_paid(life: Callable[[], Life], in_full: bool) -> None:
+def test_a_cancellation_of_an_unpaid_booking_promises_nothing(life: Callable[[], Life], in_full: bool) -> None:
     assert cancels(life(), in_full=in_full) == ()
 
 
-def test_what_is_on_its_way_is_not_owed_at_the_same_time() -> None:
+def test_a_pending_refund_is_not_owed() -> None:
     life = a_paid_life()
     cancels(life, end="no")
     life.refunds("20.00", refund_id="rf_2", key="key_rf_2")
@@ -934,7 +938,7 @@ def test_what_is_on_its_way_is_not_owed_at_the_same_time() -> None:
     assert (life.payment.owed.amount, life.payment.refund_pending) == (usd("80.00"), usd("20.00"))
 
 
-def test_what_a_dispute_holds_stays_owed_and_is_shown_as_waiting() -> None:
+def test_an_amount_held_by_a_dispute_stays_owed_and_counts_as_waiting() -> None:
     life = a_paid_life()
     cancels(life, end="no")
     life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE))
@@ -942,7 +946,7 @@ def test_what_a_dispute_holds_stays_owed_and_is_shown_as_waiting() -> None:
     assert (life.payment.owed.amount, life.payment.owed_waiting) == (PRICE, PRICE)
 
 
-def test_a_refund_of_the_dashboard_that_failed_is_not_owed_but_one_that_did_not_counts() -> None:
+def test_a_dashboard_refund_counts_unless_it_failed() -> None:
     life = a_paid_life()
     life.sees_refund(a_refund(RefundStatus.FAILED, "90.00", id="re_8"))
     alone = life.payment.owed
@@ -953,7 +957,7 @@ def test_a_refund_of_the_dashboard_that_failed_is_not_owed_but_one_that_did_not_
 
 
 @given(st.lists(st.tuples(st.integers(1, 12000), st.sampled_from(["goes", "refused", "dashboard"])), max_size=8))
-def test_what_is_owed_and_what_came_back_are_never_more_than_was_captured(
+def test_the_owed_and_the_refunded_amount_never_exceed_the_captured_amount(
     wishes: list[tuple[int, str]],
 ) -> None:
     life = a_paid_life()
@@ -972,7 +976,7 @@ def test_what_is_owed_and_what_came_back_are_never_more_than_was_captured(
         assert life.payment.refunded + life.payment.owed.amount == life.payment.captured
 
 
-def test_late_money_is_quoted_in_full_after_its_event_began() -> None:
+def test_a_late_payment_is_quoted_in_full_after_the_event_started() -> None:
     quote = decide.quote(a_late_life().payment, STARTS, None)
 
     assert (quote.amount, quote.fee_refunded) == (PRICE, usd("3.00"))
@@ -1011,7 +1015,7 @@ def test_the_same_decline_is_counted_once(charge: str | None) -> None:
 
 
 @pytest.mark.parametrize("charge", ["ch_1", None])
-def test_a_decline_told_by_answer_and_webhook_is_counted_once(charge: str | None) -> None:
+def test_a_decline_in_a_response_and_in_a_webhook_is_counted_once(charge: str | None) -> None:
     life = linked()
     life.charges()
     life.sees(refused(charge=charge))
@@ -1020,7 +1024,7 @@ def test_a_decline_told_by_answer_and_webhook_is_counted_once(charge: str | None
     assert twin == ()
 
 
-def test_a_decline_that_answers_our_call_is_booked() -> None:
+def test_a_decline_in_a_response_is_recorded() -> None:
     life = linked()
     life.charges()
 
@@ -1068,7 +1072,7 @@ def test_canceled_without_attempts_left_is_failed() -> None:
     assert life.payment.status is S.FAILED
 
 
-def test_a_hold_of_the_last_attempt_that_is_given_up_is_canceled() -> None:
+def test_a_canceled_hold_of_the_last_attempt_counts_as_canceled() -> None:
     life = a_held_life(max_attempts=1)
     life.sees(an_intent(S.CANCELED))
 
@@ -1093,7 +1097,7 @@ DRIFTS: list[tuple[Callable[[], Life], IntentReport, str]] = [
 
 
 @pytest.mark.parametrize(("life", "report", "code"), DRIFTS)
-def test_a_report_that_cannot_be_true_is_drift(life: Callable[[], Life], report: IntentReport, code: str) -> None:
+def test_an_impossible_report_is_recorded_as_drift(life: Callable[[], Life], report: IntentReport, code: str) -> None:
     assert drift_codes(life().sees(report)) == [code]
 
 
@@ -1106,7 +1110,7 @@ def test_drift_is_recorded_once(life: Callable[[], Life], report: IntentReport, 
 
 
 @pytest.mark.parametrize(("life", "report", "code"), DRIFTS)
-def test_drift_is_never_booked(life: Callable[[], Life], report: IntentReport, code: str) -> None:
+def test_drift_changes_nothing_else(life: Callable[[], Life], report: IntentReport, code: str) -> None:
     drifted = life()
     before = drifted.payment
     drifted.sees(report)
@@ -1115,7 +1119,7 @@ def test_drift_is_never_booked(life: Callable[[], Life], report: IntentReport, c
     assert attrs.evolve(after, drifts=before.drifts, version=before.version) == before
 
 
-def test_the_first_report_must_fit_before_it_links() -> None:
+def test_the_first_report_links_its_intent_only_if_it_matches() -> None:
     assert kinds(a_life().sees(an_intent(S.SUCCEEDED, usd("1.00")))) == ["DriftFound"]
 
 
@@ -1136,7 +1140,7 @@ def test_the_first_report_must_fit_before_it_links() -> None:
         (a_paid_life, an_intent(S.CANCELED), False),
     ],
 )
-def test_a_snapshot_of_an_intent_is_old_when_it_tells_nothing_new(
+def test_a_snapshot_of_an_intent_without_changes_is_old(
     life: Callable[[], Life], report: IntentReport, old: bool
 ) -> None:
     assert decide.is_old_intent_news(life().payment, report) is old
@@ -1151,7 +1155,7 @@ def test_a_snapshot_of_an_intent_is_old_when_it_tells_nothing_new(
         (a_refund(RefundStatus.SUCCEEDED, id="re_2"), False),
     ],
 )
-def test_a_snapshot_of_a_refund_is_old_when_it_tells_nothing_new(report: RefundReport, old: bool) -> None:
+def test_a_snapshot_of_a_refund_without_changes_is_old(report: RefundReport, old: bool) -> None:
     assert decide.is_old_refund_news(a_refunded_life().payment, report) is old
 
 
@@ -1164,7 +1168,7 @@ def test_a_snapshot_of_a_refund_is_old_when_it_tells_nothing_new(report: RefundR
         (DisputeStatus.NEEDS_RESPONSE, "100.00", "du_2", False),
     ],
 )
-def test_a_snapshot_of_a_dispute_is_old_when_it_tells_nothing_new(
+def test_a_snapshot_of_a_dispute_without_changes_is_old(
     status: DisputeStatus, withdrawn: str, name: str, old: bool
 ) -> None:
     life = a_paid_life()
@@ -1174,7 +1178,7 @@ def test_a_snapshot_of_a_dispute_is_old_when_it_tells_nothing_new(
 
 
 @pytest.mark.parametrize("changes", [{"evidence_due_by": NOW}, {"charge_refundable": False}, {"amount": usd("60.00")}])
-def test_another_deadline_or_amount_of_a_dispute_is_news(changes: dict[str, Any]) -> None:
+def test_a_changed_deadline_or_amount_of_a_dispute_is_new(changes: dict[str, Any]) -> None:
     life = a_paid_life()
     known = a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW + timedelta(days=7))
     life.sees_dispute(known)
@@ -1183,7 +1187,7 @@ def test_another_deadline_or_amount_of_a_dispute_is_news(changes: dict[str, Any]
     assert not decide.is_old_dispute_news(life.payment, attrs.evolve(known, **changes))
 
 
-def test_a_dispute_that_names_no_deadline_any_more_keeps_its_last_one() -> None:
+def test_a_dispute_without_a_deadline_keeps_its_last_one() -> None:
     life = a_paid_life()
     known = a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW)
     life.sees_dispute(known)
@@ -1198,7 +1202,7 @@ def ours(status: RefundStatus | None, amount: str = "100.00", **changes: Any) ->
     return a_refund(status, amount, metadata={"refund_id": "rf_1"}, **changes)
 
 
-def test_the_answer_links_our_refund_and_moves_it() -> None:
+def test_the_response_links_the_refund_and_changes_its_status() -> None:
     life = a_paid_life()
     life.refunds()
 
@@ -1214,17 +1218,17 @@ def test_a_refund_that_is_still_pending_is_only_linked() -> None:
     )
 
 
-def test_the_same_news_of_a_refund_is_booked_once() -> None:
+def test_a_repeated_report_of_a_refund_is_recorded_once() -> None:
     assert a_refunded_life().sees_refund(ours(RefundStatus.SUCCEEDED)) == ()
 
 
-def test_a_linked_refund_is_known_without_our_metadata() -> None:
+def test_a_linked_refund_is_recognized_without_metadata() -> None:
     life = a_refunded_life()
 
     assert kinds(life.sees_refund(a_refund(RefundStatus.FAILED))) == ["RefundMoved"]
 
 
-def test_a_refund_that_the_bank_sends_back_may_be_refunded_again() -> None:
+def test_a_refund_that_the_bank_returns_may_be_requested_again() -> None:
     life = a_refunded_life()
     life.sees_refund(ours(RefundStatus.FAILED, failure_reason="expired_or_canceled_card"))
 
@@ -1235,7 +1239,7 @@ def test_a_refund_that_the_bank_sends_back_may_be_refunded_again() -> None:
 @pytest.mark.parametrize(
     ("status", "made"), [(status, status) for status in RefundStatus], ids=[status.value for status in RefundStatus]
 )
-def test_a_refund_made_in_the_dashboard_is_found_in_any_status(status: RefundStatus, made: RefundStatus) -> None:
+def test_a_dashboard_refund_is_recorded_in_any_status(status: RefundStatus, made: RefundStatus) -> None:
     life = a_paid_life()
     facts = life.sees_refund(a_refund(status, "10.00", reason="duplicate"))
     refund = life.payment.refunds[0]
@@ -1249,7 +1253,7 @@ def test_a_refund_made_in_the_dashboard_is_found_in_any_status(status: RefundSta
     )
 
 
-def test_a_dashboard_refund_with_a_strange_id_of_ours_is_found_by_the_gateways() -> None:
+def test_a_dashboard_refund_with_an_unknown_id_in_its_metadata_is_found_by_the_gateways_id() -> None:
     life = a_paid_life()
     life.sees_refund(a_refund(RefundStatus.PENDING, "10.00"))
     facts = life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "10.00", metadata={"refund_id": "rf_other"}))
@@ -1257,13 +1261,13 @@ def test_a_dashboard_refund_with_a_strange_id_of_ours_is_found_by_the_gateways()
     assert kinds(facts) == ["RefundMoved"]
 
 
-def test_dashboard_refunds_may_give_back_all_that_was_captured() -> None:
+def test_dashboard_refunds_may_add_up_to_the_captured_amount() -> None:
     life = a_refunded_life(amount="60.00")
 
     assert kinds(life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "40.00", id="re_2"))) == ["RefundFound"]
 
 
-def test_a_lost_refund_may_be_found_whatever_is_left() -> None:
+def test_a_failed_dashboard_refund_is_recorded_even_without_anything_left_to_refund() -> None:
     life = a_refunded_life()
 
     assert kinds(life.sees_refund(a_refund(RefundStatus.FAILED, id="re_2"))) == ["RefundFound"]
@@ -1279,7 +1283,9 @@ REFUND_DRIFTS: list[tuple[Callable[[], Life], RefundReport, str]] = [
 
 
 @pytest.mark.parametrize(("life", "report", "code"), REFUND_DRIFTS)
-def test_a_refund_that_cannot_be_true_is_drift_once(life: Callable[[], Life], report: RefundReport, code: str) -> None:
+def test_an_impossible_refund_is_recorded_as_drift_once(
+    life: Callable[[], Life], report: RefundReport, code: str
+) -> None:
     drifted = life()
     before = drifted.payment
     found = drift_codes(drifted.sees_refund(report))
@@ -1300,7 +1306,7 @@ def test_a_refund_that_cannot_be_true_is_drift_once(life: Callable[[], Life], re
         ),
     ],
 )
-def test_more_than_was_captured_that_left_at_the_gateway_is_booked_with_one_alert(
+def test_dashboard_refunds_above_the_captured_amount_are_recorded_with_one_alert(
     life: Callable[[], Life], report: RefundReport, paid_out: str
 ) -> None:
     overpaid = life()
@@ -1314,14 +1320,14 @@ def test_more_than_was_captured_that_left_at_the_gateway_is_booked_with_one_aler
     assert overpaid.payment.refundable.quote(NOW, None).reason is QuoteReason.NOTHING_LEFT
 
 
-def test_all_that_was_captured_may_have_left_without_an_alert() -> None:
+def test_refunds_of_exactly_the_captured_amount_raise_no_alert() -> None:
     life = a_refunded_life(amount="60.00")
     life.sees_dispute(a_dispute(DisputeStatus.LOST, "40.00", amount=usd("40.00")))
 
     assert decide.paid_out_beyond(life.payment) == ()
 
 
-def test_a_refund_that_the_gateway_has_not_answered_for_has_not_left() -> None:
+def test_a_refund_without_a_response_does_not_count_as_paid_out() -> None:
     life = a_paid_life()
     life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "60.00"))
     requested = ev.RefundRequested(
@@ -1348,7 +1354,7 @@ def a_partly_captured_life() -> Life:
     return life
 
 
-def test_the_release_of_held_money_that_is_listed_as_a_refund_is_not_booked() -> None:
+def test_a_release_of_held_money_that_is_listed_as_a_refund_is_not_booked() -> None:
     life = a_partly_captured_life()
     report = a_refund(RefundStatus.SUCCEEDED, "5.00")
 
@@ -1361,13 +1367,13 @@ def test_the_release_of_held_money_that_is_listed_as_a_refund_is_not_booked() ->
     "report",
     [a_refund(RefundStatus.SUCCEEDED, "5.01"), a_refund(RefundStatus.SUCCEEDED, "5.00", metadata={"refund_id": "x"})],
 )
-def test_more_than_was_not_captured_or_a_refund_with_our_metadata_is_no_release(report: RefundReport) -> None:
+def test_a_refund_above_the_uncaptured_amount_or_with_metadata_is_not_a_release(report: RefundReport) -> None:
     life = a_partly_captured_life()
 
     assert kinds(life.sees_refund(report)) == ["RefundFound"]
 
 
-def test_the_releases_of_a_payment_are_no_more_than_what_was_not_captured() -> None:
+def test_releases_add_up_to_at_most_the_uncaptured_amount() -> None:
     life = a_partly_captured_life()
     facts = [life.sees_refund(a_refund(RefundStatus.SUCCEEDED, "3.00", id=f"re_{number}")) for number in range(2)]
 
@@ -1377,7 +1383,7 @@ def test_the_releases_of_a_payment_are_no_more_than_what_was_not_captured() -> N
 # --- news of disputes --------------------------------------------------------------------------------------------
 
 
-def test_a_dispute_opens_and_takes_its_money() -> None:
+def test_an_opened_dispute_withdraws_its_amount() -> None:
     life = a_paid_life()
     facts = life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW))
     dispute = life.payment.dispute
@@ -1388,11 +1394,11 @@ def test_a_dispute_opens_and_takes_its_money() -> None:
     assert (dispute.evidence_due_by, dispute.reason) == (NOW, "fraudulent")
 
 
-def test_an_inquiry_takes_no_money() -> None:
+def test_an_inquiry_withdraws_nothing() -> None:
     assert kinds(a_paid_life().sees_dispute(a_dispute(DisputeStatus.WARNING_NEEDS_RESPONSE))) == ["DisputeOpened"]
 
 
-def test_a_dispute_may_come_before_the_news_of_success() -> None:
+def test_a_dispute_may_be_reported_before_the_success() -> None:
     assert kinds(linked().sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE)))[0] == "DisputeOpened"
 
 
@@ -1412,7 +1418,7 @@ def a_disputed_life(withdrawn: str = "100.00") -> Life:
         (a_dispute(DisputeStatus.NEEDS_RESPONSE, "0.00"), ["DisputeFundsMoved"]),
     ],
 )
-def test_a_dispute_moves_and_gives_its_money_back(report: Any, names: list[str]) -> None:
+def test_a_dispute_that_is_won_returns_its_amount(report: Any, names: list[str]) -> None:
     life = a_disputed_life()
     facts = life.sees_dispute(report)
     dispute = life.payment.dispute_by_id("du_1")
@@ -1425,7 +1431,7 @@ def test_a_dispute_moves_and_gives_its_money_back(report: Any, names: list[str])
 @pytest.mark.parametrize("due_by", [NOW, NOW + timedelta(days=9), None])
 @pytest.mark.parametrize("first", [NOW + timedelta(days=7), None])
 @pytest.mark.parametrize("amount", [PRICE, usd("60.00")])
-def test_a_dispute_gets_another_deadline_or_amount_without_moving(
+def test_the_deadline_or_amount_of_a_dispute_changes_without_its_status(
     first: datetime | None, due_by: datetime | None, amount: Money
 ) -> None:
     life = a_paid_life()
@@ -1443,7 +1449,7 @@ def test_a_dispute_gets_another_deadline_or_amount_without_moving(
     assert (dispute.evidence_due_by, dispute.amount, dispute.status) == (newest, amount, DisputeStatus.NEEDS_RESPONSE)
 
 
-def test_a_dispute_that_moves_brings_its_deadline_and_its_amount_along() -> None:
+def test_a_change_of_status_also_changes_deadline_and_amount() -> None:
     life = a_disputed_life()
     report = a_dispute(DisputeStatus.UNDER_REVIEW, "100.00", evidence_due_by=NOW)
 
@@ -1456,7 +1462,7 @@ def test_a_dispute_that_moves_brings_its_deadline_and_its_amount_along() -> None
     assert (lost.payment.withdrawn, lost.payment.taken_by_disputes) == (usd("60.00"), usd("60.00"))
 
 
-def test_a_dispute_that_goes_back_within_its_stage_is_booked_as_it_was_read() -> None:
+def test_a_dispute_that_returns_to_an_earlier_status_of_its_stage_is_recorded_as_read() -> None:
     life = a_disputed_life()
     life.sees_dispute(a_dispute(DisputeStatus.UNDER_REVIEW, "100.00", evidence_due_by=NOW))
     due_by = NOW + timedelta(days=1)
@@ -1475,7 +1481,7 @@ def test_a_dispute_that_goes_back_within_its_stage_is_booked_as_it_was_read() ->
         (a_dispute(DisputeStatus.WARNING_CLOSED, "100.00"), ["illegal_transition"]),
     ],
 )
-def test_a_dispute_that_is_not_understood_is_booked_and_holds_its_amount_with_one_drift(
+def test_an_unknown_or_impossible_dispute_status_is_recorded_and_holds_its_amount_with_one_drift(
     report: Any, codes: list[str]
 ) -> None:
     life = a_disputed_life()
@@ -1513,7 +1519,7 @@ def test_a_fresh_read_settles_an_unknown_outcome_in_these_states(
     assert settles == conclusive
 
 
-def test_an_intent_that_waited_for_authentication_before_tells_nothing_of_a_second_charge() -> None:
+def test_an_intent_that_waited_for_authentication_before_the_call_does_not_settle_it() -> None:
     life = linked()
     life.sees(an_intent(S.REQUIRES_ACTION))
 
@@ -1521,7 +1527,7 @@ def test_an_intent_that_waited_for_authentication_before_tells_nothing_of_a_seco
 
 
 @pytest.mark.parametrize(("charge", "conclusive"), [("ch_9", True), ("ch_1", False), (None, False)])
-def test_a_failed_charge_settles_a_charge_only_when_it_is_a_new_one(charge: str | None, conclusive: bool) -> None:
+def test_only_a_new_failed_charge_settles_an_unknown_charge(charge: str | None, conclusive: bool) -> None:
     life = linked()
     life.sees(refused(charge="ch_1"))
     life.charges(key="key_2")
@@ -1544,7 +1550,7 @@ def a_canceled_life() -> Life:
         (ev.Purpose.END_ATTEMPTS, ()),
     ],
 )
-def test_a_booking_is_closed_when_its_payment_was_canceled_for_that(purpose: ev.Purpose, facts: decide.Facts) -> None:
+def test_a_booking_is_closed_when_its_payment_was_canceled_for_that(purpose: ev.Purpose, facts: decide.Events) -> None:
     life = a_canceled_life()
 
     assert decide.release_after(an_operation(CANCEL, purpose), life.payment, life.booking) == facts
@@ -1573,7 +1579,7 @@ def test_a_closed_booking_is_not_closed_again() -> None:
         ((ev.BookingReleased(status="expired"), ev.MethodRequired()), BookingStatus.EXPIRED),
     ],
 )
-def test_a_booking_follows_the_facts_of_its_payment(facts: decide.Facts, status: BookingStatus) -> None:
+def test_a_bookings_status_follows_the_events_of_its_payment(facts: decide.Events, status: BookingStatus) -> None:
     assert decide.booking_after(a_booking(), facts) is status
 
 
@@ -1586,7 +1592,7 @@ def test_a_booking_follows_the_facts_of_its_payment(facts: decide.Facts, status:
         ((ev.BookingReleased(status="expired", reason="attempts_exhausted"),), EndReason.ATTEMPTS_EXHAUSTED),
     ],
 )
-def test_so_does_the_reason_of_its_end(facts: decide.Facts, reason: EndReason | None) -> None:
+def test_so_does_the_reason_of_its_end(facts: decide.Events, reason: EndReason | None) -> None:
     assert decide.end_reason_after(a_booking(), facts) is reason
 
 
@@ -1597,34 +1603,34 @@ def not_canceled(purpose: ev.Purpose) -> ev.DriftFound:
     return ev.DriftFound(code="cancel_refused", detail=f"pi_1: odd ({purpose.value})")
 
 
-def gives_up(life: Life, purpose: ev.Purpose, report: IntentReport | None) -> decide.Facts:
-    return decide.give_up(life.payment, an_operation(CANCEL, purpose), "odd", report)
+def gives_up(life: Life, purpose: ev.Purpose, report: IntentReport | None) -> decide.Events:
+    return decide.abandon(life.payment, an_operation(CANCEL, purpose), "odd", report)
 
 
 @pytest.mark.parametrize("purpose", [EXPIRES, ev.Purpose.END_ATTEMPTS, ev.Purpose.CANCEL_BOOKING])
-def test_a_payment_is_given_up_whose_intent_is_gone(purpose: ev.Purpose) -> None:
+def test_a_payment_whose_intent_is_deleted_is_closed(purpose: ev.Purpose) -> None:
     assert gives_up(linked(), purpose, None) == (not_canceled(purpose), ev.PaymentCanceled())
 
 
 @pytest.mark.parametrize("purpose", [ev.Purpose.PAY, ev.Purpose.CAPTURE, ev.Purpose.REFUND, ev.Purpose.CANCEL_PAYMENT])
-def test_what_closes_no_booking_and_ends_no_attempts_gives_no_payment_up(purpose: ev.Purpose) -> None:
+def test_only_closing_a_booking_or_the_last_attempt_abandons_a_payment(purpose: ev.Purpose) -> None:
     assert gives_up(linked(), purpose, None) == ()
 
 
-def test_a_payment_whose_attempts_are_used_up_has_failed_when_it_is_given_up() -> None:
+def test_an_abandoned_payment_without_attempts_left_has_failed() -> None:
     life = linked(max_attempts=1)
     life.is_declined()
 
     assert gives_up(life, ev.Purpose.END_ATTEMPTS, None) == (not_canceled(ev.Purpose.END_ATTEMPTS), ev.PaymentFailed())
 
 
-def test_a_payment_is_given_up_whose_intent_is_not_believed() -> None:
+def test_a_payment_whose_intent_contradicts_it_is_closed() -> None:
     report = an_intent(S.REQUIRES_PAYMENT_METHOD, usd("99.00"))
 
     assert gives_up(linked(), EXPIRES, report) == (not_canceled(EXPIRES), ev.PaymentCanceled())
 
 
-def test_a_refusal_that_the_intent_does_not_explain_is_noted_before_the_payment_is_given_up() -> None:
+def test_the_first_unexplained_refusal_is_drift_and_the_second_closes_the_payment() -> None:
     life, report = linked(), an_intent(S.REQUIRES_PAYMENT_METHOD)
 
     first = life.happens(*gives_up(life, EXPIRES, report))
@@ -1632,7 +1638,7 @@ def test_a_refusal_that_the_intent_does_not_explain_is_noted_before_the_payment_
     assert (first, gives_up(life, EXPIRES, report)) == ((not_canceled(EXPIRES),), (ev.PaymentCanceled(),))
 
 
-def test_a_refusal_of_another_canceling_does_not_count_as_the_first() -> None:
+def test_a_refusal_of_another_cancellation_does_not_count_as_the_first() -> None:
     life, report = linked(), an_intent(S.REQUIRES_PAYMENT_METHOD)
     life.happens(*gives_up(life, ev.Purpose.CANCEL_BOOKING, report))
 
@@ -1640,34 +1646,34 @@ def test_a_refusal_of_another_canceling_does_not_count_as_the_first() -> None:
 
 
 @pytest.mark.parametrize(("purpose", "given_up"), [(EXPIRES, False), (ev.Purpose.CANCEL_BOOKING, True)])
-def test_held_money_is_given_up_with_a_booking_that_is_canceled_only(purpose: ev.Purpose, given_up: bool) -> None:
+def test_held_money_is_abandoned_only_when_its_booking_is_canceled(purpose: ev.Purpose, given_up: bool) -> None:
     assert bool(gives_up(a_held_life(), purpose, None)) is given_up
 
 
 @pytest.mark.parametrize("status", [S.PROCESSING, S.SUCCEEDED, S.CANCELED])
 @pytest.mark.parametrize("purpose", [EXPIRES, ev.Purpose.CANCEL_BOOKING])
-def test_a_payment_is_not_given_up_whose_intent_explains_the_refusal(status: S, purpose: ev.Purpose) -> None:
+def test_a_payment_whose_intent_explains_the_refusal_is_not_abandoned(status: S, purpose: ev.Purpose) -> None:
     life, report = linked(), an_intent(status)
     life.sees(report)
 
     assert gives_up(life, purpose, report) == ()
 
 
-def test_a_payment_is_not_given_up_while_a_call_is_in_flight() -> None:
+def test_a_payment_is_not_abandoned_while_a_call_is_in_flight() -> None:
     life = linked()
     life.charges()
 
     assert gives_up(life, EXPIRES, None) == ()
 
 
-def test_a_hold_that_the_gateway_refuses_to_release_is_noted_and_left() -> None:
+def test_a_hold_that_the_gateway_refuses_to_release_is_recorded_as_drift_once() -> None:
     life, report = a_canceled_life(), an_intent(S.REQUIRES_CAPTURE)
     noted = life.happens(*gives_up(life, ev.Purpose.RELEASE_HOLD, report))
 
     assert noted == (ev.DriftFound(code="release_refused", detail="pi_1: odd (release_hold)"),)
-    assert not decide.holds_in_vain(life.payment, report)
+    assert not decide.has_stale_authorization(life.payment, report)
 
 
 @pytest.mark.parametrize("report", [None, an_intent(S.CANCELED)])
-def test_a_hold_that_is_gone_leaves_nothing_to_note(report: IntentReport | None) -> None:
+def test_a_hold_that_ended_meanwhile_is_not_recorded_as_drift(report: IntentReport | None) -> None:
     assert gives_up(a_canceled_life(), ev.Purpose.RELEASE_HOLD, report) == ()

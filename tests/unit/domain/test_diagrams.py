@@ -1,4 +1,4 @@
-"""docs/lifecycles.md says what the tables say."""
+"""The diagrams in docs/lifecycles.md agree with the tables."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from tools import diagrams
 
 
-def test_the_page_is_printed_from_the_tables() -> None:
+def test_the_page_is_generated_from_the_tables() -> None:
     written = diagrams.PAGE.read_text(encoding="utf-8")
 
     assert written == diagrams.page(), "docs/lifecycles.md is stale: run `make docs`"

@@ -1,4 +1,4 @@
-"""What disputes take from our balance, by their transactions; and what is held where a report is not understood."""
+"""Amounts that disputes withdraw, by their transactions, and amounts held for reports that are not understood."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -41,7 +41,7 @@ D = DisputeStatus
         (["0.00", "-100.00", "0.00"], "100.00", "100.00"),
     ],
 )
-def test_a_debit_withdraws_the_disputed_amount_and_a_credit_brings_its_share_back(
+def test_a_debit_withdraws_the_disputed_amount_and_a_credit_returns_its_share(
     amounts: list[str], held: str, held_when_won: str
 ) -> None:
     settled = movements(*amounts, currency="eur")
@@ -53,8 +53,8 @@ def test_a_debit_withdraws_the_disputed_amount_and_a_credit_brings_its_share_bac
 @pytest.mark.parametrize(
     ("disputed", "debit", "credit", "left"),
     [
-        (5, 200, 100, 3),  # 2.5 come back: 2, the even one
-        (15, 200, 100, 7),  # 7.5 come back: 8, the even one
+        (5, 200, 100, 3),  # 2.5 are returned: rounded to 2, the even one
+        (15, 200, 100, 7),  # 7.5 are returned: rounded to 8, the even one
         (25, 200, 100, 13),
         (1, 2, 1, 1),
         (3, 2, 1, 1),
@@ -76,7 +76,7 @@ DISPUTED = st.builds(Money, st.integers(1, 10**6), st.sampled_from([Currency.USD
 
 @given(MOVED, DISPUTED, st.booleans())
 @settings(max_examples=200)
-def test_no_transactions_withdraw_less_than_nothing_or_more_than_is_disputed(
+def test_the_withdrawn_amount_is_never_negative_nor_above_the_disputed_amount(
     moved: list[DisputeMovement], disputed: Money, won: bool
 ) -> None:
     held = withdrawn_by(moved, disputed, won=won)
@@ -90,7 +90,7 @@ def test_no_transactions_withdraw_less_than_nothing_or_more_than_is_disputed(
 
 @given(st.integers(1, 10**6), st.lists(st.integers(1, 10**5), max_size=5), DISPUTED)
 @settings(max_examples=200)
-def test_credits_bring_back_their_shares_of_the_last_debit(debit: int, credits: list[int], disputed: Money) -> None:
+def test_credits_return_their_shares_of_the_last_debit(debit: int, credits: list[int], disputed: Money) -> None:
     first = DisputeMovement(amount=-debit * 2, currency="eur")
     moved = [first, *(DisputeMovement(amount=amount, currency="eur") for amount in (-debit, *credits))]
 
@@ -137,7 +137,7 @@ def test_no_currency_makes_a_dispute_larger_than_its_payment(minor: int, rate: D
 
 
 def settled_in_eur(status: DisputeStatus, *amounts: str) -> Life:
-    """A dispute over all of a payment in usd, with these transactions in eur."""
+    """Return a dispute over the whole of a usd payment, with these transactions in eur."""
     life = a_paid_life()
     for last in range(1, len(amounts)):
         moved = movements(*amounts[:last], currency="eur", rate="0.92")
@@ -154,14 +154,14 @@ def test_a_dispute_that_is_won_at_another_rate_holds_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", [D.LOST, D.PREVENTED])
-def test_of_a_dispute_that_ended_against_us_the_share_that_did_not_come_back_stays_taken(status: DisputeStatus) -> None:
+def test_the_unreturned_share_of_a_lost_dispute_stays_withdrawn(status: DisputeStatus) -> None:
     life = settled_in_eur(status, "-92.00", "23.00")
 
     assert (life.payment.withdrawn, life.payment.taken_by_disputes) == (usd("75.00"), usd("75.00"))
     assert life.payment.refundable.remaining(NOW) == usd("25.00")
 
 
-def test_a_dispute_that_was_lost_and_is_won_later_gives_its_money_back() -> None:
+def test_a_lost_dispute_that_is_won_on_appeal_returns_its_amount() -> None:
     life = a_paid_life()
     life.sees_dispute(a_dispute(D.LOST, "100.00"))
     lost = life.payment.refundable.remaining(NOW)
@@ -173,7 +173,7 @@ def test_a_dispute_that_was_lost_and_is_won_later_gives_its_money_back() -> None
 
 @pytest.mark.parametrize("status", [D.APPEAL_NEEDS_RESPONSE, D.APPEAL_UNDER_REVIEW])
 @pytest.mark.parametrize("first", [True, False])
-def test_an_appeal_is_a_dispute_with_a_deadline_of_its_own(status: DisputeStatus, first: bool) -> None:
+def test_an_appeal_is_open_and_has_its_own_deadline(status: DisputeStatus, first: bool) -> None:
     life = a_paid_life()
     if not first:
         life.sees_dispute(a_dispute(D.LOST, "100.00"))
@@ -184,7 +184,7 @@ def test_an_appeal_is_a_dispute_with_a_deadline_of_its_own(status: DisputeStatus
     assert (dispute.taken, life.payment.refundable.remaining(NOW), life.payment.drifts) == (usd("0"), usd("0"), ())
 
 
-def test_money_moves_whatever_the_status_is_called() -> None:
+def test_withdrawals_are_recorded_independent_of_the_status() -> None:
     life = a_paid_life()
     life.sees_dispute(a_dispute(D.NEEDS_RESPONSE, "100.00"))
     life.sees_dispute(a_dispute(D.UNKNOWN, movements=movements("-100.00", "100.00"), status_text="invented"))
@@ -199,7 +199,7 @@ IMPOSSIBLE = [(state, event) for state in D for event in D if DISPUTE[state][eve
 
 @pytest.mark.parametrize(("state", "event"), IMPOSSIBLE, ids=[f"{a.value}-{b.value}" for a, b in IMPOSSIBLE])
 @pytest.mark.parametrize("withdrawn", ["0.00", "40.00"])
-def test_an_impossible_move_is_booked_and_holds_the_disputed_amount_with_one_drift(
+def test_an_impossible_change_of_status_is_recorded_and_holds_the_disputed_amount_with_one_drift(
     state: DisputeStatus, event: DisputeStatus, withdrawn: str
 ) -> None:
     life = a_paid_life()
@@ -236,7 +236,7 @@ def test_an_unknown_status_holds_the_disputed_amount_with_one_drift_and_keeps_th
 
 
 @given(st.sampled_from(IMPOSSIBLE), st.sampled_from(D))
-def test_a_dispute_that_made_an_impossible_move_is_understood_again_when_it_makes_a_possible_one(
+def test_a_possible_change_of_status_clears_the_contradiction_of_an_impossible_one(
     impossible: tuple[DisputeStatus, DisputeStatus], last: DisputeStatus
 ) -> None:
     life = a_paid_life()
@@ -249,7 +249,7 @@ def test_a_dispute_that_made_an_impossible_move_is_understood_again_when_it_make
     assert dispute.held == (PRICE if still or last.is_open_chargeback else usd("0"))
 
 
-def test_disputes_are_held_together_and_none_of_them_twice() -> None:
+def test_the_held_amounts_of_several_disputes_add_up_without_double_counting() -> None:
     life = a_paid_life()
     life.sees_dispute(a_dispute(D.LOST, "20.00", id="du_1", amount=usd("20.00")))
     life.sees_dispute(a_dispute(D.NEEDS_RESPONSE, "30.00", id="du_2", amount=usd("30.00")))
@@ -259,7 +259,7 @@ def test_disputes_are_held_together_and_none_of_them_twice() -> None:
     assert life.payment.refundable.room == usd("50.00")
 
 
-def test_a_dispute_seen_at_once_at_its_end_is_as_one_that_was_followed() -> None:
+def test_a_dispute_first_seen_in_its_final_status_has_the_same_result_as_a_followed_one() -> None:
     for end, moved in ((D.WON, ("-100.00", "100.00")), (D.LOST, ("-100.00",)), (D.PREVENTED, ())):
         followed, late = a_paid_life(), a_paid_life()
         report = a_dispute(end, movements=movements(*moved))

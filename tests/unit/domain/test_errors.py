@@ -1,4 +1,4 @@
-"""Errors: the tree in the docstring is the tree of the classes."""
+"""Errors: the tree in the module's docstring is that of the classes."""
 
 import inspect
 
@@ -23,7 +23,7 @@ CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if is
 
 
 def _drawn() -> set[tuple[str, str]]:
-    """Each class of the drawing with the class it hangs from."""
+    """Return each class of the drawn tree with its base class."""
     branch: list[str] = []
     pairs = set()
     for line in (errors.__doc__ or "").splitlines():
@@ -35,16 +35,16 @@ def _drawn() -> set[tuple[str, str]]:
     return pairs
 
 
-def test_the_drawn_tree_is_the_tree_of_the_classes() -> None:
+def test_the_tree_in_the_docstring_is_that_of_the_classes() -> None:
     assert _drawn() == {(kind.__name__, kind.__bases__[0].__name__) for kind in CLASSES}
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_every_error_says_in_a_sentence_what_it_means(kind: type[PaymentError]) -> None:
+def test_every_error_class_has_a_docstring(kind: type[PaymentError]) -> None:
     assert (kind.__doc__ or "").rstrip().endswith(".")
 
 
-def test_an_error_has_the_code_it_is_given_before_that_of_its_class() -> None:
+def test_a_given_code_takes_precedence_over_that_of_the_class() -> None:
     assert PaymentError("no", code="special").code == "special"
 
 
@@ -66,22 +66,22 @@ def test_an_error_has_the_code_of_its_class_otherwise() -> None:
         (UnknownCurrency("xyz"), "unknown_currency"),
     ],
 )
-def test_an_error_explains_itself(error: PaymentError, code: str) -> None:
+def test_an_error_has_its_code_and_a_message(error: PaymentError, code: str) -> None:
     assert (error.code, str(error)) == (code, error.message)
     assert error.message
 
 
-def test_a_client_can_tell_an_unknown_outcome_from_no_outcome() -> None:
+def test_an_unknown_outcome_is_distinguishable_from_an_unreachable_gateway() -> None:
     assert (OutcomeUnknown().outcome_unknown, TryAgainLater().outcome_unknown) == (True, False)
 
 
-def test_a_declined_card_speaks_in_the_banks_words() -> None:
+def test_a_declined_card_has_the_banks_message() -> None:
     error = CardDeclined(a_decline(code="expired_card", decline_code=None))
 
     assert (error.code, error.message) == ("expired_card", "The bank's own words.")
 
 
-def test_a_declined_card_does_not_tell_a_hidden_reason() -> None:
+def test_a_declined_card_does_not_reveal_a_hidden_reason() -> None:
     error = CardDeclined(a_decline(decline_code="stolen_card"))
 
     assert (error.code, error.message) == ("card_declined", "Your card was declined.")

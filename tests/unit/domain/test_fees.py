@@ -1,4 +1,4 @@
-"""Fees: they add up to the minor unit, whoever pays them and whatever of them comes back."""
+"""Fees: the breakdown adds up to the minor unit, for each payer and each split into refunds."""
 
 import itertools
 from decimal import Decimal
@@ -46,16 +46,14 @@ def test_gross_is_fee_plus_net_to_the_minor_unit(policy: FeePolicy, amount: Mone
 
 
 @given(POLICIES, AMOUNTS)
-def test_the_payer_decides_which_side_is_the_price_of_the_booking(policy: FeePolicy, amount: Money) -> None:
+def test_the_payer_decides_whether_gross_or_net_is_the_price_of_the_booking(policy: FeePolicy, amount: Money) -> None:
     breakdown = policy.of_booking(amount)
 
     assert amount == (breakdown.net if policy.payer is FeePayer.CUSTOMER else breakdown.gross)
 
 
 @given(POLICIES, AMOUNTS, st.integers(1, 1000))
-def test_what_the_customer_is_charged_is_a_multiple_of_the_gateways_step(
-    policy: FeePolicy, amount: Money, step: int
-) -> None:
+def test_the_charge_is_a_multiple_of_the_gateways_step(policy: FeePolicy, amount: Money, step: int) -> None:
     price = amount.rounded_down(step)
     breakdown = policy.of_booking(price, step)
 
@@ -65,17 +63,17 @@ def test_what_the_customer_is_charged_is_a_multiple_of_the_gateways_step(
 
 
 @given(POLICIES, AMOUNTS, st.integers(1, 1000))
-def test_a_fee_on_top_is_half_a_step_for_each_of_its_parts_away_at_most(
+def test_each_part_of_a_fee_on_top_is_rounded_by_at_most_half_a_step(
     policy: FeePolicy, amount: Money, step: int
 ) -> None:
     policy = evolve(policy, payer=FeePayer.CUSTOMER)
     exact, rounded = policy.of_booking(amount).fee, policy.of_booking(amount, step).fee
 
-    assert abs(exact.minor - rounded.minor) <= step + 1  # each part was rounded to the minor unit, too
+    assert abs(exact.minor - rounded.minor) <= step + 1  # each part was also rounded to the minor unit
 
 
 @given(POLICIES, AMOUNTS, st.integers(1, 1000))
-def test_a_fee_that_the_organizer_bears_knows_no_step(policy: FeePolicy, amount: Money, step: int) -> None:
+def test_a_fee_that_the_organizer_pays_is_not_rounded_to_a_step(policy: FeePolicy, amount: Money, step: int) -> None:
     policy = evolve(policy, payer=FeePayer.ORGANIZER)
 
     assert policy.of_booking(amount, step) == policy.of_booking(amount)
@@ -98,7 +96,7 @@ def test_every_part_of_a_fee_on_top_rounds_half_even_to_the_gateways_step(terms:
 
 
 @given(POLICIES, AMOUNTS, st.integers(0, 100))
-def test_a_partial_capture_adds_up_too(policy: FeePolicy, amount: Money, percent: int) -> None:
+def test_the_breakdown_of_a_partial_capture_adds_up(policy: FeePolicy, amount: Money, percent: int) -> None:
     authorized = policy.of_booking(amount)
     captured = authorized.gross.times(Decimal(percent).scaleb(-2))
     breakdown = policy.of_captured(captured, authorized)
@@ -108,7 +106,7 @@ def test_a_partial_capture_adds_up_too(policy: FeePolicy, amount: Money, percent
 
 
 @given(POLICIES, AMOUNTS)
-def test_the_fee_keeps_its_bounds(policy: FeePolicy, amount: Money) -> None:
+def test_the_fee_respects_its_minimum_and_maximum(policy: FeePolicy, amount: Money) -> None:
     unbounded = FeePolicy(rate=policy.rate, fixed=policy.fixed, payer=FeePayer.CUSTOMER).of_booking(amount).fee
     fee = policy.of_booking(amount).fee
     capped = min(unbounded, amount) if policy.payer is FeePayer.ORGANIZER else unbounded
@@ -135,7 +133,7 @@ def test_a_share_is_rounded_as_an_exact_quotient_would_be(whole: int, part: int,
 
 
 @pytest.mark.parametrize(("whole", "part", "share"), [(1, 1, 0), (3, 1, 2), (5, 1, 2), (7, 1, 4)])
-def test_a_share_half_way_goes_to_the_even_neighbour(whole: int, part: int, share: int) -> None:
+def test_a_share_halfway_rounds_to_the_even_neighbor(whole: int, part: int, share: int) -> None:
     assert round_share(whole, part, 2) == share
 
 
@@ -154,13 +152,15 @@ def test_a_share_half_way_goes_to_the_even_neighbour(whole: int, part: int, shar
         ({"rate": Decimal(0)}, "100.00", "100.00", "0.00", "100.00"),
     ],
 )
-def test_a_booking_divides_as_in_the_example(terms: dict[str, Any], price: str, gross: str, fee: str, net: str) -> None:
+def test_a_booking_has_the_breakdown_of_the_documented_example(
+    terms: dict[str, Any], price: str, gross: str, fee: str, net: str
+) -> None:
     breakdown = FeePolicy(**terms).of_booking(usd(price))
 
     assert (breakdown.gross, breakdown.fee, breakdown.net) == (usd(gross), usd(fee), usd(net))
 
 
-def test_the_usual_fee_is_three_percent_that_the_organizer_pays() -> None:
+def test_the_default_fee_is_three_percent_paid_by_the_organizer() -> None:
     breakdown = FeePolicy().of_booking(usd("100.00"))
 
     assert (breakdown.rate, breakdown.payer) == (Decimal("0.03"), FeePayer.ORGANIZER)
@@ -175,14 +175,14 @@ def test_a_fixed_part_is_rounded_to_a_currency_without_decimals() -> None:
     assert FeePolicy(fixed=Decimal("0.60")).of_booking(Money(1000, Currency.JPY)).fee.minor == 31
 
 
-def test_capturing_all_keeps_the_breakdown() -> None:
+def test_a_full_capture_keeps_the_breakdown() -> None:
     policy = FeePolicy(fixed=Decimal("0.30"))
     authorized = FeePolicy().of_booking(usd("100.00"))
 
     assert policy.of_captured(usd("100.00"), authorized) is authorized
 
 
-def test_the_organizers_fee_is_that_of_the_captured_amount() -> None:
+def test_the_organizers_fee_is_computed_from_the_captured_amount() -> None:
     policy = FeePolicy(fixed=Decimal("0.30"))
 
     assert policy.of_captured(usd("50.00"), policy.of_booking(usd("100.00"))).fee == usd("1.80")
@@ -200,7 +200,7 @@ def test_the_customers_fee_is_captured_in_proportion() -> None:
     assert policy.of_captured(usd("51.65"), policy.of_booking(usd("100.00"))).fee == usd("1.65")
 
 
-def test_there_is_no_fee_in_a_charge_of_nothing() -> None:
+def test_a_charge_of_zero_has_no_fee() -> None:
     assert FeePolicy(payer=FeePayer.CUSTOMER).of_booking(usd("0")).fee_in(usd("0")) == usd("0")
 
 
@@ -217,7 +217,7 @@ def test_there_is_no_fee_in_a_charge_of_nothing() -> None:
         {"minimum": Decimal(2), "maximum": Decimal(1)},
     ],
 )
-def test_a_policy_that_cannot_be_is_refused(terms: dict[str, Any]) -> None:
+def test_an_invalid_fee_policy_is_refused(terms: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         FeePolicy(**terms)
 
@@ -229,14 +229,14 @@ def test_the_smallest_fee_may_equal_the_largest() -> None:
 LARGEST = Money(10**MAX_DIGITS - 1, Currency.IDR)
 
 
-def test_a_price_with_its_fee_on_top_is_one_amount_with_the_bound_of_one() -> None:
+def test_a_price_with_its_fee_on_top_has_the_limit_of_a_single_amount() -> None:
     policy = FeePolicy(payer=FeePayer.CUSTOMER)
 
     with pytest.raises(InvalidAmount):
         policy.of_booking(LARGEST)
 
 
-def test_a_fee_is_one_amount_with_the_bound_of_one() -> None:
+def test_a_fee_has_the_limit_of_a_single_amount() -> None:
     policy = FeePolicy(rate=Decimal("0.9999"), fixed=Decimal("999999999.99"))
 
     with pytest.raises(InvalidAmount):

@@ -1,4 +1,4 @@
-"""The fee that goes back: never negative, never above the fee, and to the minor unit whatever fails in between."""
+"""The returned fee: never negative, never above the fee, and exact to the minor unit after any failed refund."""
 
 from decimal import Decimal
 from typing import Any
@@ -24,7 +24,7 @@ CENT_FEE = Terms(price=200, rate=Decimal("0.005"), fee=RETURNED)
 @pytest.mark.parametrize("started", [False, True])
 @pytest.mark.parametrize("end", ["refused", "failed"])
 @pytest.mark.parametrize("fee", [KEPT, RETURNED])
-def test_a_full_cancellation_whose_refund_failed_gives_its_fee_back_before_the_event_and_after(
+def test_a_full_cancellation_with_a_failed_refund_returns_its_fee_before_and_after_the_event(
     started: bool, end: Any, fee: FeeOnRefund
 ) -> None:
     story = Story(Terms(fee=fee))
@@ -37,7 +37,7 @@ def test_a_full_cancellation_whose_refund_failed_gives_its_fee_back_before_the_e
     assert (story.numbers["owed"], story.numbers["owed_fee"]) == ("0.00", "0.00")
 
 
-def test_the_parts_of_a_fee_of_one_cent_add_up_to_it_though_a_refund_failed() -> None:
+def test_the_parts_of_a_fee_of_one_cent_add_up_after_a_failed_refund() -> None:
     story = Story(CENT_FEE)
     story.asks(100)
     story.fails_late()
@@ -48,7 +48,7 @@ def test_the_parts_of_a_fee_of_one_cent_add_up_to_it_though_a_refund_failed() ->
     assert all(refund.fee_refunded >= usd("0") for refund in story.payment.refunds)
 
 
-def test_six_refunds_that_fail_give_no_fee_back() -> None:
+def test_failed_refunds_return_no_fee() -> None:
     story = Story(CENT_FEE)
     for _ in range(6):
         assert story.asks(200, "failed") is None
@@ -59,7 +59,7 @@ def test_six_refunds_that_fail_give_no_fee_back() -> None:
     assert [refund.fee_refunded for refund in story.payment.refunds] == [usd("0.01")] * 7
 
 
-def test_no_refund_is_told_a_negative_fee() -> None:
+def test_no_refund_has_a_negative_fee() -> None:
     story = Story(CENT_FEE)
     for minor, end in ((100, "succeeded"), (50, "succeeded"), (50, "failed"), (30, "succeeded"), (20, "succeeded")):
         assert story.asks(minor, end) is None  # type: ignore[arg-type]
@@ -74,7 +74,7 @@ def test_no_refund_is_told_a_negative_fee() -> None:
     ("payer", "first", "rest", "fee"),
     [(FeePayer.CUSTOMER, "100.00", "3.00", "3.00"), (FeePayer.ORGANIZER, "100.00", "0.00", "0.00")],
 )
-def test_when_the_organizer_cancels_the_kept_fee_is_owed_to_customers_who_had_taken_everything_back(
+def test_when_the_organizer_cancels_a_fee_kept_by_an_earlier_refund_is_refunded(
     payer: FeePayer, first: str, rest: str, fee: str
 ) -> None:
     story = Story(Terms(payer=payer))
@@ -87,7 +87,7 @@ def test_when_the_organizer_cancels_the_kept_fee_is_owed_to_customers_who_had_ta
     assert story.payment.fee_returned == usd(fee)
 
 
-def test_what_an_operator_gives_back_above_the_net_is_the_customers_own_fee() -> None:
+def test_an_override_above_the_net_returns_the_customers_fee() -> None:
     story = Story(Terms(payer=FeePayer.CUSTOMER))
     story.starts()
 
@@ -112,7 +112,7 @@ def asks_in_parts(story: Story, parts: list[tuple[int, Any, bool]]) -> None:
 
 
 def asks_until_nothing_is_left(story: Story) -> None:
-    story.sends()  # what the gateway refused for a dispute that our books do not have waits for the next look
+    story.sends()  # a refund refused because of an unrecorded dispute is sent in the next pass
     for _ in range(20):
         if story.asks(override=False) is not None:
             return
@@ -120,7 +120,7 @@ def asks_until_nothing_is_left(story: Story) -> None:
 
 @given(NO_TIERS, SHARES)
 @settings(max_examples=150)
-def test_a_fee_that_is_returned_adds_up_when_everything_went_back(terms: Terms, parts: Any) -> None:
+def test_a_returned_fee_adds_up_after_a_full_refund(terms: Terms, parts: Any) -> None:
     story = Story(evolve(terms, fee=RETURNED))
     asks_in_parts(story, parts)
     asks_until_nothing_is_left(story)
@@ -132,7 +132,7 @@ def test_a_fee_that_is_returned_adds_up_when_everything_went_back(terms: Terms, 
 
 @given(TERMS, SHARES, st.booleans(), SHARES, st.sampled_from(ENDS))
 @settings(max_examples=150)
-def test_the_fee_adds_up_when_everything_went_back_by_a_full_cancellation(
+def test_the_fee_adds_up_after_a_full_cancellation(
     terms: Terms, before: Any, started: bool, after: Any, end: Any
 ) -> None:
     story = Story(terms)
@@ -146,7 +146,7 @@ def test_the_fee_adds_up_when_everything_went_back_by_a_full_cancellation(
     asks_until_nothing_is_left(story)
 
     assert story.payment.given_back.amount == story.payment.captured
-    # Who had taken everything back before the cancellation got the organizer's fee by nobody's promise.
+    # After a full refund before the cancellation, no promise includes the organizer's fee.
     if not had_all or terms.fee is RETURNED:
         assert story.payment.fee_returned == story.payment.breakdown.fee
 
@@ -154,7 +154,7 @@ def test_the_fee_adds_up_when_everything_went_back_by_a_full_cancellation(
 @given(NO_TIERS, SHARES)
 @example(Terms(price=2), [(1, "succeeded", False), (1, "charge_disputed", False)])
 @settings(max_examples=100)
-def test_of_a_fee_that_is_kept_nothing_goes_back(terms: Terms, parts: Any) -> None:
+def test_a_kept_fee_is_not_returned(terms: Terms, parts: Any) -> None:
     story = Story(evolve(terms, fee=KEPT, tiers=(RefundTier(hours_before=1, percent=Decimal(100)),)))
     asks_in_parts(story, parts)
     asks_until_nothing_is_left(story)

@@ -39,7 +39,7 @@ PAYMENT_EVENTS = [
     "started", "method required", "method attached", "action required", "processing", "authorized", "succeeded",
     "attempt refused", "attempts exhausted", "canceled",
 ]  # fmt: skip
-# Stripe's lifecycle page, with skipped steps allowed; a hold only ends in money or nothing; success is the end.
+# Stripe's lifecycle page, with skipped steps allowed; a hold ends captured or canceled; success is final.
 PAYMENT_GRID = """
     -  m ! ! ! ! ! ! ! ! !
     m  ! . c a p h s m f x
@@ -74,9 +74,8 @@ DISPUTE_EVENTS = [
     "warning_needs_response", "warning_under_review", "warning_closed", "needs_response", "under_review", "won", "lost",
     "prevented", "appeal_needs_response", "appeal_under_review", "unknown",
 ]  # fmt: skip
-# Inquiry, chargeback, appeal: a later stage never leads back to an earlier one. Within a stage a dispute goes to and
-# fro. Only a lost one is appealed, only a prevented one may be lost after all, and any status may give way to one that
-# is not known.
+# Inquiry, chargeback, appeal: no move leads back to an earlier stage. Within a stage a dispute moves both ways.
+# Only a lost dispute is appealed, only a prevented one may still be lost, and any status may change to an unknown one.
 DISPUTE_GRID = """
     -  i j k n u w l v a b ?
     i  . j k n u w l v a b ?
@@ -120,7 +119,7 @@ TABLES: list[tuple[Table, type[Enum], type[Enum]]] = [
 TABLE_NAMES = ["payment", "refund", "dispute"]
 
 
-def test_every_pair_is_what_the_second_notation_says() -> None:
+def test_every_pair_agrees_with_the_second_notation() -> None:
     for cell in CELLS:
         table, state, event, expected = cell.values
         with row(cell.id):
@@ -147,7 +146,7 @@ def test_a_move_names_the_next_state() -> None:
     assert move(PAYMENT, S.PROCESSING, PaymentEvent.SUCCEEDED) is S.SUCCEEDED
 
 
-def test_news_without_effect_names_no_state() -> None:
+def test_an_event_without_effect_returns_none() -> None:
     assert move(PAYMENT, S.SUCCEEDED, PaymentEvent.SUCCEEDED) is None
 
 
@@ -163,22 +162,22 @@ def test_an_illegal_pair_raises(table: Any, state: Any, event: Any, expected: st
 
 
 @pytest.mark.parametrize("event", PaymentEvent)
-def test_nothing_leads_out_of_succeeded(event: PaymentEvent) -> None:
+def test_no_event_leaves_the_state_succeeded(event: PaymentEvent) -> None:
     assert PAYMENT[S.SUCCEEDED][event] in (NO_EFFECT, ILLEGAL)
 
 
 @pytest.mark.parametrize("status", [status for status in S if status is not S.SUCCEEDED])
-def test_a_success_is_always_booked(status: PaymentStatus) -> None:
+def test_a_success_is_recorded_in_every_state(status: PaymentStatus) -> None:
     assert move(PAYMENT, status, PaymentEvent.SUCCEEDED) is S.SUCCEEDED
 
 
-def test_a_refund_may_fall_from_succeeded_to_failed() -> None:
+def test_a_refund_may_move_from_succeeded_to_failed() -> None:
     assert move(REFUND, R.SUCCEEDED, RefundEvent.FAILED) is R.FAILED
 
 
 @pytest.mark.parametrize("status", [R.FAILED, R.CANCELED])
 @pytest.mark.parametrize("event", RefundEvent)
-def test_a_lost_refund_never_moves_again(status: RefundStatus, event: RefundEvent) -> None:
+def test_a_failed_or_canceled_refund_is_final(status: RefundStatus, event: RefundEvent) -> None:
     assert REFUND[status][event] in (NO_EFFECT, ILLEGAL)
 
 
@@ -191,7 +190,7 @@ SETTLED_MOVES = [
 
 
 @pytest.mark.parametrize(("status", "moves"), SETTLED_MOVES)
-def test_a_settled_dispute_moves_only_where_the_card_networks_go_on(
+def test_a_settled_dispute_moves_only_as_the_card_networks_allow(
     status: DisputeStatus, moves: set[DisputeStatus]
 ) -> None:
     reached = {event for event, entry in DISPUTE[status].items() if entry not in (NO_EFFECT, ILLEGAL)}
@@ -200,11 +199,11 @@ def test_a_settled_dispute_moves_only_where_the_card_networks_go_on(
 
 
 @pytest.mark.parametrize(("table", "states", "events"), TABLES, ids=TABLE_NAMES)
-def test_no_news_makes_a_thing_new_again(table: Table, states: type[Enum], events: type[Enum]) -> None:
+def test_no_event_leads_back_to_a_new_object(table: Table, states: type[Enum], events: type[Enum]) -> None:
     assert None not in {entry for row in table.values() for entry in row.values()}
 
 
-# Commands: y admits; the letters of the denials are below.
+# Commands: y is allowed; the letters of the denials are below.
 DENIALS = {
     "y": None, "P": Denial.ALREADY_PAID, "A": Denial.ALREADY_AUTHORIZED, "B": Denial.PAYMENT_PROCESSING,
     "X": Denial.PAYMENT_CANCELED, "E": Denial.ATTEMPTS_EXHAUSTED, "N": Denial.NOT_AUTHORIZED, "U": Denial.NOT_PAID,
@@ -229,19 +228,21 @@ COMMAND_CELLS = [
 ]
 
 
-def test_every_state_answers_every_command() -> None:
+def test_every_state_allows_or_denies_every_command() -> None:
     answered = {(status, command) for status, row in COMMANDS.items() for command in row}
 
     assert answered == {(status, command) for status in S for command in Command}
 
 
 @pytest.mark.parametrize(("status", "command", "denial"), COMMAND_CELLS)
-def test_each_state_admits_or_denies_as_written(status: PaymentStatus, command: Command, denial: Denial | None) -> None:
+def test_each_state_allows_the_commands_in_the_second_notation(
+    status: PaymentStatus, command: Command, denial: Denial | None
+) -> None:
     assert COMMANDS[status][command] is denial
 
 
 @pytest.mark.parametrize(("status", "command"), [cell[:2] for cell in COMMAND_CELLS if cell[2] is None])
-def test_an_admitted_command_is_not_refused(status: PaymentStatus, command: Command) -> None:
+def test_an_allowed_command_does_not_raise(status: PaymentStatus, command: Command) -> None:
     require(status, command)
 
     assert COMMANDS[status][command] is None
@@ -257,15 +258,15 @@ def test_a_denied_command_raises_the_reason(status: PaymentStatus, command: Comm
     assert (type(refused.value), refused.value.code, refused.value.message) == (kind, denial.code, denial.message)
 
 
-def test_denials_have_codes_of_their_own() -> None:
+def test_each_denial_has_a_distinct_code() -> None:
     assert len({denial.code for denial in Denial}) == len(Denial)
 
 
-def test_money_may_still_come_while_a_payment_is_open() -> None:
+def test_a_payment_is_open_in_the_states_that_may_still_collect_money() -> None:
     assert {status for status in S if not status.is_open} == {S.SUCCEEDED, S.CANCELED, S.FAILED}
 
 
-def test_the_customer_is_awaited_in_the_first_three_states() -> None:
+def test_the_first_three_states_wait_for_the_customer() -> None:
     waiting = {status for status in S if status.awaits_customer}
 
     assert waiting == {S.REQUIRES_PAYMENT_METHOD, S.REQUIRES_CONFIRMATION, S.REQUIRES_ACTION}

@@ -1,4 +1,4 @@
-"""A verdict belongs to the attempt with the payment method that it names, whoever made that attempt."""
+"""A verdict belongs to the attempt with its payment method, whether server or client made that attempt."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.unit.domain.lives import NOW, Life, a_decline, a_failure, a_life, a_s
 
 
 def waiting(method: str = "pm_1A", seen: str = "pm_1A") -> Life:
-    """A payment whose method waits for its authentication."""
+    """Return a payment whose method waits for its authentication."""
     life = a_life()
     life.charges(method=method)
     life.sees(an_intent(S.REQUIRES_ACTION, payment_method_id=seen))
@@ -22,13 +22,13 @@ def waiting(method: str = "pm_1A", seen: str = "pm_1A") -> Life:
     return life
 
 
-def read(life: Life, status: S, method: str | None = None, **changes: Any) -> decide.Facts:
-    """Something that was read while a call may be in flight."""
+def read(life: Life, status: S, method: str | None = None, **changes: Any) -> decide.Events:
+    """Observe a report that was read while a call may be in flight."""
     report = an_intent(status, payment_method_id=method, **changes)
     return life.happens(*decide.observe_intent(life.payment, report, life.booking, read=True))
 
 
-def declined(life: Life, method: str, charge: str | None = "ch_no") -> decide.Facts:
+def declined(life: Life, method: str, charge: str | None = "ch_no") -> decide.Events:
     return read(life, S.REQUIRES_PAYMENT_METHOD, failure=a_failure(charge=charge, method=method))
 
 
@@ -39,7 +39,7 @@ def attempts(life: Life) -> list[tuple[int, str, str | None, str | None, str]]:
     ]
 
 
-def test_a_decline_of_another_method_is_an_attempt_of_the_customers() -> None:
+def test_a_decline_of_another_method_is_a_client_attempt() -> None:
     life = waiting()
     facts = declined(life, "pm_1B")
 
@@ -51,7 +51,7 @@ def test_a_decline_of_another_method_is_an_attempt_of_the_customers() -> None:
     assert (life.payment.attempts_made, life.payment.status) == (1, S.REQUIRES_PAYMENT_METHOD)
 
 
-def test_a_dropped_attempt_burns_no_card() -> None:
+def test_a_dropped_attempt_does_not_forbid_its_card() -> None:
     life = waiting()
     declined(life, "pm_1B")
 
@@ -59,14 +59,14 @@ def test_a_dropped_attempt_burns_no_card() -> None:
 
 
 @pytest.mark.parametrize("charge", ["ch_no", None], ids=["charged", "not authenticated"])
-def test_a_decline_of_the_method_that_waits_is_its_own(charge: str | None) -> None:
+def test_a_decline_of_the_waiting_method_ends_its_attempt(charge: str | None) -> None:
     life = waiting()
 
     assert kinds(declined(life, "pm_1A", charge)) == ["AttemptRefused"]
     assert declined(life, "pm_1A", charge) == ()
 
 
-def test_the_gateway_names_the_method_of_a_template_in_its_first_answer() -> None:
+def test_the_first_response_reports_the_method_of_a_test_id() -> None:
     life = waiting("pm_card_visa", "pm_1A")
     declined(life, "pm_1B")
 
@@ -75,7 +75,7 @@ def test_the_gateway_names_the_method_of_a_template_in_its_first_answer() -> Non
 
 @pytest.mark.parametrize(("method", "number"), [("pm_1A", 1), ("pm_1B", 2)])
 @pytest.mark.parametrize("status", [S.SUCCEEDED, S.PROCESSING])
-def test_a_success_is_that_of_its_method(status: S, method: str, number: int) -> None:
+def test_a_success_belongs_to_the_attempt_with_its_method(status: S, method: str, number: int) -> None:
     life = waiting()
     facts = read(life, status, method)
 
@@ -84,18 +84,18 @@ def test_a_success_is_that_of_its_method(status: S, method: str, number: int) ->
     assert life.payment.attempts[number - 1].method_seen == method
 
 
-def test_another_method_that_waits_takes_the_place_of_the_first_once() -> None:
+def test_another_waiting_method_replaces_the_first_once() -> None:
     life = waiting()
 
     assert kinds(read(life, S.REQUIRES_ACTION, "pm_1B")) == ["AttemptDropped", "AttemptStarted", "ActionRequired"]
     assert read(life, S.REQUIRES_ACTION, "pm_1B") == ()
 
 
-def test_a_method_that_is_only_attached_ends_the_attempt_before() -> None:
+def test_attaching_a_method_drops_the_running_attempt() -> None:
     assert kinds(read(waiting(), S.REQUIRES_CONFIRMATION, "pm_1B")) == ["AttemptDropped", "MethodAttached"]
 
 
-def test_what_the_customer_does_meanwhile_is_no_verdict_of_a_call_in_flight() -> None:
+def test_an_attempt_in_the_browser_does_not_settle_a_call_in_flight() -> None:
     life = waiting()
     life.charges(key="key_2", method="pm_1C")
     report = an_intent(S.REQUIRES_PAYMENT_METHOD, payment_method_id=None, failure=a_failure(method="pm_1B"))
@@ -105,7 +105,7 @@ def test_what_the_customer_does_meanwhile_is_no_verdict_of_a_call_in_flight() ->
     assert [attempt[-1] for attempt in attempts(life)] == ["dropped", "open", "refused"]
 
 
-def test_an_answer_that_was_overtaken_still_says_which_method_it_was_about() -> None:
+def test_an_overtaken_response_still_identifies_its_method() -> None:
     life = waiting()
     life.charges(key="key_2", method="pm_card_visa")
     report = an_intent(S.REQUIRES_ACTION, payment_method_id="pm_1B")
@@ -118,7 +118,7 @@ def test_an_answer_that_was_overtaken_still_says_which_method_it_was_about() -> 
     ("method", "template"),
     [("pm_card_visa", True), ("pm_usBankAccount_success", True), ("pm_1NXaT2", False), ("card_1NXaT2", False)],
 )
-def test_a_template_is_told_from_the_id_of_one_method(method: str, template: bool) -> None:
+def test_test_ids_are_distinguished_from_ids_of_methods(method: str, template: bool) -> None:
     assert is_template(method) is template
 
 
@@ -126,7 +126,7 @@ def test_a_template_is_told_from_the_id_of_one_method(method: str, template: boo
 
 
 @pytest.mark.parametrize("status", [S.REQUIRES_PAYMENT_METHOD, S.REQUIRES_CONFIRMATION, S.REQUIRES_ACTION])
-def test_a_refusal_for_the_state_makes_room_for_a_new_payment(status: S) -> None:
+def test_a_refusal_because_of_the_state_leads_to_a_replacement(status: S) -> None:
     life = waiting()
     life.charges(key="key_2", method="pm_1B")
     operation = life.operation
@@ -148,7 +148,7 @@ def test_a_refusal_for_the_state_makes_room_for_a_new_payment(status: S) -> None
         ("payment_intent_unexpected_state", S.CANCELED),
     ],
 )
-def test_no_other_refusal_and_no_other_state_makes_room(refusal: str, status: S) -> None:
+def test_no_other_refusal_and_no_other_state_leads_to_a_replacement(refusal: str, status: S) -> None:
     life = waiting()
     life.charges(key="key_2", method="pm_1B")
     operation = life.operation
@@ -158,7 +158,7 @@ def test_no_other_refusal_and_no_other_state_makes_room(refusal: str, status: S)
     assert decide.replacement_after(life.payment, operation, refusal) is None
 
 
-def test_without_an_attempt_left_no_room_is_made() -> None:
+def test_without_an_attempt_left_there_is_no_replacement() -> None:
     life = a_life(max_attempts=2)
     life.is_declined()
     life.charges(key="key_2", method="pm_1B")
@@ -170,7 +170,9 @@ def test_without_an_attempt_left_no_room_is_made() -> None:
 
 
 @pytest.mark.parametrize(("method", "begins"), [("pm_1", False), ("pm_2", True), (None, True)])
-def test_no_payment_begins_anew_with_a_method_that_the_bank_forbade_meanwhile(method: str | None, begins: bool) -> None:
+def test_a_replacement_is_not_started_with_a_method_that_was_forbidden_meanwhile(
+    method: str | None, begins: bool
+) -> None:
     life = a_life()
     life.is_declined(decline=a_decline(decline_code="lost_card"))
     replacement = Replacement(payment_method_id=method, confirm=method is not None, return_url=None)
@@ -180,10 +182,10 @@ def test_no_payment_begins_anew_with_a_method_that_the_bank_forbade_meanwhile(me
     life.happens(ev.PaymentCanceled())
     life.settles()
 
-    assert decide.begins_anew(operation, life.payment, life.booking, NOW) is begins
+    assert decide.starts_replacement(operation, life.payment, life.booking, NOW) is begins
 
 
-def test_the_payment_that_follows_knows_what_all_before_it_were_told() -> None:
+def test_the_next_payment_knows_the_forbidden_methods_of_all_earlier_ones() -> None:
     life = a_life()
     life.is_declined(decline=a_decline(decline_code="stolen_card"))
     second = Life()
@@ -194,7 +196,7 @@ def test_the_payment_that_follows_knows_what_all_before_it_were_told() -> None:
 
 
 @pytest.mark.parametrize(("refused", "left"), [(0, 3), (1, 2), (2, 1), (3, 1)])
-def test_what_was_refused_counts_for_the_payment_that_follows(refused: int, left: int) -> None:
+def test_declines_count_for_the_next_payment_of_the_booking(refused: int, left: int) -> None:
     life = a_life()
     for number in range(1, refused + 1):
         life.is_declined(number, method=f"pm_{number}")

@@ -1,4 +1,4 @@
-"""Money: what is an amount, what is not, and that no float comes near it."""
+"""Money: valid and invalid amounts, exact arithmetic, and the absence of floats."""
 
 import ast
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ DOMAIN = Path(booking_payments.domain.__file__).parent
 
 
 @given(AMOUNTS)
-def test_what_is_printed_is_read_back_the_same(amount: Money) -> None:
+def test_printed_text_parses_to_the_same_amount(amount: Money) -> None:
     assert Money.parse(amount.major(), amount.currency, allow_negative=True) == amount
 
 
@@ -57,7 +57,7 @@ def test_plain_decimal_text_is_an_amount(text: str, code: str, minor: int) -> No
         "$1", "10000000000.00", "1234567890123", "9" * 400, "1.00 usd",
     ],
 )  # fmt: skip
-def test_anything_else_is_no_amount(text: str) -> None:
+def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidAmount):
         Money.parse(text, Currency.USD)
 
@@ -99,7 +99,7 @@ def test_an_amount_reads_as_text_and_currency() -> None:
 
 
 @pytest.mark.parametrize("operator", ["__add__", "__sub__", "__lt__", "__le__", "__gt__", "__ge__"])
-def test_two_currencies_never_mix(operator: str) -> None:
+def test_two_currencies_cannot_be_combined(operator: str) -> None:
     with pytest.raises(CurrencyMismatch) as refused:
         getattr(usd("1.00"), operator)(eur("1.00"))
 
@@ -111,7 +111,7 @@ def test_equal_numbers_of_two_currencies_are_not_equal() -> None:
 
 
 @given(st.integers(-(10**11), 10**11), st.integers(-(10**11), 10**11))
-def test_adding_and_taking_away_are_exact(left: int, right: int) -> None:
+def test_addition_and_subtraction_are_exact(left: int, right: int) -> None:
     a, b = Money(left, Currency.USD), Money(right, Currency.USD)
 
     assert (a + b).minor == left + right
@@ -135,7 +135,7 @@ def test_only_zero_is_false(minor: int, truth: bool) -> None:
     ("value", "nearest"),
     [("0.5", 0), ("1.5", 2), ("2.5", 2), ("-0.5", 0), ("-1.5", -2), ("2.4999", 2), ("2.5001", 3)],
 )
-def test_a_tie_goes_to_the_even_neighbour(value: str, nearest: int) -> None:
+def test_a_tie_rounds_to_the_even_neighbor(value: str, nearest: int) -> None:
     assert round_half_even(Fraction(value)) == nearest
 
 
@@ -195,18 +195,18 @@ def test_a_sum_may_have_more_digits_than_a_single_amount() -> None:
     assert hash(LARGE + LARGE - LARGE) == hash(LARGE)
 
 
-def test_a_sum_that_was_added_up_elsewhere_is_the_same_as_one_of_ours() -> None:
+def test_a_sum_from_minor_units_equals_a_sum_of_amounts() -> None:
     assert Money.sum_of(2 * LARGEST, Currency.IDR) == LARGE + LARGE
     assert Money.sum_of(5, Currency.USD) == Money(5, Currency.USD)
 
 
-def test_a_sum_becomes_a_single_amount_only_within_the_bound() -> None:
+def test_a_sum_becomes_a_single_amount_only_within_the_limit() -> None:
     assert (LARGE + LARGE - LARGE).single() == LARGE
     with pytest.raises(InvalidAmount):
         (LARGE + Money(1, Currency.IDR)).single()
 
 
-def test_what_is_computed_of_a_sum_by_a_rate_is_a_single_amount() -> None:
+def test_a_sum_times_a_rate_is_a_single_amount() -> None:
     with pytest.raises(InvalidAmount):
         (LARGE + LARGE).times(Decimal(1))
 
@@ -245,7 +245,7 @@ def _floats(tree: ast.AST) -> Iterator[str]:
 
 
 def _divisions(tree: ast.AST) -> Iterator[str]:
-    """True divisions, save those of a Fraction just made, which stay exact."""
+    """Return the true divisions, except those of a Fraction just created, which stay exact."""
     for node in ast.walk(tree):
         if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Div):
             left = node.left if isinstance(node, ast.BinOp) else node.target
@@ -255,7 +255,7 @@ def _divisions(tree: ast.AST) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("module", sorted(DOMAIN.glob("*.py")), ids=lambda path: path.name)
-def test_no_float_stands_in_the_domain(module: Path) -> None:
+def test_the_domain_contains_no_float(module: Path) -> None:
     tree = ast.parse(module.read_text(encoding="utf-8"))
 
     assert [*_floats(tree), *_divisions(tree)] == []

@@ -1,4 +1,4 @@
-"""The same events in another order come to the same amounts and fees."""
+"""The same events in another order lead to the same amounts and fees."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -43,7 +43,7 @@ def come_to(terms: Terms, *steps: Step) -> dict[str, str]:
 
 
 def with_whole_fee(numbers: dict[str, str]) -> dict[str, object]:
-    """The numbers with one fee, sent or owed: in which of two parts a half of the smallest unit goes is no matter."""
+    """Return the numbers with sent and owed fee added: rounding may assign half a unit to either part."""
     fee = Decimal(numbers["fee"]) + Decimal(numbers["owed_fee"])
     return {**{name: value for name, value in numbers.items() if "fee" not in name}, "fee": fee}
 
@@ -58,7 +58,7 @@ WAYS = {"lost": LOST, "won": WON, "partly won": PARTLY, "prevented": (D.PREVENTE
 @pytest.mark.parametrize("share", [100, 60, 50, 30, 1])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("tiers", [(), (HALF,)], ids=["all", "half"])
-def test_a_cancellation_before_a_dispute_ends_is_as_one_after_it(
+def test_a_cancellation_before_the_end_of_a_dispute_equals_one_after_it(
     payer: FeePayer, fee: FeeOnRefund, in_full: bool, share: int, way: str, tiers: Any
 ) -> None:
     terms = Terms(payer=payer, fee=fee, tiers=tiers)
@@ -71,7 +71,7 @@ def test_a_cancellation_before_a_dispute_ends_is_as_one_after_it(
 
 @given(TERMS, st.booleans(), st.integers(1, 100), st.sampled_from(sorted(WAYS)))
 @settings(max_examples=100)
-def test_the_order_of_a_cancellation_and_the_end_of_a_dispute_is_the_same_for_all_terms(
+def test_the_order_of_cancellation_and_end_of_dispute_does_not_matter_under_any_terms(
     terms: Terms, in_full: bool, share: int, way: str
 ) -> None:
     cancel, end = cancels(in_full), ends(share, *WAYS[way])
@@ -81,7 +81,7 @@ def test_the_order_of_a_cancellation_and_the_end_of_a_dispute_is_the_same_for_al
 
 @given(TERMS, st.booleans(), st.integers(1, 100), st.sampled_from(["lost", "prevented", "partly won"]))
 @settings(max_examples=60)
-def test_a_cancellation_whose_refund_failed_before_the_dispute_is_as_one_after_it(
+def test_a_cancellation_with_a_failed_refund_before_the_dispute_equals_one_after_it(
     terms: Terms, in_full: bool, share: int, way: str
 ) -> None:
     def fails(story: Story) -> None:

@@ -1,4 +1,4 @@
-"""Payment: each fact folds into the next value, and the value counts what it is asked about."""
+"""Payment: each event folds into the next state, and the state's properties follow from it."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -44,7 +44,7 @@ def test_a_started_payment_waits_for_a_method_and_holds_nothing() -> None:
     assert (payment.version, payment.created_at, payment.event_starts_at) == (1, NOW, STARTS)
 
 
-def test_each_fact_raises_the_version_and_the_time() -> None:
+def test_each_event_increases_the_version_and_the_time() -> None:
     life = a_life()
     life.happens(ev.IntentLinked(intent_id="pi_1"), at=LATER)
 
@@ -52,19 +52,19 @@ def test_each_fact_raises_the_version_and_the_time() -> None:
 
 
 def test_a_journal_begins_with_the_start() -> None:
-    first = ev.Recorded(sequence=1, at=NOW, actor="a", cause="b", fact=ev.MethodRequired())
+    first = ev.Recorded(sequence=1, at=NOW, actor="a", cause="b", event=ev.MethodRequired())
 
     with pytest.raises(ValueError, match="begins with PaymentStarted"):
         evolve(None, first)
 
 
-def test_an_empty_journal_tells_of_no_payment() -> None:
+def test_an_empty_journal_raises() -> None:
     with pytest.raises(ValueError, match="empty"):
         fold([])
 
 
-def test_every_fact_but_the_start_has_a_fold() -> None:
-    assert set(_FOLDS) == set(get_args(ev.Fact)) - {ev.PaymentStarted}
+def test_every_event_except_the_start_has_a_fold() -> None:
+    assert set(_FOLDS) == set(get_args(ev.Event)) - {ev.PaymentStarted}
 
 
 @pytest.mark.parametrize("life", [a_life, a_paid_life, a_held_life, a_refunded_life])
@@ -93,14 +93,14 @@ def test_the_fold_of_a_journal_is_the_same_step_by_step(life: Callable[[], Life]
         (ev.PaymentFailed(), S.FAILED),
     ],
 )
-def test_a_fact_about_the_intent_moves_the_payment(fact: ev.Fact, status: PaymentStatus) -> None:
+def test_an_event_of_the_intent_changes_the_status(fact: ev.Event, status: PaymentStatus) -> None:
     life = a_life()
     life.happens(fact)
 
     assert life.payment.status is status
 
 
-def test_a_fact_that_contradicts_the_table_is_not_folded() -> None:
+def test_folding_an_illegal_event_raises() -> None:
     life = a_paid_life()
     life.happens(ev.PaymentCanceled())
 
@@ -120,7 +120,7 @@ def test_a_fact_that_contradicts_the_table_is_not_folded() -> None:
         ev.OperationSettled(idempotency_key="another"),
     ],
 )
-def test_some_facts_change_nothing_but_the_version(fact: ev.Fact) -> None:
+def test_some_events_change_nothing_but_the_version(fact: ev.Event) -> None:
     life = a_life()
     life.charges()
     before = life.payment
@@ -156,7 +156,7 @@ def test_an_unknown_outcome_marks_the_operation_and_its_attempt() -> None:
     assert life.payment.attempts[0].outcome is AttemptOutcome.UNKNOWN
 
 
-def test_an_unknown_outcome_of_another_kind_of_call_leaves_the_attempt_alone() -> None:
+def test_an_unknown_outcome_of_another_kind_of_call_does_not_change_the_attempt() -> None:
     life = a_paid_life()
     life.refunds()
     life.happens(ev.OutcomeLeftUnknown(idempotency_key="key_rf_1", reason="timeout"))
@@ -192,7 +192,7 @@ def test_an_attempt_runs_until_it_ends(outcome: AttemptOutcome, verdict: bool, r
     assert (attempt.has_verdict, attempt.is_running) == (verdict, running)
 
 
-def test_a_refused_attempt_remembers_the_verdict() -> None:
+def test_a_refused_attempt_has_its_decline() -> None:
     life = a_life()
     life.is_declined(decline=a_decline(decline_code="do_not_honor"))
     attempt = life.payment.attempts[0]
@@ -232,7 +232,7 @@ def test_a_success_of_the_attempt_before_hides_the_last_decline(held: bool) -> N
     assert life.payment.last_decline is None
 
 
-def test_without_attempts_there_is_no_decline_and_none_runs() -> None:
+def test_without_attempts_there_is_neither_a_decline_nor_a_running_attempt() -> None:
     payment = a_life().payment
 
     assert (payment.last_decline, payment.running_attempt) == (None, None)
@@ -246,7 +246,7 @@ def test_a_dropped_attempt_does_not_run_any_more() -> None:
     assert life.payment.running_attempt is None
 
 
-def test_attempts_left_never_go_below_nothing() -> None:
+def test_attempts_left_are_never_negative() -> None:
     life = a_life(max_attempts=1)
     life.is_declined()
     life.happens(
@@ -273,7 +273,7 @@ def test_collected_money_is_captured_and_no_longer_held() -> None:
     assert (life.payment.captured, life.payment.authorized, life.payment.amount) == (usd("40"), usd("0"), usd("40"))
 
 
-def test_canceling_releases_what_was_held() -> None:
+def test_a_cancellation_zeroes_the_authorized_amount() -> None:
     life = a_held_life()
     life.sees(an_intent(S.CANCELED))
 
@@ -297,7 +297,7 @@ def test_a_refund_counts_by_its_status(status: RefundStatus, refunded: str, pend
     assert payment.refundable.given.amount == usd(refunded) + usd(pending)
 
 
-def test_a_payment_stays_succeeded_when_all_of_it_is_refunded() -> None:
+def test_a_fully_refunded_payment_stays_succeeded() -> None:
     assert a_refunded_life().payment.status is S.SUCCEEDED
 
 
@@ -309,11 +309,11 @@ def test_a_refund_is_found_by_our_id_and_by_the_gateways(name: str) -> None:
     assert (refund.id, refund.gateway_refund_id, refund.origin) == ("rf_1", "re_1", ev.Origin.SERVER)
 
 
-def test_a_refund_nobody_made_is_not_found() -> None:
+def test_an_unknown_refund_is_not_found() -> None:
     assert a_refunded_life().payment.refund("rf_2") is None
 
 
-def test_moving_one_refund_leaves_the_other_alone() -> None:
+def test_changing_one_refund_does_not_change_the_other() -> None:
     life = a_refunded_life(amount="10.00")
     life.refunds("20.00", refund_id="rf_2", key="key_rf_2")
     life.sees_refund(a_refund(RefundStatus.FAILED, "20.00", id="re_2", metadata={"refund_id": "rf_2"}))
@@ -342,7 +342,7 @@ SETTLED = [D.WARNING_CLOSED, D.WON, D.LOST, D.PREVENTED]
         ([D.WON], "20.00", "0.00"),
     ],
 )
-def test_a_dispute_holds_the_larger_of_what_it_has_withdrawn_and_what_an_open_chargeback_claims(
+def test_a_dispute_holds_the_larger_of_its_withdrawn_amount_and_its_open_claim(
     statuses: list[DisputeStatus], withdrawn: str, holds: str
 ) -> None:
     for status in statuses:
@@ -356,7 +356,7 @@ def test_a_dispute_holds_the_larger_of_what_it_has_withdrawn_and_what_an_open_ch
 
 @pytest.mark.parametrize("refundable", [None, True, False])
 @pytest.mark.parametrize("status", DisputeStatus)
-def test_the_gateway_says_whether_it_takes_a_refund_and_where_it_does_not_the_status_does(
+def test_whether_a_dispute_blocks_refunds_follows_the_gateway_or_else_the_status(
     status: DisputeStatus, refundable: bool | None
 ) -> None:
     life = a_paid_life()
@@ -368,7 +368,7 @@ def test_the_gateway_says_whether_it_takes_a_refund_and_where_it_does_not_the_st
     assert life.payment.has_open_dispute is (status in OPEN)
 
 
-def test_one_dispute_of_several_that_takes_no_refund_blocks_them_all() -> None:
+def test_one_blocking_dispute_of_several_blocks_refunds() -> None:
     life = a_paid_life()
     for number, refundable in enumerate([True, False, True]):
         life.sees_dispute(a_dispute(D.WON, id=f"du_{number}", charge_refundable=refundable))
@@ -377,7 +377,7 @@ def test_one_dispute_of_several_that_takes_no_refund_blocks_them_all() -> None:
 
 
 @pytest.mark.parametrize(("withdrawn", "is_open"), [("0.00", False), ("100.00", True), ("0.01", True)])
-def test_a_dispute_that_was_won_is_open_until_its_money_is_back(withdrawn: str, is_open: bool) -> None:
+def test_a_won_dispute_is_open_until_its_amount_is_returned(withdrawn: str, is_open: bool) -> None:
     life = a_paid_life()
     back = movements("-100.00", *([] if withdrawn == "100.00" else ["99.99"]))
     life.sees_dispute(a_dispute(D.UNDER_REVIEW, movements=back))
@@ -390,7 +390,7 @@ def test_a_dispute_that_was_won_is_open_until_its_money_is_back(withdrawn: str, 
 
 
 @pytest.mark.parametrize("status", SETTLED)
-def test_only_a_dispute_that_ended_against_us_has_taken_money_for_good(status: DisputeStatus) -> None:
+def test_only_a_lost_or_prevented_dispute_has_withdrawn_money_for_good(status: DisputeStatus) -> None:
     life = a_paid_life()
     life.sees_dispute(a_dispute(status, "60.00", amount=usd("60.00")))
 
@@ -429,7 +429,7 @@ def test_without_a_dispute_none_is_shown() -> None:
 
 
 @pytest.mark.parametrize("fact", [None, ev.ProcessingStarted()])
-def test_an_open_payment_holds_its_booking(fact: ev.Fact | None) -> None:
+def test_an_open_payment_holds_its_booking(fact: ev.Event | None) -> None:
     life = a_life()
     life.happens(*([fact] if fact else []))
 
@@ -437,7 +437,7 @@ def test_an_open_payment_holds_its_booking(fact: ev.Fact | None) -> None:
 
 
 @pytest.mark.parametrize("fact", [ev.PaymentCanceled(), ev.PaymentFailed()])
-def test_a_payment_that_came_to_nothing_holds_nothing(fact: ev.Fact) -> None:
+def test_a_canceled_or_failed_payment_does_not_hold_its_booking(fact: ev.Event) -> None:
     life = a_life()
     life.happens(fact)
 
@@ -455,7 +455,7 @@ def test_a_late_payment_does_not_hold_its_booking() -> None:
     assert (life.payment.late, life.payment.holds_booking) == (True, False)
 
 
-def test_drifts_are_kept_for_a_person() -> None:
+def test_drifts_are_kept() -> None:
     life = a_life()
     drift = ev.DriftFound(code="amount_differs", detail="why")
     life.happens(drift)
@@ -463,7 +463,7 @@ def test_drifts_are_kept_for_a_person() -> None:
     assert life.payment.drifts == (drift,)
 
 
-def test_a_start_keeps_the_terms_of_its_moment() -> None:
+def test_a_started_payment_keeps_its_configuration() -> None:
     start = a_start(max_attempts=7)
 
     assert (start.booking_amount, start.breakdown.fee, start.max_attempts) == (PRICE, usd("3.00"), 7)

@@ -1,4 +1,4 @@
-"""Texts about a charge: what fits on a statement, and what is told to whom."""
+"""Texts of a charge: suffixes that fit on a statement, and who receives which text."""
 
 from datetime import timedelta
 
@@ -40,18 +40,18 @@ BOOKING = Booking(
         ("", None),
     ],
 )
-def test_a_suffix_is_made_to_fit(given: str, kept: str | None) -> None:
+def test_a_suffix_is_cleaned_and_shortened(given: str, kept: str | None) -> None:
     assert suffix_of(given) == kept
 
 
 @given(st.text(max_size=60))
-def test_whatever_comes_of_it_fits_on_a_statement(text: str) -> None:
+def test_every_cleaned_suffix_is_valid(text: str) -> None:
     suffix = suffix_of(text)
 
     assert suffix is None or (len(suffix) <= 10 and is_suffix(suffix) and not set(suffix) & set("<>\\'\"*"))
 
 
-def test_the_dashboard_reads_title_and_reference() -> None:
+def test_the_description_has_title_and_reference() -> None:
     titled = evolve(BOOKING, details=BookingDetails(title="Night"))
 
     assert texts_of(titled, suffix=None, receipts=False).description == "Night, R-1"
@@ -74,7 +74,7 @@ def test_a_long_title_is_shortened() -> None:
         ("2026", "NIGHTS", "NIGHTS"),
     ],
 )
-def test_the_bookings_own_suffix_goes_before_the_settings(
+def test_the_bookings_suffix_takes_precedence_over_the_settings(
     own: str | None, settings: str | None, shown: str | None
 ) -> None:
     booking = evolve(BOOKING, details=BookingDetails(statement_descriptor_suffix=own))
@@ -83,13 +83,13 @@ def test_the_bookings_own_suffix_goes_before_the_settings(
 
 
 @pytest.mark.parametrize(("receipts", "email"), [(False, None), (True, "ann@example.com")])
-def test_the_address_is_told_only_where_receipts_are_wanted(receipts: bool, email: str | None) -> None:
+def test_the_address_is_sent_only_with_receipts_enabled(receipts: bool, email: str | None) -> None:
     booking = evolve(BOOKING, details=BookingDetails(customer_email="ann@example.com"))
 
     assert texts_of(booking, suffix=None, receipts=receipts).receipt_email == email
 
 
-def test_no_address_shows_in_a_representation() -> None:
+def test_the_repr_contains_no_address() -> None:
     booking = evolve(BOOKING, details=BookingDetails(customer_email="ann@example.com"))
 
     assert "ann@" not in repr(booking) + repr(texts_of(booking, suffix=None, receipts=True))
@@ -119,7 +119,7 @@ def test_a_bookings_choice_of_methods_narrows_the_settings(
 
 
 @pytest.mark.parametrize(("settings", "own"), [(CARD, DEBITS), (CARD, MethodChoice(excluded=("card",)))])
-def test_a_choice_that_leaves_nothing_is_refused(settings: MethodChoice, own: MethodChoice) -> None:
+def test_a_choice_without_any_method_left_is_refused(settings: MethodChoice, own: MethodChoice) -> None:
     with pytest.raises(RefusedByRule):
         settings.narrowed_by(own)
 

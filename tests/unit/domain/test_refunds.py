@@ -1,4 +1,4 @@
-"""Refunds: what comes back, until when, and why not."""
+"""Refunds: the refundable amount, its deadline, and the reason against a refund."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -42,7 +42,7 @@ def back(amount: str, fee: str = "0") -> GivenBack:
 def refundable(
     *, payer: FeePayer = FeePayer.ORGANIZER, fee: FeeOnRefund = FeeOnRefund.KEPT, tiers: Any = (), **changes: Any
 ) -> Refundable:
-    """A payment of 100.00; what was given back or waits was promised, unless ``promised`` says otherwise."""
+    """Return a payment of 100.00; refunded and deferred amounts were promised, unless ``promised`` says otherwise."""
     usual: dict[str, Any] = {
         "breakdown": FeePolicy(payer=payer).of_booking(usd("100.00")),
         "given": back("0"),
@@ -79,11 +79,11 @@ def refundable(
         (refundable(), NOW, "100.01", QuoteReason.EXCEEDS_REFUNDABLE),
     ],
 )
-def test_a_quote_gives_its_reason(money: Refundable, now: datetime, amount: str | None, reason: QuoteReason) -> None:
+def test_a_quote_has_its_reason(money: Refundable, now: datetime, amount: str | None, reason: QuoteReason) -> None:
     assert money.quote(now, usd(amount) if amount else None).reason is reason
 
 
-def test_a_refused_quote_offers_nothing() -> None:
+def test_a_refused_quote_has_amount_zero() -> None:
     quote = refundable(denied=QuoteReason.NOT_PAID).quote(NOW, usd("1.00"))
 
     assert (quote.allowed, quote.amount, quote.fee_refunded, quote.refundable_until) == (
@@ -111,7 +111,7 @@ def test_only_four_reasons_allow_a_refund(reason: QuoteReason) -> None:
         (QuoteReason.EXCEEDS_REFUNDABLE, RefusedByRule),
     ],
 )
-def test_each_refusal_is_an_error_of_its_own(reason: QuoteReason, kind: type[PaymentError]) -> None:
+def test_each_refusal_raises_an_error_with_its_code(reason: QuoteReason, kind: type[PaymentError]) -> None:
     error = reason.error()
 
     assert (type(error), error.code, error.message) == (kind, reason.code, reason.message)
@@ -120,29 +120,29 @@ def test_each_refusal_is_an_error_of_its_own(reason: QuoteReason, kind: type[Pay
 # --- amounts -----------------------------------------------------------------------------------------------------
 
 
-def test_without_an_amount_all_that_is_left_comes_back() -> None:
+def test_without_an_amount_the_whole_rest_is_refunded() -> None:
     assert refundable(given=back("30.00")).quote(NOW, None).amount == usd("70.00")
 
 
-def test_a_part_may_come_back() -> None:
+def test_a_part_can_be_refunded() -> None:
     assert refundable().quote(NOW, usd("12.34")).amount == usd("12.34")
 
 
-def test_exactly_what_is_left_may_come_back() -> None:
+def test_exactly_the_rest_can_be_refunded() -> None:
     assert refundable(given=back("60.00")).quote(NOW, usd("40.00")).allowed
 
 
 @pytest.mark.parametrize("amount", ["0.00", "-1.00"])
-def test_a_refund_is_more_than_nothing(amount: str) -> None:
+def test_a_refund_of_zero_or_less_is_refused(amount: str) -> None:
     with pytest.raises(InvalidAmount):
         refundable().quote(NOW, usd(amount))
 
 
-def test_what_remains_is_what_a_quote_without_amount_gives() -> None:
+def test_the_remaining_amount_is_that_of_a_quote_without_an_amount() -> None:
     assert refundable(given=back("1.00")).remaining(NOW) == usd("99.00")
 
 
-def test_nothing_remains_where_no_refund_is_possible() -> None:
+def test_the_remaining_amount_is_zero_if_no_refund_is_possible() -> None:
     assert refundable(held=usd("100.00")).remaining(NOW) == usd("0")
 
 
@@ -156,7 +156,7 @@ def test_nothing_remains_where_no_refund_is_possible() -> None:
         ("110.00", "0", "0", "0", "0"),
     ],
 )
-def test_a_new_refund_leaves_room_for_those_that_wait(
+def test_a_new_refund_leaves_room_for_deferred_ones(
     given: str, deferred: str, held: str, room: str, sendable: str
 ) -> None:
     money = refundable(given=back(given), deferred=back(deferred), held=usd(held))
@@ -164,7 +164,7 @@ def test_a_new_refund_leaves_room_for_those_that_wait(
     assert (money.room, money.sendable) == (usd(room), usd(sendable))
 
 
-def test_what_disputes_do_not_hold_may_come_back() -> None:
+def test_the_amount_that_disputes_do_not_hold_can_be_refunded() -> None:
     assert refundable(held=usd("20.00")).remaining(NOW) == usd("80.00")
     assert refundable(taken=usd("20.00")).remaining(NOW) == usd("80.00")
 
@@ -182,14 +182,14 @@ def test_what_disputes_do_not_hold_may_come_back() -> None:
         (TICK, 0),
     ],
 )
-def test_each_tier_holds_to_the_microsecond(before: timedelta, percent: int) -> None:
+def test_each_tier_applies_until_the_microsecond_before_its_deadline(before: timedelta, percent: int) -> None:
     share, _ = RefundPolicy(tiers=STEPS).share_at(STARTS - before, STARTS)
 
     assert share == Fraction(percent, 100)
 
 
 @pytest.mark.parametrize(("before", "until"), [(72 * HOUR, 48 * HOUR), (30 * HOUR, 24 * HOUR)])
-def test_a_quote_holds_until_its_tier_ends(before: timedelta, until: timedelta) -> None:
+def test_a_quote_is_valid_until_its_tier_ends(before: timedelta, until: timedelta) -> None:
     assert refundable(tiers=STEPS).quote(STARTS - before, None).refundable_until == STARTS - until
 
 
@@ -203,7 +203,7 @@ def test_a_quote_holds_until_its_tier_ends(before: timedelta, until: timedelta) 
         (STEPS, 24 * HOUR, []),
     ],
 )
-def test_what_may_still_come_back_is_said_step_by_step(
+def test_the_remaining_tiers_are_listed_with_their_deadlines(
     tiers: tuple[RefundTier, ...], before: timedelta, ahead: list[tuple[int, timedelta]]
 ) -> None:
     found = RefundPolicy(tiers=tiers).shares_ahead(STARTS - before, STARTS)
@@ -211,25 +211,25 @@ def test_what_may_still_come_back_is_said_step_by_step(
     assert found == tuple((Fraction(percent, 100), STARTS - until) for percent, until in ahead)
 
 
-def test_a_tier_that_gives_nothing_is_no_step() -> None:
+def test_a_tier_of_zero_percent_is_not_listed() -> None:
     policy = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal(0)),))
 
     assert policy.shares_ahead(STARTS - 72 * HOUR, STARTS) == ()
 
 
-def test_without_tiers_all_comes_back_until_the_microsecond_before_the_event() -> None:
+def test_without_tiers_everything_can_be_refunded_until_the_event_starts() -> None:
     quote = refundable().quote(STARTS - TICK, None)
 
     assert (quote.amount, quote.refundable_until) == (usd("100.00"), STARTS)
 
 
-def test_the_share_is_of_the_charge_and_counts_what_came_back_before() -> None:
+def test_the_share_applies_to_the_charge_and_includes_earlier_refunds() -> None:
     quote = refundable(tiers=STEPS, given=back("20.00")).quote(STARTS - 30 * HOUR, None)
 
     assert quote.amount == usd("30.00")
 
 
-def test_having_had_more_than_the_present_share_leaves_nothing() -> None:
+def test_nothing_is_left_after_a_refund_above_the_present_share() -> None:
     quote = refundable(tiers=STEPS, given=back("80.00")).quote(STARTS - 30 * HOUR, None)
 
     assert quote.reason is QuoteReason.NOTHING_LEFT
@@ -242,13 +242,13 @@ def test_tiers_are_kept_widest_first() -> None:
 @pytest.mark.parametrize(
     ("hours", "percent"), [(-1, "50"), (MAX_TIER_HOURS + 1, "50"), (1, "-1"), (1, "100.1"), (1, "NaN")]
 )
-def test_a_tier_that_cannot_be_is_refused(hours: int, percent: str) -> None:
+def test_an_invalid_tier_is_refused(hours: int, percent: str) -> None:
     with pytest.raises(InvalidInput):
         a_tier(hours, percent)
 
 
 @pytest.mark.parametrize(("hours", "percent"), [(0, "0"), (MAX_TIER_HOURS, "100")])
-def test_a_tier_may_lie_on_its_bounds(hours: int, percent: str) -> None:
+def test_a_tier_accepts_its_limits(hours: int, percent: str) -> None:
     assert a_tier(hours, percent).hours_before == hours
 
 
@@ -257,7 +257,7 @@ def test_two_tiers_at_the_same_hour_are_refused() -> None:
         RefundPolicy(tiers=(a_tier(24, "50"), a_tier(24, "60")))
 
 
-def test_a_policy_has_a_bounded_number_of_tiers() -> None:
+def test_a_policy_has_a_limited_number_of_tiers() -> None:
     tiers = [a_tier(hours, "50") for hours in range(MAX_TIERS + 1)]
 
     assert len(RefundPolicy(tiers=tiers[:-1]).tiers) == MAX_TIERS
@@ -278,7 +278,7 @@ def kwd(fils: int) -> Money:
 
 
 def in_steps(step: int, price: int, tenths: int, percent: Decimal, **changes: Any) -> Refundable:
-    """``price`` steps were charged, of which ``tenths`` are gone, as far as whole steps allow."""
+    """Return a charge of ``price`` steps, of which ``tenths`` are refunded, rounded down to whole steps."""
     breakdown = FeePolicy(payer=changes.pop("payer", FeePayer.ORGANIZER)).of_booking(kwd(price * step))
     gross = breakdown.gross.rounded_down(step)
     return refundable(
@@ -301,7 +301,7 @@ def in_steps(step: int, price: int, tenths: int, percent: Decimal, **changes: An
     st.sampled_from(FeeOnRefund),
     st.none() | PRICE_IN_STEPS,
 )
-def test_a_quote_is_a_multiple_of_the_gateways_step_and_never_above_what_is_left(
+def test_a_quote_is_a_multiple_of_the_gateways_step_and_never_above_the_rest(
     step: int, price: int, gone: int, percent: Decimal, payer: FeePayer, fee: FeeOnRefund, owed: int | None
 ) -> None:
     money = in_steps(step, price, gone, percent, payer=payer, fee=fee)
@@ -318,7 +318,7 @@ def test_a_quote_is_a_multiple_of_the_gateways_step_and_never_above_what_is_left
 
 
 @given(STEP, PRICE_IN_STEPS, TENTHS, PERCENT)
-def test_a_quote_is_less_than_a_step_below_what_the_tier_gives(
+def test_a_quote_is_less_than_a_step_below_the_share_of_the_tier(
     step: int, price: int, gone: int, percent: Decimal
 ) -> None:
     money = in_steps(step, price, gone, percent)
@@ -330,7 +330,7 @@ def test_a_quote_is_less_than_a_step_below_what_the_tier_gives(
 
 
 @given(STEP, PRICE_IN_STEPS, TENTHS)
-def test_when_the_organizer_cancels_nothing_is_left_to_a_step(step: int, price: int, gone: int) -> None:
+def test_when_the_organizer_cancels_no_rest_is_left_by_rounding(step: int, price: int, gone: int) -> None:
     money = in_steps(step, price, gone, Decimal(50))
 
     assert money.given.amount + money.quote(NOW, None, in_full=True).amount == money.breakdown.gross
@@ -354,7 +354,7 @@ def test_the_fee_is_kept_or_returned(payer: FeePayer, fee: FeeOnRefund, amount: 
     assert (quote.amount, quote.fee_refunded) == (usd(amount), usd(fee_refunded))
 
 
-def test_a_part_brings_its_part_of_the_fee() -> None:
+def test_a_partial_refund_returns_its_part_of_the_fee() -> None:
     assert refundable(fee=FeeOnRefund.RETURNED).quote(NOW, usd("50.00")).fee_refunded == usd("1.50")
 
 
@@ -373,7 +373,7 @@ def test_many_partial_refunds_return_the_fee_to_the_cent(parts: list[int], price
 # --- the organizer cancels ---------------------------------------------------------------------------------------
 
 
-def test_of_a_canceled_event_the_house_keeps_nothing_of_what_earlier_refunds_had_left_it() -> None:
+def test_after_a_canceled_event_no_fee_is_kept_from_earlier_refunds() -> None:
     money = refundable(payer=FeePayer.CUSTOMER, given=back("50.00"))
 
     quote = money.quote(NOW, None, in_full=True)
@@ -381,7 +381,7 @@ def test_of_a_canceled_event_the_house_keeps_nothing_of_what_earlier_refunds_had
     assert (quote.amount, quote.fee_refunded) == (usd("53.00"), usd("3.00"))
 
 
-def test_no_more_of_the_fee_comes_back_than_there_is_money() -> None:
+def test_the_returned_fee_never_exceeds_the_refunded_amount() -> None:
     money = refundable(payer=FeePayer.CUSTOMER, given=back("102.00"))
 
     quote = money.quote(NOW, None, in_full=True)
@@ -389,7 +389,7 @@ def test_no_more_of_the_fee_comes_back_than_there_is_money() -> None:
     assert (quote.amount, quote.fee_refunded) == (usd("1.00"), usd("1.00"))
 
 
-def test_a_fee_that_came_back_already_does_not_come_back_twice() -> None:
+def test_a_returned_fee_is_not_returned_twice() -> None:
     money = refundable(fee=FeeOnRefund.RETURNED, given=back("50.00", "1.50"))
 
     quote = money.quote(NOW, None, in_full=True)
@@ -398,7 +398,7 @@ def test_a_fee_that_came_back_already_does_not_come_back_twice() -> None:
 
 
 @pytest.mark.parametrize("payer", FeePayer)
-def test_when_the_organizer_cancels_everything_comes_back_with_the_fee(payer: FeePayer) -> None:
+def test_when_the_organizer_cancels_everything_is_refunded_with_the_fee(payer: FeePayer) -> None:
     money = refundable(payer=payer, tiers=STEPS)
     quote = money.quote(STARTS - HOUR, None, in_full=True)
 
@@ -407,7 +407,7 @@ def test_when_the_organizer_cancels_everything_comes_back_with_the_fee(payer: Fe
 
 
 @pytest.mark.parametrize(("now", "until"), [(NOW, STARTS), (STARTS + HOUR, STARTS + HOUR)])
-def test_a_canceled_event_is_refunded_whatever_the_clock_says(now: datetime, until: datetime) -> None:
+def test_a_canceled_event_is_refunded_at_any_time(now: datetime, until: datetime) -> None:
     quote = refundable().quote(now, None, in_full=True)
 
     assert (quote.allowed, quote.refundable_until) == (True, until)
@@ -422,7 +422,7 @@ def test_a_canceled_event_is_refunded_whatever_the_clock_says(now: datetime, unt
         (refundable(given=back("100.00")), QuoteReason.NOTHING_LEFT),
     ],
 )
-def test_the_organizer_cannot_give_back_what_is_not_there(money: Refundable, reason: QuoteReason) -> None:
+def test_a_cancellation_by_the_organizer_does_not_exceed_the_rest(money: Refundable, reason: QuoteReason) -> None:
     assert money.quote(NOW, None, in_full=True).reason is reason
 
 
@@ -430,7 +430,7 @@ def test_the_organizer_cannot_give_back_what_is_not_there(money: Refundable, rea
 
 
 def failed(amount: str, fee: str = "0", **changes: Any) -> Refundable:
-    """So much was promised beside what was given back, and its refund failed."""
+    """Return a payment with a failed refund: so much was promised in addition to the refunded amount."""
     given = changes.pop("given", back("0"))
     return refundable(given=given, promised=given + back(amount, fee), **changes)
 
@@ -447,11 +447,11 @@ def test_an_owed_amount_is_refundable_outside_the_tiers_and_after_the_start(now:
     assert quote.refundable_until == until
 
 
-def test_an_owed_amount_is_quoted_on_top_of_earlier_refunds() -> None:
+def test_an_owed_amount_is_quoted_in_addition_to_earlier_refunds() -> None:
     assert half(given=back("30.00")).quote(STARTS, None).amount == usd("50.00")
 
 
-def test_no_more_is_owed_than_is_left() -> None:
+def test_the_owed_amount_never_exceeds_the_rest() -> None:
     assert half(given=back("60.00")).quote(STARTS, None).amount == usd("40.00")
 
 
@@ -459,23 +459,23 @@ def test_an_amount_withdrawn_by_the_bank_is_not_owed() -> None:
     assert half(taken=usd("30.00")).quote(STARTS, None).amount == usd("20.00")
 
 
-def test_a_policy_that_gives_as_much_as_is_owed_leaves_it_owed_with_its_fee() -> None:
+def test_a_policy_that_allows_as_much_as_is_owed_refunds_it_as_owed_with_its_fee() -> None:
     quote = half(tiers=STEPS).quote(STARTS - 30 * HOUR, None)
 
     assert (quote.reason, quote.amount, quote.fee_refunded) == (QuoteReason.REFUND_OWED, usd("50.00"), usd("1.50"))
 
 
-def test_a_policy_that_gives_more_than_is_owed_is_followed_with_the_fee_that_was_promised() -> None:
+def test_a_policy_that_allows_more_than_is_owed_applies_with_the_promised_fee() -> None:
     quote = failed("49.99", "1.50", tiers=STEPS).quote(STARTS - 30 * HOUR, None)
 
     assert (quote.reason, quote.amount, quote.fee_refunded) == (QuoteReason.REFUNDABLE, usd("50.00"), usd("1.50"))
 
 
-def test_a_part_of_what_is_owed_brings_its_part_of_the_fee() -> None:
+def test_a_part_of_the_owed_amount_returns_its_part_of_the_fee() -> None:
     assert half().quote(STARTS, usd("20.00")).fee_refunded == usd("0.60")
 
 
-def test_what_is_owed_brings_no_fee_back_that_is_back_already() -> None:
+def test_an_owed_amount_does_not_return_a_fee_twice() -> None:
     assert half(given=back("0", "2.00")).quote(STARTS, None).fee_refunded == usd("1.00")
 
 
@@ -487,7 +487,7 @@ def test_what_is_owed_brings_no_fee_back_that_is_back_already() -> None:
         (half(given=back("100.00")), QuoteReason.NOTHING_LEFT),
     ],
 )
-def test_what_is_not_there_can_not_be_given_though_it_is_owed(money: Refundable, reason: QuoteReason) -> None:
+def test_an_owed_amount_above_the_rest_is_not_refunded(money: Refundable, reason: QuoteReason) -> None:
     assert money.quote(STARTS, None).reason is reason
 
 

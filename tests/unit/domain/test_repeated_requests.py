@@ -1,4 +1,4 @@
-"""A repeated refund request is not a new one while its caller was not given the outcome of the first."""
+"""A repeated refund request is not a new one until its caller has received the outcome of the first."""
 
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,7 @@ def asked(end: Any, *, unknown: bool, amount: int | None = 2_000) -> Story:
 
 
 @pytest.mark.parametrize("end", ["in flight", "pending", "succeeded", "failed", "refused", "never_sent"])
-def test_a_request_whose_outcome_was_not_given_is_repeated_whatever_became_of_it(end: Any) -> None:
+def test_an_equal_request_repeats_one_without_a_received_outcome_in_every_state(end: Any) -> None:
     story = asked(end, unknown=True)
     again = decide.repeated(story.payment, "ann", TWENTY, NOW)
 
@@ -33,12 +33,12 @@ def test_a_request_whose_outcome_was_not_given_is_repeated_whatever_became_of_it
 
 
 @pytest.mark.parametrize("end", ["pending", "succeeded", "failed", "refused", "never_sent"])
-def test_a_request_whose_outcome_was_given_is_not_repeated(end: Any) -> None:
+def test_an_equal_request_after_a_received_outcome_is_new(end: Any) -> None:
     assert decide.repeated(asked(end, unknown=False).payment, "ann", TWENTY, NOW) is None
 
 
 @pytest.mark.parametrize("end", ["succeeded", "never_sent"])
-def test_after_its_caller_was_given_the_outcome_an_equal_request_is_new(end: Any) -> None:
+def test_an_equal_request_after_an_acknowledged_outcome_is_new(end: Any) -> None:
     story = asked(end, unknown=True)
     story.happens(ev.RefundAcknowledged(refund_id="rf_1"))
 
@@ -64,13 +64,13 @@ def test_only_an_equal_request_of_the_same_caller_within_a_day_is_a_repetition(
 
 
 @pytest.mark.parametrize("amount", [None, usd("100.00")])
-def test_a_request_for_everything_is_repeated_by_its_name_and_by_its_amount(amount: Money | None) -> None:
+def test_a_request_for_everything_is_repeated_without_and_with_its_amount(amount: Money | None) -> None:
     payment = asked("succeeded", unknown=True, amount=None).payment
 
     assert decide.repeated(payment, "ann", amount, NOW) is not None
 
 
-def test_a_refund_that_waits_was_answered_and_is_not_repeated() -> None:
+def test_an_acknowledged_deferred_refund_is_not_repeated() -> None:
     story = Story()
     story.bank(DisputeStatus.WARNING_NEEDS_RESPONSE)
     story.asks(2_000)
@@ -80,7 +80,7 @@ def test_a_refund_that_waits_was_answered_and_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("unknown", [False, True])
-def test_a_refund_that_was_never_sent_is_given_up_or_sent_later_as_its_caller_was_told(unknown: bool) -> None:
+def test_a_refund_that_was_never_sent_fails_or_is_deferred_according_to_its_callers_response(unknown: bool) -> None:
     story = asked("never_sent", unknown=unknown)
     waiting = [each.id for each in story.payment.deferred]
     owed = story.payment.owed.amount
@@ -97,7 +97,7 @@ def test_a_refund_that_was_never_sent_is_given_up_or_sent_later_as_its_caller_wa
         (TICK, "ann", usd("30.00"), False),
     ],
 )
-def test_a_request_that_was_never_sent_leaves_its_time_for_a_day(
+def test_a_request_that_was_never_sent_keeps_its_time_for_a_day(
     age: timedelta, by: str, amount: Money, first: bool
 ) -> None:
     story = asked("never_sent", unknown=False)

@@ -1,4 +1,4 @@
-"""Retries: how long a call is repeated, and what a decline allows."""
+"""Retries: how long a call is repeated, and which charges a decline allows."""
 
 from datetime import timedelta
 from importlib.util import module_from_spec, spec_from_file_location
@@ -63,7 +63,7 @@ def test_a_delay_lies_between_half_and_all_of_the_doubled_one(tries: int, seed: 
 
 
 @pytest.mark.parametrize("tries", [44, 45, 99_999])
-def test_a_delay_never_grows_above_the_longest_however_many_tries_there_were(tries: int) -> None:
+def test_a_delay_never_exceeds_its_maximum(tries: int) -> None:
     policy = RetryPolicy(max_tries=100_000, first_delay=5 * SECOND, max_delay=timedelta(hours=12))
     delay = policy.delay_after(tries, Random(1))
 
@@ -71,7 +71,7 @@ def test_a_delay_never_grows_above_the_longest_however_many_tries_there_were(tri
     assert timedelta(hours=6) <= delay <= timedelta(hours=12)
 
 
-def test_the_last_try_is_followed_by_none() -> None:
+def test_there_is_no_delay_after_the_last_try() -> None:
     assert RetryPolicy(max_tries=3).delay_after(3, Random(1)) is None
 
 
@@ -85,7 +85,7 @@ def test_delays_differ_from_one_another() -> None:
     assert len({RetryPolicy().delay_after(1, chance) for _ in range(10)}) > 1
 
 
-def test_a_call_is_tried_three_times_unless_set_otherwise() -> None:
+def test_the_default_is_three_tries() -> None:
     assert RetryPolicy().max_tries == 3
 
 
@@ -103,20 +103,20 @@ def test_one_try_is_enough() -> None:
 
 
 @pytest.mark.parametrize(("looks", "delay"), list(enumerate(RESOLVE_SCHEDULE)))
-def test_looks_follow_the_schedule(looks: int, delay: timedelta) -> None:
+def test_checks_follow_the_schedule(looks: int, delay: timedelta) -> None:
     assert next_look(looks) == delay
 
 
 @pytest.mark.parametrize("looks", [6, 7, 1000])
-def test_after_the_schedule_we_look_once_a_day_for_ever(looks: int) -> None:
+def test_after_the_schedule_there_is_one_check_a_day(looks: int) -> None:
     assert next_look(looks) == timedelta(days=1)
 
 
-def test_looks_become_rarer() -> None:
+def test_the_intervals_between_checks_increase() -> None:
     assert list(RESOLVE_SCHEDULE) == sorted(RESOLVE_SCHEDULE)
 
 
-def test_a_key_is_given_up_an_hour_before_the_gateway_may_forget_it() -> None:
+def test_a_key_is_not_sent_in_the_last_hour_before_stripe_may_remove_it() -> None:
     assert timedelta(hours=24) - KEY_LIFETIME == timedelta(hours=1)
 
 
@@ -128,11 +128,11 @@ def test_each_code_has_its_remedy(code: str, remedy: Remedy) -> None:
     assert a_decline(code).rule.remedy is remedy
 
 
-def test_we_know_every_code_of_the_list_and_no_other() -> None:
+def test_the_table_has_exactly_the_documented_codes() -> None:
     assert set(DECLINES) == {code for code, _ in REMEDIES}
 
 
-def test_the_list_is_the_same_whenever_it_is_made() -> None:
+def test_the_table_is_the_same_each_time_it_is_built() -> None:
     """Made again from its source, as at the next start: each code once, with its rule."""
     spec = spec_from_file_location(declines.__name__, declines.__file__)
     assert spec is not None
@@ -145,11 +145,11 @@ def test_the_list_is_the_same_whenever_it_is_made() -> None:
     }
 
 
-def test_reasons_that_are_not_the_customers_business_are_hidden() -> None:
+def test_reasons_that_must_not_be_shown_are_hidden() -> None:
     assert {code for code, rule in DECLINES.items() if rule.hidden} == HIDDEN
 
 
-def test_some_codes_are_the_end_of_a_card() -> None:
+def test_some_codes_forbid_the_card() -> None:
     assert {code for code, rule in DECLINES.items() if not rule.same_card} == BURNT
 
 
@@ -171,7 +171,7 @@ def test_the_networks_advice_overrides_the_table(advice: str, remedy: Remedy) ->
     assert a_decline("do_not_honor", advice).rule.remedy is remedy
 
 
-def test_the_advice_to_stop_is_the_end_of_the_card() -> None:
+def test_the_advice_to_stop_forbids_the_card() -> None:
     rule = a_decline("do_not_honor", "do_not_try_again").rule
 
     assert (rule.same_card, rule.remedy) == (False, Remedy.CONTACT_ISSUER)
@@ -184,7 +184,7 @@ def test_the_advice_to_stop_keeps_a_hidden_reason_hidden() -> None:
 
 
 @pytest.mark.parametrize("advice", ["confirm_card_data", "try_again_later"])
-def test_advice_does_not_betray_a_hidden_reason(advice: str) -> None:
+def test_advice_does_not_reveal_a_hidden_reason(advice: str) -> None:
     assert a_decline("stolen_card", advice).rule == DECLINES["stolen_card"]
 
 
@@ -198,7 +198,7 @@ def test_the_customer_sees_the_generic_decline_for_a_hidden_reason(code: str) ->
 
 
 @pytest.mark.parametrize("code", sorted(HIDDEN))
-def test_the_customers_copy_of_a_hidden_decline_holds_nothing_of_it(code: str) -> None:
+def test_the_customers_copy_of_a_hidden_decline_contains_nothing_of_it(code: str) -> None:
     copy = a_decline(code, "do_not_try_again", code=code).for_customer()
 
     assert copy == Decline(code="card_declined", message=GENERIC_TEXT, decline_code="generic_decline")

@@ -1,4 +1,4 @@
-"""What people write is bounded, and holds no characters that nobody can keep."""
+"""Free text has a limited length, and no control characters."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from booking_payments.domain.texts import require_line, require_note, require_re
 
 
 @pytest.mark.parametrize("text", ["hallo\nwelt\t!", "\u00fcber\u00e4ll", "x" * 500, "", None])
-def test_a_note_may_have_lines(text: str | None) -> None:
+def test_a_note_may_have_line_breaks(text: str | None) -> None:
     require_note(text)
 
 
@@ -17,13 +17,13 @@ def test_a_note_has_no_control_characters(text: str) -> None:
         require_note(text)
 
 
-def test_a_note_is_no_longer_than_the_gateway_keeps() -> None:
+def test_a_note_has_the_length_limit_of_metadata() -> None:
     with pytest.raises(InvalidInput, match=r"^note: 500 characters at most$"):
         require_note("x" * 501)
 
 
 @pytest.mark.parametrize("text", ["the hall is flooded", "x" * 500, "", None])
-def test_a_reason_is_a_line_or_none(text: str | None) -> None:
+def test_a_reason_may_be_empty_or_one_line(text: str | None) -> None:
     require_reason(text)
 
 
@@ -33,10 +33,10 @@ def test_a_reason_is_visible_and_on_one_line(text: str) -> None:
         require_reason(text)
 
 
-def test_a_reason_is_as_short_as_a_note() -> None:
+def test_a_reason_has_the_length_limit_of_a_note() -> None:
     with pytest.raises(InvalidInput, match=r"^reason: 500 characters at most$"):
         require_reason("x" * 501)
 
 
-def test_a_line_is_what_it_was() -> None:
+def test_a_valid_line_is_returned_unchanged() -> None:
     assert require_line("order 1001", "reference") == "order 1001"

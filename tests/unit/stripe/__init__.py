@@ -1,1 +1,1 @@
-"""Stripe's language in ours: objects, answers, requests, signatures, webhooks."""
+"""Tests of the Stripe adapter: objects, responses, requests, signatures, webhooks."""

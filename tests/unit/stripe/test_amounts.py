@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking_payments.adapters.stripe.amounts import (
+from booking_payments.adapters.gateways.stripe.amounts import (
     MINIMUMS,
     SUPPORTED,
     AmountNotRepresentable,
@@ -27,7 +27,7 @@ from booking_payments.adapters.stripe.amounts import (
         ("huf", 2, 17500, 17500),
     ],
 )
-def test_amounts_travel_both_ways(code: str, iso_exponent: int, minor: int, amount: int) -> None:
+def test_amounts_convert_in_both_directions(code: str, iso_exponent: int, minor: int, amount: int) -> None:
     assert to_stripe(minor, iso_exponent, code) == amount
     assert from_stripe(amount, iso_exponent, code) == minor
 

@@ -1,10 +1,10 @@
-"""Every kind of answer of Stripe is one of the port's errors (docs.stripe.com/error-low-level)."""
+"""Every response of Stripe is mapped to an error of the port (docs.stripe.com/error-low-level)."""
 
 from typing import Any
 
 import pytest
 
-from booking_payments.adapters.stripe.answers import error_from, is_replayed
+from booking_payments.adapters.gateways.stripe.answers import error_from, is_replayed
 from booking_payments.ports.gateway import (
     Declined,
     GatewayError,
@@ -49,7 +49,7 @@ def _body(**error: Any) -> dict[str, Any]:
         (502, "<html>", {}, Silent, "http_502"),
         (503, None, {}, Silent, "http_503"),
         (401, None, {}, Misconfigured, "http_401"),
-        # No verdict of Stripe's: a page of something on the way.
+        # Not a verdict of Stripe: a proxy's page.
         (400, {"error": "text"}, {}, Silent, "http_400"),
         (404, "<html>", {}, Silent, "http_404"),
         (402, None, {}, Silent, "http_402"),
@@ -58,7 +58,7 @@ def _body(**error: Any) -> dict[str, Any]:
         (200, "<html>", {}, Silent, "http_200"),
     ],
 )
-def test_an_answer_is_an_error_of_ours(
+def test_each_response_is_an_error_of_the_port(
     status: int, body: object, headers: dict[str, str], kind: type[GatewayError], code: str
 ) -> None:
     error = error_from(status, body, headers)
@@ -66,7 +66,7 @@ def test_an_answer_is_an_error_of_ours(
     assert (type(error), error.code) == (kind, code)
 
 
-def test_a_decline_brings_its_reason_and_its_charge() -> None:
+def test_a_decline_has_its_reason_and_its_charge() -> None:
     body = _body(
         type="card_error",
         code="card_declined",
@@ -84,7 +84,7 @@ def test_a_decline_brings_its_reason_and_its_charge() -> None:
     assert (failure.charge_id, failure.payment_method_id, error.intent) == ("ch_1", "pm_1", None)
 
 
-def test_a_refusal_brings_the_intent_that_exists_all_the_same() -> None:
+def test_a_refusal_has_the_intent_in_the_error() -> None:
     intent = {"id": "pi_1", "amount": 100, "amount_received": 0, "currency": "usd", "status": "canceled"}
 
     error = error_from(400, _body(code="payment_intent_unexpected_state", payment_intent=intent), {})
@@ -107,7 +107,7 @@ def test_a_replay_is_marked(headers: dict[str, str], replayed: bool) -> None:
 
 
 @pytest.mark.parametrize(("hint", "worth"), [("true", True), ("false", False), ("False", False), ("", True)])
-def test_stripes_hint_says_whether_another_try_is_worth_it(hint: str, worth: bool) -> None:
+def test_stripes_retry_hint_is_respected(hint: str, worth: bool) -> None:
     error = error_from(500, _body(type="api_error"), {"stripe-should-retry": hint})
 
     assert error.worth_another_try is worth

@@ -1,7 +1,7 @@
-"""The whole currency table, row by row, and amounts that go to Stripe and come back.
+"""The complete currency table, row by row, and the conversion of amounts to Stripe's units and back.
 
-Each row: the code, decimals by ISO 4217, decimals at Stripe, what amounts must be a multiple of there, and the smallest
-charge in Stripe's minor units (docs.stripe.com/currencies); dashes where Stripe takes no such currency.
+Each row: the code, decimals by ISO 4217, decimals at Stripe, the factor of which Stripe's amounts must be a multiple,
+and the smallest charge in Stripe's minor units (docs.stripe.com/currencies); dashes for a currency without charges.
 """
 
 import os
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking_payments.adapters.stripe import amounts
-from booking_payments.adapters.stripe.limits import check_amount, check_charge
+from booking_payments.adapters.gateways.stripe import amounts
+from booking_payments.adapters.gateways.stripe.limits import check_amount, check_charge
 from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.money import MAX_DIGITS, Currency, Money
 from tests.rows import row
@@ -62,7 +62,7 @@ def test_the_table_has_every_currency_once() -> None:
     assert [row[0] for row in ROWS] == [currency.code for currency in Currency]
 
 
-def test_every_currency_that_stripe_takes_can_be_read() -> None:
+def test_every_currency_of_stripe_is_a_currency_of_the_domain() -> None:
     assert amounts.SUPPORTED - {currency.code for currency in Currency} == set()
 
 
@@ -113,7 +113,7 @@ def test_a_currency_has_its_step_in_our_minor_units(code: str, step: int) -> Non
     assert amounts.step(Currency.of(code).exponent, code) == step
 
 
-def test_the_smallest_charge_is_taken_and_less_is_not() -> None:
+def test_the_smallest_charge_is_accepted_and_less_is_refused() -> None:
     for each in TAKEN:
         with row(each[0]):
             _check_the_smallest_charge(each)
@@ -137,7 +137,7 @@ def _check_the_smallest_charge(row: list[str]) -> None:
 
 
 @pytest.mark.parametrize("code", NOT_TAKEN)
-def test_what_stripe_does_not_take_is_refused(code: str) -> None:
+def test_an_unsupported_currency_is_refused(code: str) -> None:
     with pytest.raises(RefusedByRule) as refused:
         check_amount(Money.parse("7", Currency.of(code)))
 
@@ -148,7 +148,7 @@ MORE_THAN_EIGHT_DIGITS = {"idr": 12, "cop": 10, "inr": 9}
 
 
 def _with_digits(digits: int, code: str) -> Money:
-    """The largest amount with so many digits in Stripe's minor units."""
+    """Return the largest amount with so many digits in Stripe's minor units."""
     multiple, currency = amounts.MULTIPLES.get(code, 1), Currency.of(code)
     return Money(amounts.from_stripe((10**digits - 1) // multiple * multiple, currency.exponent, code), currency)
 
@@ -162,14 +162,14 @@ def test_the_largest_charge_has_the_digits_of_its_currency(code: str) -> None:
     largest = _with_digits(MORE_THAN_EIGHT_DIGITS.get(code, 8), code)
 
     check_charge(largest)
-    if code != "idr":  # of which no larger amount can be written
+    if code != "idr":  # its limit is the largest amount of Money
         with pytest.raises(RefusedByRule) as refused:
             check_charge(_one_digit_more(largest))
         assert refused.value.code == "amount_too_large"
 
 
 @pytest.mark.parametrize("code", [row[0] for row in TAKEN])
-def test_a_house_may_ask_for_more_digits(code: str) -> None:
+def test_a_setting_raises_the_number_of_digits(code: str) -> None:
     largest = _with_digits(max(9, MORE_THAN_EIGHT_DIGITS.get(code, 9)), code)
 
     check_charge(largest, 9)
@@ -183,8 +183,8 @@ def test_ordinary_tickets_can_be_charged_in_currencies_of_small_units(code: str,
     check_charge(Money.parse(text, Currency.of(code)))
 
 
-def test_amounts_come_back_as_they_went_or_do_not_go() -> None:
-    """Text, our minor units and Stripe's say the same amount, or somebody refuses: nothing is rounded in silence."""
+def test_amounts_convert_there_and_back_or_are_refused() -> None:
+    """Text, ISO minor units and Stripe's units are the same amount, or the conversion raises; nothing is rounded."""
     chance = Random(12)
     went = 0
     for _ in range(ROUND_TRIPS):

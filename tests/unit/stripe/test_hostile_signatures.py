@@ -1,4 +1,4 @@
-"""Signature headers of somebody who wants in: none opens the door, and none breaks it. Agreement with Stripe's SDK."""
+"""Forged signature headers: each one is refused without any other error, in agreement with Stripe's SDK."""
 
 import os
 import time
@@ -9,8 +9,8 @@ from random import Random
 import pytest
 import stripe
 
-from booking_payments.adapters.stripe.signature import MAX_HEADER, verify
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.adapters.gateways.stripe.signature import MAX_HEADER, verify
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.ports.webhooks import WebhookRefused, WebhookRequest
 from booking_payments.sandbox.signature import sign
 from tests.hostile_signatures import AT, BODY, OLD, SECRET, hostile_headers, mac
@@ -22,17 +22,17 @@ DAY = timedelta(hours=24)
 """So long the old secret lives when Stripe rolls it (docs.stripe.com/webhooks#roll-endpoint-secrets)."""
 
 
-def test_there_are_at_least_eighty() -> None:
+def test_there_are_at_least_eighty_hostile_headers() -> None:
     assert len(HEADERS) >= 80
     assert len(set(HEADERS.values())) == len(HEADERS)
 
 
-def test_the_one_that_they_are_made_of_is_accepted() -> None:
+def test_the_valid_header_that_they_are_derived_from_is_accepted() -> None:
     verify(BODY, f"t={T},v1={V1}", (SECRET,), AT)
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_a_hostile_header_opens_nothing_and_breaks_nothing(name: str) -> None:
+def test_a_hostile_header_is_refused_without_another_error(name: str) -> None:
     with pytest.raises(WebhookRefused) as refused:
         verify(BODY, HEADERS[name], (SECRET,), AT)
 
@@ -40,7 +40,7 @@ def test_a_hostile_header_opens_nothing_and_breaks_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize(("length", "accepted"), [(MAX_HEADER, True), (MAX_HEADER + 1, False)])
-def test_a_header_has_at_most_a_kilobyte(length: int, accepted: bool) -> None:
+def test_a_header_above_a_kilobyte_is_refused(length: int, accepted: bool) -> None:
     header = f"t={T},v1={V1},x=".ljust(length, "y")
 
     if accepted:
@@ -51,7 +51,7 @@ def test_a_header_has_at_most_a_kilobyte(length: int, accepted: bool) -> None:
 
 
 @pytest.mark.parametrize(("away", "words"), [(301, "too old"), (-301, "from the future")])
-def test_the_refusal_says_which_way_the_clock_is_wrong(away: int, words: str) -> None:
+def test_the_refusal_says_whether_the_timestamp_is_old_or_in_the_future(away: int, words: str) -> None:
     with pytest.raises(WebhookRefused, match=words):
         verify(BODY, sign(BODY, SECRET, AT), (SECRET,), AT + timedelta(seconds=away))
 
@@ -60,7 +60,7 @@ def test_the_refusal_says_which_way_the_clock_is_wrong(away: int, words: str) ->
 
 
 @pytest.mark.parametrize("signed_with", [(SECRET,), (OLD,), (OLD, SECRET), (SECRET, OLD)])
-def test_while_the_secret_is_rolled_old_and_new_are_accepted(signed_with: tuple[str, ...]) -> None:
+def test_during_a_rotation_old_and_new_secret_are_accepted(signed_with: tuple[str, ...]) -> None:
     header = f"t={T}" + "".join(f",v1={mac(b'%d.' % T + BODY, secret)}" for secret in signed_with)
 
     verify(BODY, header, (SECRET, OLD), AT)
@@ -73,7 +73,7 @@ def test_one_configured_secret_is_enough_while_stripe_signs_with_both(configured
     verify(BODY, header, configured, AT)
 
 
-async def test_after_the_roll_the_old_secret_opens_nothing() -> None:
+async def test_after_a_rotation_the_old_secret_is_refused() -> None:
     later = AT + DAY
     body = b'{"id": "evt_1", "type": "ping"}'
     request = WebhookRequest(body=body, headers={"Stripe-Signature": sign(body, OLD, later)}, received_at=later)
@@ -90,7 +90,7 @@ HEADERS_COMPARED = 100_000 if os.environ.get("SIMULATION") == "nightly" else 20_
 
 
 def _official(body: bytes, header: str, secret: str) -> bool:
-    """Without the SDK's look at the clock, which is the machine's: a slow run must not fail."""
+    """Verify with the SDK without its age check, which uses the machine's clock: a slow run must not fail."""
     try:
         return bool(stripe.WebhookSignature.verify_header(body.decode(), header, secret))
     except (stripe.SignatureVerificationError, TypeError, UnicodeDecodeError, ValueError):
@@ -106,7 +106,7 @@ def _ours(body: bytes, header: str, secret: str, now: datetime) -> bool:
 
 
 def _valid(chance: Random, now: int, count: int) -> Iterator[tuple[bytes, str, str]]:
-    """Bodies, headers and secrets as they may come from Stripe, also during a roll and with the test scheme."""
+    """Bodies, headers and secrets as Stripe may send them, also during a rotation and with the test scheme."""
     for _ in range(count):
         body = "".join(chance.choices('abc{}":,\u00e4\u20ac \n0123456789', k=chance.randrange(200))).encode()
         secret = f"whsec_{chance.randbytes(chance.randrange(1, 32)).hex()}"
@@ -118,7 +118,7 @@ def _valid(chance: Random, now: int, count: int) -> Iterator[tuple[bytes, str, s
         yield body, ",".join([f"t={at}", *parts]), secret
 
 
-def test_what_stripes_sdk_accepts_of_stripe_we_accept() -> None:
+def test_signatures_that_stripes_sdk_accepts_are_accepted() -> None:
     now = int(time.time())
     disagreed = [
         header
@@ -129,8 +129,8 @@ def test_what_stripes_sdk_accepts_of_stripe_we_accept() -> None:
     assert disagreed == []
 
 
-def test_what_we_accept_stripes_sdk_accepts() -> None:
-    """Of valid headers with one character another: ours may be stricter, never laxer."""
+def test_stripes_sdk_accepts_every_accepted_signature() -> None:
+    """Valid headers with one character changed: this check may be stricter than the SDK's, never laxer."""
     now, chance = int(time.time()), Random(7)
     laxer = []
     for body, header, secret in _valid(chance, now, HEADERS_COMPARED):
@@ -142,7 +142,7 @@ def test_what_we_accept_stripes_sdk_accepts() -> None:
     assert laxer == []
 
 
-def test_the_sdk_signs_as_we_do() -> None:
+def test_the_sdk_creates_the_same_signature() -> None:
     generate = stripe.WebhookSignature.generate_signature_header
 
     assert generate(BODY.decode(), SECRET, timestamp=T) == sign(BODY, SECRET, AT)

@@ -1,4 +1,4 @@
-"""What is stored of an event: enough to process it again, and nothing that acts or that tells of a person."""
+"""The stored part of an event: enough to process it again, without secrets and personal data."""
 
 import json
 from hashlib import sha256
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from booking_payments.adapters.memory.gateway import due_deliveries
-from booking_payments.adapters.stripe.objects import kept_of
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks, read_event
+from booking_payments.adapters.gateways.fake.gateway import due_deliveries
+from booking_payments.adapters.gateways.stripe.objects import kept_of
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks, read_event
 from booking_payments.ports.webhooks import GatewayEvent
 from booking_payments.testing.house import ANN, House
 
@@ -19,7 +19,7 @@ READER = StripeWebhooks(["whsec_kept"])
 
 
 def intent(**changes: Any) -> dict[str, Any]:
-    """An intent as Stripe sends it, with a decline, and a person all over it."""
+    """Return an intent as Stripe sends it, with a decline and personal data."""
     address = {"line1": f"{PERSON} Street 1", "city": PERSON, "postal_code": "12345", "country": "DE"}
     billing = {"name": PERSON, "email": f"{PERSON}@example.com", "phone": f"+49 {PERSON}", "address": address}
     method = {
@@ -134,14 +134,14 @@ def without_what_acts(event: GatewayEvent) -> GatewayEvent:
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_nothing_is_stored_that_acts_or_tells_of_a_person(name: str) -> None:
+def test_neither_secrets_nor_personal_data_are_stored(name: str) -> None:
     kept = read_event(sent(name)).body
 
     assert [secret for secret in SECRETS if secret in kept] == []
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_what_is_stored_reads_the_same(name: str) -> None:
+def test_a_stored_event_decodes_to_the_same_event(name: str) -> None:
     first = read_event(sent(name))
     again = READER.read_again(first.body)
     wanted = without_what_acts(first)
@@ -153,7 +153,7 @@ def test_what_is_stored_reads_the_same(name: str) -> None:
     assert READER.read_again(again.body) == again
 
 
-def test_the_digest_is_that_of_the_bytes_that_came() -> None:
+def test_the_digest_is_that_of_the_received_bytes() -> None:
     raw = sent("a dispute")
 
     assert json.loads(read_event(raw).body)["sha256"] == sha256(raw).hexdigest()
@@ -190,7 +190,7 @@ async def test_no_event_of_a_whole_payment_leaves_a_secret_in_the_inbox() -> Non
     assert [each.event_id for each in entries if "_secret_" in each.body or "billing_details" in each.body] == []
 
 
-async def test_a_replayed_event_takes_the_clients_secret_from_nobody() -> None:
+async def test_a_replayed_event_keeps_the_stored_client_secret() -> None:
     house = House()
     booking = await house.book()
     await house.payments.start_payment(

@@ -1,4 +1,4 @@
-"""Stripe's objects are read leniently: what is new or unknown never breaks us."""
+"""Stripe's objects are decoded leniently: new and unknown values raise no unexpected error."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.adapters.stripe.objects import (
+from booking_payments.adapters.gateways.stripe.objects import (
     UnreadableObject,
     dispute_report,
     id_of,
@@ -51,7 +51,7 @@ def test_an_unknown_status_is_no_status(status: object) -> None:
     assert intent_report({**INTENT, "status": status}).status is None
 
 
-def test_new_fields_are_no_trouble() -> None:
+def test_unknown_fields_are_ignored() -> None:
     assert intent_report({**INTENT, "brand_new": {"deep": [1]}}).id == "pi_1"
 
 
@@ -70,7 +70,7 @@ def test_new_fields_are_no_trouble() -> None:
         {"amount_received": None},
     ],
 )
-def test_what_makes_an_intent_must_be_there(changes: dict[str, object]) -> None:
+def test_a_missing_required_field_makes_an_intent_unreadable(changes: dict[str, object]) -> None:
     with pytest.raises(UnreadableObject):
         intent_report({**INTENT, **changes})
 
@@ -111,7 +111,7 @@ def test_a_refund_is_read() -> None:
 
 
 def withdrawn(*moved: dict[str, Any]) -> int:
-    """What a dispute with these balance transactions has taken, in the smallest unit of the disputed currency."""
+    """Return the withdrawn amount of a dispute with these balance transactions, in its smallest unit."""
     report = dispute_report({**DISPUTE, "balance_transactions": list(moved)})
     return withdrawn_by(report.movements, report.amount, won=False).minor
 
@@ -122,7 +122,7 @@ def test_a_dispute_without_balance_transactions_holds_nothing() -> None:
     assert (report.status, report.movements, withdrawn()) == (DisputeStatus.NEEDS_RESPONSE, (), 0)
 
 
-def test_what_a_dispute_holds_is_the_sum_of_its_balance_transactions() -> None:
+def test_the_held_amount_of_a_dispute_is_the_sum_of_its_balance_transactions() -> None:
     assert withdrawn({"amount": -1099, "currency": "usd"}, {"amount": 99, "currency": "usd"}) == 1000
 
 
@@ -130,11 +130,11 @@ def test_a_withdrawal_in_another_settlement_currency_counts_as_the_whole() -> No
     assert withdrawn({"amount": -950, "currency": "eur"}) == 1099
 
 
-def test_money_that_came_back_is_not_held() -> None:
+def test_a_returned_amount_is_not_held() -> None:
     assert withdrawn({"amount": -1099, "currency": "usd"}, {"amount": 1099, "currency": "usd"}) == 0
 
 
-def test_balance_transactions_are_taken_in_order_of_their_time_and_not_of_their_place() -> None:
+def test_balance_transactions_are_sorted_by_time() -> None:
     debit = {"amount": -1099, "currency": "usd", "created": 1_700_000_000}
     credit = {"amount": 1099, "currency": "usd", "created": 1_700_000_001}
 
@@ -142,7 +142,7 @@ def test_balance_transactions_are_taken_in_order_of_their_time_and_not_of_their_
 
 
 @pytest.mark.parametrize("odd", [None, "text", 7, [], {"amount": "1"}, {"amount": True}, {"currency": "usd"}])
-def test_a_balance_transaction_that_is_none_moves_nothing(odd: Any) -> None:
+def test_an_invalid_balance_transaction_is_ignored(odd: Any) -> None:
     assert withdrawn({"amount": -1099, "currency": "usd"}, odd) == 1099
 
 
@@ -150,7 +150,7 @@ def test_a_balance_transaction_that_is_none_moves_nothing(odd: Any) -> None:
     ("given", "rate"),
     [(0.92, "0.92"), ("1.5", "1.5"), (2, "2"), (None, None), (True, None), (0, None), (-1, None), ("x", None)],
 )
-def test_an_exchange_rate_is_read_where_it_can_be_one(given: Any, rate: str | None) -> None:
+def test_an_invalid_exchange_rate_is_ignored(given: Any, rate: str | None) -> None:
     moved = {"amount": -950, "currency": "eur", "exchange_rate": given}
     [movement] = dispute_report({**DISPUTE, "balance_transactions": [moved]}).movements
 
@@ -163,7 +163,7 @@ def test_the_day_by_which_evidence_is_due_is_read() -> None:
     assert report.evidence_due_by == datetime.fromtimestamp(1_700_000_000, UTC)
 
 
-def test_a_time_beyond_reason_is_no_time() -> None:
+def test_a_time_out_of_range_is_none() -> None:
     assert intent_report({**INTENT, "created": 2**60}).created_at is None
 
 
@@ -185,7 +185,7 @@ def _charged(**details: object) -> dict[str, object]:
         (_charged(brand=5, last4=[], wallet="x", capture_before="soon"), MethodDetails(type="card"), None),
     ],
 )
-def test_a_charge_that_came_with_its_intent_says_what_was_paid_with(
+def test_an_expanded_charge_has_the_payment_method(
     charge: object, method: MethodDetails | None, until: datetime | None
 ) -> None:
     body = {"id": "pi_1", "amount": 1, "amount_received": 1, "currency": "usd", "latest_charge": charge}

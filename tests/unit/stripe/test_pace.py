@@ -1,19 +1,19 @@
-"""Stripe is pressed no harder than allowed, and who waits too long is told that nothing was sent."""
+"""The limits on requests to Stripe: a request that would wait too long raises ``Unreachable`` and is not sent."""
 
 import contextlib
 
 import anyio
 import pytest
 
-from booking_payments.adapters.stripe import pace
-from booking_payments.adapters.stripe.gateway import Reply
-from booking_payments.adapters.stripe.pace import Paced
-from booking_payments.adapters.stripe.requests import Params
+from booking_payments.adapters.gateways.stripe import pace
+from booking_payments.adapters.gateways.stripe.gateway import Reply
+from booking_payments.adapters.gateways.stripe.pace import Paced
+from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.ports.gateway import Silent, Unreachable
 
 
 class Line:
-    """Counts what is sent, when by its own clock, and how much of it at once; a held one is let go by ``gate``."""
+    """Records the time and the concurrency of requests; with ``gate`` they wait until it is opened."""
 
     def __init__(self, *, held: bool = False, fails: bool = False) -> None:
         self.time = 0.0
@@ -46,7 +46,7 @@ async def ask(transport: Paced) -> None:
     await transport.call("GET", "/v1/events", {}, None)
 
 
-async def test_a_seconds_worth_goes_out_at_once_and_the_rest_at_the_rate() -> None:
+async def test_the_requests_of_one_second_are_sent_in_a_burst_and_the_rest_at_the_rate() -> None:
     line = Line()
     transport = paced(line, per_s=20)
 
@@ -57,7 +57,7 @@ async def test_a_seconds_worth_goes_out_at_once_and_the_rest_at_the_rate() -> No
     assert line.sent_at[-1] == pytest.approx(2.0)
 
 
-async def test_after_a_pause_no_more_than_a_seconds_worth_is_saved_up() -> None:
+async def test_after_a_pause_the_burst_is_limited_to_one_second() -> None:
     line = Line()
     transport = paced(line, per_s=5)
     line.time = 3600.0
@@ -68,7 +68,7 @@ async def test_after_a_pause_no_more_than_a_seconds_worth_is_saved_up() -> None:
     assert line.sent_at.count(3600.0) == 5
 
 
-async def test_who_would_wait_too_long_is_turned_away_and_nothing_is_sent() -> None:
+async def test_a_request_that_would_wait_too_long_is_refused_and_not_sent() -> None:
     line = Line()
     transport = Paced(line, max_per_s=2, max_concurrent=0, now=lambda: 0.0, sleep=line.sleep)
     for _ in range(2 + int(2 * pace.LONGEST_WAIT_S)):
@@ -81,7 +81,7 @@ async def test_who_would_wait_too_long_is_turned_away_and_nothing_is_sent() -> N
     assert (busy.value.code, len(line.sent_at)) == ("gateway_busy", sent)
 
 
-async def test_no_more_than_so_many_are_under_way_at_once() -> None:
+async def test_the_number_of_concurrent_requests_is_limited() -> None:
     line = Line(held=True)
     transport = paced(line, at_once=3)
 
@@ -95,7 +95,7 @@ async def test_no_more_than_so_many_are_under_way_at_once() -> None:
     assert (under_way, line.most_at_once, len(line.sent_at)) == (3, 3, 10)
 
 
-async def test_who_waits_too_long_for_a_place_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_waits_too_long_for_a_slot_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "LONGEST_WAIT_S", 0.01)
     line = Line(held=True)
     transport = paced(line, at_once=1)
@@ -110,7 +110,7 @@ async def test_who_waits_too_long_for_a_place_is_turned_away(monkeypatch: pytest
     assert len(line.sent_at) == 1
 
 
-async def test_a_payment_does_not_wait_behind_a_crowd_of_reads() -> None:
+async def test_a_changing_call_does_not_wait_behind_reads() -> None:
     time, paid_at = 0.0, list[float]()
     moved = anyio.Event()
 
@@ -149,7 +149,7 @@ async def test_a_payment_does_not_wait_behind_a_crowd_of_reads() -> None:
     assert max(paid_at) <= 1.0, "a place and a turn, each at the next opportunity"
 
 
-async def test_who_goes_first_gives_the_other_its_own_turn() -> None:
+async def test_the_postponed_read_gets_the_turn_of_the_changing_call() -> None:
     time, sent = 0.0, list[tuple[str, float]]()
     moved = anyio.Event()
 
@@ -183,7 +183,7 @@ async def test_who_goes_first_gives_the_other_its_own_turn() -> None:
     assert [at for _, at in sent] == [0.0, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0], "two a second, as always"
 
 
-async def test_a_failed_call_gives_its_place_back() -> None:
+async def test_a_failed_call_releases_its_slot() -> None:
     line = Line(fails=True)
     transport = paced(line, at_once=1)
 
@@ -194,7 +194,7 @@ async def test_a_failed_call_gives_its_place_back() -> None:
     assert len(line.sent_at) == 3
 
 
-async def test_zero_is_no_bound() -> None:
+async def test_zero_disables_a_limit() -> None:
     line = Line()
     transport = paced(line)
 

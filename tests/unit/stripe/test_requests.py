@@ -1,4 +1,4 @@
-"""Our instructions as Stripe's parameters."""
+"""Instructions are encoded as Stripe's parameters."""
 
 import importlib
 import re
@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from booking_payments.adapters.stripe.limits import check_amount, check_charge
-from booking_payments.adapters.stripe.requests import path_and_params
+from booking_payments.adapters.gateways.stripe.limits import check_amount, check_charge
+from booking_payments.adapters.gateways.stripe.requests import path_and_params
 from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.instructions import (
     CancelIntent,
@@ -72,14 +72,14 @@ AUTOMATIC = {"automatic_payment_methods": {"enabled": True, "allow_redirects": "
         (MethodChoice(), AUTOMATIC),
     ],
 )
-def test_which_kinds_of_methods_are_taken(chosen: MethodChoice, sent: dict[str, Any]) -> None:
+def test_the_choice_of_methods_is_sent(chosen: MethodChoice, sent: dict[str, Any]) -> None:
     _, params = path_and_params(attrs.evolve(_creation(confirm=True), methods=chosen))
 
     assert {name: params[name] for name in params if "payment_method_" in name or "automatic" in name} == sent
 
 
 def _of_sdk(name: str) -> set[str]:
-    """The parameters that the installed SDK types for a call."""
+    """Return the parameters that the installed SDK declares for a call."""
     words = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
     return set(getattr(importlib.import_module(f"stripe.params._{words}"), name).__annotations__)
 
@@ -104,14 +104,14 @@ def test_the_texts_of_a_charge_are_sent_where_there_are_any() -> None:
     }
 
 
-def test_with_stripe_js_the_next_action_is_left_to_it() -> None:
+def test_with_stripe_js_the_next_action_is_for_stripe_js() -> None:
     confirmed = ConfirmIntent(intent_id="pi_1", payment_method_id="pm_1", return_url=None, client=Client.STRIPE_JS)
     made = attrs.evolve(_creation(confirm=True), client=Client.STRIPE_JS)
 
     assert [path_and_params(each)[1]["use_stripe_sdk"] for each in (made, confirmed)] == [True, True]
 
 
-def test_without_stripe_js_nothing_is_left_to_it() -> None:
+def test_without_stripe_js_the_next_action_is_a_redirect() -> None:
     unconfirmed = attrs.evolve(_creation(confirm=False), client=Client.STRIPE_JS)
 
     assert all("use_stripe_sdk" not in path_and_params(each)[1] for each in (_creation(confirm=True), unconfirmed))
@@ -150,8 +150,8 @@ EVERYTHING = [
 
 
 @pytest.mark.parametrize(("instruction", "typed"), EVERYTHING)
-def test_what_we_send_the_installed_sdk_knows(instruction: Instruction, typed: str) -> None:
-    """Stripe refuses a parameter that it does not have any more, so the SDK of its version is asked."""
+def test_every_parameter_is_in_the_installed_sdk(instruction: Instruction, typed: str) -> None:
+    """Stripe rejects removed parameters; the installed SDK knows those of its API version."""
     _, params = path_and_params(instruction)
 
     assert set(params) - _of_sdk(typed) == set()
@@ -206,12 +206,12 @@ def test_each_instruction_has_its_request(
         (Money(500, Currency.KPW), "currency_not_supported"),
     ],
 )
-def test_what_stripe_would_not_charge_is_named(amount: Money, code: str) -> None:
+def test_an_amount_outside_the_limits_is_refused(amount: Money, code: str) -> None:
     with pytest.raises(RefusedByRule) as refused:
         check_charge(amount)
 
     assert refused.value.code == code
 
 
-def test_a_part_may_be_smaller_than_a_charge() -> None:
+def test_a_partial_amount_may_be_below_the_smallest_charge() -> None:
     assert check_amount(Money(1, Currency.USD)) is None  # type: ignore[func-returns-value]  # it does not raise

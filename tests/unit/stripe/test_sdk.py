@@ -1,6 +1,6 @@
-"""Every way in which a call through Stripe's SDK can end, and what it tells about the money.
+"""Every result of a call through Stripe's SDK, and the error of the port that it leads to.
 
-The answers go through the SDK itself, so its exceptions are the real ones; the network's faults are real sockets.
+The responses pass the SDK itself, so its exceptions are the real ones; network faults are made with real sockets.
 """
 
 import inspect
@@ -26,9 +26,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
-from booking_payments.adapters.stripe.gateway import API_VERSION, StripeGateway
-from booking_payments.adapters.stripe.objects import intent_report
-from booking_payments.adapters.stripe.sdk import MEANINGS, SdkTransport, gateway_error
+from booking_payments.adapters.gateways.stripe.gateway import API_VERSION, StripeGateway
+from booking_payments.adapters.gateways.stripe.objects import intent_report
+from booking_payments.adapters.gateways.stripe.sdk import MEANINGS, SdkTransport, gateway_error
 from booking_payments.domain.declines import DECLINES
 from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -59,7 +59,7 @@ LIMITED = {"Stripe-Rate-Limited-Reason": "global-rate"}
 
 
 class CannedAnswer(stripe.HTTPClient):
-    """Answers every request with the same bytes, and remembers what was asked."""
+    """Answers every request with the same bytes, and records the requests."""
 
     name = "canned"
 
@@ -126,7 +126,7 @@ async def failure(http: stripe.HTTPClient) -> GatewayError:
         (200, {**INTENT, "amount": "100"}, {}, Silent, "unreadable_answer"),
     ],
 )
-async def test_an_answer_means(
+async def test_each_response_has_its_error(
     status: int, body: object, headers: Mapping[str, str], kind: type[GatewayError], code: str
 ) -> None:
     failed = await failure(canned(status, body, headers))
@@ -158,17 +158,17 @@ async def test_every_decline_arrives_with_its_codes(decline_code: str) -> None:
     assert (failed.intent.id, failed.intent.status) == ("pi_1", PaymentStatus.REQUIRES_PAYMENT_METHOD)
 
 
-async def test_a_refused_create_tells_of_the_intent_that_it_left_behind() -> None:
+async def test_a_declined_creation_has_the_created_intent() -> None:
     failed = await failure(canned(400, error(payment_intent={**INTENT, "status": "requires_payment_method"})))
 
     assert isinstance(failed, Refused)
     assert failed.intent is not None
 
 
-def test_every_exception_of_the_sdk_has_a_meaning_or_belongs_to_an_interface_that_we_do_not_call() -> None:
+def test_every_exception_of_the_sdk_is_mapped_or_belongs_to_an_api_that_is_not_called() -> None:
     elsewhere = {
         "SignatureVerificationError",
-        # Of the second generation of the interface ("v2") only.
+        # Only of the v2 API.
         "AlreadyCanceledError",
         "BlockedByStripeError",
         "CannotProceedError",
@@ -213,7 +213,7 @@ def test_an_exception_without_an_answer_is_never_a_verdict(kind: type[stripe.Str
 # --- what is sent
 
 
-async def test_a_request_carries_our_key_the_version_and_the_secret() -> None:
+async def test_a_request_has_the_idempotency_key_the_version_and_the_secret() -> None:
     http = canned(200, INTENT)
 
     await over(http).create_intent(creation("pm_card_visa"), "key_1")
@@ -283,7 +283,7 @@ def listing(*items: object) -> StripeGateway:
     return over(canned(200, {"data": list(items), "has_more": False}))
 
 
-async def test_an_object_that_can_not_be_read_spoils_none_of_the_others_in_the_list() -> None:
+async def test_an_unreadable_object_does_not_hide_the_others_in_a_list() -> None:
     strange, intent = await listing(INTENT, STRANGE).list_intents(LONG_AGO)
 
     metadata = {"payment_id": "pay_1"}
@@ -293,20 +293,20 @@ async def test_an_object_that_can_not_be_read_spoils_none_of_the_others_in_the_l
 
 @pytest.mark.parametrize("verb", ["list_refunds_made", "list_disputes_opened"])
 @pytest.mark.parametrize("intent", ["pi_1", {"id": "pi_1", "object": "payment_intent"}])
-async def test_what_can_not_be_read_names_the_intent_that_it_belongs_to(verb: str, intent: object) -> None:
+async def test_an_unreadable_object_names_its_intent(verb: str, intent: object) -> None:
     gateway = listing({"id": "x_1", "amount": 1, "currency": "xxx", "payment_intent": intent})
 
     assert await getattr(gateway, verb)(LONG_AGO) == [Unreadable(id="x_1", intent_id="pi_1", problem="currency xxx")]
 
 
-async def test_an_event_that_can_not_be_read_is_left_out() -> None:
+async def test_an_unreadable_event_is_left_out() -> None:
     event = {"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": INTENT}}
     gateway = listing({**event, "id": "evt_2", "data": {"object": {}}}, event)
 
     assert [each.id for each in await gateway.list_events(LONG_AGO)] == ["evt_1"]
 
 
-async def test_a_list_with_what_can_not_be_read_is_one_line_of_the_log() -> None:
+async def test_a_list_with_unreadable_objects_logs_one_line() -> None:
     with capture_logs() as lines:
         await listing(STRANGE, INTENT, {**STRANGE, "id": "pi_older"}).list_intents(LONG_AGO)
         await listing(INTENT).list_intents(LONG_AGO)
@@ -316,20 +316,20 @@ async def test_a_list_with_what_can_not_be_read_is_one_line_of_the_log() -> None
 
 
 @pytest.mark.parametrize("item", ["pi_1", {}, {"amount": 100}, None])
-async def test_a_list_of_what_are_no_objects_tells_nothing(item: object) -> None:
+async def test_a_list_of_values_without_ids_leaves_the_outcome_unknown(item: object) -> None:
     with pytest.raises(Silent):
         await listing(INTENT, item).list_intents(LONG_AGO)
 
 
 @pytest.mark.parametrize("verb", ["list_refunds", "list_disputes"])
-async def test_what_one_intent_has_is_read_whole_or_not_at_all(verb: str) -> None:
+async def test_a_list_of_one_intent_is_read_completely_or_not_at_all(verb: str) -> None:
     with pytest.raises(Silent) as silent:
         await getattr(listing({"id": "x_1", "amount": 1, "currency": "xxx"}), verb)("pi_1")
 
     assert silent.value.unreadable == Unreadable(id="x_1", intent_id=None, problem="currency xxx")
 
 
-async def test_an_answer_that_can_not_be_read_names_its_object() -> None:
+async def test_an_unreadable_response_names_its_object() -> None:
     with pytest.raises(Silent) as silent:
         await over(canned(200, STRANGE)).retrieve_intent("pi_strange")
 
@@ -337,12 +337,12 @@ async def test_an_answer_that_can_not_be_read_names_its_object() -> None:
     assert silent.value.unreadable.metadata == {"payment_id": "pay_1"}
 
 
-async def test_a_list_that_is_none_tells_nothing() -> None:
+async def test_a_response_that_is_not_a_list_leaves_the_outcome_unknown() -> None:
     with pytest.raises(Silent):
         await over(canned(200, {"data": None})).list_refunds("pi_1")
 
 
-async def test_the_key_never_shows_in_an_error() -> None:
+async def test_no_error_contains_the_api_key() -> None:
     failed = await failure(canned(401, error(message="Invalid API Key provided")))
 
     assert KEY not in repr(failed) + str(failed) + repr(vars(failed))
@@ -356,7 +356,7 @@ Talk = Callable[[SocketStream], Awaitable[None]]
 
 @asynccontextmanager
 async def listening(talk: Talk) -> AsyncIterator[str]:
-    """The address of a server that does with each connection as told."""
+    """Return the address of a server that handles each connection with the given function."""
 
     async def answer(stream: SocketStream) -> None:
         async with stream:
@@ -384,7 +384,7 @@ def _refund() -> CreateRefund:
     return refund_of(intent_report(INTENT), 100)
 
 
-async def test_nobody_there_means_that_nothing_happened() -> None:
+async def test_a_refused_connection_means_that_nothing_happened() -> None:
     async with listening(lambda stream: stream.aclose()) as address:
         pass
 
@@ -393,7 +393,7 @@ async def test_nobody_there_means_that_nothing_happened() -> None:
     assert (type(failed), failed.code) == (Unreachable, "unreachable")
 
 
-async def test_a_redirect_is_not_followed_and_tells_nothing() -> None:
+async def test_a_redirect_is_not_followed_and_leaves_the_outcome_unknown() -> None:
     followed: list[bytes] = []
 
     async def elsewhere(stream: SocketStream) -> None:
@@ -407,21 +407,21 @@ async def test_a_redirect_is_not_followed_and_tells_nothing() -> None:
     assert (type(failed), failed.code, followed) == (Silent, "http_307", [])
 
 
-async def test_a_line_that_breaks_tells_nothing() -> None:
+async def test_a_broken_connection_leaves_the_outcome_unknown() -> None:
     async with listening(lambda stream: stream.aclose()) as address:
         failed = await broken(address)
 
     assert (type(failed), failed.code) == (Silent, "connection_lost")
 
 
-async def test_a_body_that_breaks_off_tells_nothing() -> None:
+async def test_a_truncated_body_leaves_the_outcome_unknown() -> None:
     async with listening(lambda stream: stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")) as address:
         failed = await broken(address)
 
     assert (type(failed), failed.code) == (Silent, "connection_lost")
 
 
-async def test_an_answer_that_trickles_is_cut_off() -> None:
+async def test_a_slow_response_times_out() -> None:
     async def trickle(stream: SocketStream) -> None:
         await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
         with anyio.move_on_after(5):
@@ -435,7 +435,7 @@ async def test_an_answer_that_trickles_is_cut_off() -> None:
     assert (type(failed), failed.code) == (Silent, "timeout")
 
 
-async def test_connections_are_used_again() -> None:
+async def test_connections_are_reused() -> None:
     opened: list[SocketStream] = []
     answer = json.dumps({**INTENT}).encode()
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer)
@@ -467,7 +467,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-async def test_stripe_is_asked_through_the_proxy_of_the_environment(surroundings: pytest.MonkeyPatch) -> None:
+async def test_requests_use_the_proxy_of_the_environment(surroundings: pytest.MonkeyPatch) -> None:
     lines: list[bytes] = []
 
     class Proxy(BaseHTTPRequestHandler):
@@ -492,7 +492,7 @@ async def test_stripe_is_asked_through_the_proxy_of_the_environment(surroundings
     assert lines == [b"GET http://stripe.example/v1/payment_intents/pi_1?expand[0]=latest_charge HTTP/1.1"]
 
 
-async def test_a_proxy_that_makes_no_connection_means_that_nothing_happened(surroundings: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_without_a_connection_means_that_nothing_happened(surroundings: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
 
     class Proxy(BaseHTTPRequestHandler):
@@ -554,7 +554,7 @@ def serving(handler: type[BaseHTTPRequestHandler], certificate: Path | None = No
 
 
 def own_certificate(folder: Path) -> Path:
-    """A file with a key and its certificate for 127.0.0.1, which nobody else has signed."""
+    """Return a file with a key and a self-signed certificate for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])

@@ -1,4 +1,4 @@
-"""Webhook signatures: the vector of Stripe's scheme, rotation, and hostile headers."""
+"""Webhook signatures: the test vector of Stripe's scheme, rotation, and forged headers."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking_payments.adapters.stripe.signature import verify
-from booking_payments.adapters.stripe.webhooks import StripeWebhooks
+from booking_payments.adapters.gateways.stripe.signature import verify
+from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.sandbox.signature import sign
 
@@ -25,7 +25,7 @@ def _code(header: str | None, *, body: bytes = BODY, secrets: tuple[str, ...] = 
     return refused.value.code
 
 
-def test_the_known_vector_is_made() -> None:
+def test_the_known_signature_is_reproduced() -> None:
     assert sign(BODY, SECRET, AT) == f"t=1700000000,v1={V1}"
 
 
@@ -85,7 +85,7 @@ def test_another_body_is_refused(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("away", "accepted"), [(-301, False), (-300, True), (0, True), (300, True), (301, False), (3600, False)]
 )
-def test_timestamps_may_lie_five_minutes_away(away: int, accepted: bool) -> None:
+def test_timestamps_are_accepted_within_five_minutes(away: int, accepted: bool) -> None:
     now = AT + timedelta(seconds=away)
     if accepted:
         verify(BODY, sign(BODY, SECRET, AT), (SECRET,), now)
@@ -93,17 +93,17 @@ def test_timestamps_may_lie_five_minutes_away(away: int, accepted: bool) -> None
         assert _code(sign(BODY, SECRET, AT), now=now) == "signature_stale"
 
 
-def test_an_empty_secret_opens_nothing() -> None:
+def test_an_empty_secret_accepts_no_signature() -> None:
     assert _code(sign(BODY, "", AT), secrets=("",)) == "signature_wrong"
 
 
 @pytest.mark.parametrize("secrets", [(), ("",)])
-def test_nobody_listens_without_a_secret(secrets: tuple[str, ...]) -> None:
+def test_a_reader_without_a_secret_raises(secrets: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="secret"):
         StripeWebhooks(secrets)
 
 
 @given(header=st.text(max_size=200))
-def test_no_header_breaks_the_check(header: str) -> None:
+def test_no_header_raises_another_error(header: str) -> None:
     with pytest.raises(WebhookRefused):
         verify(BODY, header, (SECRET,), AT)

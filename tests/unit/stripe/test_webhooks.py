@@ -1,4 +1,4 @@
-"""Stripe's events, read: every type has its reaction, and nothing that Stripe may send one day breaks the reader."""
+"""Decoding of Stripe's events: every type is classified, and no content raises an unexpected error."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS, REMARKS, StripeWebhooks, read_event
+from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS, REMARKS, StripeWebhooks, read_event
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest
@@ -49,7 +49,7 @@ DISPUTE = {
 CHARGE = {"id": "ch_1", "object": "charge", "payment_intent": "pi_1", "amount": 10000, "currency": "usd"}
 SUBJECTS = {"intent": INTENT, "refund": REFUND, "dispute": DISPUTE, "charge": CHARGE}
 
-# Every type of Stripe's that concerns a payment (docs.stripe.com/api/events/types).
+# Every event type of Stripe about a payment (docs.stripe.com/api/events/types).
 OF_PAYMENTS = [
     "payment_intent.created",
     "payment_intent.requires_action",
@@ -102,26 +102,26 @@ def read(body: Mapping[str, Any]) -> GatewayEvent:
 
 
 @pytest.mark.parametrize("type_", OF_PAYMENTS)
-def test_every_event_of_a_payment_has_its_reaction(type_: str) -> None:
+def test_every_event_type_of_a_payment_is_classified(type_: str) -> None:
     assert (type_ in KINDS) + (type_ in REMARKS) + (type_ in ALERTS) == 1
 
 
 @pytest.mark.parametrize(("type_", "kind"), KINDS.items())
-def test_an_event_that_we_act_on_says_what_it_is_about(type_: str, kind: str) -> None:
+def test_a_processed_event_has_its_object(type_: str, kind: str) -> None:
     seen = read(event(type_, SUBJECTS[kind]))
 
     assert (seen.type, seen.kind, seen.object_id, seen.intent_id) == (type_, kind, SUBJECTS[kind]["id"], "pi_1")
     assert seen.charge_id in ("ch_1", None)
 
 
-def test_an_intent_brings_its_snapshot_and_our_id() -> None:
+def test_an_intent_event_has_its_snapshot_and_the_payment_id() -> None:
     seen = read(event("payment_intent.succeeded", INTENT))
 
     assert seen.intent is not None
     assert (seen.intent.status, seen.intent.amount.minor, seen.payment_id) == (PaymentStatus.SUCCEEDED, 10000, "pay_1")
 
 
-def test_a_refund_and_a_dispute_bring_their_snapshots() -> None:
+def test_refund_and_dispute_events_have_their_snapshots() -> None:
     refund, dispute = read(event("refund.updated", REFUND)), read(event("charge.dispute.created", DISPUTE))
 
     assert refund.refund is not None
@@ -130,7 +130,7 @@ def test_a_refund_and_a_dispute_bring_their_snapshots() -> None:
 
 
 @pytest.mark.parametrize("type_", sorted(ALERTS))
-def test_an_alert_tells_a_human_what_to_do(type_: str) -> None:
+def test_an_alert_has_an_instruction_for_the_operator(type_: str) -> None:
     seen = read(event(type_, {"id": "issfr_1", "charge": "ch_1"}))
 
     assert seen.alert
@@ -156,7 +156,7 @@ def test_an_expanded_field_is_read_like_its_id(field: str) -> None:
         {**INTENT, "a_field_of_tomorrow": [{}]},
     ],
 )
-def test_other_versions_of_the_interface_break_nothing(subject: dict[str, Any]) -> None:
+def test_events_of_other_api_versions_are_decoded(subject: dict[str, Any]) -> None:
     seen = read(event("payment_intent.payment_failed", subject, api_version="2019-02-11", pending_webhooks=1))
 
     assert (seen.kind, seen.intent_id) == ("intent", "pi_1")
@@ -172,7 +172,7 @@ def test_an_unknown_status_is_no_status() -> None:
 @pytest.mark.parametrize(
     "subject", [{"id": "pi_1"}, {**INTENT, "amount": "10000"}, {**INTENT, "currency": "xyz"}, {**INTENT, "amount": 1.5}]
 )
-def test_a_snapshot_that_can_not_be_judged_is_left_out_so_that_the_object_is_read(subject: dict[str, Any]) -> None:
+def test_an_incomplete_snapshot_is_left_out_so_that_the_object_is_read(subject: dict[str, Any]) -> None:
     seen = read(event("payment_intent.succeeded", subject))
 
     assert (seen.intent, seen.intent_id) == (None, "pi_1")
@@ -202,12 +202,12 @@ def test_a_snapshot_that_can_not_be_judged_is_left_out_so_that_the_object_is_rea
         b'{"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": {"id": 7}}}',
     ],
 )
-def test_a_body_that_is_no_event_is_refused(body: bytes) -> None:
+def test_a_body_without_an_event_is_refused(body: bytes) -> None:
     with pytest.raises(WebhookRefused):
         read_event(body)
 
 
-def test_an_event_of_no_interest_needs_no_object() -> None:
+def test_an_ignored_event_needs_no_object() -> None:
     seen = read({"id": "evt_1", "type": "ping.tomorrow", "data": None})
 
     assert (seen.kind, seen.object_id, seen.livemode, seen.created_at) == (None, None, None, None)
@@ -228,7 +228,7 @@ _JSON = st.recursive(
     value=_JSON,
     created=_JSON,
 )
-def test_no_value_of_any_field_breaks_the_reader(type_: str, spoilt: str, value: object, created: object) -> None:
+def test_no_field_value_raises_an_unexpected_error(type_: str, spoilt: str, value: object, created: object) -> None:
     subject = {**SUBJECTS[KINDS[type_]], spoilt: value}
     body = event(type_, subject, created=created)
 
@@ -256,20 +256,20 @@ async def test_only_signed_bodies_are_read() -> None:
 
 
 @pytest.mark.parametrize("secrets", [[], [""], ["", ""]])
-def test_without_a_secret_nobody_can_listen(secrets: list[str]) -> None:
+def test_a_reader_needs_a_secret(secrets: list[str]) -> None:
     with pytest.raises(ValueError, match="secret is required"):
         StripeWebhooks(secrets)
 
 
-def test_the_readme_names_the_events_that_we_act_on() -> None:
-    """Somebody selects them by hand in Stripe's dashboard; ``doctor`` compares them with what the endpoint gets."""
+def test_the_readme_names_the_processed_events() -> None:
+    """An operator selects them in Stripe's dashboard; ``doctor`` compares them with those of the endpoint."""
     readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
     listed = readme.split("select these events:", 1)[1].split("```text", 1)[1].split("```", 1)[0]
 
     assert set(listed.split()) == {*KINDS, *ALERTS}
 
 
-def test_a_charge_that_went_through_brings_what_was_paid_with() -> None:
+def test_a_successful_charge_has_its_payment_method() -> None:
     details = {"type": "card", "card": {"brand": "visa", "last4": "4242", "capture_before": 1767225600}}
     seen = read(event("charge.succeeded", {**CHARGE, "captured": False, "payment_method_details": details}))
 
@@ -282,7 +282,7 @@ def test_a_charge_that_went_through_brings_what_was_paid_with() -> None:
     assert seen.charge.capture_before == datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_a_charge_of_an_older_shape_brings_nothing() -> None:
+def test_a_charge_of_an_older_api_version_has_no_payment_method() -> None:
     seen = read(event("charge.succeeded", {"id": "ch_1", "amount": 100, "currency": "usd"}))
 
     assert (seen.kind, seen.charge, seen.intent_id) == ("charge", None, None)

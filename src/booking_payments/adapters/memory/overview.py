@@ -11,7 +11,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.overview import (
-    RARE_FACTS,
+    RARE_EVENTS,
     Delivery,
     DriftReport,
     InboxPage,
@@ -60,14 +60,14 @@ class MemoryOverview:
             for currency in sorted({each.amount.currency for each in its}, key=lambda each: each.code)
         ]
 
-    async def facts(self, kind: type[ev.Fact], since: datetime, limit: int) -> Sequence[Told]:
-        if kind not in RARE_FACTS:
+    async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[Told]:
+        if kind not in RARE_EVENTS:
             raise ValueError(f"{kind.__name__} is none of the facts that are looked up")
         found = [
             Told(payment_id=payment_id, recorded=recorded)
             for payment_id, journal in self._journals.items()
             for recorded in journal
-            if isinstance(recorded.fact, kind) and recorded.at >= since
+            if isinstance(recorded.event, kind) and recorded.at >= since
         ]
         newest = sorted(found, key=lambda each: (each.recorded.at, each.payment_id, each.recorded.sequence))
         return newest[::-1][:limit]

@@ -26,14 +26,14 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-FACTS: Final[Mapping[str, type]] = {snake_case(kind.__name__): kind for kind in get_args(ev.Fact)}
+FACTS: Final[Mapping[str, type]] = {snake_case(kind.__name__): kind for kind in get_args(ev.Event)}
 """Every kind of fact by its name in the journal."""
 
 
 _NAMES: Final = {kind: name for name, kind in FACTS.items()}
 
 
-def fact_name(fact: ev.Fact) -> str:
+def fact_name(fact: ev.Event) -> str:
     """The name of a fact's kind, as the journal and the API write it."""
     return _NAMES[type(fact)]
 
@@ -86,18 +86,18 @@ def from_json(text: str | bytes, kind: type[T]) -> T:
     return value
 
 
-def fact_to_json(fact: ev.Fact) -> str:
+def fact_to_json(fact: ev.Event) -> str:
     """A fact's content as JSON text; its kind is stored beside it."""
     return to_json(fact, type(fact))
 
 
-def fact_from_json(name: str, text: str) -> ev.Fact:
+def fact_from_json(name: str, text: str) -> ev.Event:
     """The fact with this name and content."""
-    fact: ev.Fact = from_json(text, FACTS[name])
+    fact: ev.Event = from_json(text, FACTS[name])
     return fact
 
 
-def fact_data(fact: ev.Fact) -> dict[str, Any]:
+def fact_data(fact: ev.Event) -> dict[str, Any]:
     """A fact's content as plain JSON values, for the API."""
     data: dict[str, Any] = _CONVERTER.unstructure(fact, type(fact))
     return data

@@ -36,7 +36,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.overview import (
-    RARE_FACTS,
+    RARE_EVENTS,
     Delivery,
     DriftReport,
     InboxPage,
@@ -199,8 +199,8 @@ class SqlOverview:
                 found.append(_moved(periods[row["number"]], Currency.of(row["code"]), sums))
         return found
 
-    async def facts(self, kind: type[ev.Fact], since: datetime, limit: int) -> Sequence[Told]:
-        if kind not in RARE_FACTS:
+    async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[Told]:
+        if kind not in RARE_EVENTS:
             raise ValueError(f"{kind.__name__} is none of the facts that are looked up")
         values = {"kind": snake_case(kind.__name__), "since": since, "most": limit}
         result = await self._connection.execute(_FACTS, values)

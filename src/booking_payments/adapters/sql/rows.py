@@ -239,11 +239,11 @@ def recorded_values(payment_id: str, recorded: Recorded) -> Values:
     return {
         "payment_id": payment_id,
         "sequence": recorded.sequence,
-        "type": fact_name(recorded.fact),
+        "type": fact_name(recorded.event),
         "at": recorded.at,
         "actor": recorded.actor,
         "cause": recorded.cause,
-        "data": fact_to_json(recorded.fact),
+        "data": fact_to_json(recorded.event),
     }
 
 
@@ -254,7 +254,7 @@ def recorded_from(row: Row) -> Recorded:
         at=row["at"],
         actor=row["actor"],
         cause=row["cause"],
-        fact=fact_from_json(row["type"], row["data"]),
+        event=fact_from_json(row["type"], row["data"]),
     )
 
 

@@ -217,7 +217,7 @@ operation_keys = Table(
 )
 
 RARE: Final = text("type IN ('attempt_refused', 'refund_requested', 'refund_moved', 'dispute_opened', 'drift_found')")
-"""The kinds of facts that are looked up across payments (``ports.overview.RARE_FACTS``)."""
+"""The kinds of facts that are looked up across payments (``ports.overview.RARE_EVENTS``)."""
 
 UNFINISHED: Final = text("status IN ('received', 'failed')")
 """Webhooks that are still to be worked on."""
@@ -265,7 +265,7 @@ inbox = Table(
     Column("id", BigInt, primary_key=True, autoincrement=True),
     Column("event_id", Text, nullable=False),
     Column("type", Text, nullable=False),
-    Column("gateway", Text, nullable=False, server_default="unknown"),
+    Column("gateway", Text, nullable=False, server_default="unknown", info=_FIXED),
     Column("status", Text, nullable=False),
     Column("object_id", Text),
     Column("received_at", UtcTime, nullable=False),

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import structlog
 
-from booking_payments.adapters.telemetry.watching import Call, watched
+from booking_payments.adapters.telemetry.wrappers import Call, WrappedGateway
 from booking_payments.domain.reports import IntentReport, RefundReport
 from booking_payments.ports.gateway import Declined, Gateway, GatewayError, Refused
 
@@ -17,6 +17,8 @@ MOVES_MONEY: Final = frozenset(
 )
 """Calls that may move money are logged at level INFO; the others only read, and are logged at DEBUG."""
 
+T = TypeVar("T")
+
 CORRELATION: Final = "correlation_id"
 
 
@@ -26,10 +28,10 @@ def logged(gateway: Gateway) -> Gateway:
     The line contains the ``correlation_id`` of the request that caused the call, from the logging context or, in
     background work, from the instruction's metadata.
     """
-    return watched(gateway, _told)
+    return WrappedGateway(gateway, _told)
 
 
-async def _told(call: Call, make: Callable[[], Awaitable[Any]]) -> Any:
+async def _told(call: Call, make: Callable[[], Awaitable[T]]) -> T:
     began = time.perf_counter()
     try:
         answer = await make()

@@ -8,17 +8,19 @@ no amounts, no customers, no secrets.
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from booking_payments.adapters.telemetry.watching import Around, Call, watched
+from booking_payments.adapters.telemetry.wrappers import Around, Call, WrappedGateway, WrappedStorage, subclass_through
 from booking_payments.domain.errors import OurFault, PaymentError
-from booking_payments.ports.gateway import Declined, GatewayError
+from booking_payments.ports.gateway import Declined, Gateway, GatewayError
+from booking_payments.ports.storage import Storage
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span, Tracer
 
 T = TypeVar("T")
+K = TypeVar("K", bound=type)
 
 NAME: Final = "booking_payments"
 _OURS: Final = "booking_payments."
@@ -70,13 +72,23 @@ def tracer() -> "Tracer | None":
     return provider.get_tracer(NAME) if isinstance(provider, TracerProvider) else None
 
 
-def traced(target: T, layer: str, by: "Tracer | None") -> T:
-    """Return ``target`` with a span ``layer method`` around each call; unchanged without a tracer."""
-    return target if by is None else watched(target, _spans(layer, by))
+def traced_gateway(gateway: Gateway, by: "Tracer | None") -> Gateway:
+    """Return ``gateway`` with a span around each call; unchanged without a tracer."""
+    return gateway if by is None else WrappedGateway(gateway, _spans("gateway", by))
+
+
+def traced_storage(storage: Storage, by: "Tracer | None") -> Storage:
+    """Return ``storage`` with a span around each transaction; unchanged without a tracer."""
+    return storage if by is None else WrappedStorage(storage, _spans("database", by))
+
+
+def traced_class(kind: K, layer: str, by: "Tracer | None") -> K:
+    """Return a subclass of ``kind`` with a span ``layer method`` around each public call; ``kind`` without a tracer."""
+    return kind if by is None else subclass_through(kind, _spans(layer, by))
 
 
 def _spans(layer: str, by: "Tracer") -> Around:
-    async def around(call: Call, make: Callable[[], Awaitable[Any]]) -> Any:
+    async def around(call: Call, make: Callable[[], Awaitable[T]]) -> T:
         with span(by, f"{layer} {call.method}", _asked(call)):
             return await make()
 

@@ -5,37 +5,37 @@ Their arguments are the payment, the command or the gateway's report, the time, 
 the gateway. ``settle`` closes an operation. No decision changes a payment: ``payment.evolve`` folds the returned
 events.
 
-- ``intending``: commands: what may be requested of the gateway, and the exact instruction;
-- ``intents``, ``observe_refunds``, ``observe_disputes``: applying reports of the gateway;
+- ``commands``: whether a call may be sent to the gateway, and its exact instruction;
+- ``observe_intents``, ``observe_refunds``, ``observe_disputes``: applying reports of the gateway;
 - ``adopting``: linking a charge that is missing in the database to a booking;
 - ``obligations``: the amounts owed to a customer, and the refunds that pay them;
 - ``lost``: calls whose effect cannot be found, and the objects that may still appear;
-- ``ending``: closing operations, payments and bookings.
+- ``closing``: closing operations, payments and bookings;
+- ``drift``: recording a contradiction once.
 """
 
 from booking_payments.domain.decisions.adopting import CHARGED, adopted, capture_method_of, reason_against
-from booking_payments.domain.decisions.ending import (
+from booking_payments.domain.decisions.closing import (
     CANCEL_REFUSED,
     RELEASE_REFUSED,
-    begins_anew,
+    abandon,
+    attempts_exhausted,
     booking_after,
-    cancels_all_the_same,
-    cancels_anew,
+    cancels_again,
+    cancels_although_paid,
+    counts_as_deleted,
     end_reason_after,
-    give_up,
-    holds_in_vain,
-    is_gone,
+    has_stale_authorization,
     may_send,
-    needs_ending,
     release_after,
     release_exhausted,
     release_refunded,
     replacement_after,
     require_cancelable_by_owner,
     settle,
+    starts_replacement,
 )
-from booking_payments.domain.decisions.facts import Facts
-from booking_payments.domain.decisions.intending import (
+from booking_payments.domain.decisions.commands import (
     asks_for_attempt_in_action,
     attached_method,
     attempts_left_of_booking,
@@ -58,13 +58,7 @@ from booking_payments.domain.decisions.intending import (
     start,
     started_for,
 )
-from booking_payments.domain.decisions.intents import (
-    is_conclusive,
-    is_old_intent_news,
-    observe_intent,
-    observe_method,
-    observe_verdict,
-)
+from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.decisions.lost import (
     ARRIVES_WITHIN,
     NEVER_SENT,
@@ -102,6 +96,13 @@ from booking_payments.domain.decisions.observe_disputes import (
     observe_dispute,
     withdrawn_amount,
 )
+from booking_payments.domain.decisions.observe_intents import (
+    is_conclusive,
+    is_old_intent_news,
+    observe_intent,
+    observe_method,
+    observe_verdict,
+)
 from booking_payments.domain.decisions.observe_refunds import (
     is_old_refund_news,
     is_release,
@@ -119,29 +120,30 @@ __all__ = [
     "NOT_SENT_AGAIN",
     "REFUSED_BY_DISPUTE",
     "RELEASE_REFUSED",
-    "Facts",
+    "Events",
     "NewIds",
     "Request",
+    "abandon",
     "adopted",
     "asks_for_attempt_in_action",
     "attached_method",
+    "attempts_exhausted",
     "attempts_left_of_booking",
-    "begins_anew",
     "booking_after",
-    "cancels_all_the_same",
-    "cancels_anew",
+    "cancels_again",
+    "cancels_although_paid",
     "capture_method_of",
     "capture_of",
     "charges",
     "choose_return_url",
+    "counts_as_deleted",
     "customer_key",
     "disputed_amount",
     "end_reason_after",
     "end_watch",
     "first_made_at",
-    "give_up",
     "has_method",
-    "holds_in_vain",
+    "has_stale_authorization",
     "intend_cancel",
     "intend_capture",
     "intend_confirm",
@@ -150,7 +152,6 @@ __all__ = [
     "intend_replacement",
     "intend_update",
     "is_conclusive",
-    "is_gone",
     "is_lost",
     "is_old_dispute_news",
     "is_old_intent_news",
@@ -160,7 +161,6 @@ __all__ = [
     "must_wait",
     "name_client",
     "names_of_sending",
-    "needs_ending",
     "needs_other_intent",
     "next_walk_at",
     "note_walk",
@@ -191,6 +191,7 @@ __all__ = [
     "settle_debt",
     "start",
     "started_for",
+    "starts_replacement",
     "watch",
     "watched_until",
     "withdrawn_amount",

@@ -10,8 +10,8 @@ from typing import Final
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.decisions.facts import Facts
-from booking_payments.domain.decisions.intending import customer_key
+from booking_payments.domain.decisions.commands import customer_key
+from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
@@ -77,7 +77,7 @@ def _against_booking(
     return None
 
 
-def adopted(intent: IntentReport) -> Facts:
+def adopted(intent: IntentReport) -> Events:
     """Return the event that records the origin of an adopted payment; it follows ``PaymentStarted``."""
     return (ev.PaymentAdopted(intent_id=intent.id, made_for=intent.metadata["booking_id"]),)
 

@@ -29,7 +29,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.decisions.facts import Facts
+from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.instructions import CreateIntent, CreateRefund
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
@@ -63,7 +63,7 @@ _NOTHING_FOUND: Final = frozenset({NOT_AT_GATEWAY, NOT_SENT_AGAIN, NEVER_SENT})
 """Refusal codes that only say that no object was found; it may still appear."""
 
 
-def note_walk(payment: Payment, operation: Operation, begun_at: datetime) -> Facts:
+def note_walk(payment: Payment, operation: Operation, begun_at: datetime) -> Events:
     """Return the event that counts a complete walk without a find; nothing when the walk does not count.
 
     ``begun_at`` is when the walk began.
@@ -98,7 +98,7 @@ def next_walk_at(operation: Operation) -> datetime | None:
 # --- watching abandoned calls ----------------------------------------------------------------------------------
 
 
-def watch(payment: Payment, operation: Operation, refusal: str | None) -> Facts:
+def watch(payment: Payment, operation: Operation, refusal: str | None) -> Events:
     """Return the event that starts the watch of a call that is about to be closed with ``refusal``.
 
     Nothing when the call is closed already, when it creates no object, or when its effect is known.
@@ -139,7 +139,7 @@ def may_send_again(payment: Payment, refund_id: str, amount: Money) -> bool:
 # --- objects that appear later ---------------------------------------------------------------------------------
 
 
-def observe_lost_intent(payment: Payment, report: IntentReport) -> Facts:
+def observe_lost_intent(payment: Payment, report: IntentReport) -> Events:
     """Return the end of the watch of an intent that has appeared and is final.
 
     Any other intent may still be charged, and stays watched.
@@ -149,7 +149,7 @@ def observe_lost_intent(payment: Payment, report: IntentReport) -> Facts:
     return tuple(_ended(lost, report.id) for lost in payment.lost if lost.refund_id is None)
 
 
-def observe_lost_refund(payment: Payment, report: RefundReport) -> Facts:
+def observe_lost_refund(payment: Payment, report: RefundReport) -> Events:
     """Return the end of the watch of a refund that has appeared."""
     made = names_of_sending(report.metadata)
     return tuple(_ended(lost, report.id) for lost in payment.lost if lost.refund_id and _names(lost) == made)
@@ -167,7 +167,7 @@ def _names(lost: LostCall) -> Names:
     return lost.refund_id, lost.idempotency_key if lost.named else None
 
 
-def end_watch(payment: Payment, walked_at: datetime) -> Facts:
+def end_watch(payment: Payment, walked_at: datetime) -> Events:
     """Return the end of all expired watches, after a complete walk begun at ``walked_at`` whose finds are recorded."""
     return tuple(_ended(lost, None) for lost in _watched(payment) if walked_at >= watched_until(lost))
 

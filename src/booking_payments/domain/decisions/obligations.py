@@ -13,8 +13,8 @@ from typing import Final
 from attrs import evolve, frozen
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.decisions.facts import Facts, has_drift
-from booking_payments.domain.decisions.intending import intent_of, metadata_of, require_idle
+from booking_payments.domain.decisions.commands import intent_of, metadata_of, require_idle
+from booking_payments.domain.decisions.drift import Events, has_drift
 from booking_payments.domain.decisions.lost import NEVER_SENT, may_send_again
 from booking_payments.domain.decisions.observe_disputes import observe_dispute
 from booking_payments.domain.errors import InvalidAmount, RefusedByRule
@@ -107,7 +107,7 @@ def quote(
     return RefundQuote(reason=denied, amount=zero, fee_refunded=zero, refundable_until=None)
 
 
-def request_refund(payment: Payment, request: Request, ids: NewIds) -> Facts:
+def request_refund(payment: Payment, request: Request, ids: NewIds) -> Events:
     """Promise a refund and send it, or defer it while an obstacle remains.
 
     Raises:
@@ -130,18 +130,18 @@ def request_refund(payment: Payment, request: Request, ids: NewIds) -> Facts:
     return (*dropped, *_marked(payment, request, (deferred,)))
 
 
-def _marked(payment: Payment, request: Request, facts: Facts) -> Facts:
+def _marked(payment: Payment, request: Request, events: Events) -> Events:
     """Return the events; a refund that completes a full refund for the customer is marked as canceling the booking."""
     after = payment
-    for fact in facts:
-        after = applied(after, fact, request.made_at)
+    for event in events:
+        after = applied(after, event, request.made_at)
     if not request.for_customer or request.override or not after.refundable.is_whole:
-        return facts
+        return events
     kinds = (ev.RefundRequested, ev.RefundDeferred)
-    return tuple(evolve(fact, cancels_booking=True) if isinstance(fact, kinds) else fact for fact in facts)
+    return tuple(evolve(event, cancels_booking=True) if isinstance(event, kinds) else event for event in events)
 
 
-def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_full: bool, again: bool) -> Facts:
+def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_full: bool, again: bool) -> Events:
     """Promise the refund of a cancellation, and send the part that can be sent now.
 
     Returns no events unless the payment succeeded. A cancellation promises its amount whatever disputes hold or have
@@ -159,12 +159,12 @@ def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_ful
     return _promise_in_all(payment, request, ids, ceiling, in_full=in_full)
 
 
-def promise_late_money(payment: Payment, request: Request, ids: NewIds) -> Facts:
+def promise_late_money(payment: Payment, request: Request, ids: NewIds) -> Events:
     """Promise a full refund of a payment that succeeded for a closed booking; send or defer it."""
     return _promise_in_all(payment, request, ids, payment.captured, in_full=True)
 
 
-def _promise_in_all(payment: Payment, request: Request, ids: NewIds, ceiling: Money, *, in_full: bool) -> Facts:
+def _promise_in_all(payment: Payment, request: Request, ids: NewIds, ceiling: Money, *, in_full: bool) -> Events:
     """Raise the promise to a total of ``ceiling``; send or defer the part that is neither sent nor deferred.
 
     That part is the increase, and refunds that failed.
@@ -193,7 +193,7 @@ def _fee_of_promise(payment: Payment, amount: Money, *, in_full: bool) -> Money:
     return fee_within(min(fee, not_negative(breakdown.fee - counted.fee)), amount, breakdown.payer)
 
 
-def _confirmed(payment: Payment, ceiling: Money) -> Facts:
+def _confirmed(payment: Payment, ceiling: Money) -> Events:
     """Return the confirmation of a refund in flight whose promise a cancellation up to ``ceiling`` makes as well."""
     key = payment.operation.idempotency_key if payment.operation else None
     in_flight = [each for each in payment.refunds if key is not None and each.idempotency_key == key]
@@ -204,7 +204,7 @@ def _confirmed(payment: Payment, ceiling: Money) -> Facts:
     )
 
 
-def _promise(payment: Payment, request: Request, ids: NewIds, given: GivenBack, beside: Money | None) -> Facts:
+def _promise(payment: Payment, request: Request, ids: NewIds, given: GivenBack, beside: Money | None) -> Events:
     """Defer ``given``, and send the part without an obstacle at once."""
     deferral = Deferral.GATEWAY_UNAVAILABLE if payment.operation is not None else None
     why = deferral or payment.refundable.deferral_of(given.amount) or Deferral.DISPUTE
@@ -232,7 +232,7 @@ def owes_late_refund(payment: Payment) -> bool:
 
 def send_deferred(
     payment: Payment, ids: NewIds, correlation_id: str | None, installation_id: str | None = None
-) -> Facts:
+) -> Events:
     """Send the first deferred refund without an obstacle; nothing without one, or while an operation is in flight.
 
     A lost dispute has paid a part of the promise, and an open one may hold a part: the sent amount is reduced by it.
@@ -263,7 +263,7 @@ def _send_part(
     amount: Money,
     correlation_id: str | None,
     installation_id: str | None,
-) -> Facts:
+) -> Events:
     request = Request(
         amount=deferred.requested_amount,
         reason=deferred.reason,
@@ -285,7 +285,7 @@ def _send_part(
     return (*sent, _defer(ids.refund_id(), request, rest, None, None, Deferral.DISPUTE))
 
 
-def settle_debt(payment: Payment, amount: Money, how: ev.Settlement, note: str) -> Facts:
+def settle_debt(payment: Payment, amount: Money, how: ev.Settlement, note: str) -> Events:
     """Reduce the owed amount by ``amount``, which an operator paid elsewhere or the customer waived.
 
     Raises:
@@ -337,7 +337,7 @@ def _is_same_amount(refund: Refund | DeferredRefund, amount: Money | None) -> bo
 # --- the end of a refund's call --------------------------------------------------------------------------------
 
 
-def after_refusal(payment: Payment, refund: Refund, refusal: str, *, answered: bool) -> Facts:
+def after_refusal(payment: Payment, refund: Refund, refusal: str, *, answered: bool) -> Events:
     """Return the events for a refund that the gateway refused, or certainly never received, and for its promise.
 
     - A refund refused because of a dispute is deferred.
@@ -382,13 +382,13 @@ def must_wait(payment: Payment, operation: Operation, disputes: Sequence[Dispute
         return False
     after, booked = payment, {dispute.id for dispute in payment.disputes}
     for report in disputes:
-        for fact in observe_dispute(after, report):
-            after = applied(after, fact, operation.intended_at)
+        for event in observe_dispute(after, report):
+            after = applied(after, event, operation.intended_at)
     beyond = after.refundable.given.amount + after.refundable.held > after.refundable.breakdown.gross
     return beyond or any(report.id not in booked for report in disputes)
 
 
-def paid_out_beyond(payment: Payment) -> Facts:
+def paid_out_beyond(payment: Payment) -> Events:
     """Return the drift for a payment of which more was refunded or withdrawn than captured; nothing if it is known.
 
     Only actions at the gateway lead to it, since the requests of this service respect the limit. A refund in flight
@@ -426,7 +426,7 @@ def _raise_on_request(payment: Payment, given: GivenBack) -> tuple[GivenBack | N
 
 def _send(
     payment: Payment, ids: NewIds, request: Request, given: GivenBack, raised: GivenBack | None, beside: Money | None
-) -> Facts:
+) -> Events:
     refund_id, key = ids.refund_id(), ids.idempotency_key()
     # Successive promises may add up to more than the fee when banks withdrew money in between.
     fee = min(given.fee, not_negative(payment.breakdown.fee - payment.given_back.fee))

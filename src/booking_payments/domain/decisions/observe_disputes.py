@@ -1,7 +1,7 @@
 """Applying what the gateway reports of disputes: their status, and the funds that they withdraw from the balance."""
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.decisions.facts import Facts, unless_known
+from booking_payments.domain.decisions.drift import Events, unless_known
 from booking_payments.domain.disputes import in_currency_of, withdrawn_by
 from booking_payments.domain.errors import IllegalTransition
 from booking_payments.domain.lifecycle import DISPUTE, DisputeStatus, move
@@ -29,7 +29,7 @@ def is_old_dispute_news(payment: Payment, report: DisputeReport) -> bool:
     return known.withdrawn == withdrawn_amount(payment, report)
 
 
-def observe_dispute(payment: Payment, report: DisputeReport) -> Facts:
+def observe_dispute(payment: Payment, report: DisputeReport) -> Events:
     """Return the events that follow from a report of a dispute that was just read.
 
     The withdrawn amount follows from the dispute's transactions, independent of its status. An unknown status, and one
@@ -38,7 +38,7 @@ def observe_dispute(payment: Payment, report: DisputeReport) -> Facts:
     return (*_alerts(payment, report), *_status(payment, report), *_funds(payment, report))
 
 
-def _alerts(payment: Payment, report: DisputeReport) -> Facts:
+def _alerts(payment: Payment, report: DisputeReport) -> Events:
     found: list[ev.DriftFound] = []
     if report.status is DisputeStatus.UNKNOWN:
         detail = f"dispute {report.id} is {report.status_text or 'without a status'}"
@@ -47,10 +47,10 @@ def _alerts(payment: Payment, report: DisputeReport) -> Facts:
         booked = disputed_amount(payment, report)
         detail = f"dispute {report.id} of {report.amount} is booked as {booked}"
         found.append(ev.DriftFound(code="currency_differs", detail=detail))
-    return tuple(fact for drift in found for fact in unless_known(payment, drift))
+    return tuple(event for drift in found for event in unless_known(payment, drift))
 
 
-def _status(payment: Payment, report: DisputeReport) -> Facts:
+def _status(payment: Payment, report: DisputeReport) -> Events:
     known = payment.dispute_by_id(report.id)
     amount = disputed_amount(payment, report)
     if known is None:
@@ -91,7 +91,7 @@ def _terms_changed(payment: Payment, known: Dispute, report: DisputeReport) -> b
     return ours != (disputed_amount(payment, report), deadline, report.charge_refundable)
 
 
-def _changed(known: Dispute, amount: Money, report: DisputeReport) -> Facts:
+def _changed(known: Dispute, amount: Money, report: DisputeReport) -> Events:
     """Return the change of a dispute's amount, deadline or refundability without a change of status."""
     changed = ev.DisputeChanged(
         dispute_id=known.id,
@@ -102,7 +102,7 @@ def _changed(known: Dispute, amount: Money, report: DisputeReport) -> Facts:
     return (changed,)
 
 
-def _funds(payment: Payment, report: DisputeReport) -> Facts:
+def _funds(payment: Payment, report: DisputeReport) -> Events:
     known = payment.dispute_by_id(report.id)
     before = known.withdrawn if known else Money.zero(payment.amount.currency)
     now = withdrawn_amount(payment, report)

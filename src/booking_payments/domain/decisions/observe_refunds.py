@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.decisions.facts import Facts, contradicted, unless_known
+from booking_payments.domain.decisions.drift import Events, contradicted, unless_known
 from booking_payments.domain.decisions.lost import observe_lost_refund
 from booking_payments.domain.errors import IllegalTransition
 from booking_payments.domain.lifecycle import REFUND, RefundEvent, RefundStatus, move
@@ -27,7 +27,7 @@ _REFUND_EVENTS = {
 }
 
 
-def observe_refund(payment: Payment, report: RefundReport) -> Facts:
+def observe_refund(payment: Payment, report: RefundReport) -> Events:
     """Return the events that follow from a trusted report of a refund, from this service or from the dashboard.
 
     An unknown status is recorded as drift.
@@ -58,7 +58,7 @@ def refund_of(payment: Payment, report: RefundReport) -> Refund | None:
     return named if report.metadata.get("idempotency_key") == sending else None
 
 
-def _known_refund(payment: Payment, refund: Refund, report: RefundReport, status: RefundStatus) -> Facts:
+def _known_refund(payment: Payment, refund: Refund, report: RefundReport, status: RefundStatus) -> Events:
     if refund.amount != report.amount or refund.gateway_refund_id not in (None, report.id):
         detail = f"{report.id}: requested {refund.amount}; the gateway reports {report.amount}"
         return unless_known(payment, ev.DriftFound(code="refund_differs", detail=detail))
@@ -73,7 +73,7 @@ def _linked(refund_id: str, gateway_refund_id: str) -> ev.RefundLinked:
     return ev.RefundLinked(refund_id=refund_id, gateway_refund_id=gateway_refund_id)
 
 
-def _found_refund(payment: Payment, report: RefundReport, status: RefundStatus) -> Facts:
+def _found_refund(payment: Payment, report: RefundReport, status: RefundStatus) -> Events:
     if report.amount.currency is not payment.amount.currency:
         detail = f"refund {report.id} of {report.amount}"
         return unless_known(payment, ev.DriftFound(code="currency_differs", detail=detail))

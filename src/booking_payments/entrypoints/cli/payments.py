@@ -184,7 +184,7 @@ def _shown(file: PaymentDetails) -> Iterator[str]:
         yield _dispute(dispute)
     for recorded, event in zip(file.journal, render.journal(list(file.journal), READER).events, strict=True):
         yield ""
-        yield coloured(words(event.type), style_of_event(recorded.fact))
+        yield coloured(words(event.type), style_of_event(recorded.event))
         yield from _told(event)
 
 

@@ -19,8 +19,8 @@ from booking_payments.presentation import formatting
 from booking_payments.presentation.formatting import exact
 
 if TYPE_CHECKING:
-    from booking_payments.adapters.bank_transfer import TransferDesk
-    from booking_payments.adapters.bank_transfer.records import Payback, Transfer
+    from booking_payments.adapters.gateways.bank_transfer import TransferDesk
+    from booking_payments.adapters.gateways.bank_transfer.records import Payback, Transfer
     from booking_payments.runtime.services import Services
 
 T = TypeVar("T")

@@ -15,9 +15,10 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 from litestar import Request
 from litestar.exceptions import InternalServerException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import Scope
 
-from booking_payments.entrypoints.http.problems import bad_request
+from booking_payments.entrypoints.http.problems import bad_request, too_large
 from booking_payments.presentation.card_numbers import holds_card_number
 from booking_payments.presentation.models import Nothing
 
@@ -74,6 +75,8 @@ class WholeRequest(Request[Any, Any, Any]):
         """The body. Raises 413 when it is too large, 400 when the client hangs up before its end."""
         try:
             return await super().body()
+        except RequestEntityTooLarge:
+            raise too_large() from None
         except InternalServerException:
             raise bad_request("the request ended before its body", "bad_request") from None
 

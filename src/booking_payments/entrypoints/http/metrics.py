@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS, REMARKS
+from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS, REMARKS
 from booking_payments.entrypoints.http.problems import Reply
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4"

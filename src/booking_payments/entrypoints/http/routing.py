@@ -35,14 +35,22 @@ OF_OPERATIONS: Final = frozenset({409, 422})
 BEARER: Final = [{"bearer": list[str]()}]
 
 
-def public(access: Access = Access.PUBLIC, *, errors: Iterable[int] = (), counted: bool = True) -> dict[str, Any]:
-    """A route without a token. ``counted``: whether the rate limit per address applies (``limits.UNCOUNTED``)."""
+def public(
+    access: Access = Access.PUBLIC,
+    *,
+    errors: Iterable[int] = (),
+    counted: bool = True,
+    answer: type[msgspec.Struct] | None = None,
+) -> dict[str, Any]:
+    """A route without a token. ``counted``: whether the rate limit per address applies (``limits.UNCOUNTED``);
+    ``answer``: what comes back, where the handler's own annotation does not say it."""
+    good = {200: ResponseSpec(answer, description=MEANINGS[200], generate_examples=False)} if answer else {}
     return {
         "opt": {"access": access},
         "status_code": 200,
         "description": f"For {access.value}.",
         "response_description": MEANINGS[200],
-        "responses": problems({*EVERYWHERE, *errors} - ({429} if not counted else set())),
+        "responses": {**good, **problems({*EVERYWHERE, *errors} - ({429} if not counted else set()))},
     }
 
 

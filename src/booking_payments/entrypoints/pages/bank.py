@@ -5,36 +5,37 @@ Its address holds a key of its own. Whoever knows it plays the customer, and not
 
 from typing import Final
 
-from booking_payments.adapters.stripe.amounts import from_stripe
+from litestar import get, post
+
+from booking_payments.adapters.gateways.stripe.amounts import from_stripe
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.http import door
-from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.entrypoints.pages.forms import read_form, read_search
-from booking_payments.entrypoints.pages.page import Answer, AnyRequest, page
+from booking_payments.entrypoints.pages.forms import read_form
+from booking_payments.entrypoints.pages.page import PUBLIC, Answer, AnyRequest, GivenForm, GivenServices
 from booking_payments.entrypoints.pages.rendering import html
 from booking_payments.runtime.services import Services
 from booking_payments.sandbox.emulator import FakeStripe
 
-PATH: Final = "/pages/bank/{intent_id}"
+PATH: Final = "/pages/bank"
 _OUTCOMES: Final = ("succeeded", "failed", "processing")
 
 
-@page("GET", PATH, Access.PUBLIC)
-async def show(request: AnyRequest, services: Services) -> Answer:
+@get(f"{PATH}/{{intent_id:str}}", **PUBLIC)
+async def show(request: AnyRequest, services: GivenServices, search: GivenForm) -> Answer:
     """Ask the customer for consent."""
-    key, intent_id = read_search(request).get("key"), _intent_id(request)
+    key, intent_id = search.get("key"), _intent_id(request)
     asked = _stripe(services).at_bank(intent_id, key)
     if not asked.ok:
         raise _missing()
     currency = Currency.of(asked.body["currency"])
     amount = Money(from_stripe(asked.body["amount"], currency.exponent, currency.code), currency)
-    context = {"path": PATH.format(intent_id=intent_id), "key": key, "amount": amount, "url": None}
+    context = {"path": f"{PATH}/{intent_id}", "key": key, "amount": amount, "url": None}
     return html("bank.html", {**context, "may_wait": asked.body["may_wait"]})
 
 
-@page("POST", PATH, Access.PUBLIC)
-async def leave(request: AnyRequest, services: Services) -> Answer:
+@post(f"{PATH}/{{intent_id:str}}", **PUBLIC)
+async def leave(request: AnyRequest, services: GivenServices) -> Answer:
     """Take the answer, and send the browser back to the shop.
 
     By the page and not by a redirect: after a form no browser follows one to another origin under our policy.

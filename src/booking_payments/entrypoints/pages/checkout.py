@@ -10,8 +10,11 @@ from typing import Any, Final
 
 import msgspec
 from attrs import evolve, frozen
+from litestar import get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import SkipValidation
 
-from booking_payments.adapters.bank_transfer import METHOD as BANK_TRANSFER
+from booking_payments.adapters.gateways.bank_transfer import METHOD as BANK_TRANSFER
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, Stage
 from booking_payments.domain.errors import InvalidInput, NotFound
@@ -24,8 +27,19 @@ from booking_payments.entrypoints.http.problems import Problem, Refused
 from booking_payments.entrypoints.pages.acting import Act, act_once, count_gateway_call, problem_in
 from booking_payments.entrypoints.pages.cards import METHOD_IDS, groups_for
 from booking_payments.entrypoints.pages.forms import Form, read_form
+from booking_payments.entrypoints.pages.page import (
+    BROWSER,
+    JSON_PROBLEMS,
+    AnyRequest,
+    GivenForm,
+    GivenServices,
+    SeeOther,
+    as_json,
+    count_guess,
+    path_id,
+    sentence,
+)
 from booking_payments.entrypoints.pages.page import Answer as Sent
-from booking_payments.entrypoints.pages.page import AnyRequest, Gone, as_json, page, path_id, sentence
 from booking_payments.entrypoints.pages.rendering import html
 from booking_payments.entrypoints.pages.sessions import (
     CHECKOUT_COOKIE,
@@ -41,7 +55,7 @@ from booking_payments.presentation.models import PaymentAnswer
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import FAKE, STRIPE
 
-PATH: Final = "/checkout/{booking_id}"
+PATH: Final = "/checkout/{booking_id:str}"
 
 
 class Payment(msgspec.Struct):
@@ -89,10 +103,20 @@ class Visit:
         return await self.services.payments.checkout(self.booking_id, self.caller, ask=ask, anew=anew)
 
 
-def _visit(request: AnyRequest, services: Services) -> Visit:
+async def provide_visit(request: AnyRequest, services: GivenServices) -> Visit:
+    """The customer of the token, at the booking of the path.
+
+    Raises:
+        Refused: 401 without a valid token, 429 after too many of those.
+        NotFound: for text that can be no id.
+    """
     booking_id = str(request.path_params["booking_id"])
     # An id that can be none gets no cookie path of its own; without a token all ids look the same.
-    session = checkout_session(request, booking_id if door.is_id(booking_id) else "none")
+    try:
+        session = checkout_session(request, booking_id if door.is_id(booking_id) else "none")
+    except Refused:
+        await count_guess(request)
+        raise
     caller = Caller.customer(session.principal.subject, request_id_of(request.scope))
     asked = dict(door.query_pairs(request.scope)).get("gateway")
     return Visit(
@@ -100,11 +124,20 @@ def _visit(request: AnyRequest, services: Services) -> Visit:
     )
 
 
-@page("GET", PATH)
-async def show(request: AnyRequest, services: Services) -> Sent:
+async def provide_form(request: AnyRequest, visit: NamedDependency[SkipValidation[Visit]]) -> Form:
+    """The form that was sent. Raises 403 for one that is none of ours."""
+    form = await read_form(request)
+    visit.session.require_own(request, form)
+    return form
+
+
+GivenVisit = NamedDependency[SkipValidation[Visit]]
+
+
+@get(PATH, **BROWSER)
+async def show(request: AnyRequest, visit: GivenVisit) -> Sent:
     """The page itself. Where the customer may have acted at the gateway, it is asked first: before its webhook has come
     nobody is to see a form for what is paid already."""
-    visit = _visit(request, services)
     answer = _shown(visit, await _up_to_date(request, visit))
     answer.set_cookie(cookie_of(request, visit.session, CHECKOUT_COOKIE))
     return answer
@@ -204,20 +237,19 @@ def _alert(checkout: Checkout, problem: Problem | None) -> str | None:
     return sentence(checkout.decline.message) if shown and checkout.decline else None
 
 
-@page("GET", f"{PATH}/status", own_problems=True)
-async def status(request: AnyRequest, services: Services) -> Sent:
+@get(f"{PATH}/status", **BROWSER, **JSON_PROBLEMS)
+async def status(visit: GivenVisit) -> Sent:
     """Whether there is something else to show: asked again and again by the page's script."""
-    checkout = await _visit(request, services).checkout()
+    checkout = await visit.checkout()
     return as_json({"stage": checkout.stage.value, "version": checkout.version})
 
 
 # --- with the fake gateway, and bank transfers -----------------------------------------------------------------------
 
 
-@page("POST", f"{PATH}/pay")
-async def pay(request: AnyRequest, services: Services) -> Sent:
+@post(f"{PATH}/pay", **BROWSER)
+async def pay(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
     """Pay with one of the test cards, or by bank transfer."""
-    visit, form = await _sent(request, services)
     method = form.safe("payment_method")
     gateway = _gateway_of(services, method)
     if gateway is None:
@@ -257,10 +289,9 @@ def _gateway_of(services: Services, method: str) -> str | None:
     return BANK_TRANSFER if method == BANK_TRANSFER and BANK_TRANSFER in choices else None
 
 
-@page("POST", f"{PATH}/bank")
-async def bank(request: AnyRequest, services: Services) -> Sent:
+@post(f"{PATH}/bank", **BROWSER)
+async def bank(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
     """Leave the simulated bank window."""
-    visit, form = await _sent(request, services)
     checkout = await visit.checkout()
     view = checkout.view
     if services.sandbox is None or view is None:
@@ -270,22 +301,16 @@ async def bank(request: AnyRequest, services: Services) -> Sent:
         outcome = "succeeded" if form.get("outcome") == "succeeded" else "failed"
         services.sandbox.authenticate(view.payment.intent_id or "", view.handover.client_secret or "", outcome)
         await services.payments.look_at_payment(visit.booking_id, visit.caller, anew=True)
-    raise Gone(visit.session.path)
-
-
-async def _sent(request: AnyRequest, services: Services) -> tuple[Visit, Form]:
-    visit, form = _visit(request, services), await read_form(request)
-    visit.session.require_own(request, form)
-    return visit, form
+    raise SeeOther(visit.session.path)
 
 
 async def _afterwards(visit: Visit, problem: Problem | None) -> Sent:
     """Back to the page, which shows what became of it; a problem that it can't show by itself comes with it."""
     if problem is None or problem.outcome_unknown:
-        raise Gone(visit.session.path)
+        raise SeeOther(visit.session.path)
     checkout = await visit.checkout()
     if _alert(checkout, None) is not None or checkout.stage is not Stage.PAY:
-        raise Gone(visit.session.path)
+        raise SeeOther(visit.session.path)
     return _shown(visit, checkout, problem)
 
 
@@ -300,13 +325,12 @@ def _done(visit: Visit, content: PaymentAnswer, reference: str) -> Done:
 # --- with Stripe -----------------------------------------------------------------------------------------------
 
 
-@page("POST", f"{PATH}/intent", own_problems=True)
-async def intent(request: AnyRequest, services: Services) -> Sent:
+@post(f"{PATH}/intent", **BROWSER, **JSON_PROBLEMS)
+async def intent(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
     """The secret that the Payment Element needs; begins the payment where there is none yet.
 
     Methods that redirect come back to this page: its own address, which holds no token. The cookie knows the customer.
     """
-    visit, form = await _sent(request, services)
     origin = public_origin(request)
     return_url = f"{origin}{visit.session.path}" if origin else None
     await visit.checkout()
@@ -326,10 +350,9 @@ async def intent(request: AnyRequest, services: Services) -> Sent:
     return as_json({"client_secret": secret})
 
 
-@page("POST", f"{PATH}/look", own_problems=True)
-async def look(request: AnyRequest, services: Services) -> Sent:
+@post(f"{PATH}/look", **BROWSER, **JSON_PROBLEMS)
+async def look(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
     """Ask Stripe at once how the payment stands: the customer has just acted there."""
-    visit = (await _sent(request, services))[0]
     await count_gateway_call(request, services, visit.session)
     await services.payments.look_at_payment(visit.booking_id, visit.caller)
     checkout = await visit.checkout()
@@ -337,3 +360,4 @@ async def look(request: AnyRequest, services: Services) -> Sent:
 
 
 PAGES: Final = (show, status, pay, bank, intent, look)
+DEPENDENCIES: Final = {"visit": Provide(provide_visit), "form": Provide(provide_form)}

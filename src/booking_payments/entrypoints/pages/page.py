@@ -1,15 +1,15 @@
-"""A page as a value: its path, who may see it, and how it is run. Everything that goes wrong ends as a page, too."""
+"""What the pages have in common: their router, what their handlers depend on, and pages of what went wrong."""
 
-import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 import structlog
-from attrs import frozen
-from litestar import Request, route
+from litestar import Request, Router
+from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import SkipValidation
 from litestar.response import Response
 
 from booking_payments.domain.errors import NotFound
@@ -19,12 +19,12 @@ from booking_payments.entrypoints.http.commands import as_response
 from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.limits import count_failure
 from booking_payments.entrypoints.http.problems import TOLD, Problem, Refused, problem_of, reply_to
+from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.rendering import plain
 from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 Answer = Response[bytes]
-Run = Callable[[AnyRequest, Services], Awaitable[Answer]]
 
 log = structlog.get_logger("booking_payments.pages")
 
@@ -53,18 +53,14 @@ OTHERS: Final = {
 """The same for codes without a title of their own, all of them refusals that changed nothing."""
 
 
-@frozen(kw_only=True)
-class Page:
-    """The declaration. ``own_problems``: errors of this route are JSON, since a script reads them."""
+BROWSER: Final[Mapping[str, Any]] = {"opt": {"access": Access.BROWSER}, "status_code": 200}
+"""Arguments of ``@get`` and ``@post`` for a page that looks at the browser's token itself."""
 
-    method: str
-    path: str
-    access: Access
-    run: Run
-    own_problems: bool = False
+PUBLIC: Final[Mapping[str, Any]] = {"opt": {"access": Access.PUBLIC}, "status_code": 200}
+"""The same for a page that anybody may see."""
 
 
-class Gone(Exception):  # noqa: N818 - it leads elsewhere, it is no failure
+class SeeOther(Exception):  # noqa: N818 - it leads elsewhere, it is no failure
     """The browser is sent to another address of ours (303)."""
 
     def __init__(self, location: str) -> None:
@@ -72,59 +68,66 @@ class Gone(Exception):  # noqa: N818 - it leads elsewhere, it is no failure
         self.location = location
 
 
-def page(
-    method: str, path: str, access: Access = Access.BROWSER, *, own_problems: bool = False
-) -> Callable[[Run], Page]:
-    """Declare a page."""
-
-    def declare(run: Run) -> Page:
-        return Page(method=method, path=path, access=access, run=run, own_problems=own_problems)
-
-    return declare
-
-
-def handlers(pages: Iterable[Page]) -> list[HTTPRouteHandler]:
-    """The framework's handlers of ``pages``."""
-    return [_handler(each) for each in pages]
-
-
-def _handler(each: Page) -> HTTPRouteHandler:
-    async def handle(request: AnyRequest) -> Answer:
-        return await _run(each, request, request.app.state["services"])
-
-    handle.__name__ = f"page_{each.method.lower()}_{re.sub(r'[^a-z]+', '_', each.path)}"
-    declare = route(
-        re.sub(r"\{(\w+)\}", r"{\1:str}", each.path).rstrip("/"),
-        http_method=[each.method],  # type: ignore[list-item]
-        opt={"access": each.access},
+def pages(handlers: Sequence[HTTPRouteHandler], dependencies: Mapping[str, Provide]) -> Router:
+    """A router of pages. What goes wrong is a page, too; ``dependencies`` stand beside ``services`` and ``search``."""
+    shared = {"services": Provide(provide_services), "search": Provide(provide_search)}
+    return Router(
+        "/",
+        route_handlers=list(handlers),
+        dependencies={**shared, **dependencies},
+        exception_handlers={
+            SeeOther: _elsewhere,
+            **dict.fromkeys(TOLD, problem_page),
+            Exception: _unexpected,
+        },
+        request_class=door.WholeRequest,
         request_max_body_size=door.JSON_LIMIT,
         include_in_schema=False,
     )
-    return declare(handle)
 
 
-async def _run(each: Page, request: AnyRequest, services: Services) -> Answer:
-    answer = await _answer(each, request, services)
-    if answer.status_code == HTTPStatus.UNAUTHORIZED and services.limits is not None:
-        try:  # guesses at a token count together with those over the API
-            await count_failure(services.limits, request.scope, request.app.state["metrics"])
-        except Refused as refused:
-            return problem_page(request, refused)
-    return answer
+async def provide_services(request: AnyRequest) -> Services:
+    """What the app works with."""
+    services: Services = request.app.state["services"]
+    return services
 
 
-async def _answer(each: Page, request: AnyRequest, services: Services) -> Answer:
-    try:
-        return await each.run(request, services)
-    except Gone as gone:
-        return see_other(gone.location)
-    except Refused as refused:
-        return as_response(refused.reply) if each.own_problems else problem_page(request, refused)
-    except TOLD as error:
-        return as_response(reply_to(error)) if each.own_problems else problem_page(request, error)
-    except Exception as error:
-        log.error("unexpected error", request_id=request_id_of(request.scope), page=each.path, exc_info=error)
-        return problem_page(request, error)
+async def provide_search(request: AnyRequest) -> Form:
+    """The fields in the address. Raises 400 for what can't be read."""
+    return read_search(request)
+
+
+GivenServices = NamedDependency[SkipValidation[Services]]
+GivenForm = NamedDependency[SkipValidation[Form]]
+
+
+async def count_guess(request: AnyRequest) -> None:
+    """Count a request without a valid token, together with those over the API.
+
+    Raises ``Refused`` (429) when too many came from this address.
+    """
+    limits = request.app.state["services"].limits
+    if limits is not None:
+        await count_failure(limits, request.scope, request.app.state["metrics"])
+
+
+def _elsewhere(_: AnyRequest, error: SeeOther) -> Answer:
+    return see_other(error.location)
+
+
+def json_problem(_: AnyRequest, error: Exception) -> Answer:
+    """What went wrong, for a script of ours."""
+    return as_response(reply_to(error))
+
+
+JSON_PROBLEMS: Final[Mapping[str, Any]] = {"exception_handlers": dict.fromkeys(TOLD, json_problem)}
+"""Arguments for a route that a script reads: its problems are JSON."""
+
+
+def _unexpected(request: AnyRequest, error: Exception) -> Answer:
+    page = str(request.scope.get("path_template", ""))
+    log.error("unexpected error", request_id=request_id_of(request.scope), page=page, exc_info=error)
+    return problem_page(request, error)
 
 
 def problem_page(request: AnyRequest, error: Exception) -> Answer:

@@ -1,6 +1,6 @@
 """All pages of a house, as far as its settings switch them on."""
 
-from litestar.handlers import HTTPRouteHandler
+from litestar.types import ControllerRouterHandler
 
 from booking_payments.entrypoints.pages import bank, checkout
 from booking_payments.entrypoints.pages.assets import asset
@@ -15,7 +15,7 @@ from booking_payments.entrypoints.pages.console import (
     webhooks,
 )
 from booking_payments.entrypoints.pages.console.drift import running_reconciliations
-from booking_payments.entrypoints.pages.page import handlers
+from booking_payments.entrypoints.pages.page import pages
 from booking_payments.runtime.services import Services
 
 __all__ = ["pages_of", "running_reconciliations"]
@@ -23,13 +23,13 @@ __all__ = ["pages_of", "running_reconciliations"]
 _CONSOLE = (desk, dashboard, payments, refunds, debts, disputes, webhooks, drift)
 
 
-def pages_of(services: Services) -> list[HTTPRouteHandler]:
-    """The handlers of the pages, and of the files that they load."""
+def pages_of(services: Services) -> list[ControllerRouterHandler]:
+    """The routers of the pages, and of the files that they load."""
     settings = services.settings
     console = [each for part in _CONSOLE for each in part.PAGES]
     found = [
-        *(checkout.PAGES if settings.checkout_enabled else ()),
-        *(console if settings.console_enabled else ()),
-        *(bank.PAGES if services.sandbox is not None else ()),
+        *([pages(checkout.PAGES, checkout.DEPENDENCIES)] if settings.checkout_enabled else []),
+        *([pages(console, desk.DEPENDENCIES)] if settings.console_enabled else []),
+        *([pages(bank.PAGES, {})] if services.sandbox is not None else []),
     ]
-    return [*handlers(found), asset] if found else []
+    return [*found, asset] if found else []

@@ -2,7 +2,12 @@
 
 from typing import Final
 
-from booking_payments.adapters.bank_transfer import BANK_TABLES, BankTransferEvents, BankTransferGateway, TransferStore
+from booking_payments.adapters.gateways.bank_transfer import (
+    BANK_TABLES,
+    BankTransferEvents,
+    BankTransferGateway,
+    TransferStore,
+)
 from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin, PluginSetting
 
 

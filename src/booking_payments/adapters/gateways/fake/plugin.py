@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from booking_payments.adapters.memory.gateway import FakeGateway
-from booking_payments.adapters.sql.fake_store import SqlFakeStore
-from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS, StripeWebhooks
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.store import SqlFakeStore
+from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS, StripeWebhooks
 from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin
 from booking_payments.sandbox.emulator import FakeStripe
 

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from booking_payments.adapters.bank_transfer import MANUAL_TABLES, BankTransferEvents, ManualGateway, TransferStore
+from booking_payments.adapters.gateways.bank_transfer import MANUAL_TABLES, BankTransferEvents, TransferStore
+from booking_payments.adapters.gateways.manual.gateway import ManualGateway
 from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin
 
 

@@ -2,16 +2,16 @@
 
 from typing import Final
 
+from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
+from booking_payments.adapters.gateways.stripe.pace import Paced
+from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS, StripeWebhooks
 from booking_payments.adapters.network import Network
-from booking_payments.adapters.stripe.gateway import StripeGateway
-from booking_payments.adapters.stripe.pace import Paced
-from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS, StripeWebhooks
 from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin, PluginSetting
 
 
 def build(given: GatewayDependencies) -> BuiltGateway:
     """Stripe over its SDK."""
-    from booking_payments.adapters.stripe.sdk import SdkTransport  # what the extra ``stripe`` brings
+    from booking_payments.adapters.gateways.stripe.sdk import SdkTransport  # what the extra ``stripe`` brings
 
     key = given.settings["STRIPE_SECRET_KEY"]
     transport = SdkTransport(key, given.settings.get("STRIPE_API_BASE"), network=Network.of_environment())

@@ -140,7 +140,7 @@ async def missing(engine: AsyncEngine) -> Sequence[str]:
 
 @cache
 def _expected(dialect: str) -> frozenset[tuple[str, str]]:
-    from booking_payments.adapters.bank_transfer import tables as _  # noqa: F401 - its tables are among them
+    from booking_payments.adapters.gateways.bank_transfer import tables as _  # noqa: F401 - its tables are among them
     from booking_payments.adapters.sql.tables import metadata
 
     queue = {(_QUEUE_TABLE, "id")} if dialect == "postgresql" else set()

@@ -5,16 +5,15 @@ from types import ModuleType
 from typing import Any, Final
 
 from attrs import frozen
+from litestar import get
 from markupsafe import Markup
 
 from booking_payments.application.figures import Figures, MoneyOfCurrency, quantile
 from booking_payments.domain.money import Money
-from booking_payments.entrypoints.pages.console.desk import at_desk
-from booking_payments.entrypoints.pages.forms import read_search
-from booking_payments.entrypoints.pages.page import Answer, AnyRequest, page
+from booking_payments.entrypoints.pages.console.desk import GivenDesk
+from booking_payments.entrypoints.pages.page import BROWSER, Answer, GivenForm, GivenServices
 from booking_payments.presentation.formatting import duration, money, words
 from booking_payments.presentation.status_style import STATUS_STYLE
-from booking_payments.runtime.services import Services
 
 PERIODS: Final = {"1": 1, "7": 7, "30": 30, "90": 90}
 USUAL: Final = "7"
@@ -44,11 +43,10 @@ class Panel:
     empty: str
 
 
-@page("GET", "/console/")
-async def dashboard(request: AnyRequest, services: Services) -> Answer:
+@get("/console/", **BROWSER)
+async def dashboard(services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
     """The dashboard of the last days."""
-    desk = at_desk(request, services)
-    chosen = read_search(request).get("days")
+    chosen = search.get("days")
     days = PERIODS.get(chosen, PERIODS[USUAL])
     figures = await services.payments.recent_figures(days)
     context: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import msgspec
+from litestar import get, post
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.payment_details import PaymentDetails, payment_details
@@ -12,12 +13,20 @@ from booking_payments.domain.money import Money
 from booking_payments.entrypoints.http.commands import Done
 from booking_payments.entrypoints.http.problems import Problem, Refused
 from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
-from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
+from booking_payments.entrypoints.pages.console.desk import Desk, GivenDesk
 from booking_payments.entrypoints.pages.console.payments import PATH
-from booking_payments.entrypoints.pages.forms import Form, read_search
-from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id, sentence
+from booking_payments.entrypoints.pages.forms import Form
+from booking_payments.entrypoints.pages.page import (
+    BROWSER,
+    Answer,
+    AnyRequest,
+    GivenForm,
+    GivenServices,
+    SeeOther,
+    path_id,
+    sentence,
+)
 from booking_payments.presentation import render
-from booking_payments.runtime.services import Services
 
 
 class Settle(msgspec.Struct):
@@ -28,12 +37,11 @@ class Settle(msgspec.Struct):
     note: str
 
 
-@page("GET", f"{PATH}/{{payment_id}}/settle")
-async def preview(request: AnyRequest, services: Services) -> Answer:
+@get(f"{PATH}/{{payment_id:str}}/settle", **BROWSER)
+async def preview(request: AnyRequest, services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
     """What would still be owed after a settlement, before anything is booked."""
-    desk = at_desk(request, services)
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
-    return _previewed(desk, file, read_search(request))
+    return _previewed(desk, file, search)
 
 
 def _previewed(desk: Desk, file: PaymentDetails, form: Form, problem: Problem | None = None) -> Answer:
@@ -58,10 +66,9 @@ def _previewed(desk: Desk, file: PaymentDetails, form: Form, problem: Problem | 
     return desk.page("console/settle.html", "payments", context, status=problem.status if problem else 200)
 
 
-@page("POST", f"{PATH}/{{payment_id}}/settle")
-async def settle(request: AnyRequest, services: Services) -> Answer:
+@post(f"{PATH}/{{payment_id:str}}/settle", **BROWSER)
+async def settle(request: AnyRequest, services: GivenServices, desk: GivenDesk, form: GivenForm) -> Answer:
     """Take it off what is owed, once."""
-    desk, form = await sent_to_desk(request, services)
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     try:
         given = _given(form)
@@ -78,9 +85,9 @@ async def settle(request: AnyRequest, services: Services) -> Answer:
     act = Act(operation="settle_debt", booking_id=file.booking.id, caller=desk.caller, given=given)
     problem = problem_in(await act_once(request, services, desk.session, form, act, work))
     if problem is None:
-        raise Gone(f"{PATH}/{file.payment.id}?done=settled")
+        raise SeeOther(f"{PATH}/{file.payment.id}?done=settled")
     if problem.outcome_unknown:
-        raise Gone(f"{PATH}/{file.payment.id}?done=unsure")
+        raise SeeOther(f"{PATH}/{file.payment.id}?done=unsure")
     return _previewed(
         desk, await payment_details(services.storage, file.payment.id, services.clock.now()), form, problem
     )

@@ -5,12 +5,24 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import frozen
+from litestar import get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import SkipValidation
 
 from booking_payments.application.callers import Caller
-from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.frame import request_id_of
-from booking_payments.entrypoints.pages.forms import Form, read_form, read_search
-from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, see_other
+from booking_payments.entrypoints.pages.forms import Form, read_form
+from booking_payments.entrypoints.pages.page import (
+    BROWSER,
+    PUBLIC,
+    Answer,
+    AnyRequest,
+    GivenForm,
+    GivenServices,
+    SeeOther,
+    count_guess,
+    see_other,
+)
 from booking_payments.entrypoints.pages.rendering import html
 from booking_payments.entrypoints.pages.sessions import (
     CONSOLE,
@@ -58,36 +70,45 @@ def at_desk(request: AnyRequest, services: Services) -> Desk:
     if session is None:
         wanted = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}".rstrip("?")
         asked = request.method == "GET" and wanted.rstrip("/") != CONSOLE and _NEXT.fullmatch(wanted)
-        raise Gone(f"{LOGIN}?next={_quoted(wanted)}" if asked else LOGIN)
+        raise SeeOther(f"{LOGIN}?next={_quoted(wanted)}" if asked else LOGIN)
     caller = Caller.operator_of(session.principal.subject, request_id_of(request.scope))
     return Desk(services=services, session=session, caller=caller)
 
 
-async def sent_to_desk(request: AnyRequest, services: Services) -> tuple[Desk, Form]:
-    """The operator and the form that was sent. Raises 403 for a form that is none of ours."""
-    desk, form = at_desk(request, services), await read_form(request)
+async def provide_desk(request: AnyRequest, services: GivenServices) -> Desk:
+    """As ``at_desk``."""
+    return at_desk(request, services)
+
+
+GivenDesk = NamedDependency[SkipValidation[Desk]]
+
+
+async def provide_form(request: AnyRequest, desk: GivenDesk) -> Form:
+    """The form that an operator has sent. Raises 403 for one that is none of ours."""
+    form = await read_form(request)
     desk.session.require_own(request, form)
-    return desk, form
+    return form
 
 
 def _quoted(text: str) -> str:
     return text.replace("%", "%25").replace("&", "%26").replace("?", "%3F").replace("=", "%3D").replace("+", "%2B")
 
 
-@page("GET", LOGIN, Access.PUBLIC)
-async def door(request: AnyRequest, services: Services) -> Answer:
+@get(LOGIN, **PUBLIC)
+async def door(services: GivenServices, search: GivenForm) -> Answer:
     """The login page."""
-    return _door(services, read_search(request).get("next"))
+    return _door(services, search.get("next"))
 
 
-@page("POST", LOGIN, Access.PUBLIC)
-async def enter(request: AnyRequest, services: Services) -> Answer:
+@post(LOGIN, **PUBLIC)
+async def enter(request: AnyRequest, services: GivenServices) -> Answer:
     """Let an operator in by a token with scope ``payments:operate``."""
     form = await read_form(request)
     require_own_site(request)
     wanted = form.get("next")
     session = operator_session(request, form.get("token"))
     if session is None:
+        await count_guess(request)
         return _door(services, wanted, "This token is wrong, has expired, or lacks the scope payments:operate.", 401)
     answer = see_other(wanted if _NEXT.fullmatch(wanted) else f"{CONSOLE}/")
     answer.set_cookie(cookie_of(request, session, CONSOLE_COOKIE))
@@ -100,13 +121,13 @@ def _door(services: Services, wanted: str, problem: str | None = None, status: i
     return html("console/login.html", context, status=status)
 
 
-@page("POST", f"{CONSOLE}/logout")
-async def leave(request: AnyRequest, services: Services) -> Answer:
+@post(f"{CONSOLE}/logout", **BROWSER)
+async def leave(form: GivenForm) -> Answer:
     """Forget the token in this browser."""
-    await sent_to_desk(request, services)
     answer = see_other(LOGIN)
     answer.delete_cookie(CONSOLE_COOKIE, path=CONSOLE)
     return answer
 
 
 PAGES: Final = (door, enter, leave)
+DEPENDENCIES: Final = {"desk": Provide(provide_desk), "form": Provide(provide_form)}

@@ -2,18 +2,18 @@
 
 from typing import Final
 
-from booking_payments.entrypoints.pages.console.desk import at_desk
-from booking_payments.entrypoints.pages.page import Answer, AnyRequest, page
+from litestar import get
+
+from booking_payments.entrypoints.pages.console.desk import GivenDesk
+from booking_payments.entrypoints.pages.page import BROWSER, Answer, GivenServices
 from booking_payments.presentation.status_style import STATUS_STYLE
-from booking_payments.runtime.services import Services
 
 SETTLED_SHOWN: Final = 50
 
 
-@page("GET", "/console/disputes")
-async def listing(request: AnyRequest, services: Services) -> Answer:
+@get("/console/disputes", **BROWSER)
+async def listing(services: GivenServices, desk: GivenDesk) -> Answer:
     """Open disputes by their deadline, then the newest that are settled."""
-    desk = at_desk(request, services)
     found = await services.payments.disputes()
     still_open = [each for each in found if each.dispute.status.is_open]
     settled = [each for each in found if not each.dispute.status.is_open][:SETTLED_SHOWN]

@@ -9,12 +9,12 @@ import anyio
 import anyio.abc
 import structlog
 from attrs import define
-from litestar import Litestar
+from litestar import Litestar, get, post
 
 from booking_payments.application.callers import Caller
 from booking_payments.entrypoints.pages.acting import count_gateway_call
-from booking_payments.entrypoints.pages.console.desk import at_desk, sent_to_desk
-from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page
+from booking_payments.entrypoints.pages.console.desk import GivenDesk
+from booking_payments.entrypoints.pages.page import BROWSER, Answer, AnyRequest, GivenForm, GivenServices, SeeOther
 from booking_payments.runtime.services import Services
 
 PATH: Final = "/console/drift"
@@ -51,10 +51,9 @@ async def running_reconciliations(app: Litestar) -> AsyncIterator[None]:
         tasks.cancel_scope.cancel()
 
 
-@page("GET", PATH)
-async def report(request: AnyRequest, services: Services) -> Answer:
+@get(PATH, **BROWSER)
+async def report(request: AnyRequest, services: GivenServices, desk: GivenDesk) -> Answer:
     """What the last reconciliations have found."""
-    desk = at_desk(request, services)
     runs: Runs = request.app.state["reconciliations"]
     reports = await services.payments.drift_reports(limit=10)
     context: dict[str, Any] = {
@@ -66,16 +65,15 @@ async def report(request: AnyRequest, services: Services) -> Answer:
     return desk.page("console/drift.html", "drift", context)
 
 
-@page("POST", f"{PATH}/run")
-async def run(request: AnyRequest, services: Services) -> Answer:
+@post(f"{PATH}/run", **BROWSER)
+async def run(request: AnyRequest, services: GivenServices, desk: GivenDesk, form: GivenForm) -> Answer:
     """Begin a reconciliation, unless one is running."""
-    desk, form = await sent_to_desk(request, services)
     await count_gateway_call(request, services, desk.session)
     runs: Runs = request.app.state["reconciliations"]
     if runs.since is None:
         runs.since = services.clock.now()
         runs.tasks.start_soon(runs.run, services, desk.caller, SPANS.get(form.get("days"), SPANS["1"]))
-    raise Gone(PATH)
+    raise SeeOther(PATH)
 
 
 PAGES: Final = (report, run)

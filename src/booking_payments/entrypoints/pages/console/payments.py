@@ -3,17 +3,26 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+from litestar import get
+
 from booking_payments.application.payment_details import PaymentDetails, find_by_any_id, payment_details
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.entrypoints.pages.console.desk import Desk, at_desk
+from booking_payments.entrypoints.pages.console.desk import Desk, GivenDesk
 from booking_payments.entrypoints.pages.console.lifecycle import diagram, walked
-from booking_payments.entrypoints.pages.forms import Form, read_search
-from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id
+from booking_payments.entrypoints.pages.forms import Form
+from booking_payments.entrypoints.pages.page import (
+    BROWSER,
+    Answer,
+    AnyRequest,
+    GivenForm,
+    GivenServices,
+    SeeOther,
+    path_id,
+)
 from booking_payments.ports.storage import PaymentFilter
 from booking_payments.presentation import render
 from booking_payments.presentation.status_style import STATUS_STYLE, style_of_event
-from booking_payments.runtime.services import Services
 
 PAGE_SIZE: Final = 25
 PATH: Final = "/console/payments"
@@ -36,14 +45,13 @@ DONE: Final = {
 # --- the list --------------------------------------------------------------------------------------------------
 
 
-@page("GET", PATH)
-async def listing(request: AnyRequest, services: Services) -> Answer:
+@get(PATH, **BROWSER)
+async def listing(services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
     """Payments, newest first."""
-    desk, search = at_desk(request, services), read_search(request)
     wanted = search.get("q")
     found = await find_by_any_id(services.storage, wanted) if wanted else None
     if found is not None:
-        raise Gone(f"{PATH}/{found.id}")
+        raise SeeOther(f"{PATH}/{found.id}")
     try:
         which, cursor = _filter(search), search.get("cursor") or None
         shown = await services.payments.list_payments(which, cursor=cursor, limit=PAGE_SIZE)
@@ -94,18 +102,17 @@ def _day(text: str) -> datetime | None:
 # --- one payment -----------------------------------------------------------------------------------------------
 
 
-@page("GET", f"{PATH}/{{payment_id}}")
-async def one(request: AnyRequest, services: Services) -> Answer:
+@get(f"{PATH}/{{payment_id:str}}", **BROWSER)
+async def one(request: AnyRequest, services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
     """One payment."""
-    desk = at_desk(request, services)
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
-    return shown(desk, file, read_search(request).get("done"))
+    return shown(desk, file, search.get("done"))
 
 
 def shown(desk: Desk, file: PaymentDetails, done: str = "") -> Answer:
     """The page of a payment; ``done`` says what has just been done."""
     journal = render.journal(list(file.journal), desk.reader).events
-    steps = [(each, style_of_event(recorded.fact)) for each, recorded in zip(journal, file.journal, strict=True)]
+    steps = [(each, style_of_event(recorded.event)) for each, recorded in zip(journal, file.journal, strict=True)]
     context: dict[str, Any] = {
         "file": file,
         "payment": file.payment,

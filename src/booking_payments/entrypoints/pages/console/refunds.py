@@ -6,6 +6,7 @@ A payment is refunded by its own id, so that late money can go back whose bookin
 from typing import Any, Final
 
 import msgspec
+from litestar import get, post
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.payment_details import PaymentDetails, payment_details
@@ -15,13 +16,21 @@ from booking_payments.entrypoints.http.commands import Done
 from booking_payments.entrypoints.http.idempotency import REPLAYED
 from booking_payments.entrypoints.http.problems import Problem, Refused, Reply
 from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
-from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
+from booking_payments.entrypoints.pages.console.desk import Desk, GivenDesk
 from booking_payments.entrypoints.pages.console.payments import PATH
-from booking_payments.entrypoints.pages.forms import Form, read_search
-from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id, sentence
+from booking_payments.entrypoints.pages.forms import Form
+from booking_payments.entrypoints.pages.page import (
+    BROWSER,
+    Answer,
+    AnyRequest,
+    GivenForm,
+    GivenServices,
+    SeeOther,
+    path_id,
+    sentence,
+)
 from booking_payments.presentation import render
 from booking_payments.presentation.models import RefundAnswer
-from booking_payments.runtime.services import Services
 
 
 class Refund(msgspec.Struct):
@@ -33,12 +42,11 @@ class Refund(msgspec.Struct):
     override: bool
 
 
-@page("GET", f"{PATH}/{{payment_id}}/refund")
-async def quote(request: AnyRequest, services: Services) -> Answer:
+@get(f"{PATH}/{{payment_id:str}}/refund", **BROWSER)
+async def quote(request: AnyRequest, services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
     """What a refund would give, before any money moves."""
-    desk = at_desk(request, services)
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
-    return await _quoted(desk, file, read_search(request))
+    return await _quoted(desk, file, search)
 
 
 async def _quoted(desk: Desk, file: PaymentDetails, form: Form, problem: Problem | None = None) -> Answer:
@@ -70,10 +78,9 @@ def _overrides(form: Form) -> bool:
     return form.get("override") == "true"
 
 
-@page("POST", f"{PATH}/{{payment_id}}/refund")
-async def refund(request: AnyRequest, services: Services) -> Answer:
+@post(f"{PATH}/{{payment_id:str}}/refund", **BROWSER)
+async def refund(request: AnyRequest, services: GivenServices, desk: GivenDesk, form: GivenForm) -> Answer:
     """Give the money back, once."""
-    desk, form = await sent_to_desk(request, services)
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     try:
         given = _given(form)
@@ -102,9 +109,9 @@ async def refund(request: AnyRequest, services: Services) -> Answer:
     problem = problem_in(reply)
     here = f"{PATH}/{file.payment.id}"
     if problem is None:
-        raise Gone(f"{here}?done={_outcome(reply)}")
+        raise SeeOther(f"{here}?done={_outcome(reply)}")
     if problem.outcome_unknown:
-        raise Gone(f"{here}?done=unknown")
+        raise SeeOther(f"{here}?done=unknown")
     return await _quoted(
         desk, await payment_details(services.storage, file.payment.id, services.clock.now()), form, problem
     )

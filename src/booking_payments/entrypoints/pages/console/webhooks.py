@@ -3,25 +3,32 @@
 import json
 from typing import Any, Final
 
+from litestar import get, post
+
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.entrypoints.pages.acting import count_gateway_call
-from booking_payments.entrypoints.pages.console.desk import Desk, at_desk, sent_to_desk
-from booking_payments.entrypoints.pages.forms import read_search
-from booking_payments.entrypoints.pages.page import Answer, AnyRequest, Gone, page, path_id
+from booking_payments.entrypoints.pages.console.desk import Desk, GivenDesk
+from booking_payments.entrypoints.pages.page import (
+    BROWSER,
+    Answer,
+    AnyRequest,
+    GivenForm,
+    GivenServices,
+    SeeOther,
+    path_id,
+)
 from booking_payments.ports.overview import InboxPage
 from booking_payments.ports.storage import InboxEntry
 from booking_payments.presentation.status_style import STATUS_STYLE
 from booking_payments.runtime.logging import redacted
-from booking_payments.runtime.services import Services
 
 PATH: Final = "/console/webhooks"
 PAGE_SIZE: Final = 25
 
 
-@page("GET", PATH)
-async def listing(request: AnyRequest, services: Services) -> Answer:
+@get(PATH, **BROWSER)
+async def listing(services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
     """Webhooks, newest first; with ``only=unfinished`` those that somebody has to look at."""
-    desk, search = at_desk(request, services), read_search(request)
     unfinished, cursor, wanted = search.get("only") == "unfinished", search.get("cursor") or None, search.get("q")
     problem = None
     try:
@@ -45,15 +52,14 @@ async def listing(request: AnyRequest, services: Services) -> Answer:
     return desk.page("console/webhooks.html", "webhooks", context, status=400 if problem else 200)
 
 
-@page("GET", f"{PATH}/{{event_id}}")
-async def one(request: AnyRequest, services: Services) -> Answer:
+@get(f"{PATH}/{{event_id:str}}", **BROWSER)
+async def one(request: AnyRequest, services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
     """One webhook with its content, without the secrets in it."""
-    desk = at_desk(request, services)
     event_id = path_id(request, "event_id")
     entries = await services.storage.read(lambda uow: uow.inbox.find(event_id))
     if not entries:
         raise NotFound()
-    return _shown(desk, tuple(entries), read_search(request).get("done"))
+    return _shown(desk, tuple(entries), search.get("done"))
 
 
 def _shown(desk: Desk, entries: tuple[InboxEntry, ...], outcome: str) -> Answer:
@@ -69,17 +75,16 @@ def _body(entry: InboxEntry) -> str:
         return str(redacted(entry.body))
 
 
-@page("POST", f"{PATH}/{{event_id}}/replay")
-async def replay(request: AnyRequest, services: Services) -> Answer:
+@post(f"{PATH}/{{event_id:str}}/replay", **BROWSER)
+async def replay(request: AnyRequest, services: GivenServices, desk: GivenDesk, form: GivenForm) -> Answer:
     """Process a webhook again; one that was processed has no second effect."""
-    desk, _ = await sent_to_desk(request, services)
     event_id = path_id(request, "event_id")
     await count_gateway_call(request, services, desk.session)
     replayed = await services.payments.replay_webhooks([event_id], caller=desk.caller)
     if any(each.outcome == "unknown" for each in replayed):
         raise NotFound()
     worst = next((each.outcome for each in replayed if each.failed), replayed[0].outcome)
-    raise Gone(f"{PATH}/{event_id}?done={worst}")
+    raise SeeOther(f"{PATH}/{event_id}?done={worst}")
 
 
 PAGES: Final = (listing, one, replay)

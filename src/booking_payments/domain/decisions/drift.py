@@ -1,18 +1,18 @@
-"""Helpers of all decisions: the type of a result, and drift that is recorded once."""
+"""Drift: contradictions between gateway and journal, each recorded once; and the type of a decision's result."""
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.errors import IllegalTransition
 from booking_payments.domain.payment import Payment
 
-Facts = tuple[ev.Fact, ...]
+Events = tuple[ev.Event, ...]
 
 
-def unless_known(payment: Payment, drift: ev.DriftFound) -> Facts:
+def unless_known(payment: Payment, drift: ev.DriftFound) -> Events:
     """Return ``drift``, or nothing when the payment has an equal one already."""
     return () if drift in payment.drifts else (drift,)
 
 
-def contradicted(payment: Payment, subject: str, contradiction: IllegalTransition) -> Facts:
+def contradicted(payment: Payment, subject: str, contradiction: IllegalTransition) -> Events:
     """Return the drift for a report of ``subject`` that the lifecycle table does not allow; nothing if it is known."""
     drift = ev.DriftFound(code=contradiction.code, detail=f"{subject}: {contradiction.message}")
     return unless_known(payment, drift)

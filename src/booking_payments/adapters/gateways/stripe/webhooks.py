@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from booking_payments.adapters.stripe.objects import (
+from booking_payments.adapters.gateways.stripe.objects import (
     UnreadableObject,
     charge_report,
     dispute_report,
@@ -17,7 +17,7 @@ from booking_payments.adapters.stripe.objects import (
     refund_report,
     time_of,
 )
-from booking_payments.adapters.stripe.signature import verify
+from booking_payments.adapters.gateways.stripe.signature import verify
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest
 
 KINDS: Final[Mapping[str, str]] = {

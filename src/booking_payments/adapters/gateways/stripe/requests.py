@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, assert_never
 from urllib.parse import quote
 
-from booking_payments.adapters.stripe.amounts import AmountNotRepresentable, to_stripe
+from booking_payments.adapters.gateways.stripe.amounts import AmountNotRepresentable, to_stripe
 from booking_payments.domain.instructions import (
     CancelIntent,
     CaptureIntent,

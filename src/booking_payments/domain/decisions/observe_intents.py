@@ -6,8 +6,8 @@ from attrs import evolve
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.decisions.facts import Facts, contradicted, unless_known
-from booking_payments.domain.decisions.intending import charges
+from booking_payments.domain.decisions.commands import charges
+from booking_payments.domain.decisions.drift import Events, contradicted, unless_known
 from booking_payments.domain.errors import IllegalTransition
 from booking_payments.domain.instructions import CaptureMethod, CreateIntent
 from booking_payments.domain.lifecycle import PAYMENT, PaymentEvent, PaymentStatus, move
@@ -23,7 +23,7 @@ def observe_intent(
     alone: bool = True,
     read: bool = False,
     answered_with: str | None = None,
-) -> Facts:
+) -> Events:
     """Return the events that follow from a trusted report of the payment's intent.
 
     The report is the response to a call, a fresh read, or the object of a webhook in a final state. A report that
@@ -37,7 +37,7 @@ def observe_intent(
     drift = intent_drift(payment, report)
     if drift is not None:
         return unless_known(payment, drift)
-    link: Facts = () if payment.intent_id else (ev.IntentLinked(intent_id=report.id),)
+    link: Events = () if payment.intent_id else (ev.IntentLinked(intent_id=report.id),)
     known = _with_answer(payment, answered_with if read else report.method_tried)
     try:
         return (*link, *_intent_news(known, report, booking, alone), *observe_method(payment, report))
@@ -45,7 +45,7 @@ def observe_intent(
         return (*link, *contradicted(payment, report.id, contradiction))
 
 
-def observe_method(payment: Payment, report: IntentReport) -> Facts:
+def observe_method(payment: Payment, report: IntentReport) -> Events:
     """Return the event that records what a charge was made with; nothing when the payment has it already.
 
     A report without a capture deadline leaves the known deadline unchanged.
@@ -74,7 +74,7 @@ def is_old_intent_news(payment: Payment, report: IntentReport) -> bool:
     return linked and report.failure is None and (waits or report.status is payment.status)
 
 
-def observe_verdict(payment: Payment, failure: Failure) -> Facts:
+def observe_verdict(payment: Payment, failure: Failure) -> Events:
     """Return the events of a decline that is the response to a call; nothing when a webhook has recorded it already."""
     known = _with_answer(payment, failure.payment_method_id)
     return _refused(known, failure) if _is_news(known, failure) else ()
@@ -121,7 +121,7 @@ def _received_drift(payment: Payment, report: IntentReport) -> ev.DriftFound | N
     return None if fits else _amount_drift(payment, report)
 
 
-def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone: bool) -> Facts:
+def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone: bool) -> Events:
     event = _EVENTS[report.status] if report.status else PaymentEvent.METHOD_REQUIRED
     if event is PaymentEvent.METHOD_REQUIRED and report.failure and _is_news(payment, report.failure):
         return _refused(payment, report.failure)
@@ -141,17 +141,17 @@ def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone
     return (*over, _SIMPLE_NEWS[event]())
 
 
-def _canceled(payment: Payment, failure: Failure | None) -> Facts:
+def _canceled(payment: Payment, failure: Failure | None) -> Events:
     """Return the end of the payment, preceded by a verdict that was not recorded before it."""
     news = failure is not None and payment.status.awaits_customer and _is_news(payment, failure)
     verdict = _refused(payment, failure) if failure is not None and news else ()
     after = payment
-    for fact in verdict:
-        after = applied(after, fact, payment.updated_at)
+    for event in verdict:
+        after = applied(after, event, payment.updated_at)
     return (*verdict, ended(after))
 
 
-def _goes_on(payment: Payment, report: IntentReport, event: PaymentEvent) -> Facts:
+def _goes_on(payment: Payment, report: IntentReport, event: PaymentEvent) -> Events:
     """Return the events of a report with an unchanged status: nothing, unless another payment method is being tried."""
     method = report.payment_method_id
     known = _running_with(payment, method)
@@ -161,7 +161,7 @@ def _goes_on(payment: Payment, report: IntentReport, event: PaymentEvent) -> Fac
     return _under_way(payment, report, event)
 
 
-def _under_way(payment: Payment, report: IntentReport, event: PaymentEvent) -> Facts:
+def _under_way(payment: Payment, report: IntentReport, event: PaymentEvent) -> Events:
     began, number = _attempt_for(payment, report.payment_method_id)
     return (*began, _UNDER_WAY[event](attempt=number, payment_method_id=report.payment_method_id))
 
@@ -181,13 +181,13 @@ _EVENTS = {
     PaymentStatus.CANCELED: PaymentEvent.CANCELED,
 }
 
-_SIMPLE_NEWS: Mapping[PaymentEvent, Callable[[], ev.Fact]] = {
+_SIMPLE_NEWS: Mapping[PaymentEvent, Callable[[], ev.Event]] = {
     PaymentEvent.METHOD_REQUIRED: ev.MethodRequired,
     PaymentEvent.METHOD_ATTACHED: ev.MethodAttached,
 }
 
 
-def ended(payment: Payment) -> ev.Fact:
+def ended(payment: Payment) -> ev.Event:
     """Return ``PaymentFailed`` when no attempt is left, otherwise ``PaymentCanceled``.
 
     A canceled hold always counts as canceled, however many attempts preceded it.
@@ -205,7 +205,7 @@ def _is_news(payment: Payment, failure: Failure) -> bool:
     return all(attempt.method_seen != failure.payment_method_id for attempt in payment.attempts if attempt.decline)
 
 
-def _refused(payment: Payment, failure: Failure) -> Facts:
+def _refused(payment: Payment, failure: Failure) -> Events:
     started, number = _attempt_for(payment, failure.payment_method_id)
     refused = ev.AttemptRefused(
         number=number,
@@ -216,7 +216,7 @@ def _refused(payment: Payment, failure: Failure) -> Facts:
     return (*started, refused)
 
 
-def _attempt_for(payment: Payment, payment_method_id: str | None) -> tuple[Facts, int]:
+def _attempt_for(payment: Payment, payment_method_id: str | None) -> tuple[Events, int]:
     """Return the events and the number of the attempt that a report with this payment method belongs to.
 
     It is a running attempt with that method, or else a new one made by the customer in the browser. An intent tries one
@@ -240,7 +240,7 @@ def _running_with(payment: Payment, payment_method_id: str | None) -> Attempt | 
     return next(iter((*named, *possible)), None)
 
 
-def _dropped(payment: Payment, kept: Attempt | None) -> Facts:
+def _dropped(payment: Payment, kept: Attempt | None) -> Events:
     """Return the end of all running attempts except ``kept`` and one whose call has not been answered yet."""
     over = [attempt for attempt in payment.attempts if attempt.is_running and attempt is not kept]
     return tuple(ev.AttemptDropped(number=each.number) for each in over if not _may_still_come(payment, each))
@@ -250,7 +250,7 @@ def _may_still_come(payment: Payment, attempt: Attempt) -> bool:
     return payment.is_in_flight(attempt) and attempt.method_seen is None
 
 
-def _charged_attempt(payment: Payment, report: IntentReport) -> tuple[Facts, int]:
+def _charged_attempt(payment: Payment, report: IntentReport) -> tuple[Events, int]:
     known = [a for a in payment.attempts if a.outcome is AttemptOutcome.DONE and _same_charge(a, report)]
     return ((), known[0].number) if known else _attempt_for(payment, report.payment_method_id)
 
@@ -259,7 +259,7 @@ def _same_charge(attempt: Attempt, report: IntentReport) -> bool:
     return attempt.charge_id is None or report.charge_id is None or attempt.charge_id == report.charge_id
 
 
-def _authorized(payment: Payment, report: IntentReport) -> Facts:
+def _authorized(payment: Payment, report: IntentReport) -> Events:
     started, number = _charged_attempt(payment, report)
     authorized = ev.PaymentAuthorized(
         amount=report.amount_capturable or report.amount,
@@ -270,7 +270,7 @@ def _authorized(payment: Payment, report: IntentReport) -> Facts:
     return (*started, authorized)
 
 
-def _succeeded(payment: Payment, report: IntentReport, booking: Booking, alone: bool) -> Facts:
+def _succeeded(payment: Payment, report: IntentReport, booking: Booking, alone: bool) -> Events:
     """Return the events of a success. A success is always recorded.
 
     It is late when the booking no longer waits, or when another payment holds it.

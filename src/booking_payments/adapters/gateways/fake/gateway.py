@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from booking_payments.adapters.stripe.answers import error_from, is_replayed
-from booking_payments.adapters.stripe.gateway import Reply, StripeGateway
-from booking_payments.adapters.stripe.requests import Params
+from booking_payments.adapters.gateways.stripe.answers import error_from, is_replayed
+from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
+from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Silent
 from booking_payments.sandbox.emulator import FakeStripe, NetworkFault

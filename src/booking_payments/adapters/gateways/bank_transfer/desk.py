@@ -10,10 +10,10 @@ from typing import Final, TypeVar
 
 from attrs import evolve
 
-from booking_payments.adapters.bank_transfer.events import of_payback, of_transfer
-from booking_payments.adapters.bank_transfer.gateway import WAITS, BankTransferGateway
-from booking_payments.adapters.bank_transfer.records import Payback, Transfer, reference
-from booking_payments.adapters.bank_transfer.store import Records
+from booking_payments.adapters.gateways.bank_transfer.events import of_payback, of_transfer
+from booking_payments.adapters.gateways.bank_transfer.gateway import WAITS, BankTransferGateway
+from booking_payments.adapters.gateways.bank_transfer.records import Payback, Transfer, reference
+from booking_payments.adapters.gateways.bank_transfer.store import Records
 from booking_payments.application.auditing import audited
 from booking_payments.application.callers import Caller
 from booking_payments.application.webhooks import take_in

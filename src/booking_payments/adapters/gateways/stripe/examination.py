@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from booking_payments.adapters.stripe.gateway import API_VERSION, Transport
-from booking_payments.adapters.stripe.requests import Params
-from booking_payments.adapters.stripe.webhooks import ALERTS, KINDS
+from booking_payments.adapters.gateways.stripe.gateway import API_VERSION, Transport
+from booking_payments.adapters.gateways.stripe.requests import Params
+from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS
 from booking_payments.ports.gateway import Misconfigured, Refused, Silent
 
 PATH: Final = "/api/webhooks/stripe"

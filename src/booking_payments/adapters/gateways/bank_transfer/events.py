@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from booking_payments.adapters.bank_transfer.records import Payback, Transfer
+from booking_payments.adapters.gateways.bank_transfer.records import Payback, Transfer
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest, WebhooksNotTaken
 

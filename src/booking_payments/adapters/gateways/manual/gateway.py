@@ -1,15 +1,21 @@
-"""Money that an operator takes by hand: cash, a paid invoice, a voucher or a gift card that was redeemed elsewhere.
+"""Payments that an operator records: cash, a paid invoice, or a voucher or gift card that was redeemed elsewhere.
 
-The operator's word is the payment, so an intent is paid when it is made. Its payment method is the kind and the
-reference of the receipt, ``cash:17-204``. A refund waits until an operator says that the money was given back.
+The operator's record is the payment, so an intent is paid when it is created. Its payment method is the kind and the
+reference of the receipt, ``cash:17-204``. A refund is pending until an operator records that the money was paid back.
 """
 
 from attrs import evolve
 
-from booking_payments.adapters.bank_transfer.events import of_payback
-from booking_payments.adapters.bank_transfer.gateway import BankTransferGateway
-from booking_payments.adapters.bank_transfer.records import Payback, Transfer, receipt_id, receipt_refund_id, short
-from booking_payments.adapters.bank_transfer.store import Records, TransferStore
+from booking_payments.adapters.gateways.bank_transfer.events import of_payback
+from booking_payments.adapters.gateways.bank_transfer.gateway import BankTransferGateway
+from booking_payments.adapters.gateways.bank_transfer.records import (
+    Payback,
+    Transfer,
+    receipt_id,
+    receipt_refund_id,
+    short,
+)
+from booking_payments.adapters.gateways.bank_transfer.store import Records, TransferStore
 from booking_payments.domain.instructions import CaptureMethod, ConfirmIntent, CreateIntent, UpdateIntent
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.receipts import kind_of
@@ -19,11 +25,11 @@ from booking_payments.ports.gateway import KeyMisused, NotThere, Refused
 from booking_payments.ports.webhooks import GatewayEvent
 
 METHOD_KEY = "recorded_method"
-"""Where the metadata of a receipt have its payment method."""
+"""Name of the payment method in a receipt's metadata."""
 
 
 class ManualGateway(BankTransferGateway):
-    """Real money moves, from hand to hand. ``store`` has tables of its own."""
+    """The gateway port for recorded payments; real money moves. ``store`` has its own tables."""
 
     name = "manual"
     _refund_id = staticmethod(receipt_refund_id)
@@ -32,12 +38,12 @@ class ManualGateway(BankTransferGateway):
         super().__init__(store, clock, pay_to="")
 
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
-        """Write a receipt down, paid. Raises ``Refused`` for anything that no operator has recorded."""
+        """Store a receipt as paid. Raises ``Refused`` for a payment that no operator has recorded."""
         method = instruction.payment_method_id
         if not instruction.confirm or method is None or kind_of(method) is None:
             raise Refused("an operator records these payments: payments record", code="payment_not_recorded")
         if instruction.capture_method is CaptureMethod.MANUAL:
-            raise Refused("what was received is not held", code="capture_method_unsupported")
+            raise Refused("a received payment cannot be authorized only", code="capture_method_unsupported")
         now = self.clock.now()
         receipt = Transfer(
             id=receipt_id(idempotency_key),
@@ -55,22 +61,24 @@ class ManualGateway(BankTransferGateway):
                 await records.add_transfer(receipt)
                 return self._intent(receipt)
             if there.terms != receipt.terms:
-                raise KeyMisused("the key was used for something else", code="idempotency_error")
+                raise KeyMisused("the key was used for another request", code="idempotency_error")
             return evolve(self._intent(there), replayed=True)
 
         return await self.store.transact(work)
 
     async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
-        """Raises ``Refused``: a receipt is paid, and stays as it was recorded."""
+        """Raise ``Refused``: a receipt is paid and does not change."""
         raise Refused("a receipt does not change", code="payment_intent_unexpected_state")
 
     async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
-        """Raises ``Refused``, as ``update_intent`` does."""
+        """Raise ``Refused``, as ``update_intent`` does."""
         raise Refused("a receipt does not change", code="payment_intent_unexpected_state")
 
     async def settle_refund(self, refund_id: str) -> GatewayEvent:
-        """Say that a refund was given back; the event that tells so. Raises ``NotThere``, and ``Refused`` for one that
-        has failed."""
+        """Record that a refund was paid back, and return its event.
+
+        Raises ``NotThere``, and ``Refused`` for a refund that has failed.
+        """
 
         async def work(records: Records) -> Payback:
             payback = await records.payback(refund_id, lock=True)

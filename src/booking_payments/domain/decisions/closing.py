@@ -6,11 +6,11 @@ from typing import Final
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, EndReason, Payability
-from booking_payments.domain.decisions.facts import Facts, has_drift, unless_known
-from booking_payments.domain.decisions.intending import charges, is_burnt
-from booking_payments.domain.decisions.intents import ended, intent_drift
+from booking_payments.domain.decisions.commands import charges, is_burnt
+from booking_payments.domain.decisions.drift import Events, has_drift, unless_known
 from booking_payments.domain.decisions.lost import ends_payment
 from booking_payments.domain.decisions.obligations import after_refusal
+from booking_payments.domain.decisions.observe_intents import ended, intent_drift
 from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
 from booking_payments.domain.instructions import ConfirmIntent, Replacement, UpdateIntent
 from booking_payments.domain.lifecycle import COMMANDS, REFUND, Command, PaymentStatus, RefundEvent, RefundStatus, move
@@ -20,7 +20,7 @@ from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.retry import KEY_LIFETIME
 
 
-def needs_ending(payment: Payment) -> bool:
+def attempts_exhausted(payment: Payment) -> bool:
     """True when the intent has to be canceled because no charge attempt is left and no operation is in flight.
 
     The payment then fails.
@@ -29,7 +29,7 @@ def needs_ending(payment: Payment) -> bool:
     return admitted and payment.status.awaits_customer and not payment.attempts_left and payment.operation is None
 
 
-def holds_in_vain(payment: Payment, report: IntentReport | None) -> bool:
+def has_stale_authorization(payment: Payment, report: IntentReport | None) -> bool:
     """True when the bank holds money for a payment that is canceled or failed, so that the hold has to be released.
 
     This happens when a charge arrives at the gateway after its payment was abandoned. For a payment whose creating call
@@ -42,10 +42,10 @@ def holds_in_vain(payment: Payment, report: IntentReport | None) -> bool:
     over = payment.status in (PaymentStatus.CANCELED, PaymentStatus.FAILED) and payment.operation is None
     over = over and not has_drift(payment, RELEASE_REFUSED)
     held = report is not None and report.id == payment.intent_id
-    return over and held and report is not None and report.status in _in_vain(payment)
+    return over and held and report is not None and report.status in _stale_statuses(payment)
 
 
-def _in_vain(payment: Payment) -> tuple[PaymentStatus, ...]:
+def _stale_statuses(payment: Payment) -> tuple[PaymentStatus, ...]:
     held = (PaymentStatus.REQUIRES_CAPTURE,)
     return held if payment.lost_intent is None else (*held, *_MAY_BE_PAID)
 
@@ -67,7 +67,7 @@ def may_send(operation: Operation, booking: Booking, now: datetime) -> bool:
     return not charges(operation.instruction) or booking.payability(now) is Payability.PAYABLE
 
 
-def settle(payment: Payment, operation: Operation, *, refusal: str | None = None, answered: bool = True) -> Facts:
+def settle(payment: Payment, operation: Operation, *, refusal: str | None = None, answered: bool = True) -> Events:
     """Close the operation in flight; returns no events when it is closed already.
 
     A refusal drops the attempt or the refund that the operation began. If the operation was lost and was to create the
@@ -88,7 +88,7 @@ def settle(payment: Payment, operation: Operation, *, refusal: str | None = None
     return (settled, *_dropped(payment, operation, refusal, answered), *over)
 
 
-def give_up(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Facts:
+def abandon(payment: Payment, operation: Operation, refusal: str, report: IntentReport | None) -> Events:
     """Close a payment whose intent the gateway refuses to cancel, which would otherwise be retried forever.
 
     It applies to cancellations that close the booking or follow the last attempt. While the intent can be read and
@@ -102,9 +102,9 @@ def give_up(payment: Payment, operation: Operation, refusal: str, report: Intent
         report: the intent as read after the refusal; None where the gateway has none.
     """
     detail = f"{payment.intent_id}: {refusal} ({operation.purpose.value})"
-    if operation.purpose is ev.Purpose.RELEASE_HOLD and holds_in_vain(payment, report):
+    if operation.purpose is ev.Purpose.RELEASE_HOLD and has_stale_authorization(payment, report):
         return (ev.DriftFound(code=RELEASE_REFUSED, detail=detail),)
-    if payment.operation is not None or not _may_be_given_up(payment, operation):
+    if payment.operation is not None or not _may_be_abandoned(payment, operation):
         return ()
     drift = ev.DriftFound(code=CANCEL_REFUSED, detail=detail)
     readable = report is not None and intent_drift(payment, report) is None
@@ -113,7 +113,7 @@ def give_up(payment: Payment, operation: Operation, refusal: str, report: Intent
     return (*unless_known(payment, drift), ended(payment))
 
 
-def is_gone(operation: Operation, now: datetime) -> bool:
+def counts_as_deleted(operation: Operation, now: datetime) -> bool:
     """True when an unknown intent, found so while canceling it, is treated as deleted.
 
     With API keys of another account or mode every intent is unknown, including paid ones. Cancellations by the system
@@ -131,7 +131,7 @@ RELEASE_REFUSED = "release_refused"
 """Drift code: the gateway refuses to release the money that it holds for a closed payment."""
 
 
-def _may_be_given_up(payment: Payment, operation: Operation) -> bool:
+def _may_be_abandoned(payment: Payment, operation: Operation) -> bool:
     """True when the payment may be closed although its intent was not canceled.
 
     A cancellation by the system closes it only while it waits for the customer; canceling a booking also abandons held
@@ -142,14 +142,14 @@ def _may_be_given_up(payment: Payment, operation: Operation) -> bool:
     return operation.purpose in _BY_ITSELF and payment.status.awaits_customer
 
 
-def _dropped(payment: Payment, operation: Operation, refusal: str, answered: bool) -> Facts:
+def _dropped(payment: Payment, operation: Operation, refusal: str, answered: bool) -> Events:
     key = operation.idempotency_key
     attempts = [a.number for a in payment.attempts if a.idempotency_key == key and a.is_running]
-    facts: list[ev.Fact] = [ev.AttemptDropped(number=number) for number in attempts]
+    events: list[ev.Event] = [ev.AttemptDropped(number=number) for number in attempts]
     for refund in payment.refunds:
         if refund.idempotency_key == key and move(REFUND, refund.status, RefundEvent.REFUSED) is RefundStatus.FAILED:
-            facts.extend(after_refusal(payment, refund, refusal, answered=answered))
-    return tuple(facts)
+            events.extend(after_refusal(payment, refund, refusal, answered=answered))
+    return tuple(events)
 
 
 def replacement_after(payment: Payment, operation: Operation, refusal: str | None) -> Replacement | None:
@@ -174,7 +174,7 @@ STATE_REFUSED: Final = "payment_intent_unexpected_state"
 """Stripe's error code for a request that the intent's state does not allow (docs.stripe.com/error-codes)."""
 
 
-def begins_anew(operation: Operation, payment: Payment, booking: Booking, now: datetime) -> bool:
+def starts_replacement(operation: Operation, payment: Payment, booking: Booking, now: datetime) -> bool:
     """True when a replacement payment is to be started: its predecessor is canceled, and the booking is payable.
 
     False when the bank has meanwhile forbidden the replacement's payment method.
@@ -186,7 +186,7 @@ def begins_anew(operation: Operation, payment: Payment, booking: Booking, now: d
     return over and payment.status is PaymentStatus.CANCELED and booking.payability(now) is Payability.PAYABLE
 
 
-def release_after(operation: Operation, payment: Payment, booking: Booking) -> Facts:
+def release_after(operation: Operation, payment: Payment, booking: Booking) -> Events:
     """Return the event that closes the booking once the payment is closed, if that was the purpose of ``operation``."""
     given_up = payment.status in (PaymentStatus.CANCELED, PaymentStatus.FAILED)
     if booking.status is not BookingStatus.PENDING or not given_up:
@@ -195,7 +195,7 @@ def release_after(operation: Operation, payment: Payment, booking: Booking) -> F
     return (ev.BookingReleased(status=target.value),) if target else ()
 
 
-def release_exhausted(payment: Payment, status: BookingStatus) -> Facts:
+def release_exhausted(payment: Payment, status: BookingStatus) -> Events:
     """Return the event that expires a pending booking whose payment has failed; otherwise nothing.
 
     A payment fails when no charge attempt is left.
@@ -208,25 +208,25 @@ def release_exhausted(payment: Payment, status: BookingStatus) -> Facts:
 
 
 def release_refunded(
-    booking: Booking, status: BookingStatus, payment: Payment, facts: Sequence[ev.Fact], *, by_dashboard: bool
-) -> Facts:
+    booking: Booking, status: BookingStatus, payment: Payment, events: Sequence[ev.Event], *, by_dashboard: bool
+) -> Events:
     """Return the event that cancels a confirmed booking whose whole payment is refunded; otherwise nothing.
 
     The refund that completes the amount is one of two kinds. (a) The customer requested it, and it can no longer be
     refused: it is deferred, its outcome is unknown, or the gateway accepted it. (b) ``by_dashboard`` is set, and
-    ``facts``, the events just recorded, contain a refund made in the gateway's dashboard. Refunds that operators send
+    ``events``, the events just recorded, contain a refund made in the gateway's dashboard. Refunds that operators send
     through this service leave the booking confirmed, since operators can cancel it; so does a refund made after the
     start of the event.
 
     Args:
         status: the booking's current status.
-        facts: the events that were just recorded.
+        events: the events that were just recorded.
         by_dashboard: a full refund in the gateway's dashboard cancels the booking.
     """
     in_time = status is BookingStatus.CONFIRMED and payment.status is PaymentStatus.SUCCEEDED and not payment.late
     if not in_time or not payment.refundable.is_whole:
         return ()
-    found = _found_in(payment, facts) if by_dashboard else ()
+    found = _found_in(payment, events) if by_dashboard else ()
     wanted = [each for each in payment.refunds if each.cancels_booking and _stands(payment, each)]
     waiting = [each for each in payment.deferred if each.cancels_booking]
     made_at = [each.created_at for each in (*wanted, *found)] + [each.created_at for each in waiting]
@@ -244,9 +244,9 @@ def _stands(payment: Payment, refund: Refund) -> bool:
     return not (refund.status.is_lost and refund.acknowledged)
 
 
-def _found_in(payment: Payment, facts: Sequence[ev.Fact]) -> tuple[Refund, ...]:
-    """Return the refunds that ``facts`` record as found at the gateway, without failed ones."""
-    ids = {fact.refund_id for fact in facts if isinstance(fact, ev.RefundFound)}
+def _found_in(payment: Payment, events: Sequence[ev.Event]) -> tuple[Refund, ...]:
+    """Return the refunds that ``events`` record as found at the gateway, without failed ones."""
+    ids = {event.refund_id for event in events if isinstance(event, ev.RefundFound)}
     return tuple(each for each in payment.refunds if each.id in ids and not each.status.is_lost)
 
 
@@ -277,7 +277,7 @@ def require_cancelable_by_owner(booking: Booking, payment: Payment | None, now: 
         raise RefusedByRule("the event has started; the booking can no longer be canceled", code="event_started")
 
 
-def cancels_all_the_same(operation: Operation, payment: Payment, booking: Booking) -> bool:
+def cancels_although_paid(operation: Operation, payment: Payment, booking: Booking) -> bool:
     """True when a cancellation still has to cancel the booking although the payment succeeded meanwhile.
 
     Its outcome was unknown at first.
@@ -289,7 +289,7 @@ def cancels_all_the_same(operation: Operation, payment: Payment, booking: Bookin
     return operation.purpose is ev.Purpose.CANCEL_BOOKING and operation.unknown and paid and open_booking
 
 
-def cancels_anew(operation: Operation, payment: Payment, booking: Booking) -> bool:
+def cancels_again(operation: Operation, payment: Payment, booking: Booking) -> bool:
     """True when a cancellation whose outcome was unknown had no effect, and the payment can still be canceled."""
     cancels = operation.purpose is ev.Purpose.CANCEL_BOOKING and operation.unknown
     admitted = COMMANDS[payment.status][Command.CANCEL] is None
@@ -302,18 +302,18 @@ _RELEASES = {
 }
 
 
-def booking_after(booking: Booking, facts: Sequence[ev.Fact]) -> BookingStatus:
+def booking_after(booking: Booking, events: Sequence[ev.Event]) -> BookingStatus:
     """Return the booking's status after these events of its payment."""
     status = booking.status
-    for fact in facts:
-        if isinstance(fact, ev.BookingConfirmed):
+    for event in events:
+        if isinstance(event, ev.BookingConfirmed):
             status = BookingStatus.CONFIRMED
-        elif isinstance(fact, ev.BookingReleased):
-            status = BookingStatus(fact.status)
+        elif isinstance(event, ev.BookingReleased):
+            status = BookingStatus(event.status)
     return status
 
 
-def end_reason_after(booking: Booking, facts: Sequence[ev.Fact]) -> EndReason | None:
-    """Return why the booking has ended, after these events of its payment; None if its status says it all."""
-    reasons = [fact.reason for fact in facts if isinstance(fact, ev.BookingReleased)]
+def end_reason_after(booking: Booking, events: Sequence[ev.Event]) -> EndReason | None:
+    """Return why the booking ended, after these events of its payment; None without a further reason."""
+    reasons = [event.reason for event in events if isinstance(event, ev.BookingReleased)]
     return EndReason(reasons[-1]) if reasons and reasons[-1] else booking.end_reason

@@ -10,10 +10,10 @@ from typing import Final, NoReturn, TypeVar
 
 from attrs import evolve
 
-from booking_payments.adapters.bank_transfer.events import of_payback, of_transfer
-from booking_payments.adapters.bank_transfer.records import Payback, Transfer, refund_id, short, transfer_id
-from booking_payments.adapters.bank_transfer.store import Records, TransferStore, ended_between, made_between
-from booking_payments.adapters.bank_transfer.tables import RecordTables
+from booking_payments.adapters.gateways.bank_transfer.events import of_payback, of_transfer
+from booking_payments.adapters.gateways.bank_transfer.records import Payback, Transfer, refund_id, short, transfer_id
+from booking_payments.adapters.gateways.bank_transfer.store import Records, TransferStore, ended_between, made_between
+from booking_payments.adapters.gateways.bank_transfer.tables import RecordTables
 from booking_payments.domain.instructions import (
     CancelIntent,
     CaptureIntent,

@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, RowMapping, Select, Table, insert, select,
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from booking_payments.adapters.bank_transfer.records import Payback, Transfer
-from booking_payments.adapters.bank_transfer.tables import RecordTables
+from booking_payments.adapters.gateways.bank_transfer.records import Payback, Transfer
+from booking_payments.adapters.gateways.bank_transfer.tables import RecordTables
 from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money

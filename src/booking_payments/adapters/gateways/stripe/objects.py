@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-from booking_payments.adapters.stripe.amounts import AmountNotRepresentable, from_stripe
+from booking_payments.adapters.gateways.stripe.amounts import AmountNotRepresentable, from_stripe
 from booking_payments.domain.declines import GENERIC_TEXT, Decline
 from booking_payments.domain.disputes import DisputeMovement
 from booking_payments.domain.errors import InvalidInput

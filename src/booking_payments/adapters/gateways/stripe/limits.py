@@ -1,7 +1,7 @@
 """Checks of amounts against Stripe's limits, before anything is stored or sent."""
 
-from booking_payments.adapters.stripe import amounts
-from booking_payments.adapters.stripe.requests import stripe_amount
+from booking_payments.adapters.gateways.stripe import amounts
+from booking_payments.adapters.gateways.stripe.requests import stripe_amount
 from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.money import Money
 

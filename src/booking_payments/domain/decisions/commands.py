@@ -5,7 +5,7 @@ from datetime import datetime
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, Payability
-from booking_payments.domain.decisions.facts import Facts
+from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined, InvalidAmount, NotPossibleNow, RefusedByRule
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import (
@@ -151,7 +151,7 @@ def intend_create(
     texts: ChargeTexts = NO_TEXTS,
     correlation_id: str | None = None,
     installation_id: str | None = None,
-) -> Facts:
+) -> Events:
     """Intend the creation of the intent, and its charge in the same call if ``confirm`` is set.
 
     Args:
@@ -191,7 +191,7 @@ def intend_create(
 
 def intend_confirm(
     payment: Payment, *, idempotency_key: str, payment_method_id: str | None, return_url: str | None
-) -> Facts:
+) -> Events:
     """Intend a charge of the intent with ``payment_method_id``, or with the attached method if that is None.
 
     Raises as ``intend_create`` with ``confirm``.
@@ -209,7 +209,7 @@ def intend_confirm(
     return (*_server_attempt(payment, idempotency_key, payment_method_id), intended)
 
 
-def intend_update(payment: Payment, *, idempotency_key: str, payment_method_id: str) -> Facts:
+def intend_update(payment: Payment, *, idempotency_key: str, payment_method_id: str) -> Events:
     """Intend the attachment of another payment method, which a later confirmation without a method charges."""
     _require_chargeable(payment, payment_method_id)
     require_idle(payment)
@@ -218,7 +218,7 @@ def intend_update(payment: Payment, *, idempotency_key: str, payment_method_id: 
     return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=purpose, instruction=instruction),)
 
 
-def intend_replacement(payment: Payment, *, idempotency_key: str, replacement: Replacement) -> Facts:
+def intend_replacement(payment: Payment, *, idempotency_key: str, replacement: Replacement) -> Events:
     """Intend the cancellation of the intent, after which a new payment starts with ``replacement``."""
     _require_chargeable(payment, replacement.payment_method_id)
     require_idle(payment)
@@ -232,7 +232,7 @@ def intend_replacement(payment: Payment, *, idempotency_key: str, replacement: R
     return (intended,)
 
 
-def choose_return_url(payment: Payment, return_url: str | None) -> Facts:
+def choose_return_url(payment: Payment, return_url: str | None) -> Events:
     """Return the event for the return URL of a repeated start; nothing when it is None or unchanged."""
     return () if return_url in (None, payment.return_url) else (ev.ReturnUrlChosen(return_url=return_url),)
 
@@ -287,12 +287,12 @@ def has_method(payment: Payment, payment_method_id: str) -> bool:
     return tried is not None and tried.names(payment_method_id)
 
 
-def name_client(payment: Payment, client: Client | None) -> Facts:
+def name_client(payment: Payment, client: Client | None) -> Events:
     """Return the event that records the client for the customer's actions; nothing when it is None or unchanged."""
     return () if client is None or client is payment.client else (ev.ClientNamed(client=client),)
 
 
-def intend_capture(payment: Payment, *, idempotency_key: str, amount: Money | None) -> Facts:
+def intend_capture(payment: Payment, *, idempotency_key: str, amount: Money | None) -> Events:
     """Intend the capture of ``amount`` of the held money (None: all of it); the gateway releases the rest.
 
     Raises:
@@ -318,7 +318,7 @@ def intend_cancel(
     idempotency_key: str,
     purpose: ev.Purpose,
     refund_on_cancel: RefundOnCancel | None = None,
-) -> Facts:
+) -> Events:
     """Intend the cancellation of the intent; without an intent the payment ends at once, without a call.
 
     ``refund_on_cancel``: the refund that the booking's cancellation gives if the payment turns out to have succeeded.
@@ -340,7 +340,7 @@ def intend_cancel(
     return (intended,)
 
 
-def intend_release(payment: Payment, *, idempotency_key: str) -> Facts:
+def intend_release(payment: Payment, *, idempotency_key: str) -> Events:
     """Intend the release of money that the bank holds for a closed payment."""
     require_idle(payment)
     instruction = CancelIntent(intent_id=intent_of(payment), reason=CancellationReason.ABANDONED)
@@ -403,7 +403,7 @@ def intent_of(payment: Payment) -> str:
     return payment.intent_id
 
 
-def _server_attempt(payment: Payment, key: str, payment_method_id: str | None) -> Facts:
+def _server_attempt(payment: Payment, key: str, payment_method_id: str | None) -> Events:
     number = len(payment.attempts) + 1
     return (
         ev.AttemptStarted(

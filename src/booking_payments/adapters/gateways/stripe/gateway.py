@@ -14,16 +14,16 @@ import msgspec
 import structlog
 from attrs import frozen
 
-from booking_payments.adapters.stripe import amounts, limits
-from booking_payments.adapters.stripe.objects import (
+from booking_payments.adapters.gateways.stripe import amounts, limits
+from booking_payments.adapters.gateways.stripe.objects import (
     UnreadableObject,
     dispute_report,
     intent_report,
     refund_report,
     unreadable,
 )
-from booking_payments.adapters.stripe.requests import WITH_CHARGE, Params, escaped, path_and_params
-from booking_payments.adapters.stripe.webhooks import KINDS, read_event
+from booking_payments.adapters.gateways.stripe.requests import WITH_CHARGE, Params, escaped, path_and_params
+from booking_payments.adapters.gateways.stripe.webhooks import KINDS, read_event
 from booking_payments.domain.instructions import (
     CancelIntent,
     CancellationReason,

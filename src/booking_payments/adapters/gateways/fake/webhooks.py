@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import httpx2
 import structlog
 
-from booking_payments.adapters.memory.gateway import due_deliveries
+from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.ports.clock import Clock
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign

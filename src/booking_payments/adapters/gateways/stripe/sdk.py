@@ -10,11 +10,11 @@ from typing import Final
 import anyio
 import stripe
 
+from booking_payments.adapters.gateways.stripe.answers import error_from, is_replayed
+from booking_payments.adapters.gateways.stripe.connections import NOTHING_WAS_SENT, Connections
+from booking_payments.adapters.gateways.stripe.gateway import API_VERSION, Reply
+from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.adapters.network import Network
-from booking_payments.adapters.stripe.answers import error_from, is_replayed
-from booking_payments.adapters.stripe.connections import NOTHING_WAS_SENT, Connections
-from booking_payments.adapters.stripe.gateway import API_VERSION, Reply
-from booking_payments.adapters.stripe.requests import Params
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)

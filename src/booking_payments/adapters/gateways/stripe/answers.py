@@ -6,8 +6,8 @@ Sources: docs.stripe.com/error-low-level, docs.stripe.com/error-codes, docs.stri
 from collections.abc import Mapping
 from typing import Any, Final
 
-from booking_payments.adapters.stripe.objects import UnreadableObject, failure_report, intent_report
-from booking_payments.adapters.stripe.refusals import Whose, row_of
+from booking_payments.adapters.gateways.stripe.objects import UnreadableObject, failure_report, intent_report
+from booking_payments.adapters.gateways.stripe.refusals import Whose, row_of
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import (
     Declined,

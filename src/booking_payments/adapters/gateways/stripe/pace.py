@@ -13,8 +13,8 @@ from typing import Final
 import anyio
 from attrs import define
 
-from booking_payments.adapters.stripe.gateway import Reply, Transport
-from booking_payments.adapters.stripe.requests import Params
+from booking_payments.adapters.gateways.stripe.gateway import Reply, Transport
+from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.ports.gateway import Unreachable
 
 LONGEST_WAIT_S: Final = 5.0

@@ -1,1 +1,0 @@
-"""The Stripe gateway: amounts, objects, requests, errors, webhooks and their signatures."""
