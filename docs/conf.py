@@ -4,7 +4,10 @@ import logging
 
 project = "booking-payments"
 author = "the booking-payments maintainers"
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+# Docstrings have the sections of the Google style; attributes become a list, since autodoc describes each one already.
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 autodoc_typehints = "signature"
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]

@@ -273,13 +273,13 @@ def test_a_host_that_wants_no_logs_has_none(tmp_path: Path) -> None:
 def test_a_host_hears_us_by_the_standard_librarys_logging(tmp_path: Path) -> None:
     ran = _hosted("logging.basicConfig(level=logging.INFO)", tmp_path)
 
-    assert "INFO:booking_payments.gateway:event='gateway call' call='create_intent'" in ran.stderr
+    assert "INFO:booking_payments.gateway:event='gateway.call' call='create_intent'" in ran.stderr
 
 
 def test_a_host_with_structlog_hears_us_its_own_way(tmp_path: Path) -> None:
     before = "import structlog; structlog.configure(processors=[structlog.processors.JSONRenderer()])"
 
-    assert '"event": "gateway call"' in _hosted(before, tmp_path).stdout
+    assert '"event": "gateway.call"' in _hosted(before, tmp_path).stdout
 
 
 async def test_what_the_host_raises_comes_out_as_it_is(env: Mapping[str, str]) -> None:

@@ -33,7 +33,7 @@ async def test_a_try_that_fails_is_logged_with_its_traceback_and_raised() -> Non
     (line,) = lines
     error = line.pop("exc_info")
     assert line == {
-        "event": "message_not_taken",
+        "event": "message.delivery_failed",
         "log_level": "warning",
         "message_id": "msg_1",
         "type": "payment.succeeded",

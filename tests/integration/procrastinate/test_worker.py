@@ -333,7 +333,7 @@ async def test_a_worker_begins_again_when_postgresql_is_back(
             await asyncio.to_thread(_interrupt, postgres_server, jobs.dsn)
             await _until(lambda: "error connecting" in caplog.text)
             await asyncio.to_thread(_resume, postgres_server, jobs.dsn)
-            await _until(lambda: "worker_interrupted" in [each["event"] for each in logs])
+            await _until(lambda: "worker.interrupted" in [each["event"] for each in logs])
             before = diary.ticks
             await _until(lambda: diary.ticks > before + 1)
 
@@ -343,6 +343,6 @@ async def test_a_worker_that_was_taken_for_dead_begins_again(jobs: Jobs, diary: 
         async with _working([make_app(jobs.dsn, diary.tasks(), 2)]):
             await _until(lambda: diary.ticks)
             await jobs.run("SELECT procrastinate_prune_stalled_workers_v1(-1)")
-            await _until(lambda: "worker_interrupted" in [each["event"] for each in logs])
+            await _until(lambda: "worker.interrupted" in [each["event"] for each in logs])
             before = diary.ticks
             await _until(lambda: diary.ticks > before + 1)

@@ -126,12 +126,12 @@ def test_one_id_leads_from_the_request_to_the_gateway_call_and_the_webhook(
     deliver(client, intent)
 
     told = [each["event"] for each in lines() if each.get("correlation_id") == "req_of_ann"]
-    assert told == ["gateway call", "payment operation", "webhook"]
+    assert told == ["gateway.call", "payment operation", "webhook"]
 
 
 def test_the_gateway_keeps_the_id_so_that_its_events_bring_it_back(client: TestClient[Any], lines: Lines) -> None:
     pay(client, book(client), **{"X-Request-Id": "req_of_ann"})
-    events = [each for each in lines() if each["event"] == "gateway call"]
+    events = [each for each in lines() if each["event"] == "gateway.call"]
 
     assert [(each["call"], each["outcome"]) for each in events] == [("create_intent", "answered")]
     assert events[0]["idempotency_key"]

@@ -704,7 +704,7 @@ async def test_an_intent_that_no_method_can_pay_is_canceled() -> None:
     intents = house.stripe.call("GET", "/v1/payment_intents").body["data"]
     assert refused.value.code == "no_payment_method_left"
     assert [intent["status"] for intent in intents] == ["canceled"]
-    assert "no payment method is left" in [line["event"] for line in lines if line["log_level"] == "error"]
+    assert "gateway.no_method_left" in [line["event"] for line in lines if line["log_level"] == "error"]
     assert (await house.payments.payment_status(booking.id)).payment.status is PaymentStatus.CANCELED
 
 
@@ -723,7 +723,7 @@ async def test_a_method_that_is_dropped_is_a_line_of_the_log() -> None:
     with capture_logs() as lines:
         await house.payments.start_payment((await house.book(currency=Currency.EUR)).id, ANN)
 
-    [line] = [line for line in lines if line["event"] == "payment methods dropped"]
+    [line] = [line for line in lines if line["event"] == "gateway.methods_dropped"]
     assert (line["dropped"], line["left"]) == (["us_bank_account"], ("card",))
 
 

@@ -312,7 +312,7 @@ async def test_a_list_with_unreadable_objects_logs_one_line() -> None:
         await listing(INTENT).list_intents(LONG_AGO)
 
     told = {"path": "/v1/payment_intents", "objects": 2, "newest": "pi_strange", "problem": "currency xxx"}
-    assert lines == [{"event": "unreadable objects", "log_level": "info", **told}]
+    assert lines == [{"event": "gateway.unreadable_objects", "log_level": "info", **told}]
 
 
 @pytest.mark.parametrize("item", ["pi_1", {}, {"amount": 100}, None])

@@ -121,7 +121,7 @@ def _add_housekeeping(app: App) -> None:
 
 async def take_up_again(app: App, job: QueuedJob) -> None:
     """Requeue the job of a killed worker, unless another worker has done so already."""
-    log.warning("job_of_dead_worker", task=job.task_name, job_id=job.id)
+    log.warning("worker.job_requeued", task=job.task_name, job_id=job.id)
     try:
         await _put_back(app, job)
     except ConnectorException as error:
@@ -153,7 +153,7 @@ async def run_worker(app: App, concurrency: int, stopping: asyncio.Event) -> Non
             return
         ended_early = ended_early + 1 if time.monotonic() - began < STALLED_S else 1
         pause = min(2 ** (ended_early - 1), LONGEST_PAUSE_S)
-        log.warning("worker_interrupted", error=type(error).__name__ if error else "none", begins_again_in_s=pause)
+        log.warning("worker.interrupted", error=type(error).__name__ if error else "none", begins_again_in_s=pause)
         await _set_within(stopping, pause)
 
 

@@ -23,7 +23,7 @@ class LoggedPublisher:
             await self._publisher.publish(message)
         except Exception as error:
             log.warning(
-                "message_not_taken",
+                "message.delivery_failed",
                 message_id=message.id,
                 type=message.type,
                 channel=self._channel,

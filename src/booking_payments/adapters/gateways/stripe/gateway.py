@@ -175,10 +175,10 @@ class StripeGateway:
         allowed = instruction.methods.allowed
         dropped = [] if made.method_types is None else [each for each in allowed if each not in made.method_types]
         if dropped:
-            log.warning("payment methods dropped", intent_id=made.id, dropped=dropped, left=made.method_types)
+            log.warning("gateway.methods_dropped", intent_id=made.id, dropped=dropped, left=made.method_types)
         if len(dropped) < len(allowed) or made.status is not PaymentStatus.REQUIRES_PAYMENT_METHOD:
             return
-        log.error("no payment method is left", intent_id=made.id, allowed=allowed, currency=made.amount.currency.code)
+        log.error("gateway.no_method_left", intent_id=made.id, allowed=allowed, currency=made.amount.currency.code)
         canceling = CancelIntent(intent_id=made.id, reason=CancellationReason.ABANDONED)
         try:
             canceled = await self.cancel_intent(canceling, f"{key}-cancel")
@@ -249,7 +249,7 @@ def _tell_of_unreadable(path: str, found: Sequence[object]) -> None:
     kept = [each for each in found if isinstance(each, Unreadable)]
     if kept:
         newest = kept[-1]
-        log.info("unreadable objects", path=path, objects=len(kept), newest=newest.id, problem=newest.problem)
+        log.info("gateway.unreadable_objects", path=path, objects=len(kept), newest=newest.id, problem=newest.problem)
 
 
 def _page(body: Mapping[str, Any]) -> tuple[list[Any], bool]:

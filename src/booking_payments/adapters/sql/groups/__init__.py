@@ -3,8 +3,8 @@
 The transaction of a webhook or of a payment is a handful of short statements, and what it costs is the way there and
 back for each, and the commit. A group goes there twice, however large it is. One statement reads everything that its
 members need; each member runs its own work on that, as if it were alone; one statement writes everything, and is a
-transaction by itself. Nothing is locked in between. Instead the writing fails when anything that was judged by has
-moved on, and with it all of it:
+transaction by itself. Nothing is locked in between. Instead the writing statement locks what it changes, and writes
+nothing at all, and says so, when anything that was read has changed since:
 
 - a payment's version, and who holds its lease, have to be what was read;
 - a booking's status and the number of its payments, too, and nobody may have it locked: whoever works on a booking has
@@ -18,6 +18,6 @@ no member suffers from another.
 
 - ``queue``: who is served together with whom;
 - ``statements``: the two statements;
-- ``member``: the transaction as one member sees it;
+- ``member``: the database as one member sees it: what the shared unit of work loads from and flushes to;
 - ``commit``: the course of a group.
 """

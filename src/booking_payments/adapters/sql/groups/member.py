@@ -209,16 +209,15 @@ class MemberDatabase:
     def require_served(self, changes: ChangeSet) -> None:
         """Raises ``NeedsOwnTransaction`` where any of ``changes`` concerns what was not read, or not locked: what is
         changed without the lock can't be compared with what was read."""
-        booking = self._snapshot.booking
-        locked, known = {booking.booking.id} if booking and self._is_locked else set(), self._read_payments()
-        its = {booking.booking.id} if booking else set()
-        event_id = self._subject.event_id
+        read, known = self._snapshot.booking, self._read_payments()
+        its = read.booking.id if read else None
+        locked = its if self._is_locked else None
         is_served = (
             not changes.new_bookings
-            and {*changes.bookings, *changes.payments_begun()} <= locked
-            and all(each.is_new or _follows(each, known) for each in changes.payments.values())
-            and all(each.is_new and each.entry.event_id == event_id for each in changes.entries.values())
-            and {each.booking_id for each in changes.messages} <= its
+            and all(each == locked for each in changes.bookings)
+            and all(_is_served(each, locked, known) for each in changes.payments.values())
+            and all(each.is_new and each.entry.event_id == self._subject.event_id for each in changes.entries.values())
+            and all(each.booking_id == its for each in changes.messages)
         )
         if not is_served:
             raise NeedsOwnTransaction
@@ -260,8 +259,10 @@ class MemberDatabase:
         self.rows.setdefault(name, []).extend(values)
 
 
-def _follows(change: PaymentChange, known: Mapping[str, ReadPayment]) -> bool:
-    """Whether a payment was read, and ``change`` is one of what was read."""
+def _is_served(change: PaymentChange, locked: str | None, known: Mapping[str, ReadPayment]) -> bool:
+    """Whether ``change`` is one of a payment as it was read, or adds one to the booking that is ``locked``."""
+    if change.is_new:
+        return change.payment is not None and change.payment.booking_id == locked
     if change.payment_id not in known:
         return False
     return change.payment is None or known[change.payment_id].stored.payment.version == change.version_before
