@@ -87,6 +87,8 @@ class Visit:
     def chosen(self, checkout: Checkout) -> str | None:
         """The gateway whose form is shown: the one that was asked for, the open payment's, or the default one. None
         where customers can't pay by any."""
+        if len(self.services.payments.gateway_names) == 1:
+            return self.services.settings.gateway
         payment = checkout.payment
         if checkout.stage in (Stage.PAY, Stage.AUTHENTICATE) and self.asked in self.choices:
             return self.asked
@@ -170,7 +172,8 @@ def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> 
     chosen = visit.chosen(checkout)
     by_stripe = chosen == STRIPE
     stage = checkout.stage
-    if stage is Stage.AUTHENTICATE and checkout.payment is not None and checkout.payment.gateway != chosen:
+    left = visit.asked == chosen and checkout.payment is not None and checkout.payment.gateway != chosen
+    if stage is Stage.AUTHENTICATE and left:
         stage = Stage.PAY  # the form of the gateway that the customer would rather pay by
     context: dict[str, Any] = {
         "checkout": checkout,
@@ -222,7 +225,7 @@ def _transfer(checkout: Checkout) -> dict[str, Any]:
 
 def _choices(visit: Visit, stage: Stage, chosen: str | None) -> list[tuple[str, str]]:
     """The other gateways that the customer may pay by, with their titles; none where there is nothing to choose."""
-    if stage not in (Stage.PAY, Stage.AUTHENTICATE):
+    if stage not in (Stage.PAY, Stage.AUTHENTICATE) or len(visit.choices) < 2:
         return []
     titles = visit.services.gateway_titles
     return [(name, titles.get(name) or words(name)) for name in visit.choices if name != chosen]
