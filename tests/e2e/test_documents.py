@@ -110,7 +110,7 @@ with open_payments_sync(migrate=True) as payments:
         payments.start_payment(
             held.id, payment_method_id="pm_card_visa", confirm_immediately=True, capture_method=CaptureMethod.MANUAL
         )
-    for reference in ("order-1006", "order-1007", "order-1008"):
+    for reference in ("order-1006", "order-1007", "order-1008", "order-1009"):
         payments.register_booking(evolve(seat, reference=reference))
 """
 

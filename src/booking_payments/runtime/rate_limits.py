@@ -1,12 +1,14 @@
 """The rates that the settings allow: per address, per address without a token, per principal where money moves."""
 
 from collections.abc import Iterable
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from attrs import frozen
 
-from booking_payments.adapters.throttle import Counters, Throttle
 from booking_payments.runtime.settings import Settings
+
+if TYPE_CHECKING:  # the extra `http` brings what this is made of
+    from booking_payments.adapters.throttle import Counters, Throttle
 
 FAILURES: Final = 5
 """Requests without a valid token are allowed at a fifth of an address's rate, so that guessing tokens is slow."""
@@ -23,15 +25,17 @@ class RateLimits:
         webhooks: the paths at which gateways of this installation deliver webhooks; requests there are not counted.
     """
 
-    address: Throttle
-    failures: Throttle
-    money: Throttle
+    address: "Throttle"
+    failures: "Throttle"
+    money: "Throttle"
     webhooks: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, settings: Settings, counters: Counters, webhook_names: Iterable[str] = ()) -> Self:
+    def of(cls, settings: Settings, counters: "Counters", webhook_names: Iterable[str] = ()) -> Self:
         """The rates of the settings, counted in ``counters``; webhooks sent to one of ``webhook_names`` are not
         counted."""
+        from booking_payments.adapters.throttle import Throttle
+
         address, money = settings.rate_limit_address, settings.rate_limit_money
         failures = max(1, address.requests // FAILURES)
         return cls(

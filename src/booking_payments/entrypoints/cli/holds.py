@@ -83,7 +83,7 @@ def record(name: str, amount: str, kind: str, reference: str, as_json: bool) -> 
 
     \b
     Examples:
-      booking-payments payments record order-1006 --amount 100.00 --kind cash --reference 17-204
+      booking-payments payments record order-1009 --amount 100.00 --kind cash --reference 17-204
     """
 
     async def work(services: Services) -> tuple[Services, PaymentView]:
