@@ -252,14 +252,14 @@ async def record_payment(
         NotPossibleNow: When the booking can't be paid now.
         OutcomeUnknown: When the other gateway did not say whether its payment is canceled: nothing is recorded yet.
     """
-    name = _recording_gateway(world, caller)
-    method, there = receipt_method(kind, reference), world.at(name)
-    leaves = False
+    _require_operator(caller)
+    method, leaves = receipt_method(kind, reference), False
 
     def begin(recorder: Recorder) -> None:
         nonlocal leaves
         leaves = False
-        booking = recorder.booking
+        booking, name = recorder.booking, _recording_gateway(world)
+        there = world.at(name)
         decisions.require_payable(booking, recorder.now)
         open_payment = recorder.payment if _goes_on(recorder.payment_or_none) else None
         price = open_payment.amount if open_payment is not None and open_payment.gateway == name else None
@@ -276,9 +276,12 @@ async def record_payment(
     return await _run(world, booking_id, caller, begin) if leaves else view
 
 
-def _recording_gateway(world: World, caller: Caller) -> str:
+def _require_operator(caller: Caller) -> None:
     if caller.customer_id is not None:
         raise RefusedByRule("operators record payments; pay by one of the other gateways", code="operators_only")
+
+
+def _recording_gateway(world: World) -> str:
     for name in world.gateway_names:
         if world.at(name).recorded:
             return name

@@ -108,5 +108,6 @@ def test_an_expired_charge_is_counted_by_its_name(api: Api) -> None:
     api.deliver(body)
 
     assert (
-        'booking_payments_webhooks_total{outcome="ignored",type="charge.expired"} 1.0' in api.get("/metrics", ANN).text
+        'booking_payments_webhooks_total{gateway="stripe",outcome="ignored",type="charge.expired"} 1.0'
+        in api.get("/metrics", ANN).text
     )

@@ -32,8 +32,8 @@ class Metrics:
         )
         self._webhooks = Counter(
             "booking_payments_webhooks",
-            "Webhooks received, by type and outcome.",
-            ("type", "outcome"),
+            "Webhooks received, by gateway, type and outcome.",
+            ("gateway", "type", "outcome"),
             registry=self.registry,
         )
         self._limited = Counter(
@@ -58,9 +58,9 @@ class Metrics:
         """Count one payment operation by what came of it."""
         self._operations.labels(name, outcome_of(reply.status), self._code(reply.error)).inc()
 
-    def webhook(self, type_: str | None, outcome: str) -> None:
-        """Count one delivery of the gateway."""
-        self._webhooks.labels(type_ if type_ in KNOWN_EVENTS else "other", outcome).inc()
+    def webhook(self, gateway: str, type_: str | None, outcome: str) -> None:
+        """Count one delivery to the webhooks of ``gateway``, which has to be a name that this installation takes."""
+        self._webhooks.labels(gateway, type_ if type_ in KNOWN_EVENTS else "other", outcome).inc()
 
     def limited(self, limit: str) -> None:
         """Count one request that has to come again later."""

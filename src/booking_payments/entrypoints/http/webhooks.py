@@ -104,7 +104,8 @@ def _refused(request: AnyRequest, outcome: str, code: str, refusal: Refused) -> 
 
 def _note(request: AnyRequest, outcome: str, *, error: str | None = None, result: WebhookResult | None = None) -> None:
     metrics: Metrics = request.app.state["metrics"]
-    metrics.webhook(result.type if result else None, outcome)
+    # A name that no gateway has is refused before anything is counted, so nobody makes up time series.
+    metrics.webhook(str(request.path_params["gateway"]), result.type if result else None, outcome)
     audit.webhook(request_id_of(request.scope), outcome, error=error, result=result)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from booking_payments.adapters.sql.engine import (
+    BUSY_TIMEOUT_MS,
     create_schema,
     is_sqlite,
     normalize_url,
@@ -32,6 +33,11 @@ _HERE: Final = Path(__file__).parent
 
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('booking_payments.migrate'))"
 """PostgreSQL's lock for processes that start at once; SQLite has its write lock."""
+
+_WAIT_FOR_OTHERS: Final = "SET LOCAL lock_timeout = '60s'"
+"""Another process may be migrating: all revisions take longer than a lock is waited for in daily work."""
+
+_WAIT_FOR_TABLES: Final = f"SET LOCAL lock_timeout = {BUSY_TIMEOUT_MS}"
 
 _FIRST_WITH_QUEUE: Final = "0005"
 _QUEUE_TABLE: Final = "procrastinate_jobs"
@@ -68,7 +74,9 @@ def migrate(url: str) -> str:
     try:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(_WAIT_FOR_OTHERS)
                 connection.exec_driver_sql(_ONE_AT_A_TIME)
+                connection.exec_driver_sql(_WAIT_FOR_TABLES)
                 create_schema(connection, schema_of(parsed))
                 # A pooler in transaction mode may have lost what the session set.
                 connection.exec_driver_sql(set_search_path(schema_of(parsed), local=True))
