@@ -33,6 +33,9 @@ WITHOUT_END: Final = ("serve", "worker", "sandbox")
 MODULES: Final = {"python -m tests.simulation": (sys.executable, "-m", "tests.simulation")}
 """Programs of the repository, which run there."""
 
+ALL: Final = {"PAYMENT_GATEWAYS": "fake,manual"}
+"""What the service of the documents is set to."""
+
 OF_ITS_OWN: Final = {
     "transfers": {
         "PAYMENT_GATEWAY": "bank_transfer",
@@ -155,7 +158,14 @@ class Terminal:
         if words[0] in WITHOUT_END:
             self._begun(words, given)
             return
-        result = invoked(self.folder, *words, settings={**OF_ITS_OWN.get(words[0], {}), **given})
+        result = invoked(
+            self.folder,
+            *words,
+            settings={
+                **(OF_ITS_OWN.get(words[0], {}) if words[0] in OF_ITS_OWN or "PAYMENT_GATEWAY" in given else ALL),
+                **given,
+            },
+        )
         allowed = (0, 1) if NOBODYS.search(" ".join(words)) else (0,)
         assert result.exit_code in allowed, f"{words}: {result.output}"
 

@@ -7,6 +7,7 @@ import pytest
 from attrs import define, field
 
 from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import Subject, UnitOfWork
 from booking_payments.testing.house import NOW
@@ -23,7 +24,7 @@ def message(number: int, booking_id: str) -> Message:
 
 @define
 class Slow:
-    """A transaction that has appended a message, and commits when it may."""
+    """A transaction that has written a message, and commits when it may."""
 
     storage: SqlStorage
     message: Message
@@ -33,6 +34,8 @@ class Slow:
     async def run(self) -> None:
         async def work(uow: UnitOfWork) -> None:
             await uow.outbox.append(self.message)
+            assert isinstance(uow, SqlUnitOfWork)
+            await uow.flush()  # as at the end of a transaction, which would commit at once
             self.appended.set()
             with anyio.fail_after(PATIENCE_S):
                 await self.may_commit.wait()
