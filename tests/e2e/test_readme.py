@@ -83,7 +83,7 @@ def tour(toured: Path) -> str:
         '"refunded_amount":"25.00","remaining_refundable":"75.00"',
         '"type":"payment_succeeded"',
         '"code":"card_declined"',
-        '"object": "payment_intent"',
+        '"object":"payment_intent"',
     ],
 )
 def test_the_tour_shows_what_it_promises(tour: str, what: str) -> None:
