@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import httpx2
 import pytest
 
-SCENARIOS = sorted((Path(__file__).parents[2] / "data" / "stripe" / "cli-scenarios").glob("*.json"))
+SCENARIOS = sorted((Path(__file__).parents[3] / "data" / "stripe" / "cli-scenarios").glob("*.json"))
 WRITTEN_FOR = "2026-08-26.dahlia"
 """The scenarios are of August 2026, and name ``payment_method_types``."""
 REFERENCE = re.compile(r"\$\{(?P<name>\w+):(?P<field>\w+)\}")
