@@ -36,7 +36,7 @@ from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.storage import PaymentFilter, Watch
+from booking_payments.ports.payments import PaymentFilter, Watch
 from booking_payments.runtime.settings import load_settings
 from booking_payments.testing.house import ANN, House
 

@@ -28,7 +28,7 @@ from attrs import Factory, define
 from booking_payments.adapters.gateways.bank_transfer import BANK_TABLES, METHOD, TransferStore
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
-from booking_payments.ports.storage import PaymentFilter
+from booking_payments.ports.payments import PaymentFilter
 from tests.e2e.serving import STOP_S, environment, printed
 from tests.e2e.test_kills import GIVE_UP_S, SEED, Crowd, _run, database, mortal
 from tests.ports import free_port

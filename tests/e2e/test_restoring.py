@@ -23,7 +23,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import NotPossibleNow
 from booking_payments.embedding import SyncBookingPayments
-from booking_payments.ports.storage import BookingFilter
+from booking_payments.ports.bookings import BookingFilter
 from booking_payments.testing.sandbox import Sandbox
 from tests.e2e.blocks import ROOT, blocks_of
 from tests.e2e.serving import environment

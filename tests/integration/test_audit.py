@@ -20,7 +20,8 @@ from booking_payments.domain.events import Settlement
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
-from booking_payments.ports.storage import StorageConflict, Subject, UnitOfWork, Work
+from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
 from booking_payments.testing.house import ANN, OPERATOR, House
 from tests.payments import pay
 from tests.unit.application.saboteur import Saboteur

@@ -19,7 +19,7 @@ from booking_payments.adapters.sql import tables
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.publisher import Delivery
-from booking_payments.ports.storage import Subject, UnitOfWork, Work
+from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
 from booking_payments.testing import storage_samples as samples
 from booking_payments.testing.house import NOW
 from booking_payments.testing.storage_samples import LATER

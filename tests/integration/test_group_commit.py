@@ -23,7 +23,9 @@ from booking_payments.domain.errors import NotPossibleNow, OutcomeUnknown
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditOutcome
-from booking_payments.ports.storage import CommitLost, Handover, StorageConflict, Subject, UnitOfWork
+from booking_payments.ports.payments import Handover
+from booking_payments.ports.storage import CommitLost, StorageConflict
+from booking_payments.ports.unit_of_work import Subject, UnitOfWork
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import ANN, OPERATOR, SECRET, House
 from tests.integration.line import Line

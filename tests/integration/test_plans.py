@@ -18,9 +18,11 @@ from booking_payments.adapters.sql.groups.statements import COUNTED, READ, ROWS,
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.ports.bookings import BookingFilter
 from booking_payments.ports.overview import Period
+from booking_payments.ports.payments import PaymentFilter
 from booking_payments.ports.schema_name import SCHEMA
-from booking_payments.ports.storage import BookingFilter, PaymentFilter, UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.house import NOW
 from tests.integration.postgres import Server
 

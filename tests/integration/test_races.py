@@ -17,7 +17,8 @@ import pytest
 
 from booking_payments.application.resolve import resolve_if_due
 from booking_payments.entrypoints.http.app import create_app
-from booking_payments.ports.storage import UnitOfWork, Watch
+from booking_payments.ports.payments import Watch
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.house import ANN as CUSTOMER
 from booking_payments.testing.house import House
 from tests.integration.http.api import ANN, services_of

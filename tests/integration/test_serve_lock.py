@@ -13,7 +13,7 @@ from booking_payments import Currency, Money, NewBooking, open_payments
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.sql import serve_lock
 from booking_payments.adapters.sql.serve_lock import FileServedError, database_file, serving_alone
-from booking_payments.ports.storage import StoredAnswer
+from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import Settings, load_settings

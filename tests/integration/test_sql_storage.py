@@ -19,10 +19,13 @@ from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
 from booking_payments.adapters.sql.tables import RARE, UNFINISHED, inbox, journal, metadata
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.overview import Period
+from booking_payments.ports.payments import Watch
 from booking_payments.ports.schema_name import VERSION_TABLE
-from booking_payments.ports.storage import StorageConflict, StoredAnswer, Subject, UnitOfWork, Watch, Work
+from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
 from booking_payments.testing.house import NOW
 from booking_payments.testing.overview_contract import OverviewContract
 from booking_payments.testing.payment_builder import booking, whole_life

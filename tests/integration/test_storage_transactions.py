@@ -17,8 +17,11 @@ from booking_payments.adapters.sql.engine import BUSY_TIMEOUT_MS
 from booking_payments.adapters.sql.failures import is_conflict, is_out_of_reach
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.errors import InvalidInput
+from booking_payments.ports.idempotency import StoredAnswer
+from booking_payments.ports.inbox import InboxEntry
 from booking_payments.ports.jobs import DeliverMessages
-from booking_payments.ports.storage import CommitLost, InboxEntry, StorageDown, StoredAnswer, Subject, UnitOfWork
+from booking_payments.ports.storage import CommitLost, StorageDown
+from booking_payments.ports.unit_of_work import Subject, UnitOfWork
 from booking_payments.runtime import readiness
 from booking_payments.testing.house import NOW
 from booking_payments.testing.payment_builder import booking, whole_life

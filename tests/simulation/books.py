@@ -25,7 +25,7 @@ from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.storage import Work
+from booking_payments.ports.unit_of_work import Work
 
 T = TypeVar("T")
 

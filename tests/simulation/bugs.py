@@ -55,8 +55,10 @@ from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.refunds import Refundable
 from booking_payments.domain.retry import next_look
 from booking_payments.ports.gateway import Declined, GatewayError, Refused, Silent, Unreachable
+from booking_payments.ports.inbox import InboxStatus
+from booking_payments.ports.payments import Watch
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.storage import InboxStatus, UnitOfWork, Watch
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.ports.webhooks import GatewayEvent
 
 Patch = pytest.MonkeyPatch

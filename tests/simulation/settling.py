@@ -12,7 +12,8 @@ from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import Origin
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.storage import Watch, Work
+from booking_payments.ports.payments import Watch
+from booking_payments.ports.unit_of_work import Work
 from tests.simulation.actors import Actor, Courier, Habits, Janitor, Repairs
 from tests.simulation.invariants import differences
 from tests.simulation.scheduler import alone

@@ -24,7 +24,8 @@ from booking_payments.application.world import PaymentConfig, World
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.storage import StorageConflict, Subject, Work
+from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.unit_of_work import Subject, Work
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import CHANNEL

@@ -5,6 +5,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,34 @@ def _imported(path: Path) -> Iterator[str]:
             yield node.module or ""
             if node.module == "booking_payments":
                 yield from (f"booking_payments.{alias.name}" for alias in node.names)
+
+
+def _module_of(path: Path) -> str:
+    parts = ("booking_payments", *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def _graph() -> dict[str, set[str]]:
+    """Each module with those of ours that it imports, inside functions and for types only included."""
+    modules = {_module_of(path): path for path in ROOT.rglob("*.py")}
+    graph = dict[str, set[str]]()
+    for module, path in modules.items():
+        graph[module] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                graph[module] |= {alias.name for alias in node.names if alias.name in modules}
+            elif isinstance(node, ast.ImportFrom) and node.module in modules:
+                named = (f"{node.module}.{alias.name}" for alias in node.names)
+                graph[module] |= {name if name in modules else str(node.module) for name in named}
+        graph[module].discard(module)
+    # The package itself names what is loaded when it is asked for.
+    return graph | {"booking_payments": set()}
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    order = list(TopologicalSorter(_graph()).static_order())  # raises CycleError, which names the modules
+
+    assert "booking_payments.domain.money" in order
 
 
 def _layer_of(module: str) -> str | None:

@@ -8,7 +8,8 @@ import pytest
 
 from booking_payments.adapters.sql.groups import queue as groups
 from booking_payments.adapters.sql.groups.queue import Queue, Ticket
-from booking_payments.ports.storage import CommitLost, Subject
+from booking_payments.ports.storage import CommitLost
+from booking_payments.ports.unit_of_work import Subject
 
 
 @attrs.define

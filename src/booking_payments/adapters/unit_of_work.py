@@ -21,9 +21,11 @@ from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
+from booking_payments.ports.inbox import InboxEntry
 from booking_payments.ports.jobs import Job
+from booking_payments.ports.payments import Handover, Watch
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.storage import AlreadyExists, Handover, InboxEntry, Watch
+from booking_payments.ports.storage import AlreadyExists
 
 # --- what is read ----------------------------------------------------------------------------------------------
 

@@ -16,7 +16,9 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.storage import AlreadyExists, BookingFilter, UnitOfWork
+from booking_payments.ports.bookings import BookingFilter
+from booking_payments.ports.storage import AlreadyExists
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 
 @frozen(kw_only=True)

@@ -15,7 +15,8 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.world import World
 from booking_payments.domain.errors import OurFault, PaymentError, TryAgainLater
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
-from booking_payments.ports.storage import CommitLost, StorageConflict, Subject
+from booking_payments.ports.storage import CommitLost, StorageConflict
+from booking_payments.ports.unit_of_work import Subject
 
 T = TypeVar("T")
 

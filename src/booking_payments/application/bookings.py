@@ -21,7 +21,8 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import total
 from booking_payments.domain.payment import Payment, payment_of_booking
 from booking_payments.domain.texts import require_reason
-from booking_payments.ports.storage import AlreadyExists, UnitOfWork
+from booking_payments.ports.storage import AlreadyExists
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 EXPIRE_AT_ONCE = 100
 """How many overdue bookings one round closes."""

@@ -16,7 +16,8 @@ from booking_payments.domain.events import RefundRequested
 from booking_payments.domain.ledger import Account, Posting, balances, postings_of
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, evolve, fold
-from booking_payments.ports.storage import Story, UnitOfWork
+from booking_payments.ports.payments import Story
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 AT_ONCE = 200
 """How many payments are in memory at a time."""

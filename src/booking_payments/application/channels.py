@@ -17,7 +17,7 @@ from booking_payments.ports.publisher import (
     is_channel_name,
     pull_channel,
 )
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 SILENT_AFTER: Final = timedelta(minutes=10)
 """A channel on which no process was alive for so long is silent."""

@@ -19,7 +19,7 @@ from booking_payments.domain.fees import FeeBreakdown
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment, payment_of_booking
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 
 class Stage(Enum):

@@ -16,7 +16,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.channels import ASSIGN_AT_ONCE, attach_channels
 from booking_payments.application.world import World
 from booking_payments.ports.publisher import Delivery, Message, NotTaken
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 DELIVER_AT_ONCE = 100
 """How many bookings one round takes up."""

@@ -14,7 +14,7 @@ from booking_payments.application.recording import Recorder
 from booking_payments.application.rounds import through_queue
 from booking_payments.application.world import World
 from booking_payments.domain.payment import payment_of_booking
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 EXPIRING: Final = "booking.expiring"
 ANNOUNCE_AT_ONCE: Final = 100

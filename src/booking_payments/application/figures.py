@@ -14,8 +14,9 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Dispute, Payment
+from booking_payments.ports.inbox import InboxStatus
 from booking_payments.ports.overview import Delivery, Moved, Period, Tally, Told
-from booking_payments.ports.storage import InboxStatus, UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 MOST_FACTS: Final = 5_000
 MOST_DELIVERIES: Final = 5_000

@@ -39,16 +39,10 @@ from booking_payments.domain.errors import (
 )
 from booking_payments.domain.money import Money
 from booking_payments.ports.clock import Clock
+from booking_payments.ports.idempotency import ANSWER_LIFETIME, LIBRARY_ROUTE, StoredAnswer
 from booking_payments.ports.ids import Ids
-from booking_payments.ports.storage import (
-    ANSWER_LIFETIME,
-    LIBRARY_ROUTE,
-    CommitLost,
-    Storage,
-    StorageConflict,
-    StoredAnswer,
-    UnitOfWork,
-)
+from booking_payments.ports.storage import CommitLost, Storage, StorageConflict
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 

@@ -45,7 +45,8 @@ from booking_payments.domain.refunds import RefundOnCancel
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
 from booking_payments.domain.retry import KEY_LIFETIME
 from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, NotThere, Refused, Silent, Unreachable
-from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, UnitOfWork
+from booking_payments.ports.storage import CommitLost, StorageConflict
+from booking_payments.ports.unit_of_work import Subject, UnitOfWork
 
 MAX_STEPS = 8
 """How often one run writes down, reads anew or carries on; more would be a loop of our own making."""

@@ -22,7 +22,7 @@ from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment, payment_of_booking
 from booking_payments.domain.receipts import ReceiptKind, receipt_method
 from booking_payments.ports.gateway import GatewayError
-from booking_payments.ports.storage import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import Subject, UnitOfWork
 
 Begin = Callable[[Recorder], None]
 AmountInput = str | Decimal | Money | None

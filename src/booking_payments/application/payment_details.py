@@ -12,7 +12,8 @@ from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import RefundQuote
 from booking_payments.ports.audit import AuditRecord
-from booking_payments.ports.storage import Storage, UnitOfWork
+from booking_payments.ports.storage import Storage
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 
 @frozen(kw_only=True)

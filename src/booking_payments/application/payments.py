@@ -66,16 +66,11 @@ from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.ports.audit import AuditRecord
+from booking_payments.ports.bookings import BookingFilter, BookingPage
+from booking_payments.ports.inbox import InboxEntry, InboxFilter
+from booking_payments.ports.payments import PaymentFilter, PaymentPage
 from booking_payments.ports.publisher import Delivery, Message
-from booking_payments.ports.storage import (
-    BookingFilter,
-    BookingPage,
-    InboxEntry,
-    InboxFilter,
-    PaymentFilter,
-    PaymentPage,
-    UnitOfWork,
-)
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.ports.webhooks import HeaderItems
 
 T = TypeVar("T")

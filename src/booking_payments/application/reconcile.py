@@ -53,7 +53,9 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
 from booking_payments.ports.gateway import GatewayError, NotThere
-from booking_payments.ports.storage import InboxFilter, StorageConflict, UnitOfWork
+from booking_payments.ports.inbox import InboxFilter
+from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.ports.webhooks import WebhookRefused
 
 LOOK_BACK: Final = timedelta(days=30)

@@ -22,8 +22,9 @@ from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.retry import KEY_LIFETIME, next_look
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
+from booking_payments.ports.payments import Handover, Watch
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.storage import Handover, UnitOfWork, Watch
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 LOOKS_AT_WAITING = 3
 """Where in the schedule of looks a payment begins that merely waits: ten minutes, an hour, hours, days."""

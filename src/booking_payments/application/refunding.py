@@ -21,7 +21,8 @@ from booking_payments.domain.payment import DeferredRefund, Payment, Refund, pay
 from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundQuote, RefundReason
 from booking_payments.domain.texts import require_note
 from booking_payments.ports.gateway import GatewayError
-from booking_payments.ports.storage import CommitLost, StorageConflict, Subject, UnitOfWork
+from booking_payments.ports.storage import CommitLost, StorageConflict
+from booking_payments.ports.unit_of_work import Subject, UnitOfWork
 
 
 @frozen(kw_only=True)

@@ -18,7 +18,9 @@ from booking_payments.application.webhooks import take_in
 from booking_payments.application.world import World
 from booking_payments.domain.errors import PaymentError
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
-from booking_payments.ports.storage import InboxEntry, InboxFilter, InboxStatus, StorageConflict, UnitOfWork
+from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
+from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused
 
 UNFINISHED: Final = frozenset({InboxStatus.RECEIVED, InboxStatus.FAILED})

@@ -20,7 +20,8 @@ from booking_payments.domain.errors import AlreadyUnderWay, PaymentError
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.retry import next_look
 from booking_payments.ports.gateway import GatewayError
-from booking_payments.ports.storage import StorageConflict, UnitOfWork
+from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 RESOLVE_AT_ONCE = 100
 """How many due payments one round takes up."""

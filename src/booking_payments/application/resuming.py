@@ -15,7 +15,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 
 @frozen

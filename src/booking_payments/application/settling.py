@@ -14,7 +14,8 @@ from booking_payments.domain.error_texts import safe_text
 from booking_payments.domain.errors import AlreadyUnderWay, NotFound
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.retry import next_look
-from booking_payments.ports.storage import StorageConflict, Watch
+from booking_payments.ports.payments import Watch
+from booking_payments.ports.storage import StorageConflict
 
 CALLER: Final = Caller.system("reconcile")
 

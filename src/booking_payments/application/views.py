@@ -11,7 +11,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
 from booking_payments.domain.refunds import RefundOnCancel, RefundPolicy
-from booking_payments.ports.storage import Handover
+from booking_payments.ports.payments import Handover
 
 
 @frozen(kw_only=True)

@@ -24,7 +24,9 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import AttemptOutcome, Payment
 from booking_payments.domain.reports import IntentReport, Unreadable
 from booking_payments.ports.gateway import GatewayError, NotThere, Silent
-from booking_payments.ports.storage import CommitLost, InboxEntry, InboxStatus, StorageConflict, Subject, UnitOfWork
+from booking_payments.ports.inbox import InboxEntry, InboxStatus
+from booking_payments.ports.storage import CommitLost, StorageConflict
+from booking_payments.ports.unit_of_work import Subject, UnitOfWork
 from booking_payments.ports.webhooks import (
     GatewayEvent,
     HeaderItems,

@@ -15,7 +15,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.storage import InboxEntry, InboxStatus
+from booking_payments.ports.inbox import InboxEntry, InboxStatus
 
 RARE_EVENTS = (
     ev.AttemptRefused,

@@ -10,7 +10,8 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.replaying import REDELIVERY, UNFINISHED
 from booking_payments.ports.clock import Clock
-from booking_payments.ports.storage import ANSWER_LIFETIME, InboxFilter
+from booking_payments.ports.idempotency import ANSWER_LIFETIME
+from booking_payments.ports.inbox import InboxFilter
 
 MAX_PASSES: Final = 1_000
 """How many passes of deliveries follow one another at most; the next scheduled run goes on."""

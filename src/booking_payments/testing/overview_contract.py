@@ -14,8 +14,11 @@ from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import MAX_DIGITS, Currency, Money
+from booking_payments.ports.inbox import InboxStatus
 from booking_payments.ports.overview import DriftReport, InboxPage, Period, Tally, Told
-from booking_payments.ports.storage import InboxStatus, Storage, UnitOfWork, Watch
+from booking_payments.ports.payments import Watch
+from booking_payments.ports.storage import Storage
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.house import NOW
 from booking_payments.testing.payment_builder import USD_100, booking, started_payment, whole_life
 from booking_payments.testing.storage_contract import entry, store, stored

@@ -27,7 +27,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, fold
 from booking_payments.domain.refunds import RefundPolicy, RefundReason, RefundTier
 from booking_payments.domain.reports import MethodDetails
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.house import NOW
 
 USD_100 = Money(10000, Currency.USD)

@@ -26,24 +26,13 @@ from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, Refu
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, fold
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
+from booking_payments.ports.bookings import BookingFilter, BookingPage
+from booking_payments.ports.idempotency import StoredAnswer
+from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
+from booking_payments.ports.payments import Handover, PaymentFilter, PaymentPage, Watch
 from booking_payments.ports.publisher import Backlog, Channel, Delivery, Message
-from booking_payments.ports.storage import (
-    AlreadyExists,
-    BookingFilter,
-    BookingPage,
-    Handover,
-    InboxEntry,
-    InboxFilter,
-    InboxStatus,
-    PaymentFilter,
-    PaymentPage,
-    Storage,
-    StoredAnswer,
-    Subject,
-    UnitOfWork,
-    Watch,
-    Work,
-)
+from booking_payments.ports.storage import AlreadyExists, Storage
+from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
 from booking_payments.testing import storage_samples as samples
 from booking_payments.testing.house import CHANNEL, NOW
 from booking_payments.testing.payment_builder import (

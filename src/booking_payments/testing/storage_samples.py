@@ -23,17 +23,11 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import DeferredRefund, LostCall
 from booking_payments.domain.refunds import Deferral, GivenBack, RefundReason
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
+from booking_payments.ports.idempotency import StoredAnswer
+from booking_payments.ports.inbox import InboxEntry, InboxStatus
+from booking_payments.ports.payments import Handover, Watch
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.storage import (
-    Handover,
-    InboxEntry,
-    InboxStatus,
-    StoredAnswer,
-    Subject,
-    UnitOfWork,
-    Watch,
-    Work,
-)
+from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
 from booking_payments.testing.house import NOW
 from booking_payments.testing.payment_builder import booking, started_payment, whole_life
 

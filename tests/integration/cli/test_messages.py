@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.entrypoints.cli import main
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.runtime.settings import SETTING_NAMES
 from booking_payments.testing.house import NOW, House
 

@@ -10,7 +10,8 @@ import pytest
 from booking_payments.entrypoints.http import idempotency
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.problems import Refused
-from booking_payments.ports.storage import ANSWER_LIFETIME, Watch
+from booking_payments.ports.idempotency import ANSWER_LIFETIME
+from booking_payments.ports.payments import Watch
 from booking_payments.presentation.models import RefundPayment
 from booking_payments.sandbox.emulator.faults import Fault
 from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of

@@ -25,7 +25,8 @@ from booking_payments.domain.errors import (
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.idempotency import FORGOTTEN, Work, asked, key_of, once
 from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply, reply_to
-from booking_payments.ports.storage import ANSWER_LIFETIME, CommitLost, StorageConflict, StorageDown
+from booking_payments.ports.idempotency import ANSWER_LIFETIME
+from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.presentation.models import CancelBooking
 from booking_payments.runtime.services import Services
 from booking_payments.testing.house import House

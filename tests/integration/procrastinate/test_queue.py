@@ -8,7 +8,7 @@ from booking_payments.adapters.procrastinate.queue import QUIET_S, JobQueue
 from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.house import NOW, House
 from tests.integration.procrastinate.conftest import Jobs
 from tests.payments import pay_in_browser

@@ -22,7 +22,7 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.entrypoints.worker.tasks import worker_tasks
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.runtime.maintenance import MaintenanceTasks
 from booking_payments.testing.house import CHANNEL, NOW, House
 from tests.integration.postgres import Server

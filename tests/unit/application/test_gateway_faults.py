@@ -15,7 +15,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport
 from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.gateway import KeyMisused, Misconfigured, Refused, Silent, Unreachable
-from booking_payments.ports.storage import InboxStatus
+from booking_payments.ports.inbox import InboxStatus
 from booking_payments.testing.house import ANN, House
 from tests.payments import book_and_pay, payment_of
 from tests.unit.application.saboteur import Saboteur, use_gateway

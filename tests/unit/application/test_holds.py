@@ -22,8 +22,9 @@ from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
+from booking_payments.ports.bookings import BookingFilter
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.storage import BookingFilter, Storage
+from booking_payments.ports.storage import Storage
 from booking_payments.testing.house import ANN, NOW, OPERATOR, House
 from tests.payments import VISA, authorize, pay, pay_in_browser, payment_of, start
 

@@ -38,7 +38,10 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundReason
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.storage import ANSWER_LIFETIME, CommitLost, StorageConflict, UnitOfWork, Watch
+from booking_payments.ports.idempotency import ANSWER_LIFETIME
+from booking_payments.ports.payments import Watch
+from booking_payments.ports.storage import CommitLost, StorageConflict
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.house import ANN, House
 from tests.unit.application.saboteur import PowerCut
 

@@ -12,7 +12,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.ledger import Account, Line
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.ports.storage import Story
+from booking_payments.ports.payments import Story
 from booking_payments.testing.house import House
 from tests.payments import paid_booking, payment_of
 

@@ -21,7 +21,9 @@ from booking_payments.domain.ledger import postings_of
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.payment import AttemptOutcome, fold
 from booking_payments.domain.reports import DisputeReport, IntentReport, Unreadable
-from booking_payments.ports.storage import InboxEntry, InboxStatus, Storage, UnitOfWork
+from booking_payments.ports.inbox import InboxEntry, InboxStatus
+from booking_payments.ports.storage import Storage
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.house import ANN, House
 from tests.payments import (
     CREATE,

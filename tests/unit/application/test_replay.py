@@ -10,7 +10,7 @@ from booking_payments.application.replaying import UNFINISHED, Replayed
 from booking_payments.application.views import PaymentView
 from booking_payments.application.webhooks import WebhookFailed
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.ports.storage import InboxEntry, InboxFilter, InboxStatus
+from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
 from booking_payments.testing.house import House
 from tests.payments import pay_in_browser, payment_of, start
 

@@ -23,7 +23,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Misconfigured, Refused, Unreachable
-from booking_payments.ports.storage import UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.house import OPERATOR, House
 from tests.payments import CREATE, lose_answer, paid_booking, pay, payment_of
 from tests.unit.application.saboteur import Saboteur, use_gateway

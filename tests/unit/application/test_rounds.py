@@ -11,8 +11,9 @@ from booking_payments.application.rounds import while_answered
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.gateway import Silent
+from booking_payments.ports.idempotency import StoredAnswer
+from booking_payments.ports.payments import Watch
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.storage import StoredAnswer, Watch
 from booking_payments.testing.house import ANN, CHANNEL, NOW, House
 from tests.payments import lose_answer, pay_in_browser, payment_of, start
 from tests.unit.application.saboteur import Overtaken, Saboteur, SilentLine, use_gateway

@@ -17,7 +17,8 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.reports import Unreadable as Listed
 from booking_payments.ports.gateway import Refused, Silent
-from booking_payments.ports.storage import InboxFilter, Storage
+from booking_payments.ports.inbox import InboxFilter
+from booking_payments.ports.storage import Storage
 from booking_payments.ports.webhooks import GatewayEvent, WebhooksNotTaken
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign

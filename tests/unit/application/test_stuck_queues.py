@@ -23,8 +23,9 @@ from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Silent
+from booking_payments.ports.inbox import InboxFilter
 from booking_payments.ports.publisher import Message, NotTaken
-from booking_payments.ports.storage import InboxFilter, UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.house import ANN, CHANNEL, House
 
 PROCESSING = "payment_intent.processing"

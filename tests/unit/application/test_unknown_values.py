@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from booking_payments.domain.errors import CardDeclined
-from booking_payments.ports.storage import InboxStatus
+from booking_payments.ports.inbox import InboxStatus
 from booking_payments.testing.house import ANN, OPERATOR, House
 from tests.payments import pay
 

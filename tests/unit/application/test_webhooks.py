@@ -13,7 +13,7 @@ from booking_payments.domain import decisions
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import CardDeclined
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
-from booking_payments.ports.storage import InboxEntry, InboxStatus
+from booking_payments.ports.inbox import InboxEntry, InboxStatus
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.house import ANN, SECRET, House

@@ -10,6 +10,7 @@ from booking_payments.domain.ledger import CHARGED, MONEY_KINDS, REFUNDED, WITHD
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Payment
+from booking_payments.ports.inbox import InboxEntry
 from booking_payments.ports.overview import (
     RARE_EVENTS,
     Delivery,
@@ -20,7 +21,7 @@ from booking_payments.ports.overview import (
     Tally,
     Told,
 )
-from booking_payments.ports.storage import InboxEntry, Watch
+from booking_payments.ports.payments import Watch
 
 
 class MemoryOverview:

@@ -35,25 +35,15 @@ from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
+from booking_payments.ports.bookings import BookingFilter, BookingPage
+from booking_payments.ports.idempotency import StoredAnswer
+from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.overview import DriftReport
+from booking_payments.ports.payments import Handover, PaymentFilter, PaymentPage, Story, Watch
 from booking_payments.ports.publisher import Backlog, Channel, Delivery, Message
-from booking_payments.ports.storage import (
-    REFUSALS_KEPT,
-    AlreadyExists,
-    BookingFilter,
-    BookingPage,
-    Handover,
-    InboxEntry,
-    InboxFilter,
-    PaymentFilter,
-    PaymentPage,
-    StoredAnswer,
-    Story,
-    Subject,
-    Watch,
-    Work,
-)
+from booking_payments.ports.storage import AlreadyExists
+from booking_payments.ports.unit_of_work import Subject, Work
 
 T = TypeVar("T")
 AnswerKey = tuple[str, str, str]

@@ -11,7 +11,7 @@ from booking_payments.adapters.sql.audit import audit_values
 from booking_payments.adapters.sql.rows import Values
 from booking_payments.adapters.unit_of_work import ChangeSet, PaymentChange
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.storage import Handover, Watch
+from booking_payments.ports.payments import Handover, Watch
 
 NO_HANDOVER: Final = Handover(client_secret=None)
 

@@ -35,6 +35,7 @@ from booking_payments.domain.ledger import CHARGED, MONEY_KINDS, REFUNDED, WITHD
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
+from booking_payments.ports.inbox import InboxStatus
 from booking_payments.ports.overview import (
     RARE_EVENTS,
     Delivery,
@@ -45,7 +46,6 @@ from booking_payments.ports.overview import (
     Tally,
     Told,
 )
-from booking_payments.ports.storage import InboxStatus
 
 
 class _Periods(FunctionElement[Any]):

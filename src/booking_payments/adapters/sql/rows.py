@@ -21,8 +21,10 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Attempt, DeferredRefund, Dispute, LostCall, Operation, Payment, Refund
 from booking_payments.domain.refunds import GivenBack, RefundPolicy
 from booking_payments.domain.reports import MethodDetails
+from booking_payments.ports.idempotency import StoredAnswer
+from booking_payments.ports.inbox import InboxEntry, InboxStatus
+from booking_payments.ports.payments import Handover, Watch
 from booking_payments.ports.publisher import Delivery, Message
-from booking_payments.ports.storage import Handover, InboxEntry, InboxStatus, StoredAnswer, Watch
 
 Row = Mapping[str, Any] | RowMapping
 Values = dict[str, Any]

@@ -24,8 +24,10 @@ from booking_payments.adapters.sql.jobs import JobQueue, sqlalchemy_errors
 from booking_payments.adapters.sql.tables import answers, installation, payments
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.domain.errors import InvalidInput
+from booking_payments.ports.idempotency import LIBRARY_ROUTE
 from booking_payments.ports.jobs import Job
-from booking_payments.ports.storage import LIBRARY_ROUTE, CommitLost, StorageConflict, StorageDown, Subject, Work
+from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
+from booking_payments.ports.unit_of_work import Subject, Work
 
 if TYPE_CHECKING:
     import psycopg

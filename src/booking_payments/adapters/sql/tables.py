@@ -47,7 +47,7 @@ from booking_payments.domain.ledger import MONEY_KINDS
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import MAX_DIGITS
 from booking_payments.ports.audit import AuditOutcome
-from booking_payments.ports.storage import InboxStatus
+from booking_payments.ports.inbox import InboxStatus
 
 
 class UtcTime(TypeDecorator[datetime]):

@@ -49,18 +49,10 @@ from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.storage import (
-    REFUSALS_KEPT,
-    BookingFilter,
-    BookingPage,
-    InboxEntry,
-    InboxFilter,
-    InboxStatus,
-    PaymentFilter,
-    PaymentPage,
-    StoredAnswer,
-    Story,
-)
+from booking_payments.ports.bookings import BookingFilter, BookingPage
+from booking_payments.ports.idempotency import StoredAnswer
+from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter, InboxStatus
+from booking_payments.ports.payments import PaymentFilter, PaymentPage, Story
 
 Item = TypeVar("Item", Booking, Payment)
 

@@ -22,7 +22,8 @@ from booking_payments.domain.instructions import (
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
 from booking_payments.ports.gateway import Gateway
-from booking_payments.ports.storage import Storage, Subject, Work
+from booking_payments.ports.storage import Storage
+from booking_payments.ports.unit_of_work import Subject, Work
 from booking_payments.ports.webhooks import GatewayEvent
 
 T = TypeVar("T")

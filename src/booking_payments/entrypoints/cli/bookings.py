@@ -14,7 +14,7 @@ from booking_payments.entrypoints.cli.booking import Line, create
 from booking_payments.entrypoints.cli.refunds import encoded
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.ports.storage import BookingFilter
+from booking_payments.ports.bookings import BookingFilter
 from booking_payments.presentation import render
 from booking_payments.presentation.formatting import exact, money, words
 from booking_payments.presentation.models import BookingsAnswer

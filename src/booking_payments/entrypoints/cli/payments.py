@@ -21,7 +21,7 @@ from booking_payments.entrypoints.cli.refunds import READER, owed_lines, payment
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.since import HINT, Since
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.ports.storage import PaymentFilter, PaymentPage
+from booking_payments.ports.payments import PaymentFilter, PaymentPage
 from booking_payments.presentation import render
 from booking_payments.presentation.formatting import exact, method, moment, money, words
 from booking_payments.presentation.status_style import STATUS_STYLE, style_of_event

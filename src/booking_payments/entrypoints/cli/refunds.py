@@ -18,7 +18,7 @@ from booking_payments.domain.events import Settlement
 from booking_payments.domain.payment import DeferredRefund, Payment
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
-from booking_payments.ports.storage import PaymentFilter
+from booking_payments.ports.payments import PaymentFilter
 from booking_payments.presentation import render
 from booking_payments.presentation.formatting import moment, money, words
 

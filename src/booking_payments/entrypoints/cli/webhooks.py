@@ -16,7 +16,7 @@ from booking_payments.entrypoints.cli.bars import progress_bars
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.since import since_option
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.ports.storage import InboxEntry, InboxFilter
+from booking_payments.ports.inbox import InboxEntry, InboxFilter
 from booking_payments.presentation.formatting import words
 from booking_payments.presentation.status_style import STATUS_STYLE
 

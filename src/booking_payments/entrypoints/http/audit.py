@@ -7,7 +7,8 @@ from booking_payments.application.views import WebhookResult
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.entrypoints.http.metrics import outcome_of
 from booking_payments.entrypoints.http.problems import Reply
-from booking_payments.ports.storage import StorageConflict, UnitOfWork
+from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.runtime.services import Services
 
 payments_log = structlog.get_logger("booking_payments.payments")

@@ -22,7 +22,7 @@ from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import BookingId, Call, Done, GivenCall, GivenCommand
 from booking_payments.entrypoints.http.routing import for_token, operation
-from booking_payments.ports.storage import BookingFilter
+from booking_payments.ports.bookings import BookingFilter
 from booking_payments.presentation import render
 from booking_payments.presentation.models import (
     BookingAnswer,

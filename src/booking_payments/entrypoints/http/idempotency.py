@@ -24,7 +24,8 @@ from booking_payments.domain.errors import AlreadyUnderWay, RefusedByRule
 from booking_payments.entrypoints.http import door
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply, bad_request
-from booking_payments.ports.storage import CommitLost, StorageConflict, StoredAnswer
+from booking_payments.ports.idempotency import StoredAnswer
+from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.runtime.services import Services
 
 REPLAYED: Final = "Idempotent-Replayed"

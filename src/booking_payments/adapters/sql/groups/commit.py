@@ -27,7 +27,8 @@ from booking_payments.adapters.sql.groups.queue import Queue, Ticket
 from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.ports.jobs import Job
-from booking_payments.ports.storage import CommitLost, StorageDown, Subject, Work
+from booking_payments.ports.storage import CommitLost, StorageDown
+from booking_payments.ports.unit_of_work import Subject, Work
 
 T = TypeVar("T")
 

@@ -38,7 +38,8 @@ from booking_payments.adapters.unit_of_work import (
     StoredPayment,
 )
 from booking_payments.domain.booking import Booking
-from booking_payments.ports.storage import InboxEntry, Subject
+from booking_payments.ports.inbox import InboxEntry
+from booking_payments.ports.unit_of_work import Subject
 
 Rows = dict[str, list[Values]]
 """Rows to be written, by the parameters of ``statements.write``."""

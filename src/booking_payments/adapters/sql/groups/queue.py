@@ -15,7 +15,8 @@ from typing import Final, Generic, TypeVar
 import anyio
 from attrs import define, field
 
-from booking_payments.ports.storage import CommitLost, Subject
+from booking_payments.ports.storage import CommitLost
+from booking_payments.ports.unit_of_work import Subject
 
 MOMENT_S: Final = 0.001
 """How long a leader waits for company: less than a commit takes."""

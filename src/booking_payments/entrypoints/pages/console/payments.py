@@ -20,7 +20,7 @@ from booking_payments.entrypoints.pages.page import (
     SeeOther,
     path_id,
 )
-from booking_payments.ports.storage import PaymentFilter
+from booking_payments.ports.payments import PaymentFilter
 from booking_payments.presentation import render
 from booking_payments.presentation.status_style import STATUS_STYLE, style_of_event
 

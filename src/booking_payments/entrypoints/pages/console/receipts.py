@@ -17,7 +17,7 @@ from booking_payments.entrypoints.pages.console.payments import PATH
 from booking_payments.entrypoints.pages.forms import Form
 from booking_payments.entrypoints.pages.page import BROWSER, Answer, AnyRequest, GivenForm, GivenServices, SeeOther
 from booking_payments.entrypoints.pages.page import sentence as sentence_of
-from booking_payments.ports.storage import BookingFilter
+from booking_payments.ports.bookings import BookingFilter
 from booking_payments.presentation import render
 from booking_payments.runtime.services import Services
 

@@ -17,8 +17,8 @@ from booking_payments.entrypoints.pages.page import (
     SeeOther,
     path_id,
 )
+from booking_payments.ports.inbox import InboxEntry
 from booking_payments.ports.overview import InboxPage
-from booking_payments.ports.storage import InboxEntry
 from booking_payments.presentation.status_style import STATUS_STYLE
 from booking_payments.runtime.logging import redacted
 

@@ -1,0 +1,174 @@
+"""The repositories of payments: one by one with their journal, and in bulk for reading."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from attrs import field, frozen
+
+from booking_payments.domain.events import Recorded
+from booking_payments.domain.ledger import Posting
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.payment import Payment
+
+
+@frozen(kw_only=True)
+class Handover:
+    """Data with which the front end continues a payment.
+
+    It is secret: shown only to the booking's owner, and never stored in the journal or logged.
+
+    Attributes:
+        client_secret: the gateway's secret for its front-end library; None without one.
+        next_action: the customer's next step; None without one.
+    """
+
+    client_secret: str | None = field(repr=False)
+    next_action: dict[str, object] | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class Watch:
+    """When a payment is checked next, and which process works on it. It is not part of the payment's state.
+
+    Attributes:
+        next_look_at: time of the next check; None: no check is due.
+        looks: number of checks since the last change.
+        lease_until: until then the operation in flight belongs to ``holder``; None without a lease.
+        holder: id of the process with the lease.
+    """
+
+    next_look_at: datetime | None = None
+    looks: int = 0
+    lease_until: datetime | None = None
+    holder: str | None = None
+
+    def is_held(self, now: datetime) -> bool:
+        """True while a lease is valid at ``now``."""
+        return self.lease_until is not None and self.lease_until > now
+
+    def is_due(self, now: datetime) -> bool:
+        """True when a check is due at ``now`` and no lease is valid."""
+        return self.next_look_at is not None and self.next_look_at <= now and not self.is_held(now)
+
+
+@frozen(kw_only=True)
+class PaymentFilter:
+    """Conditions of a page of payments; None leaves a condition out. ``created_to`` is exclusive."""
+
+    status: PaymentStatus | None = None
+    customer_id: str | None = None
+    reference: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
+@frozen(kw_only=True)
+class PaymentPage:
+    """Payments, newest first, and the cursor of the next page; None on the last page."""
+
+    items: tuple[Payment, ...]
+    next_cursor: str | None
+
+
+class Payments(Protocol):
+    """The payments, each with its journal, postings, polling state and front-end data."""
+
+    async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
+        """Store new journal events, their postings, and ``payment``, the state after these events.
+
+        Raises ``AlreadyExists`` for a sequence, intent id, refund id or idempotency key that is taken, and for a second
+        payment that holds its booking.
+        """
+        ...
+
+    async def get(self, payment_id: str) -> Payment | None:
+        """Return the payment with this id; None if it is unknown."""
+        ...
+
+    async def of_booking(self, booking_id: str) -> Sequence[Payment]:
+        """Return all payments of a booking, oldest first."""
+        ...
+
+    async def by_gateway_id(self, gateway_id: str) -> Payment | None:
+        """Return the payment with this intent, charge, refund or dispute of the gateway; None if it is unknown."""
+        ...
+
+    async def journal(self, payment_id: str) -> Sequence[Recorded]:
+        """Return all journal events of a payment, oldest first."""
+        ...
+
+    async def postings(self, payment_id: str) -> Sequence[Posting]:
+        """Return all postings of a payment, oldest first."""
+        ...
+
+    async def page(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage:
+        """Return one page. Raises ``InvalidInput`` for a cursor that this storage did not create."""
+        ...
+
+    async def handover(self, payment_id: str) -> Handover | None:
+        """Return the front-end data of the payment; None without any."""
+        ...
+
+    async def keep_handover(self, payment_id: str, handover: Handover) -> None:
+        """Store the front-end data of the payment."""
+        ...
+
+    async def watch(self, payment_id: str) -> Watch:
+        """Return the polling state of the payment; an empty one if none was stored."""
+        ...
+
+    async def set_watch(self, payment_id: str, watch: Watch) -> None:
+        """Store the polling state of the payment."""
+        ...
+
+    async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
+        """Return the ids of payments that are due for a check at ``now``, most overdue first.
+
+        Payments with a valid lease are left out. With ``gateway`` only payments of that gateway are returned.
+        """
+        ...
+
+
+@frozen(kw_only=True)
+class Story:
+    """A payment with its journal and postings.
+
+    ``stale`` names the query columns that disagree with the payment's state.
+    """
+
+    payment: Payment
+    journal: tuple[Recorded, ...]
+    postings: tuple[Posting, ...]
+    stale: tuple[str, ...] = ()
+
+
+class Books(Protocol):
+    """Bulk reads of payments."""
+
+    async def count(self, since: datetime | None = None) -> int:
+        """Return the number of ids that ``ids`` iterates over."""
+        ...
+
+    async def ids(self, after: str, limit: int, since: datetime | None = None) -> Sequence[str]:
+        """Return at most ``limit`` ids of payments after ``after`` (``""``: from the first), in order.
+
+        With ``since`` only those that are not final, or have changed at or after it. A payment is final when it is
+        closed, without an operation, refund or dispute under way.
+        """
+        ...
+
+    async def payments(self, ids: Collection[str]) -> Mapping[str, Payment]:
+        """Return the payments with these ids; unknown ids are left out."""
+        ...
+
+    async def of_intents(self, intent_ids: Collection[str]) -> Mapping[str, Payment]:
+        """Return the payments with these intents, by intent id."""
+        ...
+
+    async def stories(self, ids: Collection[str]) -> Mapping[str, Story]:
+        """Return the payments with these ids, with their journals and postings.
+
+        Raises decoding errors of any type for content that this service cannot have stored.
+        """
+        ...
