@@ -14,7 +14,7 @@ from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.gateway_plugin import GROUP, BuiltGateway, GatewayDependencies, GatewayPlugin
-from booking_payments.runtime.extras import extra
+from booking_payments.runtime.extras import extra, require_driver
 from booking_payments.runtime.problems import Problem, SettingsError
 from booking_payments.runtime.settings import FAKE, Settings
 
@@ -44,6 +44,7 @@ def build_gateways(settings: Settings, clock: Clock, secrets: Sequence[str]) -> 
 
 def build_gateway(name: str, settings: Settings, clock: Clock, secrets: Sequence[str]) -> BuiltGateway:
     """One gateway. Raises ``SettingsError`` for settings that it lacks, or a package that is not installed."""
+    require_driver(on_postgresql=settings.on_postgresql)  # else a gateway that opens the database would lack it
     plugin = plugin_named(name)
     given = {each.name: settings.value_of(each.name) for each in plugin.settings}
     missing = [each for each in plugin.settings if each.required and not given[each.name]]
