@@ -32,7 +32,7 @@ from booking_payments.adapters.sql.engine import (
     without_schema,
 )
 from booking_payments.domain.booking import Booking
-from booking_payments.domain.events import OperationIntended, Recorded
+from booking_payments.domain.events import OperationIntended, PaymentStarted, Recorded
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
@@ -68,8 +68,9 @@ class Pattern:
         return next(each.event.idempotency_key for each in self.journal if isinstance(each.event, OperationIntended))
 
 
-async def make_pattern(amount: str, currency: str) -> Pattern:
-    """Register a booking and pay it with a debit that is on its way, in memory."""
+async def make_pattern(amount: str, currency: str, gateway: str = "stripe") -> Pattern:
+    """Register a booking and pay it with a debit that is on its way, in memory. The payment belongs to ``gateway``,
+    whose webhooks are the only ones that move it."""
     house = House()
     house.clock.advance(datetime.now(UTC) - house.clock.now())
     booking = await house.book(amount, currency=Currency.of(currency))
@@ -80,7 +81,13 @@ async def make_pattern(amount: str, currency: str) -> Pattern:
     if payment.status is not PaymentStatus.PROCESSING:
         raise click.ClickException(f"a payment in {currency} does not stay in processing; try usd")
     journal = await house.storage.read(lambda uow: uow.payments.journal(payment.id))
-    return Pattern(booking, payment, journal)
+    return Pattern(booking, attrs.evolve(payment, gateway=gateway), [_of_gateway(each, gateway) for each in journal])
+
+
+def _of_gateway(entry: Recorded, gateway: str) -> Recorded:
+    if not isinstance(entry.event, PaymentStarted):
+        return entry
+    return attrs.evolve(entry, event=attrs.evolve(entry.event, gateway=gateway))
 
 
 class Stencil:
@@ -216,9 +223,18 @@ def _ids(lines: Iterator[str]) -> Iterator[str]:
 @click.option("--intent-ids", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Ids, one a line.")
 @click.option("--amount", default="10.99", show_default=True, help="What each booking costs.")
 @click.option("--currency", default="usd", show_default=True)
+@click.option("--gateway", default="stripe", show_default=True, help="The gateway that the payments belong to.")
 @click.option("--reset", "empties", is_flag=True, help="Empty all tables first. Everything in them is lost.")
 @click.option("--report", "reports", is_flag=True, help="Print what is there as JSON.")
-def main(count: int | None, intent_ids: Path | None, amount: str, currency: str, empties: bool, reports: bool) -> None:
+def main(
+    count: int | None,
+    intent_ids: Path | None,
+    amount: str,
+    currency: str,
+    gateway: str,
+    empties: bool,
+    reports: bool,
+) -> None:
     """Fill, empty, or say what is there."""
     if not (count or empties or reports):
         raise click.UsageError("say what to do: --count N --intent-ids FILE, --reset or --report")
@@ -228,7 +244,7 @@ def main(count: int | None, intent_ids: Path | None, amount: str, currency: str,
     if empties:
         reset(engine)
     if count and intent_ids is not None:
-        pattern = asyncio.run(make_pattern(amount, currency))
+        pattern = asyncio.run(make_pattern(amount, currency, gateway))
         found = _lines(intent_ids, count)
         fill(engine, Stencil(pattern, seed=report(engine)["payments"]), found)
     if reports:
