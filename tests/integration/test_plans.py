@@ -72,7 +72,7 @@ QUESTIONS: dict[str, Ask] = {
 @pytest.fixture(scope="module")
 def pattern() -> Pattern:
     with ThreadPoolExecutor(1) as elsewhere:  # the loop of the tests runs already in this thread
-        return elsewhere.submit(anyio.run, make_pattern, "10.99", "usd").result()
+        return elsewhere.submit(anyio.run, make_pattern, "10.99", "usd", "stripe").result()
 
 
 @pytest.fixture(scope="module")
