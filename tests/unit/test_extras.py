@@ -15,6 +15,7 @@ from tests.rows import row
 HOMES = homes()
 FOUND_OTHERWISE = {
     "aiosqlite": "by SQLAlchemy",
+    "flask-swagger-ui": "by the folder where it is installed, since importing it would load Flask",
     "httptools": "by uvicorn",
     "kombu": "by its name, since it has no types",
 }

@@ -1,7 +1,7 @@
 """The texts of a charge, for statements, receipts and the dashboard, made from the booking and the settings."""
 
 import re
-import unicodedata
+import unicodedata  # standard library: a statement descriptor is ASCII, so accents are taken off its letters
 from typing import Final
 
 from booking_payments.domain.booking import Booking

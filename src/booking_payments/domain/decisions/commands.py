@@ -1,6 +1,6 @@
 """Commands: check whether a gateway call is allowed now, and return the events that record the intended call."""
 
-import hmac
+import hmac  # standard library: the gateway gets a keyed digest of the customer's id (RFC 2104), never the id
 from datetime import datetime
 
 from booking_payments.domain import events as ev

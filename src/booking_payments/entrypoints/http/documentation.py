@@ -1,7 +1,8 @@
-"""Where the OpenAPI document is served, and the page to read and try the API: Swagger UI, from the package."""
+"""Where the OpenAPI document is served, and the page to read and try the API: Swagger UI, served by ourselves."""
 
 from collections.abc import Mapping
-from importlib.resources import files
+from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -20,10 +21,10 @@ UI_FILES: Final[Mapping[str, str]] = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
     "favicon-32x32.png": "image/png",
-    "init.js": "text/javascript",
 }
-FOLDER: Final = files("booking_payments.entrypoints.http") / "swagger_ui"
-"""Pinned files of npm's ``swagger-ui-dist`` (decision 21)."""
+"""The files of Swagger UI that the page loads, with their media types."""
+INIT: Final = b'window.ui = SwaggerUIBundle({url: "/schema/openapi.json", dom_id: "#ui", deepLinking: true});\n'
+"""The script that starts Swagger UI, served apart: the content security policy forbids scripts in the page itself."""
 
 _PAGE: Final = b"""<!doctype html>
 <html lang="en">
@@ -73,12 +74,22 @@ class _Page(OpenAPIRenderPlugin):
         router.register(_part)
 
 
+def ui_folder() -> Path:
+    """Return the folder with the files of Swagger UI, which the package ``flask-swagger-ui`` brings.
+
+    The package is not imported, since that would load Flask.
+    """
+    return Path(str(distribution("flask-swagger-ui").locate_file("flask_swagger_ui"))) / "dist"
+
+
 @get("/ui/{name:str}")
 async def _part(name: FromPath[str]) -> Response[bytes]:
+    headers = {"Cache-Control": "max-age=86400"}
+    if name == "init.js":
+        return Response(INIT, media_type="text/javascript", headers=headers)
     if name not in UI_FILES:
         raise Refused(404, "not_found", "there is nothing here")
-    headers = {"Cache-Control": "max-age=86400"}
-    return Response((FOLDER / name).read_bytes(), media_type=UI_FILES[name], headers=headers)
+    return Response((ui_folder() / name).read_bytes(), media_type=UI_FILES[name], headers=headers)
 
 
 def _with_policy(response: Response[Any]) -> Response[Any]:

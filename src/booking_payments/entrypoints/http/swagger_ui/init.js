@@ -1,1 +1,0 @@
-window.ui = SwaggerUIBundle({url: "/schema/openapi.json", dom_id: "#ui", deepLinking: true});
