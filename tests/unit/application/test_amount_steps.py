@@ -133,6 +133,8 @@ def test_when_the_organizer_cancels_all_of_it_comes_back(code: str, data: st.Dat
         fee = before.fee_returned if before.refunded == amount else payment.breakdown.fee
         assert (payment.refunded, payment.fee_returned) == (amount, fee)
 
+    asyncio.run(life())
+
 
 async def test_a_full_refund_before_the_organizer_cancels_keeps_the_fee() -> None:
     kit = PaymentsTestKit()
@@ -143,8 +145,6 @@ async def test_a_full_refund_before_the_organizer_cancels_keeps_the_fee() -> Non
 
     payment = await payment_of(kit, booking)
     assert (payment.refunded, payment.fee_returned.minor) == (payment.breakdown.gross, 0)
-
-    asyncio.run(life())
 
 
 async def test_a_policy_refund_is_rounded_down_to_what_the_gateway_can_give_back() -> None:
