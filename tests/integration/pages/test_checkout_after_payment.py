@@ -8,7 +8,7 @@ import pytest
 from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.refunds import RefundOnCancel
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
 
@@ -21,12 +21,12 @@ def page_of(site: Site, booking_id: str) -> str:
 
 def refund(site: Site, booking_id: str, amount: str | None = None) -> None:
     """A refund at the customer's own request."""
-    site.run(site.house.payments.refund_payment, booking_id, ANN, amount=amount)
+    site.run(site.kit.payments.refund_payment, booking_id, ANN, amount=amount)
 
 
 def dispute(site: Site, booking_id: str, **opening: Any) -> None:
-    assert site.house.stripe.open_dispute(site.payment_of(booking_id).intent_id, **opening).ok
-    site.run(site.house.deliver_webhooks)
+    assert site.kit.stripe.open_dispute(site.payment_of(booking_id).intent_id, **opening).ok
+    site.run(site.kit.deliver_webhooks)
 
 
 def test_a_full_refund_that_cancels_the_booking_says_both(site: Site) -> None:
@@ -51,8 +51,8 @@ def test_a_refund_that_is_pending_is_on_its_way(site: Site) -> None:
 
 def test_a_canceled_booking_whose_refund_failed_says_what_is_owed(site: Site) -> None:
     booking_id = site.paid("pm_card_refundFail")
-    site.run(site.house.payments.cancel_booking, booking_id, refund=RefundOnCancel.FULL)
-    site.run(site.house.settle)
+    site.run(site.kit.payments.cancel_booking, booking_id, refund=RefundOnCancel.FULL)
+    site.run(site.kit.settle)
     page = page_of(site, booking_id)
 
     assert "<h1>This booking was canceled</h1>" in page
@@ -61,7 +61,7 @@ def test_a_canceled_booking_whose_refund_failed_says_what_is_owed(site: Site) ->
 
 def test_a_canceled_booking_without_a_refund_says_so(site: Site) -> None:
     booking_id = site.paid()
-    site.run(site.house.payments.cancel_booking, booking_id, refund=RefundOnCancel.NONE)
+    site.run(site.kit.payments.cancel_booking, booking_id, refund=RefundOnCancel.NONE)
     page = page_of(site, booking_id)
 
     assert "<h1>This booking was canceled</h1>" in page
@@ -69,7 +69,7 @@ def test_a_canceled_booking_without_a_refund_says_so(site: Site) -> None:
 
 
 def test_a_full_refund_that_cancels_nothing_leaves_the_booking_confirmed() -> None:
-    with open_site(House(config=PaymentConfig(full_refund_cancels=False))) as site:
+    with open_site(PaymentsTestKit(config=PaymentConfig(full_refund_cancels=False))) as site:
         booking_id = site.paid()
         refund(site, booking_id)
         page = page_of(site, booking_id)
@@ -108,7 +108,7 @@ def test_a_dispute_is_shown_as_it_stands(site: Site, status: str, said: str) -> 
 
 def test_a_canceled_booking_whose_debit_is_processing_does_not_keep_the_seat(site: Site) -> None:
     booking_id = site.paid("pm_usBankAccount_processing")
-    site.run(site.house.payments.cancel_booking, booking_id)
+    site.run(site.kit.payments.cancel_booking, booking_id)
     page = page_of(site, booking_id)
 
     assert "<h1>This booking was canceled</h1>" in page
@@ -118,9 +118,9 @@ def test_a_canceled_booking_whose_debit_is_processing_does_not_keep_the_seat(sit
 
 def test_a_hold_that_is_being_released_is_no_payment_in_progress(site: Site) -> None:
     booking_id = site.held()
-    site.house.stripe.faults.script("POST /v1/payment_intents/*/cancel", "503", times=100)
+    site.kit.stripe.faults.script("POST /v1/payment_intents/*/cancel", "503", times=100)
     with pytest.raises(OutcomeUnknown):
-        site.run(site.house.payments.cancel_booking, booking_id)
+        site.run(site.kit.payments.cancel_booking, booking_id)
     page = page_of(site, booking_id)
 
     assert "<h1>Your payment is being canceled</h1>" in page
@@ -129,7 +129,7 @@ def test_a_hold_that_is_being_released_is_no_payment_in_progress(site: Site) -> 
 
 def test_a_refund_whose_outcome_is_unknown_is_not_shown_as_a_payment(site: Site) -> None:
     booking_id = site.paid()
-    site.house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=100)
+    site.kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=100)
     with pytest.raises(OutcomeUnknown):
         refund(site, booking_id, "30.00")
     page = page_of(site, booking_id)
