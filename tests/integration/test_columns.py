@@ -21,7 +21,7 @@ from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.publisher import Delivery
 from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
 from booking_payments.testing import storage_samples as samples
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 from booking_payments.testing.storage_samples import LATER
 
 Rows = Mapping[tuple[Any, ...], Mapping[str, Any]]

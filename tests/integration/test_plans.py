@@ -23,7 +23,7 @@ from booking_payments.ports.overview import Period
 from booking_payments.ports.payments import PaymentFilter
 from booking_payments.ports.schema_name import SCHEMA
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 from tests.integration.postgres import Server
 
 PAYMENTS = 5_000

@@ -27,7 +27,7 @@ from booking_payments.ports.payments import Watch
 from booking_payments.ports.schema_name import VERSION_TABLE
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 from booking_payments.testing.overview_contract import OverviewContract
 from booking_payments.testing.payment_builder import booking, whole_life
 from booking_payments.testing.storage_contract import StorageContract, audit_record, store, stored

@@ -28,7 +28,7 @@ from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import Subject, Work
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
-from booking_payments.testing.house import CHANNEL
+from booking_payments.testing.kit import CHANNEL
 from tests.simulation.books import Books, Changes, MemoryBooks, SqlBooks
 from tests.simulation.faults import SCRIPTS, Fault, Faults, Kind, NoFaults, Point, Switch
 from tests.simulation.invariants import GatewaySide, Invariants, OurSide

@@ -1,4 +1,4 @@
-"""Figures for whoever runs the house: rates, volume, refund times, webhook delays, and what is open. Pure sums over
+"""Figures for the operator: rates, volume, refund times, webhook delays, and what is open. Pure sums over
 what ``ports.overview`` reads; each says how much it was made of."""
 
 from collections import Counter

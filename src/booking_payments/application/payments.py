@@ -645,7 +645,7 @@ class BookingPayments:
         """Who asked for what and what came of it, newest first; of one booking where its id is given."""
         return await self._world.storage.read(lambda uow: uow.audit.latest(limit, booking_id))
 
-    # --- for whoever runs the house
+    # --- for operators
 
     async def figures(self, since: datetime) -> Figures:
         """Rates, money, times and what is open, since then."""

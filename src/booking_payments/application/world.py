@@ -1,4 +1,4 @@
-"""What every use case works with: the ports and the house's terms, handed in once."""
+"""What every use case works with: the ports and the payment configuration, handed in once."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -54,7 +54,7 @@ class DeliveryConfig:
 
 @frozen(kw_only=True)
 class PaymentConfig:
-    """The house's terms, which a payment keeps as they were when it was started.
+    """The operator's configuration of payments, of which a payment keeps its terms as they were when it was started.
 
     ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
     included. ``installation_id``: what tells our objects at the gateway from those of others on the same account; None:

@@ -1,4 +1,4 @@
-"""The house's terms, as the settings have them."""
+"""The payment configuration that the settings describe."""
 
 from datetime import timedelta
 from decimal import Decimal

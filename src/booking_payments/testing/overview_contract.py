@@ -19,7 +19,7 @@ from booking_payments.ports.overview import DriftReport, InboxPage, Period, Tall
 from booking_payments.ports.payments import Watch
 from booking_payments.ports.storage import Storage
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import USD_100, booking, started_payment, whole_life
 from booking_payments.testing.storage_contract import entry, store, stored
 
@@ -92,7 +92,7 @@ async def _page(storage: Storage, cursor: str | None = None, *, unfinished: bool
 class OverviewContract:
     """The tests."""
 
-    async def test_an_empty_house_has_nothing_to_tell(self, storage: Storage) -> None:
+    async def test_an_empty_storage_has_no_figures(self, storage: Storage) -> None:
         async def work(uow: UnitOfWork) -> list[object]:
             told = uow.overview
             return [

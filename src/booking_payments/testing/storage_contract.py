@@ -34,7 +34,7 @@ from booking_payments.ports.publisher import Backlog, Channel, Delivery, Message
 from booking_payments.ports.storage import AlreadyExists, Storage
 from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
 from booking_payments.testing import storage_samples as samples
-from booking_payments.testing.house import CHANNEL, NOW
+from booking_payments.testing.kit import CHANNEL, NOW
 from booking_payments.testing.payment_builder import (
     USD_100,
     PaymentBuilder,

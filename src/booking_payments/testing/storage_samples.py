@@ -28,7 +28,7 @@ from booking_payments.ports.inbox import InboxEntry, InboxStatus
 from booking_payments.ports.payments import Handover, Watch
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking, started_payment, whole_life
 
 LATER: Final = NOW + timedelta(hours=3)

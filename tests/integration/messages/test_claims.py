@@ -6,16 +6,16 @@ from datetime import timedelta
 import anyio
 
 from booking_payments.adapters.sql.storage import SqlStorage
-from booking_payments.testing.house import CHANNEL, NOW, House
+from booking_payments.testing.kit import CHANNEL, NOW, PaymentsTestKit
 
 BOOKINGS = 24
 
 
 async def test_no_booking_is_claimed_twice(storage: SqlStorage) -> None:
-    house = House(storage=storage)
-    await house.payments.attach_channels()
+    kit = PaymentsTestKit(storage=storage)
+    await kit.payments.attach_channels()
     for number in range(BOOKINGS):
-        await house.payments.process_booking_payment(await house.book(reference=f"R-{number}"), "pm_card_visa")
+        await kit.payments.process_booking_payment(await kit.book(reference=f"R-{number}"), "pm_card_visa")
     claimed: list[str] = []
     await storage.transact(lambda uow: uow.outbox.assign(1_000))
 
