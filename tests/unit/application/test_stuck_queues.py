@@ -24,7 +24,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Silent
 from booking_payments.ports.inbox import InboxFilter
-from booking_payments.ports.publisher import Message, NotTaken
+from booking_payments.ports.publisher import DeliveryFailed, Message
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import ANN, CHANNEL, PaymentsTestKit
 
@@ -127,7 +127,7 @@ class Choosy:
 
     async def publish(self, message: Message) -> None:
         if message.booking_id in self.refused:
-            raise NotTaken("not today")
+            raise DeliveryFailed("not today")
         self.taken.append(message.booking_id)
 
 
