@@ -22,7 +22,6 @@ from unittest.mock import patch
 
 import click
 import structlog
-from booking_payments.testing.house import ANN, SECRET, House
 from litestar import Litestar
 
 from bench import events
@@ -32,6 +31,7 @@ from booking_payments.runtime import logging as logs
 from booking_payments.runtime import process
 from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import Settings, load_settings
+from booking_payments.testing.kit import ANN, SECRET, PaymentsTestKit
 
 PER_BATCH: Final = 20
 
@@ -73,7 +73,7 @@ async def measure(batches: int) -> dict[str, list[tuple[float, float]]]:
     """Microseconds of one webhook by optimization: a pair without and with it for each batch."""
     settings = load_settings({"JWT_SECRET": "x" * 32, "RATE_LIMIT_ENABLED": "false"}, env_file=None)
     logs.set_up_logging(settings, stream=open(os.devnull, "w"))  # noqa: SIM115, ASYNC230 - until the process ends
-    application = create_app(_services(House(), settings))
+    application = create_app(_services(PaymentsTestKit(), settings))
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in WITHOUT}
     async with application.lifespan():
         process.collect_garbage_less()
@@ -85,27 +85,27 @@ async def measure(batches: int) -> dict[str, list[tuple[float, float]]]:
     return figures
 
 
-async def _processing(house: House, number: int) -> str:
+async def _processing(kit: PaymentsTestKit, number: int) -> str:
     """The intent of a new payment whose debit is under way."""
-    booking = await house.book("10.99", reference=f"R-{number}")
+    booking = await kit.book("10.99", reference=f"R-{number}")
     method = "pm_usBankAccount_success"
-    started = await house.payments.start_payment(booking.id, ANN, payment_method_id=method, confirm_immediately=True)
+    started = await kit.payments.start_payment(booking.id, ANN, payment_method_id=method, confirm_immediately=True)
     return started.payment.intent_id or ""
 
 
-def _services(house: House, settings: Settings) -> Services:
+def _services(kit: PaymentsTestKit, settings: Settings) -> Services:
     async def ready() -> Readiness:
         return Readiness(database=True, migrations=True)
 
     return Services(
-        payments=house.payments,
-        gateway=house.world.gateway,
-        storage=house.storage,
-        clock=house.clock,
-        ids=house.world.ids,
+        payments=kit.payments,
+        gateway=kit.world.gateway,
+        storage=kit.storage,
+        clock=kit.clock,
+        ids=kit.world.ids,
         settings=settings,
         ready=ready,
-        sandbox=house.stripe,
+        sandbox=kit.stripe,
         limits=None,
     )
 
@@ -114,12 +114,12 @@ async def _batch(application: Litestar, settings: Settings) -> float:
     """Microseconds of one webhook, over a service of its own: its payments are few, so that the memory's own work on
     them does not grow."""
     logging.disable()
-    house = House()
-    house.clock.advance(datetime.now(UTC) - house.clock.now())
-    intents = [await _processing(house, number) for number in range(PER_BATCH)]
+    kit = PaymentsTestKit()
+    kit.clock.advance(datetime.now(UTC) - kit.clock.now())
+    intents = [await _processing(kit, number) for number in range(PER_BATCH)]
     deliveries = await asyncio.to_thread(lambda: list(events.requests(intents, secret=SECRET)))
     requests = [_scope(each) for each in deliveries]
-    application.state["services"] = _services(house, settings)
+    application.state["services"] = _services(kit, settings)
     logging.disable(logging.NOTSET)
     began = time.process_time()
     for scope, body in requests:
@@ -149,7 +149,7 @@ async def _deliver(application: Litestar, scope: dict[str, Any], body: bytes) ->
 
 
 @click.command(help=__doc__)
-@click.option("--batches", default=100, show_default=True)
+@click.option("--batches", type=click.IntRange(2), default=100, show_default=True)
 def main(batches: int) -> None:
     """Print what each optimization gains."""
     figures = asyncio.run(measure(batches))
