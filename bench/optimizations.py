@@ -132,12 +132,18 @@ def _scope(request: bytes) -> tuple[dict[str, Any], bytes]:
     first, *lines = head.split(b"\r\n")
     headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
     path = first.split()[1]
-    scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": path.decode(), "raw_path": path}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path.decode(),
+        "raw_path": path,
+    }
     scope |= {"query_string": b"", "headers": headers, "scheme": "http", "root_path": "", "asgi": {"version": "3.0"}}
     return {**scope, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "state": {}}, body
 
 
-async def _deliver(application: Litestar, scope: dict[str, Any], body: bytes) -> None:
+async def _deliver(application: Any, scope: dict[str, Any], body: bytes) -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 

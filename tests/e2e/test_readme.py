@@ -176,7 +176,7 @@ def test_every_setting_is_in_the_table() -> None:
 def test_each_mandatory_setting_is_named_and_the_start_fails_without_it(page: str) -> None:
     keys = {"STRIPE_PUBLISHABLE_KEY": "pk_test_x", "STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_x"}
     given = {"PAYMENT_GATEWAY": "stripe", **keys, "JWT_SECRET": "x" * 32}
-    assert load_settings(given, env_file=None)
+    load_settings(given, env_file=None)  # the four are enough
 
     for name in (*keys, "JWT_SECRET"):
         assert f"`{name}`" in page or f"\n{name}=" in page
