@@ -21,7 +21,7 @@ from booking_payments.entrypoints.http import gauges
 from booking_payments.entrypoints.http.app import api_document
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.runtime.settings import PREFIX, Settings
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDER: Final = ROOT / "docs" / "reference"
@@ -210,8 +210,8 @@ def _metrics() -> Iterator[str]:
     yield "Counters and histograms are of the process that is asked:\n"
     yield from _table("name", "type", "labels", "meaning", rows=_families(Metrics().registry))
     books = CollectorRegistry()
-    house = House()
-    gauges.fill(books, asyncio.run(house.payments.figures(house.clock.now())))
+    kit = PaymentsTestKit()
+    gauges.fill(books, asyncio.run(kit.payments.figures(kit.clock.now())))
     yield "Gauges are of the books, the same whichever process is asked:\n"
     yield from _table("name", "type", "labels", "meaning", rows=_families(books))
 

@@ -70,7 +70,7 @@ from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.inbox import InboxEntry, InboxFilter
 from booking_payments.ports.payments import PaymentFilter, PaymentPage
-from booking_payments.ports.publisher import Delivery, Message
+from booking_payments.ports.publisher import Message, MessageDelivery
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.ports.webhooks import HeaderItems
 
@@ -513,7 +513,7 @@ class BookingPayments:
 
     async def undelivered_messages(
         self, *, dead: bool = False, limit: int = 50, channel: str | None = None
-    ) -> Sequence[Delivery]:
+    ) -> Sequence[MessageDelivery]:
         """Messages that wait for their delivery, oldest first, once for each channel; with ``dead`` only those that
         were given up, with ``channel`` only those of that channel."""
         return await undelivered_messages(self._world, dead=dead, limit=limit, channel=channel)
@@ -646,7 +646,7 @@ class BookingPayments:
         """Who asked for what and what came of it, newest first; of one booking where its id is given."""
         return await self._world.storage.read(lambda uow: uow.audit.latest(limit, booking_id))
 
-    # --- for whoever runs the house
+    # --- for operators
 
     async def figures(self, since: datetime) -> Figures:
         """Rates, money, times and what is open, since then."""
