@@ -98,7 +98,7 @@ class OverviewContract:
             return [
                 *await told.tallies([YESTERDAY, TODAY]),
                 *await told.moved([YESTERDAY, TODAY]),
-                *await told.deliveries(LONG_AGO, 10),
+                *await told.received_webhooks(LONG_AGO, 10),
                 *await told.watched(10),
                 *await told.held(10),
                 *await told.reports(10),
@@ -231,14 +231,14 @@ class OverviewContract:
     async def test_deliveries_come_without_bodies_newest_first(self, storage: Storage) -> None:
         await _receive(storage, InboxStatus.PROCESSED, InboxStatus.FAILED, InboxStatus.IGNORED)
 
-        found = await storage.read(lambda uow: uow.overview.deliveries(LONG_AGO, 2))
+        found = await storage.read(lambda uow: uow.overview.received_webhooks(LONG_AGO, 2))
         assert [each.status for each in found] == [InboxStatus.IGNORED, InboxStatus.FAILED]
         assert found[0].created_at == NOW
 
     async def test_older_deliveries_are_left_out(self, storage: Storage) -> None:
         await _receive(storage, InboxStatus.PROCESSED, InboxStatus.PROCESSED)
 
-        found = await storage.read(lambda uow: uow.overview.deliveries(NOW + timedelta(seconds=2), 10))
+        found = await storage.read(lambda uow: uow.overview.received_webhooks(NOW + timedelta(seconds=2), 10))
         assert [each.received_at for each in found] == [NOW + timedelta(seconds=2)]
 
     async def test_webhooks_are_paged_newest_first(self, storage: Storage) -> None:

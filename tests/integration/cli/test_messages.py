@@ -40,7 +40,7 @@ async def dead_letters(database_url: str) -> list[str]:
 
     async def give_up(uow: UnitOfWork) -> list[str]:
         first, *others = await uow.outbox.undelivered(dead=False, limit=10)
-        await uow.outbox.put_off(evolve(first, tries=18, dead_at=NOW, error="the receiver answered 500"))
+        await uow.outbox.reschedule(evolve(first, tries=18, dead_at=NOW, error="the receiver answered 500"))
         return [first.message.id, *(each.message.id for each in others)]
 
     ids = await storage.transact(give_up)

@@ -21,7 +21,7 @@ async def test_no_booking_is_claimed_twice(storage: SqlStorage) -> None:
 
     async def claim() -> None:
         until = NOW + timedelta(minutes=1)
-        while found := await storage.transact(lambda uow: uow.outbox.claim(CHANNEL, NOW, until, 3, past_dead=False)):
+        while found := await storage.transact(lambda uow: uow.outbox.claim(CHANNEL, NOW, until, 3, skip_dead=False)):
             claimed.extend(each.message.id for each in found)
 
     async with anyio.create_task_group() as tasks:

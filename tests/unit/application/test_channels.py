@@ -12,7 +12,7 @@ from booking_payments.application.world import Attached, DeliveryConfig, Payment
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.retry import RetryPolicy
-from booking_payments.ports.publisher import Message, NotTaken, Publisher
+from booking_payments.ports.publisher import DeliveryFailed, Message, Publisher
 from booking_payments.testing.kit import CHANNEL, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking
 
@@ -28,7 +28,7 @@ class Receiver:
 
     async def publish(self, message: Message) -> None:
         if self.down:
-            raise NotTaken("the receiver answered 500")
+            raise DeliveryFailed("the receiver answered 500")
         self.types.append(message.type)
 
 

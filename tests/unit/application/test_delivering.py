@@ -7,11 +7,11 @@ import anyio
 import attrs
 import pytest
 
-from booking_payments.adapters.memory.steps import side_by_side
+from booking_payments.adapters.memory.steps import gather_limited
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import DeliveryConfig, PaymentConfig
 from booking_payments.domain.retry import RetryPolicy
-from booking_payments.ports.publisher import Message, NotTaken
+from booking_payments.ports.publisher import DeliveryFailed, Message
 from booking_payments.testing.kit import CHANNEL, PaymentsTestKit
 from tests.payments import paid_booking
 
@@ -29,12 +29,12 @@ class Picky:
     async def publish(self, message: Message) -> None:
         self.asked.append(message.booking_id)
         if message.booking_id == self.refused:
-            raise NotTaken("the receiver answered 500")
+            raise DeliveryFailed("the receiver answered 500")
         self.taken.append((message.booking_id, message.sequence))
 
 
 def _told_by(kit: PaymentsTestKit, publisher: Picky, terms: DeliveryConfig | None = None) -> None:
-    world = attrs.evolve(kit.world, channels={CHANNEL: publisher}, side_by_side=side_by_side)
+    world = attrs.evolve(kit.world, channels={CHANNEL: publisher}, gather=gather_limited)
     kit.world = attrs.evolve(world, config=PaymentConfig(deliveries=terms or DeliveryConfig(retry=TWICE)))
     kit.payments = BookingPayments(kit.world)
 
@@ -96,7 +96,7 @@ async def test_messages_wait_behind_a_dead_letter_until_it_is_replayed(kit: Paym
 
 async def test_messages_pass_a_dead_letter_where_the_configuration_allows_it(kit: PaymentsTestKit) -> None:
     booking = (await paid_booking(kit)).id
-    _told_by(kit, picky := Picky(booking), DeliveryConfig(retry=TWICE, past_dead=True))
+    _told_by(kit, picky := Picky(booking), DeliveryConfig(retry=TWICE, skip_dead=True))
     await _give_up(kit)
     picky.refused = None
 

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway
-from booking_payments.application import expiring, operations, resolve
+from booking_payments.application import expiring, reading, resolve
 from booking_payments.application.bookings import EXPIRE_AT_ONCE, expire_bookings
 from booking_payments.application.callers import Caller
 from booking_payments.application.delivering import DELIVER_AT_ONCE, deliver_messages
@@ -24,7 +24,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Silent
 from booking_payments.ports.inbox import InboxFilter
-from booking_payments.ports.publisher import Message, NotTaken
+from booking_payments.ports.publisher import DeliveryFailed, Message
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import ANN, CHANNEL, PaymentsTestKit
 
@@ -103,7 +103,7 @@ async def test_payments_that_can_not_be_read_keep_no_other_from_being_settled(
     kit.clock.advance(timedelta(seconds=1))
     _, behind = await started(kit, "R-behind", timedelta(days=9))
     kit.clock.advance(timedelta(days=1))
-    real = operations.load
+    real = reading.load
 
     async def load(uow: Any, payment_id: str) -> Any:
         if payment_id in unreadable:
@@ -127,7 +127,7 @@ class Choosy:
 
     async def publish(self, message: Message) -> None:
         if message.booking_id in self.refused:
-            raise NotTaken("not today")
+            raise DeliveryFailed("not today")
         self.taken.append(message.booking_id)
 
 
