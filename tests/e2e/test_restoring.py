@@ -156,6 +156,8 @@ def _post(stripe: Sandbox, path: str, body: Mapping[str, str] | None = None) -> 
     assert answer.is_success, answer.text
 
 
+# By day on PostgreSQL, and the next test on SQLite; at night both on both.
+@pytest.mark.parametrize("place", ["postgresql", *(["sqlite"] if NIGHTLY else [])], indirect=True)
 @pytest.mark.timeout(300)
 def test_the_guide_leads_from_the_backup_to_the_end(
     place: Place, stripe: Sandbox, request: pytest.FixtureRequest

@@ -1,6 +1,7 @@
 """The examples that change their own rows by messages: once for each message, also when they are killed in between, run
 twice at once, or meet what they do not know. On SQLite, and on PostgreSQL in the database of the payments."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from booking_payments import Currency, Money, NewBooking, open_payments_sync
 from tests.examples.test_examples import ENV, EXAMPLES, running
 from tests.integration.postgres import Server
 
+NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 SERVE = [["-m", "uvicorn", "fastapi_messages:app", "--app-dir", str(EXAMPLES), "--port", "PORT"]]
 SETUP = """
 import os, signal, sys, time
@@ -144,6 +146,12 @@ def pay_and_cancel(settings: Mapping[str, str]) -> None:
                 payments.process_booking_payment(booking, "pm_card_visa")
 
 
+# Each framework and each database by day, and all four pairs at night.
+@pytest.mark.parametrize(
+    "place",
+    ["django on sqlite", "fastapi on postgresql", *(["django on postgresql", "fastapi on sqlite"] if NIGHTLY else [])],
+    indirect=True,
+)
 def test_killed_between_its_own_rows_and_its_commit_a_seat_is_changed_once(place: Place) -> None:
     place.run("catch_up(then(app.apply, dies))", status=-signal.SIGKILL)
     after_the_kill = place.seats()

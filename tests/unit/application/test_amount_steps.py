@@ -1,6 +1,7 @@
 """Currencies in which the gateway does not take every amount: what we compute is something that can be asked for."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -32,6 +33,19 @@ REPEATABLE = settings(
 )
 """Nothing is shrunk: a failure in every currency would take minutes to tell."""
 TAKEN = sorted(amounts.SUPPORTED & {currency.code for currency in Currency})
+NIGHTLY = os.environ.get("SIMULATION") == "nightly"
+
+
+def _one_of_each_kind() -> list[str]:
+    """The first currency of each kind: its decimal places, the multiple that Stripe takes, and the bounds of a charge."""
+    kinds: dict[tuple[int, ...], str] = {}
+    for code in TAKEN:
+        bounds = (amounts.minimum(code), amounts.maximum(code))
+        kinds.setdefault((Currency.of(code).exponent, amounts.MULTIPLES.get(code, 1), *bounds), code)
+    return sorted(kinds.values())
+
+
+TRIED = TAKEN if NIGHTLY else _one_of_each_kind()
 COARSE = ["bhd", "jod", "kwd", "mga", "omr", "tnd"]
 SHARES = st.decimals(0, 100, places=2)
 EMPTY = Refused("the balance does not cover it", code="balance_insufficient")
@@ -70,7 +84,7 @@ def kwd(text: str) -> Money:
 # --- refunds by policy -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", TAKEN)
+@pytest.mark.parametrize("code", TRIED)
 @REPEATABLE
 @given(st.data())
 def test_whatever_is_quoted_in_a_currency_is_refunded(code: str, data: st.DataObject) -> None:
@@ -236,7 +250,7 @@ FEES = st.builds(
 )
 
 
-@pytest.mark.parametrize("code", TAKEN)
+@pytest.mark.parametrize("code", TRIED)
 @REPEATABLE
 @given(st.data())
 def test_what_can_be_booked_can_be_paid_with_the_fee_on_top(code: str, data: st.DataObject) -> None:
