@@ -31,13 +31,13 @@ async def _pattern() -> str:
     return text
 
 
-def requests(intents: Sequence[str], first: int = 0) -> Iterator[bytes]:
-    """A request for each of ``intents``; events are numbered from ``first`` on."""
+def requests(intents: Sequence[str], first: int = 0, secret: str = SECRET) -> Iterator[bytes]:
+    """A request for each of ``intents``, signed with ``secret``; events are numbered from ``first`` on."""
     pattern = asyncio.run(_pattern())
     for number, intent_id in enumerate(intents, start=first):
         text = pattern.replace("@EVENT@", f"evt_bench{number:012d}").replace("@INTENT@", intent_id)
         body = text.replace("@CHARGE@", f"ch_bench{number:012d}").encode()
-        yield request(body, sign(body, SECRET, datetime.now(UTC)))
+        yield request(body, sign(body, secret, datetime.now(UTC)))
 
 
 def request(body: bytes, signature: str) -> bytes:

@@ -151,17 +151,17 @@ def _settings() -> Iterator[str]:
     yield "From the environment, or a `.env` file; the environment wins, and empty values count as unset. Each name may"
     yield f"have the prefix `{PREFIX}`: that name wins over the bare one, also when it is in the file and the bare"
     yield "one in the environment. What is wrong is named at the start, all of it at once. Secrets are never printed.\n"
-    for names, default, meaning in _rows_of_the_readme():
+    for names, default, meaning in _settings_rows():
         yield f"## {', '.join(names)}\n\n{_sentence(meaning)} Default: {default}.\n"
         rules = {field.alias: field for field in Settings.model_fields.values()}
         yield from _table("name", "value", "secret", rows=(_rule(name, rules[name]) for name in names))
 
 
-def _rows_of_the_readme() -> Iterator[tuple[list[str], str, str]]:
-    """Names, default and meaning; the README has the settings by what they are for."""
-    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Settings\n")[2].partition("\n## ")[0]
+def _settings_rows() -> Iterator[tuple[list[str], str, str]]:
+    """Names, default and meaning of each row of docs/settings.md."""
+    table = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
     for names, default, meaning in re.findall(r"^\| (`[A-Z].+?) \| (.+?) \| (.+) \|$", table, re.MULTILINE):
-        yield re.findall(r"`([A-Z_]+)`", names), default, re.sub(r"\]\(docs/", "](../", meaning)
+        yield re.findall(r"`([A-Z_]+)`", names), default, meaning.replace("](", "](../")
 
 
 def _sentence(text: str) -> str:

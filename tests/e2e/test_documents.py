@@ -1,4 +1,4 @@
-"""The documents beside the README: every block of code runs, or says why not; the commands that they name are there."""
+"""The README and the documents: every block of code runs or says why not, and each command that they name exists."""
 
 import asyncio
 import json
@@ -30,7 +30,6 @@ RUN = [each for each in BLOCKS if each.reason is None]
 PYTHON = [
     pytest.param(code, output, id=f"{page.stem}-{number}")
     for page in PAGES
-    if page.name != "README.md"
     for number, (code, output) in enumerate(
         re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", page.read_text(), re.DOTALL | re.MULTILINE)
     )
@@ -45,7 +44,7 @@ COMMANDS = sorted(
 )
 
 ELSEWHERE = {
-    "python": "here, and in test_readme.py",
+    "python": "here",
     "py": "tests/integration/test_testing_guide.py and tests/integration/http/test_token_recipes.py",
     "js": "tests/integration/http/test_token_recipes.py",
     "php": "tests/integration/http/test_token_recipes.py, where PHP is installed",

@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 from booking_payments.application.callers import Caller
 from booking_payments.application.paying import read_now
 from booking_payments.application.pricing import price_now
+from booking_payments.application.reading import current_payment
 from booking_payments.application.refunding import denied_to_customer
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
@@ -18,7 +19,7 @@ from booking_payments.domain.declines import Decline
 from booking_payments.domain.events import Purpose
 from booking_payments.domain.fees import FeeBreakdown
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import Payment, payment_of_booking
+from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy
 from booking_payments.ports.unit_of_work import UnitOfWork
 
@@ -106,7 +107,7 @@ async def look_at_checkout(world: World, booking_id: str, caller: Caller) -> Che
 
     async def work(uow: UnitOfWork) -> Checkout:
         booking = caller.require(await uow.bookings.get(booking_id))
-        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
+        payment = await current_payment(uow, booking_id)
         handover = await uow.payments.handover(payment.id) if payment else None
         now = world.clock.now()
         payability = booking.payability(now)

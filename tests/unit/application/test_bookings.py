@@ -22,7 +22,7 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
-from tests.payments import paid_booking, pay, pay_in_browser, payment_of
+from tests.payments import die_while_paying, lose_answer, paid_booking, pay, pay_in_browser, payment_of
 
 
 async def _status(kit: PaymentsTestKit, booking_id: str) -> BookingStatus:
@@ -298,6 +298,28 @@ async def test_a_booking_is_neither_canceled_nor_expired_while_a_call_is_in_flig
     await pay(kit, booking)
 
     assert (refused, await _status(kit, booking.id)) == (["pending"], BookingStatus.CONFIRMED)
+
+
+async def test_a_cancellation_settles_the_call_of_a_process_that_has_died(kit: PaymentsTestKit) -> None:
+    booking = await die_while_paying(kit)
+    kit.clock.advance(kit.world.config.lease)
+
+    await kit.payments.cancel_booking(booking.id, refund=RefundOnCancel.FULL)
+
+    payment = await payment_of(kit, booking)
+    assert (await _status(kit, booking.id), payment.operation) == (BookingStatus.CANCELED, None)
+    assert (payment.captured, payment.owed.amount.minor) == (payment.refunded, 0)
+
+
+async def test_a_cancellation_after_a_call_with_an_unknown_outcome_changes_nothing(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after")
+    kit.stripe.faults.script("GET /v1/payment_intents", "timeout_before", times=99)
+    kit.stripe.faults.script("POST /v1/payment_intents", "timeout_before", times=99)
+
+    with pytest.raises(AlreadyUnderWay):
+        await kit.payments.cancel_booking(booking_id)
+
+    assert await _status(kit, booking_id) is BookingStatus.PENDING
 
 
 async def test_one_customer_may_keep_so_many_unpaid_holds_and_no_more(storage: Storage) -> None:

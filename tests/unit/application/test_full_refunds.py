@@ -168,6 +168,15 @@ async def test_with_the_setting_off_the_booking_stays() -> None:
     assert await status(kit, booking) is BookingStatus.CONFIRMED
 
 
+async def test_with_the_setting_off_a_full_refund_in_the_dashboard_leaves_the_booking_confirmed() -> None:
+    kit = PaymentsTestKit(config=PaymentConfig(full_refund_cancels=False))
+    booking = await paid(kit)
+
+    await in_dashboard(kit, booking, 100_00)
+
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
+
+
 async def test_all_that_a_tier_gives_is_no_full_refund() -> None:
     kit = PaymentsTestKit()
     half = RefundPolicy(tiers=(RefundTier(hours_before=0, percent=Decimal(50)),))

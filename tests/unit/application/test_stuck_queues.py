@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway
-from booking_payments.application import expiring, operations, resolve
+from booking_payments.application import expiring, reading, resolve
 from booking_payments.application.bookings import EXPIRE_AT_ONCE, expire_bookings
 from booking_payments.application.callers import Caller
 from booking_payments.application.delivering import DELIVER_AT_ONCE, deliver_messages
@@ -103,7 +103,7 @@ async def test_payments_that_can_not_be_read_keep_no_other_from_being_settled(
     kit.clock.advance(timedelta(seconds=1))
     _, behind = await started(kit, "R-behind", timedelta(days=9))
     kit.clock.advance(timedelta(days=1))
-    real = operations.load
+    real = reading.load
 
     async def load(uow: Any, payment_id: str) -> Any:
         if payment_id in unreadable:
