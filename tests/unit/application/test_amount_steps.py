@@ -37,7 +37,7 @@ NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 
 
 def _one_of_each_kind() -> list[str]:
-    """The first currency of each kind: its decimal places, the multiple that Stripe takes, and the bounds of a charge."""
+    """The first currency of each kind: decimal places, the multiple that Stripe takes, and the bounds of a charge."""
     kinds: dict[tuple[int, ...], str] = {}
     for code in TAKEN:
         bounds = (amounts.minimum(code), amounts.maximum(code))
