@@ -24,7 +24,7 @@ from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
 from booking_payments.ports.payments import Handover, Watch
-from booking_payments.ports.publisher import Delivery, Message
+from booking_payments.ports.publisher import Message, MessageDelivery
 
 Row = Mapping[str, Any] | RowMapping
 Values = dict[str, Any]
@@ -396,13 +396,13 @@ def numbered_message_from(row: Row) -> Message:
     return evolve(message_from(row), cursor=str(row["number"]))
 
 
-def delivery_from(row: Row) -> Delivery:
+def delivery_from(row: Row) -> MessageDelivery:
     """What became so far of the message in a row."""
     names = ("channel", "tries", "next_try_at", "dead_at", "error")
-    return Delivery(message=message_from(row), **{name: row[name] for name in names})
+    return MessageDelivery(message=message_from(row), **{name: row[name] for name in names})
 
 
-def delivery_values(delivery: Delivery) -> Values:
+def delivery_values(delivery: MessageDelivery) -> Values:
     """What becomes of a message, and which one it is."""
     return {
         "its_id": delivery.message.id,
