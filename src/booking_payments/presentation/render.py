@@ -217,7 +217,7 @@ def quote(entity: RefundQuote) -> QuoteAnswer:
 
 SHOWN: Final[Mapping[type, str]] = {
     ev.PaymentStarted: "payment_id booking_id booking_reference customer_id booking_amount breakdown fee_policy "
-    "refund_policy event_starts_at capture_method max_attempts gateway amount_step",
+    "refund_policy event_starts_at capture_method max_attempts gateway amount_step refund_grace_until",
     ev.OperationIntended: "purpose",
     ev.OutcomeLeftUnknown: "reason stored_error",
     ev.CallNotFound: "begun_at",
@@ -258,6 +258,8 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.DisputeFundsMoved: "dispute_id withdrawn",
     ev.BookingConfirmed: "",
     ev.BookingReleased: "status reason promised",
+    ev.BookingAmended: "changed amount_before amount event_starts_at reduced given_back",
+    ev.Overcaptured: "reduced given_back",
     ev.LatePaymentDecided: "booking_status",
     ev.DriftFound: "",
 }

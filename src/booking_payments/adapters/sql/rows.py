@@ -34,6 +34,21 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
+@frozen(kw_only=True)
+class _Content:
+    """What of a booking may change and needs no column of its own."""
+
+    items: tuple[Item, ...] = ()
+    metadata: Mapping[str, str] = field(factory=dict)
+    expiry_follows_event: bool = False
+    refund_grace_until: datetime | None = None
+    registered_as: str | None = None
+    amended_by: str | None = None
+
+
+_NO_CONTENT: Final = _Content()
+
+
 def booking_values(booking: Booking) -> Values:
     """The columns of a booking's row."""
     policy = booking.refund_policy
@@ -41,25 +56,40 @@ def booking_values(booking: Booking) -> Values:
         "id": booking.id,
         "reference": booking.reference,
         "customer_id": booking.customer_id,
-        "amount_minor": booking.amount.minor,
         "currency": booking.amount.currency.code,
-        "event_starts_at": booking.event_starts_at,
-        "expires_at": booking.expires_at,
         "refund_policy": to_json(policy, RefundPolicy) if policy else None,
+        "event_id": booking.event_id,
         **booking_changes(booking),
-        "details": to_json(booking.details, BookingDetails) if booking.details != NO_DETAILS else None,
         "created_at": booking.created_at,
     }
 
 
 def booking_changes(booking: Booking) -> Values:
     """The columns that change with the booking."""
-    return {"status": booking.status.value, "end_reason": booking.end_reason.value if booking.end_reason else None}
+    content = _Content(
+        items=booking.items,
+        metadata=booking.metadata,
+        expiry_follows_event=booking.expiry_follows_event,
+        refund_grace_until=booking.refund_grace_until,
+        registered_as=booking.registered_as,
+        amended_by=booking.amended_by,
+    )
+    return {
+        "status": booking.status.value,
+        "end_reason": booking.end_reason.value if booking.end_reason else None,
+        "amount_minor": booking.amount.minor,
+        "event_starts_at": booking.event_starts_at,
+        "expires_at": booking.expires_at,
+        "version": booking.version,
+        "details": to_json(booking.details, BookingDetails) if booking.details != NO_DETAILS else None,
+        "content": to_json(content, _Content) if content != _NO_CONTENT else None,
+    }
 
 
 def booking_from(row: Row) -> Booking:
     """The booking in a row."""
     policy = row["refund_policy"]
+    content = from_json(row["content"], _Content) if row["content"] else _NO_CONTENT
     return Booking(
         id=row["id"],
         reference=row["reference"],
@@ -72,6 +102,14 @@ def booking_from(row: Row) -> Booking:
         details=from_json(row["details"], BookingDetails) if row["details"] else NO_DETAILS,
         created_at=row["created_at"],
         end_reason=EndReason(row["end_reason"]) if row["end_reason"] else None,
+        event_id=row["event_id"],
+        version=row["version"],
+        items=content.items,
+        metadata=content.metadata,
+        expiry_follows_event=content.expiry_follows_event,
+        refund_grace_until=content.refund_grace_until,
+        registered_as=content.registered_as,
+        amended_by=content.amended_by,
     )
 
 
@@ -79,10 +117,8 @@ def booking_from(row: Row) -> Booking:
 class _Terms:
     """What of a payment never changes."""
 
-    booking_amount: Money
     fee_policy: FeePolicy
     refund_policy: RefundPolicy
-    event_starts_at: datetime
     capture_method: CaptureMethod
     max_attempts: int
     amount_step: int = 1
@@ -92,6 +128,8 @@ class _Terms:
 class _State:
     """What of a payment changes and needs no column of its own."""
 
+    booking_amount: Money
+    event_starts_at: datetime
     breakdown: FeeBreakdown
     authorized: Money
     attempts: tuple[Attempt, ...]
@@ -112,11 +150,15 @@ class _State:
     lost: tuple[LostCall, ...] = ()
     attached: str | None = None
     burnt: tuple[BurntMethod, ...] = ()
+    refund_grace_until: datetime | None = None
+    reduced: Money | None = None
+    reduced_back: Money | None = None
+    intent_price: Money | None = None
 
 
 # fmt: off
 _TERMS: Final = (
-    "booking_amount", "fee_policy", "refund_policy", "event_starts_at", "capture_method", "max_attempts", "amount_step",
+    "fee_policy", "refund_policy", "capture_method", "max_attempts", "amount_step",
 )
 # fmt: on
 
@@ -127,6 +169,8 @@ _NONE: Final = msgspec.Raw(b"null")
 def payment_values(payment: Payment) -> Values:
     """The columns that change with the payment."""
     state = _State(
+        booking_amount=payment.booking_amount,
+        event_starts_at=payment.event_starts_at,
         breakdown=payment.breakdown,
         authorized=payment.authorized,
         attempts=payment.attempts,
@@ -147,10 +191,15 @@ def payment_values(payment: Payment) -> Values:
         lost=payment.lost,
         attached=payment.attached,
         burnt=payment.burnt,
+        refund_grace_until=payment.refund_grace_until,
+        reduced=payment.reduced or None,
+        reduced_back=payment.reduced_back or None,
+        intent_price=payment.intent_price,
     )
     return {
         "status": payment.status.value,
         "intent_id": payment.intent_id,
+        "amount_minor": payment.amount.minor,
         "captured_minor": payment.captured.minor,
         "refunded_minor": payment.refunded.minor,
         "refund_pending_minor": payment.refund_pending.minor,
@@ -172,7 +221,6 @@ def new_payment_values(payment: Payment) -> Values:
         "reference": payment.booking_reference,
         "customer_id": payment.customer_id,
         "gateway": payment.gateway,
-        "amount_minor": payment.amount.minor,
         "currency": payment.amount.currency.code,
         "created_at": payment.created_at,
         "terms": to_json(terms, _Terms),
@@ -188,6 +236,7 @@ def _terms_from(text: str) -> _Terms:
 def payment_from(row: Row) -> Payment:
     """The payment in a row."""
     terms, state = _terms_from(row["terms"]), from_json(row["state"], _State)
+    zero = Money.zero(Currency.of(row["currency"]))
     return Payment(
         id=row["id"],
         booking_id=row["booking_id"],
@@ -200,10 +249,10 @@ def payment_from(row: Row) -> Payment:
         version=row["version"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
-        booking_amount=terms.booking_amount,
+        booking_amount=state.booking_amount,
         fee_policy=terms.fee_policy,
         refund_policy=terms.refund_policy,
-        event_starts_at=terms.event_starts_at,
+        event_starts_at=state.event_starts_at,
         capture_method=terms.capture_method,
         max_attempts=terms.max_attempts,
         amount_step=terms.amount_step,
@@ -227,6 +276,10 @@ def payment_from(row: Row) -> Payment:
         lost=state.lost,
         attached=state.attached,
         burnt=state.burnt,
+        refund_grace_until=state.refund_grace_until,
+        reduced=state.reduced or zero,
+        reduced_back=state.reduced_back or zero,
+        intent_price=state.intent_price,
     )
 
 
