@@ -81,8 +81,8 @@ async def test_one_payment_that_can_not_be_read_hides_no_other(house: House, sto
 async def test_the_inbox_of_the_first_schema_is_kept(house: House, storage: SqlStorage) -> None:
     await _run(
         storage,
-        "INSERT INTO bp_inbox (event_id, type, status, received_at, tries, body) "
-        "VALUES ('evt_old', 'x', 'processed', :at, 1, '{}')",
+        "INSERT INTO bp_inbox (event_id, type, gateway, status, received_at, tries, body) "
+        "VALUES ('evt_old', 'x', 'stripe', 'processed', :at, 1, '{}')",
         at=_stored(storage, datetime(2026, 1, 1, tzinfo=UTC)),
     )
 

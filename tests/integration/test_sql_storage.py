@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 import pytest
-from sqlalchemy import Select, TextClause, create_engine, event, select, text
+from sqlalchemy import Engine, Select, TextClause, create_engine, event, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from booking_payments.adapters.gateways.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
@@ -122,8 +123,8 @@ async def test_the_database_refuses_what_can_not_be(storage: SqlStorage, change:
     await _paid(storage)
     await _run(
         storage,
-        "INSERT INTO bp_inbox (event_id, type, status, received_at, tries, body) "
-        "VALUES ('evt_1', 'x', 'received', '2026-01-01T00:00:00.000000Z', 1, '{}')",
+        "INSERT INTO bp_inbox (event_id, type, gateway, status, received_at, tries, body) "
+        "VALUES ('evt_1', 'x', 'stripe', 'received', '2026-01-01T00:00:00.000000Z', 1, '{}')",
     )
 
     with pytest.raises(IntegrityError):
@@ -295,8 +296,7 @@ def test_the_migrated_schema_is_the_one_that_the_code_knows(empty_url: str) -> N
     from alembic.migration import MigrationContext
 
     migrate(empty_url)
-    url = normalize_url(empty_url)
-    engine = create_engine(url.set(drivername="sqlite") if url.get_backend_name() == "sqlite" else url)
+    engine = _engine(empty_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"include_name": _is_ours, "version_table": VERSION_TABLE}
@@ -308,6 +308,65 @@ def test_the_migrated_schema_is_the_one_that_the_code_knows(empty_url: str) -> N
         "of those who bring tables of their own"
     )
     assert differences == []
+
+
+def test_columns_constraints_and_indexes_of_the_migration_are_those_of_the_tables(
+    empty_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """``compare_metadata`` sees neither CHECK constraints nor the conditions of partial indexes."""
+    migrate(empty_url)
+    migrated = _engine(empty_url)
+    if migrated.dialect.name == "sqlite":
+        created = create_engine(f"sqlite:///{tmp_path / 'created.db'}")
+    else:
+        created = _engine(request.getfixturevalue("empty_postgres"))
+    metadata.create_all(created)
+
+    assert _described(migrated) == _described(created)
+    migrated.dispose()
+    created.dispose()
+
+
+@pytest.fixture
+def empty_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A second PostgreSQL database without any schema."""
+    with request.getfixturevalue("postgres_server").database() as url:
+        yield url
+
+
+def _engine(url: str) -> Engine:
+    parsed = normalize_url(url)
+    return create_engine(parsed.set(drivername="sqlite") if parsed.get_backend_name() == "sqlite" else parsed)
+
+
+def _described(engine: Engine) -> dict[str, dict[str, list[str]]]:
+    """What the database says about each table of ours, as text without the order of constraints and indexes."""
+    seen = inspect(engine)
+    described = {
+        table: {
+            "columns": [
+                f"{each['name']} {each['type']} null={each['nullable']} default={each['default']}"
+                for each in seen.get_columns(table)
+            ],
+            "primary key": [str(seen.get_pk_constraint(table))],
+            "unique": sorted(str(each) for each in seen.get_unique_constraints(table)),
+            "foreign keys": sorted(str(each) for each in seen.get_foreign_keys(table)),
+            "checks": sorted(f"{each['name']}: {each['sqltext']}" for each in seen.get_check_constraints(table)),
+            "indexes": sorted(str({**each, "dialect_options": _options(each)}) for each in seen.get_indexes(table)),
+        }
+        for table in metadata.tables
+    }
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            for name, strict in connection.exec_driver_sql("SELECT name, strict FROM pragma_table_list").all():
+                if name in described:
+                    described[name]["strict"] = [str(strict)]
+    return described
+
+
+def _options(index: Any) -> dict[str, str]:
+    """The conditions of an index as text: two reflected conditions are never equal as values."""
+    return {name: str(value) for name, value in index.get("dialect_options", {}).items()}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 - one payment per intent, one operation per idempotency key;
 - at most one payment that holds its booking (``bp_payments_one_holds_booking``);
 - amounts in range, refunds never above what was captured;
-- journal, postings and audit only ever grow (triggers in the migrations);
+- rows of journal, postings and audit are never changed or deleted (triggers in the migration);
 - a column holds its type only, on SQLite too (``sqlite_strict``).
 
 All names of tables and indexes begin with ``bp_``: SQLite has no schemas, and its file may be another application's
@@ -155,7 +155,7 @@ payments = Table(
     Column("booking_id", Text, ForeignKey("bp_bookings.id"), nullable=False, info=_FIXED),
     Column("reference", Text, nullable=False, info=_FIXED),
     Column("customer_id", Text, nullable=False, info=_FIXED),
-    Column("gateway", Text, nullable=False, server_default="unknown", info=_FIXED),
+    Column("gateway", Text, nullable=False, info=_FIXED),
     Column("status", Text, nullable=False),
     Column("intent_id", Text, unique=True),
     Column("amount_minor", BigInt, nullable=False),
@@ -269,7 +269,7 @@ inbox = Table(
     Column("id", BigInt, primary_key=True, autoincrement=True),
     Column("event_id", Text, nullable=False),
     Column("type", Text, nullable=False),
-    Column("gateway", Text, nullable=False, server_default="unknown", info=_FIXED),
+    Column("gateway", Text, nullable=False, info=_FIXED),
     Column("status", Text, nullable=False),
     Column("object_id", Text),
     Column("received_at", UtcTime, nullable=False),
@@ -306,7 +306,7 @@ installation = Table(
     Column("id", Text, primary_key=True),
     sqlite_strict=True,
 )
-"""One row, made by the migration: what tells this installation from others on the same account of the gateway."""
+"""One row, written by the migration: the id that tells this installation from others on the same gateway account."""
 
 answers = Table(
     "bp_answers",

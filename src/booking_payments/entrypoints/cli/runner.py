@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -51,6 +50,8 @@ def extra_or_fail(name: str, command: str) -> Iterator[None]:
 
 def run_with_services(settings: Settings, work: Callable[[Services], Awaitable[T]]) -> T:
     """Do ``work`` with the services of ``settings``, whose database must be ready."""
+    import asyncio
+
     from sqlalchemy.exc import DBAPIError
 
     from booking_payments.domain.errors import PaymentError
