@@ -110,6 +110,8 @@ class PayPalGateway:
 
     async def update_intent(self, instruction: ask.UpdateIntent, idempotency_key: str) -> IntentReport:
         _require_method(instruction.payment_method_id)
+        if instruction.amount is not None:  # the order is canceled then, and a new one made
+            raise Refused("the amount of an order does not change", code="amount_fixed", param="amount")
         return await self.retrieve_intent(instruction.intent_id)
 
     async def confirm_intent(self, instruction: ask.ConfirmIntent, idempotency_key: str) -> IntentReport:

@@ -1,5 +1,6 @@
 """Refunding a payment, quoting what a refund would give, and settling debts without a refund."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from attrs import evolve, frozen
@@ -15,10 +16,16 @@ from booking_payments.application.webhooks import take_in
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking
-from booking_payments.domain.errors import AlreadyUnderWay, NotFound, PaymentError, RefusedByRule
+from booking_payments.domain.amendments import (
+    amendment_of,
+    refunding_items,
+    require_amendable,
+    without_items,
+)
+from booking_payments.domain.booking import Booking, ItemCount
+from booking_payments.domain.errors import AlreadyUnderWay, InvalidInput, NotFound, PaymentError, RefusedByRule
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund, payment_of_booking
-from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundQuote, RefundReason
+from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundOnCancel, RefundQuote, RefundReason
 from booking_payments.domain.texts import require_note
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import CommitLost, StorageConflict
@@ -62,16 +69,19 @@ class RefundRequest:
         note: free text for our own books, 500 characters at most; it is not sent to the gateway.
         override: pass over the tiers, the event's start and, for a part of the money, an open inquiry. For operators
             only, and with a ``note``.
+        items: units of the booking's items instead of an ``amount``; the tiers apply to each.
     """
 
     amount: AmountInput = None
     reason: RefundReason = RefundReason.REQUESTED_BY_CUSTOMER
     note: str | None = None
     override: bool = False
+    items: tuple[ItemCount, ...] = ()
 
     def require_allowed(self, caller: Caller) -> None:
         """Raise ``RefusedByRule`` for what this caller may not ask, ``InvalidInput`` for a note that is too long."""
         require_note(self.note)
+        _require_one(self.amount, self.items)
         is_owner = caller.customer_id is not None
         if is_owner and self.reason is not RefundReason.REQUESTED_BY_CUSTOMER:
             raise RefusedByRule("customers may only give the reason requested_by_customer", code="reason_not_allowed")
@@ -80,23 +90,38 @@ class RefundRequest:
             raise RefusedByRule("an override needs a note that says why", code="note_required")
 
 
+def _require_one(amount: AmountInput, items: Sequence[ItemCount]) -> None:
+    if amount is not None and items:
+        raise InvalidInput("give an amount or items, not both")
+
+
 def _require_override_allowed(caller: Caller, override: bool) -> None:
     if override and caller.customer_id is not None:
         raise RefusedByRule("only operators may pass over the refund rules", code="override_not_allowed")
 
 
 async def quote_refund(
-    world: World, target: RefundTarget, caller: Caller, *, amount: AmountInput, override: bool = False
+    world: World,
+    target: RefundTarget,
+    caller: Caller,
+    *,
+    amount: AmountInput,
+    items: Sequence[ItemCount] = (),
+    override: bool = False,
 ) -> RefundQuote:
-    """What refunding ``amount`` (None: all that can come back) would give now. Moves nothing."""
+    """What refunding ``amount`` (None: all that can come back), or ``items``, would give now. Moves nothing."""
     _require_override_allowed(caller, override)
+    _require_one(amount, items)
 
-    async def work(uow: UnitOfWork) -> tuple[Payment, QuoteReason | None]:
+    async def work(uow: UnitOfWork) -> tuple[Payment, QuoteReason | None, Booking]:
         booking_id = await target.booking_of(uow)
         booking = caller.require(await uow.bookings.get(booking_id))
-        return await target.payment_of(uow, booking_id), _denied(world, booking, caller)
+        return await target.payment_of(uow, booking_id), _denied(world, booking, caller), booking
 
-    payment, denied = await world.storage.read(work)
+    payment, denied, booking = await world.storage.read(work)
+    if items:
+        now = world.clock.now()
+        return decisions.quote_items(booking, payment, now, items, override=override, denied=denied)
     wanted = amount_in(world, amount, payment)
     return decisions.quote(payment, world.clock.now(), wanted, override=override, denied=denied)
 
@@ -109,6 +134,9 @@ def _denied(world: World, booking: Booking, caller: Caller) -> QuoteReason | Non
 def denied_to_customer(world: World, booking: Booking) -> QuoteReason | None:
     """Why the customer of ``booking`` may ask for no refund of it; None when they may."""
     allowed = booking.details.customer_refunds or world.config.customer_refunds
+    grace = booking.refund_grace_until
+    if grace is not None and world.clock.now() < grace:
+        return None  # the event was moved: customers decide by themselves until then
     return QuoteReason.REFUNDED_BY_ORGANIZER if allowed is CustomerRefunds.NONE else None
 
 
@@ -180,6 +208,8 @@ async def _begin(
             return payment
         await require_turn(world, uow, booking_id, caller)
         recorder = Recorder(world, uow, booking, payment, caller)
+        if request.items:
+            return await _begin_items(world, recorder, caller, request, holder)
         amount = amount_in(world, request.amount, payment)
         again = decisions.repeated(payment, caller.subject, amount, recorder.now)
         if again is not None:
@@ -205,6 +235,38 @@ async def _begin(
         return claim(recorder, operation, holder), new.id
 
     return await world.storage.transact(work, Subject(booking_id=booking_id))
+
+
+async def _begin_items(
+    world: World, recorder: Recorder, caller: Caller, request: RefundRequest, holder: str
+) -> tuple[Claimed, str] | RefundView:
+    """The refund of single items: it is promised with the seats in one transaction, so that no item goes back twice.
+
+    A customer gives the units up; without any left the booking is canceled.
+    """
+    booking, payment = recorder.booking, recorder.payment
+    require_amendable(booking)
+    denied, mode = _denied(world, booking, caller), RefundOnCancel.FULL if request.override else RefundOnCancel.POLICY
+    quoted = decisions.quote_items(
+        booking, payment, recorder.now, request.items, override=request.override, denied=denied
+    )
+    if not quoted.allowed:
+        raise quoted.reason.error()
+    asked = evolve(recorder.refund_request(request.note), reason=request.reason, override=request.override)
+    change = without_items(booking, request.items) if caller.customer_id is not None else None
+    if change is not None:
+        amendment = amendment_of(booking, change, refund=mode.value, by=caller.cause, now=recorder.now)
+        recorder.add(decisions.amend_paid(booking, payment, amendment, asked, recorder.new_ids))
+    elif caller.customer_id is not None:
+        recorder.cancel_with_refund(mode, recorder.now)
+    else:
+        amendment = refunding_items(booking, request.items, refund=mode.value, by=caller.cause)
+        recorder.add(decisions.amend_paid(booking, payment, amendment, asked, recorder.new_ids))
+    await recorder.save(holder=holder)
+    operation, new = recorder.payment.operation, _newest(payment, recorder.payment)
+    if operation is None:
+        return RefundView(payment=recorder.payment, refund=new)
+    return claim(recorder, operation, holder), new.id
 
 
 def _newest(before: Payment, after: Payment) -> Refund | DeferredRefund:

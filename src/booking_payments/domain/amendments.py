@@ -7,7 +7,7 @@ the booking's new content completely, so that it can be stored before a call to 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from attrs import evolve, field, fields, frozen
 
@@ -19,8 +19,10 @@ from booking_payments.domain.booking import (
     ItemCount,
     Payability,
     money_left,
+    require_details,
     require_items,
     require_metadata,
+    with_refunded,
     without_units,
 )
 from booking_payments.domain.errors import InvalidInput, NotPossibleNow, RefusedByRule
@@ -32,7 +34,7 @@ T = TypeVar("T")
 class Keep(Enum):
     """Marks a value of a change that stays as it is; None removes the value."""
 
-    KEEP = "keep"
+    KEEP = 0
 
 
 KEEP: Final = Keep.KEEP
@@ -56,15 +58,15 @@ class BookingChange:
     items: Sequence[Item] | Keep = KEEP
     event_starts_at: datetime | Keep = KEEP
     expires_at: datetime | Keep = KEEP
-    refund_grace_until: datetime | None | Keep = KEEP
+    refund_grace_until: datetime | Keep | None = KEEP
     metadata: Mapping[str, str] | Keep = KEEP
-    title: str | None | Keep = KEEP
-    description: str | None | Keep = KEEP
-    customer_email: str | None | Keep = field(default=KEEP, repr=False)
-    customer_name: str | None | Keep = field(default=KEEP, repr=False)
-    locale: str | None | Keep = KEEP
-    success_url: str | None | Keep = KEEP
-    cancel_url: str | None | Keep = KEEP
+    title: str | Keep | None = KEEP
+    description: str | Keep | None = KEEP
+    customer_email: str | Keep | None = field(default=KEEP, repr=False)
+    customer_name: str | Keep | None = field(default=KEEP, repr=False)
+    locale: str | Keep | None = KEEP
+    success_url: str | Keep | None = KEEP
+    cancel_url: str | Keep | None = KEEP
 
     @property
     def is_empty(self) -> bool:
@@ -111,6 +113,15 @@ class Amendment:
             registered_as=booking.registered_as or booking.content_digest,
             amended_by=self.by,
         )
+
+    def is_content_of(self, booking: Booking) -> bool:
+        """True when ``booking`` has this content."""
+        return not self.changed(booking)
+
+    @property
+    def is_free(self) -> bool:
+        """True when the booking costs nothing from now on."""
+        return not self.amount
 
     @property
     def money_left(self) -> Money:
@@ -164,7 +175,9 @@ def amendment_of(booking: Booking, change: BookingChange, *, refund: str, by: st
     expires_at, follows = _deadline(booking, change, starts_at, now)
     metadata = _kept(change.metadata, booking.metadata)
     require_metadata(metadata)
-    texts = {name: _kept(getattr(change, name), getattr(booking.details, name)) for name in _TEXTS}
+    texts: dict[str, Any] = {name: _kept(getattr(change, name), getattr(booking.details, name)) for name in _TEXTS}
+    details = evolve(booking.details, **texts)
+    require_details(details)
     return Amendment(
         amount=amount,
         items=items,
@@ -173,7 +186,7 @@ def amendment_of(booking: Booking, change: BookingChange, *, refund: str, by: st
         expiry_follows_event=follows,
         refund_grace_until=_kept(change.refund_grace_until, booking.refund_grace_until),
         metadata=dict(metadata),
-        details=evolve(booking.details, **texts),
+        details=details,
         refund=refund,
         by=by,
     )
@@ -187,6 +200,23 @@ def without_items(booking: Booking, given_up: Sequence[ItemCount]) -> BookingCha
     require_has_items(booking)
     left = without_units(booking.items, given_up)
     return BookingChange(items=left) if left else None
+
+
+def refunding_items(booking: Booking, named: Sequence[ItemCount], *, refund: str, by: str) -> Amendment:
+    """Return the amendment that records units as refunded; the booking keeps them. Raises as ``with_refunded``."""
+    require_has_items(booking)
+    return Amendment(
+        amount=booking.amount,
+        items=with_refunded(booking.items, named),
+        event_starts_at=booking.event_starts_at,
+        expires_at=booking.expires_at,
+        expiry_follows_event=booking.expiry_follows_event,
+        refund_grace_until=booking.refund_grace_until,
+        metadata=booking.metadata,
+        details=booking.details,
+        refund=refund,
+        by=by,
+    )
 
 
 def require_has_items(booking: Booking) -> None:
@@ -217,9 +247,7 @@ def _price(booking: Booking, change: BookingChange) -> tuple[Money, tuple[Item, 
     return price, items
 
 
-def _deadline(
-    booking: Booking, change: BookingChange, starts_at: datetime, now: datetime
-) -> tuple[datetime, bool]:
+def _deadline(booking: Booking, change: BookingChange, starts_at: datetime, now: datetime) -> tuple[datetime, bool]:
     """Return the new deadline and whether it follows the event's start.
 
     A deadline that was given stays, and never lies after the start.

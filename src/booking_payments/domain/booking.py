@@ -1,7 +1,7 @@
 """Booking: an order that is paid once, and the rule for when it may be paid."""
 
 import hashlib  # standard library: a digest recognizes the repetition of a registration
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
@@ -12,7 +12,16 @@ from booking_payments.domain.errors import InvalidInput, NotPossibleNow, Payment
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.money import Money, total
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy
-from booking_payments.domain.texts import rfc3339, rfc3339_or_none
+from booking_payments.domain.texts import (
+    require_email,
+    require_line,
+    require_locale,
+    require_text,
+    require_time_zone,
+    require_web_address,
+    rfc3339,
+    rfc3339_or_none,
+)
 
 
 class BookingStatus(Enum):
@@ -103,6 +112,25 @@ class BookingDetails:
 
 
 NO_DETAILS: Final = BookingDetails()
+
+
+def require_details(details: BookingDetails) -> None:
+    """Check the texts of a booking. Raises ``InvalidInput`` for the first one that is not allowed."""
+    for name in ("title", "customer_name", "statement_descriptor_suffix"):
+        _if_given(require_line, details, name)
+    for name in ("success_url", "cancel_url"):
+        _if_given(require_web_address, details, name)
+    _if_given(require_email, details, "customer_email")
+    _if_given(require_locale, details, "locale")
+    _if_given(require_time_zone, details, "time_zone")
+    require_text(details.description, "description")
+
+
+def _if_given(check: Callable[[str, str], str], details: BookingDetails, name: str) -> None:
+    value = getattr(details, name)
+    if value is not None:
+        check(value, name)
+
 
 MAX_ITEMS: Final = 100
 MAX_QUANTITY: Final = 10_000
@@ -247,7 +275,9 @@ def _by_id(items: Sequence[Item], named: Sequence[ItemCount], *, of_money: bool 
 
 
 def _given_back(item: Item, left: int) -> RefusedByRule:
-    return RefusedByRule(f"of the item {item.id} only {left} can be given back; it goes back once", code="item_given_back")
+    return RefusedByRule(
+        f"of the item {item.id} only {left} can be given back; it goes back once", code="item_given_back"
+    )
 
 
 def money_left(amount: Money, items: Sequence[Item]) -> Money:

@@ -6,12 +6,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from attrs import evolve, fields, frozen
+from attrs import evolve, field, fields, frozen
 from sqlalchemy import RowMapping
 
 from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_to_json, from_json, to_json
 from booking_payments.adapters.unit_of_work import StoredPayment
-from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus, EndReason
+from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus, EndReason, Item
 from booking_payments.domain.events import AuthorizationReleased, BurntMethod, DriftFound, Recorded
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Client

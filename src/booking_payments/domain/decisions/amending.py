@@ -202,7 +202,8 @@ def quote_items(
 ) -> RefundQuote:
     """Return the result that refunding units of the booking's items would have at ``now``: the tier's share of each.
 
-    Arguments as in ``quote``. Raises as ``with_refunded``; ``RefusedByRule`` (``no_items``) for a booking without items.
+    Arguments as in ``quote``. Raises as ``with_refunded``; ``RefusedByRule`` (``no_items``) for a booking without
+    items.
     """
     require_has_items(booking)
     after = with_refunded(booking.items, named)

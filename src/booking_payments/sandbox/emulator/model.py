@@ -119,6 +119,7 @@ class FakeStripe:
         deliver_in_process: bool = True,
         amount_digits: int = DEFAULT_DIGITS,
         refused_in_action: Collection[str] = (),
+        amount_in_action: bool = False,
         bank_pages: str | None = None,
     ) -> None:
         self.amount_digits = amount_digits
@@ -132,6 +133,7 @@ class FakeStripe:
             store=store,
             amount_digits=amount_digits,
             refused_in_action=frozenset(refused_in_action),
+            amount_in_action=amount_in_action,
             bank_pages=bank_pages,
         )
         self._account.load()

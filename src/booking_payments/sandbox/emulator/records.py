@@ -61,6 +61,7 @@ class Account:
     store: FakeStore | None
     amount_digits: int
     refused_in_action: frozenset[str] = frozenset()
+    amount_in_action: bool = False
     bank_pages: str | None = None
     faults: Faults = field(factory=Faults)
     agenda: list[tuple[int, int, str]] = field(factory=list)
