@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-from booking_payments.sandbox.emulator import Answer, Delivery, FakeStripe
+from booking_payments.sandbox.emulator import Answer, EventDelivery, FakeStripe
 from booking_payments.sandbox.http import api
 from booking_payments.sandbox.http.account import SandboxStripe
 from booking_payments.sandbox.http.messages import Reply, Request
@@ -59,7 +59,7 @@ class Judge:
     def hear_verb(self, _: FakeStripe, answer: Answer, *__: object, **___: object) -> None:
         self._note(f"verb {answer.status}", problems_of(answer.body) if answer.ok else problems_of_error(answer.body))
 
-    def hear_deliveries(self, model: FakeStripe, deliveries: list[Delivery], *_: object, **__: object) -> None:
+    def hear_deliveries(self, model: FakeStripe, deliveries: list[EventDelivery], *_: object, **__: object) -> None:
         """Deliveries are handed out again and again; each body is judged once."""
         for each in deliveries:
             body = (id(model), each.event_id, each.event["pending_webhooks"])

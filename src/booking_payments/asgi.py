@@ -15,7 +15,7 @@ from booking_payments.runtime.composition import build
 from booking_payments.runtime.extras import extra
 from booking_payments.runtime.logging import set_up_logging, speak_as_the_host_does
 from booking_payments.runtime.problems import Problem, SettingsError
-from booking_payments.runtime.process import collect_garbage_less, collecting_traces, end_with_parent, load_stripe_sdk
+from booking_payments.runtime.process import collect_garbage_less, collecting_traces, end_with_parent
 from booking_payments.runtime.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ def app() -> "Application":
     settings = load_settings()
     set_up_logging(settings)
     end_with_parent()
-    load_stripe_sdk(settings)
     return Application(settings)
 
 

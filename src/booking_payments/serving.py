@@ -17,7 +17,6 @@ from booking_payments.runtime.process import (
     collect_garbage_less,
     collecting_traces,
     listen,
-    load_stripe_sdk,
     new_event_loop,
     reserve,
 )
@@ -38,7 +37,6 @@ log = structlog.get_logger("booking_payments.serve")
 def run(host: str | None, port: int | None, workers: int | None, wait_s: int) -> None:
     """Serve until a signal ends it; what is None stands in the settings. Fails with one line where it cannot."""
     settings = settings_or_fail({"HOST": host, "PORT": port, "WORKERS": workers})
-    load_stripe_sdk(settings)
     with extra_or_fail("http", "serve"):
         from booking_payments.entrypoints.http import app, wire  # noqa: F401 - everything that serving needs
     listening = _listen(settings)

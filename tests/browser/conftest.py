@@ -67,7 +67,7 @@ async def customer(browser: Browser) -> AsyncIterator[Visitor]:
 
 @pytest.fixture
 async def operator(browser: Browser, shop: Shop) -> AsyncIterator[Visitor]:
-    """Somebody of the house at a desk, logged in."""
+    """A browser in which an operator is logged in."""
     async with visitor(browser) as arrived:
         await arrived.page.goto(f"{shop.address}/console/")
         await arrived.page.get_by_label("Operator token").fill(shop.operator)

@@ -241,7 +241,7 @@ def test_a_live_key_does_not_travel_in_the_open() -> None:
     assert refused(env, STRIPE_API_BASE="http://proxy.example") == ["STRIPE_API_BASE"]
 
 
-# --- the house's terms
+# --- the configuration of payments
 
 
 @pytest.mark.parametrize("value", ["NaN", "inf", "-0.01", "1", "1.5", "1e-2", "0,03", "3%", "0.03 x", "\u0660.\u0663"])

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from booking_payments.adapters.gateways.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.sql.clock import DatabaseClock
-from booking_payments.adapters.sql.database import Retry
+from booking_payments.adapters.sql.database import RestartTransaction
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import current, head, migrate
 from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
@@ -26,8 +26,8 @@ from booking_payments.ports.overview import Period
 from booking_payments.ports.payments import Watch
 from booking_payments.ports.schema_name import VERSION_TABLE
 from booking_payments.ports.storage import StorageConflict
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
-from booking_payments.testing.house import NOW
+from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.testing.kit import NOW
 from booking_payments.testing.overview_contract import OverviewContract
 from booking_payments.testing.payment_builder import booking, whole_life
 from booking_payments.testing.storage_contract import StorageContract, audit_record, store, stored
@@ -49,10 +49,10 @@ class GroupedStorage:
     def __init__(self, storage: SqlStorage) -> None:
         self._storage = storage
 
-    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
         return await self._storage.transact(work, about or OF_THE_CONTRACT)
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: TransactionBody[T]) -> T:
         return await self._storage.read(work)
 
 
@@ -143,7 +143,7 @@ async def test_a_conflict_is_begun_again_until_it_works(storage: SqlStorage) -> 
     async def work(uow: UnitOfWork) -> str:
         begun.append(1)
         if len(begun) < 3:
-            raise Retry
+            raise RestartTransaction
         return "done"
 
     assert (await storage.transact(work), len(begun)) == ("done", 3)
@@ -154,7 +154,7 @@ async def test_a_conflict_that_stays_is_told(storage: SqlStorage) -> None:
 
     async def work(uow: UnitOfWork) -> None:
         begun.append(1)
-        raise Retry
+        raise RestartTransaction
 
     with pytest.raises(StorageConflict):
         await storage.transact(work)

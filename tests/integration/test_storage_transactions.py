@@ -23,7 +23,7 @@ from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.storage import CommitLost, StorageDown
 from booking_payments.ports.unit_of_work import Subject, UnitOfWork
 from booking_payments.runtime import readiness
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking, whole_life
 from booking_payments.testing.storage_contract import PATIENCE_S, entry, store, stored
 from tests.integration.line import Line

@@ -6,15 +6,17 @@ process learns of it.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.operations import Claimed, Ended, carry_out, claim
+from booking_payments.application.command import BookingCommand, begin
+from booking_payments.application.operations import carry_out
 from booking_payments.application.pricing import require_chargeable
+from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
-from booking_payments.application.resolve import resolve_payment
-from booking_payments.application.resuming import earlier_run, require_turn
+from booking_payments.application.resuming import earlier_run
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
@@ -31,23 +33,11 @@ from booking_payments.domain.decisions import AmendmentDenial, PriceChange, Step
 from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, RefundRefused, RefusedByRule
 from booking_payments.domain.instructions import Replacement
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import Payment, payment_of_booking
+from booking_payments.domain.payment import Payment
 from booking_payments.domain.texts import require_reason
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 Change = Callable[[Booking], BookingChange]
-
-
-@attrs.frozen
-class _Begun:
-    """An amendment that was begun.
-
-    ``before`` is the booking before it; ``claimed`` is the operation to carry out, None if there is none.
-    """
-
-    before: Booking
-    amendment: Amendment | None
-    claimed: Claimed | None = None
 
 
 class _NothingLeft(Exception):  # noqa: N818 - no failure: the whole booking is given up instead
@@ -125,74 +115,62 @@ async def _amend(
     expected_version: int | None,
     refund: RefundOnCancel | None,
 ) -> Booking:
+    target = Target(booking_id=booking_id)
     await earlier_run(world, booking_id, caller)
-    begun = await _begin(world, booking_id, caller, change, expected_version, refund)
-    if isinstance(begun, Payment):
-        error = await resolve_payment(world, begun.id)
-        if error is not None:
-            raise error
-        begun = await _begin(world, booking_id, caller, change, expected_version, refund)
-    if isinstance(begun, Payment):
-        raise AlreadyUnderWay()
-    ended = await carry_out(world, begun.claimed, caller) if begun.claimed else Ended(None, None)
+    command = BookingCommand(
+        target=target,
+        caller=caller,
+        decide=partial(_decide, world, caller, change, expected_version, refund),
+        needs_payment=False,
+        waits=lambda recorder: not _is_done(recorder, caller),
+    )
+    begun = await begin(world, command)
+    ended = await carry_out(world, begun.claimed, caller) if begun.claimed is not None else None
 
     async def look(uow: UnitOfWork) -> tuple[Booking, Payment | None]:
         booking = caller.require(await uow.bookings.get(booking_id))
-        return booking, payment_of_booking(await uow.payments.of_booking(booking_id))
+        return booking, await target.find_payment(uow, booking_id)
 
     booking, payment = await world.storage.read(look)
-    if begun.amendment is None or begun.amendment.is_content_of(booking):
-        if payment is not None and payment.owed.amount > payment.owed_waiting and begun.claimed is not None:
+    error = ended.error if ended is not None else None
+    if begun.decided is None or begun.decided.is_content_of(booking):
+        if payment is not None and payment.owed.amount > payment.owed_waiting and ended is not None:
             raise RefundRefused("the booking is amended, but its refund was refused; the difference is owed")
         return booking
-    if isinstance(ended.error, OutcomeUnknown):
-        raise ended.error
+    if isinstance(error, OutcomeUnknown):
+        raise error
     if payment is not None and payment.status is PaymentStatus.SUCCEEDED:
         raise AmendmentDenial.ALREADY_PAID.error()
     if payment is not None and payment.status is PaymentStatus.PROCESSING:
         raise AmendmentDenial.PAYMENT_IN_FLIGHT.error()
-    raise ended.error or AlreadyUnderWay()
+    raise error or AlreadyUnderWay()
 
 
-async def _begin(
+def _is_done(recorder: Recorder, caller: Caller) -> bool:
+    """True when an earlier run of the same request has amended the booking."""
+    return caller.resumed and recorder.booking.amended_by == caller.cause
+
+
+def _decide(
     world: World,
-    booking_id: str,
     caller: Caller,
     change: Change,
     expected_version: int | None,
     refund: RefundOnCancel | None,
-) -> _Begun | Payment:
-    """Decide and record; returns the payment itself while an operation on it is in flight."""
-    holder = world.ids.new("run")
-
-    async def work(uow: UnitOfWork) -> _Begun | Payment:
-        booking = caller.require(await uow.bookings.lock(booking_id))
-        if caller.resumed and booking.amended_by == caller.cause:
-            return _Begun(booking, None)
-        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
-        _require_allowed(world, caller, booking, payment, refund)
-        require_version(booking, expected_version)
-        require_amendable(booking)
-        if payment is not None and payment.operation is not None:
-            return payment
-        await require_turn(world, uow, booking_id, caller)
-        recorder = Recorder(world, uow, booking, payment, caller)
-        amendment = amendment_of(
-            booking,
-            change(booking),
-            refund=(refund or RefundOnCancel.POLICY).value,
-            by=caller.cause,
-            now=recorder.now,
-        )
-        if not amendment.changed(booking):
-            return _Begun(booking, amendment)
-        _decide(world, recorder, amendment)
-        await recorder.save(holder=holder)
-        after = recorder.payment_or_none
-        operation = after.operation if after is not None else None
-        return _Begun(booking, amendment, claim(recorder, operation, holder) if operation else None)
-
-    return await world.storage.transact(work, Subject(booking_id=booking_id))
+    recorder: Recorder,
+) -> Amendment | None:
+    """Record the amendment, or the call that comes first. Returns it; None when an earlier run has recorded it."""
+    booking = recorder.booking
+    if _is_done(recorder, caller):
+        return None
+    _require_allowed(world, caller, booking, recorder.payment_or_none, refund)
+    require_version(booking, expected_version)
+    require_amendable(booking)
+    mode = refund or RefundOnCancel.POLICY
+    amendment = amendment_of(booking, change(booking), refund=mode.value, by=caller.cause, now=recorder.now)
+    if amendment.changed(booking):
+        _apply(world, recorder, amendment)
+    return amendment
 
 
 def _require_allowed(
@@ -207,7 +185,7 @@ def _require_allowed(
     decisions.require_cancelable_by_owner(booking, payment, world.clock.now())
 
 
-def _decide(world: World, recorder: Recorder, amendment: Amendment) -> None:
+def _apply(world: World, recorder: Recorder, amendment: Amendment) -> None:
     """Record the amendment, or the gateway call that has to be confirmed before it applies."""
     booking, payment = recorder.booking, recorder.payment_or_none
     step = decisions.step_of(booking, payment, amendment)

@@ -97,11 +97,6 @@ MESSAGE_TYPES: Final = tuple(_TYPES)
 """Every type of message that there is."""
 
 
-def meaning_of(kind: str) -> str:
-    """When messages of this type are sent."""
-    return _TYPES[kind][0]
-
-
 def message_schema(kind: str) -> Schema:
     """The JSON Schema of a message of this type. Raises ``KeyError`` for a type that there is not."""
     meaning, own = _TYPES[kind]

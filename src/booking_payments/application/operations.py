@@ -30,6 +30,7 @@ from booking_payments.application.gateway_call import (
     with_retries,
 )
 from booking_payments.application.intent_list import IntentList
+from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
 from booking_payments.application.refusals import told_to_caller
 from booking_payments.application.starting import begin_anew
@@ -38,7 +39,7 @@ from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, Payability
-from booking_payments.domain.errors import NotFound, OutcomeUnknown, PaymentError, TryAgainLater
+from booking_payments.domain.errors import OutcomeUnknown, PaymentError, TryAgainLater
 from booking_payments.domain.instructions import CancelIntent, CreateIntent, CreateRefund
 from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.refunds import RefundOnCancel
@@ -125,16 +126,6 @@ def claim(recorder: Recorder, operation: Operation, holder: str, *, resumed: boo
     return Claimed(
         payment=recorder.payment, booking=recorder.booking, operation=operation, holder=holder, resumed=resumed
     )
-
-
-async def load(uow: UnitOfWork, payment_id: str) -> tuple[Booking, Payment]:
-    """The payment with its booking locked. Raises ``NotFound``."""
-    seen = await uow.payments.get(payment_id)
-    booking = await uow.bookings.lock(seen.booking_id) if seen else None
-    payment = await uow.payments.get(payment_id) if booking else None
-    if booking is None or payment is None:
-        raise NotFound()
-    return booking, payment
 
 
 async def stands_alone(uow: UnitOfWork, payment: Payment) -> bool:

@@ -39,6 +39,7 @@ from booking_payments.application.figures import Figures, OpenDispute, days_back
 from booking_payments.application.idempotency import Marks, Memory, amount_asked, library_request, once
 from booking_payments.application.paying import AmountInput
 from booking_payments.application.progress import Progress, in_silence
+from booking_payments.application.reading import Target, journal, payment_status
 from booking_payments.application.reconcile import Reconciliation, reconcile
 from booking_payments.application.replaying import (
     Replayed,
@@ -72,7 +73,7 @@ from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.inbox import InboxEntry, InboxFilter
 from booking_payments.ports.payments import PaymentFilter, PaymentPage
-from booking_payments.ports.publisher import Delivery, Message
+from booking_payments.ports.publisher import Message, MessageDelivery
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.ports.webhooks import HeaderItems
 
@@ -381,7 +382,7 @@ class BookingPayments:
 
     async def payment_status(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
         """The booking's latest payment. Raises ``NotFound`` when none was started."""
-        return await paying.payment_status(self._world, booking_id, caller)
+        return await payment_status(self._world, booking_id, caller)
 
     async def checkout(
         self, booking_id: str, caller: Caller = BACKEND, *, ask: bool = False, anew: bool = False
@@ -405,7 +406,7 @@ class BookingPayments:
 
     async def journal(self, booking_id: str, caller: Caller = BACKEND) -> Sequence[Recorded]:
         """All facts of the booking's latest payment, oldest first."""
-        return await paying.journal(self._world, booking_id, caller)
+        return await journal(self._world, booking_id, caller)
 
     async def list_payments(
         self, which: PaymentFilter | None = None, *, cursor: str | None = None, limit: int = 20
@@ -436,14 +437,14 @@ class BookingPayments:
 
         With ``override`` it also names the rules that would be passed over.
         """
-        target = refunding.RefundTarget(booking_id=booking_id)
+        target = Target(booking_id=booking_id)
         return await refunding.quote_refund(self._world, target, caller, amount=amount, items=items, override=override)
 
     async def quote_refund_of_payment(
         self, payment_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None, override: bool = False
     ) -> RefundQuote:
         """The same for one payment by its id, which may not hold its booking any more."""
-        target = refunding.RefundTarget(payment_id=payment_id)
+        target = Target(payment_id=payment_id)
         return await refunding.quote_refund(self._world, target, caller, amount=amount, override=override)
 
     async def refund_payment(
@@ -464,7 +465,7 @@ class BookingPayments:
         unit is refunded once. ``override`` passes over the refund rules; it needs a ``note``, and customers may not use
         it.
         """
-        target = refunding.RefundTarget(booking_id=booking_id)
+        target = Target(booking_id=booking_id)
         request = refunding.RefundRequest(
             amount=amount, reason=reason, note=note, override=override, items=tuple(items)
         )
@@ -482,14 +483,14 @@ class BookingPayments:
         idempotency_key: str | None = None,
     ) -> RefundView:
         """The same for one payment by its id: late money whose own return failed, for example."""
-        target = refunding.RefundTarget(payment_id=payment_id)
+        target = Target(payment_id=payment_id)
         request = refunding.RefundRequest(amount=amount, reason=reason, note=note, override=override)
         booking_id = await self._world.storage.read(target.booking_of)
         return await self._refund(target, caller, request, booking_id, idempotency_key)
 
     async def _refund(
         self,
-        target: refunding.RefundTarget,
+        target: Target,
         caller: Caller,
         request: refunding.RefundRequest,
         booking_id: str,
@@ -529,7 +530,7 @@ class BookingPayments:
         idempotency_key: str | None = None,
     ) -> PaymentView:
         """Take ``amount`` off what is owed to the customer, because it was paid elsewhere or waived."""
-        booking_id = await self._world.storage.read(refunding.RefundTarget(payment_id=payment_id).booking_of)
+        booking_id = await self._world.storage.read(Target(payment_id=payment_id).booking_of)
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
             work = refunding.settle_debt(self._world, payment_id, caller, amount=amount, how=how, note=note)
@@ -576,7 +577,7 @@ class BookingPayments:
 
     async def undelivered_messages(
         self, *, dead: bool = False, limit: int = 50, channel: str | None = None
-    ) -> Sequence[Delivery]:
+    ) -> Sequence[MessageDelivery]:
         """Messages that wait for their delivery, oldest first, once for each channel; with ``dead`` only those that
         were given up, with ``channel`` only those of that channel."""
         return await undelivered_messages(self._world, dead=dead, limit=limit, channel=channel)
@@ -709,7 +710,7 @@ class BookingPayments:
         """Who asked for what and what came of it, newest first; of one booking where its id is given."""
         return await self._world.storage.read(lambda uow: uow.audit.latest(limit, booking_id))
 
-    # --- for whoever runs the house
+    # --- for operators
 
     async def figures(self, since: datetime) -> Figures:
         """Rates, money, times and what is open, since then."""

@@ -1,4 +1,4 @@
-"""From entities to answers, field by field: nothing leaves the house that is not named here.
+"""From entities to answers, field by field: a field that is not named here is never sent.
 
 For everybody but operators the reasons that the gateway hides (lost, stolen, fraudulent, ...) read like any decline.
 """
@@ -326,7 +326,7 @@ def event_type(kind: type) -> str:
 
 
 def _actor(actor: str, reader: Reader) -> str:
-    """Customers see that somebody of the house acted, not who."""
+    """The actor as ``reader`` may see it: customers see the role of an operator or a service, never the name."""
     role, _, _ = actor.partition(":")
     return role if role in ("operator", "service") and not reader.operator else actor
 

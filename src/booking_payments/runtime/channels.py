@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from booking_payments.adapters.memory.clock import SystemClock
-from booking_payments.adapters.memory.publisher import Bounded, CallablePublisher, Consumer
+from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, WithTimeout
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.telemetry.delivery_log import LoggedPublisher
 from booking_payments.application.channels import ChannelNotRecorded
@@ -53,7 +53,7 @@ def _longest_delivery(settings: Settings) -> timedelta:
 def channels_of(settings: Settings, publishers: Mapping[str, Publisher]) -> Mapping[str, Publisher]:
     """The same, each with an end to its time, and a line of the log for each try that fails."""
     longest = _longest_delivery(settings)
-    return {name: LoggedPublisher(Bounded(each, longest), name) for name, each in publishers.items()}
+    return {name: LoggedPublisher(WithTimeout(each, longest), name) for name, each in publishers.items()}
 
 
 async def attach_channels(services: Services) -> None:

@@ -12,7 +12,7 @@ def extra(name: str, asked_by: str, what: str = "") -> Iterator[None]:
     """For the imports of what the extra ``name`` brings.
 
     Raises ``SettingsError`` where one of them is missing: ``asked_by`` is the setting or the command that asked for it,
-    ``what`` the part of the house that can't do without.
+    ``what`` the part of the service that needs it.
     """
     try:
         yield

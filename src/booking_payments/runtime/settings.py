@@ -407,7 +407,7 @@ class Settings(BaseSettings):
         description="must be text of at most 500 characters: the account that customers send money to",
     )
 
-    # The house's terms
+    # The operator's configuration of payments
     processing_fee_rate: Fraction = Field(
         Decimal("0.03"),
         alias="PAYMENT_PROCESSING_FEE_RATE",

@@ -19,7 +19,7 @@ from booking_payments.ports.overview import DriftReport, InboxPage, Period, Tall
 from booking_payments.ports.payments import Watch
 from booking_payments.ports.storage import Storage
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import USD_100, booking, started_payment, whole_life
 from booking_payments.testing.storage_contract import entry, store, stored
 
@@ -92,13 +92,13 @@ async def _page(storage: Storage, cursor: str | None = None, *, unfinished: bool
 class OverviewContract:
     """The tests."""
 
-    async def test_an_empty_house_has_nothing_to_tell(self, storage: Storage) -> None:
+    async def test_an_empty_storage_has_no_figures(self, storage: Storage) -> None:
         async def work(uow: UnitOfWork) -> list[object]:
             told = uow.overview
             return [
                 *await told.tallies([YESTERDAY, TODAY]),
                 *await told.moved([YESTERDAY, TODAY]),
-                *await told.deliveries(LONG_AGO, 10),
+                *await told.received_webhooks(LONG_AGO, 10),
                 *await told.watched(10),
                 *await told.held(10),
                 *await told.reports(10),
@@ -231,14 +231,14 @@ class OverviewContract:
     async def test_deliveries_come_without_bodies_newest_first(self, storage: Storage) -> None:
         await _receive(storage, InboxStatus.PROCESSED, InboxStatus.FAILED, InboxStatus.IGNORED)
 
-        found = await storage.read(lambda uow: uow.overview.deliveries(LONG_AGO, 2))
+        found = await storage.read(lambda uow: uow.overview.received_webhooks(LONG_AGO, 2))
         assert [each.status for each in found] == [InboxStatus.IGNORED, InboxStatus.FAILED]
         assert found[0].created_at == NOW
 
     async def test_older_deliveries_are_left_out(self, storage: Storage) -> None:
         await _receive(storage, InboxStatus.PROCESSED, InboxStatus.PROCESSED)
 
-        found = await storage.read(lambda uow: uow.overview.deliveries(NOW + timedelta(seconds=2), 10))
+        found = await storage.read(lambda uow: uow.overview.received_webhooks(NOW + timedelta(seconds=2), 10))
         assert [each.received_at for each in found] == [NOW + timedelta(seconds=2)]
 
     async def test_webhooks_are_paged_newest_first(self, storage: Storage) -> None:

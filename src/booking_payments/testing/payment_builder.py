@@ -30,7 +30,7 @@ from booking_payments.domain.payment import Payment, fold
 from booking_payments.domain.refunds import RefundPolicy, RefundReason, RefundTier
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 
 USD_100 = Money(10000, Currency.USD)
 POLICY = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal("99.5")),))

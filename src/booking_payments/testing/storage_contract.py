@@ -30,11 +30,11 @@ from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
 from booking_payments.ports.payments import Handover, PaymentFilter, PaymentPage, Watch
-from booking_payments.ports.publisher import Backlog, Channel, Delivery, Message
+from booking_payments.ports.publisher import Backlog, Channel, Message, MessageDelivery
 from booking_payments.ports.storage import AlreadyExists, Storage
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
+from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
 from booking_payments.testing import storage_samples as samples
-from booking_payments.testing.house import CHANNEL, NOW
+from booking_payments.testing.kit import CHANNEL, NOW
 from booking_payments.testing.payment_builder import (
     USD_100,
     PaymentBuilder,
@@ -125,7 +125,7 @@ async def _pages(uow: UnitOfWork, filters: Sequence[PaymentFilter]) -> Sequence[
     return [await uow.payments.page(each, None, 10) for each in filters]
 
 
-def _bookings(which: BookingFilter, cursor: str | None = None, limit: int = 2) -> Work[BookingPage]:
+def _bookings(which: BookingFilter, cursor: str | None = None, limit: int = 2) -> TransactionBody[BookingPage]:
     async def work(uow: UnitOfWork) -> BookingPage:
         return await uow.bookings.page(which, cursor, limit)
 
@@ -935,7 +935,7 @@ class StorageContract:
         await self._tell(storage, message(1))
 
         waiting = await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
-        assert list(waiting) == [Delivery(message=attrs.evolve(message(1), sequence=1), channel=CHANNEL)]
+        assert list(waiting) == [MessageDelivery(message=attrs.evolve(message(1), sequence=1), channel=CHANNEL)]
 
     async def test_a_delivered_message_waits_no_longer(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
@@ -995,20 +995,20 @@ class StorageContract:
     async def test_a_message_that_was_put_off_is_due_at_its_time_with_all_behind_it(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
         later = NOW + timedelta(minutes=5)
-        put_off = await self._put_off(storage, tries=3, next_try_at=later, error="no")
+        rescheduled = await self._reschedule(storage, tries=3, next_try_at=later, error="no")
 
         early, due = await self._claim(storage), await self._claim(storage, now=later)
 
         found = (await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=1)))[0]
         assert (early, due) == ([], ["msg_1", "msg_2"])
-        assert (found.tries, found.error) == (put_off.tries, put_off.error)
+        assert (found.tries, found.error) == (rescheduled.tries, rescheduled.error)
 
     async def test_behind_a_dead_letter_messages_wait_unless_they_may_pass(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
-        await self._put_off(storage, dead_at=NOW)
+        await self._reschedule(storage, dead_at=NOW)
 
         waiting = await self._claim(storage)
-        passing = await self._claim(storage, past_dead=True)
+        passing = await self._claim(storage, skip_dead=True)
 
         dead = await storage.read(lambda uow: uow.outbox.undelivered(dead=True, limit=10))
         assert (waiting, "msg_2" in passing) == ([], True)
@@ -1016,15 +1016,15 @@ class StorageContract:
 
     async def test_a_revived_dead_letter_is_due_again_in_its_place(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
-        await self._put_off(storage, dead_at=NOW)
+        await self._reschedule(storage, dead_at=NOW)
 
-        revived = await storage.transact(lambda uow: uow.outbox.revive(["msg_1", "msg_2"]))
+        requeued = await storage.transact(lambda uow: uow.outbox.requeue(["msg_1", "msg_2"]))
 
-        assert (revived, await self._claim(storage)) == (1, ["msg_1", "msg_2"])
+        assert (requeued, await self._claim(storage)) == (1, ["msg_1", "msg_2"])
 
     async def test_a_dropped_dead_letter_holds_up_nothing(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
-        await self._put_off(storage, dead_at=NOW)
+        await self._reschedule(storage, dead_at=NOW)
 
         dropped = await storage.transact(lambda uow: uow.outbox.discard(["msg_1", "msg_2"], NOW, "olga"))
 
@@ -1041,7 +1041,7 @@ class StorageContract:
 
         async def fail(uow: UnitOfWork) -> None:
             for each in (await uow.outbox.undelivered(dead=False, limit=6))[:4]:
-                await uow.outbox.put_off(attrs.evolve(each, tries=1, next_try_at=NOW))
+                await uow.outbox.reschedule(attrs.evolve(each, tries=1, next_try_at=NOW))
 
         await storage.transact(tell)
         await storage.transact(fail)
@@ -1066,13 +1066,13 @@ class StorageContract:
     async def test_a_claim_a_failure_and_a_dead_letter_are_those_of_one_channel(self, storage: Storage) -> None:
         await self._record(storage, CHANNEL, "webhook")
         await self._tell(storage, message(1), message(2))
-        await self._put_off(storage, dead_at=NOW, error="no")
+        await self._reschedule(storage, dead_at=NOW, error="no")
 
         claimed = await self._claim(storage, channel="webhook")
-        revived = await storage.transact(lambda uow: uow.outbox.revive(["msg_1"], "webhook"))
+        requeued = await storage.transact(lambda uow: uow.outbox.requeue(["msg_1"], "webhook"))
 
         dead = await storage.read(lambda uow: uow.outbox.undelivered(dead=True, limit=10))
-        assert (claimed, revived) == (["msg_1", "msg_2"], 0)
+        assert (claimed, requeued) == (["msg_1", "msg_2"], 0)
         assert [(each.channel, each.error) for each in dead] == [(CHANNEL, "no")]
 
     async def test_without_a_channel_messages_wait_for_the_first_ones(self, storage: Storage) -> None:
@@ -1152,7 +1152,7 @@ class StorageContract:
 
     async def test_a_backlog_says_how_much_waits_and_since_when(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
-        await self._put_off(storage, dead_at=NOW)
+        await self._reschedule(storage, dead_at=NOW)
         await storage.transact(lambda uow: uow.outbox.delivered(CHANNEL, ["msg_2"], NOW))
 
         (backlog,) = await storage.read(lambda uow: uow.outbox.backlogs())
@@ -1241,18 +1241,18 @@ class StorageContract:
         limit: int = 10,
         *,
         channel: str = CHANNEL,
-        past_dead: bool = False,
+        skip_dead: bool = False,
     ) -> list[str]:
         until = now + timedelta(minutes=1)
-        found = await storage.transact(lambda uow: uow.outbox.claim(channel, now, until, limit, past_dead=past_dead))
+        found = await storage.transact(lambda uow: uow.outbox.claim(channel, now, until, limit, skip_dead=skip_dead))
         return [each.message.id for each in found]
 
-    async def _put_off(self, storage: Storage, **changes: Any) -> Delivery:
+    async def _reschedule(self, storage: Storage, **changes: Any) -> MessageDelivery:
         """The first message fails."""
         first = (await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=1)))[0]
-        put_off = attrs.evolve(first, **changes)
-        await storage.transact(lambda uow: uow.outbox.put_off(put_off))
-        return put_off
+        rescheduled = attrs.evolve(first, **changes)
+        await storage.transact(lambda uow: uow.outbox.reschedule(rescheduled))
+        return rescheduled
 
     async def _tell(self, storage: Storage, *messages: Message) -> None:
         """These messages are written; the channel is recorded where none is."""

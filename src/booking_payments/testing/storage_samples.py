@@ -27,8 +27,8 @@ from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
 from booking_payments.ports.payments import Handover, Watch
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
-from booking_payments.testing.house import NOW
+from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking, started_payment, whole_life
 
 LATER: Final = NOW + timedelta(hours=3)
@@ -257,7 +257,7 @@ class Step:
     """A transaction, and what it is about."""
 
     name: str
-    work: Work[None]
+    work: TransactionBody[None]
     subject: Subject | None = None
 
 

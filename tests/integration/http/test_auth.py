@@ -206,7 +206,7 @@ ALGORITHMS: dict[str, tuple[Any, bytes, Any]] = {
     "RS256": (RSA_PRIVATE, RSA_PEM, rsa.generate_private_key(public_exponent=65537, key_size=2048)),
     "ES256": (PRIVATE, EC_PEM, ec.generate_private_key(ec.SECP256R1())),
 }
-"""Of each algorithm the house's key pair, and a stranger's key."""
+"""For each algorithm the service's key pair and an attacker's key."""
 
 
 def with_mac(header: Any, key: bytes, name: str = "sha256") -> str:
@@ -218,7 +218,7 @@ def with_mac(header: Any, key: bytes, name: str = "sha256") -> str:
 
 
 def forged(algorithm: str) -> dict[str, str]:
-    """Tokens that nobody signed with the house's private key, or that ask to be read in another way."""
+    """Tokens that are not signed with the service's private key, or that name another algorithm."""
     private, pem, strange = ALGORITHMS[algorithm]
     claims = {"sub": "ann", "exp": soon()}
     genuine = jwt.encode(claims, private, algorithm)
@@ -236,7 +236,7 @@ def forged(algorithm: str) -> dict[str, str]:
         **renamed,
         "HS384 with PEM": with_mac({"alg": "HS384", "typ": "JWT"}, pem, "sha384"),
         "HS512 with PEM": with_mac({"alg": "HS512", "typ": "JWT"}, pem, "sha512"),
-        "the house's HS256": signed({}),
+        "HS256 with the service's secret": signed({}),
         "a stranger's key": jwt.encode(claims, strange, algorithm),
         "a stranger's key, embedded": jwt.encode(claims, strange, algorithm, headers={"jwk": strange_jwk}),
         "a stranger's key, to fetch": jwt.encode(claims, strange, algorithm, headers={"jku": "http://127.0.0.1/k"}),

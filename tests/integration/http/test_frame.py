@@ -11,7 +11,7 @@ from booking_payments.entrypoints.http.frame import SECURITY_HEADERS
 from booking_payments.entrypoints.http.problems import STATUSES, reply_to, status_of
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.runtime.services import Readiness
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, open_api, problem_of
 from tests.integration.http.routes import declared
 
@@ -136,8 +136,8 @@ def test_a_strange_host_is_a_problem(api: Api) -> None:
     assert api.client.get("/health/live", headers={"Host": "a b"}).status_code == 400
 
 
-class Broken(House):
-    """A house in which something is wrong that nobody foresaw."""
+class Broken(PaymentsTestKit):
+    """A test kit whose use cases raise an unexpected error."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class Broken(House):
 
 
 def test_what_nobody_foresaw_is_500_without_details() -> None:
-    with open_api(house=Broken(RuntimeError("canary"))) as api:
+    with open_api(kit=Broken(RuntimeError("canary"))) as api:
         response = api.get("/api/bookings/bk_1/", ANN)
 
     assert (response.status_code, problem_of(response)["code"]) == (500, "internal_error")
@@ -157,7 +157,7 @@ def test_what_nobody_foresaw_is_500_without_details() -> None:
 
 
 def test_a_busy_storage_is_503_with_a_time_to_come_again() -> None:
-    with open_api(house=Broken(StorageConflict("canary"))) as api:
+    with open_api(kit=Broken(StorageConflict("canary"))) as api:
         response = api.get("/api/bookings/bk_1/", ANN)
 
     assert (response.status_code, problem_of(response)["retryable"]) == (503, True)
@@ -165,7 +165,7 @@ def test_a_busy_storage_is_503_with_a_time_to_come_again() -> None:
 
 
 def test_a_database_out_of_reach_is_503_and_says_that_nothing_was_changed() -> None:
-    with open_api(house=Broken(StorageDown("canary"))) as api:
+    with open_api(kit=Broken(StorageDown("canary"))) as api:
         response = api.get("/api/bookings/bk_1/", ANN)
 
     problem = problem_of(response)
@@ -174,7 +174,7 @@ def test_a_database_out_of_reach_is_503_and_says_that_nothing_was_changed() -> N
 
 
 def test_a_lost_commit_is_an_unknown_outcome() -> None:
-    with open_api(house=Broken(CommitLost("canary"))) as api:
+    with open_api(kit=Broken(CommitLost("canary"))) as api:
         response = api.get("/api/bookings/bk_1/", ANN)
 
     problem = problem_of(response)

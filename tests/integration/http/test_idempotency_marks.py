@@ -29,7 +29,7 @@ from booking_payments.ports.idempotency import ANSWER_LIFETIME
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.presentation.models import CancelBooking
 from booking_payments.runtime.services import Services
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, open_api, problem_of, services_of
 
 ASKED = KeyedRequest(caller="ann", route="POST /x", key="a-key-of-some-length", fingerprint="f")
@@ -42,13 +42,13 @@ def asking(cause: str) -> Caller:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def kit() -> PaymentsTestKit:
+    return PaymentsTestKit()
 
 
 @pytest.fixture
-def services(house: House) -> Services:
-    return services_of(house)
+def services(kit: PaymentsTestKit) -> Services:
+    return services_of(kit)
 
 
 def replying(reply: Reply, seen: list[tuple[str, bool]] | None = None) -> Work:
@@ -104,12 +104,12 @@ async def test_while_one_works_another_is_told_to_come_again(services: Services)
     ("after", "works"), [(timedelta(0), False), (LEASE - timedelta(microseconds=1), False), (LEASE, True)]
 )
 async def test_a_run_that_died_is_taken_over_when_its_lease_ends(
-    house: House, services: Services, after: timedelta, works: bool
+    kit: PaymentsTestKit, services: Services, after: timedelta, works: bool
 ) -> None:
     seen: list[tuple[str, bool]] = []
 
     async def first(caller: Caller) -> Reply:
-        house.clock.advance(after)  # the first run still hangs here when the second comes
+        kit.clock.advance(after)  # the first run still hangs here when the second comes
         try:
             await once(services, ASKED, asking("cause-2"), replying(DONE, seen))
         except Refused as refused:
@@ -121,9 +121,9 @@ async def test_a_run_that_died_is_taken_over_when_its_lease_ends(
     assert seen == ([("cause-1", True)] if works else [])
 
 
-async def test_the_answer_of_who_took_over_counts(house: House, services: Services) -> None:
+async def test_the_answer_of_who_took_over_counts(kit: PaymentsTestKit, services: Services) -> None:
     async def first(caller: Caller) -> Reply:
-        house.clock.advance(LEASE)
+        kit.clock.advance(LEASE)
         await once(services, ASKED, asking("cause-2"), replying(DONE))
         return Reply(status=422, body=b"too late")
 
@@ -132,7 +132,9 @@ async def test_the_answer_of_who_took_over_counts(house: House, services: Servic
     assert (await once(services, ASKED, asking("cause-3"), replying(Reply(status=500, body=b"")))).body == DONE.body
 
 
-async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(house: House, services: Services) -> None:
+async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(
+    kit: PaymentsTestKit, services: Services
+) -> None:
     began, first_is_through = anyio.Event(), anyio.Event()
 
     async def slow(caller: Caller) -> Reply:
@@ -154,16 +156,16 @@ async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(hou
 
         tasks.start_soon(run_first)
         await anyio.wait_all_tasks_blocked()
-        house.clock.advance(LEASE)
+        kit.clock.advance(LEASE)
         assert await once(services, ASKED, asking("cause-2"), second) == DONE
 
     replayed = await once(services, ASKED, asking("cause-3"), replying(Reply(status=500, body=b"")))
     assert (replayed.status, replayed.body) == (200, DONE.body)
 
 
-async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(house: House, services: Services) -> None:
+async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(kit: PaymentsTestKit, services: Services) -> None:
     async def work(caller: Caller) -> Reply:
-        await house.payments.forget_answers(house.clock.now() + ANSWER_LIFETIME)
+        await kit.payments.forget_answers(kit.clock.now() + ANSWER_LIFETIME)
         return DONE
 
     assert await once(services, ASKED, asking("cause-1"), work) == DONE
@@ -201,20 +203,20 @@ async def test_where_nothing_was_done_the_key_is_free_again(services: Services, 
     assert seen == [("cause-2", False)]
 
 
-async def test_a_key_lives_for_72_hours_to_the_microsecond(house: House, services: Services) -> None:
+async def test_a_key_lives_for_72_hours_to_the_microsecond(kit: PaymentsTestKit, services: Services) -> None:
     await once(services, ASKED, asking("cause-1"), replying(DONE))
     seen: list[tuple[str, bool]] = []
 
-    house.clock.advance(ANSWER_LIFETIME - timedelta(microseconds=1))
+    kit.clock.advance(ANSWER_LIFETIME - timedelta(microseconds=1))
     await once(services, ASKED, asking("cause-2"), replying(DONE, seen))
     assert seen == []
 
-    house.clock.advance(timedelta(microseconds=1))
+    kit.clock.advance(timedelta(microseconds=1))
     await once(services, ASKED, asking("cause-3"), replying(DONE, seen))
     assert seen == [("cause-3", False)]
 
 
-async def test_a_run_knows_until_when_it_may_begin_anything(house: House, services: Services) -> None:
+async def test_a_run_knows_until_when_it_may_begin_anything(kit: PaymentsTestKit, services: Services) -> None:
     known: list[datetime | None] = []
 
     async def work(caller: Caller) -> Reply:
@@ -223,15 +225,15 @@ async def test_a_run_knows_until_when_it_may_begin_anything(house: House, servic
 
     await once(services, ASKED, asking("cause-1"), work)
 
-    assert known == [house.clock.now() + LEASE]
+    assert known == [kit.clock.now() + LEASE]
 
 
 @pytest.mark.parametrize("error", [StorageConflict, CommitLost])
 async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
-    house: House, services: Services, error: type[Exception]
+    kit: PaymentsTestKit, services: Services, error: type[Exception]
 ) -> None:
     async def work(caller: Caller) -> Reply:
-        house.storage.transact = fail  # type: ignore[method-assign,assignment]
+        kit.storage.transact = fail  # type: ignore[method-assign,assignment]
         return DONE
 
     async def fail(*_: object) -> None:
@@ -326,13 +328,13 @@ def test_without_the_header_there_is_no_key() -> None:
 def test_a_key_that_can_not_be_marked_is_503_and_nothing_is_done(error: Exception, code: str) -> None:
     with open_api() as api:
         booking_id = api.book()
-        transact, calls = api.house.storage.transact, len(api.house.stripe.calls)
+        transact, calls = api.kit.storage.transact, len(api.kit.stripe.calls)
 
         async def fail(*_: object) -> None:
-            api.house.storage.transact = transact  # type: ignore[method-assign]
+            api.kit.storage.transact = transact  # type: ignore[method-assign]
             raise error
 
-        api.house.storage.transact = fail  # type: ignore[method-assign,assignment]
+        api.kit.storage.transact = fail  # type: ignore[method-assign,assignment]
         response = api.post(
             f"/api/bookings/{booking_id}/payment/intent/",
             ANN,
@@ -342,4 +344,4 @@ def test_a_key_that_can_not_be_marked_is_503_and_nothing_is_done(error: Exceptio
 
         assert (response.status_code, problem_of(response)["code"]) == (503, code)
         assert int(response.headers["retry-after"]) > 0
-        assert len(api.house.stripe.calls) == calls
+        assert len(api.kit.stripe.calls) == calls

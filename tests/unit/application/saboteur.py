@@ -12,7 +12,7 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.instructions import CancelIntent, ConfirmIntent, CreateIntent, CreateRefund
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
 from booking_payments.ports.gateway import Gateway, Silent
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 
 OUR_BUG = RuntimeError("a bug of ours")
 
@@ -24,8 +24,8 @@ class PowerCut(BaseException):
 class Saboteur(FakeGateway):
     """The fake gateway; each verb named in ``failures`` raises the next error of its list before it does anything."""
 
-    def __init__(self, house: House, **failures: Sequence[BaseException]) -> None:
-        super().__init__(house.stripe, house.clock)
+    def __init__(self, kit: PaymentsTestKit, **failures: Sequence[BaseException]) -> None:
+        super().__init__(kit.stripe, kit.clock)
         self.failures = {verb: list(errors) for verb, errors in failures.items()}
 
     def _fail(self, verb: str) -> None:
@@ -61,8 +61,10 @@ class Saboteur(FakeGateway):
 class Overtaken(FakeGateway):
     """A gateway that fails with ``error``, and while it is tried somebody else does something."""
 
-    def __init__(self, house: House, meanwhile: Callable[[], Awaitable[object]], error: Exception = OUR_BUG) -> None:
-        super().__init__(house.stripe, house.clock)
+    def __init__(
+        self, kit: PaymentsTestKit, meanwhile: Callable[[], Awaitable[object]], error: Exception = OUR_BUG
+    ) -> None:
+        super().__init__(kit.stripe, kit.clock)
         self._meanwhile, self._error = meanwhile, error
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
@@ -74,10 +76,10 @@ class Overtaken(FakeGateway):
         raise self._error
 
 
-def use_gateway(house: House, gateway: Gateway) -> None:
-    """Let the use cases of ``house`` call ``gateway`` from now on."""
-    house.world = attrs.evolve(house.world, gateway=gateway)
-    house.payments = BookingPayments(house.world)
+def use_gateway(kit: PaymentsTestKit, gateway: Gateway) -> None:
+    """Let the use cases of ``kit`` call ``gateway`` from now on."""
+    kit.world = attrs.evolve(kit.world, gateway=gateway)
+    kit.payments = BookingPayments(kit.world)
 
 
 class SilentLine(ModelTransport):
@@ -86,16 +88,16 @@ class SilentLine(ModelTransport):
 
     TIMEOUT = timedelta(seconds=15)
 
-    def __init__(self, house: House) -> None:
-        super().__init__(house.stripe, house.clock)
-        self._clock_of_house = house.clock
+    def __init__(self, kit: PaymentsTestKit) -> None:
+        super().__init__(kit.stripe, kit.clock)
+        self._manual_clock = kit.clock
         self.dead = False
         self.asked: list[str] = []
-        use_gateway(house, StripeGateway(self, livemode=False, name="fake"))
+        use_gateway(kit, StripeGateway(self, livemode=False, name="fake"))
 
     async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
         self.asked.append(f"{method} {path}")
         if self.dead:
-            self._clock_of_house.advance(self.TIMEOUT)
+            self._manual_clock.advance(self.TIMEOUT)
             raise Silent("no answer", code="timeout")
         return await super().call(method, path, params, idempotency_key)

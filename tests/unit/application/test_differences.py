@@ -24,7 +24,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Dispute, Payment, Refund
 from booking_payments.domain.refunds import GivenBack
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking, started_payment
 
 USD = Currency.USD

@@ -116,9 +116,9 @@ def test_the_bookings_refund_policy_takes_precedence_over_the_default() -> None:
 
 
 def test_without_a_refund_policy_of_the_booking_the_default_applies() -> None:
-    house = RefundPolicy(tiers=())
+    kit = RefundPolicy(tiers=())
 
-    assert a_start(refund_policy=house).refund_policy is house
+    assert a_start(refund_policy=kit).refund_policy is kit
 
 
 @pytest.mark.parametrize(

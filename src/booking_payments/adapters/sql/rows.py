@@ -24,7 +24,7 @@ from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
 from booking_payments.ports.payments import Handover, Watch
-from booking_payments.ports.publisher import Delivery, Message
+from booking_payments.ports.publisher import Message, MessageDelivery
 
 Row = Mapping[str, Any] | RowMapping
 Values = dict[str, Any]
@@ -115,10 +115,12 @@ def booking_from(row: Row) -> Booking:
 
 @frozen(kw_only=True)
 class _Terms:
-    """What of a payment never changes."""
+    """A payment as it was started. An amendment may change its price and its date, which ``_State`` has then."""
 
+    booking_amount: Money
     fee_policy: FeePolicy
     refund_policy: RefundPolicy
+    event_starts_at: datetime
     capture_method: CaptureMethod
     max_attempts: int
     amount_step: int = 1
@@ -128,8 +130,6 @@ class _Terms:
 class _State:
     """What of a payment changes and needs no column of its own."""
 
-    booking_amount: Money
-    event_starts_at: datetime
     breakdown: FeeBreakdown
     authorized: Money
     attempts: tuple[Attempt, ...]
@@ -150,6 +150,8 @@ class _State:
     lost: tuple[LostCall, ...] = ()
     attached: str | None = None
     burnt: tuple[BurntMethod, ...] = ()
+    booking_amount: Money | None = None
+    event_starts_at: datetime | None = None
     refund_grace_until: datetime | None = None
     reduced: Money | None = None
     reduced_back: Money | None = None
@@ -158,7 +160,7 @@ class _State:
 
 # fmt: off
 _TERMS: Final = (
-    "fee_policy", "refund_policy", "capture_method", "max_attempts", "amount_step",
+    "booking_amount", "fee_policy", "refund_policy", "event_starts_at", "capture_method", "max_attempts", "amount_step",
 )
 # fmt: on
 
@@ -249,10 +251,10 @@ def payment_from(row: Row) -> Payment:
         version=row["version"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
-        booking_amount=state.booking_amount,
+        booking_amount=terms.booking_amount if state.booking_amount is None else state.booking_amount,
         fee_policy=terms.fee_policy,
         refund_policy=terms.refund_policy,
-        event_starts_at=state.event_starts_at,
+        event_starts_at=state.event_starts_at or terms.event_starts_at,
         capture_method=terms.capture_method,
         max_attempts=terms.max_attempts,
         amount_step=terms.amount_step,
@@ -449,13 +451,13 @@ def numbered_message_from(row: Row) -> Message:
     return evolve(message_from(row), cursor=str(row["number"]))
 
 
-def delivery_from(row: Row) -> Delivery:
+def delivery_from(row: Row) -> MessageDelivery:
     """What became so far of the message in a row."""
     names = ("channel", "tries", "next_try_at", "dead_at", "error")
-    return Delivery(message=message_from(row), **{name: row[name] for name in names})
+    return MessageDelivery(message=message_from(row), **{name: row[name] for name in names})
 
 
-def delivery_values(delivery: Delivery) -> Values:
+def delivery_values(delivery: MessageDelivery) -> Values:
     """What becomes of a message, and which one it is."""
     return {
         "its_id": delivery.message.id,

@@ -1,6 +1,6 @@
 """What an amendment of a booking means for its payment, as one literal table, and the events that follow from it.
 
-The rules are written down in ``docs/decisions/0020-amendments.md``; a test compares its table with ``AMENDMENTS``.
+The rules are written down in ``docs/decisions/0025-amendments.md``; a test compares its table with ``AMENDMENTS``.
 """
 
 from collections.abc import Mapping, Sequence

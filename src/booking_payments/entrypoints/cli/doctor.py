@@ -64,7 +64,7 @@ def _checks() -> list[Check]:
     return [
         Check("settings", True, f"all settings are valid; {_names_read(settings)}"),
         *_ways_out(settings),
-        *_house(settings),
+        *_service_checks(settings),
         *_rates(settings),
     ]
 
@@ -103,7 +103,7 @@ def _rates(settings: Settings) -> list[Check]:
     return [Check("rate limits", True, "counted in the shared store")]
 
 
-def _house(settings: Settings) -> list[Check]:
+def _service_checks(settings: Settings) -> list[Check]:
     try:
         return _looked_into(settings)
     except SettingsError as error:

@@ -15,7 +15,7 @@ from booking_payments.entrypoints.cli.tables import coloured, limit_option, tabl
 if TYPE_CHECKING:
     from booking_payments.application.callers import Caller
     from booking_payments.application.channels import ChannelState, ChannelStates
-    from booking_payments.ports.publisher import Delivery
+    from booking_payments.ports.publisher import MessageDelivery
     from booking_payments.runtime.services import Services
 
 ALL: Final = 1_000_000
@@ -53,7 +53,7 @@ def list_(dead: bool, limit: int, channel: str | None, as_json: bool) -> None:
     """
     import msgspec
 
-    async def work(services: Services) -> tuple[Sequence[Delivery], ChannelStates]:
+    async def work(services: Services) -> tuple[Sequence[MessageDelivery], ChannelStates]:
         found = await services.payments.undelivered_messages(dead=dead, limit=limit, channel=channel)
         return found, await services.payments.channel_states()
 
@@ -66,7 +66,7 @@ def list_(dead: bool, limit: int, channel: str | None, as_json: bool) -> None:
         click.echo(_listed(found, dead, states))
 
 
-def _content(delivery: Delivery) -> dict[str, Any]:
+def _content(delivery: MessageDelivery) -> dict[str, Any]:
     """The message as its receiver gets it, and what became of it."""
     return {
         **delivery.message.to_dict(),
@@ -78,7 +78,7 @@ def _content(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _listed(found: Sequence[Delivery], dead: bool, states: ChannelStates) -> str:
+def _listed(found: Sequence[MessageDelivery], dead: bool, states: ChannelStates) -> str:
     if not found:
         return _nothing_listed(dead, states)
     head = ("written", "status", "channel", "type", "booking", "no.", "tries", "id", "last error")
@@ -97,7 +97,7 @@ def _nothing_listed(dead: bool, states: ChannelStates) -> str:
     return f"no message waits{discarded}" if discarded else "every message was delivered"
 
 
-def _row(delivery: Delivery) -> tuple[str, ...]:
+def _row(delivery: MessageDelivery) -> tuple[str, ...]:
     from booking_payments.presentation.formatting import exact
 
     message = delivery.message

@@ -1,4 +1,4 @@
-"""What commands share: settings that are right, a house to work in, and one line on standard error for what is not."""
+"""What commands share: validated settings, the services built from them, and one line on standard error per problem."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from litestar.params import SkipValidation
 from booking_payments.adapters.gateways.bank_transfer import METHOD as BANK_TRANSFER
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, Stage
+from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.refunds import QuoteReason
@@ -27,6 +28,7 @@ from booking_payments.entrypoints.http.problems import Problem, Refused
 from booking_payments.entrypoints.pages.acting import Act, act_once, count_gateway_call, problem_in
 from booking_payments.entrypoints.pages.cards import METHOD_IDS, groups_for
 from booking_payments.entrypoints.pages.forms import Form, read_form
+from booking_payments.entrypoints.pages.money_returned import has_nothing_left, is_undisturbed, sentences_about
 from booking_payments.entrypoints.pages.page import (
     BROWSER,
     JSON_PROBLEMS,
@@ -183,6 +185,8 @@ def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> 
         "form_token": visit.session.form_token,
         "key": visit.services.ids.idempotency_key(),
         "alert": _alert(checkout, problem),
+        "title": _title(checkout, stage, transfer=chosen == BANK_TRANSFER),
+        "returned": _returned(checkout),
         "closed": sentence(checkout.payability.message),
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
         "refunds": _refunds(checkout),
@@ -194,11 +198,48 @@ def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> 
     return html("checkout.html", context, status=problem.status if problem else 200, stripe=by_stripe)
 
 
+_TITLES: Final = {
+    Stage.PAY: "Pay for your booking",
+    Stage.AUTHENTICATE: "Confirm with your bank",
+    Stage.WORKING: "Your payment is being made",
+    Stage.CHECKING: "We are checking with the bank",
+    Stage.CANCELING: "Your payment is being canceled",
+    Stage.PROCESSING: "Your bank is working on it",
+    Stage.HELD: "Your money is reserved",
+    Stage.PAID: "Paid. Thank you!",
+    Stage.FREE: "Nothing to pay",
+    Stage.LATE: "Your payment came too late",
+    Stage.FAILED: "The payment did not go through",
+    Stage.CLOSED: "This booking can't be paid",
+    Stage.CANCELED: "This booking was canceled",
+}
+
+
+def _title(checkout: Checkout, stage: Stage, *, transfer: bool) -> str:
+    """The title of the page: what is true of the booking and its payment now."""
+    if stage is Stage.AUTHENTICATE and transfer:
+        return "Send the money"
+    if stage is Stage.PAID and not is_undisturbed(checkout.payment):
+        return "Your booking is confirmed"
+    if stage is Stage.CANCELED and checkout.booking.status is BookingStatus.EXPIRED:
+        return "This booking has expired"
+    return _TITLES[stage]
+
+
+def _returned(checkout: Checkout) -> list[str]:
+    """Sentences about money that the merchant does not keep; empty while the payment is not settled."""
+    if checkout.payment is None or checkout.stage not in (Stage.PAID, Stage.LATE, Stage.CANCELED):
+        return []
+    return list(sentences_about(checkout.payment, closed=checkout.stage is not Stage.PAID))
+
+
 def _refunds(checkout: Checkout) -> str | None:
     """What comes back when the customer asks for a refund, or why they can't, in words; None once there is nothing to
     ask for."""
     booking = checkout.booking
     if booking.free or not booking.status.is_live or checkout.stage in (Stage.LATE, Stage.FAILED, Stage.CLOSED):
+        return None
+    if checkout.stage is Stage.PAID and checkout.payment is not None and has_nothing_left(checkout.payment):
         return None
     if checkout.refunds_denied is not None:
         return sentence(checkout.refunds_denied.message)

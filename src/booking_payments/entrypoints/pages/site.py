@@ -1,4 +1,4 @@
-"""All pages of a house, as far as its settings switch them on."""
+"""All pages of the service that its settings switch on."""
 
 from litestar.types import ControllerRouterHandler
 

@@ -1,4 +1,4 @@
-"""The dashboard: how the house is doing, in numbers and charts, each with its figures as a table."""
+"""The dashboard: the merchant's figures as numbers and charts, each chart with its figures as a table."""
 
 from collections.abc import Iterator, Sequence
 from types import ModuleType

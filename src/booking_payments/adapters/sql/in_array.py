@@ -12,7 +12,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 
-class _Texts(TypeDecorator[Collection[str]]):
+class _TextArray(TypeDecorator[Collection[str]]):
     """An array on PostgreSQL, JSON on SQLite."""
 
     impl = Text
@@ -26,7 +26,7 @@ class _Texts(TypeDecorator[Collection[str]]):
         return given if dialect.name == "postgresql" else msgspec.json.encode(given).decode()
 
 
-class _Numbers(TypeDecorator[Collection[int]]):
+class _NumberArray(TypeDecorator[Collection[int]]):
     """An array on PostgreSQL, JSON on SQLite."""
 
     impl = Text
@@ -40,29 +40,29 @@ class _Numbers(TypeDecorator[Collection[int]]):
         return given if dialect.name == "postgresql" else msgspec.json.encode(given).decode()
 
 
-class _Among(FunctionElement[bool]):
+class _InArray(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
 
 
-def among(column: ColumnElement[str], name: str = "ids") -> ColumnElement[bool]:
+def in_array(column: ColumnElement[str], name: str = "ids") -> ColumnElement[bool]:
     """True where the value of ``column`` is among the texts bound under ``name``."""
-    return _Among(column, bindparam(name, type_=_Texts()))
+    return _InArray(column, bindparam(name, type_=_TextArray()))
 
 
-def among_numbers(column: ColumnElement[int], name: str) -> ColumnElement[bool]:
+def in_array_int(column: ColumnElement[int], name: str) -> ColumnElement[bool]:
     """True where the value of ``column`` is among the whole numbers bound under ``name``."""
-    return _Among(column, bindparam(name, type_=_Numbers()))
+    return _InArray(column, bindparam(name, type_=_NumberArray()))
 
 
-@compiles(_Among, "postgresql")
-def _on_postgresql(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_InArray, "postgresql")
+def _on_postgresql(element: _InArray, compiler: SQLCompiler, **options: Any) -> str:
     column, texts = element.clauses
     return f"{compiler.process(column, **options)} = ANY ({compiler.process(texts, **options)})"
 
 
-@compiles(_Among, "sqlite")
-def _on_sqlite(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_InArray, "sqlite")
+def _on_sqlite(element: _InArray, compiler: SQLCompiler, **options: Any) -> str:
     column, texts = element.clauses
     values = f"SELECT value FROM json_each({compiler.process(texts, **options)})"  # noqa: S608 - a parameter
     return f"{compiler.process(column, **options)} IN ({values})"

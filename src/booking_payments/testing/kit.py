@@ -1,4 +1,4 @@
-"""A whole house in memory: the real use cases over the in-memory adapters, on a clock that tests move."""
+"""An in-memory installation for tests: the real use cases over the in-memory adapters, with a clock that tests set."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -28,7 +28,7 @@ from booking_payments.sandbox.signature import sign
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CHANNEL = python_channel("app")
-"""On which the house's publisher is told."""
+"""The channel of the kit's publisher."""
 SECRET = "whsec_tests"  # noqa: S105 - signs events of the fake gateway, in this process
 ANN = Caller.customer("ann", "test")
 OPERATOR = Caller.operator_of("olga", "test")
@@ -45,7 +45,7 @@ class _Both:
         await self._kept.publish(message)
 
 
-class House:
+class PaymentsTestKit:
     """Everything that a test needs to pay a booking; nothing in it is a stand-in.
 
     The gateway's clock runs ``gateway_behind`` ours; its largest charge has ``amount_digits`` in Stripe's minor units;
