@@ -118,7 +118,7 @@ def _policy(policy: RefundPolicy) -> Policy:
 def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
     """A payment as ``reader`` may see it at ``now``."""
     entity = view.payment
-    decline = _shown(entity.last_decline, reader)
+    decline = _visible_decline(entity.last_decline, reader)
     secret, action = _handover(view, reader)
     return PaymentAnswer(
         success=entity.status not in (PaymentStatus.FAILED, PaymentStatus.CANCELED),
@@ -155,7 +155,7 @@ def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
     )
 
 
-def _shown(decline: Decline | None, reader: Reader) -> Decline | None:
+def _visible_decline(decline: Decline | None, reader: Reader) -> Decline | None:
     return decline if decline is None or reader.operator else decline.for_customer()
 
 

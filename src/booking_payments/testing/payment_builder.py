@@ -113,7 +113,7 @@ def started_payment(of: Booking, number: int = 1, at: datetime = NOW) -> Payment
     return PaymentBuilder(at=at).happen(event)
 
 
-def whole_life(of: Booking) -> PaymentBuilder:
+def payment_with_every_event(of: Booking) -> PaymentBuilder:
     """A payment to which every kind of fact has happened."""
     decline = Decline(code="card_declined", message="No.", decline_code="lost_card", advice_code="do_not_try_again")
     create = CreateIntent(
@@ -141,10 +141,10 @@ def whole_life(of: Booking) -> PaymentBuilder:
         (confirm, ev.Purpose.PAY),
         (cancel, ev.Purpose.EXPIRE_BOOKING),
     )
-    life = started_payment(of)
+    builder = started_payment(of)
     for place, (instruction, purpose) in enumerate(operations):
         key = f"key-{place}"
-        life.happen(
+        builder.happen(
             ev.AttemptStarted(number=place + 1, origin=ev.Origin.SERVER, idempotency_key=key, payment_method_id="pm_1"),
             ev.OperationIntended(idempotency_key=key, purpose=purpose, instruction=instruction),
             ev.OutcomeLeftUnknown(idempotency_key=key, reason="http_500", stored_error=True),
@@ -155,7 +155,7 @@ def whole_life(of: Booking) -> PaymentBuilder:
             ev.AttemptDropped(number=place + 1),
             ev.LostCallEnded(idempotency_key=key, found="pi_1" if place else None),
         )
-    return life.happen(
+    return builder.happen(
         ev.PaymentAdopted(intent_id="pi_1", made_for="bk_before"),
         ev.IntentLinked(intent_id="pi_1"),
         ev.MethodAttached(),

@@ -29,7 +29,7 @@ from booking_payments.ports.payments import Handover, Watch
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
 from booking_payments.testing.kit import NOW
-from booking_payments.testing.payment_builder import booking, started_payment, whole_life
+from booking_payments.testing.payment_builder import booking, payment_with_every_event, started_payment
 
 LATER: Final = NOW + timedelta(hours=3)
 EVENT_ID: Final = "evt_1"
@@ -72,7 +72,7 @@ BOOKING_ENDED: Final = attrs.evolve(
 BOOKING_FIXED: Final = frozenset({"id", "reference", "customer_id", "created_at", "refund_policy", "event_id"})
 """The fields of a booking that never change."""
 
-_LIFE: Final = whole_life(BOOKING)
+_LIFE: Final = payment_with_every_event(BOOKING)
 
 PAYMENT: Final = attrs.evolve(
     _LIFE.payment,

@@ -23,7 +23,7 @@ from booking_payments.domain.refunds import (
     RefundReason,
     RefundTier,
 )
-from tests.unit.domain.lives import NOW, STARTS, TICK, usd
+from tests.unit.domain.builders import NOW, STARTS, TICK, usd
 
 HOUR = timedelta(hours=1)
 

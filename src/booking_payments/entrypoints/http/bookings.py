@@ -22,9 +22,15 @@ from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, Meth
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier
 from booking_payments.domain.texts import require_line
-from booking_payments.entrypoints.http import door
+from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.commands import BookingId, Call, Done, GivenCall, GivenCommand
+from booking_payments.entrypoints.http.commands import (
+    BookingId,
+    GivenCommand,
+    GivenContext,
+    OperationResult,
+    RequestContext,
+)
 from booking_payments.entrypoints.http.routing import for_token, operation
 from booking_payments.ports.bookings import BookingFilter
 from booking_payments.presentation import render
@@ -65,28 +71,30 @@ class Bookings(Controller):
     async def register(
         self, data: Annotated[RegisterBooking, Body(examples=[Example(value=_NEW)])], command: GivenCommand
     ) -> Response[BookingAnswer]:
-        async def work(caller: Caller) -> Done:
+        async def work(caller: Caller) -> OperationResult:
             registered = await command.payments.register_booking(_new_booking(data), caller)
             entity, status = registered.booking, 201 if registered.created else 200
-            return Done(content=await _described(command, entity.id), status=status, reference=entity.reference)
+            return OperationResult(
+                content=await _described(command, entity.id), status=status, reference=entity.reference
+            )
 
         return await command.once(data, BookingAnswer, work)
 
     @get(summary="Bookings, newest first; with `reference` the one that bears it", **for_token(Access.APP_OR_OPERATOR))
-    async def listing(self, parameters: NamedDependency[BookingsQuery], call: GivenCall) -> BookingsAnswer:
+    async def listing(self, parameters: NamedDependency[BookingsQuery], context: GivenContext) -> BookingsAnswer:
         which = BookingFilter(
             reference=require_line(parameters.reference, "reference") if parameters.reference else None,
             customer_id=require_line(parameters.customer_id, "customer_id") if parameters.customer_id else None,
             event_id=require_line(parameters.event_id, "event_id") if parameters.event_id else None,
             status=BookingStatus(parameters.status) if parameters.status else None,
         )
-        page = await call.payments.list_bookings(which, cursor=parameters.cursor, limit=parameters.limit)
-        views = await call.payments.describe_bookings(page.items)
+        page = await context.payments.list_bookings(which, cursor=parameters.cursor, limit=parameters.limit)
+        views = await context.payments.describe_bookings(page.items)
         return BookingsAnswer(items=[render.booking(view) for view in views], next_cursor=page.next_cursor)
 
     @get("/{booking_id:str}", summary="A booking and its status", **for_token(Access.READER, errors={404}))
-    async def read(self, booking_id: BookingId, call: GivenCall) -> BookingAnswer:
-        return await _described(call, booking_id)
+    async def read(self, booking_id: BookingId, context: GivenContext) -> BookingAnswer:
+        return await _described(context, booking_id)
 
     @patch(
         "/{booking_id:str}",
@@ -99,7 +107,7 @@ class Bookings(Controller):
         data: Annotated[AmendBooking, Body(examples=[Example(value=_AMEND)])],
         command: GivenCommand,
     ) -> Response[BookingAnswer]:
-        async def work(caller: Caller) -> Done:
+        async def work(caller: Caller) -> OperationResult:
             booking = await command.payments.get_booking(booking_id, caller)
             entity = await command.payments.amend_booking(
                 booking_id,
@@ -108,7 +116,7 @@ class Bookings(Controller):
                 expected_version=data.expected_version,
                 refund=RefundOnCancel(data.refund) if data.refund else None,
             )
-            return Done(content=await _described(command, entity.id), reference=entity.reference)
+            return OperationResult(content=await _described(command, entity.id), reference=entity.reference)
 
         return await command.once(data, BookingAnswer, work)
 
@@ -124,24 +132,24 @@ class Bookings(Controller):
         data: Annotated[CancelBooking, Body(examples=[Example(value=_CANCEL)])],
         command: GivenCommand,
     ) -> Response[BookingAnswer]:
-        async def work(caller: Caller) -> Done:
+        async def work(caller: Caller) -> OperationResult:
             refund = RefundOnCancel(data.refund) if data.refund else None
             entity = await command.payments.cancel_booking(
                 booking_id, caller, reason=data.reason, refund=refund, items=named_items(data.items)
             )
-            return Done(content=await _described(command, entity.id))
+            return OperationResult(content=await _described(command, entity.id))
 
         return await command.once(data, BookingAnswer, work)
 
 
-async def _described(call: Call, booking_id: str) -> BookingAnswer:
-    return render.booking(await call.payments.describe_booking(booking_id, call.caller))
+async def _described(context: RequestContext, booking_id: str) -> BookingAnswer:
+    return render.booking(await context.payments.describe_booking(booking_id, context.caller))
 
 
 def _new_booking(given: RegisterBooking) -> NewBooking:
     currency = Currency.of(given.currency)
-    starts_at = door.utc(given.event_starts_at, "event_starts_at")
-    expires_at = door.utc(given.expires_at, "expires_at") if given.expires_at else None
+    starts_at = parsing.utc(given.event_starts_at, "event_starts_at")
+    expires_at = parsing.utc(given.expires_at, "expires_at") if given.expires_at else None
     if expires_at is not None and expires_at > starts_at:
         raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
     return NewBooking(
@@ -199,9 +207,9 @@ def _change(given: AmendBooking, currency: Currency) -> BookingChange:
     return BookingChange(
         amount=KEEP if given.amount is UNSET else Money.parse(given.amount, currency),
         items=KEEP if given.items is UNSET else _items(given.items, currency),
-        event_starts_at=KEEP if starts_at is UNSET else door.utc(starts_at, "event_starts_at"),
-        expires_at=KEEP if expires_at is UNSET else door.utc(expires_at, "expires_at"),
-        refund_grace_until=KEEP if grace is UNSET else grace and door.utc(grace, "refund_grace_until"),
+        event_starts_at=KEEP if starts_at is UNSET else parsing.utc(starts_at, "event_starts_at"),
+        expires_at=KEEP if expires_at is UNSET else parsing.utc(expires_at, "expires_at"),
+        refund_grace_until=KEEP if grace is UNSET else grace and parsing.utc(grace, "refund_grace_until"),
         metadata=KEEP if given.metadata is UNSET else given.metadata,
         title=_or_keep(given.title),
         description=_or_keep(given.description),

@@ -18,7 +18,14 @@ from booking_payments.domain.events import Settlement
 from booking_payments.domain.refunds import RefundReason
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.bookings import named_items
-from booking_payments.entrypoints.http.commands import BookingId, Call, Done, GivenCall, GivenCommand, PaymentId
+from booking_payments.entrypoints.http.commands import (
+    BookingId,
+    GivenCommand,
+    GivenContext,
+    OperationResult,
+    PaymentId,
+    RequestContext,
+)
 from booking_payments.entrypoints.http.idempotency import REPLAYED
 from booking_payments.entrypoints.http.payments import payment_done
 from booking_payments.entrypoints.http.routing import for_token, operation
@@ -54,7 +61,7 @@ class RefundsOfBooking(Controller):
         ],
         command: GivenCommand,
     ) -> Response[RefundAnswer]:
-        async def work(caller: Caller) -> Done:
+        async def work(caller: Caller) -> OperationResult:
             view = await command.payments.refund_payment(
                 booking_id,
                 caller,
@@ -74,11 +81,11 @@ class RefundsOfBooking(Controller):
         **for_token(Access.OWNER_OR_OPERATOR, errors={404, 422}),
     )
     async def quote(
-        self, booking_id: BookingId, parameters: NamedDependency[QuoteQuery], call: GivenCall
+        self, booking_id: BookingId, parameters: NamedDependency[QuoteQuery], context: GivenContext
     ) -> QuoteAnswer:
-        entity = await call.payments.quote_refund(
+        entity = await context.payments.quote_refund(
             booking_id,
-            call.caller,
+            context.caller,
             amount=parameters.amount,
             items=_items_of(parameters.items),
             override=parameters.override,
@@ -103,7 +110,7 @@ class RefundsOfPayment(Controller):
         data: Annotated[RefundPayment, Body(examples=[Example(value={"amount": "25.00"})])],
         command: GivenCommand,
     ) -> Response[RefundAnswer]:
-        async def work(caller: Caller) -> Done:
+        async def work(caller: Caller) -> OperationResult:
             _refuse_items(data.items)
             view = await command.payments.refund_payment_by_id(
                 payment_id,
@@ -123,11 +130,11 @@ class RefundsOfPayment(Controller):
         **for_token(Access.OPERATOR, errors={404, 422}),
     )
     async def quote(
-        self, payment_id: PaymentId, parameters: NamedDependency[QuoteQuery], call: GivenCall
+        self, payment_id: PaymentId, parameters: NamedDependency[QuoteQuery], context: GivenContext
     ) -> QuoteAnswer:
         _refuse_items(parameters.items)
-        entity = await call.payments.quote_refund_of_payment(
-            payment_id, call.caller, amount=parameters.amount, override=parameters.override
+        entity = await context.payments.quote_refund_of_payment(
+            payment_id, context.caller, amount=parameters.amount, override=parameters.override
         )
         return render.quote(entity)
 
@@ -142,7 +149,7 @@ class RefundsOfPayment(Controller):
         data: Annotated[SettleDebt, Body(examples=[Example(value=_SETTLED)])],
         command: GivenCommand,
     ) -> Response[PaymentAnswer]:
-        async def work(caller: Caller) -> Done:
+        async def work(caller: Caller) -> OperationResult:
             view = await command.payments.settle_debt(
                 payment_id, caller, amount=data.amount, how=Settlement(data.how), note=data.note
             )
@@ -182,9 +189,9 @@ def _refuse_items(items: object) -> None:
         raise InvalidInput("items belong to a booking: refund them by the booking's own address")
 
 
-def _refund_done(call: Call, view: RefundView) -> Done:
-    return Done(
-        content=render.refund(view.payment, view.refund, call.reader, call.now, asked_by_reader=True),
+def _refund_done(context: RequestContext, view: RefundView) -> OperationResult:
+    return OperationResult(
+        content=render.refund(view.payment, view.refund, context.reader, context.now, asked_by_reader=True),
         reference=view.payment.booking_reference,
         intent_id=view.payment.intent_id,
         headers={REPLAYED: "true"} if view.replayed else {},

@@ -9,9 +9,9 @@ import stripe
 
 from booking_payments.sandbox.emulator import Answer
 from booking_payments.sandbox.emulator.endpoints import ENDPOINTS, Endpoint
-from tests.conforming import Judge
-from tests.integration.sandbox.emulator.shop import Shop, made
+from tests.integration.sandbox.emulator.stripe_account import StripeAccountClient, made
 from tests.stripe_openapi import description, is_described, problems, problems_of, problems_of_event, samples
+from tests.stripe_openapi_checker import StripeOpenApiChecker
 
 SDK_PARAMS = {
     "POST /v1/payment_intents": "PaymentIntentCreateParams",
@@ -78,8 +78,8 @@ def test_every_endpoint_is_compared() -> None:
     assert set(SDK_PARAMS) == set(BY_NAME)
 
 
-def test_a_parameter_that_stripe_does_not_know_is_refused(shop: Shop) -> None:
-    answer = shop.stripe.call("POST", "/v1/refunds", {"payment_intent": "pi_1", "seat": "7"})
+def test_a_parameter_that_stripe_does_not_know_is_refused(account: StripeAccountClient) -> None:
+    answer = account.stripe.call("POST", "/v1/refunds", {"payment_intent": "pi_1", "seat": "7"})
 
     assert (answer.status, answer.body["error"]["code"]) == (400, "parameter_unknown")
 
@@ -95,8 +95,8 @@ def test_a_parameter_that_stripe_does_not_know_is_refused(shop: Shop) -> None:
         (lambda body: body.update(metadata={"a": 1}), "metadata"),
     ],
 )
-def test_the_judge_sees(shop: Shop, spoil: Any, problem: str) -> None:
-    body = shop.pay("pm_card_visa").body
+def test_the_judge_sees(account: StripeAccountClient, spoil: Any, problem: str) -> None:
+    body = account.pay("pm_card_visa").body
     assert list(problems("GET", "/v1/payment_intents/pi_1", 200, body)) == []
 
     spoil(body)
@@ -104,10 +104,10 @@ def test_the_judge_sees(shop: Shop, spoil: Any, problem: str) -> None:
     assert problem in " ".join(problems("GET", "/v1/payment_intents/pi_1", 200, body))
 
 
-def test_the_judge_looks_into_lists_and_events(shop: Shop) -> None:
-    shop.pay("pm_card_visa")
-    page = shop.stripe.call("GET", "/v1/payment_intents").body
-    event = shop.stripe.events[-1]
+def test_the_judge_looks_into_lists_and_events(account: StripeAccountClient) -> None:
+    account.pay("pm_card_visa")
+    page = account.stripe.call("GET", "/v1/payment_intents").body
+    event = account.stripe.events[-1]
     page["data"][0]["currency"] = 7
     event["data"]["object"]["amount"] = "many"
 
@@ -115,14 +115,14 @@ def test_the_judge_looks_into_lists_and_events(shop: Shop) -> None:
     assert any("amount" in each for each in problems_of_event(event))
 
 
-def test_the_judge_takes_enums_as_open(shop: Shop) -> None:
-    body = shop.pay("pm_card_visa").body | {"status": "a_status_of_tomorrow"}
+def test_the_judge_takes_enums_as_open(account: StripeAccountClient) -> None:
+    body = account.pay("pm_card_visa").body | {"status": "a_status_of_tomorrow"}
 
     assert list(problems("GET", "/v1/payment_intents/pi_1", 200, body)) == []
 
 
-def test_the_judge_takes_enums_of_one_word_as_open(shop: Shop) -> None:
-    body = shop.pay("pm_card_visa").body | {"processing": {"type": "a_method_of_tomorrow"}}
+def test_the_judge_takes_enums_of_one_word_as_open(account: StripeAccountClient) -> None:
+    body = account.pay("pm_card_visa").body | {"processing": {"type": "a_method_of_tomorrow"}}
 
     assert list(problems("GET", "/v1/payment_intents/pi_1", 200, body)) == []
 
@@ -141,8 +141,8 @@ def test_the_judge_lets_nothing_pass_unseen(status: int, body: object, problem: 
     assert problem in " ".join(problems("GET", "/v1/customers/cus_1", status, body))
 
 
-def test_an_object_is_judged_by_its_kind(shop: Shop) -> None:
-    assert list(problems_of(shop.paid() | {"object": "charge"})) != []
+def test_an_object_is_judged_by_its_kind(account: StripeAccountClient) -> None:
+    assert list(problems_of(account.paid() | {"object": "charge"})) != []
 
 
 def test_only_customers_are_judged_without_a_description() -> None:
@@ -154,39 +154,42 @@ def test_only_customers_are_judged_without_a_description() -> None:
 # --- what is judged
 
 
-def _make_everything(shop: Shop) -> dict[str, str]:
+def _make_everything(account: StripeAccountClient) -> dict[str, str]:
     """One of each kind, through every endpoint that makes or changes something; answers the ids by kind."""
-    paid, disputed = shop.paid(), shop.paid("pm_card_createDispute")
-    held, left = shop.paid(capture_method="manual"), shop.intent()
-    refund, waiting = shop.refunded(paid, amount=100), shop.refunded(shop.paid("pm_card_pendingRefund"))
-    shop.stripe.move_refund(waiting["id"], "requires_action")
-    dispute = shop.dispute_of(disputed)
-    method = made(shop.post("payment_methods", type="card", card={"token": "tok_visa"}))
-    made(shop.post(f"payment_intents/{left['id']}", description="row 7"))
-    made(shop.post(f"payment_intents/{left['id']}/confirm", payment_method=method["id"]))
-    made(shop.post(f"payment_intents/{held['id']}/capture", amount_to_capture=500))
-    made(shop.post(f"payment_intents/{shop.intent()['id']}/cancel"))
-    made(shop.post(f"refunds/{refund['id']}", metadata={"a": "b"}))
-    made(shop.post(f"refunds/{waiting['id']}/cancel"))
-    made(shop.post(f"disputes/{dispute['id']}", evidence={"uncategorized_text": "it was played"}, submit=False))
-    made(shop.post(f"disputes/{dispute['id']}/close"))
-    customer = made(shop.post("customers", email="ann@example.com"))
-    endpoint = made(shop.post("webhook_endpoints", url="https://example.com/", enabled_events=["*"]))
+    paid, disputed = account.paid(), account.paid("pm_card_createDispute")
+    held, left = account.paid(capture_method="manual"), account.intent()
+    refund, waiting = account.refunded(paid, amount=100), account.refunded(account.paid("pm_card_pendingRefund"))
+    account.stripe.move_refund(waiting["id"], "requires_action")
+    dispute = account.dispute_of(disputed)
+    method = made(account.post("payment_methods", type="card", card={"token": "tok_visa"}))
+    made(account.post(f"payment_intents/{left['id']}", description="row 7"))
+    made(account.post(f"payment_intents/{left['id']}/confirm", payment_method=method["id"]))
+    made(account.post(f"payment_intents/{held['id']}/capture", amount_to_capture=500))
+    made(account.post(f"payment_intents/{account.intent()['id']}/cancel"))
+    made(account.post(f"refunds/{refund['id']}", metadata={"a": "b"}))
+    made(account.post(f"refunds/{waiting['id']}/cancel"))
+    made(account.post(f"disputes/{dispute['id']}", evidence={"uncategorized_text": "it was played"}, submit=False))
+    made(account.post(f"disputes/{dispute['id']}/close"))
+    customer = made(account.post("customers", email="ann@example.com"))
+    endpoint = made(account.post("webhook_endpoints", url="https://example.com/", enabled_events=["*"]))
     kinds = {"payment_intents": paid, "refunds": refund, "disputes": dispute, "payment_methods": method}
-    kinds |= {"charges": shop.charge_of(paid), "customers": customer, "webhook_endpoints": endpoint}
-    kinds |= {"events": shop.stripe.events[0], "balance_transactions": shop.get("balance_transactions").body["data"][0]}
+    kinds |= {"charges": account.charge_of(paid), "customers": customer, "webhook_endpoints": endpoint}
+    kinds |= {
+        "events": account.stripe.events[0],
+        "balance_transactions": account.get("balance_transactions").body["data"][0],
+    }
     return {name: body["id"] for name, body in kinds.items()}
 
 
-def _read_everything(shop: Shop, ids: dict[str, str]) -> None:
+def _read_everything(account: StripeAccountClient, ids: dict[str, str]) -> None:
     for line in sorted(BY_NAME, reverse=True):
         method, path = line.split()
         if method != "POST":
-            made(shop.stripe.call(method, path.replace("{id}", ids[path.split("/")[2]])))
+            made(account.stripe.call(method, path.replace("{id}", ids[path.split("/")[2]])))
 
 
-def test_every_endpoint_is_judged(shop: Shop, every_answer_conforms: Judge) -> None:
-    _read_everything(shop, _make_everything(shop))
+def test_every_endpoint_is_judged(account: StripeAccountClient, every_answer_conforms: StripeOpenApiChecker) -> None:
+    _read_everything(account, _make_everything(account))
 
     def answered(endpoint: Endpoint) -> bool:
         wanted = re.compile(f"{endpoint.method} {endpoint.pattern.pattern} 200")
@@ -199,18 +202,18 @@ NOT_SENT = {("charge", "refunds"): "expanded only, since version 2022-11-15"}
 """Fields of Stripe's samples that an answer does not have by itself."""
 
 
-def test_objects_have_the_fields_of_stripes_samples(shop: Shop) -> None:
-    ids = _make_everything(shop)
-    ours = [shop.get(f"{name}/{id_}").body for name, id_ in ids.items()]
+def test_objects_have_the_fields_of_stripes_samples(account: StripeAccountClient) -> None:
+    ids = _make_everything(account)
+    ours = [account.get(f"{name}/{id_}").body for name, id_ in ids.items()]
 
     missing = {(each["object"], name) for each in ours for name in samples()[each["object"]] if name not in each}
     assert missing == set(NOT_SENT)
     assert {each["object"] for each in ours} == set(samples())
 
 
-def test_an_early_fraud_warning_has_the_fields_of_the_sdk(shop: Shop) -> None:
-    shop.paid("pm_card_createIssuerFraudRecord")
-    warning = shop.stripe.events[-1]["data"]["object"]
+def test_an_early_fraud_warning_has_the_fields_of_the_sdk(account: StripeAccountClient) -> None:
+    account.paid("pm_card_createIssuerFraudRecord")
+    warning = account.stripe.events[-1]["data"]["object"]
 
     assert set(warning) == {name for name in stripe.radar.EarlyFraudWarning.__annotations__ if name.islower()}
 
@@ -269,35 +272,39 @@ def _case(line: str, place: Place) -> str:
 CASES = [(line, params, place) for line, params in WELL_FORMED for place in _places(params)]
 
 
-def _scene(shop: Shop, line: str) -> dict[str, str]:
+def _scene(account: StripeAccountClient, line: str) -> dict[str, str]:
     """Ids by kind of objects that a request can still change."""
     kind = line.split("/")[2]
     if kind == "refunds":
-        paid = shop.paid()
-        return {"paid": paid["id"], "refunds": shop.refunded(paid, amount=10)["id"]}
+        paid = account.paid()
+        return {"paid": paid["id"], "refunds": account.refunded(paid, amount=10)["id"]}
     if kind == "disputes":
-        return {"disputes": shop.dispute_of(shop.paid("pm_card_createDisputeInquiry"))["id"]}
+        return {"disputes": account.dispute_of(account.paid("pm_card_createDisputeInquiry"))["id"]}
     return {}
 
 
-def _ask(shop: Shop, scene: dict[str, str], line: str, params: dict[str, Any]) -> Answer:
+def _ask(account: StripeAccountClient, scene: dict[str, str], line: str, params: dict[str, Any]) -> Answer:
     method, path = line.split()
-    ids = scene | ({"payment_intents": shop.intent()["id"]} if "payment_intents/{id}" in path else {})
+    ids = scene | ({"payment_intents": account.intent()["id"]} if "payment_intents/{id}" in path else {})
     named = {"payment_intent": scene["paid"]} if line == "POST /v1/refunds" else {}
-    return shop.stripe.call(method, path.replace("{id}", ids.get(path.split("/")[2], "")), named | params)
+    return account.stripe.call(method, path.replace("{id}", ids.get(path.split("/")[2], "")), named | params)
 
 
 @pytest.mark.parametrize(("line", "params", "place"), CASES, ids=[_case(line, place) for line, _, place in CASES])
 def test_whatever_a_parameter_says_the_answer_conforms(
-    shop: Shop, every_answer_conforms: Judge, line: str, params: dict[str, Any], place: Place
+    account: StripeAccountClient,
+    every_answer_conforms: StripeOpenApiChecker,
+    line: str,
+    params: dict[str, Any],
+    place: Place,
 ) -> None:
-    scene = _scene(shop, line)
-    answers = [_ask(shop, scene, line, _spoilt(params, place, by)) for by in SPOILT]
+    scene = _scene(account, line)
+    answers = [_ask(account, scene, line, _spoilt(params, place, by)) for by in SPOILT]
 
     assert {answer.status for answer in answers} <= {200, 400, 402}
     assert every_answer_conforms.found == []
 
 
 @pytest.mark.parametrize(("line", "params"), WELL_FORMED, ids=[line for line, _ in WELL_FORMED])
-def test_what_is_spoilt_there_was_well_formed(shop: Shop, line: str, params: dict[str, Any]) -> None:
-    assert _ask(shop, _scene(shop, line), line, params).status == 200
+def test_what_is_spoilt_there_was_well_formed(account: StripeAccountClient, line: str, params: dict[str, Any]) -> None:
+    assert _ask(account, _scene(account, line), line, params).status == 200

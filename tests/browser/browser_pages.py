@@ -32,7 +32,7 @@ STRIPE_HOSTS = ("https://js.stripe.com/", "https://api.stripe.com/")
 
 
 @define
-class Shop:
+class RunningService:
     """A running service, with the tokens of a shop on it."""
 
     address: str
@@ -83,12 +83,12 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 @contextmanager
-def shop_at(address: str, folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Shop]:
+def service_at(address: str, folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[RunningService]:
     def token(sub: str, scope: str = "") -> str:
         return printed(folder, "token", "--sub", sub, "--scope", scope, settings=settings)
 
     with httpx2.Client(base_url=address, trust_env=False, timeout=20) as client:
-        yield Shop(
+        yield RunningService(
             address=address,
             client=client,
             folder=folder,
@@ -100,7 +100,7 @@ def shop_at(address: str, folder: Path, settings: Mapping[str, str] | None = Non
 
 
 @define
-class Visitor:
+class BrowserPage:
     """A browser's page. ``complaints`` of the browser: refused by policy, not found, scripts that broke."""
 
     page: Page
@@ -145,12 +145,12 @@ class Visitor:
 
 
 @asynccontextmanager
-async def visitor(browser: Browser, viewport: ViewportSize = DESK, **options: Any) -> AsyncIterator[Visitor]:
+async def open_page(browser: Browser, viewport: ViewportSize = DESK, **options: Any) -> AsyncIterator[BrowserPage]:
     """A browser with nothing in it."""
     context = await browser.new_context(viewport=viewport, **options)
     context.set_default_timeout(15_000)
     page = await context.new_page()
-    arrived = Visitor(page)
+    arrived = BrowserPage(page)
     page.on("pageerror", lambda error: arrived.complaints.append(str(error)))
     page.on("console", lambda message: _complain(arrived, message))
     page.on("request", lambda request: _note(arrived, request.url))
@@ -158,11 +158,11 @@ async def visitor(browser: Browser, viewport: ViewportSize = DESK, **options: An
     await context.close()
 
 
-def _complain(arrived: Visitor, message: ConsoleMessage) -> None:
+def _complain(arrived: BrowserPage, message: ConsoleMessage) -> None:
     if message.type == "error":
         arrived.complaints.append(message.text)
 
 
-def _note(arrived: Visitor, url: str) -> None:
+def _note(arrived: BrowserPage, url: str) -> None:
     if not url.startswith("http://127.0.0.1:"):
         arrived.elsewhere.append(url)

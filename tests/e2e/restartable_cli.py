@@ -1,7 +1,7 @@
-"""An operator at a terminal whose commands are killed: all is imported once, and each command is a fork of that.
+"""A command line whose commands can be killed: modules are imported once, each command runs in a fork.
 
-Run as a script: reads the words of a command from each line of standard input, as a JSON list, prints the process id of
-the child that carries it out, and when that is over its exit status, negative for the signal that ended it.
+Run as a script. For each line of standard input, a JSON list of arguments, it forks a child that runs the command, and
+prints the child's process id and then its exit status, negative for the signal that ended it.
 """
 
 import json
@@ -9,22 +9,22 @@ import os
 import sys
 
 from booking_payments.entrypoints.cli import main as booking_payments
-from tests.e2e.mortal import _import_everything
+from tests.e2e.restartable_service import import_everything
 
 
 def main() -> None:
     """Fork a child for each line."""
-    _import_everything()
+    import_everything()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            _carry_out(json.loads(line))
+            _run(json.loads(line))
         print(child, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
-def _carry_out(words: list[str]) -> None:
-    os.dup2(2, 1)  # what it prints is for the log
+def _run(words: list[str]) -> None:
+    os.dup2(2, 1)  # its output belongs to the log
     status = 1
     try:
         booking_payments(words)

@@ -21,7 +21,7 @@ class PowerCut(BaseException):
     """The process dies here."""
 
 
-class Saboteur(FakeGateway):
+class FailingGateway(FakeGateway):
     """The fake gateway; each verb named in ``failures`` raises the next error of its list before it does anything."""
 
     def __init__(self, kit: PaymentsTestKit, **failures: Sequence[BaseException]) -> None:
@@ -82,7 +82,7 @@ def use_gateway(kit: PaymentsTestKit, gateway: Gateway) -> None:
     kit.payments = BookingPayments(kit.world)
 
 
-class SilentLine(ModelTransport):
+class UnansweredTransport(ModelTransport):
     """The line to the model of Stripe. While ``dead``, every request takes all its time and nobody answers; ``asked``
     is what was asked for."""
 

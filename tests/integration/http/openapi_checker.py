@@ -13,7 +13,7 @@ FRAMEWORK = (404, 405)
 
 
 @define
-class Truth:
+class OpenApiChecker:
     """Knows the document, and which of its answers have been seen."""
 
     document: Json

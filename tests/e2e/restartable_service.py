@@ -1,8 +1,7 @@
-"""A service or a worker that is killed and born again quickly: all is imported once, and each life is a fork of that.
+"""A service or a worker that can be killed and restarted quickly: modules are imported once, each start is a fork.
 
-Run as a script with the port, or with ``worker``: reads a line from standard input for each life, prints the process
-id of the child that lives, and goes on to the next line at once. A new life is only asked for when the last one is
-over.
+Run as a script with the port, or with ``worker``. For each line of standard input it forks a child that serves, prints
+the child's process id, waits for the child's end and prints "over".
 """
 
 import os
@@ -21,25 +20,25 @@ def main() -> None:
     works = sys.argv[1] == "worker"
     settings = load_settings(os.environ if works else {**os.environ, "PORT": sys.argv[1]})
     set_up_logging(settings)
-    _import_everything()
-    # Held open over all lives, so that clients wait in the queue instead of being refused.
+    import_everything()
+    # Open between two children, so that clients wait in the queue instead of being refused.
     listening = None if works else socket.create_server((settings.host, settings.port), backlog=BACKLOG)
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:
-            _live(settings, listening)
+            _serve(settings, listening)
         print(child, flush=True)
         os.waitpid(child, 0)
         print("over", flush=True)
 
 
-def _import_everything() -> None:
+def import_everything() -> None:
     import booking_payments.entrypoints.http.app
     import booking_payments.entrypoints.worker.tasks
     import booking_payments.runtime.composition  # noqa: F401 - the commands import it late
 
 
-def _live(settings: Settings, listening: socket.socket | None) -> None:
+def _serve(settings: Settings, listening: socket.socket | None) -> None:
     sys.stdin.close()
     if listening is None:
         work_until_stopped(settings)

@@ -128,7 +128,7 @@ def a_request(amount: Money | None = None, **changes: Any) -> decide.Request:
     return evolve(usual, **changes)
 
 
-class Life(PaymentBuilder):
+class DecidedPayment(PaymentBuilder):
     """A payment that is built step by step; each method records the events that the domain decided and returns them."""
 
     def __init__(self, booking: Booking | None = None) -> None:
@@ -183,38 +183,38 @@ class Life(PaymentBuilder):
         return self.happens(*decide.request_refund(self.payment, request, ids))
 
 
-def a_life(booking: Booking | None = None, **terms: Any) -> Life:
+def a_payment(booking: Booking | None = None, **terms: Any) -> DecidedPayment:
     """Return a payment that has just started."""
-    life = Life(booking)
-    life.happens(a_start(life.booking, **terms))
-    return life
+    builder = DecidedPayment(booking)
+    builder.happens(a_start(builder.booking, **terms))
+    return builder
 
 
-def a_paid_life(**terms: Any) -> Life:
+def a_paid_payment(**terms: Any) -> DecidedPayment:
     """Return a payment that was charged by the server, at once, for the whole price."""
-    life = a_life(**terms)
-    life.charges()
-    life.sees(an_intent(PaymentStatus.SUCCEEDED))
-    life.settles()
-    return life
+    builder = a_payment(**terms)
+    builder.charges()
+    builder.sees(an_intent(PaymentStatus.SUCCEEDED))
+    builder.settles()
+    return builder
 
 
-def a_held_life(**terms: Any) -> Life:
+def an_authorized_payment(**terms: Any) -> DecidedPayment:
     """Return a payment with manual capture and held money."""
-    life = a_life(capture_method=CaptureMethod.MANUAL, **terms)
-    life.charges()
-    life.sees(an_intent(PaymentStatus.REQUIRES_CAPTURE))
-    life.settles()
-    return life
+    builder = a_payment(capture_method=CaptureMethod.MANUAL, **terms)
+    builder.charges()
+    builder.sees(an_intent(PaymentStatus.REQUIRES_CAPTURE))
+    builder.settles()
+    return builder
 
 
-def a_refunded_life(status: RefundStatus = RefundStatus.SUCCEEDED, amount: str | None = None) -> Life:
+def a_refunded_payment(status: RefundStatus = RefundStatus.SUCCEEDED, amount: str | None = None) -> DecidedPayment:
     """Return a paid payment with one refund in ``status``."""
-    life = a_paid_life()
-    life.refunds(amount)
-    life.sees_refund(a_refund(status, amount or "100.00", metadata={"refund_id": "rf_1"}))
-    life.settles()
-    return life
+    builder = a_paid_payment()
+    builder.refunds(amount)
+    builder.sees_refund(a_refund(status, amount or "100.00", metadata={"refund_id": "rf_1"}))
+    builder.settles()
+    return builder
 
 
 def kinds(facts: decide.Events) -> list[str]:

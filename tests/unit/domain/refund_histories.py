@@ -1,6 +1,6 @@
 """Histories of a paid payment for property tests: refunds, cancellations and disputes in any order.
 
-``Story`` performs steps as the application does, and checks the invariants after every event.
+``RefundHistory`` performs steps as the application does, and checks the invariants after every event.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,17 @@ from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, Refu
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund, evolve
 from booking_payments.domain.refunds import RefundPolicy, RefundTier, not_negative
-from tests.unit.domain.lives import NOW, STARTS, Life, a_booking, a_dispute, a_refund, a_request, a_start, an_intent
+from tests.unit.domain.builders import (
+    NOW,
+    STARTS,
+    DecidedPayment,
+    a_booking,
+    a_dispute,
+    a_refund,
+    a_request,
+    a_start,
+    an_intent,
+)
 
 End = Literal["succeeded", "pending", "failed", "refused", "never_sent", "charge_disputed", "in flight"]
 ENDS: tuple[End, ...] = ("succeeded", "pending", "failed", "refused", "never_sent", "charge_disputed")
@@ -41,7 +51,7 @@ class Terms:
     step: int = 1
 
 
-class Story(Life):
+class RefundHistory(DecidedPayment):
     """A payment that succeeded in time, with refunds and disputes."""
 
     def __init__(self, terms: Terms | None = None, *, late: bool = False) -> None:
@@ -283,33 +293,33 @@ SETTLE = st.tuples(st.just("settle"), st.integers(1, 1000))
 ANYTHING = st.lists(ASK | CANCEL | FAIL | BANK | START | DASHBOARD | SETTLE, max_size=8)
 
 
-def tell(story: Story, steps: Sequence[tuple[Any, ...]]) -> None:
+def tell(history: RefundHistory, steps: Sequence[tuple[Any, ...]]) -> None:
     """Perform the steps that are possible. Amounts are thousandths of the captured amount."""
     for name, *how in steps:
         if name == "ask":
             share, end, override, unknown = how
-            _ask(story, share, end, override=override, unknown=unknown)
+            _ask(history, share, end, override=override, unknown=unknown)
         elif name == "cancel":
-            story.cancels(in_full=how[0], end=how[1])
+            history.cancels(in_full=how[0], end=how[1])
         elif name == "fail":
-            story.fails_late(how[0])
+            history.fails_late(how[0])
         elif name == "bank":
             status, share, moved, name, refundable = how
-            story.bank(status, _share(story, share), moved, name=name, refundable=refundable)
+            history.bank(status, _share(history, share), moved, name=name, refundable=refundable)
         elif name == "start":
-            story.starts()
+            history.starts()
         elif name == "dashboard":
-            story.gives_back_elsewhere(_share(story, how[0]))
+            history.gives_back_elsewhere(_share(history, how[0]))
         elif name == "settle":
-            story.settles_debt(_share(story, how[0]))
+            history.settles_debt(_share(history, how[0]))
 
 
-def _ask(story: Story, share: int | None, end: End, *, override: bool, unknown: bool) -> None:
-    minor = None if share is None else _share(story, share)
-    if story.asks(minor, "in flight", override=override) is None:
-        story.ends(end, unknown=unknown)
+def _ask(history: RefundHistory, share: int | None, end: End, *, override: bool, unknown: bool) -> None:
+    minor = None if share is None else _share(history, share)
+    if history.asks(minor, "in flight", override=override) is None:
+        history.ends(end, unknown=unknown)
 
 
-def _share(story: Story, thousandths: int) -> int:
-    step = story.terms.step
-    return max(story.payment.captured.minor * thousandths // 1000 // step, 1) * step
+def _share(history: RefundHistory, thousandths: int) -> int:
+    step = history.terms.step
+    return max(history.payment.captured.minor * thousandths // 1000 // step, 1) * step
