@@ -528,7 +528,11 @@ def unknown_releases_booking(patch: Patch) -> None:
     def other(world: World, recorder: Recorder) -> None:
         recorder.release(BookingStatus.EXPIRED.value)
 
-    patch.setattr(bookings, "_lapse", other)
+    attempt = bookings.attempt
+    patch.setattr(bookings, "_decide_expiry", other)
+    patch.setattr(
+        bookings, "attempt", lambda world, command: attempt(world, attrs.evolve(command, waits=lambda _: False))
+    )
 
 
 @_bug("a booking is canceled and its open payment left as it is")
