@@ -1039,7 +1039,12 @@ def _refund_deferred(payment: Payment, event: ev.RefundDeferred, at: datetime) -
     }
 
 
-def _raised(payment: Payment, event: ev.RefundRequested | ev.RefundDeferred) -> Changes:
+@_folds(ev.PromiseRaised)
+def _promise_raised(payment: Payment, event: ev.PromiseRaised, at: datetime) -> Changes:
+    return _raised(payment, event)
+
+
+def _raised(payment: Payment, event: ev.RefundRequested | ev.RefundDeferred | ev.PromiseRaised) -> Changes:
     promised = payment.promised if event.promised is None else payment.promised + event.promised
     return {"promised": promised, "beside": payment.beside if event.beside is None else event.beside}
 
@@ -1176,13 +1181,9 @@ def _unchanged(payment: Payment, event: object, at: datetime) -> Changes:
     return {}
 
 
-@_folds(ev.BookingReleased)
-def _booking_released(payment: Payment, event: ev.BookingReleased, at: datetime) -> Changes:
-    return {"promised": payment.promised + event.promised} if event.promised else {}
-
-
 for _kind in (
     ev.BookingConfirmed,
+    ev.BookingReleased,
     ev.LatePaymentDecided,
     ev.NewsDeferred,
     ev.PaymentAdopted,

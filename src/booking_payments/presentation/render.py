@@ -244,6 +244,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.RefundRequested: "refund_id amount fee_refunded reason note override",
     ev.RefundDeferred: "refund_id amount fee_refunded reason note why",
     ev.DeferredRefundDropped: "refund_id",
+    ev.PromiseRaised: "promised",
     ev.PromiseConfirmed: "refund_id",
     ev.PromiseWithdrawn: "refund_id promised",
     ev.DebtSettled: "settled how",
@@ -257,7 +258,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.DisputeChanged: "dispute_id amount evidence_due_by charge_refundable",
     ev.DisputeFundsMoved: "dispute_id withdrawn",
     ev.BookingConfirmed: "",
-    ev.BookingReleased: "status reason promised",
+    ev.BookingReleased: "status reason",
     ev.LatePaymentDecided: "booking_status",
     ev.DriftFound: "",
 }
