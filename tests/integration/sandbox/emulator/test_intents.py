@@ -455,7 +455,9 @@ def test_a_bank_debit_settles_after_the_delay(shop: Shop) -> None:
     ],
 )
 def test_a_sepa_debit_goes_by_its_iban(shop: Shop, iban: str, status: str) -> None:
-    data = {"type": "sepa_debit", "sepa_debit": {"iban": iban}, "billing_details": {"email": "a@example.com"}}
+    billing = {"name": "Ann", "email": "a@example.com"}
+    data = {"type": "sepa_debit", "sepa_debit": {"iban": iban}, "billing_details": billing}
+    accepted = {"type": "offline"}
     intent = made(
         shop.post(
             "payment_intents",
@@ -463,6 +465,7 @@ def test_a_sepa_debit_goes_by_its_iban(shop: Shop, iban: str, status: str) -> No
             currency="eur",
             confirm=True,
             payment_method_data=data,
+            mandate_data={"customer_acceptance": accepted},
             allowed_payment_method_types=["sepa_debit"],
         )
     )
@@ -535,7 +538,7 @@ def test_expand_puts_objects_in_place_of_ids(shop: Shop) -> None:
 
     assert read["latest_charge"]["refunds"]["data"][0]["id"] == refund["id"]
     assert read["payment_method"]["card"]["last4"] == "4242"
-    assert listed["charge"]["balance_transaction"]["net"] == 1000
+    assert listed["charge"]["balance_transaction"]["amount"] == 1000
 
 
 def test_what_cannot_be_expanded_is_400(shop: Shop) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conforming import Judge
 from tests.integration.sandbox.emulator.shop import Shop
-from tests.stripe_openapi import DATA
+from tests.stripe_objects import DATA
 
 SCENARIOS = sorted((DATA / "cli-scenarios").glob("*.json"), key=lambda path: path.stem)
 WRITTEN_FOR = "2026-08-26.dahlia"
