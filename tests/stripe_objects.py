@@ -1,9 +1,9 @@
 """The objects of Stripe's pinned version, as a check of what the emulator answers and sends.
 
 ``objects.schema.json`` is a JSON Schema that was read off the type declarations of Stripe's official Node SDK. It has
-the objects that payments are made of. The kinds that it lacks are checked by the type declarations of the installed Python
-SDK. Enums are open, since Stripe adds values without a new version. An object may have no field that its type does not
-declare. A body that nothing describes is a problem as well, so that no answer is left unchecked.
+the objects that payments are made of. The kinds that it lacks are checked by the type declarations of the installed
+Python SDK. Enums are open, since Stripe adds values without a new version. An object may have no field that its type
+does not declare. A body that nothing describes is a problem as well, so that no answer is left unchecked.
 """
 
 import inspect

@@ -67,28 +67,41 @@ _ROUTES: Final[Mapping[str, tuple[str, Fields, Callable[[Account, Json, str], Js
 }
 
 
+_PATTERNS: Final = {line: re.compile(line.partition(" ")[2]) for line in _ROUTES}
+
+
 def is_for_browsers(method: str, path: str) -> bool:
     """Whether a publishable key may ask for this."""
-    return any(re.fullmatch(line, f"{method} {path}") for line in _ROUTES)
+    return _find(method, path) is not None
 
 
 def is_open_to_pages(path: str) -> bool:
     """Whether pages of other origins may read the answer from ``path``."""
-    return any(re.fullmatch(line.partition(" ")[2], path) for line in _ROUTES)
+    return any(pattern.fullmatch(path) for pattern in _PATTERNS.values())
+
+
+def _find(method: str, path: str) -> tuple[str, str] | None:
+    """The line of ``_ROUTES`` for a request, and the id in the path (empty without one)."""
+    for line, pattern in _PATTERNS.items():
+        match = pattern.fullmatch(path)
+        if match and line.startswith(f"{method} "):
+            return line, "".join(match.groups())
+    return None
 
 
 def execute(account: Account, method: str, path: str, params: Mapping[str, Any]) -> Json:
     """Do what a browser asks for; its answer. Raises ``Refusal``, 401 for what needs the secret key."""
-    for line, (kind, fields, handler) in _ROUTES.items():
-        match = re.fullmatch(line, f"{method} {path}")
-        if match:
-            values = read_params(_without_noise(params), fields)
-            paths = expansions(values, kind, in_list=False)
-            return expanded(account, handler(account, values, "".join(match.groups())), paths)
-    raise unauthorized(
-        "This API call cannot be made with a publishable API key. Please use a secret API key.",
-        code="secret_key_required",
-    )
+    found = _find(method, path)
+    if found is None:
+        raise unauthorized(
+            "This API call cannot be made with a publishable API key. Please use a secret API key.",
+            code="secret_key_required",
+        )
+    line, id_ = found
+    kind, fields, handler = _ROUTES[line]
+    values = read_params(_without_noise(params), fields)
+    paths = expansions(values, kind, in_list=False)
+    return expanded(account, handler(account, values, id_), paths)
 
 
 def _without_noise(params: Mapping[str, Any]) -> Json:

@@ -143,7 +143,7 @@ def payment_methods_of(account: Account, params: Json, id_: str) -> Json:
 
 def payment_method_of(account: Account, _: Json, ids: str) -> Json:
     """``GET /v1/customers/{id}/payment_methods/{method}``."""
-    customer_id, _, method_id = ids.partition("/")
+    customer_id, method_id = ids.split("/")
     account.require(KIND, customer_id)
     method = account.require("payment_method", method_id, param="payment_method")
     if method.body["customer"] != customer_id:

@@ -258,7 +258,7 @@ def _method_details(account: Account, behaviour: Behaviour) -> Json:
     if behaviour.type == "sepa_debit":
         return _sepa_debit(account, behaviour)
     if behaviour.type != "card":
-        return copy_json(_EMPTY_DETAILS.get(behaviour.type, {}))
+        return dict(_EMPTY_DETAILS.get(behaviour.type, {}))
     return _card(account, behaviour)
 
 

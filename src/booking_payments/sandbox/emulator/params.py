@@ -242,7 +242,7 @@ def _filled(field: Field) -> Field:
 
 
 def shipping(*, tracked: bool = True) -> Field:
-    """Where something is sent to, and to whom; kept and answered, nothing more. ``tracked``: with carrier and number."""
+    """Where something is sent to, and to whom; kept and answered only. ``tracked``: with the carrier's number."""
     optional = {name: text() for name in ("phone", *(("carrier", "tracking_number") if tracked else ()))}
     return _filled(mapping({"address": address(required=True), "name": text(required=True), **optional}))
 

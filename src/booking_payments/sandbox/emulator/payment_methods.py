@@ -101,7 +101,8 @@ DATA_FIELDS: Final[Fields] = {
 }
 """``payment_method_data``, and with the following the parameters of create."""
 
-CREATE_FIELDS: Final[Fields] = DATA_FIELDS | {
+CREATE_FIELDS: Final[Fields] = {
+    **DATA_FIELDS,
     **not_modelled("custom", "customer", "payment_method"),
     "expand": expand(),
 }
@@ -152,6 +153,9 @@ def _keep_details(account: Account, method: Record, data: Json) -> None:
     type_ = method.body["type"]
     given = data.get(type_) or {}
     kept = {name: given[name] for name in _DETAILS_KEPT.get(type_, ()) if given.get(name) is not None}
+    if type_ == "sepa_debit":
+        iban = given["iban"].replace(" ", "").upper()
+        kept |= {"country": iban[:2], "last4": iban[-4:]}
     if kept:
         account.update(method, **{type_: method.body[type_] | kept})
 

@@ -118,7 +118,7 @@ EVENT_TYPES: Final = _words(
 )
 """Every type of event that a webhook endpoint can ask for."""
 
-_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]{1,32})?")
+_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.[a-z]{1,32}")
 _NEWEST: Final = max(API_VERSIONS)
 
 

@@ -114,7 +114,7 @@ def _refused(fields: Fields, inside: tuple[str, ...] = ()) -> Iterator[tuple[str
             yield from _refused(field.inside, (*inside, name))
 
 
-REQUIRED = {
+REQUIRED: dict[str, dict[str, Any]] = {
     "POST /v1/payment_intents": {"amount": 1000, "currency": "eur"},
     "POST /v1/payment_methods": {"type": "card"},
     "POST /v1/payment_methods/{id}/attach": {"customer": "cus_1"},
@@ -227,7 +227,8 @@ def test_each_field_can_be_expanded_and_null_stays_null(shop: Shop, kind: str) -
         answer = shop.get(f"{resource}/{newest['id']}", expand=[field])
         in_list = shop.get(resource, expand=[f"data.{field}"])
         assert (answer.status, in_list.status) == (200, 200), field
-        plain, full = newest, answer.body
+        plain: Any = newest
+        full: Any = answer.body
         for step in field.split("."):
             plain, full = (plain or {}).get(step), (full or {}).get(step)
         if isinstance(plain, str):
