@@ -36,7 +36,7 @@ _QUEUE: Final = "delivery"
 
 
 @frozen
-class Delivery:
+class EventDelivery:
     """An event waiting for one endpoint.
 
     ``attempts`` made so far; ``endpoint_id`` None: the embedding process.
@@ -118,7 +118,7 @@ def _wait_for(account: Account, event: Record, deliveries: list[str]) -> None:
     account.update(event, pending_webhooks=len(deliveries))
 
 
-def queue(account: Account, *, due_only: bool, limit: int | None = None) -> list[Delivery]:
+def queue(account: Account, *, due_only: bool, limit: int | None = None) -> list[EventDelivery]:
     """Deliveries not yet acknowledged, next one first."""
     now = account.now_us()
     waiting = [each for each in account.table(_QUEUE).values() if not due_only or each.body["due_us"] <= now]
@@ -126,10 +126,10 @@ def queue(account: Account, *, due_only: bool, limit: int | None = None) -> list
     return [_delivery(account, record) for record in waiting[:limit]]
 
 
-def _delivery(account: Account, record: Record) -> Delivery:
+def _delivery(account: Account, record: Record) -> EventDelivery:
     body, event = record.body, account.get("event", record.body["event"])
     due = moment(body["due_us"])
-    return Delivery(record.id, event.id, body["endpoint"], body["attempts"], due, _rendered(account, event, body))
+    return EventDelivery(record.id, event.id, body["endpoint"], body["attempts"], due, _rendered(account, event, body))
 
 
 def _rendered(account: Account, event: Record, delivery: Json) -> Json:

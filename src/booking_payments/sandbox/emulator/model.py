@@ -38,7 +38,7 @@ from booking_payments.sandbox.emulator.errors import (
     rate_limited,
     server_error,
 )
-from booking_payments.sandbox.emulator.events import Delivery
+from booking_payments.sandbox.emulator.events import EventDelivery
 from booking_payments.sandbox.emulator.expansion import expanded, expansions
 from booking_payments.sandbox.emulator.faults import NETWORK_FAULTS, Fault, Faults, NetworkFault, Struck
 from booking_payments.sandbox.emulator.params import read_params
@@ -486,11 +486,11 @@ class FakeStripe:
         """Every event kept, oldest first, as Stripe would send it."""
         return [copy_json(event.body) for event in self._account.table("event").values()]
 
-    def deliveries(self) -> list[Delivery]:
+    def deliveries(self) -> list[EventDelivery]:
         """Everything not yet acknowledged, next attempt first."""
         return events.queue(self._account, due_only=False)
 
-    def pending_deliveries(self, limit: int | None = None) -> list[Delivery]:
+    def pending_deliveries(self, limit: int | None = None) -> list[EventDelivery]:
         """What should be sent now. Report each with ``delivered``; until then it is handed out again."""
         return events.queue(self._account, due_only=True, limit=limit)
 

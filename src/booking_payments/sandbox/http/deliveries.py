@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from anyio.abc import TaskGroup
 
-from booking_payments.sandbox.emulator import Delivery
+from booking_payments.sandbox.emulator import EventDelivery
 from booking_payments.sandbox.http.account import SandboxStripe
 from booking_payments.sandbox.signature import sign
 
@@ -59,7 +59,7 @@ class Postman:
         for delivery in due:
             self._start(tasks, delivery)
 
-    def _start(self, tasks: TaskGroup, delivery: Delivery) -> None:
+    def _start(self, tasks: TaskGroup, delivery: EventDelivery) -> None:
         """One attempt of an event at a time, and not too many of an endpoint."""
         if delivery.endpoint_id is None:
             return
@@ -69,14 +69,14 @@ class Postman:
             self._under_way.add(journey)
             tasks.start_soon(self._carry, delivery, delivery.endpoint_id)
 
-    async def _carry(self, delivery: Delivery, endpoint_id: str) -> None:
+    async def _carry(self, delivery: EventDelivery, endpoint_id: str) -> None:
         try:
             ok = await self._post(delivery, endpoint_id)
             self._stripe.delivered(delivery.event_id, ok, endpoint_id)
         finally:
             self._under_way.discard((delivery.event_id, endpoint_id))
 
-    async def _post(self, delivery: Delivery, endpoint_id: str) -> bool:
+    async def _post(self, delivery: EventDelivery, endpoint_id: str) -> bool:
         """Whether the endpoint took it. Whatever else happens is a failed attempt, tried again later."""
         target = self._stripe.target_of(endpoint_id)
         if target is None:

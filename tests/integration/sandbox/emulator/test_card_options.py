@@ -4,26 +4,26 @@ from typing import Any
 
 import pytest
 
-from tests.integration.sandbox.emulator.shop import Shop, error, made
+from tests.integration.sandbox.emulator.stripe_account import StripeAccountClient, error, made
 
 
-def test_a_card_can_be_held_by_its_own_option(shop: Shop) -> None:
-    held = shop.paid(payment_method_options={"card": {"capture_method": "manual"}})
+def test_a_card_can_be_held_by_its_own_option(account: StripeAccountClient) -> None:
+    held = account.paid(payment_method_options={"card": {"capture_method": "manual"}})
 
     assert (held["status"], held["capture_method"], held["amount_received"]) == ("requires_capture", "automatic", 0)
     assert held["payment_method_options"]["card"]["capture_method"] == "manual"
-    captured = made(shop.post(f"payment_intents/{held['id']}/capture"))
+    captured = made(account.post(f"payment_intents/{held['id']}/capture"))
     assert (captured["status"], captured["amount_received"]) == ("succeeded", 1000)
 
 
-def test_an_option_is_given_with_update_and_confirm_as_well(shop: Shop) -> None:
-    first, second = shop.intent(capture_method="automatic"), shop.intent(capture_method="automatic")
+def test_an_option_is_given_with_update_and_confirm_as_well(account: StripeAccountClient) -> None:
+    first, second = account.intent(capture_method="automatic"), account.intent(capture_method="automatic")
     manual = {"card": {"capture_method": "manual"}}
-    made(shop.post(f"payment_intents/{first['id']}", payment_method_options=manual))
+    made(account.post(f"payment_intents/{first['id']}", payment_method_options=manual))
 
-    by_update = made(shop.post(f"payment_intents/{first['id']}/confirm", payment_method="pm_card_visa"))
+    by_update = made(account.post(f"payment_intents/{first['id']}/confirm", payment_method="pm_card_visa"))
     path = f"payment_intents/{second['id']}/confirm"
-    by_confirm = made(shop.post(path, payment_method="pm_card_visa", payment_method_options=manual))
+    by_confirm = made(account.post(path, payment_method="pm_card_visa", payment_method_options=manual))
 
     assert (by_update["status"], by_confirm["status"]) == ("requires_capture", "requires_capture")
 
@@ -39,25 +39,25 @@ def test_an_option_is_given_with_update_and_confirm_as_well(shop: Shop) -> None:
         ("pm_card_amex_threeDSecureNotSupported", "any", "succeeded"),
     ],
 )
-def test_a_request_can_ask_for_3d_secure(shop: Shop, card: str, asked: str, status: str) -> None:
-    assert shop.paid(card, payment_method_options={"card": {"request_three_d_secure": asked}})["status"] == status
+def test_a_request_can_ask_for_3d_secure(account: StripeAccountClient, card: str, asked: str, status: str) -> None:
+    assert account.paid(card, payment_method_options={"card": {"request_three_d_secure": asked}})["status"] == status
 
 
-def test_3d_secure_that_was_asked_for_is_noted_in_the_charge(shop: Shop) -> None:
-    waiting = shop.paid(payment_method_options={"card": {"request_three_d_secure": "any"}})
-    shop.stripe.authenticate(waiting["id"], waiting["client_secret"], "succeeded")
+def test_3d_secure_that_was_asked_for_is_noted_in_the_charge(account: StripeAccountClient) -> None:
+    waiting = account.paid(payment_method_options={"card": {"request_three_d_secure": "any"}})
+    account.stripe.authenticate(waiting["id"], waiting["client_secret"], "succeeded")
 
-    secure = shop.charge_of(waiting)["payment_method_details"]["card"]["three_d_secure"]
-    assert (secure["result"], shop.read(waiting)["status"]) == ("authenticated", "succeeded")
+    secure = account.charge_of(waiting)["payment_method_details"]["card"]["three_d_secure"]
+    assert (secure["result"], account.read(waiting)["status"]) == ("authenticated", "succeeded")
 
 
-def test_a_card_can_fail_only_after_3d_secure(shop: Shop) -> None:
+def test_a_card_can_fail_only_after_3d_secure(account: StripeAccountClient) -> None:
     options = {"card": {"request_three_d_secure": "any"}}
-    waiting = shop.paid("pm_card_threeDSecureOptionalProcessingError", payment_method_options=options)
-    shop.stripe.authenticate(waiting["id"], waiting["client_secret"], "succeeded")
+    waiting = account.paid("pm_card_threeDSecureOptionalProcessingError", payment_method_options=options)
+    account.stripe.authenticate(waiting["id"], waiting["client_secret"], "succeeded")
 
-    assert shop.paid("pm_card_threeDSecureOptionalProcessingError")["status"] == "succeeded"
-    assert shop.read(waiting)["last_payment_error"]["code"] == "processing_error"
+    assert account.paid("pm_card_threeDSecureOptionalProcessingError")["status"] == "succeeded"
+    assert account.read(waiting)["last_payment_error"]["code"] == "processing_error"
 
 
 @pytest.mark.parametrize(
@@ -81,92 +81,96 @@ def test_a_card_can_fail_only_after_3d_secure(shop: Shop) -> None:
         ({"transfer_data": {"destination": "acct_1"}}, "transfer_data"),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused_by_its_name(shop: Shop, params: dict[str, Any], param: str) -> None:
-    answer = shop.post("payment_intents", amount=1000, currency="usd", **params)
+def test_a_value_that_does_not_fit_is_refused_by_its_name(
+    account: StripeAccountClient, params: dict[str, Any], param: str
+) -> None:
+    answer = account.post("payment_intents", amount=1000, currency="usd", **params)
 
     assert (answer.status, error(answer)["param"]) == (400, param)
-    assert shop.get("payment_intents").body["data"] == []
+    assert account.get("payment_intents").body["data"] == []
 
 
 @pytest.mark.parametrize("verb", ["", "/capture"])
-def test_a_long_suffix_is_refused_later_as_well(shop: Shop, verb: str) -> None:
-    intent = shop.paid(capture_method="manual") if verb else shop.intent()
-    refused = error(shop.post(f"payment_intents/{intent['id']}{verb}", statement_descriptor_suffix="x" * 30))
+def test_a_long_suffix_is_refused_later_as_well(account: StripeAccountClient, verb: str) -> None:
+    intent = account.paid(capture_method="manual") if verb else account.intent()
+    refused = error(account.post(f"payment_intents/{intent['id']}{verb}", statement_descriptor_suffix="x" * 30))
 
     assert refused["param"] == "statement_descriptor_suffix"
 
 
-def test_a_card_has_no_full_statement_descriptor(shop: Shop) -> None:
-    with_card = shop.pay("pm_card_visa", statement_descriptor="TOUR OF GRAZ")
-    cards_only = shop.post(
+def test_a_card_has_no_full_statement_descriptor(account: StripeAccountClient) -> None:
+    with_card = account.pay("pm_card_visa", statement_descriptor="TOUR OF GRAZ")
+    cards_only = account.post(
         "payment_intents",
         amount=1000,
         currency="usd",
         statement_descriptor="TOUR OF GRAZ",
         allowed_payment_method_types=["card"],
     )
-    held = shop.paid(capture_method="manual")
-    at_capture = shop.post(f"payment_intents/{held['id']}/capture", statement_descriptor="TOUR OF GRAZ")
+    held = account.paid(capture_method="manual")
+    at_capture = account.post(f"payment_intents/{held['id']}/capture", statement_descriptor="TOUR OF GRAZ")
 
     assert {error(each)["param"] for each in (with_card, cards_only, at_capture)} == {"statement_descriptor"}
-    assert shop.get("charges").body["data"] == [shop.charge_of(held)]
-    assert shop.paid("pm_usBankAccount_success", statement_descriptor="TOUR OF GRAZ")["status"] == "processing"
+    assert account.get("charges").body["data"] == [account.charge_of(held)]
+    assert account.paid("pm_usBankAccount_success", statement_descriptor="TOUR OF GRAZ")["status"] == "processing"
 
 
-def test_an_excluded_type_is_not_taken(shop: Shop) -> None:
-    answer = shop.pay("pm_card_visa", excluded_payment_method_types=["card"])
+def test_an_excluded_type_is_not_taken(account: StripeAccountClient) -> None:
+    answer = account.pay("pm_card_visa", excluded_payment_method_types=["card"])
 
     assert error(answer)["code"] == "payment_intent_incompatible_payment_method"
 
 
-def test_types_are_excluded_later_as_well(shop: Shop) -> None:
-    intent = shop.intent()
-    changed = made(shop.post(f"payment_intents/{intent['id']}", excluded_payment_method_types=["card"]))
-    back = made(shop.post(f"payment_intents/{intent['id']}", excluded_payment_method_types=""))
+def test_types_are_excluded_later_as_well(account: StripeAccountClient) -> None:
+    intent = account.intent()
+    changed = made(account.post(f"payment_intents/{intent['id']}", excluded_payment_method_types=["card"]))
+    back = made(account.post(f"payment_intents/{intent['id']}", excluded_payment_method_types=""))
 
     assert changed["payment_method_types"] == ["us_bank_account"]
     assert (back["payment_method_types"], back["excluded_payment_method_types"]) == (["card", "us_bank_account"], None)
 
 
-def test_another_currency_brings_other_types(shop: Shop) -> None:
-    intent = shop.intent()
+def test_another_currency_brings_other_types(account: StripeAccountClient) -> None:
+    intent = account.intent()
 
-    changed = made(shop.post(f"payment_intents/{intent['id']}", currency="eur"))
+    changed = made(account.post(f"payment_intents/{intent['id']}", currency="eur"))
 
     assert changed["payment_method_types"] == ["card", "sepa_debit"]
 
 
-def test_a_configuration_is_shown(shop: Shop) -> None:
-    intent = shop.intent(payment_method_configuration="pmc_1")
+def test_a_configuration_is_shown(account: StripeAccountClient) -> None:
+    intent = account.intent(payment_method_configuration="pmc_1")
 
     assert intent["payment_method_configuration_details"] == {"id": "pmc_1", "parent": None}
 
 
 @pytest.mark.parametrize("amount", [12345, 1001])
-def test_a_capture_is_a_multiple_of_the_currencys_step(shop: Shop, amount: int) -> None:
-    held = shop.paid(amount=500_000, currency="ugx", capture_method="manual")
+def test_a_capture_is_a_multiple_of_the_currencys_step(account: StripeAccountClient, amount: int) -> None:
+    held = account.paid(amount=500_000, currency="ugx", capture_method="manual")
 
-    refused = error(shop.post(f"payment_intents/{held['id']}/capture", amount_to_capture=amount))
+    refused = error(account.post(f"payment_intents/{held['id']}/capture", amount_to_capture=amount))
 
     assert (refused["code"], refused["param"]) == ("invalid_charge_amount", "amount_to_capture")
 
 
 @pytest.mark.parametrize(("currency", "total", "amount"), [("ugx", 500_000, 12345), ("kwd", 5000, 1001)])
-def test_a_refund_is_a_multiple_of_the_currencys_step(shop: Shop, currency: str, total: int, amount: int) -> None:
-    paid = shop.paid(amount=total, currency=currency)
+def test_a_refund_is_a_multiple_of_the_currencys_step(
+    account: StripeAccountClient, currency: str, total: int, amount: int
+) -> None:
+    paid = account.paid(amount=total, currency=currency)
 
-    refused = error(shop.post("refunds", payment_intent=paid["id"], amount=amount))
+    refused = error(account.post("refunds", payment_intent=paid["id"], amount=amount))
 
     assert (refused["code"], refused["param"]) == ("invalid_charge_amount", "amount")
 
 
 @pytest.mark.parametrize("said", ["True", "true", "TRUE", True])
-def test_a_boolean_is_written_in_any_case(shop: Shop, said: Any) -> None:
+def test_a_boolean_is_written_in_any_case(account: StripeAccountClient, said: Any) -> None:
     given = {"amount": 1000, "currency": "usd", "payment_method": "pm_card_visa", "return_url": "https://a.example/"}
 
-    assert made(shop.post("payment_intents", confirm=said, **given))["status"] == "succeeded"
+    assert made(account.post("payment_intents", confirm=said, **given))["status"] == "succeeded"
 
 
 @pytest.mark.parametrize("said", ["yes", "1", "truee", "on"])
-def test_anything_else_is_no_boolean(shop: Shop, said: str) -> None:
-    assert error(shop.post("payment_intents", amount=1000, currency="usd", confirm=said))["param"] == "confirm"
+def test_anything_else_is_no_boolean(account: StripeAccountClient, said: str) -> None:
+    assert error(account.post("payment_intents", amount=1000, currency="usd", confirm=said))["param"] == "confirm"

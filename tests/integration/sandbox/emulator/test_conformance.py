@@ -7,9 +7,9 @@ import pytest
 
 from booking_payments.sandbox.emulator import Answer
 from booking_payments.sandbox.emulator.endpoints import ENDPOINTS, Endpoint
-from tests.conforming import Judge
-from tests.integration.sandbox.emulator.shop import Shop, made
+from tests.integration.sandbox.emulator.stripe_account import StripeAccountClient, made
 from tests.stripe_objects import problems, problems_of, problems_of_event, samples
+from tests.stripe_openapi_checker import StripeOpenApiChecker
 
 BY_NAME = {f"{each.method} {each.path}": each for each in ENDPOINTS}
 
@@ -27,8 +27,8 @@ BY_NAME = {f"{each.method} {each.path}": each for each in ENDPOINTS}
         (lambda body: body.update(mood="good"), "mood"),
     ],
 )
-def test_the_check_finds(shop: Shop, spoil: Any, problem: str) -> None:
-    body = shop.pay("pm_card_visa").body
+def test_the_check_finds(account: StripeAccountClient, spoil: Any, problem: str) -> None:
+    body = account.pay("pm_card_visa").body
     assert list(problems(200, body)) == []
 
     spoil(body)
@@ -36,10 +36,10 @@ def test_the_check_finds(shop: Shop, spoil: Any, problem: str) -> None:
     assert problem in " ".join(problems(200, body))
 
 
-def test_the_check_reads_lists_and_events(shop: Shop) -> None:
-    shop.pay("pm_card_visa")
-    page = shop.stripe.call("GET", "/v1/payment_intents").body
-    event = shop.stripe.events[-1]
+def test_the_check_reads_lists_and_events(account: StripeAccountClient) -> None:
+    account.pay("pm_card_visa")
+    page = account.stripe.call("GET", "/v1/payment_intents").body
+    event = account.stripe.events[-1]
     page["data"][0]["currency"] = 7
     event["data"]["object"]["amount"] = "many"
 
@@ -47,8 +47,8 @@ def test_the_check_reads_lists_and_events(shop: Shop) -> None:
     assert any("amount" in each for each in problems_of_event(event))
 
 
-def test_the_check_takes_enums_as_open(shop: Shop) -> None:
-    body = shop.pay("pm_card_visa").body | {"status": "a_status_of_tomorrow"}
+def test_the_check_takes_enums_as_open(account: StripeAccountClient) -> None:
+    body = account.pay("pm_card_visa").body | {"status": "a_status_of_tomorrow"}
 
     assert list(problems(200, body)) == []
 
@@ -69,62 +69,65 @@ def test_the_check_leaves_no_body_out(status: int, body: object, problem: str) -
     assert problem in " ".join(problems(status, body))
 
 
-def test_an_object_is_checked_by_its_kind(shop: Shop) -> None:
-    assert list(problems_of(shop.paid() | {"object": "charge"})) != []
+def test_an_object_is_checked_by_its_kind(account: StripeAccountClient) -> None:
+    assert list(problems_of(account.paid() | {"object": "charge"})) != []
 
 
 # --- every endpoint
 
 
-def _make_everything(shop: Shop) -> dict[str, str]:
+def _make_everything(account: StripeAccountClient) -> dict[str, str]:
     """One object of each kind, through every endpoint that makes or changes one; answers the ids by kind."""
-    paid, disputed = shop.paid(), shop.paid("pm_card_createDispute")
-    risky, warned = shop.paid("pm_card_riskLevelElevated"), shop.paid("pm_card_createIssuerFraudRecord")
-    held, left = shop.paid(capture_method="manual"), shop.intent()
-    refund, waiting = shop.refunded(paid, amount=100), shop.refunded(shop.paid("pm_card_pendingRefund"))
-    shop.stripe.move_refund(waiting["id"], "requires_action")
-    dispute = shop.dispute_of(disputed)
-    method = made(shop.post("payment_methods", type="card", card={"token": "tok_visa"}))
-    made(shop.post(f"payment_intents/{left['id']}", description="row 7"))
-    made(shop.post(f"payment_intents/{left['id']}/confirm", payment_method=method["id"]))
-    made(shop.post(f"payment_intents/{held['id']}/capture", amount_to_capture=500))
-    made(shop.post(f"payment_intents/{shop.intent()['id']}/cancel"))
-    made(shop.post(f"refunds/{refund['id']}", metadata={"a": "b"}))
-    made(shop.post(f"refunds/{waiting['id']}/cancel"))
-    made(shop.post(f"charges/{paid['latest_charge']}", description="row 8"))
-    made(shop.post(f"disputes/{dispute['id']}", evidence={"uncategorized_text": "it was played"}, submit=False))
-    made(shop.post(f"disputes/{dispute['id']}/close"))
-    customer = made(shop.post("customers", email="ann@example.com"))
-    made(shop.post(f"customers/{customer['id']}", name="Ann"))
-    kept = made(shop.post("payment_methods/pm_card_visa/attach", customer=customer["id"]))
-    made(shop.post(f"payment_methods/{kept['id']}", metadata={"a": "b"}))
-    gone = made(shop.post("payment_methods/pm_card_visa/attach", customer=customer["id"]))
-    made(shop.post(f"payment_methods/{gone['id']}/detach"))
-    made(shop.post(f"reviews/{shop.read(risky)['review']}/approve"))
-    setup = made(shop.post("setup_intents", customer=customer["id"], allowed_payment_method_types=["card"]))
-    made(shop.post(f"setup_intents/{setup['id']}", payment_method="pm_card_visa"))
-    made(shop.post(f"setup_intents/{setup['id']}/confirm"))
-    made(shop.post(f"setup_intents/{made(shop.post('setup_intents'))['id']}/cancel"))
-    endpoint = made(shop.post("webhook_endpoints", url="https://example.com/", enabled_events=["*"]))
-    made(shop.post(f"webhook_endpoints/{endpoint['id']}", disabled=True))
-    warning = shop.get("radar/early_fraud_warnings", payment_intent=warned["id"]).body["data"][0]
+    paid, disputed = account.paid(), account.paid("pm_card_createDispute")
+    risky, warned = account.paid("pm_card_riskLevelElevated"), account.paid("pm_card_createIssuerFraudRecord")
+    held, left = account.paid(capture_method="manual"), account.intent()
+    refund, waiting = account.refunded(paid, amount=100), account.refunded(account.paid("pm_card_pendingRefund"))
+    account.stripe.move_refund(waiting["id"], "requires_action")
+    dispute = account.dispute_of(disputed)
+    method = made(account.post("payment_methods", type="card", card={"token": "tok_visa"}))
+    made(account.post(f"payment_intents/{left['id']}", description="row 7"))
+    made(account.post(f"payment_intents/{left['id']}/confirm", payment_method=method["id"]))
+    made(account.post(f"payment_intents/{held['id']}/capture", amount_to_capture=500))
+    made(account.post(f"payment_intents/{account.intent()['id']}/cancel"))
+    made(account.post(f"refunds/{refund['id']}", metadata={"a": "b"}))
+    made(account.post(f"refunds/{waiting['id']}/cancel"))
+    made(account.post(f"charges/{paid['latest_charge']}", description="row 8"))
+    made(account.post(f"disputes/{dispute['id']}", evidence={"uncategorized_text": "it was played"}, submit=False))
+    made(account.post(f"disputes/{dispute['id']}/close"))
+    customer = made(account.post("customers", email="ann@example.com"))
+    made(account.post(f"customers/{customer['id']}", name="Ann"))
+    kept = made(account.post("payment_methods/pm_card_visa/attach", customer=customer["id"]))
+    made(account.post(f"payment_methods/{kept['id']}", metadata={"a": "b"}))
+    gone = made(account.post("payment_methods/pm_card_visa/attach", customer=customer["id"]))
+    made(account.post(f"payment_methods/{gone['id']}/detach"))
+    made(account.post(f"reviews/{account.read(risky)['review']}/approve"))
+    setup = made(account.post("setup_intents", customer=customer["id"], allowed_payment_method_types=["card"]))
+    made(account.post(f"setup_intents/{setup['id']}", payment_method="pm_card_visa"))
+    made(account.post(f"setup_intents/{setup['id']}/confirm"))
+    made(account.post(f"setup_intents/{made(account.post('setup_intents'))['id']}/cancel"))
+    endpoint = made(account.post("webhook_endpoints", url="https://example.com/", enabled_events=["*"]))
+    made(account.post(f"webhook_endpoints/{endpoint['id']}", disabled=True))
+    warning = account.get("radar/early_fraud_warnings", payment_intent=warned["id"]).body["data"][0]
     kinds = {"payment_intents": paid, "refunds": refund, "disputes": dispute, "payment_methods": kept}
-    kinds |= {"charges": shop.charge_of(paid), "customers": customer, "webhook_endpoints": endpoint}
-    kinds |= {"events": shop.stripe.events[0], "balance_transactions": shop.get("balance_transactions").body["data"][0]}
-    kinds |= {"radar": warning, "reviews": shop.get("reviews").body["data"][0], "setup_intents": setup}
+    kinds |= {"charges": account.charge_of(paid), "customers": customer, "webhook_endpoints": endpoint}
+    kinds |= {
+        "events": account.stripe.events[0],
+        "balance_transactions": account.get("balance_transactions").body["data"][0],
+    }
+    kinds |= {"radar": warning, "reviews": account.get("reviews").body["data"][0], "setup_intents": setup}
     return {name: body["id"] for name, body in kinds.items()}
 
 
-def _read_everything(shop: Shop, ids: dict[str, str]) -> None:
+def _read_everything(account: StripeAccountClient, ids: dict[str, str]) -> None:
     for line in sorted(BY_NAME, key=lambda line: (line.startswith("DELETE"), line)):
         method, path = line.split()
         if method != "POST":
             path = path.replace("{id}", ids.get(path.split("/")[2], "")).replace("{method}", ids["payment_methods"])
-            made(shop.stripe.call(method, path, {"query": "created>0"} if path.endswith("/search") else {}))
+            made(account.stripe.call(method, path, {"query": "created>0"} if path.endswith("/search") else {}))
 
 
-def test_every_endpoint_is_checked(shop: Shop, every_answer_conforms: Judge) -> None:
-    _read_everything(shop, _make_everything(shop))
+def test_every_endpoint_is_checked(account: StripeAccountClient, every_answer_conforms: StripeOpenApiChecker) -> None:
+    _read_everything(account, _make_everything(account))
 
     def answered(endpoint: Endpoint) -> bool:
         wanted = re.compile(f"{endpoint.method} {endpoint.pattern.pattern} 200")
@@ -141,9 +144,9 @@ NOT_SENT = {
 """Fields of Stripe's samples that an answer does not have by itself."""
 
 
-def test_objects_have_the_fields_of_stripes_samples(shop: Shop) -> None:
-    ids = _make_everything(shop)
-    ours = [shop.get(f"{name}/{id_}").body for name, id_ in ids.items() if name != "radar"]
+def test_objects_have_the_fields_of_stripes_samples(account: StripeAccountClient) -> None:
+    ids = _make_everything(account)
+    ours = [account.get(f"{name}/{id_}").body for name, id_ in ids.items() if name != "radar"]
     sampled = [each for each in ours if each["object"] in samples()]
 
     missing = {(each["object"], name) for each in sampled for name in samples()[each["object"]] if name not in each}
@@ -206,35 +209,39 @@ def _case(line: str, place: Place) -> str:
 CASES = [(line, params, place) for line, params in WELL_FORMED for place in _places(params)]
 
 
-def _scene(shop: Shop, line: str) -> dict[str, str]:
+def _scene(account: StripeAccountClient, line: str) -> dict[str, str]:
     """Ids by kind of objects that a request can still change."""
     kind = line.split("/")[2]
     if kind == "refunds":
-        paid = shop.paid()
-        return {"paid": paid["id"], "refunds": shop.refunded(paid, amount=10)["id"]}
+        paid = account.paid()
+        return {"paid": paid["id"], "refunds": account.refunded(paid, amount=10)["id"]}
     if kind == "disputes":
-        return {"disputes": shop.dispute_of(shop.paid("pm_card_createDisputeInquiry"))["id"]}
+        return {"disputes": account.dispute_of(account.paid("pm_card_createDisputeInquiry"))["id"]}
     return {}
 
 
-def _ask(shop: Shop, scene: dict[str, str], line: str, params: dict[str, Any]) -> Answer:
+def _ask(account: StripeAccountClient, scene: dict[str, str], line: str, params: dict[str, Any]) -> Answer:
     method, path = line.split()
-    ids = scene | ({"payment_intents": shop.intent()["id"]} if "payment_intents/{id}" in path else {})
+    ids = scene | ({"payment_intents": account.intent()["id"]} if "payment_intents/{id}" in path else {})
     named = {"payment_intent": scene["paid"]} if line == "POST /v1/refunds" else {}
-    return shop.stripe.call(method, path.replace("{id}", ids.get(path.split("/")[2], "")), named | params)
+    return account.stripe.call(method, path.replace("{id}", ids.get(path.split("/")[2], "")), named | params)
 
 
 @pytest.mark.parametrize(("line", "params", "place"), CASES, ids=[_case(line, place) for line, _, place in CASES])
 def test_whatever_a_parameter_says_the_answer_conforms(
-    shop: Shop, every_answer_conforms: Judge, line: str, params: dict[str, Any], place: Place
+    account: StripeAccountClient,
+    every_answer_conforms: StripeOpenApiChecker,
+    line: str,
+    params: dict[str, Any],
+    place: Place,
 ) -> None:
-    scene = _scene(shop, line)
-    answers = [_ask(shop, scene, line, _spoilt(params, place, by)) for by in SPOILT]
+    scene = _scene(account, line)
+    answers = [_ask(account, scene, line, _spoilt(params, place, by)) for by in SPOILT]
 
     assert {answer.status for answer in answers} <= {200, 400, 402}
     assert every_answer_conforms.found == []
 
 
 @pytest.mark.parametrize(("line", "params"), WELL_FORMED, ids=[line for line, _ in WELL_FORMED])
-def test_what_is_spoilt_there_was_well_formed(shop: Shop, line: str, params: dict[str, Any]) -> None:
-    assert _ask(shop, _scene(shop, line), line, params).status == 200
+def test_what_is_spoilt_there_was_well_formed(account: StripeAccountClient, line: str, params: dict[str, Any]) -> None:
+    assert _ask(account, _scene(account, line), line, params).status == 200

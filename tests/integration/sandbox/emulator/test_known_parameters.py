@@ -14,7 +14,7 @@ from booking_payments.sandbox.emulator.expansion import EXPANDABLE
 from booking_payments.sandbox.emulator.method_types import KNOWN
 from booking_payments.sandbox.emulator.params import Fields
 from booking_payments.sandbox.emulator.published import API_VERSIONS, EVENT_TYPES
-from tests.integration.sandbox.emulator.shop import Shop, error
+from tests.integration.sandbox.emulator.stripe_account import StripeAccountClient, error
 
 BY_NAME = {f"{each.method} {each.path}": each for each in ENDPOINTS}
 
@@ -132,10 +132,10 @@ def _params(line: str, path: tuple[str, ...]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("line", [line for line in sorted(BY_NAME) if list(_refused(BY_NAME[line].fields))])
-def test_a_parameter_that_is_not_modelled_is_refused_by_its_name(shop: Shop, line: str) -> None:
+def test_a_parameter_that_is_not_modelled_is_refused_by_its_name(account: StripeAccountClient, line: str) -> None:
     method, place = line.split()
     for path in _refused(BY_NAME[line].fields):
-        answer = shop.stripe.call(method, place.replace("{id}", "x_1"), _params(line, path))
+        answer = account.stripe.call(method, place.replace("{id}", "x_1"), _params(line, path))
 
         refused = error(answer)
         assert (answer.status, refused["param"]) == (400, path[0] + "".join(f"[{name}]" for name in path[1:]))
@@ -213,19 +213,19 @@ def test_what_can_be_expanded_is_what_the_sdk_declares(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_each_field_can_be_expanded_and_null_stays_null(shop: Shop, kind: str) -> None:
-    customer = shop.post("customers").body["id"]
-    paid = shop.paid("pm_card_createDispute", customer=customer, capture_method="automatic")
-    shop.paid("pm_card_riskLevelElevated"), shop.paid("pm_card_createIssuerFraudRecord")
-    shop.refunded(shop.paid())
-    shop.post("payment_methods/pm_card_visa/attach", customer=customer)
-    shop.post("setup_intents", customer=customer, payment_method="pm_card_visa")
+def test_each_field_can_be_expanded_and_null_stays_null(account: StripeAccountClient, kind: str) -> None:
+    customer = account.post("customers").body["id"]
+    paid = account.paid("pm_card_createDispute", customer=customer, capture_method="automatic")
+    account.paid("pm_card_riskLevelElevated"), account.paid("pm_card_createIssuerFraudRecord")
+    account.refunded(account.paid())
+    account.post("payment_methods/pm_card_visa/attach", customer=customer)
+    account.post("setup_intents", customer=customer, payment_method="pm_card_visa")
     assert paid["status"] == "succeeded"
     resource = f"{kind.replace('.', '/')}s"
-    newest = shop.get(resource).body["data"][0]
+    newest = account.get(resource).body["data"][0]
     for field in EXPANDABLE[kind]:
-        answer = shop.get(f"{resource}/{newest['id']}", expand=[field])
-        in_list = shop.get(resource, expand=[f"data.{field}"])
+        answer = account.get(f"{resource}/{newest['id']}", expand=[field])
+        in_list = account.get(resource, expand=[f"data.{field}"])
         assert (answer.status, in_list.status) == (200, 200), field
         plain: Any = newest
         full: Any = answer.body

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-from booking_payments.sandbox.emulator import Answer, Delivery, FakeStripe
+from booking_payments.sandbox.emulator import Answer, EventDelivery, FakeStripe
 from booking_payments.sandbox.http import api
 from booking_payments.sandbox.http.account import SandboxStripe
 from booking_payments.sandbox.http.messages import Reply, Request
@@ -34,7 +34,7 @@ OTHER_VERBS = (
 
 
 @define
-class Judge:
+class StripeOpenApiChecker:
     """Hears every model of a test; ``heard`` and ``found``: the answers so far, and what is wrong with them."""
 
     heard: list[str] = field(factory=list)
@@ -42,27 +42,27 @@ class Judge:
     _models: dict[int, FakeStripe] = field(factory=dict)
     _delivered: set[tuple[int, str, int]] = field(factory=set)
 
-    def ears(self) -> dict[str, Callable[..., None]]:
+    def hooks(self) -> dict[str, Callable[..., None]]:
         """Who hears which verb of a model."""
-        others = dict.fromkeys(OTHER_VERBS, self.hear_verb)
-        return {"call": self.hear_call, "pending_deliveries": self.hear_deliveries, **others}
+        others = dict.fromkeys(OTHER_VERBS, self.check_verb)
+        return {"call": self.check_call, "pending_deliveries": self.check_deliveries, **others}
 
-    def hear_call(self, model: FakeStripe, answer: Answer, method: str, path: str, *_: object, **__: object) -> None:
+    def check_call(self, model: FakeStripe, answer: Answer, method: str, path: str, *_: object, **__: object) -> None:
         self._models[id(model)] = model
         method, path = method.upper(), path.rstrip("/")
         self._note(f"{method} {path} {answer.status}", problems(answer.status, answer.body))
 
-    def hear_wire(self, _: SandboxStripe, reply: Reply, request: Request) -> None:
+    def check_sent(self, _: SandboxStripe, reply: Reply, request: Request) -> None:
         """The body as it is sent; browsers also ask for replies without one (OPTIONS)."""
         if reply.body:
             method, path = "GET" if request.method == "HEAD" else request.method, request.path.rstrip("/")
             wrong = problems(reply.status, json.loads(reply.body))
             self._note(f"wire {method} {path} {reply.status}", wrong)
 
-    def hear_verb(self, _: FakeStripe, answer: Answer, *__: object, **___: object) -> None:
+    def check_verb(self, _: FakeStripe, answer: Answer, *__: object, **___: object) -> None:
         self._note(f"verb {answer.status}", problems_of(answer.body) if answer.ok else problems_of_error(answer.body))
 
-    def hear_deliveries(self, model: FakeStripe, deliveries: list[Delivery], *_: object, **__: object) -> None:
+    def check_deliveries(self, model: FakeStripe, deliveries: list[EventDelivery], *_: object, **__: object) -> None:
         """Deliveries are handed out again and again; each body is judged once."""
         for each in deliveries:
             body = (id(model), each.event_id, each.event["pending_webhooks"])
@@ -70,7 +70,7 @@ class Judge:
                 self._delivered.add(body)
                 self._note(f"delivery {each.event['type']}", problems_of_event(each.event))
 
-    def hear_events(self) -> None:
+    def check_events(self) -> None:
         """Every event that the models still keep."""
         for model in self._models.values():
             for event in model.events:
@@ -82,30 +82,30 @@ class Judge:
 
 
 @contextmanager
-def judging() -> Iterator[Judge]:
+def checking() -> Iterator[StripeOpenApiChecker]:
     """While open, every answer of every model is judged."""
-    judge = Judge()
+    checker = StripeOpenApiChecker()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "answer", _overheard(api.answer, judge.hear_wire))
+        patch.setattr(api, "answer", _observed(api.answer, checker.check_sent))
         for model in (FakeStripe, SandboxStripe):
-            for verb, hear in judge.ears().items():
-                patch.setattr(model, verb, _overheard(vars(model)[verb], hear))
-        yield judge
-    judge.hear_events()
+            for verb, hear in checker.hooks().items():
+                patch.setattr(model, verb, _observed(vars(model)[verb], hear))
+        yield checker
+    checker.check_events()
 
 
-def _overheard(verb: Callable[..., Any], hear: Callable[..., None]) -> Callable[..., Any]:
+def _observed(verb: Callable[..., Any], hear: Callable[..., None]) -> Callable[..., Any]:
     @wraps(verb)
-    def overheard(model: FakeStripe, *given: Any, **named: Any) -> Any:
+    def observed(model: FakeStripe, *given: Any, **named: Any) -> Any:
         answer = verb(model, *given, **named)
         hear(model, answer, *given, **named)
         return answer
 
-    return overheard
+    return observed
 
 
 @pytest.fixture(autouse=True)
-def every_answer_conforms() -> Iterator[Judge]:
-    with judging() as judge:
-        yield judge
-    assert judge.found == [], judge.found[:5]
+def every_answer_conforms() -> Iterator[StripeOpenApiChecker]:
+    with checking() as checker:
+        yield checker
+    assert checker.found == [], checker.found[:5]

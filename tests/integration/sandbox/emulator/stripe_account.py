@@ -1,4 +1,4 @@
-"""A Stripe account with a clock in the hand, and short words for what a shop asks of it."""
+"""A Stripe account in memory with a clock that tests set, and short methods for its requests."""
 
 import json
 import random
@@ -11,7 +11,13 @@ START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NO_REDIRECTS = {"enabled": True, "allow_redirects": "never"}
 
 
-class Shop:
+class StripeAccountClient:
+    """Calls Stripe's model as one account.
+
+    Attributes:
+        now: the time of the account; ``wait`` advances it.
+    """
+
     def __init__(self, store: FakeStore | None = None, seed: int = 1, start: datetime = START) -> None:
         self.now = start
         self.stripe = FakeStripe(lambda: self.now, random.Random(seed), store=store)
