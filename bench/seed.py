@@ -38,7 +38,7 @@ from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.payments import PaymentFilter, Watch
 from booking_payments.runtime.settings import load_settings
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 
 AT_ONCE: Final = 5_000
 """Payments that one round writes."""
@@ -71,16 +71,16 @@ class Pattern:
 async def make_pattern(amount: str, currency: str, gateway: str = "stripe") -> Pattern:
     """Register a booking and pay it with a debit that is on its way, in memory. The payment belongs to ``gateway``,
     whose webhooks are the only ones that move it."""
-    house = House()
-    house.clock.advance(datetime.now(UTC) - house.clock.now())
-    booking = await house.book(amount, currency=Currency.of(currency))
+    kit = PaymentsTestKit()
+    kit.clock.advance(datetime.now(UTC) - kit.clock.now())
+    booking = await kit.book(amount, currency=Currency.of(currency))
     method = AGREED.get(currency, AGREED["usd"])
-    await house.payments.start_payment(booking.id, ANN, payment_method_id=method, confirm_immediately=True)
-    payments = await house.storage.read(lambda uow: uow.payments.page(PaymentFilter(), None, 1))
+    await kit.payments.start_payment(booking.id, ANN, payment_method_id=method, confirm_immediately=True)
+    payments = await kit.storage.read(lambda uow: uow.payments.page(PaymentFilter(), None, 1))
     payment = payments.items[0]
     if payment.status is not PaymentStatus.PROCESSING:
         raise click.ClickException(f"a payment in {currency} does not stay in processing; try usd")
-    journal = await house.storage.read(lambda uow: uow.payments.journal(payment.id))
+    journal = await kit.storage.read(lambda uow: uow.payments.journal(payment.id))
     return Pattern(booking, attrs.evolve(payment, gateway=gateway), [_of_gateway(each, gateway) for each in journal])
 
 

@@ -17,7 +17,7 @@ from anyio.from_thread import start_blocking_portal
 from attrs import frozen
 
 from booking_payments.embedding import SyncBookingPayments
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 READY_WITHIN_S: Final = 30
@@ -115,20 +115,20 @@ def _words(name: str) -> str:
 
 
 def _faces() -> dict[str, str]:
-    """What a call costs more without an event loop, on a house in memory."""
-    calls, house = 2_000, House()
+    """What a call costs more without an event loop, on an in-memory test kit."""
+    calls, kit = 2_000, PaymentsTestKit()
 
     async def awaited() -> float:
-        booking = await house.book()
+        booking = await kit.book()
         began = time.perf_counter()
         for _ in range(calls):
-            await house.payments.get_booking(booking.id)
+            await kit.payments.get_booking(booking.id)
         return time.perf_counter() - began
 
     with start_blocking_portal() as portal:
         plain = portal.call(awaited)
-        payments = SyncBookingPayments(house.payments, portal)
-        booking_id = portal.call(house.book).id
+        payments = SyncBookingPayments(kit.payments, portal)
+        booking_id = portal.call(kit.book).id
         began = time.perf_counter()
         for _ in range(calls):
             payments.get_booking(booking_id)

@@ -1,7 +1,7 @@
 """Steps that many tests of the use cases share: bookings that are paid, held, or whose answer was lost.
 
-All act as the customer ``ANN`` on an in-memory installation. Keywords called ``booking`` are those of ``House.book``:
-``amount``, ``reference``, ``expires_in`` and so on.
+All act as the customer ``ANN`` on an in-memory test kit. Keywords called ``booking`` are those of
+``PaymentsTestKit.book``: ``amount``, ``reference``, ``expires_in`` and so on.
 """
 
 from typing import Any
@@ -14,89 +14,89 @@ from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.payment import Payment
-from booking_payments.testing.house import ANN, House
-from tests.unit.application.saboteur import PowerCut
+from booking_payments.testing.kit import ANN, PaymentsTestKit
+from tests.unit.application.failing_gateway import PowerCut
 
 VISA = "pm_card_visa"
 CREATE = "POST /v1/payment_intents"
 """The request that creates a payment at the gateway, as fault scripts name it."""
 
 
-async def start(house: House, **booking: Any) -> PaymentView:
+async def start(kit: PaymentsTestKit, **booking: Any) -> PaymentView:
     """Register a booking and start its payment, which waits for the customer's browser."""
-    return await house.payments.start_payment((await house.book(**booking)).id, ANN)
+    return await kit.payments.start_payment((await kit.book(**booking)).id, ANN)
 
 
 async def pay(
-    house: House, booking: Booking | str, card: str = VISA, *, caller: Caller = ANN, **options: Any
+    kit: PaymentsTestKit, booking: Booking | str, card: str = VISA, *, caller: Caller = ANN, **options: Any
 ) -> PaymentView:
     """Charge a booking at once, given whole or by id; ``options`` are those of ``start_payment``.
 
     Raises: whatever ``start_payment`` raises, such as CardDeclined.
     """
     booking_id = booking if isinstance(booking, str) else booking.id
-    return await house.payments.start_payment(
+    return await kit.payments.start_payment(
         booking_id, caller, payment_method_id=card, confirm_immediately=True, **options
     )
 
 
-async def book_and_pay(house: House, card: str = VISA, *, deliver: bool = False, **booking: Any) -> PaymentView:
+async def book_and_pay(kit: PaymentsTestKit, card: str = VISA, *, deliver: bool = False, **booking: Any) -> PaymentView:
     """Register a booking and charge it; the webhooks of the charge wait, unless ``deliver`` is set."""
-    view = await pay(house, await house.book(**booking), card)
+    view = await pay(kit, await kit.book(**booking), card)
     if deliver:
-        await house.deliver_webhooks()
+        await kit.deliver_webhooks()
     return view
 
 
-async def paid_booking(house: House, card: str = VISA, *, deliver: bool = False, **booking: Any) -> Booking:
+async def paid_booking(kit: PaymentsTestKit, card: str = VISA, *, deliver: bool = False, **booking: Any) -> Booking:
     """Like ``book_and_pay``, but returns the booking, as it was registered."""
-    registered = await house.book(**booking)
-    await pay(house, registered, card)
+    registered = await kit.book(**booking)
+    await pay(kit, registered, card)
     if deliver:
-        await house.deliver_webhooks()
+        await kit.deliver_webhooks()
     return registered
 
 
-async def authorize(house: House, card: str = VISA, **booking: Any) -> PaymentView:
+async def authorize(kit: PaymentsTestKit, card: str = VISA, **booking: Any) -> PaymentView:
     """Register a booking and authorize its payment without capturing it."""
-    return await pay(house, await house.book(**booking), card, capture_method=CaptureMethod.MANUAL)
+    return await pay(kit, await kit.book(**booking), card, capture_method=CaptureMethod.MANUAL)
 
 
 async def lose_answer(
-    house: House, fault: str, card: str = VISA, *, times: int = 3, caller: Caller = ANN, **booking: Any
+    kit: PaymentsTestKit, fault: str, card: str = VISA, *, times: int = 3, caller: Caller = ANN, **booking: Any
 ) -> str:
     """Register a booking and charge it while ``fault`` meets the next ``times`` requests; returns the booking's id.
 
     The outcome stays unknown to the caller.
     """
-    registered = await house.book(**booking)
-    house.stripe.faults.script(CREATE, fault, times=times)
+    registered = await kit.book(**booking)
+    kit.stripe.faults.script(CREATE, fault, times=times)
     with pytest.raises(OutcomeUnknown):
-        await pay(house, registered, card, caller=caller)
+        await pay(kit, registered, card, caller=caller)
     return registered.id
 
 
-async def die_while_paying(house: House) -> Booking:
+async def die_while_paying(kit: PaymentsTestKit) -> Booking:
     """Register a booking and let the process die while its charge waits for the gateway's answer."""
-    registered = await house.book()
-    house.stripe.faults.script(CREATE, "slow", times=1)
+    registered = await kit.book()
+    kit.stripe.faults.script(CREATE, "slow", times=1)
 
     async def die() -> None:
         raise PowerCut
 
-    house.clock.meanwhile(die)
+    kit.clock.meanwhile(die)
     with pytest.raises(PowerCut):
-        await pay(house, registered)
+        await pay(kit, registered)
     return registered
 
 
-def pay_in_browser(house: House, view: PaymentView, card: str = VISA) -> None:
+def pay_in_browser(kit: PaymentsTestKit, view: PaymentView, card: str = VISA) -> None:
     """Confirm a started payment as the customer's browser does, with the client secret of ``view``."""
     assert view.handover is not None
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", card)
+    kit.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", card)
 
 
-async def payment_of(house: House, of: Booking | PaymentView | str) -> Payment:
+async def payment_of(kit: PaymentsTestKit, of: Booking | PaymentView | str) -> Payment:
     """The current payment of a booking: given whole, by an earlier view of its payment, or by id."""
     match of:
         case str():
@@ -105,12 +105,12 @@ async def payment_of(house: House, of: Booking | PaymentView | str) -> Payment:
             booking_id = of.id
         case _:
             booking_id = of.payment.booking_id
-    return (await house.payments.payment_status(booking_id)).payment
+    return (await kit.payments.payment_status(booking_id)).payment
 
 
-def charges_of(house: House, payment: Payment) -> int:
+def charges_of(kit: PaymentsTestKit, payment: Payment) -> int:
     """How many charges of the payment's intent succeeded at the gateway."""
-    return house.stripe.successful_charges(payment.intent_id or "")
+    return kit.stripe.successful_charges(payment.intent_id or "")
 
 
 def return_url_of(view: PaymentView) -> object:
@@ -119,9 +119,9 @@ def return_url_of(view: PaymentView) -> object:
     return action["redirect_to_url"]["return_url"]
 
 
-def postpone_evidence(house: House, dispute_id: str, days: int = 7) -> dict[str, Any]:
+def postpone_evidence(kit: PaymentsTestKit, dispute_id: str, days: int = 7) -> dict[str, Any]:
     """Let the bank give more days for the evidence; returns the dispute as the gateway has it then."""
-    record = house.stripe._account.require("dispute", dispute_id, param="dispute")
+    record = kit.stripe._account.require("dispute", dispute_id, param="dispute")
     details = record.body["evidence_details"]
-    house.stripe._account.update(record, evidence_details=details | {"due_by": details["due_by"] + days * 86_400})
+    kit.stripe._account.update(record, evidence_details=details | {"due_by": details["due_by"] + days * 86_400})
     return dict(record.body)

@@ -15,7 +15,7 @@ _DECLARED: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_
     "optional-dependencies"
 ]
 EXTRAS: Final = tuple(name for name in _DECLARED if name not in ("all", "dev", "fuzz"))
-"""Those that bring a part of the house."""
+"""The extras that add a part of the service."""
 
 
 def named(*extras: str) -> set[str]:

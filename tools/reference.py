@@ -21,7 +21,7 @@ from booking_payments.entrypoints.http import gauges
 from booking_payments.entrypoints.http.app import api_document
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.runtime.settings import PREFIX, Settings
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDER: Final = ROOT / "docs" / "reference"
@@ -151,17 +151,17 @@ def _settings() -> Iterator[str]:
     yield "From the environment, or a `.env` file; the environment wins, and empty values count as unset. Each name may"
     yield f"have the prefix `{PREFIX}`: that name wins over the bare one, also when it is in the file and the bare"
     yield "one in the environment. What is wrong is named at the start, all of it at once. Secrets are never printed.\n"
-    for names, default, meaning in _rows_of_the_readme():
+    for names, default, meaning in _settings_rows():
         yield f"## {', '.join(names)}\n\n{_sentence(meaning)} Default: {default}.\n"
         rules = {field.alias: field for field in Settings.model_fields.values()}
         yield from _table("name", "value", "secret", rows=(_rule(name, rules[name]) for name in names))
 
 
-def _rows_of_the_readme() -> Iterator[tuple[list[str], str, str]]:
-    """Names, default and meaning; the README has the settings by what they are for."""
-    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Settings\n")[2].partition("\n## ")[0]
+def _settings_rows() -> Iterator[tuple[list[str], str, str]]:
+    """Names, default and meaning of each row of docs/settings.md."""
+    table = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
     for names, default, meaning in re.findall(r"^\| (`[A-Z].+?) \| (.+?) \| (.+) \|$", table, re.MULTILINE):
-        yield re.findall(r"`([A-Z_]+)`", names), default, re.sub(r"\]\(docs/", "](../", meaning)
+        yield re.findall(r"`([A-Z_]+)`", names), default, meaning.replace("](", "](../")
 
 
 def _sentence(text: str) -> str:
@@ -210,8 +210,8 @@ def _metrics() -> Iterator[str]:
     yield "Counters and histograms are of the process that is asked:\n"
     yield from _table("name", "type", "labels", "meaning", rows=_families(Metrics().registry))
     books = CollectorRegistry()
-    house = House()
-    gauges.fill(books, asyncio.run(house.payments.figures(house.clock.now())))
+    kit = PaymentsTestKit()
+    gauges.fill(books, asyncio.run(kit.payments.figures(kit.clock.now())))
     yield "Gauges are of the books, the same whichever process is asked:\n"
     yield from _table("name", "type", "labels", "meaning", rows=_families(books))
 

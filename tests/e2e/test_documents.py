@@ -1,4 +1,4 @@
-"""The documents beside the README: every block of code runs, or says why not; the commands that they name are there."""
+"""The README and the documents: every block of code runs or says why not, and each command that they name exists."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from booking_payments.adapters.messages.payload import payload
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.publisher import Message
 from booking_payments.runtime.settings import SETTING_NAMES, load_settings
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from booking_payments.testing.sandbox import Sandbox
 from tests.e2e.blocks import PAGES, ROOT, Block, Terminal, blocks, json_of
 from tests.e2e.serving import environment
@@ -30,7 +30,6 @@ RUN = [each for each in BLOCKS if each.reason is None]
 PYTHON = [
     pytest.param(code, output, id=f"{page.stem}-{number}")
     for page in PAGES
-    if page.name != "README.md"
     for number, (code, output) in enumerate(
         re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", page.read_text(), re.DOTALL | re.MULTILINE)
     )
@@ -45,7 +44,7 @@ COMMANDS = sorted(
 )
 
 ELSEWHERE = {
-    "python": "here, and in test_readme.py",
+    "python": "here",
     "py": "tests/integration/test_testing_guide.py and tests/integration/http/test_token_recipes.py",
     "js": "tests/integration/http/test_token_recipes.py",
     "php": "tests/integration/http/test_token_recipes.py, where PHP is installed",
@@ -116,10 +115,10 @@ with open_payments_sync(migrate=True) as payments:
 
 
 @pytest.fixture(scope="module")
-def house_at_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def working_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the books of a service that has taken the payment of the documents' ``order-1001``, and owes the
     customer of ``order-1002``, whose payment is disputed."""
-    folder = tmp_path_factory.mktemp("house")
+    folder = tmp_path_factory.mktemp("service")
     subprocess.run([sys.executable, "-c", PAID], cwd=folder, env=environment(), check=True)
     return folder
 
@@ -133,9 +132,9 @@ def ports() -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("found", _shell_by_page())
 def test_what_the_documents_paste_into_a_shell_works(
-    found: list[Block], house_at_work: Path, ports: dict[str, str]
+    found: list[Block], working_directory: Path, ports: dict[str, str]
 ) -> None:
-    terminal = Terminal(folder=house_at_work, ports=ports)
+    terminal = Terminal(folder=working_directory, ports=ports)
     for block in found:
         terminal.paste(block.code)
 
@@ -160,8 +159,8 @@ def test_settings_of_the_documents_are_right(block: Block, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("block", _of("sql"))
-def test_the_statements_of_the_documents_run(block: Block, house_at_work: Path) -> None:
-    with sqlite3.connect(house_at_work / "booking-payments.db") as connection:
+def test_the_statements_of_the_documents_run(block: Block, working_directory: Path) -> None:
+    with sqlite3.connect(working_directory / "booking-payments.db") as connection:
         connection.execute(block.code)
 
 
@@ -175,10 +174,10 @@ def _message_of(kind: str) -> Message:
     """A message of this type, as a payment that succeeded makes it."""
 
     async def pay() -> Message:
-        house = House()
-        await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
-        await house.settle()
-        return next(each for each in house.publisher.published if each.type == kind)
+        kit = PaymentsTestKit()
+        await kit.payments.process_booking_payment(await kit.book(), "pm_card_visa")
+        await kit.settle()
+        return next(each for each in kit.publisher.published if each.type == kind)
 
     return asyncio.run(pay())
 

@@ -29,7 +29,7 @@ STRIPE = {
 POSTGRES = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nothing"}
 
 Run = subprocess.CompletedProcess[str]
-House = Callable[..., Run]
+PaymentsTestKit = Callable[..., Run]
 """Runs a command of the install, with the extras and settings that are named."""
 
 
@@ -83,7 +83,7 @@ def link(packages: Iterable[str], target: Path) -> None:
 
 
 @pytest.fixture
-def house(environment: Path, brought: Callable[[str], Path], tmp_path: Path) -> House:
+def kit(environment: Path, brought: Callable[[str], Path], tmp_path: Path) -> PaymentsTestKit:
     def run(*command: str, extras: Iterable[str] = (), **settings: str) -> Run:
         given = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(str(brought(each)) for each in extras)}
         path = environment / "bin" / command[0]
@@ -142,19 +142,19 @@ with open_payments_sync(migrate=True) as payments:
 """
 
 
-def test_the_bare_install_takes_a_payment_and_gives_it_back(house: House) -> None:
-    paid = house("python", "-c", PAY)
+def test_the_bare_install_takes_a_payment_and_gives_it_back(kit: PaymentsTestKit) -> None:
+    paid = kit("python", "-c", PAY)
 
     assert (paid.stderr, paid.stdout.split()) == ("", ["True", "True"])
 
 
-def test_the_bare_install_has_the_command_line(house: House) -> None:
+def test_the_bare_install_has_the_command_line(kit: PaymentsTestKit) -> None:
     create = (
         "booking create --reference R-1 --customer ann --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z"
     )
     commands = ["migrate", "doctor", create, "payments list", "reconcile"]
 
-    results = [house("booking-payments", *command.split()) for command in commands]
+    results = [kit("booking-payments", *command.split()) for command in commands]
 
     assert [(each.returncode, each.stderr) for each in results] == [(0, "")] * len(commands)
 
@@ -173,12 +173,12 @@ print(json.dumps(failed))
 
 
 @pytest.mark.parametrize("extra", [None, *CORNERS])
-def test_what_is_installed_is_all_that_its_modules_import(house: House, extra: str | None) -> None:
+def test_what_is_installed_is_all_that_its_modules_import(kit: PaymentsTestKit, extra: str | None) -> None:
     # Migrations run inside Alembic only; the contract suites come with the pytest of whoever subclasses them.
     apart = (".migrations.", ".testing.plugin", "_contract", "__main__")
     wanted = [name for name in modules() if corner_of(name) == extra and not any(part in name for part in apart)]
 
-    imported = house("python", "-c", IMPORT, *wanted, extras=[extra] if extra else [])
+    imported = kit("python", "-c", IMPORT, *wanted, extras=[extra] if extra else [])
 
     assert json.loads(imported.stdout) == {}
 
@@ -206,9 +206,9 @@ INSTALL = "run: pip install 'booking-payments[{}]'"
     ],
 )
 def test_what_is_missing_is_named_with_the_command_that_brings_it(
-    house: House, command: str, settings: dict[str, str], expected: str
+    kit: PaymentsTestKit, command: str, settings: dict[str, str], expected: str
 ) -> None:
-    result = house("booking-payments", *command.split(), **settings)
+    result = kit("booking-payments", *command.split(), **settings)
 
     told = " ".join((result.stderr + result.stdout).split())
     assert result.returncode == 1
@@ -229,8 +229,8 @@ def test_what_is_missing_is_named_with_the_command_that_brings_it(
         (["http"], {"RATE_LIMIT_STORE_URL": "redis://x"}, "packages    RATE_LIMIT_STORE_URL; needs the package redis"),
     ],
 )
-def test_doctor_tells_it_too(house: House, extras: list[str], settings: dict[str, str], expected: str) -> None:
-    result = house("booking-payments", "doctor", extras=extras, **settings)
+def test_doctor_tells_it_too(kit: PaymentsTestKit, extras: list[str], settings: dict[str, str], expected: str) -> None:
+    result = kit("booking-payments", "doctor", extras=extras, **settings)
 
     assert result.returncode == 1
     assert f"FAIL  {expected}; run: pip install" in result.stdout
@@ -240,23 +240,23 @@ def test_doctor_tells_it_too(house: House, extras: list[str], settings: dict[str
 # --- what an extra is enough for
 
 
-def test_stripe_alone_is_enough_for_stripe(house: House) -> None:
-    result = house("booking-payments", "doctor", extras=["stripe"], **STRIPE)
+def test_stripe_alone_is_enough_for_stripe(kit: PaymentsTestKit) -> None:
+    result = kit("booking-payments", "doctor", extras=["stripe"], **STRIPE)
 
     assert "stripe cannot be reached" in result.stdout
 
 
-def test_postgres_alone_is_enough_for_payments(house: House, postgres_url: str) -> None:
-    paid = house("python", "-c", PAY, extras=["postgres"], DATABASE_URL=postgres_url)
+def test_postgres_alone_is_enough_for_payments(kit: PaymentsTestKit, postgres_url: str) -> None:
+    paid = kit("python", "-c", PAY, extras=["postgres"], DATABASE_URL=postgres_url)
 
     assert (paid.stderr, paid.stdout.split()) == ("", ["True", "True"])
 
 
-def test_http_alone_is_enough_to_serve(house: House) -> None:
+def test_http_alone_is_enough_to_serve(kit: PaymentsTestKit) -> None:
     serve = "from litestar.testing import TestClient; from booking_payments.asgi import app\n"
     serve += "with TestClient(app()) as client: print(client.get('/health/ready').status_code)"
-    house("booking-payments", "migrate")
+    kit("booking-payments", "migrate")
 
-    served = house("python", "-c", serve, extras=["http"], JWT_SECRET="s" * 32)
+    served = kit("python", "-c", serve, extras=["http"], JWT_SECRET="s" * 32)
 
     assert served.stdout == "200\n"

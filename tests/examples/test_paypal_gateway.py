@@ -16,7 +16,7 @@ from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway_plugin import GatewayDependencies
 from booking_payments.testing import certificate_webhooks as certificates
 from booking_payments.testing.gateway_contract import GatewayContract, by_card
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.examples.paypal_server import PayPalServer
 from tests.examples.test_examples import EXAMPLES
 
@@ -75,7 +75,7 @@ def test_the_plugin_is_built_of_its_settings() -> None:
     dependencies = GatewayDependencies(
         settings=given,
         database_url="sqlite+aiosqlite:///books.db",
-        clock=House().clock,
+        clock=PaymentsTestKit().clock,
         own_address="http://127.0.0.1:8000",
         max_amount_digits=8,
         max_per_s=0,
@@ -102,10 +102,10 @@ def signed(event: dict[str, Any], at: datetime) -> tuple[bytes, dict[str, str]]:
 async def test_a_booking_is_paid_after_approval_refunded_and_disputed() -> None:
     stage = PayPalStage()
     connected = ConnectedGateway(gateway=stage.gateway, webhooks=stage.webhooks, webhook_names=("paypal",))
-    house = House(others={"paypal": connected})
-    booking = await house.book()
+    kit = PaymentsTestKit(others={"paypal": connected})
+    booking = await kit.book()
 
-    view = await house.payments.start_payment(
+    view = await kit.payments.start_payment(
         booking.id, ANN, payment_method_id=METHOD, confirm_immediately=True, gateway="paypal"
     )
     action = view.handover.next_action if view.handover else None
@@ -113,20 +113,20 @@ async def test_a_booking_is_paid_after_approval_refunded_and_disputed() -> None:
 
     stage.server.approve(view.payment.intent_id or "")
     event = {"id": "WH-77", "event_type": "CHECKOUT.ORDER.APPROVED", "create_time": datetime.now(UTC).isoformat()}
-    body, headers = signed({**event, "resource": {"id": view.payment.intent_id}}, house.clock.now())
-    result = await house.payments.receive_webhook(body, headers, gateway="paypal")
+    body, headers = signed({**event, "resource": {"id": view.payment.intent_id}}, kit.clock.now())
+    result = await kit.payments.receive_webhook(body, headers, gateway="paypal")
     assert result.outcome == "processed"
-    paid = (await house.payments.payment_status(booking.id, ANN)).payment
+    paid = (await kit.payments.payment_status(booking.id, ANN)).payment
     assert (paid.gateway, paid.status) == ("paypal", PaymentStatus.SUCCEEDED)
 
-    refund = await house.payments.refund_payment(booking.id, ANN, amount="30.00")
+    refund = await kit.payments.refund_payment(booking.id, ANN, amount="30.00")
     assert refund.refund.amount.major() == "30.00"
     stage.server.finish_refund(next(iter(stage.server.refunds)))
     stage.server.dispute(view.payment.intent_id or "")
-    await house.payments.look_at_payment(booking.id, ANN)
-    await house.payments.reconcile()
+    await kit.payments.look_at_payment(booking.id, ANN)
+    await kit.payments.reconcile()
 
-    now = (await house.payments.payment_status(booking.id, ANN)).payment
+    now = (await kit.payments.payment_status(booking.id, ANN)).payment
     assert [each.status for each in now.refunds] == [RefundStatus.SUCCEEDED]
     assert len(now.disputes) == 1
 

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.storage import SqlStorage
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.postgres import Server, sees_our_tables
 from tests.sharing import SHARED, shared
 
@@ -77,6 +77,6 @@ async def storage(database_url: str) -> AsyncIterator[SqlStorage]:
 
 
 @pytest.fixture
-def house(storage: SqlStorage) -> House:
-    """A house whose books are in SQL."""
-    return House(storage=storage)
+def kit(storage: SqlStorage) -> PaymentsTestKit:
+    """A test kit over an SQL database."""
+    return PaymentsTestKit(storage=storage)

@@ -14,7 +14,7 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.refunds import RefundPolicy, RefundTier
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
 
@@ -105,47 +105,47 @@ def test_the_login_leads_to_no_other_site(site: Site, wanted: str) -> None:
 
 @pytest.mark.parametrize("jump", [timedelta(hours=-1), timedelta(days=-3), timedelta(hours=1), timedelta(seconds=-1)])
 async def test_a_clock_that_jumps_in_the_middle_of_a_payment_loses_nothing(jump: timedelta) -> None:
-    house = House()
-    booking = await house.book()
-    view = await house.payments.start_payment(
+    kit = PaymentsTestKit()
+    booking = await kit.book()
+    view = await kit.payments.start_payment(
         booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
     )
-    house.authenticate(view, "succeeded")
-    house.clock.advance(jump)
+    kit.authenticate(view, "succeeded")
+    kit.clock.advance(jump)
 
-    await house.payments.look_at_payment(booking.id, ANN)
-    await house.deliver_webhooks()
-    await house.payments.work()
-    refund = await house.payments.refund_payment(booking.id, ANN)
+    await kit.payments.look_at_payment(booking.id, ANN)
+    await kit.deliver_webhooks()
+    await kit.payments.work()
+    refund = await kit.payments.refund_payment(booking.id, ANN)
 
-    status = await house.payments.payment_status(booking.id)
+    status = await kit.payments.payment_status(booking.id)
     assert status.payment.status is PaymentStatus.SUCCEEDED
     assert refund.refund.amount == status.payment.captured
-    assert house.stripe.successful_charges(status.payment.intent_id or "") == 1
-    assert (await house.payments.check_ledger()).agrees
+    assert kit.stripe.successful_charges(status.payment.intent_id or "") == 1
+    assert (await kit.payments.check_ledger()).agrees
 
 
 async def test_a_hold_that_the_clock_jumped_back_over_is_still_a_hold() -> None:
-    house = House()
-    booking = await house.book(expires_in=timedelta(minutes=10))
-    house.clock.advance(timedelta(hours=-1))
+    kit = PaymentsTestKit()
+    booking = await kit.book(expires_in=timedelta(minutes=10))
+    kit.clock.advance(timedelta(hours=-1))
 
-    await house.payments.expire_bookings()
+    await kit.payments.expire_bookings()
 
-    assert (await house.payments.get_booking(booking.id)).status is BookingStatus.PENDING
+    assert (await kit.payments.get_booking(booking.id)).status is BookingStatus.PENDING
 
 
 @pytest.mark.parametrize(
     "starts_at", ["2026-03-29T02:30:00+01:00", "2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"]
 )
 async def test_hours_before_an_event_are_hours_also_when_the_clocks_change(starts_at: str) -> None:
-    house = House()
+    kit = PaymentsTestKit()
     moment = datetime.fromisoformat(starts_at).astimezone(UTC)
     policy = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal(100)),))
-    booking = await house.book(starts_in=moment - house.clock.now(), refund_policy=policy)
-    await house.payments.process_booking_payment(booking.id, "pm_card_visa")
+    booking = await kit.book(starts_in=moment - kit.clock.now(), refund_policy=policy)
+    await kit.payments.process_booking_payment(booking.id, "pm_card_visa")
 
-    quote = await house.payments.quote_refund(booking.id, ANN)
+    quote = await kit.payments.quote_refund(booking.id, ANN)
 
     assert quote.refundable_until == moment - timedelta(hours=48)
 
@@ -159,24 +159,24 @@ async def test_books_whose_latest_commits_are_lost_are_whole_and_learn_again_wha
     path, copy = tmp_path / "books.db", tmp_path / "restored.db"
     shutil.copy(sqlite_template, path)
     storage = SqlStorage.open(f"sqlite:///{path}")
-    house = House(storage=storage)
-    booking = await house.book()
-    await house.payments.start_payment(booking.id, ANN)
+    kit = PaymentsTestKit(storage=storage)
+    booking = await kit.book()
+    await kit.payments.start_payment(booking.id, ANN)
     await storage.close()  # all of it is in the file itself now
     shutil.copy(path, copy)
 
-    house = _over(house, storage := SqlStorage.open(f"sqlite:///{path}"))
-    view = await house.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
+    kit = _over(kit, storage := SqlStorage.open(f"sqlite:///{path}"))
+    view = await kit.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
     assert view.payment.status is PaymentStatus.SUCCEEDED
     await storage.close()
 
-    house = _over(house, storage := SqlStorage.open(f"sqlite:///{copy}"))
+    kit = _over(kit, storage := SqlStorage.open(f"sqlite:///{copy}"))
     try:
-        before = (await house.payments.payment_status(booking.id)).payment.status
-        await house.payments.reconcile()
-        after = (await house.payments.payment_status(booking.id)).payment.status
-        booked = (await house.payments.get_booking(booking.id)).status
-        ledger = await house.payments.check_ledger()
+        before = (await kit.payments.payment_status(booking.id)).payment.status
+        await kit.payments.reconcile()
+        after = (await kit.payments.payment_status(booking.id)).payment.status
+        booked = (await kit.payments.get_booking(booking.id)).status
+        ledger = await kit.payments.check_ledger()
     finally:
         await storage.close()
 
@@ -185,10 +185,10 @@ async def test_books_whose_latest_commits_are_lost_are_whole_and_learn_again_wha
     assert ledger.agrees
 
 
-def _over(house: House, storage: SqlStorage) -> House:
+def _over(kit: PaymentsTestKit, storage: SqlStorage) -> PaymentsTestKit:
     """The same gateway and clock, over other books."""
-    again = House(storage=storage)
-    again.clock, again.stripe = house.clock, house.stripe
-    again.world = evolve(again.world, gateway=house.world.gateway, clock=house.clock)
+    again = PaymentsTestKit(storage=storage)
+    again.clock, again.stripe = kit.clock, kit.stripe
+    again.world = evolve(again.world, gateway=kit.world.gateway, clock=kit.clock)
     again.payments = BookingPayments(again.world)
     return again

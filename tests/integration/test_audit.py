@@ -21,10 +21,10 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.storage import StorageConflict
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
-from booking_payments.testing.house import ANN, OPERATOR, House
+from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import pay
-from tests.unit.application.saboteur import Saboteur
+from tests.unit.application.failing_gateway import FailingGateway
 
 READING = {
     "get_booking", "payment_status", "journal", "list_payments", "quote_refund", "check_ledger", "list_webhooks",
@@ -46,54 +46,54 @@ BY_HAND = {"record_payment"}
 """Needs a gateway that this installation has not; tests/integration/test_manual.py looks at its record."""
 
 T = TypeVar("T")
-Command = Callable[[House, str], Awaitable[object]]
+Command = Callable[[PaymentsTestKit, str], Awaitable[object]]
 
 
-async def _owing(house: House, booking_id: str) -> None:
+async def _owing(kit: PaymentsTestKit, booking_id: str) -> None:
     """A canceled booking whose refund waits for the end of a dispute."""
-    payment = (await pay(house, booking_id)).payment
-    house.stripe.open_dispute(payment.intent_id or "")
-    await house.deliver_webhooks()
-    await house.payments.cancel_booking(booking_id, refund=RefundOnCancel.FULL)
+    payment = (await pay(kit, booking_id)).payment
+    kit.stripe.open_dispute(payment.intent_id or "")
+    await kit.deliver_webhooks()
+    await kit.payments.cancel_booking(booking_id, refund=RefundOnCancel.FULL)
 
 
-async def _settle(house: House, booking_id: str) -> object:
-    payment = (await house.payments.payment_status(booking_id)).payment
-    return await house.payments.settle_debt(
+async def _settle(kit: PaymentsTestKit, booking_id: str) -> object:
+    payment = (await kit.payments.payment_status(booking_id)).payment
+    return await kit.payments.settle_debt(
         payment.id, OPERATOR, amount="5.00", how=Settlement.PAID_ELSEWHERE, note="in cash"
     )
 
 
-async def _authorized(house: House, booking_id: str) -> None:
-    await pay(house, booking_id, capture_method=CaptureMethod.MANUAL)
+async def _authorized(kit: PaymentsTestKit, booking_id: str) -> None:
+    await pay(kit, booking_id, capture_method=CaptureMethod.MANUAL)
 
 
-async def _open(house: House, booking_id: str) -> None:
-    await house.payments.start_payment(booking_id, ANN)
+async def _open(kit: PaymentsTestKit, booking_id: str) -> None:
+    await kit.payments.start_payment(booking_id, ANN)
 
 
-async def _nothing(house: House, booking_id: str) -> None:
+async def _nothing(kit: PaymentsTestKit, booking_id: str) -> None:
     return None
 
 
 COMMANDS: dict[str, tuple[Command, Command]] = {
-    "register_booking": (_nothing, lambda house, _: house.book(reference="R-2")),
-    "cancel_booking": (pay, lambda house, id_: house.payments.cancel_booking(id_, OPERATOR)),
-    "start_payment": (_nothing, lambda house, id_: house.payments.start_payment(id_, OPERATOR)),
+    "register_booking": (_nothing, lambda kit, _: kit.book(reference="R-2")),
+    "cancel_booking": (pay, lambda kit, id_: kit.payments.cancel_booking(id_, OPERATOR)),
+    "start_payment": (_nothing, lambda kit, id_: kit.payments.start_payment(id_, OPERATOR)),
     "confirm_payment": (
         _open,
-        lambda house, id_: house.payments.confirm_payment(id_, OPERATOR, payment_method_id="pm_card_visa"),
+        lambda kit, id_: kit.payments.confirm_payment(id_, OPERATOR, payment_method_id="pm_card_visa"),
     ),
     "retry_payment": (
         _open,
-        lambda house, id_: house.payments.retry_payment(id_, OPERATOR, payment_method_id="pm_card_visa"),
+        lambda kit, id_: kit.payments.retry_payment(id_, OPERATOR, payment_method_id="pm_card_visa"),
     ),
-    "capture_payment": (_authorized, lambda house, id_: house.payments.capture_payment(id_, OPERATOR)),
-    "cancel_payment": (_authorized, lambda house, id_: house.payments.cancel_payment(id_, OPERATOR)),
-    "refund_payment": (pay, lambda house, id_: house.payments.refund_payment(id_, OPERATOR, amount=Decimal("1.50"))),
+    "capture_payment": (_authorized, lambda kit, id_: kit.payments.capture_payment(id_, OPERATOR)),
+    "cancel_payment": (_authorized, lambda kit, id_: kit.payments.cancel_payment(id_, OPERATOR)),
+    "refund_payment": (pay, lambda kit, id_: kit.payments.refund_payment(id_, OPERATOR, amount=Decimal("1.50"))),
     "settle_debt": (_owing, _settle),
-    "reconcile": (pay, lambda house, _: house.payments.reconcile(caller=OPERATOR)),
-    "replay_webhooks": (pay, lambda house, _: house.payments.replay_webhooks(caller=OPERATOR)),
+    "reconcile": (pay, lambda kit, _: kit.payments.reconcile(caller=OPERATOR)),
+    "replay_webhooks": (pay, lambda kit, _: kit.payments.replay_webhooks(caller=OPERATOR)),
 }
 
 
@@ -103,91 +103,93 @@ def test_every_method_of_the_facade_is_a_command_or_known_to_be_none() -> None:
     assert methods == set(COMMANDS) | READING | WITHOUT_A_COMMAND | GUIDES | BY_HAND
 
 
-async def _trail(house: House) -> list[AuditRecord]:
-    return list(reversed(await house.payments.audit_trail(limit=1000)))
+async def _trail(kit: PaymentsTestKit) -> list[AuditRecord]:
+    return list(reversed(await kit.payments.audit_trail(limit=1000)))
 
 
 @pytest.mark.parametrize("operation", COMMANDS)
-async def test_a_command_leaves_one_record(house: House, operation: str) -> None:
+async def test_a_command_leaves_one_record(kit: PaymentsTestKit, operation: str) -> None:
     prepare, command = COMMANDS[operation]
-    booking = await house.book()
-    await prepare(house, booking.id)
-    before = len(await _trail(house))
+    booking = await kit.book()
+    await prepare(kit, booking.id)
+    before = len(await _trail(kit))
 
-    await command(house, booking.id)
+    await command(kit, booking.id)
 
-    new = [each for each in (await _trail(house))[before:] if not each.actor.startswith(("system", "gateway"))]
+    new = [each for each in (await _trail(kit))[before:] if not each.actor.startswith(("system", "gateway"))]
     assert [(each.operation, each.outcome, each.code) for each in new] == [(operation, AuditOutcome.DONE, None)]
     assert new[0].actor in (OPERATOR.actor, "service:backend")
     assert new[0].cause
 
 
-async def test_a_record_tells_of_whose_booking_and_what_was_asked(house: House) -> None:
-    booking = await house.book()
-    await pay(house, booking)
+async def test_a_record_tells_of_whose_booking_and_what_was_asked(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await pay(kit, booking)
 
-    await house.payments.refund_payment(booking.id, OPERATOR, amount="1.50")
+    await kit.payments.refund_payment(booking.id, OPERATOR, amount="1.50")
 
-    [record] = await house.payments.audit_trail(booking.id, limit=1)
+    [record] = await kit.payments.audit_trail(booking.id, limit=1)
     assert record.asked == {"amount": "1.50", "reason": "requested_by_customer"}
 
 
-async def test_the_record_of_a_new_booking_names_it(house: House) -> None:
-    booking = await house.book()
+async def test_the_record_of_a_new_booking_names_it(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
 
-    [record] = await house.payments.audit_trail(booking.id)
+    [record] = await kit.payments.audit_trail(booking.id)
     assert record.asked == {"reference": "R-1", "amount": "100.00 usd"}
 
 
-async def _outcome(house: House, work: Awaitable[object], error: type[PaymentError]) -> tuple[AuditOutcome, str | None]:
+async def _outcome(
+    kit: PaymentsTestKit, work: Awaitable[object], error: type[PaymentError]
+) -> tuple[AuditOutcome, str | None]:
     with pytest.raises(error):
         await work
-    [record] = await house.payments.audit_trail(limit=1)
+    [record] = await kit.payments.audit_trail(limit=1)
     return record.outcome, record.code
 
 
-async def test_a_decline_is_on_record(house: House) -> None:
-    booking = await house.book()
-    work = pay(house, booking, "pm_card_visa_chargeDeclined")
+async def test_a_decline_is_on_record(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    work = pay(kit, booking, "pm_card_visa_chargeDeclined")
 
-    assert await _outcome(house, work, CardDeclined) == (AuditOutcome.REFUSED, "card_declined")
-
-
-async def test_a_refusal_is_on_record(house: House) -> None:
-    booking = await house.book()
-    await pay(house, booking)
-    work = house.payments.refund_payment(booking.id, ANN, amount="100.01")
-
-    assert await _outcome(house, work, RefusedByRule) == (AuditOutcome.REFUSED, "exceeds_refundable")
+    assert await _outcome(kit, work, CardDeclined) == (AuditOutcome.REFUSED, "card_declined")
 
 
-async def test_who_asks_for_somebody_elses_booking_is_on_record(house: House) -> None:
-    work = house.payments.cancel_payment("bk_of_nobody", ANN)
+async def test_a_refusal_is_on_record(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await pay(kit, booking)
+    work = kit.payments.refund_payment(booking.id, ANN, amount="100.01")
 
-    assert await _outcome(house, work, NotFound) == (AuditOutcome.REFUSED, "not_found")
+    assert await _outcome(kit, work, RefusedByRule) == (AuditOutcome.REFUSED, "exceeds_refundable")
 
 
-async def test_an_unknown_outcome_is_on_record_and_so_is_who_settles_it(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=9)
-    work = pay(house, booking)
+async def test_who_asks_for_somebody_elses_booking_is_on_record(kit: PaymentsTestKit) -> None:
+    work = kit.payments.cancel_payment("bk_of_nobody", ANN)
 
-    assert await _outcome(house, work, OutcomeUnknown) == (AuditOutcome.UNKNOWN, "outcome_unknown")
+    assert await _outcome(kit, work, NotFound) == (AuditOutcome.REFUSED, "not_found")
 
-    house.stripe.faults.clear()
-    await house.settle()
-    settled = (await _trail(house))[-1]
+
+async def test_an_unknown_outcome_is_on_record_and_so_is_who_settles_it(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    kit.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=9)
+    work = pay(kit, booking)
+
+    assert await _outcome(kit, work, OutcomeUnknown) == (AuditOutcome.UNKNOWN, "outcome_unknown")
+
+    kit.stripe.faults.clear()
+    await kit.settle()
+    settled = (await _trail(kit))[-1]
     assert (settled.actor, settled.operation) in {("system", "resolve"), ("gateway", "webhook")}
 
 
-async def test_what_nobody_foresaw_is_on_record_without_its_words(house: House) -> None:
-    booking = await house.book()
+async def test_what_nobody_foresaw_is_on_record_without_its_words(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
 
-    gateway = Saboteur(house, create_intent=[RuntimeError("canary")])
+    gateway = FailingGateway(kit, create_intent=[RuntimeError("canary")])
     with pytest.raises(RuntimeError):
-        await BookingPayments(attrs.evolve(house.world, gateway=gateway)).start_payment(booking.id, ANN)
+        await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).start_payment(booking.id, ANN)
 
-    [record] = await house.payments.audit_trail(limit=1)
+    [record] = await kit.payments.audit_trail(limit=1)
     assert (record.outcome, record.code) == (AuditOutcome.FAILED, "RuntimeError")
     assert "canary" not in repr(record)
 
@@ -195,64 +197,64 @@ async def test_what_nobody_foresaw_is_on_record_without_its_words(house: House) 
 # --- without a command
 
 
-async def test_an_expiry_leaves_a_record(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(hours=1))
-    house.clock.advance(timedelta(hours=2))
+async def test_an_expiry_leaves_a_record(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=timedelta(hours=1))
+    kit.clock.advance(timedelta(hours=2))
 
-    await house.payments.work()
+    await kit.payments.work()
 
-    [record] = await house.payments.audit_trail(booking.id, limit=1)
+    [record] = await kit.payments.audit_trail(booking.id, limit=1)
     assert (record.actor, record.operation, record.asked) == ("system", "expiry", {"facts": "BookingReleased"})
 
 
-async def test_a_webhook_that_changes_something_leaves_a_record(house: House) -> None:
-    booking = await house.book()
-    view = await pay(house, booking, "pm_card_authenticationRequired")
-    house.authenticate(view, "succeeded")
+async def test_a_webhook_that_changes_something_leaves_a_record(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    view = await pay(kit, booking, "pm_card_authenticationRequired")
+    kit.authenticate(view, "succeeded")
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    records = [each for each in await _trail(house) if each.operation == "webhook"]
+    records = [each for each in await _trail(kit) if each.operation == "webhook"]
     assert records
     assert all(each.cause.startswith("evt_") and each.payment_id for each in records)
 
 
-async def test_a_webhook_that_changes_nothing_leaves_none(house: House) -> None:
-    booking = await house.book()
-    await pay(house, booking)
-    before = await _trail(house)
+async def test_a_webhook_that_changes_nothing_leaves_none(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await pay(kit, booking)
+    before = await _trail(kit)
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    assert await _trail(house) == before
+    assert await _trail(kit) == before
 
 
-async def test_every_fact_belongs_to_a_record(house: House) -> None:
+async def test_every_fact_belongs_to_a_record(kit: PaymentsTestKit) -> None:
     """Whatever is in a journal was commanded, or recorded by whoever did it without a command."""
-    booking = await house.book()
-    view = await pay(house, booking, "pm_card_authenticationRequired")
-    house.authenticate(view, "succeeded")
-    await house.settle()
-    await house.payments.refund_payment(booking.id, OPERATOR, amount="1.00")
-    await house.settle()
+    booking = await kit.book()
+    view = await pay(kit, booking, "pm_card_authenticationRequired")
+    kit.authenticate(view, "succeeded")
+    await kit.settle()
+    await kit.payments.refund_payment(booking.id, OPERATOR, amount="1.00")
+    await kit.settle()
 
-    told = {(each.actor, each.cause) for each in await _trail(house)}
-    assert {(each.actor, each.cause) for each in await house.payments.journal(booking.id)} <= told
+    told = {(each.actor, each.cause) for each in await _trail(kit)}
+    assert {(each.actor, each.cause) for each in await kit.payments.journal(booking.id)} <= told
 
 
-async def test_forgetting_old_answers_leaves_the_trail_alone(house: House) -> None:
-    await house.book()
-    before = await _trail(house)
+async def test_forgetting_old_answers_leaves_the_trail_alone(kit: PaymentsTestKit) -> None:
+    await kit.book()
+    before = await _trail(kit)
 
-    await house.payments.forget_answers(house.clock.now() + timedelta(days=1))
+    await kit.payments.forget_answers(kit.clock.now() + timedelta(days=1))
 
-    assert await _trail(house) == before
+    assert await _trail(kit) == before
 
 
 class Crowded(MemoryStorage):
     """Too busy for records of the audit trail, and for nothing else."""
 
-    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
         async def crowded(uow: UnitOfWork) -> T:
             before = len(await uow.audit.latest(1))
             result = await work(uow)
@@ -264,13 +266,13 @@ class Crowded(MemoryStorage):
 
 
 async def test_a_storage_too_busy_for_the_record_does_not_undo_the_command() -> None:
-    house = House(storage=Crowded())
-    booking = await house.book()
+    kit = PaymentsTestKit(storage=Crowded())
+    booking = await kit.book()
 
-    await house.payments.start_payment(booking.id, ANN)
+    await kit.payments.start_payment(booking.id, ANN)
 
-    assert (await house.payments.payment_status(booking.id, ANN)).payment.intent_id
-    assert await house.payments.audit_trail() == []
+    assert (await kit.payments.payment_status(booking.id, ANN)).payment.intent_id
+    assert await kit.payments.audit_trail() == []
 
 
 def test_the_command_line_leaves_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

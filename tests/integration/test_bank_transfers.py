@@ -1,4 +1,4 @@
-"""Bank transfers keep the contract of the gateway port, and the house pays, refunds and recovers with them."""
+"""Bank transfers keep the contract of the gateway port, and payments, refunds and recovery work with them."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -40,7 +40,7 @@ from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import load_settings
 from booking_payments.testing.gateway_contract import GatewayContract, by_card, creation, refund_of
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.postgres import Server
 
 OLGA = Caller.operator_of("olga", "test")
@@ -60,12 +60,12 @@ class TransferStage:
     def __init__(self, gateway: BankTransferGateway) -> None:
         self.gateway = gateway
         self.webhooks = BankTransferEvents()
-        self._house = House()
+        self._kit = PaymentsTestKit()
         self._ids = RandomIds()
 
     @property
     def desk(self) -> TransferDesk:
-        return TransferDesk(self.gateway, self._house.world)
+        return TransferDesk(self.gateway, self._kit.world)
 
     def new_key(self) -> str:
         return self._ids.idempotency_key()
@@ -152,7 +152,7 @@ def test_a_reference_is_found_as_people_and_banks_write_it(typed: str) -> None:
     assert reference(typed) == "bt_0a1b2c3d4e5f6g"
 
 
-# --- the house ------------------------------------------------------------------------------------------------
+# --- payments with bank transfers -----------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -297,7 +297,7 @@ async def test_money_for_a_booking_that_was_given_up_is_to_be_sent_back(services
 async def test_what_was_said_before_a_crash_is_booked_by_catching_up(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
     gateway = _desk(services).gateway
-    alone = TransferDesk(gateway, House().world)  # the payments never hear of it
+    alone = TransferDesk(gateway, PaymentsTestKit().world)  # the payments never hear of it
     await alone.received(given, GROSS, OLGA)
     assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.REQUIRES_ACTION
 
@@ -309,7 +309,7 @@ async def test_what_was_said_before_a_crash_is_booked_by_catching_up(services: S
 async def test_what_was_said_before_a_crash_may_be_said_again(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
     gateway = _desk(services).gateway
-    await TransferDesk(gateway, House().world).received(given, GROSS, OLGA)
+    await TransferDesk(gateway, PaymentsTestKit().world).received(given, GROSS, OLGA)
 
     await _desk(services).received(given, GROSS, OLGA)
 
@@ -417,7 +417,7 @@ async def test_a_refund_that_came_back_stays_so(services: Services) -> None:
 async def test_a_refund_that_came_back_is_booked_by_catching_up_after_a_crash(services: Services) -> None:
     booking_id, refund_id = await _sent_back(services, "25.00")
     gateway = _desk(services).gateway
-    alone = TransferDesk(gateway, House().world)  # the payments never hear of it
+    alone = TransferDesk(gateway, PaymentsTestKit().world)  # the payments never hear of it
     await alone.failed(refund_id, "account closed", OLGA)
 
     report = await services.payments.reconcile()

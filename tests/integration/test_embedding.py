@@ -31,8 +31,8 @@ from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.webhooks import WebhooksNotTaken
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET
+from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 from tests.certificate_gateway import CertificateGateway
@@ -198,7 +198,7 @@ def own() -> OwnGateway:
     return OwnGateway(FakeGateway(FakeStripe(clock.now), clock), StripeWebhooks(["whsec_mine"]))
 
 
-async def test_the_house_works_with_a_gateway_that_it_does_not_know(env: Mapping[str, str], own: OwnGateway) -> None:
+async def test_a_gateway_from_another_package_works(env: Mapping[str, str], own: OwnGateway) -> None:
     async with open_payments(env, env_file=None, migrate=True, gateway=own) as payments:
         booking = (await payments.register_booking(_seat())).booking
         result = await payments.process_booking_payment(booking, "pm_card_visa")

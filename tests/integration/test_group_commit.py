@@ -27,8 +27,8 @@ from booking_payments.ports.payments import Handover
 from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import Subject, UnitOfWork
 from booking_payments.sandbox.signature import sign
-from booking_payments.testing.house import ANN, OPERATOR, SECRET, House
-from tests.integration.line import Line
+from booking_payments.testing.kit import ANN, OPERATOR, SECRET, PaymentsTestKit
+from tests.integration.faulty_tcp_proxy import FaultyTcpProxy
 from tests.payments import pay
 
 T = TypeVar("T")
@@ -38,24 +38,24 @@ pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=Tr
 DEBIT = "pm_usBankAccount_success"
 
 
-async def _processing(house: House, number: int) -> tuple[str, str]:
+async def _processing(kit: PaymentsTestKit, number: int) -> tuple[str, str]:
     """The id of a booking whose debit is on its way, and its intent's."""
-    booking = await house.book(reference=f"R-{number}")
-    view = await pay(house, booking, DEBIT)
+    booking = await kit.book(reference=f"R-{number}")
+    view = await pay(kit, booking, DEBIT)
     assert view.payment.status is PaymentStatus.PROCESSING
     return booking.id, view.payment.intent_id or ""
 
 
-async def _successes(house: House, count: int) -> tuple[list[str], list[bytes]]:
+async def _successes(kit: PaymentsTestKit, count: int) -> tuple[list[str], list[bytes]]:
     """Bookings, and the news that each was paid, not yet delivered."""
-    made = [await _processing(house, number) for number in range(count)]
-    house.clock.advance(timedelta(seconds=3))
-    house.stripe.tick()
-    return [booking_id for booking_id, _ in made], [_succeeded(house, intent_id) for _, intent_id in made]
+    made = [await _processing(kit, number) for number in range(count)]
+    kit.clock.advance(timedelta(seconds=3))
+    kit.stripe.tick()
+    return [booking_id for booking_id, _ in made], [_succeeded(kit, intent_id) for _, intent_id in made]
 
 
-def _succeeded(house: House, intent_id: str) -> bytes:
-    intent = house.stripe.call("GET", f"/v1/payment_intents/{intent_id}", {}).body
+def _succeeded(kit: PaymentsTestKit, intent_id: str) -> bytes:
+    intent = kit.stripe.call("GET", f"/v1/payment_intents/{intent_id}", {}).body
     assert intent["status"] == "succeeded"
     event = {
         "id": f"evt_{intent_id}",
@@ -80,9 +80,9 @@ async def _together(*works: Callable[[], Awaitable[T]]) -> list[T]:
     return [results[place] for place in range(len(works))]
 
 
-def _delivering(house: House, body: bytes) -> Callable[[], Awaitable[WebhookResult]]:
-    signature = sign(body, SECRET, house.clock.now())
-    return lambda: house.payments.receive_webhook(body, {"Stripe-Signature": signature})
+def _delivering(kit: PaymentsTestKit, body: bytes) -> Callable[[], Awaitable[WebhookResult]]:
+    signature = sign(body, SECRET, kit.clock.now())
+    return lambda: kit.payments.receive_webhook(body, {"Stripe-Signature": signature})
 
 
 async def _ask(storage: SqlStorage, question: str) -> Any:
@@ -90,7 +90,7 @@ async def _ask(storage: SqlStorage, question: str) -> Any:
         return (await connection.execute(text(question))).scalar_one()
 
 
-async def _statuses(house: House, booking_ids: list[str]) -> list[tuple[BookingStatus, PaymentStatus]]:
+async def _statuses(kit: PaymentsTestKit, booking_ids: list[str]) -> list[tuple[BookingStatus, PaymentStatus]]:
     async def read(uow: UnitOfWork) -> list[tuple[BookingStatus, PaymentStatus]]:
         found = []
         for booking_id in booking_ids:
@@ -100,57 +100,55 @@ async def _statuses(house: House, booking_ids: list[str]) -> list[tuple[BookingS
             found.append((booking.status, payments[-1].status))
         return found
 
-    return await house.storage.read(read)
+    return await kit.storage.read(read)
 
 
 PAID = (BookingStatus.CONFIRMED, PaymentStatus.SUCCEEDED)
 
 
-async def test_what_arrives_together_is_committed_together(house: House, storage: SqlStorage) -> None:
-    booking_ids, bodies = await _successes(house, 12)
+async def test_what_arrives_together_is_committed_together(kit: PaymentsTestKit, storage: SqlStorage) -> None:
+    booking_ids, bodies = await _successes(kit, 12)
 
-    results = await _together(*[_delivering(house, body) for body in bodies])
+    results = await _together(*[_delivering(kit, body) for body in bodies])
 
     assert [result.outcome for result in results] == ["processed"] * 12
-    assert await _statuses(house, booking_ids) == [PAID] * 12
+    assert await _statuses(kit, booking_ids) == [PAID] * 12
     assert await _ask(storage, "SELECT count(DISTINCT xmin::text) FROM bp_inbox") <= 2
 
 
-async def test_books_that_were_written_together_agree(house: House) -> None:
-    _, bodies = await _successes(house, 8)
-    await _together(*[_delivering(house, body) for body in bodies])
+async def test_books_that_were_written_together_agree(kit: PaymentsTestKit) -> None:
+    _, bodies = await _successes(kit, 8)
+    await _together(*[_delivering(kit, body) for body in bodies])
 
-    report = await house.payments.check_ledger()
+    report = await kit.payments.check_ledger()
 
     assert report.agrees
     assert report.payments == 8
 
 
-async def test_an_event_that_comes_twice_at_once_has_one_effect(house: House, storage: SqlStorage) -> None:
-    booking_ids, bodies = await _successes(house, 2)
+async def test_an_event_that_comes_twice_at_once_has_one_effect(kit: PaymentsTestKit, storage: SqlStorage) -> None:
+    booking_ids, bodies = await _successes(kit, 2)
 
-    results = await _together(*[_delivering(house, body) for body in bodies * 3])
+    results = await _together(*[_delivering(kit, body) for body in bodies * 3])
 
     assert sorted(result.outcome for result in results) == ["duplicate"] * 4 + ["processed"] * 2
-    assert await _statuses(house, booking_ids) == [PAID] * 2
+    assert await _statuses(kit, booking_ids) == [PAID] * 2
     assert await _ask(storage, "SELECT count(*) FROM bp_inbox") == 2
 
 
-async def test_one_that_cannot_be_served_here_holds_up_and_spoils_nobody(house: House) -> None:
-    booking_ids, bodies = await _successes(house, 3)
-    stranger = _succeeded(house, json.loads(bodies[0])["data"]["object"]["id"]).replace(b"pi_", b"pi_else_")
+async def test_one_that_cannot_be_served_here_holds_up_and_spoils_nobody(kit: PaymentsTestKit) -> None:
+    booking_ids, bodies = await _successes(kit, 3)
+    stranger = _succeeded(kit, json.loads(bodies[0])["data"]["object"]["id"]).replace(b"pi_", b"pi_else_")
     refunded = json.loads(bodies[1]) | {"id": "evt_refunded", "type": "charge.refunded"}
 
-    results = await _together(
-        *[_delivering(house, body) for body in [*bodies, stranger, json.dumps(refunded).encode()]]
-    )
+    results = await _together(*[_delivering(kit, body) for body in [*bodies, stranger, json.dumps(refunded).encode()]])
 
     assert [result.outcome for result in results[:3]] == ["processed"] * 3
-    assert await _statuses(house, booking_ids) == [PAID] * 3
+    assert await _statuses(kit, booking_ids) == [PAID] * 3
 
 
-async def test_a_booking_that_somebody_works_on_is_waited_for_alone(house: House, storage: SqlStorage) -> None:
-    booking_ids, bodies = await _successes(house, 3)
+async def test_a_booking_that_somebody_works_on_is_waited_for_alone(kit: PaymentsTestKit, storage: SqlStorage) -> None:
+    booking_ids, bodies = await _successes(kit, 3)
     locked, done = anyio.Event(), anyio.Event()
 
     async def hold(uow: UnitOfWork) -> None:
@@ -160,25 +158,25 @@ async def test_a_booking_that_somebody_works_on_is_waited_for_alone(house: House
 
     async def others_first() -> None:
         await locked.wait()
-        await _together(*[_delivering(house, body) for body in bodies[1:]])
-        assert await _statuses(house, booking_ids[1:]) == [PAID] * 2
+        await _together(*[_delivering(kit, body) for body in bodies[1:]])
+        assert await _statuses(kit, booking_ids[1:]) == [PAID] * 2
         done.set()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(house.storage.transact, hold)
+        tasks.start_soon(kit.storage.transact, hold)
         tasks.start_soon(others_first)
         await locked.wait()
-        tasks.start_soon(_together, _delivering(house, bodies[0]))
+        tasks.start_soon(_together, _delivering(kit, bodies[0]))
 
-    assert await _statuses(house, booking_ids) == [PAID] * 3
+    assert await _statuses(kit, booking_ids) == [PAID] * 3
 
 
 async def test_a_booking_that_somebody_works_on_stays_as_it_is_until_they_are_done(
-    house: House, storage: SqlStorage
+    kit: PaymentsTestKit, storage: SqlStorage
 ) -> None:
     """Also where the row of the booking itself is not written, so that nothing else would wait for its lock."""
-    booking = await house.book()
-    payment = (await house.payments.start_payment(booking.id, ANN)).payment
+    booking = await kit.book()
+    payment = (await kit.payments.start_payment(booking.id, ANN)).payment
     locked, done = anyio.Event(), anyio.Event()
     order: list[str] = []
 
@@ -214,18 +212,18 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wai
 
 
 @pytest.fixture
-async def elsewhere(house: House, database_url: str) -> AsyncIterator[BookingPayments]:
+async def elsewhere(kit: PaymentsTestKit, database_url: str) -> AsyncIterator[BookingPayments]:
     """Another process on the same books."""
     storage = SqlStorage.open(database_url)
-    yield BookingPayments(attrs.evolve(house.world, storage=storage))
+    yield BookingPayments(attrs.evolve(kit.world, storage=storage))
     await storage.close()
 
 
 async def test_what_has_moved_on_while_it_was_judged_is_judged_again(
-    house: House, storage: SqlStorage, elsewhere: BookingPayments
+    kit: PaymentsTestKit, storage: SqlStorage, elsewhere: BookingPayments
 ) -> None:
     """The booking is canceled between reading and writing, so that the payment is late and its money goes back."""
-    (booking_id,), (body,) = await _successes(house, 1)
+    (booking_id,), (body,) = await _successes(kit, 1)
     judged = 0
 
     async def work(uow: UnitOfWork) -> str:
@@ -246,38 +244,38 @@ async def test_what_has_moved_on_while_it_was_judged_is_judged_again(
     assert (judged, seen) == (2, "canceled")
 
 
-async def test_late_money_found_by_a_group_goes_back(house: House) -> None:
-    (booking_id,), (body,) = await _successes(house, 1)
-    await house.payments.cancel_booking(booking_id, OPERATOR, refund=RefundOnCancel.NONE)
+async def test_late_money_found_by_a_group_goes_back(kit: PaymentsTestKit) -> None:
+    (booking_id,), (body,) = await _successes(kit, 1)
+    await kit.payments.cancel_booking(booking_id, OPERATOR, refund=RefundOnCancel.NONE)
 
-    await _delivering(house, body)()
-    await house.settle()
+    await _delivering(kit, body)()
+    await kit.settle()
 
-    payments = await house.storage.read(lambda uow: uow.payments.of_booking(booking_id))
+    payments = await kit.storage.read(lambda uow: uow.payments.of_booking(booking_id))
     assert [(payment.late, payment.refunded == payment.captured) for payment in payments] == [(True, True)]
 
 
-async def test_a_connection_that_is_lost_is_replaced(house: House, storage: SqlStorage) -> None:
-    booking_ids, bodies = await _successes(house, 2)
-    await _delivering(house, bodies[0])()
+async def test_a_connection_that_is_lost_is_replaced(kit: PaymentsTestKit, storage: SqlStorage) -> None:
+    booking_ids, bodies = await _successes(kit, 2)
+    await _delivering(kit, bodies[0])()
     await _ask(
         storage,
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
 
-    result = await _delivering(house, bodies[1])()
+    result = await _delivering(kit, bodies[1])()
 
     assert result.outcome == "processed"
-    assert await _statuses(house, booking_ids) == [PAID] * 2
+    assert await _statuses(kit, booking_ids) == [PAID] * 2
 
 
-async def test_jobs_are_asked_for_once_the_group_is_committed(house: House, storage: SqlStorage) -> None:
-    _, bodies = await _successes(house, 3)
+async def test_jobs_are_asked_for_once_the_group_is_committed(kit: PaymentsTestKit, storage: SqlStorage) -> None:
+    _, bodies = await _successes(kit, 3)
     seen: list[int] = []
     storage.on_jobs = lambda jobs: seen.append(len(jobs))
 
-    await _together(*[_delivering(house, body) for body in bodies])
+    await _together(*[_delivering(kit, body) for body in bodies])
 
     assert sum(seen) >= 3
 
@@ -297,32 +295,34 @@ async def test_without_a_subject_nothing_is_grouped(storage: SqlStorage, monkeyp
 # --- payments --------------------------------------------------------------------------------------------------
 
 
-def _paying(house: House, booking_id: str) -> Callable[[], Coroutine[Any, Any, PaymentStatus]]:
+def _paying(kit: PaymentsTestKit, booking_id: str) -> Callable[[], Coroutine[Any, Any, PaymentStatus]]:
     async def charge() -> PaymentStatus:
-        view = await pay(house, booking_id)
+        view = await pay(kit, booking_id)
         return view.payment.status
 
     return charge
 
 
-async def test_payments_that_are_begun_together_are_committed_together(house: House, storage: SqlStorage) -> None:
-    booking_ids = [(await house.book(reference=f"R-{number}")).id for number in range(12)]
+async def test_payments_that_are_begun_together_are_committed_together(
+    kit: PaymentsTestKit, storage: SqlStorage
+) -> None:
+    booking_ids = [(await kit.book(reference=f"R-{number}")).id for number in range(12)]
 
-    results = await _together(*[_paying(house, each) for each in booking_ids])
+    results = await _together(*[_paying(kit, each) for each in booking_ids])
 
     assert results == [PaymentStatus.SUCCEEDED] * 12
-    assert await _statuses(house, booking_ids) == [PAID] * 12
+    assert await _statuses(kit, booking_ids) == [PAID] * 12
     assert await _ask(storage, "SELECT count(DISTINCT xmin::text) FROM bp_operation_keys") <= 2
     assert await _ask(storage, "SELECT count(*) FROM bp_audit WHERE operation = 'start_payment'") == 12
-    assert (await house.payments.check_ledger()).agrees
+    assert (await kit.payments.check_ledger()).agrees
 
 
 @pytest.mark.parametrize("alone", [False, True])
 async def test_a_payment_begun_elsewhere_while_ours_was_judged_is_the_only_one(
-    house: House, storage: SqlStorage, elsewhere: BookingPayments, monkeypatch: pytest.MonkeyPatch, alone: bool
+    kit: PaymentsTestKit, storage: SqlStorage, elsewhere: BookingPayments, monkeypatch: pytest.MonkeyPatch, alone: bool
 ) -> None:
     """Even where it has ended by then, so that nothing of it stands in the way of ours but that it was there."""
-    booking = await house.book()
+    booking = await kit.book()
     if alone:
         monkeypatch.setattr(elsewhere._world.storage, "_groups", None)
     seen: list[int] = []
@@ -341,14 +341,14 @@ async def test_a_payment_begun_elsewhere_while_ours_was_judged_is_the_only_one(
 
 
 async def test_a_lease_that_was_taken_while_we_judged_is_not_overwritten(
-    house: House, storage: SqlStorage, elsewhere: BookingPayments
+    kit: PaymentsTestKit, storage: SqlStorage, elsewhere: BookingPayments
 ) -> None:
     """Whoever goes on with an operation that was left takes the lease, and the payment's version stays as it is."""
-    booking = await house.book()
-    house.stripe.faults.script("POST /v1/payment_intents", "timeout_before", times=9)
+    booking = await kit.book()
+    kit.stripe.faults.script("POST /v1/payment_intents", "timeout_before", times=9)
     with pytest.raises(OutcomeUnknown):
-        await _paying(house, booking.id)()
-    payment = (await house.payments.payment_status(booking.id, ANN)).payment
+        await _paying(kit, booking.id)()
+    payment = (await kit.payments.payment_status(booking.id, ANN)).payment
     judged = 0
 
     async def work(uow: UnitOfWork) -> str | None:
@@ -375,16 +375,16 @@ async def _take_lease(elsewhere: BookingPayments, booking_id: str, payment_id: s
     await elsewhere._world.storage.transact(work)
 
 
-async def test_a_refusal_in_a_group_is_told_to_whom_it_concerns_alone(house: House) -> None:
-    first, paid = await house.book(reference="R-1"), await house.book(reference="R-2")
-    await _paying(house, paid.id)()
+async def test_a_refusal_in_a_group_is_told_to_whom_it_concerns_alone(kit: PaymentsTestKit) -> None:
+    first, paid = await kit.book(reference="R-1"), await kit.book(reference="R-2")
+    await _paying(kit, paid.id)()
 
     async def pay_again() -> str:
         with pytest.raises(NotPossibleNow) as refused:
-            await _paying(house, paid.id)()
+            await _paying(kit, paid.id)()
         return refused.value.code
 
-    results = await _together(_paying(house, first.id), pay_again)
+    results = await _together(_paying(kit, first.id), pay_again)
 
     assert results == [PaymentStatus.SUCCEEDED, "already_paid"]
 
@@ -393,75 +393,77 @@ async def test_a_refusal_in_a_group_is_told_to_whom_it_concerns_alone(house: Hou
 
 
 @pytest.fixture
-async def line(database_url: str) -> AsyncIterator[tuple[Line, SqlStorage]]:
-    """A line, and a storage at its other end."""
+async def proxied(database_url: str) -> AsyncIterator[tuple[FaultyTcpProxy, SqlStorage]]:
+    """A proxy in front of PostgreSQL, and a storage that is connected through it."""
     url = make_url(database_url)
-    line = Line(url.port or 5432)
-    async with line.laid() as port:
+    proxy = FaultyTcpProxy(url.port or 5432)
+    async with proxy.listening() as port:
         storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
-        yield line, storage
+        yield proxy, storage
         await storage.close()
 
 
 async def test_a_commit_of_which_nothing_is_heard_is_told_as_such_and_not_tried_again(
-    house: House, line: tuple[Line, SqlStorage]
+    kit: PaymentsTestKit, proxied: tuple[FaultyTcpProxy, SqlStorage]
 ) -> None:
     """Tried again, it would find its own operation under way and say that nothing was done; the same request would
     then be free to refund a second time."""
-    booking = await house.book()
-    await _paying(house, booking.id)()
-    cut, storage = line
-    far = BookingPayments(attrs.evolve(house.world, storage=storage))
-    cut.cut_after = b"refund_requested"
+    booking = await kit.book()
+    await _paying(kit, booking.id)()
+    proxy, storage = proxied
+    far = BookingPayments(attrs.evolve(kit.world, storage=storage))
+    proxy.cut_after = b"refund_requested"
 
     with pytest.raises(CommitLost):
         await far.refund_payment(booking.id, OPERATOR, amount="10.00")
 
-    payment = (await house.payments.payment_status(booking.id, ANN)).payment
-    assert cut.cuts == 1
+    payment = (await kit.payments.payment_status(booking.id, ANN)).payment
+    assert proxy.cuts == 1
     assert [refund.amount.minor for refund in payment.refunds] == [1000], "it was committed, once"
-    record = (await house.payments.audit_trail(booking.id))[0]
+    record = (await kit.payments.audit_trail(booking.id))[0]
     assert (record.outcome, record.code) == (AuditOutcome.UNKNOWN, "CommitLost")
 
 
 async def test_a_record_of_which_nothing_is_heard_does_not_undo_what_was_done(
-    house: House, line: tuple[Line, SqlStorage]
+    kit: PaymentsTestKit, proxied: tuple[FaultyTcpProxy, SqlStorage]
 ) -> None:
-    booking = await house.book()
-    cut, storage = line
-    far = BookingPayments(attrs.evolve(house.world, storage=storage))
-    cut.cut_after = b'"operation":"cancel_booking"'
+    booking = await kit.book()
+    proxy, storage = proxied
+    far = BookingPayments(attrs.evolve(kit.world, storage=storage))
+    proxy.cut_after = b'"operation":"cancel_booking"'
 
     view = await far.cancel_booking(booking.id, OPERATOR)
 
-    records = await house.payments.audit_trail(booking.id)
-    assert (cut.cuts, view.status) == (1, BookingStatus.CANCELED)
+    records = await kit.payments.audit_trail(booking.id)
+    assert (proxy.cuts, view.status) == (1, BookingStatus.CANCELED)
     assert [record.operation for record in records].count("cancel_booking") == 1
 
 
 async def test_an_ordinary_commit_of_which_nothing_is_heard_is_told_as_such(
-    house: House, line: tuple[Line, SqlStorage]
+    kit: PaymentsTestKit, proxied: tuple[FaultyTcpProxy, SqlStorage]
 ) -> None:
-    cut, storage = line
-    booking = await house.book()
+    proxy, storage = proxied
+    booking = await kit.book()
 
     async def cancel(uow: UnitOfWork) -> None:
         found = await uow.bookings.lock(booking.id)
         assert found is not None
         await uow.bookings.save(attrs.evolve(found, status=BookingStatus.CANCELED))
-        cut.cut_after = b"COMMIT"
+        proxy.cut_after = b"COMMIT"
 
     with pytest.raises(CommitLost):
         await storage.transact(cancel)
 
-    assert (await house.payments.get_booking(booking.id)).status is BookingStatus.CANCELED
+    assert (await kit.payments.get_booking(booking.id)).status is BookingStatus.CANCELED
 
 
-async def test_a_row_that_somebody_keeps_locked_holds_up_its_own_booking_only(house: House, database_url: str) -> None:
+async def test_a_row_that_somebody_keeps_locked_holds_up_its_own_booking_only(
+    kit: PaymentsTestKit, database_url: str
+) -> None:
     """An operator's open transaction, say, who asks nobody for the booking first."""
-    booking_ids = [(await house.book(reference=f"R-{number}")).id for number in range(4)]
-    await _together(*[_paying(house, each) for each in booking_ids])
-    held, *others = [_refunding(house, each) for each in booking_ids]
+    booking_ids = [(await kit.book(reference=f"R-{number}")).id for number in range(4)]
+    await _together(*[_paying(kit, each) for each in booking_ids])
+    held, *others = [_refunding(kit, each) for each in booking_ids]
 
     async with await psycopg.AsyncConnection.connect(database_url.replace("+psycopg", "")) as keeper:
         await keeper.execute("UPDATE bp_payments SET looks = looks WHERE booking_id = %s", (booking_ids[0],))
@@ -470,19 +472,19 @@ async def test_a_row_that_somebody_keeps_locked_holds_up_its_own_booking_only(ho
             assert await _together(*others) == [100] * 3
             await keeper.rollback()
 
-    assert [len(payment.refunds) for payment in await _payments_of(house, booking_ids)] == [1] * 4
+    assert [len(payment.refunds) for payment in await _payments_of(kit, booking_ids)] == [1] * 4
 
 
-def _refunding(house: House, booking_id: str) -> Callable[[], Coroutine[Any, Any, int]]:
+def _refunding(kit: PaymentsTestKit, booking_id: str) -> Callable[[], Coroutine[Any, Any, int]]:
     async def refund() -> int:
-        view = await house.payments.refund_payment(booking_id, OPERATOR, amount="1.00")
+        view = await kit.payments.refund_payment(booking_id, OPERATOR, amount="1.00")
         return view.refund.amount.minor
 
     return refund
 
 
-async def _payments_of(house: House, booking_ids: list[str]) -> list[Payment]:
-    return [(await house.payments.payment_status(each, ANN)).payment for each in booking_ids]
+async def _payments_of(kit: PaymentsTestKit, booking_ids: list[str]) -> list[Payment]:
+    return [(await kit.payments.payment_status(each, ANN)).payment for each in booking_ids]
 
 
 COMMITS_OF_OTHERS = """
@@ -494,13 +496,13 @@ WHERE reference <> 'R-0'
 
 @pytest.mark.parametrize("spoiled", ["its row", "its booking's id", "its cause"])
 async def test_what_cannot_be_read_or_written_is_the_trouble_of_one_member_alone(
-    house: House, storage: SqlStorage, spoiled: str
+    kit: PaymentsTestKit, storage: SqlStorage, spoiled: str
 ) -> None:
-    booking_ids = [(await house.book(reference=f"R-{number}")).id for number in range(5)]
+    booking_ids = [(await kit.book(reference=f"R-{number}")).id for number in range(5)]
     bad, others = booking_ids[0], booking_ids[1:]
     caller = ANN
     if spoiled == "its row":
-        await _paying(house, bad)()
+        await _paying(kit, bad)()
         async with storage.engine.begin() as connection:
             await connection.execute(
                 text("""UPDATE bp_payments SET state = replace(state, '"attempts":', '"trials":')""")
@@ -512,21 +514,21 @@ async def test_what_cannot_be_read_or_written_is_the_trouble_of_one_member_alone
 
     async def spoil() -> None:
         with pytest.raises(Exception, match=r".") as met:
-            await house.payments.start_payment(bad, caller, payment_method_id="pm_card_visa")
+            await kit.payments.start_payment(bad, caller, payment_method_id="pm_card_visa")
         assert not isinstance(met.value, StorageConflict | CommitLost)
 
     results = await _together(
-        *[_paying(house, each) for each in others[:2]], spoil, *[_paying(house, each) for each in others[2:]]
+        *[_paying(kit, each) for each in others[:2]], spoil, *[_paying(kit, each) for each in others[2:]]
     )
 
     assert [each for each in results if each] == [PaymentStatus.SUCCEEDED] * 4
     assert await _ask(storage, COMMITS_OF_OTHERS) <= 3
 
 
-async def test_a_task_that_is_canceled_takes_nobody_with_it(house: House) -> None:
+async def test_a_task_that_is_canceled_takes_nobody_with_it(kit: PaymentsTestKit) -> None:
     """Whoever leads is canceled the way asyncio does it, from which nothing can be shielded."""
-    booking_ids = [(await house.book(reference=f"R-{number}")).id for number in range(6)]
-    tasks = [asyncio.create_task(_paying(house, each)()) for each in booking_ids]
+    booking_ids = [(await kit.book(reference=f"R-{number}")).id for number in range(6)]
+    tasks = [asyncio.create_task(_paying(kit, each)()) for each in booking_ids]
     await anyio.lowlevel.checkpoint()
 
     tasks[0].cancel()
@@ -537,10 +539,10 @@ async def test_a_task_that_is_canceled_takes_nobody_with_it(house: House) -> Non
 
 
 async def test_who_is_gone_is_not_served_a_second_time(
-    house: House, storage: SqlStorage, elsewhere: BookingPayments
+    kit: PaymentsTestKit, storage: SqlStorage, elsewhere: BookingPayments
 ) -> None:
     """The first writing is overtaken; whoever was canceled by then is left out of the second."""
-    mine, theirs = await house.book(reference="R-1"), await house.book(reference="R-2")
+    mine, theirs = await kit.book(reference="R-1"), await kit.book(reference="R-2")
     served: list[str] = []
     overtaken = anyio.Event()
 
@@ -564,11 +566,11 @@ async def test_who_is_gone_is_not_served_a_second_time(
 
 
 async def test_what_somebody_changed_beside_the_facts_is_judged_again_and_stays(
-    house: House, storage: SqlStorage, elsewhere: BookingPayments
+    kit: PaymentsTestKit, storage: SqlStorage, elsewhere: BookingPayments
 ) -> None:
     """A new place for 3-D Secure, say: neither the payment's version nor its lease says that it came."""
-    booking = await house.book()
-    payment = (await house.payments.start_payment(booking.id, ANN)).payment
+    booking = await kit.book()
+    payment = (await kit.payments.start_payment(booking.id, ANN)).payment
     seen: list[str | None] = []
     there = Handover(client_secret="new", next_action={"type": "redirect_to_url"})
 

@@ -28,10 +28,10 @@ from booking_payments.entrypoints.pages.page import OTHERS, TITLES, sentence, ti
 from booking_payments.ports.gateway import Misconfigured, Refused
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.ports.webhooks import WebhookRefused
-from booking_payments.testing.house import ANN, OPERATOR, House
+from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.integration.http.api import bearer, open_api, token
 from tests.integration.pages.site import Site, open_site
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 OLGA = bearer("olga", "payments:operate")
 
@@ -65,14 +65,14 @@ class Failing(MemoryStorage):
 class Scene:
     """An installation in which something is about to go wrong, and the booking that it goes wrong with."""
 
-    house: House
+    kit: PaymentsTestKit
     booking_id: str
     amount: str = "25.00"
 
     @property
     def storage(self) -> Failing:
-        assert isinstance(self.house.storage, Failing)
-        return self.house.storage
+        assert isinstance(self.kit.storage, Failing)
+        return self.kit.storage
 
 
 Prepare = Callable[[Scene, Site], None]
@@ -104,26 +104,26 @@ def asking(amount: str) -> Prepare:
 
 
 def started(scene: Scene, site: Site) -> None:
-    scene.house.clock.advance(timedelta(days=31))
+    scene.kit.clock.advance(timedelta(days=31))
 
 
 def disputed(scene: Scene, site: Site) -> None:
     payment = site.payment_of(scene.booking_id)
-    assert scene.house.stripe.open_dispute(payment.intent_id or "").ok
-    site.run(scene.house.deliver_webhooks)
+    assert scene.kit.stripe.open_dispute(payment.intent_id or "").ok
+    site.run(scene.kit.deliver_webhooks)
 
 
 def gateway(fault: str) -> Prepare:
     def prepare(scene: Scene, site: Site) -> None:
         for path in ("refunds", "payment_intents"):
-            scene.house.stripe.faults.script(f"POST /v1/{path}", fault, times=20)
+            scene.kit.stripe.faults.script(f"POST /v1/{path}", fault, times=20)
 
     return prepare
 
 
 def refusing(error: Exception) -> Prepare:
     def prepare(scene: Scene, site: Site) -> None:
-        use_gateway(scene.house, Saboteur(scene.house, create_refund=[error], create_intent=[error]))
+        use_gateway(scene.kit, FailingGateway(scene.kit, create_refund=[error], create_intent=[error]))
 
     return prepare
 
@@ -156,7 +156,10 @@ REFUNDS: dict[str, tuple[Prepare, type[Exception]]] = {
     "more than there is": (asking("100.01"), errors.RefusedByRule),
     "after the event's start": (started, errors.RefusedByRule),
     "a dispute over all of it": (disputed, errors.NotPossibleNow),
-    "the balance is too low": (refusing(Refused("too low", code="balance_insufficient")), errors.GatewayRefusedUs),
+    "the balance is too low": (
+        refusing(Refused("too low", code="balance_insufficient")),
+        errors.GatewayRefusedUs,
+    ),
 }
 DECLINES = {
     "the card is declined": "pm_card_chargeDeclined",
@@ -164,12 +167,12 @@ DECLINES = {
 }
 
 
-def opened() -> House:
-    return House(storage=Failing())
+def opened() -> PaymentsTestKit:
+    return PaymentsTestKit(storage=Failing())
 
 
 def scene_of(site: Site, *, paid: bool) -> Scene:
-    return Scene(house=site.house, booking_id=site.paid() if paid else site.book())
+    return Scene(kit=site.kit, booking_id=site.paid() if paid else site.book())
 
 
 def gone_back(payment: Payment) -> str:
@@ -187,7 +190,7 @@ def told_by(answer: httpx.Response) -> Told:
 
 def library_refund(scene: Scene, site: Site) -> Exception | None:
     try:
-        site.run(scene.house.payments.refund_payment, scene.booking_id, OPERATOR, amount=scene.amount)
+        site.run(scene.kit.payments.refund_payment, scene.booking_id, OPERATOR, amount=scene.amount)
     except (PaymentError, StorageConflict, CommitLost) as error:
         return error
     return None
@@ -215,8 +218,8 @@ def told_of(error: Exception) -> Told:
 def restored(scene: Scene, site: Site) -> None:
     """The obstacle is gone, and time passes until all that is under way has come to its end."""
     scene.storage.error = None
-    scene.house.stripe.faults.clear()
-    site.run(scene.house.settle)
+    scene.kit.stripe.faults.clear()
+    site.run(scene.kit.settle)
 
 
 @pytest.mark.parametrize("story", REFUNDS)
@@ -231,7 +234,7 @@ def test_a_refund_that_goes_wrong_is_told_alike_and_truly_over_http_and_in_the_l
         scene = scene_of(site, paid=True)
         prepare(scene, site)
         # ``use_gateway`` makes new use cases, which the application has to serve.
-        with open_api(house=scene.house) as api:
+        with open_api(kit=scene.kit) as api:
             path = f"/api/bookings/{scene.booking_id}/payment/refund/"
             told = told_by(api.post(path, OLGA, json={"amount": scene.amount}))
         over_the_wire = site.payment_of(scene.booking_id)
@@ -268,7 +271,7 @@ def test_a_refund_that_was_written_down_is_answered_with_though_its_commit_seeme
     with open_site(opened()) as site:
         scene = scene_of(site, paid=True)
         WRITTEN_ALL_THE_SAME(scene, site)
-        with open_api(house=scene.house) as api:
+        with open_api(kit=scene.kit) as api:
             path = f"/api/bookings/{scene.booking_id}/payment/refund/"
             first, second = (api.post(path, OLGA, json={"amount": "25.00"}) for _ in range(2))
 
@@ -290,7 +293,7 @@ def test_the_console_tells_of_a_refund_that_goes_wrong_what_the_library_tells(st
         first.log_in()
         hidden, cookies = fields_of(first, action), dict(first.client.cookies)
         prepare(scene, first)
-        with open_site(scene.house) as site:  # ``use_gateway`` makes new use cases, which the application has to serve
+        with open_site(scene.kit) as site:  # ``use_gateway`` makes new use cases, which the application has to serve
             site.client.cookies.update(cookies)
             answer = console_refund(scene, site, hidden)
             landed = site.get(answer.headers["location"]).text if answer.status_code == 303 else answer.text
@@ -332,7 +335,7 @@ NO_TEXT = (
 def library_pay(scene: Scene, site: Site, method: str) -> Exception | None:
     try:
         site.run(
-            scene.house.payments.start_payment,
+            scene.kit.payments.start_payment,
             scene.booking_id,
             ANN,
             payment_method_id=method,
@@ -354,13 +357,13 @@ def payments_of(site: Site, booking_id: str) -> list[Payment]:
     async def read(uow: Any) -> Any:
         return await uow.payments.of_booking(booking_id)
 
-    return list(site.run(site.house.storage.read, read))
+    return list(site.run(site.kit.storage.read, read))
 
 
 def charged(scene: Scene, site: Site) -> int:
     """How many charges succeeded at the gateway, over all payments of the booking."""
     found = payments_of(site, scene.booking_id)
-    return sum(scene.house.stripe.successful_charges(each.intent_id) for each in found if each.intent_id)
+    return sum(scene.kit.stripe.successful_charges(each.intent_id) for each in found if each.intent_id)
 
 
 @pytest.mark.parametrize("story", PAYMENTS)
@@ -382,7 +385,7 @@ def test_a_payment_that_goes_wrong_is_told_alike_over_http_and_in_the_library_an
     with open_site(opened()) as site:
         scene = scene_of(site, paid=False)
         prepare(scene, site)
-        with open_api(house=scene.house) as api:
+        with open_api(kit=scene.kit) as api:
             answer = api.pay(scene.booking_id, method)
 
     assert made == 1
@@ -402,7 +405,7 @@ def test_the_checkout_tells_of_a_payment_that_goes_wrong_what_http_tells(story: 
         first.get(f"/checkout/{scene.booking_id}?token={token('ann')}")
         hidden, cookies = first.hidden(action), dict(first.client.cookies)
         prepare(scene, first)
-        with open_site(scene.house) as site:
+        with open_site(scene.kit) as site:
             site.client.cookies.update(cookies)
             answer = site.post(action, {**hidden, "payment_method": method})
             landed = site.get(f"/checkout/{scene.booking_id}").text if answer.status_code == 303 else answer.text

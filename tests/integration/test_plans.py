@@ -23,7 +23,7 @@ from booking_payments.ports.overview import Period
 from booking_payments.ports.payments import PaymentFilter
 from booking_payments.ports.schema_name import SCHEMA
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 from tests.integration.postgres import Server
 
 PAYMENTS = 5_000
@@ -57,7 +57,7 @@ QUESTIONS: dict[str, Ask] = {
     "an event": lambda uow: uow.inbox.find("evt_1"),
     "events that were not processed": lambda uow: uow.inbox.unfinished(10),
     "the newest event": lambda uow: uow.inbox.newest(),
-    "messages to deliver": lambda uow: uow.outbox.claim("webhook", NOW, LATER, 100, past_dead=False),
+    "messages to deliver": lambda uow: uow.outbox.claim("webhook", NOW, LATER, 100, skip_dead=False),
     "messages of no channel": lambda uow: uow.outbox.assign(1_000),
     "messages behind a cursor": lambda uow: uow.outbox.number("pull:app", 0, 100, NOW),
     "what waits on the channels": lambda uow: uow.outbox.backlogs(),

@@ -9,15 +9,15 @@ import asyncio
 import urllib.request
 
 
-def test_a_house(payments_house):
+def test_a_payment_in_the_kit(payments_kit):
     async def pay():
-        return await payments_house.payments.process_booking_payment(await payments_house.book(), "pm_card_visa")
+        return await payments_kit.payments.process_booking_payment(await payments_kit.book(), "pm_card_visa")
 
     assert asyncio.run(pay()).success
 
 
-def test_houses_are_apart(payments_house):
-    assert asyncio.run(payments_house.payments.list_payments()).items == ()
+def test_each_test_has_a_kit_of_its_own(payments_kit):
+    assert asyncio.run(payments_kit.payments.list_payments()).items == ()
 
 
 def test_a_sandbox(payments_sandbox):

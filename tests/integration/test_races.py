@@ -19,10 +19,10 @@ from booking_payments.application.resolve import resolve_if_due
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.ports.payments import Watch
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.testing.house import ANN as CUSTOMER
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import ANN as CUSTOMER
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, services_of
-from tests.unit.application.saboteur import Overtaken
+from tests.unit.application.failing_gateway import Overtaken
 
 ROUNDS = int(os.environ.get("RACE_ROUNDS", "6"))
 CARD = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
@@ -30,8 +30,8 @@ NUMBERS = count(1)
 
 
 @pytest.fixture
-async def client(house: House) -> AsyncIterator[httpx2.AsyncClient]:
-    transport = httpx2.ASGITransport(create_app(services_of(house)))  # type: ignore[arg-type]  # named otherwise
+async def client(kit: PaymentsTestKit) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(create_app(services_of(kit)))  # type: ignore[arg-type]  # named otherwise
     async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
 
@@ -52,24 +52,24 @@ def _post(client: httpx2.AsyncClient, path: str, body: dict[str, Any], key: str 
     return client.build_request("POST", path, json=body, headers={**ANN, **({"Idempotency-Key": key} if key else {})})
 
 
-async def _book(house: House) -> str:
-    return (await house.book(reference=f"R-{next(NUMBERS)}")).id
+async def _book(kit: PaymentsTestKit) -> str:
+    return (await kit.book(reference=f"R-{next(NUMBERS)}")).id
 
 
 def _path(booking: str, what: str) -> str:
     return f"/api/bookings/{booking}/payment/{what}/"
 
 
-async def _charges(house: House, booking: str) -> int:
+async def _charges(kit: PaymentsTestKit, booking: str) -> int:
     """Successful charges at the gateway, over all intents that name the booking."""
-    intents = house.stripe.call("GET", "/v1/payment_intents", {"limit": 100}).body["data"]
+    intents = kit.stripe.call("GET", "/v1/payment_intents", {"limit": 100}).body["data"]
     own = [intent["id"] for intent in intents if intent["metadata"].get("booking_id") == booking]
-    return sum(house.stripe.successful_charges(intent) for intent in own)
+    return sum(kit.stripe.successful_charges(intent) for intent in own)
 
 
-async def test_one_key_of_32_clients_is_one_execution(house: House, client: httpx2.AsyncClient) -> None:
+async def test_one_key_of_32_clients_is_one_execution(kit: PaymentsTestKit, client: httpx2.AsyncClient) -> None:
     for number in range(ROUNDS):
-        booking, key = await _book(house), f"one-key-for-all-{number:04}"
+        booking, key = await _book(kit), f"one-key-for-all-{number:04}"
         answers = await _all_at_once(client, [_post(client, _path(booking, "intent"), CARD, key) for _ in range(32)])
         later = await client.send(_post(client, _path(booking, "intent"), CARD, key))
 
@@ -77,36 +77,36 @@ async def test_one_key_of_32_clients_is_one_execution(house: House, client: http
         assert {answer.status_code for answer in answers} <= {200, 409}
         assert bodies == {later.content}
         assert later.headers["Idempotent-Replayed"] == "true"
-        assert await _charges(house, booking) == 1
+        assert await _charges(kit, booking) == 1
 
 
-async def test_one_booking_of_50_clients_is_one_charge(house: House, client: httpx2.AsyncClient) -> None:
+async def test_one_booking_of_50_clients_is_one_charge(kit: PaymentsTestKit, client: httpx2.AsyncClient) -> None:
     for _ in range(ROUNDS):
-        booking = await _book(house)
+        booking = await _book(kit)
 
         answers = await _all_at_once(client, [_post(client, _path(booking, "intent"), CARD) for _ in range(50)])
 
         assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 49}
-        assert await _charges(house, booking) == 1
+        assert await _charges(kit, booking) == 1
 
 
-async def test_refunds_of_10_clients_never_exceed_the_payment(house: House, client: httpx2.AsyncClient) -> None:
+async def test_refunds_of_10_clients_never_exceed_the_payment(kit: PaymentsTestKit, client: httpx2.AsyncClient) -> None:
     for _ in range(ROUNDS):
-        booking = await _book(house)
+        booking = await _book(kit)
         intent = (await client.send(_post(client, _path(booking, "intent"), CARD))).json()["payment_intent_id"]
 
         wanted = [_post(client, _path(booking, "refund"), {"amount": "30.00"}) for _ in range(10)]
         answers = await _all_at_once(client, wanted)
 
-        made = house.stripe.call("GET", "/v1/refunds", {"payment_intent": intent, "limit": 100}).body["data"]
+        made = kit.stripe.call("GET", "/v1/refunds", {"payment_intent": intent, "limit": 100}).body["data"]
         assert {answer.status_code for answer in answers} <= {200, 409, 422}
         assert len(made) == Counter(answer.status_code for answer in answers)[200]
         assert 0 < sum(refund["amount"] for refund in made) <= 10000
 
 
-async def test_who_puts_a_payment_off_waits_for_whoever_is_just_taking_it(house: House) -> None:
-    payment = (await house.payments.start_payment(await _book(house), CUSTOMER)).payment
-    lease = house.clock.now() + timedelta(hours=1)
+async def test_who_puts_a_payment_off_waits_for_whoever_is_just_taking_it(kit: PaymentsTestKit) -> None:
+    payment = (await kit.payments.start_payment(await _book(kit), CUSTOMER)).payment
+    lease = kit.clock.now() + timedelta(hours=1)
     taken = Watch(next_look_at=lease, lease_until=lease, holder="somebody else")
     taking, broken = anyio.Event(), anyio.Event()
 
@@ -118,7 +118,7 @@ async def test_who_puts_a_payment_off_waits_for_whoever_is_just_taking_it(house:
         await anyio.sleep(0.1)  # by now the other one waits
 
     async def somebody_else() -> None:
-        await house.storage.transact(take)
+        await kit.storage.transact(take)
 
     async def look() -> None:
         tasks.start_soon(somebody_else)
@@ -126,8 +126,8 @@ async def test_who_puts_a_payment_off_waits_for_whoever_is_just_taking_it(house:
         broken.set()
 
     async with anyio.create_task_group() as tasks:
-        house.clock.advance(timedelta(minutes=11))
+        kit.clock.advance(timedelta(minutes=11))
         with pytest.raises(RuntimeError):
-            await resolve_if_due(attrs.evolve(house.world, gateway=Overtaken(house, look)), payment.id)
+            await resolve_if_due(attrs.evolve(kit.world, gateway=Overtaken(kit, look)), payment.id)
 
-    assert await house.storage.read(lambda uow: uow.payments.watch(payment.id)) == taken
+    assert await kit.storage.read(lambda uow: uow.payments.watch(payment.id)) == taken

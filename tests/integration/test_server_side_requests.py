@@ -20,7 +20,7 @@ from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.messages.webhook import WebhookPublisher
 from booking_payments.application.delivering import deliver_messages, undelivered_messages
 from booking_payments.sandbox.signature import sign
-from booking_payments.testing.house import SECRET, House
+from booking_payments.testing.kit import SECRET, PaymentsTestKit
 from tests import egress
 from tests.e2e.receiver import Server
 from tests.integration.http.api import BOOKING_APP, JWT_SECRET, bearer, token
@@ -123,7 +123,7 @@ def test_an_address_in_a_genuine_event_is_called_by_nobody(site: Site, listener:
         subject = {**fields, "next_action": {"type": "redirect_to_url", "redirect_to_url": {"url": address}}}
         event = {"object": "event", "id": f"evt_{number}", "data": {"object": subject}, "account": address}
         body = json.dumps({**event, "type": "payment_intent.requires_action"}).encode()
-        signed = sign(body, SECRET, site.house.clock.now())
+        signed = sign(body, SECRET, site.kit.clock.now())
         site.client.post("/api/webhooks/stripe/", content=body, headers={"Stripe-Signature": signed})
 
     assert nobody_called(listener)
@@ -136,13 +136,13 @@ def test_an_address_in_a_genuine_event_is_called_by_nobody(site: Site, listener:
 async def test_a_message_follows_no_redirect_and_nothing_of_the_answer_is_kept(
     listener: socket.socket, port: int, status: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    house = House()
-    booking = await house.book()
-    await house.payments.cancel_booking(booking.id)
+    kit = PaymentsTestKit()
+    booking = await kit.book()
+    await kit.payments.cancel_booking(booking.id)
     asked: list[str] = []
     with answering(status, f"http://127.0.0.1:{port}/{CANARY}", asked) as address:
         publisher = WebhookPublisher(address, [KEY], SystemClock())
-        world = attrs.evolve(house.world, channels=dict.fromkeys(house.world.channels, publisher))
+        world = attrs.evolve(kit.world, channels=dict.fromkeys(kit.world.channels, publisher))
         await deliver_messages(world)
         await publisher.close()
     kept = await undelivered_messages(world, dead=False, limit=10)

@@ -24,7 +24,6 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments
 from booking_payments.runtime.composition import build, gateways_alone
 from booking_payments.runtime.payment_config import payment_config_of
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import (
     AMOUNT_DIGITS,
     MOST_AMOUNT_DIGITS,
@@ -35,6 +34,7 @@ from booking_payments.runtime.settings import (
     load_settings,
     normalize_database_url,
 )
+from booking_payments.runtime.settings_error import SettingsError
 
 SECRET = "s" * 32
 STRIPE = {
@@ -241,7 +241,7 @@ def test_a_live_key_does_not_travel_in_the_open() -> None:
     assert refused(env, STRIPE_API_BASE="http://proxy.example") == ["STRIPE_API_BASE"]
 
 
-# --- the house's terms
+# --- the configuration of payments
 
 
 @pytest.mark.parametrize("value", ["NaN", "inf", "-0.01", "1", "1.5", "1e-2", "0,03", "3%", "0.03 x", "\u0660.\u0663"])

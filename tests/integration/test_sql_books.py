@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import book_and_pay
 
 
@@ -39,57 +39,57 @@ CHANGES = [
 
 @pytest.mark.parametrize(("change", "expected"), CHANGES)
 async def test_a_change_behind_our_back_is_found_and_named(
-    house: House, storage: SqlStorage, change: str, expected: list[str]
+    kit: PaymentsTestKit, storage: SqlStorage, change: str, expected: list[str]
 ) -> None:
-    payment_id = (await book_and_pay(house)).payment.id
+    payment_id = (await book_and_pay(kit)).payment.id
     await _run(storage, change)
 
-    found = await house.payments.check_ledger()
+    found = await kit.payments.check_ledger()
 
     assert [(fault.payment_id, fault.code) for fault in found.faults] == [(payment_id, code) for code in expected]
 
 
 async def test_a_payment_of_an_earlier_release_that_did_not_keep_its_return_url_goes_on(
-    house: House, storage: SqlStorage
+    kit: PaymentsTestKit, storage: SqlStorage
 ) -> None:
-    booking = await house.book()
-    await house.payments.start_payment(booking.id, ANN, return_url="https://shop.example/back")
+    booking = await kit.book()
+    await kit.payments.start_payment(booking.id, ANN, return_url="https://shop.example/back")
     async with storage.engine.begin() as connection:
         state = json.loads((await connection.execute(text("SELECT state FROM bp_payments"))).scalar_one())
         assert state.pop("return_url") == "https://shop.example/back"
         await connection.execute(text("UPDATE bp_payments SET state = :state"), {"state": json.dumps(state)})
 
-    view = await house.payments.confirm_payment(
+    view = await kit.payments.confirm_payment(
         booking.id, ANN, payment_method_id="pm_card_visa", return_url="https://shop.example/again"
     )
 
     assert view.payment.status is PaymentStatus.SUCCEEDED
-    assert (await house.payments.check_ledger()).agrees
+    assert (await kit.payments.check_ledger()).agrees
 
 
-async def test_one_payment_that_can_not_be_read_hides_no_other(house: House, storage: SqlStorage) -> None:
-    broken, sound = (await book_and_pay(house)).payment.id, (await book_and_pay(house, reference="R-2")).payment.id
+async def test_one_payment_that_can_not_be_read_hides_no_other(kit: PaymentsTestKit, storage: SqlStorage) -> None:
+    broken, sound = (await book_and_pay(kit)).payment.id, (await book_and_pay(kit, reference="R-2")).payment.id
     await _run(storage, "UPDATE bp_payments SET state = '{}' WHERE id = :id", id=broken)
 
-    found = await house.payments.check_ledger()
+    found = await kit.payments.check_ledger()
 
     assert ([fault.payment_id for fault in found.faults], found.payments) == ([broken], 2)
     assert found.postings == 2
     assert sound != broken
 
 
-async def test_the_inbox_of_the_first_schema_is_kept(house: House, storage: SqlStorage) -> None:
+async def test_the_inbox_of_the_first_schema_is_kept(kit: PaymentsTestKit, storage: SqlStorage) -> None:
     await _run(
         storage,
-        "INSERT INTO bp_inbox (event_id, type, status, received_at, tries, body) "
-        "VALUES ('evt_old', 'x', 'processed', :at, 1, '{}')",
+        "INSERT INTO bp_inbox (event_id, type, gateway, status, received_at, tries, body) "
+        "VALUES ('evt_old', 'x', 'stripe', 'processed', :at, 1, '{}')",
         at=_stored(storage, datetime(2026, 1, 1, tzinfo=UTC)),
     )
 
     newest = await storage.read(lambda uow: uow.inbox.newest())
-    rows = await house.payments.list_webhooks()
+    rows = await kit.payments.list_webhooks()
     assert (newest, [row.event_id for row in rows]) == (None, ["evt_old"])
-    assert house.clock.now() - rows[0].received_at > timedelta(days=50)
+    assert kit.clock.now() - rows[0].received_at > timedelta(days=50)
 
 
 def _stored(storage: SqlStorage, at: datetime) -> object:

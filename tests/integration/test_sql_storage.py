@@ -2,17 +2,18 @@
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 import pytest
-from sqlalchemy import Select, TextClause, create_engine, event, select, text
+from sqlalchemy import Engine, Select, TextClause, create_engine, event, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from booking_payments.adapters.gateways.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.sql.clock import DatabaseClock
-from booking_payments.adapters.sql.database import Retry
+from booking_payments.adapters.sql.database import RestartTransaction
 from booking_payments.adapters.sql.engine import normalize_url
 from booking_payments.adapters.sql.migrations import current, head, migrate
 from booking_payments.adapters.sql.storage import MAX_BEGINS, SqlStorage
@@ -25,10 +26,10 @@ from booking_payments.ports.overview import Period
 from booking_payments.ports.payments import Watch
 from booking_payments.ports.schema_name import VERSION_TABLE
 from booking_payments.ports.storage import StorageConflict
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
-from booking_payments.testing.house import NOW
+from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.testing.kit import NOW
 from booking_payments.testing.overview_contract import OverviewContract
-from booking_payments.testing.payment_builder import booking, whole_life
+from booking_payments.testing.payment_builder import booking, payment_with_every_event
 from booking_payments.testing.storage_contract import StorageContract, audit_record, store, stored
 
 T = TypeVar("T")
@@ -48,10 +49,10 @@ class GroupedStorage:
     def __init__(self, storage: SqlStorage) -> None:
         self._storage = storage
 
-    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
         return await self._storage.transact(work, about or OF_THE_CONTRACT)
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: TransactionBody[T]) -> T:
         return await self._storage.read(work)
 
 
@@ -76,7 +77,7 @@ async def _run(storage: SqlStorage, statement: str) -> None:
 
 async def _paid(storage: SqlStorage) -> None:
     await store(storage, booking())
-    await stored(storage, whole_life(booking()))
+    await stored(storage, payment_with_every_event(booking()))
 
 
 @pytest.mark.parametrize(
@@ -122,8 +123,8 @@ async def test_the_database_refuses_what_can_not_be(storage: SqlStorage, change:
     await _paid(storage)
     await _run(
         storage,
-        "INSERT INTO bp_inbox (event_id, type, status, received_at, tries, body) "
-        "VALUES ('evt_1', 'x', 'received', '2026-01-01T00:00:00.000000Z', 1, '{}')",
+        "INSERT INTO bp_inbox (event_id, type, gateway, status, received_at, tries, body) "
+        "VALUES ('evt_1', 'x', 'stripe', 'received', '2026-01-01T00:00:00.000000Z', 1, '{}')",
     )
 
     with pytest.raises(IntegrityError):
@@ -142,7 +143,7 @@ async def test_a_conflict_is_begun_again_until_it_works(storage: SqlStorage) -> 
     async def work(uow: UnitOfWork) -> str:
         begun.append(1)
         if len(begun) < 3:
-            raise Retry
+            raise RestartTransaction
         return "done"
 
     assert (await storage.transact(work), len(begun)) == ("done", 3)
@@ -153,7 +154,7 @@ async def test_a_conflict_that_stays_is_told(storage: SqlStorage) -> None:
 
     async def work(uow: UnitOfWork) -> None:
         begun.append(1)
-        raise Retry
+        raise RestartTransaction
 
     with pytest.raises(StorageConflict):
         await storage.transact(work)
@@ -295,8 +296,7 @@ def test_the_migrated_schema_is_the_one_that_the_code_knows(empty_url: str) -> N
     from alembic.migration import MigrationContext
 
     migrate(empty_url)
-    url = normalize_url(empty_url)
-    engine = create_engine(url.set(drivername="sqlite") if url.get_backend_name() == "sqlite" else url)
+    engine = _engine(empty_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"include_name": _is_ours, "version_table": VERSION_TABLE}
@@ -308,6 +308,65 @@ def test_the_migrated_schema_is_the_one_that_the_code_knows(empty_url: str) -> N
         "of those who bring tables of their own"
     )
     assert differences == []
+
+
+def test_columns_constraints_and_indexes_of_the_migration_are_those_of_the_tables(
+    empty_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """``compare_metadata`` sees neither CHECK constraints nor the conditions of partial indexes."""
+    migrate(empty_url)
+    migrated = _engine(empty_url)
+    if migrated.dialect.name == "sqlite":
+        created = create_engine(f"sqlite:///{tmp_path / 'created.db'}")
+    else:
+        created = _engine(request.getfixturevalue("empty_postgres"))
+    metadata.create_all(created)
+
+    assert _described(migrated) == _described(created)
+    migrated.dispose()
+    created.dispose()
+
+
+@pytest.fixture
+def empty_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A second PostgreSQL database without any schema."""
+    with request.getfixturevalue("postgres_server").database() as url:
+        yield url
+
+
+def _engine(url: str) -> Engine:
+    parsed = normalize_url(url)
+    return create_engine(parsed.set(drivername="sqlite") if parsed.get_backend_name() == "sqlite" else parsed)
+
+
+def _described(engine: Engine) -> dict[str, dict[str, list[str]]]:
+    """What the database says about each table of ours, as text without the order of constraints and indexes."""
+    seen = inspect(engine)
+    described = {
+        table: {
+            "columns": [
+                f"{each['name']} {each['type']} null={each['nullable']} default={each['default']}"
+                for each in seen.get_columns(table)
+            ],
+            "primary key": [str(seen.get_pk_constraint(table))],
+            "unique": sorted(str(each) for each in seen.get_unique_constraints(table)),
+            "foreign keys": sorted(str(each) for each in seen.get_foreign_keys(table)),
+            "checks": sorted(f"{each['name']}: {each['sqltext']}" for each in seen.get_check_constraints(table)),
+            "indexes": sorted(str({**each, "dialect_options": _options(each)}) for each in seen.get_indexes(table)),
+        }
+        for table in metadata.tables
+    }
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            for name, strict in connection.exec_driver_sql("SELECT name, strict FROM pragma_table_list").all():
+                if name in described:
+                    described[name]["strict"] = [str(strict)]
+    return described
+
+
+def _options(index: Any) -> dict[str, str]:
+    """The conditions of an index as text: two reflected conditions are never equal as values."""
+    return {name: str(value) for name, value in index.get("dialect_options", {}).items()}
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from booking_payments.ports.overview import Period
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import SETTING_NAMES
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import settings, token
 
 BILLION = "1000000000.00"
@@ -113,10 +113,10 @@ async def test_the_console_shows_every_currency_and_the_time_zone(database_url: 
 # --- beyond the integers of a database
 
 
-async def test_a_sum_beyond_64_bits_is_exact(house: House, storage: SqlStorage) -> None:
-    booking = await house.book()
-    payment = (await house.payments.start_payment(booking.id)).payment
-    at, largest = house.clock.now(), 2**63 - 1
+async def test_a_sum_beyond_64_bits_is_exact(kit: PaymentsTestKit, storage: SqlStorage) -> None:
+    booking = await kit.book()
+    payment = (await kit.payments.start_payment(booking.id)).payment
+    at, largest = kit.clock.now(), 2**63 - 1
     charge, refund = PostingKind.CHARGE, PostingKind.REFUND
     rows = [
         {

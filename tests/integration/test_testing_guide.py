@@ -154,19 +154,19 @@ def payments_consumers():
     return [once]
 
 
-def test_without_a_loop(payments_house_sync):
-    payments_house_sync.payments.process_booking_payment(payments_house_sync.book(), "pm_card_visa")
+def test_without_a_loop(payments_kit_sync):
+    payments_kit_sync.payments.process_booking_payment(payments_kit_sync.book(), "pm_card_visa")
     with pytest.raises(ValueError, match="not yet"):
-        payments_house_sync.settle()
-    payments_house_sync.settle()
+        payments_kit_sync.settle()
+    payments_kit_sync.settle()
     assert got[0] == got[1]
-    assert got[1:] == [each.id for each in payments_house_sync.messages]
+    assert got[1:] == [each.id for each in payments_kit_sync.messages]
 
 
-def test_with_a_loop(payments_house):
+def test_with_a_loop(payments_kit):
     async def pay():
-        await payments_house.payments.process_booking_payment(await payments_house.book(), "pm_card_visa")
-        await payments_house.settle()
+        await payments_kit.payments.process_booking_payment(await payments_kit.book(), "pm_card_visa")
+        await payments_kit.settle()
 
     asyncio.run(pay())
     assert got[0] == got[1]

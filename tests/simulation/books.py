@@ -25,7 +25,7 @@ from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.unit_of_work import Work
+from booking_payments.ports.unit_of_work import TransactionBody
 
 T = TypeVar("T")
 
@@ -50,11 +50,11 @@ class Changes:
 class Books(Protocol):
     """Storage of the product, in which nothing interferes with a transaction on its way."""
 
-    async def transact(self, work: Work[T], changes: Changes) -> T:
+    async def transact(self, work: TransactionBody[T], changes: Changes) -> T:
         """Run ``work`` and commit it; what it stored is added to ``changes``."""
         ...
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: TransactionBody[T]) -> T:
         """Run ``work``, which only reads."""
         ...
 
@@ -85,13 +85,13 @@ class MemoryBooks:
     def __init__(self) -> None:
         self.tables = Tables()
 
-    async def transact(self, work: Work[T], changes: Changes) -> T:
+    async def transact(self, work: TransactionBody[T], changes: Changes) -> T:
         tables = self.tables.copy()
         result = await work(MemoryUnitOfWork(tables, _Watched(MemoryDatabase(tables), changes)))
         self.tables = tables
         return result
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: TransactionBody[T]) -> T:
         return await work(MemoryUnitOfWork(self.tables))
 
 
@@ -108,7 +108,7 @@ class SqlBooks:
         self.on_statement = on_statement
         self._engine = _empty_engine()
 
-    async def transact(self, work: Work[T], changes: Changes) -> T:
+    async def transact(self, work: TransactionBody[T], changes: Changes) -> T:
         with self._engine.begin() as connection:
             execute = _Statements(connection, self.on_statement)
             uow = SqlUnitOfWork(execute, Session(_Watched(SqlDatabase(execute), changes)))
@@ -116,7 +116,7 @@ class SqlBooks:
             await uow.flush()
             return result
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: TransactionBody[T]) -> T:
         with self._engine.connect() as connection:
             return await work(SqlUnitOfWork(_Statements(connection, self.on_statement)))
 

@@ -36,7 +36,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import Deferral, RefundPolicy, RefundTier
 from booking_payments.ports.storage import Storage
 from booking_payments.sandbox.emulator.records import Record
-from booking_payments.testing.house import ANN, OPERATOR, House
+from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.simulation.invariants import Json, taken_by
 
 POLICY: Final = (RefundTier(hours_before=48, percent=Decimal(50)),)
@@ -114,10 +114,10 @@ class Expected:
 
 @define
 class History:
-    """One history, at its end. The house may have others, of other bookings."""
+    """One history, at its end. The test kit may have others, of other bookings."""
 
     setting: Setting
-    house: House
+    kit: PaymentsTestKit
     booking_id: str
     payment: Payment
     expected: Expected
@@ -128,22 +128,22 @@ class History:
         """Deliver webhooks, do the background work until nothing follows any more, and read the payment."""
         for _ in range(MOST_ROUNDS):
             before = self.payment.version
-            await self.house.deliver_webhooks()
-            await self.house.payments.work()
+            await self.kit.deliver_webhooks()
+            await self.kit.payments.work()
             self.payment = await self.read()
             if self.payment.version == before and not self._waits_for_a_look():
                 return
 
     async def read(self) -> Payment:
         """The payment as it is in the books."""
-        return (await self.house.payments.payment_status(self.booking_id)).payment
+        return (await self.kit.payments.payment_status(self.booking_id)).payment
 
     def _waits_for_a_look(self) -> bool:
         """Whether the gateway was silent, so that the system tries again a little later; lets that time pass."""
         silent = any(each.why is Deferral.GATEWAY_UNAVAILABLE for each in self.payment.deferred)
         waits = self.payment.operation is not None or (silent and not self.payment.refundable.blocked)
         if waits:
-            self.house.clock.advance(A_LOOK_LATER)
+            self.kit.clock.advance(A_LOOK_LATER)
         return waits
 
     @property
@@ -159,7 +159,7 @@ class History:
         return self._of("refund")
 
     def _of(self, kind: str) -> list[Json]:
-        records = self.house.stripe._account.table(kind).values()
+        records = self.kit.stripe._account.table(kind).values()
         return [record.body for record in records if record.body["payment_intent"] == self.intent_id]
 
     def taken(self) -> int:
@@ -199,7 +199,7 @@ def _opens(status: str, share: Fraction = Fraction(1)) -> Step:
         disputed = sum(each["amount"] for each in known if each["status"] != "warning_closed")
         if disputed + amount > history.expected.gross or len(known) == MOST_DISPUTES:
             return False
-        return history.house.stripe.open_dispute(history.intent_id, status=status, amount=amount).ok
+        return history.kit.stripe.open_dispute(history.intent_id, status=status, amount=amount).ok
 
     return step
 
@@ -212,21 +212,21 @@ def _moves(froms: tuple[str, ...], to: str, *, half_back: bool = False) -> Step:
         reinstated = taken_by(found[-1]) // 2 if half_back else None
         if half_back and not reinstated:
             return False
-        return history.house.stripe.move_dispute(found[-1]["id"], to, reinstated=reinstated).ok
+        return history.kit.stripe.move_dispute(found[-1]["id"], to, reinstated=reinstated).ok
 
     return step
 
 
 def _cancels(refund: RefundOnCancel, *, fault: str | None = None) -> Step:
     async def step(history: History) -> bool:
-        house, expected = history.house, history.expected
-        again = (await house.payments.get_booking(history.booking_id)).status.value == "canceled"
+        kit, expected = history.kit, history.expected
+        again = (await kit.payments.get_booking(history.booking_id)).status.value == "canceled"
         before = sum(each["amount"] for each in history.refunds() if each["status"] not in LOST)
         if fault is not None:
-            house.stripe.faults.script("POST /v1/refunds", fault, times=3)
+            kit.stripe.faults.script("POST /v1/refunds", fault, times=3)
         with suppress(RefundRefused):
-            await house.payments.cancel_booking(history.booking_id, refund=refund)
-        house.stripe.faults.clear()
+            await kit.payments.cancel_booking(history.booking_id, refund=refund)
+        kit.stripe.faults.clear()
         if refund is RefundOnCancel.FULL:
             expected.cancel(expected.gross)
             given = sum(each["amount"] for each in history.refunds() if each["status"] not in LOST)
@@ -242,23 +242,23 @@ def _asks(share: Fraction, *, fault: str | None = None, override: bool = False) 
     """A refund of a share of everything is asked for, by the customer or with ``override`` by an operator."""
 
     async def step(history: History) -> bool:
-        house, before = history.house, history.payment
+        kit, before = history.kit, history.payment
         asked = history.part(share)
-        again = not override and history.expected.is_repetition(asked, house.clock.now())
+        again = not override and history.expected.is_repetition(asked, kit.clock.now())
         if fault is not None:
-            house.stripe.faults.script("POST /v1/refunds", fault, times=3)
+            kit.stripe.faults.script("POST /v1/refunds", fault, times=3)
         told, amount, held = None, _text(history, asked), history.held()
         try:
             if override:
-                view = await house.payments.refund_payment(
+                view = await kit.payments.refund_payment(
                     history.booking_id, OPERATOR, amount=amount, note="as agreed", override=True
                 )
             else:
-                view = await house.payments.refund_payment(history.booking_id, ANN, amount=amount)
+                view = await kit.payments.refund_payment(history.booking_id, ANN, amount=amount)
             require(history, "replayed", view.replayed, again)
         except (RefusedByRule, NotPossibleNow, TryAgainLater, OutcomeUnknown) as error:
             told = error
-        house.stripe.faults.clear()
+        kit.stripe.faults.clear()
         if again:
             require(history, "a repetition is answered", told, None)
             history.expected.unacknowledged.pop(asked)
@@ -269,7 +269,7 @@ def _asks(share: Fraction, *, fault: str | None = None, override: bool = False) 
         if told is None or isinstance(told, OutcomeUnknown):
             history.expected.request(asked, given, taken, waiting)
         if isinstance(told, OutcomeUnknown):
-            history.expected.unacknowledged[asked] = house.clock.now()
+            history.expected.unacknowledged[asked] = kit.clock.now()
         return True
 
     return step
@@ -280,7 +280,7 @@ async def _refunds_in_the_dashboard(history: History) -> bool:
     given = sum(each["amount"] for each in history.refunds() if each["status"] not in LOST)
     if given + amount > history.expected.gross:
         return False
-    return history.house.stripe.refund_in_dashboard(history.intent_id, amount).ok
+    return history.kit.stripe.refund_in_dashboard(history.intent_id, amount).ok
 
 
 async def _settles(history: History) -> bool:
@@ -288,7 +288,7 @@ async def _settles(history: History) -> bool:
     owed = history.payment.owed.amount
     if not owed or history.payment.operation is not None:
         return False
-    await history.house.payments.settle_debt(
+    await history.kit.payments.settle_debt(
         history.payment.id, OPERATOR, amount=owed.major(), how=Settlement.PAID_ELSEWHERE, note="by transfer"
     )
     history.expected.promised -= owed.minor
@@ -300,13 +300,13 @@ async def _refund_fails_late(history: History) -> bool:
     done = [each for each in history.refunds() if each["status"] == "succeeded"]
     if not done:
         return False
-    return history.house.stripe.fail_refund(done[-1]["id"]).ok
+    return history.kit.stripe.fail_refund(done[-1]["id"]).ok
 
 
 async def _event_starts(history: History) -> bool:
     if history.expected.started:
         return False
-    history.house.clock.advance(UNTIL_THE_START + timedelta(hours=1))
+    history.kit.clock.advance(UNTIL_THE_START + timedelta(hours=1))
     history.expected.started = True
     return True
 
@@ -422,11 +422,11 @@ def _is_listed(history: History, owed: int) -> None:
 
 
 def _remaining(history: History) -> int:
-    return history.payment.refundable.remaining(history.house.clock.now()).minor
+    return history.payment.refundable.remaining(history.kit.clock.now()).minor
 
 
 def _quoted(history: History) -> int:
-    quote = history.payment.refundable.quote(history.house.clock.now(), None)
+    quote = history.payment.refundable.quote(history.kit.clock.now(), None)
     return quote.amount.minor if quote.allowed else 0
 
 
@@ -449,9 +449,9 @@ def _claimed(dispute: Json) -> int:
 async def check_end(history: History) -> None:
     """The work of an operator at the end of a word: ``ledger check`` agrees, and ``reconcile`` finds nothing to heal
     and lists exactly what is owed. Raises ``Wrong``."""
-    ledger = await history.house.payments.check_ledger()
+    ledger = await history.kit.payments.check_ledger()
     require(history, "the ledger agrees", [each.text for each in ledger.faults], [])
-    found = await history.house.payments.reconcile()
+    found = await history.kit.payments.reconcile()
     payment = await history.read()
     for_a_person, waits = payment.owed.amount - payment.owed_waiting, payment.owed_waiting
     require(history, "healed", _codes(history, found.healed), [])
@@ -474,36 +474,36 @@ class Bookmark:
     """
 
     def __init__(self, history: History) -> None:
-        house = history.house
-        account = house.stripe._account
+        kit = history.kit
+        account = kit.stripe._account
         self._history = history
         self._fields = (history.payment, history.word, history.ours)
         self._expected = history.expected.copy()
-        self._books = _memory(house)._tables
-        self._now = house.clock.now()
-        self._random = house.world.random.getstate()
+        self._books = _memory(kit)._tables
+        self._now = kit.clock.now()
+        self._random = kit.world.random.getstate()
         self._agenda, self._seq = list(account.agenda), account._seq
         self._records = {
             kind: [(record, dict(record.body), dict(record.private)) for record in table.values()]
             for kind, table in account._tables.items()
         }
-        self._first_seen = dict(house.stripe._first_seen)
-        self._published = len(house.publisher.published)
+        self._first_seen = dict(kit.stripe._first_seen)
+        self._published = len(kit.publisher.published)
 
     def go_back(self) -> None:
         """Back to what was remembered."""
-        history, house = self._history, self._history.house
-        account = house.stripe._account
+        history, kit = self._history, self._history.kit
+        account = kit.stripe._account
         history.payment, history.word, history.ours = self._fields
         history.expected = self._expected.copy()
-        _memory(house)._tables = self._books
-        house.clock._now = self._now
-        house.world.random.setstate(self._random)
+        _memory(kit)._tables = self._books
+        kit.clock._now = self._now
+        kit.world.random.setstate(self._random)
         account.agenda[:], account._seq = self._agenda, self._seq
         account._tables = {kind: dict(map(_restored, table)) for kind, table in self._records.items()}
-        house.stripe._first_seen = dict(self._first_seen)
-        house.stripe.calls.clear()
-        del house.publisher.published[self._published :]
+        kit.stripe._first_seen = dict(self._first_seen)
+        kit.stripe.calls.clear()
+        del kit.publisher.published[self._published :]
 
 
 def _restored(kept: tuple[Record, Json, Json]) -> tuple[str, Record]:
@@ -512,47 +512,47 @@ def _restored(kept: tuple[Record, Json, Json]) -> tuple[str, Record]:
     return record.id, record
 
 
-def _memory(house: House) -> MemoryStorage:
-    assert isinstance(house.storage, MemoryStorage)
-    return house.storage
+def _memory(kit: PaymentsTestKit) -> MemoryStorage:
+    assert isinstance(kit.storage, MemoryStorage)
+    return kit.storage
 
 
 # --- walking ---------------------------------------------------------------------------------------------------
 
 
-def house_for(setting: Setting, storage: Storage | None = None, seed: int = 1) -> House:
+def kit_for(setting: Setting, storage: Storage | None = None, seed: int = 1) -> PaymentsTestKit:
     """An installation with the terms of ``setting``."""
-    return House(config=PaymentConfig(fees=FeePolicy(payer=setting.payer)), storage=storage, seed=seed)
+    return PaymentsTestKit(config=PaymentConfig(fees=FeePolicy(payer=setting.payer)), storage=storage, seed=seed)
 
 
-async def begin(setting: Setting, house: House | None = None, reference: str = "R-1") -> History:
-    """A paid booking, before anything happened to it; in a house of its own in memory by default."""
-    house = house or house_for(setting)
+async def begin(setting: Setting, kit: PaymentsTestKit | None = None, reference: str = "R-1") -> History:
+    """A paid booking with nothing else in its history; in a new in-memory test kit by default."""
+    kit = kit or kit_for(setting)
     policy = RefundPolicy(tiers=POLICY, fee=setting.fee)
-    _settle_at(house, setting, 0)
-    booking = await house.book(
+    _settle_at(kit, setting, 0)
+    booking = await kit.book(
         setting.amount,
         currency=setting.currency,
         reference=reference,
         starts_in=UNTIL_THE_START,
         refund_policy=policy,
     )
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
-    await house.deliver_webhooks()
-    payment = (await house.payments.payment_status(booking.id)).payment
+    await kit.payments.process_booking_payment(booking, "pm_card_visa")
+    await kit.deliver_webhooks()
+    payment = (await kit.payments.payment_status(booking.id)).payment
     keeps = setting.payer is FeePayer.CUSTOMER and setting.fee is FeeOnRefund.KEPT
     returnable = payment.breakdown.net.minor if keeps else payment.breakdown.gross.minor
     expected = Expected(gross=payment.captured.minor, returnable=returnable)
-    return History(setting=setting, house=house, booking_id=booking.id, payment=payment, expected=expected)
+    return History(setting=setting, kit=kit, booking_id=booking.id, payment=payment, expected=expected)
 
 
 RATES: Final = ("0.92", "0.915", "0.93", "0.9", "0.925")
 
 
-def _settle_at(house: House, setting: Setting, day: int) -> None:
+def _settle_at(kit: PaymentsTestKit, setting: Setting, day: int) -> None:
     """Settle at the rate of the day."""
     if setting.settles:
-        house.stripe.set_settlement(setting.settles, {setting.currency.code: RATES[day % len(RATES)]})
+        kit.stripe.set_settlement(setting.settles, {setting.currency.code: RATES[day % len(RATES)]})
 
 
 async def walk(
@@ -579,7 +579,7 @@ async def walk(
 async def extend(history: History, name: str, steps: Mapping[str, Step] = MORE_STEPS) -> bool:
     """Go on by one step, and check; False when the step is not legal there."""
     word, history.word = history.word, (*history.word, name)
-    _settle_at(history.house, history.setting, len(word))
+    _settle_at(history.kit, history.setting, len(word))
     waited = bool(history.payment.deferred)
     if not await steps[name](history):
         history.word = word

@@ -13,7 +13,7 @@ from booking_payments.domain.events import Origin
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.payments import Watch
-from booking_payments.ports.unit_of_work import Work
+from booking_payments.ports.unit_of_work import TransactionBody
 from tests.simulation.actors import Actor, Courier, Habits, Janitor, Repairs
 from tests.simulation.invariants import differences
 from tests.simulation.scheduler import alone
@@ -122,7 +122,7 @@ class Settling:
     def _watch(self, payment: Payment) -> Watch:
         return self._read(lambda uow: uow.payments.watch(payment.id))
 
-    def _read(self, work: Work[T]) -> T:
+    def _read(self, work: TransactionBody[T]) -> T:
         return alone(_reading(self.world, work), self.world.time)
 
     def _next_due(self) -> datetime | None:
@@ -303,5 +303,5 @@ _TOLD: Final[Mapping[Enum, str]] = {
 }
 
 
-async def _reading(world: SimulatedWorld, work: Work[T]) -> T:
+async def _reading(world: SimulatedWorld, work: TransactionBody[T]) -> T:
     return await world.books.read(work)

@@ -25,7 +25,7 @@ from tests.simulation.refund_histories import (
     begin,
     check_end,
     extend,
-    house_for,
+    kit_for,
     live,
     walk,
 )
@@ -143,9 +143,9 @@ async def test_sampled_orders_of_five_and_six_steps_keep_the_rules(
     together = 1 if kind == "memory" else IN_ONE_DATABASE
     for begun in range(0, words, together):
         async with _storage(kind, request, tmp_path / f"{begun}.db") as storage:
-            house = house_for(setting, storage, seed=begun)
+            kit = kit_for(setting, storage, seed=begun)
             for number in range(begun, min(begun + together, words)):
-                await live(await begin(setting, house, f"R-{number}"), random, random.randint(5, 6))
+                await live(await begin(setting, kit, f"R-{number}"), random, random.randint(5, 6))
 
 
 @asynccontextmanager

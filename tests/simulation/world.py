@@ -25,10 +25,10 @@ from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import StorageConflict
-from booking_payments.ports.unit_of_work import Subject, Work
+from booking_payments.ports.unit_of_work import Subject, TransactionBody
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
-from booking_payments.testing.house import CHANNEL
+from booking_payments.testing.kit import CHANNEL
 from tests.simulation.books import Books, Changes, MemoryBooks, SqlBooks
 from tests.simulation.faults import SCRIPTS, Fault, Faults, Kind, NoFaults, Point, Switch
 from tests.simulation.invariants import GatewaySide, Invariants, OurSide
@@ -367,13 +367,13 @@ class StorageBoundary:
         self._process = process
         self._world = process.world
 
-    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
         return await self._process.cross(Kind.TRANSACTION, f"writes {_name(work)}", partial(self._transact, work))
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: TransactionBody[T]) -> T:
         return await self._process.cross(Kind.READ, f"reads {_name(work)}", partial(self._read, work))
 
-    async def _transact(self, work: Work[T], fault: Fault | None) -> T:
+    async def _transact(self, work: TransactionBody[T], fault: Fault | None) -> T:
         _break(fault)
         changes = Changes()
         self._world.at_work(self._process)
@@ -392,7 +392,7 @@ class StorageBoundary:
             self._world.tell("books", f"{booking.id} {booking.status.value}")
         self._world.ours.committed(changes)
 
-    async def _read(self, work: Work[T], fault: Fault | None) -> T:
+    async def _read(self, work: TransactionBody[T], fault: Fault | None) -> T:
         _break(fault)
         self._world.at_work(self._process)
         self._process.clock.tell()

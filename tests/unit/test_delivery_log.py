@@ -10,7 +10,7 @@ from booking_payments.adapters.telemetry.delivery_log import LoggedPublisher
 from booking_payments.application.callers import Caller
 from booking_payments.ports.publisher import Message
 from booking_payments.runtime.maintenance import MaintenanceTasks
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.pages.site import open_site
 
 MESSAGE = Message(
@@ -59,14 +59,14 @@ async def test_what_is_taken_leaves_no_line() -> None:
 
 
 async def test_a_silent_channel_is_logged_until_a_process_is_alive_again() -> None:
-    house = House()
-    maintenance = MaintenanceTasks(house.payments, house.clock)
-    await house.payments.deliver_messages()
-    house.clock.advance(timedelta(minutes=11))
+    kit = PaymentsTestKit()
+    maintenance = MaintenanceTasks(kit.payments, kit.clock)
+    await kit.payments.deliver_messages()
+    kit.clock.advance(timedelta(minutes=11))
 
     with capture_logs() as lines:
         silent = await maintenance.watch_channels()
-        await house.payments.deliver_messages()
+        await kit.payments.deliver_messages()
         alive = await maintenance.watch_channels()
 
     assert (silent, alive) == (1, 0)
@@ -76,16 +76,16 @@ async def test_a_silent_channel_is_logged_until_a_process_is_alive_again() -> No
 
 
 def test_the_metrics_say_what_waits_on_each_channel_and_what_was_discarded() -> None:
-    with open_site(House()) as site:
+    with open_site(PaymentsTestKit()) as site:
         site.paid()
         early = site.client.get("/metrics").text
-    house = House()
-    with open_site(house) as site:
-        site.run(house.payments.attach_channels)
+    kit = PaymentsTestKit()
+    with open_site(kit) as site:
+        site.run(kit.payments.attach_channels)
         site.paid()
-        site.run(house.payments.add_channel, "webhook")
+        site.run(kit.payments.add_channel, "webhook")
         olga = Caller.operator_of("olga", "test")
-        site.run(house.payments.remove_channel, "python:app", olga, force=True)
+        site.run(kit.payments.remove_channel, "python:app", olga, force=True)
         late = site.client.get("/metrics").text
 
     assert 'booking_payments_messages_waiting{channel="none"} 2.0' in early

@@ -15,7 +15,7 @@ from booking_payments.adapters.gateways.fake.webhooks import Deliveries, Posted
 from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
 from booking_payments.adapters.gateways.stripe.sdk import SdkTransport
 from booking_payments.ports.gateway import Silent
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests import egress
 
 ELSEWHERE = "192.0.2.1"
@@ -133,11 +133,11 @@ async def test_the_gateway_follows_no_redirect() -> None:
 async def test_our_own_deliveries_follow_no_redirect() -> None:
     first: list[str] = []
     second: list[str] = []
-    house = House()
-    booking = await house.book()
-    await house.payments.start_payment(booking.id)
+    kit = PaymentsTestKit()
+    booking = await kit.book()
+    await kit.payments.start_payment(booking.id)
     with web(None, second) as elsewhere, web(f"{elsewhere}/stolen", first) as address:
-        deliveries = Deliveries(house.stripe, house.clock, Posted(f"{address}/"), "whsec_x")
+        deliveries = Deliveries(kit.stripe, kit.clock, Posted(f"{address}/"), "whsec_x")
         await deliveries.round()
 
     assert (len(first) > 0, second) == (True, [])

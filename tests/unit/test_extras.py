@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from booking_payments.runtime.extras import extra
-from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.settings_error import SettingsError
 from tests.requiring import EXTRAS, closure, corner_of, homes, modules, named
 from tests.rows import row
 
@@ -100,9 +100,9 @@ def test_all_is_all() -> None:
 
 
 def test_the_extras_are_explained_where_one_decides() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/start.md").read_text()
 
-    assert [name for name in (*EXTRAS, "all") if f"| `{name}` |" not in readme] == []
+    assert [name for name in (*EXTRAS, "all") if f"| `{name}` |" not in page] == []
 
 
 # --- what is said when something is missing

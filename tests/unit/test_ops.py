@@ -10,7 +10,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.pages.site import open_site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,12 +26,12 @@ MADE_BY_PROMETHEUS = {"le"}
 
 @pytest.fixture(scope="module")
 def exported() -> dict[str, set[str]]:
-    """The metrics of a house in which everything has happened once, with the names of their labels."""
-    with open_site(House()) as site:
+    """The metrics of a service in which everything has happened once, with the names of their labels."""
+    with open_site(PaymentsTestKit()) as site:
         site.paid("pm_card_chargeDeclined", reference="R-2")
         booking_id = site.paid()
         site.held()
-        site.run(site.house.payments.refund_payment, booking_id)
+        site.run(site.kit.payments.refund_payment, booking_id)
         site.client.post("/api/webhooks/stripe/", content=b"{}")
         return {
             SUFFIXES.sub("", family.name): {name for sample in family.samples for name in sample.labels}
@@ -73,8 +73,8 @@ def test_every_alert_says_what_to_do_and_where_to_read(rule: dict[str, dict[str,
     assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
 
 
-def test_the_books_figures_are_those_of_the_house() -> None:
-    with open_site(House()) as site:
+def test_the_dashboards_use_the_metrics_of_the_service() -> None:
+    with open_site(PaymentsTestKit()) as site:
         site.paid()
         site.paid("pm_card_chargeDeclined", reference="R-2")
         text = site.client.get("/metrics").text
@@ -86,7 +86,7 @@ def test_the_books_figures_are_those_of_the_house() -> None:
 
 
 def test_a_customer_with_five_declines_stands_out_without_a_name() -> None:
-    with open_site(House()) as site:
+    with open_site(PaymentsTestKit()) as site:
         for number in range(5):
             site.paid("pm_card_chargeDeclined", reference=f"R-{number}")
         text = site.client.get("/metrics").text
@@ -96,9 +96,9 @@ def test_a_customer_with_five_declines_stands_out_without_a_name() -> None:
 
 
 def test_without_the_database_the_process_still_tells_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_site(House()) as site:
+    with open_site(PaymentsTestKit()) as site:
         site.get("/health/live")
-        monkeypatch.setattr(type(site.house.storage), "read", _refuse)
+        monkeypatch.setattr(type(site.kit.storage), "read", _refuse)
         text = site.client.get("/metrics").text
 
     assert "booking_payments_books_readable 0.0" in text
@@ -110,11 +110,11 @@ async def _refuse(*_: object) -> None:
 
 
 def test_a_hold_that_ends_soon_is_named_by_its_payment() -> None:
-    with open_site(House()) as site:
-        payment, house = site.payment_of(site.held()), site.house
+    with open_site(PaymentsTestKit()) as site:
+        payment, kit = site.payment_of(site.held()), site.kit
         early = site.client.get("/metrics").text
-    house.clock.advance(timedelta(days=6, hours=1))
-    with open_site(house) as site:
+    kit.clock.advance(timedelta(days=6, hours=1))
+    with open_site(kit) as site:
         late = site.client.get("/metrics").text
 
     assert f"booking_payments_capture_earliest_seconds {7 * 86400.0}" in early
@@ -123,7 +123,7 @@ def test_a_hold_that_ends_soon_is_named_by_its_payment() -> None:
 
 
 def test_without_a_hold_there_is_no_end_of_one() -> None:
-    with open_site(House()) as site:
+    with open_site(PaymentsTestKit()) as site:
         site.paid()
         text = site.client.get("/metrics").text
 

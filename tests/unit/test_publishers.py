@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
-from booking_payments.adapters.memory.publisher import Bounded, CallablePublisher, Consumer
-from booking_payments.ports.publisher import Message, NotTaken
+from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, WithTimeout
+from booking_payments.ports.publisher import DeliveryFailed, Message
 
 PATIENCE_S = 10
 MESSAGE = Message(id="msg_1", type="payment.succeeded", booking_id="bk_1", payment_id=None, at=datetime.now(UTC))
@@ -27,12 +27,12 @@ class Ears:
 
 @pytest.mark.parametrize("form", ["method", "object", "lambda"])
 async def test_an_async_consumer_runs_on_the_loop_whatever_stands_before_it(form: str) -> None:
-    ears = Ears()
-    forms: dict[str, Consumer] = {"method": ears.__call__, "object": ears, "lambda": lambda message: ears(message)}
+    hooks = Ears()
+    forms: dict[str, Consumer] = {"method": hooks.__call__, "object": hooks, "lambda": lambda message: hooks(message)}
 
     await CallablePublisher(forms[form]).publish(MESSAGE)
 
-    assert ears.told == [MESSAGE]
+    assert hooks.told == [MESSAGE]
 
 
 async def test_a_consumer_that_is_not_async_may_do_what_is_forbidden_beside_a_loop() -> None:
@@ -76,14 +76,14 @@ async def test_consumers_that_never_come_back_are_not_given_threads_without_end(
         released.wait(PATIENCE_S)
 
     publisher = CallablePublisher(hang, most_at_once=2)
-    bounded = Bounded(publisher, timedelta(milliseconds=50))
+    bounded = WithTimeout(publisher, timedelta(milliseconds=50))
     for _ in range(2):
-        with pytest.raises(NotTaken, match="not taken within"):
+        with pytest.raises(DeliveryFailed, match="not taken within"):
             await bounded.publish(MESSAGE)
     with anyio.fail_after(PATIENCE_S):
         while len(calls) < 2:  # noqa: ASYNC110 - threads begin when they begin
             await anyio.sleep(0.01)
-    with pytest.raises(NotTaken, match="have not come back"):
+    with pytest.raises(DeliveryFailed, match="have not come back"):
         await bounded.publish(MESSAGE)
     released.set()
 
@@ -99,7 +99,7 @@ async def test_a_function_that_never_comes_back_does_not_keep_the_process_from_e
 
 
 async def test_an_error_that_can_not_be_awaited_comes_out_as_another() -> None:
-    publisher = Bounded(CallablePublisher(lambda _: next(iter([]))), timedelta(seconds=PATIENCE_S))
+    publisher = WithTimeout(CallablePublisher(lambda _: next(iter([]))), timedelta(seconds=PATIENCE_S))
 
     with pytest.raises(RuntimeError, match="StopIteration"):
         await publisher.publish(MESSAGE)

@@ -6,20 +6,23 @@ from functools import partial
 
 import attrs
 
+from booking_payments.application.amending import cancel_items
 from booking_payments.application.callers import Caller
-from booking_payments.application.operations import Claimed, carry_out, claim
+from booking_payments.application.command import BookingCommand, InFlight, attempt, begin
+from booking_payments.application.operations import carry_out
 from booking_payments.application.pricing import require_chargeable
+from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
 from booking_payments.application.rounds import through_queue
 from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, RefundRefused, RefusedByRule
+from booking_payments.domain.booking import Booking, BookingStatus, ItemCount, require_details, require_metadata
+from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, OutcomeUnknown, RefundRefused, RefusedByRule
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import total
-from booking_payments.domain.payment import Payment, payment_of_booking
+from booking_payments.domain.payment import Payment
 from booking_payments.domain.texts import require_reason
 from booking_payments.ports.storage import AlreadyExists
 from booking_payments.ports.unit_of_work import UnitOfWork
@@ -129,7 +132,10 @@ def _booked(world: World, new: NewBooking) -> Booking:
     expires_at = new.expires_at or new.event_starts_at
     if expires_at > new.event_starts_at:
         raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
-    if new.amount.minor < 0:
+    amount = new.price
+    require_metadata(new.metadata)
+    require_details(new.details)
+    if amount.minor < 0:
         raise RefusedByRule("the amount must not be negative", code="negative_amount")
     world.config.methods.narrowed_by(new.details.methods)
     capture_method = new.details.capture_method or world.config.capture_method
@@ -137,12 +143,16 @@ def _booked(world: World, new: NewBooking) -> Booking:
         id=world.ids.new("bk"),
         reference=new.reference,
         customer_id=new.customer_id,
-        amount=new.amount,
+        amount=amount,
         event_starts_at=new.event_starts_at,
         expires_at=expires_at,
         created_at=world.clock.now(),
         refund_policy=new.refund_policy,
         details=attrs.evolve(new.details, capture_method=capture_method),
+        event_id=new.event_id,
+        items=new.items,
+        metadata=dict(new.metadata),
+        expiry_follows_event=new.expires_at is None,
     )
 
 
@@ -180,7 +190,13 @@ async def get_booking(world: World, booking_id: str, caller: Caller) -> Booking:
 
 
 async def cancel_booking(
-    world: World, booking_id: str, caller: Caller, *, reason: str | None, refund: RefundOnCancel | None
+    world: World,
+    booking_id: str,
+    caller: Caller,
+    *,
+    reason: str | None,
+    refund: RefundOnCancel | None,
+    items: Sequence[ItemCount] = (),
 ) -> Booking:
     """Close a booking: an open payment is canceled at the gateway first, a paid one refunded as ``refund`` says (None:
     as its policy says).
@@ -192,6 +208,8 @@ async def cancel_booking(
     sent by the system later. Canceling a canceled booking asks again for what failed of its promise, and in full
     promises the rest.
 
+    With ``items`` only these units are given up, and the booking goes on with the rest (see ``cancel_items``).
+
     Raises ``NotPossibleNow`` for an expired booking, and for a customer whose booking is paid (``already_paid``).
     ``RefusedByRule`` for a customer who says what is to be refunded (``refund_not_allowed``), or whose free event has
     started. ``OutcomeUnknown`` while the gateway has not said what became of
@@ -201,12 +219,27 @@ async def cancel_booking(
     line.
     """
     require_reason(reason)
+    if items:
+        left = await cancel_items(world, booking_id, caller, items, reason=reason, refund=refund)
+        if left is not None:
+            return left
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
+    command = BookingCommand(
+        target=Target(booking_id=booking_id),
+        caller=caller,
+        decide=partial(_decide_cancel, world, caller, refund),
+        needs_payment=False,
+        waits=_is_not_paid,
+        repeatable=True,  # what has happened already shows in the booking and its payment
+    )
     for _ in range(MAX_CANCEL_STEPS):
-        booking, claimed = await _begin_cancel(world, booking_id, caller, refund)
-        if claimed is None:
-            return booking
-        ended = await carry_out(world, claimed, caller)
+        try:
+            begun = await begin(world, command)
+        except OutcomeUnknown as unknown:  # of an earlier command: nothing was canceled, nor will be
+            raise AlreadyUnderWay() from unknown
+        if begun.claimed is None:
+            return begun.booking
+        ended = await carry_out(world, begun.claimed, caller)
         booking = await get_booking(world, booking_id, caller)
         if booking.status is BookingStatus.CANCELED:
             _raise_refusal(ended.view)
@@ -222,49 +255,35 @@ def _raise_refusal(view: PaymentView | None) -> None:
         raise RefundRefused()
 
 
-async def _begin_cancel(
-    world: World, booking_id: str, caller: Caller, refund: RefundOnCancel | None
-) -> tuple[Booking, Claimed | None]:
-    holder = world.ids.new("run")
+def _is_not_paid(recorder: Recorder) -> bool:
+    """True when the operation in flight decides whether the payment has succeeded, and so what is to be canceled.
 
-    async def work(uow: UnitOfWork) -> tuple[Booking, Claimed | None]:
-        booking = caller.require(await uow.bookings.lock(booking_id))
-        by_owner = caller.customer_id is not None
-        if by_owner and refund is not None:
-            message = "only the booking app and operators may say what a cancellation refunds; leave refund out"
-            raise RefusedByRule(message, code="refund_not_allowed")
-        if booking.status is BookingStatus.EXPIRED:
-            raise NotPossibleNow("this booking has expired already", code="booking_expired")
-        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
-        recorder = Recorder(world, uow, booking, payment, caller)
-        if by_owner and booking.status is BookingStatus.CANCELED:
-            return booking, None  # what it gives back is up to whoever canceled it
-        if by_owner:
-            decisions.require_cancelable_by_owner(booking, payment, recorder.now)
-        if booking.status is BookingStatus.CANCELED:
-            recorder.cancel_with_refund(refund or RefundOnCancel.POLICY, recorder.now)
-        else:
-            _close(world, recorder, refund or RefundOnCancel.POLICY)
-        await recorder.save(holder=holder)
-        return recorder.booking, _begun(recorder, payment, holder)
-
-    return await world.storage.transact(work)
+    Of a paid payment it is a refund: the cancellation promises what that refund leaves.
+    """
+    is_open = recorder.booking.status in (BookingStatus.PENDING, BookingStatus.CONFIRMED)
+    return is_open and recorder.payment.status is not PaymentStatus.SUCCEEDED
 
 
-def _begun(recorder: Recorder, before: Payment | None, holder: str) -> Claimed | None:
-    """The operation that was begun here; None where none was, or an earlier one is still in flight."""
-    payment = recorder.payment_or_none
-    if payment is None or payment.operation is None or (before is not None and before.operation is not None):
-        return None
-    return claim(recorder, payment.operation, holder)
+def _decide_cancel(world: World, caller: Caller, refund: RefundOnCancel | None, recorder: Recorder) -> None:
+    booking, by_owner = recorder.booking, caller.customer_id is not None
+    if by_owner and refund is not None:
+        message = "only the booking app and operators may say what a cancellation refunds; leave refund out"
+        raise RefusedByRule(message, code="refund_not_allowed")
+    if booking.status is BookingStatus.EXPIRED:
+        raise NotPossibleNow("this booking has expired already", code="booking_expired")
+    if by_owner and booking.status is BookingStatus.CANCELED:
+        return  # what it gives back is up to whoever canceled it
+    if by_owner:
+        decisions.require_cancelable_by_owner(booking, recorder.payment_or_none, recorder.now)
+    if booking.status is BookingStatus.CANCELED:
+        recorder.cancel_with_refund(refund or RefundOnCancel.POLICY, recorder.now)
+    else:
+        _close(world, recorder, refund or RefundOnCancel.POLICY)
 
 
 def _close(world: World, recorder: Recorder, refund: RefundOnCancel) -> None:
     """What canceling means for the payment, and for the booking where nothing has to be asked of the gateway."""
     payment = recorder.payment_or_none
-    paid = payment is not None and payment.status is PaymentStatus.SUCCEEDED
-    if payment is not None and payment.operation is not None and not paid:
-        raise AlreadyUnderWay()
     if payment is not None and _can_be_canceled(payment):
         key, purpose = world.ids.idempotency_key(), ev.Purpose.CANCEL_BOOKING
         recorder.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=purpose, refund_on_cancel=refund))
@@ -304,15 +323,21 @@ async def expire_bookings(world: World) -> int:
 async def _expire(world: World, booking_id: str) -> bool | None:
     """Whether the gateway answered; None where it was not asked."""
     caller = Caller.system("expiry")
-    try:
-        claimed = await _begin_expiry(world, booking_id, caller)
-    except AlreadyUnderWay:
-        # What is in flight is settled when it is due, and the booking closed in a round after that.
+    command = BookingCommand(
+        target=Target(booking_id=booking_id),
+        caller=caller,
+        decide=partial(_decide_expiry, world),
+        needs_payment=False,
+        waits=lambda recorder: _is_overdue(recorder.booking, recorder.now),
+    )
+    begun = await attempt(world, command)
+    if isinstance(begun, InFlight):
+        # The resolver settles the operation when it is due; a later round closes the booking.
         world.postponed.put(booking_id, await _next_try(world, booking_id))
         return None
-    if claimed is None:
+    if begun.claimed is None:
         return None
-    ended = await carry_out(world, claimed, caller)
+    ended = await carry_out(world, begun.claimed, caller)
     return ended.answered
 
 
@@ -329,26 +354,11 @@ async def _next_try(world: World, booking_id: str) -> datetime:
     return max(min(due or now, now + LOOKED_AT_AGAIN), now + LEFT_ALONE)
 
 
-async def _begin_expiry(world: World, booking_id: str, caller: Caller) -> Claimed | None:
-    holder = world.ids.new("run")
-
-    async def work(uow: UnitOfWork) -> Claimed | None:
-        booking = await uow.bookings.lock(booking_id)
-        if booking is None or not _is_overdue(booking, world.clock.now()):
-            return None
-        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
-        recorder = Recorder(world, uow, booking, payment, caller)
-        _lapse(world, recorder)
-        await recorder.save(holder=holder)
-        return _begun(recorder, payment, holder)
-
-    return await world.storage.transact(work)
-
-
-def _lapse(world: World, recorder: Recorder) -> None:
+def _decide_expiry(world: World, recorder: Recorder) -> None:
+    """Expire the booking if it is overdue; a payment that waits for the customer is canceled first."""
     payment = recorder.payment_or_none
-    if payment is not None and payment.operation is not None:
-        raise AlreadyUnderWay()
+    if not _is_overdue(recorder.booking, recorder.now):
+        return
     if payment is not None and payment.status.is_open:
         if not payment.status.awaits_customer:
             return

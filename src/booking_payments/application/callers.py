@@ -50,7 +50,7 @@ class Caller:
 
     @classmethod
     def operator_of(cls, name: str, cause: str) -> "Caller":
-        """Somebody of the house; sees everything."""
+        """A person of the merchant's staff, who may see every booking."""
         return cls(actor=f"operator:{name}", cause=cause, operator=True)
 
     @classmethod

@@ -10,27 +10,34 @@ from attrs import evolve, frozen
 from booking_payments.application.callers import Caller
 from booking_payments.application.paying import read_now
 from booking_payments.application.pricing import price_now
+from booking_payments.application.reading import current_payment
 from booking_payments.application.refunding import denied_to_customer
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
 from booking_payments.domain.declines import Decline
+from booking_payments.domain.events import Purpose
 from booking_payments.domain.fees import FeeBreakdown
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import Payment, payment_of_booking
+from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 
 class Stage(Enum):
-    """Where the customer stands. ``checking``: a call's outcome is being found out; ``working``: a call is under way;
-    ``held``: the money is reserved; ``free``: there is nothing to pay; ``late``: the money came when the booking was
-    closed, and goes back."""
+    """Where the customer stands.
+
+    ``checking``: the outcome of a charge is unknown; ``working``: a charge is in flight; ``canceling``: the payment is
+    being canceled; ``held``: the money is authorized and not captured; ``free``: there is nothing to pay; ``late``: the
+    payment succeeded after the booking had closed, and is refunded; ``canceled``: the booking was closed after its
+    payment had begun, and that payment was charged or may still be.
+    """
 
     PAY = "pay"
     AUTHENTICATE = "authenticate"
     WORKING = "working"
     CHECKING = "checking"
+    CANCELING = "canceling"
     PROCESSING = "processing"
     HELD = "held"
     PAID = "paid"
@@ -38,11 +45,12 @@ class Stage(Enum):
     LATE = "late"
     FAILED = "failed"
     CLOSED = "closed"
+    CANCELED = "canceled"
 
     @property
     def moves_by_itself(self) -> bool:
         """Whether it is worth looking again in a moment."""
-        return self in (Stage.WORKING, Stage.CHECKING, Stage.PROCESSING)
+        return self in (Stage.WORKING, Stage.CHECKING, Stage.CANCELING, Stage.PROCESSING)
 
 
 @frozen(kw_only=True)
@@ -99,7 +107,7 @@ async def look_at_checkout(world: World, booking_id: str, caller: Caller) -> Che
 
     async def work(uow: UnitOfWork) -> Checkout:
         booking = caller.require(await uow.bookings.get(booking_id))
-        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
+        payment = await current_payment(uow, booking_id)
         handover = await uow.payments.handover(payment.id) if payment else None
         now = world.clock.now()
         payability = booking.payability(now)
@@ -131,6 +139,16 @@ async def ask_about_checkout(world: World, booking_id: str, caller: Caller, *, a
     return evolve(await look_at_checkout(world, booking_id, caller), asked=asked)
 
 
+_CHARGES = frozenset({Purpose.PAY, Purpose.REPLACE_PAYMENT})
+_CANCELLATIONS = frozenset(
+    {
+        Purpose.CANCEL_PAYMENT,
+        Purpose.CANCEL_BOOKING,
+        Purpose.EXPIRE_BOOKING,
+        Purpose.END_ATTEMPTS,
+        Purpose.RELEASE_HOLD,
+    }
+)
 _BY_STATUS = {
     PaymentStatus.PROCESSING: Stage.PROCESSING,
     PaymentStatus.REQUIRES_CAPTURE: Stage.HELD,
@@ -139,13 +157,19 @@ _BY_STATUS = {
 
 
 def stage_of(payment: Payment | None, booking: Booking, payability: Payability) -> Stage:
-    """Where the customer stands: money that moved or may have moved comes before what the booking says."""
-    if payment is not None and payment.operation is not None:
-        return Stage.CHECKING if payment.operation.unknown else Stage.WORKING
+    """Where the customer stands: money that moved or may have moved comes before what the booking says.
+
+    A refund or a capture in flight changes nothing for the customer, so that the payment's status decides.
+    """
+    operation = payment.operation if payment is not None else None
+    if operation is not None and operation.purpose in _CHARGES:
+        return Stage.CHECKING if operation.unknown else Stage.WORKING
+    if operation is not None and operation.purpose in _CANCELLATIONS:
+        return Stage.CANCELING
     if payment is not None and payment.late and payment.status is PaymentStatus.SUCCEEDED:
         return Stage.LATE
     if payment is not None and payment.status in _BY_STATUS:
-        return _BY_STATUS[payment.status]
+        return _BY_STATUS[payment.status] if booking.status.is_live else Stage.CANCELED
     if booking.status is BookingStatus.CONFIRMED:
         return Stage.FREE if booking.free else Stage.PAID
     if payability is Payability.ATTEMPTS_EXHAUSTED:

@@ -15,7 +15,7 @@ from attrs import define, evolve, field
 from booking_payments.application.callers import Caller
 from booking_payments.application.channels import ASSIGN_AT_ONCE, attach_channels
 from booking_payments.application.world import World
-from booking_payments.ports.publisher import Delivery, Message, NotTaken
+from booking_payments.ports.publisher import DeliveryFailed, Message, MessageDelivery
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 DELIVER_AT_ONCE = 100
@@ -33,7 +33,7 @@ class Round:
     channel: str
     ends_at: datetime
     delivered: list[str] = field(factory=list)
-    failed: list[Delivery] = field(factory=list)
+    failed: list[MessageDelivery] = field(factory=list)
     raised: list[Exception] = field(factory=list)
 
 
@@ -49,7 +49,7 @@ async def deliver_messages(world: World, besides: Collection[str] = ()) -> int:
     await _say_alive(world)
     rounds: list[Round] = []
     names = sorted(world.channels.keys() - set(besides))
-    await world.side_by_side([partial(_deliver_on, world, name, rounds) for name in names])
+    await world.gather([partial(_deliver_on, world, name, rounds) for name in names])
     raised = [error for each in rounds for error in each.raised]
     if raised:
         raise ExceptionGroup(f"{len(raised)} broke in this round", raised)
@@ -70,20 +70,20 @@ async def _deliver_on(world: World, channel: str, rounds: list[Round]) -> None:
     rounds.append(round_)
     try:
         due = await _claim(world, channel, now)
-        await world.side_by_side([partial(_deliver_apart, world, round_, each) for each in _by_booking(due)])
+        await world.gather([partial(_deliver_apart, world, round_, each) for each in _by_booking(due)])
         await _write_down(world, round_)
     except Exception as error:  # what broke on one channel is raised when all had their turn
         round_.raised.append(error)
 
 
-async def _claim(world: World, channel: str, now: datetime) -> Sequence[Delivery]:
+async def _claim(world: World, channel: str, now: datetime) -> Sequence[MessageDelivery]:
     """What is due, once no message waits unassigned any more: earlier ones of the same booking may be among those."""
     terms = world.config.deliveries
 
-    async def work(uow: UnitOfWork) -> Sequence[Delivery] | None:
+    async def work(uow: UnitOfWork) -> Sequence[MessageDelivery] | None:
         if not await uow.outbox.assign(ASSIGN_AT_ONCE):
             return None
-        return await uow.outbox.claim(channel, now, now + terms.lease, DELIVER_AT_ONCE, past_dead=terms.past_dead)
+        return await uow.outbox.claim(channel, now, now + terms.lease, DELIVER_AT_ONCE, skip_dead=terms.skip_dead)
 
     due = await world.storage.transact(work)
     while due is None:
@@ -91,14 +91,14 @@ async def _claim(world: World, channel: str, now: datetime) -> Sequence[Delivery
     return due
 
 
-def _by_booking(due: Sequence[Delivery]) -> Collection[Sequence[Delivery]]:
-    found: dict[str, list[Delivery]] = {}
+def _by_booking(due: Sequence[MessageDelivery]) -> Collection[Sequence[MessageDelivery]]:
+    found: dict[str, list[MessageDelivery]] = {}
     for delivery in due:
         found.setdefault(delivery.message.booking_id, []).append(delivery)
     return found.values()
 
 
-async def _deliver_apart(world: World, round_: Round, deliveries: Sequence[Delivery]) -> None:
+async def _deliver_apart(world: World, round_: Round, deliveries: Sequence[MessageDelivery]) -> None:
     """One booking's messages. Whatever is raised waits until what was delivered is written down, others' included."""
     try:
         await _deliver_booking(world, round_, deliveries)
@@ -106,10 +106,10 @@ async def _deliver_apart(world: World, round_: Round, deliveries: Sequence[Deliv
         round_.raised.append(error)
 
 
-async def _deliver_booking(world: World, round_: Round, deliveries: Sequence[Delivery]) -> None:
+async def _deliver_booking(world: World, round_: Round, deliveries: Sequence[MessageDelivery]) -> None:
     """One booking's messages, until one fails, is dead and may not be passed, or the round is over."""
     for delivery in deliveries:
-        if delivery.dead_at and world.config.deliveries.past_dead:
+        if delivery.dead_at and world.config.deliveries.skip_dead:
             continue
         if delivery.dead_at or world.clock.now() >= round_.ends_at:
             return
@@ -124,14 +124,14 @@ async def _publish(world: World, channel: str, message: Message) -> str | None:
     """None when it was taken, else why not."""
     try:
         await world.channels[channel].publish(message)
-    except NotTaken as error:
+    except DeliveryFailed as error:
         return str(error)
     except Exception as error:  # whatever a consumer raises, the message stays in the outbox
         return type(error).__name__
     return None
 
 
-def _after_failure(world: World, delivery: Delivery, error: str) -> Delivery:
+def _after_failure(world: World, delivery: MessageDelivery, error: str) -> MessageDelivery:
     tries = delivery.tries + 1
     delay = world.config.deliveries.retry.delay_after(tries, world.random)
     now = world.clock.now()
@@ -152,7 +152,7 @@ async def _write_down(world: World, round_: Round) -> None:
         if round_.delivered:
             await uow.outbox.delivered(round_.channel, round_.delivered, world.clock.now())
         for each in round_.failed:
-            await uow.outbox.put_off(each)
+            await uow.outbox.reschedule(each)
 
     await world.storage.transact(work)
 
@@ -162,14 +162,14 @@ async def _write_down(world: World, round_: Round) -> None:
 
 async def undelivered_messages(
     world: World, *, dead: bool, limit: int, channel: str | None = None
-) -> Sequence[Delivery]:
+) -> Sequence[MessageDelivery]:
     """Messages that wait, oldest first, once for each channel; with ``dead`` only those that were given up."""
     return await world.storage.read(lambda uow: uow.outbox.undelivered(dead=dead, limit=limit, channel=channel))
 
 
 async def replay_messages(world: World, message_ids: Collection[str], channel: str | None = None) -> int:
     """Have dead letters delivered after all, on ``channel`` or on all; returns how many of these there were."""
-    return await world.storage.transact(lambda uow: uow.outbox.revive(message_ids, channel))
+    return await world.storage.transact(lambda uow: uow.outbox.requeue(message_ids, channel))
 
 
 async def drop_messages(world: World, message_ids: Collection[str], caller: Caller, channel: str | None = None) -> int:

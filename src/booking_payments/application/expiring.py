@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.reading import current_payment
 from booking_payments.application.recording import Recorder
 from booking_payments.application.rounds import through_queue
 from booking_payments.application.world import World
-from booking_payments.domain.payment import payment_of_booking
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 EXPIRING: Final = "booking.expiring"
@@ -45,7 +45,7 @@ async def _announce(world: World, booking_id: str) -> None:
         # Somebody else may have announced, paid or ended it before it was locked.
         if booking is None or not await uow.bookings.due_to_warn(now, until, 1, booking_id):
             return
-        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
+        payment = await current_payment(uow, booking_id)
         recorder = Recorder(world, uow, booking, payment, Caller.system("expiry"))
         await recorder.tell(EXPIRING, {"expires_at": booking.expires_at.isoformat()})
 

@@ -1,4 +1,4 @@
-"""Figures for whoever runs the house: rates, volume, refund times, webhook delays, and what is open. Pure sums over
+"""Figures for the operator: rates, volume, refund times, webhook delays, and what is open. Pure sums over
 what ``ports.overview`` reads; each says how much it was made of."""
 
 from collections import Counter
@@ -15,11 +15,11 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Dispute, Payment
 from booking_payments.ports.inbox import InboxStatus
-from booking_payments.ports.overview import Delivery, Moved, Period, Tally, Told
+from booking_payments.ports.overview import Moved, Period, ReceivedWebhook, Tally, Told
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 MOST_FACTS: Final = 5_000
-MOST_DELIVERIES: Final = 5_000
+MOST_WEBHOOKS: Final = 5_000
 MOST_WATCHED: Final = 500
 MOST_DISPUTES: Final = 500
 MOST_DEAD: Final = 1_000
@@ -168,7 +168,7 @@ async def figures(world: World, since: datetime) -> Figures:
         told = uow.overview
         tallies = await told.tallies(periods)
         moved = await told.moved(periods)
-        deliveries = await told.deliveries(since, MOST_DELIVERIES)
+        webhooks = await told.received_webhooks(since, MOST_WEBHOOKS)
         requested = await told.events(ev.RefundRequested, since - timedelta(days=30), MOST_FACTS)
         refunds_moved = await told.events(ev.RefundMoved, since, MOST_FACTS)
         watched = await told.watched(MOST_WATCHED)
@@ -181,9 +181,9 @@ async def figures(world: World, since: datetime) -> Figures:
             money=_money(days, moved),
             declines=_declines(refused),
             refund_times_s=_refund_times(requested, refunds_moved),
-            webhooks=tuple(_webhooks_of(day, period, deliveries) for day, period in days.items()),
+            webhooks=tuple(_webhooks_of(day, period, webhooks) for day, period in days.items()),
             unknown=tuple(each for each in watched if each.operation is not None and each.operation.unknown),
-            unfinished_webhooks=sum(not each.status.is_done for each in deliveries),
+            unfinished_webhooks=sum(not each.status.is_done for each in webhooks),
             disputes=tuple(each for each in await disputes(uow, until) if each.dispute.status.is_open),
             declined_often=await _declined_often(uow, refused),
             dead_letters=len(await uow.outbox.undelivered(dead=True, limit=MOST_DEAD)),
@@ -308,8 +308,8 @@ def _refund_times(requested: Sequence[Told], moved: Sequence[Told]) -> tuple[flo
     return tuple(sorted(times))
 
 
-def _webhooks_of(day: date, period: Period, deliveries: Sequence[Delivery]) -> DayOfWebhooks:
-    its = [each for each in deliveries if period.begins <= each.received_at < period.ends]
+def _webhooks_of(day: date, period: Period, webhooks: Sequence[ReceivedWebhook]) -> DayOfWebhooks:
+    its = [each for each in webhooks if period.begins <= each.received_at < period.ends]
     delays = sorted(
         max((each.received_at - each.created_at).total_seconds(), 0.0) for each in its if each.created_at is not None
     )

@@ -1,30 +1,29 @@
 """Starting, confirming, capturing and canceling a payment, and looking at it."""
 
-from collections.abc import Callable, Sequence
 from decimal import Decimal
+from enum import Enum
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.operations import Claimed, Ended, carry_out, claim, judge, load, look
+from booking_payments.application.command import BookingCommand, run
+from booking_payments.application.operations import judge, look
 from booking_payments.application.pricing import price_now
+from booking_payments.application.reading import Target, load, payment_status
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
-from booking_payments.application.resuming import earlier_run, require_turn
 from booking_payments.application.starting import created, started
 from booking_payments.application.views import PaymentView
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking
-from booking_payments.domain.errors import AlreadyUnderWay, NotFound, NotPossibleNow, RefusedByRule
+from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
 from booking_payments.domain.instructions import CaptureMethod, Client, Replacement
 from booking_payments.domain.lifecycle import Command, PaymentStatus, require
 from booking_payments.domain.money import Money
-from booking_payments.domain.payment import Payment, payment_of_booking
+from booking_payments.domain.payment import Payment
 from booking_payments.domain.receipts import ReceiptKind, receipt_method
 from booking_payments.ports.gateway import GatewayError
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import UnitOfWork
 
-Begin = Callable[[Recorder], None]
 AmountInput = str | Decimal | Money | None
 
 
@@ -62,11 +61,8 @@ async def start_payment(
     if confirm_immediately and payment_method_id is None:
         raise _method_required()
     _require_known(world, gateway)
-    waits = leaves = False
 
-    def begin(recorder: Recorder) -> None:
-        nonlocal waits, leaves
-        waits = leaves = False
+    def decide(recorder: Recorder) -> _Next:
         decisions.require_payable(recorder.booking, recorder.now)
         captured = decisions.capture_of(
             recorder.booking, capture_method, world.config.capture_method, may_choose=_may_choose_capture(world, caller)
@@ -74,8 +70,7 @@ async def start_payment(
         if _goes_on(recorder.payment_or_none):
             if gateway not in (None, recorder.payment.gateway):
                 _require_customers_pay(world.at(gateway))
-                leaves = _leave(world, recorder, gateway, payment_method_id, confirm_immediately, return_url)
-                return
+                return _leave(world, recorder, gateway, payment_method_id, confirm_immediately, return_url)
             _require_customers_pay(world.of(recorder.payment))
             decisions.require_same_capture(recorder.payment, capture_method)
         else:
@@ -83,22 +78,33 @@ async def start_payment(
             _require_customers_pay(chosen)
             recorder.start(started(chosen, recorder.booking, recorder.now, captured, recorder.payment_or_none))
         recorder.add(decisions.name_client(recorder.payment, client))
-        waits = _go_on(world, recorder, payment_method_id, confirm_immediately, return_url)
+        return _go_on(world, recorder, payment_method_id, confirm_immediately, return_url)
 
-    view = await _run(world, booking_id, caller, begin, must_exist=False)
-    if leaves:
-        return await _run(world, booking_id, caller, begin)
-    if not waits:
-        return view
-    acting = await _in_action(world, booking_id, caller, payment_method_id, return_url, goes_on=True)
-    return acting or await _run(world, booking_id, caller, begin)
+    command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide, needs_payment=False)
+    done = await run(world, command)
+    if done.decided is _Next.NEW_PAYMENT:
+        return (await run(world, command)).view
+    if done.decided is _Next.CHECK_ACTION:
+        acting = await _in_action(world, booking_id, caller, payment_method_id, return_url, goes_on=True)
+        return acting or (await run(world, command)).view
+    return done.view
+
+
+class _Next(Enum):
+    """What follows a decision to pay, besides the intended gateway call."""
+
+    NOTHING = "nothing"
+    NEW_PAYMENT = "new payment"
+    """The open payment is canceled without a gateway call; the command runs again and starts a new one."""
+
+    CHECK_ACTION = "check action"
+    """The request repeats the attempt that waits for the customer: ask the gateway whether it still waits."""
 
 
 def _go_on(
     world: World, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
-) -> bool:
-    """Make the open payment's intent, charge it, or change it as asked. True where nothing is intended, because what is
-    asked for is the attempt that waits for the customer."""
+) -> _Next:
+    """Intend the creation, charge or change of the open payment's intent, as requested."""
     payment = recorder.payment
     if payment.intent_id is None:
         recorder.add(created(world, recorder, payment_method_id, confirm, return_url))
@@ -108,13 +114,13 @@ def _go_on(
         key = world.ids.idempotency_key()
         recorder.add(decisions.intend_replacement(payment, idempotency_key=key, replacement=other))
     elif payment_method_id is not None and decisions.asks_for_attempt_in_action(payment, payment_method_id):
-        return True
+        return _Next.CHECK_ACTION
     elif confirm:
         recorder.add(_confirmed(world, payment, payment_method_id, return_url))
     else:
         recorder.add(decisions.choose_return_url(payment, return_url))
         recorder.add(_updated(world, payment, payment_method_id))
-    return False
+    return _Next.NOTHING
 
 
 def _require_known(world: World, gateway: str | None) -> None:
@@ -138,9 +144,11 @@ def _leave(
     payment_method_id: str | None,
     confirm: bool,
     return_url: str | None,
-) -> bool:
-    """Give the open payment up for one at another ``gateway``. True where it is canceled already, because its own
-    gateway has made nothing for it yet; otherwise the new payment follows when that gateway has confirmed the end.
+) -> _Next:
+    """Cancel the open payment for one at another ``gateway``.
+
+    A payment without an intent is canceled at once. Otherwise its gateway has to confirm the cancellation before the
+    new payment starts.
 
     Raises ``RefusedByRule`` for an amount that the other gateway can't charge, so that nothing is given up in vain.
     """
@@ -151,10 +159,10 @@ def _leave(
     if recorder.payment.intent_id is None:
         purpose = ev.Purpose.CANCEL_PAYMENT
         recorder.add(decisions.intend_cancel(recorder.payment, idempotency_key=key, purpose=purpose))
-        return True
+        return _Next.NEW_PAYMENT
     other = Replacement(payment_method_id=payment_method_id, confirm=confirm, return_url=return_url, gateway=gateway)
     recorder.add(decisions.intend_replacement(recorder.payment, idempotency_key=key, replacement=other))
-    return False
+    return _Next.NOTHING
 
 
 def _updated(world: World, payment: Payment, payment_method_id: str | None) -> decisions.Events:
@@ -253,11 +261,9 @@ async def record_payment(
         OutcomeUnknown: When the other gateway did not say whether its payment is canceled: nothing is recorded yet.
     """
     _require_operator(caller)
-    method, leaves = receipt_method(kind, reference), False
+    method = receipt_method(kind, reference)
 
-    def begin(recorder: Recorder) -> None:
-        nonlocal leaves
-        leaves = False
+    def decide(recorder: Recorder) -> _Next:
         booking, name = recorder.booking, _recording_gateway(world)
         there = world.at(name)
         decisions.require_payable(booking, recorder.now)
@@ -265,15 +271,16 @@ async def record_payment(
         price = open_payment.amount if open_payment is not None and open_payment.gateway == name else None
         _require_whole_price(price or price_now(there, booking).gross, amount)
         if open_payment is not None and open_payment.gateway != name:
-            leaves = _leave(world, recorder, name, method, True, None)
-            return
+            return _leave(world, recorder, name, method, True, None)
         if open_payment is None:
             before = recorder.payment_or_none
             recorder.start(started(there, booking, recorder.now, CaptureMethod.AUTOMATIC, before))
         recorder.add(created(there, recorder, method, True, None))
+        return _Next.NOTHING
 
-    view = await _run(world, booking_id, caller, begin, must_exist=False)
-    return await _run(world, booking_id, caller, begin) if leaves else view
+    command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide, needs_payment=False)
+    done = await run(world, command)
+    return (await run(world, command)).view if done.decided is _Next.NEW_PAYMENT else done.view
 
 
 def _require_operator(caller: Caller) -> None:
@@ -314,7 +321,7 @@ async def confirm_payment(
     if acting is not None:
         return acting
 
-    def begin(recorder: Recorder) -> None:
+    def decide(recorder: Recorder) -> None:
         payment = recorder.payment
         require(payment.status, Command.CONFIRM)
         decisions.require_payable(recorder.booking, recorder.now)
@@ -326,7 +333,8 @@ async def confirm_payment(
         else:
             recorder.add(_confirmed(world, payment, payment_method_id, return_url))
 
-    return await _run(world, booking_id, caller, begin)
+    command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide)
+    return (await run(world, command)).view
 
 
 async def look_at_payment(world: World, booking_id: str, caller: Caller, *, anew: bool = False) -> PaymentView:
@@ -373,22 +381,24 @@ async def read_now(world: World, booking_id: str, caller: Caller, seen: Payment)
 async def capture_payment(world: World, booking_id: str, caller: Caller, *, amount: AmountInput) -> PaymentView:
     """Collect held money, all of it or ``amount``; the rest is released."""
 
-    def begin(recorder: Recorder) -> None:
+    def decide(recorder: Recorder) -> None:
         wanted = amount_in(world, amount, recorder.payment)
         key = world.ids.idempotency_key()
         recorder.add(decisions.intend_capture(recorder.payment, idempotency_key=key, amount=wanted))
 
-    return await _run(world, booking_id, caller, begin)
+    command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide)
+    return (await run(world, command)).view
 
 
 async def cancel_payment(world: World, booking_id: str, caller: Caller) -> PaymentView:
     """Give the booking's payment up; the booking stays pending and may be paid by a new payment."""
 
-    def begin(recorder: Recorder) -> None:
+    def decide(recorder: Recorder) -> None:
         key = world.ids.idempotency_key()
         recorder.add(decisions.intend_cancel(recorder.payment, idempotency_key=key, purpose=ev.Purpose.CANCEL_PAYMENT))
 
-    return await _run(world, booking_id, caller, begin)
+    command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide)
+    return (await run(world, command)).view
 
 
 def amount_in(world: World, amount: AmountInput, payment: Payment) -> Money | None:
@@ -402,77 +412,3 @@ def amount_in(world: World, amount: AmountInput, payment: Payment) -> Money | No
         amount = Money.parse(amount if isinstance(amount, str) else f"{amount:f}", payment.amount.currency)
     world.of(payment).gateway.check_amount(amount)
     return amount
-
-
-# --- looking ---------------------------------------------------------------------------------------------------
-
-
-async def payment_status(world: World, booking_id: str, caller: Caller) -> PaymentView:
-    """The booking's latest payment as our books have it. Raises ``NotFound`` when none was started."""
-
-    async def work(uow: UnitOfWork) -> PaymentView:
-        caller.require(await uow.bookings.get(booking_id))
-        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
-        if payment is None:
-            raise NotFound()
-        return PaymentView(payment=payment, handover=await uow.payments.handover(payment.id))
-
-    return await world.storage.read(work)
-
-
-async def journal(world: World, booking_id: str, caller: Caller) -> Sequence[ev.Recorded]:
-    """All facts of the booking's latest payment, oldest first. Raises ``NotFound`` when none was started."""
-    view = await payment_status(world, booking_id, caller)
-    return await world.storage.read(lambda uow: uow.payments.journal(view.payment.id))
-
-
-# --- the common course -----------------------------------------------------------------------------------------
-
-
-async def _run(world: World, booking_id: str, caller: Caller, begin: Begin, *, must_exist: bool = True) -> PaymentView:
-    """Decide under the lock, carry out what was intended, and show the payment; raises what the caller is told.
-
-    When an operation was left in flight by somebody whose lease is over, it is settled first.
-    """
-    if await earlier_run(world, booking_id, caller) is not None:
-        return await payment_status(world, booking_id, caller)
-    claimed = await _begin(world, booking_id, caller, begin, must_exist)
-    if isinstance(claimed, Payment):
-        await _settle_first(world, claimed)
-        claimed = await _begin(world, booking_id, caller, begin, must_exist)
-    if isinstance(claimed, Payment):
-        raise AlreadyUnderWay()
-    ended = await carry_out(world, claimed, caller) if claimed is not None else Ended(None, None)
-    if ended.error is not None:
-        raise ended.error
-    return ended.view or await payment_status(world, booking_id, caller)
-
-
-async def _settle_first(world: World, payment: Payment) -> None:
-    error = await resolve_payment(world, payment.id)
-    if error is not None:
-        raise error
-
-
-async def _begin(
-    world: World, booking_id: str, caller: Caller, begin: Begin, must_exist: bool
-) -> Claimed | Payment | None:
-    """The operation that ``begin`` intends, claimed; None when there is nothing to ask of the gateway; the payment
-    itself when an operation on it is in flight already."""
-    holder = world.ids.new("run")
-
-    async def work(uow: UnitOfWork) -> Claimed | Payment | None:
-        booking: Booking = caller.require(await uow.bookings.lock(booking_id))
-        payment = payment_of_booking(await uow.payments.of_booking(booking_id))
-        if payment is None and must_exist:
-            raise NotFound()
-        if payment is not None and payment.operation is not None:
-            return payment
-        await require_turn(world, uow, booking_id, caller)
-        recorder = Recorder(world, uow, booking, payment, caller)
-        begin(recorder)
-        await recorder.save(holder=holder)
-        operation = recorder.payment.operation
-        return claim(recorder, operation, holder) if operation else None
-
-    return await world.storage.transact(work, Subject(booking_id=booking_id))

@@ -28,8 +28,9 @@ from booking_payments.application.differences import (
 from booking_payments.application.findings import Finding, Findings
 from booking_payments.application.gateway_call import with_retries
 from booking_payments.application.intent_list import CLOCKS_APART
-from booking_payments.application.operations import News, judge, load, look
+from booking_payments.application.operations import News, judge, look
 from booking_payments.application.progress import Progress, in_silence
+from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
 from booking_payments.application.replaying import (
     UNFINISHED,

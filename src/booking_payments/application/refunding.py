@@ -1,56 +1,37 @@
 """Refunding a payment, quoting what a refund would give, and settling debts without a refund."""
 
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.operations import Claimed, carry_out, claim
+from booking_payments.application.command import Begun, BookingCommand, begin, booking_of, run
+from booking_payments.application.operations import Claimed, carry_out
 from booking_payments.application.paying import AmountInput, amount_in
+from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
-from booking_payments.application.resolve import resolve_payment
-from booking_payments.application.resuming import earlier_run, require_turn
+from booking_payments.application.resuming import earlier_run
 from booking_payments.application.views import PaymentView, RefundView
 from booking_payments.application.webhooks import take_in
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking
-from booking_payments.domain.errors import AlreadyUnderWay, NotFound, PaymentError, RefusedByRule
-from booking_payments.domain.payment import DeferredRefund, Payment, Refund, payment_of_booking
-from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundQuote, RefundReason
+from booking_payments.domain.amendments import (
+    amendment_of,
+    refunding_items,
+    require_amendable,
+    without_items,
+)
+from booking_payments.domain.booking import Booking, ItemCount
+from booking_payments.domain.errors import InvalidInput, NotFound, PaymentError, RefusedByRule
+from booking_payments.domain.payment import DeferredRefund, Payment, Refund
+from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundOnCancel, RefundQuote, RefundReason
 from booking_payments.domain.texts import require_note
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import CommitLost, StorageConflict
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
-
-
-@frozen(kw_only=True)
-class RefundTarget:
-    """What is refunded: the latest payment of a booking, or one payment by its own id, which may not hold its booking
-    any more. One of the two is given."""
-
-    booking_id: str | None = None
-    payment_id: str | None = None
-
-    async def booking_of(self, uow: UnitOfWork) -> str:
-        """The id of the booking. Raises ``NotFound`` for a payment that does not exist."""
-        if self.booking_id is not None:
-            return self.booking_id
-        payment = await uow.payments.get(self.payment_id or "")
-        if payment is None:
-            raise NotFound()
-        return payment.booking_id
-
-    async def payment_of(self, uow: UnitOfWork, booking_id: str) -> Payment:
-        """The payment. Raises ``NotFound`` when there is none."""
-        if self.payment_id is not None:
-            payment = await uow.payments.get(self.payment_id)
-        else:
-            payment = payment_of_booking(await uow.payments.of_booking(booking_id))
-        if payment is None:
-            raise NotFound()
-        return payment
+from booking_payments.ports.unit_of_work import UnitOfWork
 
 
 @frozen(kw_only=True)
@@ -62,16 +43,19 @@ class RefundRequest:
         note: free text for our own books, 500 characters at most; it is not sent to the gateway.
         override: pass over the tiers, the event's start and, for a part of the money, an open inquiry. For operators
             only, and with a ``note``.
+        items: units of the booking's items instead of an ``amount``; the tiers apply to each.
     """
 
     amount: AmountInput = None
     reason: RefundReason = RefundReason.REQUESTED_BY_CUSTOMER
     note: str | None = None
     override: bool = False
+    items: tuple[ItemCount, ...] = ()
 
     def require_allowed(self, caller: Caller) -> None:
         """Raise ``RefusedByRule`` for what this caller may not ask, ``InvalidInput`` for a note that is too long."""
         require_note(self.note)
+        _require_one(self.amount, self.items)
         is_owner = caller.customer_id is not None
         if is_owner and self.reason is not RefundReason.REQUESTED_BY_CUSTOMER:
             raise RefusedByRule("customers may only give the reason requested_by_customer", code="reason_not_allowed")
@@ -80,23 +64,38 @@ class RefundRequest:
             raise RefusedByRule("an override needs a note that says why", code="note_required")
 
 
+def _require_one(amount: AmountInput, items: Sequence[ItemCount]) -> None:
+    if amount is not None and items:
+        raise InvalidInput("give an amount or items, not both")
+
+
 def _require_override_allowed(caller: Caller, override: bool) -> None:
     if override and caller.customer_id is not None:
         raise RefusedByRule("only operators may pass over the refund rules", code="override_not_allowed")
 
 
 async def quote_refund(
-    world: World, target: RefundTarget, caller: Caller, *, amount: AmountInput, override: bool = False
+    world: World,
+    target: Target,
+    caller: Caller,
+    *,
+    amount: AmountInput,
+    items: Sequence[ItemCount] = (),
+    override: bool = False,
 ) -> RefundQuote:
-    """What refunding ``amount`` (None: all that can come back) would give now. Moves nothing."""
+    """What refunding ``amount`` (None: all that can come back), or ``items``, would give now. Moves nothing."""
     _require_override_allowed(caller, override)
+    _require_one(amount, items)
 
-    async def work(uow: UnitOfWork) -> tuple[Payment, QuoteReason | None]:
+    async def work(uow: UnitOfWork) -> tuple[Payment, QuoteReason | None, Booking]:
         booking_id = await target.booking_of(uow)
         booking = caller.require(await uow.bookings.get(booking_id))
-        return await target.payment_of(uow, booking_id), _denied(world, booking, caller)
+        return await target.payment_of(uow, booking_id), _denied(world, booking, caller), booking
 
-    payment, denied = await world.storage.read(work)
+    payment, denied, booking = await world.storage.read(work)
+    if items:
+        now = world.clock.now()
+        return decisions.quote_items(booking, payment, now, items, override=override, denied=denied)
     wanted = amount_in(world, amount, payment)
     return decisions.quote(payment, world.clock.now(), wanted, override=override, denied=denied)
 
@@ -109,10 +108,13 @@ def _denied(world: World, booking: Booking, caller: Caller) -> QuoteReason | Non
 def denied_to_customer(world: World, booking: Booking) -> QuoteReason | None:
     """Why the customer of ``booking`` may ask for no refund of it; None when they may."""
     allowed = booking.details.customer_refunds or world.config.customer_refunds
+    grace = booking.refund_grace_until
+    if grace is not None and world.clock.now() < grace:
+        return None  # the event was moved: customers decide by themselves until then
     return QuoteReason.REFUNDED_BY_ORGANIZER if allowed is CustomerRefunds.NONE else None
 
 
-async def refund_payment(world: World, target: RefundTarget, caller: Caller, request: RefundRequest) -> RefundView:
+async def refund_payment(world: World, target: Target, caller: Caller, request: RefundRequest) -> RefundView:
     """Give money back, as ``_refund_payment`` says. Where an operator gives it back by hand, and records it so, the
     refund is settled at once."""
     view = await _refund_payment(world, target, caller, request)
@@ -127,7 +129,7 @@ async def refund_payment(world: World, target: RefundTarget, caller: Caller, req
     return evolve(await _view(world, view.payment.id, refund.id), replayed=view.replayed)
 
 
-async def _refund_payment(world: World, target: RefundTarget, caller: Caller, request: RefundRequest) -> RefundView:
+async def _refund_payment(world: World, target: Target, caller: Caller, request: RefundRequest) -> RefundView:
     """Give money back, as the quote of this moment says; the amount is reserved before the gateway is asked.
 
     A refund that cannot be sent now is deferred: the view's refund is a ``DeferredRefund``. An equal request of a
@@ -139,72 +141,93 @@ async def _refund_payment(world: World, target: RefundTarget, caller: Caller, re
     later by itself. ``TryAgainLater`` when the gateway could not be reached: nothing happened.
     """
     request.require_allowed(caller)
-    booking_id = await world.storage.read(target.booking_of)
-    earlier = await earlier_run(world, booking_id, caller)
+    earlier = await earlier_run(world, await booking_of(world, target), caller)
     if earlier is not None and earlier.refund_id is not None:
-        return await _acknowledged(world, booking_id, caller, earlier.payment.id, earlier.refund_id)
-    begun = await _begin(world, target, booking_id, caller, request)
-    if isinstance(begun, Payment):
-        error = await resolve_payment(world, begun.id)
-        if error is not None:
-            raise error
-        begun = await _begin(world, target, booking_id, caller, request)
-    if isinstance(begun, Payment):
-        raise AlreadyUnderWay()
-    if isinstance(begun, RefundView):
-        return begun
-    claimed, refund_id = begun
-    ended = await carry_out(world, claimed, caller)
+        return await _acknowledged(world, caller, earlier.payment.id, earlier.refund_id)
+    decide = partial(_decide, world, caller, request)
+    begun = await begin(world, BookingCommand(target=target, caller=caller, decide=decide))
+    if begun.claimed is None:
+        return _shown(begun)
+    refund_id = begun.decided.refund_id
+    ended = await carry_out(world, begun.claimed, caller)
     if ended.error is None and ended.view is not None:
         # Not read anew: were the database to fail now, its caller would not learn of a refund that is acknowledged.
         return RefundView(payment=ended.view.payment, refund=_found(ended.view.payment, refund_id))
     if ended.error is None:  # what follows from the refund is left to the resolver
-        return await _view(world, claimed.payment.id, refund_id)
-    written = await _written_down(world, claimed, refund_id) if ended.view is None else None
+        return await _view(world, begun.claimed.payment.id, refund_id)
+    written = await _written_down(world, begun.claimed, refund_id) if ended.view is None else None
     if written is None:
         raise ended.error
     return written
 
 
-async def _begin(
-    world: World, target: RefundTarget, booking_id: str, caller: Caller, request: RefundRequest
-) -> tuple[Claimed, str] | RefundView | Payment:
-    """The refund's operation, claimed, with the refund's id; the refund where it is deferred or repeats an earlier
-    one; the payment itself while another operation on it is in flight."""
-    holder = world.ids.new("run")
+@frozen(kw_only=True)
+class _Decided:
+    """The refund that a request has led to; ``replayed``: it is the one of an earlier equal request."""
 
-    async def work(uow: UnitOfWork) -> tuple[Claimed, str] | RefundView | Payment:
-        booking: Booking = caller.require(await uow.bookings.lock(booking_id))
-        payment = await target.payment_of(uow, booking_id)
-        if payment.operation is not None:
-            return payment
-        await require_turn(world, uow, booking_id, caller)
-        recorder = Recorder(world, uow, booking, payment, caller)
-        amount = amount_in(world, request.amount, payment)
-        again = decisions.repeated(payment, caller.subject, amount, recorder.now)
-        if again is not None:
-            return await _acknowledge(recorder, again)
-        made_at = decisions.first_made_at(payment, caller.subject, amount, recorder.now)
-        asked = evolve(
-            recorder.refund_request(request.note),
-            amount=amount,
-            reason=request.reason,
-            made_at=made_at,
-            by=caller.subject,
-            override=request.override,
-            denied=_denied(world, booking, caller),
-            for_customer=caller.customer_id is not None and world.config.full_refund_cancels,
+    refund_id: str
+    replayed: bool = False
+
+
+def _decide(world: World, caller: Caller, request: RefundRequest, recorder: Recorder) -> _Decided:
+    """Request the refund, or acknowledge the one that this request repeats."""
+    if request.items:
+        return _decide_items(world, caller, request, recorder)
+    payment = recorder.payment
+    amount = amount_in(world, request.amount, payment)
+    again = decisions.repeated(payment, caller.subject, amount, recorder.now)
+    if again is not None:
+        recorder.add((ev.RefundAcknowledged(refund_id=again.id),))
+        return _Decided(refund_id=again.id, replayed=True)
+    made_at = decisions.first_made_at(payment, caller.subject, amount, recorder.now)
+    asked = evolve(
+        recorder.refund_request(request.note),
+        amount=amount,
+        reason=request.reason,
+        made_at=made_at,
+        by=caller.subject,
+        override=request.override,
+        denied=_denied(world, recorder.booking, caller),
+        for_customer=caller.customer_id is not None and world.config.full_refund_cancels,
+    )
+    recorder.add(decisions.request_refund(payment, asked, recorder.new_ids))
+    recorder.release_refunded()
+    return _Decided(refund_id=_newest(payment, recorder.payment).id)
+
+
+def _shown(begun: Begun[_Decided]) -> RefundView:
+    """Return the refund of a command that asked nothing of the gateway."""
+    payment, decided = begun.payment, begun.decided
+    assert payment is not None  # noqa: S101 - the command needs a payment
+    return RefundView(payment=payment, refund=_found(payment, decided.refund_id), replayed=decided.replayed)
+
+
+def _decide_items(world: World, caller: Caller, request: RefundRequest, recorder: Recorder) -> _Decided:
+    """Refund single items. It is promised together with the seats, so that no item goes back twice.
+
+    A customer gives the units up; without any left the booking is canceled.
+    """
+    booking, payment = recorder.booking, recorder.payment
+    require_amendable(booking)
+    denied, mode = _denied(world, booking, caller), RefundOnCancel.FULL if request.override else RefundOnCancel.POLICY
+    quoted = decisions.quote_items(
+        booking, payment, recorder.now, request.items, override=request.override, denied=denied
+    )
+    if not quoted.allowed:
+        raise quoted.reason.error()
+    asked = evolve(recorder.refund_request(request.note), reason=request.reason, override=request.override)
+    by_owner = caller.customer_id is not None
+    change = without_items(booking, request.items) if by_owner else None
+    if by_owner and change is None:
+        recorder.cancel_with_refund(mode, recorder.now)
+    else:
+        amendment = (
+            amendment_of(booking, change, refund=mode.value, by=caller.cause, now=recorder.now)
+            if change is not None
+            else refunding_items(booking, request.items, refund=mode.value, by=caller.cause)
         )
-        recorder.add(decisions.request_refund(payment, asked, recorder.new_ids))
-        recorder.release_refunded()
-        await recorder.save(holder=holder)
-        operation = recorder.payment.operation
-        new = _newest(payment, recorder.payment)
-        if operation is None:
-            return RefundView(payment=recorder.payment, refund=new)
-        return claim(recorder, operation, holder), new.id
-
-    return await world.storage.transact(work, Subject(booking_id=booking_id))
+        recorder.add(decisions.amend_paid(booking, payment, amendment, asked, recorder.new_ids))
+    return _Decided(refund_id=_newest(payment, recorder.payment).id)
 
 
 def _newest(before: Payment, after: Payment) -> Refund | DeferredRefund:
@@ -216,27 +239,20 @@ def _newest(before: Payment, after: Payment) -> Refund | DeferredRefund:
 # --- repetitions -----------------------------------------------------------------------------------------------
 
 
-async def _acknowledge(recorder: Recorder, refund: Refund | DeferredRefund) -> RefundView:
-    recorder.add((ev.RefundAcknowledged(refund_id=refund.id),))
-    await recorder.save()
-    return RefundView(payment=recorder.payment, refund=_found(recorder.payment, refund.id), replayed=True)
+async def _acknowledged(world: World, caller: Caller, payment_id: str, refund_id: str) -> RefundView:
+    """Return the refund of an earlier run of this request, and record that its caller receives the outcome now."""
 
-
-async def _acknowledged(world: World, booking_id: str, caller: Caller, payment_id: str, refund_id: str) -> RefundView:
-    """The refund of an earlier run of this very request, whose outcome its caller is given now."""
-
-    async def work(uow: UnitOfWork) -> RefundView:
-        booking = caller.require(await uow.bookings.lock(booking_id))
-        payment = await uow.payments.get(payment_id)
-        if payment is None:
-            raise NotFound()
-        refund = _found(payment, refund_id)
+    def decide(recorder: Recorder) -> _Decided:
+        refund = _found(recorder.payment, refund_id)
         waits = isinstance(refund, DeferredRefund) and refund.requested_by is not None
         if waits or (isinstance(refund, Refund) and not refund.acknowledged):
-            return await _acknowledge(Recorder(world, uow, booking, payment, caller), refund)
-        return RefundView(payment=payment, refund=refund, replayed=True)
+            recorder.add((ev.RefundAcknowledged(refund_id=refund_id),))
+        return _Decided(refund_id=refund_id, replayed=True)
 
-    return await world.storage.transact(work, Subject(booking_id=booking_id))
+    command = BookingCommand(
+        target=Target(payment_id=payment_id), caller=caller, decide=decide, waits=lambda _: False, repeatable=True
+    )
+    return _shown(await begin(world, command))
 
 
 def _found(payment: Payment, refund_id: str) -> Refund | DeferredRefund:
@@ -283,28 +299,13 @@ async def settle_debt(
     require_note(note)
     if not note.strip():
         raise RefusedByRule("say in a note how the debt was settled", code="note_required")
-    target = RefundTarget(payment_id=payment_id)
-    booking_id = await world.storage.read(target.booking_of)
 
-    async def work(uow: UnitOfWork) -> PaymentView:
-        booking = caller.require(await uow.bookings.lock(booking_id))
-        payment = await target.payment_of(uow, booking_id)
-        if caller.resumed and await _was_settled(uow, payment_id, caller.cause):
-            return PaymentView(payment=payment, handover=await uow.payments.handover(payment.id))
-        await require_turn(world, uow, booking_id, caller)
-        recorder = Recorder(world, uow, booking, payment, caller)
-        wanted = amount_in(world, amount, payment)
+    def decide(recorder: Recorder) -> None:
+        wanted = amount_in(world, amount, recorder.payment)
         if wanted is None:
             raise RefusedByRule("say how much was settled: send amount", code="amount_required")
-        recorder.add(decisions.settle_debt(payment, wanted, how, note))
+        recorder.add(decisions.settle_debt(recorder.payment, wanted, how, note))
         recorder.follow_up(send=False)
-        await recorder.save(yields=True)
-        return PaymentView(payment=recorder.payment, handover=await uow.payments.handover(payment.id))
 
-    return await world.storage.transact(work, Subject(booking_id=booking_id))
-
-
-async def _was_settled(uow: UnitOfWork, payment_id: str, cause: str) -> bool:
-    """Whether an earlier run of the same request, which has the same cause, settled the debt."""
-    journal = await uow.payments.journal(payment_id)
-    return any(isinstance(each.event, ev.DebtSettled) and each.cause == cause for each in journal)
+    command = BookingCommand(target=Target(payment_id=payment_id), caller=caller, decide=decide)
+    return (await run(world, command)).view

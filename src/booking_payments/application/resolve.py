@@ -11,7 +11,8 @@ from attrs import evolve, field, frozen
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.intent_list import IntentList
-from booking_payments.application.operations import Claimed, claim, judge, load, resume, watch
+from booking_payments.application.operations import Claimed, claim, judge, resume, watch
+from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
 from booking_payments.application.rounds import through_queue
 from booking_payments.application.world import World

@@ -124,3 +124,5 @@ def _intended(payment: Payment, journal: Sequence[ev.Recorded], cause: str | Non
             yield Earlier(payment, key, ends.get(key), refunds.get(key), replaces)
         elif isinstance(recorded.event, ev.RefundDeferred):
             yield Earlier(payment, None, None, recorded.event.refund_id)
+        elif isinstance(recorded.event, ev.DebtSettled):
+            yield Earlier(payment, None, None)

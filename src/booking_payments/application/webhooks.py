@@ -13,7 +13,8 @@ from typing import Literal
 from attrs import evolve
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.operations import News, judge, load, look
+from booking_payments.application.operations import News, judge, look
+from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
 from booking_payments.application.views import WebhookResult
 from booking_payments.application.world import World

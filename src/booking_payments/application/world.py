@@ -1,4 +1,4 @@
-"""What every use case works with: the ports and the house's terms, handed in once."""
+"""What every use case works with: the ports and the payment configuration, handed in once."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -32,7 +32,7 @@ DELIVERED_AGAIN: Final = RetryPolicy(max_tries=18, first_delay=timedelta(seconds
 Step = Callable[[], Awaitable[None]]
 
 
-async def one_after_another(steps: Sequence[Step]) -> None:
+async def run_sequentially(steps: Sequence[Step]) -> None:
     """Do ``steps`` in turn."""
     for step in steps:
         await step()
@@ -44,17 +44,17 @@ class DeliveryConfig:
 
     ``retry`` says when one that is not taken is tried again, and when it is given up. ``lease`` is how long a
     booking's messages belong to whoever delivers them; half of it is for beginning, the rest for the last try to end.
-    With ``past_dead`` a booking's messages go on behind one that was given up; otherwise they wait for it.
+    With ``skip_dead`` a booking's messages go on behind one that was given up; otherwise they wait for it.
     """
 
     retry: RetryPolicy = DELIVERED_AGAIN
     lease: timedelta = timedelta(seconds=60)
-    past_dead: bool = False
+    skip_dead: bool = False
 
 
 @frozen(kw_only=True)
 class PaymentConfig:
-    """The house's terms, which a payment keeps as they were when it was started.
+    """The operator's configuration of payments, of which a payment keeps its terms as they were when it was started.
 
     ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
     included. ``installation_id``: what tells our objects at the gateway from those of others on the same account; None:
@@ -140,7 +140,7 @@ class World:
 
     ``channels`` are the ways by which this process delivers messages, by the names of the channels; none where it
     leaves messages alone. ``in_worker``: this process is a background worker. ``reader`` is the name under which the
-    app reads messages itself. ``side_by_side`` does steps that have nothing to do with one
+    app reads messages itself. ``gather`` does steps that have nothing to do with one
     another, at the same time where it can. ``webhook_names`` are the names under which webhooks of ``gateway`` are
     taken, by default its own; none where it sends no webhooks.
 
@@ -164,7 +164,7 @@ class World:
     retry: RetryPolicy = field(factory=RetryPolicy)
     reads: RecentReads = field(factory=RecentReads, eq=False)
     postponed: Postponed = field(factory=Postponed, eq=False)
-    side_by_side: Callable[[Sequence[Step]], Awaitable[None]] = one_after_another
+    gather: Callable[[Sequence[Step]], Awaitable[None]] = run_sequentially
     channels: Mapping[str, Publisher] = field(factory=dict)
     reader: str = "app"
     in_worker: bool = False

@@ -200,11 +200,6 @@ class Decline:
         return GENERIC_CODE if self.rule.hidden else self.code
 
     @property
-    def customer_decline_code(self) -> str | None:
-        """The decline code for the customer; generic for a hidden reason."""
-        return GENERIC_DECLINE if self.rule.hidden else self.decline_code
-
-    @property
     def customer_text(self) -> str:
         """The message for the customer; generic for a hidden reason."""
         return GENERIC_TEXT if self.rule.hidden else self.message

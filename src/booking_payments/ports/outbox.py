@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from booking_payments.ports.publisher import Backlog, Channel, Delivery, Message
+from booking_payments.ports.publisher import Backlog, Channel, Message, MessageDelivery
 
 
 class Outbox(Protocol):
@@ -28,13 +28,13 @@ class Outbox(Protocol):
         ...
 
     async def claim(
-        self, channel: str, now: datetime, until: datetime, limit: int, *, past_dead: bool
-    ) -> Sequence[Delivery]:
+        self, channel: str, now: datetime, until: datetime, limit: int, *, skip_dead: bool
+    ) -> Sequence[MessageDelivery]:
         """Return messages of at most ``limit`` bookings that are due on ``channel``, for delivery by the caller.
 
         The messages of each booking are in order. At most half of them were tried before, so that undeliverable
         messages cannot hold up new ones. Until the time ``until`` messages of these bookings are not returned to other
-        callers for this channel. Messages behind a dead letter of the same booking are due only with ``past_dead``.
+        callers for this channel. Messages behind a dead letter of the same booking are due only with ``skip_dead``.
         """
         ...
 
@@ -42,11 +42,11 @@ class Outbox(Protocol):
         """Record that these messages were delivered on ``channel``."""
         ...
 
-    async def put_off(self, delivery: Delivery) -> None:
+    async def reschedule(self, delivery: MessageDelivery) -> None:
         """Store the result of a failed try: tries, time of the next one, error, and whether it was abandoned."""
         ...
 
-    async def undelivered(self, *, dead: bool, limit: int, channel: str | None = None) -> Sequence[Delivery]:
+    async def undelivered(self, *, dead: bool, limit: int, channel: str | None = None) -> Sequence[MessageDelivery]:
         """Return undelivered messages, oldest first, once for every channel that lacks them.
 
         With ``dead`` only dead letters, with ``channel`` only those of that channel.
@@ -61,7 +61,7 @@ class Outbox(Protocol):
         """
         ...
 
-    async def revive(self, message_ids: Collection[str], channel: str | None = None) -> int:
+    async def requeue(self, message_ids: Collection[str], channel: str | None = None) -> int:
         """Requeue dead letters on ``channel`` or on all, as if never tried; returns the number of messages."""
         ...
 

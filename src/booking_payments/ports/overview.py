@@ -74,7 +74,7 @@ class Told:
 
 
 @frozen(kw_only=True)
-class Delivery:
+class ReceivedWebhook:
     """A webhook without its body.
 
     Attributes:
@@ -128,7 +128,7 @@ class Overview(Protocol):
         """
         ...
 
-    async def deliveries(self, since: datetime, limit: int) -> Sequence[Delivery]:
+    async def received_webhooks(self, since: datetime, limit: int) -> Sequence[ReceivedWebhook]:
         """Return the newest ``limit`` webhooks, without those received before ``since``; newest first."""
         ...
 

@@ -60,7 +60,7 @@ class Message:
 
 
 @frozen(kw_only=True)
-class Delivery:
+class MessageDelivery:
     """A message to be delivered on one channel.
 
     Attributes:
@@ -140,7 +140,7 @@ MOST_COUNTED: Final = 10_000
 """Upper limit of the counts in a backlog."""
 
 
-class NotTaken(Exception):
+class DeliveryFailed(Exception):
     """A message could not be delivered. The text gives the reason, without addresses and secrets."""
 
 
@@ -150,6 +150,6 @@ class Publisher(Protocol):
     async def publish(self, message: Message) -> None:
         """Deliver one message. After any error it is delivered again.
 
-        Raises ``NotTaken`` with a reason that may be shown to operators.
+        Raises ``DeliveryFailed`` with a reason that may be shown to operators.
         """
         ...

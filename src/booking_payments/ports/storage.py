@@ -6,7 +6,7 @@ so that all changes of one booking are serialized.
 
 from typing import Protocol, TypeVar
 
-from booking_payments.ports.unit_of_work import Subject, Work
+from booking_payments.ports.unit_of_work import Subject, TransactionBody
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class AlreadyExists(Exception):
 class Storage(Protocol):
     """Runs work in transactions."""
 
-    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
         """Run ``work`` in one transaction and commit it. Any error in it causes a rollback, and is raised.
 
         After a conflict with another transaction ``work`` runs again from the start, so it must have no other side
@@ -43,6 +43,6 @@ class Storage(Protocol):
         """
         ...
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: TransactionBody[T]) -> T:
         """Run ``work``, which only reads, on one consistent snapshot, without blocking writers."""
         ...

@@ -51,7 +51,7 @@ class UnitOfWork(Protocol):
     def jobs(self) -> Jobs: ...
 
 
-Work = Callable[[UnitOfWork], Awaitable[T]]
+TransactionBody = Callable[[UnitOfWork], Awaitable[T]]
 
 
 @frozen(kw_only=True)

@@ -5,16 +5,16 @@ from datetime import timedelta
 from typing import Final
 
 from booking_payments.adapters.memory.clock import SystemClock
-from booking_payments.adapters.memory.publisher import Bounded, CallablePublisher, Consumer
+from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, WithTimeout
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.telemetry.delivery_log import LoggedPublisher
 from booking_payments.application.channels import ChannelNotRecorded
 from booking_payments.ports.publisher import BROKER, WEBHOOK, Publisher, python_channel
 from booking_payments.runtime.extras import extra
 from booking_payments.runtime.gateways import network_of_environment
-from booking_payments.runtime.problems import Problem, SettingsError
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import Settings
+from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
 _SET_BY: Final = {WEBHOOK: "MESSAGES_WEBHOOK_URL", BROKER: "MESSAGES_BROKER_URL"}
 
@@ -53,7 +53,7 @@ def _longest_delivery(settings: Settings) -> timedelta:
 def channels_of(settings: Settings, publishers: Mapping[str, Publisher]) -> Mapping[str, Publisher]:
     """The same, each with an end to its time, and a line of the log for each try that fails."""
     longest = _longest_delivery(settings)
-    return {name: LoggedPublisher(Bounded(each, longest), name) for name, each in publishers.items()}
+    return {name: LoggedPublisher(WithTimeout(each, longest), name) for name, each in publishers.items()}
 
 
 async def attach_channels(services: Services) -> None:
@@ -62,4 +62,4 @@ async def attach_channels(services: Services) -> None:
     try:
         await services.payments.attach_channels()
     except ChannelNotRecorded as error:
-        raise SettingsError(Problem(_SET_BY.get(error.name, "consumers"), error.message)) from error
+        raise SettingsError(SettingProblem(_SET_BY.get(error.name, "consumers"), error.message)) from error

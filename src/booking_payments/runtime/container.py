@@ -13,7 +13,7 @@ from dependency_injector import containers, providers
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
 from booking_payments.adapters.memory.publisher import Consumer
-from booking_payments.adapters.memory.steps import side_by_side
+from booking_payments.adapters.memory.steps import gather_limited
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.telemetry.traces import traced_class, traced_storage, tracer
@@ -156,6 +156,6 @@ class Container(containers.DeclarativeContainer):
         random=random,
         config=providers.Callable(_payment_config, settings, installation_id),
         retry=providers.Callable(retry_policy_of, settings),
-        side_by_side=providers.Object(side_by_side),
+        gather=providers.Object(gather_limited),
     )
     payments = providers.Singleton(_payments, world)

@@ -1,4 +1,4 @@
-"""The house's terms, as the settings have them."""
+"""The payment configuration that the settings describe."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -53,7 +53,7 @@ def _deliveries_terms(settings: Settings) -> DeliveryConfig:
             max_delay=retry.max_delay,
         ),
         lease=timedelta(seconds=settings.operation_lease_s),
-        past_dead=settings.messages_after_dead_letter is AfterDeadLetter.CONTINUE,
+        skip_dead=settings.messages_after_dead_letter is AfterDeadLetter.CONTINUE,
     )
 
 

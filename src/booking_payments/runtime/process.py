@@ -19,15 +19,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 import structlog
 
 from booking_payments.adapters.telemetry.traces import MissingExtraError, set_up_traces
-from booking_payments.runtime.settings import STRIPE, Settings
+from booking_payments.runtime.settings import Settings
 
 BACKLOG: Final = 2048
 SPREADS: Final = sys.platform == "linux"
@@ -54,32 +52,6 @@ def collect_garbage_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
-
-
-def load_stripe_sdk(settings: Settings) -> None:
-    """Import Stripe's SDK without the HTTP clients that it loads wherever it finds them: it is given ours.
-
-    Does nothing with another gateway, or where the SDK is loaded already or not installed.
-    """
-    if STRIPE in settings.gateways:
-        import_without("stripe", without=("requests", "httpx"))
-
-
-def import_without(name: str, without: tuple[str, ...]) -> None:
-    """Import the module ``name`` as if the modules ``without`` were not installed.
-
-    Modules that are loaded already stay as they are.
-    """
-    if name in sys.modules or find_spec(name) is None:
-        return
-    hidden = [each for each in without if each not in sys.modules]
-    try:
-        # With None in sys.modules an import raises ModuleNotFoundError (Python's reference, "The module cache").
-        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-        import_module(name)
-    finally:
-        for each in hidden:
-            sys.modules.pop(each, None)
 
 
 @contextmanager

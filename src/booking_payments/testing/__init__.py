@@ -1,1 +1,1 @@
-"""For tests of your own: a house in memory, and the contract suites that every adapter has to pass."""
+"""For an application's own tests: the library in memory, and the contract suites that every adapter has to pass."""

@@ -11,9 +11,9 @@ import pytest
 
 if TYPE_CHECKING:
     from booking_payments.adapters.memory.publisher import Consumer
-    from booking_payments.testing.house import House
+    from booking_payments.testing.kit import PaymentsTestKit
     from booking_payments.testing.sandbox import Sandbox
-    from booking_payments.testing.sync import SyncHouse
+    from booking_payments.testing.sync import SyncPaymentsTestKit
 
 
 @pytest.fixture
@@ -23,20 +23,20 @@ def payments_consumers() -> "Sequence[Consumer]":
 
 
 @pytest.fixture
-def payments_house_sync(payments_consumers: "Sequence[Consumer]") -> "Iterator[SyncHouse]":
-    """``payments_house`` for tests without an event loop; consumers are called in the thread of the test."""
-    from booking_payments.testing.sync import SyncHouse
+def payments_kit_sync(payments_consumers: "Sequence[Consumer]") -> "Iterator[SyncPaymentsTestKit]":
+    """``payments_kit`` for tests without an event loop; consumers are called in the thread of the test."""
+    from booking_payments.testing.sync import SyncPaymentsTestKit
 
-    with SyncHouse(consumers=payments_consumers) as house:
-        yield house
+    with SyncPaymentsTestKit(consumers=payments_consumers) as kit:
+        yield kit
 
 
 @pytest.fixture
-def payments_house(payments_consumers: "Sequence[Consumer]") -> "House":
-    """A house in memory: the use cases over the fake gateway, on a clock that stands until the test moves it."""
-    from booking_payments.testing.house import House
+def payments_kit(payments_consumers: "Sequence[Consumer]") -> "PaymentsTestKit":
+    """The use cases over the fake gateway and an in-memory database, with a clock that only the test sets."""
+    from booking_payments.testing.kit import PaymentsTestKit
 
-    return House(consumers=payments_consumers)
+    return PaymentsTestKit(consumers=payments_consumers)
 
 
 @pytest.fixture(scope="session")

@@ -30,17 +30,17 @@ from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
 from booking_payments.ports.payments import Handover, PaymentFilter, PaymentPage, Watch
-from booking_payments.ports.publisher import Backlog, Channel, Delivery, Message
+from booking_payments.ports.publisher import Backlog, Channel, Message, MessageDelivery
 from booking_payments.ports.storage import AlreadyExists, Storage
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork, Work
+from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
 from booking_payments.testing import storage_samples as samples
-from booking_payments.testing.house import CHANNEL, NOW
+from booking_payments.testing.kit import CHANNEL, NOW
 from booking_payments.testing.payment_builder import (
     USD_100,
     PaymentBuilder,
     booking,
+    payment_with_every_event,
     started_payment,
-    whole_life,
 )
 
 PATIENCE_S = 30
@@ -112,9 +112,9 @@ async def store(storage: Storage, *bookings: Booking) -> None:
     await storage.transact(work)
 
 
-async def stored(storage: Storage, life: PaymentBuilder) -> Payment:
+async def stored(storage: Storage, builder: PaymentBuilder) -> Payment:
     """Store what happened to a payment."""
-    return await storage.transact(life.save)
+    return await storage.transact(builder.save)
 
 
 async def _set_watch(watch: Watch, uow: UnitOfWork) -> None:
@@ -125,7 +125,7 @@ async def _pages(uow: UnitOfWork, filters: Sequence[PaymentFilter]) -> Sequence[
     return [await uow.payments.page(each, None, 10) for each in filters]
 
 
-def _bookings(which: BookingFilter, cursor: str | None = None, limit: int = 2) -> Work[BookingPage]:
+def _bookings(which: BookingFilter, cursor: str | None = None, limit: int = 2) -> TransactionBody[BookingPage]:
     async def work(uow: UnitOfWork) -> BookingPage:
         return await uow.bookings.page(which, cursor, limit)
 
@@ -427,10 +427,10 @@ class StorageContract:
 
     async def test_every_fact_survives_its_storage(self, storage: Storage) -> None:
         await store(storage, booking())
-        life = whole_life(booking())
-        told = list(life.journal)
+        builder = payment_with_every_event(booking())
+        told = list(builder.journal)
 
-        payment = await stored(storage, life)
+        payment = await stored(storage, builder)
 
         journal = await storage.read(lambda uow: uow.payments.journal("pay_1"))
         assert list(journal) == told
@@ -439,13 +439,13 @@ class StorageContract:
     async def test_a_payment_is_found_as_it_was_stored(self, storage: Storage) -> None:
         await store(storage, booking())
 
-        payment = await stored(storage, whole_life(booking()))
+        payment = await stored(storage, payment_with_every_event(booking()))
 
         assert await storage.read(lambda uow: uow.payments.get("pay_1")) == payment
 
     async def test_postings_are_stored_with_their_facts(self, storage: Storage) -> None:
         await store(storage, booking())
-        await stored(storage, whole_life(booking()))
+        await stored(storage, payment_with_every_event(booking()))
 
         kept = await storage.read(lambda uow: uow.payments.postings("pay_1"))
         journal = await storage.read(lambda uow: uow.payments.journal("pay_1"))
@@ -453,9 +453,9 @@ class StorageContract:
 
     async def test_facts_are_added_to_those_that_were_there(self, storage: Storage) -> None:
         await store(storage, booking())
-        life = started_payment(booking())
-        await stored(storage, life)
-        payment = await stored(storage, life.happen(ev.IntentLinked(intent_id="pi_1"), ev.ActionRequired()))
+        builder = started_payment(booking())
+        await stored(storage, builder)
+        payment = await stored(storage, builder.happen(ev.IntentLinked(intent_id="pi_1"), ev.ActionRequired()))
 
         assert await storage.read(lambda uow: uow.payments.get("pay_1")) == payment
 
@@ -537,7 +537,7 @@ class StorageContract:
         self, storage: Storage, gateway_id: str
     ) -> None:
         await store(storage, booking())
-        payment = await stored(storage, whole_life(booking()))
+        payment = await stored(storage, payment_with_every_event(booking()))
 
         assert await storage.read(lambda uow: uow.payments.by_gateway_id(gateway_id)) == payment
 
@@ -589,7 +589,7 @@ class StorageContract:
 
     async def test_a_payment_is_listed_under_the_status_that_it_has_come_to(self, storage: Storage) -> None:
         await store(storage, booking())
-        life, captured = started_payment(booking()), FeePolicy().of_booking(USD_100)
+        builder, captured = started_payment(booking()), FeePolicy().of_booking(USD_100)
         steps: list[tuple[ev.Event, ...]] = [
             (),
             (ev.IntentLinked(intent_id="pi_1"), ev.MethodAttached(), ev.ActionRequired()),
@@ -597,13 +597,13 @@ class StorageContract:
             (ev.PaymentSucceeded(breakdown=captured, charge_id="ch_1", attempt=None, late=False),),
         ]
 
-        listed = [await self._listed_after(storage, life.happen(*facts)) for facts in steps]
+        listed = [await self._listed_after(storage, builder.happen(*facts)) for facts in steps]
 
         assert listed == [["requires_payment_method"], ["requires_action"], ["processing"], ["succeeded"]]
 
-    async def _listed_after(self, storage: Storage, life: PaymentBuilder) -> list[str]:
+    async def _listed_after(self, storage: Storage, builder: PaymentBuilder) -> list[str]:
         """The statuses under which the only payment is listed."""
-        await stored(storage, life)
+        await stored(storage, builder)
         filters = [PaymentFilter(status=status) for status in PaymentStatus]
         pages = await storage.read(lambda uow: _pages(uow, filters))
         return [status.value for status, page in zip(PaymentStatus, pages, strict=True) if page.items]
@@ -672,7 +672,7 @@ class StorageContract:
 
     async def test_a_payment_that_has_succeeded_is_due_while_it_is_watched(self, storage: Storage) -> None:
         await store(storage, booking())
-        await stored(storage, whole_life(booking()))
+        await stored(storage, payment_with_every_event(booking()))
         due = []
 
         for watch in (Watch(next_look_at=NOW), Watch()):
@@ -707,7 +707,7 @@ class StorageContract:
 
     async def test_a_charge_is_no_intent(self, storage: Storage) -> None:
         await store(storage, booking(1))
-        await stored(storage, whole_life(booking(1)))
+        await stored(storage, payment_with_every_event(booking(1)))
         charges = await storage.read(lambda uow: uow.books.of_intents(["ch_1", "re_1", "du_1"]))
 
         assert charges == {}
@@ -715,7 +715,7 @@ class StorageContract:
     async def test_a_story_is_all_that_is_kept_of_a_payment(self, storage: Storage) -> None:
         await store(storage, booking(1), booking(2))
         await stored(storage, started_payment(booking(2), 2))
-        payment = await stored(storage, whole_life(booking(1)))
+        payment = await stored(storage, payment_with_every_event(booking(1)))
 
         story = (await storage.read(lambda uow: uow.books.stories(["pay_1", "pay_2"])))["pay_1"]
         assert (story.payment, fold(story.journal), story.stale) == (payment, payment, ())
@@ -754,8 +754,8 @@ class StorageContract:
         )
         closed = attrs.evolve(opened, dispute_id="du_2", status=DisputeStatus.WARNING_CLOSED)
         await store(storage, *(booking(number) for number in range(1, 5)))
-        lives: list[tuple[ev.Event, ...]] = [(paid,), (paid, refund), (paid, opened), (paid, closed)]
-        for number, facts in enumerate(lives, start=1):
+        histories: list[tuple[ev.Event, ...]] = [(paid,), (paid, refund), (paid, opened), (paid, closed)]
+        for number, facts in enumerate(histories, start=1):
             await stored(storage, started_payment(booking(number), number).happen(*facts))
 
         assert await self._since(storage, NOW + timedelta(days=1)) == ["pay_2", "pay_3"]
@@ -935,7 +935,7 @@ class StorageContract:
         await self._tell(storage, message(1))
 
         waiting = await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
-        assert list(waiting) == [Delivery(message=attrs.evolve(message(1), sequence=1), channel=CHANNEL)]
+        assert list(waiting) == [MessageDelivery(message=attrs.evolve(message(1), sequence=1), channel=CHANNEL)]
 
     async def test_a_delivered_message_waits_no_longer(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
@@ -995,20 +995,20 @@ class StorageContract:
     async def test_a_message_that_was_put_off_is_due_at_its_time_with_all_behind_it(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
         later = NOW + timedelta(minutes=5)
-        put_off = await self._put_off(storage, tries=3, next_try_at=later, error="no")
+        rescheduled = await self._reschedule(storage, tries=3, next_try_at=later, error="no")
 
         early, due = await self._claim(storage), await self._claim(storage, now=later)
 
         found = (await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=1)))[0]
         assert (early, due) == ([], ["msg_1", "msg_2"])
-        assert (found.tries, found.error) == (put_off.tries, put_off.error)
+        assert (found.tries, found.error) == (rescheduled.tries, rescheduled.error)
 
     async def test_behind_a_dead_letter_messages_wait_unless_they_may_pass(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
-        await self._put_off(storage, dead_at=NOW)
+        await self._reschedule(storage, dead_at=NOW)
 
         waiting = await self._claim(storage)
-        passing = await self._claim(storage, past_dead=True)
+        passing = await self._claim(storage, skip_dead=True)
 
         dead = await storage.read(lambda uow: uow.outbox.undelivered(dead=True, limit=10))
         assert (waiting, "msg_2" in passing) == ([], True)
@@ -1016,15 +1016,15 @@ class StorageContract:
 
     async def test_a_revived_dead_letter_is_due_again_in_its_place(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
-        await self._put_off(storage, dead_at=NOW)
+        await self._reschedule(storage, dead_at=NOW)
 
-        revived = await storage.transact(lambda uow: uow.outbox.revive(["msg_1", "msg_2"]))
+        requeued = await storage.transact(lambda uow: uow.outbox.requeue(["msg_1", "msg_2"]))
 
-        assert (revived, await self._claim(storage)) == (1, ["msg_1", "msg_2"])
+        assert (requeued, await self._claim(storage)) == (1, ["msg_1", "msg_2"])
 
     async def test_a_dropped_dead_letter_holds_up_nothing(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
-        await self._put_off(storage, dead_at=NOW)
+        await self._reschedule(storage, dead_at=NOW)
 
         dropped = await storage.transact(lambda uow: uow.outbox.discard(["msg_1", "msg_2"], NOW, "olga"))
 
@@ -1041,7 +1041,7 @@ class StorageContract:
 
         async def fail(uow: UnitOfWork) -> None:
             for each in (await uow.outbox.undelivered(dead=False, limit=6))[:4]:
-                await uow.outbox.put_off(attrs.evolve(each, tries=1, next_try_at=NOW))
+                await uow.outbox.reschedule(attrs.evolve(each, tries=1, next_try_at=NOW))
 
         await storage.transact(tell)
         await storage.transact(fail)
@@ -1066,13 +1066,13 @@ class StorageContract:
     async def test_a_claim_a_failure_and_a_dead_letter_are_those_of_one_channel(self, storage: Storage) -> None:
         await self._record(storage, CHANNEL, "webhook")
         await self._tell(storage, message(1), message(2))
-        await self._put_off(storage, dead_at=NOW, error="no")
+        await self._reschedule(storage, dead_at=NOW, error="no")
 
         claimed = await self._claim(storage, channel="webhook")
-        revived = await storage.transact(lambda uow: uow.outbox.revive(["msg_1"], "webhook"))
+        requeued = await storage.transact(lambda uow: uow.outbox.requeue(["msg_1"], "webhook"))
 
         dead = await storage.read(lambda uow: uow.outbox.undelivered(dead=True, limit=10))
-        assert (claimed, revived) == (["msg_1", "msg_2"], 0)
+        assert (claimed, requeued) == (["msg_1", "msg_2"], 0)
         assert [(each.channel, each.error) for each in dead] == [(CHANNEL, "no")]
 
     async def test_without_a_channel_messages_wait_for_the_first_ones(self, storage: Storage) -> None:
@@ -1152,7 +1152,7 @@ class StorageContract:
 
     async def test_a_backlog_says_how_much_waits_and_since_when(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2))
-        await self._put_off(storage, dead_at=NOW)
+        await self._reschedule(storage, dead_at=NOW)
         await storage.transact(lambda uow: uow.outbox.delivered(CHANNEL, ["msg_2"], NOW))
 
         (backlog,) = await storage.read(lambda uow: uow.outbox.backlogs())
@@ -1241,18 +1241,18 @@ class StorageContract:
         limit: int = 10,
         *,
         channel: str = CHANNEL,
-        past_dead: bool = False,
+        skip_dead: bool = False,
     ) -> list[str]:
         until = now + timedelta(minutes=1)
-        found = await storage.transact(lambda uow: uow.outbox.claim(channel, now, until, limit, past_dead=past_dead))
+        found = await storage.transact(lambda uow: uow.outbox.claim(channel, now, until, limit, skip_dead=skip_dead))
         return [each.message.id for each in found]
 
-    async def _put_off(self, storage: Storage, **changes: Any) -> Delivery:
+    async def _reschedule(self, storage: Storage, **changes: Any) -> MessageDelivery:
         """The first message fails."""
         first = (await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=1)))[0]
-        put_off = attrs.evolve(first, **changes)
-        await storage.transact(lambda uow: uow.outbox.put_off(put_off))
-        return put_off
+        rescheduled = attrs.evolve(first, **changes)
+        await storage.transact(lambda uow: uow.outbox.reschedule(rescheduled))
+        return rescheduled
 
     async def _tell(self, storage: Storage, *messages: Message) -> None:
         """These messages are written; the channel is recorded where none is."""

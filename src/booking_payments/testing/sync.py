@@ -1,4 +1,4 @@
-"""The house for tests without an event loop: Django, Flask, scripts."""
+"""The test kit for tests without an event loop: Django, Flask, scripts."""
 
 from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
@@ -13,28 +13,28 @@ from booking_payments.application.views import PaymentView, WebhookResult
 from booking_payments.domain.booking import Booking
 from booking_payments.embedding import SyncBookingPayments
 from booking_payments.ports.publisher import Message
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 
 
-class SyncHouse:
-    """``House`` whose methods block; a context manager, since its loop runs in a thread while it is open.
+class SyncPaymentsTestKit:
+    """``PaymentsTestKit`` whose methods block; a context manager, since its loop runs in a thread while it is open.
 
     ``consumers`` are called by ``settle``, in the thread of the test: they see what its transaction has written, and
     need no database connection of their own. What one raises ends the test; it gets the same message again with the
-    next ``settle``. The other arguments are those of ``House``. Nothing of it is on disk or in the network.
+    next ``settle``. The other arguments are those of ``PaymentsTestKit``. Nothing of it is on disk or in the network.
     """
 
     payments: SyncBookingPayments
 
     def __init__(self, *, consumers: Sequence[Consumer] = (), **options: Any) -> None:
-        self.house = House(**options)
+        self.kit = PaymentsTestKit(**options)
         self._consumers, self._told = tuple(consumers), 0
         self._closing = ExitStack()
         self._portal: BlockingPortal | None = None
 
     def __enter__(self) -> Self:
         self._portal = self._closing.enter_context(start_blocking_portal())
-        self.payments = SyncBookingPayments(self.house.payments, self._portal)
+        self.payments = SyncBookingPayments(self.kit.payments, self._portal)
         return self
 
     def __exit__(
@@ -45,28 +45,28 @@ class SyncHouse:
     @property
     def clock(self) -> ManualClock:
         """The clock, which stands until the test moves it."""
-        return self.house.clock
+        return self.kit.clock
 
     @property
     def messages(self) -> list[Message]:
         """All messages to the booking app so far."""
-        return list(self.house.publisher.published)
+        return list(self.kit.publisher.published)
 
     def book(self, amount: str = "100.00", **options: Any) -> Booking:
-        """A registered booking of Ann's. Arguments as for ``House.book``."""
-        return self._open.call(lambda: self.house.book(amount, **options))
+        """A registered booking of Ann's. Arguments as for ``PaymentsTestKit.book``."""
+        return self._open.call(lambda: self.kit.book(amount, **options))
 
     def authenticate(self, view: PaymentView, outcome: str) -> None:
         """The customer leaves the bank's 3-D Secure window: ``succeeded`` or ``failed``."""
-        self.house.authenticate(view, outcome)
+        self.kit.authenticate(view, outcome)
 
     def deliver_webhooks(self) -> list[WebhookResult]:
         """Deliver every event that waits, signed, in order."""
-        return self._open.call(self.house.deliver_webhooks)
+        return self._open.call(self.kit.deliver_webhooks)
 
     def settle(self) -> None:
         """Let time pass and do the background work until nothing is due any more; the consumers get what is new."""
-        self._open.call(self.house.settle)
+        self._open.call(self.kit.settle)
         for message in self.messages[self._told :]:
             for consumer in self._consumers:
                 waits = consumer(message)
@@ -83,5 +83,5 @@ class SyncHouse:
     @property
     def _open(self) -> BlockingPortal:
         if self._portal is None:
-            raise RuntimeError("open it first: with SyncHouse() as house: ...")
+            raise RuntimeError("open it first: with SyncPaymentsTestKit() as kit: ...")
         return self._portal

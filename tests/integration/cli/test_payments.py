@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.entrypoints.cli import main
 from booking_payments.runtime.settings import SETTING_NAMES
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +24,12 @@ def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three bookings: one paid, one declined, one not begun."""
     storage = SqlStorage.open(database_url)
-    house = House(storage=storage)
+    kit = PaymentsTestKit(storage=storage)
     for reference, card in (("PAID-1", "pm_card_visa"), ("NO-1", "pm_card_chargeDeclined")):
-        booking = await house.book(reference=reference)
-        await house.payments.process_booking_payment(booking, card)
-        house.clock.advance(timedelta(minutes=1))
-    await house.book(reference="OPEN-1")
+        booking = await kit.book(reference=reference)
+        await kit.payments.process_booking_payment(booking, card)
+        kit.clock.advance(timedelta(minutes=1))
+    await kit.book(reference="OPEN-1")
     await storage.close()
     monkeypatch.setenv("DATABASE_URL", database_url.replace("+psycopg", "").replace("+aiosqlite", ""))
 

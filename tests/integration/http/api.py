@@ -1,4 +1,4 @@
-"""The HTTP API over a house in memory, as tests talk to it. Every answer is held against the OpenAPI document."""
+"""The HTTP API over an in-memory test kit. Every response is checked against the OpenAPI document."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -18,9 +18,9 @@ from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.sandbox.signature import sign
-from booking_payments.testing.house import SECRET, House
+from booking_payments.testing.kit import SECRET, PaymentsTestKit
+from tests.integration.http.openapi_checker import OpenApiChecker
 from tests.integration.http.routes import DOCUMENT
-from tests.integration.http.truth import Truth
 
 JWT_SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 Json = dict[str, Any]
@@ -70,8 +70,8 @@ class Api:
     """A client with the shortcuts of a booking's life."""
 
     client: TestClient[Any]
-    house: House
-    truth: Truth
+    kit: PaymentsTestKit
+    checker: OpenApiChecker
     _references: int = field(default=0)
 
     def send(
@@ -79,7 +79,7 @@ class Api:
     ) -> httpx.Response:
         sent = [*(who or {}).items(), *(headers or {}).items()]
         response = self.client.request(method, path, headers=sent, **more)
-        self.truth.check(method, path, response)
+        self.checker.check(method, path, response)
         return response
 
     def get(self, path: str, who: Mapping[str, str] | None = None, **more: Any) -> httpx.Response:
@@ -131,36 +131,36 @@ class Api:
 
     def deliver(self, body: bytes, signature: str | None = None) -> httpx.Response:
         """One webhook, signed now unless another signature is given."""
-        signed = signature if signature is not None else sign(body, SECRET, self.house.clock.now())
+        signed = signature if signature is not None else sign(body, SECRET, self.kit.clock.now())
         return self.post("/api/webhooks/stripe/", headers={"Stripe-Signature": signed}, content=body)
 
     def deliver_all(self) -> list[Json]:
         answers = []
-        for event_id, endpoint, body in list(due_deliveries(self.house.stripe)):
+        for event_id, endpoint, body in list(due_deliveries(self.kit.stripe)):
             answers.append(self.deliver(body).json())
-            self.house.stripe.delivered(event_id, True, endpoint)
+            self.kit.stripe.delivered(event_id, True, endpoint)
         return answers
 
 
 def services_of(
-    house: House, *, readiness: Readiness | None = None, changes: Mapping[str, str] | None = None
+    kit: PaymentsTestKit, *, readiness: Readiness | None = None, changes: Mapping[str, str] | None = None
 ) -> Services:
-    """The services of a house in memory, with changed settings."""
+    """The services over an in-memory test kit, with changed settings."""
     chosen = settings(**(changes or {}))
 
     async def ready() -> Readiness:
         return readiness or Readiness(database=True, migrations=True)
 
     return Services(
-        payments=house.payments,
-        gateway=house.world.gateway,
-        storage=house.storage,
-        clock=house.clock,
-        ids=house.world.ids,
+        payments=kit.payments,
+        gateway=kit.world.gateway,
+        storage=kit.storage,
+        clock=kit.clock,
+        ids=kit.world.ids,
         settings=chosen,
         ready=ready,
-        sandbox=house.stripe,
-        limits=RateLimits.of(chosen, Counters(), house.world.webhook_names) if chosen.rate_limit_enabled else None,
+        sandbox=kit.stripe,
+        limits=RateLimits.of(chosen, Counters(), kit.world.webhook_names) if chosen.rate_limit_enabled else None,
     )
 
 
@@ -168,20 +168,20 @@ def services_of(
 def open_api(
     *,
     readiness: Readiness | None = None,
-    house: House | None = None,
+    kit: PaymentsTestKit | None = None,
     changes: Mapping[str, str] | None = None,
 ) -> Iterator[Api]:
-    """An app of its own over ``house``, with changed settings."""
-    house = house or House()
-    app = create_app(services_of(house, readiness=readiness, changes=changes))
+    """A separate app over ``kit``, with changed settings."""
+    kit = kit or PaymentsTestKit()
+    app = create_app(services_of(kit, readiness=readiness, changes=changes))
     with TestClient(app, raise_server_exceptions=False) as client:
-        yield Api(client=client, house=house, truth=Truth(DOCUMENT))
+        yield Api(client=client, kit=kit, checker=OpenApiChecker(DOCUMENT))
 
 
-def moved_in(shared: Api, house: House | None = None) -> Api:
-    """The shared app over a fresh house: making an app costs more than most tests."""
-    house = house or House()
+def moved_in(shared: Api, kit: PaymentsTestKit | None = None) -> Api:
+    """The shared app over a new test kit: creating an app costs more than most tests."""
+    kit = kit or PaymentsTestKit()
     state = shared.client.app.state
-    state["services"], state["metrics"] = services_of(house), Metrics()
+    state["services"], state["metrics"] = services_of(kit), Metrics()
     shared.client.cookies.clear()
-    return Api(client=shared.client, house=house, truth=shared.truth)
+    return Api(client=shared.client, kit=kit, checker=shared.checker)

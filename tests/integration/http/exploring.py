@@ -25,7 +25,7 @@ from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.sandbox.signature import sign
-from booking_payments.testing.house import ANN, SECRET, House
+from booking_payments.testing.kit import ANN, SECRET, PaymentsTestKit
 from tests.integration.http.api import bearer, services_of
 
 CARDS: Final = (
@@ -110,8 +110,8 @@ class Furnished:
 class Likely:
     """Stands before the application and makes what comes in more likely to get far."""
 
-    def __init__(self, app: ASGIApp, house: House, there: Furnished) -> None:
-        self._app, self._house = app, house
+    def __init__(self, app: ASGIApp, kit: PaymentsTestKit, there: Furnished) -> None:
+        self._app, self._kit = app, kit
         self._bookings, self._payments, self._owed = cycle(there.bookings), cycle(there.payments), cycle(there.owed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,7 +150,7 @@ class Likely:
         return METHOD.sub(rb"\1" + card + rb"\2", body) if chance % 4 else body
 
     def _sign(self, scope: Scope, body: bytes) -> None:
-        signature = sign(body, SECRET, self._house.clock.now()).encode()
+        signature = sign(body, SECRET, self._kit.clock.now()).encode()
         others = [(name, value) for name, value in scope["headers"] if name != b"stripe-signature"]
         scope["headers"] = [*others, (b"stripe-signature", signature)]
 
@@ -173,10 +173,10 @@ async def _whole(receive: Receive) -> bytes:
 def explore(examples: int, seed: int) -> Exploration:
     """Send what Schemathesis makes of the document: all of its examples and edges, and ``examples`` at random for each
     operation, and as many sequences."""
-    house = House(config=PaymentConfig(max_unpaid_bookings=0, capture_by_customer=True))
+    kit = PaymentsTestKit(config=PaymentConfig(max_unpaid_bookings=0, capture_by_customer=True))
     with start_blocking_portal() as portal:
-        there: Furnished = portal.call(_furnish, house)
-    app: Any = Likely(create_app(services_of(house)), house, there)
+        there: Furnished = portal.call(_furnish, kit)
+    app: Any = Likely(create_app(services_of(kit)), kit, there)
     schema = schemathesis.openapi.from_asgi("/schema/openapi.json", app, config=_config(examples, seed, WHO))
 
     return _all_of(schema)
@@ -214,22 +214,22 @@ def _config(examples: int, seed: int, who: Mapping[str, str]) -> SchemathesisCon
     )
 
 
-async def _furnish(house: House) -> Furnished:
+async def _furnish(kit: PaymentsTestKit) -> Furnished:
     """Bookings in every state. Every other disputed one is canceled, so that its money is owed."""
     there = Furnished()
     for number in range(BOOKINGS):
-        booking = await house.book(reference=f"R-furnished-{number}")
+        booking = await kit.book(reference=f"R-furnished-{number}")
         there.bookings.append(booking.id)
         if number % 4 == 1:
-            await house.payments.process_booking_payment(booking, CARDS[number % len(CARDS)])
+            await kit.payments.process_booking_payment(booking, CARDS[number % len(CARDS)])
         elif number % 4 == 2:
-            await house.payments.start_payment(
+            await kit.payments.start_payment(
                 booking.id, ANN, payment_method_id=CARDS[0], confirm_immediately=True, capture_method=HELD
             )
         if number % 4 in (1, 2):
-            there.payments.append((await house.payments.payment_status(booking.id)).payment.id)
+            there.payments.append((await kit.payments.payment_status(booking.id)).payment.id)
         if number % 8 == 1 and CARDS[number % len(CARDS)] == "pm_card_createDispute":
-            await house.deliver_webhooks()
-            await house.payments.cancel_booking(booking.id, refund=RefundOnCancel.FULL)
+            await kit.deliver_webhooks()
+            await kit.payments.cancel_booking(booking.id, refund=RefundOnCancel.FULL)
             there.owed.append(there.payments[-1])
     return there

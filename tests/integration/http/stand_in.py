@@ -14,7 +14,7 @@ from attrs import define, field
 from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
 from booking_payments.adapters.gateways.stripe.sdk import SdkTransport
 from booking_payments.application.payments import BookingPayments
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 
 Json = dict[str, Any]
 
@@ -36,13 +36,13 @@ class StandIn:
         fitting = [known for known in self.answers if line.startswith(known)]
         return self.answers[max(fitting, key=len)] if fitting else (500, {}, {})
 
-    def house(self) -> House:
-        """A house in memory whose gateway is Stripe's adapter, in front of this server."""
-        house = House()
+    def kit(self) -> PaymentsTestKit:
+        """A test kit whose gateway is Stripe's adapter, connected to this server."""
+        kit = PaymentsTestKit()
         gateway = StripeGateway(self.transport, livemode=False)
-        house.world = attrs.evolve(house.world, gateway=gateway)
-        house.payments = BookingPayments(house.world)
-        return house
+        kit.world = attrs.evolve(kit.world, gateway=gateway)
+        kit.payments = BookingPayments(kit.world)
+        return kit
 
 
 @contextmanager

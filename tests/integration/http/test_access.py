@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.http.auth import PUBLIC_PATHS, Access
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of, services_of
 from tests.integration.http.routes import declared
 
@@ -112,7 +112,7 @@ def test_a_foreign_body_is_read_no_deeper_than_a_missing_ones(api: Api) -> None:
 
 
 def test_a_route_that_declares_nothing_is_refused() -> None:
-    app = create_app(services_of(House()))
+    app = create_app(services_of(PaymentsTestKit()))
     routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
     handlers = [(route.path, handler) for route in routes for handler in route.route_handlers]
     declared = {path: handler.opt["access"] for path, handler in handlers if handler.http_methods != {"OPTIONS"}}
@@ -129,7 +129,7 @@ def test_a_route_that_forgets_to_declare_is_closed_to_everybody(declared: dict[s
     async def forgotten() -> str:
         return "come in"
 
-    app = create_app(services_of(House()))
+    app = create_app(services_of(PaymentsTestKit()))
     app.register(forgotten)
     with TestClient(app) as client:
         for who in WHO.values():

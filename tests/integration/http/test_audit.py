@@ -29,7 +29,7 @@ REQUESTS: dict[str, tuple[str, dict[str, str], Any]] = {
 
 def trail(api: Api) -> Sequence[AuditRecord]:
     """The records, newest first."""
-    return api.client.blocking_portal.call(api.house.payments.audit_trail)
+    return api.client.blocking_portal.call(api.kit.payments.audit_trail)
 
 
 def prepared(api: Api, state: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.instructions import MethodChoice
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, open_api, problem_of
 
 
@@ -114,7 +114,7 @@ DETAILS = {
 def _intent(api: Api, **changes: Any) -> Any:
     """What Stripe has of a payment of such a booking."""
     paid = api.pay(api.book(reference="R-1", **changes)).json()
-    return api.house.stripe.call("GET", f"/v1/payment_intents/{paid['payment_intent_id']}").body
+    return api.kit.stripe.call("GET", f"/v1/payment_intents/{paid['payment_intent_id']}").body
 
 
 def test_a_booking_keeps_what_is_said_about_it(api: Api) -> None:
@@ -169,7 +169,9 @@ def test_the_dashboard_and_the_statement_say_what_was_paid(api: Api) -> None:
 
 
 def test_receipts_are_mailed_where_the_settings_say_so() -> None:
-    with open_api(house=House(config=PaymentConfig(receipt_emails=True, statement_descriptor_suffix="NIGHTS"))) as api:
+    with open_api(
+        kit=PaymentsTestKit(config=PaymentConfig(receipt_emails=True, statement_descriptor_suffix="NIGHTS"))
+    ) as api:
         intent = _intent(api, customer_email="ann@example.com")
 
     assert (intent["receipt_email"], intent["statement_descriptor_suffix"]) == ("ann@example.com", "NIGHTS")
@@ -197,7 +199,7 @@ def test_bookings_are_listed_newest_first_page_by_page(api: Api) -> None:
     ids = []
     for _ in range(3):
         ids.append(api.book())
-        api.house.clock.advance(timedelta(seconds=1))
+        api.kit.clock.advance(timedelta(seconds=1))
 
     first = _listed(api, limit=2)
     rest = _listed(api, limit=2, cursor=first["next_cursor"])
@@ -244,7 +246,7 @@ def test_a_booking_says_which_payment_methods_are_taken_for_it(api: Api, chosen:
     booking_id = api.book(payment_methods=chosen)
 
     payment = api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={}).json()
-    intent = api.house.stripe.call("GET", f"/v1/payment_intents/{payment['payment_intent_id']}").body
+    intent = api.kit.stripe.call("GET", f"/v1/payment_intents/{payment['payment_intent_id']}").body
 
     assert intent["payment_method_types"] == types
     assert api.get(f"/api/bookings/{booking_id}/", ANN).json()["payment_methods"] == chosen
@@ -260,7 +262,7 @@ def test_a_choice_of_methods_that_is_none_is_400(api: Api, chosen: Any) -> None:
 
 
 def test_a_booking_adds_no_method_that_is_not_taken() -> None:
-    with open_api(house=House(config=PaymentConfig(methods=MethodChoice(allowed=("card",))))) as api:
+    with open_api(kit=PaymentsTestKit(config=PaymentConfig(methods=MethodChoice(allowed=("card",))))) as api:
         new = api.new_booking(payment_methods={"allowed": ["klarna"]})
         problem = problem_of(api.post("/api/bookings/", BOOKING_APP, json=new))
 
@@ -271,7 +273,7 @@ def test_without_cards_a_statement_has_no_suffix(api: Api) -> None:
     booking_id = api.book(payment_methods={"excluded": ["card"]}, statement_descriptor_suffix="Gala")
     payment = api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={}).json()
 
-    intent = api.house.stripe.call("GET", f"/v1/payment_intents/{payment['payment_intent_id']}").body
+    intent = api.kit.stripe.call("GET", f"/v1/payment_intents/{payment['payment_intent_id']}").body
     assert intent["statement_descriptor_suffix"] is None
 
 
@@ -325,7 +327,7 @@ def test_the_capture_method_comes_back_and_belongs_to_the_content(api: Api) -> N
 
 @pytest.mark.parametrize(("registered", "asked"), [("automatic", "manual"), ("manual", "automatic")])
 def test_a_customer_does_not_choose_the_capture_method(registered: str, asked: str) -> None:
-    with open_api(house=House(config=PaymentConfig())) as api:
+    with open_api(kit=PaymentsTestKit(config=PaymentConfig())) as api:
         booking_id = api.book(capture_method=registered)
         refused = api.pay(booking_id, capture_method=asked)
         paid = api.pay(booking_id, capture_method=registered)

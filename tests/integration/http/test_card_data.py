@@ -102,7 +102,7 @@ def requests(text: str, booking_id: str) -> list[tuple[str, dict[str, str], dict
 
 
 def everything_kept(api: Api) -> str:
-    return repr(api.house.storage._tables)  # type: ignore[attr-defined] # all that was stored, not what is shown
+    return repr(api.kit.storage._tables)  # type: ignore[attr-defined] # all that was stored, not what is shown
 
 
 def plain(text: str) -> str:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from booking_payments.entrypoints.http.app import create_app
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, open_api, problem_of, services_of
 
 SHOP = "https://shop.example"
@@ -72,7 +72,7 @@ def test_without_origins_a_browser_gets_no_permission() -> None:
 
 async def strict(peer: str, scheme: str, forwarded: str | None, **settings: str) -> str | None:
     """The header that tells browsers to use TLS only, as ``peer`` gets it."""
-    app: Any = create_app(services_of(House(), changes={"HSTS_MAX_AGE_S": "31536000", **settings}))
+    app: Any = create_app(services_of(PaymentsTestKit(), changes={"HSTS_MAX_AGE_S": "31536000", **settings}))
     transport = httpx.ASGITransport(app=app, client=(peer, 1))
     async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://service") as client:
         answer = await client.get("/health/live", headers={"X-Forwarded-Proto": forwarded} if forwarded else {})

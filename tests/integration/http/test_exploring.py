@@ -45,7 +45,7 @@ def test_it_gets_further_than_to_the_door(explored: Exploration) -> None:
 
     assert operations - reached == {
         "POST /_sandbox/payment_intents/{intent_id}/authenticate",
-        "POST /api/bookings/{booking_id}/payment/record",  # the gateway `manual` is not among those of this house
+        "POST /api/bookings/{booking_id}/payment/record",  # the gateway `manual` is not enabled here
     }
     assert BEYOND_THE_DOCUMENT.keys() <= operations
 

@@ -11,19 +11,19 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.webhooks import WebhookReader
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing import certificate_webhooks as certificates
-from booking_payments.testing.house import SECRET, House
+from booking_payments.testing.kit import SECRET, PaymentsTestKit
 from tests.certificate_gateway import CertificateGateway
 from tests.integration.http.api import ANN, Api, Json, open_api, problem_of
 
 BODY = b'{"id": "evt_1", "type": "customer.created"}'
 
 
-def house_with(reader: WebhookReader, *names: str) -> House:
-    """A house whose gateway sends webhooks that ``reader`` reads, under ``names``."""
-    house = House()
-    house.world = evolve(house.world, webhooks=reader, webhook_names=names)
-    house.payments = BookingPayments(house.world)
-    return house
+def kit_with(reader: WebhookReader, *names: str) -> PaymentsTestKit:
+    """A test kit whose gateway sends webhooks that ``reader`` reads, under ``names``."""
+    kit = PaymentsTestKit()
+    kit.world = evolve(kit.world, webhooks=reader, webhook_names=names)
+    kit.payments = BookingPayments(kit.world)
+    return kit
 
 
 @frozen
@@ -38,14 +38,14 @@ class Paypal:
         booking_id = self.api.book()
         payment: Json = self.api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={}).json()
         intent_id = payment["payment_intent_id"]
-        self.api.house.stripe.confirm_as_customer(intent_id, payment["client_secret"], "pm_card_visa")
+        self.api.kit.stripe.confirm_as_customer(intent_id, payment["client_secret"], "pm_card_visa")
         return booking_id, intent_id
 
 
 @pytest.fixture
 def paypal() -> Iterator[Paypal]:
     gateway = CertificateGateway()
-    with open_api(house=house_with(gateway.reader, "paypal")) as api:
+    with open_api(kit=kit_with(gateway.reader, "paypal")) as api:
         yield Paypal(api, gateway)
 
 
@@ -53,7 +53,7 @@ def paypal() -> Iterator[Paypal]:
 def test_a_webhook_with_five_headers_moves_the_payment(paypal: Paypal, slash: str) -> None:
     booking_id, intent_id = paypal.paid_in_the_browser()
     body = paypal.gateway.event("WH-EVENT-1", intent_id)
-    headers = paypal.gateway.sign(body, paypal.api.house.clock.now())
+    headers = paypal.gateway.sign(body, paypal.api.kit.clock.now())
 
     response = paypal.api.post(f"/api/webhooks/paypal{slash}", headers=headers, content=body)
 
@@ -65,7 +65,7 @@ def test_a_webhook_with_five_headers_moves_the_payment(paypal: Paypal, slash: st
 def test_the_same_event_again_changes_nothing(paypal: Paypal) -> None:
     _, intent_id = paypal.paid_in_the_browser()
     body = paypal.gateway.event("WH-EVENT-1", intent_id)
-    headers = paypal.gateway.sign(body, paypal.api.house.clock.now())
+    headers = paypal.gateway.sign(body, paypal.api.kit.clock.now())
 
     outcomes = [
         paypal.api.post("/api/webhooks/paypal/", headers=headers, content=body).json()["outcome"] for _ in range(2)
@@ -78,7 +78,7 @@ def test_the_same_event_again_changes_nothing(paypal: Paypal) -> None:
 def test_without_one_of_the_five_headers_it_is_400(paypal: Paypal, left_out: str) -> None:
     booking_id, intent_id = paypal.paid_in_the_browser()
     body = paypal.gateway.event("WH-EVENT-1", intent_id)
-    signed = paypal.gateway.sign(body, paypal.api.house.clock.now())
+    signed = paypal.gateway.sign(body, paypal.api.kit.clock.now())
     headers = {name: value for name, value in signed.items() if name != left_out}
 
     response = paypal.api.post("/api/webhooks/paypal/", headers=headers, content=body)
@@ -90,7 +90,7 @@ def test_without_one_of_the_five_headers_it_is_400(paypal: Paypal, left_out: str
 def test_a_signature_that_cannot_be_checked_now_is_400_so_that_it_comes_again(paypal: Paypal) -> None:
     booking_id, intent_id = paypal.paid_in_the_browser()
     body = paypal.gateway.event("WH-EVENT-1", intent_id)
-    headers = paypal.gateway.sign(body, paypal.api.house.clock.now())
+    headers = paypal.gateway.sign(body, paypal.api.kit.clock.now())
     paypal.gateway.reachable = False
 
     with capture_logs() as lines:
@@ -109,7 +109,7 @@ def test_a_signature_that_cannot_be_checked_now_is_400_so_that_it_comes_again(pa
 @pytest.mark.parametrize("name", ["stripe", "paypal2", "PayPal", "fake", "a b", "\u00e4", "x" * 300])
 def test_another_gateway_is_not_found_and_nothing_is_checked(paypal: Paypal, name: str) -> None:
     body = paypal.gateway.event("WH-EVENT-1")
-    headers = paypal.gateway.sign(body, paypal.api.house.clock.now())
+    headers = paypal.gateway.sign(body, paypal.api.kit.clock.now())
 
     response = paypal.api.post(f"/api/webhooks/{name}/", headers=headers, content=body)
 
@@ -124,7 +124,7 @@ def test_there_is_nothing_above_or_below_a_gateway(api: Api, path: str) -> None:
 
 @pytest.mark.parametrize("name", ["stripe", "fake"])
 def test_the_fake_gateway_takes_its_events_under_its_own_name_and_under_stripes(api: Api, name: str) -> None:
-    headers = {"Stripe-Signature": sign(BODY, SECRET, api.house.clock.now())}
+    headers = {"Stripe-Signature": sign(BODY, SECRET, api.kit.clock.now())}
 
     assert api.post(f"/api/webhooks/{name}/", headers=headers, content=BODY).status_code == 200
 
@@ -132,7 +132,7 @@ def test_the_fake_gateway_takes_its_events_under_its_own_name_and_under_stripes(
 @pytest.mark.parametrize("names", [(), ("bank_transfer",)], ids=["no names", "a name"])
 @pytest.mark.parametrize("path", ["/api/webhooks/bank_transfer/", "/api/webhooks/stripe/"])
 def test_a_gateway_without_webhooks_takes_none(names: tuple[str, ...], path: str) -> None:
-    with open_api(house=house_with(BankTransferEvents(), *names)) as api:
+    with open_api(kit=kit_with(BankTransferEvents(), *names)) as api:
         response = api.post(path, content=BODY)
 
     assert (response.status_code, problem_of(response)["code"]) == (404, "not_found")
@@ -149,7 +149,7 @@ def test_health_is_no_gateway(api: Api) -> None:
 
 def test_webhooks_of_a_gateway_that_is_here_are_never_turned_away() -> None:
     limits = {"RATE_LIMIT_ENABLED": "true", "RATE_LIMIT_ADDRESS": "2/minute"}
-    with open_api(house=house_with(CertificateGateway().reader, "paypal"), changes=limits) as api:
+    with open_api(kit=kit_with(CertificateGateway().reader, "paypal"), changes=limits) as api:
         statuses = {api.post("/api/webhooks/paypal/", content=BODY).status_code for _ in range(5)}
 
     assert statuses == {400}
@@ -157,7 +157,7 @@ def test_webhooks_of_a_gateway_that_is_here_are_never_turned_away() -> None:
 
 def test_webhooks_of_a_gateway_that_is_not_here_are_counted() -> None:
     limits = {"RATE_LIMIT_ENABLED": "true", "RATE_LIMIT_ADDRESS": "2/minute"}
-    with open_api(house=house_with(CertificateGateway().reader, "paypal"), changes=limits) as api:
+    with open_api(kit=kit_with(CertificateGateway().reader, "paypal"), changes=limits) as api:
         statuses = [api.post("/api/webhooks/stripe/", content=BODY).status_code for _ in range(3)]
 
     assert statuses == [404, 404, 429]

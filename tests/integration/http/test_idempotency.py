@@ -9,7 +9,7 @@ import pytest
 
 from booking_payments.entrypoints.http import idempotency
 from booking_payments.entrypoints.http.auth import Principal
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.ports.idempotency import ANSWER_LIFETIME
 from booking_payments.ports.payments import Watch
 from booking_payments.presentation.models import RefundPayment
@@ -173,7 +173,7 @@ def test_a_register_is_done_once(api: Api) -> None:
 def test_after_72_hours_the_key_is_new(api: Api) -> None:
     booking_id = api.paid()
     refund(api, booking_id)
-    api.house.clock.advance(ANSWER_LIFETIME)
+    api.kit.clock.advance(ANSWER_LIFETIME)
 
     assert "idempotent-replayed" not in refund(api, booking_id).headers
 
@@ -208,7 +208,7 @@ def test_a_good_key_is_taken(key: str) -> None:
 
 
 def test_two_keys_are_400() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         idempotency.key_of([KEY, OTHER_KEY])
 
 
@@ -239,11 +239,11 @@ def leave_a_mark(api: Api, path: str) -> None:
     """What a process leaves behind that died in the middle of the work."""
     principal = Principal(subject="ann", issuer=None, scopes=frozenset())
     asked = idempotency.asked(KEY, principal, "POST", path, RefundPayment())
-    mark = asked.mark("req_dead", api.house.clock.now())
+    mark = asked.mark("req_dead", api.kit.clock.now())
 
     async def store() -> None:
-        until = api.house.clock.now() + timedelta(seconds=60)
-        await api.house.storage.transact(lambda uow: uow.answers.put(attrs.evolve(mark, locked_until=until)))
+        until = api.kit.clock.now() + timedelta(seconds=60)
+        await api.kit.storage.transact(lambda uow: uow.answers.put(attrs.evolve(mark, locked_until=until)))
 
     with api.client.portal() as portal:
         portal.call(store)
@@ -253,17 +253,17 @@ def test_a_crashed_request_is_taken_over_when_its_lease_is_over(api: Api) -> Non
     booking_id = api.paid()
     path = f"/api/bookings/{booking_id}/payment/refund/"
     leave_a_mark(api, path)
-    api.house.clock.advance(timedelta(seconds=61))
+    api.kit.clock.advance(timedelta(seconds=61))
 
     assert api.post(path, ANN, headers=with_key(), json={}).status_code == 200
 
 
 def test_a_partial_refund_whose_answer_was_lost_is_not_made_twice(api: Api) -> None:
     booking_id = api.paid()
-    api.house.stripe.faults.script("POST /v1/refunds", Fault.TIMEOUT_AFTER.value)
-    api.house.stripe.faults.script("POST /v1/refunds", Fault.TIMEOUT_BEFORE.value, times=2)
+    api.kit.stripe.faults.script("POST /v1/refunds", Fault.TIMEOUT_AFTER.value)
+    api.kit.stripe.faults.script("POST /v1/refunds", Fault.TIMEOUT_BEFORE.value, times=2)
     lost = refund(api, booking_id)
-    api.house.clock.advance(timedelta(hours=2))
+    api.kit.clock.advance(timedelta(hours=2))
 
     again = refund(api, booking_id)
 
@@ -285,9 +285,9 @@ def test_a_request_id_that_a_client_repeats_does_not_join_two_refunds(api: Api) 
 
 def test_the_answer_of_a_retry_after_503_is_stored(api: Api) -> None:
     booking_id = api.paid()
-    api.house.stripe.faults.script("POST /v1/refunds", Fault.TIMEOUT_BEFORE.value, times=3)
+    api.kit.stripe.faults.script("POST /v1/refunds", Fault.TIMEOUT_BEFORE.value, times=3)
     refund(api, booking_id)
-    api.house.clock.advance(timedelta(hours=2))
+    api.kit.clock.advance(timedelta(hours=2))
     refund(api, booking_id)
 
     assert refund(api, booking_id).headers["idempotent-replayed"] == "true"
@@ -297,12 +297,12 @@ def test_a_conflict_on_the_way_does_not_make_the_key_forget_its_first_run(api: A
     booking_id = api.book()
     path = f"/api/bookings/{booking_id}/payment/intent/"
     card = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
-    api.house.stripe.faults.script("POST /v1/payment_intents", Fault.TIMEOUT_AFTER.value, times=3)
+    api.kit.stripe.faults.script("POST /v1/payment_intents", Fault.TIMEOUT_AFTER.value, times=3)
     lost = api.post(path, ANN, headers=with_key(), json=card)
     somebody_elses_lease(api, booking_id)
 
     conflict = api.post(path, ANN, headers=with_key(), json=card)
-    api.house.clock.advance(timedelta(minutes=2))
+    api.kit.clock.advance(timedelta(minutes=2))
     found = api.post(path, ANN, headers=with_key(), json=card)
 
     assert (lost.status_code, conflict.status_code, found.status_code) == (503, 409, 200)
@@ -312,10 +312,10 @@ def test_a_conflict_on_the_way_does_not_make_the_key_forget_its_first_run(api: A
 def somebody_elses_lease(api: Api, booking_id: str) -> None:
     """Another process works on the payment for a minute."""
     payment_id = api.status(booking_id)["payment_id"]
-    until = api.house.clock.now() + timedelta(minutes=1)
+    until = api.kit.clock.now() + timedelta(minutes=1)
 
     async def take() -> None:
-        await api.house.storage.transact(
+        await api.kit.storage.transact(
             lambda uow: uow.payments.set_watch(payment_id, Watch(lease_until=until, holder="another"))
         )
 

@@ -24,16 +24,16 @@ from booking_payments.domain.errors import (
 )
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.idempotency import FORGOTTEN, Work, asked, key_of, once
-from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply, reply_to
+from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, EncodedResponse, RequestRefused, response_to
 from booking_payments.ports.idempotency import ANSWER_LIFETIME
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.presentation.models import CancelBooking
 from booking_payments.runtime.services import Services
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, open_api, problem_of, services_of
 
 ASKED = KeyedRequest(caller="ann", route="POST /x", key="a-key-of-some-length", fingerprint="f")
-DONE = Reply(status=200, body=b'{"done":1}', media_type="application/json")
+DONE = EncodedResponse(status=200, body=b'{"done":1}', media_type="application/json")
 LEASE = timedelta(seconds=60)
 
 
@@ -42,17 +42,17 @@ def asking(cause: str) -> Caller:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def kit() -> PaymentsTestKit:
+    return PaymentsTestKit()
 
 
 @pytest.fixture
-def services(house: House) -> Services:
-    return services_of(house)
+def services(kit: PaymentsTestKit) -> Services:
+    return services_of(kit)
 
 
-def replying(reply: Reply, seen: list[tuple[str, bool]] | None = None) -> Work:
-    async def work(caller: Caller) -> Reply:
+def replying(reply: EncodedResponse, seen: list[tuple[str, bool]] | None = None) -> Work:
+    async def work(caller: Caller) -> EncodedResponse:
         if seen is not None:
             seen.append((caller.cause.partition(" ")[0], caller.resumed))
         return reply
@@ -60,7 +60,7 @@ def replying(reply: Reply, seen: list[tuple[str, bool]] | None = None) -> Work:
     return work
 
 
-async def another(services: Services) -> Reply:
+async def another(services: Services) -> EncodedResponse:
     """What another request with the same key is told meanwhile."""
     return await once(services, ASKED, asking("cause-2"), replying(DONE))
 
@@ -79,17 +79,17 @@ async def test_the_next_run_gets_the_stored_answer_and_does_not_work(services: S
     await once(services, ASKED, asking("cause-1"), replying(DONE))
     seen: list[tuple[str, bool]] = []
 
-    again = await once(services, ASKED, asking("cause-2"), replying(Reply(status=201, body=b""), seen))
+    again = await once(services, ASKED, asking("cause-2"), replying(EncodedResponse(status=201, body=b""), seen))
 
     assert (again.status, again.body, again.media_type, seen) == (200, DONE.body, "application/json", [])
     assert again.headers == {"Idempotent-Replayed": "true"}
 
 
 async def test_while_one_works_another_is_told_to_come_again(services: Services) -> None:
-    told: list[Refused] = []
+    told: list[RequestRefused] = []
 
-    async def work(caller: Caller) -> Reply:
-        with pytest.raises(Refused) as refused:
+    async def work(caller: Caller) -> EncodedResponse:
+        with pytest.raises(RequestRefused) as refused:
             await another(services)
         told.append(refused.value)
         return DONE
@@ -97,52 +97,56 @@ async def test_while_one_works_another_is_told_to_come_again(services: Services)
     assert await once(services, ASKED, asking("cause-1"), work) == DONE
     assert (told[0].problem.status, told[0].problem.code) == (409, "idempotency_key_in_use")
     assert told[0].problem.retryable is True
-    assert told[0].reply.headers["Retry-After"] == str(RETRY_AFTER_S)
+    assert told[0].response.headers["Retry-After"] == str(RETRY_AFTER_S)
 
 
 @pytest.mark.parametrize(
     ("after", "works"), [(timedelta(0), False), (LEASE - timedelta(microseconds=1), False), (LEASE, True)]
 )
 async def test_a_run_that_died_is_taken_over_when_its_lease_ends(
-    house: House, services: Services, after: timedelta, works: bool
+    kit: PaymentsTestKit, services: Services, after: timedelta, works: bool
 ) -> None:
     seen: list[tuple[str, bool]] = []
 
-    async def first(caller: Caller) -> Reply:
-        house.clock.advance(after)  # the first run still hangs here when the second comes
+    async def first(caller: Caller) -> EncodedResponse:
+        kit.clock.advance(after)  # the first run still hangs here when the second comes
         try:
             await once(services, ASKED, asking("cause-2"), replying(DONE, seen))
-        except Refused as refused:
+        except RequestRefused as refused:
             assert refused.problem.status == 409  # noqa: PT017 - both ends are looked at below
-        return Reply(status=422, body=b"too late")
+        return EncodedResponse(status=422, body=b"too late")
 
     await once(services, ASKED, asking("cause-1"), first)
 
     assert seen == ([("cause-1", True)] if works else [])
 
 
-async def test_the_answer_of_who_took_over_counts(house: House, services: Services) -> None:
-    async def first(caller: Caller) -> Reply:
-        house.clock.advance(LEASE)
+async def test_the_answer_of_who_took_over_counts(kit: PaymentsTestKit, services: Services) -> None:
+    async def first(caller: Caller) -> EncodedResponse:
+        kit.clock.advance(LEASE)
         await once(services, ASKED, asking("cause-2"), replying(DONE))
-        return Reply(status=422, body=b"too late")
+        return EncodedResponse(status=422, body=b"too late")
 
     await once(services, ASKED, asking("cause-1"), first)
 
-    assert (await once(services, ASKED, asking("cause-3"), replying(Reply(status=500, body=b"")))).body == DONE.body
+    assert (
+        await once(services, ASKED, asking("cause-3"), replying(EncodedResponse(status=500, body=b"")))
+    ).body == DONE.body
 
 
-async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(house: House, services: Services) -> None:
+async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(
+    kit: PaymentsTestKit, services: Services
+) -> None:
     began, first_is_through = anyio.Event(), anyio.Event()
 
-    async def slow(caller: Caller) -> Reply:
+    async def slow(caller: Caller) -> EncodedResponse:
         await began.wait()
-        return Reply(status=422, body=b"too late")
+        return EncodedResponse(status=422, body=b"too late")
 
-    async def second(caller: Caller) -> Reply:
+    async def second(caller: Caller) -> EncodedResponse:
         began.set()
         await first_is_through.wait()
-        with pytest.raises(Refused):  # the mark is still this run's
+        with pytest.raises(RequestRefused):  # the mark is still this run's
             await another(services)
         return DONE
 
@@ -154,16 +158,16 @@ async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(hou
 
         tasks.start_soon(run_first)
         await anyio.wait_all_tasks_blocked()
-        house.clock.advance(LEASE)
+        kit.clock.advance(LEASE)
         assert await once(services, ASKED, asking("cause-2"), second) == DONE
 
-    replayed = await once(services, ASKED, asking("cause-3"), replying(Reply(status=500, body=b"")))
+    replayed = await once(services, ASKED, asking("cause-3"), replying(EncodedResponse(status=500, body=b"")))
     assert (replayed.status, replayed.body) == (200, DONE.body)
 
 
-async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(house: House, services: Services) -> None:
-    async def work(caller: Caller) -> Reply:
-        await house.payments.forget_answers(house.clock.now() + ANSWER_LIFETIME)
+async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(kit: PaymentsTestKit, services: Services) -> None:
+    async def work(caller: Caller) -> EncodedResponse:
+        await kit.payments.forget_answers(kit.clock.now() + ANSWER_LIFETIME)
         return DONE
 
     assert await once(services, ASKED, asking("cause-1"), work) == DONE
@@ -171,7 +175,7 @@ async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(house: House
 
 @pytest.mark.parametrize("status", [500, 501, 502, 503])
 async def test_after_a_failure_of_ours_the_next_run_goes_on_at_once(services: Services, status: int) -> None:
-    await once(services, ASKED, asking("cause-1"), replying(Reply(status=status, body=b"")))
+    await once(services, ASKED, asking("cause-1"), replying(EncodedResponse(status=status, body=b"")))
     seen: list[tuple[str, bool]] = []
 
     assert await once(services, ASKED, asking("cause-2"), replying(DONE, seen)) == DONE
@@ -179,7 +183,7 @@ async def test_after_a_failure_of_ours_the_next_run_goes_on_at_once(services: Se
 
 
 async def test_after_an_exception_the_next_run_goes_on_at_once(services: Services) -> None:
-    async def broken(caller: Caller) -> Reply:
+    async def broken(caller: Caller) -> EncodedResponse:
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -193,7 +197,7 @@ async def test_after_an_exception_the_next_run_goes_on_at_once(services: Service
 
 @pytest.mark.parametrize("status", [400, 401, 403, 409, 429])
 async def test_where_nothing_was_done_the_key_is_free_again(services: Services, status: int) -> None:
-    await once(services, ASKED, asking("cause-1"), replying(Reply(status=status, body=b"")))
+    await once(services, ASKED, asking("cause-1"), replying(EncodedResponse(status=status, body=b"")))
     seen: list[tuple[str, bool]] = []
 
     await once(services, ASKED, asking("cause-2"), replying(DONE, seen))
@@ -201,37 +205,37 @@ async def test_where_nothing_was_done_the_key_is_free_again(services: Services, 
     assert seen == [("cause-2", False)]
 
 
-async def test_a_key_lives_for_72_hours_to_the_microsecond(house: House, services: Services) -> None:
+async def test_a_key_lives_for_72_hours_to_the_microsecond(kit: PaymentsTestKit, services: Services) -> None:
     await once(services, ASKED, asking("cause-1"), replying(DONE))
     seen: list[tuple[str, bool]] = []
 
-    house.clock.advance(ANSWER_LIFETIME - timedelta(microseconds=1))
+    kit.clock.advance(ANSWER_LIFETIME - timedelta(microseconds=1))
     await once(services, ASKED, asking("cause-2"), replying(DONE, seen))
     assert seen == []
 
-    house.clock.advance(timedelta(microseconds=1))
+    kit.clock.advance(timedelta(microseconds=1))
     await once(services, ASKED, asking("cause-3"), replying(DONE, seen))
     assert seen == [("cause-3", False)]
 
 
-async def test_a_run_knows_until_when_it_may_begin_anything(house: House, services: Services) -> None:
+async def test_a_run_knows_until_when_it_may_begin_anything(kit: PaymentsTestKit, services: Services) -> None:
     known: list[datetime | None] = []
 
-    async def work(caller: Caller) -> Reply:
+    async def work(caller: Caller) -> EncodedResponse:
         known.append(caller.until)
         return DONE
 
     await once(services, ASKED, asking("cause-1"), work)
 
-    assert known == [house.clock.now() + LEASE]
+    assert known == [kit.clock.now() + LEASE]
 
 
 @pytest.mark.parametrize("error", [StorageConflict, CommitLost])
 async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
-    house: House, services: Services, error: type[Exception]
+    kit: PaymentsTestKit, services: Services, error: type[Exception]
 ) -> None:
-    async def work(caller: Caller) -> Reply:
-        house.storage.transact = fail  # type: ignore[method-assign,assignment]
+    async def work(caller: Caller) -> EncodedResponse:
+        kit.storage.transact = fail  # type: ignore[method-assign,assignment]
         return DONE
 
     async def fail(*_: object) -> None:
@@ -263,7 +267,7 @@ async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
     ids=lambda error: type(error).__name__,
 )
 def test_http_and_library_keep_the_same_errors(error: Exception) -> None:
-    status = reply_to(error).status
+    status = response_to(error).status
     by_status = Fate.FORGOTTEN if status in FORGOTTEN else Fate.LAPSED if status >= 500 else Fate.KEPT
 
     assert fate_of(error) is by_status
@@ -302,7 +306,7 @@ def test_a_key_is_read(header: str, key: str) -> None:
 
 @pytest.mark.parametrize("header", ["", '""', "short", '"unclosed key of length', "x" * 256, "t\u00e4b of some length"])
 def test_anything_else_is_no_key(header: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         key_of([header])
 
     assert refused.value.problem.code == "idempotency_key_invalid"
@@ -326,13 +330,13 @@ def test_without_the_header_there_is_no_key() -> None:
 def test_a_key_that_can_not_be_marked_is_503_and_nothing_is_done(error: Exception, code: str) -> None:
     with open_api() as api:
         booking_id = api.book()
-        transact, calls = api.house.storage.transact, len(api.house.stripe.calls)
+        transact, calls = api.kit.storage.transact, len(api.kit.stripe.calls)
 
         async def fail(*_: object) -> None:
-            api.house.storage.transact = transact  # type: ignore[method-assign]
+            api.kit.storage.transact = transact  # type: ignore[method-assign]
             raise error
 
-        api.house.storage.transact = fail  # type: ignore[method-assign,assignment]
+        api.kit.storage.transact = fail  # type: ignore[method-assign,assignment]
         response = api.post(
             f"/api/bookings/{booking_id}/payment/intent/",
             ANN,
@@ -342,4 +346,4 @@ def test_a_key_that_can_not_be_marked_is_503_and_nothing_is_done(error: Exceptio
 
         assert (response.status_code, problem_of(response)["code"]) == (503, code)
         assert int(response.headers["retry-after"]) > 0
-        assert len(api.house.stripe.calls) == calls
+        assert len(api.kit.stripe.calls) == calls

@@ -11,7 +11,7 @@ from booking_payments.application.world import PaymentConfig
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.http.limits import UNCOUNTED, address_of
 from booking_payments.runtime.rate_limits import RateLimits
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import (
     ANN,
     BOB,
@@ -169,7 +169,7 @@ def test_a_request_turned_away_does_nothing_and_leaves_its_key_free() -> None:
             f"/api/bookings/{second}/payment/intent/", ANN, headers={"Idempotency-Key": "k" * 16}, json={}
         )
         state = api.client.app.state
-        state["services"] = services_of(api.house)
+        state["services"] = services_of(api.kit)
         done = api.post(f"/api/bookings/{second}/payment/intent/", ANN, headers={"Idempotency-Key": "k" * 16}, json={})
 
     assert (refused.status_code, done.status_code) == (429, 200)
@@ -180,7 +180,7 @@ def test_a_request_turned_away_does_nothing_and_leaves_its_key_free() -> None:
 
 
 def test_a_customer_may_keep_so_many_unpaid_holds_and_no_more() -> None:
-    with open_api(house=House(config=PaymentConfig(max_unpaid_bookings=2))) as api:
+    with open_api(kit=PaymentsTestKit(config=PaymentConfig(max_unpaid_bookings=2))) as api:
         answers = [api.post("/api/bookings/", BOOKING_APP, json=api.new_booking()) for _ in range(3)]
         of_bob = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(customer_id="bob"))
 
@@ -226,7 +226,7 @@ def test_whoever_has_a_token_gets_in_however_much_is_guessed_at_the_same_address
 
 def app_behind(*proxies: str, rate: str = "2/minute") -> Any:
     trusted = ",".join(proxies)
-    return create_app(services_of(House(), changes=limited(RATE_LIMIT_ADDRESS=rate, TRUSTED_PROXIES=trusted)))
+    return create_app(services_of(PaymentsTestKit(), changes=limited(RATE_LIMIT_ADDRESS=rate, TRUSTED_PROXIES=trusted)))
 
 
 async def statuses(app: Any, peer: str, *forwarded: str) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, OPERATOR, Api, Json, moved_in, problem_of
 
 THREE_D_SECURE: Final = "authenticationRequired"
@@ -25,7 +25,7 @@ Step = tuple[str, Json]
 def method(api: Api, name: str) -> str:
     """A new payment method that behaves like the test card of this name."""
     params = {"type": "card", "card": {"token": f"tok_{name}"}}
-    answer = api.house.stripe.call("POST", "/v1/payment_methods", params)
+    answer = api.kit.stripe.call("POST", "/v1/payment_methods", params)
     assert answer.ok, answer.body
     return str(answer.body["id"])
 
@@ -35,7 +35,7 @@ def ask(api: Api, booking_id: str, step: str, **body: Any) -> Any:
 
 
 def in_browser(api: Api, payment: Json, card: str) -> None:
-    api.house.stripe.confirm_as_customer(payment["payment_intent_id"], payment["client_secret"], card)
+    api.kit.stripe.confirm_as_customer(payment["payment_intent_id"], payment["client_secret"], card)
 
 
 def authenticate(api: Api, payment: Json, outcome: str) -> None:
@@ -45,13 +45,13 @@ def authenticate(api: Api, payment: Json, outcome: str) -> None:
 
 
 def intents(api: Api) -> list[Json]:
-    found: list[Json] = api.house.stripe.call("GET", "/v1/payment_intents", {"limit": 100}).body["data"]
+    found: list[Json] = api.kit.stripe.call("GET", "/v1/payment_intents", {"limit": 100}).body["data"]
     return found
 
 
 def charges(api: Api) -> int:
     """How many charges succeeded, of all intents."""
-    return sum(api.house.stripe.successful_charges(each["id"]) for each in intents(api))
+    return sum(api.kit.stripe.successful_charges(each["id"]) for each in intents(api))
 
 
 def facts(api: Api, booking_id: str, *types: str) -> list[tuple[str, Json]]:
@@ -109,7 +109,7 @@ def facts(api: Api, booking_id: str, *types: str) -> list[tuple[str, Json]]:
 def test_a_confirmation_charges_the_method_that_was_named_last(
     api: Api, steps: Sequence[Step], brand: str, refused: Sequence[str]
 ) -> None:
-    api = moved_in(api, House(refused_in_action=refused))
+    api = moved_in(api, PaymentsTestKit(refused_in_action=refused))
     booking_id = api.book()
     for step, body in steps:
         ask(api, booking_id, step, **body)
@@ -122,11 +122,11 @@ def test_a_confirmation_charges_the_method_that_was_named_last(
 def test_a_method_that_the_bank_forbids_is_not_attached_again(api: Api) -> None:
     booking_id, lost = api.book(), method(api, LOST)
     first = problem_of(api.pay(booking_id, lost))
-    calls = len(api.house.stripe.calls)
+    calls = len(api.kit.stripe.calls)
 
     again = problem_of(ask(api, booking_id, "intent", payment_method_id=lost))
 
-    assert (again["status"], again["code"], len(api.house.stripe.calls)) == (402, first["code"], calls)
+    assert (again["status"], again["code"], len(api.kit.stripe.calls)) == (402, first["code"], calls)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ ANOTHER: Final = [
 def test_another_method_is_charged_while_the_customer_is_to_act(
     api: Api, step: str, body: Json, refused: Sequence[str]
 ) -> None:
-    api = moved_in(api, House(refused_in_action=refused))
+    api = moved_in(api, PaymentsTestKit(refused_in_action=refused))
     booking_id = api.book()
     first = api.pay(booking_id, method(api, THREE_D_SECURE)).json()
 
@@ -245,7 +245,7 @@ def test_another_method_is_charged_while_the_customer_is_to_act(
 
 @pytest.mark.parametrize("refused", REFUSING)
 def test_a_declined_second_method_leaves_the_payment_open(api: Api, refused: Sequence[str]) -> None:
-    api = moved_in(api, House(refused_in_action=refused))
+    api = moved_in(api, PaymentsTestKit(refused_in_action=refused))
     booking_id = api.book()
     api.pay(booking_id, method(api, THREE_D_SECURE))
 
@@ -343,7 +343,7 @@ def test_an_older_event_does_not_bring_back_what_is_done(api: Api) -> None:
     booking_id = api.book()
     first = api.pay(booking_id, method(api, THREE_D_SECURE)).json()
     in_browser(api, first, method(api, "threeDSecure2Required"))
-    events = api.house.stripe.call("GET", "/v1/events", {"limit": 100}).body["data"]
+    events = api.kit.stripe.call("GET", "/v1/events", {"limit": 100}).body["data"]
     api.deliver_all()
     current = api.status(booking_id)["next_action"]
 
@@ -400,18 +400,18 @@ def test_a_method_that_was_declined_is_not_handed_on(api: Api) -> None:
 
 
 def test_a_burnt_card_is_refused_by_the_payment_that_replaces_another(api: Api) -> None:
-    api = moved_in(api, House(refused_in_action=("updated", "confirmed")))
+    api = moved_in(api, PaymentsTestKit(refused_in_action=("updated", "confirmed")))
     booking_id, lost = api.book(), method(api, LOST)
     first = problem_of(api.pay(booking_id, lost))
     waiting = ask(api, booking_id, "retry", payment_method_id=method(api, THREE_D_SECURE)).json()
     acting = ask(api, booking_id, "retry", payment_method_id=method(api, "threeDSecure2Required")).json()
-    calls = len(api.house.stripe.calls)
+    calls = len(api.kit.stripe.calls)
 
     again = problem_of(ask(api, booking_id, "retry", payment_method_id=lost))
 
     assert (acting["status"], acting["payment_id"] != waiting["payment_id"]) == ("requires_action", True)
     assert (again["status"], again["code"], again["decline_code"]) == (402, first["code"], first["decline_code"])
-    assert len(api.house.stripe.calls) == calls
+    assert len(api.kit.stripe.calls) == calls
 
 
 @pytest.mark.parametrize("step", ["intent", "intent and confirm", "retry"])

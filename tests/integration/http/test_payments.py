@@ -84,7 +84,7 @@ def test_paying_twice_is_409(api: Api) -> None:
 
 def test_an_event_that_has_started_is_422(api: Api) -> None:
     booking_id = api.book(event_starts_at="2026-03-01T20:00:00Z")
-    api.house.clock.advance(timedelta(hours=8))
+    api.kit.clock.advance(timedelta(hours=8))
 
     response = api.pay(booking_id)
 
@@ -359,7 +359,7 @@ def test_the_journal_counts_from_one(api: Api) -> None:
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
 
 
-def test_the_owner_sees_that_somebody_of_the_house_acted_not_who(api: Api) -> None:
+def test_the_owner_sees_that_an_operator_acted_but_not_who(api: Api) -> None:
     booking_id = held(api)
     api.post(f"/api/bookings/{booking_id}/payment/capture/", OPERATOR)
 
@@ -413,7 +413,7 @@ VISA = {"type": "card", "brand": "visa", "last4": "4242", "wallet": None}
 
 
 def in_the_browser(api: Api, payment: Json, card: str) -> None:
-    api.house.stripe.confirm_as_customer(payment["payment_intent_id"], payment["client_secret"], card)
+    api.kit.stripe.confirm_as_customer(payment["payment_intent_id"], payment["client_secret"], card)
 
 
 def test_what_was_paid_with_is_shown(api: Api) -> None:
@@ -444,22 +444,22 @@ def test_no_gateway_is_asked_for_it(api: Api, order: int) -> None:
     """The event of the charge brings it: a read for each payment would cost more than all the rest."""
     booking_id = api.book()
     in_the_browser(api, intent(api, booking_id), "pm_card_visa")
-    events = {event["type"]: event for event in api.house.stripe.events}
-    before = len(api.house.stripe.calls)
+    events = {event["type"]: event for event in api.kit.stripe.events}
+    before = len(api.kit.stripe.calls)
 
     for type_ in ["charge.succeeded", "payment_intent.succeeded"][::order]:
         assert api.deliver(json.dumps(events[type_]).encode()).json()["outcome"] == "processed"
 
-    assert (len(api.house.stripe.calls), api.status(booking_id)["method"]) == (before, VISA)
+    assert (len(api.kit.stripe.calls), api.status(booking_id)["method"]) == (before, VISA)
 
 
 def test_a_strangers_charge_is_not_asked_after(api: Api) -> None:
     charge = {"id": "ch_9", "payment_intent": "pi_9", "amount": 100, "currency": "usd", "captured": True}
-    before = len(api.house.stripe.calls)
+    before = len(api.kit.stripe.calls)
 
     event = {"id": "evt_9", "type": "charge.succeeded", "data": {"object": charge}}
     assert api.deliver(json.dumps(event).encode()).json()["outcome"] == "ignored"
-    assert len(api.house.stripe.calls) == before
+    assert len(api.kit.stripe.calls) == before
 
 
 def test_a_declined_card_is_not_what_was_paid_with(api: Api) -> None:
@@ -482,7 +482,7 @@ def test_a_hold_says_until_when_it_can_be_captured(api: Api) -> None:
     captured = api.post(f"/api/bookings/{booking_id}/payment/capture/", OPERATOR, json={}).json()
 
     until = datetime.fromisoformat(held["capture_before"])
-    assert until - api.house.clock.now() == timedelta(days=7)
+    assert until - api.kit.clock.now() == timedelta(days=7)
     assert (captured["status"], captured["capture_before"]) == ("succeeded", None)
 
 

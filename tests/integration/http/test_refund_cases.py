@@ -15,7 +15,7 @@ import pytest
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, Json, open_api, problem_of
 
 SOON = "2026-03-04T12:00:00Z"
@@ -43,7 +43,7 @@ def paid(api: Api, method: str = "pm_card_visa", **booking: Any) -> str:
 
 def news(api: Api) -> None:
     """The gateway's events come in, and everything that follows by itself is done."""
-    api.client.blocking_portal.call(api.house.settle)
+    api.client.blocking_portal.call(api.kit.settle)
 
 
 def look(api: Api, booking_id: str) -> Json:
@@ -52,14 +52,14 @@ def look(api: Api, booking_id: str) -> Json:
 
 def dispute(api: Api, booking_id: str, **opening: Any) -> str:
     """A dispute of the booking's charge, which our books know. Its id."""
-    answer = api.house.stripe.open_dispute(look(api, booking_id)["payment_intent_id"], **opening)
+    answer = api.kit.stripe.open_dispute(look(api, booking_id)["payment_intent_id"], **opening)
     assert answer.ok, answer.body
     news(api)
     return str(answer.body["id"])
 
 
 def move(api: Api, dispute_id: str, status: str, **more: Any) -> None:
-    answer = api.house.stripe.move_dispute(dispute_id, status, **more)
+    answer = api.kit.stripe.move_dispute(dispute_id, status, **more)
     assert answer.ok, answer.body
     news(api)
 
@@ -91,18 +91,18 @@ def quote(api: Api, booking_id: str, who: Mapping[str, str] = ANN, **query: Any)
 def bounce(api: Api, booking_id: str) -> None:
     """The bank sends the booking's newest refund back."""
     refund_id = look(api, booking_id)["refunds"][-1]["gateway_refund_id"]
-    assert api.house.stripe.fail_refund(refund_id).ok
+    assert api.kit.stripe.fail_refund(refund_id).ok
     news(api)
 
 
 def later(api: Api, by: timedelta = AFTER_THE_START) -> None:
-    api.house.clock.advance(by)
+    api.kit.clock.advance(by)
     news(api)
 
 
 def codes(api: Api) -> tuple[list[str], list[str]]:
     """What ``reconcile`` leaves for a person, and what waits."""
-    found = api.client.blocking_portal.call(api.house.payments.reconcile)
+    found = api.client.blocking_portal.call(api.kit.payments.reconcile)
     return [each.code for each in found.left], [each.code for each in found.waiting]
 
 
@@ -113,7 +113,7 @@ def money(payment: Json) -> tuple[str, str, str]:
 
 def sound(api: Api, booking_id: str) -> None:
     """The ledger agrees, and our own refunds and what disputes hold are no more than was captured."""
-    checked = api.client.blocking_portal.call(api.house.payments.check_ledger)
+    checked = api.client.blocking_portal.call(api.kit.payments.check_ledger)
     assert checked.agrees, checked.faults
     payment = look(api, booking_id)
     names = ("refunded_amount", "refund_pending_amount", "withdrawn_amount")
@@ -125,7 +125,7 @@ def fees_back(api: Api, booking_id: str) -> str:
     """The part of our fee that went back with refunds that were not lost."""
 
     async def read() -> str:
-        payment = (await api.house.payments.payment_status(booking_id)).payment
+        payment = (await api.kit.payments.payment_status(booking_id)).payment
         return payment.fee_returned.major()
 
     return str(api.client.blocking_portal.call(read))
@@ -256,7 +256,7 @@ def test_a_refund_made_in_time_that_bounces_after_the_start_goes_back_as_it_was_
     if who == "operator":
         refund(api, booking_id, OPERATOR)
     elif who == "library":
-        api.client.blocking_portal.call(api.house.payments.process_booking_refund, booking_id)
+        api.client.blocking_portal.call(api.kit.payments.process_booking_refund, booking_id)
     else:
         cancel(api, booking_id, "policy")
     news(api)
@@ -340,12 +340,12 @@ def test_late_money_that_the_bank_took_back_is_not_sent_back_by_the_system_as_we
     booking_id = api.book(event_starts_at=SOON)
     payment = api.pay(booking_id, "pm_usBankAccount_success").json()
     cancel(api, booking_id, "full")
-    api.house.stripe.faults.script("POST /v1/refunds", "429_limit", times=1000)
+    api.kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=1000)
     news(api)
     reserved = look(api, booking_id)["refund_pending_amount"]
-    assert api.house.stripe.open_dispute(payment["payment_intent_id"], status="prevented").ok
+    assert api.kit.stripe.open_dispute(payment["payment_intent_id"], status="prevented").ok
     news(api)
-    api.house.stripe.faults.clear()
+    api.kit.stripe.faults.clear()
 
     later(api, timedelta(hours=6))
 
@@ -358,12 +358,12 @@ def test_late_money_that_the_bank_took_back_is_not_sent_back_by_the_system_as_we
 def test_a_refund_that_never_arrived_is_not_sent_again_after_the_bank_took_the_money(api: Api, fault: str) -> None:
     """2: the bound holds also for a refund that was reserved before the dispute came."""
     booking_id = paid(api)
-    api.house.stripe.faults.script("POST /v1/refunds", fault, times=1000)
+    api.kit.stripe.faults.script("POST /v1/refunds", fault, times=1000)
     answer = ask(api, booking_id, amount="50.00")
     intent_id = look(api, booking_id)["payment_intent_id"]
-    assert api.house.stripe.open_dispute(intent_id, status="prevented").ok
+    assert api.kit.stripe.open_dispute(intent_id, status="prevented").ok
     news(api)
-    api.house.stripe.faults.clear()
+    api.kit.stripe.faults.clear()
 
     later(api, timedelta(hours=6))
 
@@ -379,11 +379,11 @@ def test_late_money_is_not_sent_back_when_it_is_found_together_with_what_the_ban
     booking_id = api.book(event_starts_at=SOON)
     payment = api.pay(booking_id, "pm_usBankAccount_success").json()
     cancel(api, booking_id, "full")
-    api.house.clock.advance(timedelta(seconds=3))
-    api.house.stripe.tick()
-    assert api.house.stripe.open_dispute(payment["payment_intent_id"], status="prevented").ok
-    for event_id, endpoint, _ in list(due_deliveries(api.house.stripe)):
-        api.house.stripe.delivered(event_id, True, endpoint)
+    api.kit.clock.advance(timedelta(seconds=3))
+    api.kit.stripe.tick()
+    assert api.kit.stripe.open_dispute(payment["payment_intent_id"], status="prevented").ok
+    for event_id, endpoint, _ in list(due_deliveries(api.kit.stripe)):
+        api.kit.stripe.delivered(event_id, True, endpoint)
 
     later(api, timedelta(hours=6))
     codes(api)
@@ -422,7 +422,7 @@ def test_of_held_money_quote_and_refund_say_the_same(api: Api) -> None:
 def test_the_release_of_an_authorization_is_no_refund(api: Api) -> None:
     """2: hold 20, capture 15, and the gateway lists a refund of 5."""
     booking_id = api.book(event_starts_at=SOON, amount="20.00")
-    api.house.stripe.set_release_as_refund()
+    api.kit.stripe.set_release_as_refund()
     api.pay(booking_id, capture_method="manual")
     captured = api.post(f"/api/bookings/{booking_id}/payment/capture/", OPERATOR, json={"amount": "15.00"})
     news(api)
@@ -444,9 +444,9 @@ SILENT = ["reset_after", "timeout_after", "500_after", "timeout_before", "reset_
 def test_a_refund_with_an_unknown_outcome_that_is_sent_again_is_one_refund(api: Api, fault: str, settled: bool) -> None:
     """3a: also with other keys, and also when it was settled meanwhile. After its answer an equal request is new."""
     booking_id = paid(api)
-    api.house.stripe.faults.script("POST /v1/refunds", fault, times=3)
+    api.kit.stripe.faults.script("POST /v1/refunds", fault, times=3)
     first = ask(api, booking_id, amount="20.00", headers={"Idempotency-Key": "the-first-key-of-it"})
-    api.house.stripe.faults.clear()
+    api.kit.stripe.faults.clear()
     if settled:
         news(api)
 
@@ -467,10 +467,10 @@ def test_a_refund_with_an_unknown_outcome_that_is_sent_again_is_one_refund(api: 
 def test_in_the_library_which_has_no_key_it_is_one_refund_too(api: Api, fault: str) -> None:
     """3a."""
     booking_id = paid(api)
-    process, call = api.house.payments.process_booking_refund, api.client.blocking_portal.call
-    api.house.stripe.faults.script("POST /v1/refunds", fault, times=3)
+    process, call = api.kit.payments.process_booking_refund, api.client.blocking_portal.call
+    api.kit.stripe.faults.script("POST /v1/refunds", fault, times=3)
     first = call(process, booking_id, "20.00")
-    api.house.stripe.faults.clear()
+    api.kit.stripe.faults.clear()
 
     second = call(process, booking_id, "20.00")
     news(api)
@@ -483,12 +483,12 @@ def test_in_the_library_which_has_no_key_it_is_one_refund_too(api: Api, fault: s
 def test_another_request_after_an_unknown_outcome_is_another_refund(api: Api, change: str) -> None:
     """3a: only the same caller, amount and day make it the same request."""
     booking_id = paid(api)
-    api.house.stripe.faults.script("POST /v1/refunds", "reset_after", times=3)
+    api.kit.stripe.faults.script("POST /v1/refunds", "reset_after", times=3)
     ask(api, booking_id, amount="20.00")
-    api.house.stripe.faults.clear()
+    api.kit.stripe.faults.clear()
     news(api)
     if change == "another day":
-        api.house.clock.advance(timedelta(hours=24))
+        api.kit.clock.advance(timedelta(hours=24))
     who = OPERATOR if change == "another caller" else ANN
     amount = {"another amount": {"amount": "20.01"}, "all of it": {}}.get(change, {"amount": "20.00"})
 
@@ -501,9 +501,9 @@ def test_another_request_after_an_unknown_outcome_is_another_refund(api: Api, ch
 def test_a_refund_that_was_never_sent_is_given_up_and_says_so(api: Api) -> None:
     """3b: nothing is pending, nothing is owed, and trying again pays once."""
     booking_id = paid(api)
-    api.house.stripe.faults.script("POST /v1/refunds", "429_limit", times=20)
+    api.kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=20)
     first = ask(api, booking_id, amount="25.00")
-    api.house.stripe.faults.clear()
+    api.kit.stripe.faults.clear()
     after_it = look(api, booking_id)
     news(api)
     second = refund(api, booking_id, amount="25.00")
@@ -528,10 +528,10 @@ def test_the_same_request_after_one_that_was_never_sent_is_measured_by_the_clock
 ) -> None:
     """3: it leaves only its time, for the same caller and amount; the tier ends in between."""
     booking_id = paid(api, refund_policy=HALF_UNTIL_TWO_DAYS)
-    api.house.stripe.faults.script("POST /v1/refunds", "429_limit", times=20)
+    api.kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=20)
     assert ask(api, booking_id, amount="25.00").status_code == 503
-    api.house.stripe.faults.clear()
-    api.house.clock.advance(timedelta(hours=23, minutes=59))
+    api.kit.stripe.faults.clear()
+    api.kit.clock.advance(timedelta(hours=23, minutes=59))
 
     again = ask(api, booking_id, who, amount=amount)
 
@@ -542,10 +542,10 @@ def test_the_same_request_after_one_that_was_never_sent_is_measured_by_the_clock
 def test_a_canceled_booking_whose_gateway_is_out_of_reach_pays_later_by_itself(api: Api) -> None:
     """1 and 3b: a cancellation always promises; what was never sent is sent by the system."""
     booking_id = paid(api)
-    api.house.stripe.faults.script("POST /v1/refunds", "429_limit", times=3)
+    api.kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=3)
     api.post(f"/api/bookings/{booking_id}/cancel/", BOOKING_APP, json={"refund": "full"})
     owed = look(api, booking_id)
-    api.house.stripe.faults.clear()
+    api.kit.stripe.faults.clear()
 
     news(api)
 
@@ -608,7 +608,7 @@ def test_a_dispute_first_seen_in_its_appeal_is_booked_and_holds_its_money(api: A
 @pytest.mark.parametrize(("taken", "back"), [("0.92", 9150), ("0.92", 9200), ("0.92", 9300)])
 def test_settled_in_another_currency_a_dispute_that_is_won_holds_nothing(api: Api, taken: str, back: int) -> None:
     """4c: 92.00 eur went and 91.50 (or more) came back; what was owed goes back."""
-    api.house.stripe.set_settlement("eur", {"usd": taken})
+    api.kit.stripe.set_settlement("eur", {"usd": taken})
     booking_id = paid(api)
     chargeback = dispute(api, booking_id)
     cancel(api, booking_id, "full")
@@ -622,7 +622,7 @@ def test_settled_in_another_currency_a_dispute_that_is_won_holds_nothing(api: Ap
 
 def test_a_dispute_in_another_currency_is_booked_by_its_share(api: Api) -> None:
     """4d: a dispute over 46.00 eur of a payment of 100.00 usd at 0.92 is one over 50.00 usd, or at most the whole."""
-    api.house.stripe.set_settlement("eur", {"usd": "0.92"})
+    api.kit.stripe.set_settlement("eur", {"usd": "0.92"})
     booking_id = paid(api)
     dispute(api, booking_id, amount=4600, currency="eur")
 
@@ -662,7 +662,7 @@ def test_the_fee_that_comes_back_follows_the_promise_and_not_the_clock(
 ) -> None:
     """5a: canceled in full, the refund fails, and it is asked for again: 3.00, before and after the event's start."""
     terms = PaymentConfig(fees=FeePolicy(payer=payer, on_refund=on_refund))
-    with open_api(house=House(config=terms)) as api:
+    with open_api(kit=PaymentsTestKit(config=terms)) as api:
         booking_id = paid(api)
         cancel(api, booking_id, "full")
         news(api)
@@ -773,7 +773,7 @@ def test_a_note_stays_here(api: Api) -> None:
     booking_id = paid(api)
     made = refund(api, booking_id, OPERATOR, amount="10.00", note="a canary of a note")
 
-    there = api.house.stripe.call("GET", f"/v1/refunds/{made['gateway_refund_id']}").body
+    there = api.kit.stripe.call("GET", f"/v1/refunds/{made['gateway_refund_id']}").body
 
     assert "canary" not in repr(there)
     assert any(each["data"].get("note") == "a canary of a note" for each in _events(api, booking_id))

@@ -112,7 +112,7 @@ def test_an_owner_may_not_put_the_card_on_the_gateways_lists(api: Api, reason: s
 
 
 @pytest.mark.parametrize("path", ["status", "events"])
-def test_a_suspicion_of_the_house_is_not_shown_to_the_owner(api: Api, path: str) -> None:
+def test_a_suspicion_of_the_operator_is_not_shown_to_the_owner(api: Api, path: str) -> None:
     booking_id = api.paid()
     api.post(f"/api/bookings/{booking_id}/payment/refund/", OPERATOR, json={"reason": "fraudulent"})
 

@@ -115,7 +115,7 @@ def line(shared_api: Api) -> Iterator[StandIn]:
 def api(shared_api: Api, line: StandIn) -> Api:
     line.answers.clear()
     line.asked.clear()
-    return moved_in(shared_api, line.house())
+    return moved_in(shared_api, line.kit())
 
 
 def answer_to_a_payment(api: Api, line: StandIn, status: int, body: Json) -> Json:

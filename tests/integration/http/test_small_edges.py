@@ -87,7 +87,7 @@ def test_a_booking_that_is_over_is_refused(api: Api, changes: dict[str, str], co
 def test_a_known_booking_is_found_again_after_its_event(api: Api) -> None:
     new = api.new_booking()
     first = api.post("/api/bookings/", BOOKING_APP, json=new)
-    api.house.clock.advance(timedelta(days=400))
+    api.kit.clock.advance(timedelta(days=400))
 
     again = api.post("/api/bookings/", BOOKING_APP, json=new)
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.http.api import ANN, OPERATOR, Api, bearer, problem_of
 from tests.integration.http.routes import DOCUMENT, OPERATIONS
-from tests.integration.http.test_door import PRIVILEGED
+from tests.integration.http.test_parsing import PRIVILEGED
 
 WRITES = [
     (method, path) for (method, path), operation in OPERATIONS.items() if method == "POST" and operation["security"]
@@ -97,9 +97,7 @@ def test_no_request_changes_what_is_charged(api: Api) -> None:
             assert (answer.json()["amount"], answer.json()["currency"]) == ("123.45", "usd")
             booking_id = api.book(amount="123.45")
 
-    intents = [
-        event["data"]["object"] for event in api.house.stripe.events if event["type"].startswith("payment_intent")
-    ]
+    intents = [event["data"]["object"] for event in api.kit.stripe.events if event["type"].startswith("payment_intent")]
     assert {(intent["amount"], intent["currency"]) for intent in intents} == {(12345, "usd")}
     assert {intent["amount_received"] for intent in intents} <= {0, 12345}
     assert accepted > TAMPERED // 20

@@ -9,10 +9,10 @@ from structlog.testing import capture_logs
 
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.domain.errors import TryAgainLater
-from booking_payments.entrypoints.http.door import HEADERS_LIMIT
+from booking_payments.entrypoints.http.parsing import HEADERS_LIMIT
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.sandbox.signature import sign
-from booking_payments.testing.house import SECRET, House
+from booking_payments.testing.kit import SECRET, PaymentsTestKit
 from tests.hostile_signatures import AT, hostile_headers
 from tests.integration.http.api import ANN, Api, open_api, problem_of
 
@@ -42,7 +42,7 @@ def test_an_event_we_do_not_know_is_ignored_with_200(api: Api) -> None:
 
 @pytest.mark.parametrize("path", ["/api/webhooks/stripe", "/api/webhooks/stripe/"])
 def test_both_ways_to_write_the_path_are_taken(api: Api, path: str) -> None:
-    signature = {"Stripe-Signature": sign(BODY, SECRET, api.house.clock.now())}
+    signature = {"Stripe-Signature": sign(BODY, SECRET, api.kit.clock.now())}
 
     response = api.post(path, headers=signature, content=BODY)
 
@@ -50,7 +50,7 @@ def test_both_ways_to_write_the_path_are_taken(api: Api, path: str) -> None:
 
 
 def test_a_body_in_parts_is_put_together_before_it_is_verified(api: Api) -> None:
-    signature = {"Stripe-Signature": sign(BODY, SECRET, api.house.clock.now())}
+    signature = {"Stripe-Signature": sign(BODY, SECRET, api.kit.clock.now())}
 
     response = api.post("/api/webhooks/stripe/", headers=signature, content=iter([BODY[:7], b"", BODY[7:]]))
 
@@ -84,7 +84,7 @@ async def test_a_delivery_that_breaks_off_is_no_event(api: Api) -> None:
 
 def test_the_same_event_again_is_a_duplicate(api: Api) -> None:
     api.paid()
-    body = next(iter(due_deliveries(api.house.stripe)))[2]
+    body = next(iter(due_deliveries(api.kit.stripe)))[2]
     api.deliver(body)
 
     assert api.deliver(body).json()["outcome"] == "duplicate"
@@ -93,7 +93,7 @@ def test_the_same_event_again_is_a_duplicate(api: Api) -> None:
 def test_paying_in_the_browser_reaches_the_books_by_webhook(api: Api) -> None:
     booking_id = api.book()
     payment = api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={}).json()
-    api.house.stripe.confirm_as_customer(payment["payment_intent_id"], payment["client_secret"], "pm_card_visa")
+    api.kit.stripe.confirm_as_customer(payment["payment_intent_id"], payment["client_secret"], "pm_card_visa")
     api.deliver_all()
 
     assert api.status(booking_id)["status"] == "succeeded"
@@ -119,14 +119,14 @@ def test_a_bad_signature_is_400(api: Api, signature: str) -> None:
 
 
 def test_a_signature_of_another_body_is_400(api: Api) -> None:
-    signature = sign(BODY, SECRET, api.house.clock.now())
+    signature = sign(BODY, SECRET, api.kit.clock.now())
 
     assert api.deliver(BODY + b" ", signature).status_code == 400
 
 
 @pytest.mark.parametrize("off", [timedelta(minutes=-6), timedelta(minutes=6)])
 def test_a_stale_or_future_signature_is_400(api: Api, off: timedelta) -> None:
-    assert api.deliver(BODY, sign(BODY, SECRET, api.house.clock.now() + off)).status_code == 400
+    assert api.deliver(BODY, sign(BODY, SECRET, api.kit.clock.now() + off)).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_a_signed_body_that_is_no_event_is_400(api: Api, body: bytes) -> None:
     assert problem_of(response)["detail"]
 
 
-class Broken(House):
-    """A house whose intake raises."""
+class Broken(PaymentsTestKit):
+    """A test kit whose webhook intake raises."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class Broken(House):
 
 @pytest.mark.parametrize("error", [TryAgainLater(), StorageConflict("busy"), RuntimeError("canary")])
 def test_failed_work_is_400_so_that_the_event_comes_again(error: Exception) -> None:
-    with open_api(house=Broken(error)) as api:
+    with open_api(kit=Broken(error)) as api:
         response = api.deliver(BODY)
 
     assert (response.status_code, problem_of(response)["code"]) == (400, "webhook_failed")
@@ -172,7 +172,7 @@ ON_THE_WIRE = [name for name, header in hostile_headers(BODY, SECRET, AT).items(
 
 @pytest.mark.parametrize("name", ON_THE_WIRE)
 def test_a_hostile_signature_is_refused(api: Api, name: str) -> None:
-    header = hostile_headers(BODY, SECRET, api.house.clock.now())[name]
+    header = hostile_headers(BODY, SECRET, api.kit.clock.now())[name]
     expected = 413 if len(header) > HEADERS_LIMIT else 400
 
     response = api.deliver(BODY, header)

@@ -10,9 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
-from booking_payments.adapters.memory.publisher import Bounded
+from booking_payments.adapters.memory.publisher import WithTimeout
 from booking_payments.adapters.messages.broker import BrokerPublisher
-from booking_payments.ports.publisher import NotTaken
+from booking_payments.ports.publisher import DeliveryFailed
 from tests.integration.messages.amqp_server import rabbitmq_that_falls_silent
 from tests.integration.messages.test_webhook import MESSAGE
 
@@ -51,7 +51,7 @@ async def test_a_message_lies_in_the_queue_with_what_orders_it(tmp_path: Path) -
 async def test_a_broker_that_is_not_there_takes_nothing() -> None:
     publisher = BrokerPublisher("pyamqp://guest:guest@127.0.0.1:1//", "bookings")
 
-    with pytest.raises(NotTaken, match="the broker did not accept the message"):
+    with pytest.raises(DeliveryFailed, match="the broker did not accept the message"):
         await publisher.publish(MESSAGE)
     await publisher.close()
 
@@ -60,7 +60,7 @@ async def test_after_a_failure_the_connection_is_made_anew(tmp_path: Path) -> No
     folder = tmp_path / "later"
     publisher = BrokerPublisher("filesystem://", "bookings", _options(folder))
     folder.write_text("in the way")
-    with pytest.raises(NotTaken):
+    with pytest.raises(DeliveryFailed):
         await publisher.publish(MESSAGE)
     folder.unlink()
     folder.mkdir()
@@ -76,7 +76,7 @@ async def test_a_broker_that_falls_silent_is_left_without_a_goodbye() -> None:
         publisher = BrokerPublisher(url, "bookings", timeout=timedelta(seconds=0.5))
         await publisher.publish(MESSAGE)
 
-        with pytest.raises(NotTaken, match="the broker did not accept the message"):
+        with pytest.raises(DeliveryFailed, match="the broker did not accept the message"):
             await publisher.publish(MESSAGE)
         await publisher.publish(MESSAGE)  # on a new connection
         await publisher.close()
@@ -86,6 +86,6 @@ async def test_a_publisher_has_so_long_for_a_message_whatever_it_waits_for() -> 
     with socket.create_server(("127.0.0.1", 0)) as silent, anyio.fail_after(PATIENCE_S):
         broker = BrokerPublisher(f"amqp://guest:guest@127.0.0.1:{silent.getsockname()[1]}//", "bookings")
 
-        with pytest.raises(NotTaken, match=r"not taken within 0\.05 s"):
-            await Bounded(broker, timedelta(milliseconds=50)).publish(MESSAGE)
+        with pytest.raises(DeliveryFailed, match=r"not taken within 0\.05 s"):
+            await WithTimeout(broker, timedelta(milliseconds=50)).publish(MESSAGE)
         await broker.close()

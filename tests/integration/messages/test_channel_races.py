@@ -10,7 +10,7 @@ from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.unit_of_work import Subject, UnitOfWork
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking
 from booking_payments.testing.storage_contract import store
 

@@ -6,22 +6,22 @@ from datetime import timedelta
 import anyio
 
 from booking_payments.adapters.sql.storage import SqlStorage
-from booking_payments.testing.house import CHANNEL, NOW, House
+from booking_payments.testing.kit import CHANNEL, NOW, PaymentsTestKit
 
 BOOKINGS = 24
 
 
 async def test_no_booking_is_claimed_twice(storage: SqlStorage) -> None:
-    house = House(storage=storage)
-    await house.payments.attach_channels()
+    kit = PaymentsTestKit(storage=storage)
+    await kit.payments.attach_channels()
     for number in range(BOOKINGS):
-        await house.payments.process_booking_payment(await house.book(reference=f"R-{number}"), "pm_card_visa")
+        await kit.payments.process_booking_payment(await kit.book(reference=f"R-{number}"), "pm_card_visa")
     claimed: list[str] = []
     await storage.transact(lambda uow: uow.outbox.assign(1_000))
 
     async def claim() -> None:
         until = NOW + timedelta(minutes=1)
-        while found := await storage.transact(lambda uow: uow.outbox.claim(CHANNEL, NOW, until, 3, past_dead=False)):
+        while found := await storage.transact(lambda uow: uow.outbox.claim(CHANNEL, NOW, until, 3, skip_dead=False)):
             claimed.extend(each.message.id for each in found)
 
     async with anyio.create_task_group() as tasks:

@@ -16,7 +16,7 @@ from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.messages.payload import payload
 from booking_payments.adapters.messages.signature import headers
 from booking_payments.adapters.messages.webhook import WebhookPublisher
-from booking_payments.ports.publisher import Message, NotTaken
+from booking_payments.ports.publisher import DeliveryFailed, Message
 from booking_payments.ports.signing_key import signing_key
 from tests.e2e.receiver import Received, receiving
 
@@ -85,7 +85,7 @@ async def test_a_message_arrives_signed_and_says_what_orders_it(
 async def test_what_is_not_answered_with_2xx_is_not_taken(publisher: WebhookPublisher, received: Received) -> None:
     received.refusals = 1.0
 
-    with pytest.raises(NotTaken, match="the receiver answered 500"):
+    with pytest.raises(DeliveryFailed, match="the receiver answered 500"):
         await publisher.publish(MESSAGE)
 
 
@@ -94,7 +94,7 @@ async def test_a_receiver_that_is_not_there_takes_nothing_and_its_address_is_not
         port = closed.getsockname()[1]
     publisher = WebhookPublisher(f"http://127.0.0.1:{port}/secret-path", [NEW], SystemClock())
 
-    with pytest.raises(NotTaken) as refused:
+    with pytest.raises(DeliveryFailed) as refused:
         await publisher.publish(MESSAGE)
     await publisher.close()
 
@@ -106,7 +106,7 @@ async def test_a_receiver_that_never_answers_is_waited_for_so_long_and_no_longer
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         publisher = WebhookPublisher(address, [NEW], SystemClock(), timeout=timedelta(milliseconds=50))
 
-        with pytest.raises(NotTaken, match="could not be reached"):
+        with pytest.raises(DeliveryFailed, match="could not be reached"):
             await publisher.publish(MESSAGE)
         await publisher.close()
 

@@ -1,4 +1,4 @@
-"""The pages over a house in memory, as a browser without scripts sees them."""
+"""The pages over an in-memory test kit, as a browser without scripts sees them."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.http.app import create_app
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.integration.http.api import services_of, settings, token
 
 
@@ -21,7 +21,7 @@ class Site:
     """A browser at the pages; it keeps cookies and follows no redirect by itself."""
 
     client: TestClient[Any]
-    house: House
+    kit: PaymentsTestKit
     seen: str = field(default="")
 
     def get(self, path: str, **more: Any) -> httpx.Response:
@@ -47,7 +47,7 @@ class Site:
         return self.post(action, {**self.hidden(action), **fields})
 
     def run(self, work: Any, *given: Any, **more: Any) -> Any:
-        """Await something of the house, in the app's own loop."""
+        """Run a coroutine of the kit in the app's event loop, and return its result."""
 
         async def call() -> Any:
             return await work(*given, **more)
@@ -56,23 +56,23 @@ class Site:
 
     def book(self, **changes: Any) -> str:
         """The id of a booking of Ann's."""
-        return str(self.run(self.house.book, **changes).id)
+        return str(self.run(self.kit.book, **changes).id)
 
     def paid(self, method: str = "pm_card_visa", **changes: Any) -> str:
         """The id of a booking whose payment was tried with ``method``."""
         booking_id = self.book(**changes)
-        self.run(self.house.payments.process_booking_payment, booking_id, method)
+        self.run(self.kit.payments.process_booking_payment, booking_id, method)
         return booking_id
 
     def held(self) -> str:
         """The id of a booking whose money is held."""
         booking_id = self.book(reference="R-held")
         manual = {"confirm_immediately": True, "capture_method": CaptureMethod.MANUAL}
-        self.run(self.house.payments.start_payment, booking_id, ANN, payment_method_id="pm_card_visa", **manual)
+        self.run(self.kit.payments.start_payment, booking_id, ANN, payment_method_id="pm_card_visa", **manual)
         return booking_id
 
     def payment_of(self, booking_id: str) -> Any:
-        return self.run(self.house.payments.payment_status, booking_id).payment
+        return self.run(self.kit.payments.payment_status, booking_id).payment
 
     def log_in(self, sub: str = "olga") -> httpx.Response:
         fields = {"token": token(sub, "payments:operate"), "next": ""}
@@ -80,11 +80,11 @@ class Site:
 
 
 @contextmanager
-def open_site(house: House | None = None, **changes: str) -> Iterator[Site]:
-    """The pages of a house, with settings of its own."""
-    house = house or House()
+def open_site(kit: PaymentsTestKit | None = None, **changes: str) -> Iterator[Site]:
+    """The pages over a test kit, with changed settings."""
+    kit = kit or PaymentsTestKit()
     given = settings(**changes)
     with_fake = given.gateway == "fake"
-    services = evolve(services_of(house, changes=changes), settings=given, sandbox=house.stripe if with_fake else None)
+    services = evolve(services_of(kit, changes=changes), settings=given, sandbox=kit.stripe if with_fake else None)
     with TestClient(create_app(services), raise_server_exceptions=False) as client:
-        yield Site(client=client, house=house)
+        yield Site(client=client, kit=kit)

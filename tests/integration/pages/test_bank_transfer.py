@@ -11,7 +11,7 @@ from litestar.testing import TestClient
 from booking_payments.asgi import Application
 from booking_payments.entrypoints.cli import main
 from booking_payments.runtime.settings import SETTING_NAMES, load_settings
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.e2e.blocks import json_of
 from tests.integration.http.api import JWT_SECRET, token
 from tests.integration.pages.site import Site
@@ -40,7 +40,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         monkeypatch.setenv(name, value)
     CliRunner().invoke(main, ["migrate"])
     with TestClient(Application(load_settings(env, None)), base_url="https://testserver.local") as client:
-        yield Site(client=client, house=House())
+        yield Site(client=client, kit=PaymentsTestKit())
 
 
 def booked(site: Site) -> str:

@@ -14,7 +14,7 @@ from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
 from tests.payments import pay_in_browser
@@ -93,7 +93,7 @@ def test_the_page_shows_booking_and_price(site: Site) -> None:
 
 
 def test_a_fee_on_top_is_shown_before_it_is_paid() -> None:
-    with open_site(House(config=PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER)))) as site:
+    with open_site(PaymentsTestKit(config=PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER)))) as site:
         page = site.get(address(site.book())).text
 
     assert "3.00 USD" in page
@@ -126,10 +126,10 @@ BY_ORGANIZER = "Only the organizer gives refunds of this booking; please ask the
 def test_the_page_says_what_comes_back_before_and_after_it_is_paid(
     terms: PaymentConfig, changes: dict[str, Any], said: str
 ) -> None:
-    with open_site(House(config=terms)) as site:
+    with open_site(PaymentsTestKit(config=terms)) as site:
         booking_id = site.book(**changes)
         before = site.get(address(booking_id)).text
-        site.run(site.house.payments.process_booking_payment, booking_id, "pm_card_visa")
+        site.run(site.kit.payments.process_booking_payment, booking_id, "pm_card_visa")
         after = site.get(address(booking_id)).text
 
     assert f"<dt>Refund</dt><dd>{said}</dd>" in before
@@ -138,7 +138,7 @@ def test_the_page_says_what_comes_back_before_and_after_it_is_paid(
 
 def test_where_there_is_nothing_to_refund_the_page_says_nothing_of_it(site: Site) -> None:
     free, canceled = site.book(amount="0.00"), site.book(reference="R-2")
-    site.run(site.house.payments.cancel_booking, canceled)
+    site.run(site.kit.payments.cancel_booking, canceled)
 
     for booking_id in (free, canceled):
         assert "<dt>Refund</dt>" not in site.get(address(booking_id)).text
@@ -154,7 +154,7 @@ def test_a_booking_that_costs_nothing_has_no_form(site: Site) -> None:
 
 
 def test_a_booking_that_is_registered_as_manual_is_only_authorized_here() -> None:
-    with open_site(House(config=PaymentConfig())) as site:
+    with open_site(PaymentsTestKit(config=PaymentConfig())) as site:
         booking_id = site.book(capture_method=CaptureMethod.MANUAL)
         site.send(address(booking_id), f"/checkout/{booking_id}/pay", payment_method="pm_card_visa")
 
@@ -164,7 +164,7 @@ def test_a_booking_that_is_registered_as_manual_is_only_authorized_here() -> Non
 def test_a_booking_whose_attempts_are_used_up_says_so(site: Site) -> None:
     booking_id = site.book()
     for _ in range(3):
-        site.run(site.house.payments.process_booking_payment, booking_id, "pm_card_chargeDeclinedInsufficientFunds")
+        site.run(site.kit.payments.process_booking_payment, booking_id, "pm_card_chargeDeclinedInsufficientFunds")
 
     page = site.get(address(booking_id)).text
 
@@ -196,7 +196,7 @@ def test_each_stage_has_its_title(site: Site, method: str, title: str) -> None:
 
 def test_an_expired_booking_says_so(site: Site) -> None:
     booking_id = site.book(expires_in=timedelta(minutes=5))
-    site.house.clock.advance(timedelta(minutes=6))
+    site.kit.clock.advance(timedelta(minutes=6))
 
     page = site.get(address(booking_id)).text
     assert "The time to pay for this booking is over; book again." in page
@@ -233,7 +233,7 @@ def test_a_decline_is_told_and_another_card_may_be_tried(site: Site) -> None:
 
 def test_a_payment_that_was_begun_elsewhere_with_a_return_url_is_paid_here(site: Site) -> None:
     booking_id = site.book()
-    site.run(site.house.payments.start_payment, booking_id, return_url="https://shop.example/back")
+    site.run(site.kit.payments.start_payment, booking_id, return_url="https://shop.example/back")
     pay(site, booking_id)
 
     assert "Paid. Thank you!" in site.get(f"/checkout/{booking_id}").text
@@ -303,7 +303,7 @@ def test_a_form_that_is_none_of_ours_is_refused(site: Site, what: str) -> None:
     fields = {**site.hidden(f"/checkout/{booking_id}/pay"), "payment_method": "pm_card_visa", "form_token": "0" * 64}
 
     assert site.post(f"/checkout/{booking_id}/{what}", fields).status_code == 403
-    assert site.run(site.house.payments.checkout, booking_id).payment is None
+    assert site.run(site.kit.payments.checkout, booking_id).payment is None
 
 
 def test_a_form_sent_from_another_site_is_refused(site: Site) -> None:
@@ -435,14 +435,14 @@ def begin(site: Site, booking_id: str, **headers: str) -> Any:
 
 def made_with(site: Site) -> Any:
     """What the intents that were made are open to, the newest first."""
-    listed = site.house.stripe.call("GET", "/v1/payment_intents", {"limit": 10}).body["data"]
+    listed = site.kit.stripe.call("GET", "/v1/payment_intents", {"limit": 10}).body["data"]
     return [each["automatic_payment_methods"]["allow_redirects"] for each in listed]
 
 
 def confirm_in_browser(site: Site, booking_id: str, method: str) -> None:
     """The customer confirms at Stripe; no webhook tells our books."""
-    view = site.run(site.house.payments.payment_status, booking_id)
-    pay_in_browser(site.house, view, method)
+    view = site.run(site.kit.payments.payment_status, booking_id)
+    pay_in_browser(site.kit, view, method)
 
 
 @pytest.mark.parametrize(
@@ -515,8 +515,8 @@ def test_a_refusal_at_the_bank_is_told_to_who_comes_back() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         begin(site, booking_id)
-        view = site.run(site.house.payments.payment_status, booking_id)
-        pay_in_browser(site.house, view, "pm_card_visa_chargeDeclined")
+        view = site.run(site.kit.payments.payment_status, booking_id)
+        pay_in_browser(site.kit, view, "pm_card_visa_chargeDeclined")
         page = site.get(f"/checkout/{booking_id}?{HINTS.replace('succeeded', 'failed')}").text
 
         assert "<h1>Pay for your booking</h1>" in page
@@ -537,15 +537,15 @@ def test_with_a_silent_gateway_who_comes_back_sees_no_form() -> None:
         booking_id = site.book()
         begin(site, booking_id)
         confirm_in_browser(site, booking_id, "pm_card_visa")
-        site.house.stripe.faults.script("GET /v1/payment_intents/*", "503", times=100)
+        site.kit.stripe.faults.script("GET /v1/payment_intents/*", "503", times=100)
 
         page = site.get(f"/checkout/{booking_id}?{HINTS}").text
         assert "<h1>We are checking with the bank</h1>" in page
         assert "stripe-form" not in page
         assert f'content="4; url=/checkout/{booking_id}"' in page
 
-        site.house.stripe.faults.clear()
-        site.house.clock.advance(timedelta(seconds=4))
+        site.kit.stripe.faults.clear()
+        site.kit.clock.advance(timedelta(seconds=4))
         assert "<h1>Paid. Thank you!</h1>" in site.get(f"/checkout/{booking_id}").text
 
 
@@ -554,7 +554,7 @@ def test_who_has_paid_in_time_and_comes_back_after_it_is_not_told_that_the_time_
         booking_id = site.book()
         begin(site, booking_id)
         confirm_in_browser(site, booking_id, "pm_card_visa")
-        site.house.clock.advance(timedelta(days=365))
+        site.kit.clock.advance(timedelta(days=365))
         page = site.get(address(booking_id) + f"&{HINTS}").text
 
         assert "<h1>Paid. Thank you!</h1>" in page
@@ -564,7 +564,7 @@ def test_who_comes_back_to_a_canceled_booking_sees_no_form() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         begin(site, booking_id)
-        site.run(site.house.payments.cancel_booking, booking_id)
+        site.run(site.kit.payments.cancel_booking, booking_id)
 
         for hints in (HINTS, ""):
             page = site.get(f"/checkout/{booking_id}?{hints}").text
@@ -576,7 +576,7 @@ def test_who_comes_back_for_an_earlier_payment_sees_the_newest() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         earlier = begin(site, booking_id)
-        site.run(site.house.payments.cancel_payment, booking_id)
+        site.run(site.kit.payments.cancel_payment, booking_id)
         newest = begin(site, booking_id)
         confirm_in_browser(site, booking_id, "pm_card_visa")
         page = site.get(f"/checkout/{booking_id}?payment_intent={earlier.intent_id}&redirect_status=failed").text
@@ -589,10 +589,10 @@ def test_addresses_of_a_return_are_no_way_to_press_the_gateway() -> None:
     with open_site(None, **STRIPE, RATE_LIMIT_ENABLED="true", RATE_LIMIT_MONEY="5/minute") as site:
         booking_id = site.book()
         begin(site, booking_id)
-        before = len(site.house.stripe.calls)
+        before = len(site.kit.stripe.calls)
         pages = [site.get(f"/checkout/{booking_id}?{HINTS}").text for _ in range(12)]
 
-        assert len(site.house.stripe.calls) - before == 4
+        assert len(site.kit.stripe.calls) - before == 4
         assert all("<h1>Pay for your booking</h1>" in page for page in pages[:4])
         assert all("<h1>We are checking with the bank</h1>" in page for page in pages[4:])
 
@@ -601,11 +601,11 @@ def test_loading_the_page_again_and_again_asks_the_gateway_once() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         begin(site, booking_id)
-        before = len(site.house.stripe.calls)
+        before = len(site.kit.stripe.calls)
         for _ in range(12):
             site.get(f"/checkout/{booking_id}")
 
-        assert len(site.house.stripe.calls) - before == 1
+        assert len(site.kit.stripe.calls) - before == 1
 
 
 def test_who_comes_back_without_the_cookie_is_not_told_that_the_link_is_bad(site: Site) -> None:
@@ -621,13 +621,13 @@ def test_who_comes_back_without_the_cookie_is_not_told_that_the_link_is_bad(site
 @pytest.fixture
 def at_bank() -> Iterator[tuple[Site, str, str]]:
     """A site, a booking whose payment waits at the bank, and the address of the bank's page."""
-    house = House()
-    house.stripe._account.bank_pages = "http://testserver.local"
-    with open_site(house) as site:
+    kit = PaymentsTestKit()
+    kit.stripe._account.bank_pages = "http://testserver.local"
+    with open_site(kit) as site:
         booking_id = site.book()
         more = {"payment_method_id": "pm_card_authenticationRequired", "confirm_immediately": True}
         back = f"http://testserver.local/checkout/{booking_id}"
-        view = site.run(site.house.payments.start_payment, booking_id, ANN, return_url=back, **more)
+        view = site.run(site.kit.payments.start_payment, booking_id, ANN, return_url=back, **more)
         url = view.handover.next_action["redirect_to_url"]["url"]
         yield site, booking_id, url.removeprefix("http://testserver.local")
 

@@ -12,7 +12,7 @@ from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.entrypoints.pages.console import charts
 from booking_payments.entrypoints.pages.console.lifecycle import PLACES, diagram, moves
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
 
@@ -118,7 +118,7 @@ def test_the_console_can_be_switched_off() -> None:
 
 
 @pytest.mark.parametrize("path", ["/console/", "/console/payments", "/console/disputes", "/console/webhooks"])
-def test_an_empty_house_says_that_it_is_empty(console: Site, path: str) -> None:
+def test_pages_without_records_say_that_there_are_none(console: Site, path: str) -> None:
     answer = console.get(path)
 
     assert answer.status_code == 200
@@ -189,7 +189,7 @@ def test_references_and_customers_are_searched(console: Site) -> None:
 def test_payments_are_paged(console: Site) -> None:
     for number in range(26):
         console.paid(reference=f"S-{number:02}")
-        console.house.clock.advance(timedelta(seconds=1))
+        console.kit.clock.advance(timedelta(seconds=1))
     first = console.get("/console/payments").text
     older = re.search(r'rel="next" href="([^"]+)"', first)
 
@@ -203,7 +203,7 @@ def test_payments_are_paged(console: Site) -> None:
 
 def test_a_payment_shows_every_fact_with_cause_and_actor(console: Site) -> None:
     booking_id = console.paid("pm_card_visa_chargeDeclinedStolenCard")
-    journal = console.run(console.house.payments.journal, booking_id)
+    journal = console.run(console.kit.payments.journal, booking_id)
 
     page = console.get(page_of(console, booking_id)).text
     assert page.count("<h3>") == len(journal)
@@ -213,7 +213,7 @@ def test_a_payment_shows_every_fact_with_cause_and_actor(console: Site) -> None:
 
 def test_a_payment_holds_no_secrets(console: Site) -> None:
     booking_id = console.paid("pm_card_authenticationRequired")
-    view = console.run(console.house.payments.payment_status, booking_id)
+    view = console.run(console.kit.payments.payment_status, booking_id)
 
     assert view.handover.client_secret not in console.get(page_of(console, booking_id)).text
 
@@ -234,7 +234,7 @@ def test_the_dashboard_counts_what_happened(console: Site) -> None:
     console.paid(reference="R-1")
     console.paid("pm_card_chargeDeclined", reference="R-2")
     console.paid("pm_card_createDispute", reference="R-3")
-    console.run(console.house.settle)
+    console.run(console.kit.settle)
     page = console.get("/console/").text
 
     assert "Generic decline" in page
@@ -262,7 +262,7 @@ def test_charts_bring_no_style_and_no_script_of_their_own(console: Site) -> None
 
 def test_disputes_come_with_their_deadlines(console: Site) -> None:
     console.paid("pm_card_createDispute")
-    console.run(console.house.settle)
+    console.run(console.kit.settle)
     page = console.get("/console/disputes").text
 
     assert "R-1" in page
@@ -295,7 +295,7 @@ def test_a_refund_gives_what_was_quoted(console: Site) -> None:
 
     assert answer.headers["location"].endswith("?done=refund")
     assert (refund.amount.major(), refund.note, refund.reason) == ("25.00", "rain", "requested_by_customer")
-    journal = console.run(console.house.payments.journal, booking_id)
+    journal = console.run(console.kit.payments.journal, booking_id)
     assert "operator:olga" in {each.actor for each in journal}
 
 
@@ -340,7 +340,7 @@ def test_a_form_filled_in_wrongly_moves_nothing(console: Site, field: str, value
 def test_what_has_changed_since_the_quote_is_told(console: Site) -> None:
     booking_id = console.paid()
     action, fields = refund_form(console, booking_id, "80.00")
-    console.run(console.house.payments.refund_payment, booking_id, amount="60.00")
+    console.run(console.kit.payments.refund_payment, booking_id, amount="60.00")
     answer = console.post(action, fields)
 
     assert answer.status_code == 422
@@ -353,7 +353,7 @@ def test_what_has_changed_since_the_quote_is_told(console: Site) -> None:
 
 def test_webhooks_are_listed_and_processed_again(console: Site) -> None:
     console.paid()
-    console.run(console.house.deliver_webhooks)
+    console.run(console.kit.deliver_webhooks)
     page = console.get("/console/webhooks").text
     found = re.search(r'href="(/console/webhooks/evt_\w+)">payment_intent.succeeded', page)
 
@@ -365,8 +365,8 @@ def test_webhooks_are_listed_and_processed_again(console: Site) -> None:
 
 def test_a_webhooks_content_is_shown_without_secrets(console: Site) -> None:
     booking_id = console.paid("pm_card_authenticationRequired")
-    console.run(console.house.deliver_webhooks)
-    view = console.run(console.house.payments.payment_status, booking_id)
+    console.run(console.kit.deliver_webhooks)
+    view = console.run(console.kit.payments.payment_status, booking_id)
     events = re.findall(r"/console/webhooks/evt_\w+", console.get("/console/webhooks").text)
     pages = [console.get(each).text for each in events]
 
@@ -385,7 +385,7 @@ def test_a_missing_webhook_is_not_found(console: Site) -> None:
 
 def test_a_webhook_is_found_by_its_id(console: Site) -> None:
     console.paid()
-    console.run(console.house.deliver_webhooks)
+    console.run(console.kit.deliver_webhooks)
     event_id = re.findall(r"/console/webhooks/(evt_\w+)", console.get("/console/webhooks").text)[0]
 
     assert event_id in console.get("/console/webhooks", params={"q": event_id}).text
@@ -400,20 +400,20 @@ def _settled(console: Site) -> str:
         page = console.get("/console/drift").text
         if "Comparing since" not in page:
             return page
-        console.run(console.house.world.clock.sleep, timedelta(0))
+        console.run(console.kit.world.clock.sleep, timedelta(0))
     raise AssertionError("the comparison did not end")
 
 
 def test_a_comparison_is_kept_for_everybody_to_read(console: Site) -> None:
     booking_id = console.paid()
-    console.run(console.house.settle)
-    console.house.stripe.refund_in_dashboard(console.payment_of(booking_id).intent_id, 1000)
+    console.run(console.kit.settle)
+    console.kit.stripe.refund_in_dashboard(console.payment_of(booking_id).intent_id, 1000)
     answer = console.send("/console/drift", "/console/drift/run", days="1")
 
     assert answer.headers["location"] == "/console/drift"
     page = _settled(console)
     assert "by operator:olga" in page
-    reports = console.run(console.house.payments.drift_reports)
+    reports = console.run(console.kit.payments.drift_reports)
     assert reports[0].counts["payments"] == 1
     assert reports[0].counts["events"] > 0
     assert console.payment_of(booking_id).refunded.major() == "10.00"
@@ -435,7 +435,7 @@ def test_a_comparison_that_breaks_off_is_told() -> None:
             return await super().read(work)
 
     storage = Broken()
-    with open_site(House(storage=storage)) as site:
+    with open_site(PaymentsTestKit(storage=storage)) as site:
         site.log_in()
         site.paid()
         storage.broken = True

@@ -11,7 +11,7 @@ from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.presentation.status_style import STATUS_STYLE
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
 
@@ -32,13 +32,13 @@ def seen(console: Site, booking_id: str) -> str:
 def disputed(console: Site, **opening: Any) -> str:
     """A paid booking whose bank disputes, and our books know."""
     booking_id = console.paid()
-    assert console.house.stripe.open_dispute(console.payment_of(booking_id).intent_id, **opening).ok
-    console.run(console.house.deliver_webhooks)
+    assert console.kit.stripe.open_dispute(console.payment_of(booking_id).intent_id, **opening).ok
+    console.run(console.kit.deliver_webhooks)
     return booking_id
 
 
 def cancel(console: Site, booking_id: str, refund: RefundOnCancel = RefundOnCancel.FULL) -> None:
-    console.run(console.house.payments.cancel_booking, booking_id, refund=refund)
+    console.run(console.kit.payments.cancel_booking, booking_id, refund=refund)
 
 
 def send_refund(console: Site, payment_id: str, query: str, **fields: str) -> Any:
@@ -53,7 +53,7 @@ def send_refund(console: Site, payment_id: str, query: str, **fields: str) -> An
 
 
 @pytest.mark.parametrize("kind", [PaymentStatus, RefundStatus, DisputeStatus])
-def test_every_status_has_a_tone(kind: Any) -> None:
+def test_every_status_has_a_style(kind: Any) -> None:
     assert {each.value for each in kind} <= STATUS_STYLE.keys()
 
 
@@ -70,8 +70,8 @@ def test_a_dispute_of_any_status_is_shown_on_every_page(console: Site, status: s
 def test_all_disputes_are_shown_with_what_they_have_withdrawn_and_their_deadline(console: Site) -> None:
     booking_id = disputed(console, amount=3000)
     intent_id = console.payment_of(booking_id).intent_id
-    assert console.house.stripe.open_dispute(intent_id, inquiry=True, amount=2000).ok
-    console.run(console.house.deliver_webhooks)
+    assert console.kit.stripe.open_dispute(intent_id, inquiry=True, amount=2000).ok
+    console.run(console.kit.deliver_webhooks)
 
     page = seen(console, booking_id)
 
@@ -93,9 +93,9 @@ def test_what_is_owed_and_waits_is_shown_with_its_deferred_refunds(console: Site
 
 def test_what_failed_is_shown_as_something_to_act_on(console: Site) -> None:
     booking_id = console.paid()
-    console.run(console.house.payments.refund_payment, booking_id, amount="40.00")
-    console.house.stripe.fail_refund(console.payment_of(booking_id).refunds[0].gateway_refund_id)
-    console.run(console.house.deliver_webhooks)
+    console.run(console.kit.payments.refund_payment, booking_id, amount="40.00")
+    console.kit.stripe.fail_refund(console.payment_of(booking_id).refunds[0].gateway_refund_id)
+    console.run(console.kit.deliver_webhooks)
 
     page = seen(console, booking_id)
 
@@ -116,7 +116,7 @@ def test_where_nothing_is_owed_nothing_is_said_of_it(console: Site) -> None:
 def started(console: Site) -> str:
     """A paid booking whose event has started."""
     booking_id = console.paid(starts_in=timedelta(hours=1))
-    console.house.clock.advance(timedelta(hours=2))
+    console.kit.clock.advance(timedelta(hours=2))
     return booking_id
 
 
@@ -176,18 +176,18 @@ def test_a_part_during_an_inquiry_waits_and_the_page_says_so(console: Site) -> N
 
 
 def test_late_money_whose_own_return_failed_goes_back_from_its_own_page(console: Site) -> None:
-    house = console.house
+    kit = console.kit
     booking_id = console.paid("pm_usBankAccount_success")
     cancel(console, booking_id)
-    console.run(house.settle)
-    house.stripe.fail_refund(console.payment_of(booking_id).refunds[0].gateway_refund_id)
-    console.run(house.settle)
-    house.clock.advance(timedelta(days=31))
+    console.run(kit.settle)
+    kit.stripe.fail_refund(console.payment_of(booking_id).refunds[0].gateway_refund_id)
+    console.run(kit.settle)
+    kit.clock.advance(timedelta(days=31))
     payment_id = console.payment_of(booking_id).id
 
     answer = send_refund(console, payment_id, "")
 
-    console.run(house.settle)
+    console.run(kit.settle)
 
     assert answer.headers["location"] == f"/console/payments/{payment_id}?done=refund"
     assert console.payment_of(booking_id).refunded.major() == "100.00"
@@ -196,8 +196,8 @@ def test_late_money_whose_own_return_failed_goes_back_from_its_own_page(console:
 def test_an_older_payment_of_a_booking_is_acted_on_by_its_own_id(console: Site) -> None:
     booking_id = console.paid("pm_card_authenticationRequired")
     older = console.payment_of(booking_id).id
-    console.run(console.house.payments.cancel_payment, booking_id)
-    console.run(console.house.payments.process_booking_payment, booking_id, "pm_card_visa")
+    console.run(console.kit.payments.cancel_payment, booking_id)
+    console.run(console.kit.payments.process_booking_payment, booking_id, "pm_card_visa")
 
     page = text_of(console.get(f"/console/payments/{older}").text)
     quoted = text_of(console.get(f"/console/payments/{older}/refund?amount=25.00").text)
@@ -222,7 +222,7 @@ def test_what_is_owed_is_settled_after_a_look_and_with_a_note(console: Site) -> 
     assert "Taken off 20.00 USD Owed afterwards 80.00 USD" in looked
     assert answer.headers["location"].endswith("?done=settled")
     assert console.payment_of(booking_id).owed.amount.major() == "80.00"
-    journal = console.run(console.house.payments.journal, booking_id)
+    journal = console.run(console.kit.payments.journal, booking_id)
     assert [each.event.note for each in journal if type(each.event).__name__ == "DebtSettled"] == ["in cash"]
 
 
@@ -285,7 +285,7 @@ def failing(console: Site, error: Exception) -> str:
     async def fail(*_: Any, **__: Any) -> Any:
         raise error
 
-    console.house.payments.refund_payment_by_id = fail  # type: ignore[method-assign]
+    console.kit.payments.refund_payment_by_id = fail  # type: ignore[method-assign]
     return booking_id
 
 
@@ -310,7 +310,7 @@ def test_when_our_own_database_is_busy_no_refund_is_said_to_be_reserved(
 
 def test_a_gateway_out_of_reach_is_told_and_the_refund_is_given_up(console: Site) -> None:
     booking_id = console.paid()
-    console.house.stripe.faults.script("POST /v1/refunds", "429_limit", times=20)
+    console.kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=20)
 
     answer = send_refund(console, console.payment_of(booking_id).id, "amount=25.00")
 
@@ -322,11 +322,11 @@ def test_a_gateway_out_of_reach_is_told_and_the_refund_is_given_up(console: Site
 def test_an_unknown_outcome_leads_to_the_payment_and_the_same_form_again_makes_no_other_refund(console: Site) -> None:
     booking_id = console.paid()
     payment_id = console.payment_of(booking_id).id
-    console.house.stripe.faults.script("POST /v1/refunds", "reset_after", times=20)
+    console.kit.stripe.faults.script("POST /v1/refunds", "reset_after", times=20)
     first = send_refund(console, payment_id, "amount=25.00")
-    console.house.stripe.faults.clear()
+    console.kit.stripe.faults.clear()
     said = text_of(console.get(first.headers["location"]).text)
-    console.run(console.house.settle)
+    console.run(console.kit.settle)
 
     second = send_refund(console, payment_id, "amount=25.00")
 
@@ -365,7 +365,7 @@ class Busy(MemoryStorage):
 )
 def test_the_checkout_does_not_blame_the_payment_provider_for_our_database(error: Exception, title: str) -> None:
     storage = Busy()
-    with open_site(House(storage=storage)) as site:
+    with open_site(PaymentsTestKit(storage=storage)) as site:
         booking_id = site.book()
         site.get(f"/checkout/{booking_id}?token={token('ann')}")
         storage.error = error

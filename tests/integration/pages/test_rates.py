@@ -12,7 +12,7 @@ from booking_payments.application.recent_reads import FRESH
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import IntentReport
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.pages.site import Site, open_site
 from tests.integration.pages.test_checkout import address
 
@@ -85,11 +85,11 @@ class Counting(FakeGateway):
         return await super().retrieve_intent(intent_id)
 
 
-def counting() -> tuple[House, Counting]:
-    house = House()
-    gateway = Counting(house.stripe, house.clock)
-    house.payments = BookingPayments(evolve(house.world, gateway=gateway))
-    return house, gateway
+def counting() -> tuple[PaymentsTestKit, Counting]:
+    kit = PaymentsTestKit()
+    gateway = Counting(kit.stripe, kit.clock)
+    kit.payments = BookingPayments(evolve(kit.world, gateway=gateway))
+    return kit, gateway
 
 
 def of_another(site: Site, customer_id: str) -> str:
@@ -98,10 +98,10 @@ def of_another(site: Site, customer_id: str) -> str:
         reference="R-another",
         customer_id=customer_id,
         amount=Money.parse("50.00", Currency.USD),
-        event_starts_at=site.house.clock.now() + timedelta(days=30),
+        event_starts_at=site.kit.clock.now() + timedelta(days=30),
     )
-    booking_id = str(site.run(site.house.payments.register_booking, new).booking.id)
-    site.run(site.house.payments.process_booking_payment, booking_id, "pm_card_authenticationRequired")
+    booking_id = str(site.run(site.kit.payments.register_booking, new).booking.id)
+    site.run(site.kit.payments.process_booking_payment, booking_id, "pm_card_authenticationRequired")
     return booking_id
 
 
@@ -115,13 +115,13 @@ def look(site: Site, booking_id: str) -> int:
 
 
 def test_who_asks_again_and_again_how_a_payment_stands_has_to_wait_and_takes_it_from_nobody() -> None:
-    house, gateway = counting()
-    with open_site(house, RATE_LIMIT_ENABLED="true", RATE_LIMIT_MONEY="5/minute") as site:
+    kit, gateway = counting()
+    with open_site(kit, RATE_LIMIT_ENABLED="true", RATE_LIMIT_MONEY="5/minute") as site:
         of_ann, of_bob = site.paid("pm_card_authenticationRequired"), of_another(site, "bob")
         site.get(address(of_ann))
         before, statuses = gateway.reads, []
         for _ in range(8):
-            house.clock.advance(FRESH)
+            kit.clock.advance(FRESH)
             statuses.append(look(site, of_ann))
         read = gateway.reads - before
         site.get(address(of_bob, sub="bob"))
@@ -132,8 +132,8 @@ def test_who_asks_again_and_again_how_a_payment_stands_has_to_wait_and_takes_it_
 
 
 def test_a_payment_that_was_read_a_moment_ago_is_answered_from_the_books() -> None:
-    house, gateway = counting()
-    with open_site(house) as site:
+    kit, gateway = counting()
+    with open_site(kit) as site:
         booking_id = site.paid("pm_card_authenticationRequired")
         site.get(address(booking_id))
         before = gateway.reads
@@ -141,7 +141,7 @@ def test_a_payment_that_was_read_a_moment_ago_is_answered_from_the_books() -> No
             assert look(site, booking_id) == 200
         assert gateway.reads - before == 1
 
-        house.clock.advance(FRESH)
+        kit.clock.advance(FRESH)
         look(site, booking_id)
         assert gateway.reads - before == 2
 

@@ -17,7 +17,7 @@ from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.testing.house import NOW, House
+from booking_payments.testing.kit import NOW, PaymentsTestKit
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
 
@@ -36,7 +36,7 @@ def console(tmp_path: Path) -> Iterator[Site]:
             gateway=manual, webhooks=BankTransferEvents(), recorded=True, settle_refund=manual.settle_refund
         ),
     }
-    with open_site(House(others=others)) as site:
+    with open_site(PaymentsTestKit(others=others)) as site:
         site.log_in()
         yield site
         for gateway in (manual, transfers):

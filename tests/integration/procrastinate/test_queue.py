@@ -9,7 +9,7 @@ from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.testing.house import NOW, House
+from booking_payments.testing.kit import NOW, PaymentsTestKit
 from tests.integration.procrastinate.conftest import Jobs
 from tests.payments import pay_in_browser
 
@@ -86,8 +86,8 @@ async def test_nothing_is_asked_for_while_nobody_would_do_it(
 
 
 async def test_a_payment_that_waits_for_news_is_settled_at_its_time(queued_storage: SqlStorage, jobs: Jobs) -> None:
-    house = House(storage=queued_storage)
-    view = await house.payments.start_payment((await house.book()).id)
+    kit = PaymentsTestKit(storage=queued_storage)
+    view = await kit.payments.start_payment((await kit.book()).id)
 
     scheduled = await jobs.run("SELECT args, scheduled_at FROM procrastinate_jobs ORDER BY id DESC LIMIT 1")
     watch = await queued_storage.read(lambda uow: uow.payments.watch(view.payment.id))
@@ -113,12 +113,12 @@ async def test_of_many_messages_few_deliveries_are_made(jobs: Jobs, postgres_cop
 
 
 async def test_webhooks_that_share_a_transaction_ask_in_it(queued_storage: SqlStorage, jobs: Jobs) -> None:
-    house = House(storage=queued_storage)
-    view = await house.payments.start_payment((await house.book()).id)
+    kit = PaymentsTestKit(storage=queued_storage)
+    view = await kit.payments.start_payment((await kit.book()).id)
     before = await jobs.waiting()
-    pay_in_browser(house, view)
+    pay_in_browser(kit, view)
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
     assert (await jobs.waiting())[len(before) :].count("deliver_messages") == 1
 

@@ -1,4 +1,4 @@
-"""The job queue's tables: frozen in a revision, and the same as the library's that is installed."""
+"""The job queue's tables: part of the initial schema, and the same as the library's that is installed."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def test_migrating_again_changes_nothing(postgres_copy: str) -> None:
 def test_the_job_queue_can_be_taken_away_and_made_again(postgres_copy: str) -> None:
     engine = create_engine(postgres_copy)
     with engine.begin() as connection:
-        command.downgrade(migrations._config(connection), "0003")
+        command.downgrade(migrations._config(connection), "base")
     engine.dispose()
     without = {each for each in _tables(postgres_copy) if each.startswith("procrastinate")}
 

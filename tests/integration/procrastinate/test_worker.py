@@ -24,7 +24,7 @@ from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.runtime.maintenance import MaintenanceTasks
-from booking_payments.testing.house import CHANNEL, NOW, House
+from booking_payments.testing.kit import CHANNEL, NOW, PaymentsTestKit
 from tests.integration.postgres import Server
 from tests.integration.procrastinate.conftest import Jobs
 
@@ -263,9 +263,9 @@ class Hanging:
 async def test_a_receiver_that_hangs_keeps_nobody_from_seeing_to_the_money(
     queued_storage: SqlStorage, jobs: Jobs
 ) -> None:
-    house, receiver, slots = House(storage=queued_storage), Hanging(), 4
-    house.payments = BookingPayments(attrs.evolve(house.world, channels={CHANNEL: receiver}))
-    booking = await house.book(expires_in=timedelta(hours=1))
+    kit, receiver, slots = PaymentsTestKit(storage=queued_storage), Hanging(), 4
+    kit.payments = BookingPayments(attrs.evolve(kit.world, channels={CHANNEL: receiver}))
+    booking = await kit.book(expires_in=timedelta(hours=1))
     await jobs.run(MESSAGES, 100 * slots)  # a round claims a hundred
     await jobs.run(DELIVERIES, 40)
 
@@ -274,10 +274,10 @@ async def test_a_receiver_that_hangs_keeps_nobody_from_seeing_to_the_money(
         status = await jobs.run("SELECT status FROM bp_bookings WHERE id = %s", booking.id)
         return (waiting, status) == ([(0,)], [("expired",)])
 
-    worker = make_app(jobs.dsn, worker_tasks(MaintenanceTasks(house.payments, house.clock), slots), 2)
+    worker = make_app(jobs.dsn, worker_tasks(MaintenanceTasks(kit.payments, kit.clock), slots), 2)
     async with _working([worker], slots, at_last=receiver.released.set):
         await _until(lambda: receiver.asked)
-        house.clock.advance(booking.expires_at - house.clock.now())
+        kit.clock.advance(booking.expires_at - kit.clock.now())
         await _until_async(expired_and_nothing_waits)
 
     assert receiver.asked > 2

@@ -13,7 +13,7 @@ import pytest
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.storage import Storage
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.conftest import postgres_copy, postgres_template, sqlite_template
 
 __all__ = ["postgres_copy", "postgres_template", "sqlite_template"]
@@ -98,6 +98,6 @@ async def storage(database_url: str | None) -> AsyncIterator[Storage]:
 
 
 @pytest.fixture
-def house(storage: Storage) -> House:
+def kit(storage: Storage) -> PaymentsTestKit:
     """An installation over the storage."""
-    return House(storage=storage)
+    return PaymentsTestKit(storage=storage)

@@ -24,7 +24,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.storage import Storage
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import authorize, book_and_pay, pay, pay_in_browser, payment_of, start
 
 OURS = PaymentConfig(installation_id="inst_a", capture_by_customer=True)
@@ -32,22 +32,22 @@ FEE_ON_TOP = attrs.evolve(OURS, fees=FeePolicy(payer=FeePayer.CUSTOMER))
 SUCCEEDED = "payment_intent.succeeded"
 
 
-def before_the_loss(terms: PaymentConfig = OURS) -> House:
+def before_the_loss(terms: PaymentConfig = OURS) -> PaymentsTestKit:
     """The installation as it was, with books that are about to be lost."""
-    return House(config=terms, storage=MemoryStorage(), seed=7)
+    return PaymentsTestKit(config=terms, storage=MemoryStorage(), seed=7)
 
 
-def restored(lost: House, storage: Storage, terms: PaymentConfig = OURS) -> House:
+def restored(lost: PaymentsTestKit, storage: Storage, terms: PaymentConfig = OURS) -> PaymentsTestKit:
     """The same installation on the same account, with the books in ``storage``."""
-    house = House(config=terms, storage=storage)
-    house.clock, house.stripe = lost.clock, lost.stripe
-    house.world = attrs.evolve(house.world, clock=lost.clock, gateway=FakeGateway(lost.stripe, lost.clock))
-    house.payments = BookingPayments(house.world)
-    return house
+    kit = PaymentsTestKit(config=terms, storage=storage)
+    kit.clock, kit.stripe = lost.clock, lost.stripe
+    kit.world = attrs.evolve(kit.world, clock=lost.clock, gateway=FakeGateway(lost.stripe, lost.clock))
+    kit.payments = BookingPayments(kit.world)
+    return kit
 
 
-def with_gateway(house: House, gateway: FakeGateway) -> BookingPayments:
-    return BookingPayments(attrs.evolve(house.world, gateway=gateway))
+def with_gateway(kit: PaymentsTestKit, gateway: FakeGateway) -> BookingPayments:
+    return BookingPayments(attrs.evolve(kit.world, gateway=gateway))
 
 
 def left(found: Reconciliation) -> list[tuple[str, str | None]]:
@@ -58,20 +58,20 @@ def adopted(found: Reconciliation) -> list[str | None]:
     return [each.payment_id for each in found.healed if each.code == "adopted"]
 
 
-async def only_payment(house: House, booking: Booking) -> Payment:
-    [payment] = await house.storage.read(lambda uow: uow.payments.of_booking(booking.id))
+async def only_payment(kit: PaymentsTestKit, booking: Booking) -> Payment:
+    [payment] = await kit.storage.read(lambda uow: uow.payments.of_booking(booking.id))
     return payment
 
 
-async def status_of(house: House, booking: Booking) -> BookingStatus:
-    return (await house.payments.get_booking(booking.id)).status
+async def status_of(kit: PaymentsTestKit, booking: Booking) -> BookingStatus:
+    return (await kit.payments.get_booking(booking.id)).status
 
 
-async def require_agreement(house: House) -> None:
+async def require_agreement(kit: PaymentsTestKit) -> None:
     """Ledger and gateway agree with the books."""
-    ledger = await house.payments.check_ledger()
+    ledger = await kit.payments.check_ledger()
     assert ledger.agrees, ledger.faults
-    assert left(await house.payments.reconcile()) == []
+    assert left(await kit.payments.reconcile()) == []
 
 
 # --- what is adopted
@@ -81,12 +81,12 @@ async def require_agreement(house: House) -> None:
 async def test_a_lost_charge_is_adopted_by_the_booking_registered_anew(storage: Storage, terms: PaymentConfig) -> None:
     lost = before_the_loss(terms)
     paid = await book_and_pay(lost)
-    house = restored(lost, storage, terms)
-    booking = await house.book()
+    kit = restored(lost, storage, terms)
+    booking = await kit.book()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    payment = await only_payment(house, booking)
+    payment = await only_payment(kit, booking)
     assert (adopted(found), left(found), found.foreign) == ([paid.payment.id], [], 0)
     assert (payment.id, payment.intent_id) == (paid.payment.id, paid.payment.intent_id)
     assert (payment.status, payment.captured, payment.breakdown) == (
@@ -95,135 +95,135 @@ async def test_a_lost_charge_is_adopted_by_the_booking_registered_anew(storage: 
         paid.payment.breakdown,
     )
     assert booking.id != paid.payment.booking_id
-    assert await status_of(house, booking) is BookingStatus.CONFIRMED
-    await require_agreement(house)
+    assert await status_of(kit, booking) is BookingStatus.CONFIRMED
+    await require_agreement(kit)
 
 
 async def test_the_journal_and_the_audit_trail_say_who_adopted_it_and_why(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
-    await house.payments.reconcile()
+    await kit.payments.reconcile()
 
-    [recorded] = [each for each in await house.payments.journal(booking.id) if isinstance(each.event, PaymentAdopted)]
+    [recorded] = [each for each in await kit.payments.journal(booking.id) if isinstance(each.event, PaymentAdopted)]
     assert (recorded.actor, recorded.cause) == ("system", "reconcile")
     assert recorded.event == PaymentAdopted(intent_id=paid.payment.intent_id or "", made_for=paid.payment.booking_id)
-    records = await house.storage.read(lambda uow: uow.audit.latest(5, booking.id))
+    records = await kit.storage.read(lambda uow: uow.audit.latest(5, booking.id))
     assert any("PaymentAdopted" in each.asked.get("facts", "") for each in records)
 
 
 async def test_the_booking_app_is_told(storage: Storage) -> None:
     lost = before_the_loss()
     await book_and_pay(lost)
-    house = restored(lost, storage)
-    await house.book()
+    kit = restored(lost, storage)
+    await kit.book()
 
-    await house.payments.reconcile()
+    await kit.payments.reconcile()
 
-    waiting = await house.storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
+    waiting = await kit.storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
     assert [each.message.type for each in waiting] == ["payment.succeeded", "booking.confirmed"]
 
 
 async def test_an_adopted_payment_can_be_refunded_and_not_paid_again(storage: Storage) -> None:
     lost = before_the_loss()
     await book_and_pay(lost)
-    house = restored(lost, storage)
-    booking = await house.book()
-    await house.payments.reconcile()
+    kit = restored(lost, storage)
+    booking = await kit.book()
+    await kit.payments.reconcile()
 
     with pytest.raises(NotPossibleNow) as refused:
-        await pay(house, booking)
-    refund = (await house.payments.refund_payment(booking.id, amount="40.00")).refund
+        await pay(kit, booking)
+    refund = (await kit.payments.refund_payment(booking.id, amount="40.00")).refund
 
     assert (refused.value.code, refund.status) == ("already_paid", RefundStatus.SUCCEEDED)
-    await require_agreement(house)
+    await require_agreement(kit)
 
 
 async def test_what_was_given_back_of_it_is_booked(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
     await lost.payments.refund_payment(paid.payment.booking_id, amount="40.00")
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
-    await house.payments.reconcile()
+    await kit.payments.reconcile()
 
-    assert (await only_payment(house, booking)).refunded == Money.parse("40.00", Currency.USD)
-    await require_agreement(house)
+    assert (await only_payment(kit, booking)).refunded == Money.parse("40.00", Currency.USD)
+    await require_agreement(kit)
 
 
 async def test_a_dispute_of_it_is_booked(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
     lost.stripe.open_dispute(paid.payment.intent_id or "")
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
-    await house.payments.reconcile()
+    await kit.payments.reconcile()
 
-    [dispute] = (await only_payment(house, booking)).disputes
+    [dispute] = (await only_payment(kit, booking)).disputes
     assert dispute.status is DisputeStatus.NEEDS_RESPONSE
-    await require_agreement(house)
+    await require_agreement(kit)
 
 
 async def test_held_money_is_adopted_and_captured(storage: Storage) -> None:
     lost = before_the_loss()
     await authorize(lost)
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
-    await house.payments.reconcile()
-    held = await only_payment(house, booking)
-    await house.payments.capture_payment(booking.id, amount="60.00")
+    await kit.payments.reconcile()
+    held = await only_payment(kit, booking)
+    await kit.payments.capture_payment(booking.id, amount="60.00")
 
     assert (held.status, held.capture_method) == (PaymentStatus.REQUIRES_CAPTURE, CaptureMethod.MANUAL)
-    assert (await only_payment(house, booking)).captured == Money.parse("60.00", Currency.USD)
-    await require_agreement(house)
+    assert (await only_payment(kit, booking)).captured == Money.parse("60.00", Currency.USD)
+    await require_agreement(kit)
 
 
 async def test_a_part_that_was_captured_is_adopted(storage: Storage) -> None:
     lost = before_the_loss()
     held = await authorize(lost)
     await lost.payments.capture_payment(held.payment.booking_id, amount="60.00")
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
-    await house.payments.reconcile()
+    await kit.payments.reconcile()
 
-    assert (await only_payment(house, booking)).captured == Money.parse("60.00", Currency.USD)
-    await require_agreement(house)
+    assert (await only_payment(kit, booking)).captured == Money.parse("60.00", Currency.USD)
+    await require_agreement(kit)
 
 
 async def test_a_debit_under_way_is_adopted_so_that_nobody_pays_beside_it(storage: Storage) -> None:
     lost = before_the_loss()
     under_way = await pay(lost, await lost.book(), "pm_usBankAccount_success")
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
-    found = await house.payments.reconcile()
-    again = await house.payments.start_payment(booking.id, ANN)
-    house.clock.advance(timedelta(seconds=3))
-    await house.deliver_webhooks()
+    found = await kit.payments.reconcile()
+    again = await kit.payments.start_payment(booking.id, ANN)
+    kit.clock.advance(timedelta(seconds=3))
+    await kit.deliver_webhooks()
 
     assert adopted(found) == [under_way.payment.id]
     assert again.payment.intent_id == under_way.payment.intent_id
-    assert await status_of(house, booking) is BookingStatus.CONFIRMED
-    await require_agreement(house)
+    assert await status_of(kit, booking) is BookingStatus.CONFIRMED
+    await require_agreement(kit)
 
 
 async def test_a_booking_whose_time_to_pay_is_over_is_adopted_while_it_is_pending(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
-    house = restored(lost, storage)
-    booking = await house.book(expires_in=timedelta(minutes=5))
-    house.clock.advance(timedelta(minutes=6))
+    kit = restored(lost, storage)
+    booking = await kit.book(expires_in=timedelta(minutes=5))
+    kit.clock.advance(timedelta(minutes=6))
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert adopted(found) == [paid.payment.id]
-    assert await status_of(house, booking) is BookingStatus.CONFIRMED
+    assert await status_of(kit, booking) is BookingStatus.CONFIRMED
 
 
 # --- once
@@ -232,21 +232,21 @@ async def test_a_booking_whose_time_to_pay_is_over_is_adopted_while_it_is_pendin
 async def test_reconciling_again_adopts_nothing_again(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
-    first, second = await house.payments.reconcile(), await house.payments.reconcile()
+    first, second = await kit.payments.reconcile(), await kit.payments.reconcile()
 
     assert (adopted(first), adopted(second)) == ([paid.payment.id], [])
-    facts = [type(each.event).__name__ for each in await house.payments.journal(booking.id)]
+    facts = [type(each.event).__name__ for each in await kit.payments.journal(booking.id)]
     assert (facts.count("PaymentAdopted"), facts.count("PaymentSucceeded")) == (1, 1)
 
 
 class Meanwhile(FakeGateway):
     """The first time that an intent is read, something else happens before the answer arrives."""
 
-    def __init__(self, house: House, work: Any) -> None:
-        super().__init__(house.stripe, house.clock)
+    def __init__(self, kit: PaymentsTestKit, work: Any) -> None:
+        super().__init__(kit.stripe, kit.clock)
         self._work = work
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
@@ -260,29 +260,29 @@ class Meanwhile(FakeGateway):
 async def test_of_two_processes_one_adopts_and_the_other_finds_it_done(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
     others: list[Reconciliation] = []
 
     async def other_process() -> None:
-        others.append(await house.payments.reconcile())
+        others.append(await kit.payments.reconcile())
 
-    found = await with_gateway(house, Meanwhile(house, other_process)).reconcile()
+    found = await with_gateway(kit, Meanwhile(kit, other_process)).reconcile()
 
     assert (adopted(others[0]), adopted(found)) == ([paid.payment.id], [])
     assert (left(others[0]), left(found)) == ([], [])
-    assert (await only_payment(house, booking)).id == paid.payment.id
+    assert (await only_payment(kit, booking)).id == paid.payment.id
 
 
 async def test_of_many_at_the_same_moment_one_adopts(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
     adoptions: list[Adoption] = []
 
     async def process() -> None:
-        adoptions.append(await adopt(house.world, paid.payment.intent_id or ""))
+        adoptions.append(await adopt(kit.world, paid.payment.intent_id or ""))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(5):
@@ -290,26 +290,26 @@ async def test_of_many_at_the_same_moment_one_adopts(storage: Storage) -> None:
 
     assert sorted(each.made_here for each in adoptions) == [False, False, False, False, True]
     assert {each.payment.id if each.payment else each.not_adopted for each in adoptions} == {paid.payment.id}
-    assert (await only_payment(house, booking)).id == paid.payment.id
+    assert (await only_payment(kit, booking)).id == paid.payment.id
 
 
 async def test_news_that_comes_while_it_is_adopted_is_not_lost(storage: Storage) -> None:
     """The event is ignored, since the payment is not in the books yet; what it says is read afterwards."""
     lost = before_the_loss()
     under_way = await pay(lost, await lost.book(), "pm_usBankAccount_success")
-    house = restored(lost, storage)
-    booking = await house.book()
-    await house.deliver_webhooks()
+    kit = restored(lost, storage)
+    booking = await kit.book()
+    await kit.deliver_webhooks()
     outcomes: list[str] = []
 
     async def bank_takes_it() -> None:
-        house.clock.advance(timedelta(seconds=3))
-        outcomes.extend([each.outcome for each in await house.deliver_webhooks() if each.type == SUCCEEDED])
+        kit.clock.advance(timedelta(seconds=3))
+        outcomes.extend([each.outcome for each in await kit.deliver_webhooks() if each.type == SUCCEEDED])
 
-    found = await with_gateway(house, Meanwhile(house, bank_takes_it)).reconcile()
+    found = await with_gateway(kit, Meanwhile(kit, bank_takes_it)).reconcile()
 
     assert (outcomes, adopted(found), left(found)) == (["ignored"], [under_way.payment.id], [])
-    assert await status_of(house, booking) is BookingStatus.CONFIRMED
+    assert await status_of(kit, booking) is BookingStatus.CONFIRMED
 
 
 async def test_what_was_given_back_and_disputed_is_booked_together_with_the_charge(storage: Storage) -> None:
@@ -318,10 +318,10 @@ async def test_what_was_given_back_and_disputed_is_booked_together_with_the_char
     intent_id = paid.payment.intent_id or ""
     lost.stripe.refund_in_dashboard(intent_id, 1000)
     lost.stripe.open_dispute(intent_id, inquiry=True)
-    house = restored(lost, storage)
-    await house.book()
+    kit = restored(lost, storage)
+    await kit.book()
 
-    payment = (await adopt(house.world, intent_id)).payment
+    payment = (await adopt(kit.world, intent_id)).payment
 
     assert payment is not None
     assert (payment.refunded.minor, len(payment.disputes)) == (1000, 1)
@@ -330,10 +330,10 @@ async def test_what_was_given_back_and_disputed_is_booked_together_with_the_char
 async def test_an_intent_that_has_changed_since_it_was_listed_is_not_adopted(storage: Storage) -> None:
     lost = before_the_loss()
     view = await start(lost)
-    house = restored(lost, storage)
-    await house.book()
+    kit = restored(lost, storage)
+    await kit.book()
 
-    adoption = await adopt(house.world, view.payment.intent_id or "")
+    adoption = await adopt(kit.world, view.payment.intent_id or "")
 
     assert (adoption.payment, adoption.not_adopted) == (None, "it has changed meanwhile; reconcile again")
 
@@ -341,27 +341,27 @@ async def test_an_intent_that_has_changed_since_it_was_listed_is_not_adopted(sto
 async def test_the_event_of_a_charge_that_comes_afterwards_changes_nothing(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
-    house = restored(lost, storage)
-    booking = await house.book()
-    await house.payments.reconcile()
-    before = await only_payment(house, booking)
+    kit = restored(lost, storage)
+    booking = await kit.book()
+    await kit.payments.reconcile()
+    before = await only_payment(kit, booking)
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    assert await only_payment(house, booking) == before
+    assert await only_payment(kit, booking) == before
     assert before.intent_id == paid.payment.intent_id
 
 
 async def test_a_customer_who_begins_to_pay_meanwhile_keeps_it_from_being_adopted(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
     async def begin_to_pay() -> None:
-        await house.payments.start_payment(booking.id, ANN)
+        await kit.payments.start_payment(booking.id, ANN)
 
-    found = await with_gateway(house, Meanwhile(house, begin_to_pay)).reconcile()
+    found = await with_gateway(kit, Meanwhile(kit, begin_to_pay)).reconcile()
 
     assert (adopted(found), left(found)) == ([], [("unknown_charge", paid.payment.intent_id)])
     assert "has a payment already" in found.left[0].text
@@ -370,9 +370,9 @@ async def test_a_customer_who_begins_to_pay_meanwhile_keeps_it_from_being_adopte
 # --- what is left for a person
 
 
-async def _reconciled(lost: House, house: House, view: PaymentView) -> str:
+async def _reconciled(lost: PaymentsTestKit, kit: PaymentsTestKit, view: PaymentView) -> str:
     """The text with which the one charge that is not adopted is left."""
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
     assert (adopted(found), left(found)) == ([], [("unknown_charge", view.payment.intent_id)])
     assert "before anything is given back" in found.left[0].text
     assert (found.left[0].payment_id, found.left[0].booking_id, found.left[0].reference) == (
@@ -386,87 +386,87 @@ async def _reconciled(lost: House, house: House, view: PaymentView) -> str:
 async def test_without_a_booking_of_its_reference_it_is_left(storage: Storage) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
-    house = restored(lost, storage)
-    await house.book(reference="R-2")
+    kit = restored(lost, storage)
+    await kit.book(reference="R-2")
 
-    assert "no booking has its reference R-1" in await _reconciled(lost, house, view)
+    assert "no booking has its reference R-1" in await _reconciled(lost, kit, view)
 
 
 @pytest.mark.parametrize("amount", ["99.99", "100.01"])
 async def test_with_another_amount_it_is_left(storage: Storage, amount: str) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
-    house = restored(lost, storage)
-    booking = await house.book(amount=amount)
+    kit = restored(lost, storage)
+    booking = await kit.book(amount=amount)
 
-    assert f"would be charged {amount} usd" in await _reconciled(lost, house, view)
-    assert await status_of(house, booking) is BookingStatus.PENDING
+    assert f"would be charged {amount} usd" in await _reconciled(lost, kit, view)
+    assert await status_of(kit, booking) is BookingStatus.PENDING
 
 
 async def test_where_the_fee_on_top_is_another_today_it_is_left(storage: Storage) -> None:
     lost = before_the_loss(FEE_ON_TOP)
     view = await book_and_pay(lost)
-    house = restored(lost, storage)
-    await house.book()
+    kit = restored(lost, storage)
+    await kit.book()
 
-    assert "would be charged 100.00 usd" in await _reconciled(lost, house, view)
+    assert "would be charged 100.00 usd" in await _reconciled(lost, kit, view)
 
 
 async def test_with_another_currency_it_is_left(storage: Storage) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
-    house = restored(lost, storage)
-    await house.book(currency=Currency.EUR)
+    kit = restored(lost, storage)
+    await kit.book(currency=Currency.EUR)
 
-    assert "would be charged 100.00 eur" in await _reconciled(lost, house, view)
+    assert "would be charged 100.00 eur" in await _reconciled(lost, kit, view)
 
 
 async def test_for_another_customer_it_is_left(storage: Storage) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
-    house = restored(lost, storage)
+    kit = restored(lost, storage)
     new = NewBooking(
         reference="R-1",
         customer_id="bob",
         amount=Money.parse("100.00", Currency.USD),
-        event_starts_at=house.clock.now() + timedelta(days=30),
+        event_starts_at=kit.clock.now() + timedelta(days=30),
     )
-    booking = (await house.payments.register_booking(new)).booking
+    booking = (await kit.payments.register_booking(new)).booking
 
-    assert "belongs to another customer" in await _reconciled(lost, house, view)
-    assert await status_of(house, booking) is BookingStatus.PENDING
+    assert "belongs to another customer" in await _reconciled(lost, kit, view)
+    assert await status_of(kit, booking) is BookingStatus.PENDING
 
 
 async def test_for_a_booking_that_is_closed_it_is_left(storage: Storage) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
-    house = restored(lost, storage)
-    await house.payments.cancel_booking((await house.book()).id)
+    kit = restored(lost, storage)
+    await kit.payments.cancel_booking((await kit.book()).id)
 
-    assert "is canceled" in await _reconciled(lost, house, view)
+    assert "is canceled" in await _reconciled(lost, kit, view)
 
 
 async def test_for_a_booking_whose_payment_was_canceled_it_is_left(storage: Storage) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
-    house = restored(lost, storage)
-    booking = await house.book()
-    await house.payments.start_payment(booking.id, ANN)
-    await house.payments.cancel_payment(booking.id)
+    kit = restored(lost, storage)
+    booking = await kit.book()
+    await kit.payments.start_payment(booking.id, ANN)
+    await kit.payments.cancel_payment(booking.id)
 
-    assert "has a payment already" in await _reconciled(lost, house, view)
+    assert "has a payment already" in await _reconciled(lost, kit, view)
 
 
 async def test_a_charge_for_a_booking_that_the_backup_had_is_left(storage: Storage) -> None:
     """The books know its booking, by its own id: the backup was made between registering and paying."""
     lost = before_the_loss()
     booking = await lost.book()
-    house = restored(lost, storage)
-    await house.storage.transact(lambda uow: uow.bookings.add(booking))
+    kit = restored(lost, storage)
+    await kit.storage.transact(lambda uow: uow.bookings.add(booking))
     view = await pay(lost, booking)
 
-    assert f"the database has its booking {booking.id}, without this payment" in await _reconciled(lost, house, view)
-    assert await status_of(house, booking) is BookingStatus.PENDING
+    assert f"the database has its booking {booking.id}, without this payment" in await _reconciled(lost, kit, view)
+    assert await status_of(kit, booking) is BookingStatus.PENDING
 
 
 @pytest.mark.parametrize("name", ["payment_id", "booking_id", "booking_reference", "customer_key", "installation_id"])
@@ -474,13 +474,13 @@ async def test_a_charge_that_lacks_a_part_of_its_metadata_is_left(storage: Stora
     lost = before_the_loss()
     view = await book_and_pay(lost)
     lost.stripe._account.get("payment_intent", view.payment.intent_id or "").body["metadata"].pop(name)
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert (adopted(found), left(found)) == ([], [("unknown_charge", view.payment.intent_id)])
-    assert await house.storage.read(lambda uow: uow.payments.of_booking(booking.id)) == []
+    assert await kit.storage.read(lambda uow: uow.payments.of_booking(booking.id)) == []
 
 
 @pytest.mark.parametrize("payment_id", ["", "x" * 65, "pay_1\n", "pay 1", "päy_1"])
@@ -488,10 +488,10 @@ async def test_a_charge_whose_payment_has_no_id_of_ours_is_left(storage: Storage
     lost = before_the_loss()
     view = await book_and_pay(lost)
     lost.stripe._account.get("payment_intent", view.payment.intent_id or "").body["metadata"]["payment_id"] = payment_id
-    house = restored(lost, storage)
-    await house.book()
+    kit = restored(lost, storage)
+    await kit.book()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert (adopted(found), left(found)) == ([], [("unknown_charge", view.payment.intent_id)])
 
@@ -499,13 +499,13 @@ async def test_a_charge_whose_payment_has_no_id_of_ours_is_left(storage: Storage
 async def test_a_charge_of_another_installation_is_foreign(storage: Storage) -> None:
     lost = before_the_loss(attrs.evolve(OURS, installation_id="inst_b"))
     await book_and_pay(lost)
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert (adopted(found), left(found), found.foreign) == ([], [], 1)
-    assert await status_of(house, booking) is BookingStatus.PENDING
+    assert await status_of(kit, booking) is BookingStatus.PENDING
 
 
 async def test_the_second_charge_of_a_reference_is_left(storage: Storage) -> None:
@@ -515,10 +515,10 @@ async def test_the_second_charge_of_a_reference_is_left(storage: Storage) -> Non
     twin.world = attrs.evolve(twin.world, gateway=FakeGateway(lost.stripe, lost.clock), ids=lost.world.ids)
     twin.payments = BookingPayments(twin.world)
     second = await book_and_pay(twin)
-    house = restored(lost, storage)
-    await house.book()
+    kit = restored(lost, storage)
+    await kit.book()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert (adopted(found), left(found)) == ([first.payment.id], [("unknown_charge", second.payment.intent_id)])
     assert "is confirmed" in found.left[0].text
@@ -528,13 +528,13 @@ async def test_a_charge_that_was_given_back_is_neither_adopted_nor_left(storage:
     lost = before_the_loss()
     view = await book_and_pay(lost)
     lost.stripe.refund_in_dashboard(view.payment.intent_id or "")
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert (adopted(found), left(found)) == ([], [])
-    assert await status_of(house, booking) is BookingStatus.PENDING
+    assert await status_of(kit, booking) is BookingStatus.PENDING
 
 
 @pytest.mark.parametrize("card", [None, "pm_card_authenticationRequired", "pm_card_chargeDeclined"])
@@ -544,25 +544,25 @@ async def test_an_intent_that_may_still_be_charged_is_left_to_be_canceled(storag
     view = await start(lost)
     if card:
         pay_in_browser(lost, view, card)
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
-    before = await house.payments.reconcile()
+    before = await kit.payments.reconcile()
     lost.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/cancel")
-    after = await house.payments.reconcile()
+    after = await kit.payments.reconcile()
 
     assert (adopted(before), left(before)) == ([], [("unknown_intent", view.payment.intent_id)])
     assert "cancel it" in before.left[0].text
     assert left(after) == []
-    assert await status_of(house, booking) is BookingStatus.PENDING
+    assert await status_of(kit, booking) is BookingStatus.PENDING
 
 
 async def test_a_debit_under_way_that_is_not_adopted_is_left_as_a_charge(storage: Storage) -> None:
     lost = before_the_loss()
     view = await pay(lost, await lost.book(), "pm_usBankAccount_success")
-    house = restored(lost, storage)
+    kit = restored(lost, storage)
 
-    text = await _reconciled(lost, house, view)
+    text = await _reconciled(lost, kit, view)
 
     assert text.startswith("100.00 usd is being charged")
     assert "cancel it" not in text
@@ -571,9 +571,9 @@ async def test_a_debit_under_way_that_is_not_adopted_is_left_as_a_charge(storage
 async def test_a_charge_that_breaks_is_left_and_holds_up_no_other(storage: Storage) -> None:
     lost = before_the_loss()
     broken, fine = await book_and_pay(lost), await book_and_pay(lost, reference="R-2")
-    house = restored(lost, storage)
+    kit = restored(lost, storage)
     for reference in ("R-1", "R-2"):
-        await house.book(reference=reference)
+        await kit.book(reference=reference)
 
     class Broken(FakeGateway):
         async def retrieve_intent(self, intent_id: str) -> IntentReport:
@@ -581,7 +581,7 @@ async def test_a_charge_that_breaks_is_left_and_holds_up_no_other(storage: Stora
                 raise ValueError("odd")
             return await super().retrieve_intent(intent_id)
 
-    found = await with_gateway(house, Broken(house.stripe, house.clock)).reconcile()
+    found = await with_gateway(kit, Broken(kit.stripe, kit.clock)).reconcile()
 
     assert (adopted(found), left(found)) == ([fine.payment.id], [("broke", broken.payment.intent_id)])
 
@@ -590,11 +590,11 @@ async def test_a_charge_that_can_not_be_booked_is_left(storage: Storage) -> None
     lost = before_the_loss()
     view = await book_and_pay(lost)
     lost.stripe._account.get("payment_intent", view.payment.intent_id or "").body["amount_received"] = 10001
-    house = restored(lost, storage)
-    booking = await house.book()
+    kit = restored(lost, storage)
+    booking = await kit.book()
 
-    assert "received 100.01" in await _reconciled(lost, house, view)
-    assert await house.storage.read(lambda uow: uow.payments.of_booking(booking.id)) == []
+    assert "received 100.01" in await _reconciled(lost, kit, view)
+    assert await kit.storage.read(lambda uow: uow.payments.of_booking(booking.id)) == []
 
 
 # --- charges that succeed after the loss
@@ -604,10 +604,10 @@ async def test_a_charge_that_can_not_be_booked_is_left(storage: Storage) -> None
 async def test_the_event_of_a_lost_charge_raises_an_alert(storage: Storage, installation: str, alert: bool) -> None:
     lost = before_the_loss(attrs.evolve(OURS, installation_id=installation))
     view = await book_and_pay(lost)
-    house = restored(lost, storage)
-    await house.book()
+    kit = restored(lost, storage)
+    await kit.book()
 
-    results = [each for each in await house.deliver_webhooks() if each.type == SUCCEEDED]
+    results = [each for each in await kit.deliver_webhooks() if each.type == SUCCEEDED]
 
     assert [(each.outcome, each.alert) for each in results] == [("ignored", alert)]
     assert ("reconcile" in (results[0].reason or "")) is alert
@@ -618,13 +618,13 @@ async def test_the_event_of_a_lost_charge_raises_an_alert(storage: Storage, inst
 async def test_an_open_page_that_is_paid_after_the_loss_is_adopted_by_the_next_run(storage: Storage) -> None:
     lost = before_the_loss()
     view = await start(lost)
-    house = restored(lost, storage)
-    booking = await house.book()
-    await house.payments.reconcile()
+    kit = restored(lost, storage)
+    booking = await kit.book()
+    await kit.payments.reconcile()
     pay_in_browser(lost, view)
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert adopted(found) == [view.payment.id]
-    assert (await payment_of(house, booking)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(kit, booking)).status is PaymentStatus.SUCCEEDED

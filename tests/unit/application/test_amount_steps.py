@@ -23,9 +23,9 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
 from booking_payments.ports.gateway import Refused
-from booking_payments.testing.house import ANN, OPERATOR, House
+from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking, payment_of
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 REPEATABLE = settings(
     derandomize=True, database=None, deadline=None, max_examples=6, phases=(Phase.explicit, Phase.generate)
@@ -55,12 +55,12 @@ def _charges(code: str, up_to: Fraction = Fraction(1)) -> st.SearchStrategy[Mone
     )
 
 
-async def _paid_amount(house: House, amount: Money, policy: RefundPolicy) -> Booking:
-    return await paid_booking(house, amount=amount.major(), currency=amount.currency, refund_policy=policy)
+async def _paid_amount(kit: PaymentsTestKit, amount: Money, policy: RefundPolicy) -> Booking:
+    return await paid_booking(kit, amount=amount.major(), currency=amount.currency, refund_policy=policy)
 
 
-def _refuse_refunds(house: House, errors: Sequence[Exception]) -> None:
-    use_gateway(house, Saboteur(house, create_refund=errors))
+def _refuse_refunds(kit: PaymentsTestKit, errors: Sequence[Exception]) -> None:
+    use_gateway(kit, FailingGateway(kit, create_refund=errors))
 
 
 def kwd(text: str) -> Money:
@@ -76,20 +76,20 @@ def kwd(text: str) -> Money:
 def test_whatever_is_quoted_in_a_currency_is_refunded(code: str, data: st.DataObject) -> None:
     amount, share = data.draw(_charges(code)), data.draw(SHARES)
 
-    async def life() -> None:
-        house = House()
-        booking = await _paid_amount(house, amount, _policy(share))
+    async def scenario() -> None:
+        kit = PaymentsTestKit()
+        booking = await _paid_amount(kit, amount, _policy(share))
 
-        quote = await house.payments.quote_refund(booking.id)
+        quote = await kit.payments.quote_refund(booking.id)
 
-        house.world.gateway.check_amount(quote.amount)
+        kit.world.gateway.check_amount(quote.amount)
         assert quote.amount <= amount
         if quote.allowed:
-            view = await house.payments.refund_payment(booking.id, ANN)
+            view = await kit.payments.refund_payment(booking.id, ANN)
             assert (view.refund.amount, view.refund.status) == (quote.amount, RefundStatus.SUCCEEDED)
-        assert (await payment_of(house, booking)).refunded == quote.amount
+        assert (await payment_of(kit, booking)).refunded == quote.amount
 
-    asyncio.run(life())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("code", COARSE)
@@ -98,19 +98,19 @@ def test_whatever_is_quoted_in_a_currency_is_refunded(code: str, data: st.DataOb
 def test_of_what_was_refunded_in_part_the_rest_can_be_refunded_too(code: str, data: st.DataObject) -> None:
     amount, share, part = data.draw(_charges(code)), data.draw(SHARES), data.draw(SHARES)
 
-    async def life() -> None:
-        house = House()
-        booking = await _paid_amount(house, amount, _policy(share))
-        whole = (await house.payments.quote_refund(booking.id)).amount
-        some = whole.times(part / 100).rounded_down(house.world.gateway.amount_step(amount.currency))
+    async def scenario() -> None:
+        kit = PaymentsTestKit()
+        booking = await _paid_amount(kit, amount, _policy(share))
+        whole = (await kit.payments.quote_refund(booking.id)).amount
+        some = whole.times(part / 100).rounded_down(kit.world.gateway.amount_step(amount.currency))
 
         for asked in (some or None, None):
-            if (await house.payments.quote_refund(booking.id, amount=asked)).allowed:
-                await house.payments.refund_payment(booking.id, ANN, amount=asked)
+            if (await kit.payments.quote_refund(booking.id, amount=asked)).allowed:
+                await kit.payments.refund_payment(booking.id, ANN, amount=asked)
 
-        assert (await payment_of(house, booking)).refunded == whole
+        assert (await payment_of(kit, booking)).refunded == whole
 
-    asyncio.run(life())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("code", COARSE)
@@ -119,97 +119,111 @@ def test_of_what_was_refunded_in_part_the_rest_can_be_refunded_too(code: str, da
 def test_when_the_organizer_cancels_all_of_it_comes_back(code: str, data: st.DataObject) -> None:
     amount, share = data.draw(_charges(code)), data.draw(SHARES)
 
-    async def life() -> None:
-        house = House()
-        booking = await _paid_amount(house, amount, _policy(share))
-        if (await house.payments.quote_refund(booking.id)).allowed:
-            await house.payments.refund_payment(booking.id, ANN)
+    async def scenario() -> None:
+        kit = PaymentsTestKit()
+        booking = await _paid_amount(kit, amount, _policy(share))
+        if (await kit.payments.quote_refund(booking.id)).allowed:
+            await kit.payments.refund_payment(booking.id, ANN)
+        before = await payment_of(kit, booking)
 
-        await house.payments.cancel_booking(booking.id, refund=RefundOnCancel.FULL)
+        await kit.payments.cancel_booking(booking.id, refund=RefundOnCancel.FULL)
 
-        payment = await payment_of(house, booking)
-        assert (payment.refunded, payment.fee_returned) == (amount, payment.breakdown.fee)
+        payment = await payment_of(kit, booking)
+        # A customer's refund of everything keeps the fee and ends the booking, so the organizer has nothing to cancel.
+        fee = before.fee_returned if before.refunded == amount else payment.breakdown.fee
+        assert (payment.refunded, payment.fee_returned) == (amount, fee)
 
-    asyncio.run(life())
+    asyncio.run(scenario())
+
+
+async def test_a_full_refund_before_the_organizer_cancels_keeps_the_fee() -> None:
+    kit = PaymentsTestKit()
+    booking = await _paid_amount(kit, Money.parse("138.270", Currency.JOD), _policy(Decimal(100)))
+    await kit.payments.refund_payment(booking.id, ANN)
+
+    await kit.payments.cancel_booking(booking.id, refund=RefundOnCancel.FULL)
+
+    payment = await payment_of(kit, booking)
+    assert (payment.refunded, payment.fee_returned.minor) == (payment.breakdown.gross, 0)
 
 
 async def test_a_policy_refund_is_rounded_down_to_what_the_gateway_can_give_back() -> None:
-    house = House()
-    booking = await _paid_amount(house, kwd("5.130"), _half())
+    kit = PaymentsTestKit()
+    booking = await _paid_amount(kit, kwd("5.130"), _half())
 
-    quote = await house.payments.quote_refund(booking.id)
+    quote = await kit.payments.quote_refund(booking.id)
 
     assert (quote.reason, quote.amount) == (QuoteReason.REFUNDABLE, kwd("2.560"))
 
 
 async def test_canceling_by_policy_gives_the_rounded_share_back() -> None:
-    house = House()
-    booking = await _paid_amount(house, kwd("5.130"), _half())
+    kit = PaymentsTestKit()
+    booking = await _paid_amount(kit, kwd("5.130"), _half())
 
-    canceled = await house.payments.cancel_booking(booking.id, refund=RefundOnCancel.POLICY)
+    canceled = await kit.payments.cancel_booking(booking.id, refund=RefundOnCancel.POLICY)
 
-    assert (canceled.status, (await payment_of(house, booking)).refunded) == (BookingStatus.CANCELED, kwd("2.560"))
+    assert (canceled.status, (await payment_of(kit, booking)).refunded) == (BookingStatus.CANCELED, kwd("2.560"))
 
 
 async def test_what_is_left_to_refund_is_what_can_be_asked_for() -> None:
-    house = House()
-    booking = await _paid_amount(house, kwd("5.130"), _half())
+    kit = PaymentsTestKit()
+    booking = await _paid_amount(kit, kwd("5.130"), _half())
 
-    view = await house.payments.refund_payment(booking.id, ANN, amount="1.000")
+    view = await kit.payments.refund_payment(booking.id, ANN, amount="1.000")
 
-    assert view.payment.refundable.remaining(house.clock.now()) == kwd("1.560")
+    assert view.payment.refundable.remaining(kit.clock.now()) == kwd("1.560")
 
 
 async def test_a_share_smaller_than_the_gateways_step_gives_nothing() -> None:
-    house = House()
-    booking = await _paid_amount(house, kwd("0.010"), _half())
+    kit = PaymentsTestKit()
+    booking = await _paid_amount(kit, kwd("0.010"), _half())
 
-    quote = await house.payments.quote_refund(booking.id)
+    quote = await kit.payments.quote_refund(booking.id)
 
     assert (quote.allowed, quote.reason, quote.amount) == (False, QuoteReason.NOTHING_LEFT, kwd("0.000"))
 
 
 async def test_an_amount_that_the_gateway_cannot_give_back_is_refused_before_anything_is_written() -> None:
-    house = House()
-    booking = await _paid_amount(house, kwd("5.130"), _half())
+    kit = PaymentsTestKit()
+    booking = await _paid_amount(kit, kwd("5.130"), _half())
 
     with pytest.raises(RefusedByRule) as refusal:
-        await house.payments.refund_payment(booking.id, OPERATOR, amount="2.555")
+        await kit.payments.refund_payment(booking.id, OPERATOR, amount="2.555")
 
-    assert (refusal.value.code, (await payment_of(house, booking)).refunds) == ("amount_not_chargeable", ())
+    assert (refusal.value.code, (await payment_of(kit, booking)).refunds) == ("amount_not_chargeable", ())
 
 
 async def test_late_money_goes_back_whole() -> None:
-    house = House()
-    booking = await house.book("5.130", currency=Currency.KWD, refund_policy=_half())
-    view = await house.payments.start_payment(booking.id, ANN)
-    use_gateway(house, Saboteur(house, cancel_intent=[EMPTY] * 2))
+    kit = PaymentsTestKit()
+    booking = await kit.book("5.130", currency=Currency.KWD, refund_policy=_half())
+    view = await kit.payments.start_payment(booking.id, ANN)
+    use_gateway(kit, FailingGateway(kit, cancel_intent=[EMPTY] * 2))
     for _ in range(2):
         with suppress(PaymentError):
-            await house.payments.cancel_booking(booking.id)
+            await kit.payments.cancel_booking(booking.id)
     handover = view.handover
     assert handover is not None
-    house.stripe.confirm_as_customer(view.payment.intent_id or "", handover.client_secret or "", "pm_card_visa")
+    kit.stripe.confirm_as_customer(view.payment.intent_id or "", handover.client_secret or "", "pm_card_visa")
 
-    await house.settle()
+    await kit.settle()
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert (payment.late, payment.refunded) == (True, kwd("5.130"))
 
 
 async def test_what_a_canceled_booking_owes_is_what_was_quoted() -> None:
-    house = House()
-    booking = await _paid_amount(house, kwd("5.130"), _half())
-    _refuse_refunds(house, [EMPTY])
+    kit = PaymentsTestKit()
+    booking = await _paid_amount(kit, kwd("5.130"), _half())
+    _refuse_refunds(kit, [EMPTY])
     with pytest.raises(RefundRefused):
-        await house.payments.cancel_booking(booking.id)
-    house.clock.advance(A_MONTH)
+        await kit.payments.cancel_booking(booking.id)
+    kit.clock.advance(A_MONTH)
 
-    quote = await house.payments.quote_refund(booking.id)
-    await house.payments.cancel_booking(booking.id)
+    quote = await kit.payments.quote_refund(booking.id)
+    await kit.payments.cancel_booking(booking.id)
 
     assert (quote.reason, quote.amount) == (QuoteReason.REFUND_OWED, kwd("2.560"))
-    assert (await payment_of(house, booking)).refunded == kwd("2.560")
+    assert (await payment_of(kit, booking)).refunded == kwd("2.560")
 
 
 # --- a fee on top ----------------------------------------------------------------------------------------------
@@ -228,25 +242,27 @@ FEES = st.builds(
 def test_what_can_be_booked_can_be_paid_with_the_fee_on_top(code: str, data: st.DataObject) -> None:
     amount, fees = data.draw(_charges(code, up_to=Fraction(1, 2))), data.draw(FEES)
 
-    async def life() -> None:
-        house = House(config=PaymentConfig(fees=fees))
-        booking = await house.book(amount.major(), currency=amount.currency)
-        shown = await house.payments.checkout(booking.id, ANN)
-        await house.payments.process_booking_payment(booking, "pm_card_visa")
+    async def scenario() -> None:
+        kit = PaymentsTestKit(config=PaymentConfig(fees=fees))
+        booking = await kit.book(amount.major(), currency=amount.currency)
+        shown = await kit.payments.checkout(booking.id, ANN)
+        await kit.payments.process_booking_payment(booking, "pm_card_visa")
 
-        payment = await payment_of(house, booking)
+        payment = await payment_of(kit, booking)
 
         assert (payment.status, payment.drifts) == (PaymentStatus.SUCCEEDED, ())
         assert payment.captured == shown.price.gross == payment.breakdown.fee + amount
 
-    asyncio.run(life())
+    asyncio.run(scenario())
 
 
 async def test_held_money_with_a_fee_on_top_is_captured_in_part() -> None:
-    house = House(config=PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER), capture_method=CaptureMethod.MANUAL))
-    booking = await paid_booking(house, amount="5.130", currency=Currency.KWD)
+    kit = PaymentsTestKit(
+        config=PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER), capture_method=CaptureMethod.MANUAL)
+    )
+    booking = await paid_booking(kit, amount="5.130", currency=Currency.KWD)
 
-    view = await house.payments.capture_payment(booking.id, OPERATOR, amount="2.640")
+    view = await kit.payments.capture_payment(booking.id, OPERATOR, amount="2.640")
 
     assert (view.payment.amount, view.payment.breakdown.fee, view.payment.drifts) == (kwd("2.640"), kwd("0.075"), ())
 
@@ -261,19 +277,19 @@ class Unaware(FakeGateway):
         return 1
 
 
-async def _paid_to_the_unaware(house: House) -> Booking:
-    use_gateway(house, Unaware(house.stripe, house.clock))
-    return await _paid_amount(house, kwd("5.130"), _half())
+async def _paid_to_the_unaware(kit: PaymentsTestKit) -> Booking:
+    use_gateway(kit, Unaware(kit.stripe, kit.clock))
+    return await _paid_amount(kit, kwd("5.130"), _half())
 
 
 async def test_a_refund_that_the_gateway_cannot_express_is_refused_and_ends() -> None:
-    house = House()
-    booking = await _paid_to_the_unaware(house)
+    kit = PaymentsTestKit()
+    booking = await _paid_to_the_unaware(kit)
 
     with pytest.raises(GatewayRefusedUs):
-        await house.payments.refund_payment(booking.id, ANN)
+        await kit.payments.refund_payment(booking.id, ANN)
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert (payment.operation, payment.refund_pending) == (None, kwd("0.000"))
     assert [(each.status, each.failure_reason) for each in payment.refunds] == [
         (RefundStatus.FAILED, "amount_not_chargeable")
@@ -281,11 +297,11 @@ async def test_a_refund_that_the_gateway_cannot_express_is_refused_and_ends() ->
 
 
 async def test_after_a_refund_that_cannot_be_expressed_another_amount_can_be_refunded() -> None:
-    house = House()
-    booking = await _paid_to_the_unaware(house)
+    kit = PaymentsTestKit()
+    booking = await _paid_to_the_unaware(kit)
     with pytest.raises(RefundRefused):
-        await house.payments.cancel_booking(booking.id)
+        await kit.payments.cancel_booking(booking.id)
 
-    await house.payments.refund_payment(booking.id, OPERATOR, amount="2.560")
+    await kit.payments.refund_payment(booking.id, OPERATOR, amount="2.560")
 
-    assert (await payment_of(house, booking)).refunded == kwd("2.560")
+    assert (await payment_of(kit, booking)).refunded == kwd("2.560")

@@ -21,246 +21,246 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.ports.storage import Storage
-from booking_payments.testing.house import ANN, OPERATOR, House
-from tests.payments import paid_booking, pay, pay_in_browser, payment_of
+from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
+from tests.payments import die_while_paying, lose_answer, paid_booking, pay, pay_in_browser, payment_of
 
 
-async def _status(house: House, booking_id: str) -> BookingStatus:
-    return (await house.payments.get_booking(booking_id)).status
+async def _status(kit: PaymentsTestKit, booking_id: str) -> BookingStatus:
+    return (await kit.payments.get_booking(booking_id)).status
 
 
-async def test_a_new_booking_waits_for_its_payment(house: House) -> None:
-    booking = await house.book()
+async def test_a_new_booking_waits_for_its_payment(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
 
     assert booking.status is BookingStatus.PENDING
 
 
-async def test_a_booking_may_be_paid_until_its_event_starts_unless_said_otherwise(house: House) -> None:
-    booking = await house.book()
+async def test_a_booking_may_be_paid_until_its_event_starts_unless_said_otherwise(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
 
     assert booking.expires_at == booking.event_starts_at
 
 
-async def test_the_same_reference_with_the_same_content_finds_the_booking(house: House) -> None:
-    first = await house.book()
+async def test_the_same_reference_with_the_same_content_finds_the_booking(kit: PaymentsTestKit) -> None:
+    first = await kit.book()
 
-    assert (await house.book()).id == first.id
+    assert (await kit.book()).id == first.id
 
 
-async def test_the_same_reference_with_other_content_is_refused(house: House) -> None:
-    await house.book("100.00")
+async def test_the_same_reference_with_other_content_is_refused(kit: PaymentsTestKit) -> None:
+    await kit.book("100.00")
 
     with pytest.raises(NotPossibleNow) as refusal:
-        await house.book("99.00")
+        await kit.book("99.00")
 
     assert refusal.value.code == "reference_taken"
 
 
-async def test_a_hold_beyond_the_start_of_the_event_is_refused(house: House) -> None:
+async def test_a_hold_beyond_the_start_of_the_event_is_refused(kit: PaymentsTestKit) -> None:
     with pytest.raises(RefusedByRule) as refusal:
-        await house.book(starts_in=timedelta(hours=1), expires_in=timedelta(hours=2))
+        await kit.book(starts_in=timedelta(hours=1), expires_in=timedelta(hours=2))
 
     assert refusal.value.code == "expires_after_event"
 
 
-async def test_somebody_elses_booking_does_not_exist(house: House) -> None:
-    booking = await house.book()
+async def test_somebody_elses_booking_does_not_exist(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
 
     with pytest.raises(NotFound):
-        await house.payments.get_booking(booking.id, Caller.customer("bob", "test"))
+        await kit.payments.get_booking(booking.id, Caller.customer("bob", "test"))
 
 
-async def test_canceling_an_unpaid_booking_closes_it(house: House) -> None:
-    booking = await house.book()
+async def test_canceling_an_unpaid_booking_closes_it(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
 
-    assert (await house.payments.cancel_booking(booking.id)).status is BookingStatus.CANCELED
+    assert (await kit.payments.cancel_booking(booking.id)).status is BookingStatus.CANCELED
 
 
 @pytest.mark.parametrize("reason", ["x" * 501, "the hall\x00", "two\nlines"])
-async def test_a_reason_that_the_journal_can_not_keep_cancels_nothing(house: House, reason: str) -> None:
-    booking_id = (await paid_booking(house)).id
+async def test_a_reason_that_the_journal_can_not_keep_cancels_nothing(kit: PaymentsTestKit, reason: str) -> None:
+    booking_id = (await paid_booking(kit)).id
 
     with pytest.raises(InvalidInput, match=r"^reason: "):
-        await house.payments.cancel_booking(booking_id, reason=reason)
+        await kit.payments.cancel_booking(booking_id, reason=reason)
 
-    assert await _status(house, booking_id) is BookingStatus.CONFIRMED
-
-
-async def test_an_empty_reason_is_none(house: House) -> None:
-    booking_id = (await paid_booking(house)).id
-    await house.payments.cancel_booking(booking_id, OPERATOR, reason="")
-
-    assert {each.cause for each in await house.payments.journal(booking_id)} == {"test"}
+    assert await _status(kit, booking_id) is BookingStatus.CONFIRMED
 
 
-async def test_canceling_a_booking_cancels_its_open_intent_first(house: House) -> None:
-    booking = await house.book()
-    view = await house.payments.start_payment(booking.id, ANN)
+async def test_an_empty_reason_is_none(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit)).id
+    await kit.payments.cancel_booking(booking_id, OPERATOR, reason="")
 
-    await house.payments.cancel_booking(booking.id)
+    assert {each.cause for each in await kit.payments.journal(booking_id)} == {"test"}
 
-    intent = await house.world.gateway.retrieve_intent(view.payment.intent_id or "")
+
+async def test_canceling_a_booking_cancels_its_open_intent_first(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    view = await kit.payments.start_payment(booking.id, ANN)
+
+    await kit.payments.cancel_booking(booking.id)
+
+    intent = await kit.world.gateway.retrieve_intent(view.payment.intent_id or "")
     assert intent.status is PaymentStatus.CANCELED
 
 
-async def test_canceling_twice_changes_nothing(house: House) -> None:
-    booking_id = (await paid_booking(house)).id
-    await house.payments.cancel_booking(booking_id)
-    await house.payments.cancel_booking(booking_id)
+async def test_canceling_twice_changes_nothing(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit)).id
+    await kit.payments.cancel_booking(booking_id)
+    await kit.payments.cancel_booking(booking_id)
 
-    payment = await payment_of(house, booking_id)
+    payment = await payment_of(kit, booking_id)
     assert len(payment.refunds) == 1
 
 
-async def test_canceling_a_paid_booking_refunds_what_its_policy_says(house: House) -> None:
-    booking_id = (await paid_booking(house)).id
+async def test_canceling_a_paid_booking_refunds_what_its_policy_says(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit)).id
 
-    await house.payments.cancel_booking(booking_id)
+    await kit.payments.cancel_booking(booking_id)
 
-    payment = await payment_of(house, booking_id)
+    payment = await payment_of(kit, booking_id)
     assert payment.refunded == Money(10000, Currency.USD)
 
 
-async def test_canceling_without_refund_keeps_the_money(house: House) -> None:
-    booking_id = (await paid_booking(house)).id
+async def test_canceling_without_refund_keeps_the_money(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit)).id
 
-    await house.payments.cancel_booking(booking_id, refund=RefundOnCancel.NONE)
+    await kit.payments.cancel_booking(booking_id, refund=RefundOnCancel.NONE)
 
-    payment = await payment_of(house, booking_id)
-    assert (payment.refunds, await _status(house, booking_id)) == ((), BookingStatus.CANCELED)
+    payment = await payment_of(kit, booking_id)
+    assert (payment.refunds, await _status(kit, booking_id)) == ((), BookingStatus.CANCELED)
 
 
-async def test_a_full_refund_is_possible_even_after_the_event_started(house: House) -> None:
-    booking_id = (await paid_booking(house)).id
-    house.clock.advance(timedelta(days=31))
+async def test_a_full_refund_is_possible_even_after_the_event_started(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit)).id
+    kit.clock.advance(timedelta(days=31))
 
-    await house.payments.cancel_booking(booking_id, refund=RefundOnCancel.FULL)
+    await kit.payments.cancel_booking(booking_id, refund=RefundOnCancel.FULL)
 
-    payment = await payment_of(house, booking_id)
+    payment = await payment_of(kit, booking_id)
     assert payment.refunded == payment.captured
 
 
-async def test_canceling_after_the_event_started_gives_nothing_back_by_policy(house: House) -> None:
-    booking_id = (await paid_booking(house)).id
-    house.clock.advance(timedelta(days=31))
+async def test_canceling_after_the_event_started_gives_nothing_back_by_policy(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit)).id
+    kit.clock.advance(timedelta(days=31))
 
-    await house.payments.cancel_booking(booking_id)
+    await kit.payments.cancel_booking(booking_id)
 
-    payment = await payment_of(house, booking_id)
-    assert (payment.refunds, await _status(house, booking_id)) == ((), BookingStatus.CANCELED)
+    payment = await payment_of(kit, booking_id)
+    assert (payment.refunds, await _status(kit, booking_id)) == ((), BookingStatus.CANCELED)
 
 
-async def test_a_cancellation_whose_outcome_is_unknown_leaves_the_booking_as_it_is(house: House) -> None:
-    booking = await house.book()
-    await house.payments.start_payment(booking.id, ANN)
-    house.stripe.faults.script("POST /v1/payment_intents/{id}/cancel", "timeout_after", times=3)
+async def test_a_cancellation_whose_outcome_is_unknown_leaves_the_booking_as_it_is(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await kit.payments.start_payment(booking.id, ANN)
+    kit.stripe.faults.script("POST /v1/payment_intents/{id}/cancel", "timeout_after", times=3)
 
     with pytest.raises(OutcomeUnknown):
-        await house.payments.cancel_booking(booking.id)
+        await kit.payments.cancel_booking(booking.id)
 
-    assert await _status(house, booking.id) is BookingStatus.PENDING
+    assert await _status(kit, booking.id) is BookingStatus.PENDING
 
 
-async def test_a_cancellation_whose_outcome_was_unknown_is_finished_later(house: House) -> None:
-    booking = await house.book()
-    await house.payments.start_payment(booking.id, ANN)
-    house.stripe.faults.script("POST /v1/payment_intents/{id}/cancel", "timeout_after", times=3)
+async def test_a_cancellation_whose_outcome_was_unknown_is_finished_later(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await kit.payments.start_payment(booking.id, ANN)
+    kit.stripe.faults.script("POST /v1/payment_intents/{id}/cancel", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
-        await house.payments.cancel_booking(booking.id)
+        await kit.payments.cancel_booking(booking.id)
 
-    await house.settle()
+    await kit.settle()
 
-    assert await _status(house, booking.id) is BookingStatus.CANCELED
-
-
-async def test_canceling_refunds_when_the_payment_succeeded_in_between(house: House) -> None:
-    booking = await house.book()
-    view = await house.payments.start_payment(booking.id, ANN)
-    pay_in_browser(house, view)
-
-    await house.payments.cancel_booking(booking.id)
-
-    payment = await payment_of(house, booking)
-    assert (await _status(house, booking.id), payment.refunded) == (BookingStatus.CANCELED, payment.captured)
+    assert await _status(kit, booking.id) is BookingStatus.CANCELED
 
 
-async def test_a_refund_that_the_gateway_could_not_take_is_sent_later(house: House) -> None:
-    booking_id = (await paid_booking(house)).id
-    house.stripe.faults.script("POST /v1/refunds", "429_limit", times=3)
-    await house.payments.cancel_booking(booking_id)
+async def test_canceling_refunds_when_the_payment_succeeded_in_between(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    view = await kit.payments.start_payment(booking.id, ANN)
+    pay_in_browser(kit, view)
 
-    await house.settle()
+    await kit.payments.cancel_booking(booking.id)
 
-    payment = await payment_of(house, booking_id)
+    payment = await payment_of(kit, booking)
+    assert (await _status(kit, booking.id), payment.refunded) == (BookingStatus.CANCELED, payment.captured)
+
+
+async def test_a_refund_that_the_gateway_could_not_take_is_sent_later(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit)).id
+    kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=3)
+    await kit.payments.cancel_booking(booking_id)
+
+    await kit.settle()
+
+    payment = await payment_of(kit, booking_id)
     assert [refund.status for refund in payment.refunds] == [RefundStatus.SUCCEEDED]
 
 
-async def test_a_hold_that_ran_out_is_closed(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(minutes=10))
-    house.clock.advance(timedelta(minutes=10))
+async def test_a_hold_that_ran_out_is_closed(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=timedelta(minutes=10))
+    kit.clock.advance(timedelta(minutes=10))
 
-    await house.payments.work()
+    await kit.payments.work()
 
-    assert await _status(house, booking.id) is BookingStatus.EXPIRED
-
-
-async def test_a_hold_is_kept_until_it_runs_out(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(minutes=10))
-    house.clock.advance(timedelta(minutes=9))
-
-    await house.payments.work()
-
-    assert await _status(house, booking.id) is BookingStatus.PENDING
+    assert await _status(kit, booking.id) is BookingStatus.EXPIRED
 
 
-async def test_an_expiring_booking_cancels_its_intent_at_the_gateway(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(minutes=10))
-    view = await house.payments.start_payment(booking.id, ANN)
-    house.clock.advance(timedelta(minutes=11))
+async def test_a_hold_is_kept_until_it_runs_out(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=timedelta(minutes=10))
+    kit.clock.advance(timedelta(minutes=9))
 
-    await house.payments.work()
+    await kit.payments.work()
 
-    intent = await house.world.gateway.retrieve_intent(view.payment.intent_id or "")
-    assert (intent.status, await _status(house, booking.id)) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
+    assert await _status(kit, booking.id) is BookingStatus.PENDING
 
 
-async def test_an_expiring_booking_that_was_paid_unseen_is_confirmed(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(minutes=10))
-    view = await house.payments.start_payment(booking.id, ANN)
-    pay_in_browser(house, view)
-    house.clock.advance(timedelta(minutes=11))
+async def test_an_expiring_booking_cancels_its_intent_at_the_gateway(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=timedelta(minutes=10))
+    view = await kit.payments.start_payment(booking.id, ANN)
+    kit.clock.advance(timedelta(minutes=11))
 
-    await house.payments.work()
+    await kit.payments.work()
 
-    assert await _status(house, booking.id) is BookingStatus.CONFIRMED
-
-
-async def test_a_booking_with_held_money_does_not_expire(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(minutes=10))
-    await pay(house, booking, capture_method=CaptureMethod.MANUAL)
-    house.clock.advance(timedelta(minutes=11))
-
-    await house.payments.work()
-
-    assert await _status(house, booking.id) is BookingStatus.PENDING
+    intent = await kit.world.gateway.retrieve_intent(view.payment.intent_id or "")
+    assert (intent.status, await _status(kit, booking.id)) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
 
 
-async def test_an_expired_booking_can_not_be_canceled(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(minutes=10))
-    house.clock.advance(timedelta(minutes=11))
-    await house.payments.work()
+async def test_an_expiring_booking_that_was_paid_unseen_is_confirmed(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=timedelta(minutes=10))
+    view = await kit.payments.start_payment(booking.id, ANN)
+    pay_in_browser(kit, view)
+    kit.clock.advance(timedelta(minutes=11))
+
+    await kit.payments.work()
+
+    assert await _status(kit, booking.id) is BookingStatus.CONFIRMED
+
+
+async def test_a_booking_with_held_money_does_not_expire(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=timedelta(minutes=10))
+    await pay(kit, booking, capture_method=CaptureMethod.MANUAL)
+    kit.clock.advance(timedelta(minutes=11))
+
+    await kit.payments.work()
+
+    assert await _status(kit, booking.id) is BookingStatus.PENDING
+
+
+async def test_an_expired_booking_can_not_be_canceled(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=timedelta(minutes=10))
+    kit.clock.advance(timedelta(minutes=11))
+    await kit.payments.work()
 
     with pytest.raises(NotPossibleNow) as refusal:
-        await house.payments.cancel_booking(booking.id, OPERATOR)
+        await kit.payments.cancel_booking(booking.id, OPERATOR)
 
     assert refusal.value.code == "booking_expired"
 
 
-async def test_the_same_booking_registered_many_times_at_once_exists_once(house: House) -> None:
+async def test_the_same_booking_registered_many_times_at_once_exists_once(kit: PaymentsTestKit) -> None:
     ids: list[str] = []
 
     async def register() -> None:
-        ids.append((await house.book()).id)
+        ids.append((await kit.book()).id)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(5):
@@ -269,45 +269,67 @@ async def test_the_same_booking_registered_many_times_at_once_exists_once(house:
     assert (len(ids), len(set(ids))) == (5, 1)
 
 
-async def test_a_negative_amount_is_refused(house: House) -> None:
+async def test_a_negative_amount_is_refused(kit: PaymentsTestKit) -> None:
     new = NewBooking(
         reference="R-1",
         customer_id="ann",
         amount=Money(-1, Currency.USD),
-        event_starts_at=house.clock.now() + timedelta(days=1),
+        event_starts_at=kit.clock.now() + timedelta(days=1),
     )
 
     with pytest.raises(RefusedByRule) as refusal:
-        await house.payments.register_booking(new)
+        await kit.payments.register_booking(new)
 
     assert refusal.value.code == "negative_amount"
 
 
-async def test_a_booking_is_neither_canceled_nor_expired_while_a_call_is_in_flight(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(seconds=2))
-    house.stripe.faults.script("POST /v1/payment_intents", "slow")
+async def test_a_booking_is_neither_canceled_nor_expired_while_a_call_is_in_flight(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=timedelta(seconds=2))
+    kit.stripe.faults.script("POST /v1/payment_intents", "slow")
     refused: list[str] = []
 
     async def meanwhile() -> None:
         with pytest.raises(AlreadyUnderWay):
-            await house.payments.cancel_booking(booking.id)
-        await house.payments.work()
-        refused.append((await _status(house, booking.id)).value)
+            await kit.payments.cancel_booking(booking.id)
+        await kit.payments.work()
+        refused.append((await _status(kit, booking.id)).value)
 
-    house.clock.meanwhile(meanwhile)
-    await pay(house, booking)
+    kit.clock.meanwhile(meanwhile)
+    await pay(kit, booking)
 
-    assert (refused, await _status(house, booking.id)) == (["pending"], BookingStatus.CONFIRMED)
+    assert (refused, await _status(kit, booking.id)) == (["pending"], BookingStatus.CONFIRMED)
+
+
+async def test_a_cancellation_settles_the_call_of_a_process_that_has_died(kit: PaymentsTestKit) -> None:
+    booking = await die_while_paying(kit)
+    kit.clock.advance(kit.world.config.lease)
+
+    await kit.payments.cancel_booking(booking.id, refund=RefundOnCancel.FULL)
+
+    payment = await payment_of(kit, booking)
+    assert (await _status(kit, booking.id), payment.operation) == (BookingStatus.CANCELED, None)
+    assert (payment.captured, payment.owed.amount.minor) == (payment.refunded, 0)
+
+
+async def test_a_cancellation_after_a_call_with_an_unknown_outcome_changes_nothing(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after")
+    kit.stripe.faults.script("GET /v1/payment_intents", "timeout_before", times=99)
+    kit.stripe.faults.script("POST /v1/payment_intents", "timeout_before", times=99)
+
+    with pytest.raises(AlreadyUnderWay):
+        await kit.payments.cancel_booking(booking_id)
+
+    assert await _status(kit, booking_id) is BookingStatus.PENDING
 
 
 async def test_one_customer_may_keep_so_many_unpaid_holds_and_no_more(storage: Storage) -> None:
-    house = House(storage=storage, config=PaymentConfig(max_unpaid_bookings=2))
-    first, _ = await house.book(reference="R-1"), await house.book(reference="R-2")
+    kit = PaymentsTestKit(storage=storage, config=PaymentConfig(max_unpaid_bookings=2))
+    first, _ = await kit.book(reference="R-1"), await kit.book(reference="R-2")
 
     with pytest.raises(RefusedByRule) as refused:
-        await house.book(reference="R-3")
-    again = await house.book(reference="R-2")
-    await house.payments.process_booking_payment(first, "pm_card_visa")
-    third = await house.book(reference="R-3")
+        await kit.book(reference="R-3")
+    again = await kit.book(reference="R-2")
+    await kit.payments.process_booking_payment(first, "pm_card_visa")
+    third = await kit.book(reference="R-3")
 
     assert (refused.value.code, again.reference, third.reference) == ("too_many_unpaid_bookings", "R-2", "R-3")

@@ -45,7 +45,7 @@ def test_for_a_customer_there_are_no_others() -> None:
 
 
 @pytest.mark.parametrize("role", ["operator", "service", "gateway", "system"])
-def test_the_house_sees_everything_that_there_is(role: str) -> None:
+def test_operators_and_services_see_every_booking(role: str) -> None:
     caller = MAKERS[role]()
 
     assert caller.require(booking(customer_id="bob")).customer_id == "bob"

@@ -12,8 +12,8 @@ from booking_payments.application.world import Attached, DeliveryConfig, Payment
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.retry import RetryPolicy
-from booking_payments.ports.publisher import Message, NotTaken, Publisher
-from booking_payments.testing.house import CHANNEL, OPERATOR, House
+from booking_payments.ports.publisher import DeliveryFailed, Message, Publisher
+from booking_payments.testing.kit import CHANNEL, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking
 
 WEBHOOK = "webhook"
@@ -28,149 +28,149 @@ class Receiver:
 
     async def publish(self, message: Message) -> None:
         if self.down:
-            raise NotTaken("the receiver answered 500")
+            raise DeliveryFailed("the receiver answered 500")
         self.types.append(message.type)
 
 
-def another(house: House, **channels: Publisher) -> BookingPayments:
-    """Another process on the same database, with these channels; ``python`` stands for the house's own."""
+def another(kit: PaymentsTestKit, **channels: Publisher) -> BookingPayments:
+    """Another process on the same database, with these channels; ``python`` stands for the kit's own."""
     names = {CHANNEL if name == "python" else name: publisher for name, publisher in channels.items()}
-    return BookingPayments(attrs.evolve(house.world, channels=names, attached=Attached()))
+    return BookingPayments(attrs.evolve(kit.world, channels=names, attached=Attached()))
 
 
-async def test_a_process_without_a_channel_leaves_messages_alone(house: House) -> None:
-    await paid_booking(house)
+async def test_a_process_without_a_channel_leaves_messages_alone(kit: PaymentsTestKit) -> None:
+    await paid_booking(kit)
 
-    await another(house).work()
+    await another(kit).work()
 
-    assert [each.message.type for each in await house.payments.undelivered_messages()] == [
+    assert [each.message.type for each in await kit.payments.undelivered_messages()] == [
         "payment.succeeded",
         "booking.confirmed",
     ]
 
 
-async def test_the_first_process_with_channels_records_them_and_gets_what_waited(house: House) -> None:
-    await paid_booking(house)
+async def test_the_first_process_with_channels_records_them_and_gets_what_waited(kit: PaymentsTestKit) -> None:
+    await paid_booking(kit)
     python, webhook = Receiver(), Receiver()
 
-    await another(house, python=python, webhook=webhook).deliver_messages()
+    await another(kit, python=python, webhook=webhook).deliver_messages()
 
-    states = await house.payments.channel_states()
+    states = await kit.payments.channel_states()
     assert python.types == webhook.types == ["payment.succeeded", "booking.confirmed"]
     assert [each.channel.name for each in states.channels] == [CHANNEL, WEBHOOK]
 
 
-async def test_a_process_with_a_channel_that_is_not_recorded_does_not_start_and_says_what_to_run(house: House) -> None:
-    await house.payments.attach_channels()
+async def test_a_process_with_a_channel_that_is_not_recorded_does_not_start_and_says_what_to_run(
+    kit: PaymentsTestKit,
+) -> None:
+    await kit.payments.attach_channels()
 
     with pytest.raises(ChannelNotRecorded, match="booking-payments messages channels add webhook"):
-        await another(house, webhook=Receiver()).attach_channels()
+        await another(kit, webhook=Receiver()).attach_channels()
 
 
-async def test_a_message_is_done_when_each_channel_has_it(house: House) -> None:
+async def test_a_message_is_done_when_each_channel_has_it(kit: PaymentsTestKit) -> None:
     up, down = Receiver(), Receiver()
     down.down = True
-    payments = another(house, python=up, webhook=down)
+    payments = another(kit, python=up, webhook=down)
     await payments.attach_channels()
-    await paid_booking(house)
+    await paid_booking(kit)
 
     await payments.deliver_messages()
 
-    waiting = await house.payments.undelivered_messages()
+    waiting = await kit.payments.undelivered_messages()
     assert up.types == ["payment.succeeded", "booking.confirmed"]
     assert [(each.channel, each.tries) for each in waiting] == [(WEBHOOK, 1), (WEBHOOK, 0)]
 
 
-async def test_two_processes_deliver_each_on_its_own_channel(house: House) -> None:
+async def test_two_processes_deliver_each_on_its_own_channel(kit: PaymentsTestKit) -> None:
     python, webhook = Receiver(), Receiver()
-    await house.payments.attach_channels()
-    await house.payments.add_channel(WEBHOOK)
-    await paid_booking(house)
+    await kit.payments.attach_channels()
+    await kit.payments.add_channel(WEBHOOK)
+    await paid_booking(kit)
 
     done = [
-        await another(house, python=python).deliver_messages(),
-        await another(house, webhook=webhook).deliver_messages(),
+        await another(kit, python=python).deliver_messages(),
+        await another(kit, webhook=webhook).deliver_messages(),
     ]
 
     assert done == [2, 2]
     assert python.types == webhook.types == ["payment.succeeded", "booking.confirmed"]
-    assert await house.payments.undelivered_messages() == []
+    assert await kit.payments.undelivered_messages() == []
 
 
-async def test_a_channel_that_others_see_to_is_left_to_them(house: House) -> None:
-    await paid_booking(house)
+async def test_a_channel_that_others_see_to_is_left_to_them(kit: PaymentsTestKit) -> None:
+    await paid_booking(kit)
 
-    assert await house.payments.deliver_messages(besides=[CHANNEL]) == 0
-    assert house.publisher.published == []
+    assert await kit.payments.deliver_messages(besides=[CHANNEL]) == 0
+    assert kit.publisher.published == []
 
 
-async def test_the_same_channel_is_recorded_once_and_a_wrong_name_never(house: House) -> None:
-    added = [await house.payments.add_channel(WEBHOOK) for _ in range(2)]
+async def test_the_same_channel_is_recorded_once_and_a_wrong_name_never(kit: PaymentsTestKit) -> None:
+    added = [await kit.payments.add_channel(WEBHOOK) for _ in range(2)]
 
     assert added == [True, False]
     for wrong in ("Webhook", "python:", "python:Á", "pull:" + "a" * 41, "email", ""):
         with pytest.raises(InvalidInput):
-            await house.payments.add_channel(wrong)
+            await kit.payments.add_channel(wrong)
 
 
-async def test_a_channel_is_removed_only_by_force_while_messages_wait_on_it(house: House) -> None:
-    await house.payments.attach_channels()
-    await paid_booking(house)
+async def test_a_channel_is_removed_only_by_force_while_messages_wait_on_it(kit: PaymentsTestKit) -> None:
+    await kit.payments.attach_channels()
+    await paid_booking(kit)
 
     with pytest.raises(MessagesWait):
-        await house.payments.remove_channel(CHANNEL)
-    kept = len(await house.payments.undelivered_messages())
-    discarded = await house.payments.remove_channel(CHANNEL, OPERATOR, force=True)
+        await kit.payments.remove_channel(CHANNEL)
+    kept = len(await kit.payments.undelivered_messages())
+    discarded = await kit.payments.remove_channel(CHANNEL, OPERATOR, force=True)
 
-    states = await house.payments.channel_states()
+    states = await kit.payments.channel_states()
     assert (kept, discarded, states.waiting, states.discarded, states.channels) == (2, 2, 0, 2, ())
     with pytest.raises(NotFound):
-        await house.payments.remove_channel(CHANNEL)
+        await kit.payments.remove_channel(CHANNEL)
 
 
-async def test_a_running_process_does_not_record_again_what_an_operator_has_removed(house: House) -> None:
-    await house.payments.deliver_messages()
-    await house.payments.remove_channel(CHANNEL)
-    await paid_booking(house)
+async def test_a_running_process_does_not_record_again_what_an_operator_has_removed(kit: PaymentsTestKit) -> None:
+    await kit.payments.deliver_messages()
+    await kit.payments.remove_channel(CHANNEL)
+    await paid_booking(kit)
 
-    await house.payments.deliver_messages()
+    await kit.payments.deliver_messages()
 
-    states = await house.payments.channel_states()
+    states = await kit.payments.channel_states()
     assert (states.channels, states.unassigned) == ((), 2)
 
 
-async def test_what_waits_for_a_channel_may_be_discarded_when_the_first_is_added(house: House) -> None:
-    await paid_booking(house)
+async def test_what_waits_for_a_channel_may_be_discarded_when_the_first_is_added(kit: PaymentsTestKit) -> None:
+    await paid_booking(kit)
 
-    await house.payments.add_channel(CHANNEL, OPERATOR, discard_waiting=True)
-    await house.payments.deliver_messages()
+    await kit.payments.add_channel(CHANNEL, OPERATOR, discard_waiting=True)
+    await kit.payments.deliver_messages()
 
-    assert house.publisher.published == []
-    assert (await house.payments.channel_states()).discarded == 2
+    assert kit.publisher.published == []
+    assert (await kit.payments.channel_states()).discarded == 2
 
 
-async def test_a_channel_is_silent_when_no_process_was_alive_on_it_for_ten_minutes(house: House) -> None:
-    await house.payments.deliver_messages()
-    house.clock.advance(timedelta(minutes=10))
-    (alive,) = (await house.payments.channel_states()).channels
-    house.clock.advance(timedelta(seconds=1))
-    (silent,) = (await house.payments.channel_states()).channels
-    await house.payments.deliver_messages()
-    (again,) = (await house.payments.channel_states()).channels
+async def test_a_channel_is_silent_when_no_process_was_alive_on_it_for_ten_minutes(kit: PaymentsTestKit) -> None:
+    await kit.payments.deliver_messages()
+    kit.clock.advance(timedelta(minutes=10))
+    (alive,) = (await kit.payments.channel_states()).channels
+    kit.clock.advance(timedelta(seconds=1))
+    (silent,) = (await kit.payments.channel_states()).channels
+    await kit.payments.deliver_messages()
+    (again,) = (await kit.payments.channel_states()).channels
 
     assert (alive.silent_since, again.silent_since) == (None, None)
-    assert silent.silent_since == house.clock.now() - timedelta(minutes=10, seconds=1)
+    assert silent.silent_since == kit.clock.now() - timedelta(minutes=10, seconds=1)
 
 
-async def test_a_dead_letter_is_discarded_on_one_channel_and_stays_on_another(house: House) -> None:
+async def test_a_dead_letter_is_discarded_on_one_channel_and_stays_on_another(kit: PaymentsTestKit) -> None:
     python, webhook = Receiver(), Receiver()
     python.down = webhook.down = True
-    house.world = attrs.evolve(
-        house.world, config=PaymentConfig(deliveries=DeliveryConfig(retry=RetryPolicy(max_tries=1)))
-    )
-    payments = another(house, python=python, webhook=webhook)
+    kit.world = attrs.evolve(kit.world, config=PaymentConfig(deliveries=DeliveryConfig(retry=RetryPolicy(max_tries=1))))
+    payments = another(kit, python=python, webhook=webhook)
     await payments.attach_channels()
-    await paid_booking(house)
+    await paid_booking(kit)
     await payments.deliver_messages()
     dead = [each.message.id for each in await payments.undelivered_messages(dead=True)]
 
@@ -183,59 +183,59 @@ async def test_a_dead_letter_is_discarded_on_one_channel_and_stays_on_another(ho
 # --- reading with a cursor -------------------------------------------------------------------------------------
 
 
-async def test_messages_are_read_by_a_cursor_and_what_was_read_is_delivered(house: House) -> None:
-    await paid_booking(house)
+async def test_messages_are_read_by_a_cursor_and_what_was_read_is_delivered(kit: PaymentsTestKit) -> None:
+    await paid_booking(kit)
 
-    first = await house.payments.messages(limit=1)
-    rest = await house.payments.messages(first[0].cursor)
-    nothing = await house.payments.messages(rest[-1].cursor)
+    first = await kit.payments.messages(limit=1)
+    rest = await kit.payments.messages(first[0].cursor)
+    nothing = await kit.payments.messages(rest[-1].cursor)
 
     assert [[each.type for each in found] for found in (first, rest, nothing)] == [
         ["payment.succeeded"],
         ["booking.confirmed"],
         [],
     ]
-    assert await house.payments.undelivered_messages() == []
+    assert await kit.payments.undelivered_messages() == []
 
 
-async def test_a_reader_beside_other_channels_has_to_be_recorded(house: House) -> None:
-    await house.payments.attach_channels()
+async def test_a_reader_beside_other_channels_has_to_be_recorded(kit: PaymentsTestKit) -> None:
+    await kit.payments.attach_channels()
     with pytest.raises(ChannelNotRecorded, match="channels add pull:shop"):
-        await house.payments.messages(channel="shop")
+        await kit.payments.messages(channel="shop")
 
-    await house.payments.add_channel("pull:shop")
-    await paid_booking(house)
+    await kit.payments.add_channel("pull:shop")
+    await paid_booking(kit)
 
-    assert len(await house.payments.messages(channel="shop")) == 2
+    assert len(await kit.payments.messages(channel="shop")) == 2
 
 
 @pytest.mark.parametrize("cursor", ["-1", "x", "", "9" * 19, "٣"])
-async def test_what_is_no_cursor_is_refused(house: House, cursor: str) -> None:
+async def test_what_is_no_cursor_is_refused(kit: PaymentsTestKit, cursor: str) -> None:
     with pytest.raises(InvalidInput):
-        await house.payments.messages(cursor)
+        await kit.payments.messages(cursor)
 
 
 @pytest.mark.parametrize("limit", [0, 1001])
-async def test_a_limit_has_bounds(house: House, limit: int) -> None:
+async def test_a_limit_has_bounds(kit: PaymentsTestKit, limit: int) -> None:
     with pytest.raises(InvalidInput):
-        await house.payments.messages(limit=limit)
+        await kit.payments.messages(limit=limit)
 
 
 # --- holds that end soon ---------------------------------------------------------------------------------------
 
 
-async def _types(house: House) -> list[str]:
-    return [each.message.type for each in await house.payments.undelivered_messages()]
+async def _types(kit: PaymentsTestKit) -> list[str]:
+    return [each.message.type for each in await kit.payments.undelivered_messages()]
 
 
-async def test_a_hold_that_ends_soon_is_announced_once(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(minutes=20))
-    early = await house.payments.announce_expiring()
-    house.clock.advance(timedelta(minutes=11))
+async def test_a_hold_that_ends_soon_is_announced_once(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=timedelta(minutes=20))
+    early = await kit.payments.announce_expiring()
+    kit.clock.advance(timedelta(minutes=11))
 
-    found = [await house.payments.announce_expiring() for _ in range(2)]
+    found = [await kit.payments.announce_expiring() for _ in range(2)]
 
-    (message,) = [each.message for each in await house.payments.undelivered_messages()]
+    (message,) = [each.message for each in await kit.payments.undelivered_messages()]
     assert (early, found, message.type) == (0, [1, 0], "booking.expiring")
     assert message.data["expires_at"] == booking.expires_at.isoformat()
     assert (message.data["booking_status"], message.data["amount"], message.data["status"]) == (
@@ -245,30 +245,30 @@ async def test_a_hold_that_ends_soon_is_announced_once(house: House) -> None:
     )
 
 
-async def test_a_paid_an_ended_and_an_overdue_hold_are_not_announced(house: House) -> None:
-    paid = await house.book(expires_in=timedelta(minutes=5), reference="R-1")
-    canceled = await house.book(expires_in=timedelta(minutes=5), reference="R-2")
-    await house.payments.process_booking_payment(paid, "pm_card_visa")
-    await house.payments.cancel_booking(canceled.id)
-    await house.book(expires_in=timedelta(minutes=5), reference="R-3")
-    before = await _types(house)
-    house.clock.advance(timedelta(minutes=5))
+async def test_a_paid_an_ended_and_an_overdue_hold_are_not_announced(kit: PaymentsTestKit) -> None:
+    paid = await kit.book(expires_in=timedelta(minutes=5), reference="R-1")
+    canceled = await kit.book(expires_in=timedelta(minutes=5), reference="R-2")
+    await kit.payments.process_booking_payment(paid, "pm_card_visa")
+    await kit.payments.cancel_booking(canceled.id)
+    await kit.book(expires_in=timedelta(minutes=5), reference="R-3")
+    before = await _types(kit)
+    kit.clock.advance(timedelta(minutes=5))
 
-    assert await house.payments.announce_expiring() == 0
-    assert await _types(house) == before
+    assert await kit.payments.announce_expiring() == 0
+    assert await _types(kit) == before
 
 
-async def test_a_hold_whose_payment_is_authorized_is_not_announced(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(minutes=5))
-    await house.payments.start_payment(
+async def test_a_hold_whose_payment_is_authorized_is_not_announced(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=timedelta(minutes=5))
+    await kit.payments.start_payment(
         booking.id, payment_method_id="pm_card_visa", confirm_immediately=True, capture_method=CaptureMethod.MANUAL
     )
 
-    assert await house.payments.announce_expiring() == 0
+    assert await kit.payments.announce_expiring() == 0
 
 
-async def test_without_a_notice_nothing_is_announced(house: House) -> None:
-    await house.book(expires_in=timedelta(minutes=5))
-    payments = BookingPayments(attrs.evolve(house.world, config=PaymentConfig(expiring_notice=timedelta(0))))
+async def test_without_a_notice_nothing_is_announced(kit: PaymentsTestKit) -> None:
+    await kit.book(expires_in=timedelta(minutes=5))
+    payments = BookingPayments(attrs.evolve(kit.world, config=PaymentConfig(expiring_notice=timedelta(0))))
 
     assert await payments.announce_expiring() == 0

@@ -7,12 +7,12 @@ import anyio
 import attrs
 import pytest
 
-from booking_payments.adapters.memory.steps import side_by_side
+from booking_payments.adapters.memory.steps import gather_limited
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import DeliveryConfig, PaymentConfig
 from booking_payments.domain.retry import RetryPolicy
-from booking_payments.ports.publisher import Message, NotTaken
-from booking_payments.testing.house import CHANNEL, House
+from booking_payments.ports.publisher import DeliveryFailed, Message
+from booking_payments.testing.kit import CHANNEL, PaymentsTestKit
 from tests.payments import paid_booking
 
 TWICE = RetryPolicy(max_tries=2, first_delay=timedelta(seconds=10))
@@ -29,129 +29,129 @@ class Picky:
     async def publish(self, message: Message) -> None:
         self.asked.append(message.booking_id)
         if message.booking_id == self.refused:
-            raise NotTaken("the receiver answered 500")
+            raise DeliveryFailed("the receiver answered 500")
         self.taken.append((message.booking_id, message.sequence))
 
 
-def _told_by(house: House, publisher: Picky, terms: DeliveryConfig | None = None) -> None:
-    world = attrs.evolve(house.world, channels={CHANNEL: publisher}, side_by_side=side_by_side)
-    house.world = attrs.evolve(world, config=PaymentConfig(deliveries=terms or DeliveryConfig(retry=TWICE)))
-    house.payments = BookingPayments(house.world)
+def _told_by(kit: PaymentsTestKit, publisher: Picky, terms: DeliveryConfig | None = None) -> None:
+    world = attrs.evolve(kit.world, channels={CHANNEL: publisher}, gather=gather_limited)
+    kit.world = attrs.evolve(world, config=PaymentConfig(deliveries=terms or DeliveryConfig(retry=TWICE)))
+    kit.payments = BookingPayments(kit.world)
 
 
-async def _give_up(house: House) -> None:
+async def _give_up(kit: PaymentsTestKit) -> None:
     for _ in range(2):
-        await house.payments.deliver_messages()
-        house.clock.advance(timedelta(seconds=10))
+        await kit.payments.deliver_messages()
+        kit.clock.advance(timedelta(seconds=10))
 
 
-async def test_a_booking_whose_messages_fail_holds_up_no_other(house: House) -> None:
-    failing, fine = (await paid_booking(house, reference="R-1")).id, (await paid_booking(house, reference="R-2")).id
-    _told_by(house, picky := Picky(failing))
+async def test_a_booking_whose_messages_fail_holds_up_no_other(kit: PaymentsTestKit) -> None:
+    failing, fine = (await paid_booking(kit, reference="R-1")).id, (await paid_booking(kit, reference="R-2")).id
+    _told_by(kit, picky := Picky(failing))
 
-    await house.payments.deliver_messages()
+    await kit.payments.deliver_messages()
 
     assert picky.taken == [(fine, 1), (fine, 2)]
     assert picky.asked.count(failing) == 1
 
 
-async def test_a_message_is_tried_again_when_its_time_has_come_and_not_before(house: House) -> None:
-    booking = (await paid_booking(house)).id
-    _told_by(house, picky := Picky(booking))
-    await house.payments.deliver_messages()
+async def test_a_message_is_tried_again_when_its_time_has_come_and_not_before(kit: PaymentsTestKit) -> None:
+    booking = (await paid_booking(kit)).id
+    _told_by(kit, picky := Picky(booking))
+    await kit.payments.deliver_messages()
 
-    await house.payments.deliver_messages()
+    await kit.payments.deliver_messages()
     early = len(picky.asked)
-    house.clock.advance(timedelta(seconds=10))
+    kit.clock.advance(timedelta(seconds=10))
     picky.refused = None
-    await house.payments.deliver_messages()
+    await kit.payments.deliver_messages()
 
     assert early == 1
     assert picky.taken == [(booking, 1), (booking, 2)]
 
 
-async def test_a_message_that_is_never_taken_becomes_a_dead_letter_that_says_why(house: House) -> None:
-    _told_by(house, Picky((await paid_booking(house)).id))
+async def test_a_message_that_is_never_taken_becomes_a_dead_letter_that_says_why(kit: PaymentsTestKit) -> None:
+    _told_by(kit, Picky((await paid_booking(kit)).id))
 
-    await _give_up(house)
+    await _give_up(kit)
 
-    (dead,) = await house.payments.undelivered_messages(dead=True)
+    (dead,) = await kit.payments.undelivered_messages(dead=True)
     assert (dead.message.sequence, dead.tries, dead.error) == (1, 2, "the receiver answered 500")
 
 
-async def test_messages_wait_behind_a_dead_letter_until_it_is_replayed(house: House) -> None:
-    booking = (await paid_booking(house)).id
-    _told_by(house, picky := Picky(booking))
-    await _give_up(house)
+async def test_messages_wait_behind_a_dead_letter_until_it_is_replayed(kit: PaymentsTestKit) -> None:
+    booking = (await paid_booking(kit)).id
+    _told_by(kit, picky := Picky(booking))
+    await _give_up(kit)
     picky.refused = None
 
-    waiting = await house.payments.deliver_messages()
-    (dead,) = await house.payments.undelivered_messages(dead=True)
-    await house.payments.replay_messages([dead.message.id])
-    await house.payments.deliver_messages()
+    waiting = await kit.payments.deliver_messages()
+    (dead,) = await kit.payments.undelivered_messages(dead=True)
+    await kit.payments.replay_messages([dead.message.id])
+    await kit.payments.deliver_messages()
 
     assert waiting == 0
     assert picky.taken == [(booking, 1), (booking, 2)]
 
 
-async def test_messages_pass_a_dead_letter_where_the_house_says_so(house: House) -> None:
-    booking = (await paid_booking(house)).id
-    _told_by(house, picky := Picky(booking), DeliveryConfig(retry=TWICE, past_dead=True))
-    await _give_up(house)
+async def test_messages_pass_a_dead_letter_where_the_configuration_allows_it(kit: PaymentsTestKit) -> None:
+    booking = (await paid_booking(kit)).id
+    _told_by(kit, picky := Picky(booking), DeliveryConfig(retry=TWICE, skip_dead=True))
+    await _give_up(kit)
     picky.refused = None
 
-    await house.payments.deliver_messages()
+    await kit.payments.deliver_messages()
 
     assert picky.taken == [(booking, 2)]
 
 
-async def test_a_dropped_dead_letter_is_never_told_and_the_next_ones_are(house: House) -> None:
-    booking = (await paid_booking(house)).id
-    _told_by(house, picky := Picky(booking))
-    await _give_up(house)
+async def test_a_dropped_dead_letter_is_never_told_and_the_next_ones_are(kit: PaymentsTestKit) -> None:
+    booking = (await paid_booking(kit)).id
+    _told_by(kit, picky := Picky(booking))
+    await _give_up(kit)
     picky.refused = None
-    (dead,) = await house.payments.undelivered_messages(dead=True)
+    (dead,) = await kit.payments.undelivered_messages(dead=True)
 
-    dropped = await house.payments.drop_messages([dead.message.id])
-    await house.payments.deliver_messages()
+    dropped = await kit.payments.drop_messages([dead.message.id])
+    await kit.payments.deliver_messages()
 
     assert (dropped, picky.taken) == (1, [(booking, 2)])
 
 
-async def test_only_dead_letters_can_be_dropped_or_replayed(house: House) -> None:
-    await paid_booking(house)
-    (first, *_) = await house.payments.undelivered_messages()
+async def test_only_dead_letters_can_be_dropped_or_replayed(kit: PaymentsTestKit) -> None:
+    await paid_booking(kit)
+    (first, *_) = await kit.payments.undelivered_messages()
 
     found = (
-        await house.payments.drop_messages([first.message.id]),
-        await house.payments.replay_messages([first.message.id, "msg_unknown"]),
+        await kit.payments.drop_messages([first.message.id]),
+        await kit.payments.replay_messages([first.message.id, "msg_unknown"]),
     )
 
     assert found == (0, 0)
 
 
-async def test_nothing_is_begun_when_half_of_the_claim_is_over(house: House) -> None:
-    await paid_booking(house, reference="R-1")
-    _told_by(house, slow := Picky(), DeliveryConfig(lease=timedelta(minutes=1)))
+async def test_nothing_is_begun_when_half_of_the_claim_is_over(kit: PaymentsTestKit) -> None:
+    await paid_booking(kit, reference="R-1")
+    _told_by(kit, slow := Picky(), DeliveryConfig(lease=timedelta(minutes=1)))
     take = slow.publish
 
     async def slowly(message: Message) -> None:
-        house.clock.advance(timedelta(seconds=31))
+        kit.clock.advance(timedelta(seconds=31))
         await take(message)
 
     slow.publish = slowly  # type: ignore[method-assign]  # a receiver that takes its time
-    await house.payments.deliver_messages()
+    await kit.payments.deliver_messages()
     begun = len(slow.taken)
-    house.clock.advance(timedelta(minutes=1))
-    await house.payments.deliver_messages()
+    kit.clock.advance(timedelta(minutes=1))
+    await kit.payments.deliver_messages()
 
     assert begun == 1
     assert [sequence for _, sequence in slow.taken] == [1, 2]
 
 
-async def test_many_bookings_are_told_at_the_same_time(house: House) -> None:
-    first, second = (await paid_booking(house, reference="R-1")).id, (await paid_booking(house, reference="R-2")).id
-    _told_by(house, both := Picky())
+async def test_many_bookings_are_told_at_the_same_time(kit: PaymentsTestKit) -> None:
+    first, second = (await paid_booking(kit, reference="R-1")).id, (await paid_booking(kit, reference="R-2")).id
+    _told_by(kit, both := Picky())
     met: set[str] = set()
     together = anyio.Event()
 
@@ -163,23 +163,23 @@ async def test_many_bookings_are_told_at_the_same_time(house: House) -> None:
             await together.wait()
 
     both.publish = meet  # type: ignore[method-assign]  # waits for the other one
-    delivered = await house.payments.deliver_messages()
+    delivered = await kit.payments.deliver_messages()
 
     assert delivered == 4
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), ConnectionError("secret")])
-async def test_what_a_consumer_raises_is_kept_by_its_name_only(house: House, error: Exception) -> None:
-    await paid_booking(house)
-    _told_by(house, broken := Picky())
+async def test_what_a_consumer_raises_is_kept_by_its_name_only(kit: PaymentsTestKit, error: Exception) -> None:
+    await paid_booking(kit)
+    _told_by(kit, broken := Picky())
 
     async def fail(message: Message) -> None:
         raise error
 
     broken.publish = fail  # type: ignore[method-assign]  # a bug in the booking app
-    await house.payments.deliver_messages()
+    await kit.payments.deliver_messages()
 
-    (first, *_) = await house.payments.undelivered_messages()
+    (first, *_) = await kit.payments.undelivered_messages()
     assert first.error == type(error).__name__
 
 
@@ -190,15 +190,15 @@ class BrokenDie(Random):
         raise ZeroDivisionError
 
 
-async def test_whatever_goes_wrong_with_one_booking_what_others_were_told_is_written_down(house: House) -> None:
-    failing, fine = (await paid_booking(house, reference="R-1")).id, (await paid_booking(house, reference="R-2")).id
-    _told_by(house, picky := Picky(failing))
-    house.payments = BookingPayments(attrs.evolve(house.world, random=BrokenDie()))
+async def test_whatever_goes_wrong_with_one_booking_what_others_were_told_is_written_down(kit: PaymentsTestKit) -> None:
+    failing, fine = (await paid_booking(kit, reference="R-1")).id, (await paid_booking(kit, reference="R-2")).id
+    _told_by(kit, picky := Picky(failing))
+    kit.payments = BookingPayments(attrs.evolve(kit.world, random=BrokenDie()))
 
     with pytest.raises(ExceptionGroup) as broken:
-        await house.payments.deliver_messages()
+        await kit.payments.deliver_messages()
 
-    waiting = await house.payments.undelivered_messages()
+    waiting = await kit.payments.undelivered_messages()
     assert [type(each) for each in broken.value.exceptions] == [ZeroDivisionError]
     assert picky.taken == [(fine, 1), (fine, 2)]
     assert {each.message.booking_id for each in waiting} == {failing}

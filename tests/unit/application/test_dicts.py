@@ -13,7 +13,7 @@ from booking_payments.domain.errors import CardDeclined
 from booking_payments.domain.money import Currency, Money
 from booking_payments.presentation import models, render
 from booking_payments.presentation.render import Reader
-from booking_payments.testing.house import ANN, OPERATOR, House
+from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 
 
 def over_http(answer: object) -> Any:
@@ -26,13 +26,13 @@ READERS = [Reader(subject="ann", operator=False), Reader(subject="olga", operato
 @pytest.mark.parametrize("card", ["pm_card_visa", "pm_card_authenticationRequired", "pm_card_chargeDeclinedStolenCard"])
 @pytest.mark.parametrize("reader", READERS)
 async def test_a_payment_reads_as_over_http(card: str, reader: Reader) -> None:
-    house = House()
-    booking = await house.book()
+    kit = PaymentsTestKit()
+    booking = await kit.book()
     try:
-        await house.payments.start_payment(booking.id, ANN, payment_method_id=card, confirm_immediately=True)
+        await kit.payments.start_payment(booking.id, ANN, payment_method_id=card, confirm_immediately=True)
     except CardDeclined:
         assert card == "pm_card_chargeDeclinedStolenCard"
-    view, now = await house.payments.payment_status(booking.id), house.clock.now()
+    view, now = await kit.payments.payment_status(booking.id), kit.clock.now()
 
     answer = over_http(render.payment(view, reader, now))
 
@@ -42,17 +42,17 @@ async def test_a_payment_reads_as_over_http(card: str, reader: Reader) -> None:
 
 
 async def test_refunds_disputes_quotes_and_bookings_read_as_over_http() -> None:
-    house = House()
-    booking = await house.book()
-    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    reader, now = READERS[0], house.clock.now()
-    quote = await house.payments.quote_refund(booking.id)
-    refund = await house.payments.refund_payment(booking.id, OPERATOR, amount="40.00")
+    kit = PaymentsTestKit()
+    booking = await kit.book()
+    await kit.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    reader, now = READERS[0], kit.clock.now()
+    quote = await kit.payments.quote_refund(booking.id)
+    refund = await kit.payments.refund_payment(booking.id, OPERATOR, amount="40.00")
     intent = refund.payment.intent_id or ""
-    assert house.stripe.open_dispute(intent, amount=10_00, inquiry=True).ok
-    await house.deliver_webhooks()
-    view = await house.payments.payment_status(booking.id)
-    described = await house.payments.describe_booking(booking.id)
+    assert kit.stripe.open_dispute(intent, amount=10_00, inquiry=True).ok
+    await kit.deliver_webhooks()
+    view = await kit.payments.payment_status(booking.id)
+    described = await kit.payments.describe_booking(booking.id)
 
     assert quote.to_dict() == over_http(render.quote(quote))
     assert refund.to_dict(now=now) == over_http(render.refund(refund.payment, refund.refund, reader, now))
@@ -64,20 +64,20 @@ async def test_refunds_disputes_quotes_and_bookings_read_as_over_http() -> None:
 
 
 async def test_a_message_reads_as_its_webhook() -> None:
-    house = House()
-    booking = await house.book()
-    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    await house.settle()
+    kit = PaymentsTestKit()
+    booking = await kit.book()
+    await kit.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    await kit.settle()
 
-    assert house.publisher.published
-    for message in house.publisher.published:
+    assert kit.publisher.published
+    for message in kit.publisher.published:
         assert message.to_dict() == json.loads(payload(message))
 
 
 async def test_no_secret_is_given_unless_it_is_asked_for() -> None:
-    house = House()
-    booking = await house.book()
-    view = await house.payments.start_payment(booking.id, ANN)
+    kit = PaymentsTestKit()
+    booking = await kit.book()
+    view = await kit.payments.start_payment(booking.id, ANN)
     assert view.handover is not None
     secret = view.handover.client_secret
     result = PaymentResult.of(view)

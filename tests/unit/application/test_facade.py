@@ -7,174 +7,174 @@ import pytest
 
 from booking_payments.domain.refunds import RefundReason
 from booking_payments.ports.publisher import Message
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.payments import payment_of, return_url_of
 
 
-async def test_a_backend_pays_a_booking_in_one_call(house: House) -> None:
-    result = await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
+async def test_a_backend_pays_a_booking_in_one_call(kit: PaymentsTestKit) -> None:
+    result = await kit.payments.process_booking_payment(await kit.book(), "pm_card_visa")
 
     assert (result.success, result.status, result.error) == (True, "succeeded", None)
     assert (result.payment_intent_id or "").startswith("pi_")
 
 
-async def test_without_a_method_the_front_end_gets_a_client_secret(house: House) -> None:
-    result = await house.payments.process_booking_payment(await house.book())
+async def test_without_a_method_the_front_end_gets_a_client_secret(kit: PaymentsTestKit) -> None:
+    result = await kit.payments.process_booking_payment(await kit.book())
 
     assert (result.success, result.client_secret is not None) == (True, True)
 
 
-async def test_a_decline_is_a_result_and_no_exception(house: House) -> None:
-    result = await house.payments.process_booking_payment(await house.book(), "pm_card_chargeDeclined")
+async def test_a_decline_is_a_result_and_no_exception(kit: PaymentsTestKit) -> None:
+    result = await kit.payments.process_booking_payment(await kit.book(), "pm_card_chargeDeclined")
 
     assert (result.success, result.error, result.error_code) == (False, "Your card was declined.", "card_declined")
     assert result.payment_intent_id is not None
 
 
-async def test_authentication_is_told(house: House) -> None:
-    result = await house.payments.process_booking_payment(await house.book(), "pm_card_authenticationRequired")
+async def test_authentication_is_told(kit: PaymentsTestKit) -> None:
+    result = await kit.payments.process_booking_payment(await kit.book(), "pm_card_authenticationRequired")
 
     assert (result.success, result.requires_action) == (True, True)
 
 
-async def test_a_rule_that_forbids_is_a_result(house: House) -> None:
-    result = await house.payments.process_booking_payment(await house.book("0.00"), "pm_card_visa")
+async def test_a_rule_that_forbids_is_a_result(kit: PaymentsTestKit) -> None:
+    result = await kit.payments.process_booking_payment(await kit.book("0.00"), "pm_card_visa")
 
     assert (result.success, result.error_code) == (False, "nothing_to_pay")
 
 
-async def test_a_silent_gateway_is_a_result(house: House) -> None:
-    house.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=3)
+async def test_a_silent_gateway_is_a_result(kit: PaymentsTestKit) -> None:
+    kit.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=3)
 
-    result = await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
+    result = await kit.payments.process_booking_payment(await kit.book(), "pm_card_visa")
 
     assert (result.success, result.outcome_unknown) == (False, True)
 
 
-async def test_a_declined_payment_is_retried_with_another_method(house: House) -> None:
-    booking = await house.book()
-    await house.payments.process_booking_payment(booking, "pm_card_chargeDeclined")
+async def test_a_declined_payment_is_retried_with_another_method(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await kit.payments.process_booking_payment(booking, "pm_card_chargeDeclined")
 
-    declined = await house.payments.retry_booking_payment(booking.id, "pm_card_chargeDeclined")
-    paid = await house.payments.retry_booking_payment(booking.id, "pm_card_visa")
+    declined = await kit.payments.retry_booking_payment(booking.id, "pm_card_chargeDeclined")
+    paid = await kit.payments.retry_booking_payment(booking.id, "pm_card_visa")
 
     assert (declined.success, paid.success) == (False, True)
 
 
-async def test_a_backend_says_where_a_retry_comes_back_to(house: House) -> None:
-    booking = await house.book()
-    await house.payments.process_booking_payment(booking, "pm_card_chargeDeclined", return_url="https://shop.example/1")
+async def test_a_backend_says_where_a_retry_comes_back_to(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await kit.payments.process_booking_payment(booking, "pm_card_chargeDeclined", return_url="https://shop.example/1")
 
-    same = await house.payments.retry_booking_payment(booking, "pm_card_authenticationRequired")
-    first = await house.payments.payment_status(booking.id)
-    moved = await house.payments.retry_booking_payment(
+    same = await kit.payments.retry_booking_payment(booking, "pm_card_authenticationRequired")
+    first = await kit.payments.payment_status(booking.id)
+    moved = await kit.payments.retry_booking_payment(
         booking, "pm_card_authenticationRequired", return_url="https://shop.example/2"
     )
-    other = await house.payments.retry_booking_payment(
+    other = await kit.payments.retry_booking_payment(
         booking, "pm_card_threeDSecure2Required", return_url="https://shop.example/2"
     )
 
-    second = await house.payments.payment_status(booking.id)
+    second = await kit.payments.payment_status(booking.id)
     assert (same.requires_action, moved.error_code, other.requires_action) == (True, "action_pending", True)
     assert [return_url_of(each) for each in (first, second)] == ["https://shop.example/1", "https://shop.example/2"]
 
 
-async def test_a_backend_refunds_whole_and_in_part(house: House) -> None:
-    booking = await house.book()
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
+async def test_a_backend_refunds_whole_and_in_part(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await kit.payments.process_booking_payment(booking, "pm_card_visa")
 
-    part = await house.payments.process_booking_refund(booking, Decimal("25.00"), "Partial refund requested")
-    rest = await house.payments.process_booking_refund(booking)
+    part = await kit.payments.process_booking_refund(booking, Decimal("25.00"), "Partial refund requested")
+    rest = await kit.payments.process_booking_refund(booking)
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert (part.success, rest.success, payment.refunded) == (True, True, payment.captured)
     assert payment.refunds[0].note == "Partial refund requested"
 
 
 @pytest.mark.parametrize("reason", ["x" * 501, "line 1\x00"])
-async def test_a_reason_that_can_be_no_note_leaves_nothing_behind(house: House, reason: str) -> None:
-    booking = await house.book()
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
-    before = await house.payments.journal(booking.id)
+async def test_a_reason_that_can_be_no_note_leaves_nothing_behind(kit: PaymentsTestKit, reason: str) -> None:
+    booking = await kit.book()
+    await kit.payments.process_booking_payment(booking, "pm_card_visa")
+    before = await kit.payments.journal(booking.id)
 
-    result = await house.payments.process_booking_refund(booking, Decimal("25.00"), reason)
+    result = await kit.payments.process_booking_refund(booking, Decimal("25.00"), reason)
 
     assert (result.success, result.error_code) == (False, "invalid_input")
     assert (result.error or "").startswith("note: ")
-    assert await house.payments.journal(booking.id) == before
+    assert await kit.payments.journal(booking.id) == before
 
 
-async def test_a_reason_of_the_gateway_is_no_note(house: House) -> None:
-    booking = await house.book()
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
-    await house.payments.process_booking_refund(booking, reason=RefundReason.DUPLICATE)
+async def test_a_reason_of_the_gateway_is_no_note(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await kit.payments.process_booking_payment(booking, "pm_card_visa")
+    await kit.payments.process_booking_refund(booking, reason=RefundReason.DUPLICATE)
 
-    refund = (await payment_of(house, booking)).refunds[0]
+    refund = (await payment_of(kit, booking)).refunds[0]
     assert (refund.reason, refund.note) == ("duplicate", None)
 
 
-async def test_a_refund_that_is_not_possible_is_a_result(house: House) -> None:
-    result = await house.payments.process_booking_refund(await house.book())
+async def test_a_refund_that_is_not_possible_is_a_result(kit: PaymentsTestKit) -> None:
+    result = await kit.payments.process_booking_refund(await kit.book())
 
     assert (result.success, result.error_code) == (False, "not_found")
 
 
-async def test_the_booking_app_is_told_in_order(house: House) -> None:
-    booking = await house.book()
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
-    await house.payments.process_booking_refund(booking)
+async def test_the_booking_app_is_told_in_order(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await kit.payments.process_booking_payment(booking, "pm_card_visa")
+    await kit.payments.process_booking_refund(booking)
 
-    await house.payments.work()
+    await kit.payments.work()
 
-    told = [(message.sequence, message.type) for message in house.publisher.published]
+    told = [(message.sequence, message.type) for message in kit.publisher.published]
     assert told == [(1, "payment.succeeded"), (2, "booking.confirmed"), (3, "payment.refunded")]
 
 
-async def test_nothing_is_told_twice_when_all_went_well(house: House) -> None:
-    await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
-    await house.payments.work()
-    told = len(house.publisher.published)
+async def test_nothing_is_told_twice_when_all_went_well(kit: PaymentsTestKit) -> None:
+    await kit.payments.process_booking_payment(await kit.book(), "pm_card_visa")
+    await kit.payments.work()
+    told = len(kit.publisher.published)
 
-    await house.payments.work()
+    await kit.payments.work()
 
-    assert len(house.publisher.published) == told
+    assert len(kit.publisher.published) == told
 
 
-async def test_a_message_that_nobody_took_is_told_again_before_the_next_of_its_booking(house: House) -> None:
-    await house.payments.process_booking_payment(await house.book(), "pm_card_visa")
+async def test_a_message_that_nobody_took_is_told_again_before_the_next_of_its_booking(kit: PaymentsTestKit) -> None:
+    await kit.payments.process_booking_payment(await kit.book(), "pm_card_visa")
     taken: list[Message] = []
-    working = house.publisher.publish
+    working = kit.publisher.publish
 
     async def broken(message: Message) -> None:
         taken.append(message)
         raise ConnectionError
 
-    house.publisher.publish = broken  # type: ignore[method-assign]  # a consumer that is down
-    await house.payments.work()
-    house.publisher.publish = working  # type: ignore[method-assign]
-    house.clock.advance(timedelta(seconds=5))
-    await house.payments.work()
+    kit.publisher.publish = broken  # type: ignore[method-assign]  # a consumer that is down
+    await kit.payments.work()
+    kit.publisher.publish = working  # type: ignore[method-assign]
+    kit.clock.advance(timedelta(seconds=5))
+    await kit.payments.work()
 
     assert [message.sequence for message in taken] == [1]
-    assert [message.sequence for message in house.publisher.published] == [1, 2]
+    assert [message.sequence for message in kit.publisher.published] == [1, 2]
 
 
-async def test_an_expired_booking_is_told(house: House) -> None:
-    await house.book(expires_in=timedelta(minutes=1))
-    house.clock.advance(timedelta(minutes=2))
+async def test_an_expired_booking_is_told(kit: PaymentsTestKit) -> None:
+    await kit.book(expires_in=timedelta(minutes=1))
+    kit.clock.advance(timedelta(minutes=2))
 
-    await house.payments.work()
+    await kit.payments.work()
 
-    assert [message.type for message in house.publisher.published] == ["booking.expired"]
+    assert [message.type for message in kit.publisher.published] == ["booking.expired"]
 
 
-async def test_disputes_and_failures_are_told(house: House) -> None:
-    disputed = await house.book(reference="R-1")
-    await house.payments.process_booking_payment(disputed, "pm_card_createDispute")
-    failed = await house.book(reference="R-2")
+async def test_disputes_and_failures_are_told(kit: PaymentsTestKit) -> None:
+    disputed = await kit.book(reference="R-1")
+    await kit.payments.process_booking_payment(disputed, "pm_card_createDispute")
+    failed = await kit.book(reference="R-2")
     for _ in range(3):
-        await house.payments.process_booking_payment(failed, "pm_card_chargeDeclined")
-    await house.settle()
+        await kit.payments.process_booking_payment(failed, "pm_card_chargeDeclined")
+    await kit.settle()
 
-    told = {message.type for message in house.publisher.published}
+    told = {message.type for message in kit.publisher.published}
     assert {"dispute.opened", "payment.failed"} <= told

@@ -9,25 +9,27 @@ from booking_payments.application.figures import Figures, MoneyOfCurrency, day_b
 from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.ledger import Account
 from booking_payments.domain.money import Currency
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 
 BERLIN = ZoneInfo("Europe/Berlin")
 Row = tuple[str, str, str, str, str]
 
 
-def _in_berlin(house: House) -> House:
-    """A house over the same storage whose days are Berlin's."""
-    return House(storage=house.storage, config=PaymentConfig(time_zone=BERLIN))
+def _in_berlin(kit: PaymentsTestKit) -> PaymentsTestKit:
+    """A test kit over the same storage whose business days are those of Berlin."""
+    return PaymentsTestKit(storage=kit.storage, config=PaymentConfig(time_zone=BERLIN))
 
 
-def _at(house: House, moment: str) -> None:
+def _at(kit: PaymentsTestKit, moment: str) -> None:
     """Move the clock on to a moment in UTC."""
-    house.clock.advance(datetime.fromisoformat(moment).replace(tzinfo=UTC) - house.clock.now())
+    kit.clock.advance(datetime.fromisoformat(moment).replace(tzinfo=UTC) - kit.clock.now())
 
 
-async def _paid(house: House, amount: str = "100.00", *, reference: str = "R-1", method: str = "pm_card_visa") -> str:
-    booking = await house.book(amount, reference=reference)
-    assert (await house.payments.process_booking_payment(booking, method)).success
+async def _paid(
+    kit: PaymentsTestKit, amount: str = "100.00", *, reference: str = "R-1", method: str = "pm_card_visa"
+) -> str:
+    booking = await kit.book(amount, reference=reference)
+    assert (await kit.payments.process_booking_payment(booking, method)).success
     return booking.id
 
 
@@ -45,47 +47,47 @@ def _usd(figures: Figures) -> list[Row]:
     return _rows(usd)
 
 
-async def test_money_is_reported_on_the_day_that_it_moved(house: House) -> None:
-    _at(house, "2026-03-02T10:00:00")
-    booking_id = await _paid(house)
-    _at(house, "2026-03-04T10:00:00")
-    await house.payments.process_booking_refund(booking_id, "30.00")
+async def test_money_is_reported_on_the_day_that_it_moved(kit: PaymentsTestKit) -> None:
+    _at(kit, "2026-03-02T10:00:00")
+    booking_id = await _paid(kit)
+    _at(kit, "2026-03-04T10:00:00")
+    await kit.payments.process_booking_refund(booking_id, "30.00")
 
-    assert _usd(await house.payments.recent_figures(7)) == [
+    assert _usd(await kit.payments.recent_figures(7)) == [
         ("2026-03-02", "100.00", "0.00", "0.00", "100.00"),
         ("2026-03-04", "0.00", "30.00", "0.00", "-30.00"),
     ]
 
 
-async def test_money_of_a_payment_that_began_before_the_period_is_reported_in_it(house: House) -> None:
-    _at(house, "2026-03-02T10:00:00")
-    booking_id = await _paid(house)
-    _at(house, "2026-03-15T10:00:00")
-    await house.payments.process_booking_refund(booking_id, "30.00")
+async def test_money_of_a_payment_that_began_before_the_period_is_reported_in_it(kit: PaymentsTestKit) -> None:
+    _at(kit, "2026-03-02T10:00:00")
+    booking_id = await _paid(kit)
+    _at(kit, "2026-03-15T10:00:00")
+    await kit.payments.process_booking_refund(booking_id, "30.00")
 
-    found = await house.payments.recent_figures(7)
+    found = await kit.payments.recent_figures(7)
 
     assert _usd(found) == [("2026-03-15", "0.00", "30.00", "0.00", "-30.00")]
     assert sum(day.succeeded for day in found.days) == 0
 
 
-async def test_a_debit_is_reported_when_it_succeeds_and_not_when_it_began(house: House) -> None:
-    _at(house, "2026-03-02T23:59:00")
-    booking = await house.book()
-    await house.payments.process_booking_payment(booking, "pm_usBankAccount_success")
-    await house.settle()
+async def test_a_debit_is_reported_when_it_succeeds_and_not_when_it_began(kit: PaymentsTestKit) -> None:
+    _at(kit, "2026-03-02T23:59:00")
+    booking = await kit.book()
+    await kit.payments.process_booking_payment(booking, "pm_usBankAccount_success")
+    await kit.settle()
 
-    found = await house.payments.recent_figures(7)
+    found = await kit.payments.recent_figures(7)
 
     assert [row[:2] for row in _usd(found)] == [("2026-03-03", "100.00")]
     assert [str(day.day) for day in found.days if day.succeeded] == ["2026-03-02"]
 
 
-async def test_what_a_bank_takes_back_is_withdrawn(house: House) -> None:
-    await _paid(house, method="pm_card_createDispute")
-    await house.settle()
+async def test_what_a_bank_takes_back_is_withdrawn(kit: PaymentsTestKit) -> None:
+    await _paid(kit, method="pm_card_createDispute")
+    await kit.settle()
 
-    (usd,) = (await house.payments.recent_figures(1)).money
+    (usd,) = (await kit.payments.recent_figures(1)).money
 
     assert [each.major() for each in (usd.gross, usd.refunded, usd.withdrawn, usd.net)] == [
         "100.00",
@@ -95,27 +97,27 @@ async def test_what_a_bank_takes_back_is_withdrawn(house: House) -> None:
     ]
 
 
-async def test_the_net_of_all_days_is_what_the_gateway_holds(house: House) -> None:
+async def test_the_net_of_all_days_is_what_the_gateway_holds(kit: PaymentsTestKit) -> None:
     for number, method in enumerate(("pm_card_visa", "pm_card_createDispute", "pm_card_visa")):
-        booking_id = await _paid(house, reference=f"R-{number}", method=method)
-        house.clock.advance(timedelta(hours=20))
-    await house.settle()
-    await house.payments.process_booking_refund(booking_id, "12.34")
+        booking_id = await _paid(kit, reference=f"R-{number}", method=method)
+        kit.clock.advance(timedelta(hours=20))
+    await kit.settle()
+    await kit.payments.process_booking_refund(booking_id, "12.34")
 
-    (usd,) = (await house.payments.recent_figures(30)).money
+    (usd,) = (await kit.payments.recent_figures(30)).money
 
-    held = (await house.payments.check_ledger()).balances[Account.GATEWAY, Currency.USD]
+    held = (await kit.payments.check_ledger()).balances[Account.GATEWAY, Currency.USD]
     assert usd.net == held == usd.gross - usd.refunded - usd.withdrawn
     assert usd.charges == 3
 
 
-async def test_every_currency_is_reported_those_with_the_most_payments_first(house: House) -> None:
+async def test_every_currency_is_reported_those_with_the_most_payments_first(kit: PaymentsTestKit) -> None:
     paid = [Currency.SEK, Currency.JPY, Currency.KWD, Currency.EUR, Currency.USD, Currency.JPY]
     for number, currency in enumerate(paid):
-        booking = await house.book("100", currency=currency, reference=f"R-{number}")
-        assert (await house.payments.process_booking_payment(booking, "pm_card_visa")).success
+        booking = await kit.book("100", currency=currency, reference=f"R-{number}")
+        assert (await kit.payments.process_booking_payment(booking, "pm_card_visa")).success
 
-    found = await house.payments.recent_figures(1)
+    found = await kit.payments.recent_figures(1)
 
     assert [(each.currency.code, each.gross.major()) for each in found.money] == [
         ("jpy", "200"),
@@ -129,13 +131,13 @@ async def test_every_currency_is_reported_those_with_the_most_payments_first(hou
 # --- sums without a bound
 
 
-async def test_eleven_of_the_largest_charges_are_a_sum_like_any_other(house: House) -> None:
+async def test_eleven_of_the_largest_charges_are_a_sum_like_any_other(kit: PaymentsTestKit) -> None:
     for number in range(11):
-        booking = await house.book("1000000000.00", currency=Currency.IDR, reference=f"R-{number}")
-        assert (await house.payments.process_booking_payment(booking, "pm_card_visa")).success
+        booking = await kit.book("1000000000.00", currency=Currency.IDR, reference=f"R-{number}")
+        assert (await kit.payments.process_booking_payment(booking, "pm_card_visa")).success
 
-    found = await house.payments.recent_figures(1)
-    checked = await house.payments.check_ledger()
+    found = await kit.payments.recent_figures(1)
+    checked = await kit.payments.check_ledger()
 
     assert [(each.gross.major(), each.net.major()) for each in found.money] == [("11000000000.00", "11000000000.00")]
     assert checked.agrees
@@ -146,8 +148,8 @@ async def test_eleven_of_the_largest_charges_are_a_sum_like_any_other(house: Hou
 # --- days of a time zone
 
 
-async def test_a_day_is_that_of_the_terms_time_zone(house: House) -> None:
-    berlin = _in_berlin(house)
+async def test_a_day_is_that_of_the_terms_time_zone(kit: PaymentsTestKit) -> None:
+    berlin = _in_berlin(kit)
     _at(berlin, "2026-03-02T22:59:59")
     await _paid(berlin, "10.00", reference="R-1")
     _at(berlin, "2026-03-02T23:00:00")
@@ -162,8 +164,8 @@ async def test_a_day_is_that_of_the_terms_time_zone(house: House) -> None:
     ]
 
 
-async def test_webhooks_are_counted_by_the_day_of_the_time_zone(house: House) -> None:
-    berlin = _in_berlin(house)
+async def test_webhooks_are_counted_by_the_day_of_the_time_zone(kit: PaymentsTestKit) -> None:
+    berlin = _in_berlin(kit)
     _at(berlin, "2026-03-02T23:30:00")
     await _paid(berlin)
     await berlin.deliver_webhooks()
@@ -188,9 +190,9 @@ async def test_webhooks_are_counted_by_the_day_of_the_time_zone(house: House) ->
     ids=["of 23 hours", "of 25 hours"],
 )
 async def test_days_on_which_clocks_are_changed_are_whole(
-    house: House, moments: list[str], days: list[tuple[str, str]]
+    kit: PaymentsTestKit, moments: list[str], days: list[tuple[str, str]]
 ) -> None:
-    berlin = _in_berlin(house)
+    berlin = _in_berlin(kit)
     for number, moment in enumerate(moments):
         _at(berlin, moment)
         await _paid(berlin, "10.00", reference=f"R-{number}")
@@ -198,8 +200,8 @@ async def test_days_on_which_clocks_are_changed_are_whole(
     assert [row[:2] for row in _usd(await berlin.payments.recent_figures(7))] == days
 
 
-async def test_the_last_days_begin_at_a_midnight_of_the_time_zone_and_end_today(house: House) -> None:
-    berlin = _in_berlin(house)
+async def test_the_last_days_begin_at_a_midnight_of_the_time_zone_and_end_today(kit: PaymentsTestKit) -> None:
+    berlin = _in_berlin(kit)
     _at(berlin, "2026-03-30T22:30:00")
 
     found = await berlin.payments.recent_figures(3)
@@ -209,12 +211,12 @@ async def test_the_last_days_begin_at_a_midnight_of_the_time_zone_and_end_today(
     assert found.zone is BERLIN
 
 
-async def test_figures_begin_with_the_moment_that_was_asked_for(house: House) -> None:
-    await _paid(house, "10.00", reference="R-1")
-    house.clock.advance(timedelta(minutes=90))
-    await _paid(house, "20.00", reference="R-2")
+async def test_figures_begin_with_the_moment_that_was_asked_for(kit: PaymentsTestKit) -> None:
+    await _paid(kit, "10.00", reference="R-1")
+    kit.clock.advance(timedelta(minutes=90))
+    await _paid(kit, "20.00", reference="R-2")
 
-    found = await house.payments.figures(house.clock.now() - timedelta(hours=1))
+    found = await kit.payments.figures(kit.clock.now() - timedelta(hours=1))
 
     assert [row[1] for row in _usd(found)] == ["20.00"]
     assert found.succeeded == 1

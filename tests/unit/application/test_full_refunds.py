@@ -23,271 +23,278 @@ from booking_payments.domain.refunds import (
     RefundPolicy,
     RefundTier,
 )
-from booking_payments.testing.house import ANN, OPERATOR, House
+from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 
 
-async def paid(house: House, *, policy: RefundPolicy | None = None) -> Booking:
-    booking = await house.book(refund_policy=policy)
-    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    await house.deliver_webhooks()
-    return await house.payments.get_booking(booking.id)
+async def paid(kit: PaymentsTestKit, *, policy: RefundPolicy | None = None) -> Booking:
+    booking = await kit.book(refund_policy=policy)
+    await kit.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    await kit.deliver_webhooks()
+    return await kit.payments.get_booking(booking.id)
 
 
-async def status(house: House, booking: Booking) -> BookingStatus:
-    return (await house.payments.get_booking(booking.id)).status
+async def status(kit: PaymentsTestKit, booking: Booking) -> BookingStatus:
+    return (await kit.payments.get_booking(booking.id)).status
 
 
-async def owed(house: House, booking: Booking) -> str:
-    return (await house.payments.describe_booking(booking.id)).refund_owed.major()
+async def owed(kit: PaymentsTestKit, booking: Booking) -> str:
+    return (await kit.payments.describe_booking(booking.id)).refund_owed.major()
 
 
-async def in_dashboard(house: House, booking: Booking, amount: int) -> str:
-    intent = (await house.payments.payment_status(booking.id)).payment.intent_id
-    answer = house.stripe.refund_in_dashboard(intent or "", amount)
+async def in_dashboard(kit: PaymentsTestKit, booking: Booking, amount: int) -> str:
+    intent = (await kit.payments.payment_status(booking.id)).payment.intent_id
+    answer = kit.stripe.refund_in_dashboard(intent or "", amount)
     assert answer.ok, answer.body
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
     return str(answer.body["id"])
 
 
-async def releases(house: House, booking: Booking) -> list[tuple[str, ev.BookingReleased]]:
-    journal = await house.payments.journal(booking.id)
+async def releases(kit: PaymentsTestKit, booking: Booking) -> list[tuple[str, ev.BookingReleased]]:
+    journal = await kit.payments.journal(booking.id)
     return [(each.actor, each.event) for each in journal if isinstance(each.event, ev.BookingReleased)]
 
 
 async def test_a_full_refund_of_the_owner_cancels_the_booking_and_says_why() -> None:
-    house = House()
-    booking = await paid(house)
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
 
-    await house.payments.refund_payment(booking.id, ANN)
+    await kit.payments.refund_payment(booking.id, ANN)
 
-    ended = await house.payments.get_booking(booking.id)
+    ended = await kit.payments.get_booking(booking.id)
     assert (ended.status, ended.end_reason) == (BookingStatus.CANCELED, EndReason.REFUNDED)
     assert ended.to_dict()["reason"] == "refunded"
-    assert await releases(house, booking) == [
-        ("customer:ann", ev.BookingReleased(status="canceled", reason="refunded"))
-    ]
-    await house.settle()
-    said = [each for each in house.publisher.published if each.type == "booking.canceled"]
+    assert await releases(kit, booking) == [("customer:ann", ev.BookingReleased(status="canceled", reason="refunded"))]
+    await kit.settle()
+    said = [each for each in kit.publisher.published if each.type == "booking.canceled"]
     assert [each.data["reason"] for each in said] == ["refunded"]
     assert [each.data["booking_status"] for each in said] == ["canceled"]
 
 
 async def test_parts_that_add_up_to_everything_cancel_the_booking_with_the_last_one() -> None:
-    house = House()
-    booking = await paid(house)
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
 
-    await house.payments.refund_payment(booking.id, ANN, amount="40.00")
-    assert await status(house, booking) is BookingStatus.CONFIRMED
-    await in_dashboard(house, booking, 25_00)
-    assert await status(house, booking) is BookingStatus.CONFIRMED
-    await house.payments.refund_payment(booking.id, ANN)
+    await kit.payments.refund_payment(booking.id, ANN, amount="40.00")
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
+    await in_dashboard(kit, booking, 25_00)
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
+    await kit.payments.refund_payment(booking.id, ANN)
 
-    assert await status(house, booking) is BookingStatus.CANCELED
+    assert await status(kit, booking) is BookingStatus.CANCELED
 
 
 async def test_a_full_refund_in_the_dashboard_cancels_the_booking_as_the_gateway() -> None:
-    house = House()
-    booking = await paid(house)
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
 
-    await in_dashboard(house, booking, 100_00)
+    await in_dashboard(kit, booking, 100_00)
 
-    assert await status(house, booking) is BookingStatus.CANCELED
-    [(actor, fact)] = await releases(house, booking)
+    assert await status(kit, booking) is BookingStatus.CANCELED
+    [(actor, fact)] = await releases(kit, booking)
     assert (actor, fact.reason) == ("gateway", "refunded")
-    trail = await house.payments.audit_trail(booking.id)
+    trail = await kit.payments.audit_trail(booking.id)
     assert any("BookingReleased" in str(each.asked.get("facts")) for each in trail)
 
 
 @pytest.mark.parametrize("by", ["the owner", "the dashboard"])
 async def test_when_the_refund_fails_afterwards_the_booking_stays_canceled_and_the_money_is_owed(by: str) -> None:
-    house = House()
-    booking = await paid(house)
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
     if by == "the owner":
-        view = await house.payments.refund_payment(booking.id, ANN)
+        view = await kit.payments.refund_payment(booking.id, ANN)
         refund_id = view.refund.gateway_refund_id or ""
     else:
-        refund_id = await in_dashboard(house, booking, 100_00)
+        refund_id = await in_dashboard(kit, booking, 100_00)
 
-    assert house.stripe.move_refund(refund_id, "failed").ok
-    await house.settle()
+    assert kit.stripe.move_refund(refund_id, "failed").ok
+    await kit.settle()
 
-    assert await status(house, booking) is BookingStatus.CANCELED
-    assert await owed(house, booking) == "100.00"
-    again = await house.payments.refund_payment(booking.id, ANN)
+    assert await status(kit, booking) is BookingStatus.CANCELED
+    assert await owed(kit, booking) == "100.00"
+    again = await kit.payments.refund_payment(booking.id, ANN)
     assert again.refund.amount.major() == "100.00"
-    assert await owed(house, booking) == "0.00"
+    assert await owed(kit, booking) == "0.00"
 
 
 async def test_an_operators_full_refund_leaves_the_booking_with_and_without_override() -> None:
-    house = House()
-    booking = await paid(house)
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
 
-    await house.payments.refund_payment(booking.id, OPERATOR, amount="60.00")
-    await house.payments.refund_payment(booking.id, OPERATOR, note="goodwill", override=True)
-    await house.settle()
+    await kit.payments.refund_payment(booking.id, OPERATOR, amount="60.00")
+    await kit.payments.refund_payment(booking.id, OPERATOR, note="goodwill", override=True)
+    await kit.settle()
 
-    assert await status(house, booking) is BookingStatus.CONFIRMED
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
 
 
 async def test_a_part_of_the_owners_does_not_cancel_when_an_operator_sends_the_rest() -> None:
-    house = House()
-    booking = await paid(house)
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
 
-    await house.payments.refund_payment(booking.id, ANN, amount="40.00")
-    await house.payments.refund_payment(booking.id, OPERATOR)
-    await house.settle()
+    await kit.payments.refund_payment(booking.id, ANN, amount="40.00")
+    await kit.payments.refund_payment(booking.id, OPERATOR)
+    await kit.settle()
 
-    assert await status(house, booking) is BookingStatus.CONFIRMED
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
 
 
 async def test_a_full_refund_of_the_booking_app_leaves_the_booking_which_it_can_cancel_itself() -> None:
-    house = House()
-    booking = await paid(house)
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
 
-    await house.payments.process_booking_refund(booking)
+    await kit.payments.process_booking_refund(booking)
 
-    assert await status(house, booking) is BookingStatus.CONFIRMED
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
 
 
 async def test_a_full_refund_in_the_dashboard_after_the_start_cancels_nothing() -> None:
-    house = House()
-    booking = await paid(house)
-    house.clock.advance(timedelta(days=31))
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
+    kit.clock.advance(timedelta(days=31))
 
-    await in_dashboard(house, booking, 100_00)
-    await house.settle()
+    await in_dashboard(kit, booking, 100_00)
+    await kit.settle()
 
-    assert await status(house, booking) is BookingStatus.CONFIRMED
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
 
 
 async def test_with_the_setting_off_the_booking_stays() -> None:
-    house = House(config=PaymentConfig(full_refund_cancels=False))
-    booking = await paid(house)
+    kit = PaymentsTestKit(config=PaymentConfig(full_refund_cancels=False))
+    booking = await paid(kit)
 
-    await house.payments.refund_payment(booking.id, ANN)
-    await house.settle()
+    await kit.payments.refund_payment(booking.id, ANN)
+    await kit.settle()
 
-    assert await status(house, booking) is BookingStatus.CONFIRMED
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
+
+
+async def test_with_the_setting_off_a_full_refund_in_the_dashboard_leaves_the_booking_confirmed() -> None:
+    kit = PaymentsTestKit(config=PaymentConfig(full_refund_cancels=False))
+    booking = await paid(kit)
+
+    await in_dashboard(kit, booking, 100_00)
+
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
 
 
 async def test_all_that_a_tier_gives_is_no_full_refund() -> None:
-    house = House()
+    kit = PaymentsTestKit()
     half = RefundPolicy(tiers=(RefundTier(hours_before=0, percent=Decimal(50)),))
-    booking = await paid(house, policy=half)
+    booking = await paid(kit, policy=half)
 
-    await house.payments.refund_payment(booking.id, ANN)
+    await kit.payments.refund_payment(booking.id, ANN)
 
-    assert await status(house, booking) is BookingStatus.CONFIRMED
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
 
 
 async def test_a_fee_on_top_that_is_kept_is_no_part_of_a_full_refund() -> None:
-    house = House(config=PaymentConfig(fees=FeePolicy(rate=Decimal("0.03"), payer=FeePayer.CUSTOMER)))
-    booking = await paid(house)
+    kit = PaymentsTestKit(config=PaymentConfig(fees=FeePolicy(rate=Decimal("0.03"), payer=FeePayer.CUSTOMER)))
+    booking = await paid(kit)
 
-    view = await house.payments.refund_payment(booking.id, ANN)
+    view = await kit.payments.refund_payment(booking.id, ANN)
 
     assert view.refund.amount < view.payment.captured
-    assert await status(house, booking) is BookingStatus.CANCELED
+    assert await status(kit, booking) is BookingStatus.CANCELED
 
 
 async def test_a_part_that_waits_for_an_inquiry_counts_since_it_is_promised() -> None:
-    house = House()
-    booking = await paid(house)
-    intent = (await house.payments.payment_status(booking.id)).payment.intent_id or ""
-    assert house.stripe.open_dispute(intent, inquiry=True).ok
-    await house.deliver_webhooks()
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
+    intent = (await kit.payments.payment_status(booking.id)).payment.intent_id or ""
+    assert kit.stripe.open_dispute(intent, inquiry=True).ok
+    await kit.deliver_webhooks()
 
-    first = await house.payments.refund_payment(booking.id, ANN, amount="40.00")
+    first = await kit.payments.refund_payment(booking.id, ANN, amount="40.00")
     assert isinstance(first.refund, DeferredRefund)
-    assert await status(house, booking) is BookingStatus.CONFIRMED
-    await house.payments.refund_payment(booking.id, ANN)
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
+    await kit.payments.refund_payment(booking.id, ANN)
 
-    assert await status(house, booking) is BookingStatus.CANCELED
+    assert await status(kit, booking) is BookingStatus.CANCELED
 
 
 async def test_a_deferred_refund_of_everything_cancels_the_booking_when_it_is_promised() -> None:
-    house = House()
-    booking = await paid(house)
-    intent = (await house.payments.payment_status(booking.id)).payment.intent_id or ""
-    assert house.stripe.open_dispute(intent, inquiry=True, refundable=False).ok
-    await house.deliver_webhooks()
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
+    intent = (await kit.payments.payment_status(booking.id)).payment.intent_id or ""
+    assert kit.stripe.open_dispute(intent, inquiry=True, refundable=False).ok
+    await kit.deliver_webhooks()
 
-    view = await house.payments.refund_payment(booking.id, ANN)
+    view = await kit.payments.refund_payment(booking.id, ANN)
 
     assert isinstance(view.refund, DeferredRefund)
-    assert await status(house, booking) is BookingStatus.CANCELED
-    assert await owed(house, booking) == "100.00"
+    assert await status(kit, booking) is BookingStatus.CANCELED
+    assert await owed(kit, booking) == "100.00"
 
 
 async def test_a_refund_that_a_dispute_overtook_is_promised_and_cancels_the_booking() -> None:
-    house = House()
-    booking = await paid(house)
-    intent = (await house.payments.payment_status(booking.id)).payment.intent_id or ""
-    assert house.stripe.open_dispute(intent).ok  # our books do not know of it yet
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
+    intent = (await kit.payments.payment_status(booking.id)).payment.intent_id or ""
+    assert kit.stripe.open_dispute(intent).ok  # our books do not know of it yet
 
     with suppress(PaymentError):
-        await house.payments.refund_payment(booking.id, ANN)
-    await house.settle()
+        await kit.payments.refund_payment(booking.id, ANN)
+    await kit.settle()
 
-    assert await status(house, booking) is BookingStatus.CANCELED
-    assert await owed(house, booking) == "100.00"
+    assert await status(kit, booking) is BookingStatus.CANCELED
+    assert await owed(kit, booking) == "100.00"
 
 
 async def test_a_refund_that_its_caller_hears_failed_cancels_nothing() -> None:
-    house = House()
-    booking = await paid(house)
-    house.stripe.faults.script("POST /v1/refunds", "429_limit", times=9)
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
+    kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=9)
 
     with pytest.raises(TryAgainLater):
-        await house.payments.refund_payment(booking.id, ANN)
-    house.stripe.faults.clear()
+        await kit.payments.refund_payment(booking.id, ANN)
+    kit.stripe.faults.clear()
 
-    assert await status(house, booking) is BookingStatus.CONFIRMED
-    assert await owed(house, booking) == "0.00"
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
+    assert await owed(kit, booking) == "0.00"
 
 
 async def test_an_unknown_outcome_cancels_at_once_since_the_promise_stands() -> None:
-    house = House()
-    booking = await paid(house)
-    house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=9)
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
+    kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=9)
 
     with pytest.raises(OutcomeUnknown):
-        await house.payments.refund_payment(booking.id, ANN)
-    assert await status(house, booking) is BookingStatus.CANCELED
-    house.stripe.faults.clear()
-    await house.settle()
+        await kit.payments.refund_payment(booking.id, ANN)
+    assert await status(kit, booking) is BookingStatus.CANCELED
+    kit.stripe.faults.clear()
+    await kit.settle()
 
-    assert await owed(house, booking) == "0.00"
-    assert len(await releases(house, booking)) == 1
+    assert await owed(kit, booking) == "0.00"
+    assert len(await releases(kit, booking)) == 1
 
 
 async def test_a_later_cancellation_of_the_canceled_booking_adds_nothing() -> None:
-    house = House()
-    booking = await paid(house)
-    await house.payments.refund_payment(booking.id, ANN)
+    kit = PaymentsTestKit()
+    booking = await paid(kit)
+    await kit.payments.refund_payment(booking.id, ANN)
 
-    await house.payments.cancel_booking(booking.id, OPERATOR, refund=RefundOnCancel.FULL)
-    await house.settle()
+    await kit.payments.cancel_booking(booking.id, OPERATOR, refund=RefundOnCancel.FULL)
+    await kit.settle()
 
-    payment = (await house.payments.payment_status(booking.id)).payment
+    payment = (await kit.payments.payment_status(booking.id)).payment
     assert payment.refunded == payment.captured
-    assert len(await releases(house, booking)) == 1
+    assert len(await releases(kit, booking)) == 1
 
 
 # --- customer_refunds ------------------------------------------------------------------------------------------
 
 
-async def organizer_only(house: House, choice: CustomerRefunds | None) -> Booking:
+async def organizer_only(kit: PaymentsTestKit, choice: CustomerRefunds | None) -> Booking:
     new = NewBooking(
         reference="R-9",
         customer_id="ann",
         amount=Money.parse("100.00", Currency.USD),
-        event_starts_at=house.clock.now() + timedelta(days=9),
+        event_starts_at=kit.clock.now() + timedelta(days=9),
         details=BookingDetails(customer_refunds=choice),
     )
-    booking = (await house.payments.register_booking(new)).booking
-    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    await house.deliver_webhooks()
+    booking = (await kit.payments.register_booking(new)).booking
+    await kit.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    await kit.deliver_webhooks()
     return booking
 
 
@@ -303,21 +310,21 @@ async def organizer_only(house: House, choice: CustomerRefunds | None) -> Bookin
 async def test_the_booking_says_and_else_the_setting_whether_its_owner_may_refund(
     default: CustomerRefunds, choice: CustomerRefunds | None, allowed: bool
 ) -> None:
-    house = House(config=PaymentConfig(customer_refunds=default), storage=MemoryStorage())
-    booking = await organizer_only(house, choice)
+    kit = PaymentsTestKit(config=PaymentConfig(customer_refunds=default), storage=MemoryStorage())
+    booking = await organizer_only(kit, choice)
 
-    quote = await house.payments.quote_refund(booking.id, ANN)
+    quote = await kit.payments.quote_refund(booking.id, ANN)
 
     assert quote.allowed is allowed
-    assert (await house.payments.quote_refund(booking.id, OPERATOR)).allowed
+    assert (await kit.payments.quote_refund(booking.id, OPERATOR)).allowed
     if allowed:
         return
     assert quote.reason is QuoteReason.REFUNDED_BY_ORGANIZER
     assert not quote.amount
     with pytest.raises(RefusedByRule) as refused:
-        await house.payments.refund_payment(booking.id, ANN)
+        await kit.payments.refund_payment(booking.id, ANN)
     assert refused.value.code == "refunded_by_organizer"
-    assert await status(house, booking) is BookingStatus.CONFIRMED
+    assert await status(kit, booking) is BookingStatus.CONFIRMED
     assert attrs.evolve(booking).details.customer_refunds is choice
-    given = await house.payments.refund_payment(booking.id, OPERATOR)
+    given = await kit.payments.refund_payment(booking.id, OPERATOR)
     assert given.refund.amount.major() == "100.00"

@@ -12,43 +12,43 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.gateway import Refused
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import authorize, pay_in_browser, payment_of, start
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 HOLD = timedelta(minutes=5)
 ODD = Refused("this can't be canceled", code="odd")
 
 
-def _forget(house: House, view: PaymentView) -> None:
+def _forget(kit: PaymentsTestKit, view: PaymentView) -> None:
     """The gateway no longer knows the intent: its test data were deleted, or our keys are of another account."""
-    house.stripe._account.table("payment_intent").pop(view.payment.intent_id or "")
+    kit.stripe._account.table("payment_intent").pop(view.payment.intent_id or "")
 
 
-def _change_amount(house: House, view: PaymentView) -> None:
+def _change_amount(kit: PaymentsTestKit, view: PaymentView) -> None:
     """The intent is no longer what we asked for, so that our books believe nothing of it."""
-    house.stripe._account.get("payment_intent", view.payment.intent_id or "").body["amount"] = 9999
+    kit.stripe._account.get("payment_intent", view.payment.intent_id or "").body["amount"] = 9999
 
 
-def _refuse_to_cancel(house: House, times: int) -> None:
-    use_gateway(house, Saboteur(house, cancel_intent=[ODD] * times))
+def _refuse_to_cancel(kit: PaymentsTestKit, times: int) -> None:
+    use_gateway(kit, FailingGateway(kit, cancel_intent=[ODD] * times))
 
 
-async def _work(house: House, rounds: int = 1) -> None:
+async def _work(kit: PaymentsTestKit, rounds: int = 1) -> None:
     for _ in range(rounds):
-        house.clock.advance(timedelta(seconds=1))
-        await house.payments.work()
+        kit.clock.advance(timedelta(seconds=1))
+        await kit.payments.work()
 
 
-async def _work_for_a_day(house: House) -> None:
-    await _work(house)
-    house.clock.advance(timedelta(days=1))
-    await _work(house)
+async def _work_for_a_day(kit: PaymentsTestKit) -> None:
+    await _work(kit)
+    kit.clock.advance(timedelta(days=1))
+    await _work(kit)
 
 
-async def _payment_and_status(house: House, view: PaymentView) -> tuple[Payment, BookingStatus]:
-    booking = await house.payments.get_booking(view.payment.booking_id)
-    return (await payment_of(house, booking)), booking.status
+async def _payment_and_status(kit: PaymentsTestKit, view: PaymentView) -> tuple[Payment, BookingStatus]:
+    booking = await kit.payments.get_booking(view.payment.booking_id)
+    return (await payment_of(kit, booking)), booking.status
 
 
 def _drifts(payment: Payment) -> list[str]:
@@ -58,174 +58,174 @@ def _drifts(payment: Payment) -> list[str]:
 # --- bookings that expire --------------------------------------------------------------------------------------
 
 
-async def test_a_booking_expires_though_the_gateway_no_longer_knows_its_intent(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    _forget(house, view)
-    house.clock.advance(HOLD)
+async def test_a_booking_expires_though_the_gateway_no_longer_knows_its_intent(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    _forget(kit, view)
+    kit.clock.advance(HOLD)
 
-    await _work_for_a_day(house)
+    await _work_for_a_day(kit)
 
-    payment, booking = await _payment_and_status(house, view)
+    payment, booking = await _payment_and_status(kit, view)
     assert (payment.status, booking) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
 
 
-async def test_a_booking_that_was_paid_in_time_outlives_a_day_of_wrong_keys(house: House) -> None:
+async def test_a_booking_that_was_paid_in_time_outlives_a_day_of_wrong_keys(kit: PaymentsTestKit) -> None:
     """With keys of another account no intent is there."""
-    view = await start(house, expires_in=HOLD)
-    pay_in_browser(house, view)
-    intents = house.stripe._account.table("payment_intent")
+    view = await start(kit, expires_in=HOLD)
+    pay_in_browser(kit, view)
+    intents = kit.stripe._account.table("payment_intent")
     intent = intents[view.payment.intent_id or ""]
-    _forget(house, view)
-    house.clock.advance(HOLD)
-    await _work(house)
-    house.clock.advance(timedelta(hours=20))
-    await _work(house)
+    _forget(kit, view)
+    kit.clock.advance(HOLD)
+    await _work(kit)
+    kit.clock.advance(timedelta(hours=20))
+    await _work(kit)
     intents[view.payment.intent_id or ""] = intent
 
-    await house.settle()
+    await kit.settle()
 
-    payment, booking = await _payment_and_status(house, view)
+    payment, booking = await _payment_and_status(kit, view)
     assert (payment.status, booking, payment.late) == (PaymentStatus.SUCCEEDED, BookingStatus.CONFIRMED, False)
 
 
-async def test_what_can_not_be_canceled_is_not_asked_for_again(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    _forget(house, view)
-    house.clock.advance(HOLD)
-    await _work_for_a_day(house)
-    house.stripe.calls.clear()
+async def test_what_can_not_be_canceled_is_not_asked_for_again(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    _forget(kit, view)
+    kit.clock.advance(HOLD)
+    await _work_for_a_day(kit)
+    kit.stripe.calls.clear()
 
-    await _work(house, rounds=5)
+    await _work(kit, rounds=5)
 
-    assert not house.stripe.calls
+    assert not kit.stripe.calls
 
 
-async def test_it_expires_also_when_the_intent_was_gone_before_the_canceling_was_resumed(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    house.clock.advance(HOLD)
-    house.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
-    await _work(house)
-    _forget(house, view)
+async def test_it_expires_also_when_the_intent_was_gone_before_the_canceling_was_resumed(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    kit.clock.advance(HOLD)
+    kit.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
+    await _work(kit)
+    _forget(kit, view)
 
-    await _work_for_a_day(house)
+    await _work_for_a_day(kit)
 
-    payment, booking = await _payment_and_status(house, view)
+    payment, booking = await _payment_and_status(kit, view)
     assert (payment.status, booking) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
 
 
-async def test_a_hundred_intents_that_are_gone_keep_no_other_booking_from_expiring(house: House) -> None:
+async def test_a_hundred_intents_that_are_gone_keep_no_other_booking_from_expiring(kit: PaymentsTestKit) -> None:
     for number in range(100):
-        _forget(house, await start(house, expires_in=HOLD, reference=f"R-{number}"))
-    house.clock.advance(timedelta(seconds=1))
-    unpaid = await house.book(reference="unpaid", expires_in=HOLD)
-    house.clock.advance(HOLD)
+        _forget(kit, await start(kit, expires_in=HOLD, reference=f"R-{number}"))
+    kit.clock.advance(timedelta(seconds=1))
+    unpaid = await kit.book(reference="unpaid", expires_in=HOLD)
+    kit.clock.advance(HOLD)
 
-    await _work(house)
+    await _work(kit)
 
-    assert (await house.payments.get_booking(unpaid.id)).status is BookingStatus.EXPIRED
+    assert (await kit.payments.get_booking(unpaid.id)).status is BookingStatus.EXPIRED
 
 
-async def test_a_booking_expires_though_our_books_do_not_believe_what_its_intent_says(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    _change_amount(house, view)
-    pay_in_browser(house, view)
-    house.clock.advance(HOLD)
+async def test_a_booking_expires_though_our_books_do_not_believe_what_its_intent_says(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    _change_amount(kit, view)
+    pay_in_browser(kit, view)
+    kit.clock.advance(HOLD)
 
-    await _work(house)
+    await _work(kit)
 
-    payment, booking = await _payment_and_status(house, view)
+    payment, booking = await _payment_and_status(kit, view)
     assert (booking, payment.captured.minor) == (BookingStatus.EXPIRED, 0)
     assert _drifts(payment) == ["amount_differs", "cancel_refused"]
 
 
-async def test_a_booking_expires_though_its_canceled_intent_is_not_believed(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    _change_amount(house, view)
-    house.clock.advance(HOLD)
+async def test_a_booking_expires_though_its_canceled_intent_is_not_believed(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    _change_amount(kit, view)
+    kit.clock.advance(HOLD)
 
-    await _work(house, rounds=2)
+    await _work(kit, rounds=2)
 
-    assert (await _payment_and_status(house, view))[1] is BookingStatus.EXPIRED
+    assert (await _payment_and_status(kit, view))[1] is BookingStatus.EXPIRED
 
 
-async def test_a_refusal_that_the_intent_does_not_explain_is_asked_about_once_more(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    _refuse_to_cancel(house, times=1)
-    house.clock.advance(HOLD)
+async def test_a_refusal_that_the_intent_does_not_explain_is_asked_about_once_more(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    _refuse_to_cancel(kit, times=1)
+    kit.clock.advance(HOLD)
 
-    await _work(house)
-    before = (await _payment_and_status(house, view))[1]
-    await _work(house)
+    await _work(kit)
+    before = (await _payment_and_status(kit, view))[1]
+    await _work(kit)
 
-    intent = await house.world.gateway.retrieve_intent(view.payment.intent_id or "")
-    assert (before, (await _payment_and_status(house, view))[1]) == (BookingStatus.PENDING, BookingStatus.EXPIRED)
+    intent = await kit.world.gateway.retrieve_intent(view.payment.intent_id or "")
+    assert (before, (await _payment_and_status(kit, view))[1]) == (BookingStatus.PENDING, BookingStatus.EXPIRED)
     assert intent.status is PaymentStatus.CANCELED
 
 
-async def test_a_booking_expires_when_the_gateway_refuses_for_no_reason_again(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    _refuse_to_cancel(house, times=100)
-    house.clock.advance(HOLD)
+async def test_a_booking_expires_when_the_gateway_refuses_for_no_reason_again(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    _refuse_to_cancel(kit, times=100)
+    kit.clock.advance(HOLD)
 
-    await _work(house, rounds=2)
+    await _work(kit, rounds=2)
 
-    payment, booking = await _payment_and_status(house, view)
+    payment, booking = await _payment_and_status(kit, view)
     assert (booking, _drifts(payment)) == (BookingStatus.EXPIRED, ["cancel_refused"])
 
 
-async def test_a_booking_does_not_expire_while_nobody_can_tell_why_the_cancel_was_refused(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    pay_in_browser(house, view)
-    house.stripe.faults.script("GET /v1/payment_intents/{id}", "503", times=3)
-    house.clock.advance(HOLD)
+async def test_a_booking_does_not_expire_while_nobody_can_tell_why_the_cancel_was_refused(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    pay_in_browser(kit, view)
+    kit.stripe.faults.script("GET /v1/payment_intents/{id}", "503", times=3)
+    kit.clock.advance(HOLD)
 
-    await _work(house)
-    before = await _payment_and_status(house, view)
-    await house.settle()
+    await _work(kit)
+    before = await _payment_and_status(kit, view)
+    await kit.settle()
 
     assert (before[0].operation is not None, before[1]) == (True, BookingStatus.PENDING)
-    assert (await _payment_and_status(house, view))[1] is BookingStatus.CONFIRMED
+    assert (await _payment_and_status(kit, view))[1] is BookingStatus.CONFIRMED
 
 
-async def test_a_booking_whose_money_came_to_be_held_in_between_does_not_expire(house: House) -> None:
-    booking = await house.book(expires_in=HOLD)
-    view = await house.payments.start_payment(booking.id, ANN, capture_method=CaptureMethod.MANUAL)
-    _refuse_to_cancel(house, times=2)
-    house.clock.advance(HOLD)
-    await _work(house)
-    pay_in_browser(house, view)
+async def test_a_booking_whose_money_came_to_be_held_in_between_does_not_expire(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=HOLD)
+    view = await kit.payments.start_payment(booking.id, ANN, capture_method=CaptureMethod.MANUAL)
+    _refuse_to_cancel(kit, times=2)
+    kit.clock.advance(HOLD)
+    await _work(kit)
+    pay_in_browser(kit, view)
 
-    await _work(house, rounds=3)
+    await _work(kit, rounds=3)
 
-    payment, status = await _payment_and_status(house, view)
+    payment, status = await _payment_and_status(kit, view)
     assert (payment.status, status) == (PaymentStatus.REQUIRES_CAPTURE, BookingStatus.PENDING)
 
 
-async def test_an_intent_that_is_paid_after_all_is_sent_back_once(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    intents = house.stripe._account.table("payment_intent")
+async def test_an_intent_that_is_paid_after_all_is_sent_back_once(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    intents = kit.stripe._account.table("payment_intent")
     intent = intents[view.payment.intent_id or ""]
-    _forget(house, view)
-    house.clock.advance(HOLD)
-    await _work_for_a_day(house)
+    _forget(kit, view)
+    kit.clock.advance(HOLD)
+    await _work_for_a_day(kit)
     intents[view.payment.intent_id or ""] = intent
-    pay_in_browser(house, view)
+    pay_in_browser(kit, view)
 
-    await house.settle()
+    await kit.settle()
 
-    payment, booking = await _payment_and_status(house, view)
+    payment, booking = await _payment_and_status(kit, view)
     assert (booking, payment.late) == (BookingStatus.EXPIRED, True)
     assert (payment.captured.minor, payment.refunded, len(payment.refunds)) == (10000, payment.captured, 1)
 
 
-async def test_the_journal_and_reconciling_tell_of_what_was_given_up(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    _forget(house, view)
-    house.clock.advance(HOLD)
-    await _work_for_a_day(house)
+async def test_the_journal_and_reconciling_tell_of_what_was_given_up(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    _forget(kit, view)
+    kit.clock.advance(HOLD)
+    await _work_for_a_day(kit)
 
-    facts = [recorded.event for recorded in await house.payments.journal(view.payment.booking_id)]
-    left = (await house.payments.reconcile()).left
+    facts = [recorded.event for recorded in await kit.payments.journal(view.payment.booking_id)]
+    left = (await kit.payments.reconcile()).left
 
     detail = f"{view.payment.intent_id}: resource_missing (expire_booking)"
     assert ev.DriftFound(code="cancel_refused", detail=detail) in facts
@@ -235,37 +235,37 @@ async def test_the_journal_and_reconciling_tell_of_what_was_given_up(house: Hous
 # --- attempts that are used up ---------------------------------------------------------------------------------
 
 
-async def _use_up_attempts(house: House, view: PaymentView) -> None:
+async def _use_up_attempts(kit: PaymentsTestKit, view: PaymentView) -> None:
     for _ in range(3):
-        pay_in_browser(house, view, "pm_card_chargeDeclined")
-        await house.deliver_webhooks()
-    await _work(house)
+        pay_in_browser(kit, view, "pm_card_chargeDeclined")
+        await kit.deliver_webhooks()
+    await _work(kit)
 
 
-async def test_a_payment_without_attempts_fails_though_the_gateway_refuses_to_cancel_it(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    _refuse_to_cancel(house, times=100)
-    await _use_up_attempts(house, view)
+async def test_a_payment_without_attempts_fails_though_the_gateway_refuses_to_cancel_it(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    _refuse_to_cancel(kit, times=100)
+    await _use_up_attempts(kit, view)
 
-    payment, booking = await _payment_and_status(house, view)
+    payment, booking = await _payment_and_status(kit, view)
     purposes = [
         each.event.purpose
-        for each in await house.payments.journal(view.payment.booking_id)
+        for each in await kit.payments.journal(view.payment.booking_id)
         if isinstance(each.event, ev.OperationIntended)
     ]
     assert (payment.status, booking) == (PaymentStatus.FAILED, BookingStatus.EXPIRED)
     assert purposes.count(ev.Purpose.END_ATTEMPTS) == 2
 
 
-async def test_money_that_comes_after_the_attempts_were_used_up_goes_back(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    _refuse_to_cancel(house, times=100)
-    await _use_up_attempts(house, view)
-    pay_in_browser(house, view)
+async def test_money_that_comes_after_the_attempts_were_used_up_goes_back(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    _refuse_to_cancel(kit, times=100)
+    await _use_up_attempts(kit, view)
+    pay_in_browser(kit, view)
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    payment, booking = await _payment_and_status(house, view)
+    payment, booking = await _payment_and_status(kit, view)
     assert (payment.status, payment.late, booking) == (PaymentStatus.SUCCEEDED, True, BookingStatus.EXPIRED)
     assert payment.refunded + payment.refund_pending == payment.captured
 
@@ -273,23 +273,23 @@ async def test_money_that_comes_after_the_attempts_were_used_up_goes_back(house:
 # --- bookings that are canceled --------------------------------------------------------------------------------
 
 
-async def test_a_booking_is_canceled_though_the_gateway_no_longer_knows_its_intent(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    _forget(house, view)
+async def test_a_booking_is_canceled_though_the_gateway_no_longer_knows_its_intent(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    _forget(kit, view)
 
-    booking = await house.payments.cancel_booking(view.payment.booking_id)
+    booking = await kit.payments.cancel_booking(view.payment.booking_id)
 
-    payment = (await _payment_and_status(house, view))[0]
+    payment = (await _payment_and_status(kit, view))[0]
     assert (booking.status, payment.status) == (BookingStatus.CANCELED, PaymentStatus.CANCELED)
 
 
-async def test_a_booking_with_held_money_is_canceled_though_its_intent_is_gone(house: House) -> None:
-    view = await authorize(house, expires_in=HOLD)
-    _forget(house, view)
+async def test_a_booking_with_held_money_is_canceled_though_its_intent_is_gone(kit: PaymentsTestKit) -> None:
+    view = await authorize(kit, expires_in=HOLD)
+    _forget(kit, view)
 
-    booking = await house.payments.cancel_booking(view.payment.booking_id)
+    booking = await kit.payments.cancel_booking(view.payment.booking_id)
 
-    payment = (await _payment_and_status(house, view))[0]
+    payment = (await _payment_and_status(kit, view))[0]
     assert (booking.status, payment.status, payment.authorized.minor) == (
         BookingStatus.CANCELED,
         PaymentStatus.CANCELED,
@@ -297,31 +297,31 @@ async def test_a_booking_with_held_money_is_canceled_though_its_intent_is_gone(h
     )
 
 
-async def test_a_booking_is_canceled_though_our_books_do_not_believe_what_its_intent_says(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    _change_amount(house, view)
+async def test_a_booking_is_canceled_though_our_books_do_not_believe_what_its_intent_says(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    _change_amount(kit, view)
 
-    booking = await house.payments.cancel_booking(view.payment.booking_id)
+    booking = await kit.payments.cancel_booking(view.payment.booking_id)
 
     assert booking.status is BookingStatus.CANCELED
 
 
-async def test_a_booking_is_not_canceled_while_nobody_can_tell_why_the_gateway_refused(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    pay_in_browser(house, view)
-    house.stripe.faults.script("GET /v1/payment_intents/{id}", "503", times=3)
+async def test_a_booking_is_not_canceled_while_nobody_can_tell_why_the_gateway_refused(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    pay_in_browser(kit, view)
+    kit.stripe.faults.script("GET /v1/payment_intents/{id}", "503", times=3)
 
     with pytest.raises(OutcomeUnknown):
-        await house.payments.cancel_booking(view.payment.booking_id)
+        await kit.payments.cancel_booking(view.payment.booking_id)
 
-    assert (await _payment_and_status(house, view))[1] is BookingStatus.PENDING
+    assert (await _payment_and_status(kit, view))[1] is BookingStatus.PENDING
 
 
-async def test_a_payment_alone_is_not_given_up_since_its_booking_could_be_paid_twice_then(house: House) -> None:
-    view = await start(house, expires_in=HOLD)
-    _forget(house, view)
+async def test_a_payment_alone_is_not_given_up_since_its_booking_could_be_paid_twice_then(kit: PaymentsTestKit) -> None:
+    view = await start(kit, expires_in=HOLD)
+    _forget(kit, view)
 
     with pytest.raises(GatewayRefusedUs):
-        await house.payments.cancel_payment(view.payment.booking_id)
+        await kit.payments.cancel_payment(view.payment.booking_id)
 
-    assert (await _payment_and_status(house, view))[0].status.is_open
+    assert (await _payment_and_status(kit, view))[0].status.is_open

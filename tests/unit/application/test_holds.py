@@ -25,7 +25,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.ports.bookings import BookingFilter
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import Storage
-from booking_payments.testing.house import ANN, NOW, OPERATOR, House
+from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
 from tests.payments import VISA, authorize, pay, pay_in_browser, payment_of, start
 
 AUTOMATIC, MANUAL = CaptureMethod.AUTOMATIC, CaptureMethod.MANUAL
@@ -34,27 +34,27 @@ CANCEL = "POST /v1/payment_intents/{id}/cancel"
 
 
 @pytest.fixture
-def strict(storage: Storage) -> House:
+def strict(storage: Storage) -> PaymentsTestKit:
     """An installation with the default terms, under which customers don't choose the capture method."""
-    return House(storage=storage, config=PaymentConfig())
+    return PaymentsTestKit(storage=storage, config=PaymentConfig())
 
 
-async def _told(house: House) -> list[Message]:
-    await house.payments.deliver_messages()
-    return list(house.publisher.published)
+async def _told(kit: PaymentsTestKit) -> list[Message]:
+    await kit.payments.deliver_messages()
+    return list(kit.publisher.published)
 
 
-async def _status(house: House, booking: Booking) -> BookingStatus:
-    return (await house.payments.get_booking(booking.id)).status
+async def _status(kit: PaymentsTestKit, booking: Booking) -> BookingStatus:
+    return (await kit.payments.get_booking(booking.id)).status
 
 
-async def _exhausted(house: House, **booking: Any) -> Booking:
+async def _exhausted(kit: PaymentsTestKit, **booking: Any) -> Booking:
     """A booking whose attempts were all declined."""
-    registered = await house.book(**booking)
-    for _ in range(house.world.config.max_attempts):
+    registered = await kit.book(**booking)
+    for _ in range(kit.world.config.max_attempts):
         with pytest.raises(CardDeclined):
-            await pay(house, registered, DECLINED)
-    return await house.payments.get_booking(registered.id)
+            await pay(kit, registered, DECLINED)
+    return await kit.payments.get_booking(registered.id)
 
 
 # --- who says how a payment is captured ------------------------------------------------------------------------
@@ -62,7 +62,7 @@ async def _exhausted(house: House, **booking: Any) -> Booking:
 
 @pytest.mark.parametrize(("registered", "asked"), [(None, MANUAL), (AUTOMATIC, MANUAL), (MANUAL, AUTOMATIC)], ids=str)
 async def test_a_customer_does_not_choose_how_the_money_is_captured(
-    strict: House, registered: CaptureMethod | None, asked: CaptureMethod
+    strict: PaymentsTestKit, registered: CaptureMethod | None, asked: CaptureMethod
 ) -> None:
     booking = await strict.book(capture_method=registered)
 
@@ -74,7 +74,7 @@ async def test_a_customer_does_not_choose_how_the_money_is_captured(
         await strict.payments.payment_status(booking.id)
 
 
-async def test_a_customer_does_not_choose_for_a_payment_that_is_open_either(strict: House) -> None:
+async def test_a_customer_does_not_choose_for_a_payment_that_is_open_either(strict: PaymentsTestKit) -> None:
     view = await start(strict)
 
     with pytest.raises(RefusedByRule) as refused:
@@ -86,7 +86,7 @@ async def test_a_customer_does_not_choose_for_a_payment_that_is_open_either(stri
 
 @pytest.mark.parametrize("asked", [None, MANUAL], ids=str)
 async def test_a_booking_that_was_registered_as_manual_is_only_authorized(
-    strict: House, asked: CaptureMethod | None
+    strict: PaymentsTestKit, asked: CaptureMethod | None
 ) -> None:
     booking = await strict.book(capture_method=MANUAL)
 
@@ -96,14 +96,14 @@ async def test_a_booking_that_was_registered_as_manual_is_only_authorized(
 
 
 async def test_the_installations_default_holds_for_a_booking_that_says_nothing(storage: Storage) -> None:
-    house = House(storage=storage, config=PaymentConfig(capture_method=MANUAL))
-    booking = await house.book()
+    kit = PaymentsTestKit(storage=storage, config=PaymentConfig(capture_method=MANUAL))
+    booking = await kit.book()
 
     assert booking.details.capture_method is MANUAL
-    assert (await pay(house, booking, capture_method=MANUAL)).payment.status is PaymentStatus.REQUIRES_CAPTURE
+    assert (await pay(kit, booking, capture_method=MANUAL)).payment.status is PaymentStatus.REQUIRES_CAPTURE
 
 
-async def test_a_backend_may_choose_how_the_money_is_captured(strict: House) -> None:
+async def test_a_backend_may_choose_how_the_money_is_captured(strict: PaymentsTestKit) -> None:
     backend = Caller.service("backend", "test")
 
     view = await pay(strict, await strict.book(), caller=backend, capture_method=MANUAL)
@@ -115,14 +115,14 @@ async def test_a_backend_may_choose_how_the_money_is_captured(strict: House) -> 
 async def test_customers_choose_where_the_terms_let_them(
     storage: Storage, registered: CaptureMethod, asked: CaptureMethod
 ) -> None:
-    house = House(storage=storage, config=PaymentConfig(capture_by_customer=True))
+    kit = PaymentsTestKit(storage=storage, config=PaymentConfig(capture_by_customer=True))
 
-    view = await pay(house, await house.book(capture_method=registered), capture_method=asked)
+    view = await pay(kit, await kit.book(capture_method=registered), capture_method=asked)
 
     assert view.payment.capture_method is asked
 
 
-async def test_the_capture_method_belongs_to_what_is_registered(strict: House) -> None:
+async def test_the_capture_method_belongs_to_what_is_registered(strict: PaymentsTestKit) -> None:
     booking = await strict.book()
     assert (await strict.book(capture_method=AUTOMATIC)).id == booking.id
 
@@ -136,18 +136,18 @@ async def test_the_capture_method_belongs_to_what_is_registered(strict: House) -
 
 
 @pytest.fixture
-def narrow(storage: Storage) -> House:
+def narrow(storage: Storage) -> PaymentsTestKit:
     """An installation where one booking may be held unpaid."""
-    return House(storage=storage, config=PaymentConfig(max_unpaid_bookings=1, capture_by_customer=True))
+    return PaymentsTestKit(storage=storage, config=PaymentConfig(max_unpaid_bookings=1, capture_by_customer=True))
 
 
-async def _require_full(house: House) -> None:
+async def _require_full(kit: PaymentsTestKit) -> None:
     with pytest.raises(RefusedByRule) as refused:
-        await house.book(reference="R-more")
+        await kit.book(reference="R-more")
     assert refused.value.code == "too_many_unpaid_bookings"
 
 
-async def test_a_booking_whose_money_is_only_authorized_counts_as_held(narrow: House) -> None:
+async def test_a_booking_whose_money_is_only_authorized_counts_as_held(narrow: PaymentsTestKit) -> None:
     view = await authorize(narrow, expires_in=timedelta(hours=1))
     narrow.clock.advance(timedelta(hours=2))
     await narrow.payments.work()
@@ -158,7 +158,7 @@ async def test_a_booking_whose_money_is_only_authorized_counts_as_held(narrow: H
     assert (await narrow.book(reference="R-more")).status is BookingStatus.PENDING
 
 
-async def test_an_overdue_booking_counts_as_held_until_it_has_ended(narrow: House) -> None:
+async def test_an_overdue_booking_counts_as_held_until_it_has_ended(narrow: PaymentsTestKit) -> None:
     await narrow.book(expires_in=timedelta(hours=1))
     narrow.clock.advance(timedelta(hours=2))
 
@@ -168,20 +168,20 @@ async def test_an_overdue_booking_counts_as_held_until_it_has_ended(narrow: Hous
     assert (await narrow.book(reference="R-more")).status is BookingStatus.PENDING
 
 
-async def test_a_booking_whose_payment_is_being_processed_counts_as_held(narrow: House) -> None:
+async def test_a_booking_whose_payment_is_being_processed_counts_as_held(narrow: PaymentsTestKit) -> None:
     view = await pay(narrow, await narrow.book(), "pm_usBankAccount_success")
     assert view.payment.status is PaymentStatus.PROCESSING
 
     await _require_full(narrow)
 
 
-async def test_a_known_booking_is_found_though_its_customer_may_hold_no_more(narrow: House) -> None:
+async def test_a_known_booking_is_found_though_its_customer_may_hold_no_more(narrow: PaymentsTestKit) -> None:
     booking = await narrow.book()
 
     assert (await narrow.book()).id == booking.id
 
 
-async def test_a_free_booking_is_no_hold(narrow: House) -> None:
+async def test_a_free_booking_is_no_hold(narrow: PaymentsTestKit) -> None:
     await narrow.book()
 
     free = await narrow.book("0.00", reference="R-free")
@@ -190,11 +190,11 @@ async def test_a_free_booking_is_no_hold(narrow: House) -> None:
 
 
 @pytest.fixture
-async def installations(house: House, database_url: str | None) -> AsyncIterator[list[BookingPayments]]:
+async def installations(kit: PaymentsTestKit, database_url: str | None) -> AsyncIterator[list[BookingPayments]]:
     """Two processes on one database, which keep customers to ten bookings."""
     second = SqlStorage.open(database_url) if database_url else None
-    worlds = [attrs.evolve(house.world, storage=storage, config=PaymentConfig(max_unpaid_bookings=10)) for storage in (
-        house.storage, second or house.storage
+    worlds = [attrs.evolve(kit.world, storage=storage, config=PaymentConfig(max_unpaid_bookings=10)) for storage in (
+        kit.storage, second or kit.storage
     )]  # fmt: skip
     yield [BookingPayments(world) for world in worlds]
     if second is not None:
@@ -202,7 +202,7 @@ async def installations(house: House, database_url: str | None) -> AsyncIterator
 
 
 async def test_of_many_registrations_at_once_as_many_succeed_as_are_allowed(
-    house: House, installations: list[BookingPayments]
+    kit: PaymentsTestKit, installations: list[BookingPayments]
 ) -> None:
     done: list[str] = []
 
@@ -223,15 +223,15 @@ async def test_of_many_registrations_at_once_as_many_succeed_as_are_allowed(
         for number in range(20):
             tasks.start_soon(register, number)
 
-    held = (await house.payments.list_bookings(BookingFilter(customer_id="ann"), cursor=None, limit=100)).items
+    held = (await kit.payments.list_bookings(BookingFilter(customer_id="ann"), cursor=None, limit=100)).items
     assert sorted(done) == ["created"] * 10 + ["too_many_unpaid_bookings"] * 10
     assert len(held) == 10
 
 
 async def test_one_reference_registered_many_times_at_once_is_one_booking(
-    house: House, installations: list[BookingPayments]
+    kit: PaymentsTestKit, installations: list[BookingPayments]
 ) -> None:
-    ended = await _exhausted(house)
+    ended = await _exhausted(kit)
     found: list[str] = []
 
     async def register(number: int) -> None:
@@ -254,69 +254,69 @@ async def test_one_reference_registered_many_times_at_once_is_one_booking(
 # --- when the attempts are used up -----------------------------------------------------------------------------
 
 
-async def test_a_booking_without_an_attempt_left_ends_and_its_intent_is_canceled(house: House) -> None:
-    booking = await _exhausted(house)
+async def test_a_booking_without_an_attempt_left_ends_and_its_intent_is_canceled(kit: PaymentsTestKit) -> None:
+    booking = await _exhausted(kit)
 
-    payment = await payment_of(house, booking)
-    intent = house.stripe.call("GET", f"/v1/payment_intents/{payment.intent_id}").body
+    payment = await payment_of(kit, booking)
+    intent = kit.stripe.call("GET", f"/v1/payment_intents/{payment.intent_id}").body
     assert (booking.status, booking.end_reason) == (BookingStatus.EXPIRED, EndReason.ATTEMPTS_EXHAUSTED)
     assert (payment.status, intent["status"]) == (PaymentStatus.FAILED, "canceled")
-    last = (await house.payments.journal(booking.id))[-1].event
+    last = (await kit.payments.journal(booking.id))[-1].event
     assert last == ev.BookingReleased(status="expired", reason="attempts_exhausted")
 
 
-async def test_the_booking_app_is_told_why_the_booking_has_ended(house: House) -> None:
-    await _exhausted(house)
+async def test_the_booking_app_is_told_why_the_booking_has_ended(kit: PaymentsTestKit) -> None:
+    await _exhausted(kit)
 
-    told = await _told(house)
+    told = await _told(kit)
 
     assert [each.type for each in told] == ["payment.failed", "booking.expired"]
     assert (told[1].data["reason"], told[1].data["booking_status"]) == ("attempts_exhausted", "expired")
 
 
-async def test_a_booking_that_expires_by_the_clock_has_no_other_reason(house: House) -> None:
-    booking = await house.book(expires_in=timedelta(hours=1))
-    house.clock.advance(timedelta(hours=2))
-    await house.payments.work()
+async def test_a_booking_that_expires_by_the_clock_has_no_other_reason(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=timedelta(hours=1))
+    kit.clock.advance(timedelta(hours=2))
+    await kit.payments.work()
 
-    ended, told = await house.payments.get_booking(booking.id), await _told(house)
+    ended, told = await kit.payments.get_booking(booking.id), await _told(kit)
 
     assert (ended.status, ended.end_reason) == (BookingStatus.EXPIRED, None)
     assert (told[0].type, "reason" in told[0].data, told[0].data["amount"]) == ("booking.expired", False, "100.00")
 
 
-async def test_no_payment_follows_on_one_whose_attempts_are_used_up(house: House) -> None:
-    booking = await _exhausted(house)
+async def test_no_payment_follows_on_one_whose_attempts_are_used_up(kit: PaymentsTestKit) -> None:
+    booking = await _exhausted(kit)
 
     with pytest.raises(RefusedByRule) as refused:
-        await pay(house, booking)
+        await pay(kit, booking)
 
     assert refused.value.code == "attempts_exhausted"
-    assert len(await house.storage.read(lambda uow: uow.payments.of_booking(booking.id))) == 1
+    assert len(await kit.storage.read(lambda uow: uow.payments.of_booking(booking.id))) == 1
 
 
-async def test_the_booking_waits_until_the_gateway_has_said_that_the_intent_is_canceled(house: House) -> None:
-    booking = await house.book()
+async def test_the_booking_waits_until_the_gateway_has_said_that_the_intent_is_canceled(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
     for _ in range(2):
         with pytest.raises(CardDeclined):
-            await pay(house, booking, DECLINED)
-    house.stripe.faults.script(CANCEL, "timeout_after", times=3)
+            await pay(kit, booking, DECLINED)
+    kit.stripe.faults.script(CANCEL, "timeout_after", times=3)
     with pytest.raises(CardDeclined):
-        await pay(house, booking, DECLINED)
-    before = await _status(house, booking)
+        await pay(kit, booking, DECLINED)
+    before = await _status(kit, booking)
 
-    await house.settle()
+    await kit.settle()
 
-    assert (before, await _status(house, booking)) == (BookingStatus.PENDING, BookingStatus.EXPIRED)
+    assert (before, await _status(kit, booking)) == (BookingStatus.PENDING, BookingStatus.EXPIRED)
 
 
-async def test_a_decline_in_the_browser_uses_up_the_last_attempt_too(house: House) -> None:
-    view = await start(house)
+async def test_a_decline_in_the_browser_uses_up_the_last_attempt_too(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
     for _ in range(3):
-        pay_in_browser(house, view, DECLINED)
-        await house.settle()
+        pay_in_browser(kit, view, DECLINED)
+        await kit.settle()
 
-    booking = await house.payments.get_booking(view.payment.booking_id)
+    booking = await kit.payments.get_booking(view.payment.booking_id)
 
     assert (booking.status, booking.end_reason) == (BookingStatus.EXPIRED, EndReason.ATTEMPTS_EXHAUSTED)
 
@@ -326,21 +326,23 @@ async def test_a_decline_in_the_browser_uses_up_the_last_attempt_too(house: Hous
 
 @pytest.mark.parametrize("amount", ["100.00", "50.00"])
 @pytest.mark.parametrize("end", ["exhausted", "expired", "canceled"])
-async def test_the_reference_of_a_booking_that_has_ended_may_be_used_again(house: House, end: str, amount: str) -> None:
+async def test_the_reference_of_a_booking_that_has_ended_may_be_used_again(
+    kit: PaymentsTestKit, end: str, amount: str
+) -> None:
     if end == "exhausted":
-        old = await _exhausted(house)
+        old = await _exhausted(kit)
     else:
-        old = await house.book(expires_in=timedelta(hours=1))
+        old = await kit.book(expires_in=timedelta(hours=1))
     if end == "canceled":
-        await house.payments.cancel_booking(old.id)
-    house.clock.advance(timedelta(hours=2))
-    await house.payments.work()
+        await kit.payments.cancel_booking(old.id)
+    kit.clock.advance(timedelta(hours=2))
+    await kit.payments.work()
 
-    new = await house.book(amount)
-    found = await house.book(amount, starts_in=new.event_starts_at - house.clock.now())
-    await pay(house, new)
+    new = await kit.book(amount)
+    found = await kit.book(amount, starts_in=new.event_starts_at - kit.clock.now())
+    await pay(kit, new)
 
-    page = await house.payments.list_bookings(BookingFilter(reference="R-1"), cursor=None, limit=10)
+    page = await kit.payments.list_bookings(BookingFilter(reference="R-1"), cursor=None, limit=10)
     assert (found.id, new.status) == (new.id, BookingStatus.PENDING)
     assert [each.id for each in page.items] == [new.id, old.id]
     assert page.items[0].status is BookingStatus.CONFIRMED
@@ -348,40 +350,42 @@ async def test_the_reference_of_a_booking_that_has_ended_may_be_used_again(house
 
 @pytest.mark.parametrize("paying", [False, True], ids=["nothing begun", "payment open"])
 async def test_an_overdue_booking_that_nobody_has_closed_yet_makes_room_for_a_new_one(
-    house: House, paying: bool
+    kit: PaymentsTestKit, paying: bool
 ) -> None:
-    old = await house.book(expires_in=timedelta(hours=1))
+    old = await kit.book(expires_in=timedelta(hours=1))
     if paying:
-        await house.payments.start_payment(old.id, ANN)
-    house.clock.advance(timedelta(hours=2))
+        await kit.payments.start_payment(old.id, ANN)
+    kit.clock.advance(timedelta(hours=2))
 
-    new = await house.book()
+    new = await kit.book()
 
-    assert (await _status(house, old), new.status) == (BookingStatus.EXPIRED, BookingStatus.PENDING)
+    assert (await _status(kit, old), new.status) == (BookingStatus.EXPIRED, BookingStatus.PENDING)
     assert new.id != old.id
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["authorized", "gateway silent"])
-async def test_an_overdue_booking_that_can_not_be_closed_keeps_its_reference(house: House, silent: bool) -> None:
-    old = await house.book(expires_in=timedelta(hours=1))
-    await house.payments.start_payment(
+async def test_an_overdue_booking_that_can_not_be_closed_keeps_its_reference(
+    kit: PaymentsTestKit, silent: bool
+) -> None:
+    old = await kit.book(expires_in=timedelta(hours=1))
+    await kit.payments.start_payment(
         old.id, ANN, payment_method_id=None if silent else VISA, confirm_immediately=not silent, capture_method=MANUAL
     )
-    house.clock.advance(timedelta(hours=2))
+    kit.clock.advance(timedelta(hours=2))
     if silent:
-        house.stripe.faults.script(CANCEL, "timeout_before", times=3)
+        kit.stripe.faults.script(CANCEL, "timeout_before", times=3)
 
     with pytest.raises(NotPossibleNow) as refused:
-        await house.book()
+        await kit.book()
 
-    assert (refused.value.code, await _status(house, old)) == ("reference_taken", BookingStatus.PENDING)
+    assert (refused.value.code, await _status(kit, old)) == ("reference_taken", BookingStatus.PENDING)
 
 
-async def test_the_reference_of_a_live_booking_stays_taken(house: House) -> None:
-    await pay(house, await house.book())
+async def test_the_reference_of_a_live_booking_stays_taken(kit: PaymentsTestKit) -> None:
+    await pay(kit, await kit.book())
 
     with pytest.raises(NotPossibleNow) as refused:
-        await house.book("50.00")
+        await kit.book("50.00")
 
     assert refused.value.code == "reference_taken"
 
@@ -389,91 +393,95 @@ async def test_the_reference_of_a_live_booking_stays_taken(house: House) -> None
 # --- a customer cancels their own booking ----------------------------------------------------------------------
 
 
-async def test_a_customer_cancels_a_booking_that_nobody_has_begun_to_pay(house: House) -> None:
-    booking = await house.payments.cancel_booking((await house.book()).id, ANN, reason="ill")
+async def test_a_customer_cancels_a_booking_that_nobody_has_begun_to_pay(kit: PaymentsTestKit) -> None:
+    booking = await kit.payments.cancel_booking((await kit.book()).id, ANN, reason="ill")
 
-    told = await _told(house)
+    told = await _told(kit)
     assert booking.status is BookingStatus.CANCELED
     assert (told[0].type, told[0].data["actor"]) == ("booking.canceled", "customer")
 
 
-async def test_a_customer_cancels_a_booking_whose_payment_is_open(house: House) -> None:
-    view = await start(house)
+async def test_a_customer_cancels_a_booking_whose_payment_is_open(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
 
-    booking = await house.payments.cancel_booking(view.payment.booking_id, ANN)
+    booking = await kit.payments.cancel_booking(view.payment.booking_id, ANN)
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert (booking.status, payment.status) == (BookingStatus.CANCELED, PaymentStatus.CANCELED)
 
 
-async def test_a_customer_cancels_a_booking_whose_money_is_only_authorized(house: House) -> None:
-    view = await authorize(house)
+async def test_a_customer_cancels_a_booking_whose_money_is_only_authorized(kit: PaymentsTestKit) -> None:
+    view = await authorize(kit)
 
-    booking = await house.payments.cancel_booking(view.payment.booking_id, ANN)
+    booking = await kit.payments.cancel_booking(view.payment.booking_id, ANN)
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert (booking.status, payment.status) == (BookingStatus.CANCELED, PaymentStatus.CANCELED)
 
 
-async def test_a_customer_asks_for_a_refund_of_what_is_paid_instead_of_canceling(house: House) -> None:
-    booking = await house.book()
-    await pay(house, booking)
+async def test_a_customer_asks_for_a_refund_of_what_is_paid_instead_of_canceling(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await pay(kit, booking)
 
     with pytest.raises(NotPossibleNow) as refused:
-        await house.payments.cancel_booking(booking.id, ANN)
+        await kit.payments.cancel_booking(booking.id, ANN)
 
     assert (refused.value.code, "refund" in refused.value.message) == ("already_paid", True)
-    assert await _status(house, booking) is BookingStatus.CONFIRMED
+    assert await _status(kit, booking) is BookingStatus.CONFIRMED
 
 
-async def test_a_cancellation_that_finds_the_booking_paid_is_refused_to_a_customer(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view)  # we have not heard of it
+async def test_a_cancellation_that_finds_the_booking_paid_is_refused_to_a_customer(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view)  # we have not heard of it
 
     with pytest.raises(NotPossibleNow) as refused:
-        await house.payments.cancel_booking(view.payment.booking_id, ANN)
+        await kit.payments.cancel_booking(view.payment.booking_id, ANN)
 
-    payment = await payment_of(house, view)
+    payment = await payment_of(kit, view)
     assert (refused.value.code, payment.status) == ("already_paid", PaymentStatus.SUCCEEDED)
     assert not payment.refunds
 
 
 @pytest.mark.parametrize("refund", list(RefundOnCancel))
-async def test_a_customer_does_not_say_what_a_cancellation_refunds(house: House, refund: RefundOnCancel) -> None:
-    booking = await house.book()
+async def test_a_customer_does_not_say_what_a_cancellation_refunds(
+    kit: PaymentsTestKit, refund: RefundOnCancel
+) -> None:
+    booking = await kit.book()
 
     with pytest.raises(RefusedByRule) as refused:
-        await house.payments.cancel_booking(booking.id, ANN, refund=refund)
+        await kit.payments.cancel_booking(booking.id, ANN, refund=refund)
 
-    assert (refused.value.code, await _status(house, booking)) == ("refund_not_allowed", BookingStatus.PENDING)
-
-
-async def test_a_customer_who_cancels_a_canceled_booking_changes_nothing(house: House) -> None:
-    booking = await house.book()
-    await pay(house, booking)
-    await house.payments.cancel_booking(booking.id, OPERATOR, refund=RefundOnCancel.NONE)
-
-    again = await house.payments.cancel_booking(booking.id, ANN)
-
-    assert (again.status, (await payment_of(house, booking)).refunds) == (BookingStatus.CANCELED, ())
+    assert (refused.value.code, await _status(kit, booking)) == ("refund_not_allowed", BookingStatus.PENDING)
 
 
-async def test_a_customer_does_not_cancel_the_booking_of_another(house: House) -> None:
-    booking = await house.book()
+async def test_a_customer_who_cancels_a_canceled_booking_changes_nothing(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await pay(kit, booking)
+    await kit.payments.cancel_booking(booking.id, OPERATOR, refund=RefundOnCancel.NONE)
+
+    again = await kit.payments.cancel_booking(booking.id, ANN)
+
+    assert (again.status, (await payment_of(kit, booking)).refunds) == (BookingStatus.CANCELED, ())
+
+
+async def test_a_customer_does_not_cancel_the_booking_of_another(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
 
     with pytest.raises(NotFound):
-        await house.payments.cancel_booking(booking.id, Caller.customer("bob", "test"))
+        await kit.payments.cancel_booking(booking.id, Caller.customer("bob", "test"))
 
 
-async def test_a_cancellation_by_the_customer_with_an_unknown_outcome_is_carried_out_later(house: House) -> None:
-    view = await start(house)
-    house.stripe.faults.script(CANCEL, "timeout_after", times=3)
+async def test_a_cancellation_by_the_customer_with_an_unknown_outcome_is_carried_out_later(
+    kit: PaymentsTestKit,
+) -> None:
+    view = await start(kit)
+    kit.stripe.faults.script(CANCEL, "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
-        await house.payments.cancel_booking(view.payment.booking_id, ANN)
+        await kit.payments.cancel_booking(view.payment.booking_id, ANN)
 
-    await house.settle()
+    await kit.settle()
 
-    booking = await house.payments.get_booking(view.payment.booking_id)
+    booking = await kit.payments.get_booking(view.payment.booking_id)
     assert booking.status is BookingStatus.CANCELED
 
 
@@ -484,62 +492,62 @@ FEES = FeePolicy(fixed=Decimal("0.30"), minimum=Decimal("1.00"), payer=FeePayer.
 
 @pytest.mark.parametrize("fees", [FeePolicy(), FEES, attrs.evolve(FEES, payer=FeePayer.ORGANIZER)], ids=range(3))
 async def test_a_booking_that_costs_nothing_is_confirmed_at_once(storage: Storage, fees: FeePolicy) -> None:
-    house = House(storage=storage, config=PaymentConfig(fees=fees))
+    kit = PaymentsTestKit(storage=storage, config=PaymentConfig(fees=fees))
 
-    booking = await house.book("0.00")
-    again = await house.book("0.00")
+    booking = await kit.book("0.00")
+    again = await kit.book("0.00")
 
-    told = await _told(house)
+    told = await _told(kit)
     assert (booking.status, booking.free, again) == (BookingStatus.CONFIRMED, True, booking)
-    assert await house.payments.get_booking(booking.id) == booking
+    assert await kit.payments.get_booking(booking.id) == booking
     assert [each.type for each in told] == ["booking.confirmed"]
     said = {name: told[0].data[name] for name in ("amount", "currency", "booking_status", "remaining_refundable")}
     assert said == {"amount": "0.00", "currency": "usd", "booking_status": "confirmed", "remaining_refundable": "0.00"}
-    assert (await house.payments.checkout(booking.id, ANN)).price.gross.minor == 0
+    assert (await kit.payments.checkout(booking.id, ANN)).price.gross.minor == 0
 
 
-async def test_there_is_nothing_to_pay_for_a_free_booking(house: House) -> None:
-    booking = await house.book("0.00")
+async def test_there_is_nothing_to_pay_for_a_free_booking(kit: PaymentsTestKit) -> None:
+    booking = await kit.book("0.00")
 
     with pytest.raises(NotPossibleNow) as refused:
-        await pay(house, booking)
+        await pay(kit, booking)
 
     assert refused.value.code == "nothing_to_pay"
-    assert house.stripe.call("GET", "/v1/payment_intents").body["data"] == []
+    assert kit.stripe.call("GET", "/v1/payment_intents").body["data"] == []
 
 
-async def test_a_free_booking_does_not_expire(house: House) -> None:
-    booking = await house.book("0.00", expires_in=timedelta(hours=1))
-    house.clock.advance(timedelta(days=40))
+async def test_a_free_booking_does_not_expire(kit: PaymentsTestKit) -> None:
+    booking = await kit.book("0.00", expires_in=timedelta(hours=1))
+    kit.clock.advance(timedelta(days=40))
 
-    await house.payments.work()
+    await kit.payments.work()
 
-    assert await _status(house, booking) is BookingStatus.CONFIRMED
+    assert await _status(kit, booking) is BookingStatus.CONFIRMED
 
 
 @pytest.mark.parametrize("caller", [ANN, OPERATOR], ids=["customer", "operator"])
-async def test_a_free_booking_may_be_canceled(house: House, caller: Caller) -> None:
-    booking = await house.payments.cancel_booking((await house.book("0.00")).id, caller)
+async def test_a_free_booking_may_be_canceled(kit: PaymentsTestKit, caller: Caller) -> None:
+    booking = await kit.payments.cancel_booking((await kit.book("0.00")).id, caller)
 
-    view = await house.payments.describe_booking(booking.id)
-    told = await _told(house)
+    view = await kit.payments.describe_booking(booking.id)
+    told = await _told(kit)
     assert (booking.status, view.refund_owed.minor) == (BookingStatus.CANCELED, 0)
     assert [each.type for each in told] == ["booking.confirmed", "booking.canceled"]
 
 
-async def test_a_customer_does_not_cancel_a_free_booking_whose_event_has_started(house: House) -> None:
-    booking = await house.book("0.00", starts_in=timedelta(hours=1))
-    house.clock.advance(timedelta(hours=1))
+async def test_a_customer_does_not_cancel_a_free_booking_whose_event_has_started(kit: PaymentsTestKit) -> None:
+    booking = await kit.book("0.00", starts_in=timedelta(hours=1))
+    kit.clock.advance(timedelta(hours=1))
 
     with pytest.raises(RefusedByRule) as refused:
-        await house.payments.cancel_booking(booking.id, ANN)
+        await kit.payments.cancel_booking(booking.id, ANN)
 
     assert refused.value.code == "event_started"
 
 
-async def test_a_free_booking_of_an_event_in_the_past_is_refused(house: House) -> None:
+async def test_a_free_booking_of_an_event_in_the_past_is_refused(kit: PaymentsTestKit) -> None:
     with pytest.raises(RefusedByRule) as refused:
-        await house.book("0.00", starts_in=timedelta(0))
+        await kit.book("0.00", starts_in=timedelta(0))
 
     assert refused.value.code == "event_in_past"
 
@@ -558,33 +566,33 @@ async def test_a_free_booking_of_an_event_in_the_past_is_refused(house: House) -
     ],
 )
 async def test_an_amount_that_can_not_be_charged_is_not_registered(
-    house: House, amount: str, currency: Currency, code: str
+    kit: PaymentsTestKit, amount: str, currency: Currency, code: str
 ) -> None:
     with pytest.raises(RefusedByRule) as refused:
-        await house.book(amount, currency=currency)
+        await kit.book(amount, currency=currency)
 
-    page = await house.payments.list_bookings(BookingFilter(), cursor=None, limit=10)
+    page = await kit.payments.list_bookings(BookingFilter(), cursor=None, limit=10)
     assert (refused.value.code, page.items) == (code, ())
 
 
 @pytest.mark.parametrize(("amount", "taken"), [("0.20", True), ("0.19", False), ("999999.80", False)])
 async def test_what_counts_is_what_the_customer_is_charged(storage: Storage, amount: str, taken: bool) -> None:
     fees = FeePolicy(rate=Decimal(0), fixed=Decimal("0.30"), payer=FeePayer.CUSTOMER)
-    house = House(storage=storage, config=PaymentConfig(fees=fees))
+    kit = PaymentsTestKit(storage=storage, config=PaymentConfig(fees=fees))
 
     try:
-        booking = await house.book(amount)
+        booking = await kit.book(amount)
     except RefusedByRule:
         assert not taken
     else:
         assert taken
-        assert (await pay(house, booking, VISA)).payment.status is PaymentStatus.SUCCEEDED
+        assert (await pay(kit, booking, VISA)).payment.status is PaymentStatus.SUCCEEDED
 
 
-async def test_a_registered_booking_is_found_though_its_amount_is_taken_no_more(house: House) -> None:
-    booking = await house.book()
+async def test_a_registered_booking_is_found_though_its_amount_is_taken_no_more(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
     dearer = attrs.evolve(
-        house.world, config=PaymentConfig(fees=FeePolicy(fixed=Decimal(999_999), payer=FeePayer.CUSTOMER))
+        kit.world, config=PaymentConfig(fees=FeePolicy(fixed=Decimal(999_999), payer=FeePayer.CUSTOMER))
     )
     new = NewBooking(
         reference=booking.reference,

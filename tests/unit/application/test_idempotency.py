@@ -42,8 +42,8 @@ from booking_payments.ports.idempotency import ANSWER_LIFETIME
 from booking_payments.ports.payments import Watch
 from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.testing.house import ANN, House
-from tests.unit.application.saboteur import PowerCut
+from booking_payments.testing.kit import ANN, PaymentsTestKit
+from tests.unit.application.failing_gateway import PowerCut
 
 KEY = "order-4711-the-first-time"
 OTHER_KEY = "order-4711-the-second-time"
@@ -51,21 +51,21 @@ LEASE = timedelta(seconds=60)
 Call = Callable[..., Awaitable[Any]]
 
 
-async def _paid(house: House, capture_method: CaptureMethod | None = None) -> str:
-    booking = await house.book()
-    await house.payments.start_payment(
+async def _paid(kit: PaymentsTestKit, capture_method: CaptureMethod | None = None) -> str:
+    booking = await kit.book()
+    await kit.payments.start_payment(
         booking.id, payment_method_id="pm_card_visa", confirm_immediately=True, capture_method=capture_method
     )
     return booking.id
 
 
-async def _refunded(house: House, booking_id: str) -> int:
-    return (await house.payments.payment_status(booking_id)).payment.refunded.minor
+async def _refunded(kit: PaymentsTestKit, booking_id: str) -> int:
+    return (await kit.payments.payment_status(booking_id)).payment.refunded.minor
 
 
-def _sent(house: House) -> int:
+def _sent(kit: PaymentsTestKit) -> int:
     """How many requests have come to the gateway that change anything there."""
-    return sum(call.method == "POST" for call in house.stripe.calls)
+    return sum(call.method == "POST" for call in kit.stripe.calls)
 
 
 # --- every command
@@ -98,27 +98,29 @@ def _new() -> NewBooking:
     return NewBooking(reference="R-9", customer_id="ann", amount=Money(5000, Currency.USD), event_starts_at=starts)
 
 
-async def _started(house: House) -> str:
-    booking = await house.book()
-    await house.payments.start_payment(booking.id)
+async def _started(kit: PaymentsTestKit) -> str:
+    booking = await kit.book()
+    await kit.payments.start_payment(booking.id)
     return booking.id
 
 
-async def _declined(house: House) -> str:
-    booking = await house.book()
-    await house.payments.process_booking_payment(booking, "pm_card_chargeDeclined")
+async def _declined(kit: PaymentsTestKit) -> str:
+    booking = await kit.book()
+    await kit.payments.process_booking_payment(booking, "pm_card_chargeDeclined")
     return booking.id
 
 
-async def _held(house: House) -> str:
-    return await _paid(house, CaptureMethod.MANUAL)
+async def _held(kit: PaymentsTestKit) -> str:
+    return await _paid(kit, CaptureMethod.MANUAL)
 
 
-async def _new_booking(house: House) -> str:
-    return (await house.book()).id
+async def _new_booking(kit: PaymentsTestKit) -> str:
+    return (await kit.book()).id
 
 
-CASES: dict[str, tuple[Callable[[House], Awaitable[str]], Callable[[House, str], Call], dict[str, Any]]] = {
+CASES: dict[
+    str, tuple[Callable[[PaymentsTestKit], Awaitable[str]], Callable[[PaymentsTestKit, str], Call], dict[str, Any]]
+] = {
     "cancel_booking": (_paid, lambda h, _: h.payments.cancel_booking, {"refund": RefundOnCancel.FULL}),
     "start_payment": (
         _new_booking,
@@ -145,34 +147,34 @@ CASES: dict[str, tuple[Callable[[House], Awaitable[str]], Callable[[House, str],
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_it_is_done_once_and_gives_the_same_again(house: House, case: str) -> None:
+async def test_it_is_done_once_and_gives_the_same_again(kit: PaymentsTestKit, case: str) -> None:
     prepare, method, given = CASES[case]
-    booking_id = await prepare(house)
-    call = method(house, booking_id)
+    booking_id = await prepare(kit)
+    call = method(kit, booking_id)
     first = await call(booking_id, **given, idempotency_key=KEY)
-    sent, records = _sent(house), len(await house.payments.audit_trail())
+    sent, records = _sent(kit), len(await kit.payments.audit_trail())
 
     again = await call(booking_id, **given, idempotency_key=KEY)
 
     assert again == first
-    assert (_sent(house), len(await house.payments.audit_trail())) == (sent, records)
+    assert (_sent(kit), len(await kit.payments.audit_trail())) == (sent, records)
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_the_audit_trail_names_the_key(house: House, case: str) -> None:
+async def test_the_audit_trail_names_the_key(kit: PaymentsTestKit, case: str) -> None:
     prepare, method, given = CASES[case]
-    booking_id = await prepare(house)
+    booking_id = await prepare(kit)
 
-    await method(house, booking_id)(booking_id, **given, idempotency_key=KEY)
+    await method(kit, booking_id)(booking_id, **given, idempotency_key=KEY)
 
-    assert (await house.payments.audit_trail())[0].key == KEY
+    assert (await kit.payments.audit_trail())[0].key == KEY
 
 
 @pytest.mark.parametrize("case", sorted(set(CASES) - {"cancel_payment"}))
-async def test_other_arguments_are_refused(house: House, case: str) -> None:
+async def test_other_arguments_are_refused(kit: PaymentsTestKit, case: str) -> None:
     prepare, method, given = CASES[case]
-    booking_id = await prepare(house)
-    call = method(house, booking_id)
+    booking_id = await prepare(kit)
+    call = method(kit, booking_id)
     await call(booking_id, **given, idempotency_key=KEY)
     other = {
         "refund": RefundOnCancel.NONE,
@@ -181,11 +183,11 @@ async def test_other_arguments_are_refused(house: House, case: str) -> None:
         "refund_amount": "20.01",
     }
     name = next(name for name in given if name in other)
-    sent = _sent(house)
+    sent = _sent(kit)
 
     code = await _code_of(call(booking_id, **given | {name: other[name]}, idempotency_key=KEY), RefusedByRule)
 
-    assert (code, _sent(house)) == ("idempotency_key_reused", sent)
+    assert (code, _sent(kit)) == ("idempotency_key_reused", sent)
 
 
 async def _code_of(call: Awaitable[Any], kind: type[PaymentError]) -> str:
@@ -198,149 +200,149 @@ async def _code_of(call: Awaitable[Any], kind: type[PaymentError]) -> str:
     return str(result.error_code)
 
 
-async def test_a_booking_is_registered_once(house: House) -> None:
-    first = await house.payments.register_booking(_new(), idempotency_key=KEY)
+async def test_a_booking_is_registered_once(kit: PaymentsTestKit) -> None:
+    first = await kit.payments.register_booking(_new(), idempotency_key=KEY)
 
-    assert await house.payments.register_booking(_new(), idempotency_key=KEY) == first
+    assert await kit.payments.register_booking(_new(), idempotency_key=KEY) == first
     assert first.created
     with pytest.raises(RefusedByRule) as reused:
-        await house.payments.register_booking(attrs.evolve(_new(), reference="R-10"), idempotency_key=KEY)
+        await kit.payments.register_booking(attrs.evolve(_new(), reference="R-10"), idempotency_key=KEY)
     assert reused.value.code == "idempotency_key_reused"
 
 
-async def test_the_same_key_for_another_booking_is_another_request(house: House) -> None:
-    booking_id = await _paid(house)
-    other = await house.book(reference="R-2")
-    await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+async def test_the_same_key_for_another_booking_is_another_request(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
+    other = await kit.book(reference="R-2")
+    await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
 
     with pytest.raises(RefusedByRule) as reused:
-        await house.payments.refund_payment(other.id, amount="20.00", idempotency_key=KEY)
+        await kit.payments.refund_payment(other.id, amount="20.00", idempotency_key=KEY)
 
     assert reused.value.code == "idempotency_key_reused"
 
 
-async def test_another_caller_and_another_command_may_have_the_same_key(house: House) -> None:
-    booking_id = await _paid(house)
+async def test_another_caller_and_another_command_may_have_the_same_key(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
 
-    await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
-    await house.payments.refund_payment(booking_id, ANN, amount="20.00", idempotency_key=KEY)
-    await house.payments.cancel_booking(booking_id, refund=RefundOnCancel.NONE, idempotency_key=KEY)
+    await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+    await kit.payments.refund_payment(booking_id, ANN, amount="20.00", idempotency_key=KEY)
+    await kit.payments.cancel_booking(booking_id, refund=RefundOnCancel.NONE, idempotency_key=KEY)
 
-    assert await _refunded(house, booking_id) == 4000
+    assert await _refunded(kit, booking_id) == 4000
 
 
-async def test_another_key_is_a_new_request(house: House) -> None:
-    booking_id = await _paid(house)
+async def test_another_key_is_a_new_request(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
 
     for key in (KEY, OTHER_KEY, None, None):
-        await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=key)
+        await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=key)
 
-    assert await _refunded(house, booking_id) == 8000
+    assert await _refunded(kit, booking_id) == 8000
 
 
-async def test_a_key_lives_for_72_hours(house: House) -> None:
-    booking_id = await _paid(house)
+async def test_a_key_lives_for_72_hours(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
     for wait in (timedelta(0), ANSWER_LIFETIME - timedelta(microseconds=1), timedelta(microseconds=1)):
-        house.clock.advance(wait)
-        await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+        kit.clock.advance(wait)
+        await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
 
-    assert await _refunded(house, booking_id) == 4000
+    assert await _refunded(kit, booking_id) == 4000
 
 
 @pytest.mark.parametrize("key", ["", "short-of-sixteen", "x" * 255, " " * 16])
-async def test_a_key_of_16_to_255_printable_characters_is_taken(house: House, key: str) -> None:
-    booking = await house.book()
+async def test_a_key_of_16_to_255_printable_characters_is_taken(kit: PaymentsTestKit, key: str) -> None:
+    booking = await kit.book()
 
     if len(key) < 16:
         with pytest.raises(InvalidInput):
-            await house.payments.start_payment(booking.id, idempotency_key=key)
+            await kit.payments.start_payment(booking.id, idempotency_key=key)
     else:
-        view = await house.payments.start_payment(booking.id, idempotency_key=key)
+        view = await kit.payments.start_payment(booking.id, idempotency_key=key)
         assert view.payment.booking_id == booking.id
 
 
 @pytest.mark.parametrize(
     "key", ["", "x" * 15, "x" * 256, "k\u00e4se-of-some-length", "two\nlines-of-length", 4711, b"x" * 20]
 )
-async def test_anything_else_is_no_key_and_nothing_is_done(house: House, key: Any) -> None:
-    booking = await house.book()
+async def test_anything_else_is_no_key_and_nothing_is_done(kit: PaymentsTestKit, key: Any) -> None:
+    booking = await kit.book()
 
     with pytest.raises(InvalidInput) as invalid:
-        await house.payments.start_payment(booking.id, idempotency_key=key)
-    result = await house.payments.process_booking_payment(booking, "pm_card_visa", idempotency_key=key)
+        await kit.payments.start_payment(booking.id, idempotency_key=key)
+    result = await kit.payments.process_booking_payment(booking, "pm_card_visa", idempotency_key=key)
 
     assert (invalid.value.code, result.error_code) == ("idempotency_key_invalid", "idempotency_key_invalid")
-    assert _sent(house) == 0
+    assert _sent(kit) == 0
 
 
 # --- what is given again
 
 
-async def test_a_result_is_read_from_the_books_as_they_are_now(house: House) -> None:
-    booking_id = await _paid(house)
-    first = await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
-    await house.payments.refund_payment(booking_id, amount="30.00")
+async def test_a_result_is_read_from_the_books_as_they_are_now(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
+    first = await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+    await kit.payments.refund_payment(booking_id, amount="30.00")
 
-    again = await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+    again = await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
 
     assert (again.refund, again.payment.refunded.minor) == (first.refund, 5000)
 
 
-async def test_the_payment_of_that_time_is_given_again_and_not_the_latest(house: House) -> None:
-    booking = await house.book()
-    first = await house.payments.start_payment(booking.id, idempotency_key=KEY)
-    await house.payments.cancel_payment(booking.id)
-    await house.payments.process_booking_payment(booking, "pm_card_visa")
+async def test_the_payment_of_that_time_is_given_again_and_not_the_latest(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    first = await kit.payments.start_payment(booking.id, idempotency_key=KEY)
+    await kit.payments.cancel_payment(booking.id)
+    await kit.payments.process_booking_payment(booking, "pm_card_visa")
 
-    again = await house.payments.start_payment(booking.id, idempotency_key=KEY)
+    again = await kit.payments.start_payment(booking.id, idempotency_key=KEY)
 
     assert (again.payment.id, again.payment.status) == (first.payment.id, PaymentStatus.CANCELED)
 
 
 @pytest.mark.parametrize("card", ["pm_card_chargeDeclined", "pm_card_chargeDeclinedStolenCard"])
-async def test_a_decline_is_raised_again(house: House, card: str) -> None:
-    booking = await house.book()
+async def test_a_decline_is_raised_again(kit: PaymentsTestKit, card: str) -> None:
+    booking = await kit.book()
     declines = []
     for _ in range(2):
         with pytest.raises(CardDeclined) as declined:
-            await house.payments.start_payment(
+            await kit.payments.start_payment(
                 booking.id, payment_method_id=card, confirm_immediately=True, idempotency_key=KEY
             )
         declines.append((declined.value.decline, declined.value.code, declined.value.message))
-    result = await house.payments.process_booking_payment(booking, card, idempotency_key=KEY)
+    result = await kit.payments.process_booking_payment(booking, card, idempotency_key=KEY)
 
     assert declines[0] == declines[1]
     assert (result.success, result.error_code) == (False, declines[0][1])
-    assert (await house.payments.payment_status(booking.id)).payment.attempts_made == 1
+    assert (await kit.payments.payment_status(booking.id)).payment.attempts_made == 1
 
 
-async def test_a_refusal_by_a_rule_is_raised_again(house: House) -> None:
-    booking_id = await _held(house)
+async def test_a_refusal_by_a_rule_is_raised_again(kit: PaymentsTestKit) -> None:
+    booking_id = await _held(kit)
     told = []
     for _ in range(2):
         with pytest.raises(RefusedByRule) as refused:
-            await house.payments.capture_payment(booking_id, amount="100.01", idempotency_key=KEY)
+            await kit.payments.capture_payment(booking_id, amount="100.01", idempotency_key=KEY)
         told.append((refused.value.code, refused.value.message))
 
     assert told[0] == told[1]
 
 
-async def test_not_found_is_raised_again(house: House) -> None:
+async def test_not_found_is_raised_again(kit: PaymentsTestKit) -> None:
     stranger = Caller.customer("bob", "test")
-    booking = await house.book()
+    booking = await kit.book()
     for _ in range(2):
         with pytest.raises(NotFound):
-            await house.payments.start_payment(booking.id, stranger, idempotency_key=KEY)
+            await kit.payments.start_payment(booking.id, stranger, idempotency_key=KEY)
 
 
-async def test_where_nothing_was_done_the_key_is_free_again(house: House) -> None:
-    booking_id = await _paid(house)
+async def test_where_nothing_was_done_the_key_is_free_again(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
     with pytest.raises(InvalidAmount):
-        await house.payments.refund_payment(booking_id, amount="twenty", idempotency_key=KEY)
+        await kit.payments.refund_payment(booking_id, amount="twenty", idempotency_key=KEY)
 
-    await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+    await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
 
-    assert await _refunded(house, booking_id) == 2000
+    assert await _refunded(kit, booking_id) == 2000
 
 
 @pytest.mark.parametrize(
@@ -371,81 +373,81 @@ def test_each_kind_of_error_keeps_frees_or_expires_the_mark(error: BaseException
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "500_after", "reset_after"])
 @pytest.mark.parametrize("settled", [False, True])
-async def test_after_an_unknown_outcome_the_next_call_goes_on(house: House, fault: str, settled: bool) -> None:
-    booking_id = await _paid(house)
-    house.stripe.faults.script("POST /v1/refunds", fault, times=3)
-    first = await house.payments.process_booking_refund(booking_id, "20.00", idempotency_key=KEY)
+async def test_after_an_unknown_outcome_the_next_call_goes_on(kit: PaymentsTestKit, fault: str, settled: bool) -> None:
+    booking_id = await _paid(kit)
+    kit.stripe.faults.script("POST /v1/refunds", fault, times=3)
+    first = await kit.payments.process_booking_refund(booking_id, "20.00", idempotency_key=KEY)
     if settled:
-        await house.settle()
+        await kit.settle()
 
-    again = await house.payments.process_booking_refund(booking_id, "20.00", idempotency_key=KEY)
+    again = await kit.payments.process_booking_refund(booking_id, "20.00", idempotency_key=KEY)
 
     assert (first.outcome_unknown, again.success) == (True, True)
-    await house.settle()
-    assert await _refunded(house, booking_id) == 2000
+    await kit.settle()
+    assert await _refunded(kit, booking_id) == 2000
 
 
-async def test_under_another_key_an_equal_refund_of_unknown_outcome_is_that_refund_again(house: House) -> None:
-    booking_id = await _paid(house)
-    house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
-    await house.payments.process_booking_refund(booking_id, "20.00", idempotency_key=KEY)
-    await house.settle()
+async def test_under_another_key_an_equal_refund_of_unknown_outcome_is_that_refund_again(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
+    kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
+    await kit.payments.process_booking_refund(booking_id, "20.00", idempotency_key=KEY)
+    await kit.settle()
 
-    await house.payments.process_booking_refund(booking_id, "20.00", idempotency_key=OTHER_KEY)
+    await kit.payments.process_booking_refund(booking_id, "20.00", idempotency_key=OTHER_KEY)
 
-    assert await _refunded(house, booking_id) == 2000
+    assert await _refunded(kit, booking_id) == 2000
 
 
-async def test_after_a_crash_the_next_call_goes_on_when_the_lease_is_over(house: House) -> None:
-    booking_id = await _paid(house)
-    transact = house.storage.transact
+async def test_after_a_crash_the_next_call_goes_on_when_the_lease_is_over(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
+    transact = kit.storage.transact
 
     async def gone(*_: object) -> None:
         raise PowerCut
 
     class Dying(FakeGateway):
         async def create_refund(self, *args: Any, **kwargs: Any) -> Any:
-            house.storage.transact = gone  # type: ignore[method-assign,assignment]
+            kit.storage.transact = gone  # type: ignore[method-assign,assignment]
             raise PowerCut
 
-    dying = BookingPayments(attrs.evolve(house.world, gateway=Dying(house.stripe, house.clock)))
+    dying = BookingPayments(attrs.evolve(kit.world, gateway=Dying(kit.stripe, kit.clock)))
     with pytest.raises(PowerCut):
         await dying.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
-    house.storage.transact = transact  # type: ignore[method-assign]
+    kit.storage.transact = transact  # type: ignore[method-assign]
 
     with pytest.raises(AlreadyUnderWay) as running:
-        await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
-    house.clock.advance(LEASE)
-    view = await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+        await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+    kit.clock.advance(LEASE)
+    view = await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
 
     assert running.value.code == "idempotency_key_in_use"
     assert (view.refund.amount.minor, len(view.payment.refunds)) == (2000, 1)
 
 
-async def test_while_one_call_runs_the_next_is_refused(house: House) -> None:
-    booking_id = await _paid(house)
+async def test_while_one_call_runs_the_next_is_refused(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
     told: list[str] = []
 
     class Slow(FakeGateway):
         async def create_refund(self, *args: Any, **kwargs: Any) -> Any:
             with pytest.raises(AlreadyUnderWay) as running:
-                await house.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
+                await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
             told.append(running.value.code)
             return await super().create_refund(*args, **kwargs)
 
-    slow = BookingPayments(attrs.evolve(house.world, gateway=Slow(house.stripe, house.clock)))
+    slow = BookingPayments(attrs.evolve(kit.world, gateway=Slow(kit.stripe, kit.clock)))
     await slow.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
 
-    assert (told, await _refunded(house, booking_id)) == (["idempotency_key_in_use"], 2000)
+    assert (told, await _refunded(kit, booking_id)) == (["idempotency_key_in_use"], 2000)
 
 
-async def test_of_many_calls_at_once_one_refunds(house: House) -> None:
-    booking_id = await _paid(house)
+async def test_of_many_calls_at_once_one_refunds(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
     ends: list[object] = []
 
     async def refund() -> None:
         try:
-            view = await house.payments.refund_payment(booking_id, amount="5.00", idempotency_key=KEY)
+            view = await kit.payments.refund_payment(booking_id, amount="5.00", idempotency_key=KEY)
         except AlreadyUnderWay as running:
             ends.append(running.code)
         else:
@@ -455,7 +457,7 @@ async def test_of_many_calls_at_once_one_refunds(house: House) -> None:
         for _ in range(12):
             tasks.start_soon(refund)
 
-    assert await _refunded(house, booking_id) == 500
+    assert await _refunded(kit, booking_id) == 500
     assert len(ends) == 12
     assert len(set(ends) - {"idempotency_key_in_use"}) == 1
 
@@ -463,13 +465,15 @@ async def test_of_many_calls_at_once_one_refunds(house: House) -> None:
 # --- a mark that another process has ended
 
 
-async def _claimed(house: House, *, until: datetime, stored_until: datetime | None, status: int | None) -> Caller:
+async def _claimed(
+    kit: PaymentsTestKit, *, until: datetime, stored_until: datetime | None, status: int | None
+) -> Caller:
     """A caller with a claim until ``until``, while the database has other values in its mark."""
     request = library_request("refund_payment", BACKEND, KEY, {})
-    mark = request.mark("cause", house.clock.now())
+    mark = request.mark("cause", kit.clock.now())
     if stored_until is not None:
         stored = attrs.evolve(mark, locked_until=stored_until, status=status)
-        await house.storage.transact(lambda uow: uow.answers.put(stored))
+        await kit.storage.transact(lambda uow: uow.answers.put(stored))
     named = KeyMark(caller=mark.caller, route=mark.route, key=mark.key)
     return attrs.evolve(BACKEND, cause="cause", until=until, mark=named)
 
@@ -485,27 +489,27 @@ async def _claimed(house: House, *, until: datetime, stored_until: datetime | No
     ],
 )
 async def test_a_run_begins_nothing_when_it_does_not_own_its_mark(
-    house: House, stored_for: timedelta | None, status: int | None, may: bool
+    kit: PaymentsTestKit, stored_for: timedelta | None, status: int | None, may: bool
 ) -> None:
-    booking_id = await _paid(house)
-    now = house.clock.now()
+    booking_id = await _paid(kit)
+    now = kit.clock.now()
     stored_until = None if stored_for is None else now + stored_for
-    caller = await _claimed(house, until=now + LEASE, stored_until=stored_until, status=status)
+    caller = await _claimed(kit, until=now + LEASE, stored_until=stored_until, status=status)
 
     if may:
-        await house.payments.refund_payment(booking_id, caller, amount="20.00")
+        await kit.payments.refund_payment(booking_id, caller, amount="20.00")
     else:
         with pytest.raises(AlreadyUnderWay):
-            await house.payments.refund_payment(booking_id, caller, amount="20.00")
+            await kit.payments.refund_payment(booking_id, caller, amount="20.00")
 
-    assert await _refunded(house, booking_id) == (2000 if may else 0)
+    assert await _refunded(kit, booking_id) == (2000 if may else 0)
 
 
-async def test_money_goes_back_once_when_another_process_ends_the_lease_of_a_running_call(house: House) -> None:
-    booking_id = await _paid(house)
-    house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
+async def test_money_goes_back_once_when_another_process_ends_the_lease_of_a_running_call(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
+    kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
-        await house.payments.refund_payment(booking_id, amount="10.00")
+        await kit.payments.refund_payment(booking_id, amount="10.00")
 
     class Interrupted(FakeGateway):
         """While it reads the intent, another process ends all leases and makes the request again."""
@@ -516,9 +520,9 @@ async def test_money_goes_back_once_when_another_process_ends_the_lease_of_a_run
             return await super().retrieve_intent(intent_id)
 
     async def again() -> None:
-        await house.storage.transact(end_all_leases)
-        house.clock.advance(LEASE / 2)
-        await house.payments.refund_payment(booking_id, amount="25.00", idempotency_key=KEY)
+        await kit.storage.transact(end_all_leases)
+        kit.clock.advance(LEASE / 2)
+        await kit.payments.refund_payment(booking_id, amount="25.00", idempotency_key=KEY)
 
     async def end_all_leases(uow: UnitOfWork) -> None:
         payment_id = (await uow.payments.of_booking(booking_id))[0].id
@@ -526,28 +530,28 @@ async def test_money_goes_back_once_when_another_process_ends_the_lease_of_a_run
         request = library_request("refund_payment", BACKEND, KEY, {})
         mark = await uow.answers.get(request.caller, request.route, request.key)
         assert mark is not None
-        await uow.answers.put(attrs.evolve(mark, locked_until=house.clock.now()))
+        await uow.answers.put(attrs.evolve(mark, locked_until=kit.clock.now()))
 
     meanwhile = [again]
-    house.clock.advance(LEASE)
-    first = BookingPayments(attrs.evolve(house.world, gateway=Interrupted(house.stripe, house.clock)))
+    kit.clock.advance(LEASE)
+    first = BookingPayments(attrs.evolve(kit.world, gateway=Interrupted(kit.stripe, kit.clock)))
 
     with pytest.raises(AlreadyUnderWay):
         await first.refund_payment(booking_id, amount="25.00", idempotency_key=KEY)
-    await house.settle()
+    await kit.settle()
 
-    assert await _refunded(house, booking_id) == 3500
+    assert await _refunded(kit, booking_id) == 3500
 
 
-async def test_the_turn_is_asked_for_where_the_mark_is_read(house: House) -> None:
-    booking_id = await _paid(house)
-    caller = await _claimed(house, until=house.clock.now() + LEASE, stored_until=None, status=None)
+async def test_the_turn_is_asked_for_where_the_mark_is_read(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
+    caller = await _claimed(kit, until=kit.clock.now() + LEASE, stored_until=None, status=None)
 
     async def begin(uow: UnitOfWork) -> None:
-        await require_turn(house.world, uow, booking_id, caller)
+        await require_turn(kit.world, uow, booking_id, caller)
 
     with pytest.raises(AlreadyUnderWay):
-        await house.storage.transact(begin)
+        await kit.storage.transact(begin)
 
 
 # --- what makes two requests the same
@@ -598,10 +602,10 @@ def test_an_argument_of_an_unknown_type_is_refused() -> None:
         _print_of(object())
 
 
-async def test_a_canceled_booking_is_given_again(house: House) -> None:
-    booking_id = await _paid(house)
-    await house.payments.cancel_booking(booking_id, reason="rain", idempotency_key=KEY)
+async def test_a_canceled_booking_is_given_again(kit: PaymentsTestKit) -> None:
+    booking_id = await _paid(kit)
+    await kit.payments.cancel_booking(booking_id, reason="rain", idempotency_key=KEY)
 
-    again = await house.payments.cancel_booking(booking_id, reason="rain", idempotency_key=KEY)
+    again = await kit.payments.cancel_booking(booking_id, reason="rain", idempotency_key=KEY)
 
     assert again.status is BookingStatus.CANCELED

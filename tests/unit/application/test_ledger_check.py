@@ -13,74 +13,74 @@ from booking_payments.domain.ledger import Account, Line
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.ports.payments import Story
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.payments import paid_booking, payment_of
 
 
-async def _refunded(house: House) -> str:
-    booking_id = (await paid_booking(house)).id
-    await house.payments.refund_payment(booking_id, amount="30.00")
-    return (await payment_of(house, booking_id)).id
+async def _refunded(kit: PaymentsTestKit) -> str:
+    booking_id = (await paid_booking(kit)).id
+    await kit.payments.refund_payment(booking_id, amount="30.00")
+    return (await payment_of(kit, booking_id)).id
 
 
-async def _story(house: House) -> Story:
-    payment_id = await _refunded(house)
-    return (await house.storage.read(lambda uow: uow.books.stories([payment_id])))[payment_id]
+async def _story(kit: PaymentsTestKit) -> Story:
+    payment_id = await _refunded(kit)
+    return (await kit.storage.read(lambda uow: uow.books.stories([payment_id])))[payment_id]
 
 
 def _codes(story: Story | Exception) -> list[str]:
     return [fault.code for fault in faults_of("pay_1", story)]
 
 
-async def test_books_that_agree_have_no_fault(house: House) -> None:
-    await _refunded(house)
+async def test_books_that_agree_have_no_fault(kit: PaymentsTestKit) -> None:
+    await _refunded(kit)
 
-    found = await house.payments.check_ledger()
+    found = await kit.payments.check_ledger()
 
     assert (found.agrees, found.payments, found.postings) == (True, 1, 3)
 
 
-async def test_empty_books_agree(house: House) -> None:
-    assert (await house.payments.check_ledger()).agrees
+async def test_empty_books_agree(kit: PaymentsTestKit) -> None:
+    assert (await kit.payments.check_ledger()).agrees
 
 
-async def test_the_balances_tell_where_the_money_is(house: House) -> None:
-    await _refunded(house)
+async def test_the_balances_tell_where_the_money_is(kit: PaymentsTestKit) -> None:
+    await _refunded(kit)
 
-    held = {account: amount.minor for (account, _), amount in (await house.payments.check_ledger()).balances.items()}
+    held = {account: amount.minor for (account, _), amount in (await kit.payments.check_ledger()).balances.items()}
 
     assert held == {Account.GATEWAY: 7000, Account.ORGANIZER: -6700, Account.FEES: -300}
 
 
-async def test_balances_are_those_of_all_payments_together(house: House) -> None:
-    await _refunded(house)
-    await paid_booking(house, reference="R-2")
+async def test_balances_are_those_of_all_payments_together(kit: PaymentsTestKit) -> None:
+    await _refunded(kit)
+    await paid_booking(kit, reference="R-2")
 
-    found = await house.payments.check_ledger()
+    found = await kit.payments.check_ledger()
 
     assert found.balances[Account.GATEWAY, Currency.USD].minor == 17000
 
 
 async def test_every_payment_is_gone_through_though_few_are_in_memory(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bookkeeping, "AT_ONCE", 2)
     for number in range(5):
-        await paid_booking(house, reference=f"R-{number}")
+        await paid_booking(kit, reference=f"R-{number}")
     told: list[tuple[int, int]] = []
 
-    found = await house.payments.check_ledger(lambda doing, done, total: told.append((done, total)))
+    found = await kit.payments.check_ledger(lambda doing, done, total: told.append((done, total)))
 
     assert (found.payments, told) == (5, [(2, 5), (4, 5), (5, 5)])
 
 
-async def test_checking_changes_nothing(house: House) -> None:
-    payment_id = await _refunded(house)
-    before = (await house.storage.read(lambda uow: uow.books.stories([payment_id])))[payment_id]
+async def test_checking_changes_nothing(kit: PaymentsTestKit) -> None:
+    payment_id = await _refunded(kit)
+    before = (await kit.storage.read(lambda uow: uow.books.stories([payment_id])))[payment_id]
 
-    await house.payments.check_ledger()
+    await kit.payments.check_ledger()
 
-    assert (await house.storage.read(lambda uow: uow.books.stories([payment_id])))[payment_id] == before
+    assert (await kit.storage.read(lambda uow: uow.books.stories([payment_id])))[payment_id] == before
 
 
 # --- planted faults
@@ -136,40 +136,40 @@ PLANTED: list[tuple[Plant, set[str]]] = [
 
 
 @pytest.mark.parametrize(("plant", "expected"), PLANTED)
-async def test_a_planted_fault_is_found(house: House, plant: Plant, expected: set[str]) -> None:
-    assert set(_codes(plant(await _story(house)))) == expected
+async def test_a_planted_fault_is_found(kit: PaymentsTestKit, plant: Plant, expected: set[str]) -> None:
+    assert set(_codes(plant(await _story(kit)))) == expected
 
 
 @pytest.mark.parametrize("place", range(8))
-async def test_a_missing_fact_is_found(house: House, place: int) -> None:
-    codes = _codes(_without_fact(place)(await _story(house)))
+async def test_a_missing_fact_is_found(kit: PaymentsTestKit, place: int) -> None:
+    codes = _codes(_without_fact(place)(await _story(kit)))
 
     assert "journal_gap" in codes
 
 
-async def test_a_journal_that_lost_its_end_is_found(house: House) -> None:
-    story = await _story(house)
+async def test_a_journal_that_lost_its_end_is_found(kit: PaymentsTestKit) -> None:
+    story = await _story(kit)
 
     codes = _codes(attrs.evolve(story, journal=story.journal[:-2]))
 
     assert codes == ["snapshot_differs", "postings_differ"]
 
 
-async def test_a_missing_fact_is_named_by_its_place(house: House) -> None:
-    story = _without_fact(2)(await _story(house))
+async def test_a_missing_fact_is_named_by_its_place(kit: PaymentsTestKit) -> None:
+    story = _without_fact(2)(await _story(kit))
 
     gaps = [fault.text for fault in faults_of("pay_1", story) if fault.code == "journal_gap"]
     assert gaps == ["fact 3 of the journal is missing; the next one is 4"]
 
 
-async def test_what_differs_is_named(house: House) -> None:
-    faults = list(faults_of("pay_1", _other_status(await _story(house))))
+async def test_what_differs_is_named(kit: PaymentsTestKit) -> None:
+    faults = list(faults_of("pay_1", _other_status(await _story(kit))))
 
     assert [fault.text for fault in faults] == ["the journal tells of another status"]
 
 
-async def test_a_refund_that_we_requested_beyond_what_was_left_is_found(house: House) -> None:
-    story = await _story(house)
+async def test_a_refund_that_we_requested_beyond_what_was_left_is_found(kit: PaymentsTestKit) -> None:
+    story = await _story(kit)
     requested = next(each.event for each in story.journal if isinstance(each.event, ev.RefundRequested))
     greedy = attrs.evolve(requested, refund_id="rf_2", amount=Money(9000, Currency.USD))
     last = story.journal[-1]
@@ -178,8 +178,10 @@ async def test_a_refund_that_we_requested_beyond_what_was_left_is_found(house: H
     assert "refunds_exceed" in _codes(attrs.evolve(story, journal=journal))
 
 
-async def test_a_refund_made_in_the_dashboard_beyond_what_was_left_is_no_fault_of_our_books(house: House) -> None:
-    story = await _story(house)
+async def test_a_refund_made_in_the_dashboard_beyond_what_was_left_is_no_fault_of_our_books(
+    kit: PaymentsTestKit,
+) -> None:
+    story = await _story(kit)
     found = ev.RefundFound(
         refund_id="re_2",
         gateway_refund_id="re_2",
@@ -200,11 +202,11 @@ def test_what_can_not_be_read_is_named() -> None:
 
 async def test_faults_are_found_by_the_whole_check() -> None:
     storage = MemoryStorage()
-    house = House(storage=storage)
-    payment_id = await _refunded(house)
+    kit = PaymentsTestKit(storage=storage)
+    payment_id = await _refunded(kit)
     storage._tables.postings[payment_id] = storage._tables.postings[payment_id][:-1]
 
-    found = await house.payments.check_ledger()
+    found = await kit.payments.check_ledger()
 
     assert [(fault.payment_id, fault.code) for fault in found.faults] == [(payment_id, "postings_differ")]
     assert not found.agrees
@@ -213,19 +215,19 @@ async def test_faults_are_found_by_the_whole_check() -> None:
 async def test_of_very_many_faults_all_are_counted_and_the_first_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bookkeeping, "MOST_KEPT", 2)
     storage = MemoryStorage()
-    house = House(storage=storage)
+    kit = PaymentsTestKit(storage=storage)
     for number in range(3):
-        await paid_booking(house, reference=f"R-{number}")
+        await paid_booking(kit, reference=f"R-{number}")
     storage._tables.postings.clear()
 
-    found = await house.payments.check_ledger()
+    found = await kit.payments.check_ledger()
 
     assert (found.faults_found, len(found.faults)) == (3, 2)
 
 
-async def test_a_journal_of_facts_that_can_not_follow_each_other_is_told(house: House) -> None:
-    story = await _story(house)
-    begins = ev.Recorded(sequence=1, at=house.clock.now(), actor="x", cause="x", event=ev.MethodRequired())
+async def test_a_journal_of_facts_that_can_not_follow_each_other_is_told(kit: PaymentsTestKit) -> None:
+    story = await _story(kit)
+    begins = ev.Recorded(sequence=1, at=kit.clock.now(), actor="x", cause="x", event=ev.MethodRequired())
 
     faults = list(faults_of("pay_1", attrs.evolve(story, journal=(begins, *story.journal[1:]))))
 

@@ -15,153 +15,153 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import AttemptOutcome
 from booking_payments.domain.reports import Failure
 from booking_payments.ports.gateway import Declined, KeyMisused, Refused
-from booking_payments.testing.house import House
+from booking_payments.testing.kit import PaymentsTestKit
 from tests.payments import CREATE, charges_of, lose_answer, pay, payment_of
-from tests.unit.application.saboteur import Saboteur, SilentLine, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, UnansweredTransport, use_gateway
 
 LIST = "GET /v1/payment_intents"
 MANY = 110
 """More than one page of the gateway's list."""
 
 
-def _answers(house: House, *errors: Exception) -> None:
+def _answers(kit: PaymentsTestKit, *errors: Exception) -> None:
     """From now on the gateway answers with these when an intent is to be made."""
-    use_gateway(house, Saboteur(house, create_intent=list(errors)))
+    use_gateway(kit, FailingGateway(kit, create_intent=list(errors)))
 
 
-def _asked(house: House) -> Sequence[str]:
-    return [f"{call.method} {call.path}" for call in house.stripe.calls]
+def _asked(kit: PaymentsTestKit) -> Sequence[str]:
+    return [f"{call.method} {call.path}" for call in kit.stripe.calls]
 
 
-async def _settled(house: House, after: timedelta = timedelta(seconds=10)) -> None:
-    house.stripe.calls.clear()
-    house.clock.advance(after)
-    while await house.payments.settle_due():
+async def _settled(kit: PaymentsTestKit, after: timedelta = timedelta(seconds=10)) -> None:
+    kit.stripe.calls.clear()
+    kit.clock.advance(after)
+    while await kit.payments.settle_due():
         pass
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after"])
-async def test_a_lost_intent_is_found_out_by_its_key_alone(house: House, fault: str) -> None:
-    booking_id = await lose_answer(house, fault)
+async def test_a_lost_intent_is_found_out_by_its_key_alone(kit: PaymentsTestKit, fault: str) -> None:
+    booking_id = await lose_answer(kit, fault)
 
-    await _settled(house)
+    await _settled(kit)
 
-    payment = await payment_of(house, booking_id)
-    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
-    assert (_asked(house)[0], LIST in _asked(house)) == (CREATE, False)
+    payment = await payment_of(kit, booking_id)
+    assert (payment.status, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, 1)
+    assert (_asked(kit)[0], LIST in _asked(kit)) == (CREATE, False)
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("expires_in", [None, timedelta(minutes=1)], ids=["payable", "overdue"])
 async def test_recovery_asks_no_more_about_each_payment_when_there_are_many(
-    house: House, expires_in: timedelta | None
+    kit: PaymentsTestKit, expires_in: timedelta | None
 ) -> None:
     for number in range(MANY):
-        await lose_answer(house, "timeout_after", reference=f"R-{number}", expires_in=expires_in)
+        await lose_answer(kit, "timeout_after", reference=f"R-{number}", expires_in=expires_in)
 
-    await _settled(house, timedelta(minutes=2))
+    await _settled(kit, timedelta(minutes=2))
 
-    page = await house.payments.list_payments(limit=MANY)
+    page = await kit.payments.list_payments(limit=MANY)
     assert {payment.status for payment in page.items} == {PaymentStatus.SUCCEEDED}
-    assert len(_asked(house)) <= 4 * MANY + 4
+    assert len(_asked(kit)) <= 4 * MANY + 4
 
 
-async def test_what_was_refunded_meanwhile_is_in_our_books(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after")
-    (intent,) = await house.world.gateway.list_intents(house.clock.now() - timedelta(hours=1))
-    house.stripe.refund_in_dashboard(intent.id, 2_500)
+async def test_what_was_refunded_meanwhile_is_in_our_books(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after")
+    (intent,) = await kit.world.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
+    kit.stripe.refund_in_dashboard(intent.id, 2_500)
 
-    await _settled(house)
+    await _settled(kit)
 
-    assert (await payment_of(house, booking_id)).refunded.minor == 2_500
-
-
-async def test_a_stored_decline_does_not_hide_what_has_become_of_the_intent_since(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after", card="pm_card_chargeDeclined")
-    (intent,) = await house.world.gateway.list_intents(house.clock.now() - timedelta(hours=1))
-    house.stripe.call("POST", f"/v1/payment_intents/{intent.id}/cancel", {})
-
-    await _settled(house)
-
-    assert (await payment_of(house, booking_id)).status is PaymentStatus.CANCELED
+    assert (await payment_of(kit, booking_id)).refunded.minor == 2_500
 
 
-async def test_a_stored_decline_uses_up_one_attempt(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after", card="pm_card_chargeDeclined")
+async def test_a_stored_decline_does_not_hide_what_has_become_of_the_intent_since(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after", card="pm_card_chargeDeclined")
+    (intent,) = await kit.world.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
+    kit.stripe.call("POST", f"/v1/payment_intents/{intent.id}/cancel", {})
 
-    await _settled(house)
+    await _settled(kit)
 
-    payment = await payment_of(house, booking_id)
+    assert (await payment_of(kit, booking_id)).status is PaymentStatus.CANCELED
+
+
+async def test_a_stored_decline_uses_up_one_attempt(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after", card="pm_card_chargeDeclined")
+
+    await _settled(kit)
+
+    payment = await payment_of(kit, booking_id)
     declined = [attempt.outcome for attempt in payment.attempts]
     assert (declined, payment.attempts_left, payment.operation) == ([AttemptOutcome.REFUSED], 2, None)
 
 
-async def test_a_decline_that_never_came_to_a_charge_is_believed_too(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_before")
-    operation = (await payment_of(house, booking_id)).operation
+async def test_a_decline_that_never_came_to_a_charge_is_believed_too(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_before")
+    operation = (await payment_of(kit, booking_id)).operation
     assert operation is not None
     assert isinstance(operation.instruction, CreateIntent)
-    left = await house.world.gateway.create_intent(attrs.evolve(operation.instruction, confirm=False), "another key")
+    left = await kit.world.gateway.create_intent(attrs.evolve(operation.instruction, confirm=False), "another key")
     decline = Decline(code="card_declined", message="No.")
-    _answers(house, Declined(Failure(decline=decline, charge_id=None, payment_method_id=None), left))
+    _answers(kit, Declined(Failure(decline=decline, charge_id=None, payment_method_id=None), left))
 
-    await _settled(house)
+    await _settled(kit)
 
-    payment = await payment_of(house, booking_id)
+    payment = await payment_of(kit, booking_id)
     assert [attempt.outcome for attempt in payment.attempts] == [AttemptOutcome.REFUSED]
     assert (payment.operation, payment.intent_id) == (None, left.id)
 
 
-async def test_a_stored_500_is_looked_behind_at_once(house: House) -> None:
-    booking_id = await lose_answer(house, "500_after", times=1)
+async def test_a_stored_500_is_looked_behind_at_once(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "500_after", times=1)
 
-    await _settled(house)
+    await _settled(kit)
 
-    payment = await payment_of(house, booking_id)
-    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
-
-
-async def test_behind_a_misused_key_is_looked_for_what_the_first_one_made(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after")
-    _answers(house, KeyMisused("other parameters", code="idempotency_error"))
-
-    await _settled(house)
-
-    assert (await payment_of(house, booking_id)).status is PaymentStatus.SUCCEEDED
+    payment = await payment_of(kit, booking_id)
+    assert (payment.status, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
-async def test_a_misused_key_alone_settles_nothing(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_before")
-    _answers(house, KeyMisused("other parameters", code="idempotency_error"))
+async def test_behind_a_misused_key_is_looked_for_what_the_first_one_made(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after")
+    _answers(kit, KeyMisused("other parameters", code="idempotency_error"))
 
-    house.clock.advance(timedelta(seconds=10))
-    await house.payments.settle_due()
+    await _settled(kit)
 
-    operation = (await payment_of(house, booking_id)).operation
+    assert (await payment_of(kit, booking_id)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_a_misused_key_alone_settles_nothing(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_before")
+    _answers(kit, KeyMisused("other parameters", code="idempotency_error"))
+
+    kit.clock.advance(timedelta(seconds=10))
+    await kit.payments.settle_due()
+
+    operation = (await payment_of(kit, booking_id)).operation
     assert operation is not None
     assert operation.unknown
 
 
-async def test_a_refusal_does_not_hide_that_the_first_one_has_charged(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after")
-    _answers(house, Refused("no such payment method", code="payment_method_unknown"))
+async def test_a_refusal_does_not_hide_that_the_first_one_has_charged(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after")
+    _answers(kit, Refused("no such payment method", code="payment_method_unknown"))
 
-    await _settled(house)
+    await _settled(kit)
 
-    payment = await payment_of(house, booking_id)
+    payment = await payment_of(kit, booking_id)
     assert (payment.status, [each.outcome for each in payment.attempts]) == (
         PaymentStatus.SUCCEEDED,
         [AttemptOutcome.DONE],
     )
 
 
-async def test_what_is_refused_and_was_never_made_is_given_up(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_before")
-    _answers(house, Refused("no such payment method", code="payment_method_unknown"))
+async def test_what_is_refused_and_was_never_made_is_given_up(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_before")
+    _answers(kit, Refused("no such payment method", code="payment_method_unknown"))
 
-    await _settled(house)
+    await _settled(kit)
 
-    payment = await payment_of(house, booking_id)
+    payment = await payment_of(kit, booking_id)
     assert (payment.operation, payment.attempts_left, payment.status) == (
         None,
         3,
@@ -169,79 +169,79 @@ async def test_what_is_refused_and_was_never_made_is_given_up(house: House) -> N
     )
 
 
-async def test_a_gateway_that_does_not_answer_is_not_asked_for_a_list_as_well(house: House) -> None:
-    line = SilentLine(house)
-    await lose_answer(house, "timeout_after")
+async def test_a_gateway_that_does_not_answer_is_not_asked_for_a_list_as_well(kit: PaymentsTestKit) -> None:
+    line = UnansweredTransport(kit)
+    await lose_answer(kit, "timeout_after")
     line.dead = True
     line.asked.clear()
-    house.clock.advance(timedelta(seconds=10))
+    kit.clock.advance(timedelta(seconds=10))
 
-    await house.payments.settle_due()
+    await kit.payments.settle_due()
 
     assert set(line.asked) == {CREATE}
 
 
-async def test_what_a_webhook_has_told_meanwhile_is_read_and_not_sent_again(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after")
-    await house.deliver_webhooks()
+async def test_what_a_webhook_has_told_meanwhile_is_read_and_not_sent_again(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after")
+    await kit.deliver_webhooks()
 
-    await _settled(house)
+    await _settled(kit)
 
-    assert CREATE not in _asked(house)
-    assert (await house.payments.get_booking(booking_id)).status is BookingStatus.CONFIRMED
+    assert CREATE not in _asked(kit)
+    assert (await kit.payments.get_booking(booking_id)).status is BookingStatus.CONFIRMED
 
 
-async def test_an_overdue_charge_is_looked_for_and_never_sent_again(house: House) -> None:
-    made = await lose_answer(house, "timeout_after", reference="R-1", expires_in=timedelta(minutes=1))
-    lost = await lose_answer(house, "timeout_before", reference="R-2", expires_in=timedelta(minutes=1))
+async def test_an_overdue_charge_is_looked_for_and_never_sent_again(kit: PaymentsTestKit) -> None:
+    made = await lose_answer(kit, "timeout_after", reference="R-1", expires_in=timedelta(minutes=1))
+    lost = await lose_answer(kit, "timeout_before", reference="R-2", expires_in=timedelta(minutes=1))
 
-    await _settled(house, timedelta(minutes=2))
+    await _settled(kit, timedelta(minutes=2))
 
-    statuses = [(await payment_of(house, each)).status for each in (made, lost)]
+    statuses = [(await payment_of(kit, each)).status for each in (made, lost)]
     assert statuses == [PaymentStatus.SUCCEEDED, PaymentStatus.REQUIRES_PAYMENT_METHOD]
-    assert (CREATE in _asked(house), _asked(house).count(LIST)) == (False, 1)
+    assert (CREATE in _asked(kit), _asked(kit).count(LIST)) == (False, 1)
 
 
-async def test_a_list_from_before_the_last_sending_proves_nothing(house: House) -> None:
+async def test_a_list_from_before_the_last_sending_proves_nothing(kit: PaymentsTestKit) -> None:
     """Somebody goes on with the second payment after the round has listed all intents for the first."""
-    first = await lose_answer(house, "timeout_before", reference="R-1", expires_in=timedelta(minutes=1))
-    second = await lose_answer(house, "timeout_before", reference="R-2", expires_in=timedelta(minutes=3))
-    house.clock.advance(timedelta(minutes=2))
-    house.stripe.faults.script(LIST, "slow", times=1, delay=timedelta(seconds=1))
+    first = await lose_answer(kit, "timeout_before", reference="R-1", expires_in=timedelta(minutes=1))
+    second = await lose_answer(kit, "timeout_before", reference="R-2", expires_in=timedelta(minutes=3))
+    kit.clock.advance(timedelta(minutes=2))
+    kit.stripe.faults.script(LIST, "slow", times=1, delay=timedelta(seconds=1))
 
     async def client() -> None:
-        house.stripe.faults.script(CREATE, "timeout_after", times=3)
-        house.stripe.faults.script(LIST, "503", times=3)
+        kit.stripe.faults.script(CREATE, "timeout_after", times=3)
+        kit.stripe.faults.script(LIST, "503", times=3)
         with pytest.raises(OutcomeUnknown):
-            await pay(house, second)
-        house.clock.advance(timedelta(minutes=1))
+            await pay(kit, second)
+        kit.clock.advance(timedelta(minutes=1))
 
-    house.clock.meanwhile(client)
-    await house.payments.settle_due()
+    kit.clock.meanwhile(client)
+    await kit.payments.settle_due()
 
-    assert (await payment_of(house, first)).operation is None
-    assert (await payment_of(house, second)).status is PaymentStatus.SUCCEEDED
-
-
-async def test_what_others_made_and_nobody_can_read_does_not_keep_a_lost_intent_unknown(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_before", expires_in=timedelta(minutes=1))
-    theirs = house.stripe.call("POST", "/v1/payment_intents", {"amount": 2000, "currency": "usd"}).body["id"]
-    house.stripe._account.get("payment_intent", theirs).body["currency"] = "xxx"
-
-    await _settled(house, timedelta(days=2))
-    await house.payments.work()
-
-    assert (await payment_of(house, booking_id)).operation is None
-    assert (await house.payments.get_booking(booking_id)).status is BookingStatus.EXPIRED
+    assert (await payment_of(kit, first)).operation is None
+    assert (await payment_of(kit, second)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_a_lost_intent_that_can_not_be_read_stays_unknown(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after", expires_in=timedelta(minutes=1))
-    (intent,) = await house.world.gateway.list_intents(house.clock.now() - timedelta(hours=1))
-    house.stripe._account.get("payment_intent", intent.id).body["currency"] = "xxx"
+async def test_what_others_made_and_nobody_can_read_does_not_keep_a_lost_intent_unknown(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_before", expires_in=timedelta(minutes=1))
+    theirs = kit.stripe.call("POST", "/v1/payment_intents", {"amount": 2000, "currency": "usd"}).body["id"]
+    kit.stripe._account.get("payment_intent", theirs).body["currency"] = "xxx"
 
-    await _settled(house, timedelta(days=2))
+    await _settled(kit, timedelta(days=2))
+    await kit.payments.work()
 
-    operation = (await payment_of(house, booking_id)).operation
+    assert (await payment_of(kit, booking_id)).operation is None
+    assert (await kit.payments.get_booking(booking_id)).status is BookingStatus.EXPIRED
+
+
+async def test_a_lost_intent_that_can_not_be_read_stays_unknown(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after", expires_in=timedelta(minutes=1))
+    (intent,) = await kit.world.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
+    kit.stripe._account.get("payment_intent", intent.id).body["currency"] = "xxx"
+
+    await _settled(kit, timedelta(days=2))
+
+    operation = (await payment_of(kit, booking_id)).operation
     assert operation is not None
     assert operation.unknown

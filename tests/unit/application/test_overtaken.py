@@ -16,7 +16,7 @@ from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import RefundStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport, RefundReport
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import paid_booking, payment_of
 
 Act = Callable[[], Awaitable[None]]
@@ -25,8 +25,8 @@ Act = Callable[[], Awaitable[None]]
 class Overtaken(FakeGateway):
     """Does something after a refund was made, or after disputes were listed, before anybody learns the answer; once."""
 
-    def __init__(self, house: House, *, after: str, act: Act) -> None:
-        super().__init__(house.stripe, house.clock)
+    def __init__(self, kit: PaymentsTestKit, *, after: str, act: Act) -> None:
+        super().__init__(kit.stripe, kit.clock)
         self._after, self._act = after, act
 
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
@@ -45,13 +45,13 @@ class Overtaken(FakeGateway):
             await self._act()
 
 
-def _failing(house: House) -> Act:
+def _failing(kit: PaymentsTestKit) -> Act:
     """The bank sends the newest refund back, and our books learn of it."""
 
     async def act() -> None:
-        refunds: Any = house.stripe.call("GET", "/v1/refunds", {}).body["data"]
-        assert house.stripe.fail_refund(refunds[0]["id"]).ok
-        await house.deliver_webhooks()
+        refunds: Any = kit.stripe.call("GET", "/v1/refunds", {}).body["data"]
+        assert kit.stripe.fail_refund(refunds[0]["id"]).ok
+        await kit.deliver_webhooks()
 
     return act
 
@@ -61,74 +61,74 @@ def _is_failed_without_doubt(payment: Payment) -> None:
     assert payment.drifts == ()
 
 
-async def test_an_answer_that_a_webhook_has_overtaken_is_read_anew(house: House) -> None:
-    booking = await paid_booking(house)
-    gateway = Overtaken(house, after="refund", act=_failing(house))
-    payments = BookingPayments(attrs.evolve(house.world, gateway=gateway))
+async def test_an_answer_that_a_webhook_has_overtaken_is_read_anew(kit: PaymentsTestKit) -> None:
+    booking = await paid_booking(kit)
+    gateway = Overtaken(kit, after="refund", act=_failing(kit))
+    payments = BookingPayments(attrs.evolve(kit.world, gateway=gateway))
 
     await payments.refund_payment(booking.id, ANN, amount="20.00")
 
-    _is_failed_without_doubt(await payment_of(house, booking))
+    _is_failed_without_doubt(await payment_of(kit, booking))
 
 
-async def test_what_a_webhook_has_read_is_read_anew_when_another_one_was_faster(house: House) -> None:
-    booking = await paid_booking(house)
-    await house.deliver_webhooks()
-    payment = await payment_of(house, booking)
-    made = house.stripe.refund_in_dashboard(payment.intent_id or "", 2000).body
-    gateway = Overtaken(house, after="look", act=_failing(house))
-    overtaken = House(storage=house.storage)
-    overtaken.clock, overtaken.stripe = house.clock, house.stripe
-    overtaken.payments = BookingPayments(attrs.evolve(house.world, gateway=gateway))
+async def test_what_a_webhook_has_read_is_read_anew_when_another_one_was_faster(kit: PaymentsTestKit) -> None:
+    booking = await paid_booking(kit)
+    await kit.deliver_webhooks()
+    payment = await payment_of(kit, booking)
+    made = kit.stripe.refund_in_dashboard(payment.intent_id or "", 2000).body
+    gateway = Overtaken(kit, after="look", act=_failing(kit))
+    overtaken = PaymentsTestKit(storage=kit.storage)
+    overtaken.clock, overtaken.stripe = kit.clock, kit.stripe
+    overtaken.payments = BookingPayments(attrs.evolve(kit.world, gateway=gateway))
 
     await overtaken.deliver_event("refund.updated", made)
 
-    _is_failed_without_doubt(await payment_of(house, booking))
+    _is_failed_without_doubt(await payment_of(kit, booking))
 
 
-async def test_what_a_look_has_read_counts_for_nothing_when_a_webhook_was_faster(house: House) -> None:
-    booking = await paid_booking(house)
-    payment = (await house.payments.refund_payment(booking.id, ANN, amount="20.00")).payment
-    await house.deliver_webhooks()
-    gateway = Overtaken(house, after="look", act=_failing(house))
+async def test_what_a_look_has_read_counts_for_nothing_when_a_webhook_was_faster(kit: PaymentsTestKit) -> None:
+    booking = await paid_booking(kit)
+    payment = (await kit.payments.refund_payment(booking.id, ANN, amount="20.00")).payment
+    await kit.deliver_webhooks()
+    gateway = Overtaken(kit, after="look", act=_failing(kit))
 
-    await resolve_payment(attrs.evolve(house.world, gateway=gateway), payment.id)
+    await resolve_payment(attrs.evolve(kit.world, gateway=gateway), payment.id)
 
-    _is_failed_without_doubt(await payment_of(house, booking))
+    _is_failed_without_doubt(await payment_of(kit, booking))
 
 
 async def test_a_refund_whose_process_stood_still_for_a_day_is_not_sent(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    booking = await paid_booking(house)
-    transact = house.storage.transact
+    booking = await paid_booking(kit)
+    transact = kit.storage.transact
 
     async def slow(*args: Any, **kwargs: Any) -> Any:
         result = await transact(*args, **kwargs)
-        if (await payment_of(house, booking)).operation is not None:
-            house.clock.advance(timedelta(hours=24))
+        if (await payment_of(kit, booking)).operation is not None:
+            kit.clock.advance(timedelta(hours=24))
         return result
 
     with monkeypatch.context() as patch:
-        patch.setattr(house.storage, "transact", slow)
+        patch.setattr(kit.storage, "transact", slow)
         with pytest.raises(OutcomeUnknown):
-            await house.payments.refund_payment(booking.id, ANN, amount="20.00")
+            await kit.payments.refund_payment(booking.id, ANN, amount="20.00")
 
-    assert [call for call in house.stripe.calls if call.path == "/v1/refunds" and call.method == "POST"] == []
+    assert [call for call in kit.stripe.calls if call.path == "/v1/refunds" and call.method == "POST"] == []
 
 
-async def test_an_unknown_refund_is_not_taken_for_another_one_of_the_same_amount(house: House) -> None:
-    booking = await paid_booking(house)
-    await house.deliver_webhooks()
-    payment = await payment_of(house, booking)
-    assert house.stripe.refund_in_dashboard(payment.intent_id or "", 2000).ok
-    await house.deliver_webhooks()
-    house.stripe.faults.script("POST /v1/refunds", "reset_before", times=3)
+async def test_an_unknown_refund_is_not_taken_for_another_one_of_the_same_amount(kit: PaymentsTestKit) -> None:
+    booking = await paid_booking(kit)
+    await kit.deliver_webhooks()
+    payment = await payment_of(kit, booking)
+    assert kit.stripe.refund_in_dashboard(payment.intent_id or "", 2000).ok
+    await kit.deliver_webhooks()
+    kit.stripe.faults.script("POST /v1/refunds", "reset_before", times=3)
 
     with pytest.raises(OutcomeUnknown):
-        await house.payments.refund_payment(booking.id, ANN, amount="20.00")
-    await house.settle()
+        await kit.payments.refund_payment(booking.id, ANN, amount="20.00")
+    await kit.settle()
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert [(each.status, each.amount.minor) for each in payment.refunds] == [(RefundStatus.SUCCEEDED, 2000)] * 2
     assert payment.operation is None

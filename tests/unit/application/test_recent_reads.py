@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from booking_payments.application.recent_reads import FRESH, MOST_KEPT, RecentReads
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 
 MOMENT = timedelta(microseconds=1)
 

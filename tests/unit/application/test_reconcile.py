@@ -24,7 +24,7 @@ from booking_payments.domain.reports import DisputeReport, IntentReport, Unreada
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
 from booking_payments.ports.storage import Storage
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import (
     CREATE,
     authorize,
@@ -38,13 +38,13 @@ from tests.payments import (
     postpone_evidence,
     start,
 )
-from tests.unit.application.saboteur import PowerCut, Saboteur
+from tests.unit.application.failing_gateway import FailingGateway, PowerCut
 
 CAPTURED = 10000
 
 
-async def _booking(house: House, view: PaymentView) -> Booking:
-    return await house.payments.get_booking(view.payment.booking_id)
+async def _booking(kit: PaymentsTestKit, view: PaymentView) -> Booking:
+    return await kit.payments.get_booking(view.payment.booking_id)
 
 
 def _left(found: Reconciliation) -> list[str]:
@@ -55,20 +55,20 @@ def _healed(found: Reconciliation) -> list[str]:
     return [each.code for each in found.healed]
 
 
-def _forget_events(house: House) -> None:
+def _forget_events(kit: PaymentsTestKit) -> None:
     """The gateway tells and lists no events any more: nothing but comparing can find out."""
-    for delivery in house.stripe.deliveries():
-        house.stripe.delivered(delivery.event_id, True, delivery.endpoint_id)
-    for event in house.stripe.events:
-        house.stripe._account.table("event").pop(event["id"])
+    for delivery in kit.stripe.deliveries():
+        kit.stripe.delivered(delivery.event_id, True, delivery.endpoint_id)
+    for event in kit.stripe.events:
+        kit.stripe._account.table("event").pop(event["id"])
 
 
-def _charge(house: House, capture_method: str = "automatic", **metadata: str) -> str:
+def _charge(kit: PaymentsTestKit, capture_method: str = "automatic", **metadata: str) -> str:
     """A charge that our use cases know nothing of."""
     methods = {"enabled": True, "allow_redirects": "never"}
     order: dict[str, Any] = {"amount": CAPTURED, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
     order |= {"automatic_payment_methods": methods, "metadata": metadata, "capture_method": capture_method}
-    answer = house.stripe.call("POST", "/v1/payment_intents", order)
+    answer = kit.stripe.call("POST", "/v1/payment_intents", order)
     assert answer.ok
     return str(answer.body["id"])
 
@@ -76,53 +76,53 @@ def _charge(house: House, capture_method: str = "automatic", **metadata: str) ->
 # --- nothing to do
 
 
-async def test_books_that_agree_leave_nothing(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    await house.payments.refund_payment(view.payment.booking_id, amount="30.00")
-    await house.deliver_webhooks()
+async def test_books_that_agree_leave_nothing(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    await kit.payments.refund_payment(view.payment.booking_id, amount="30.00")
+    await kit.deliver_webhooks()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert (found.healed, found.left) == ((), ())
     assert (found.payments, found.intents, found.refunds) == (1, 1, 1)
 
 
-async def test_empty_books_leave_nothing(house: House) -> None:
-    assert (await house.payments.reconcile()).left == ()
+async def test_empty_books_leave_nothing(kit: PaymentsTestKit) -> None:
+    assert (await kit.payments.reconcile()).left == ()
 
 
-async def test_reconciling_books_that_agree_reads_lists_only(house: House) -> None:
-    await book_and_pay(house, deliver=True)
-    before = len(house.stripe.calls)
+async def test_reconciling_books_that_agree_reads_lists_only(kit: PaymentsTestKit) -> None:
+    await book_and_pay(kit, deliver=True)
+    before = len(kit.stripe.calls)
 
-    await house.payments.reconcile()
+    await kit.payments.reconcile()
 
-    paths = {call.path for call in list(house.stripe.calls)[before:]}
+    paths = {call.path for call in list(kit.stripe.calls)[before:]}
     assert paths == {"/v1/payment_intents", "/v1/refunds", "/v1/disputes", "/v1/events"}
 
 
 @pytest.mark.parametrize(
     "card", ["pm_card_chargeDeclined", "pm_card_authenticationRequired", "pm_usBankAccount_success"]
 )
-async def test_a_payment_that_waits_is_no_difference(house: House, card: str) -> None:
-    booking = await house.book()
-    await house.payments.process_booking_payment(booking, card)
-    await house.deliver_webhooks()
+async def test_a_payment_that_waits_is_no_difference(kit: PaymentsTestKit, card: str) -> None:
+    booking = await kit.book()
+    await kit.payments.process_booking_payment(booking, card)
+    await kit.deliver_webhooks()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert (found.healed, found.left) == ((), ())
 
 
-async def test_a_payment_whose_attempts_are_used_up_agrees_with_its_canceled_intent(house: House) -> None:
-    booking = await house.book()
+async def test_a_payment_whose_attempts_are_used_up_agrees_with_its_canceled_intent(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
     for card in ("pm_card_chargeDeclined", "pm_card_visa_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds"):
-        await house.payments.process_booking_payment(booking, card)
-    await house.deliver_webhooks()
+        await kit.payments.process_booking_payment(booking, card)
+    await kit.deliver_webhooks()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    assert (await payment_of(house, booking)).status is PaymentStatus.FAILED
+    assert (await payment_of(kit, booking)).status is PaymentStatus.FAILED
     assert (found.healed, found.left) == ((), ())
 
 
@@ -130,152 +130,152 @@ async def test_a_payment_whose_attempts_are_used_up_agrees_with_its_canceled_int
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "500_after", "409"])
-async def test_an_unknown_outcome_is_settled_at_once(house: House, fault: str) -> None:
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, fault, times=3)
+async def test_an_unknown_outcome_is_settled_at_once(kit: PaymentsTestKit, fault: str) -> None:
+    booking = await kit.book()
+    kit.stripe.faults.script(CREATE, fault, times=3)
     with pytest.raises(OutcomeUnknown):
-        await pay(house, booking)
+        await pay(kit, booking)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    payment = await payment_of(house, booking)
-    assert (payment.status, house.stripe.successful_charges(payment.intent_id or "")) == (PaymentStatus.SUCCEEDED, 1)
+    payment = await payment_of(kit, booking)
+    assert (payment.status, kit.stripe.successful_charges(payment.intent_id or "")) == (PaymentStatus.SUCCEEDED, 1)
     assert (_healed(found), found.left) == (["settled"], ())
 
 
-async def test_the_lease_of_a_process_that_died_is_waited_for(house: House) -> None:
-    booking = await die_while_paying(house)
-    before = house.clock.now()
+async def test_the_lease_of_a_process_that_died_is_waited_for(kit: PaymentsTestKit) -> None:
+    booking = await die_while_paying(kit)
+    before = kit.clock.now()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    assert (await house.payments.get_booking(booking.id)).status is BookingStatus.CONFIRMED
-    assert house.clock.now() - before >= timedelta(seconds=50)
+    assert (await kit.payments.get_booking(booking.id)).status is BookingStatus.CONFIRMED
+    assert kit.clock.now() - before >= timedelta(seconds=50)
     assert found.left == ()
 
 
-async def test_an_operation_of_somebody_who_still_works_on_it_is_left(house: House) -> None:
-    booking = await die_while_paying(house)
-    payment = await payment_of(house, booking)
+async def test_an_operation_of_somebody_who_still_works_on_it_is_left(kit: PaymentsTestKit) -> None:
+    booking = await die_while_paying(kit)
+    payment = await payment_of(kit, booking)
 
     async def renew() -> None:
         async def work(uow: UnitOfWork) -> None:
             watch = await uow.payments.watch(payment.id)
             await uow.payments.set_watch(
-                payment.id, attrs.evolve(watch, lease_until=house.clock.now() + timedelta(minutes=1))
+                payment.id, attrs.evolve(watch, lease_until=kit.clock.now() + timedelta(minutes=1))
             )
 
-        await house.storage.transact(work)
-        house.clock.meanwhile(renew)
+        await kit.storage.transact(work)
+        kit.clock.meanwhile(renew)
 
-    house.clock.meanwhile(renew)
+    kit.clock.meanwhile(renew)
 
-    assert _left(await house.payments.reconcile()) == ["under_way"]
+    assert _left(await kit.payments.reconcile()) == ["under_way"]
 
 
-async def test_an_outcome_that_stays_unknown_is_left(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after")
-    house.stripe.faults.script("GET /v1/*", "503", times=1000)
-    house.stripe.faults.script(CREATE, "503", times=1000)
+async def test_an_outcome_that_stays_unknown_is_left(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after")
+    kit.stripe.faults.script("GET /v1/*", "503", times=1000)
+    kit.stripe.faults.script(CREATE, "503", times=1000)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    operation = (await payment_of(house, booking_id)).operation
+    operation = (await payment_of(kit, booking_id)).operation
     assert (operation is not None and operation.unknown, _left(found)) == (True, ["outcome_unknown", "not_compared"])
 
 
-async def test_what_reconciling_finds_out_is_recorded_as_its_doing(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after")
+async def test_what_reconciling_finds_out_is_recorded_as_its_doing(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after")
 
-    await house.payments.reconcile()
+    await kit.payments.reconcile()
 
-    journal = await house.payments.journal(booking_id)
+    journal = await kit.payments.journal(booking_id)
     assert (journal[-1].actor, journal[-1].cause) == ("system", "reconcile")
 
 
 # --- 2. events
 
 
-async def test_events_that_never_came_are_taken_in(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view)
+async def test_events_that_never_came_are_taken_in(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    rows = await house.payments.list_webhooks()
-    assert (await _booking(house, view)).status is BookingStatus.CONFIRMED
+    rows = await kit.payments.list_webhooks()
+    assert (await _booking(kit, view)).status is BookingStatus.CONFIRMED
     assert {row.status for row in rows} == {InboxStatus.PROCESSED}
     assert (found.events, found.left) == (len(rows), ())
 
 
-async def test_what_was_taken_in_is_not_taken_in_again(house: House) -> None:
-    pay_in_browser(house, await start(house))
-    await house.payments.reconcile()
+async def test_what_was_taken_in_is_not_taken_in_again(kit: PaymentsTestKit) -> None:
+    pay_in_browser(kit, await start(kit))
+    await kit.payments.reconcile()
 
-    assert (await house.payments.reconcile()).events == 0
+    assert (await kit.payments.reconcile()).events == 0
 
 
-async def test_a_redelivery_after_the_catch_up_is_a_duplicate(house: House) -> None:
-    pay_in_browser(house, await start(house))
-    await house.payments.catch_up()
+async def test_a_redelivery_after_the_catch_up_is_a_duplicate(kit: PaymentsTestKit) -> None:
+    pay_in_browser(kit, await start(kit))
+    await kit.payments.catch_up()
 
-    acted_on = [each for each in await house.deliver_webhooks() if each.outcome != "ignored"]
+    acted_on = [each for each in await kit.deliver_webhooks() if each.outcome != "ignored"]
     assert {each.outcome for each in acted_on} == {"duplicate"}
 
 
-async def test_catching_up_begins_where_the_last_event_came(house: House) -> None:
-    view = await start(house)
-    await house.deliver_webhooks()
-    house.clock.advance(timedelta(days=20))
-    await house.payments.catch_up()
-    events = [call.path for call in house.stripe.calls].count("/v1/events")
-    await house.deliver_event("payment_intent.succeeded", {"id": "pi_x", "object": "payment_intent"})
-    pay_in_browser(house, view)
-    await house.deliver_webhooks()
+async def test_catching_up_begins_where_the_last_event_came(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    await kit.deliver_webhooks()
+    kit.clock.advance(timedelta(days=20))
+    await kit.payments.catch_up()
+    events = [call.path for call in kit.stripe.calls].count("/v1/events")
+    await kit.deliver_event("payment_intent.succeeded", {"id": "pi_x", "object": "payment_intent"})
+    pay_in_browser(kit, view)
+    await kit.deliver_webhooks()
 
-    await house.payments.catch_up()
+    await kit.payments.catch_up()
 
-    assert (events, [call.path for call in house.stripe.calls].count("/v1/events") - events) == (8, 1)
+    assert (events, [call.path for call in kit.stripe.calls].count("/v1/events") - events) == (8, 1)
 
 
-async def test_an_outage_of_six_days_is_caught_up_on(house: House) -> None:
-    view = await start(house)
-    await house.deliver_webhooks()
-    pay_in_browser(house, view)
-    house.clock.advance(timedelta(days=6))
+async def test_an_outage_of_six_days_is_caught_up_on(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    await kit.deliver_webhooks()
+    pay_in_browser(kit, view)
+    kit.clock.advance(timedelta(days=6))
 
-    results = await house.payments.catch_up()
+    results = await kit.payments.catch_up()
 
     assert "payment_intent.succeeded" in {each.type for each in results}
-    assert (await _booking(house, view)).status is BookingStatus.CONFIRMED
+    assert (await _booking(kit, view)).status is BookingStatus.CONFIRMED
 
 
-async def test_events_that_failed_are_tried_again(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view, "pm_card_chargeDeclined")
-    house.stripe.faults.script("GET /v1/*", "503", times=3)
+async def test_events_that_failed_are_tried_again(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view, "pm_card_chargeDeclined")
+    kit.stripe.faults.script("GET /v1/*", "503", times=3)
     with pytest.raises(PaymentError):
-        await house.deliver_webhooks()
+        await kit.deliver_webhooks()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    statuses = {row.status for row in await house.payments.list_webhooks()}
+    statuses = {row.status for row in await kit.payments.list_webhooks()}
     assert (InboxStatus.FAILED in statuses, found.left) == (False, ())
 
 
-async def test_an_event_that_can_not_be_processed_is_left(house: House) -> None:
+async def test_an_event_that_can_not_be_processed_is_left(kit: PaymentsTestKit) -> None:
     row = InboxEntry(
         gateway="fake",
         event_id="evt_bad",
         type="payment_intent.succeeded",
         status=InboxStatus.FAILED,
         object_id=None,
-        received_at=house.clock.now(),
+        received_at=kit.clock.now(),
         body="{}",
     )
-    await house.storage.transact(lambda uow: uow.inbox.put(row))
+    await kit.storage.transact(lambda uow: uow.inbox.put(row))
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert [(each.code, each.gateway_id) for each in found.left] == [("event_failed", "evt_bad")]
 
@@ -283,48 +283,48 @@ async def test_an_event_that_can_not_be_processed_is_left(house: House) -> None:
 # --- 3. comparing: what is healed
 
 
-async def test_a_payment_whose_events_are_gone_is_healed(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view)
-    _forget_events(house)
+async def test_a_payment_whose_events_are_gone_is_healed(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view)
+    _forget_events(kit)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    assert (await _booking(house, view)).status is BookingStatus.CONFIRMED
+    assert (await _booking(kit, view)).status is BookingStatus.CONFIRMED
     assert (_healed(found), found.left) == (["healed"], ())
     assert "payment succeeded, booking confirmed" in found.healed[0].text
 
 
-async def test_a_refund_from_the_dashboard_is_booked(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    house.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
-    _forget_events(house)
+async def test_a_refund_from_the_dashboard_is_booked(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    kit.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
+    _forget_events(kit)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    assert ((await payment_of(house, view)).refunded.minor, found.left) == (3000, ())
+    assert ((await payment_of(kit, view)).refunded.minor, found.left) == (3000, ())
 
 
-async def test_a_refund_that_failed_late_is_booked(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    refund = (await house.payments.refund_payment(view.payment.booking_id)).refund
-    house.stripe.move_refund(refund.gateway_refund_id or "", "failed")
-    _forget_events(house)
+async def test_a_refund_that_failed_late_is_booked(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    refund = (await kit.payments.refund_payment(view.payment.booking_id)).refund
+    kit.stripe.move_refund(refund.gateway_refund_id or "", "failed")
+    _forget_events(kit)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    assert (await payment_of(house, view)).refunds[0].status is RefundStatus.FAILED
+    assert (await payment_of(kit, view)).refunds[0].status is RefundStatus.FAILED
     assert [each.code for each in found.left] == ["refund_owed"]
 
 
-async def test_a_dispute_nobody_told_of_is_booked(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    house.stripe.open_dispute(view.payment.intent_id or "")
-    _forget_events(house)
+async def test_a_dispute_nobody_told_of_is_booked(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    kit.stripe.open_dispute(view.payment.intent_id or "")
+    _forget_events(kit)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    dispute = (await payment_of(house, view)).dispute
+    dispute = (await payment_of(kit, view)).dispute
     assert dispute is not None
     assert (dispute.status, dispute.withdrawn.minor) == (DisputeStatus.NEEDS_RESPONSE, CAPTURED)
     assert found.left == ()
@@ -332,270 +332,272 @@ async def test_a_dispute_nobody_told_of_is_booked(house: House) -> None:
 
 async def test_an_intent_that_was_given_up_but_exists_is_linked(storage: Storage) -> None:
     too_far = timedelta(hours=2)  # for the resolver, which then finds nothing
-    house = House(storage=storage, gateway_behind=too_far)
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, "timeout_after", times=3)
+    kit = PaymentsTestKit(storage=storage, gateway_behind=too_far)
+    booking = await kit.book()
+    kit.stripe.faults.script(CREATE, "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
-        await house.payments.start_payment(booking.id, ANN)
-    house.clock.advance(timedelta(hours=24))
-    await house.payments.work()
-    given_up = await payment_of(house, booking)
-    _forget_events(house)
+        await kit.payments.start_payment(booking.id, ANN)
+    kit.clock.advance(timedelta(hours=24))
+    await kit.payments.work()
+    given_up = await payment_of(kit, booking)
+    _forget_events(kit)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert (given_up.operation, given_up.intent_id, found.left) == (None, None, ())
     assert payment.intent_id is not None
 
 
-async def test_a_capture_from_the_dashboard_is_booked(house: House) -> None:
-    view = await authorize(house)
-    house.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/capture", {"amount_to_capture": 6000})
-    _forget_events(house)
+async def test_a_capture_from_the_dashboard_is_booked(kit: PaymentsTestKit) -> None:
+    view = await authorize(kit)
+    kit.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/capture", {"amount_to_capture": 6000})
+    _forget_events(kit)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    assert ((await payment_of(house, view)).captured.minor, found.left) == (6000, ())
+    assert ((await payment_of(kit, view)).captured.minor, found.left) == (6000, ())
 
 
-async def test_late_money_that_nobody_heard_of_is_booked_and_sent_back(house: House) -> None:
-    booking = await house.book()
-    view = await pay(house, booking, "pm_usBankAccount_success")
-    await house.payments.cancel_booking(booking.id)
-    house.clock.advance(timedelta(seconds=3))
-    house.stripe.tick()
-    _forget_events(house)
+async def test_late_money_that_nobody_heard_of_is_booked_and_sent_back(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    view = await pay(kit, booking, "pm_usBankAccount_success")
+    await kit.payments.cancel_booking(booking.id)
+    kit.clock.advance(timedelta(seconds=3))
+    kit.stripe.tick()
+    _forget_events(kit)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    payment = await payment_of(house, view)
+    payment = await payment_of(kit, view)
     back = payment.refunded + payment.refund_pending
     assert (payment.late, back.minor, found.left) == (True, CAPTURED, ())
 
 
-async def test_what_was_healed_is_not_healed_again(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view)
-    _forget_events(house)
-    await house.payments.reconcile()
+async def test_what_was_healed_is_not_healed_again(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view)
+    _forget_events(kit)
+    await kit.payments.reconcile()
 
-    assert (await house.payments.reconcile()).healed == ()
+    assert (await kit.payments.reconcile()).healed == ()
 
 
-async def test_healing_keeps_journal_snapshot_and_postings_together(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    house.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
-    house.stripe.open_dispute(view.payment.intent_id or "")
-    _forget_events(house)
+async def test_healing_keeps_journal_snapshot_and_postings_together(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    kit.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
+    kit.stripe.open_dispute(view.payment.intent_id or "")
+    _forget_events(kit)
 
-    await house.payments.reconcile()
+    await kit.payments.reconcile()
 
-    payment = await payment_of(house, view)
-    journal = await house.payments.journal(view.payment.booking_id)
-    postings = await house.storage.read(lambda uow: uow.payments.postings(payment.id))
+    payment = await payment_of(kit, view)
+    journal = await kit.payments.journal(view.payment.booking_id)
+    postings = await kit.storage.read(lambda uow: uow.payments.postings(payment.id))
     assert (fold(journal), tuple(postings)) == (payment, postings_of(journal))
 
 
 # --- 3. comparing: what is left
 
 
-async def test_another_amount_at_the_gateway_is_left(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    record = house.stripe._account.get("payment_intent", view.payment.intent_id or "")
+async def test_another_amount_at_the_gateway_is_left(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    record = kit.stripe._account.get("payment_intent", view.payment.intent_id or "")
     record.body["amount_received"] = CAPTURED - 1
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert [(each.code, each.gateway_id) for each in found.left] == [("amount_differs", view.payment.intent_id)]
-    assert (await payment_of(house, view)).captured.minor == CAPTURED
+    assert (await payment_of(kit, view)).captured.minor == CAPTURED
 
 
-async def test_a_payment_that_the_gateway_does_not_know_is_left(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    house.stripe._account.table("payment_intent").pop(view.payment.intent_id or "")
+async def test_a_payment_that_the_gateway_does_not_know_is_left(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    kit.stripe._account.table("payment_intent").pop(view.payment.intent_id or "")
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert _left(found) == ["not_at_gateway"]
-    assert (await payment_of(house, view)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(kit, view)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_a_refund_that_the_gateway_does_not_know_is_left(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    refund = (await house.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
-    house.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
+async def test_a_refund_that_the_gateway_does_not_know_is_left(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    refund = (await kit.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
+    kit.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
 
-    assert _left(await house.payments.reconcile()) == ["refund_not_at_gateway"]
-
-
-async def test_a_dispute_that_the_gateway_does_not_know_is_left(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    dispute = house.stripe.open_dispute(view.payment.intent_id or "").body
-    await house.deliver_webhooks()
-    house.clock.advance(timedelta(hours=2))
-    house.stripe._account.table("dispute").pop(dispute["id"])
-
-    assert "dispute_not_at_gateway" in _left(await house.payments.reconcile(house.clock.now() - timedelta(hours=1)))
+    assert _left(await kit.payments.reconcile()) == ["refund_not_at_gateway"]
 
 
-async def test_a_charge_that_our_books_have_lost_is_left(house: House) -> None:
-    intent_id = _charge(house, payment_id="pay_lost", booking_id="bk_lost", booking_reference="R-9")
+async def test_a_dispute_that_the_gateway_does_not_know_is_left(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    dispute = kit.stripe.open_dispute(view.payment.intent_id or "").body
+    await kit.deliver_webhooks()
+    kit.clock.advance(timedelta(hours=2))
+    kit.stripe._account.table("dispute").pop(dispute["id"])
 
-    found = await house.payments.reconcile()
+    assert "dispute_not_at_gateway" in _left(await kit.payments.reconcile(kit.clock.now() - timedelta(hours=1)))
+
+
+async def test_a_charge_that_our_books_have_lost_is_left(kit: PaymentsTestKit) -> None:
+    intent_id = _charge(kit, payment_id="pay_lost", booking_id="bk_lost", booking_reference="R-9")
+
+    found = await kit.payments.reconcile()
 
     assert [(each.code, each.gateway_id, each.reference) for each in found.left] == [
         ("unknown_charge", intent_id, "R-9")
     ]
 
 
-async def test_a_second_charge_for_a_booking_is_left(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    intent_id = _charge(house, payment_id=view.payment.id, booking_id=view.payment.booking_id)
+async def test_a_second_charge_for_a_booking_is_left(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    intent_id = _charge(kit, payment_id=view.payment.id, booking_id=view.payment.booking_id)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert [(each.code, each.gateway_id) for each in found.left] == [("second_charge", intent_id)]
 
 
-async def test_a_second_charge_that_was_given_back_is_settled(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    intent_id = _charge(house, payment_id=view.payment.id, booking_id=view.payment.booking_id)
-    house.stripe.refund_in_dashboard(intent_id)
+async def test_a_second_charge_that_was_given_back_is_settled(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    intent_id = _charge(kit, payment_id=view.payment.id, booking_id=view.payment.booking_id)
+    kit.stripe.refund_in_dashboard(intent_id)
 
-    assert (await house.payments.reconcile()).left == ()
+    assert (await kit.payments.reconcile()).left == ()
 
 
-async def test_a_second_intent_that_may_still_be_charged_is_left(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
+async def test_a_second_intent_that_may_still_be_charged_is_left(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
     order = {"amount": CAPTURED, "currency": "usd", "metadata": {"payment_id": view.payment.id}}
-    intent = house.stripe.call("POST", "/v1/payment_intents", order).body
-    before = _left(await house.payments.reconcile())
-    house.stripe.call("POST", f"/v1/payment_intents/{intent['id']}/cancel")
+    intent = kit.stripe.call("POST", "/v1/payment_intents", order).body
+    before = _left(await kit.payments.reconcile())
+    kit.stripe.call("POST", f"/v1/payment_intents/{intent['id']}/cancel")
 
-    assert (before, _left(await house.payments.reconcile())) == (["second_intent"], [])
+    assert (before, _left(await kit.payments.reconcile())) == (["second_intent"], [])
 
 
-async def test_intents_that_others_made_on_the_account_are_none_of_our_business(house: House) -> None:
-    intent_id = _charge(house)
-    house.stripe.refund_in_dashboard(intent_id, 100)
-    house.stripe.open_dispute(intent_id)
+async def test_intents_that_others_made_on_the_account_are_none_of_our_business(kit: PaymentsTestKit) -> None:
+    intent_id = _charge(kit)
+    kit.stripe.refund_in_dashboard(intent_id, 100)
+    kit.stripe.open_dispute(intent_id)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert (found.left, found.foreign) == ((), 1)
 
 
-def _unreadable(house: House, kind: str, gateway_id: str) -> None:
+def _unreadable(kit: PaymentsTestKit, kind: str, gateway_id: str) -> None:
     """The object is in a currency that nobody here has heard of."""
-    house.stripe._account.get(kind, gateway_id).body["currency"] = "xxx"
+    kit.stripe._account.get(kind, gateway_id).body["currency"] = "xxx"
 
 
-async def test_what_others_made_and_nobody_can_read_keeps_no_payment_from_being_healed(house: House) -> None:
-    view = await start(house)
-    intent_id = _charge(house)
-    refund_id = house.stripe.refund_in_dashboard(intent_id, 100).body["id"]
-    dispute_id = house.stripe.open_dispute(intent_id).body["id"]
+async def test_what_others_made_and_nobody_can_read_keeps_no_payment_from_being_healed(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    intent_id = _charge(kit)
+    refund_id = kit.stripe.refund_in_dashboard(intent_id, 100).body["id"]
+    dispute_id = kit.stripe.open_dispute(intent_id).body["id"]
     for kind, gateway_id in (("payment_intent", intent_id), ("refund", refund_id), ("dispute", dispute_id)):
-        _unreadable(house, kind, gateway_id)
-    pay_in_browser(house, view)
-    _forget_events(house)
+        _unreadable(kit, kind, gateway_id)
+    pay_in_browser(kit, view)
+    _forget_events(kit)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert (found.left, found.foreign, len(found.healed)) == ((), 1, 1)
-    assert (await payment_of(house, view)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(kit, view)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_an_intent_of_ours_that_can_not_be_read_is_left_and_holds_up_no_other(house: House) -> None:
+async def test_an_intent_of_ours_that_can_not_be_read_is_left_and_holds_up_no_other(kit: PaymentsTestKit) -> None:
     unread, healed = (
-        await book_and_pay(house, deliver=True),
-        await start(house, reference="R-2"),
+        await book_and_pay(kit, deliver=True),
+        await start(kit, reference="R-2"),
     )
-    _unreadable(house, "payment_intent", unread.payment.intent_id or "")
-    pay_in_browser(house, healed)
-    _forget_events(house)
+    _unreadable(kit, "payment_intent", unread.payment.intent_id or "")
+    pay_in_browser(kit, healed)
+    _forget_events(kit)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     left = [(each.code, each.payment_id, each.gateway_id) for each in found.left]
     assert left == [("unreadable", unread.payment.id, unread.payment.intent_id)]
-    assert (found.foreign, (await payment_of(house, healed)).status) == (0, PaymentStatus.SUCCEEDED)
+    assert (found.foreign, (await payment_of(kit, healed)).status) == (0, PaymentStatus.SUCCEEDED)
 
 
 @pytest.mark.parametrize("payment_id", [None, "pay_of_a_lost_database"])
 async def test_an_intent_that_can_not_be_read_is_told_ours_by_its_metadata(
-    house: House, payment_id: str | None
+    kit: PaymentsTestKit, payment_id: str | None
 ) -> None:
-    booking_id = (await house.book()).id
-    intent_id = _charge(house, booking_id=booking_id, **({"payment_id": payment_id} if payment_id else {}))
-    _unreadable(house, "payment_intent", intent_id)
+    booking_id = (await kit.book()).id
+    intent_id = _charge(kit, booking_id=booking_id, **({"payment_id": payment_id} if payment_id else {}))
+    _unreadable(kit, "payment_intent", intent_id)
 
-    (finding,) = (await house.payments.reconcile()).left
+    (finding,) = (await kit.payments.reconcile()).left
 
     said = (finding.code, finding.gateway_id, finding.booking_id, finding.payment_id)
     assert said == ("unreadable", intent_id, booking_id, payment_id)
 
 
 @pytest.mark.parametrize("kind", ["refund", "dispute"])
-async def test_a_part_of_our_payment_that_can_not_be_read_is_left(house: House, kind: str) -> None:
-    view = await book_and_pay(house, deliver=True)
+async def test_a_part_of_our_payment_that_can_not_be_read_is_left(kit: PaymentsTestKit, kind: str) -> None:
+    view = await book_and_pay(kit, deliver=True)
     intent_id = view.payment.intent_id or ""
-    makes = house.stripe.refund_in_dashboard if kind == "refund" else house.stripe.open_dispute
+    makes = kit.stripe.refund_in_dashboard if kind == "refund" else kit.stripe.open_dispute
     made = makes(intent_id).body["id"]
-    _forget_events(house)
-    _unreadable(house, kind, made)
+    _forget_events(kit)
+    _unreadable(kit, kind, made)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     left = [(each.code, each.payment_id, each.gateway_id) for each in found.left]
     assert left == [("unreadable", view.payment.id, made)]
 
 
-async def test_a_second_charge_whose_refunds_can_not_be_read_is_left_and_holds_up_no_other(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    intent_id = _charge(house, payment_id=view.payment.id)
-    _unreadable(house, "refund", house.stripe.refund_in_dashboard(intent_id).body["id"])
-    later = await start(house, reference="R-2")
-    pay_in_browser(house, later)
-    _forget_events(house)
+async def test_a_second_charge_whose_refunds_can_not_be_read_is_left_and_holds_up_no_other(
+    kit: PaymentsTestKit,
+) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    intent_id = _charge(kit, payment_id=view.payment.id)
+    _unreadable(kit, "refund", kit.stripe.refund_in_dashboard(intent_id).body["id"])
+    later = await start(kit, reference="R-2")
+    pay_in_browser(kit, later)
+    _forget_events(kit)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert [(each.code, each.gateway_id) for each in found.left] == [("not_read", intent_id)]
-    assert (await payment_of(house, later)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(kit, later)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_late_money_whose_refund_failed_is_left(house: House) -> None:
-    booking = await house.book()
-    view = await pay(house, booking, "pm_usBankAccount_success")
-    await house.payments.cancel_booking(booking.id)
-    house.clock.advance(timedelta(seconds=3))
-    await house.settle()
-    refund = (await payment_of(house, view)).refunds[0]
-    house.stripe.move_refund(refund.gateway_refund_id or "", "failed")
+async def test_late_money_whose_refund_failed_is_left(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    view = await pay(kit, booking, "pm_usBankAccount_success")
+    await kit.payments.cancel_booking(booking.id)
+    kit.clock.advance(timedelta(seconds=3))
+    await kit.settle()
+    refund = (await payment_of(kit, view)).refunds[0]
+    kit.stripe.move_refund(refund.gateway_refund_id or "", "failed")
 
-    assert _left(await house.payments.reconcile()) == ["refund_owed"]
-
-
-async def test_a_gateway_that_can_not_be_read_is_left_to_a_later_run(house: House) -> None:
-    await book_and_pay(house, deliver=True)
-    house.stripe.faults.script("GET /v1/*", "503", times=1000)
-
-    assert _left(await house.payments.reconcile()) == ["not_compared"]
+    assert _left(await kit.payments.reconcile()) == ["refund_owed"]
 
 
-async def test_one_payment_that_can_not_be_read_keeps_no_other_from_being_healed(house: House) -> None:
+async def test_a_gateway_that_can_not_be_read_is_left_to_a_later_run(kit: PaymentsTestKit) -> None:
+    await book_and_pay(kit, deliver=True)
+    kit.stripe.faults.script("GET /v1/*", "503", times=1000)
+
+    assert _left(await kit.payments.reconcile()) == ["not_compared"]
+
+
+async def test_one_payment_that_can_not_be_read_keeps_no_other_from_being_healed(kit: PaymentsTestKit) -> None:
     unread, healed = (
-        await start(house),
-        await start(house, reference="R-2"),
+        await start(kit),
+        await start(kit, reference="R-2"),
     )
     for view in (unread, healed):
-        pay_in_browser(house, view)
-    _forget_events(house)
-    house.stripe.faults.script(f"GET /v1/payment_intents/{unread.payment.intent_id}", "503", times=1000)
+        pay_in_browser(kit, view)
+    _forget_events(kit)
+    kit.stripe.faults.script(f"GET /v1/payment_intents/{unread.payment.intent_id}", "503", times=1000)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert ([each.payment_id for each in found.healed], _left(found)) == ([healed.payment.id], ["not_read"])
 
@@ -603,150 +605,152 @@ async def test_one_payment_that_can_not_be_read_keeps_no_other_from_being_healed
 # --- how far back
 
 
-async def test_final_payments_of_long_ago_are_not_compared(house: House) -> None:
-    await book_and_pay(house, deliver=True)
-    house.clock.advance(timedelta(days=40))
+async def test_final_payments_of_long_ago_are_not_compared(kit: PaymentsTestKit) -> None:
+    await book_and_pay(kit, deliver=True)
+    kit.clock.advance(timedelta(days=40))
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert (found.payments, found.intents) == (0, 0)
 
 
-async def test_since_goes_further_back(house: House) -> None:
-    await book_and_pay(house, deliver=True)
-    house.clock.advance(timedelta(days=40))
+async def test_since_goes_further_back(kit: PaymentsTestKit) -> None:
+    await book_and_pay(kit, deliver=True)
+    kit.clock.advance(timedelta(days=40))
 
-    found = await house.payments.reconcile(house.clock.now() - timedelta(days=41))
+    found = await kit.payments.reconcile(kit.clock.now() - timedelta(days=41))
 
     assert (found.payments, found.intents) == (1, 1)
 
 
-async def test_what_is_not_final_is_compared_however_old_it_is(house: House) -> None:
-    view = await start(house, starts_in=timedelta(days=90))
-    house.clock.advance(timedelta(days=60))
-    pay_in_browser(house, view)
-    _forget_events(house)
+async def test_what_is_not_final_is_compared_however_old_it_is(kit: PaymentsTestKit) -> None:
+    view = await start(kit, starts_in=timedelta(days=90))
+    kit.clock.advance(timedelta(days=60))
+    pay_in_browser(kit, view)
+    _forget_events(kit)
 
-    await house.payments.reconcile(house.clock.now() - timedelta(days=1))
+    await kit.payments.reconcile(kit.clock.now() - timedelta(days=1))
 
-    assert (await _booking(house, view)).status is BookingStatus.CONFIRMED
-
-
-async def test_an_open_dispute_is_compared_however_old_it_is(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    dispute = house.stripe.open_dispute(view.payment.intent_id or "").body
-    await house.deliver_webhooks()
-    house.clock.advance(timedelta(days=60))
-    house.stripe.call("POST", f"/v1/disputes/{dispute['id']}/close")
-    _forget_events(house)
-
-    await house.payments.reconcile()
-
-    assert [each.status for each in (await payment_of(house, view)).disputes] == [DisputeStatus.LOST]
+    assert (await _booking(kit, view)).status is BookingStatus.CONFIRMED
 
 
-async def test_a_refund_of_an_old_payment_is_compared(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    house.clock.advance(timedelta(days=40))
-    house.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
-    _forget_events(house)
+async def test_an_open_dispute_is_compared_however_old_it_is(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    dispute = kit.stripe.open_dispute(view.payment.intent_id or "").body
+    await kit.deliver_webhooks()
+    kit.clock.advance(timedelta(days=60))
+    kit.stripe.call("POST", f"/v1/disputes/{dispute['id']}/close")
+    _forget_events(kit)
 
-    await house.payments.reconcile()
+    await kit.payments.reconcile()
 
-    assert (await payment_of(house, view)).refunded.minor == 3000
+    assert [each.status for each in (await payment_of(kit, view)).disputes] == [DisputeStatus.LOST]
+
+
+async def test_a_refund_of_an_old_payment_is_compared(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    kit.clock.advance(timedelta(days=40))
+    kit.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
+    _forget_events(kit)
+
+    await kit.payments.reconcile()
+
+    assert (await payment_of(kit, view)).refunded.minor == 3000
 
 
 async def test_a_gateway_whose_clock_is_behind_hides_nothing(storage: Storage) -> None:
-    house = House(storage=storage, gateway_behind=timedelta(minutes=10))
-    await book_and_pay(house, deliver=True)
-    house.clock.advance(timedelta(minutes=5))
+    kit = PaymentsTestKit(storage=storage, gateway_behind=timedelta(minutes=10))
+    await book_and_pay(kit, deliver=True)
+    kit.clock.advance(timedelta(minutes=5))
 
-    found = await house.payments.reconcile(house.clock.now() - timedelta(minutes=6))
+    found = await kit.payments.reconcile(kit.clock.now() - timedelta(minutes=6))
 
     assert (found.intents, found.left) == (1, ())
 
 
-async def test_an_old_payment_that_is_final_again_is_not_read_by_itself(house: House) -> None:
-    booking = await paid_booking(house, starts_in=timedelta(days=90))
-    house.clock.advance(timedelta(days=40))
-    await house.payments.refund_payment(booking.id, amount="30.00")
-    await house.deliver_webhooks()
+async def test_an_old_payment_that_is_final_again_is_not_read_by_itself(kit: PaymentsTestKit) -> None:
+    booking = await paid_booking(kit, starts_in=timedelta(days=90))
+    kit.clock.advance(timedelta(days=40))
+    await kit.payments.refund_payment(booking.id, amount="30.00")
+    await kit.deliver_webhooks()
 
-    assert (await _paths(house))["/v1/payment_intents/{id}"] == 0
+    assert (await _paths(kit))["/v1/payment_intents/{id}"] == 0
 
 
-async def test_a_refund_that_never_arrived_is_sent_again_and_then_not_looked_for(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    house.stripe.faults.script("POST /v1/refunds", "timeout_before", times=3)
+async def test_a_refund_that_never_arrived_is_sent_again_and_then_not_looked_for(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    kit.stripe.faults.script("POST /v1/refunds", "timeout_before", times=3)
     with pytest.raises(OutcomeUnknown):
-        await house.payments.refund_payment(view.payment.booking_id)
-    house.clock.advance(timedelta(hours=24))
-    await house.payments.work()
-    assert (await payment_of(house, view)).owed.amount.minor == 10000
-    house.clock.advance(timedelta(hours=1))
-    await house.settle()
+        await kit.payments.refund_payment(view.payment.booking_id)
+    kit.clock.advance(timedelta(hours=24))
+    await kit.payments.work()
+    assert (await payment_of(kit, view)).owed.amount.minor == 10000
+    kit.clock.advance(timedelta(hours=1))
+    await kit.settle()
 
-    assert [refund.status for refund in (await payment_of(house, view)).refunds] == [RefundStatus.SUCCEEDED]
-    assert (await _paths(house))["/v1/payment_intents/{id}"] == 0
+    assert [refund.status for refund in (await payment_of(kit, view)).refunds] == [RefundStatus.SUCCEEDED]
+    assert (await _paths(kit))["/v1/payment_intents/{id}"] == 0
 
 
-async def _paths(house: House) -> Counter[str]:
+async def _paths(kit: PaymentsTestKit) -> Counter[str]:
     """How often reconciling calls what."""
-    before = len(house.stripe.calls)
-    await house.payments.reconcile()
-    paths = [call.path for call in list(house.stripe.calls)[before:]]
+    before = len(kit.stripe.calls)
+    await kit.payments.reconcile()
+    paths = [call.path for call in list(kit.stripe.calls)[before:]]
     return Counter("/v1/payment_intents/{id}" if "/v1/payment_intents/" in path else path for path in paths)
 
 
-async def test_a_dispute_of_late_that_is_lost_is_looked_for(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    house.clock.advance(timedelta(hours=2))
-    dispute = house.stripe.open_dispute(view.payment.intent_id or "").body
-    house.stripe.call("POST", f"/v1/disputes/{dispute['id']}/close")
-    await house.deliver_webhooks()
-    house.stripe._account.table("dispute").pop(dispute["id"])
+async def test_a_dispute_of_late_that_is_lost_is_looked_for(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    kit.clock.advance(timedelta(hours=2))
+    dispute = kit.stripe.open_dispute(view.payment.intent_id or "").body
+    kit.stripe.call("POST", f"/v1/disputes/{dispute['id']}/close")
+    await kit.deliver_webhooks()
+    kit.stripe._account.table("dispute").pop(dispute["id"])
 
-    assert _left(await house.payments.reconcile()) == ["dispute_not_at_gateway"]
+    assert _left(await kit.payments.reconcile()) == ["dispute_not_at_gateway"]
 
 
-async def test_a_refund_under_way_is_looked_for_whenever_it_began(house: House) -> None:
-    view = await book_and_pay(house, "pm_card_pendingRefund")
-    await house.deliver_webhooks()
-    refund = (await house.payments.refund_payment(view.payment.booking_id)).refund
-    house.clock.advance(timedelta(minutes=30))
-    hidden = house.stripe._account.get("refund", refund.gateway_refund_id or "").body
+async def test_a_refund_under_way_is_looked_for_whenever_it_began(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, "pm_card_pendingRefund")
+    await kit.deliver_webhooks()
+    refund = (await kit.payments.refund_payment(view.payment.booking_id)).refund
+    kit.clock.advance(timedelta(minutes=30))
+    hidden = kit.stripe._account.get("refund", refund.gateway_refund_id or "").body
     hidden |= {"payment_intent": "pi_of_somebody_else", "created": 0}
 
-    found = await house.payments.reconcile(house.clock.now() - timedelta(minutes=10))
+    found = await kit.payments.reconcile(kit.clock.now() - timedelta(minutes=10))
 
     assert (refund.status, _left(found)) == (RefundStatus.PENDING, ["refund_not_at_gateway"])
 
 
-async def test_what_lies_between_two_pieces_of_time_is_counted_once(house: House) -> None:
-    since = house.clock.now() - timedelta(days=3) + timedelta(hours=1)
-    await book_and_pay(house, deliver=True)
-    house.clock.advance(timedelta(days=5))
+async def test_what_lies_between_two_pieces_of_time_is_counted_once(kit: PaymentsTestKit) -> None:
+    since = kit.clock.now() - timedelta(days=3) + timedelta(hours=1)
+    await book_and_pay(kit, deliver=True)
+    kit.clock.advance(timedelta(days=5))
 
-    found = await house.payments.reconcile(since)
+    found = await kit.payments.reconcile(since)
 
     assert found.intents == 1
 
 
-async def test_events_are_asked_for_no_longer_than_the_gateway_keeps_them(house: House) -> None:
-    await house.payments.catch_up(house.clock.now() - timedelta(days=300))
+async def test_events_are_asked_for_no_longer_than_the_gateway_keeps_them(kit: PaymentsTestKit) -> None:
+    await kit.payments.catch_up(kit.clock.now() - timedelta(days=300))
 
-    assert [call.path for call in house.stripe.calls].count("/v1/events") == 10
+    assert [call.path for call in kit.stripe.calls].count("/v1/events") == 10
 
 
-async def test_more_payments_than_fit_at_once_are_gone_through(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_payments_than_fit_at_once_are_gone_through(
+    kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(settling, "AT_ONCE", 2)
     monkeypatch.setattr(reconciling, "AT_ONCE", 2)
     for number in range(5):
-        booking = await house.book(reference=f"R-{number}")
-        await house.payments.process_booking_payment(booking, "pm_card_visa")
-    await house.deliver_webhooks()
+        booking = await kit.book(reference=f"R-{number}")
+        await kit.payments.process_booking_payment(booking, "pm_card_visa")
+    await kit.deliver_webhooks()
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert (found.payments, found.intents, found.left) == (5, 5, ())
 
@@ -754,63 +758,63 @@ async def test_more_payments_than_fit_at_once_are_gone_through(house: House, mon
 # --- beside traffic
 
 
-async def test_what_its_owner_ends_while_we_wait_was_not_healed(house: House) -> None:
-    booking = await die_while_paying(house)
+async def test_what_its_owner_ends_while_we_wait_was_not_healed(kit: PaymentsTestKit) -> None:
+    booking = await die_while_paying(kit)
 
     async def somebody_else_takes_over() -> None:
-        await house.payments.work()
+        await kit.payments.work()
 
-    house.clock.meanwhile(somebody_else_takes_over)
-    found = await house.payments.reconcile()
+    kit.clock.meanwhile(somebody_else_takes_over)
+    found = await kit.payments.reconcile()
 
-    assert (await house.payments.get_booking(booking.id)).status is BookingStatus.CONFIRMED
+    assert (await kit.payments.get_booking(booking.id)).status is BookingStatus.CONFIRMED
     assert (found.healed, found.left) == ((), ())
 
 
-async def test_an_operation_that_began_meanwhile_is_left_to_whoever_began_it(house: House) -> None:
-    gateway = _DiesMeanwhile(house)
+async def test_an_operation_that_began_meanwhile_is_left_to_whoever_began_it(kit: PaymentsTestKit) -> None:
+    gateway = _DiesMeanwhile(kit)
 
-    found = await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+    found = await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
 
     assert gateway.booking is not None
-    payment = await payment_of(house, gateway.booking.id)
+    payment = await payment_of(kit, gateway.booking.id)
     assert (found.left, payment.operation is not None, payment.intent_id) == ((), True, None)
 
 
-class _DiesMeanwhile(Saboteur):
+class _DiesMeanwhile(FailingGateway):
     """Somebody begins to pay, and gets stuck, just before the first events are listed."""
 
-    def __init__(self, house: House) -> None:
-        super().__init__(house)
-        self._house = house
+    def __init__(self, kit: PaymentsTestKit) -> None:
+        super().__init__(kit)
+        self._kit = kit
         self.booking: Booking | None = None
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Unreadable]:
         if self.booking is None:
-            self.booking = await die_while_paying(self._house)
+            self.booking = await die_while_paying(self._kit)
         return await super().list_intents(since, until)
 
 
 async def test_what_is_read_while_a_customer_confirms_is_left_to_the_answer(storage: Storage) -> None:
-    house = House(storage=storage, config=PaymentConfig(max_attempts=2))
-    view = await book_and_pay(house, "pm_card_threeDSecure2Required")
-    house.authenticate(view, "failed")
-    await house.deliver_webhooks()
-    gateway = _ConfirmsMeanwhile(house, view.payment.booking_id)
+    kit = PaymentsTestKit(storage=storage, config=PaymentConfig(max_attempts=2))
+    view = await book_and_pay(kit, "pm_card_threeDSecure2Required")
+    kit.authenticate(view, "failed")
+    await kit.deliver_webhooks()
+    gateway = _ConfirmsMeanwhile(kit, view.payment.booking_id)
 
-    await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+    await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
 
-    attempts = (await payment_of(house, view)).attempts
+    attempts = (await payment_of(kit, view)).attempts
     assert [attempt.outcome for attempt in attempts] == [AttemptOutcome.REFUSED, AttemptOutcome.OPEN]
 
 
-class _ConfirmsMeanwhile(Saboteur):
+class _ConfirmsMeanwhile(FailingGateway):
     """The list shows an intent in processing, which no longer holds when it is read; and a customer confirms, and dies
     before the call is made, while that answer is on its way."""
 
-    def __init__(self, house: House, booking_id: str) -> None:
-        super().__init__(house, confirm_intent=[PowerCut()])
-        self._payments = BookingPayments(attrs.evolve(house.world, gateway=self))
+    def __init__(self, kit: PaymentsTestKit, booking_id: str) -> None:
+        super().__init__(kit, confirm_intent=[PowerCut()])
+        self._payments = BookingPayments(attrs.evolve(kit.world, gateway=self))
         self._booking_id = booking_id
         self._confirmed = False
 
@@ -830,25 +834,25 @@ class _ConfirmsMeanwhile(Saboteur):
         return report
 
 
-async def test_old_news_of_a_dispute_does_not_overwrite_what_came_meanwhile(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    house.stripe.open_dispute(view.payment.intent_id or "")
-    _forget_events(house)
-    gateway = _WonMeanwhile(house)
+async def test_old_news_of_a_dispute_does_not_overwrite_what_came_meanwhile(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    kit.stripe.open_dispute(view.payment.intent_id or "")
+    _forget_events(kit)
+    gateway = _WonMeanwhile(kit)
 
-    found = await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+    found = await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
 
-    dispute = (await payment_of(house, view)).dispute
+    dispute = (await payment_of(kit, view)).dispute
     assert dispute is not None
     assert (dispute.status, dispute.withdrawn.minor, found.left) == (DisputeStatus.WON, 0, ())
 
 
-class _WonMeanwhile(Saboteur):
+class _WonMeanwhile(FailingGateway):
     """A dispute is won, and a webhook tells of it, while the answer that it is open is on its way."""
 
-    def __init__(self, house: House) -> None:
-        super().__init__(house)
-        self._house = house
+    def __init__(self, kit: PaymentsTestKit) -> None:
+        super().__init__(kit)
+        self._kit = kit
         self._won = False
 
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
@@ -856,139 +860,139 @@ class _WonMeanwhile(Saboteur):
         if not self._won:
             self._won = True
             evidence = {"evidence": {"uncategorized_text": "winning_evidence"}, "submit": True}
-            assert self._house.stripe.call("POST", f"/v1/disputes/{reports[0].id}", evidence).ok
-            self._house.clock.advance(timedelta(seconds=5))
-            await self._house.deliver_webhooks()
+            assert self._kit.stripe.call("POST", f"/v1/disputes/{reports[0].id}", evidence).ok
+            self._kit.clock.advance(timedelta(seconds=5))
+            await self._kit.deliver_webhooks()
         return reports
 
 
-async def test_another_deadline_of_a_dispute_is_healed(house: House) -> None:
-    view = await book_and_pay(house, "pm_card_createDispute")
-    await house.deliver_webhooks()
-    before = (await payment_of(house, view)).disputes[0]
-    postpone_evidence(house, before.id)
+async def test_another_deadline_of_a_dispute_is_healed(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, "pm_card_createDispute")
+    await kit.deliver_webhooks()
+    before = (await payment_of(kit, view)).disputes[0]
+    postpone_evidence(kit, before.id)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
-    dispute = (await payment_of(house, view)).disputes[0]
+    dispute = (await payment_of(kit, view)).disputes[0]
     assert before.evidence_due_by is not None
     assert dispute.evidence_due_by == before.evidence_due_by + timedelta(days=7)
     assert ([each.text.rpartition(": ")[2] for each in found.healed], found.left) == (["dispute changed"], ())
 
 
-async def test_a_deadline_that_was_read_before_a_newer_one_came_is_not_booked(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    dispute_id = house.stripe.open_dispute(view.payment.intent_id or "").body["id"]
-    await house.deliver_webhooks()
-    postpone_evidence(house, dispute_id)
-    gateway = _PostponedMeanwhile(house, dispute_id)
+async def test_a_deadline_that_was_read_before_a_newer_one_came_is_not_booked(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    dispute_id = kit.stripe.open_dispute(view.payment.intent_id or "").body["id"]
+    await kit.deliver_webhooks()
+    postpone_evidence(kit, dispute_id)
+    gateway = _PostponedMeanwhile(kit, dispute_id)
 
-    await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+    await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
 
-    dispute = (await payment_of(house, view)).dispute
-    report = await house.world.gateway.retrieve_dispute(dispute_id)
+    dispute = (await payment_of(kit, view)).dispute
+    report = await kit.world.gateway.retrieve_dispute(dispute_id)
     assert dispute is not None
     assert dispute.evidence_due_by == report.evidence_due_by
 
 
-class _PostponedMeanwhile(Saboteur):
+class _PostponedMeanwhile(FailingGateway):
     """The deadline moves once more, and a webhook tells of it, while the answer with the first one is on its way."""
 
-    def __init__(self, house: House, dispute_id: str) -> None:
-        super().__init__(house)
-        self._house = house
+    def __init__(self, kit: PaymentsTestKit, dispute_id: str) -> None:
+        super().__init__(kit)
+        self._kit = kit
         self._dispute_id: str | None = dispute_id
 
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
         reports = await super().list_disputes(intent_id)
         if self._dispute_id:
             dispute_id, self._dispute_id = self._dispute_id, None
-            postpone_evidence(self._house, dispute_id)
-            body = self._house.stripe.call("GET", f"/v1/disputes/{dispute_id}").body
-            await self._house.deliver_event("charge.dispute.updated", dict(body))
+            postpone_evidence(self._kit, dispute_id)
+            body = self._kit.stripe.call("GET", f"/v1/disputes/{dispute_id}").body
+            await self._kit.deliver_event("charge.dispute.updated", dict(body))
         return reports
 
 
-async def test_what_is_left_is_left_once(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    refund = (await house.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
-    house.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
-    house.stripe._account.get("payment_intent", view.payment.intent_id or "").body["amount_received"] = CAPTURED - 1
+async def test_what_is_left_is_left_once(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    refund = (await kit.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
+    kit.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
+    kit.stripe._account.get("payment_intent", view.payment.intent_id or "").body["amount_received"] = CAPTURED - 1
 
-    assert _left(await house.payments.reconcile()) == ["amount_differs", "refund_not_at_gateway"]
+    assert _left(await kit.payments.reconcile()) == ["amount_differs", "refund_not_at_gateway"]
 
 
-async def test_a_second_charge_that_is_only_held_is_left(house: House) -> None:
-    view = await book_and_pay(house, deliver=True)
-    intent_id = _charge(house, capture_method="manual", payment_id=view.payment.id)
+async def test_a_second_charge_that_is_only_held_is_left(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, deliver=True)
+    intent_id = _charge(kit, capture_method="manual", payment_id=view.payment.id)
 
-    found = await house.payments.reconcile()
+    found = await kit.payments.reconcile()
 
     assert [(each.code, each.gateway_id) for each in found.left] == [("second_charge", intent_id)]
 
 
 @pytest.mark.parametrize("verb", ["retrieve_intent", "list_disputes"])
-async def test_a_payment_that_breaks_is_left_and_holds_up_no_other(house: House, verb: str) -> None:
-    broken = await start(house)
-    healed = await start(house, reference="R-2")
+async def test_a_payment_that_breaks_is_left_and_holds_up_no_other(kit: PaymentsTestKit, verb: str) -> None:
+    broken = await start(kit)
+    healed = await start(kit, reference="R-2")
     for view in (broken, healed):
-        pay_in_browser(house, view)
-    _forget_events(house)
-    gateway = Saboteur(house, **{verb: [ValueError("odd")]})
+        pay_in_browser(kit, view)
+    _forget_events(kit)
+    gateway = FailingGateway(kit, **{verb: [ValueError("odd")]})
 
-    found = await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+    found = await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
 
     assert ([each.payment_id for each in found.healed], _left(found)) == ([healed.payment.id], ["broke"])
 
 
-async def test_an_operation_that_breaks_is_left_and_holds_up_no_other(house: House) -> None:
-    bookings = [await house.book(reference=f"R-{number}") for number in range(2)]
+async def test_an_operation_that_breaks_is_left_and_holds_up_no_other(kit: PaymentsTestKit) -> None:
+    bookings = [await kit.book(reference=f"R-{number}") for number in range(2)]
     for booking in bookings:
-        house.stripe.faults.script(CREATE, "timeout_before", times=3)
-        await house.payments.process_booking_payment(booking, "pm_card_visa")
-    gateway = Saboteur(house, create_intent=[ValueError("odd")])
+        kit.stripe.faults.script(CREATE, "timeout_before", times=3)
+        await kit.payments.process_booking_payment(booking, "pm_card_visa")
+    gateway = FailingGateway(kit, create_intent=[ValueError("odd")])
 
-    found = await BookingPayments(attrs.evolve(house.world, gateway=gateway)).reconcile()
+    found = await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
 
     assert (_healed(found), _left(found)) == (["settled"], ["broke"])
 
 
-async def test_a_payment_that_moves_while_it_is_read_is_read_again(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view)
-    _forget_events(house)
-    gateway = _Meddler(house, view.payment.intent_id or "")
-    payments = BookingPayments(attrs.evolve(house.world, gateway=gateway))
+async def test_a_payment_that_moves_while_it_is_read_is_read_again(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view)
+    _forget_events(kit)
+    gateway = _Meddler(kit, view.payment.intent_id or "")
+    payments = BookingPayments(attrs.evolve(kit.world, gateway=gateway))
 
     found = await payments.reconcile()
 
-    journal = await house.payments.journal(view.payment.booking_id)
+    journal = await kit.payments.journal(view.payment.booking_id)
     kinds = [type(each.event).__name__ for each in journal]
     assert (kinds.count("PaymentSucceeded"), found.left) == (1, ())
 
 
-class _Meddler(Saboteur):
+class _Meddler(FailingGateway):
     """The first time an intent is read, its success is booked by a webhook before the answer arrives."""
 
-    def __init__(self, house: House, intent_id: str) -> None:
-        super().__init__(house)
-        self._house, self._intent_id = house, intent_id
+    def __init__(self, kit: PaymentsTestKit, intent_id: str) -> None:
+        super().__init__(kit)
+        self._kit, self._intent_id = kit, intent_id
         self._done = False
 
     async def retrieve_intent(self, intent_id: str) -> Any:
         report = await super().retrieve_intent(intent_id)
         if not self._done:
             self._done = True
-            intent = self._house.stripe.call("GET", f"/v1/payment_intents/{intent_id}").body
-            await self._house.deliver_event("payment_intent.succeeded", intent)
+            intent = self._kit.stripe.call("GET", f"/v1/payment_intents/{intent_id}").body
+            await self._kit.deliver_event("payment_intent.succeeded", intent)
         return report
 
 
-async def test_progress_is_told(house: House) -> None:
-    await book_and_pay(house, deliver=True)
+async def test_progress_is_told(kit: PaymentsTestKit) -> None:
+    await book_and_pay(kit, deliver=True)
     told: list[tuple[str, int, int]] = []
 
-    await house.payments.reconcile(progress=lambda *each: told.append(each))
+    await kit.payments.reconcile(progress=lambda *each: told.append(each))
 
     ends = {doing: (done, total) for doing, done, total in told}
     assert all(done == total for done, total in ends.values())
@@ -998,15 +1002,15 @@ async def test_progress_is_told(house: House) -> None:
 # --- several installations on one account
 
 
-def _installed(name: str | None, beside: House | None = None) -> House:
-    """A house of its own, on the account of the one ``beside`` it."""
-    house = House(config=PaymentConfig(installation_id=name), seed=2 if beside else 1)
+def _installed(name: str | None, beside: PaymentsTestKit | None = None) -> PaymentsTestKit:
+    """A test kit on the same gateway account as ``beside``, or on an account of its own."""
+    kit = PaymentsTestKit(config=PaymentConfig(installation_id=name), seed=2 if beside else 1)
     if beside is not None:
-        house.clock, house.stripe = beside.clock, beside.stripe
+        kit.clock, kit.stripe = beside.clock, beside.stripe
         gateway = FakeGateway(beside.stripe, beside.clock)
-        house.world = attrs.evolve(house.world, gateway=gateway, clock=beside.clock)
-        house.payments = BookingPayments(house.world)
-    return house
+        kit.world = attrs.evolve(kit.world, gateway=gateway, clock=beside.clock)
+        kit.payments = BookingPayments(kit.world)
+    return kit
 
 
 async def test_payments_of_another_installation_are_foreign() -> None:
@@ -1015,12 +1019,12 @@ async def test_payments_of_another_installation_are_foreign() -> None:
     view = await book_and_pay(ours)
     foreign = await book_and_pay(theirs)
     await theirs.payments.refund_payment(foreign.payment.booking_id, amount="40.00")
-    house_of_theirs = await theirs.payments.reconcile()
+    found_by_theirs = await theirs.payments.reconcile()
 
     found = await ours.payments.reconcile()
 
     assert (found.left, found.foreign, found.payments) == ((), 1, 1)
-    assert (house_of_theirs.left, house_of_theirs.foreign) == ((), 1)
+    assert (found_by_theirs.left, found_by_theirs.foreign) == ((), 1)
     assert (await payment_of(ours, view)).status is PaymentStatus.SUCCEEDED
 
 
@@ -1050,12 +1054,12 @@ async def test_an_intent_without_a_mark_is_ours() -> None:
 
 
 async def test_what_we_make_names_the_installation_and_not_the_customer() -> None:
-    house = _installed("inst_a")
-    view = await book_and_pay(house)
-    await house.payments.refund_payment(view.payment.booking_id, amount="40.00")
+    kit = _installed("inst_a")
+    view = await book_and_pay(kit)
+    await kit.payments.refund_payment(view.payment.booking_id, amount="40.00")
 
-    intent = house.stripe.call("GET", f"/v1/payment_intents/{view.payment.intent_id}").body
-    [refund] = house.stripe.call("GET", "/v1/refunds").body["data"]
+    intent = kit.stripe.call("GET", f"/v1/payment_intents/{view.payment.intent_id}").body
+    [refund] = kit.stripe.call("GET", "/v1/refunds").body["data"]
 
     for made in (intent, refund):
         assert made["metadata"]["installation_id"] == "inst_a"

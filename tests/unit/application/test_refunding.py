@@ -18,7 +18,7 @@ from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundReason, RefundTier
 from booking_payments.ports.storage import Storage
-from booking_payments.testing.house import ANN, OPERATOR, House
+from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking, payment_of
 
 TIERS = RefundPolicy(
@@ -29,219 +29,219 @@ TIERS = RefundPolicy(
 )
 
 
-async def test_a_whole_refund_gives_everything_back(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
+async def test_a_whole_refund_gives_everything_back(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
 
-    view = await house.payments.refund_payment(booking_id, ANN)
+    view = await kit.payments.refund_payment(booking_id, ANN)
 
     assert (view.refund.status, view.payment.refunded) == (RefundStatus.SUCCEEDED, view.payment.captured)
 
 
-async def test_a_payment_stays_succeeded_when_it_is_refunded(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
+async def test_a_payment_stays_succeeded_when_it_is_refunded(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
 
-    view = await house.payments.refund_payment(booking_id, ANN)
+    view = await kit.payments.refund_payment(booking_id, ANN)
 
     assert view.payment.status is PaymentStatus.SUCCEEDED
 
 
-async def test_partial_refunds_add_up_to_the_whole_and_no_further(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
-    await house.payments.refund_payment(booking_id, ANN, amount="60.00")
+async def test_partial_refunds_add_up_to_the_whole_and_no_further(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
+    await kit.payments.refund_payment(booking_id, ANN, amount="60.00")
 
     with pytest.raises(RefusedByRule) as refusal:
-        await house.payments.refund_payment(booking_id, ANN, amount="40.01")
+        await kit.payments.refund_payment(booking_id, ANN, amount="40.01")
 
-    await house.payments.refund_payment(booking_id, ANN, amount="40.00")
-    payment = await payment_of(house, booking_id)
+    await kit.payments.refund_payment(booking_id, ANN, amount="40.00")
+    payment = await payment_of(kit, booking_id)
     assert (refusal.value.code, payment.refunded) == ("exceeds_refundable", payment.captured)
 
 
-async def test_nothing_is_left_after_a_whole_refund(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
-    await house.payments.refund_payment(booking_id, ANN)
+async def test_nothing_is_left_after_a_whole_refund(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
+    await kit.payments.refund_payment(booking_id, ANN)
 
     with pytest.raises(RefusedByRule) as refusal:
-        await house.payments.refund_payment(booking_id, ANN)
+        await kit.payments.refund_payment(booking_id, ANN)
 
     assert refusal.value.code == "nothing_left"
 
 
-async def test_a_refund_carries_our_ids_and_keeps_the_note_to_itself(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
-    view = await house.payments.refund_payment(booking_id, ANN, amount="10.00", note="rain")
+async def test_a_refund_carries_our_ids_and_keeps_the_note_to_itself(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
+    view = await kit.payments.refund_payment(booking_id, ANN, amount="10.00", note="rain")
 
-    refund = (await house.world.gateway.list_refunds(view.payment.intent_id or ""))[0]
+    refund = (await kit.world.gateway.list_refunds(view.payment.intent_id or ""))[0]
     assert (refund.metadata["refund_id"], view.refund.note) == (view.refund.id, "rain")
     assert "rain" not in refund.metadata.values()
     assert refund.metadata["booking_id"] == booking_id
 
 
-async def test_a_reason_of_the_gateway_is_passed_on(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
+async def test_a_reason_of_the_gateway_is_passed_on(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
 
-    view = await house.payments.refund_payment(booking_id, OPERATOR, reason=RefundReason.DUPLICATE)
+    view = await kit.payments.refund_payment(booking_id, OPERATOR, reason=RefundReason.DUPLICATE)
 
-    refund = (await house.world.gateway.list_refunds(view.payment.intent_id or ""))[0]
+    refund = (await kit.world.gateway.list_refunds(view.payment.intent_id or ""))[0]
     assert refund.reason == "duplicate"
 
 
-async def test_an_unpaid_booking_is_not_refunded(house: House) -> None:
-    booking = await house.book()
-    await house.payments.start_payment(booking.id, ANN)
+async def test_an_unpaid_booking_is_not_refunded(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await kit.payments.start_payment(booking.id, ANN)
 
     with pytest.raises(NotPossibleNow) as refusal:
-        await house.payments.refund_payment(booking.id, ANN)
+        await kit.payments.refund_payment(booking.id, ANN)
 
     assert refusal.value.code == "not_paid"
 
 
-async def test_a_booking_without_a_payment_has_nothing_to_refund(house: House) -> None:
-    booking = await house.book()
+async def test_a_booking_without_a_payment_has_nothing_to_refund(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
 
     with pytest.raises(NotFound):
-        await house.payments.refund_payment(booking.id, ANN)
+        await kit.payments.refund_payment(booking.id, ANN)
 
 
-async def test_after_the_event_has_started_nothing_is_refunded(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
-    house.clock.advance(timedelta(days=30))
+async def test_after_the_event_has_started_nothing_is_refunded(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
+    kit.clock.advance(timedelta(days=30))
 
     with pytest.raises(RefusedByRule) as refusal:
-        await house.payments.refund_payment(booking_id, ANN)
+        await kit.payments.refund_payment(booking_id, ANN)
 
     assert refusal.value.code == "event_started"
 
 
-async def test_a_disputed_payment_is_not_refunded(house: House) -> None:
-    booking_id = (await paid_booking(house, "pm_card_createDispute", deliver=True)).id
+async def test_a_disputed_payment_is_not_refunded(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, "pm_card_createDispute", deliver=True)).id
 
     with pytest.raises(NotPossibleNow) as refusal:
-        await house.payments.refund_payment(booking_id, ANN)
+        await kit.payments.refund_payment(booking_id, ANN)
 
     assert refusal.value.code == "disputed"
 
 
 @pytest.mark.parametrize("amount", ["0.00", "-5.00", "1.005", "ten", "NaN", "1e1", ""])
-async def test_what_is_no_amount_is_not_refunded(house: House, amount: str) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
+async def test_what_is_no_amount_is_not_refunded(kit: PaymentsTestKit, amount: str) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
 
     with pytest.raises(InvalidAmount):
-        await house.payments.refund_payment(booking_id, ANN, amount=amount)
+        await kit.payments.refund_payment(booking_id, ANN, amount=amount)
 
 
-async def test_a_pending_refund_reserves_its_amount(house: House) -> None:
-    booking_id = (await paid_booking(house, "pm_card_pendingRefund", deliver=True)).id
-    view = await house.payments.refund_payment(booking_id, ANN, amount="60.00")
+async def test_a_pending_refund_reserves_its_amount(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, "pm_card_pendingRefund", deliver=True)).id
+    view = await kit.payments.refund_payment(booking_id, ANN, amount="60.00")
     assert view.refund.status is RefundStatus.PENDING
 
     with pytest.raises(RefusedByRule):
-        await house.payments.refund_payment(booking_id, ANN, amount="60.00")
+        await kit.payments.refund_payment(booking_id, ANN, amount="60.00")
 
-    payment = await payment_of(house, booking_id)
+    payment = await payment_of(kit, booking_id)
     assert (payment.refund_pending.minor, payment.refunded.minor) == (6000, 0)
 
 
-async def test_a_pending_refund_succeeds_later(house: House) -> None:
-    booking_id = (await paid_booking(house, "pm_card_pendingRefund", deliver=True)).id
-    await house.payments.refund_payment(booking_id, ANN)
-    house.clock.advance(timedelta(seconds=3))
+async def test_a_pending_refund_succeeds_later(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, "pm_card_pendingRefund", deliver=True)).id
+    await kit.payments.refund_payment(booking_id, ANN)
+    kit.clock.advance(timedelta(seconds=3))
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    payment = await payment_of(house, booking_id)
+    payment = await payment_of(kit, booking_id)
     assert (payment.refund_pending.minor, payment.refunded.minor) == (0, 10000)
 
 
-async def test_a_refund_that_the_bank_sends_back_may_be_made_again(house: House) -> None:
-    booking_id = (await paid_booking(house, "pm_card_refundFail", deliver=True)).id
-    await house.payments.refund_payment(booking_id, ANN)
-    house.clock.advance(timedelta(seconds=3))
-    await house.deliver_webhooks()
+async def test_a_refund_that_the_bank_sends_back_may_be_made_again(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, "pm_card_refundFail", deliver=True)).id
+    await kit.payments.refund_payment(booking_id, ANN)
+    kit.clock.advance(timedelta(seconds=3))
+    await kit.deliver_webhooks()
 
-    payment = await payment_of(house, booking_id)
-    quote = await house.payments.quote_refund(booking_id, ANN)
+    payment = await payment_of(kit, booking_id)
+    quote = await kit.payments.quote_refund(booking_id, ANN)
     assert (payment.refunds[0].status, payment.refunded.minor) == (RefundStatus.FAILED, 0)
     assert (quote.allowed, quote.amount) == (True, payment.captured)
 
 
-async def test_a_refund_made_in_the_dashboard_arrives_in_our_books(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
-    payment = await payment_of(house, booking_id)
-    house.stripe.refund_in_dashboard(payment.intent_id or "", 3000)
+async def test_a_refund_made_in_the_dashboard_arrives_in_our_books(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
+    payment = await payment_of(kit, booking_id)
+    kit.stripe.refund_in_dashboard(payment.intent_id or "", 3000)
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    assert (await payment_of(house, booking_id)).refunded.minor == 3000
+    assert (await payment_of(kit, booking_id)).refunded.minor == 3000
 
 
-async def test_an_unknown_refund_stays_reserved_until_it_is_found_out(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
-    house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
+async def test_an_unknown_refund_stays_reserved_until_it_is_found_out(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
+    kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
 
     with pytest.raises(OutcomeUnknown):
-        await house.payments.refund_payment(booking_id, ANN, amount="60.00")
+        await kit.payments.refund_payment(booking_id, ANN, amount="60.00")
 
-    assert (await payment_of(house, booking_id)).refund_pending.minor == 6000
+    assert (await payment_of(kit, booking_id)).refund_pending.minor == 6000
 
 
-async def test_an_unknown_refund_is_never_made_twice(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
-    house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
+async def test_an_unknown_refund_is_never_made_twice(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
+    kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
-        await house.payments.refund_payment(booking_id, ANN, amount="60.00")
+        await kit.payments.refund_payment(booking_id, ANN, amount="60.00")
 
-    await house.settle()
+    await kit.settle()
 
-    payment = await payment_of(house, booking_id)
-    made = await house.world.gateway.list_refunds(payment.intent_id or "")
+    payment = await payment_of(kit, booking_id)
+    made = await kit.world.gateway.list_refunds(payment.intent_id or "")
     assert (len(made), payment.refunded.minor, payment.refund_pending.minor) == (1, 6000, 0)
 
 
-async def test_a_refund_that_never_arrived_is_sent_again_with_its_key(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
-    house.stripe.faults.script("POST /v1/refunds", "timeout_before", times=3)
+async def test_a_refund_that_never_arrived_is_sent_again_with_its_key(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
+    kit.stripe.faults.script("POST /v1/refunds", "timeout_before", times=3)
     with pytest.raises(OutcomeUnknown):
-        await house.payments.refund_payment(booking_id, ANN, amount="60.00")
+        await kit.payments.refund_payment(booking_id, ANN, amount="60.00")
 
-    await house.settle()
+    await kit.settle()
 
-    keys = {call.key for call in house.stripe.calls if call.path == "/v1/refunds" and call.method == "POST"}
-    assert (len(keys), (await payment_of(house, booking_id)).refunded.minor) == (1, 6000)
+    keys = {call.key for call in kit.stripe.calls if call.path == "/v1/refunds" and call.method == "POST"}
+    assert (len(keys), (await payment_of(kit, booking_id)).refunded.minor) == (1, 6000)
 
 
-async def test_a_refund_that_could_not_be_sent_is_given_up(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
-    house.stripe.faults.script("POST /v1/refunds", "429_limit", times=3)
+async def test_a_refund_that_could_not_be_sent_is_given_up(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
+    kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=3)
 
     with pytest.raises(TryAgainLater):
-        await house.payments.refund_payment(booking_id, ANN, amount="60.00")
+        await kit.payments.refund_payment(booking_id, ANN, amount="60.00")
 
-    await house.settle()
-    payment = await payment_of(house, booking_id)
+    await kit.settle()
+    payment = await payment_of(kit, booking_id)
     assert (payment.refunded.minor, payment.refund_pending.minor, payment.owed.amount.minor) == (0, 0, 0)
 
 
-async def test_a_second_refund_first_settles_the_one_that_is_unknown(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
-    house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
+async def test_a_second_refund_first_settles_the_one_that_is_unknown(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
+    kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
-        await house.payments.refund_payment(booking_id, ANN, amount="60.00")
+        await kit.payments.refund_payment(booking_id, ANN, amount="60.00")
 
-    view = await house.payments.refund_payment(booking_id, ANN, amount="40.00")
+    view = await kit.payments.refund_payment(booking_id, ANN, amount="40.00")
 
     assert view.payment.refunded == view.payment.captured
 
 
-async def test_a_refund_that_the_gateway_refuses_gives_its_amount_free(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
-    payment = await payment_of(house, booking_id)
-    house.stripe.refund_in_dashboard(payment.intent_id or "", 8000)
+async def test_a_refund_that_the_gateway_refuses_gives_its_amount_free(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
+    payment = await payment_of(kit, booking_id)
+    kit.stripe.refund_in_dashboard(payment.intent_id or "", 8000)
 
     with pytest.raises(RefusedByRule) as refusal:
-        await house.payments.refund_payment(booking_id, ANN, amount="50.00")
+        await kit.payments.refund_payment(booking_id, ANN, amount="50.00")
 
-    payment = await payment_of(house, booking_id)
+    payment = await payment_of(kit, booking_id)
     assert (refusal.value.code, payment.refunded.minor, payment.refund_pending.minor) == (
         "exceeds_refundable",
         8000,
@@ -249,55 +249,57 @@ async def test_a_refund_that_the_gateway_refuses_gives_its_amount_free(house: Ho
     )
 
 
-async def test_a_quote_says_what_the_refund_then_does(house: House) -> None:
-    booking_id = (await paid_booking(house, refund_policy=TIERS, deliver=True)).id
-    house.clock.advance(timedelta(days=29, hours=-6))
+async def test_a_quote_says_what_the_refund_then_does(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, refund_policy=TIERS, deliver=True)).id
+    kit.clock.advance(timedelta(days=29, hours=-6))
 
-    quote = await house.payments.quote_refund(booking_id, ANN)
-    view = await house.payments.refund_payment(booking_id, ANN)
+    quote = await kit.payments.quote_refund(booking_id, ANN)
+    view = await kit.payments.refund_payment(booking_id, ANN)
 
     assert (quote.amount.minor, view.refund.amount) == (5000, quote.amount)
 
 
-async def test_a_quote_names_its_deadline(house: House) -> None:
-    booking_id = (await paid_booking(house, refund_policy=TIERS, deliver=True)).id
-    booking = await house.payments.get_booking(booking_id)
+async def test_a_quote_names_its_deadline(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, refund_policy=TIERS, deliver=True)).id
+    booking = await kit.payments.get_booking(booking_id)
 
-    quote = await house.payments.quote_refund(booking_id, ANN)
+    quote = await kit.payments.quote_refund(booking_id, ANN)
 
     assert quote.refundable_until == booking.event_starts_at - timedelta(hours=48)
 
 
-async def test_a_quote_moves_nothing(house: House) -> None:
-    booking_id = (await paid_booking(house, deliver=True)).id
-    before = await payment_of(house, booking_id)
+async def test_a_quote_moves_nothing(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, deliver=True)).id
+    before = await payment_of(kit, booking_id)
 
-    await house.payments.quote_refund(booking_id, ANN, amount="10.00")
+    await kit.payments.quote_refund(booking_id, ANN, amount="10.00")
 
-    assert await payment_of(house, booking_id) == before
+    assert await payment_of(kit, booking_id) == before
 
 
-async def test_too_close_to_the_event_the_tiers_give_nothing(house: House) -> None:
-    booking_id = (await paid_booking(house, refund_policy=TIERS, deliver=True)).id
-    house.clock.advance(timedelta(days=29, hours=1))
+async def test_too_close_to_the_event_the_tiers_give_nothing(kit: PaymentsTestKit) -> None:
+    booking_id = (await paid_booking(kit, refund_policy=TIERS, deliver=True)).id
+    kit.clock.advance(timedelta(days=29, hours=1))
 
-    assert (await house.payments.quote_refund(booking_id, ANN)).reason is QuoteReason.TOO_LATE
+    assert (await kit.payments.quote_refund(booking_id, ANN)).reason is QuoteReason.TOO_LATE
 
 
 async def test_the_customers_fee_comes_back_where_it_is_returned(storage: Storage) -> None:
     fees = FeePolicy(payer=FeePayer.CUSTOMER, on_refund=FeeOnRefund.RETURNED)
-    house = House(storage=storage, config=PaymentConfig(fees=fees, refunds=RefundPolicy(fee=FeeOnRefund.RETURNED)))
-    booking_id = (await paid_booking(house, deliver=True)).id
+    kit = PaymentsTestKit(
+        storage=storage, config=PaymentConfig(fees=fees, refunds=RefundPolicy(fee=FeeOnRefund.RETURNED))
+    )
+    booking_id = (await paid_booking(kit, deliver=True)).id
 
-    quote = await house.payments.quote_refund(booking_id, ANN)
+    quote = await kit.payments.quote_refund(booking_id, ANN)
 
     assert (quote.amount.major(), quote.fee_refunded.major()) == ("103.00", "3.00")
 
 
 async def test_the_customers_fee_stays_where_it_is_kept(storage: Storage) -> None:
-    house = House(storage=storage, config=PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER)))
-    booking_id = (await paid_booking(house, deliver=True)).id
+    kit = PaymentsTestKit(storage=storage, config=PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER)))
+    booking_id = (await paid_booking(kit, deliver=True)).id
 
-    quote = await house.payments.quote_refund(booking_id, ANN)
+    quote = await kit.payments.quote_refund(booking_id, ANN)
 
     assert (quote.amount.major(), quote.fee_refunded.major()) == ("100.00", "0.00")

@@ -14,41 +14,43 @@ from booking_payments.domain.lifecycle import RefundStatus
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
 from booking_payments.ports.gateway import Refused
-from booking_payments.testing.house import ANN, OPERATOR, House
+from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking, pay, payment_of
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 EMPTY = Refused("the balance does not cover it", code="balance_insufficient")
 HALF_BEFORE_TWO_DAYS = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal(50)),), fee=FeeOnRefund.RETURNED)
 A_MONTH = timedelta(days=31)
 
 
-async def _paid_half_refundable(house: House, method: str = "pm_card_visa") -> Booking:
+async def _paid_half_refundable(kit: PaymentsTestKit, method: str = "pm_card_visa") -> Booking:
     """A booking that is paid, of which half comes back until two days before its event."""
-    return await paid_booking(house, method, refund_policy=HALF_BEFORE_TWO_DAYS)
+    return await paid_booking(kit, method, refund_policy=HALF_BEFORE_TWO_DAYS)
 
 
-def _empty_balance(house: House, times: int = 1) -> None:
+def _empty_balance(kit: PaymentsTestKit, times: int = 1) -> None:
     """The gateway refuses the next refunds."""
-    use_gateway(house, Saboteur(house, create_refund=[EMPTY] * times))
+    use_gateway(kit, FailingGateway(kit, create_refund=[EMPTY] * times))
 
 
-async def _cancel(house: House, booking: Booking, refund: RefundOnCancel = RefundOnCancel.POLICY) -> BookingStatus:
-    return (await house.payments.cancel_booking(booking.id, refund=refund)).status
+async def _cancel(
+    kit: PaymentsTestKit, booking: Booking, refund: RefundOnCancel = RefundOnCancel.POLICY
+) -> BookingStatus:
+    return (await kit.payments.cancel_booking(booking.id, refund=refund)).status
 
 
-async def _canceled_in_vain(house: House, refund: RefundOnCancel = RefundOnCancel.POLICY) -> Booking:
+async def _canceled_in_vain(kit: PaymentsTestKit, refund: RefundOnCancel = RefundOnCancel.POLICY) -> Booking:
     """A canceled booking whose refund was refused, and whose event has begun since."""
-    booking = await _paid_half_refundable(house)
-    _empty_balance(house)
+    booking = await _paid_half_refundable(kit)
+    _empty_balance(kit)
     with pytest.raises(RefundRefused):
-        await _cancel(house, booking, refund)
-    house.clock.advance(A_MONTH)
+        await _cancel(kit, booking, refund)
+    kit.clock.advance(A_MONTH)
     return booking
 
 
-async def _left(house: House) -> list[str]:
-    return [each.code for each in (await house.payments.reconcile()).left]
+async def _left(kit: PaymentsTestKit) -> list[str]:
+    return [each.code for each in (await kit.payments.reconcile()).left]
 
 
 def _amounts(payment: Payment) -> list[tuple[int, int, RefundStatus]]:
@@ -58,186 +60,194 @@ def _amounts(payment: Payment) -> list[tuple[int, int, RefundStatus]]:
 # --- what the caller is told -----------------------------------------------------------------------------------
 
 
-async def test_a_canceled_booking_whose_refund_is_refused_is_canceled_and_the_caller_is_told(house: House) -> None:
-    booking = await _paid_half_refundable(house)
-    _empty_balance(house)
+async def test_a_canceled_booking_whose_refund_is_refused_is_canceled_and_the_caller_is_told(
+    kit: PaymentsTestKit,
+) -> None:
+    booking = await _paid_half_refundable(kit)
+    _empty_balance(kit)
 
     with pytest.raises(RefundRefused) as told:
-        await _cancel(house, booking)
+        await _cancel(kit, booking)
 
     assert (told.value.code, isinstance(told.value, GatewayRefusedUs)) == ("refund_refused", True)
-    assert (await house.payments.get_booking(booking.id)).status is BookingStatus.CANCELED
+    assert (await kit.payments.get_booking(booking.id)).status is BookingStatus.CANCELED
 
 
-async def test_nobody_is_told_of_a_refusal_when_the_money_was_given_back_in_the_dashboard(house: House) -> None:
-    booking = await _paid_half_refundable(house)
-    house.stripe.refund_in_dashboard((await payment_of(house, booking)).intent_id or "", 10000)
+async def test_nobody_is_told_of_a_refusal_when_the_money_was_given_back_in_the_dashboard(kit: PaymentsTestKit) -> None:
+    booking = await _paid_half_refundable(kit)
+    kit.stripe.refund_in_dashboard((await payment_of(kit, booking)).intent_id or "", 10000)
 
-    assert await _cancel(house, booking, RefundOnCancel.FULL) is BookingStatus.CANCELED
-    assert (await payment_of(house, booking)).refunded.minor == 10000
+    assert await _cancel(kit, booking, RefundOnCancel.FULL) is BookingStatus.CANCELED
+    assert (await payment_of(kit, booking)).refunded.minor == 10000
 
 
-async def test_canceling_a_disputed_booking_succeeds_without_an_error(house: House) -> None:
-    booking = await _paid_half_refundable(house)
-    house.stripe.open_dispute((await payment_of(house, booking)).intent_id or "")
+async def test_canceling_a_disputed_booking_succeeds_without_an_error(kit: PaymentsTestKit) -> None:
+    booking = await _paid_half_refundable(kit)
+    kit.stripe.open_dispute((await payment_of(kit, booking)).intent_id or "")
 
-    assert await _cancel(house, booking, RefundOnCancel.FULL) is BookingStatus.CANCELED
+    assert await _cancel(kit, booking, RefundOnCancel.FULL) is BookingStatus.CANCELED
 
 
 # --- canceling again -------------------------------------------------------------------------------------------
 
 
-async def test_canceling_again_asks_for_the_refund_again_as_it_was_at_first(house: House) -> None:
-    booking = await _canceled_in_vain(house)
+async def test_canceling_again_asks_for_the_refund_again_as_it_was_at_first(kit: PaymentsTestKit) -> None:
+    booking = await _canceled_in_vain(kit)
 
-    assert await _cancel(house, booking) is BookingStatus.CANCELED
+    assert await _cancel(kit, booking) is BookingStatus.CANCELED
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert _amounts(payment) == [(5000, 150, RefundStatus.FAILED), (5000, 150, RefundStatus.SUCCEEDED)]
 
 
-async def test_canceling_again_in_full_gives_everything_back(house: House) -> None:
-    booking = await _canceled_in_vain(house)
+async def test_canceling_again_in_full_gives_everything_back(kit: PaymentsTestKit) -> None:
+    booking = await _canceled_in_vain(kit)
 
-    await _cancel(house, booking, RefundOnCancel.FULL)
+    await _cancel(kit, booking, RefundOnCancel.FULL)
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert (payment.refunded, payment.fee_returned) == (payment.captured, payment.breakdown.fee)
 
 
-async def test_canceling_again_by_policy_gives_back_all_that_a_cancel_in_full_had_promised(house: House) -> None:
-    booking = await _canceled_in_vain(house, RefundOnCancel.FULL)
+async def test_canceling_again_by_policy_gives_back_all_that_a_cancel_in_full_had_promised(
+    kit: PaymentsTestKit,
+) -> None:
+    booking = await _canceled_in_vain(kit, RefundOnCancel.FULL)
 
-    await _cancel(house, booking)
+    await _cancel(kit, booking)
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert (payment.refunded, payment.fee_returned) == (payment.captured, payment.breakdown.fee)
 
 
-async def test_canceling_again_by_policy_gives_back_no_more_than_is_owed(house: House) -> None:
-    booking = await _paid_half_refundable(house)
-    view = await house.payments.refund_payment(booking.id, OPERATOR, amount="10.00")
-    await _cancel(house, booking, RefundOnCancel.NONE)
-    await _comes_back(house, view.refund)
+async def test_canceling_again_by_policy_gives_back_no_more_than_is_owed(kit: PaymentsTestKit) -> None:
+    booking = await _paid_half_refundable(kit)
+    view = await kit.payments.refund_payment(booking.id, OPERATOR, amount="10.00")
+    await _cancel(kit, booking, RefundOnCancel.NONE)
+    await _comes_back(kit, view.refund)
 
-    await _cancel(house, booking)
+    await _cancel(kit, booking)
 
-    assert (await payment_of(house, booking)).refunded.minor == 1000
+    assert (await payment_of(kit, booking)).refunded.minor == 1000
 
 
-async def _comes_back(house: House, refund: Refund | DeferredRefund) -> None:
-    house.stripe.move_refund(refund.gateway_refund_id or "", "failed")
-    await house.settle()
+async def _comes_back(kit: PaymentsTestKit, refund: Refund | DeferredRefund) -> None:
+    kit.stripe.move_refund(refund.gateway_refund_id or "", "failed")
+    await kit.settle()
 
 
 @pytest.mark.parametrize(("back", "missing"), [([0], 4000), ([1], 6000), ([0, 1], 10000)])
-async def test_whatever_comes_back_late_can_be_given_again(house: House, back: list[int], missing: int) -> None:
-    booking = await _paid_half_refundable(house)
-    await house.payments.refund_payment(booking.id, OPERATOR, amount="40.00")
-    await _cancel(house, booking, RefundOnCancel.FULL)
-    refunds = (await payment_of(house, booking)).refunds
-    house.clock.advance(A_MONTH)
+async def test_whatever_comes_back_late_can_be_given_again(kit: PaymentsTestKit, back: list[int], missing: int) -> None:
+    booking = await _paid_half_refundable(kit)
+    await kit.payments.refund_payment(booking.id, OPERATOR, amount="40.00")
+    await _cancel(kit, booking, RefundOnCancel.FULL)
+    refunds = (await payment_of(kit, booking)).refunds
+    kit.clock.advance(A_MONTH)
     for number in back:
-        await _comes_back(house, refunds[number])
-    assert (await payment_of(house, booking)).refunded.minor == 10000 - missing
+        await _comes_back(kit, refunds[number])
+    assert (await payment_of(kit, booking)).refunded.minor == 10000 - missing
 
-    await _cancel(house, booking)
+    await _cancel(kit, booking)
 
-    assert (await payment_of(house, booking)).refunded.minor == 10000
+    assert (await payment_of(kit, booking)).refunded.minor == 10000
 
 
 async def test_the_first_cancel_gives_nothing_for_a_refund_that_came_to_nothing_while_the_booking_was_kept(
-    house: House,
+    kit: PaymentsTestKit,
 ) -> None:
     """Whoever was told of it then may have paid the customer by other means."""
-    booking = await _paid_half_refundable(house)
-    _empty_balance(house)
+    booking = await _paid_half_refundable(kit)
+    _empty_balance(kit)
     with pytest.raises(GatewayRefusedUs):
-        await house.payments.refund_payment(booking.id, OPERATOR, amount="50.00")
-    house.clock.advance(A_MONTH)
+        await kit.payments.refund_payment(booking.id, OPERATOR, amount="50.00")
+    kit.clock.advance(A_MONTH)
 
-    await _cancel(house, booking)
-    await _cancel(house, booking)
+    await _cancel(kit, booking)
+    await _cancel(kit, booking)
 
-    assert (await payment_of(house, booking)).refunded.minor == 0
-
-
-async def test_canceling_again_without_refund_gives_nothing_back(house: House) -> None:
-    booking = await _canceled_in_vain(house)
-
-    await _cancel(house, booking, RefundOnCancel.NONE)
-
-    assert len((await payment_of(house, booking)).refunds) == 1
+    assert (await payment_of(kit, booking)).refunded.minor == 0
 
 
-async def test_however_often_a_booking_is_canceled_its_money_goes_back_once(house: House) -> None:
-    booking = await _canceled_in_vain(house)
+async def test_canceling_again_without_refund_gives_nothing_back(kit: PaymentsTestKit) -> None:
+    booking = await _canceled_in_vain(kit)
+
+    await _cancel(kit, booking, RefundOnCancel.NONE)
+
+    assert len((await payment_of(kit, booking)).refunds) == 1
+
+
+async def test_however_often_a_booking_is_canceled_its_money_goes_back_once(kit: PaymentsTestKit) -> None:
+    booking = await _canceled_in_vain(kit)
 
     for refund in (RefundOnCancel.POLICY, RefundOnCancel.POLICY, RefundOnCancel.FULL):
-        await _cancel(house, booking, refund)
+        await _cancel(kit, booking, refund)
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert (payment.refunded.minor, len(payment.refunds)) == (10000, 3)
 
 
-async def test_a_refund_that_is_on_its_way_is_not_asked_for_again(house: House) -> None:
-    booking = await _canceled_in_vain(house)
-    house.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
-    await _cancel(house, booking)
+async def test_a_refund_that_is_on_its_way_is_not_asked_for_again(kit: PaymentsTestKit) -> None:
+    booking = await _canceled_in_vain(kit)
+    kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
+    await _cancel(kit, booking)
 
-    await _cancel(house, booking)
-    await house.settle()
+    await _cancel(kit, booking)
+    await kit.settle()
 
-    assert (await payment_of(house, booking)).refunded.minor == 5000
-    assert len(house.stripe._account.table("refund")) == 1
+    assert (await payment_of(kit, booking)).refunded.minor == 5000
+    assert len(kit.stripe._account.table("refund")) == 1
 
 
-async def test_a_refund_that_is_refused_again_is_told_of_again_and_goes_through_in_the_end(house: House) -> None:
-    booking = await _paid_half_refundable(house)
-    _empty_balance(house, times=2)
+async def test_a_refund_that_is_refused_again_is_told_of_again_and_goes_through_in_the_end(
+    kit: PaymentsTestKit,
+) -> None:
+    booking = await _paid_half_refundable(kit)
+    _empty_balance(kit, times=2)
     for _ in range(2):
         with pytest.raises(RefundRefused):
-            await _cancel(house, booking)
+            await _cancel(kit, booking)
 
-    await _cancel(house, booking)
+    await _cancel(kit, booking)
 
-    assert [each[0] for each in _amounts(await payment_of(house, booking))] == [5000, 5000, 5000]
-    assert (await payment_of(house, booking)).refunded.minor == 5000
+    assert [each[0] for each in _amounts(await payment_of(kit, booking))] == [5000, 5000, 5000]
+    assert (await payment_of(kit, booking)).refunded.minor == 5000
 
 
-async def test_what_was_given_back_since_counts(house: House) -> None:
-    booking = await _canceled_in_vain(house)
-    await house.payments.refund_payment(booking.id, OPERATOR, amount="20.00")
+async def test_what_was_given_back_since_counts(kit: PaymentsTestKit) -> None:
+    booking = await _canceled_in_vain(kit)
+    await kit.payments.refund_payment(booking.id, OPERATOR, amount="20.00")
 
-    await _cancel(house, booking)
+    await _cancel(kit, booking)
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert _amounts(payment)[1:] == [(2000, 60, RefundStatus.SUCCEEDED), (3000, 90, RefundStatus.SUCCEEDED)]
 
 
-async def test_a_refund_that_the_bank_sends_back_can_be_asked_for_again(house: House) -> None:
-    booking = await _paid_half_refundable(house, "pm_card_refundFail")
-    await _cancel(house, booking)
-    house.clock.advance(A_MONTH)
-    await house.settle()
-    before = (await payment_of(house, booking)).refunds[0].status
+async def test_a_refund_that_the_bank_sends_back_can_be_asked_for_again(kit: PaymentsTestKit) -> None:
+    booking = await _paid_half_refundable(kit, "pm_card_refundFail")
+    await _cancel(kit, booking)
+    kit.clock.advance(A_MONTH)
+    await kit.settle()
+    before = (await payment_of(kit, booking)).refunds[0].status
 
-    await _cancel(house, booking)
+    await _cancel(kit, booking)
 
-    assert (before, len((await payment_of(house, booking)).refunds)) == (RefundStatus.FAILED, 2)
+    assert (before, len((await payment_of(kit, booking)).refunds)) == (RefundStatus.FAILED, 2)
 
 
-async def test_a_refund_made_before_the_cancel_and_sent_back_after_it_can_be_asked_for_again(house: House) -> None:
-    booking = await _paid_half_refundable(house)
-    refunded = await house.payments.refund_payment(booking.id, ANN)
-    await _cancel(house, booking)
-    house.clock.advance(A_MONTH)
-    house.stripe.move_refund(refunded.refund.gateway_refund_id or "", "failed")
-    await house.settle()
+async def test_a_refund_made_before_the_cancel_and_sent_back_after_it_can_be_asked_for_again(
+    kit: PaymentsTestKit,
+) -> None:
+    booking = await _paid_half_refundable(kit)
+    refunded = await kit.payments.refund_payment(booking.id, ANN)
+    await _cancel(kit, booking)
+    kit.clock.advance(A_MONTH)
+    kit.stripe.move_refund(refunded.refund.gateway_refund_id or "", "failed")
+    await kit.settle()
 
-    await _cancel(house, booking)
+    await _cancel(kit, booking)
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert (payment.refunded.minor, len(payment.refunds)) == (5000, 2)
 
 
@@ -245,84 +255,86 @@ async def test_a_refund_made_before_the_cancel_and_sent_back_after_it_can_be_ask
 
 
 @pytest.mark.parametrize("caller", [OPERATOR, ANN], ids=["operator", "customer"])
-async def test_what_a_canceled_booking_owes_can_be_refunded_after_its_event_began(house: House, caller: Caller) -> None:
-    booking = await _canceled_in_vain(house)
-    quote = await house.payments.quote_refund(booking.id, caller)
+async def test_what_a_canceled_booking_owes_can_be_refunded_after_its_event_began(
+    kit: PaymentsTestKit, caller: Caller
+) -> None:
+    booking = await _canceled_in_vain(kit)
+    quote = await kit.payments.quote_refund(booking.id, caller)
 
-    view = await house.payments.refund_payment(booking.id, caller)
+    view = await kit.payments.refund_payment(booking.id, caller)
 
     assert (quote.reason, quote.amount, quote.fee_refunded.minor) == (QuoteReason.REFUND_OWED, view.refund.amount, 150)
-    assert (await payment_of(house, booking)).refunded.minor == 5000
+    assert (await payment_of(kit, booking)).refunded.minor == 5000
 
 
-async def test_no_more_than_what_is_owed_can_be_refunded_after_the_event_began(house: House) -> None:
-    booking = await _canceled_in_vain(house)
+async def test_no_more_than_what_is_owed_can_be_refunded_after_the_event_began(kit: PaymentsTestKit) -> None:
+    booking = await _canceled_in_vain(kit)
 
     with pytest.raises(RefusedByRule) as refusal:
-        await house.payments.refund_payment(booking.id, OPERATOR, amount="50.01")
+        await kit.payments.refund_payment(booking.id, OPERATOR, amount="50.01")
 
     assert refusal.value.code == "exceeds_refundable"
 
 
-async def test_a_refund_of_a_booking_that_was_kept_is_not_owed(house: House) -> None:
-    booking = await _paid_half_refundable(house)
-    _empty_balance(house)
+async def test_a_refund_of_a_booking_that_was_kept_is_not_owed(kit: PaymentsTestKit) -> None:
+    booking = await _paid_half_refundable(kit)
+    _empty_balance(kit)
     with pytest.raises(PaymentError):
-        await house.payments.refund_payment(booking.id, ANN)
-    house.clock.advance(A_MONTH)
+        await kit.payments.refund_payment(booking.id, ANN)
+    kit.clock.advance(A_MONTH)
 
-    assert (await house.payments.quote_refund(booking.id)).reason is QuoteReason.EVENT_STARTED
-    assert await _left(house) == []
+    assert (await kit.payments.quote_refund(booking.id)).reason is QuoteReason.EVENT_STARTED
+    assert await _left(kit) == []
 
 
-async def _late_money_came_back(house: House) -> Booking:
+async def _late_money_came_back(kit: PaymentsTestKit) -> Booking:
     """Money that came after its booking was canceled, went back, and was sent back by the bank."""
-    booking = await house.book()
-    await pay(house, booking, "pm_usBankAccount_success")
-    await house.payments.cancel_booking(booking.id)
-    await house.settle()
-    house.stripe.move_refund((await payment_of(house, booking)).refunds[0].gateway_refund_id or "", "failed")
-    await house.settle()
+    booking = await kit.book()
+    await pay(kit, booking, "pm_usBankAccount_success")
+    await kit.payments.cancel_booking(booking.id)
+    await kit.settle()
+    kit.stripe.move_refund((await payment_of(kit, booking)).refunds[0].gateway_refund_id or "", "failed")
+    await kit.settle()
     return booking
 
 
-async def test_late_money_that_came_back_can_be_refunded_after_the_event_began(house: House) -> None:
-    booking = await _late_money_came_back(house)
-    house.clock.advance(A_MONTH)
+async def test_late_money_that_came_back_can_be_refunded_after_the_event_began(kit: PaymentsTestKit) -> None:
+    booking = await _late_money_came_back(kit)
+    kit.clock.advance(A_MONTH)
 
-    await house.payments.refund_payment(booking.id, OPERATOR)
-    await house.settle()
+    await kit.payments.refund_payment(booking.id, OPERATOR)
+    await kit.settle()
 
-    payment = await payment_of(house, booking)
+    payment = await payment_of(kit, booking)
     assert (payment.refunded, payment.fee_returned) == (payment.captured, payment.breakdown.fee)
 
 
 # --- reconciling -----------------------------------------------------------------------------------------------
 
 
-async def test_what_a_canceled_booking_owes_is_left_for_a_person(house: House) -> None:
-    booking = await _paid_half_refundable(house)
-    _empty_balance(house)
+async def test_what_a_canceled_booking_owes_is_left_for_a_person(kit: PaymentsTestKit) -> None:
+    booking = await _paid_half_refundable(kit)
+    _empty_balance(kit)
     with pytest.raises(RefundRefused):
-        await _cancel(house, booking)
+        await _cancel(kit, booking)
 
-    left = (await house.payments.reconcile()).left
+    left = (await kit.payments.reconcile()).left
 
     assert [(each.code, each.booking_id) for each in left] == [("refund_owed", booking.id)]
     assert "50.00" in left[0].text
 
 
-async def test_what_was_given_back_in_the_end_is_left_no_more(house: House) -> None:
-    booking = await _paid_half_refundable(house)
-    _empty_balance(house)
+async def test_what_was_given_back_in_the_end_is_left_no_more(kit: PaymentsTestKit) -> None:
+    booking = await _paid_half_refundable(kit)
+    _empty_balance(kit)
     with pytest.raises(RefundRefused):
-        await _cancel(house, booking)
-    await _cancel(house, booking)
+        await _cancel(kit, booking)
+    await _cancel(kit, booking)
 
-    assert await _left(house) == []
+    assert await _left(kit) == []
 
 
-async def test_late_money_that_came_back_is_left_once(house: House) -> None:
-    await _late_money_came_back(house)
+async def test_late_money_that_came_back_is_left_once(kit: PaymentsTestKit) -> None:
+    await _late_money_came_back(kit)
 
-    assert await _left(house) == ["refund_owed"]
+    assert await _left(kit) == ["refund_owed"]

@@ -8,9 +8,9 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.payment import DeferredRefund
 from booking_payments.entrypoints.http.problems import status_of
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import pay
-from tests.unit.application.saboteur import Saboteur
+from tests.unit.application.failing_gateway import FailingGateway
 
 INVALID, CARD = "invalid_request_error", "card_error"
 
@@ -62,20 +62,20 @@ PAYING = [
 ]
 
 
-def _answering(house: House, verb: str, status: int, type_: str, code: str) -> BookingPayments:
+def _answering(kit: PaymentsTestKit, verb: str, status: int, type_: str, code: str) -> BookingPayments:
     """The use cases, over a gateway to which Stripe answers so, however often it is asked."""
     headers = {RATE_LIMIT_REASON: "global-rate"} if code == "rate_limit" else {}
     body = {"error": {"type": type_, "code": code, "message": "No."}}
-    answers = [error_from(status, body, headers) for _ in range(house.world.retry.max_tries)]
-    return BookingPayments(attrs.evolve(house.world, gateway=Saboteur(house, **{verb: answers})))
+    answers = [error_from(status, body, headers) for _ in range(kit.world.retry.max_tries)]
+    return BookingPayments(attrs.evolve(kit.world, gateway=FailingGateway(kit, **{verb: answers})))
 
 
 @pytest.mark.parametrize(
     ("code", "status", "type_", "told", "own"), PAYING, ids=[f"{row[0]} is {row[3]}" for row in PAYING]
 )
-async def test_who_pays_is_told(house: House, code: str, status: int, type_: str, told: int, own: str) -> None:
-    booking = await house.book()
-    payments = _answering(house, "create_intent", status, type_, code)
+async def test_who_pays_is_told(kit: PaymentsTestKit, code: str, status: int, type_: str, told: int, own: str) -> None:
+    booking = await kit.book()
+    payments = _answering(kit, "create_intent", status, type_, code)
 
     with pytest.raises(PaymentError) as error:
         await payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
@@ -84,10 +84,10 @@ async def test_who_pays_is_told(house: House, code: str, status: int, type_: str
 
 
 @pytest.mark.parametrize(("code", "told", "own"), REFUNDING, ids=[f"{row[0]} is {row[1]}" for row in REFUNDING])
-async def test_who_refunds_is_told(house: House, code: str, told: int, own: str) -> None:
-    booking = await house.book()
-    await pay(house, booking)
-    payments = _answering(house, "create_refund", 400, INVALID, code)
+async def test_who_refunds_is_told(kit: PaymentsTestKit, code: str, told: int, own: str) -> None:
+    booking = await kit.book()
+    await pay(kit, booking)
+    payments = _answering(kit, "create_refund", 400, INVALID, code)
 
     with pytest.raises(PaymentError) as error:
         await payments.refund_payment(booking.id)
@@ -96,10 +96,10 @@ async def test_who_refunds_is_told(house: House, code: str, told: int, own: str)
 
 
 @pytest.mark.parametrize("code", ["charge_disputed", "refund_disputed_payment"])
-async def test_a_refund_that_a_dispute_stands_against_is_deferred(house: House, code: str) -> None:
-    booking = await house.book()
-    await house.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    payments = _answering(house, "create_refund", 400, INVALID, code)
+async def test_a_refund_that_a_dispute_stands_against_is_deferred(kit: PaymentsTestKit, code: str) -> None:
+    booking = await kit.book()
+    await kit.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    payments = _answering(kit, "create_refund", 400, INVALID, code)
 
     view = await payments.refund_payment(booking.id, amount="40.00")
 

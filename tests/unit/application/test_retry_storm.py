@@ -17,7 +17,7 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.errors import TryAgainLater
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
-from booking_payments.testing.house import ANN, NOW, House
+from booking_payments.testing.kit import ANN, NOW, PaymentsTestKit
 
 PAYMENTS = 1_000
 MAX_PER_S, MAX_CONCURRENT = 20, 10
@@ -81,9 +81,9 @@ class Failing:
 
 def stricken(
     error: Callable[[], GatewayError], max_per_s: int = MAX_PER_S, max_concurrent: int = MAX_CONCURRENT
-) -> tuple[House, JumpingClock, Failing]:
-    """A house at a gateway that fails, at the default pace."""
-    house, clock = House(config=PaymentConfig(max_unpaid_bookings=0)), JumpingClock()
+) -> tuple[PaymentsTestKit, JumpingClock, Failing]:
+    """A test kit whose gateway fails, with the default rate limits."""
+    kit, clock = PaymentsTestKit(config=PaymentConfig(max_unpaid_bookings=0)), JumpingClock()
     line = Failing(clock, error)
 
     async def sleep(seconds: float) -> None:
@@ -96,20 +96,20 @@ def stricken(
         now=lambda: clock.now().timestamp(),
         sleep=sleep,
     )
-    house.world = attrs.evolve(house.world, gateway=StripeGateway(paced, livemode=False), clock=clock)
-    house.payments = BookingPayments(house.world)
-    return house, clock, line
+    kit.world = attrs.evolve(kit.world, gateway=StripeGateway(paced, livemode=False), clock=clock)
+    kit.payments = BookingPayments(kit.world)
+    return kit, clock, line
 
 
-async def storm(house: House, clock: JumpingClock, size: int) -> int:
+async def storm(kit: PaymentsTestKit, clock: JumpingClock, size: int) -> int:
     """All customers try to pay at the same time; how many are told to come again later."""
-    bookings = [await house.book(reference=f"R-{number}") for number in range(size)]
+    bookings = [await kit.book(reference=f"R-{number}") for number in range(size)]
     told = 0
 
     async def pay(booking_id: str) -> None:
         nonlocal told
         with pytest.raises(TryAgainLater):
-            await house.payments.start_payment(
+            await kit.payments.start_payment(
                 booking_id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True
             )
         told += 1
@@ -128,24 +128,24 @@ FAILURES = {"silence": lambda: Silent("no answer", code="timeout"), "no way": la
 
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_a_thousand_failing_payments_make_at_most_three_calls_each(failure: str) -> None:
-    house, clock, line = stricken(FAILURES[failure], max_per_s=0, max_concurrent=0)
+    kit, clock, line = stricken(FAILURES[failure], max_per_s=0, max_concurrent=0)
 
-    assert await storm(house, clock, PAYMENTS) == PAYMENTS
+    assert await storm(kit, clock, PAYMENTS) == PAYMENTS
     assert line.by_key.total() == 3 * PAYMENTS
     assert max(line.by_key.values()) == 3
 
 
 async def test_a_storm_goes_out_at_the_bounded_rate() -> None:
-    house, clock, line = stricken(FAILURES["silence"], max_concurrent=0)
-    await storm(house, clock, 200)
+    kit, clock, line = stricken(FAILURES["silence"], max_concurrent=0)
+    await storm(kit, clock, 200)
 
     # What was saved up may go out at once, and then so many a second.
     assert most_in_a_second(line.at) <= 2 * MAX_PER_S
 
 
 async def test_a_storm_goes_out_so_many_at_once() -> None:
-    house, clock, line = stricken(FAILURES["silence"], max_per_s=0)
-    await storm(house, clock, 200)
+    kit, clock, line = stricken(FAILURES["silence"], max_per_s=0)
+    await storm(kit, clock, 200)
 
     assert line.most_at_once == MAX_CONCURRENT
 

@@ -14,44 +14,44 @@ from booking_payments.ports.gateway import Silent
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.payments import Watch
 from booking_payments.ports.publisher import Message
-from booking_payments.testing.house import ANN, CHANNEL, NOW, House
+from booking_payments.testing.kit import ANN, CHANNEL, NOW, PaymentsTestKit
 from tests.payments import lose_answer, pay_in_browser, payment_of, start
-from tests.unit.application.saboteur import Overtaken, Saboteur, SilentLine, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, Overtaken, UnansweredTransport, use_gateway
 
 BROKEN = RuntimeError("a bug of ours")
 
 
-async def test_a_payment_that_breaks_holds_up_no_other(house: House) -> None:
-    first = await lose_answer(house, "timeout_after", reference="R-1")
-    second = await lose_answer(house, "timeout_after", reference="R-2")
-    overdue = await house.book(reference="R-3", expires_in=timedelta(minutes=1))
-    use_gateway(house, Saboteur(house, retrieve_intent=[BROKEN]))
-    house.clock.advance(timedelta(minutes=2))
+async def test_a_payment_that_breaks_holds_up_no_other(kit: PaymentsTestKit) -> None:
+    first = await lose_answer(kit, "timeout_after", reference="R-1")
+    second = await lose_answer(kit, "timeout_after", reference="R-2")
+    overdue = await kit.book(reference="R-3", expires_in=timedelta(minutes=1))
+    use_gateway(kit, FailingGateway(kit, retrieve_intent=[BROKEN]))
+    kit.clock.advance(timedelta(minutes=2))
 
     with pytest.raises(ExceptionGroup) as broken:
-        await house.payments.work()
+        await kit.payments.work()
 
     assert broken.value.subgroup(RuntimeError) is not None
-    states = {(await payment_of(house, each)).status for each in (first, second)}
+    states = {(await payment_of(kit, each)).status for each in (first, second)}
     assert PaymentStatus.SUCCEEDED in states
-    assert (await house.payments.get_booking(overdue.id)).status is BookingStatus.EXPIRED
+    assert (await kit.payments.get_booking(overdue.id)).status is BookingStatus.EXPIRED
 
 
-async def test_a_payment_that_broke_is_looked_at_again_later(house: House) -> None:
-    booking = await house.book()
-    view = await house.payments.start_payment(booking.id, ANN)
-    pay_in_browser(house, view)
-    use_gateway(house, Saboteur(house, retrieve_intent=[BROKEN]))
-    house.clock.advance(timedelta(minutes=11))
+async def test_a_payment_that_broke_is_looked_at_again_later(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    view = await kit.payments.start_payment(booking.id, ANN)
+    pay_in_browser(kit, view)
+    use_gateway(kit, FailingGateway(kit, retrieve_intent=[BROKEN]))
+    kit.clock.advance(timedelta(minutes=11))
     with pytest.raises(ExceptionGroup):
-        await house.payments.work()
+        await kit.payments.work()
 
-    at_once = await house.payments.work()
-    house.clock.advance(timedelta(hours=1))
-    later = await house.payments.work()
+    at_once = await kit.payments.work()
+    kit.clock.advance(timedelta(hours=1))
+    later = await kit.payments.work()
 
     assert (at_once, later > 0) == (0, True)
-    assert (await payment_of(house, booking)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(kit, booking)).status is PaymentStatus.SUCCEEDED
 
 
 # --- while the gateway does not answer
@@ -60,66 +60,66 @@ async def test_a_payment_that_broke_is_looked_at_again_later(house: House) -> No
 class Told:
     """Takes messages, and notes which came at what time."""
 
-    def __init__(self, house: House) -> None:
-        self.clock = house.clock
+    def __init__(self, kit: PaymentsTestKit) -> None:
+        self.clock = kit.clock
         self.at: dict[str, datetime] = {}
-        house.world = attrs.evolve(house.world, channels={CHANNEL: self})
+        kit.world = attrs.evolve(kit.world, channels={CHANNEL: self})
 
     async def publish(self, message: Message) -> None:
         self.at[message.type] = self.clock.now()
 
 
-async def test_messages_that_wait_do_not_wait_for_a_gateway_that_does_not_answer(house: House) -> None:
+async def test_messages_that_wait_do_not_wait_for_a_gateway_that_does_not_answer(kit: PaymentsTestKit) -> None:
     for number in range(5):
-        await lose_answer(house, "timeout_after", reference=f"R-{number}")
-    paid = await house.book(reference="paid")
-    await house.payments.process_booking_payment(paid, "pm_card_visa")
-    told, line = Told(house), SilentLine(house)
+        await lose_answer(kit, "timeout_after", reference=f"R-{number}")
+    paid = await kit.book(reference="paid")
+    await kit.payments.process_booking_payment(paid, "pm_card_visa")
+    told, line = Told(kit), UnansweredTransport(kit)
     line.dead = True
-    house.clock.advance(timedelta(seconds=10))
-    begun = house.clock.now()
+    kit.clock.advance(timedelta(seconds=10))
+    begun = kit.clock.now()
 
-    await house.payments.work()
+    await kit.payments.work()
 
     assert told.at["booking.confirmed"] == begun
 
 
-async def test_a_round_ends_when_the_gateway_is_silent_again_and_again(house: House) -> None:
+async def test_a_round_ends_when_the_gateway_is_silent_again_and_again(kit: PaymentsTestKit) -> None:
     for number in range(10):
-        await lose_answer(house, "timeout_after", reference=f"R-{number}")
-    line = SilentLine(house)
+        await lose_answer(kit, "timeout_after", reference=f"R-{number}")
+    line = UnansweredTransport(kit)
     line.dead = True
-    house.clock.advance(timedelta(minutes=1))
+    kit.clock.advance(timedelta(minutes=1))
 
-    taken = [await house.payments.settle_due() for _ in range(4)]
+    taken = [await kit.payments.settle_due() for _ in range(4)]
 
     assert taken == [3, 3, 3, 3]
     assert len(line.asked) == 4 * 3 * 3
 
 
-async def test_what_a_round_left_is_settled_when_the_gateway_answers_again(house: House) -> None:
+async def test_what_a_round_left_is_settled_when_the_gateway_answers_again(kit: PaymentsTestKit) -> None:
     for number in range(10):
-        await lose_answer(house, "timeout_after", reference=f"R-{number}")
-    line = SilentLine(house)
+        await lose_answer(kit, "timeout_after", reference=f"R-{number}")
+    line = UnansweredTransport(kit)
     line.dead = True
-    house.clock.advance(timedelta(seconds=10))
-    await house.payments.settle_due()
+    kit.clock.advance(timedelta(seconds=10))
+    await kit.payments.settle_due()
     line.dead = False
 
-    at_once = await house.payments.settle_due()
-    house.clock.advance(timedelta(seconds=30))
+    at_once = await kit.payments.settle_due()
+    kit.clock.advance(timedelta(seconds=30))
 
-    assert at_once + await house.payments.settle_due() == 10
-    assert {each.status for each in (await house.payments.list_payments()).items} == {PaymentStatus.SUCCEEDED}
+    assert at_once + await kit.payments.settle_due() == 10
+    assert {each.status for each in (await kit.payments.list_payments()).items} == {PaymentStatus.SUCCEEDED}
 
 
-async def test_payments_that_merely_wait_end_a_round_too(house: House) -> None:
+async def test_payments_that_merely_wait_end_a_round_too(kit: PaymentsTestKit) -> None:
     for number in range(5):
-        await start(house, reference=f"R-{number}")
-    SilentLine(house).dead = True
-    house.clock.advance(timedelta(hours=1))
+        await start(kit, reference=f"R-{number}")
+    UnansweredTransport(kit).dead = True
+    kit.clock.advance(timedelta(hours=1))
 
-    assert await house.payments.settle_due() == 3
+    assert await kit.payments.settle_due() == 3
 
 
 async def test_one_answer_in_between_keeps_a_round_going() -> None:
@@ -131,113 +131,115 @@ async def test_one_answer_in_between_keeps_a_round_going() -> None:
     assert await while_answered(range(len(answers)), ask) == 8
 
 
-async def test_expiry_ends_a_round_when_the_gateway_is_silent_and_closes_first_what_needs_none(house: House) -> None:
-    paying = [await house.book(reference=f"R-{number}", expires_in=timedelta(minutes=1)) for number in range(5)]
+async def test_expiry_ends_a_round_when_the_gateway_is_silent_and_closes_first_what_needs_none(
+    kit: PaymentsTestKit,
+) -> None:
+    paying = [await kit.book(reference=f"R-{number}", expires_in=timedelta(minutes=1)) for number in range(5)]
     for booking in paying:
-        await house.payments.start_payment(booking.id, ANN)
-    free = await house.book(reference="free", expires_in=timedelta(minutes=2))
-    SilentLine(house).dead = True
-    house.clock.advance(timedelta(minutes=3))
+        await kit.payments.start_payment(booking.id, ANN)
+    free = await kit.book(reference="free", expires_in=timedelta(minutes=2))
+    UnansweredTransport(kit).dead = True
+    kit.clock.advance(timedelta(minutes=3))
 
-    looked_at = await house.payments.expire_bookings()
+    looked_at = await kit.payments.expire_bookings()
 
     assert looked_at == 4
-    assert (await house.payments.get_booking(free.id)).status is BookingStatus.EXPIRED
-    assert {(await house.payments.get_booking(each.id)).status for each in paying} == {BookingStatus.PENDING}
+    assert (await kit.payments.get_booking(free.id)).status is BookingStatus.EXPIRED
+    assert {(await kit.payments.get_booking(each.id)).status for each in paying} == {BookingStatus.PENDING}
 
 
-async def test_what_expiry_left_is_closed_when_the_gateway_answers_again(house: House) -> None:
-    paying = [await house.book(reference=f"R-{number}", expires_in=timedelta(minutes=1)) for number in range(5)]
+async def test_what_expiry_left_is_closed_when_the_gateway_answers_again(kit: PaymentsTestKit) -> None:
+    paying = [await kit.book(reference=f"R-{number}", expires_in=timedelta(minutes=1)) for number in range(5)]
     for booking in paying:
-        await house.payments.start_payment(booking.id, ANN)
-    line = SilentLine(house)
+        await kit.payments.start_payment(booking.id, ANN)
+    line = UnansweredTransport(kit)
     line.dead = True
-    house.clock.advance(timedelta(minutes=3))
-    await house.payments.expire_bookings()
+    kit.clock.advance(timedelta(minutes=3))
+    await kit.payments.expire_bookings()
     line.dead = False
 
-    await house.settle()
+    await kit.settle()
 
-    assert {(await house.payments.get_booking(each.id)).status for each in paying} == {BookingStatus.EXPIRED}
+    assert {(await kit.payments.get_booking(each.id)).status for each in paying} == {BookingStatus.EXPIRED}
 
 
 # --- who was faster
 
 
-async def _watched(house: House, payment_id: str) -> Watch:
-    return await house.storage.read(lambda uow: uow.payments.watch(payment_id))
+async def _watched(kit: PaymentsTestKit, payment_id: str) -> Watch:
+    return await kit.storage.read(lambda uow: uow.payments.watch(payment_id))
 
 
-async def _overtaken(house: House, payment_id: str, meanwhile: Callable[[], Awaitable[object]]) -> None:
+async def _overtaken(kit: PaymentsTestKit, payment_id: str, meanwhile: Callable[[], Awaitable[object]]) -> None:
     """Look at a payment, which breaks, and ``meanwhile`` another process is at it."""
-    here = attrs.evolve(house.world, gateway=Overtaken(house, meanwhile))
-    house.clock.advance(timedelta(minutes=11))
+    here = attrs.evolve(kit.world, gateway=Overtaken(kit, meanwhile))
+    kit.clock.advance(timedelta(minutes=11))
     with pytest.raises(RuntimeError):
         await resolve_if_due(here, payment_id)
 
 
-async def test_putting_a_payment_off_leaves_the_lease_of_somebody_else_alone(house: House) -> None:
-    booking = await house.book()
-    payment_id = (await house.payments.start_payment(booking.id, ANN)).payment.id
+async def test_putting_a_payment_off_leaves_the_lease_of_somebody_else_alone(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    payment_id = (await kit.payments.start_payment(booking.id, ANN)).payment.id
     seen: list[Watch] = []
 
     async def power_cut() -> None:
         raise KeyboardInterrupt
 
     async def customer() -> None:
-        house.stripe.faults.script("POST /v1/payment_intents/*/confirm", "slow", times=1)
-        house.clock.meanwhile(power_cut)
+        kit.stripe.faults.script("POST /v1/payment_intents/*/confirm", "slow", times=1)
+        kit.clock.meanwhile(power_cut)
         with pytest.raises(KeyboardInterrupt):
-            await house.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
-        seen.append(await _watched(house, payment_id))
+            await kit.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
+        seen.append(await _watched(kit, payment_id))
 
-    await _overtaken(house, payment_id, customer)
+    await _overtaken(kit, payment_id, customer)
 
     assert seen[0].holder is not None
-    assert [await _watched(house, payment_id)] == seen
+    assert [await _watched(kit, payment_id)] == seen
 
 
-async def test_a_payment_that_somebody_else_has_finished_is_not_put_off(house: House) -> None:
-    booking = await house.book()
-    payment_id = (await house.payments.start_payment(booking.id, ANN)).payment.id
+async def test_a_payment_that_somebody_else_has_finished_is_not_put_off(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    payment_id = (await kit.payments.start_payment(booking.id, ANN)).payment.id
 
     async def customer() -> None:
-        await house.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
+        await kit.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
 
-    await _overtaken(house, payment_id, customer)
+    await _overtaken(kit, payment_id, customer)
 
-    assert await _watched(house, payment_id) == Watch()
+    assert await _watched(kit, payment_id) == Watch()
 
 
-async def test_who_comes_back_after_the_own_lease_leaves_the_lease_of_somebody_else_alone(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after", reference="R-1")
-    payment_id = (await payment_of(house, booking_id)).id
+async def test_who_comes_back_after_the_own_lease_leaves_the_lease_of_somebody_else_alone(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after", reference="R-1")
+    payment_id = (await payment_of(kit, booking_id)).id
     seen: list[Watch] = []
 
     async def another_process() -> None:
-        house.clock.advance(timedelta(minutes=2))
-        await claim_operation(house.world, payment_id, ANN)
-        seen.append(await _watched(house, payment_id))
+        kit.clock.advance(timedelta(minutes=2))
+        await claim_operation(kit.world, payment_id, ANN)
+        seen.append(await _watched(kit, payment_id))
 
-    silent = Overtaken(house, another_process, Silent("no answer", code="timeout"))
-    house.clock.advance(timedelta(minutes=1))
+    silent = Overtaken(kit, another_process, Silent("no answer", code="timeout"))
+    kit.clock.advance(timedelta(minutes=1))
 
-    await resolve_if_due(attrs.evolve(house.world, gateway=silent), payment_id)
+    await resolve_if_due(attrs.evolve(kit.world, gateway=silent), payment_id)
 
     assert seen[0].holder is not None
-    assert [await _watched(house, payment_id)] == seen
+    assert [await _watched(kit, payment_id)] == seen
 
 
-async def test_an_operation_that_breaks_is_tried_less_and_less_often(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after", reference="R-1")
-    payment_id = (await payment_of(house, booking_id)).id
-    use_gateway(house, Saboteur(house, retrieve_intent=[BROKEN] * 3))
+async def test_an_operation_that_breaks_is_tried_less_and_less_often(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after", reference="R-1")
+    payment_id = (await payment_of(kit, booking_id)).id
+    use_gateway(kit, FailingGateway(kit, retrieve_intent=[BROKEN] * 3))
     pauses = []
     for _ in range(3):
-        house.clock.advance(timedelta(hours=1))
+        kit.clock.advance(timedelta(hours=1))
         with pytest.raises(ExceptionGroup):
-            await house.payments.settle_due()
-        pauses.append(((await _watched(house, payment_id)).next_look_at or NOW) - house.clock.now())
+            await kit.payments.settle_due()
+        pauses.append(((await _watched(kit, payment_id)).next_look_at or NOW) - kit.clock.now())
 
     assert pauses == [timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2)]
 
@@ -245,11 +247,11 @@ async def test_an_operation_that_breaks_is_tried_less_and_less_often(house: Hous
 # --- what is kept for a while
 
 
-async def test_old_answers_are_forgotten(house: House) -> None:
+async def test_old_answers_are_forgotten(kit: PaymentsTestKit) -> None:
     answer = StoredAnswer(
         caller="ann", route="POST /x", key="k" * 16, fingerprint="f", created_at=NOW, locked_until=NOW
     )
-    await house.storage.transact(lambda uow: uow.answers.put(answer))
+    await kit.storage.transact(lambda uow: uow.answers.put(answer))
 
-    assert await house.payments.forget_answers(NOW) == 0
-    assert await house.payments.forget_answers(NOW + timedelta(seconds=1)) == 1
+    assert await kit.payments.forget_answers(NOW) == 0
+    assert await kit.payments.forget_answers(NOW + timedelta(seconds=1)) == 1

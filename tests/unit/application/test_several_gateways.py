@@ -22,8 +22,8 @@ from booking_payments.ports.storage import Storage
 from booking_payments.ports.webhooks import GatewayEvent, WebhooksNotTaken
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
-from booking_payments.testing.house import ANN, House
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from booking_payments.testing.kit import ANN, PaymentsTestKit
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 VISA = "pm_card_visa"
 SECRET = "whsec_other"
@@ -33,17 +33,17 @@ class Two:
     """An installation with the gateway ``fake``, which is the default, and ``other``, each with objects of its own."""
 
     def __init__(self, storage: Storage) -> None:
-        self.house = House(storage=storage)
-        self.stripe = FakeStripe(self.house.clock.now, Random(99))
-        other = StripeGateway(ModelTransport(self.stripe, self.house.clock), livemode=False, name="other")
+        self.kit = PaymentsTestKit(storage=storage)
+        self.stripe = FakeStripe(self.kit.clock.now, Random(99))
+        other = StripeGateway(ModelTransport(self.stripe, self.kit.clock), livemode=False, name="other")
         connected = ConnectedGateway(gateway=other, webhooks=StripeWebhooks([SECRET]), webhook_names=("other",))
-        self.house = House(storage=storage, others={"other": connected})
-        self.stripe = FakeStripe(self.house.clock.now, Random(99))
-        other._transport = ModelTransport(self.stripe, self.house.clock)
+        self.kit = PaymentsTestKit(storage=storage, others={"other": connected})
+        self.stripe = FakeStripe(self.kit.clock.now, Random(99))
+        other._transport = ModelTransport(self.stripe, self.kit.clock)
 
     @property
     def payments(self) -> BookingPayments:
-        return self.house.payments
+        return self.kit.payments
 
     def intents(self, stripe: FakeStripe) -> list[str]:
         """The statuses of all intents of one side."""
@@ -57,27 +57,27 @@ def two(storage: Storage) -> Two:
 
 
 async def test_a_payment_is_made_at_the_default_gateway(two: Two) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
 
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, confirm_immediately=True)
 
     assert (view.payment.gateway, view.payment.status) == ("fake", PaymentStatus.SUCCEEDED)
-    assert (two.intents(two.house.stripe), two.intents(two.stripe)) == (["succeeded"], [])
+    assert (two.intents(two.kit.stripe), two.intents(two.stripe)) == (["succeeded"], [])
 
 
 async def test_a_payment_is_made_and_refunded_at_the_gateway_that_was_named(two: Two) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
     await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, confirm_immediately=True, gateway="other")
 
     refund = await two.payments.refund_payment(booking.id, ANN)
 
     assert refund.payment.gateway == "other"
-    assert (two.intents(two.house.stripe), two.intents(two.stripe)) == ([], ["succeeded"])
+    assert (two.intents(two.kit.stripe), two.intents(two.stripe)) == ([], ["succeeded"])
     assert refund.payment.refunded == refund.payment.amount
 
 
 async def test_an_unknown_gateway_is_refused_with_the_names_of_those_there_are(two: Two) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
 
     with pytest.raises(RefusedByRule, match="choose one of: fake, other") as refused:
         await two.payments.start_payment(booking.id, ANN, gateway="paypal")
@@ -86,48 +86,48 @@ async def test_an_unknown_gateway_is_refused_with_the_names_of_those_there_are(t
 
 
 async def test_an_open_payment_goes_on_at_its_own_gateway(two: Two) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
     await two.payments.start_payment(booking.id, ANN, gateway="other")
 
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, confirm_immediately=True)
 
     assert (view.payment.gateway, view.payment.status) == ("other", PaymentStatus.SUCCEEDED)
-    assert two.intents(two.house.stripe) == []
+    assert two.intents(two.kit.stripe) == []
 
 
 @pytest.mark.parametrize(("first", "second"), [("fake", "other"), ("other", "fake")])
 async def test_leaving_a_gateway_cancels_its_payment_first(two: Two, first: str, second: str) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
     left = await two.payments.start_payment(booking.id, ANN, gateway=first)
 
     view = await two.payments.start_payment(
         booking.id, ANN, payment_method_id=VISA, confirm_immediately=True, gateway=second
     )
 
-    sides = {"fake": two.intents(two.house.stripe), "other": two.intents(two.stripe)}
+    sides = {"fake": two.intents(two.kit.stripe), "other": two.intents(two.stripe)}
     assert (sides[first], sides[second]) == (["canceled"], ["succeeded"])
     assert (view.payment.gateway, view.payment.status) == (second, PaymentStatus.SUCCEEDED)
-    before = await two.house.storage.read(lambda uow: uow.payments.get(left.payment.id))
+    before = await two.kit.storage.read(lambda uow: uow.payments.get(left.payment.id))
     assert before is not None
     assert before.status is PaymentStatus.CANCELED
 
 
 async def test_leaving_a_gateway_that_waits_for_the_customer_cancels_there_too(two: Two) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
     await two.payments.start_payment(
         booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
     )
 
     await two.payments.start_payment(booking.id, ANN, gateway="other")
 
-    assert (two.intents(two.house.stripe), two.intents(two.stripe)) == (["canceled"], ["requires_payment_method"])
+    assert (two.intents(two.kit.stripe), two.intents(two.stripe)) == (["canceled"], ["requires_payment_method"])
 
 
 async def test_no_second_payment_is_made_while_nobody_knows_whether_the_first_was_canceled(two: Two) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
     await two.payments.start_payment(booking.id, ANN)
     silent = [Silent("no answer", code="timeout")] * 3
-    use_gateway(two.house, Saboteur(two.house, cancel_intent=silent))
+    use_gateway(two.kit, FailingGateway(two.kit, cancel_intent=silent))
 
     with pytest.raises(OutcomeUnknown):
         await two.payments.start_payment(
@@ -140,9 +140,9 @@ async def test_no_second_payment_is_made_while_nobody_knows_whether_the_first_wa
 
 
 async def test_a_payment_that_was_paid_meanwhile_is_not_left(two: Two) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA)
-    two.house.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
+    two.kit.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
 
     with pytest.raises(NotPossibleNow):
         await two.payments.start_payment(
@@ -155,9 +155,9 @@ async def test_a_payment_that_was_paid_meanwhile_is_not_left(two: Two) -> None:
 
 
 async def test_a_payment_without_an_intent_is_left_without_a_call(two: Two) -> None:
-    booking = await two.house.book()
-    gateway = Saboteur(two.house, create_intent=[Refused("not now", code="no")])
-    use_gateway(two.house, gateway)
+    booking = await two.kit.book()
+    gateway = FailingGateway(two.kit, create_intent=[Refused("not now", code="no")])
+    use_gateway(two.kit, gateway)
     with pytest.raises(PaymentError):
         await two.payments.start_payment(booking.id, ANN)
 
@@ -166,17 +166,17 @@ async def test_a_payment_without_an_intent_is_left_without_a_call(two: Two) -> N
     )
 
     assert (view.payment.gateway, view.payment.status) == ("other", PaymentStatus.SUCCEEDED)
-    assert two.intents(two.house.stripe) == []
+    assert two.intents(two.kit.stripe) == []
 
 
 async def deliver(two: Two, name: str, secret: str, event: Mapping[str, object]) -> str:
     body = json.dumps(event).encode()
-    headers: dict[str, str] = {"Stripe-Signature": sign(body, secret, two.house.clock.now())}
+    headers: dict[str, str] = {"Stripe-Signature": sign(body, secret, two.kit.clock.now())}
     return (await two.payments.receive_webhook(body, headers, gateway=name)).outcome
 
 
 async def test_webhooks_are_read_by_the_gateway_that_they_were_sent_to(two: Two) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, gateway="other")
     answer = two.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
     event = {"id": "evt_9", "object": "event", "type": "payment_intent.succeeded", "data": {"object": answer.body}}
@@ -185,12 +185,12 @@ async def test_webhooks_are_read_by_the_gateway_that_they_were_sent_to(two: Two)
 
     paid = await two.payments.payment_status(booking.id, ANN)
     assert paid.payment.status is PaymentStatus.SUCCEEDED
-    rows = await two.house.storage.read(lambda uow: uow.inbox.latest(InboxFilter(), 5))
+    rows = await two.kit.storage.read(lambda uow: uow.inbox.latest(InboxFilter(), 5))
     assert [(row.event_id, row.gateway) for row in rows] == [("evt_9", "other")]
 
 
 async def test_what_one_gateway_says_of_another_ones_payment_is_not_believed(two: Two) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA)
     intent = {"id": view.payment.intent_id, "object": "payment_intent", "status": "canceled"}
     metadata = {"payment_id": view.payment.id, "booking_id": booking.id}
@@ -208,7 +208,7 @@ async def test_an_event_id_of_another_gateway_changes_nothing(two: Two) -> None:
 
     assert await deliver(two, "fake", "whsec_tests", event) == "ignored"
 
-    rows = await two.house.storage.read(lambda uow: uow.inbox.latest(InboxFilter(), 5))
+    rows = await two.kit.storage.read(lambda uow: uow.inbox.latest(InboxFilter(), 5))
     assert [(row.event_id, row.gateway) for row in rows] == [("evt_7", "other")]
 
 
@@ -218,7 +218,7 @@ async def test_webhooks_of_a_gateway_that_is_not_there_are_not_taken(two: Two) -
 
 
 async def test_what_the_other_gateway_says_in_vain_is_caught_up_on(two: Two) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, gateway="other")
     two.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
 
@@ -229,9 +229,9 @@ async def test_what_the_other_gateway_says_in_vain_is_caught_up_on(two: Two) -> 
 
 async def test_books_and_gateways_agree_side_by_side(two: Two) -> None:
     for number, gateway in enumerate(two.payments.gateway_names):
-        booking = await two.house.book(reference=f"R-{number}")
+        booking = await two.kit.book(reference=f"R-{number}")
         view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, gateway=gateway)
-        stripe = two.house.stripe if gateway == "fake" else two.stripe
+        stripe = two.kit.stripe if gateway == "fake" else two.stripe
         stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
 
     found = await two.payments.reconcile()
@@ -244,7 +244,7 @@ async def test_books_and_gateways_agree_side_by_side(two: Two) -> None:
     }
 
 
-class Unreadable(Saboteur):
+class Unreadable(FailingGateway):
     """The default gateway, whose lists can't be read."""
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Listed]:
@@ -255,10 +255,10 @@ class Unreadable(Saboteur):
 
 
 async def test_a_gateway_that_cannot_be_read_keeps_no_other_from_being_compared(two: Two) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, gateway="other")
     two.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
-    use_gateway(two.house, Unreadable(two.house))
+    use_gateway(two.kit, Unreadable(two.kit))
 
     found = await two.payments.reconcile()
 
@@ -269,11 +269,11 @@ async def test_a_gateway_that_cannot_be_read_keeps_no_other_from_being_compared(
 
 
 async def test_nothing_is_decided_about_payments_of_a_gateway_that_is_gone(two: Two, storage: Storage) -> None:
-    booking = await two.house.book()
+    booking = await two.kit.book()
     view = await two.payments.start_payment(
         booking.id, ANN, payment_method_id=VISA, confirm_immediately=True, gateway="other"
     )
-    alone = House(storage=storage, seed=3)
+    alone = PaymentsTestKit(storage=storage, seed=3)
 
     with pytest.raises(OurFault):
         await alone.payments.refund_payment(booking.id, ANN)

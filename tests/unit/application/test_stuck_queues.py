@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway
-from booking_payments.application import expiring, operations, resolve
+from booking_payments.application import expiring, reading, resolve
 from booking_payments.application.bookings import EXPIRE_AT_ONCE, expire_bookings
 from booking_payments.application.callers import Caller
 from booking_payments.application.delivering import DELIVER_AT_ONCE, deliver_messages
@@ -24,9 +24,9 @@ from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Silent
 from booking_payments.ports.inbox import InboxFilter
-from booking_payments.ports.publisher import Message, NotTaken
+from booking_payments.ports.publisher import DeliveryFailed, Message
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.testing.house import ANN, CHANNEL, House
+from booking_payments.testing.kit import ANN, CHANNEL, PaymentsTestKit
 
 PROCESSING = "payment_intent.processing"
 BROKEN = RuntimeError("a row that nobody can read")
@@ -37,33 +37,33 @@ def test_the_numbers_lie_around_the_size_of_a_round() -> None:
     assert DELIVER_AT_ONCE <= 300
 
 
-async def started(house: House, reference: str, expires_in: timedelta) -> tuple[str, str]:
+async def started(kit: PaymentsTestKit, reference: str, expires_in: timedelta) -> tuple[str, str]:
     """A booking whose payment waits for the customer: the ids of booking and payment."""
-    booking = await house.book(reference=reference, expires_in=expires_in)
-    view = await house.payments.start_payment(booking.id, ANN)
+    booking = await kit.book(reference=reference, expires_in=expires_in)
+    view = await kit.payments.start_payment(booking.id, ANN)
     return booking.id, view.payment.id
 
 
-async def test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring(house: House, stuck: int) -> None:
+async def test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring(kit: PaymentsTestKit, stuck: int) -> None:
     for number in range(stuck):
-        booking_id, _ = await started(house, f"R-{number}", timedelta(days=1))
-        house.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
+        booking_id, _ = await started(kit, f"R-{number}", timedelta(days=1))
+        kit.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
         with pytest.raises(OutcomeUnknown):
-            await house.payments.cancel_booking(booking_id)
-    behind, _ = await started(house, "R-behind", timedelta(days=5))
-    house.clock.advance(timedelta(days=6))
+            await kit.payments.cancel_booking(booking_id)
+    behind, _ = await started(kit, "R-behind", timedelta(days=5))
+    kit.clock.advance(timedelta(days=6))
 
-    await expire_bookings(house.world)
+    await expire_bookings(kit.world)
 
-    assert (await house.payments.get_booking(behind)).status is BookingStatus.EXPIRED
+    assert (await kit.payments.get_booking(behind)).status is BookingStatus.EXPIRED
 
 
 async def test_holds_that_can_not_be_announced_keep_no_other_from_being_announced(
-    house: House, stuck: int, monkeypatch: pytest.MonkeyPatch
+    kit: PaymentsTestKit, stuck: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(stuck):
-        await house.book(reference=f"R-{number}", expires_in=timedelta(minutes=5))
-    behind = await house.book(reference="R-behind", expires_in=timedelta(minutes=9))
+        await kit.book(reference=f"R-{number}", expires_in=timedelta(minutes=5))
+    behind = await kit.book(reference="R-behind", expires_in=timedelta(minutes=9))
 
     def breaking(world: World, uow: UnitOfWork, booking: Booking, payment: Payment | None, caller: Caller) -> Recorder:
         if booking.id != behind.id:
@@ -72,38 +72,38 @@ async def test_holds_that_can_not_be_announced_keep_no_other_from_being_announce
 
     monkeypatch.setattr(expiring, "Recorder", breaking)
     with pytest.raises(ExceptionGroup):
-        await expiring.announce_expiring(house.world)
+        await expiring.announce_expiring(kit.world)
 
-    waiting = await house.storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
+    waiting = await kit.storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
     assert [(each.message.booking_id, each.message.type) for each in waiting] == [(behind.id, "booking.expiring")]
 
 
-async def test_bookings_that_wait_for_the_gateway_are_left_alone_for_a_while(house: House) -> None:
-    booking_id, _ = await started(house, "R-1", timedelta(days=1))
-    house.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
+async def test_bookings_that_wait_for_the_gateway_are_left_alone_for_a_while(kit: PaymentsTestKit) -> None:
+    booking_id, _ = await started(kit, "R-1", timedelta(days=1))
+    kit.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
     with pytest.raises(OutcomeUnknown):
-        await house.payments.cancel_booking(booking_id)
-    house.clock.advance(timedelta(days=2))
+        await kit.payments.cancel_booking(booking_id)
+    kit.clock.advance(timedelta(days=2))
 
-    taken = [await expire_bookings(house.world) for _ in range(3)]
-    house.clock.advance(timedelta(minutes=1))
-    taken.append(await expire_bookings(house.world))
-    await house.payments.work()
-    house.clock.advance(timedelta(minutes=1))
-    await house.payments.work()
+    taken = [await expire_bookings(kit.world) for _ in range(3)]
+    kit.clock.advance(timedelta(minutes=1))
+    taken.append(await expire_bookings(kit.world))
+    await kit.payments.work()
+    kit.clock.advance(timedelta(minutes=1))
+    await kit.payments.work()
 
     assert taken == [1, 0, 0, 1]
-    assert (await house.payments.get_booking(booking_id)).status is not BookingStatus.PENDING
+    assert (await kit.payments.get_booking(booking_id)).status is not BookingStatus.PENDING
 
 
 async def test_payments_that_can_not_be_read_keep_no_other_from_being_settled(
-    house: House, stuck: int, monkeypatch: pytest.MonkeyPatch
+    kit: PaymentsTestKit, stuck: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unreadable = {(await started(house, f"R-{number}", timedelta(days=9)))[1] for number in range(stuck)}
-    house.clock.advance(timedelta(seconds=1))
-    _, behind = await started(house, "R-behind", timedelta(days=9))
-    house.clock.advance(timedelta(days=1))
-    real = operations.load
+    unreadable = {(await started(kit, f"R-{number}", timedelta(days=9)))[1] for number in range(stuck)}
+    kit.clock.advance(timedelta(seconds=1))
+    _, behind = await started(kit, "R-behind", timedelta(days=9))
+    kit.clock.advance(timedelta(days=1))
+    real = reading.load
 
     async def load(uow: Any, payment_id: str) -> Any:
         if payment_id in unreadable:
@@ -112,10 +112,10 @@ async def test_payments_that_can_not_be_read_keep_no_other_from_being_settled(
 
     monkeypatch.setattr(resolve, "load", load)
     with pytest.raises(ExceptionGroup):
-        await resolve_due(house.world)
+        await resolve_due(kit.world)
 
-    watch = await house.storage.read(lambda uow: uow.payments.watch(behind))
-    assert not watch.is_due(house.clock.now())
+    watch = await kit.storage.read(lambda uow: uow.payments.watch(behind))
+    assert not watch.is_due(kit.clock.now())
 
 
 class Choosy:
@@ -127,23 +127,23 @@ class Choosy:
 
     async def publish(self, message: Message) -> None:
         if message.booking_id in self.refused:
-            raise NotTaken("not today")
+            raise DeliveryFailed("not today")
         self.taken.append(message.booking_id)
 
 
-async def test_messages_that_nobody_takes_keep_no_other_from_being_delivered(house: House, stuck: int) -> None:
+async def test_messages_that_nobody_takes_keep_no_other_from_being_delivered(kit: PaymentsTestKit, stuck: int) -> None:
     refused = set()
     for number in range(stuck):
-        booking = await house.book(reference=f"R-{number}")
-        await house.payments.cancel_booking(booking.id)
+        booking = await kit.book(reference=f"R-{number}")
+        await kit.payments.cancel_booking(booking.id)
         refused.add(booking.id)
     choosy = Choosy(refused)
-    world = attrs.evolve(house.world, channels={CHANNEL: choosy})
+    world = attrs.evolve(kit.world, channels={CHANNEL: choosy})
     for _ in range(1 + stuck // DELIVER_AT_ONCE):
         await deliver_messages(world)
-    house.clock.advance(timedelta(days=1))
-    behind = await house.book(reference="R-behind")
-    await house.payments.cancel_booking(behind.id)
+    kit.clock.advance(timedelta(days=1))
+    behind = await kit.book(reference="R-behind")
+    await kit.payments.cancel_booking(behind.id)
 
     await deliver_messages(world)
 
@@ -153,8 +153,8 @@ async def test_messages_that_nobody_takes_keep_no_other_from_being_delivered(hou
 class SilentAbout(FakeGateway):
     """The fake gateway, which does not answer when some intents are read."""
 
-    def __init__(self, house: House) -> None:
-        super().__init__(house.stripe, house.clock)
+    def __init__(self, kit: PaymentsTestKit) -> None:
+        super().__init__(kit.stripe, kit.clock)
         self.silent: set[str] = set()
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
@@ -163,28 +163,28 @@ class SilentAbout(FakeGateway):
         return await super().retrieve_intent(intent_id)
 
 
-async def test_webhooks_that_fail_again_and_again_keep_no_other_from_being_retried(house: House, stuck: int) -> None:
-    gateway = SilentAbout(house)
-    house.world = attrs.evolve(house.world, gateway=gateway)
-    house.payments = BookingPayments(house.world)
+async def test_webhooks_that_fail_again_and_again_keep_no_other_from_being_retried(
+    kit: PaymentsTestKit, stuck: int
+) -> None:
+    gateway = SilentAbout(kit)
+    kit.world = attrs.evolve(kit.world, gateway=gateway)
+    kit.payments = BookingPayments(kit.world)
     intents = []
     for reference in ("R-stuck", "R-behind"):
-        booking = await house.book(reference=reference)
-        intents.append((await house.payments.start_payment(booking.id, ANN)).payment.intent_id or "")
+        booking = await kit.book(reference=reference)
+        intents.append((await kit.payments.start_payment(booking.id, ANN)).payment.intent_id or "")
     which = InboxFilter(statuses=UNFINISHED)
     gateway.silent = set(intents)
     for _ in range(stuck):
-        await fails(
-            lambda: house.deliver_event("payment_intent.processing", {"id": intents[0], "status": "processing"})
-        )
+        await fails(lambda: kit.deliver_event("payment_intent.processing", {"id": intents[0], "status": "processing"}))
     for _ in range(2):
-        await house.payments.replay_webhooks(which=which, caller=Caller.system("replay"))
-    await fails(lambda: house.deliver_event(PROCESSING, {"id": intents[1], "status": "processing"}))
+        await kit.payments.replay_webhooks(which=which, caller=Caller.system("replay"))
+    await fails(lambda: kit.deliver_event(PROCESSING, {"id": intents[1], "status": "processing"}))
     gateway.silent = {intents[0]}
 
     tried: Sequence[Any] = []
     for _ in range(2 + stuck // 3):
-        tried = await house.payments.replay_webhooks(which=which, caller=Caller.system("replay"))
+        tried = await kit.payments.replay_webhooks(which=which, caller=Caller.system("replay"))
         if any(not each.failed for each in tried):
             break
         assert len(tried) <= 3, "a round ends when the gateway falls silent"

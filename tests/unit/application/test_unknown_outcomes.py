@@ -16,7 +16,7 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import AttemptOutcome
 from booking_payments.domain.reports import IntentReport, RefundReport
 from booking_payments.ports.storage import CommitLost, Storage, StorageConflict, StorageDown
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import (
     CREATE,
     charges_of,
@@ -33,201 +33,201 @@ FAULTS = ["timeout_before", "timeout_after", "reset_before", "reset_after", "409
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "500_after"])
-async def test_an_unknown_outcome_keeps_the_booking_held(house: House, fault: str) -> None:
-    booking_id = await lose_answer(house, fault)
+async def test_an_unknown_outcome_keeps_the_booking_held(kit: PaymentsTestKit, fault: str) -> None:
+    booking_id = await lose_answer(kit, fault)
 
-    payment = await payment_of(house, booking_id)
-    booking = await house.payments.get_booking(booking_id)
+    payment = await payment_of(kit, booking_id)
+    booking = await kit.payments.get_booking(booking_id)
     assert payment.operation is not None
     assert (payment.operation.unknown, booking.status) == (True, BookingStatus.PENDING)
 
 
 @pytest.mark.parametrize("fault", [*(each for each in FAULTS if each != "500_before"), "500_after"])
-async def test_an_unknown_outcome_is_settled_with_one_charge(house: House, fault: str) -> None:
-    booking_id = await lose_answer(house, fault)
+async def test_an_unknown_outcome_is_settled_with_one_charge(kit: PaymentsTestKit, fault: str) -> None:
+    booking_id = await lose_answer(kit, fault)
 
-    await house.settle()
+    await kit.settle()
 
-    payment = await payment_of(house, booking_id)
-    assert (payment.status, payment.operation, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, None, 1)
+    payment = await payment_of(kit, booking_id)
+    assert (payment.status, payment.operation, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, None, 1)
 
 
 async def test_a_500_that_the_gateway_saved_without_doing_anything_is_settled_when_nothing_is_found(
-    house: House,
+    kit: PaymentsTestKit,
 ) -> None:
-    booking_id = await lose_answer(house, "500_before")
-    early = (await payment_of(house, booking_id)).operation
+    booking_id = await lose_answer(kit, "500_before")
+    early = (await payment_of(kit, booking_id)).operation
 
-    await house.settle()
+    await kit.settle()
 
     assert early is not None
-    assert ((await payment_of(house, booking_id)).operation, house.stripe.call("GET", "/v1/charges").body["data"]) == (
+    assert ((await payment_of(kit, booking_id)).operation, kit.stripe.call("GET", "/v1/charges").body["data"]) == (
         None,
         [],
     )
-    await house.payments.start_payment(booking_id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    payment = await payment_of(house, booking_id)
-    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+    await kit.payments.start_payment(booking_id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
+    payment = await payment_of(kit, booking_id)
+    assert (payment.status, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
-async def test_an_unknown_outcome_uses_up_no_attempt(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_before")
+async def test_an_unknown_outcome_uses_up_no_attempt(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_before")
 
-    payment = await payment_of(house, booking_id)
+    payment = await payment_of(kit, booking_id)
     assert (payment.attempts_left, payment.attempts[-1].outcome) == (3, AttemptOutcome.UNKNOWN)
 
 
-async def test_the_same_request_again_goes_on_with_the_same_key(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after")
+async def test_the_same_request_again_goes_on_with_the_same_key(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after")
 
     with pytest.raises(PaymentError) as refusal:
-        await pay(house, booking_id)
+        await pay(kit, booking_id)
 
-    payment = await payment_of(house, booking_id)
-    keys = {call.key for call in house.stripe.calls if call.method == "POST"}
-    assert (refusal.value.code, len(keys), charges_of(house, payment)) == ("already_paid", 1, 1)
+    payment = await payment_of(kit, booking_id)
+    keys = {call.key for call in kit.stripe.calls if call.method == "POST"}
+    assert (refusal.value.code, len(keys), charges_of(kit, payment)) == ("already_paid", 1, 1)
 
 
-async def test_the_webhook_alone_settles_what_was_unknown(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after")
+async def test_the_webhook_alone_settles_what_was_unknown(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after")
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    booking = await house.payments.get_booking(booking_id)
+    booking = await kit.payments.get_booking(booking_id)
     assert booking.status is BookingStatus.CONFIRMED
 
 
-async def test_a_charge_is_not_sent_again_once_the_booking_can_not_be_paid(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_before", expires_in=timedelta(minutes=1))
-    house.clock.advance(timedelta(minutes=2))
+async def test_a_charge_is_not_sent_again_once_the_booking_can_not_be_paid(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_before", expires_in=timedelta(minutes=1))
+    kit.clock.advance(timedelta(minutes=2))
 
-    await house.settle()
+    await kit.settle()
 
-    posts = [call for call in house.stripe.calls if call.method == "POST"]
-    status = (await house.payments.get_booking(booking_id)).status
+    posts = [call for call in kit.stripe.calls if call.method == "POST"]
+    status = (await kit.payments.get_booking(booking_id)).status
     assert (len(posts), status) == (3, BookingStatus.EXPIRED)
 
 
-async def test_a_key_is_never_sent_after_23_hours(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_before")
-    house.clock.advance(timedelta(hours=23))
+async def test_a_key_is_never_sent_after_23_hours(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_before")
+    kit.clock.advance(timedelta(hours=23))
 
-    await house.settle()
+    await kit.settle()
 
-    payment = await payment_of(house, booking_id)
-    posts = [call for call in house.stripe.calls if call.method == "POST"]
+    payment = await payment_of(kit, booking_id)
+    posts = [call for call in kit.stripe.calls if call.method == "POST"]
     assert (len(posts), payment.operation, payment.attempts_left) == (3, None, 3)
 
 
-async def test_while_reading_fails_too_the_outcome_stays_unknown(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after")
-    house.stripe.faults.script("GET /v1/*", "503", times=50)
-    house.clock.advance(timedelta(hours=2))
+async def test_while_reading_fails_too_the_outcome_stays_unknown(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after")
+    kit.stripe.faults.script("GET /v1/*", "503", times=50)
+    kit.clock.advance(timedelta(hours=2))
 
-    await house.payments.work()
+    await kit.payments.work()
 
-    operation = (await payment_of(house, booking_id)).operation
+    operation = (await payment_of(kit, booking_id)).operation
     assert operation is not None
     assert operation.unknown
 
 
-async def test_an_operation_belongs_to_whoever_began_it_while_the_lease_runs(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script(CREATE, "slow", times=1)
+async def test_an_operation_belongs_to_whoever_began_it_while_the_lease_runs(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    kit.stripe.faults.script(CREATE, "slow", times=1)
     calls: list[int] = []
 
     async def resolver() -> None:
-        await house.payments.work()
-        calls.append(len(house.stripe.calls))
+        await kit.payments.work()
+        calls.append(len(kit.stripe.calls))
 
-    house.clock.meanwhile(resolver)
-    await pay(house, booking)
+    kit.clock.meanwhile(resolver)
+    await pay(kit, booking)
 
     assert calls == [1]
 
 
-async def test_an_operation_whose_owner_died_is_taken_over(house: House) -> None:
-    booking = await die_while_paying(house)
+async def test_an_operation_whose_owner_died_is_taken_over(kit: PaymentsTestKit) -> None:
+    booking = await die_while_paying(kit)
 
-    await house.settle()
+    await kit.settle()
 
-    payment = await payment_of(house, booking)
-    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+    payment = await payment_of(kit, booking)
+    assert (payment.status, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
-async def test_before_the_lease_has_lapsed_the_same_request_has_to_wait(house: House) -> None:
-    booking = await die_while_paying(house)
+async def test_before_the_lease_has_lapsed_the_same_request_has_to_wait(kit: PaymentsTestKit) -> None:
+    booking = await die_while_paying(kit)
 
     with pytest.raises(AlreadyUnderWay):
-        await house.payments.start_payment(booking.id, ANN)
+        await kit.payments.start_payment(booking.id, ANN)
 
 
-async def test_a_payment_in_the_browser_whose_webhook_was_lost_is_found_by_looking(house: House) -> None:
-    booking = await house.book()
-    view = await house.payments.start_payment(booking.id, ANN)
-    pay_in_browser(house, view)
-    house.clock.advance(timedelta(hours=1))
+async def test_a_payment_in_the_browser_whose_webhook_was_lost_is_found_by_looking(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    view = await kit.payments.start_payment(booking.id, ANN)
+    pay_in_browser(kit, view)
+    kit.clock.advance(timedelta(hours=1))
 
-    await house.payments.work()
+    await kit.payments.work()
 
-    assert (await house.payments.get_booking(booking.id)).status is BookingStatus.CONFIRMED
+    assert (await kit.payments.get_booking(booking.id)).status is BookingStatus.CONFIRMED
 
 
-async def test_a_misused_key_is_never_swapped_but_looked_up(house: House) -> None:
-    booking_id = await lose_answer(house, "timeout_after")
-    key = next(call.key for call in house.stripe.calls)
-    answer = house.stripe.call("POST", "/v1/payment_intents", {"amount": 1, "currency": "usd"}, key)
+async def test_a_misused_key_is_never_swapped_but_looked_up(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "timeout_after")
+    key = next(call.key for call in kit.stripe.calls)
+    answer = kit.stripe.call("POST", "/v1/payment_intents", {"amount": 1, "currency": "usd"}, key)
     assert answer.body["error"]["type"] == "idempotency_error"
 
-    await house.settle()
+    await kit.settle()
 
-    payment = await payment_of(house, booking_id)
-    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+    payment = await payment_of(kit, booking_id)
+    assert (payment.status, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
 async def test_an_intent_is_found_though_the_gateways_clock_is_behind_ours(storage: Storage) -> None:
-    house = House(storage=storage, gateway_behind=timedelta(minutes=10))
-    booking_id = await lose_answer(house, "timeout_after")
-    house.clock.advance(timedelta(hours=23, minutes=30))  # too late to send the key again: only reading is left
+    kit = PaymentsTestKit(storage=storage, gateway_behind=timedelta(minutes=10))
+    booking_id = await lose_answer(kit, "timeout_after")
+    kit.clock.advance(timedelta(hours=23, minutes=30))  # too late to send the key again: only reading is left
 
-    await house.payments.work()
+    await kit.payments.work()
 
-    payment = await payment_of(house, booking_id)
-    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+    payment = await payment_of(kit, booking_id)
+    assert (payment.status, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
-async def test_authentication_behind_a_saved_500_can_be_gone_on_with(house: House) -> None:
-    booking_id = await lose_answer(house, "500_after", "pm_card_authenticationRequired", times=1)
-    house.clock.advance(timedelta(seconds=10))
+async def test_authentication_behind_a_saved_500_can_be_gone_on_with(kit: PaymentsTestKit) -> None:
+    booking_id = await lose_answer(kit, "500_after", "pm_card_authenticationRequired", times=1)
+    kit.clock.advance(timedelta(seconds=10))
 
-    await house.payments.work()
+    await kit.payments.work()
 
-    payment = await payment_of(house, booking_id)
+    payment = await payment_of(kit, booking_id)
     assert (payment.status, payment.operation) == (PaymentStatus.REQUIRES_ACTION, None)
 
 
-async def test_what_only_the_age_of_the_key_can_settle_is_settled_within_a_day(house: House) -> None:
-    await lose_answer(house, "timeout_before")
-    house.stripe.faults.script("POST /v1/payment_intents", "500_before", times=99)
+async def test_what_only_the_age_of_the_key_can_settle_is_settled_within_a_day(kit: PaymentsTestKit) -> None:
+    await lose_answer(kit, "timeout_before")
+    kit.stripe.faults.script("POST /v1/payment_intents", "500_before", times=99)
     for _ in range(24):
-        house.clock.advance(timedelta(hours=1))
-        await house.payments.work()
+        kit.clock.advance(timedelta(hours=1))
+        await kit.payments.work()
 
-    page = await house.payments.list_payments()
+    page = await kit.payments.list_payments()
     assert [payment.operation for payment in page.items] == [None]
 
 
-async def test_an_overdue_booking_does_not_hurry_what_is_unknown(house: House) -> None:
-    await lose_answer(house, "timeout_before", expires_in=timedelta(minutes=1))
-    house.clock.advance(timedelta(minutes=2))
-    house.stripe.faults.script("GET /v1/payment_intents", "timeout_before", times=999)
-    await house.payments.work()
-    asked = len(house.stripe.calls)
+async def test_an_overdue_booking_does_not_hurry_what_is_unknown(kit: PaymentsTestKit) -> None:
+    await lose_answer(kit, "timeout_before", expires_in=timedelta(minutes=1))
+    kit.clock.advance(timedelta(minutes=2))
+    kit.stripe.faults.script("GET /v1/payment_intents", "timeout_before", times=999)
+    await kit.payments.work()
+    asked = len(kit.stripe.calls)
 
     for _ in range(10):
-        await house.payments.work()
+        await kit.payments.work()
 
-    assert len(house.stripe.calls) == asked
+    assert len(kit.stripe.calls) == asked
 
 
 # --- a database that fails after the gateway was called
@@ -236,9 +236,9 @@ async def test_an_overdue_booking_does_not_hurry_what_is_unknown(house: House) -
 class Unwritable(FakeGateway):
     """Creates or cancels the intent; then the next transaction ends with ``error``."""
 
-    def __init__(self, house: House, error: Exception, *, after: type[Instruction] = CreateIntent) -> None:
-        super().__init__(house.stripe, house.clock)
-        self._house, self._error, self._after = house, error, after
+    def __init__(self, kit: PaymentsTestKit, error: Exception, *, after: type[Instruction] = CreateIntent) -> None:
+        super().__init__(kit.stripe, kit.clock)
+        self._kit, self._error, self._after = kit, error, after
 
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
         report = await super().create_intent(instruction, idempotency_key)
@@ -253,48 +253,48 @@ class Unwritable(FakeGateway):
     def _break_after(self, instruction: Instruction) -> None:
         if not isinstance(instruction, self._after):
             return
-        transact = self._house.storage.transact
+        transact = self._kit.storage.transact
 
         async def fail(*_: object) -> None:
-            self._house.storage.transact = transact  # type: ignore[method-assign]
+            self._kit.storage.transact = transact  # type: ignore[method-assign]
             raise self._error
 
-        self._house.storage.transact = fail  # type: ignore[method-assign,assignment]
+        self._kit.storage.transact = fail  # type: ignore[method-assign,assignment]
 
 
 @pytest.mark.parametrize("error", [StorageConflict("busy"), StorageDown("gone"), CommitLost("gone meanwhile")])
-async def test_a_charge_that_could_not_be_written_down_is_no_failure(house: House, error: Exception) -> None:
-    booking = await house.book()
-    payments = BookingPayments(attrs.evolve(house.world, gateway=Unwritable(house, error)))
+async def test_a_charge_that_could_not_be_written_down_is_no_failure(kit: PaymentsTestKit, error: Exception) -> None:
+    booking = await kit.book()
+    payments = BookingPayments(attrs.evolve(kit.world, gateway=Unwritable(kit, error)))
 
     with pytest.raises(OutcomeUnknown):
         await payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
-    await house.settle()
+    await kit.settle()
 
-    payment = await payment_of(house, booking)
-    assert (payment.status, charges_of(house, payment)) == (PaymentStatus.SUCCEEDED, 1)
+    payment = await payment_of(kit, booking)
+    assert (payment.status, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
 @pytest.mark.parametrize("error", [StorageConflict("busy"), CommitLost("gone meanwhile")])
 async def test_a_recorded_outcome_is_returned_although_a_later_write_fails(error: Exception) -> None:
-    house = House(config=PaymentConfig(max_attempts=1))
-    booking = await house.book()
-    view = await house.payments.start_payment(booking.id, ANN)
-    payments = BookingPayments(attrs.evolve(house.world, gateway=Unwritable(house, error, after=CancelIntent)))
+    kit = PaymentsTestKit(config=PaymentConfig(max_attempts=1))
+    booking = await kit.book()
+    view = await kit.payments.start_payment(booking.id, ANN)
+    payments = BookingPayments(attrs.evolve(kit.world, gateway=Unwritable(kit, error, after=CancelIntent)))
 
     with pytest.raises(CardDeclined):
         await payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_chargeDeclined")
-    await house.settle()
+    await kit.settle()
 
-    assert (await payment_of(house, view)).status is PaymentStatus.FAILED
+    assert (await payment_of(kit, view)).status is PaymentStatus.FAILED
 
 
 class Unreadable(FakeGateway):
     """Makes the refund; from then on the database cannot be read."""
 
-    def __init__(self, house: House) -> None:
-        super().__init__(house.stripe, house.clock)
-        self._house = house
+    def __init__(self, kit: PaymentsTestKit) -> None:
+        super().__init__(kit.stripe, kit.clock)
+        self._kit = kit
 
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
         report = await super().create_refund(instruction, idempotency_key)
@@ -302,13 +302,15 @@ class Unreadable(FakeGateway):
         async def fail(*_: object) -> None:
             raise StorageConflict("busy")
 
-        self._house.storage.read = fail  # type: ignore[method-assign,assignment]
+        self._kit.storage.read = fail  # type: ignore[method-assign,assignment]
         return report
 
 
-async def test_a_refund_that_was_made_is_answered_though_the_database_cannot_be_read_any_more(house: House) -> None:
-    booking = await paid_booking(house)
-    payments = BookingPayments(attrs.evolve(house.world, gateway=Unreadable(house)))
+async def test_a_refund_that_was_made_is_answered_though_the_database_cannot_be_read_any_more(
+    kit: PaymentsTestKit,
+) -> None:
+    booking = await paid_booking(kit)
+    payments = BookingPayments(attrs.evolve(kit.world, gateway=Unreadable(kit)))
 
     view = await payments.refund_payment(booking.id, ANN, amount="20.00")
 
@@ -316,29 +318,31 @@ async def test_a_refund_that_was_made_is_answered_though_the_database_cannot_be_
 
 
 @pytest.mark.parametrize("fault", ["500_before", "timeout_before"])
-async def test_a_cancellation_whose_outcome_was_unknown_closes_the_booking_in_the_end(house: House, fault: str) -> None:
-    view = await start(house)
-    house.stripe.faults.script("POST /v1/payment_intents/*/cancel", fault, times=3)
+async def test_a_cancellation_whose_outcome_was_unknown_closes_the_booking_in_the_end(
+    kit: PaymentsTestKit, fault: str
+) -> None:
+    view = await start(kit)
+    kit.stripe.faults.script("POST /v1/payment_intents/*/cancel", fault, times=3)
     with pytest.raises(OutcomeUnknown):
-        await house.payments.cancel_booking(view.payment.booking_id)
+        await kit.payments.cancel_booking(view.payment.booking_id)
 
     for _ in range(26):
-        house.clock.advance(timedelta(hours=1))
-        await house.payments.work()
+        kit.clock.advance(timedelta(hours=1))
+        await kit.payments.work()
 
-    assert (await house.payments.get_booking(view.payment.booking_id)).status is BookingStatus.CANCELED
-    assert (await payment_of(house, view)).status is PaymentStatus.CANCELED
+    assert (await kit.payments.get_booking(view.payment.booking_id)).status is BookingStatus.CANCELED
+    assert (await payment_of(kit, view)).status is PaymentStatus.CANCELED
 
 
-async def test_a_cancellation_of_unknown_outcome_gives_back_what_was_paid_meanwhile(house: House) -> None:
-    view = await start(house)
-    house.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
+async def test_a_cancellation_of_unknown_outcome_gives_back_what_was_paid_meanwhile(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    kit.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
     with pytest.raises(OutcomeUnknown):
-        await house.payments.cancel_booking(view.payment.booking_id, refund=RefundOnCancel.FULL)
-    pay_in_browser(house, view)
+        await kit.payments.cancel_booking(view.payment.booking_id, refund=RefundOnCancel.FULL)
+    pay_in_browser(kit, view)
 
-    await house.settle()
+    await kit.settle()
 
-    payment = await payment_of(house, view)
-    assert (await house.payments.get_booking(payment.booking_id)).status is BookingStatus.CANCELED
+    payment = await payment_of(kit, view)
+    assert (await kit.payments.get_booking(payment.booking_id)).status is BookingStatus.CANCELED
     assert (payment.captured, payment.refunded) == (payment.captured, payment.captured)

@@ -16,7 +16,7 @@ import pytest
 
 from booking_payments.domain.errors import CardDeclined
 from booking_payments.ports.inbox import InboxStatus
-from booking_payments.testing.house import ANN, OPERATOR, House
+from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import pay
 
 VALUES = 10_000 if os.environ.get("SIMULATION") == "nightly" else 1_000
@@ -24,16 +24,16 @@ WORDS = ("status", "reason", "code", "decline_code", "failure_reason", "cancella
 Json = dict[str, Any]
 
 
-async def a_life(house: House) -> None:
+async def decline_success_refund_and_dispute(kit: PaymentsTestKit) -> None:
     """A decline, a success, a refund, and a dispute on another booking."""
-    booking = await house.book()
+    booking = await kit.book()
     with pytest.raises(CardDeclined):
-        await pay(house, booking, "pm_card_visa_chargeDeclined")
-    await house.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
-    await house.payments.refund_payment(booking.id, OPERATOR, amount="1.00")
-    disputed = await house.book(reference="R-2")
-    await pay(house, disputed, "pm_card_createDispute")
-    await house.settle()
+        await pay(kit, booking, "pm_card_visa_chargeDeclined")
+    await kit.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
+    await kit.payments.refund_payment(booking.id, OPERATOR, amount="1.00")
+    disputed = await kit.book(reference="R-2")
+    await pay(kit, disputed, "pm_card_createDispute")
+    await kit.settle()
 
 
 def unheard_of(chance: Random) -> str:
@@ -68,28 +68,28 @@ def spoilt(genuine: Json, number: int, chance: Random) -> Json:
 
 
 async def test_words_that_nobody_has_heard_of_change_nothing_and_break_nothing() -> None:
-    house, chance = House(), Random(17)
-    await a_life(house)
-    genuine = [event for event in house.stripe.events if list(places(event["data"]["object"]))]
-    before = {payment.id: payment for payment in (await house.payments.list_payments()).items}
+    kit, chance = PaymentsTestKit(), Random(17)
+    await decline_success_refund_and_dispute(kit)
+    genuine = [event for event in kit.stripe.events if list(places(event["data"]["object"]))]
+    before = {payment.id: payment for payment in (await kit.payments.list_payments()).items}
 
     outcomes = Counter[str]()
     for number in range(VALUES):
         body = json.dumps(spoilt(chance.choice(genuine), number, chance)).encode()
-        outcomes[(await house.deliver(body)).outcome] += 1
+        outcomes[(await kit.deliver(body)).outcome] += 1
 
-    after = {payment.id: payment for payment in (await house.payments.list_payments()).items}
+    after = {payment.id: payment for payment in (await kit.payments.list_payments()).items}
     assert {id_: (p.status, p.captured, p.refunded, p.refund_pending) for id_, p in after.items()} == {
         id_: (p.status, p.captured, p.refunded, p.refund_pending) for id_, p in before.items()
     }
     assert [p.dispute.status if p.dispute else None for p in after.values()] == [
         p.dispute.status if p.dispute else None for p in before.values()
     ]
-    rows = await house.payments.list_webhooks(limit=10 * VALUES)
+    rows = await kit.payments.list_webhooks(limit=10 * VALUES)
     stored = [row for row in rows if row.event_id.startswith("evt_unheard_")]
     assert len(stored) == VALUES
     assert {row.status for row in stored} <= {InboxStatus.PROCESSED, InboxStatus.IGNORED}
     assert all(row.reason for row in stored if row.status is InboxStatus.IGNORED)
     assert outcomes["ignored"] > VALUES // 10
     assert outcomes["processed"] > VALUES // 10
-    assert (await house.payments.check_ledger()).faults == ()
+    assert (await kit.payments.check_ledger()).faults == ()

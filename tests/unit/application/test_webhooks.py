@@ -16,219 +16,219 @@ from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, Refu
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.sandbox.signature import sign
-from booking_payments.testing.house import ANN, SECRET, House
+from booking_payments.testing.kit import ANN, SECRET, PaymentsTestKit
 from tests.payments import book_and_pay, pay, pay_in_browser, payment_of, postpone_evidence, start
 
 Event = dict[str, Any]
 
 
-def _event(house: House, kind: str) -> Event:
-    return next(event for event in house.stripe.events if event["type"] == kind)
+def _event(kit: PaymentsTestKit, kind: str) -> Event:
+    return next(event for event in kit.stripe.events if event["type"] == kind)
 
 
 def _body(event: Mapping[str, Any]) -> bytes:
     return json.dumps(event).encode()
 
 
-async def _row(house: House, event: Event) -> InboxEntry:
-    return (await house.storage.read(lambda uow: uow.inbox.find(event["id"])))[0]
+async def _row(kit: PaymentsTestKit, event: Event) -> InboxEntry:
+    return (await kit.storage.read(lambda uow: uow.inbox.find(event["id"])))[0]
 
 
-async def test_a_success_in_the_browser_confirms_the_booking(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view)
+async def test_a_success_in_the_browser_confirms_the_booking(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view)
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    booking = await house.payments.get_booking(view.payment.booking_id)
+    booking = await kit.payments.get_booking(view.payment.booking_id)
     assert booking.status is BookingStatus.CONFIRMED
 
 
-async def test_an_attempt_in_the_browser_counts_like_one_of_ours(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view, "pm_card_chargeDeclined")
+async def test_an_attempt_in_the_browser_counts_like_one_of_ours(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view, "pm_card_chargeDeclined")
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    assert (await payment_of(house, view)).attempts_made == 1
-
-
-async def test_the_same_event_again_has_no_second_effect(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view)
-    event = _body(_event(house, "payment_intent.succeeded"))
-    await house.deliver(event)
-    before = await payment_of(house, view)
-
-    again = await house.deliver(event)
-
-    assert (again.outcome, await payment_of(house, view)) == ("duplicate", before)
+    assert (await payment_of(kit, view)).attempts_made == 1
 
 
-async def test_a_twin_with_another_id_has_no_second_effect(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view)
-    event = _event(house, "payment_intent.succeeded")
-    await house.deliver(_body(event))
-    before = await payment_of(house, view)
+async def test_the_same_event_again_has_no_second_effect(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view)
+    event = _body(_event(kit, "payment_intent.succeeded"))
+    await kit.deliver(event)
+    before = await payment_of(kit, view)
 
-    await house.deliver(_body({**event, "id": "evt_twin"}))
+    again = await kit.deliver(event)
 
-    assert await payment_of(house, view) == before
-
-
-async def test_a_late_failure_does_not_undo_a_paid_booking(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view, "pm_card_chargeDeclined")
-    pay_in_browser(house, view)
-    await house.deliver(_body(_event(house, "payment_intent.succeeded")))
-
-    await house.deliver(_body(_event(house, "payment_intent.payment_failed")))
-
-    assert (await payment_of(house, view)).status is PaymentStatus.SUCCEEDED
+    assert (again.outcome, await payment_of(kit, view)) == ("duplicate", before)
 
 
-async def test_news_that_is_not_final_is_read_anew(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view, "pm_card_chargeDeclined")
-    pay_in_browser(house, view)
+async def test_a_twin_with_another_id_has_no_second_effect(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view)
+    event = _event(kit, "payment_intent.succeeded")
+    await kit.deliver(_body(event))
+    before = await payment_of(kit, view)
 
-    await house.deliver(_body(_event(house, "payment_intent.payment_failed")))
+    await kit.deliver(_body({**event, "id": "evt_twin"}))
 
-    assert (await payment_of(house, view)).status is PaymentStatus.SUCCEEDED
-
-
-async def test_old_news_asks_nothing_of_the_gateway(house: House) -> None:
-    view = await start(house)
-    calls = len(house.stripe.calls)
-
-    await house.deliver(_body(_event(house, "payment_intent.created")))
-
-    assert (len(house.stripe.calls), (await payment_of(house, view)).version) == (calls, view.payment.version)
+    assert await payment_of(kit, view) == before
 
 
-async def test_a_final_success_is_booked_without_asking_the_gateway(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view)
-    calls = len(house.stripe.calls)
+async def test_a_late_failure_does_not_undo_a_paid_booking(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view, "pm_card_chargeDeclined")
+    pay_in_browser(kit, view)
+    await kit.deliver(_body(_event(kit, "payment_intent.succeeded")))
 
-    await house.deliver(_body(_event(house, "payment_intent.succeeded")))
+    await kit.deliver(_body(_event(kit, "payment_intent.payment_failed")))
 
-    assert len(house.stripe.calls) == calls
+    assert (await payment_of(kit, view)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_news_that_is_not_final_is_read_anew(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view, "pm_card_chargeDeclined")
+    pay_in_browser(kit, view)
+
+    await kit.deliver(_body(_event(kit, "payment_intent.payment_failed")))
+
+    assert (await payment_of(kit, view)).status is PaymentStatus.SUCCEEDED
+
+
+async def test_old_news_asks_nothing_of_the_gateway(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    calls = len(kit.stripe.calls)
+
+    await kit.deliver(_body(_event(kit, "payment_intent.created")))
+
+    assert (len(kit.stripe.calls), (await payment_of(kit, view)).version) == (calls, view.payment.version)
+
+
+async def test_a_final_success_is_booked_without_asking_the_gateway(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view)
+    calls = len(kit.stripe.calls)
+
+    await kit.deliver(_body(_event(kit, "payment_intent.succeeded")))
+
+    assert len(kit.stripe.calls) == calls
 
 
 async def test_all_orders_of_a_life_end_in_the_same_state() -> None:
-    async def life(order: tuple[int, ...]) -> tuple[object, ...]:
-        house = House()
-        view = await start(house)
-        pay_in_browser(house, view, "pm_card_chargeDeclined")
-        pay_in_browser(house, view)
-        events = [_body(event) for event in house.stripe.events if event["type"].startswith("payment_intent.")]
+    async def deliver(order: tuple[int, ...]) -> tuple[object, ...]:
+        kit = PaymentsTestKit()
+        view = await start(kit)
+        pay_in_browser(kit, view, "pm_card_chargeDeclined")
+        pay_in_browser(kit, view)
+        events = [_body(event) for event in kit.stripe.events if event["type"].startswith("payment_intent.")]
         for place in order:
-            await house.deliver(events[place])
-        payment = await payment_of(house, view)
+            await kit.deliver(events[place])
+        payment = await payment_of(kit, view)
         return payment.status, payment.captured, payment.attempts_made
 
-    ends = {await life(order) for order in permutations(range(3))}
+    ends = {await deliver(order) for order in permutations(range(3))}
     assert len(ends) == 1
 
 
-async def test_an_event_that_is_faster_than_the_answer_finds_its_payment(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script("POST /v1/payment_intents", "slow", times=1)
+async def test_an_event_that_is_faster_than_the_answer_finds_its_payment(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    kit.stripe.faults.script("POST /v1/payment_intents", "slow", times=1)
     outcomes: list[str] = []
 
     async def webhook_first() -> None:
-        outcomes.append((await house.deliver(_body(_event(house, "payment_intent.succeeded")))).outcome)
+        outcomes.append((await kit.deliver(_body(_event(kit, "payment_intent.succeeded")))).outcome)
 
-    house.clock.meanwhile(webhook_first)
-    view = await pay(house, booking)
+    kit.clock.meanwhile(webhook_first)
+    view = await pay(kit, booking)
 
     assert (outcomes, view.payment.status, view.payment.attempts_made) == (["processed"], PaymentStatus.SUCCEEDED, 1)
 
 
-async def test_a_dispute_that_is_faster_than_the_answer_finds_its_payment(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script("POST /v1/payment_intents", "slow", times=1)
+async def test_a_dispute_that_is_faster_than_the_answer_finds_its_payment(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    kit.stripe.faults.script("POST /v1/payment_intents", "slow", times=1)
 
     async def webhook_first() -> None:
-        await house.deliver(_body(_event(house, "charge.dispute.created")))
+        await kit.deliver(_body(_event(kit, "charge.dispute.created")))
 
-    house.clock.meanwhile(webhook_first)
-    view = await pay(house, booking, "pm_card_createDispute")
+    kit.clock.meanwhile(webhook_first)
+    view = await pay(kit, booking, "pm_card_createDispute")
 
     assert [dispute.status for dispute in view.payment.disputes] == [DisputeStatus.NEEDS_RESPONSE]
 
 
-async def test_an_answer_that_a_webhook_overtook_is_read_anew(house: House) -> None:
-    booking = await house.book()
-    house.stripe.faults.script("POST /v1/payment_intents", "slow", times=1)
+async def test_an_answer_that_a_webhook_overtook_is_read_anew(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    kit.stripe.faults.script("POST /v1/payment_intents", "slow", times=1)
 
     async def customer_is_faster() -> None:
-        intent = _event(house, "payment_intent.requires_action")["data"]["object"]
-        house.stripe.authenticate(intent["id"], intent["client_secret"], "failed")
-        await house.deliver_webhooks()
+        intent = _event(kit, "payment_intent.requires_action")["data"]["object"]
+        kit.stripe.authenticate(intent["id"], intent["client_secret"], "failed")
+        await kit.deliver_webhooks()
 
-    house.clock.meanwhile(customer_is_faster)
-    view = await pay(house, booking, "pm_card_authenticationRequired")
+    kit.clock.meanwhile(customer_is_faster)
+    view = await pay(kit, booking, "pm_card_authenticationRequired")
 
     assert (view.payment.status, view.payment.attempts_made) == (PaymentStatus.REQUIRES_PAYMENT_METHOD, 1)
 
 
-async def test_a_type_that_we_do_not_act_on_is_kept_and_ignored(house: House) -> None:
-    result = await house.deliver(_body({"id": "evt_1", "type": "customer.created", "data": {"object": {}}}))
+async def test_a_type_that_we_do_not_act_on_is_kept_and_ignored(kit: PaymentsTestKit) -> None:
+    result = await kit.deliver(_body({"id": "evt_1", "type": "customer.created", "data": {"object": {}}}))
 
-    row = await _row(house, {"id": "evt_1"})
+    row = await _row(kit, {"id": "evt_1"})
     assert (result.outcome, row.status) == ("ignored", InboxStatus.IGNORED)
 
 
-async def test_an_event_of_the_other_mode_is_ignored_with_the_reason(house: House) -> None:
-    await start(house)
-    event = {**_event(house, "payment_intent.created"), "livemode": True}
+async def test_an_event_of_the_other_mode_is_ignored_with_the_reason(kit: PaymentsTestKit) -> None:
+    await start(kit)
+    event = {**_event(kit, "payment_intent.created"), "livemode": True}
 
-    result = await house.deliver(_body(event))
+    result = await kit.deliver(_body(event))
 
     assert (result.outcome, result.reason) == ("ignored", "the event is of the other mode (livemode)")
 
 
-async def test_an_object_that_is_not_ours_is_ignored(house: House) -> None:
-    view = await start(house)
-    event = _event(house, "payment_intent.created")
+async def test_an_object_that_is_not_ours_is_ignored(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    event = _event(kit, "payment_intent.created")
     event["data"]["object"].update(id="pi_foreign", metadata={})
 
-    result = await house.deliver(_body({**event, "id": "evt_foreign"}))
+    result = await kit.deliver(_body({**event, "id": "evt_foreign"}))
 
-    assert (result.outcome, (await payment_of(house, view)).version) == ("ignored", view.payment.version)
+    assert (result.outcome, (await payment_of(kit, view)).version) == ("ignored", view.payment.version)
 
 
-async def test_an_event_id_seen_under_another_type_is_ignored(house: House) -> None:
-    await start(house)
-    event = _event(house, "payment_intent.created")
-    await house.deliver(_body(event))
+async def test_an_event_id_seen_under_another_type_is_ignored(kit: PaymentsTestKit) -> None:
+    await start(kit)
+    event = _event(kit, "payment_intent.created")
+    await kit.deliver(_body(event))
 
-    result = await house.deliver(_body({**event, "type": "payment_intent.succeeded"}))
+    result = await kit.deliver(_body({**event, "type": "payment_intent.succeeded"}))
 
     assert (result.outcome, result.reason) == ("ignored", "this event id was seen under another type")
 
 
 @pytest.mark.parametrize("changes", [{"amount": 9999, "amount_received": 9999}, {"currency": "eur"}])
 async def test_a_success_over_another_amount_is_flagged_and_never_booked(
-    house: House, changes: dict[str, object]
+    kit: PaymentsTestKit, changes: dict[str, object]
 ) -> None:
-    view = await start(house)
-    pay_in_browser(house, view)
-    event = _event(house, "payment_intent.succeeded")
+    view = await start(kit)
+    pay_in_browser(kit, view)
+    event = _event(kit, "payment_intent.succeeded")
     event["data"]["object"].update(changes)
 
-    await house.deliver(_body(event))
+    await kit.deliver(_body(event))
 
-    payment = await payment_of(house, view)
+    payment = await payment_of(kit, view)
     assert (payment.status, len(payment.drifts)) == (PaymentStatus.REQUIRES_PAYMENT_METHOD, 1)
 
 
-async def test_money_on_another_intent_that_names_our_payment_is_flagged(house: House) -> None:
-    view = await book_and_pay(house)
-    other = house.stripe.call(
+async def test_money_on_another_intent_that_names_our_payment_is_flagged(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit)
+    other = kit.stripe.call(
         "POST",
         "/v1/payment_intents",
         {
@@ -242,83 +242,85 @@ async def test_money_on_another_intent_that_names_our_payment_is_flagged(house: 
     )
     assert other.ok
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    payment = await payment_of(house, view)
+    payment = await payment_of(kit, view)
     assert [drift.code for drift in payment.drifts] == ["other_intent"]
     assert payment.intent_id == view.payment.intent_id
 
 
-async def test_a_shortened_event_is_settled_by_reading(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view)
+async def test_a_shortened_event_is_settled_by_reading(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view)
     short = {"id": view.payment.intent_id, "status": "succeeded"}
 
-    await house.deliver(_body({"id": "evt_s", "type": "payment_intent.succeeded", "data": {"object": short}}))
+    await kit.deliver(_body({"id": "evt_s", "type": "payment_intent.succeeded", "data": {"object": short}}))
 
-    assert (await payment_of(house, view)).status is PaymentStatus.SUCCEEDED
+    assert (await payment_of(kit, view)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_an_event_that_says_succeeded_while_the_gateway_does_not_books_nothing(house: House) -> None:
-    view = await start(house)
+async def test_an_event_that_says_succeeded_while_the_gateway_does_not_books_nothing(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
     short = {"id": view.payment.intent_id, "status": "succeeded"}
 
-    await house.deliver(_body({"id": "evt_s", "type": "payment_intent.succeeded", "data": {"object": short}}))
+    await kit.deliver(_body({"id": "evt_s", "type": "payment_intent.succeeded", "data": {"object": short}}))
 
-    assert (await payment_of(house, view)).status is PaymentStatus.REQUIRES_PAYMENT_METHOD
+    assert (await payment_of(kit, view)).status is PaymentStatus.REQUIRES_PAYMENT_METHOD
 
 
-async def test_a_webhook_that_we_can_not_work_on_is_kept_and_asked_for_again(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view, "pm_card_chargeDeclined")
-    event = _event(house, "payment_intent.payment_failed")
-    house.stripe.faults.script("GET /v1/*", "503", times=3)
+async def test_a_webhook_that_we_can_not_work_on_is_kept_and_asked_for_again(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view, "pm_card_chargeDeclined")
+    event = _event(kit, "payment_intent.payment_failed")
+    kit.stripe.faults.script("GET /v1/*", "503", times=3)
 
     with pytest.raises(WebhookFailed):
-        await house.deliver(_body(event))
+        await kit.deliver(_body(event))
 
-    row = await _row(house, event)
+    row = await _row(kit, event)
     assert (row.status, row.reason) == (InboxStatus.FAILED, "Silent")
 
 
-async def test_a_failed_webhook_is_worked_on_when_it_comes_again(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view, "pm_card_chargeDeclined")
-    event = _body(_event(house, "payment_intent.payment_failed"))
-    house.stripe.faults.script("GET /v1/*", "503", times=3)
+async def test_a_failed_webhook_is_worked_on_when_it_comes_again(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view, "pm_card_chargeDeclined")
+    event = _body(_event(kit, "payment_intent.payment_failed"))
+    kit.stripe.faults.script("GET /v1/*", "503", times=3)
     with pytest.raises(WebhookFailed):
-        await house.deliver(event)
+        await kit.deliver(event)
 
-    again = await house.deliver(event)
+    again = await kit.deliver(event)
 
-    assert (again.outcome, (await payment_of(house, view)).attempts_made) == ("processed", 1)
+    assert (again.outcome, (await payment_of(kit, view)).attempts_made) == ("processed", 1)
 
 
-async def test_a_delivery_is_one_try_however_many_steps_it_takes(house: House) -> None:
-    view = await start(house)
-    pay_in_browser(house, view, "pm_card_chargeDeclined")
-    event = _event(house, "payment_intent.payment_failed")
+async def test_a_delivery_is_one_try_however_many_steps_it_takes(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view, "pm_card_chargeDeclined")
+    event = _event(kit, "payment_intent.payment_failed")
 
-    await house.deliver(_body(event))
+    await kit.deliver(_body(event))
 
-    assert (await _row(house, event)).tries == 1
+    assert (await _row(kit, event)).tries == 1
 
 
 @pytest.mark.parametrize("step", ["first", "second"])
-async def test_each_failed_delivery_is_one_more_try(house: House, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    view = await start(house)
-    pay_in_browser(house, view, "pm_card_chargeDeclined")
-    event = _event(house, "payment_intent.payment_failed")
+async def test_each_failed_delivery_is_one_more_try(
+    kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view, "pm_card_chargeDeclined")
+    event = _event(kit, "payment_intent.payment_failed")
     if step == "first":
         monkeypatch.setattr(decisions, "is_old_intent_news", _broken)
     else:
-        house.stripe.faults.script("GET /v1/*", "503", times=9)
+        kit.stripe.faults.script("GET /v1/*", "503", times=9)
 
     for _ in range(3):
         with pytest.raises(Exception, match=r"processed|broken"):
-            await house.deliver(_body(event))
+            await kit.deliver(_body(event))
 
-    row = await _row(house, event)
+    row = await _row(kit, event)
     assert (row.status, row.tries) == (InboxStatus.FAILED, 3)
 
 
@@ -326,118 +328,118 @@ def _broken(*_: object) -> bool:
     raise RuntimeError("broken")
 
 
-async def test_a_dispute_freezes_nothing_but_refunds(house: House) -> None:
-    view = await book_and_pay(house, "pm_card_createDispute")
+async def test_a_dispute_freezes_nothing_but_refunds(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, "pm_card_createDispute")
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    payment = await payment_of(house, view)
+    payment = await payment_of(kit, view)
     assert (payment.status, payment.held_by_disputes) == (PaymentStatus.SUCCEEDED, payment.captured)
 
 
-async def test_another_deadline_of_a_dispute_is_learned(house: House) -> None:
-    view = await book_and_pay(house, "pm_card_createDispute")
-    await house.deliver_webhooks()
-    before = (await payment_of(house, view)).disputes[0]
+async def test_another_deadline_of_a_dispute_is_learned(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, "pm_card_createDispute")
+    await kit.deliver_webhooks()
+    before = (await payment_of(kit, view)).disputes[0]
 
-    told = await house.deliver_event("charge.dispute.updated", postpone_evidence(house, before.id, 7))
-    again = await house.deliver_event("charge.dispute.updated", postpone_evidence(house, before.id, 0))
+    told = await kit.deliver_event("charge.dispute.updated", postpone_evidence(kit, before.id, 7))
+    again = await kit.deliver_event("charge.dispute.updated", postpone_evidence(kit, before.id, 0))
 
-    payment = await payment_of(house, view)
-    journal = await house.payments.journal(view.payment.booking_id)
+    payment = await payment_of(kit, view)
+    journal = await kit.payments.journal(view.payment.booking_id)
     assert before.evidence_due_by is not None
     assert payment.disputes[0].evidence_due_by == before.evidence_due_by + timedelta(days=7)
     assert [type(each.event).__name__ for each in journal].count("DisputeChanged") == 1
     assert (told.outcome, again.outcome) == ("processed", "processed")
 
 
-async def test_a_late_webhook_brings_no_old_deadline_back(house: House) -> None:
-    view = await book_and_pay(house, "pm_card_createDispute")
-    await house.deliver_webhooks()
-    dispute = (await payment_of(house, view)).disputes[0]
-    first = postpone_evidence(house, dispute.id, 1)
-    await house.deliver_event("charge.dispute.updated", postpone_evidence(house, dispute.id, 7))
-    newest = await payment_of(house, view)
+async def test_a_late_webhook_brings_no_old_deadline_back(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, "pm_card_createDispute")
+    await kit.deliver_webhooks()
+    dispute = (await payment_of(kit, view)).disputes[0]
+    first = postpone_evidence(kit, dispute.id, 1)
+    await kit.deliver_event("charge.dispute.updated", postpone_evidence(kit, dispute.id, 7))
+    newest = await payment_of(kit, view)
 
-    result = await house.deliver_event("charge.dispute.updated", first)
+    result = await kit.deliver_event("charge.dispute.updated", first)
 
-    assert (result.outcome, await payment_of(house, view)) == ("processed", newest)
+    assert (result.outcome, await payment_of(kit, view)) == ("processed", newest)
 
 
-async def test_a_won_dispute_gives_the_money_back_to_the_ledger(house: House) -> None:
-    view = await book_and_pay(house, "pm_card_createDispute")
-    await house.deliver_webhooks()
-    dispute = (await payment_of(house, view)).disputes[0]
-    house.stripe.call("POST", f"/v1/disputes/{dispute.id}", {"evidence": {"uncategorized_text": "winning_evidence"}})
-    house.clock.advance(timedelta(seconds=10))
+async def test_a_won_dispute_gives_the_money_back_to_the_ledger(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, "pm_card_createDispute")
+    await kit.deliver_webhooks()
+    dispute = (await payment_of(kit, view)).disputes[0]
+    kit.stripe.call("POST", f"/v1/disputes/{dispute.id}", {"evidence": {"uncategorized_text": "winning_evidence"}})
+    kit.clock.advance(timedelta(seconds=10))
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    settled = (await payment_of(house, view)).disputes[0]
+    settled = (await payment_of(kit, view)).disputes[0]
     assert (settled.status, settled.withdrawn.minor) == (DisputeStatus.WON, 0)
 
 
-async def test_a_refund_that_fails_late_is_seen(house: House) -> None:
-    view = await book_and_pay(house, "pm_card_refundFail")
-    await house.payments.refund_payment(view.payment.booking_id, ANN)
-    house.clock.advance(timedelta(seconds=3))
+async def test_a_refund_that_fails_late_is_seen(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, "pm_card_refundFail")
+    await kit.payments.refund_payment(view.payment.booking_id, ANN)
+    kit.clock.advance(timedelta(seconds=3))
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    assert (await payment_of(house, view)).refunds[0].status is RefundStatus.FAILED
+    assert (await payment_of(kit, view)).refunds[0].status is RefundStatus.FAILED
 
 
-async def test_the_last_failure_in_the_browser_ends_the_payment(house: House) -> None:
-    view = await start(house)
+async def test_the_last_failure_in_the_browser_ends_the_payment(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
     for _ in range(3):
-        pay_in_browser(house, view, "pm_card_chargeDeclined")
-        await house.deliver_webhooks()
+        pay_in_browser(kit, view, "pm_card_chargeDeclined")
+        await kit.deliver_webhooks()
 
-    await house.settle()
+    await kit.settle()
 
-    assert (await payment_of(house, view)).status is PaymentStatus.FAILED
+    assert (await payment_of(kit, view)).status is PaymentStatus.FAILED
 
 
-async def test_a_wrong_signature_is_refused(house: House) -> None:
+async def test_a_wrong_signature_is_refused(kit: PaymentsTestKit) -> None:
     with pytest.raises(WebhookRefused):
-        await house.payments.receive_webhook(b"{}", {"Stripe-Signature": sign(b"{}", "whsec_other", house.clock.now())})
+        await kit.payments.receive_webhook(b"{}", {"Stripe-Signature": sign(b"{}", "whsec_other", kit.clock.now())})
 
 
 @pytest.mark.parametrize("body", [b"[]", b"nonsense", b'"text"', b'{"id": "evt_1"}', b'{"type": "x"}', b"\xff"])
-async def test_a_body_that_is_no_event_is_refused(house: House, body: bytes) -> None:
+async def test_a_body_that_is_no_event_is_refused(kit: PaymentsTestKit, body: bytes) -> None:
     with pytest.raises(WebhookRefused):
-        await house.payments.receive_webhook(body, {"Stripe-Signature": sign(body, SECRET, house.clock.now())})
+        await kit.payments.receive_webhook(body, {"Stripe-Signature": sign(body, SECRET, kit.clock.now())})
 
 
-async def test_declines_by_answer_and_by_webhook_count_once(house: House) -> None:
-    booking = await house.book()
+async def test_declines_by_answer_and_by_webhook_count_once(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
     with pytest.raises(CardDeclined):
-        await pay(house, booking, "pm_card_chargeDeclined")
+        await pay(kit, booking, "pm_card_chargeDeclined")
 
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    assert (await payment_of(house, booking)).attempts_made == 1
+    assert (await payment_of(kit, booking)).attempts_made == 1
 
 
 # --- old shapes, alerts, thin events
 
 
-async def test_a_dispute_that_names_its_charge_alone_finds_its_payment(house: House) -> None:
+async def test_a_dispute_that_names_its_charge_alone_finds_its_payment(kit: PaymentsTestKit) -> None:
     """An event in an old version, which was faster than the success: our books do not know the charge yet."""
-    view = await start(house)
-    pay_in_browser(house, view, "pm_card_createDispute")
-    event = _event(house, "charge.dispute.created")
+    view = await start(kit)
+    pay_in_browser(kit, view, "pm_card_createDispute")
+    event = _event(kit, "charge.dispute.created")
     del event["data"]["object"]["payment_intent"]
 
-    result = await house.deliver(_body(event))
+    result = await kit.deliver(_body(event))
 
     assert result.outcome == "processed"
-    assert [dispute.status for dispute in (await payment_of(house, view)).disputes] == [DisputeStatus.NEEDS_RESPONSE]
+    assert [dispute.status for dispute in (await payment_of(kit, view)).disputes] == [DisputeStatus.NEEDS_RESPONSE]
 
 
-async def test_a_dispute_of_a_strangers_charge_is_not_ours(house: House) -> None:
-    await book_and_pay(house)
-    result = await house.deliver_event("charge.dispute.created", {"id": "du_other", "charge": "ch_other"})
+async def test_a_dispute_of_a_strangers_charge_is_not_ours(kit: PaymentsTestKit) -> None:
+    await book_and_pay(kit)
+    result = await kit.deliver_event("charge.dispute.created", {"id": "du_other", "charge": "ch_other"})
 
     assert (result.outcome, result.reason) == ("ignored", "the event is about an object that is not ours")
 
@@ -447,47 +449,47 @@ REVIEW = {"id": "prv_1", "object": "review", "open": True}
 
 @pytest.mark.parametrize("kind", ["review.opened", "review.closed", "radar.early_fraud_warning.created"])
 @pytest.mark.parametrize("named", ["payment_intent", "charge"])
-async def test_an_alert_names_intent_charge_and_payment(house: House, kind: str, named: str) -> None:
-    payment = (await book_and_pay(house)).payment
+async def test_an_alert_names_intent_charge_and_payment(kit: PaymentsTestKit, kind: str, named: str) -> None:
+    payment = (await book_and_pay(kit)).payment
     charge = payment.attempts[0].charge_id
     ids = {"payment_intent": payment.intent_id, "charge": charge}
 
-    result = await house.deliver_event(kind, {**REVIEW, named: ids[named]})
+    result = await kit.deliver_event(kind, {**REVIEW, named: ids[named]})
 
     assert (result.outcome, result.alert) == ("ignored", True)
     assert (result.about["intent_id"], result.about["charge_id"]) == (payment.intent_id, charge)
     assert (result.about["payment_id"], result.about["booking_reference"]) == (payment.id, "R-1")
 
 
-async def test_an_alert_faster_than_the_answer_to_our_call_is_one(house: House) -> None:
+async def test_an_alert_faster_than_the_answer_to_our_call_is_one(kit: PaymentsTestKit) -> None:
     """Our books do not know the intent: whose it is stands in its metadata."""
-    view = await start(house)
-    other = house.stripe.call(
+    view = await start(kit)
+    other = kit.stripe.call(
         "POST", "/v1/payment_intents", {"amount": 100, "currency": "usd", "metadata": {"payment_id": view.payment.id}}
     )
 
-    result = await house.deliver_event("review.opened", {**REVIEW, "payment_intent": other.body["id"]})
+    result = await kit.deliver_event("review.opened", {**REVIEW, "payment_intent": other.body["id"]})
 
     assert (result.alert, result.about["payment_id"]) == (True, view.payment.id)
 
 
 @pytest.mark.parametrize("subject", [{"payment_intent": "pi_other"}, {"charge": "ch_other"}, {"payment_intent": None}])
-async def test_an_alert_about_a_strangers_payment_is_none(house: House, subject: Event) -> None:
-    result = await house.deliver_event("review.opened", {**REVIEW, **subject})
+async def test_an_alert_about_a_strangers_payment_is_none(kit: PaymentsTestKit, subject: Event) -> None:
+    result = await kit.deliver_event("review.opened", {**REVIEW, **subject})
 
     assert (result.alert, result.reason) == (False, "the event is about an object that is not ours")
 
 
-async def test_an_alert_of_the_other_mode_is_none(house: House) -> None:
-    payment = (await book_and_pay(house)).payment
+async def test_an_alert_of_the_other_mode_is_none(kit: PaymentsTestKit) -> None:
+    payment = (await book_and_pay(kit)).payment
     subject = {**REVIEW, "payment_intent": payment.intent_id}
     event = {"id": "evt_1", "type": "review.opened", "livemode": True, "data": {"object": subject}}
 
-    assert not (await house.deliver(_body(event))).alert
+    assert not (await kit.deliver(_body(event))).alert
 
 
 @pytest.mark.parametrize("kind", ["v1.billing.meter.no_meter_found", "payment_intent.succeeded"])
-async def test_a_thin_event_is_taken_and_raises_an_alert(house: House, kind: str) -> None:
+async def test_a_thin_event_is_taken_and_raises_an_alert(kit: PaymentsTestKit, kind: str) -> None:
     event = {
         "id": "evt_thin",
         "object": "v2.core.event",
@@ -497,52 +499,52 @@ async def test_a_thin_event_is_taken_and_raises_an_alert(house: House, kind: str
         "related_object": {"id": "pi_1", "type": "payment_intent", "url": "/v1/payment_intents/pi_1"},
     }
 
-    result = await house.deliver(_body(event))
-    again = await house.deliver(_body(event))
+    result = await kit.deliver(_body(event))
+    again = await kit.deliver(_body(event))
 
     assert (result.outcome, result.alert, again.outcome) == ("ignored", True, "duplicate")
     assert "snapshot" in (result.reason or "")
 
 
-async def test_the_version_of_an_event_is_kept(house: House) -> None:
+async def test_the_version_of_an_event_is_kept(kit: PaymentsTestKit) -> None:
     event = {"id": "evt_1", "type": "invoice.paid", "api_version": "2020-08-27", "data": {"object": {"id": "in_1"}}}
 
-    result = await house.deliver(_body(event))
+    result = await kit.deliver(_body(event))
 
     assert result.api_version == "2020-08-27"
-    assert '"api_version":"2020-08-27"' in (await _row(house, event)).body
+    assert '"api_version":"2020-08-27"' in (await _row(kit, event)).body
 
 
 # --- deliveries refused for their signature
 
 
-async def _refused(house: House, deliveries: int) -> None:
+async def _refused(kit: PaymentsTestKit, deliveries: int) -> None:
     for _ in range(deliveries):
         with pytest.raises(WebhookRefused):
-            await house.payments.receive_webhook(b"{}", {"Stripe-Signature": "t=1,v1=" + "0" * 64})
+            await kit.payments.receive_webhook(b"{}", {"Stripe-Signature": "t=1,v1=" + "0" * 64})
 
 
-async def _counted(house: House) -> int:
-    return await house.storage.read(lambda uow: uow.inbox.refused_since(house.clock.now() - timedelta(hours=24)))
+async def _counted(kit: PaymentsTestKit) -> int:
+    return await kit.storage.read(lambda uow: uow.inbox.refused_since(kit.clock.now() - timedelta(hours=24)))
 
 
-async def test_deliveries_refused_for_their_signature_are_counted(house: House) -> None:
-    await _refused(house, 3)
+async def test_deliveries_refused_for_their_signature_are_counted(kit: PaymentsTestKit) -> None:
+    await _refused(kit, 3)
 
-    assert await _counted(house) == 3
+    assert await _counted(kit) == 3
 
 
-async def test_a_good_signature_over_nonsense_is_not_counted(house: House) -> None:
+async def test_a_good_signature_over_nonsense_is_not_counted(kit: PaymentsTestKit) -> None:
     with pytest.raises(WebhookRefused):
-        await house.deliver(b"[]")
+        await kit.deliver(b"[]")
 
-    assert await _counted(house) == 0
+    assert await _counted(kit) == 0
 
 
-async def test_a_flood_of_them_is_counted_without_writing_each_of_them(house: House) -> None:
-    await _refused(house, 1000)
-    during = await _counted(house)
-    house.clock.advance(timedelta(seconds=1))
-    await _refused(house, 1)
+async def test_a_flood_of_them_is_counted_without_writing_each_of_them(kit: PaymentsTestKit) -> None:
+    await _refused(kit, 1000)
+    during = await _counted(kit)
+    kit.clock.advance(timedelta(seconds=1))
+    await _refused(kit, 1)
 
-    assert (during, await _counted(house)) == (60, 1001)
+    assert (during, await _counted(kit)) == (60, 1001)

@@ -12,7 +12,7 @@ from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.instructions import ANY_METHOD, ChargeTexts, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.presenting import is_suffix, suffix_of, texts_of
-from booking_payments.testing.house import NOW
+from booking_payments.testing.kit import NOW
 
 BOOKING = Booking(
     id="bk_1",

@@ -193,7 +193,6 @@ def test_the_customer_sees_the_generic_decline_for_a_hidden_reason(code: str) ->
     decline = a_decline(code, "do_not_try_again")
 
     assert decline.customer_code == "card_declined"
-    assert decline.customer_decline_code == "generic_decline"
     assert decline.customer_text == GENERIC_TEXT
 
 
@@ -209,5 +208,4 @@ def test_the_customer_sees_any_other_decline_as_it_is() -> None:
 
     assert decline.for_customer() is decline
     assert decline.customer_code == "card_declined"
-    assert decline.customer_decline_code == "insufficient_funds"
     assert decline.customer_text == "Said the bank."

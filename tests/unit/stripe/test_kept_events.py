@@ -11,7 +11,7 @@ from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.adapters.gateways.stripe.objects import kept_of
 from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks, read_event
 from booking_payments.ports.webhooks import GatewayEvent
-from booking_payments.testing.house import ANN, House
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 
 PERSON = "Ann-Example"
 SECRETS = [PERSON, "_secret_", "hooks.stripe", "4242"]
@@ -172,35 +172,35 @@ def test_long_texts_are_cut() -> None:
 
 
 async def test_no_event_of_a_whole_payment_leaves_a_secret_in_the_inbox() -> None:
-    house = House()
-    booking = await house.book()
-    view = await house.payments.start_payment(
+    kit = PaymentsTestKit()
+    booking = await kit.book()
+    view = await kit.payments.start_payment(
         booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
     )
-    sent_secrets = [body for _, _, body in due_deliveries(house.stripe) if b"_secret_" in body]
-    await house.deliver_webhooks()
-    house.authenticate(view, "succeeded")
-    await house.deliver_webhooks()
-    await house.payments.refund_payment(booking.id, ANN)
-    await house.deliver_webhooks()
+    sent_secrets = [body for _, _, body in due_deliveries(kit.stripe) if b"_secret_" in body]
+    await kit.deliver_webhooks()
+    kit.authenticate(view, "succeeded")
+    await kit.deliver_webhooks()
+    await kit.payments.refund_payment(booking.id, ANN)
+    await kit.deliver_webhooks()
 
-    entries = await house.payments.list_webhooks(limit=100)
+    entries = await kit.payments.list_webhooks(limit=100)
     assert sent_secrets, "the fake gateway sends client secrets, as Stripe does"
     assert len(entries) > 3
     assert [each.event_id for each in entries if "_secret_" in each.body or "billing_details" in each.body] == []
 
 
 async def test_a_replayed_event_keeps_the_stored_client_secret() -> None:
-    house = House()
-    booking = await house.book()
-    await house.payments.start_payment(
+    kit = PaymentsTestKit()
+    booking = await kit.book()
+    await kit.payments.start_payment(
         booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
     )
-    await house.deliver_webhooks()
+    await kit.deliver_webhooks()
 
-    await house.payments.replay_webhooks()
+    await kit.payments.replay_webhooks()
 
-    handover = (await house.payments.payment_status(booking.id, ANN)).handover
+    handover = (await kit.payments.payment_status(booking.id, ANN)).handover
     assert handover is not None
     assert handover.client_secret
     assert handover.next_action

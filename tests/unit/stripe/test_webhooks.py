@@ -261,10 +261,10 @@ def test_a_reader_needs_a_secret(secrets: list[str]) -> None:
         StripeWebhooks(secrets)
 
 
-def test_the_readme_names_the_processed_events() -> None:
+def test_the_guide_names_the_processed_events() -> None:
     """An operator selects them in Stripe's dashboard; ``doctor`` compares them with those of the endpoint."""
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    listed = readme.split("select these events:", 1)[1].split("```text", 1)[1].split("```", 1)[0]
+    guide = (Path(__file__).parents[3] / "docs/guides/go-live.md").read_text(encoding="utf-8")
+    listed = guide.split("select these events:", 1)[1].split("```text", 1)[1].split("```", 1)[0]
 
     assert set(listed.split()) == {*KINDS, *ALERTS}
 

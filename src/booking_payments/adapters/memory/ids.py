@@ -2,40 +2,12 @@
 
 import os
 import random
-import threading
 from collections.abc import Callable
 from typing import Final
 
 _ALPHABET: Final = b"23456789abcdefghijkmnpqrstuvwxyz"  # without those that look like another
 _LETTER_OF: Final = bytes(_ALPHABET[byte % 32] for byte in range(256))  # all are equally likely
 _LENGTH: Final = 24  # 32^24 = 2^120: nobody guesses one, and none comes twice
-
-AT_ONCE: Final = 4096
-"""Bytes asked of the system at a time: asking is what costs."""
-
-
-class Entropy(threading.local):
-    """The system's entropy, fetched in large pieces. Each thread has one of its own, and so has a forked process."""
-
-    def __init__(self, ask: Callable[[int], bytes] = os.urandom) -> None:
-        self._ask = ask
-        self._bytes, self._used = b"", 0
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forget)
-
-    def __call__(self, count: int) -> bytes:
-        """``count`` bytes (at most ``AT_ONCE``) that nobody else gets."""
-        if self._used + count > len(self._bytes):
-            self._bytes, self._used = self._ask(AT_ONCE), 0
-        self._used += count
-        return self._bytes[self._used - count : self._used]
-
-    def _forget(self) -> None:
-        self._bytes, self._used = b"", 0
-
-
-_ENTROPY: Final = Entropy()
-
 
 RUN: Final = "run"
 """The prefix of the id that holds the lease of an operation."""
@@ -48,7 +20,7 @@ class RandomIds:
     """Ids from ``source``: the system's entropy by default, a seeded ``Random`` for repeatable runs."""
 
     def __init__(self, source: random.Random | None = None) -> None:
-        self._bytes: Callable[[int], bytes] = source.randbytes if source else _ENTROPY
+        self._bytes: Callable[[int], bytes] = source.randbytes if source else os.urandom
 
     def new(self, prefix: str) -> str:
         return f"{prefix}_{self._token()}"

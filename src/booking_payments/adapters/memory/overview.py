@@ -13,11 +13,11 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.inbox import InboxEntry
 from booking_payments.ports.overview import (
     RARE_EVENTS,
-    Delivery,
     DriftReport,
     InboxPage,
     Moved,
     Period,
+    ReceivedWebhook,
     Tally,
     Told,
 )
@@ -73,10 +73,10 @@ class MemoryOverview:
         newest = sorted(found, key=lambda each: (each.recorded.at, each.payment_id, each.recorded.sequence))
         return newest[::-1][:limit]
 
-    async def deliveries(self, since: datetime, limit: int) -> Sequence[Delivery]:
+    async def received_webhooks(self, since: datetime, limit: int) -> Sequence[ReceivedWebhook]:
         newest = list(self._inbox.values())[::-1][:limit]
         return [
-            Delivery(
+            ReceivedWebhook(
                 type=each.type,
                 status=each.status,
                 received_at=each.received_at,

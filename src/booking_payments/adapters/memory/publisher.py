@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
-from booking_payments.ports.publisher import Message, NotTaken, Publisher
+from booking_payments.ports.publisher import DeliveryFailed, Message, Publisher
 
 T = TypeVar("T")
 Consumer = Callable[[Message], Awaitable[None] | None]
@@ -30,7 +30,7 @@ class MemoryPublisher:
         self.published.append(message)
 
 
-class Bounded:
+class WithTimeout:
     """Gives ``publisher`` no longer than ``at_most`` for a message, whatever it does with the time."""
 
     def __init__(self, publisher: Publisher, at_most: timedelta) -> None:
@@ -40,7 +40,7 @@ class Bounded:
         with anyio.move_on_after(self._at_most_s) as scope:
             await self._publisher.publish(message)
         if scope.cancelled_caught:
-            raise NotTaken(f"it was not taken within {self._at_most_s:g} s")
+            raise DeliveryFailed(f"it was not taken within {self._at_most_s:g} s")
 
 
 class CallablePublisher:
@@ -64,7 +64,7 @@ class CallablePublisher:
             await consumer(message)
             return
         if len(self._under_way) >= self._most_at_once:
-            raise NotTaken("too many earlier calls have not come back")
+            raise DeliveryFailed("too many earlier calls have not come back")
         result = await _in_a_thread(partial(self._call, consumer, message))
         if inspect.isawaitable(result):  # of an object or a lambda that stands before a coroutine function
             await result

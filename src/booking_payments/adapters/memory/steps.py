@@ -8,7 +8,7 @@ import anyio
 AT_ONCE: Final = 16
 
 
-async def side_by_side(steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
+async def gather_limited(steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
     """Do ``steps``, some of them at once, and return when all are done."""
     places = anyio.CapacityLimiter(AT_ONCE)
 

@@ -41,9 +41,9 @@ from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.payments import Handover, PaymentFilter, PaymentPage, Story, Watch
-from booking_payments.ports.publisher import Backlog, Channel, Delivery, Message
+from booking_payments.ports.publisher import Backlog, Channel, Message, MessageDelivery
 from booking_payments.ports.storage import AlreadyExists
-from booking_payments.ports.unit_of_work import Subject, Work
+from booking_payments.ports.unit_of_work import Subject, TransactionBody
 
 T = TypeVar("T")
 AnswerKey = tuple[str, str, str]
@@ -53,7 +53,7 @@ AnswerKey = tuple[str, str, str]
 class MemoryDelivery:
     """What became of a message on one channel, while it waits there, and afterwards where that is kept."""
 
-    delivery: Delivery
+    delivery: MessageDelivery
     number: int | None = None
     delivered_at: datetime | None = None
     discarded_at: datetime | None = None
@@ -100,7 +100,7 @@ class Tables:
     def give(self, message_id: str) -> None:
         """Have a message delivered on every recorded channel."""
         for channel in sorted(self.channels):
-            delivery = Delivery(message=self.messages[message_id], channel=channel)
+            delivery = MessageDelivery(message=self.messages[message_id], channel=channel)
             self.deliveries[channel, message_id] = MemoryDelivery(delivery=delivery)
 
     def copy(self) -> "Tables":
@@ -115,7 +115,7 @@ class MemoryStorage:
         self._lock = anyio.Lock()
         self.on_jobs = on_jobs
 
-    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
         async with self._lock:
             uow = MemoryUnitOfWork(self._tables.copy())
             result = await work(uow)
@@ -124,7 +124,7 @@ class MemoryStorage:
             self.on_jobs(tuple(uow.jobs.deferred))
         return result
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: TransactionBody[T]) -> T:
         return await work(MemoryUnitOfWork(self._tables.copy()))
 
 
@@ -179,7 +179,7 @@ class MemoryDatabase:
         for booking in changes.new_bookings:
             self._add_booking(booking)
         for its, booking in changes.bookings.items():
-            tables.bookings[its] = evolve(tables.bookings[its], status=booking.status, end_reason=booking.end_reason)
+            tables.bookings[its] = booking
         for change in changes.payments.values():
             self._change_payment(change)
         for key, each in changes.entries.items():
@@ -442,18 +442,18 @@ class MemoryOutbox(RecordingOutbox):
             del self._unassigned[message_id]
         return not self._unassigned
 
-    def _waiting(self, channel: str | None = None) -> list[Delivery]:
+    def _waiting(self, channel: str | None = None) -> list[MessageDelivery]:
         """What waits on ``channel`` or on all, in the order in which it was written."""
         place = {message_id: n for n, message_id in enumerate(self._messages)}
         found = [row.delivery for row in self._rows.values() if row.waits and channel in (None, row.delivery.channel)]
         return sorted(found, key=lambda each: (place[each.message.id], each.channel))
 
     async def claim(
-        self, channel: str, now: datetime, until: datetime, limit: int, *, past_dead: bool
-    ) -> Sequence[Delivery]:
-        firsts: dict[str, Delivery] = {}
+        self, channel: str, now: datetime, until: datetime, limit: int, *, skip_dead: bool
+    ) -> Sequence[MessageDelivery]:
+        firsts: dict[str, MessageDelivery] = {}
         for row in self._waiting(channel):
-            if not (past_dead and row.dead_at):
+            if not (skip_dead and row.dead_at):
                 firsts.setdefault(row.message.booking_id, row)
         alive = [row for row in firsts.values() if row.dead_at is None]
         again = sorted(
@@ -466,7 +466,7 @@ class MemoryOutbox(RecordingOutbox):
         bookings = {row.message.booking_id for row in due}
         return [row for row in self._waiting(channel) if row.message.booking_id in bookings]
 
-    def _change(self, delivery: Delivery) -> None:
+    def _change(self, delivery: MessageDelivery) -> None:
         key = (delivery.channel or "", delivery.message.id)
         self._rows[key] = evolve(self._rows[key], delivery=delivery)
 
@@ -476,15 +476,15 @@ class MemoryOutbox(RecordingOutbox):
             if row is not None and row.waits:
                 del self._rows[channel, message_id]
 
-    async def put_off(self, delivery: Delivery) -> None:
+    async def reschedule(self, delivery: MessageDelivery) -> None:
         row = self._rows.get((delivery.channel or "", delivery.message.id))
         if row is not None and row.waits:
             self._change(delivery)
 
-    async def undelivered(self, *, dead: bool, limit: int, channel: str | None = None) -> Sequence[Delivery]:
+    async def undelivered(self, *, dead: bool, limit: int, channel: str | None = None) -> Sequence[MessageDelivery]:
         found = [each for each in self._waiting(channel) if each.dead_at or not dead]
         if channel is None and not dead:
-            found += [Delivery(message=self._messages[message_id]) for message_id in self._unassigned]
+            found += [MessageDelivery(message=self._messages[message_id]) for message_id in self._unassigned]
             place = {message_id: n for n, message_id in enumerate(self._messages)}
             found.sort(key=lambda each: place[each.message.id])
         return found[:limit]
@@ -512,7 +512,7 @@ class MemoryOutbox(RecordingOutbox):
     def _discarded_on(self, channel: str) -> int:
         return sum(on == channel and row.discarded_at is not None for (on, _), row in self._rows.items())
 
-    async def revive(self, message_ids: Collection[str], channel: str | None = None) -> int:
+    async def requeue(self, message_ids: Collection[str], channel: str | None = None) -> int:
         dead = self._dead_among(message_ids, channel)
         for each in dead:
             self._change(evolve(each, dead_at=None, next_try_at=None, tries=0))
@@ -523,21 +523,21 @@ class MemoryOutbox(RecordingOutbox):
         self._discard(dead, at, by)
         return len({each.message.id for each in dead})
 
-    def _discard(self, deliveries: Iterable[Delivery], at: datetime, by: str) -> None:
+    def _discard(self, deliveries: Iterable[MessageDelivery], at: datetime, by: str) -> None:
         for each in deliveries:
             row = MemoryDelivery(delivery=each, discarded_at=at, discarded_by=by)
             self._rows[each.channel or "", each.message.id] = row
 
     async def discard_waiting(self, channel: str | None, at: datetime, by: str) -> int:
         if channel is None:
-            meant = [Delivery(message=self._messages[message_id]) for message_id in self._unassigned]
+            meant = [MessageDelivery(message=self._messages[message_id]) for message_id in self._unassigned]
             self._unassigned.clear()
         else:
             meant = self._waiting(channel)
         self._discard(meant, at, by)
         return len(meant)
 
-    def _dead_among(self, message_ids: Collection[str], channel: str | None) -> list[Delivery]:
+    def _dead_among(self, message_ids: Collection[str], channel: str | None) -> list[MessageDelivery]:
         return [each for each in self._waiting(channel) if each.dead_at and each.message.id in message_ids]
 
     async def number(self, channel: str, after: int, limit: int, at: datetime) -> Sequence[Message]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import anyio
 
 from booking_payments.adapters.messages.payload import MEDIA_TYPE, payload
-from booking_payments.ports.publisher import Message, NotTaken
+from booking_payments.ports.publisher import DeliveryFailed, Message
 
 kombu: Final[Any] = importlib.import_module("kombu")
 """Imported dynamically because it has no type annotations."""
@@ -52,7 +52,7 @@ class BrokerPublisher:
             async with self._turn:
                 await self._publish(message)
         except Exception as error:  # each transport raises different errors
-            raise NotTaken(f"the broker did not accept the message ({type(error).__name__})") from None
+            raise DeliveryFailed(f"the broker did not accept the message ({type(error).__name__})") from None
 
     async def _publish(self, message: Message) -> None:
         line = self._line = self._line or _Line(self._url, self._options, self._timeout_s)

@@ -11,7 +11,7 @@ from booking_payments.adapters.messages.payload import MEDIA_TYPE, payload
 from booking_payments.adapters.messages.signature import headers
 from booking_payments.adapters.network import Network
 from booking_payments.ports.clock import Clock
-from booking_payments.ports.publisher import Message, NotTaken
+from booking_payments.ports.publisher import DeliveryFailed, Message
 from booking_payments.ports.signing_key import signing_key
 
 TIMEOUT: Final = timedelta(seconds=15)
@@ -56,9 +56,9 @@ class WebhookPublisher:
             with anyio.fail_after(self._timeout_s):
                 status = await self._post(body, {"content-type": MEDIA_TYPE, **signed})
         except (httpx2.HTTPError, TimeoutError) as error:
-            raise NotTaken(f"the receiver could not be reached ({type(error).__name__})") from None
+            raise DeliveryFailed(f"the receiver could not be reached ({type(error).__name__})") from None
         if not 200 <= status < 300:
-            raise NotTaken(f"the receiver answered {status}")
+            raise DeliveryFailed(f"the receiver answered {status}")
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> int:
         """Return the status of the response; its body is not read."""

@@ -90,7 +90,7 @@ def make_app(dsn: str, tasks: WorkerTasks, connections: int) -> App:
 
     for each in tasks.periodic:
         _add_periodic(app, each)
-    _add_housekeeping(app)
+    _add_maintenance(app)
     return app
 
 
@@ -104,7 +104,7 @@ def _add_periodic(app: App, periodic: Periodic) -> None:
         await periodic.run()
 
 
-def _add_housekeeping(app: App) -> None:
+def _add_maintenance(app: App) -> None:
     @app.periodic(cron="* * * * * */10", periodic_id=RETRY_STALLED)
     @app.task(name=RETRY_STALLED, queue=QUEUE, queueing_lock=RETRY_STALLED, priority=FIRST, pass_context=True)
     async def retry_stalled_jobs(context: JobContext, timestamp: int) -> None:

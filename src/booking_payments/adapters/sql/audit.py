@@ -1,4 +1,4 @@
-"""The audit trail in SQL. The database itself refuses to change or remove a record (migration 0003)."""
+"""The audit trail in SQL. Triggers in the database refuse to change or delete a record."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -9,8 +9,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement, Executable
 
-from booking_payments.adapters.sql.among import among
 from booking_payments.adapters.sql.execute import Execute
+from booking_payments.adapters.sql.in_array import in_array
 from booking_payments.adapters.sql.tables import message_channels, outbox
 from booking_payments.ports.publisher import Channel
 
@@ -40,7 +40,7 @@ _ALL: Final = select(message_channels).order_by(message_channels.c.name)
 _IS_RECORDED: Final = select(exists(select(message_channels.c.name).where(message_channels.c.name == bindparam("its"))))
 _ADD: Final = insert(message_channels)
 _REMOVE: Final = delete(message_channels).where(message_channels.c.name == bindparam("its"))
-_ALIVE: Final = update(message_channels).where(among(message_channels.c.name, "names"))
+_ALIVE: Final = update(message_channels).where(in_array(message_channels.c.name, "names"))
 
 
 class SqlChannels:

@@ -1,19 +1,15 @@
 """Values of the domain as JSON text and back: what the journal and the payment's nested columns hold.
 
-msgspec knows attrs classes and is many times faster than anything in Python. What it can't tell apart, a field that
-holds one of several classes, goes through cattrs, which writes beside it which one it is. The text is the same.
+msgspec reads and writes attrs classes without code for each. It has no unions of them, so an instruction is written
+with the name of its class as ``kind``, and a class with such a field is read in two steps (``_WithInstruction``).
 """
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, Generic, TypeVar, get_args, get_type_hints
 
+import attrs
 import msgspec
-from cattrs import Converter
-from cattrs.preconf.json import make_converter
-from cattrs.strategies import configure_tagged_union
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.instructions import Instruction
@@ -38,51 +34,81 @@ def fact_name(fact: ev.Event) -> str:
     return _NAMES[type(fact)]
 
 
-def _moment(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+INSTRUCTIONS: Final[Mapping[str, type]] = {snake_case(kind.__name__): kind for kind in get_args(Instruction)}
+"""Every class of instruction by its ``kind`` in JSON."""
+
+_KINDS: Final = {cls: kind for kind, cls in INSTRUCTIONS.items()}
+_INSTRUCTION_DECODERS: Final[Mapping[str, "msgspec.json.Decoder[Any]"]] = {
+    kind: msgspec.json.Decoder(cls) for kind, cls in INSTRUCTIONS.items()
+}
 
 
-def _converter() -> Converter:
-    converter = make_converter()
-    converter.register_unstructure_hook(Decimal, str)
-    converter.register_structure_hook(Decimal, lambda value, _: Decimal(value))
-    converter.register_unstructure_hook(datetime, _moment)
-    converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
-    configure_tagged_union(
-        Instruction, converter, tag_name="kind", tag_generator=lambda kind: snake_case(kind.__name__)
-    )
-    return converter
+class _Kind(msgspec.Struct):
+    kind: str
 
 
-_CONVERTER: Final = _converter()
-
-
+_KIND_DECODER: Final = msgspec.json.Decoder(_Kind)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-_DECODERS: Final[dict[Any, "msgspec.json.Decoder[Any] | None"]] = {}
+class _Plain(Generic[T]):
+    """JSON of a type that msgspec knows."""
+
+    def __init__(self, cls: Any) -> None:
+        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(cls)
+
+    def encode(self, value: T) -> bytes:
+        return _ENCODER.encode(value)
+
+    def decode(self, text: str | bytes) -> T:
+        return self._decoder.decode(text)
 
 
-def _decoder(kind: Any) -> "msgspec.json.Decoder[Any] | None":
-    """msgspec's decoder of the type ``kind``; None where it would have to tell classes apart."""
-    if kind not in _DECODERS:
-        try:
-            _DECODERS[kind] = msgspec.json.Decoder(kind)
-        except TypeError:
-            _DECODERS[kind] = None
-    return _DECODERS[kind]
+class _WithInstruction(Generic[T]):
+    """JSON of an attrs class with a field ``instruction``, which holds one of several classes."""
+
+    def __init__(self, cls: type[T]) -> None:
+        self._cls, self._names = cls, tuple(attrs.fields_dict(cls))  # type: ignore[arg-type]
+        types = {**get_type_hints(cls), "instruction": msgspec.Raw}
+        # A field that the text lacks stays unset, so that the class itself supplies the default or refuses.
+        fields = [(name, types[name] | msgspec.UnsetType, msgspec.UNSET) for name in self._names]
+        self._decoder = msgspec.json.Decoder(msgspec.defstruct(cls.__name__, fields, kw_only=True))
+
+    def encode(self, value: T) -> bytes:
+        content = {name: getattr(value, name) for name in self._names}
+        instruction = content["instruction"]
+        written = {name: getattr(instruction, name) for name in attrs.fields_dict(type(instruction))}
+        return _ENCODER.encode({**content, "instruction": {"kind": _KINDS[type(instruction)], **written}})
+
+    def decode(self, text: str | bytes) -> T:
+        read = self._decoder.decode(text)
+        content = {name: value for name in self._names if (value := getattr(read, name)) is not msgspec.UNSET}
+        kind = _KIND_DECODER.decode(content["instruction"]).kind
+        return self._cls(**{**content, "instruction": _INSTRUCTION_DECODERS[kind].decode(content["instruction"])})
 
 
-def to_json(value: Any, kind: Any) -> str:
-    """``value``, which is of type ``kind``, as JSON text."""
-    plain = value if _decoder(kind) else _CONVERTER.unstructure(value, kind)
-    return _ENCODER.encode(plain).decode()
+_CODECS: Final[dict[Any, _Plain[Any] | _WithInstruction[Any]]] = {}
 
 
-def from_json(text: str | bytes, kind: type[T]) -> T:
-    """A value of type ``kind`` from its JSON text."""
-    decoder = _decoder(kind)
-    value: T = decoder.decode(text) if decoder else _CONVERTER.structure(msgspec.json.decode(text), kind)
+def _codec(cls: Any) -> _Plain[Any] | _WithInstruction[Any]:
+    if cls not in _CODECS:
+        has_one = attrs.has(cls) and "instruction" in attrs.fields_dict(cls)
+        _CODECS[cls] = _WithInstruction(cls) if has_one else _Plain(cls)
+    return _CODECS[cls]
+
+
+def to_json(value: Any, cls: Any) -> str:
+    """``value``, which is of type ``cls``, as JSON text."""
+    return _codec(cls).encode(value).decode()
+
+
+def from_json(text: str | bytes, cls: type[T]) -> T:
+    """A value of type ``cls`` from its JSON text.
+
+    Raises ``msgspec.ValidationError`` when the text does not fit the type, ``KeyError`` for an unknown ``kind`` of
+    instruction, and what the class itself raises for values it refuses.
+    """
+    value: T = _codec(cls).decode(text)
     return value
 
 
@@ -95,9 +121,3 @@ def fact_from_json(name: str, text: str) -> ev.Event:
     """The fact with this name and content."""
     fact: ev.Event = from_json(text, FACTS[name])
     return fact
-
-
-def fact_data(fact: ev.Event) -> dict[str, Any]:
-    """A fact's content as plain JSON values, for the API."""
-    data: dict[str, Any] = _CONVERTER.unstructure(fact, type(fact))
-    return data

@@ -17,7 +17,7 @@ from booking_payments.adapters.unit_of_work import ChangeSet, EntryChange, Loade
 from booking_payments.ports.storage import AlreadyExists
 
 
-class Retry(Exception):  # noqa: N818 - it asks for something, it is no failure
+class RestartTransaction(Exception):  # noqa: N818 - it asks for something, it is no failure
     """Another transaction stored the same new row first: start over and see it."""
 
 
@@ -196,4 +196,4 @@ async def store_first(connection: Execute, statement: Executable, values: Mappin
     except IntegrityError as error:
         if not is_taken(error):
             raise
-        raise Retry from error
+        raise RestartTransaction from error

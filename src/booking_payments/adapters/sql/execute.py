@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from sqlalchemy import Executable, MappingResult, Row
 
 
-class Answer(Protocol):
+class StatementResult(Protocol):
     """What came of a statement: its rows, once, and how many it has changed."""
 
     @property
@@ -26,4 +26,4 @@ class Execute(Protocol):
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None, /
-    ) -> Answer: ...
+    ) -> StatementResult: ...

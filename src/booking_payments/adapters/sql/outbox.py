@@ -22,10 +22,10 @@ from sqlalchemy import (
 
 from booking_payments.adapters.memory.cursors import unknown_cursor
 from booking_payments.adapters.sql import rows, tables
-from booking_payments.adapters.sql.among import among, among_numbers
 from booking_payments.adapters.sql.execute import Execute
+from booking_payments.adapters.sql.in_array import in_array, in_array_int
 from booking_payments.adapters.unit_of_work import RecordingOutbox, Session
-from booking_payments.ports.publisher import MOST_COUNTED, Backlog, Delivery, Message
+from booking_payments.ports.publisher import MOST_COUNTED, Backlog, Message, MessageDelivery
 
 _OUTBOX: Final = tables.outbox
 _CHANNELS: Final = tables.message_channels
@@ -60,7 +60,7 @@ FAN_OUT: Final = insert(_ITS).from_select(
     ["channel", "position", "booking_id", "sequence"],
     select(_CHANNELS.c.name, _OUTBOX.c.position, _OUTBOX.c.booking_id, _OUTBOX.c.sequence)
     .join_from(_OUTBOX, _CHANNELS, true())
-    .where(among(_OUTBOX.c.id)),
+    .where(in_array(_OUTBOX.c.id)),
 )
 """What was just added, for each recorded channel. Nobody adds or removes a channel between these two statements: that
 waits until this transaction has ended."""
@@ -78,9 +78,9 @@ _ASSIGN: Final = insert(_ITS).from_select(
     ["channel", "position", "booking_id", "sequence"],
     select(_CHANNELS.c.name, _OUTBOX.c.position, _OUTBOX.c.booking_id, _OUTBOX.c.sequence)
     .join_from(_OUTBOX, _CHANNELS, true())
-    .where(among_numbers(_OUTBOX.c.position, "positions")),
+    .where(in_array_int(_OUTBOX.c.position, "positions")),
 )
-_ASSIGNED: Final = update(_OUTBOX).where(among_numbers(_OUTBOX.c.position, "positions")).values(unassigned=0)
+_ASSIGNED: Final = update(_OUTBOX).where(in_array_int(_OUTBOX.c.position, "positions")).values(unassigned=0)
 
 # --- delivering ------------------------------------------------------------------------------------------------
 
@@ -95,9 +95,9 @@ def _has_predecessor(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     )
 
 
-def _firsts(past_dead: bool, is_due: ColumnElement[bool], order: Column[Any]) -> Select[Any]:
+def _firsts(skip_dead: bool, is_due: ColumnElement[bool], order: Column[Any]) -> Select[Any]:
     """The first messages of their bookings that are due; rows that somebody else is claiming are passed over."""
-    alive = [_EARLIER.c.dead_at.is_(None)] if past_dead else []
+    alive = [_EARLIER.c.dead_at.is_(None)] if skip_dead else []
     return (
         select(_ITS.c.position, _ITS.c.booking_id)
         .where(_ON_CHANNEL, _WAITS, is_due, _ITS.c.dead_at.is_(None), ~_has_predecessor(*alive))
@@ -113,17 +113,17 @@ _DUE: Final = {
 }
 """Only the first message of a booking is claimed, and stands for all behind it: so nobody else can begin with them.
 
-Two statements, with and without ``past_dead`` each, because each has an index that holds what it looks for in order,
+Two statements, with and without ``skip_dead`` each, because each has an index that holds what it looks for in order,
 however much waits.
 """
 
 _CLAIM: Final = (
-    update(_ITS).where(_ON_CHANNEL, among_numbers(_ITS.c.position, "positions")).values(next_try_at=bindparam("until"))
+    update(_ITS).where(_ON_CHANNEL, in_array_int(_ITS.c.position, "positions")).values(next_try_at=bindparam("until"))
 )
-_OF_BOOKINGS: Final = _WITH_MESSAGE.where(_ON_CHANNEL, _WAITS, among(_ITS.c.booking_id, "booking_ids")).order_by(
+_OF_BOOKINGS: Final = _WITH_MESSAGE.where(_ON_CHANNEL, _WAITS, in_array(_ITS.c.booking_id, "booking_ids")).order_by(
     _ITS.c.position
 )
-_ARE_MEANT: Final = _ITS.c.position.in_(select(_OUTBOX.c.position).where(among(_OUTBOX.c.id)))
+_ARE_MEANT: Final = _ITS.c.position.in_(select(_OUTBOX.c.position).where(in_array(_OUTBOX.c.id)))
 _DELIVERED: Final = update(_ITS).where(_ON_CHANNEL, _WAITS, _ARE_MEANT).values(delivered_at=bindparam("at_this_moment"))
 _IS_IT: Final = (
     _ITS.c.position == select(_OUTBOX.c.position).where(_OUTBOX.c.id == bindparam("its_id")).scalar_subquery()
@@ -267,13 +267,13 @@ class SqlOutbox(RecordingOutbox):
         return bool((await self._connection.execute(statement)).scalar_one())
 
     async def claim(
-        self, channel: str, now: datetime, until: datetime, limit: int, *, past_dead: bool
-    ) -> Sequence[Delivery]:
+        self, channel: str, now: datetime, until: datetime, limit: int, *, skip_dead: bool
+    ) -> Sequence[MessageDelivery]:
         on = {"on_channel": channel}
-        again = await self._connection.execute(_DUE[past_dead], {**on, "now": now, "most": max(1, limit // 2)})
+        again = await self._connection.execute(_DUE[skip_dead], {**on, "now": now, "most": max(1, limit // 2)})
         first = list(again.all())
         if len(first) < limit:
-            untried = await self._connection.execute(_UNTRIED[past_dead], {**on, "most": limit - len(first)})
+            untried = await self._connection.execute(_UNTRIED[skip_dead], {**on, "most": limit - len(first)})
             first += [row for row in untried if row.booking_id not in {each.booking_id for each in first}]
         if not first:
             return []
@@ -287,20 +287,20 @@ class SqlOutbox(RecordingOutbox):
         values = {"on_channel": channel, "ids": list(message_ids), "at_this_moment": at}
         await self._connection.execute(_DELIVERED, values)
 
-    async def put_off(self, delivery: Delivery) -> None:
+    async def reschedule(self, delivery: MessageDelivery) -> None:
         on = {"on_channel": delivery.channel}
         await self._connection.execute(_PUT_OFF, {**on, **rows.delivery_values(delivery)})
         if delivery.next_try_at is not None:
             its = {"its_booking": delivery.message.booking_id, "until": delivery.next_try_at}
             await self._connection.execute(_PUT_OFF_OTHERS, {**on, **its})
 
-    async def undelivered(self, *, dead: bool, limit: int, channel: str | None = None) -> Sequence[Delivery]:
+    async def undelivered(self, *, dead: bool, limit: int, channel: str | None = None) -> Sequence[MessageDelivery]:
         statement = _LISTS[dead][channel is not None]
         result = await self._connection.execute(statement, {"most": limit, **_on(channel)})
         found = [(row["position"], rows.delivery_from(row)) for row in result.mappings()]
         if not dead and channel is None:
             result = await self._connection.execute(_LIST_UNASSIGNED, {"most": limit})
-            found += [(row["position"], Delivery(message=rows.message_from(row))) for row in result.mappings()]
+            found += [(row["position"], MessageDelivery(message=rows.message_from(row))) for row in result.mappings()]
         return [delivery for _, delivery in sorted(found, key=lambda each: each[0])[:limit]]
 
     async def backlogs(self) -> Sequence[Backlog]:
@@ -320,7 +320,7 @@ class SqlOutbox(RecordingOutbox):
             found.append(_backlog(name, waiting, dead, discarded.pop(name, 0), oldest))
         return [*found, *(_backlog(name, 0, 0, many, []) for name, many in sorted(discarded.items()))]
 
-    async def revive(self, message_ids: Collection[str], channel: str | None = None) -> int:
+    async def requeue(self, message_ids: Collection[str], channel: str | None = None) -> int:
         values = {"ids": list(message_ids), **_on(channel)}
         return await self._end(_REVIVES[channel is not None], values, values, channel)
 

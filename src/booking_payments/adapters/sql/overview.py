@@ -38,11 +38,11 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.inbox import InboxStatus
 from booking_payments.ports.overview import (
     RARE_EVENTS,
-    Delivery,
     DriftReport,
     InboxPage,
     Moved,
     Period,
+    ReceivedWebhook,
     Tally,
     Told,
 )
@@ -206,10 +206,10 @@ class SqlOverview:
         result = await self._connection.execute(_FACTS, values)
         return [Told(payment_id=row["payment_id"], recorded=rows.recorded_from(row)) for row in result.mappings().all()]
 
-    async def deliveries(self, since: datetime, limit: int) -> Sequence[Delivery]:
+    async def received_webhooks(self, since: datetime, limit: int) -> Sequence[ReceivedWebhook]:
         result = await self._connection.execute(_DELIVERIES, {"most": limit})
         return [
-            Delivery(
+            ReceivedWebhook(
                 type=row.type,
                 status=InboxStatus(row.status),
                 received_at=row.received_at,

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from booking_payments.adapters.memory.ids import SERVING_RUN
 from booking_payments.adapters.sql import engine as engines
 from booking_payments.adapters.sql.clock import DatabaseClock
-from booking_payments.adapters.sql.database import Retry
+from booking_payments.adapters.sql.database import RestartTransaction
 from booking_payments.adapters.sql.engine import READS, normalize_url, open_engine
 from booking_payments.adapters.sql.failures import is_conflict, is_out_of_reach, is_unstorable, only_reads
 from booking_payments.adapters.sql.jobs import JobQueue, sqlalchemy_errors
@@ -27,7 +27,7 @@ from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.idempotency import LIBRARY_ROUTE
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
-from booking_payments.ports.unit_of_work import Subject, Work
+from booking_payments.ports.unit_of_work import Subject, TransactionBody
 
 if TYPE_CHECKING:
     import psycopg
@@ -89,12 +89,14 @@ async def _let_go(connection: AsyncConnection) -> None:
         await connection.invalidate()
 
 
-def _require_again(error: Retry | NoConnectionFree | DBAPIError, is_down: Callable[[DBAPIError], bool]) -> None:
-    """Whether the transaction that ended with ``error`` may be begun again. Raises what is to be told otherwise."""
+def _require_restartable(
+    error: RestartTransaction | NoConnectionFree | DBAPIError, is_down: Callable[[DBAPIError], bool]
+) -> None:
+    """Return when the transaction that ended with ``error`` may be restarted; raises the port's error otherwise."""
     if isinstance(error, NoConnectionFree):
         raise StorageConflict("all connections to the database are in use; try again") from error
     # A connection that was broken when it was taken did no harm: nothing had begun.
-    if isinstance(error, Retry) or error.connection_invalidated or is_conflict(error):
+    if isinstance(error, RestartTransaction) or error.connection_invalidated or is_conflict(error):
         return
     if is_down(error):
         raise StorageDown(f"the database can't be reached: {error.orig}") from error
@@ -163,19 +165,19 @@ class SqlStorage:
             for statement in _END_LEASES:
                 await connection.execute(statement, {"now": datetime.now(UTC)})
 
-    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
         if about is not None and self._groups is not None:
             return await self._groups.run(work, about)
         return await self._alone(work)
 
-    async def _alone(self, work: Work[T]) -> T:
+    async def _alone(self, work: TransactionBody[T]) -> T:
         return await self._until_it_works(
             lambda: self._once(work),
             is_down=lambda error: is_out_of_reach(error) or only_reads(error),
             silent=CommitLost,  # the commit may be what was not answered
         )
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: TransactionBody[T]) -> T:
         return await self._until_it_works(lambda: self._read_once(work), is_down=is_out_of_reach, silent=StorageDown)
 
     async def _until_it_works(
@@ -190,15 +192,15 @@ class SqlStorage:
             with anyio.move_on_after(engines.LONGEST_S, shield=True) as waited:
                 try:
                     return await once()
-                except (Retry, NoConnectionFree, DBAPIError) as error:
+                except (RestartTransaction, NoConnectionFree, DBAPIError) as error:
                     conflict = error
             if waited.cancel_called:
                 raise silent(f"the database has not answered for {engines.LONGEST_S} seconds")
-            _require_again(conflict, is_down)
+            _require_restartable(conflict, is_down)
             await anyio.sleep(PAUSE_S * 2**begin)
         raise StorageConflict("the database is too busy; try again") from conflict
 
-    async def _once(self, work: Work[T]) -> T:
+    async def _once(self, work: TransactionBody[T]) -> T:
         async with self._writer, self._connection() as connection:
             await connection.begin()
             uow, result = await self._carried_out(work, connection)
@@ -206,7 +208,7 @@ class SqlStorage:
         self._committed(uow.jobs.deferred)
         return result
 
-    async def _carried_out(self, work: Work[T], connection: AsyncConnection) -> tuple[SqlUnitOfWork, T]:
+    async def _carried_out(self, work: TransactionBody[T], connection: AsyncConnection) -> tuple[SqlUnitOfWork, T]:
         """What ``work`` returns, with the jobs that it asks for, before it is committed; where the connection breaks
         nothing will be: begin again."""
         try:
@@ -219,7 +221,7 @@ class SqlStorage:
             if not error.connection_invalidated:
                 raise
             await _let_go(connection)
-            raise Retry from error
+            raise RestartTransaction from error
         return uow, result
 
     async def _read_clock(self, connection: AsyncConnection) -> None:
@@ -238,7 +240,7 @@ class SqlStorage:
         if self.on_jobs is not None and jobs:
             self.on_jobs(tuple(jobs))
 
-    async def _read_once(self, work: Work[T]) -> T:
+    async def _read_once(self, work: TransactionBody[T]) -> T:
         async with self._connection() as connection:
             await connection.execution_options(**self._read_options)
             await connection.begin()

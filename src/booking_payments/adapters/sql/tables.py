@@ -4,7 +4,7 @@
 - one payment per intent, one operation per idempotency key;
 - at most one payment that holds its booking (``bp_payments_one_holds_booking``);
 - amounts in range, refunds never above what was captured;
-- journal, postings and audit only ever grow (triggers in the migrations);
+- rows of journal, postings and audit are never changed or deleted (triggers in the migration);
 - a column holds its type only, on SQLite too (``sqlite_strict``).
 
 All names of tables and indexes begin with ``bp_``: SQLite has no schemas, and its file may be another application's
@@ -111,16 +111,19 @@ bookings = Table(
     Column("id", Text, primary_key=True),
     Column("reference", Text, nullable=False, info=_FIXED),
     Column("customer_id", Text, nullable=False, info=_FIXED),
-    Column("amount_minor", BigInt, nullable=False, info=_FIXED),
+    Column("amount_minor", BigInt, nullable=False),
     Column("currency", Text, nullable=False, info=_FIXED),
-    Column("event_starts_at", UtcTime, nullable=False, info=_FIXED),
-    Column("expires_at", UtcTime, nullable=False, info=_FIXED),
+    Column("event_starts_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
     Column("status", Text, nullable=False),
     Column("refund_policy", Text, info=_FIXED),
     Column("created_at", UtcTime, nullable=False, info=_FIXED),
     Column("payments_begun", Integer, nullable=False, server_default="0"),
-    Column("details", Text, info=_FIXED),
+    Column("details", Text),
     Column("end_reason", Text),
+    Column("event_id", Text, info=_FIXED),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("content", Text),
     CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
     CheckConstraint(_CURRENCY, name="currency"),
     CheckConstraint(_one_of("status", BookingStatus), name="status"),
@@ -129,6 +132,7 @@ bookings = Table(
     Index("bp_bookings_live_reference", "reference", unique=True, **_only(text(_one_of("status", LIVE)))),
     Index("bp_bookings_reference", "reference", "created_at", "id"),
     Index("bp_bookings_page", "created_at", "id"),
+    Index("bp_bookings_event", "event_id", "created_at", "id", **_only(text("event_id IS NOT NULL"))),
     Index("bp_bookings_customer", "customer_id", "created_at", "id"),
     Index(
         "bp_bookings_pending_expires_at",
@@ -151,10 +155,10 @@ payments = Table(
     Column("booking_id", Text, ForeignKey("bp_bookings.id"), nullable=False, info=_FIXED),
     Column("reference", Text, nullable=False, info=_FIXED),
     Column("customer_id", Text, nullable=False, info=_FIXED),
-    Column("gateway", Text, nullable=False, server_default="unknown", info=_FIXED),
+    Column("gateway", Text, nullable=False, info=_FIXED),
     Column("status", Text, nullable=False),
     Column("intent_id", Text, unique=True),
-    Column("amount_minor", BigInt, nullable=False, info=_FIXED),
+    Column("amount_minor", BigInt, nullable=False),
     Column("currency", Text, nullable=False, info=_FIXED),
     Column("captured_minor", BigInt, nullable=False),
     Column("refunded_minor", BigInt, nullable=False),
@@ -265,7 +269,7 @@ inbox = Table(
     Column("id", BigInt, primary_key=True, autoincrement=True),
     Column("event_id", Text, nullable=False),
     Column("type", Text, nullable=False),
-    Column("gateway", Text, nullable=False, server_default="unknown", info=_FIXED),
+    Column("gateway", Text, nullable=False, info=_FIXED),
     Column("status", Text, nullable=False),
     Column("object_id", Text),
     Column("received_at", UtcTime, nullable=False),
@@ -302,7 +306,7 @@ installation = Table(
     Column("id", Text, primary_key=True),
     sqlite_strict=True,
 )
-"""One row, made by the migration: what tells this installation from others on the same account of the gateway."""
+"""One row, written by the migration: the id that tells this installation from others on the same gateway account."""
 
 answers = Table(
     "bp_answers",

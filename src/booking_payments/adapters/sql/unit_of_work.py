@@ -29,11 +29,11 @@ from sqlalchemy import (
 
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor
 from booking_payments.adapters.sql import rows, tables
-from booking_payments.adapters.sql.among import among
 from booking_payments.adapters.sql.audit import SqlAudit
 from booking_payments.adapters.sql.channels import SqlChannels
 from booking_payments.adapters.sql.database import SqlDatabase, rows_by, store_first
-from booking_payments.adapters.sql.execute import Answer, Execute
+from booking_payments.adapters.sql.execute import Execute, StatementResult
+from booking_payments.adapters.sql.in_array import in_array
 from booking_payments.adapters.sql.locks import LockUntilCommit
 from booking_payments.adapters.sql.outbox import SqlOutbox
 from booking_payments.adapters.sql.overview import SqlOverview
@@ -65,7 +65,7 @@ class Flushed:
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None, /
-    ) -> Answer:
+    ) -> StatementResult:
         await self._session.flush()
         return await self._connection.execute(statement, parameters)
 
@@ -167,6 +167,7 @@ def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | Non
     return (
         columns.reference == which.reference if which.reference is not None else None,
         columns.customer_id == which.customer_id if which.customer_id is not None else None,
+        columns.event_id == which.event_id if which.event_id is not None else None,
         columns.status == which.status.value if which.status else None,
     )
 
@@ -283,16 +284,16 @@ def _may_move(since: datetime) -> ColumnElement[bool]:
     return or_(columns.updated_at >= since, is_open, watched, refunding, *disputed)
 
 
-_MANY_PAYMENTS: Final = select(tables.payments).where(among(tables.payments.c.id))
-_MANY_BY_INTENT: Final = select(tables.payments).where(among(tables.payments.c.intent_id))
+_MANY_PAYMENTS: Final = select(tables.payments).where(in_array(tables.payments.c.id))
+_MANY_BY_INTENT: Final = select(tables.payments).where(in_array(tables.payments.c.intent_id))
 _MANY_JOURNALS: Final = (
     select(tables.journal)
-    .where(among(tables.journal.c.payment_id))
+    .where(in_array(tables.journal.c.payment_id))
     .order_by(tables.journal.c.payment_id, tables.journal.c.sequence)
 )
 _MANY_POSTINGS: Final = (
     select(tables.postings)
-    .where(among(tables.postings.c.payment_id))
+    .where(in_array(tables.postings.c.payment_id))
     .order_by(tables.postings.c.payment_id, tables.postings.c.sequence)
 )
 
@@ -352,7 +353,7 @@ _UNFINISHED: Final = (
     .limit(bindparam("most"))
 )
 _DONE_EVENTS: Final = select(tables.inbox.c.event_id).where(
-    among(tables.inbox.c.event_id), tables.inbox.c.status.in_([each.value for each in InboxStatus if each.is_done])
+    in_array(tables.inbox.c.event_id), tables.inbox.c.status.in_([each.value for each in InboxStatus if each.is_done])
 )
 _LATEST_DELIVERY: Final = select(func.max(tables.inbox.c.delivered_at))
 _NEWEST_EVENT: Final = select(func.max(tables.inbox.c.created_at))

@@ -23,7 +23,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.storage import Storage
-from booking_payments.ports.unit_of_work import Subject, Work
+from booking_payments.ports.unit_of_work import Subject, TransactionBody
 from booking_payments.ports.webhooks import GatewayEvent
 
 T = TypeVar("T")
@@ -52,11 +52,11 @@ class WrappedStorage:
     next: Storage
     around: Around
 
-    async def transact(self, work: Work[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
         call = Call("transact", (work, about))
         return await self.around(call, lambda: self.next.transact(work, about))
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: TransactionBody[T]) -> T:
         return await self.around(Call("read", (work,)), lambda: self.next.read(work))
 
 

@@ -6,20 +6,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from booking_payments.application.callers import Caller
-from booking_payments.application.views import BookingView, NewBooking, Registered
-from booking_payments.domain.booking import BookingDetails
-from booking_payments.domain.errors import PaymentError
-from booking_payments.domain.instructions import CaptureMethod
-from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.refunds import CustomerRefunds
+from booking_payments.entrypoints.cli.choices import EnumChoice
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
-from booking_payments.presentation import render
-from booking_payments.presentation.card_numbers import holds_card_number
 
 if TYPE_CHECKING:
+    from booking_payments.application.views import BookingView, Registered
     from booking_payments.runtime.services import Services
 
 MAX_TEXT = 255
@@ -41,13 +33,15 @@ class Moment(click.ParamType[datetime]):
         self.fail("write a time with its zone, such as 2030-01-01T20:00:00Z", param, ctx)
 
 
-class Line(click.ParamType[str]):
+class OneLineText(click.ParamType[str]):
     """Visible text on one line."""
 
     name = "text"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The text as it is."""
+        from booking_payments.presentation.card_numbers import holds_card_number
+
         text = str(value)
         if not text.strip() or len(text) > MAX_TEXT or not text.isprintable():
             self.fail(f"use 1 to {MAX_TEXT} visible characters", param, ctx)
@@ -68,20 +62,20 @@ def booking() -> None:
 
 
 @booking.command(short_help="Register a booking.")
-@click.option("--reference", type=Line(), required=True, help="Your own name for it, unique.")
-@click.option("--customer", type=Line(), required=True, help="The customer's id: the `sub` of their tokens.")
+@click.option("--reference", type=OneLineText(), required=True, help="Your own name for it, unique.")
+@click.option("--customer", type=OneLineText(), required=True, help="The customer's id: the `sub` of their tokens.")
 @click.option("--amount", required=True, help="In major units, for example 100.00.")
 @click.option("--currency", required=True, help="Lower-case ISO 4217 code, for example usd.")
 @click.option("--starts", type=Moment(), required=True, help="When the event starts.")
 @click.option("--expires", type=Moment(), help="Until when it may be paid; the event's start by default.")
 @click.option(
     "--capture",
-    type=click.Choice([method.value for method in CaptureMethod]),
+    type=EnumChoice("domain.instructions:CaptureMethod"),
     help="Whether its payment is captured at once (automatic, the default) or only authorized (manual).",
 )
 @click.option(
     "--customer-refunds",
-    type=click.Choice([which.value for which in CustomerRefunds]),
+    type=EnumChoice("domain.refunds:CustomerRefunds"),
     help="Which refunds its customer may ask for: what the refund policy gives, or none. By default as "
     "CUSTOMER_REFUNDS says.",
 )
@@ -105,6 +99,14 @@ def create(
       booking-payments booking create --reference order-1001 --customer ann \\
           --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z
     """
+    from booking_payments.application.callers import Caller
+    from booking_payments.application.views import NewBooking
+    from booking_payments.domain.booking import BookingDetails
+    from booking_payments.domain.errors import PaymentError
+    from booking_payments.domain.instructions import CaptureMethod
+    from booking_payments.domain.money import Currency, Money
+    from booking_payments.domain.refunds import CustomerRefunds
+
     try:
         money = Money.parse(amount, Currency.of(currency))
     except PaymentError as error:
@@ -127,10 +129,14 @@ def create(
         return registered, await services.payments.describe_booking(registered.booking.id, caller)
 
     registered, view = run_with_services(settings_or_fail(), work)
-    click.echo(_shown(registered, view, as_json))
+    click.echo(_registration_text(registered, view, as_json))
 
 
-def _shown(registered: Registered, view: BookingView, as_json: bool) -> str:
+def _registration_text(registered: Registered, view: BookingView, as_json: bool) -> str:
+    import msgspec
+
+    from booking_payments.presentation import render
+
     if as_json:
         return msgspec.json.encode(render.booking(view)).decode()
     found = "registered" if registered.created else "was registered already"

@@ -7,24 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from booking_payments.application.callers import Caller
-from booking_payments.domain.booking import BookingStatus
-from booking_payments.domain.refunds import CustomerRefunds, RefundOnCancel
-from booking_payments.entrypoints.cli.booking import Line, create
+from booking_payments.entrypoints.cli.booking import OneLineText, create
+from booking_payments.entrypoints.cli.choices import EnumChoice
 from booking_payments.entrypoints.cli.refunds import encoded
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.ports.bookings import BookingFilter
-from booking_payments.presentation import render
-from booking_payments.presentation.formatting import exact, money, words
-from booking_payments.presentation.models import BookingsAnswer
 
 if TYPE_CHECKING:
     from booking_payments.application.views import BookingView
     from booking_payments.domain.booking import Booking
     from booking_payments.runtime.services import Services
 
-_TONES = {"confirmed": "good", "pending": "warn"}
+_STATUS_STYLE = {"confirmed": "good", "pending": "warn"}
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")
 
 
@@ -47,9 +41,9 @@ bookings.add_command(create)
 
 
 @bookings.command()
-@click.option("--reference", type=Line(), metavar="REFERENCE", help="The booking that bears this reference.")
-@click.option("--customer", type=Line(), metavar="ID", help="Only bookings of this customer.")
-@click.option("--status", type=click.Choice([each.value for each in BookingStatus]), help="Only bookings there.")
+@click.option("--reference", type=OneLineText(), metavar="REFERENCE", help="The booking that bears this reference.")
+@click.option("--customer", type=OneLineText(), metavar="ID", help="Only bookings of this customer.")
+@click.option("--status", type=EnumChoice("domain.booking:BookingStatus"), help="Only bookings there.")
 @limit_option(20, 1000)
 @click.option("--cursor", metavar="CURSOR", help="Go on after the page that gave this cursor.")
 @_json
@@ -63,6 +57,11 @@ def find(
       booking-payments bookings find --reference order-1001
       booking-payments bookings find --customer ann --limit 5 --json
     """
+    from booking_payments.domain.booking import BookingStatus
+    from booking_payments.ports.bookings import BookingFilter
+    from booking_payments.presentation import render
+    from booking_payments.presentation.models import BookingsAnswer
+
     which = BookingFilter(reference=reference, customer_id=customer, status=BookingStatus(status) if status else None)
 
     async def work(services: Services) -> tuple[Sequence[BookingView], str | None]:
@@ -78,6 +77,8 @@ def find(
 
 
 def _listed(views: Sequence[BookingView], next_cursor: str | None) -> Iterator[str]:
+    from booking_payments.presentation.formatting import exact, money
+
     if not views:
         yield "no booking matches"
         return
@@ -100,7 +101,9 @@ def _listed(views: Sequence[BookingView], next_cursor: str | None) -> Iterator[s
 
 
 def _status(booking: Booking) -> str:
-    return coloured(words(booking.status.value), _TONES.get(booking.status.value, ""))
+    from booking_payments.presentation.formatting import words
+
+    return coloured(words(booking.status.value), _STATUS_STYLE.get(booking.status.value, ""))
 
 
 # --- show ------------------------------------------------------------------------------------------------------
@@ -125,6 +128,8 @@ def show(name: str, as_json: bool) -> None:
 
 async def booking_named(services: Services, name: str) -> Booking:
     """The booking with this id, or the newest with this reference. Fails when there is none."""
+    from booking_payments.ports.bookings import BookingFilter
+
     by_id = await services.storage.read(lambda uow: uow.bookings.get(name))
     found = by_id or next(
         iter((await services.payments.list_bookings(BookingFilter(reference=name), limit=1)).items), None
@@ -135,10 +140,15 @@ async def booking_named(services: Services, name: str) -> Booking:
 
 
 def _report(view: BookingView, as_json: bool) -> None:
-    click.echo(encoded(render.booking(view)) if as_json else "\n".join(_shown(view)))
+    from booking_payments.presentation import render
+
+    click.echo(encoded(render.booking(view)) if as_json else "\n".join(_booking_lines(view)))
 
 
-def _shown(view: BookingView) -> Iterator[str]:
+def _booking_lines(view: BookingView) -> Iterator[str]:
+    from booking_payments.domain.refunds import CustomerRefunds
+    from booking_payments.presentation.formatting import exact, money, words
+
     booking = view.booking
     reason = f" ({words(booking.end_reason.value).lower()})" if booking.end_reason else ""
     yield f"{click.style(booking.reference, bold=True)}  {_status(booking)}{reason}  {money(booking.amount)}"
@@ -156,11 +166,11 @@ def _shown(view: BookingView) -> Iterator[str]:
 
 @bookings.command(short_help="Cancel a booking.")
 @click.argument("name", metavar="ID")
-@click.option("--reason", type=Line(), metavar="TEXT", help="Why, for the journal.")
+@click.option("--reason", type=OneLineText(), metavar="TEXT", help="Why, for the journal.")
 @click.option(
     "--refund",
-    type=click.Choice([each.value for each in RefundOnCancel]),
-    default=RefundOnCancel.POLICY.value,
+    type=EnumChoice("domain.refunds:RefundOnCancel"),
+    default="policy",
     show_default=True,
     help="What a paid booking gives back: nothing, what its refund policy says, or all.",
 )
@@ -175,6 +185,8 @@ def cancel(name: str, reason: str | None, refund: str, as_json: bool) -> None:
       booking-payments bookings cancel order-1006
       booking-payments bookings cancel order-1007 --reason "the hall is flooded" --refund full --json
     """
+    from booking_payments.application.callers import Caller
+    from booking_payments.domain.refunds import RefundOnCancel
 
     async def work(services: Services) -> BookingView:
         booking = await booking_named(services, name)

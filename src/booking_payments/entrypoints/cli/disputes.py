@@ -6,13 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, table
-from booking_payments.presentation import render
-from booking_payments.presentation.formatting import exact, money, words
-from booking_payments.presentation.status_style import STATUS_STYLE
 
 if TYPE_CHECKING:
     from booking_payments.application.figures import OpenDispute
@@ -43,6 +39,7 @@ def list_(only_open: bool, as_json: bool) -> None:
       booking-payments disputes list --open
       booking-payments disputes list --json
     """
+    import msgspec
 
     async def work(services: Services) -> Sequence[OpenDispute]:
         return await services.payments.disputes()
@@ -57,6 +54,10 @@ def list_(only_open: bool, as_json: bool) -> None:
 
 
 def _content(each: OpenDispute) -> dict[str, Any]:
+    import msgspec
+
+    from booking_payments.presentation import render
+
     return {
         **msgspec.to_builtins(render.dispute(each.dispute)),
         "currency": each.dispute.amount.currency.code,
@@ -67,6 +68,9 @@ def _content(each: OpenDispute) -> dict[str, Any]:
 
 
 def _listed(found: Sequence[OpenDispute]) -> Iterator[str]:
+    from booking_payments.presentation.formatting import exact, money, words
+    from booking_payments.presentation.status_style import STATUS_STYLE
+
     if not found:
         yield "no disputes"
         return

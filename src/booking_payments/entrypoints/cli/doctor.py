@@ -15,9 +15,9 @@ from booking_payments.application.channels import ChannelState
 from booking_payments.entrypoints.cli.messages import channel_line
 from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
 from booking_payments.runtime.logging import set_up_logging
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import BANK_TRANSFER, FAKE, MANUAL, STRIPE, Settings, load_settings
+from booking_payments.runtime.settings_error import SettingsError
 
 if TYPE_CHECKING:
     from booking_payments.adapters.sql.pooling import Pooling
@@ -64,7 +64,7 @@ def _checks() -> list[Check]:
     return [
         Check("settings", True, f"all settings are valid; {_names_read(settings)}"),
         *_ways_out(settings),
-        *_house(settings),
+        *_service_checks(settings),
         *_rates(settings),
     ]
 
@@ -103,7 +103,7 @@ def _rates(settings: Settings) -> list[Check]:
     return [Check("rate limits", True, "counted in the shared store")]
 
 
-def _house(settings: Settings) -> list[Check]:
+def _service_checks(settings: Settings) -> list[Check]:
     try:
         return _looked_into(settings)
     except SettingsError as error:

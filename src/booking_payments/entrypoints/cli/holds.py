@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.entrypoints.cli.bookings import booking_named
-from booking_payments.entrypoints.cli.refunds import READER, encoded, operator, with_payment
+from booking_payments.entrypoints.cli.choices import EnumChoice
+from booking_payments.entrypoints.cli.refunds import encoded, operator, reader, with_payment
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
-from booking_payments.presentation import render
-from booking_payments.presentation.formatting import money, words
 
 if TYPE_CHECKING:
     from booking_payments.application.views import PaymentView
@@ -70,9 +68,7 @@ def cancel(name: str, as_json: bool) -> None:
 @click.command(short_help="Record money received by hand.")
 @click.argument("name", metavar="BOOKING")
 @click.option("--amount", metavar="AMOUNT", required=True, help="The price in major units, all of it: 100.00.")
-@click.option(
-    "--kind", type=click.Choice(["cash", "invoice", "voucher", "gift_card"]), required=True, help="How it came."
-)
+@click.option("--kind", type=EnumChoice("domain.receipts:ReceiptKind"), required=True, help="How it came.")
 @click.option("--reference", metavar="TEXT", required=True, help="What names the receipt, the invoice or the voucher.")
 @_json
 def record(name: str, amount: str, kind: str, reference: str, as_json: bool) -> None:
@@ -85,6 +81,7 @@ def record(name: str, amount: str, kind: str, reference: str, as_json: bool) -> 
     Examples:
       booking-payments payments record order-1009 --amount 100.00 --kind cash --reference 17-204
     """
+    from booking_payments.domain.receipts import ReceiptKind
 
     async def work(services: Services) -> tuple[Services, PaymentView]:
         booking = await booking_named(services, name)
@@ -101,8 +98,11 @@ def _report(name: str, work: Callable[[Services, Payment], Awaitable[PaymentView
 
 
 def _show(services: Services, view: PaymentView, as_json: bool) -> None:
+    from booking_payments.presentation import render
+    from booking_payments.presentation.formatting import money, words
+
     if as_json:
-        click.echo(encoded(render.payment(view, READER, services.clock.now())))
+        click.echo(encoded(render.payment(view, reader(), services.clock.now())))
         return
     payment = view.payment
     held = f", {money(payment.captured)} captured" if payment.captured.minor else ""

@@ -6,12 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import asdict
 
 from booking_payments.entrypoints.cli.bars import progress_bars
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import table
-from booking_payments.presentation.formatting import money, words
 
 if TYPE_CHECKING:
     from booking_payments.application.bookkeeping import LedgerCheck
@@ -53,6 +51,8 @@ def check(context: click.Context, as_json: bool) -> None:
 
 
 def _as_json(found: LedgerCheck) -> dict[str, Any]:
+    from attrs import asdict
+
     return {
         "ok": found.agrees,
         "payments": found.payments,
@@ -68,6 +68,8 @@ def _as_json(found: LedgerCheck) -> dict[str, Any]:
 
 
 def _as_text(found: LedgerCheck) -> str:
+    from booking_payments.presentation.formatting import money, words
+
     lines = [f"FAULT  {each.payment_id}  {each.code}: {each.text}" for each in found.faults]
     more = found.faults_found - len(found.faults)
     lines += [f"and {more} more"] if more else []

@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-import msgspec
 
-from booking_payments.application.callers import Caller
-from booking_payments.application.channels import ChannelState, ChannelStates
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.presentation.formatting import exact
 
 if TYPE_CHECKING:
-    from booking_payments.ports.publisher import Delivery
+    from booking_payments.application.callers import Caller
+    from booking_payments.application.channels import ChannelState, ChannelStates
+    from booking_payments.ports.publisher import MessageDelivery
     from booking_payments.runtime.services import Services
 
 ALL: Final = 1_000_000
@@ -53,8 +51,9 @@ def list_(dead: bool, limit: int, channel: str | None, as_json: bool) -> None:
       booking-payments messages list
       booking-payments messages list --dead --json
     """
+    import msgspec
 
-    async def work(services: Services) -> tuple[Sequence[Delivery], ChannelStates]:
+    async def work(services: Services) -> tuple[Sequence[MessageDelivery], ChannelStates]:
         found = await services.payments.undelivered_messages(dead=dead, limit=limit, channel=channel)
         return found, await services.payments.channel_states()
 
@@ -67,7 +66,7 @@ def list_(dead: bool, limit: int, channel: str | None, as_json: bool) -> None:
         click.echo(_listed(found, dead, states))
 
 
-def _content(delivery: Delivery) -> dict[str, Any]:
+def _content(delivery: MessageDelivery) -> dict[str, Any]:
     """The message as its receiver gets it, and what became of it."""
     return {
         **delivery.message.to_dict(),
@@ -79,7 +78,7 @@ def _content(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _listed(found: Sequence[Delivery], dead: bool, states: ChannelStates) -> str:
+def _listed(found: Sequence[MessageDelivery], dead: bool, states: ChannelStates) -> str:
     if not found:
         return _nothing_listed(dead, states)
     head = ("written", "status", "channel", "type", "booking", "no.", "tries", "id", "last error")
@@ -98,7 +97,9 @@ def _nothing_listed(dead: bool, states: ChannelStates) -> str:
     return f"no message waits{discarded}" if discarded else "every message was delivered"
 
 
-def _row(delivery: Delivery) -> tuple[str, ...]:
+def _row(delivery: MessageDelivery) -> tuple[str, ...]:
+    from booking_payments.presentation.formatting import exact
+
     message = delivery.message
     return (
         exact(message.at)[:19],
@@ -167,6 +168,8 @@ async def _dead_ids(services: Services, channel: str | None) -> Sequence[str]:
 
 
 def _operator(command: str) -> Caller:
+    from booking_payments.application.callers import Caller
+
     return Caller.operator_of(os.environ.get("USER") or "cli", f"messages {command}")
 
 
@@ -204,6 +207,7 @@ def list_channels(as_json: bool) -> None:
       booking-payments messages channels list
       booking-payments messages channels list --json
     """
+    import msgspec
 
     async def work(services: Services) -> ChannelStates:
         return await services.payments.channel_states()
@@ -221,6 +225,8 @@ def list_channels(as_json: bool) -> None:
 
 
 def _channel_row(state: ChannelState) -> tuple[str, ...]:
+    from booking_payments.presentation.formatting import exact
+
     channel, backlog = state.channel, state.backlog
     alive = exact(channel.last_alive_at)[:19] if channel.last_alive_at else "never yet"
     return (

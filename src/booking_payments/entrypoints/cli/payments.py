@@ -10,23 +10,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-import msgspec
 
-from booking_payments.application.payment_details import PaymentDetails, payment_details
-from booking_payments.application.views import PaymentView
-from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.payment import Dispute, Payment
+from booking_payments.entrypoints.cli.choices import EnumChoice
 from booking_payments.entrypoints.cli.holds import cancel, capture, record
-from booking_payments.entrypoints.cli.refunds import READER, owed_lines, payment_named, quote, refund, settle
+from booking_payments.entrypoints.cli.refunds import owed_lines, payment_named, quote, reader, refund, settle
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.since import HINT, Since
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.ports.payments import PaymentFilter, PaymentPage
-from booking_payments.presentation import render
-from booking_payments.presentation.formatting import exact, method, moment, money, words
-from booking_payments.presentation.status_style import STATUS_STYLE, style_of_event
 
 if TYPE_CHECKING:
+    from booking_payments.application.payment_details import PaymentDetails
+    from booking_payments.domain.payment import Dispute, Payment
+    from booking_payments.ports.payments import PaymentPage
     from booking_payments.presentation.models import EventAnswer
     from booking_payments.runtime.services import Services
 
@@ -56,7 +51,7 @@ for command in (quote, refund, settle, capture, cancel, record):
 
 
 @payments.command("list")
-@click.option("--status", type=click.Choice([each.value for each in PaymentStatus]), help="Only payments there.")
+@click.option("--status", type=EnumChoice("domain.lifecycle:PaymentStatus"), help="Only payments there.")
 @click.option("--customer", metavar="ID", help="Only payments of this customer.")
 @click.option("--reference", metavar="REFERENCE", help="Only payments of the booking with this reference.")
 @click.option(
@@ -83,6 +78,9 @@ def list_(
       booking-payments payments list --customer ann --limit 5
       booking-payments payments list --status failed --since 7d --json
     """
+    from booking_payments.domain.lifecycle import PaymentStatus
+    from booking_payments.ports.payments import PaymentFilter
+
     which = PaymentFilter(
         status=PaymentStatus(status) if status else None,
         customer_id=customer,
@@ -99,18 +97,28 @@ def list_(
 
 
 def _page_as_json(found: PaymentPage, now: datetime) -> str:
+    import msgspec
+
     items = [_content(each, now) for each in found.items]
     return msgspec.json.encode({"items": items, "next_cursor": found.next_cursor}).decode()
 
 
 def _content(payment: Payment, now: datetime) -> dict[str, Any]:
     """A payment as the HTTP API has it, with what its booking is known by."""
-    answer = render.payment(PaymentView(payment=payment), READER, now)
+    import msgspec
+
+    from booking_payments.application.views import PaymentView
+    from booking_payments.presentation import render
+
+    answer = render.payment(PaymentView(payment=payment), reader(), now)
     named = {"booking_reference": payment.booking_reference, "customer_id": payment.customer_id}
     return {**named, **msgspec.to_builtins(answer, builtin_types=(datetime,))}
 
 
 def _listed(found: PaymentPage) -> Iterator[str]:
+    from booking_payments.presentation.formatting import exact, money, words
+    from booking_payments.presentation.status_style import STATUS_STYLE
+
     if not found.items:
         yield "no payment matches"
         return
@@ -148,26 +156,35 @@ def show(name: str, as_json: bool) -> None:
       booking-payments payments show order-1001
       booking-payments payments show pi_3N2k --json
     """
+    from booking_payments.application.payment_details import payment_details
 
     async def work(services: Services) -> PaymentDetails:
         payment = await payment_named(services, name)
         return await payment_details(services.storage, payment.id, services.clock.now())
 
     file = run_with_services(settings_or_fail(), work)
-    click.echo(_file_as_json(file) if as_json else "\n".join(_shown(file)))
+    click.echo(_file_as_json(file) if as_json else "\n".join(_payment_lines(file)))
 
 
 def _file_as_json(file: PaymentDetails) -> str:
+    import msgspec
+
+    from booking_payments.presentation import render
+
     payment, now = file.payment, file.at
     content = {
         **_content(payment, now),
-        "deferred_refunds": [render.refund(payment, each, READER, now) for each in payment.deferred],
-        "events": render.journal(list(file.journal), READER).events,
+        "deferred_refunds": [render.refund(payment, each, reader(), now) for each in payment.deferred],
+        "events": render.journal(list(file.journal), reader()).events,
     }
     return msgspec.json.encode(content).decode()
 
 
-def _shown(file: PaymentDetails) -> Iterator[str]:
+def _payment_lines(file: PaymentDetails) -> Iterator[str]:
+    from booking_payments.presentation import render
+    from booking_payments.presentation.formatting import exact, method, money, words
+    from booking_payments.presentation.status_style import STATUS_STYLE, style_of_event
+
     payment = file.payment
     status = coloured(words(payment.status.value), STATUS_STYLE[payment.status.value])
     yield f"{click.style(payment.booking_reference, bold=True)}  {status}  {money(payment.amount)}"
@@ -182,20 +199,27 @@ def _shown(file: PaymentDetails) -> Iterator[str]:
         yield f"refund {deferred.id} of {money(deferred.amount)} waits: {words(deferred.why.value).lower()}"
     for dispute in payment.disputes:
         yield _dispute(dispute)
-    for recorded, event in zip(file.journal, render.journal(list(file.journal), READER).events, strict=True):
+    for recorded, event in zip(file.journal, render.journal(list(file.journal), reader()).events, strict=True):
         yield ""
         yield coloured(words(event.type), style_of_event(recorded.event))
-        yield from _told(event)
+        yield from _event_details(event)
 
 
 def _dispute(dispute: Dispute) -> str:
+    from booking_payments.presentation.formatting import moment, money, words
+    from booking_payments.presentation.status_style import STATUS_STYLE
+
     kind = "inquiry" if dispute.status.is_inquiry else "dispute"
     status = coloured(words(dispute.status.value).lower(), STATUS_STYLE[dispute.status.value])
     due = f", to be answered until {moment(dispute.evidence_due_by)}" if dispute.evidence_due_by else ""
     return f"{kind} {dispute.id} over {money(dispute.amount)}: {status}, {money(dispute.withdrawn)} withdrawn{due}"
 
 
-def _told(event: EventAnswer) -> Iterator[str]:
+def _event_details(event: EventAnswer) -> Iterator[str]:
+    import msgspec
+
+    from booking_payments.presentation.formatting import exact, words
+
     yield click.style(f"  {exact(event.at)} by {event.actor}, {event.cause}", dim=True)
     for name, value in msgspec.to_builtins(event.data, builtin_types=(datetime,)).items():
         if value not in NOTHING:
@@ -204,6 +228,8 @@ def _told(event: EventAnswer) -> Iterator[str]:
 
 def _plain(value: Any) -> str:
     """A value of a fact as a person writes it: ``100.00 USD``, not the object that the API has for it."""
+    from booking_payments.presentation.formatting import exact, words
+
     match value:
         case {"amount": str(amount), "currency": str(currency)}:
             return f"{amount} {currency.upper()}"

@@ -8,9 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import asdict
 
-from booking_payments.application.callers import Caller
 from booking_payments.entrypoints.cli.bars import progress_bars
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.since import since_option
@@ -38,6 +36,8 @@ def reconcile(context: click.Context, since: datetime | None, as_json: bool) -> 
       booking-payments reconcile --since 7d
       booking-payments reconcile --since 2026-03-01 --json
     """
+    from booking_payments.application.callers import Caller
+
     settings = settings_or_fail()
     with progress_bars() as progress:
 
@@ -50,6 +50,8 @@ def reconcile(context: click.Context, since: datetime | None, as_json: bool) -> 
 
 
 def _as_json(found: Reconciliation) -> dict[str, Any]:
+    from attrs import asdict
+
     counted = ("payments", "intents", "refunds", "disputes", "foreign", "events")
     return {
         "ok": not found.left,

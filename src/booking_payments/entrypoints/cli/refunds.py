@@ -6,27 +6,24 @@ With ``--json`` each prints what the HTTP API answers.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
-import msgspec
 
-from booking_payments.application.callers import Caller
-from booking_payments.application.payment_details import find_by_any_id
-from booking_payments.application.views import PaymentView, RefundView
-from booking_payments.domain.events import Settlement
-from booking_payments.domain.payment import DeferredRefund, Payment
-from booking_payments.domain.refunds import RefundQuote, RefundReason
+from booking_payments.entrypoints.cli.choices import EnumChoice
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
-from booking_payments.ports.payments import PaymentFilter
-from booking_payments.presentation import render
-from booking_payments.presentation.formatting import moment, money, words
 
 if TYPE_CHECKING:
+    import msgspec
+
+    from booking_payments.application.callers import Caller
+    from booking_payments.application.views import PaymentView, RefundView
+    from booking_payments.domain.payment import Payment
+    from booking_payments.domain.refunds import RefundQuote
+    from booking_payments.presentation.render import Reader
     from booking_payments.runtime.services import Services
 
 T = TypeVar("T")
-READER: Final = render.Reader(subject="cli", operator=True)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")
 _amount = click.option("--amount", metavar="AMOUNT", help="How much, in major units: 25.00. All that can by default.")
@@ -35,13 +32,25 @@ _override = click.option(
 )
 
 
+def reader() -> Reader:
+    """The reader of what the command line prints: an operator."""
+    from booking_payments.presentation.render import Reader
+
+    return Reader(subject="cli", operator=True)
+
+
 def operator(command: str) -> Caller:
     """Who acts on the command line: an operator."""
+    from booking_payments.application.callers import Caller
+
     return Caller.operator_of("cli", command)
 
 
 async def payment_named(services: Services, name: str) -> Payment:
     """The payment that goes by ``name``; of a booking or reference the one that holds it, or else its latest."""
+    from booking_payments.application.payment_details import find_by_any_id
+    from booking_payments.ports.payments import PaymentFilter
+
     found = await find_by_any_id(services.storage, name)
     if found is None:
         named = await services.payments.list_payments(PaymentFilter(reference=name), limit=1)
@@ -89,6 +98,7 @@ def quote(name: str, amount: str | None, override: bool, as_json: bool) -> None:
       booking-payments payments quote order-1001
       booking-payments payments quote order-1001 --amount 80.00 --override --json
     """
+    from booking_payments.presentation import render
 
     async def work(services: Services, payment: Payment) -> RefundQuote:
         caller = operator("payments quote")
@@ -100,6 +110,8 @@ def quote(name: str, amount: str | None, override: bool, as_json: bool) -> None:
 
 
 def _quoted(found: RefundQuote) -> Iterator[str]:
+    from booking_payments.presentation.formatting import moment, money, words
+
     if not found.allowed:
         yield f"nothing comes back: {found.reason.message} ({found.reason.code})"
         return
@@ -121,8 +133,8 @@ def _quoted(found: RefundQuote) -> Iterator[str]:
 @_override
 @click.option(
     "--reason",
-    type=click.Choice([each.value for each in RefundReason]),
-    default=RefundReason.REQUESTED_BY_CUSTOMER.value,
+    type=EnumChoice("domain.refunds:RefundReason"),
+    default="requested_by_customer",
     show_default=True,
     help="The reason for the gateway; fraudulent also blocks the card there.",
 )
@@ -139,6 +151,9 @@ def refund(name: str, amount: str | None, override: bool, reason: str, note: str
       booking-payments payments refund order-1001 --amount 25.00
       booking-payments payments refund order-1001 --override --note "the band was ill"
     """
+    from booking_payments.domain.refunds import RefundReason
+    from booking_payments.presentation import render
+
     if override and not (note and note.strip()):
         raise click.UsageError("--override needs a --note that says why")
 
@@ -153,12 +168,15 @@ def refund(name: str, amount: str | None, override: bool, reason: str, note: str
         )
 
     services, view = with_payment(name, work)
-    answer = render.refund(view.payment, view.refund, READER, services.clock.now(), asked_by_reader=True)
+    answer = render.refund(view.payment, view.refund, reader(), services.clock.now(), asked_by_reader=True)
     click.echo(encoded(answer) if as_json else "\n".join(_made(view)))
     click.get_current_context().exit(0 if answer.success else 1)
 
 
 def _made(view: RefundView) -> Iterator[str]:
+    from booking_payments.domain.payment import DeferredRefund
+    from booking_payments.presentation.formatting import money, words
+
     refund, payment = view.refund, view.payment
     if isinstance(refund, DeferredRefund):
         why = words(refund.why.value).lower()
@@ -172,6 +190,8 @@ def _made(view: RefundView) -> Iterator[str]:
 
 def owed_lines(payment: Payment) -> Iterator[str]:
     """What is still owed to the customer, and how much of that waits; nothing where nothing is owed."""
+    from booking_payments.presentation.formatting import money
+
     owed, waiting = payment.owed.amount, payment.owed_waiting
     if owed.minor:
         rest = f", of which {money(waiting)} is sent by itself" if waiting.minor else ""
@@ -184,9 +204,7 @@ def owed_lines(payment: Payment) -> Iterator[str]:
 @click.command(short_help="Take off what is owed to a customer.")
 @click.argument("name", metavar="ID")
 @click.option("--amount", required=True, metavar="AMOUNT", help="How much of it was settled, in major units: 25.00.")
-@click.option(
-    "--how", type=click.Choice([each.value for each in Settlement]), required=True, help="How it was settled."
-)
+@click.option("--how", type=EnumChoice("domain.events:Settlement"), required=True, help="How it was settled.")
 @click.option("--note", required=True, help="What happened, for our own books.")
 @_json
 def settle(name: str, amount: str, how: str, note: str, as_json: bool) -> None:
@@ -199,6 +217,9 @@ def settle(name: str, amount: str, how: str, note: str, as_json: bool) -> None:
       booking-payments payments settle order-1002 --amount 50.00 --how paid_elsewhere --note "in cash"
       booking-payments payments settle order-1002 --amount 50.00 --how waived --note "mail of 3 May" --json
     """
+    from booking_payments.domain.events import Settlement
+    from booking_payments.presentation import render
+    from booking_payments.presentation.formatting import words
 
     async def work(services: Services, payment: Payment) -> PaymentView:
         caller = operator("payments settle")
@@ -206,7 +227,7 @@ def settle(name: str, amount: str, how: str, note: str, as_json: bool) -> None:
 
     services, view = with_payment(name, work)
     if as_json:
-        click.echo(encoded(render.payment(view, READER, services.clock.now())))
+        click.echo(encoded(render.payment(view, reader(), services.clock.now())))
     else:
         settled = f"{amount} {view.payment.amount.currency.code.upper()} settled: {words(how).lower()}"
         click.echo("\n".join([settled, *(list(owed_lines(view.payment)) or ["nothing is owed any more"])]))
@@ -214,4 +235,6 @@ def settle(name: str, amount: str, how: str, note: str, as_json: bool) -> None:
 
 def encoded(answer: msgspec.Struct) -> str:
     """An answer of the HTTP API as JSON."""
+    import msgspec
+
     return msgspec.json.encode(answer).decode()

@@ -1,8 +1,7 @@
-"""What commands share: settings that are right, a house to work in, and one line on standard error for what is not."""
+"""What commands share: validated settings, the services built from them, and one line on standard error per problem."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -24,8 +23,8 @@ def fail(message: str) -> NoReturn:
 def settings_or_fail(overrides: Mapping[str, object] | None = None) -> Settings:
     """The settings, with what flags say laid over the environment."""
     from booking_payments.runtime.logging import set_up_logging
-    from booking_payments.runtime.problems import SettingsError
     from booking_payments.runtime.settings import load_settings
+    from booking_payments.runtime.settings_error import SettingsError
 
     given = {name: str(value) for name, value in (overrides or {}).items() if value is not None}
     try:
@@ -40,7 +39,7 @@ def settings_or_fail(overrides: Mapping[str, object] | None = None) -> Settings:
 def extra_or_fail(name: str, command: str) -> Iterator[None]:
     """For the imports of a command that needs the extra ``name``; fail with the remedy when one is missing."""
     from booking_payments.runtime.extras import extra
-    from booking_payments.runtime.problems import SettingsError
+    from booking_payments.runtime.settings_error import SettingsError
 
     try:
         with extra(name, command):
@@ -51,13 +50,15 @@ def extra_or_fail(name: str, command: str) -> Iterator[None]:
 
 def run_with_services(settings: Settings, work: Callable[[Services], Awaitable[T]]) -> T:
     """Do ``work`` with the services of ``settings``, whose database must be ready."""
+    import asyncio
+
     from sqlalchemy.exc import DBAPIError
 
     from booking_payments.domain.errors import PaymentError
     from booking_payments.ports.gateway import GatewayError
     from booking_payments.ports.storage import CommitLost, StorageConflict
     from booking_payments.runtime.composition import build
-    from booking_payments.runtime.problems import SettingsError
+    from booking_payments.runtime.settings_error import SettingsError
 
     async def run() -> T:
         async with build(settings) as services:

@@ -3,7 +3,6 @@
 import signal
 from datetime import timedelta
 
-import anyio
 import click
 
 from booking_payments.entrypoints.cli.runner import extra_or_fail, fail
@@ -50,6 +49,8 @@ def sandbox(host: str, port: int, delay: float, amount_digits: int) -> None:
       booking-payments sandbox --port 12111 --delay 0
       curl http://127.0.0.1:12111/v1/payment_intents -u sk_test_any: -d amount=1000 -d currency=usd
     """
+    import anyio
+
     with extra_or_fail("http", "sandbox"):
         import uvicorn  # noqa: F401 - what listens
     try:
@@ -59,6 +60,8 @@ def sandbox(host: str, port: int, delay: float, amount_digits: int) -> None:
 
 
 async def _serve(host: str, port: int, delay: timedelta, amount_digits: int) -> None:
+    import anyio
+
     from booking_payments.sandbox.http.account import SandboxStripe
     from booking_payments.sandbox.http.server import serving
 

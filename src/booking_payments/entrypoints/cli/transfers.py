@@ -7,21 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import msgspec
 
-from booking_payments.application.callers import Caller
-from booking_payments.domain.errors import PaymentError
-from booking_payments.domain.money import Currency, Money
-from booking_payments.entrypoints.cli.booking import Line
+from booking_payments.entrypoints.cli.booking import OneLineText
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, table
-from booking_payments.presentation import formatting
-from booking_payments.presentation.formatting import exact
-from booking_payments.runtime.settings import BANK_TRANSFER, MANUAL
 
 if TYPE_CHECKING:
     from booking_payments.adapters.gateways.bank_transfer import TransferDesk
     from booking_payments.adapters.gateways.bank_transfer.records import Payback, Transfer
+    from booking_payments.application.callers import Caller
     from booking_payments.runtime.services import Services
 
 T = TypeVar("T")
@@ -52,6 +46,7 @@ def list_(as_json: bool) -> None:
       booking-payments transfers list
       booking-payments transfers list --json
     """
+    import msgspec
 
     async def work(desk: TransferDesk) -> tuple[Sequence[Transfer], Sequence[Payback]]:
         return await desk.awaited(), await desk.to_send()
@@ -73,7 +68,7 @@ def list_(as_json: bool) -> None:
 
 
 @transfers.command(short_help="The money with this reference is on the account.")
-@click.argument("reference", type=Line())
+@click.argument("reference", type=OneLineText())
 @click.argument("amount")
 @click.argument("currency")
 @_json
@@ -84,6 +79,10 @@ def received(reference: str, amount: str, currency: str, as_json: bool) -> None:
     Examples:
       booking-payments transfers received bt_7k3m9qxd2f4h6n 103.00 usd
     """
+    from booking_payments.domain.errors import PaymentError
+    from booking_payments.domain.money import Currency, Money
+    from booking_payments.runtime.settings import BANK_TRANSFER
+
     try:
         money = Money.parse(amount, Currency.of(currency.lower()))
     except PaymentError as error:
@@ -93,7 +92,7 @@ def received(reference: str, amount: str, currency: str, as_json: bool) -> None:
 
 
 @transfers.command()
-@click.argument("refund_id", type=Line())
+@click.argument("refund_id", type=OneLineText())
 @_json
 def sent(refund_id: str, as_json: bool) -> None:
     """The money of a refund was sent to the customer.
@@ -107,8 +106,8 @@ def sent(refund_id: str, as_json: bool) -> None:
 
 
 @transfers.command(short_help="The money of a refund can't be sent, or came back.")
-@click.argument("refund_id", type=Line())
-@click.option("--reason", type=Line(), required=True, help="Why, for example: account closed.")
+@click.argument("refund_id", type=OneLineText())
+@click.option("--reason", type=OneLineText(), required=True, help="Why, for example: account closed.")
 @_json
 def failed(refund_id: str, reason: str, as_json: bool) -> None:
     """The money of a refund can't be sent, or came back; it may be refunded again.
@@ -138,15 +137,21 @@ async def _from_each(services: Services, work: Callable[[TransferDesk], Awaitabl
 
 def _gateway_of(refund_id: str) -> str:
     """The gateway of a refund: that of money taken by hand has ids of its own."""
+    from booking_payments.runtime.settings import BANK_TRANSFER, MANUAL
+
     return MANUAL if refund_id.startswith("mrr_") else BANK_TRANSFER
 
 
 def _operator(command: str) -> Caller:
     """Whoever is logged in, for the audit trail."""
+    from booking_payments.application.callers import Caller
+
     return Caller.operator_of(os.environ.get("USER") or "cli", f"transfers {command}")
 
 
 def _report(record: Transfer | Payback, what: str, as_json: bool) -> None:
+    import msgspec
+
     click.echo(msgspec.json.encode(_content(record)).decode() if as_json else f"{record.id}: {what}")
 
 
@@ -164,5 +169,8 @@ def _content(record: Transfer | Payback) -> dict[str, Any]:
 
 
 def _row(record: Transfer | Payback, status: str) -> tuple[str, ...]:
+    from booking_payments.presentation import formatting
+    from booking_payments.presentation.formatting import exact
+
     booking = record.metadata.get("booking_reference") or record.metadata.get("booking_id", "")
     return exact(record.created_at)[:10], coloured(status, "warn"), formatting.money(record.amount), booking, record.id

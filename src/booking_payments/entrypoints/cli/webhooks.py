@@ -7,20 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
-from attrs import asdict
 
-from booking_payments.application.callers import Caller
-from booking_payments.application.replaying import UNFINISHED, Replayed
 from booking_payments.entrypoints.cli.bars import progress_bars
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.since import since_option
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
-from booking_payments.ports.inbox import InboxEntry, InboxFilter
-from booking_payments.presentation.formatting import words
-from booking_payments.presentation.status_style import STATUS_STYLE
 
 if TYPE_CHECKING:
+    from booking_payments.application.replaying import Replayed
+    from booking_payments.ports.inbox import InboxEntry, InboxFilter
     from booking_payments.runtime.services import Services
 
 _failed = click.option("--failed", is_flag=True, help="Only those whose processing failed or was cut short.")
@@ -30,6 +25,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the events a
 
 
 def _filter(failed: bool, type_: str | None, since: datetime | None) -> InboxFilter:
+    from booking_payments.application.replaying import UNFINISHED
+    from booking_payments.ports.inbox import InboxFilter
+
     return InboxFilter(statuses=UNFINISHED if failed else None, type=type_, received_from=since)
 
 
@@ -71,6 +69,8 @@ def list_(failed: bool, type_: str | None, since: datetime | None, limit: int, a
 
 
 def _as_json(items: Sequence[Any]) -> str:
+    import msgspec
+
     return msgspec.json.encode({"items": items}).decode()
 
 
@@ -92,6 +92,8 @@ def _content(entry: InboxEntry) -> dict[str, Any]:
 
 def _version(entry: InboxEntry) -> str | None:
     """The version of the gateway's interface in which the event is written."""
+    import msgspec
+
     try:
         event = msgspec.json.decode(entry.body)
     except msgspec.DecodeError:
@@ -108,6 +110,9 @@ def _listed(entries: Sequence[InboxEntry]) -> str:
 
 
 def _row(entry: InboxEntry) -> tuple[str, ...]:
+    from booking_payments.presentation.formatting import words
+    from booking_payments.presentation.status_style import STATUS_STYLE
+
     status = coloured(words(entry.status.value), STATUS_STYLE[entry.status.value])
     return f"{entry.received_at:%Y-%m-%d %H:%M:%S}", status, entry.event_id, entry.type, entry.reason or ""
 
@@ -143,6 +148,10 @@ def replay(
       booking-payments webhooks replay --failed
       booking-payments webhooks replay --type charge.refunded --since 2026-03-01 --dry-run
     """
+    from attrs import asdict
+
+    from booking_payments.application.callers import Caller
+
     if not (event_ids or failed or type_ or since):
         raise click.UsageError("say which events: ids, --failed, --type or --since")
     settings = settings_or_fail()
@@ -167,6 +176,9 @@ def _replayed(results: Sequence[Replayed]) -> str:
 
 
 def _result(each: Replayed) -> tuple[str, ...]:
+    from booking_payments.presentation.formatting import words
+    from booking_payments.presentation.status_style import STATUS_STYLE
+
     if each.outcome == "unknown":
         return "Unknown", each.event_id, "-", "it was not received, or is not among those meant"
     return (

@@ -7,9 +7,9 @@ from typing import Final
 import click
 
 from booking_payments.entrypoints.cli.runner import extra_or_fail, fail, require_ready, settings_or_fail
-from booking_payments.runtime.problems import SettingsError
-from booking_payments.runtime.process import collecting_traces, load_stripe_sdk, new_event_loop
+from booking_payments.runtime.process import collecting_traces, new_event_loop
 from booking_payments.runtime.settings import FAKE, Settings
+from booking_payments.runtime.settings_error import SettingsError
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,7 +21,6 @@ def run(concurrency: int | None) -> None:
         fail("workers share a PostgreSQL, and DATABASE_URL names SQLite: there `serve` does all background work itself")
     if FAKE in settings.gateways:
         fail("the fake gateway lives inside `serve`: a worker needs Stripe's keys, or the sandbox at STRIPE_API_BASE")
-    load_stripe_sdk(settings)
     with extra_or_fail("worker", "worker"):
         import procrastinate  # noqa: F401 - what work is shared by
     try:

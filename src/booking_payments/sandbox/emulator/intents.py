@@ -350,6 +350,8 @@ def update(account: Account, params: Json, id_: str) -> Json:
         require_status(intent, "updated", account.refused_in_action)
     fields: Json = {name: params[name] for name in _KEPT if name in params}
     if "amount" in params or "currency" in params:
+        if not account.amount_in_action and intent.body["status"] == "requires_action":
+            require_status(intent, "updated", ("updated",))
         fields |= _new_price(account, intent, params)
     if "metadata" in params:
         fields["metadata"] = merged_metadata(intent.body["metadata"], params["metadata"])

@@ -125,6 +125,7 @@ class FakeStripe:
         deliver_in_process: bool = True,
         amount_digits: int = DEFAULT_DIGITS,
         refused_in_action: Collection[str] = (),
+        amount_in_action: bool = False,
         bank_pages: str | None = None,
         refunds_need_balance: bool = False,
     ) -> None:
@@ -139,6 +140,7 @@ class FakeStripe:
             store=store,
             amount_digits=amount_digits,
             refused_in_action=frozenset(refused_in_action),
+            amount_in_action=amount_in_action,
             bank_pages=bank_pages,
             refunds_need_balance=refunds_need_balance,
         )

@@ -61,6 +61,7 @@ class Account:
     store: FakeStore | None
     amount_digits: int
     refused_in_action: frozenset[str] = frozenset()
+    amount_in_action: bool = False
     bank_pages: str | None = None
     refunds_need_balance: bool = False
     faults: Faults = field(factory=Faults)

@@ -374,9 +374,9 @@ def test_an_endpoint_that_stripe_does_not_have_says_so(account: StripeAccountCli
 
 
 def test_the_account_can_be_read(account: StripeAccountClient) -> None:
-    account = made(account.get("account"))
+    read = made(account.get("account"))
 
-    assert (account["id"][:5], account["charges_enabled"], account["default_currency"]) == ("acct_", True, "usd")
+    assert (read["id"][:5], read["charges_enabled"], read["default_currency"]) == ("acct_", True, "usd")
 
 
 def test_a_charge_can_be_changed_afterwards(account: StripeAccountClient) -> None:

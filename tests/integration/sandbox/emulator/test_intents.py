@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from booking_payments.sandbox.emulator import FakeStripe
+
 from .stripe_account import StripeAccountClient, error, made
 
 
@@ -61,7 +63,14 @@ def test_the_amount_changes_only_before_the_payment(account: StripeAccountClient
 
     answer = account.post(f"payment_intents/{intent['id']}", amount=2000)
 
-    assert answer.ok == (status in UNCONFIRMED)
+    assert answer.ok == (status in ("requires_payment_method", "requires_confirmation"))
+
+
+def test_an_account_may_let_the_amount_change_during_an_action(account: StripeAccountClient) -> None:
+    account.stripe = FakeStripe(lambda: account.now, amount_in_action=True)
+    waiting = in_status(account, "requires_action")
+
+    assert made(account.post(f"payment_intents/{waiting['id']}", amount=2000))["amount"] == 2000
 
 
 @pytest.mark.parametrize("status", STATUSES)

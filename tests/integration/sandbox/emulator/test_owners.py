@@ -203,8 +203,8 @@ def test_a_debit_with_a_mandate_goes_through(account: StripeAccountClient) -> No
     ("number", "status"), [("000123456789", "succeeded"), ("000222222227", "requires_payment_method")]
 )
 def test_a_us_account_goes_by_its_test_number(account: StripeAccountClient, number: str, status: str) -> None:
-    account = {"account_number": number, "routing_number": "110000000", "account_holder_type": "company"}
-    method = made(account.post("payment_methods", type="us_bank_account", us_bank_account=account))
+    given = {"account_number": number, "routing_number": "110000000", "account_holder_type": "company"}
+    method = made(account.post("payment_methods", type="us_bank_account", us_bank_account=given))
     intent = account.paid(method["id"])
     account.wait(seconds=3)
 

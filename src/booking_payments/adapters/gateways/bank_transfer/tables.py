@@ -1,4 +1,4 @@
-"""The tables of gateways that operators settle by hand; revisions 0007 and 0018 create them."""
+"""The tables of gateways that operators settle by hand (created by the initial schema)."""
 
 from typing import Any, Final
 

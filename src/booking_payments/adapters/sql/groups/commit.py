@@ -28,13 +28,13 @@ from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SES
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import CommitLost, StorageDown
-from booking_payments.ports.unit_of_work import Subject, Work
+from booking_payments.ports.unit_of_work import Subject, TransactionBody
 
 T = TypeVar("T")
 
-Alone = Callable[[Work[Any]], Awaitable[Any]]
+Alone = Callable[[TransactionBody[Any]], Awaitable[Any]]
 Committed = Callable[[Sequence[tuple[Job, datetime]]], None]
-Member = Ticket[Work[Any], Any]
+Member = Ticket[TransactionBody[Any], Any]
 
 MOST: Final = 32
 """Members of one group."""
@@ -73,9 +73,9 @@ class GroupCommit:
         self._conninfo = make_conninfo(dsn, **patience_with(url))
         self._alone, self._committed, self._clock = alone, committed, clock
         self._idle: list[psycopg.AsyncConnection[TupleRow]] = []
-        self._queue = Queue[Work[Any], Any](self._serve, most=MOST, at_once=AT_ONCE)
+        self._queue = Queue[TransactionBody[Any], Any](self._serve, most=MOST, at_once=AT_ONCE)
 
-    async def run(self, work: Work[T], about: Subject) -> T:
+    async def run(self, work: TransactionBody[T], about: Subject) -> T:
         """What ``work`` returns, once it is committed; anything that it raises comes through."""
         try:
             result: T = await self._queue.join(work, about)
@@ -111,7 +111,7 @@ class GroupCommit:
     async def _together(self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]) -> None:
         """Serve those that can be served, and for whose answer somebody waits."""
         batch, jobs, served = Batch(), list[tuple[Job, datetime]](), list[tuple[Member, Any]]()
-        for member, uow in await self._read(connection, [each for each in members if not each.is_gone]):
+        for member, uow in await self._read(connection, [each for each in members if not each.is_canceled]):
             with suppress(Exception):  # whatever it is, it comes again where the work runs alone
                 result = await member.payload(uow)
                 await uow.flush()

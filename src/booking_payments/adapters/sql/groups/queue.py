@@ -34,7 +34,7 @@ def _future() -> "asyncio.Future[None]":
 class Ticket(Generic[P, R]):
     """Something to be served. Of tickets about the same booking, intent or event only one is in a group.
 
-    ``group`` is what serves it, once something does; ``is_gone`` says that nobody waits for its answer any more.
+    ``group`` is what serves it, once something does; ``is_canceled`` says that nobody waits for its answer any more.
     """
 
     payload: P
@@ -42,7 +42,7 @@ class Ticket(Generic[P, R]):
     subjects: frozenset[str]
     turn: "asyncio.Future[None]" = field(factory=_future)
     leads: bool = False
-    is_gone: bool = False
+    is_canceled: bool = False
     group: "asyncio.Task[None] | None" = None
     _answer: Callable[[], R] | None = None
 
@@ -147,7 +147,7 @@ class Queue(Generic[P, R]):
             if ticket.leads:
                 self._call_next()
         elif ticket.group is not None:
-            ticket.is_gone = True
+            ticket.is_canceled = True
             await _end_of(ticket.group)
 
     def _lead(self, leader: Ticket[P, R]) -> "asyncio.Task[None]":

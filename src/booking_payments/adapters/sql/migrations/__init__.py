@@ -39,7 +39,6 @@ _WAIT_FOR_OTHERS: Final = "SET LOCAL lock_timeout = '60s'"
 
 _WAIT_FOR_TABLES: Final = f"SET LOCAL lock_timeout = {BUSY_TIMEOUT_MS}"
 
-_FIRST_WITH_QUEUE: Final = "0005"
 _QUEUE_TABLE: Final = "procrastinate_jobs"
 
 
@@ -98,9 +97,10 @@ def _require_ours(connection: Connection) -> None:
         raise CannotMigrateError(
             f"the database is at revision {revision}, of a newer release than this one ({head()}); install that release"
         )
-    if (revision or "") < _FIRST_WITH_QUEUE and inspect(connection).has_table(_QUEUE_TABLE):
+    if revision is None and inspect(connection).has_table(_QUEUE_TABLE):
         raise CannotMigrateError(
-            "somebody else uses Procrastinate in this schema; give booking-payments one of its own (DATABASE_SCHEMA)"
+            "another application uses Procrastinate in this schema; give booking-payments a schema of its own "
+            "(DATABASE_SCHEMA)"
         )
 
 

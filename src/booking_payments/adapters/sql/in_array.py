@@ -1,0 +1,68 @@
+"""``column IN (many values)`` with one parameter: the statement is the same however many there are, and is prepared
+once."""
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+from sqlalchemy import ARRAY, BigInteger, Boolean, ColumnElement, Dialect, Text, TypeDecorator, bindparam
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
+
+
+class _TextArray(TypeDecorator[Collection[str]]):
+    """An array on PostgreSQL, JSON on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(ARRAY(Text()) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> Any:
+        given = list(value or ())
+        return given if dialect.name == "postgresql" else msgspec.json.encode(given).decode()
+
+
+class _NumberArray(TypeDecorator[Collection[int]]):
+    """An array on PostgreSQL, JSON on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(ARRAY(BigInteger()) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: Collection[int] | None, dialect: Dialect) -> Any:
+        given = list(value or ())
+        return given if dialect.name == "postgresql" else msgspec.json.encode(given).decode()
+
+
+class _InArray(FunctionElement[bool]):
+    type = Boolean()
+    inherit_cache = True
+
+
+def in_array(column: ColumnElement[str], name: str = "ids") -> ColumnElement[bool]:
+    """True where the value of ``column`` is among the texts bound under ``name``."""
+    return _InArray(column, bindparam(name, type_=_TextArray()))
+
+
+def in_array_int(column: ColumnElement[int], name: str) -> ColumnElement[bool]:
+    """True where the value of ``column`` is among the whole numbers bound under ``name``."""
+    return _InArray(column, bindparam(name, type_=_NumberArray()))
+
+
+@compiles(_InArray, "postgresql")
+def _on_postgresql(element: _InArray, compiler: SQLCompiler, **options: Any) -> str:
+    column, texts = element.clauses
+    return f"{compiler.process(column, **options)} = ANY ({compiler.process(texts, **options)})"
+
+
+@compiles(_InArray, "sqlite")
+def _on_sqlite(element: _InArray, compiler: SQLCompiler, **options: Any) -> str:
+    column, texts = element.clauses
+    values = f"SELECT value FROM json_each({compiler.process(texts, **options)})"  # noqa: S608 - a parameter
+    return f"{compiler.process(column, **options)} IN ({values})"

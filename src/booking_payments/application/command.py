@@ -1,0 +1,177 @@
+"""The steps that all commands share. Pay, capture, cancel, refund and expire differ only in what they decide.
+
+1. One transaction locks the booking, decides, and records the events with the gateway call that they intend.
+2. With no transaction open, the gateway is called.
+3. Another transaction records the outcome, and what follows from it.
+
+``begin`` performs step 1. If an operation that an earlier command left is in flight, ``begin`` settles it first: it
+resumes the operation if its lease has expired, and raises otherwise. ``run`` performs all steps; a repetition of a
+request (see ``resuming``) returns the result of the first run. Steps 2 and 3 are in ``operations.carry_out``.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.operations import Claimed, carry_out, claim
+from booking_payments.application.reading import Target, payment_view
+from booking_payments.application.recording import Recorder
+from booking_payments.application.resolve import resolve_payment
+from booking_payments.application.resuming import earlier_run, require_turn
+from booking_payments.application.views import PaymentView
+from booking_payments.application.world import World
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.errors import AlreadyUnderWay, NotFound
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+
+T = TypeVar("T")
+
+
+def _always(recorder: Recorder) -> bool:
+    return True
+
+
+@frozen(kw_only=True)
+class BookingCommand(Generic[T]):
+    """One command: whose, about what, and what it decides.
+
+    Attributes:
+        target: the payment, or the booking with its current payment.
+        caller: recorded as the actor. A booking of another customer does not exist for a customer.
+        decide: adds events to the recorder; may return a value for its caller. It runs with the booking locked, and
+            again after a conflict with another transaction, so it must have no other effects.
+        needs_payment: raise ``NotFound`` where no payment was started.
+        waits: True when ``decide`` needs the operation in flight to be settled first; asked only if there is one.
+        repeatable: running the command twice has the same effect as once, so a repeated request just runs again.
+    """
+
+    target: Target
+    caller: Caller
+    decide: Callable[[Recorder], T]
+    needs_payment: bool = True
+    waits: Callable[[Recorder], bool] = _always
+    repeatable: bool = False
+
+
+@frozen(kw_only=True)
+class Begun(Generic[T]):
+    """A command after its first step.
+
+    Attributes:
+        decided: the value that ``decide`` returned.
+        booking: as recorded.
+        payment: as recorded; None while the booking has none.
+        claimed: the gateway call to make, under a lease; None when nothing is asked of the gateway.
+    """
+
+    decided: T
+    booking: Booking
+    payment: Payment | None
+    claimed: Claimed | None
+
+
+@frozen
+class InFlight:
+    """Nothing was decided, because an operation of this payment is in flight."""
+
+    payment_id: str
+
+
+@frozen(kw_only=True)
+class Completed(Generic[T]):
+    """The result of ``run``.
+
+    Attributes:
+        view: the payment.
+        decided: the value that ``decide`` returned; None when an earlier run of the same request has decided.
+    """
+
+    view: PaymentView
+    decided: T | None
+
+
+async def run(world: World, command: BookingCommand[T]) -> Completed[T]:
+    """Perform all steps of ``command``.
+
+    Raises:
+        NotFound: there is no such booking for this caller, or no payment and the command needs one.
+        AlreadyUnderWay: another operation of the payment is in flight.
+        PaymentError: the errors of ``decide``, and those of ``to_payment_error`` for the gateway's answer.
+        OutcomeUnknown: the gateway did not answer; the resolver finds the outcome out later.
+    """
+    if await earlier_run(world, await booking_of(world, command.target), command.caller) is not None:
+        return Completed(view=await payment_view(world, command.target, command.caller), decided=None)
+    begun = await begin(world, command)
+    ended = await carry_out(world, begun.claimed, command.caller) if begun.claimed is not None else None
+    if ended is not None and ended.error is not None:
+        raise ended.error
+    view = ended.view if ended is not None else None
+    return Completed(
+        view=view or await payment_view(world, command.target, command.caller),
+        decided=begun.decided,
+    )
+
+
+async def begin(world: World, command: BookingCommand[T]) -> Begun[T]:
+    """Perform the first step of ``command``; an operation in flight is settled before.
+
+    Raises:
+        NotFound: as ``run``.
+        AlreadyUnderWay: the operation in flight belongs to another process, or a new one began meanwhile.
+        OutcomeUnknown, TryAgainLater: the gateway does not say what became of the operation in flight.
+        PaymentError: the errors of ``decide``.
+    """
+    begun = await attempt(world, command)
+    if isinstance(begun, InFlight):
+        error = await resolve_payment(world, begun.payment_id)
+        if error is not None:
+            raise error
+        begun = await attempt(world, command)
+    if isinstance(begun, InFlight):
+        raise AlreadyUnderWay()
+    return begun
+
+
+async def attempt(world: World, command: BookingCommand[T]) -> Begun[T] | InFlight:
+    """Perform the first step of ``command``, unless it has to wait for an operation in flight. Raises as ``begin``."""
+    booking_id = await booking_of(world, command.target)
+    holder = world.ids.new("run")
+
+    async def work(uow: UnitOfWork) -> Begun[T] | InFlight:
+        booking = command.caller.require(await uow.bookings.lock(booking_id))
+        payment = await command.target.find_payment(uow, booking_id)
+        if payment is None and command.needs_payment:
+            raise NotFound()
+        recorder = Recorder(world, uow, booking, payment, command.caller)
+        if payment is not None and payment.operation is not None and command.waits(recorder):
+            return InFlight(payment.id)
+        if not command.repeatable:
+            await require_turn(world, uow, booking_id, command.caller)
+        decided = command.decide(recorder)
+        await recorder.save(holder=holder)
+        return Begun(
+            decided=decided,
+            booking=recorder.booking,
+            payment=recorder.payment_or_none,
+            claimed=_claimed(recorder, payment, holder),
+        )
+
+    return await world.storage.transact(work, Subject(booking_id=booking_id))
+
+
+def _claimed(recorder: Recorder, before: Payment | None, holder: str) -> Claimed | None:
+    """Return the operation that the command intended; None without one, and for one that was in flight before."""
+    payment = recorder.payment_or_none
+    if payment is None or payment.operation is None or (before is not None and before.operation is not None):
+        return None
+    return claim(recorder, payment.operation, holder)
+
+
+async def booking_of(world: World, target: Target) -> str:
+    """Return the id of the target's booking. Raises ``NotFound`` for an unknown payment."""
+    if target.booking_id is not None:
+        return target.booking_id
+    return await world.storage.read(target.booking_of)

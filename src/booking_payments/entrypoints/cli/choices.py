@@ -1,0 +1,30 @@
+"""An option whose values are those of an enum."""
+
+from enum import StrEnum
+from functools import cached_property
+from importlib import import_module
+from typing import Final
+
+import click
+
+ROOT: Final = __name__.partition(".")[0]
+
+
+class EnumChoice(click.Choice[str]):
+    """One of the values of an enum, which is imported only when a value is checked, completed or listed in ``--help``.
+
+    ``enum`` names it as ``module:class`` with the module relative to this library, for example
+    ``domain.booking:BookingStatus``.
+    """
+
+    def __init__(self, enum: str) -> None:
+        self._enum: Final = enum
+        super().__init__(())
+        del self.choices
+
+    @cached_property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The values, in the order in which the enum has them."""
+        module, _, name = self._enum.partition(":")
+        members: type[StrEnum] = getattr(import_module(f"{ROOT}.{module}"), name)
+        return tuple(member.value for member in members)
