@@ -28,7 +28,7 @@ from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import Subject, UnitOfWork
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import ANN, OPERATOR, SECRET, PaymentsTestKit
-from tests.integration.line import Line
+from tests.integration.faulty_tcp_proxy import FaultyTcpProxy
 from tests.payments import pay
 
 T = TypeVar("T")
@@ -393,63 +393,63 @@ async def test_a_refusal_in_a_group_is_told_to_whom_it_concerns_alone(kit: Payme
 
 
 @pytest.fixture
-async def line(database_url: str) -> AsyncIterator[tuple[Line, SqlStorage]]:
-    """A line, and a storage at its other end."""
+async def proxied(database_url: str) -> AsyncIterator[tuple[FaultyTcpProxy, SqlStorage]]:
+    """A proxy in front of PostgreSQL, and a storage that is connected through it."""
     url = make_url(database_url)
-    line = Line(url.port or 5432)
-    async with line.laid() as port:
+    proxy = FaultyTcpProxy(url.port or 5432)
+    async with proxy.listening() as port:
         storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
-        yield line, storage
+        yield proxy, storage
         await storage.close()
 
 
 async def test_a_commit_of_which_nothing_is_heard_is_told_as_such_and_not_tried_again(
-    kit: PaymentsTestKit, line: tuple[Line, SqlStorage]
+    kit: PaymentsTestKit, proxied: tuple[FaultyTcpProxy, SqlStorage]
 ) -> None:
     """Tried again, it would find its own operation under way and say that nothing was done; the same request would
     then be free to refund a second time."""
     booking = await kit.book()
     await _paying(kit, booking.id)()
-    cut, storage = line
+    proxy, storage = proxied
     far = BookingPayments(attrs.evolve(kit.world, storage=storage))
-    cut.cut_after = b"refund_requested"
+    proxy.cut_after = b"refund_requested"
 
     with pytest.raises(CommitLost):
         await far.refund_payment(booking.id, OPERATOR, amount="10.00")
 
     payment = (await kit.payments.payment_status(booking.id, ANN)).payment
-    assert cut.cuts == 1
+    assert proxy.cuts == 1
     assert [refund.amount.minor for refund in payment.refunds] == [1000], "it was committed, once"
     record = (await kit.payments.audit_trail(booking.id))[0]
     assert (record.outcome, record.code) == (AuditOutcome.UNKNOWN, "CommitLost")
 
 
 async def test_a_record_of_which_nothing_is_heard_does_not_undo_what_was_done(
-    kit: PaymentsTestKit, line: tuple[Line, SqlStorage]
+    kit: PaymentsTestKit, proxied: tuple[FaultyTcpProxy, SqlStorage]
 ) -> None:
     booking = await kit.book()
-    cut, storage = line
+    proxy, storage = proxied
     far = BookingPayments(attrs.evolve(kit.world, storage=storage))
-    cut.cut_after = b'"operation":"cancel_booking"'
+    proxy.cut_after = b'"operation":"cancel_booking"'
 
     view = await far.cancel_booking(booking.id, OPERATOR)
 
     records = await kit.payments.audit_trail(booking.id)
-    assert (cut.cuts, view.status) == (1, BookingStatus.CANCELED)
+    assert (proxy.cuts, view.status) == (1, BookingStatus.CANCELED)
     assert [record.operation for record in records].count("cancel_booking") == 1
 
 
 async def test_an_ordinary_commit_of_which_nothing_is_heard_is_told_as_such(
-    kit: PaymentsTestKit, line: tuple[Line, SqlStorage]
+    kit: PaymentsTestKit, proxied: tuple[FaultyTcpProxy, SqlStorage]
 ) -> None:
-    cut, storage = line
+    proxy, storage = proxied
     booking = await kit.book()
 
     async def cancel(uow: UnitOfWork) -> None:
         found = await uow.bookings.lock(booking.id)
         assert found is not None
         await uow.bookings.save(attrs.evolve(found, status=BookingStatus.CANCELED))
-        cut.cut_after = b"COMMIT"
+        proxy.cut_after = b"COMMIT"
 
     with pytest.raises(CommitLost):
         await storage.transact(cancel)

@@ -22,7 +22,7 @@ from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import ANN as CUSTOMER
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, services_of
-from tests.unit.application.saboteur import Overtaken
+from tests.unit.application.failing_gateway import Overtaken
 
 ROUNDS = int(os.environ.get("RACE_ROUNDS", "6"))
 CARD = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}

@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Protocol
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import OperationIntended, Recorded
@@ -146,7 +146,7 @@ class EntryChange:
 
 @define
 class ChangeSet:
-    """What a transaction changes. Only ``status`` and ``end_reason`` of ``bookings`` have changed."""
+    """What a transaction changes. ``bookings`` are those that have changed, as they are to be stored."""
 
     new_bookings: list[Booking] = field(factory=list)
     bookings: dict[str, Booking] = field(factory=dict)
@@ -323,8 +323,7 @@ class Session:
 
 
 def _saved(booking: Booking, changes: ChangeSet) -> Booking:
-    changed = changes.bookings.get(booking.id)
-    return evolve(booking, status=changed.status, end_reason=changed.end_reason) if changed else booking
+    return changes.bookings.get(booking.id, booking)
 
 
 # --- the repositories' common part -----------------------------------------------------------------------------

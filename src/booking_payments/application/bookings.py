@@ -6,6 +6,7 @@ from functools import partial
 
 import attrs
 
+from booking_payments.application.amending import cancel_items
 from booking_payments.application.callers import Caller
 from booking_payments.application.command import BookingCommand, InFlight, attempt, begin
 from booking_payments.application.operations import carry_out
@@ -17,7 +18,7 @@ from booking_payments.application.views import BookingView, NewBooking, PaymentV
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.booking import Booking, BookingStatus, ItemCount, require_details, require_metadata
 from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, OutcomeUnknown, RefundRefused, RefusedByRule
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import total
@@ -131,7 +132,10 @@ def _booked(world: World, new: NewBooking) -> Booking:
     expires_at = new.expires_at or new.event_starts_at
     if expires_at > new.event_starts_at:
         raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
-    if new.amount.minor < 0:
+    amount = new.price
+    require_metadata(new.metadata)
+    require_details(new.details)
+    if amount.minor < 0:
         raise RefusedByRule("the amount must not be negative", code="negative_amount")
     world.config.methods.narrowed_by(new.details.methods)
     capture_method = new.details.capture_method or world.config.capture_method
@@ -139,12 +143,16 @@ def _booked(world: World, new: NewBooking) -> Booking:
         id=world.ids.new("bk"),
         reference=new.reference,
         customer_id=new.customer_id,
-        amount=new.amount,
+        amount=amount,
         event_starts_at=new.event_starts_at,
         expires_at=expires_at,
         created_at=world.clock.now(),
         refund_policy=new.refund_policy,
         details=attrs.evolve(new.details, capture_method=capture_method),
+        event_id=new.event_id,
+        items=new.items,
+        metadata=dict(new.metadata),
+        expiry_follows_event=new.expires_at is None,
     )
 
 
@@ -182,7 +190,13 @@ async def get_booking(world: World, booking_id: str, caller: Caller) -> Booking:
 
 
 async def cancel_booking(
-    world: World, booking_id: str, caller: Caller, *, reason: str | None, refund: RefundOnCancel | None
+    world: World,
+    booking_id: str,
+    caller: Caller,
+    *,
+    reason: str | None,
+    refund: RefundOnCancel | None,
+    items: Sequence[ItemCount] = (),
 ) -> Booking:
     """Close a booking: an open payment is canceled at the gateway first, a paid one refunded as ``refund`` says (None:
     as its policy says).
@@ -194,6 +208,8 @@ async def cancel_booking(
     sent by the system later. Canceling a canceled booking asks again for what failed of its promise, and in full
     promises the rest.
 
+    With ``items`` only these units are given up, and the booking goes on with the rest (see ``cancel_items``).
+
     Raises ``NotPossibleNow`` for an expired booking, and for a customer whose booking is paid (``already_paid``).
     ``RefusedByRule`` for a customer who says what is to be refunded (``refund_not_allowed``), or whose free event has
     started. ``OutcomeUnknown`` while the gateway has not said what became of
@@ -203,6 +219,10 @@ async def cancel_booking(
     line.
     """
     require_reason(reason)
+    if items:
+        left = await cancel_items(world, booking_id, caller, items, reason=reason, refund=refund)
+        if left is not None:
+            return left
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
     command = BookingCommand(
         target=Target(booking_id=booking_id),

@@ -173,7 +173,7 @@ async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) ->
     return Ended(error, None, stored)
 
 
-_GOES_ON: Final = frozenset({ev.Purpose.PAY, ev.Purpose.REPLACE_PAYMENT})
+_GOES_ON: Final = frozenset({ev.Purpose.PAY, ev.Purpose.REPLACE_PAYMENT, ev.Purpose.AMEND_BOOKING})
 """What follows from an operation and is still what its caller asked for; all else follows by itself."""
 
 
@@ -263,6 +263,7 @@ _ASKED_FOR: Final = frozenset(
         ev.Purpose.CANCEL_PAYMENT,
         ev.Purpose.CANCEL_BOOKING,
         ev.Purpose.REPLACE_PAYMENT,
+        ev.Purpose.AMEND_BOOKING,
     }
 )
 """What a caller asks for, who is told whether it was done."""
@@ -514,6 +515,8 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
             recorder.add(decisions.abandon(recorder.payment, claimed.operation, told.refusal, told.intent))
         recorder.add(decisions.release_after(claimed.operation, recorder.payment, recorder.booking))
         _cancel_all_the_same(world, recorder, payment.operation, told)
+        if payment.operation is not None and payment.operation.idempotency_key == key:
+            _amend(world, recorder, payment.operation, told)
         _make_room(world, recorder, claimed.operation, told)
         new = recorder.follow_up(send=not told.refusal or told.walked_at is not None)
         watch = await uow.payments.watch(payment.id)
@@ -531,6 +534,21 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         return PaymentView(payment=recorder.payment, handover=await uow.payments.handover(payment.id))
 
     return await world.storage.transact(work, Subject(booking_id=claimed.booking.id))
+
+
+def _amend(world: World, recorder: Recorder, ended: Operation, news: News) -> None:
+    """Give the booking its new content once the gateway has canceled the intent for it.
+
+    An intent whose amount the gateway refuses to change is canceled for a new one.
+    """
+    if ended.amendment is None or recorder.payment.operation is not None:
+        return
+    recorder.add(decisions.amend_after(ended, recorder.payment, recorder.booking))
+    if recorder.amended_to is not None and recorder.amended_to.is_free:
+        recorder.confirm()
+    if news.refused and news.refusal and news.intent is not None:
+        key = world.ids.idempotency_key()
+        recorder.add(decisions.replace_after_update(recorder.payment, ended, idempotency_key=key))
 
 
 def _make_room(world: World, recorder: Recorder, operation: Operation, news: News) -> None:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from booking_payments.application import bookings, paying, refunding, webhooks
+from booking_payments.application.amending import amend_booking
 from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
 from booking_payments.application.callers import Caller
@@ -60,12 +61,14 @@ from booking_payments.application.views import (
     WebhookResult,
 )
 from booking_payments.application.world import World
-from booking_payments.domain.booking import Booking
+from booking_payments.domain.amendments import BookingChange, Keep
+from booking_payments.domain.booking import Booking, ItemCount
 from booking_payments.domain.errors import CardDeclined, NotFound, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded, Settlement
 from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.refunds import RefundQuote, RefundReason
+from booking_payments.domain.texts import LONGEST
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.inbox import InboxEntry, InboxFilter
@@ -146,6 +149,7 @@ class BookingPayments:
         *,
         reason: str | None = None,
         refund: RefundOnCancel | None = None,
+        items: Sequence[ItemCount] = (),
         idempotency_key: str | None = None,
     ) -> Booking:
         """Close a booking; its open payment is canceled first, a paid one refunded as ``refund`` says (None: as its
@@ -158,13 +162,57 @@ class BookingPayments:
         """
 
         def work(caller: Caller) -> Awaitable[Booking]:
-            work = bookings.cancel_booking(self._world, booking_id, caller, reason=reason, refund=refund)
-            asked = {"refund": (refund or RefundOnCancel.POLICY).value}
+            work = bookings.cancel_booking(self._world, booking_id, caller, reason=reason, refund=refund, items=items)
+            asked = {"refund": (refund or RefundOnCancel.POLICY).value, **items_asked(items)}
             return audited(self._world, "cancel_booking", caller, work, booking_id=booking_id, asked=asked)
 
-        given = {"booking_id": booking_id, "reason": reason, "refund": refund}
+        given: dict[str, object] = {"booking_id": booking_id, "reason": reason, "refund": refund}
+        if items:
+            given["items"] = tuple(items)
         result = Memory(names=lambda booking: {"booking_id": booking.id}, read=self._booking)
         return await self._once("cancel_booking", caller, idempotency_key, given, work, result)
+
+    async def amend_booking(
+        self,
+        booking_id: str,
+        change: BookingChange,
+        caller: Caller = BACKEND,
+        *,
+        expected_version: int | None = None,
+        refund: RefundOnCancel | None = None,
+        idempotency_key: str | None = None,
+    ) -> Booking:
+        """Change a booking: its price, items, date, deadline or texts; its payment follows.
+
+        Nothing is changed unless all of it is. Returns the booking with its new content and ``version``.
+
+        Args:
+            change: the values to change; all others stay.
+            expected_version: refuse with ``version_conflict`` unless the booking has this version.
+            refund: what a paid booking that becomes cheaper gives back; None: as its policy says.
+
+        Raises ``NotPossibleNow`` (``already_paid``, ``balance_needed``, ``payment_in_flight``, ``version_conflict``,
+        ``booking_canceled``, ``booking_expired``), ``RefusedByRule`` and ``InvalidInput`` for values that are not
+        allowed, ``OutcomeUnknown`` while the gateway has not said whether the payment was changed: the amendment is
+        completed once that is known. ``RefundRefused``: the booking is amended, and its refund is owed.
+        """
+
+        def work(caller: Caller) -> Awaitable[Booking]:
+            work = amend_booking(
+                self._world, booking_id, caller, change, expected_version=expected_version, refund=refund
+            )
+            amount = None if isinstance(change.amount, Keep) else change.amount
+            asked = {"amount": plain(amount), "refund": (refund or RefundOnCancel.POLICY).value}
+            return audited(self._world, "amend_booking", caller, work, booking_id=booking_id, asked=asked)
+
+        given: dict[str, object] = {
+            "booking_id": booking_id,
+            "change": change,
+            "expected_version": expected_version,
+            "refund": refund,
+        }
+        result = Memory(names=lambda booking: {"booking_id": booking.id}, read=self._booking)
+        return await self._once("amend_booking", caller, idempotency_key, given, work, result)
 
     # --- paying
 
@@ -377,12 +425,20 @@ class BookingPayments:
     # --- refunding
 
     async def quote_refund(
-        self, booking_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None, override: bool = False
+        self,
+        booking_id: str,
+        caller: Caller = BACKEND,
+        *,
+        amount: AmountInput = None,
+        items: Sequence[ItemCount] = (),
+        override: bool = False,
     ) -> RefundQuote:
-        """What a refund of ``amount`` (None: all that can come back) would give now; with ``override``, and which
-        rules it would pass over."""
+        """What a refund of ``amount`` (None: all that can come back), or of ``items``, would give now.
+
+        With ``override`` it also names the rules that would be passed over.
+        """
         target = Target(booking_id=booking_id)
-        return await refunding.quote_refund(self._world, target, caller, amount=amount, override=override)
+        return await refunding.quote_refund(self._world, target, caller, amount=amount, items=items, override=override)
 
     async def quote_refund_of_payment(
         self, payment_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None, override: bool = False
@@ -400,14 +456,19 @@ class BookingPayments:
         reason: RefundReason = RefundReason.REQUESTED_BY_CUSTOMER,
         note: str | None = None,
         override: bool = False,
+        items: Sequence[ItemCount] = (),
         idempotency_key: str | None = None,
     ) -> RefundView:
-        """Give ``amount`` (None: all that can come back) to the customer.
+        """Give ``amount`` (None: all that can come back) to the customer, or what the tiers give for ``items``.
 
-        ``override`` passes over the refund rules; it needs a ``note``, and customers may not use it.
+        A customer who has items refunded gives their seats up; after an operator's refund the booking keeps them. Each
+        unit is refunded once. ``override`` passes over the refund rules; it needs a ``note``, and customers may not use
+        it.
         """
         target = Target(booking_id=booking_id)
-        request = refunding.RefundRequest(amount=amount, reason=reason, note=note, override=override)
+        request = refunding.RefundRequest(
+            amount=amount, reason=reason, note=note, override=override, items=tuple(items)
+        )
         return await self._refund(target, caller, request, booking_id, idempotency_key)
 
     async def refund_payment_by_id(
@@ -440,9 +501,10 @@ class BookingPayments:
         def work(caller: Caller) -> Awaitable[RefundView]:
             work = refunding.refund_payment(self._world, target, caller, request)
             asked = {"amount": plain(request.amount), "reason": request.reason.value, "override": override}
+            asked |= items_asked(request.items)
             return audited(self._world, "refund_payment", caller, work, booking_id=booking_id, asked=asked)
 
-        given = {
+        given: dict[str, object] = {
             "booking_id": target.booking_id,
             "payment_id": target.payment_id,
             "amount": amount_asked(request.amount),
@@ -450,6 +512,8 @@ class BookingPayments:
             "note": request.note,
             "override": override,
         }
+        if request.items:
+            given["items"] = request.items
         result = Memory(
             names=lambda view: {"payment_id": view.payment.id, "refund_id": view.refund.id}, read=self._refund_view
         )
@@ -800,6 +864,12 @@ class BookingPayments:
         if refund is None:
             raise NotFound()
         return RefundView(payment=payment, refund=refund)
+
+
+def items_asked(items: Sequence[ItemCount]) -> dict[str, str]:
+    """Return what the audit trail keeps of named items: ``id x quantity`` of each; nothing without items."""
+    named = [each.id if each.quantity is None else f"{each.id} x {each.quantity}" for each in items]
+    return {"items": ", ".join(named)[:LONGEST]} if named else {}
 
 
 def _id(booking: Booking | str) -> str:

@@ -1,5 +1,6 @@
 """Refunding a payment, quoting what a refund would give, and settling debts without a refund."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -17,10 +18,16 @@ from booking_payments.application.webhooks import take_in
 from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking
-from booking_payments.domain.errors import NotFound, PaymentError, RefusedByRule
+from booking_payments.domain.amendments import (
+    amendment_of,
+    refunding_items,
+    require_amendable,
+    without_items,
+)
+from booking_payments.domain.booking import Booking, ItemCount
+from booking_payments.domain.errors import InvalidInput, NotFound, PaymentError, RefusedByRule
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
-from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundQuote, RefundReason
+from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundOnCancel, RefundQuote, RefundReason
 from booking_payments.domain.texts import require_note
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import CommitLost, StorageConflict
@@ -36,16 +43,19 @@ class RefundRequest:
         note: free text for our own books, 500 characters at most; it is not sent to the gateway.
         override: pass over the tiers, the event's start and, for a part of the money, an open inquiry. For operators
             only, and with a ``note``.
+        items: units of the booking's items instead of an ``amount``; the tiers apply to each.
     """
 
     amount: AmountInput = None
     reason: RefundReason = RefundReason.REQUESTED_BY_CUSTOMER
     note: str | None = None
     override: bool = False
+    items: tuple[ItemCount, ...] = ()
 
     def require_allowed(self, caller: Caller) -> None:
         """Raise ``RefusedByRule`` for what this caller may not ask, ``InvalidInput`` for a note that is too long."""
         require_note(self.note)
+        _require_one(self.amount, self.items)
         is_owner = caller.customer_id is not None
         if is_owner and self.reason is not RefundReason.REQUESTED_BY_CUSTOMER:
             raise RefusedByRule("customers may only give the reason requested_by_customer", code="reason_not_allowed")
@@ -54,23 +64,38 @@ class RefundRequest:
             raise RefusedByRule("an override needs a note that says why", code="note_required")
 
 
+def _require_one(amount: AmountInput, items: Sequence[ItemCount]) -> None:
+    if amount is not None and items:
+        raise InvalidInput("give an amount or items, not both")
+
+
 def _require_override_allowed(caller: Caller, override: bool) -> None:
     if override and caller.customer_id is not None:
         raise RefusedByRule("only operators may pass over the refund rules", code="override_not_allowed")
 
 
 async def quote_refund(
-    world: World, target: Target, caller: Caller, *, amount: AmountInput, override: bool = False
+    world: World,
+    target: Target,
+    caller: Caller,
+    *,
+    amount: AmountInput,
+    items: Sequence[ItemCount] = (),
+    override: bool = False,
 ) -> RefundQuote:
-    """What refunding ``amount`` (None: all that can come back) would give now. Moves nothing."""
+    """What refunding ``amount`` (None: all that can come back), or ``items``, would give now. Moves nothing."""
     _require_override_allowed(caller, override)
+    _require_one(amount, items)
 
-    async def work(uow: UnitOfWork) -> tuple[Payment, QuoteReason | None]:
+    async def work(uow: UnitOfWork) -> tuple[Payment, QuoteReason | None, Booking]:
         booking_id = await target.booking_of(uow)
         booking = caller.require(await uow.bookings.get(booking_id))
-        return await target.payment_of(uow, booking_id), _denied(world, booking, caller)
+        return await target.payment_of(uow, booking_id), _denied(world, booking, caller), booking
 
-    payment, denied = await world.storage.read(work)
+    payment, denied, booking = await world.storage.read(work)
+    if items:
+        now = world.clock.now()
+        return decisions.quote_items(booking, payment, now, items, override=override, denied=denied)
     wanted = amount_in(world, amount, payment)
     return decisions.quote(payment, world.clock.now(), wanted, override=override, denied=denied)
 
@@ -83,6 +108,9 @@ def _denied(world: World, booking: Booking, caller: Caller) -> QuoteReason | Non
 def denied_to_customer(world: World, booking: Booking) -> QuoteReason | None:
     """Why the customer of ``booking`` may ask for no refund of it; None when they may."""
     allowed = booking.details.customer_refunds or world.config.customer_refunds
+    grace = booking.refund_grace_until
+    if grace is not None and world.clock.now() < grace:
+        return None  # the event was moved: customers decide by themselves until then
     return QuoteReason.REFUNDED_BY_ORGANIZER if allowed is CustomerRefunds.NONE else None
 
 
@@ -143,6 +171,8 @@ class _Decided:
 
 def _decide(world: World, caller: Caller, request: RefundRequest, recorder: Recorder) -> _Decided:
     """Request the refund, or acknowledge the one that this request repeats."""
+    if request.items:
+        return _decide_items(world, caller, request, recorder)
     payment = recorder.payment
     amount = amount_in(world, request.amount, payment)
     again = decisions.repeated(payment, caller.subject, amount, recorder.now)
@@ -170,6 +200,34 @@ def _shown(begun: Begun[_Decided]) -> RefundView:
     payment, decided = begun.payment, begun.decided
     assert payment is not None  # noqa: S101 - the command needs a payment
     return RefundView(payment=payment, refund=_found(payment, decided.refund_id), replayed=decided.replayed)
+
+
+def _decide_items(world: World, caller: Caller, request: RefundRequest, recorder: Recorder) -> _Decided:
+    """Refund single items. It is promised together with the seats, so that no item goes back twice.
+
+    A customer gives the units up; without any left the booking is canceled.
+    """
+    booking, payment = recorder.booking, recorder.payment
+    require_amendable(booking)
+    denied, mode = _denied(world, booking, caller), RefundOnCancel.FULL if request.override else RefundOnCancel.POLICY
+    quoted = decisions.quote_items(
+        booking, payment, recorder.now, request.items, override=request.override, denied=denied
+    )
+    if not quoted.allowed:
+        raise quoted.reason.error()
+    asked = evolve(recorder.refund_request(request.note), reason=request.reason, override=request.override)
+    by_owner = caller.customer_id is not None
+    change = without_items(booking, request.items) if by_owner else None
+    if by_owner and change is None:
+        recorder.cancel_with_refund(mode, recorder.now)
+    else:
+        amendment = (
+            amendment_of(booking, change, refund=mode.value, by=caller.cause, now=recorder.now)
+            if change is not None
+            else refunding_items(booking, request.items, refund=mode.value, by=caller.cause)
+        )
+        recorder.add(decisions.amend_paid(booking, payment, amendment, asked, recorder.new_ids))
+    return _Decided(refund_id=_newest(payment, recorder.payment).id)
 
 
 def _newest(before: Payment, after: Payment) -> Refund | DeferredRefund:

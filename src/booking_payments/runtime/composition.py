@@ -24,11 +24,11 @@ from booking_payments.ports.gateway_plugin import BuiltGateway
 from booking_payments.runtime.background_tasks import background_of
 from booking_payments.runtime.container import Container, open_counters
 from booking_payments.runtime.gateways import observed, plugin_named
-from booking_payments.runtime.problems import Problem, SettingsError
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.readiness import READY_WITHIN_S, readiness
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import Settings
+from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 from booking_payments.sandbox.emulator import FakeStripe
 
 log = structlog.get_logger("booking_payments.serve")
@@ -78,7 +78,7 @@ async def _serving_alone(settings: Settings, wait: timedelta) -> AsyncIterator[N
             try:
                 await stack.enter_async_context(serving_alone(file, wait, _log_wait(file, wait)))
             except FileServedError as error:
-                raise SettingsError(Problem("DATABASE_URL", str(error))) from error
+                raise SettingsError(SettingProblem("DATABASE_URL", str(error))) from error
         yield
 
 

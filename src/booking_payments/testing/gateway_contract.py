@@ -136,6 +136,31 @@ def abandoning(intent: IntentReport) -> CancelIntent:
 class GatewayContract:
     """What holds for every gateway, however the money comes."""
 
+    async def test_an_unpaid_intent_gets_another_amount_or_the_gateway_refuses_and_cancels_it(
+        self, stage: Stage
+    ) -> None:
+        intent, update = await unpaid(stage), usd(8000)
+
+        try:
+            changed = await stage.gateway.update_intent(
+                UpdateIntent(intent_id=intent.id, amount=update), stage.new_key()
+            )
+        except Refused:
+            canceled = await stage.gateway.cancel_intent(abandoning(intent), stage.new_key())
+            assert (canceled.status, canceled.amount) == (PaymentStatus.CANCELED, usd(10000))
+        else:
+            read = await stage.gateway.retrieve_intent(intent.id)
+            assert (changed.amount, read.amount) == (update, update)
+
+    async def test_a_paid_intent_keeps_its_amount(self, stage: Stage) -> None:
+        paid = await stage.pay(creation())
+        update = UpdateIntent(intent_id=paid.id, amount=usd(8000))
+
+        with pytest.raises(Refused):
+            await stage.gateway.update_intent(update, stage.new_key())
+
+        assert (await stage.gateway.retrieve_intent(paid.id)).amount == usd(10000)
+
     async def test_a_new_intent_waits_for_a_payment_method(self, stage: Stage) -> None:
         intent = await unpaid(stage)
 

@@ -17,7 +17,7 @@ from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, WebhookResult
 from booking_payments.application.world import PaymentConfig, World
-from booking_payments.domain.booking import Booking, BookingDetails
+from booking_payments.domain.booking import Booking, BookingDetails, Item
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy
@@ -64,6 +64,7 @@ class PaymentsTestKit:
         gateway_behind: timedelta = timedelta(0),
         amount_digits: int = amounts.DIGITS,
         refused_in_action: Collection[str] = (),
+        amount_in_action: bool = False,
         consumers: Sequence[Consumer] = (),
         others: Mapping[str, ConnectedGateway] | None = None,
     ) -> None:
@@ -74,6 +75,7 @@ class PaymentsTestKit:
             random,
             amount_digits=amount_digits,
             refused_in_action=refused_in_action,
+            amount_in_action=amount_in_action,
         )
         self.publisher = MemoryPublisher()
         self.storage: Storage = storage or MemoryStorage()
@@ -94,20 +96,27 @@ class PaymentsTestKit:
 
     async def book(
         self,
-        amount: str = "100.00",
+        amount: str | None = "100.00",
         *,
         currency: Currency = Currency.USD,
+        items: Mapping[str, tuple[int, str]] | None = None,
+        event_id: str | None = None,
         reference: str = "R-1",
         starts_in: timedelta = timedelta(days=30),
         expires_in: timedelta | None = None,
         refund_policy: RefundPolicy | None = None,
         capture_method: CaptureMethod | None = None,
     ) -> Booking:
-        """A registered booking of Ann's."""
+        """A registered booking of Ann's. ``items`` are quantity and price of one unit, by id; they make the price."""
         new = NewBooking(
             reference=reference,
             customer_id="ann",
-            amount=Money.parse(amount, currency),
+            amount=Money.parse(amount, currency) if amount is not None and not items else None,
+            items=tuple(
+                Item(id=its, label=its, quantity=quantity, unit_amount=Money.parse(price, currency))
+                for its, (quantity, price) in (items or {}).items()
+            ),
+            event_id=event_id,
             event_starts_at=self.clock.now() + starts_in,
             expires_at=self.clock.now() + expires_in if expires_in else None,
             refund_policy=refund_policy,

@@ -39,8 +39,8 @@ from booking_payments.testing.payment_builder import (
     USD_100,
     PaymentBuilder,
     booking,
+    payment_with_every_event,
     started_payment,
-    whole_life,
 )
 
 PATIENCE_S = 30
@@ -112,9 +112,9 @@ async def store(storage: Storage, *bookings: Booking) -> None:
     await storage.transact(work)
 
 
-async def stored(storage: Storage, life: PaymentBuilder) -> Payment:
+async def stored(storage: Storage, builder: PaymentBuilder) -> Payment:
     """Store what happened to a payment."""
-    return await storage.transact(life.save)
+    return await storage.transact(builder.save)
 
 
 async def _set_watch(watch: Watch, uow: UnitOfWork) -> None:
@@ -427,10 +427,10 @@ class StorageContract:
 
     async def test_every_fact_survives_its_storage(self, storage: Storage) -> None:
         await store(storage, booking())
-        life = whole_life(booking())
-        told = list(life.journal)
+        builder = payment_with_every_event(booking())
+        told = list(builder.journal)
 
-        payment = await stored(storage, life)
+        payment = await stored(storage, builder)
 
         journal = await storage.read(lambda uow: uow.payments.journal("pay_1"))
         assert list(journal) == told
@@ -439,13 +439,13 @@ class StorageContract:
     async def test_a_payment_is_found_as_it_was_stored(self, storage: Storage) -> None:
         await store(storage, booking())
 
-        payment = await stored(storage, whole_life(booking()))
+        payment = await stored(storage, payment_with_every_event(booking()))
 
         assert await storage.read(lambda uow: uow.payments.get("pay_1")) == payment
 
     async def test_postings_are_stored_with_their_facts(self, storage: Storage) -> None:
         await store(storage, booking())
-        await stored(storage, whole_life(booking()))
+        await stored(storage, payment_with_every_event(booking()))
 
         kept = await storage.read(lambda uow: uow.payments.postings("pay_1"))
         journal = await storage.read(lambda uow: uow.payments.journal("pay_1"))
@@ -453,9 +453,9 @@ class StorageContract:
 
     async def test_facts_are_added_to_those_that_were_there(self, storage: Storage) -> None:
         await store(storage, booking())
-        life = started_payment(booking())
-        await stored(storage, life)
-        payment = await stored(storage, life.happen(ev.IntentLinked(intent_id="pi_1"), ev.ActionRequired()))
+        builder = started_payment(booking())
+        await stored(storage, builder)
+        payment = await stored(storage, builder.happen(ev.IntentLinked(intent_id="pi_1"), ev.ActionRequired()))
 
         assert await storage.read(lambda uow: uow.payments.get("pay_1")) == payment
 
@@ -537,7 +537,7 @@ class StorageContract:
         self, storage: Storage, gateway_id: str
     ) -> None:
         await store(storage, booking())
-        payment = await stored(storage, whole_life(booking()))
+        payment = await stored(storage, payment_with_every_event(booking()))
 
         assert await storage.read(lambda uow: uow.payments.by_gateway_id(gateway_id)) == payment
 
@@ -589,7 +589,7 @@ class StorageContract:
 
     async def test_a_payment_is_listed_under_the_status_that_it_has_come_to(self, storage: Storage) -> None:
         await store(storage, booking())
-        life, captured = started_payment(booking()), FeePolicy().of_booking(USD_100)
+        builder, captured = started_payment(booking()), FeePolicy().of_booking(USD_100)
         steps: list[tuple[ev.Event, ...]] = [
             (),
             (ev.IntentLinked(intent_id="pi_1"), ev.MethodAttached(), ev.ActionRequired()),
@@ -597,13 +597,13 @@ class StorageContract:
             (ev.PaymentSucceeded(breakdown=captured, charge_id="ch_1", attempt=None, late=False),),
         ]
 
-        listed = [await self._listed_after(storage, life.happen(*facts)) for facts in steps]
+        listed = [await self._listed_after(storage, builder.happen(*facts)) for facts in steps]
 
         assert listed == [["requires_payment_method"], ["requires_action"], ["processing"], ["succeeded"]]
 
-    async def _listed_after(self, storage: Storage, life: PaymentBuilder) -> list[str]:
+    async def _listed_after(self, storage: Storage, builder: PaymentBuilder) -> list[str]:
         """The statuses under which the only payment is listed."""
-        await stored(storage, life)
+        await stored(storage, builder)
         filters = [PaymentFilter(status=status) for status in PaymentStatus]
         pages = await storage.read(lambda uow: _pages(uow, filters))
         return [status.value for status, page in zip(PaymentStatus, pages, strict=True) if page.items]
@@ -672,7 +672,7 @@ class StorageContract:
 
     async def test_a_payment_that_has_succeeded_is_due_while_it_is_watched(self, storage: Storage) -> None:
         await store(storage, booking())
-        await stored(storage, whole_life(booking()))
+        await stored(storage, payment_with_every_event(booking()))
         due = []
 
         for watch in (Watch(next_look_at=NOW), Watch()):
@@ -707,7 +707,7 @@ class StorageContract:
 
     async def test_a_charge_is_no_intent(self, storage: Storage) -> None:
         await store(storage, booking(1))
-        await stored(storage, whole_life(booking(1)))
+        await stored(storage, payment_with_every_event(booking(1)))
         charges = await storage.read(lambda uow: uow.books.of_intents(["ch_1", "re_1", "du_1"]))
 
         assert charges == {}
@@ -715,7 +715,7 @@ class StorageContract:
     async def test_a_story_is_all_that_is_kept_of_a_payment(self, storage: Storage) -> None:
         await store(storage, booking(1), booking(2))
         await stored(storage, started_payment(booking(2), 2))
-        payment = await stored(storage, whole_life(booking(1)))
+        payment = await stored(storage, payment_with_every_event(booking(1)))
 
         story = (await storage.read(lambda uow: uow.books.stories(["pay_1", "pay_2"])))["pay_1"]
         assert (story.payment, fold(story.journal), story.stale) == (payment, payment, ())
@@ -754,8 +754,8 @@ class StorageContract:
         )
         closed = attrs.evolve(opened, dispute_id="du_2", status=DisputeStatus.WARNING_CLOSED)
         await store(storage, *(booking(number) for number in range(1, 5)))
-        lives: list[tuple[ev.Event, ...]] = [(paid,), (paid, refund), (paid, opened), (paid, closed)]
-        for number, facts in enumerate(lives, start=1):
+        histories: list[tuple[ev.Event, ...]] = [(paid,), (paid, refund), (paid, opened), (paid, closed)]
+        for number, facts in enumerate(histories, start=1):
             await stored(storage, started_payment(booking(number), number).happen(*facts))
 
         assert await self._since(storage, NOW + timedelta(days=1)) == ["pay_2", "pay_3"]

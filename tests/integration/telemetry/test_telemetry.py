@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from booking_payments.adapters.sql.migrations import migrate
-from booking_payments.adapters.telemetry.gateway_log import logged
+from booking_payments.adapters.telemetry.gateway_log import MOVES_MONEY, logged
 from booking_payments.adapters.telemetry.traces import (
     MissingExtraError,
     set_up_traces,
@@ -107,6 +107,14 @@ def deliver(client: TestClient[Any], intent: dict[str, Any]) -> None:
 
 
 # --- one id through everything
+
+
+def test_each_call_that_takes_an_idempotency_key_is_logged_as_one_that_moves_money() -> None:
+    """Gateways need keys for calls with an effect only, and each effect on an intent or refund concerns money."""
+    calls = inspect.getmembers(Gateway, inspect.isfunction)
+    with_key = {name for name, call in calls if "idempotency_key" in inspect.signature(call).parameters}
+
+    assert with_key == MOVES_MONEY
 
 
 def test_one_id_leads_from_the_request_to_the_gateway_call_and_the_webhook(

@@ -43,7 +43,7 @@ from booking_payments.ports.payments import Watch
 from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import ANN, PaymentsTestKit
-from tests.unit.application.saboteur import PowerCut
+from tests.unit.application.failing_gateway import PowerCut
 
 KEY = "order-4711-the-first-time"
 OTHER_KEY = "order-4711-the-second-time"

@@ -17,7 +17,7 @@ from booking_payments.domain.reports import Failure
 from booking_payments.ports.gateway import Declined, KeyMisused, Refused
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.payments import CREATE, charges_of, lose_answer, pay, payment_of
-from tests.unit.application.saboteur import Saboteur, SilentLine, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, UnansweredTransport, use_gateway
 
 LIST = "GET /v1/payment_intents"
 MANY = 110
@@ -26,7 +26,7 @@ MANY = 110
 
 def _answers(kit: PaymentsTestKit, *errors: Exception) -> None:
     """From now on the gateway answers with these when an intent is to be made."""
-    use_gateway(kit, Saboteur(kit, create_intent=list(errors)))
+    use_gateway(kit, FailingGateway(kit, create_intent=list(errors)))
 
 
 def _asked(kit: PaymentsTestKit) -> Sequence[str]:
@@ -170,7 +170,7 @@ async def test_what_is_refused_and_was_never_made_is_given_up(kit: PaymentsTestK
 
 
 async def test_a_gateway_that_does_not_answer_is_not_asked_for_a_list_as_well(kit: PaymentsTestKit) -> None:
-    line = SilentLine(kit)
+    line = UnansweredTransport(kit)
     await lose_answer(kit, "timeout_after")
     line.dead = True
     line.asked.clear()

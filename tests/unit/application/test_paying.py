@@ -32,7 +32,7 @@ from booking_payments.ports.gateway import Unreachable
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import VISA, authorize, book_and_pay, pay, pay_in_browser, payment_of, return_url_of, start
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 DECLINED = "pm_card_chargeDeclined"
 THREE_D_SECURE = "pm_card_authenticationRequired"
@@ -366,7 +366,7 @@ async def test_the_return_url_of_the_start_holds_also_when_the_intent_has_to_be_
     kit: PaymentsTestKit,
 ) -> None:
     booking = await kit.book()
-    use_gateway(kit, Saboteur(kit, create_intent=[Unreachable("away", code="connect")] * 3))
+    use_gateway(kit, FailingGateway(kit, create_intent=[Unreachable("away", code="connect")] * 3))
     with pytest.raises(TryAgainLater):
         await kit.payments.start_payment(booking.id, ANN, return_url=BACK)
 

@@ -38,7 +38,7 @@ from tests.payments import (
     postpone_evidence,
     start,
 )
-from tests.unit.application.saboteur import PowerCut, Saboteur
+from tests.unit.application.failing_gateway import FailingGateway, PowerCut
 
 CAPTURED = 10000
 
@@ -781,7 +781,7 @@ async def test_an_operation_that_began_meanwhile_is_left_to_whoever_began_it(kit
     assert (found.left, payment.operation is not None, payment.intent_id) == ((), True, None)
 
 
-class _DiesMeanwhile(Saboteur):
+class _DiesMeanwhile(FailingGateway):
     """Somebody begins to pay, and gets stuck, just before the first events are listed."""
 
     def __init__(self, kit: PaymentsTestKit) -> None:
@@ -808,7 +808,7 @@ async def test_what_is_read_while_a_customer_confirms_is_left_to_the_answer(stor
     assert [attempt.outcome for attempt in attempts] == [AttemptOutcome.REFUSED, AttemptOutcome.OPEN]
 
 
-class _ConfirmsMeanwhile(Saboteur):
+class _ConfirmsMeanwhile(FailingGateway):
     """The list shows an intent in processing, which no longer holds when it is read; and a customer confirms, and dies
     before the call is made, while that answer is on its way."""
 
@@ -847,7 +847,7 @@ async def test_old_news_of_a_dispute_does_not_overwrite_what_came_meanwhile(kit:
     assert (dispute.status, dispute.withdrawn.minor, found.left) == (DisputeStatus.WON, 0, ())
 
 
-class _WonMeanwhile(Saboteur):
+class _WonMeanwhile(FailingGateway):
     """A dispute is won, and a webhook tells of it, while the answer that it is open is on its way."""
 
     def __init__(self, kit: PaymentsTestKit) -> None:
@@ -895,7 +895,7 @@ async def test_a_deadline_that_was_read_before_a_newer_one_came_is_not_booked(ki
     assert dispute.evidence_due_by == report.evidence_due_by
 
 
-class _PostponedMeanwhile(Saboteur):
+class _PostponedMeanwhile(FailingGateway):
     """The deadline moves once more, and a webhook tells of it, while the answer with the first one is on its way."""
 
     def __init__(self, kit: PaymentsTestKit, dispute_id: str) -> None:
@@ -938,7 +938,7 @@ async def test_a_payment_that_breaks_is_left_and_holds_up_no_other(kit: Payments
     for view in (broken, healed):
         pay_in_browser(kit, view)
     _forget_events(kit)
-    gateway = Saboteur(kit, **{verb: [ValueError("odd")]})
+    gateway = FailingGateway(kit, **{verb: [ValueError("odd")]})
 
     found = await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
 
@@ -950,7 +950,7 @@ async def test_an_operation_that_breaks_is_left_and_holds_up_no_other(kit: Payme
     for booking in bookings:
         kit.stripe.faults.script(CREATE, "timeout_before", times=3)
         await kit.payments.process_booking_payment(booking, "pm_card_visa")
-    gateway = Saboteur(kit, create_intent=[ValueError("odd")])
+    gateway = FailingGateway(kit, create_intent=[ValueError("odd")])
 
     found = await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
 
@@ -971,7 +971,7 @@ async def test_a_payment_that_moves_while_it_is_read_is_read_again(kit: Payments
     assert (kinds.count("PaymentSucceeded"), found.left) == (1, ())
 
 
-class _Meddler(Saboteur):
+class _Meddler(FailingGateway):
     """The first time an intent is read, its success is booked by a webhook before the answer arrives."""
 
     def __init__(self, kit: PaymentsTestKit, intent_id: str) -> None:

@@ -26,7 +26,7 @@ from booking_payments.ports.gateway import Misconfigured, Refused, Unreachable
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import OPERATOR, PaymentsTestKit
 from tests.payments import CREATE, lose_answer, paid_booking, pay, payment_of
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 FIRST = Caller.customer("ann", "request 7 once_7")
 AGAIN = attrs.evolve(FIRST, resumed=True)
@@ -118,7 +118,7 @@ async def test_no_connection_later_does_not_settle_what_was_silent_before(
     kit: PaymentsTestKit, error: Exception
 ) -> None:
     booking_id = await lose_answer(kit, "timeout_before", caller=FIRST)
-    use_gateway(kit, Saboteur(kit, create_intent=[error] * 3))
+    use_gateway(kit, FailingGateway(kit, create_intent=[error] * 3))
     kit.clock.advance(timedelta(minutes=5))
 
     await kit.payments.work()
@@ -131,7 +131,7 @@ async def test_no_connection_later_does_not_settle_what_was_silent_before(
 async def _refund_fails(kit: PaymentsTestKit, error: Exception) -> str:
     """A paid booking, and a first run whose refund the gateway has refused."""
     booking = await paid_booking(kit)
-    refusing = BookingPayments(attrs.evolve(kit.world, gateway=Saboteur(kit, create_refund=[error])))
+    refusing = BookingPayments(attrs.evolve(kit.world, gateway=FailingGateway(kit, create_refund=[error])))
     with pytest.raises(GatewayRefusedUs):
         await refusing.refund_payment(booking.id, FIRST, amount="25.00")
     return booking.id

@@ -179,7 +179,7 @@ class MemoryDatabase:
         for booking in changes.new_bookings:
             self._add_booking(booking)
         for its, booking in changes.bookings.items():
-            tables.bookings[its] = evolve(tables.bookings[its], status=booking.status, end_reason=booking.end_reason)
+            tables.bookings[its] = booking
         for change in changes.payments.values():
             self._change_payment(change)
         for key, each in changes.entries.items():

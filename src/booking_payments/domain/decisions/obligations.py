@@ -153,6 +153,29 @@ def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_ful
     return _promise_in_all(payment, request, ids, ceiling, in_full=in_full)
 
 
+def promise_reduction(
+    payment: Payment,
+    event: ev.BookingAmended | ev.Overcaptured,
+    given: Money,
+    request: Request,
+    ids: NewIds,
+    *,
+    in_full: bool,
+) -> Events:
+    """Promise the refund of a price reduction in addition to what was promised or refunded; send or defer it.
+
+    Args:
+        event: the event of the reduction, which is not part of ``payment`` yet.
+        given: the amount that goes back, zero or more.
+        in_full: the fee goes back with it.
+    """
+    if payment.status is not PaymentStatus.SUCCEEDED or not given:
+        return ()
+    after = applied(payment, event, request.made_at)
+    level = max(after.promised.amount, after.refundable.back)
+    return _promise_in_all(after, request, ids, min(level + given, after.captured), in_full=in_full)
+
+
 def promise_late_money(payment: Payment, request: Request, ids: NewIds) -> Events:
     """Promise a full refund of a payment that succeeded for a closed booking; send or defer it.
 
@@ -231,6 +254,26 @@ def _promise(payment: Payment, request: Request, ids: NewIds, given: GivenBack, 
     if not isinstance(first, ev.RefundRequested) or first.refund_id != deferred.refund_id:
         return (deferred, *sent)
     return (evolve(first, promised=deferred.promised, beside=deferred.beside), *sent[1:])
+
+
+def owes_overcaptured(payment: Payment) -> Money:
+    """Return the amount that was captured of a hold beyond the price to which the booking was reduced; zero if none.
+
+    Such captures are made at the gateway: this service captures the new price.
+    """
+    zero = Money.zero(payment.amount.currency)
+    idle = payment.operation is None and payment.status is PaymentStatus.SUCCEEDED and not payment.late
+    if payment.intent_price is None or not idle or payment.reduced:
+        return zero
+    price = payment.fee_policy.of_booking(payment.booking_amount, payment.amount_step).gross
+    return not_negative(payment.captured - price).rounded_down(payment.amount_step)
+
+
+def promise_overcaptured(payment: Payment, request: Request, ids: NewIds) -> Events:
+    """Promise what was captured beyond the booking's price, with its part of the fee; send or defer it."""
+    amount = owes_overcaptured(payment)
+    event = ev.Overcaptured(reduced=amount, given_back=amount)
+    return (event, *promise_reduction(payment, event, amount, request, ids, in_full=True))
 
 
 def owes_late_refund(payment: Payment) -> bool:

@@ -161,7 +161,8 @@ READ_TIME: Final = Statement.of(select(func.clock_timestamp()))
 def _locked_bookings() -> CTE:
     """The bookings that are as they were read, and that nobody else has locked. They are locked by this."""
     bookings, given = tables.bookings, _given(LOCKED_BOOKINGS, _types(tables.bookings, CHANGING_OF_BOOKING))
-    is_as_read = and_(bookings.c.status == given.c.status, bookings.c.payments_begun == given.c.payments_begun)
+    as_read = ("status", "version", "payments_begun")
+    is_as_read = and_(*(bookings.c[name] == given.c[name] for name in as_read))
     return (
         select(bookings.c.id)
         .join_from(bookings, given, bookings.c.id == given.c.id)
