@@ -72,39 +72,39 @@ def test_a_full_cancellation_owes_a_refund_that_fails_after_refunds_in_the_dashb
 
 @pytest.mark.parametrize("again", [False, True], ids=["at once", "after one by policy"])
 def test_a_cancellation_in_full_promises_refunds_of_the_dashboard_once_and_sends_nothing(again: bool) -> None:
-    story = Story(Terms(tiers=(HALF,)))
-    story.asks()
+    history = RefundHistory(Terms(tiers=(HALF,)))
+    history.asks()
     if again:
-        story.cancels(in_full=False)
-    story.gives_back_elsewhere(5_000)
-    facts = story.cancels(in_full=True)
-    repeated = story.cancels(in_full=True)
-    story.fails_late(1)
+        history.cancels(in_full=False)
+    history.gives_back_elsewhere(5_000)
+    facts = history.cancels(in_full=True)
+    repeated = history.cancels(in_full=True)
+    history.fails_late(1)
 
     assert (kinds(facts), repeated) == (["PromiseRaised"], ())
-    assert (len(story.sent), story.payment.owed.amount) == (1, usd("50.00"))
+    assert (len(history.sent), history.payment.owed.amount) == (1, usd("50.00"))
 
 
 def test_a_cancellation_by_policy_promises_of_a_dashboard_refund_what_the_policy_gives() -> None:
-    story = Story(Terms(tiers=(HALF,)))
-    story.gives_back_elsewhere(8_000)
-    story.cancels(in_full=False)
-    promised = story.payment.promised.amount
-    story.fails_late()
+    history = RefundHistory(Terms(tiers=(HALF,)))
+    history.gives_back_elsewhere(8_000)
+    history.cancels(in_full=False)
+    promised = history.payment.promised.amount
+    history.fails_late()
 
-    assert (promised, story.payment.owed.amount, story.sent) == (usd("50.00"), usd("50.00"), [])
+    assert (promised, history.payment.owed.amount, history.sent) == (usd("50.00"), usd("50.00"), [])
 
 
 def test_a_full_cancellation_after_a_request_beside_a_dispute_owes_the_amount_that_is_won_back() -> None:
-    story = Story()
-    story.bank(D.LOST, 3_000, (-100,))
-    story.asks(7_000)
-    story.gives_back_elsewhere(3_000)
-    story.cancels(in_full=True)
-    story.bank(D.WON, 3_000, (-100, 100))
-    story.fails_late()
+    history = RefundHistory()
+    history.bank(D.LOST, 3_000, (-100,))
+    history.asks(7_000)
+    history.gives_back_elsewhere(3_000)
+    history.cancels(in_full=True)
+    history.bank(D.WON, 3_000, (-100, 100))
+    history.fails_late()
 
-    assert (story.payment.refunded, story.payment.owed.amount) == (usd("30.00"), usd("70.00"))
+    assert (history.payment.refunded, history.payment.owed.amount) == (usd("30.00"), usd("70.00"))
 
 
 @given(TERMS, ANYTHING, st.booleans(), ANYTHING)
@@ -112,18 +112,18 @@ def test_a_full_cancellation_after_a_request_beside_a_dispute_owes_the_amount_th
 def test_everything_is_owed_when_all_refunds_fail_after_a_full_cancellation(
     terms: Terms, before: Any, policy_first: bool, between: Any
 ) -> None:
-    story = Story(terms)
-    tell(story, [step for step in before if step[0] != "settle"])
+    history = RefundHistory(terms)
+    tell(history, [step for step in before if step[0] != "settle"])
     if policy_first:
-        story.cancels(in_full=False)
-    tell(story, [step for step in between if step[0] != "settle"])
-    story.cancels(in_full=True)
-    for refund in [each for each in story.payment.refunds if not each.status.is_lost and each.gateway_refund_id]:
-        story.reports(refund.id, RefundStatus.FAILED)
+        history.cancels(in_full=False)
+    tell(history, [step for step in between if step[0] != "settle"])
+    history.cancels(in_full=True)
+    for refund in [each for each in history.payment.refunds if not each.status.is_lost and each.gateway_refund_id]:
+        history.reports(refund.id, RefundStatus.FAILED)
 
-    payment = story.payment
+    payment = history.payment
     gone = payment.given_back.amount + max(payment.taken_by_disputes, payment.beside)
-    assert gone + payment.owed.amount + story.money(terms.step) > payment.captured
+    assert gone + payment.owed.amount + history.money(terms.step) > payment.captured
 
 
 @given(TERMS, ANYTHING, ANYTHING)
