@@ -18,6 +18,7 @@ from booking_payments.adapters.gateways.stripe import gateway as stripe_gateway
 from booking_payments.adapters.gateways.stripe.requests import path_and_params
 from booking_payments.application import (
     bookings,
+    command,
     delivering,
     gateway_call,
     intent_list,
@@ -528,11 +529,11 @@ def unknown_releases_booking(patch: Patch) -> None:
     def other(world: World, recorder: Recorder) -> None:
         recorder.release(BookingStatus.EXPIRED.value)
 
-    attempt = bookings.attempt
+    def unchecked(world: World, expiry: command.BookingCommand[None]) -> Awaitable[object]:
+        return command.attempt(world, attrs.evolve(expiry, waits=lambda _: False))
+
     patch.setattr(bookings, "_decide_expiry", other)
-    patch.setattr(
-        bookings, "attempt", lambda world, command: attempt(world, attrs.evolve(command, waits=lambda _: False))
-    )
+    patch.setattr(bookings, "attempt", unchecked)
 
 
 @_bug("a booking is canceled and its open payment left as it is")
